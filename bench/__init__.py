@@ -1,0 +1,1 @@
+"""Every number that README and docs quote, each with its command."""

@@ -1,0 +1,37 @@
+"""How a benchmark hands over its rows: a table for people, one JSON object for machines."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, str | int | float | bool | None]
+
+
+def show(
+    name: str, arguments: Mapping[str, object], rows: Sequence[Row], json_path: Path | None
+) -> None:
+    """Print `rows` (all with the same fields) and, with `json_path`, write them as JSON."""
+    table = Table(title=f"bench {name}", title_justify="left")
+    for field in rows[0] if rows else ():
+        table.add_column(field.replace("_", " "), justify="right", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    Console().print(table)
+    if json_path is not None:
+        document = {"bench": name, "args": dict(arguments), "rows": [dict(row) for row in rows]}
+        json_path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:,.4g}"
+        case _:
+            return str(value)

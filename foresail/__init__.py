@@ -1,0 +1,1 @@
+"""The program: commands, settings, and the wiring of rules to the world."""

@@ -1,0 +1,1 @@
+"""Demand, forecast, replicas, and the gRPC service that KEDA asks."""

@@ -1,0 +1,1 @@
+"""The one forecast behind replicas and nodes."""
