@@ -1,0 +1,119 @@
+"""What an inference engine says about itself, in one vocabulary for every engine.
+
+An `Observation` is everything read of one workload at one moment. Each signal in it is a `Reading`
+in one of four states, and the difference between them is the point of this module: a true zero
+may shrink a workload, a stale or absent reading may not. Autoscalers that mapped "no data" to 0
+have scaled loaded fleets to zero during an outage of their metrics.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol, assert_never
+
+
+class Signal(StrEnum):
+    """Canonical signals of one workload, summed over its replicas unless said otherwise."""
+
+    WAITING = "waiting"
+    """Requests queued because capacity is short: what more replicas would cure."""
+    WAITING_DEFERRED = "waiting_deferred"
+    """Requests queued for another reason (adapter budget, KV transfer): replicas cure nothing."""
+    RUNNING = "running"
+    """Requests being worked on."""
+    KV_USE = "kv_use"
+    """Share of the KV cache in use, 0 to 1, mean over replicas."""
+    PROMPT_TOKENS = "prompt_tokens"
+    """Prompt tokens per second that had to be computed (cache hits left out where known)."""
+    GENERATED_TOKENS = "generated_tokens"
+    """Generated tokens per second."""
+    REQUESTS = "requests"
+    """Requests per second that were finished or, where the engine says it, accepted."""
+    REJECTED = "rejected"
+    """Requests per second turned away at the door: demand that no queue shows."""
+    TTFT = "ttft"
+    """Time to first token, seconds, 95th percentile over the reading window."""
+    ITL = "itl"
+    """Inter-token latency, seconds, 95th percentile over the reading window."""
+    REPLICAS = "replicas"
+    """Engine replicas that report and are awake."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Value:
+    """A measured value; `value == 0` is a true zero."""
+
+    value: float
+    at_seconds: float
+    """Unix time of the newest sample it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """The series exist, but their newest sample is older than the source's limit."""
+
+    at_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absent:
+    """No series, or none that a value can be made from; `why` says it to a person."""
+
+    why: str
+
+
+Reading = Value | Stale | Absent
+
+
+def state_of(reading: Reading) -> str:
+    """One of `value`, `zero`, `stale`, `absent`: the label of `foresail_signal_state`."""
+    match reading:
+        case Value(value=value):
+            return "value" if value else "zero"
+        case Stale():
+            return "stale"
+        case Absent():
+            return "absent"
+        case _:
+            assert_never(reading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything read of one workload at one moment."""
+
+    at_seconds: float
+    readings: Mapping[Signal, Reading]
+    """A signal the engine's preset does not know is missing from the mapping."""
+    remarks: tuple[str, ...] = field(default=())
+    """What a person should know about this reading: twins dropped, old names used, engines asleep."""
+
+    def value(self, signal: Signal) -> float | None:
+        """The measured value, or None where there is none that may be used."""
+        match self.readings.get(signal):
+            case Value(value=value):
+                return value
+            case _:
+                return None
+
+
+class Feed(Protocol):
+    """One workload's observations, from whatever source serves them."""
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        """Read now.
+
+        Raises:
+            SourceUnavailableError: no answer this time.
+            SourceMisconfiguredError: no answer until somebody changes something.
+        """
+        ...
+
+    def history(
+        self, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> AsyncIterator[Observation]:
+        """Past observations on the grid of `step_seconds`, oldest first; gaps are left out.
+
+        Ends at once where the source keeps no past. Raises as `observe` does.
+        """
+        ...
