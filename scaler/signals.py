@@ -7,7 +7,7 @@ have scaled loaded fleets to zero during an outage of their metrics.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
 
@@ -85,8 +85,8 @@ class Observation:
     at_seconds: float
     readings: Mapping[Signal, Reading]
     """A signal the engine's preset does not know is missing from the mapping."""
-    remarks: tuple[str, ...] = field(default=())
-    """What a person should know about this reading: twins dropped, old names used, engines asleep."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of it: twins dropped, old names used, engines asleep."""
 
     def value(self, signal: Signal) -> float | None:
         """The measured value, or None where there is none that may be used."""
