@@ -1,0 +1,127 @@
+"""From what an engine reports to what is asked of it.
+
+Engines count what they *served*. Once every replica is busy that number stops at capacity and the
+rest of the demand shows as a growing queue or as requests turned away, so a scaler that forecasts
+the counters forecasts its own shortage. Demand here is
+
+    served rate + (growth of the queue + requests turned away) × tokens per request
+
+in tokens per second, never below zero. Tokens per request are running means that decay by time,
+not by sample count: a mean that waits for new requests to forget old ones stays wrong all night.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scaler.signals import Observation, Signal
+
+MIX_HALF_LIFE_SECONDS = 600.0
+"""How fast the token mix is relearnt: prompts change with the hour, not with the minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """What is asked of a workload at one moment; None = not measured, never 0 for "unknown"."""
+
+    at_seconds: float
+    prompt_tokens: float | None
+    """Prompt tokens per second."""
+    generated_tokens: float | None
+    """Generated tokens per second."""
+    requests: float | None
+    """Requests per second."""
+    in_flight: float | None
+    """Requests running or waiting for capacity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """Running means of the rates, whose ratios are the tokens of one request."""
+
+    at_seconds: float
+    requests: float = 0.0
+    prompt_tokens: float = 0.0
+    generated_tokens: float = 0.0
+
+    def prompt_tokens_per_request(self) -> float | None:
+        return self.prompt_tokens / self.requests if self.requests > 0 else None
+
+    def generated_tokens_per_request(self) -> float | None:
+        return self.generated_tokens / self.requests if self.requests > 0 else None
+
+    def after(self, observation: Observation) -> "Mix":
+        """The means with this observation in them; unchanged where a rate is not measured."""
+        requests = observation.value(Signal.REQUESTS)
+        prompt = observation.value(Signal.PROMPT_TOKENS)
+        generated = observation.value(Signal.GENERATED_TOKENS)
+        if requests is None or prompt is None or generated is None:
+            return self
+        passed = max(0.0, observation.at_seconds - self.at_seconds)
+        keep = math.exp2(-passed / MIX_HALF_LIFE_SECONDS)
+        # The weight of what is new is its length, so that a mean over an idle night stays a ratio
+        # of sums: with no requests nothing is added to either side of it.
+        return Mix(
+            at_seconds=observation.at_seconds,
+            requests=self.requests * keep + requests * passed,
+            prompt_tokens=self.prompt_tokens * keep + prompt * passed,
+            generated_tokens=self.generated_tokens * keep + generated * passed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandState:
+    """What the next observation is compared with."""
+
+    mix: Mix
+    waiting: float | None = None
+    waiting_at_seconds: float = 0.0
+
+
+def demand_of(observation: Observation, state: DemandState | None) -> tuple[Demand, DemandState]:
+    """The demand behind an observation, and the state for the next one.
+
+    Args:
+        state: None before the first observation.
+    """
+    if state is None:
+        state = DemandState(mix=Mix(at_seconds=observation.at_seconds))
+    waiting = observation.value(Signal.WAITING)
+    running = observation.value(Signal.RUNNING)
+    mix = state.mix.after(observation)
+    unserved = _unserved_per_second(observation, state, waiting)
+    demand = Demand(
+        at_seconds=observation.at_seconds,
+        prompt_tokens=_asked(
+            observation.value(Signal.PROMPT_TOKENS), unserved, mix.prompt_tokens_per_request()
+        ),
+        generated_tokens=_asked(
+            observation.value(Signal.GENERATED_TOKENS), unserved, mix.generated_tokens_per_request()
+        ),
+        requests=_asked(observation.value(Signal.REQUESTS), unserved, 1.0),
+        in_flight=None if running is None or waiting is None else running + waiting,
+    )
+    if waiting is None:
+        return demand, DemandState(
+            mix=mix, waiting=state.waiting, waiting_at_seconds=state.waiting_at_seconds
+        )
+    return demand, DemandState(mix=mix, waiting=waiting, waiting_at_seconds=observation.at_seconds)
+
+
+def _unserved_per_second(
+    observation: Observation, state: DemandState, waiting: float | None
+) -> float:
+    """Requests per second that came and were not served: queue growth plus rejections.
+
+    Negative while a queue drains: those requests were counted when they came.
+    """
+    rejected = observation.value(Signal.REJECTED) or 0.0
+    passed = observation.at_seconds - state.waiting_at_seconds
+    if waiting is None or state.waiting is None or passed <= 0:
+        return rejected
+    return rejected + (waiting - state.waiting) / passed
+
+
+def _asked(served: float | None, unserved: float, per_request: float | None) -> float | None:
+    if served is None:
+        return None
+    return max(0.0, served + unserved * (per_request or 0.0))

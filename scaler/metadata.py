@@ -1,0 +1,314 @@
+"""Trigger metadata: what a ScaledObject asks of Foresail, as one validated record.
+
+The strings come from tenants, so they are checked here once and nowhere else. They name presets
+and sources that the operator set up; an address is refused unless the operator listed it, because
+KEDA hands the same text to the scaler that anyone with write access to a namespace may have typed.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Final, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from scaler.errors import MetadataError
+
+KEDA_KEYS: Final = frozenset(
+    {
+        "scalerAddress",
+        "enableTLS",
+        "unsafeSsl",
+        "caCert",
+        "tlsCertFile",
+        "tlsClientCert",
+        "tlsClientKey",
+    }
+)
+"""KEDA's own keys; it sends the whole map, so they arrive too and are left alone."""
+
+_BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
+_FROM_ENV: Final = "FromEnv"
+_DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h))")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
+
+
+class Mode(StrEnum):
+    """What the forecast may do: `act` sets replicas; `advise` is shown, the present decides."""
+
+    ADVISE = "advise"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the operator's settings let a trigger choose from."""
+
+    engines: Mapping[str, bool]
+    """Engine preset → whether its metrics outlive the last replica (else no scaling to zero)."""
+    sources: frozenset[str]
+    default_source: str | None
+    address_prefixes: tuple[str, ...] = ()
+    """Addresses that `serverAddress` may start with; empty refuses every address."""
+    replicas_max: int = 1000
+
+
+def seconds(text: object) -> object:
+    """Seconds of a duration such as `90`, `90s`, `1m30s`, `60ms`; anything else unchanged.
+
+    Unchanged, so that the field's own check reports it with the field's own description.
+    """
+    if not isinstance(text, str):
+        return text
+    parts = _DURATION.findall(text.strip())
+    if parts and "".join(number + unit for number, unit in parts) == text.strip():
+        return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return text
+
+
+def _labels(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    pairs = [_LABEL.fullmatch(part) for part in text.split(",")]
+    if not all(pairs):
+        message = "not of the form name=value,name=value"
+        raise ValueError(message)
+    return tuple(sorted((pair[1], pair[2].strip()) for pair in pairs if pair))
+
+
+Seconds = Annotated[float, BeforeValidator(seconds)]
+Labels = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_labels)]
+TokenRate = Annotated[float | None, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+
+
+class TriggerMetadata(BaseModel):
+    """One trigger's wishes. Field names are the metadata keys in snake case.
+
+    Each description says what is allowed; it is what an error message shows.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=False
+    )
+
+    model: str = Field(
+        min_length=1, max_length=253, description="the served model's name, as its metrics show it"
+    )
+    engine: str = Field(default="vllm", description="an engine preset")
+    source: str | None = Field(default=None, description="a source of the operator's settings")
+    server_address: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="a Prometheus address that the operator's settings allow",
+    )
+    match_labels: Labels = Field(
+        default=(), description="labels that a series must carry: name=value,name=value"
+    )
+    mode: Mode = Field(default=Mode.ACT, description="act or advise")
+    lead_time: Seconds = Field(
+        default=300.0,
+        ge=1,
+        le=7200,
+        description="a duration such as 90s or 5m, from 1s to 2h: from one more replica to served",
+    )
+    hold: Seconds | None = Field(
+        default=None,
+        ge=0,
+        le=86400,
+        description="a duration such as 5m, from 0s to 24h: how long lower need must last",
+    )
+    ttft: Seconds = Field(
+        default=2.0, gt=0, le=3600, description="a duration such as 2s or 800ms, at most 1h"
+    )
+    itl: Seconds = Field(
+        default=0.1, gt=0, le=60, description="a duration such as 50ms, at most 60s"
+    )
+    min_replicas: int = Field(default=1, ge=0, le=100_000, description="a whole number from 0")
+    max_replicas: int | None = Field(
+        default=None, ge=1, le=100_000, description="a whole number from 1"
+    )
+    quantile: float = Field(
+        default=0.95, ge=0.5, le=0.995, description="a number from 0.5 to 0.995"
+    )
+    utilization: float = Field(
+        default=0.8, gt=0, le=1, description="a number above 0 and at most 1"
+    )
+    replica_prompt_tokens_per_second: TokenRate = Field(
+        default=None, description="a number above 0: prompt tokens/s one replica serves in time"
+    )
+    replica_generated_tokens_per_second: TokenRate = Field(
+        default=None, description="a number above 0: generated tokens/s one replica serves in time"
+    )
+    replica_requests: TokenRate = Field(
+        default=None, description="a number above 0: requests one replica works on at a time"
+    )
+    timezone: str = Field(default="UTC", description="an IANA time zone such as Europe/Berlin")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            message = "not a known time zone"
+            raise ValueError(message) from error
+        return value
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
+            message = f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}"
+            raise ValueError(message)
+        return self
+
+    @property
+    def hold_seconds(self) -> float:
+        """How long lower need must last before replicas go; one lead time unless said."""
+        return self.lead_time if self.hold is None else self.hold
+
+
+ALIASES: Final = {field.alias or name: name for name, field in TriggerMetadata.model_fields.items()}
+
+
+def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
+    """The trigger's wishes, checked against what the operator offers.
+
+    Raises:
+        MetadataError: naming every wrong key with its value, what is allowed, and the nearest
+            spelling of an unknown one.
+    """
+    wanted = {
+        key.removesuffix(_FROM_ENV): value
+        for key, value in metadata.items()
+        if key not in KEDA_KEYS
+    }
+    faults = [_unknown_key(key, wanted[key]) for key in sorted(wanted.keys() - ALIASES.keys())]
+    known = {key: value for key, value in wanted.items() if key in ALIASES}
+    try:
+        parsed = TriggerMetadata.model_validate(known)
+    except ValidationError as error:
+        faults += [_invalid(known, loc, text) for loc, text in _faults_of(error)]
+        raise MetadataError("; ".join(faults)) from error
+    faults += _not_offered(parsed, offer)
+    if faults:
+        raise MetadataError("; ".join(faults))
+    return parsed.model_copy(
+        update={
+            "source": parsed.source or (None if parsed.server_address else offer.default_source),
+            "max_replicas": parsed.max_replicas or max(offer.replicas_max, parsed.min_replicas),
+        }
+    )
+
+
+def _faults_of(error: ValidationError) -> list[tuple[str, str]]:
+    return [
+        (str(fault["loc"][0]) if fault["loc"] else "", fault["msg"])
+        for fault in error.errors(include_url=False, include_input=False)
+    ]
+
+
+def _invalid(known: Mapping[str, str], key: str, text: str) -> str:
+    if not key:
+        return text.removeprefix("Value error, ")
+    allowed = TriggerMetadata.model_fields[ALIASES[key]].description
+    if key not in known:
+        return f"key {key!r} is missing: it takes {allowed}"
+    return f"key {key!r} has the value {_shown(known[key])}: it takes {allowed}"
+
+
+def _unknown_key(key: str, value: str) -> str:
+    if key in _BESIDE_METADATA:
+        return f"key {key!r} belongs beside the trigger's metadata, not inside it"
+    if "://" in value:
+        return (
+            f"key {key!r} is unknown and its value {_shown(value)} is an address: name a source of "
+            "the operator's settings with 'source' instead"
+        )
+    near = nearest(key, ALIASES)
+    hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(sorted(ALIASES))}"
+    return f"key {key!r} (value {_shown(value)}) is unknown: {hint}"
+
+
+def _not_offered(parsed: TriggerMetadata, offer: Offer) -> list[str]:
+    faults = []
+    if parsed.engine not in offer.engines:
+        faults.append(_not_among("engine", parsed.engine, offer.engines))
+    elif parsed.min_replicas == 0 and not offer.engines[parsed.engine]:
+        faults.append(
+            f"key 'minReplicas' has the value '0': the metrics of engine {parsed.engine!r} vanish "
+            "with the last replica, so nothing could wake the workload; use 1 or more, or an "
+            "engine whose gateway keeps reporting: "
+            + (", ".join(sorted(name for name, lasts in offer.engines.items() if lasts)) or "none")
+        )
+    if parsed.max_replicas is not None and parsed.max_replicas > offer.replicas_max:
+        faults.append(
+            f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "
+            f"{offer.replicas_max}"
+        )
+    return faults + _source_faults(parsed, offer)
+
+
+def _source_faults(parsed: TriggerMetadata, offer: Offer) -> list[str]:
+    address = parsed.server_address
+    if address is not None:
+        if parsed.source is not None:
+            return ["keys 'source' and 'serverAddress' exclude each other: give one"]
+        if not any(_within(address, prefix) for prefix in offer.address_prefixes):
+            return [_refused("serverAddress", address)]
+        return []
+    if parsed.source is None and offer.default_source is None:
+        choice = ", ".join(sorted(offer.sources)) or "none"
+        return [f"key 'source' is missing: there are several or no sources (known: {choice})"]
+    if parsed.source is not None and parsed.source not in offer.sources:
+        return [_not_among("source", parsed.source, offer.sources)]
+    return []
+
+
+def _refused(key: str, address: str) -> str:
+    return (
+        f"key {key!r} has the value {_shown(address)}: the operator's settings do not allow this "
+        "address (limits.metadata_addresses); name a source with 'source' instead"
+    )
+
+
+def _within(address: str, prefix: str) -> bool:
+    """Whether `address` is `prefix` or a path below it; `http://a` does not admit `http://a.evil`.
+
+    User info and dot segments are never admitted: both can lead away from what was allowed.
+    """
+    base = prefix.rstrip("/")
+    below = address.startswith(base + "/") and not any(sign in address for sign in ("@", ".."))
+    return address.rstrip("/") == base or below
+
+
+def nearest(word: str, words: Mapping[str, object] | frozenset[str]) -> str | None:
+    """The spelling in `words` closest to `word`, or None where nothing is near."""
+    by_lower = {candidate.lower(): candidate for candidate in words}
+    found = difflib.get_close_matches(word.lower().replace("_", ""), by_lower, n=1, cutoff=0.6)
+    return by_lower[found[0]] if found else None
+
+
+def _not_among(key: str, value: str, choices: Mapping[str, object] | frozenset[str]) -> str:
+    near = nearest(value, choices)
+    hint = f"; did you mean {near!r}?" if near else ""
+    listed = ", ".join(sorted(choices)) or "none"
+    return f"key {key!r} has the value {_shown(value)}: it takes one of {listed}{hint}"
+
+
+def _shown(value: str) -> str:
+    """The value for a message: cut, because it lands in events and logs."""
+    limit = 120
+    return repr(value if len(value) <= limit else value[:limit] + "…")

@@ -1,0 +1,199 @@
+"""What a workload needs: now, for its queue, and a lead time ahead; each as one `Step`.
+
+A step carries the rule's name, its reasoning with numbers, and the replicas it asks for, unrounded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scaler.backlog import Order, backlog_after
+from scaler.capacity import Limit, ReplicaCapacity
+from scaler.demand import Demand
+from scaler.parameters import PlanParameters, duration
+from scaler.signals import Observation, Signal
+
+DRAIN_SECONDS = 120.0
+"""A backlog left at the lead time is to be gone within this."""
+KV_USE_MAX = 0.9
+"""Above this share of KV cache in use, engines start to preempt; more replicas then."""
+
+
+class Dimension(StrEnum):
+    """What can keep a replica busy; all but the KV cache are forecast."""
+
+    PROMPT_TOKENS = "prompt_tokens"
+    GENERATED_TOKENS = "generated_tokens"
+    IN_FLIGHT = "in_flight"
+    KV_CACHE = "kv_cache"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """One dimension's forecast at the lead time."""
+
+    demand: float
+    """The planned quantile, in the dimension's unit."""
+    skill: float | None
+    """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
+
+    @property
+    def earned(self) -> bool:
+        """Whether the plan may rest on it."""
+        return self.skill is not None and self.skill > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One rule's word: which, what it said with numbers, and the replicas after it."""
+
+    rule: str
+    text: str
+    replicas: float
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return sum(measured) / len(measured) if measured else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """How many replicas one dimension keeps busy now."""
+
+    replicas: float
+    text: str
+
+
+def shares(
+    recent: Sequence[Demand], observation: Observation, capacity: ReplicaCapacity
+) -> dict[Dimension, Share]:
+    """Replicas kept busy, by dimension; a dimension that is not measured is left out."""
+    found = {
+        Dimension.PROMPT_TOKENS: _share(
+            _mean([demand.prompt_tokens for demand in recent]),
+            capacity.prompt_tokens,
+            unit="prompt tokens/s",
+        ),
+        Dimension.GENERATED_TOKENS: _share(
+            _mean([demand.generated_tokens for demand in recent]),
+            capacity.generated_tokens,
+            unit="generated tokens/s",
+        ),
+        Dimension.IN_FLIGHT: _share(
+            observation.value(Signal.RUNNING), capacity.requests, unit="requests running"
+        ),
+        Dimension.KV_CACHE: _kv_share(observation),
+    }
+    return {dimension: share for dimension, share in found.items() if share is not None}
+
+
+def present(found: Mapping[Dimension, Share]) -> Step:
+    """Replicas that serve the present without head-room: the floor of every plan."""
+    if not found:
+        return Step(rule="present", text="nothing measured", replicas=0.0)
+    busiest = max(found.values(), key=lambda share: share.replicas)
+    return Step(rule="present", text=busiest.text, replicas=busiest.replicas)
+
+
+def _share(amount: float | None, limit: Limit, *, unit: str) -> Share | None:
+    if amount is None:
+        return None
+    return Share(
+        replicas=amount / limit.per_replica,
+        text=f"{amount:,.0f} {unit} ÷ {limit.per_replica:,.0f} a replica ({limit.origin})",
+    )
+
+
+def _kv_share(observation: Observation) -> Share | None:
+    use, ready = observation.value(Signal.KV_USE), observation.value(Signal.REPLICAS)
+    if use is None or ready is None:
+        return None
+    return Share(
+        replicas=ready * use / KV_USE_MAX,
+        text=f"KV cache {use:.0%} of {ready:.0f} replicas, full is {KV_USE_MAX:.0%}",
+    )
+
+
+def queue(
+    observation: Observation,
+    demand: Demand,
+    load: float,
+    orders: Sequence[Order],
+    parameters: PlanParameters,
+) -> Step:
+    """Replicas that serve the present and drain the backlog a lead time from now."""
+    waiting, ready = observation.value(Signal.WAITING), observation.value(Signal.REPLICAS)
+    if not waiting:
+        text = "nothing waits" if waiting == 0 else "queue not measured"
+        return Step(rule="queue", text=text, replicas=0.0)
+    if not demand.requests or ready is None:
+        replicas = load + waiting / parameters.capacity.requests.per_replica
+        text = f"{waiting:,.0f} wait, request rate or replicas unknown: counted by slots"
+        return Step(rule="queue", text=text, replicas=replicas)
+    left = backlog_after(
+        parameters.lead_seconds,
+        now_seconds=observation.at_seconds,
+        work=waiting * load / demand.requests,
+        load=load,
+        ready=int(ready),
+        orders=orders,
+    )
+    pending = sum(order.replicas for order in orders)
+    text = (
+        f"{waiting:,.0f} wait, {ready:.0f} ready and {pending} on their way: "
+        f"{left:,.0f} replica-seconds left in {duration(parameters.lead_seconds)}"
+    )
+    return Step(rule="queue", text=text, replicas=load + left / DRAIN_SECONDS if left else 0.0)
+
+
+def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParameters) -> Step:
+    text = f"present at utilisation {parameters.utilization:g}"
+    replicas = max(present_need.replicas / parameters.utilization, queue_need.replicas)
+    return Step(rule="headroom", text=text, replicas=replicas)
+
+
+def ahead(
+    outlooks: Mapping[Dimension, Outlook],
+    found: Mapping[Dimension, Share],
+    parameters: PlanParameters,
+) -> Step:
+    """Replicas a lead time ahead: each dimension's forecast where it earned it, else head-room."""
+    limits = {
+        Dimension.PROMPT_TOKENS: parameters.capacity.prompt_tokens,
+        Dimension.GENERATED_TOKENS: parameters.capacity.generated_tokens,
+        Dimension.IN_FLIGHT: parameters.capacity.requests,
+    }
+    candidates = [
+        Step(
+            rule="forecast",
+            text=(
+                f"q{parameters.level:g} in {duration(parameters.lead_seconds)} = "
+                f"{outlooks[dimension].demand:,.0f} {dimension} "
+                f"(skill {outlooks[dimension].skill:+.0%}) ÷ {limit.per_replica:,.0f}"
+            ),
+            replicas=outlooks[dimension].demand / limit.per_replica,
+        )
+        for dimension, limit in limits.items()
+        if dimension in outlooks and outlooks[dimension].earned
+    ] + [
+        Step(
+            rule="forecast",
+            text=(
+                f"not used for {dimension}, {_why_not(outlooks.get(dimension))}; "
+                f"{share.text} at utilisation {parameters.utilization:g}"
+            ),
+            replicas=share.replicas / parameters.utilization,
+        )
+        for dimension, share in found.items()
+        if dimension in limits and not (dimension in outlooks and outlooks[dimension].earned)
+    ]
+    if not candidates:
+        return Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
+    return max(candidates, key=lambda step: step.replicas)
+
+
+def _why_not(outlook: Outlook | None) -> str:
+    if outlook is None or outlook.skill is None:
+        return "no evidence yet"
+    return f"skill {outlook.skill:+.0%} against the last value"

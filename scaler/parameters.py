@@ -1,0 +1,29 @@
+"""What a trigger asks for, in the plan's terms."""
+
+from dataclasses import dataclass
+
+from scaler.capacity import ReplicaCapacity
+from scaler.metadata import Mode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanParameters:
+    """What the trigger asks for, in the plan's terms."""
+
+    lead_seconds: float
+    hold_seconds: float
+    level: float
+    """Quantile of demand that is planned for."""
+    utilization: float
+    replicas_min: int
+    replicas_max: int
+    mode: Mode
+    capacity: ReplicaCapacity
+
+
+def duration(seconds: float) -> str:
+    """`90` → `1m30s`: how people write durations in trigger metadata."""
+    whole = round(seconds)
+    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
+    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
+    return "".join(f"{n}{unit}" for n, unit in parts if n) or "0s"

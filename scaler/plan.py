@@ -1,0 +1,176 @@
+"""Replicas from demand: what is needed now, what the forecast adds, what limits and holds.
+
+`decide` is a function of its arguments. Every rule that shaped the result leaves a `Step`, and
+those steps are the explanation that logs, `/explain` and the console show; nobody derives it again.
+
+In order:
+1. present: demand of the last minute ÷ what a replica serves, the largest of the dimensions;
+2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
+3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
+   it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
+4. blind: with a part of the signals unmeasured, never below the last plan;
+5. hold: never below what was needed within the hold time;
+6. bounds, and in advise mode the reactive need instead of the plan.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from scaler.backlog import Order, outstanding
+from scaler.demand import Demand
+from scaler.metadata import Mode
+from scaler.need import Dimension, Outlook, Step, ahead, present, queue, shares, with_headroom
+from scaler.parameters import PlanParameters, duration
+from scaler.signals import Observation, Signal
+
+PRESENT_WINDOW_SECONDS = 60.0
+"""Demand "now" is the mean of this long: one reading is too noisy, five minutes too late."""
+IDLE_REPLICAS = 0.02
+"""Less than this share of one replica is nobody's demand but a forecast's last digits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanState:
+    """What the next decision remembers."""
+
+    recent: tuple[Demand, ...] = ()
+    """Demands of the present window, oldest first."""
+    needs: tuple[tuple[float, int], ...] = ()
+    """(time, replicas needed) within the hold; only what later entries do not exceed."""
+    orders: tuple[Order, ...] = ()
+    handed: int | None = None
+    """Replicas last handed over; None before the first plan."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaPlan:
+    """A decision and the steps that shaped it."""
+
+    at_seconds: float
+    desired: int
+    """Replicas to hand to KEDA."""
+    planned: int
+    """Replicas the full plan wants; differs from `desired` in advise mode only."""
+    reactive: int
+    """Replicas that the present alone needs, with head-room, within bounds."""
+    active: bool
+    """Whether the workload must not be at zero."""
+    blind: bool
+    """Whether a signal the plan rests on was not measured."""
+    steps: tuple[Step, ...] = field(repr=False)
+
+
+_ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
+
+
+def decide(
+    observation: Observation,
+    demand: Demand,
+    outlooks: Mapping[Dimension, Outlook],
+    parameters: PlanParameters,
+    state: PlanState,
+) -> tuple[ReplicaPlan, PlanState]:
+    """The plan at `observation.at_seconds`, and the state for the next one."""
+    now = observation.at_seconds
+    recent = _within(state.recent, demand, now)
+    orders = _orders(observation, state)
+    found = shares(recent, observation, parameters.capacity)
+    now_need = present(found)
+    queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
+    reactive = with_headroom(now_need, queue_need, parameters)
+    steps = [now_need, queue_need, ahead(outlooks, found, parameters)]
+    needed = _whole(max(step.replicas for step in steps))
+    blind = [signal for signal in _ESSENTIAL if observation.value(signal) is None]
+    if blind and state.handed is not None:
+        needed = max(needed, state.handed)
+        steps.append(
+            Step(
+                rule="blind",
+                text=f"{', '.join(blind)} not measured: not below the last plan",
+                replicas=needed,
+            )
+        )
+    needs = _needs(state.needs, (now, needed), since=now - parameters.hold_seconds)
+    held = _held(needs, now)
+    steps += [held] if held.replicas > needed else []
+    planned, bound = _bounded(int(held.replicas), parameters)
+    steps += bound
+    reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
+    desired = planned
+    if parameters.mode is Mode.ADVISE:
+        # Unmeasured demand must not shrink a workload in this mode either.
+        desired = max(reactive_bounded, state.handed or 0) if blind else reactive_bounded
+        steps.append(
+            Step(
+                rule="advise",
+                text=f"the plan is {planned}; advise mode hands over the reactive need",
+                replicas=desired,
+            )
+        )
+    plan = ReplicaPlan(
+        at_seconds=now,
+        desired=desired,
+        planned=planned,
+        reactive=reactive_bounded,
+        active=desired > 0 or bool(demand.in_flight),
+        blind=bool(blind),
+        steps=tuple(steps),
+    )
+    return plan, PlanState(
+        recent=recent,
+        needs=needs,
+        orders=_ordered(orders, desired, state.handed, now),
+        handed=desired,
+    )
+
+
+def _needs(
+    needs: Sequence[tuple[float, int]], newest: tuple[float, int], *, since: float
+) -> tuple[tuple[float, int], ...]:
+    """The hold's sliding maximum: entries that a later, larger one hides are dropped.
+
+    The monotonic queue of D. Lemire, Streaming maximum-minimum filter (2006).
+    """
+    kept = [need for need in needs if need[0] > since and need[1] > newest[1]]
+    return (*kept, newest)
+
+
+def _held(needs: Sequence[tuple[float, int]], now: float) -> Step:
+    at, replicas = needs[0]
+    text = f"{replicas} were needed {duration(now - at)} ago"
+    return Step(rule="hold", text=text, replicas=replicas)
+
+
+def _bounded(replicas: int, parameters: PlanParameters) -> tuple[int, list[Step]]:
+    low, high = parameters.replicas_min, parameters.replicas_max
+    bounded = min(max(replicas, low), high)
+    if bounded == replicas:
+        return bounded, []
+    name, edge = ("minReplicas", low) if replicas < low else ("maxReplicas", high)
+    text = f"{replicas} wanted, {name} is {edge}"
+    return bounded, [Step(rule="bounds", text=text, replicas=bounded)]
+
+
+def _orders(observation: Observation, state: PlanState) -> tuple[Order, ...]:
+    ready = observation.value(Signal.REPLICAS)
+    if ready is None or state.handed is None:
+        return state.orders
+    return outstanding(state.orders, pending=max(0, state.handed - int(ready)))
+
+
+def _ordered(
+    orders: tuple[Order, ...], desired: int, handed: int | None, now: float
+) -> tuple[Order, ...]:
+    if handed is None or desired <= handed:
+        return orders
+    return (*orders, Order(at_seconds=now, replicas=desired - handed))
+
+
+def _whole(replicas: float) -> int:
+    return 0 if replicas < IDLE_REPLICAS else math.ceil(replicas - 1e-9)
+
+
+def _within(recent: Sequence[Demand], newest: Demand, now: float) -> tuple[Demand, ...]:
+    kept = (demand for demand in recent if now - demand.at_seconds < PRESENT_WINDOW_SECONDS)
+    return (*kept, newest)
