@@ -1,0 +1,36 @@
+"""The scaler's own Prometheus series: what it was asked, and what stands on the board.
+
+Counters of the request path are updated there. Everything about workloads is read off the board
+when Prometheus scrapes: no work in between, and no series of a workload that is gone.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_RPC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
+
+
+class ServiceMetrics:
+    """Series of the gRPC service."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.rpc_seconds = Histogram(
+            "foresail_rpc_duration_seconds",
+            "Time to answer KEDA, by method and gRPC status.",
+            ["method", "code"],
+            buckets=_RPC_BUCKETS,
+            registry=registry,
+        )
+        self.refusals = Counter(
+            "foresail_refusals",
+            "Questions answered with an error, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.clamps = Counter(
+            "foresail_answers_clamped",
+            "Values that were not finite or not within 0 and limits.replicas_max.",
+            registry=registry,
+        )
+        self.streams = Gauge(
+            "foresail_streams_open", "Open push streams, by method.", ["method"], registry=registry
+        )

@@ -1,0 +1,150 @@
+"""The gRPC server KEDA dials.
+
+An asyncio server, because a threaded one gives each open stream a worker, and as many push triggers
+as it has workers stop every answer.
+
+Certificates are read again when their files change, at the next handshake: a rotated secret needs
+no restart, and a half-written one leaves the old pair in use.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+
+from scaler.errors import ForesailError
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.service import ExternalScaler
+from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLives
+
+SERVICE_NAME = "externalscaler.ExternalScaler"
+_SHUTDOWN_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class ListenError(ForesailError):
+    """The server cannot listen: a taken port, or certificates that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files of the server's identity, and of the CA whose clients it admits."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+    """None admits any client; a file (old and new CA together while rotating) asks for mTLS."""
+
+
+class ReloadingCertificates:
+    """The pair to serve with: read again when a file changed, the last good one otherwise."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Read the files.
+
+        Raises:
+            ListenError: a file is missing or not readable.
+        """
+        self._files = files
+        try:
+            self._stamp = self._stamps()
+            self.configuration = self._read()
+        except OSError as error:
+            message = f"TLS file {error.filename}: {error.strerror}"
+            raise ListenError(message) from error
+
+    def fetch(self) -> grpc.ServerCertificateConfiguration | None:
+        """What gRPC asks at every handshake: a new configuration, or None to keep the old."""
+        try:
+            stamp = self._stamps()
+            if stamp == self._stamp:
+                return None
+            self.configuration = self._read()
+        except OSError as error:
+            log.warning("certificates_not_reloaded", error=str(error))
+            return None
+        self._stamp = stamp
+        log.info("certificates_reloaded", certificate=str(self._files.certificate))
+        return self.configuration
+
+    def _paths(self) -> list[Path]:
+        files = (self._files.certificate, self._files.key, self._files.client_ca)
+        return [path for path in files if path is not None]
+
+    def _stamps(self) -> list[tuple[int, int]]:
+        return [(stat.st_mtime_ns, stat.st_ino) for stat in (p.stat() for p in self._paths())]
+
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        ca = self._files.client_ca
+        return grpc.ssl_server_certificate_configuration(
+            [(self._files.key.read_bytes(), self._files.certificate.read_bytes())],
+            root_certificates=ca.read_bytes() if ca is not None else None,
+        )
+
+
+class ScalerServer:
+    """The listening server: start, tell health, drain."""
+
+    def __init__(self, service: ExternalScaler, lives: StreamLives) -> None:
+        self._lives = lives
+        self._health = health.HealthServicer()
+        self._server = grpc.aio.server(
+            options=[
+                # Drop an operator whose node died; admit its own pings.
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                # Without an age a new replica of ours gets no traffic until a connection breaks.
+                ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
+                ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
+                # A taken port must fail the start, not share its connections with a stranger.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        pb_grpc.add_ExternalScalerServicer_to_server(service, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    async def start(self, address: str, tls: TlsFiles | None) -> int:
+        """Listen on `host:port` (port 0: any free one) and return the port.
+
+        Raises:
+            ListenError: the address cannot be had, or a TLS file cannot be read.
+        """
+        try:
+            port = self._bind(address, tls)
+        except RuntimeError as error:
+            message = f"cannot listen on {address}: taken, or not an address of this machine"
+            raise ListenError(message) from error
+        await self._server.start()
+        return port
+
+    async def serving(self, ready: bool) -> None:  # noqa: FBT001 the one fact it tells
+        """Tell the health service."""
+        status = health_pb2.HealthCheckResponse.SERVING
+        if not ready:
+            status = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, status)
+
+    async def drain(self) -> None:
+        """End all streams with OK, let calls finish, stop."""
+        await self.serving(ready=False)
+        self._lives.drain()
+        await self._server.stop(_SHUTDOWN_SECONDS)
+
+    def _bind(self, address: str, tls: TlsFiles | None) -> int:
+        if tls is None:
+            return self._server.add_insecure_port(address)
+        certificates = ReloadingCertificates(tls)
+        credentials = grpc.dynamic_ssl_server_credentials(
+            certificates.configuration,
+            certificates.fetch,  # type: ignore[arg-type]  # None is documented: nothing new
+            require_client_authentication=tls.client_ca is not None,
+        )
+        return self._server.add_secure_port(address, credentials)

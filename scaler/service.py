@@ -1,0 +1,223 @@
+"""KEDA's external-scaler contract, every answer from the board.
+
+The metric's name and its target of 1 never change: KEDA hands a target to the HPA only when the
+ScaledObject is reconciled, and a failing `GetMetricSpec` disables fallback and every other trigger
+of the object. So that call cannot fail for anything KEDA sends; faults are told by `GetMetrics`.
+The value is the number of replicas wanted, which with target 1 and AverageValue is what the HPA
+sets. It travels in the float field and, rounded up, in the integer one for KEDA before 2.17.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from time import perf_counter
+from typing import Final, Never, assert_never
+
+import grpc
+import grpc.aio
+from typing_extensions import override
+
+from scaler.board import (
+    METADATA_CHARACTERS_MAX,
+    Answer,
+    Board,
+    BoardFullError,
+    Entry,
+    Outcome,
+    Reference,
+    Refusal,
+    RefusalCode,
+)
+from scaler.clock import Clock
+from scaler.metrics import ServiceMetrics
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.streams import Life, StreamLives, TooManyStreamsError
+
+METRIC_NAME: Final = "foresail-replicas"
+TARGET: Final = 1
+HEARTBEAT_SECONDS: Final = 20.0
+"""How often an open stream repeats that a workload is active; each costs KEDA an API read."""
+
+_STATUS: Final = {
+    RefusalCode.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    RefusalCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    RefusalCode.MISCONFIGURED: grpc.StatusCode.FAILED_PRECONDITION,
+}
+
+Context = grpc.aio.ServicerContext[object, object]
+
+
+class ExternalScaler(pb_grpc.ExternalScalerServicer):
+    """The five RPCs. Nothing here waits for anything but a stream's next edge."""
+
+    def __init__(
+        self,
+        board: Board,
+        metrics: ServiceMetrics,
+        lives: StreamLives,
+        *,
+        clock: Clock,
+        replicas_max: int,
+    ) -> None:
+        self._board = board
+        self._metrics = metrics
+        self._lives = lives
+        self._clock = clock
+        self._replicas_max = replicas_max
+        self._spec = pb.GetMetricSpecResponse(
+            metricSpecs=[
+                pb.MetricSpec(metricName=METRIC_NAME, targetSize=TARGET, targetSizeFloat=TARGET)
+            ]
+        )
+
+    @override
+    async def GetMetricSpec(
+        self, request: pb.ScaledObjectRef, context: Context
+    ) -> pb.GetMetricSpecResponse:
+        """Answer whatever is asked, and make a new object known: readings can then begin."""
+        with self._timed("GetMetricSpec", context):
+            if _fault_of(request) is None:
+                with suppress(BoardFullError):
+                    self._board.ask(_reference(request))
+            return self._spec
+
+    @override
+    async def GetMetrics(
+        self, request: pb.GetMetricsRequest, context: Context
+    ) -> pb.GetMetricsResponse:
+        with self._timed("GetMetrics", context):
+            if request.metricName.lower() != METRIC_NAME:
+                message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
+                await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
+            entry = await self._entry(request.scaledObjectRef, context)
+            answer = await self._answer(entry, entry.polled(self._clock()), context)
+            replicas = self._clamped(answer.replicas)
+        return pb.GetMetricsResponse(
+            metricValues=[
+                pb.MetricValue(
+                    metricName=METRIC_NAME,
+                    metricValue=math.ceil(replicas),
+                    metricValueFloat=replicas,
+                )
+            ]
+        )
+
+    @override
+    async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
+        with self._timed("IsActive", context):
+            entry = await self._entry(request, context)
+            answer = await self._answer(entry, entry.in_same_poll(self._clock()), context)
+            return pb.IsActiveResponse(result=answer.active)
+
+    @override
+    async def StreamIsActive(
+        self, request: pb.ScaledObjectRef, context: Context
+    ) -> AsyncIterator[pb.IsActiveResponse]:
+        """Send the state at once, then each edge, and `true` again as a heartbeat.
+
+        While there is no answer nothing is sent: an error would put KEDA into its back-off.
+        """
+        entry = await self._entry(request, context)
+        loop = asyncio.get_running_loop()
+        sent, sent_at = None, -math.inf
+        async with self._stream("StreamIsActive", context) as life:
+            entry.listeners.add(life.wake)
+            try:
+                while not life.over():
+                    active = _active(entry.outcome)
+                    beat = active and loop.time() - sent_at >= HEARTBEAT_SECONDS
+                    if active is not None and (active != sent or beat):
+                        yield pb.IsActiveResponse(result=active)
+                        sent, sent_at = active, loop.time()
+                    await life.wait(at_most_seconds=HEARTBEAT_SECONDS)
+            finally:
+                entry.listeners.discard(life.wake)
+
+    @override
+    async def StreamMetricSpec(
+        self, request: pb.ScaledObjectRef, context: Context
+    ) -> AsyncIterator[pb.GetMetricSpecResponse]:
+        """Send the spec, which never changes, and stay open.
+
+        KEDA prefers what was streamed to asking `GetMetricSpec`, so an open stream carries an
+        HPA through a restart of ours.
+        """
+        async with self._stream("StreamMetricSpec", context) as life:
+            yield self._spec
+            while not life.over():
+                await life.wait(at_most_seconds=math.inf)
+
+    @contextmanager
+    def _timed(self, method: str, context: Context) -> Iterator[None]:
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            code: object = context.code()  # the integer 0 until somebody sets a status
+            name = code.name if isinstance(code, grpc.StatusCode) else "OK"
+            self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)
+
+    @asynccontextmanager
+    async def _stream(self, method: str, context: Context) -> AsyncIterator[Life]:
+        peer = context.peer()
+        try:
+            life = self._lives.begin(peer)
+        except TooManyStreamsError as error:
+            await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+        self._metrics.streams.labels(method).inc()
+        try:
+            yield life
+        finally:
+            self._lives.end(peer, life)
+            self._metrics.streams.labels(method).dec()
+
+    async def _entry(self, reference: pb.ScaledObjectRef, context: Context) -> Entry:
+        fault = _fault_of(reference)
+        if fault is not None:
+            await self._refuse(context, grpc.StatusCode.INVALID_ARGUMENT, fault)
+        try:
+            return self._board.ask(_reference(reference))
+        except BoardFullError as error:
+            return await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+
+    async def _answer(self, entry: Entry, outcome: Outcome, context: Context) -> Answer:
+        match outcome:
+            case Answer():
+                return outcome
+            case Refusal(code=code, message=message):
+                self._metrics.refusals.labels(code).inc()
+                text = f"{entry.reference}: {message}"
+                return await self._refuse(context, _STATUS[code], text)
+            case _:
+                assert_never(outcome)
+
+    def _clamped(self, replicas: float) -> float:
+        """Finite, not negative, within the operator's limit: KEDA reads anything else as 0."""
+        if math.isfinite(replicas) and 0 <= replicas <= self._replicas_max:
+            return float(replicas)
+        self._metrics.clamps.inc()
+        return float(self._replicas_max) if replicas > 0 else 0.0
+
+    async def _refuse(self, context: Context, code: grpc.StatusCode, message: str) -> Never:
+        await context.abort(code, message)
+        raise AssertionError  # abort raises; its stub does not say so
+
+
+def _reference(request: pb.ScaledObjectRef) -> Reference:
+    return Reference.of(request.namespace, request.name, request.scalerMetadata)
+
+
+def _fault_of(request: pb.ScaledObjectRef) -> str | None:
+    """What is wrong with how the object is named, or None."""
+    if not request.name or not request.namespace:
+        return "the reference names no object: name and namespace must both be set"
+    size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())
+    if size > METADATA_CHARACTERS_MAX:
+        return f"the trigger's metadata has {size} characters, over {METADATA_CHARACTERS_MAX}"
+    return None
+
+
+def _active(outcome: Outcome) -> bool | None:
+    return outcome.active if isinstance(outcome, Answer) else None

@@ -1,0 +1,104 @@
+"""How long a push stream lives, and how it ends well.
+
+KEDA reconnects a stream that ended with OK after 2 s, and backs off up to a minute after an error,
+a back-off that a long healthy stream never resets. So no stream of ours ends with an error: all end
+with OK when the server drains, and when their connection has passed its age, inside the grace
+that follows. gRPC announces a connection's end at its maximum age ± 10 % and cuts it off after the
+grace; ending the streams in between moves KEDA to a new connection, and so to new replicas.
+"""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+from scaler.errors import ForesailError
+
+CONNECTION_AGE_SECONDS = 300.0
+CONNECTION_GRACE_SECONDS = 120.0
+_EARLIEST, _LATEST = 1.15, 1.25
+"""Of the age: later than the announcement (1.1), before the earliest cut (0.9 + grace ÷ age)."""
+
+
+class TooManyStreamsError(ForesailError):
+    """One peer holds as many streams as the limit allows."""
+
+
+@dataclass(slots=True, eq=False)
+class Life:
+    """One stream's time: it waits to be woken, and is over at its deadline or when draining."""
+
+    deadline_seconds: float
+    """Of the event loop's clock."""
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    draining: bool = False
+
+    def over(self) -> bool:
+        return self.draining or asyncio.get_running_loop().time() >= self.deadline_seconds
+
+    async def wait(self, *, at_most_seconds: float) -> None:
+        """Return when woken, over, or after `at_most_seconds`."""
+        left = self.deadline_seconds - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(min(left, at_most_seconds)):
+                await self.wake.wait()
+        except TimeoutError:
+            return
+        self.wake.clear()
+
+
+@dataclass(slots=True)
+class _Peer:
+    first_seen_seconds: float
+    lives: set[Life] = field(default_factory=set)
+
+
+class StreamLives:
+    """The open streams by peer; a peer is one connection, as gRPC names it."""
+
+    def __init__(self, *, per_peer_max: int) -> None:
+        self._per_peer_max = per_peer_max
+        self._peers: dict[str, _Peer] = {}
+        self._draining = False
+
+    def begin(self, peer_name: str) -> Life:
+        """A new stream of this peer.
+
+        Raises:
+            TooManyStreamsError: the peer is at its limit.
+        """
+        now = asyncio.get_running_loop().time()
+        self._forget_closed(now)
+        peer = self._peers.setdefault(peer_name, _Peer(now))
+        if len(peer.lives) >= self._per_peer_max:
+            message = f"{len(peer.lives)} streams are open on one connection, the limit"
+            raise TooManyStreamsError(message)
+        if now > peer.first_seen_seconds + _LATEST * CONNECTION_AGE_SECONDS:
+            peer.first_seen_seconds = now  # nobody cut this connection: it runs without an age
+        age = random.uniform(_EARLIEST, _LATEST) * CONNECTION_AGE_SECONDS  # noqa: S311 spread only
+        life = Life(peer.first_seen_seconds + age, draining=self._draining)
+        peer.lives.add(life)
+        return life
+
+    def end(self, peer_name: str, life: Life) -> None:
+        if peer_name in self._peers:
+            self._peers[peer_name].lives.discard(life)
+
+    def drain(self) -> None:
+        """End every stream with OK, now and from now on."""
+        self._draining = True
+        for peer in self._peers.values():
+            for life in peer.lives:
+                life.draining = True
+                life.wake.set()
+
+    def open(self) -> int:
+        return sum(len(peer.lives) for peer in self._peers.values())
+
+    def _forget_closed(self, now: float) -> None:
+        gone = CONNECTION_AGE_SECONDS * 1.1 + CONNECTION_GRACE_SECONDS
+        for name in [
+            name
+            for name, peer in self._peers.items()
+            if not peer.lives and now - peer.first_seen_seconds > gone
+        ]:
+            del self._peers[name]
