@@ -5,9 +5,8 @@ and sources that the operator set up; an address is refused unless the operator 
 KEDA hands the same text to the scaler that anyone with write access to a namespace may have typed.
 """
 
-import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Self
@@ -24,7 +23,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from scaler.durations import seconds
 from scaler.errors import MetadataError
+from scaler.spelling import nearest
 
 KEDA_KEYS: Final = frozenset(
     {
@@ -41,8 +42,6 @@ KEDA_KEYS: Final = frozenset(
 
 _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
 _FROM_ENV: Final = "FromEnv"
-_DURATION: Final = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|s|m|h))")
-_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
 
 
@@ -64,19 +63,6 @@ class Offer:
     address_prefixes: tuple[str, ...] = ()
     """Addresses that `serverAddress` may start with; empty refuses every address."""
     replicas_max: int = 1000
-
-
-def seconds(text: object) -> object:
-    """Seconds of a duration such as `90`, `90s`, `1m30s`, `60ms`; anything else unchanged.
-
-    Unchanged, so that the field's own check reports it with the field's own description.
-    """
-    if not isinstance(text, str):
-        return text
-    parts = _DURATION.findall(text.strip())
-    if parts and "".join(number + unit for number, unit in parts) == text.strip():
-        return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
-    return text
 
 
 def _labels(text: object) -> object:
@@ -294,14 +280,7 @@ def _within(address: str, prefix: str) -> bool:
     return address.rstrip("/") == base or below
 
 
-def nearest(word: str, words: Mapping[str, object] | frozenset[str]) -> str | None:
-    """The spelling in `words` closest to `word`, or None where nothing is near."""
-    by_lower = {candidate.lower(): candidate for candidate in words}
-    found = difflib.get_close_matches(word.lower().replace("_", ""), by_lower, n=1, cutoff=0.6)
-    return by_lower[found[0]] if found else None
-
-
-def _not_among(key: str, value: str, choices: Mapping[str, object] | frozenset[str]) -> str:
+def _not_among(key: str, value: str, choices: Iterable[str]) -> str:
     near = nearest(value, choices)
     hint = f"; did you mean {near!r}?" if near else ""
     listed = ", ".join(sorted(choices)) or "none"

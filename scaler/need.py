@@ -10,7 +10,8 @@ from enum import StrEnum
 from scaler.backlog import Order, backlog_after
 from scaler.capacity import Limit, ReplicaCapacity
 from scaler.demand import Demand
-from scaler.parameters import PlanParameters, duration
+from scaler.durations import written
+from scaler.parameters import PlanParameters
 from scaler.signals import Observation, Signal
 
 DRAIN_SECONDS = 120.0
@@ -142,7 +143,7 @@ def queue(
     pending = sum(order.replicas for order in orders)
     text = (
         f"{waiting:,.0f} wait, {ready:.0f} ready and {pending} on their way: "
-        f"{left:,.0f} replica-seconds left in {duration(parameters.lead_seconds)}"
+        f"{left:,.0f} replica-seconds left in {written(parameters.lead_seconds)}"
     )
     return Step(rule="queue", text=text, replicas=load + left / DRAIN_SECONDS if left else 0.0)
 
@@ -168,7 +169,7 @@ def ahead(
         Step(
             rule="forecast",
             text=(
-                f"q{parameters.level:g} in {duration(parameters.lead_seconds)} = "
+                f"q{parameters.level:g} in {written(parameters.lead_seconds)} = "
                 f"{outlooks[dimension].demand:,.0f} {dimension} "
                 f"(skill {outlooks[dimension].skill:+.0%}) ÷ {limit.per_replica:,.0f}"
             ),

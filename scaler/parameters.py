@@ -19,11 +19,3 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
-
-
-def duration(seconds: float) -> str:
-    """`90` → `1m30s`: how people write durations in trigger metadata."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    parts = ((hours, "h"), (minutes, "m"), (rest, "s"))
-    return "".join(f"{n}{unit}" for n, unit in parts if n) or "0s"

@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 
 from scaler.backlog import Order, outstanding
 from scaler.demand import Demand
+from scaler.durations import written
 from scaler.metadata import Mode
 from scaler.need import Dimension, Outlook, Step, ahead, present, queue, shares, with_headroom
-from scaler.parameters import PlanParameters, duration
-from scaler.signals import Observation, Signal
+from scaler.parameters import PlanParameters
+from scaler.signals import ESSENTIAL, Observation, Signal
 
 PRESENT_WINDOW_SECONDS = 60.0
 """Demand "now" is the mean of this long: one reading is too noisy, five minutes too late."""
@@ -61,9 +62,6 @@ class ReplicaPlan:
     steps: tuple[Step, ...] = field(repr=False)
 
 
-_ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
-
-
 def decide(
     observation: Observation,
     demand: Demand,
@@ -81,7 +79,7 @@ def decide(
     reactive = with_headroom(now_need, queue_need, parameters)
     steps = [now_need, queue_need, ahead(outlooks, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
-    blind = [signal for signal in _ESSENTIAL if observation.value(signal) is None]
+    blind = [signal for signal in ESSENTIAL if observation.value(signal) is None]
     if blind and state.handed is not None:
         needed = max(needed, state.handed)
         steps.append(
@@ -138,7 +136,7 @@ def _needs(
 
 def _held(needs: Sequence[tuple[float, int]], now: float) -> Step:
     at, replicas = needs[0]
-    text = f"{replicas} were needed {duration(now - at)} ago"
+    text = f"{replicas} were needed {written(now - at)} ago"
     return Step(rule="hold", text=text, replicas=replicas)
 
 

@@ -39,6 +39,10 @@ class Signal(StrEnum):
     """Engine replicas that report and are awake."""
 
 
+ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
+"""Signals a plan rests on: without any of them there is no plan, with some it may not shrink."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A measured value; `value == 0` is a true zero."""

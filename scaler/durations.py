@@ -1,0 +1,28 @@
+"""Durations as people write them: `90`, `90s`, `1m30s`, `60ms`, `14d`."""
+
+import re
+from typing import Final
+
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def seconds(given: object) -> object:
+    """The seconds of a written duration; anything else unchanged.
+
+    Unchanged, so that the field it was given to reports it in its own words.
+    """
+    if not isinstance(given, str):
+        return given
+    text = given.strip()
+    parts = _PART.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return given
+
+
+def written(seconds_: float) -> str:
+    """`90` → `1m30s`, to the second."""
+    whole = round(seconds_)
+    parts = ((whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))
+    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

@@ -1,0 +1,296 @@
+"""The cycle: look at every feed, plan every workload, publish on the board.
+
+It runs at its own pace on a grid of wall time, so that every replica of Foresail looks at the same
+moments; questions from KEDA only wake it when they name something new. Feeds are independent: one
+that fails or is slow ends as its own sight, and the others do not notice.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+
+from scaler.board import Answer, Board, Entry, Outcome, Reference, Refusal
+from scaler.capacity import ReplicaCapacity
+from scaler.clock import Clock
+from scaler.errors import SourceError, SourceUnavailableError
+from scaler.metadata import TriggerMetadata
+from scaler.metrics import LoopMetrics
+from scaler.need import Dimension
+from scaler.parameters import PlanParameters
+from scaler.signals import Feed
+from scaler.track import Forecaster, Sight, Track
+from scaler.verdict import Standing, judge
+
+log = structlog.get_logger()
+
+_RESTORE_SLICE = 20
+"""Observations taken between two pauses while history is read: questions come first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """The pace of the cycle and its limits."""
+
+    step_seconds: float = 30.0
+    blind_seconds_max: float = 300.0
+    """How long the last plan stands without a usable reading."""
+    look_seconds_max: float = 10.0
+    looks_at_once: int = 16
+    history_seconds: float = 14 * 86400.0
+    restore_seconds_max: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """How one trigger's wishes are met: where to look, and what a replica serves."""
+
+    key: str
+    """Equal for triggers that read the same series the same way."""
+    feed: Feed
+    capacity: ReplicaCapacity
+
+
+@dataclass(slots=True, eq=False)
+class Watched:
+    """A feed under watch, its track, and the workloads that read it."""
+
+    feed: Feed
+    track: Track
+    sight: Sight | None = None
+    workloads: dict[Reference, "Workload"] = field(default_factory=dict)
+    since_restore: list[Sight] | None = None
+    """Looks taken while history is read, to be added behind it; None when it is not."""
+
+
+@dataclass(slots=True, eq=False)
+class Workload:
+    """One entry of the board and what is planned for it."""
+
+    entry: Entry
+    parameters: PlanParameters
+    standing: Standing = field(default_factory=Standing)
+
+
+Connect = Callable[[Reference, TriggerMetadata], Connection]
+MakeForecaster = Callable[[TriggerMetadata, Dimension], Forecaster]
+
+
+class ScalerLoop:
+    """The cycle over all feeds. `run` owns every task it starts."""
+
+    def __init__(
+        self,
+        board: Board,
+        connect: Connect,
+        make_forecaster: MakeForecaster,
+        settings: LoopSettings,
+        *,
+        clock: Clock,
+        metrics: LoopMetrics,
+    ) -> None:
+        self._board = board
+        self._connect = connect
+        self._make_forecaster = make_forecaster
+        self._settings = settings
+        self._clock = clock
+        self._metrics = metrics
+        self._watched: dict[str, Watched] = {}
+        self._known: dict[Reference, Watched] = {}
+        self._looks = asyncio.Semaphore(settings.looks_at_once)
+        self._cycled_at = clock()
+
+    @property
+    def watched(self) -> Mapping[Reference, Watched]:
+        """Each workload's feed, for whoever explains or exports it."""
+        return self._known
+
+    async def run(self) -> None:
+        """Cycle until cancelled."""
+        next_at = self._next_step()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for watched in self._admit_new():
+                    _ = group.create_task(self._begin(watched), name="begin")
+                left = next_at - self._clock()
+                if left > 0:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            await self._board.arrived.wait()
+                    continue
+                await self.cycle(at_seconds=next_at)
+                next_at = self._next_step()
+
+    async def begin(self) -> None:
+        """Take up everything the board was newly asked about, and its history; then return."""
+        for watched in self._admit_new():
+            await self._begin(watched)
+
+    async def cycle(self, *, at_seconds: float) -> None:
+        """Look at every feed once, as of `at_seconds`; plan and publish."""
+        with self._metrics.cycle_seconds.time():
+            async with asyncio.TaskGroup() as group:
+                for watched in tuple(self._watched.values()):
+                    look = self._look_and_publish(watched, at_seconds)
+                    _ = group.create_task(look, name="look")
+        for entry in self._board.forget_superseded():
+            self._forget(entry.reference)
+        self._cycled_at = self._clock()
+
+    def overdue_seconds(self) -> float:
+        """How long past its time the last cycle is; 0 while the loop keeps up."""
+        allowed = 3 * self._settings.step_seconds + self._settings.look_seconds_max
+        return max(0.0, self._clock() - self._cycled_at - allowed)
+
+    def _next_step(self) -> float:
+        """The next moment of the grid; steps that a long cycle overran are left out."""
+        step = self._settings.step_seconds
+        return (self._clock() // step + 1) * step
+
+    def _admit_new(self) -> list[Watched]:
+        """Take up what the board was asked about for the first time; the feeds new with it."""
+        self._board.arrived.clear()
+        new = []
+        for entry in self._board:
+            wishes = entry.wishes
+            if wishes is None or entry.reference in self._known:
+                continue
+            connection = self._connect(entry.reference, wishes)
+            watched = self._watched.get(connection.key)
+            if watched is None:
+                watched = self._watched[connection.key] = self._watch(connection, wishes)
+                new.append(watched)
+            workload = Workload(entry, _parameters(wishes, connection.capacity))
+            watched.workloads[entry.reference] = workload
+            self._known[entry.reference] = watched
+            if watched.sight is not None:
+                self._publish(watched, watched.sight, [workload])
+        return new
+
+    def _watch(self, connection: Connection, wishes: TriggerMetadata) -> Watched:
+        def make(dimension: Dimension) -> Forecaster:
+            return self._make_forecaster(wishes, dimension)
+
+        return Watched(connection.feed, Track(make, step_seconds=self._settings.step_seconds))
+
+    async def _begin(self, watched: Watched) -> None:
+        """First an answer from the present, then the past for the forecast."""
+        if self._settings.history_seconds > 0:
+            watched.since_restore = []
+        await self._look_and_publish(watched, self._clock())
+        if watched.since_restore is not None:
+            await self._restore(watched)
+
+    async def _restore(self, watched: Watched) -> None:
+        """Read the feed's past into a fresh track and put it in place of the one that began."""
+        end = self._clock()
+        track, taken = watched.track.beginning(), 0
+        try:
+            async with asyncio.timeout(self._settings.restore_seconds_max):
+                async for observation in watched.feed.history(
+                    start_seconds=end - self._settings.history_seconds,
+                    end_seconds=end - self._settings.step_seconds,
+                    step_seconds=self._settings.step_seconds,
+                ):
+                    track.take(Sight(at_seconds=observation.at_seconds, observation=observation))
+                    taken += 1
+                    if taken % _RESTORE_SLICE == 0:
+                        await asyncio.sleep(0)
+        except (SourceError, TimeoutError) as error:
+            log.warning("history_not_restored", steps=taken, error=str(error) or "too slow")
+        live, watched.since_restore = watched.since_restore or [], None
+        if taken == 0:
+            return
+        for sight in live:
+            track.take(sight)
+        watched.track = track
+        log.info("history_restored", steps=taken, workloads=len(watched.workloads))
+
+    async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
+        async with self._looks:
+            try:
+                sight = await self._look(watched.feed, at_seconds)
+                watched.sight = sight
+                watched.track.take(sight)
+                if watched.since_restore is not None:
+                    watched.since_restore.append(sight)
+                watched.track.look_ahead()
+                self._publish(watched, sight, list(watched.workloads.values()))
+            except Exception:
+                # A fault of ours in one workload must not stop the others; it shows in the
+                # counter and the log, and the age of the answer keeps growing.
+                self._metrics.cycle_errors.inc()
+                log.exception("workload_not_planned", workloads=[str(r) for r in watched.workloads])
+
+    async def _look(self, feed: Feed, now: float) -> Sight:
+        try:
+            async with asyncio.timeout(self._settings.look_seconds_max):
+                return Sight(at_seconds=now, observation=await feed.observe(now_seconds=now))
+        except SourceError as error:
+            return Sight(at_seconds=now, observation=None, failure=error)
+        except TimeoutError:
+            message = f"no answer within {self._settings.look_seconds_max:g} s"
+            failure = SourceUnavailableError(message)
+            return Sight(at_seconds=now, observation=None, failure=failure)
+
+    def _publish(self, watched: Watched, sight: Sight, workloads: list[Workload]) -> None:
+        for workload in workloads:
+            outcome, workload.standing = judge(
+                sight,
+                watched.track,
+                workload.parameters,
+                workload.standing,
+                blind_seconds_max=self._settings.blind_seconds_max,
+            )
+            _log_change(workload.entry, outcome, workload.standing)
+            workload.entry.publish(outcome)
+
+    def _forget(self, reference: Reference) -> None:
+        watched = self._known.pop(reference, None)
+        if watched is None:
+            return
+        del watched.workloads[reference]
+        if not watched.workloads:
+            self._watched = {key: w for key, w in self._watched.items() if w is not watched}
+
+
+def _parameters(wishes: TriggerMetadata, capacity: ReplicaCapacity) -> PlanParameters:
+    assert wishes.max_replicas is not None  # parsing fills it in
+    return PlanParameters(
+        lead_seconds=wishes.lead_time,
+        hold_seconds=wishes.hold_seconds,
+        level=wishes.quantile,
+        utilization=wishes.utilization,
+        replicas_min=wishes.min_replicas,
+        replicas_max=wishes.max_replicas,
+        mode=wishes.mode,
+        capacity=capacity,
+    )
+
+
+def _log_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
+    """Say a decision when it differs from the last one, with the rule that shaped it."""
+    workload = str(entry.reference)
+    match outcome, entry.outcome:
+        case Answer(replicas=replicas), Answer(replicas=before) if replicas == before:
+            return
+        case Answer(replicas=replicas), before:
+            previous = before.replicas if isinstance(before, Answer) else None
+            why = (
+                [f"{step.rule}: {step.text}" for step in standing.plan.steps]
+                if standing.plan
+                else []
+            )
+            log.info(
+                "scaling_decided",
+                workload=workload,
+                replicas_from=previous,
+                replicas_to=replicas,
+                why=why,
+            )
+        case Refusal(code=code, message=message), Refusal(code=same) if code == same:
+            log.debug("no_answer", workload=workload, reason=code, message=message)
+        case Refusal(code=code, message=message), _:
+            log.warning("no_answer", workload=workload, reason=code, message=message)

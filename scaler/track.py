@@ -1,0 +1,114 @@
+"""One feed's demand and forecasts, kept up to date one observation at a time.
+
+Workloads that read the same series share a track, and an edit of a trigger's bounds keeps it.
+Forecasts are made on the grid of the step, so that replicas of Foresail that read the same samples
+make the same forecasts whenever each of them looks.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from scaler.demand import Demand, DemandState, demand_of
+from scaler.errors import SourceError
+from scaler.forecast.record import DemandForecast
+from scaler.need import Dimension, Outlook
+from scaler.signals import ESSENTIAL, Observation
+
+FORECAST_DIMENSIONS = (
+    Dimension.PROMPT_TOKENS,
+    Dimension.GENERATED_TOKENS,
+    Dimension.IN_FLIGHT,
+)
+
+
+class Forecaster(Protocol):
+    """Quantiles of one series' future, from its past."""
+
+    def update(self, t_seconds: float, value: float | None) -> None:
+        """Take the next step of the series; None is a gap."""
+        ...
+
+    def forecast(self) -> DemandForecast: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look at the feed brought: an observation, or why there is none."""
+
+    at_seconds: float
+    observation: Observation | None
+    failure: SourceError | None = None
+
+    def usable(self) -> bool:
+        """Whether a plan can be made from it."""
+        seen = self.observation
+        return seen is not None and any(seen.value(signal) is not None for signal in ESSENTIAL)
+
+    def complaint(self) -> str:
+        """Why it is not usable, for a person."""
+        if self.failure is not None:
+            return str(self.failure)
+        if self.observation is None:
+            return "not read yet"
+        readings = self.observation.readings
+        return "; ".join(f"{s}: {readings[s]}" for s in ESSENTIAL if s in readings)
+
+
+class Track:
+    """Demand and forecasts of one feed."""
+
+    def __init__(
+        self, make_forecaster: Callable[[Dimension], Forecaster], *, step_seconds: float
+    ) -> None:
+        self._make_forecaster = make_forecaster
+        self._step_seconds = step_seconds
+        self._forecasters = {d: make_forecaster(d) for d in FORECAST_DIMENSIONS}
+        self._state: DemandState | None = None
+        self._grid_seconds: float | None = None
+        self.demand: Demand | None = None
+        """Of the newest usable observation."""
+        self.forecasts: Mapping[Dimension, DemandForecast] = {}
+
+    def take(self, sight: Sight) -> None:
+        """Account for a look at the feed; one that is not usable is a gap in every series."""
+        demand = None
+        if sight.observation is not None and sight.usable():
+            demand, self._state = demand_of(sight.observation, self._state)
+            self.demand = demand
+        at = sight.at_seconds // self._step_seconds * self._step_seconds
+        if self._grid_seconds is not None and at <= self._grid_seconds:
+            return  # a second look within one step: it shapes the plan, not the series
+        self._grid_seconds = at
+        for dimension, forecaster in self._forecasters.items():
+            forecaster.update(at, amount(demand, dimension))
+
+    def look_ahead(self) -> None:
+        """Make the forecasts that `outlooks` reads."""
+        self.forecasts = {d: f.forecast() for d, f in self._forecasters.items()}
+
+    def outlooks(self, *, lead_seconds: float, level: float) -> dict[Dimension, Outlook]:
+        """Each dimension's quantile at the lead time, with its skill there."""
+        return {
+            dimension: Outlook(
+                demand=forecast.at(horizon_seconds=lead_seconds, level=level),
+                skill=forecast.skill_at(lead_seconds),
+            )
+            for dimension, forecast in self.forecasts.items()
+        }
+
+    def beginning(self) -> "Track":
+        """An empty track of the same kind, for history to be read into."""
+        return Track(self._make_forecaster, step_seconds=self._step_seconds)
+
+
+def amount(demand: Demand | None, dimension: Dimension) -> float | None:
+    """The demand in one dimension, or None where it is not measured."""
+    if demand is None:
+        return None
+    amounts = {
+        Dimension.PROMPT_TOKENS: demand.prompt_tokens,
+        Dimension.GENERATED_TOKENS: demand.generated_tokens,
+        Dimension.IN_FLIGHT: demand.in_flight,
+    }
+    return amounts.get(dimension)

@@ -1,0 +1,56 @@
+"""A board served over a real connection, for tests of the contract."""
+
+from dataclasses import dataclass, field
+
+import grpc.aio
+from prometheus_client import CollectorRegistry
+
+from scaler.board import Answer, Board, Entry, Outcome, Reference
+from scaler.metadata import Offer
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.server import ScalerServer
+from scaler.service import ExternalScaler
+from scaler.streams import StreamLives
+
+OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+START = 1_790_000_000.0
+
+
+@dataclass
+class Served:
+    """A served board and a client that calls as KEDA does: no deadline, one channel."""
+
+    board: Board
+    server: ScalerServer
+    service: ExternalScaler
+    lives: StreamLives
+    registry: CollectorRegistry
+    port: int
+    now: list[float]
+    channel: grpc.aio.Channel
+    keda: "pb_grpc.ExternalScalerAsyncStub"
+    metadata: dict[str, str] = field(
+        default_factory=lambda: {"scalerAddress": "foresail:6500", "model": "llama-70b"}
+    )
+
+    def reference(self, name: str = "llama") -> pb.ScaledObjectRef:
+        return pb.ScaledObjectRef(name=name, namespace="team-a", scalerMetadata=self.metadata)
+
+    def question(
+        self, name: str = "llama", metric: str = "foresail-replicas"
+    ) -> pb.GetMetricsRequest:
+        return pb.GetMetricsRequest(scaledObjectRef=self.reference(name), metricName=metric)
+
+    def entry(self, name: str = "llama") -> Entry:
+        return self.board.ask(Reference.of("team-a", name, self.metadata))
+
+    def publish(self, outcome: Outcome, name: str = "llama") -> None:
+        self.entry(name).publish(outcome)
+
+    def count(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+
+def answer(replicas: int, *, active: bool = True) -> Answer:
+    return Answer(replicas=replicas, active=active, made_at_seconds=START)

@@ -1,0 +1,190 @@
+"""What KEDA gets for each of its calls, over a real connection."""
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+
+from scaler.board import Refusal, RefusalCode
+from scaler.rpc import externalscaler_pb2 as pb
+from tests.contracts.served import START, Served, answer
+
+pytestmark = pytest.mark.looptime(False)  # sockets need real time
+
+
+async def test_the_spec_is_one_metric_with_target_one_in_both_fields(served: Served) -> None:
+    specs = (await served.keda.GetMetricSpec(served.reference())).metricSpecs
+
+    assert [(s.metricName, s.targetSize, s.targetSizeFloat) for s in specs] == [
+        ("foresail-replicas", 1, 1.0)
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(pb.ScaledObjectRef(), id="nameless"),
+        pytest.param(
+            pb.ScaledObjectRef(name="a", namespace="b", scalerMetadata={"nonsense": "1"}),
+            id="invalid-metadata",
+        ),
+        pytest.param(
+            pb.ScaledObjectRef(name="a", namespace="b", scalerMetadata={"model": "x" * 20_000}),
+            id="huge-metadata",
+        ),
+    ],
+)
+async def test_the_spec_call_never_fails(served: Served, request_: pb.ScaledObjectRef) -> None:
+    assert len((await served.keda.GetMetricSpec(request_)).metricSpecs) == 1
+
+
+async def test_the_spec_call_makes_a_new_object_known(served: Served) -> None:
+    await served.keda.GetMetricSpec(served.reference())
+
+    assert [str(entry.reference) for entry in served.board] == ["team-a/llama"]
+    assert served.board.arrived.is_set()
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 7, 1000])
+async def test_the_value_is_the_replicas_in_the_float_and_the_int_field(
+    served: Served, replicas: int
+) -> None:
+    served.publish(answer(replicas))
+
+    values = (await served.keda.GetMetrics(served.question())).metricValues
+
+    assert [(v.metricName, v.metricValue, v.metricValueFloat) for v in values] == [
+        ("foresail-replicas", replicas, float(replicas))
+    ]
+
+
+@pytest.mark.parametrize(("replicas", "told"), [(-3, 0), (1001, 1000)])
+async def test_a_value_out_of_bounds_is_clamped_and_counted(
+    served: Served, replicas: int, told: int
+) -> None:
+    served.publish(answer(replicas))
+
+    values = (await served.keda.GetMetrics(served.question())).metricValues
+
+    assert values[0].metricValueFloat == told
+    assert served.count("foresail_answers_clamped_total") == 1
+
+
+async def test_the_hpa_may_lower_case_the_metric_name(served: Served) -> None:
+    served.publish(answer(2))
+
+    assert (await served.keda.GetMetrics(served.question(metric="FORESAIL-replicas"))).metricValues
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (RefusalCode.UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
+        (RefusalCode.MISCONFIGURED, grpc.StatusCode.FAILED_PRECONDITION),
+        (RefusalCode.INVALID, grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_a_refusal_is_an_error_of_both_calls_and_names_the_object(
+    served: Served, code: RefusalCode, status: grpc.StatusCode
+) -> None:
+    served.publish(Refusal(code=code, message="prometheus 'main' answers 401"))
+
+    for call in (
+        served.keda.GetMetrics(served.question()),
+        served.keda.IsActive(served.reference()),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() is status
+        assert raised.value.details() == "team-a/llama: prometheus 'main' answers 401"
+
+
+async def test_an_object_never_read_is_unavailable_and_not_zero(served: Served) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.GetMetrics(served.question())
+
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "llama-70b" in (raised.value.details() or "")
+
+
+async def test_wrong_metadata_is_told_by_get_metrics(served: Served) -> None:
+    served.metadata = {"model": "m", "leadtime": "5m"}
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.GetMetrics(served.question())
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "did you mean 'leadTime'?" in (raised.value.details() or "")
+
+
+async def test_an_unknown_metric_is_not_found(served: Served) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.GetMetrics(served.question(metric="s0-foresail-replicas"))
+
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [pb.ScaledObjectRef(name="a"), pb.ScaledObjectRef(namespace="b")],
+    ids=["no-namespace", "no-name"],
+)
+async def test_a_reference_without_a_name_is_invalid(
+    served: Served, reference: pb.ScaledObjectRef
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.IsActive(reference)
+
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_one_poll_sees_one_outcome_although_a_plan_is_published_in_between(
+    served: Served,
+) -> None:
+    served.publish(answer(0, active=False))
+    value = (await served.keda.GetMetrics(served.question())).metricValues[0].metricValueFloat
+    served.publish(answer(4, active=True))
+
+    assert value == 0
+    assert not (await served.keda.IsActive(served.reference())).result
+
+    served.now[0] = START + 15
+    assert (await served.keda.IsActive(served.reference())).result
+
+
+async def test_beyond_the_limit_of_objects_a_new_one_is_refused_and_the_old_are_answered(
+    served: Served,
+) -> None:
+    for name in ("a", "b", "c"):
+        served.publish(answer(1), name)
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.GetMetrics(served.question("d"))
+
+    assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "limits.objects_max" in (raised.value.details() or "")
+    assert (await served.keda.GetMetrics(served.question("a"))).metricValues
+
+
+async def test_two_triggers_of_one_object_are_answered_apart(served: Served) -> None:
+    served.publish(answer(3))
+    served.metadata = {"model": "other"}
+    served.publish(answer(5))
+
+    values = (await served.keda.GetMetrics(served.question())).metricValues
+
+    assert values[0].metricValueFloat == 5
+
+
+async def test_a_thousand_questions_on_one_channel_are_all_answered(served: Served) -> None:
+    served.publish(answer(7))
+
+    replies = await asyncio.gather(
+        *(served.keda.GetMetrics(served.question()) for _ in range(1000))
+    )
+
+    assert {reply.metricValues[0].metricValueFloat for reply in replies} == {7}
+    assert (
+        served.count("foresail_rpc_duration_seconds_count", method="GetMetrics", code="OK") == 1000
+    )

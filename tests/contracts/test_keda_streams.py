@@ -1,0 +1,118 @@
+"""Push streams: what is sent when, and that each ends with OK."""
+
+import asyncio
+
+import grpc
+import grpc.aio
+import pytest
+
+from scaler.board import Refusal, RefusalCode
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLives
+from tests.contracts.served import Served, answer
+
+real_time = pytest.mark.looptime(False)  # sockets need it
+END = grpc.aio.EOF
+
+
+async def read(call: grpc.aio.UnaryStreamCall[object, pb.IsActiveResponse]) -> bool:
+    async with asyncio.timeout(5):
+        message = await call.read()
+    assert isinstance(message, pb.IsActiveResponse)
+    return message.result
+
+
+@real_time
+async def test_the_state_comes_at_once_and_then_each_edge(served: Served) -> None:
+    served.publish(answer(0, active=False))
+    call = served.keda.StreamIsActive(served.reference())
+
+    assert await read(call) is False
+    served.publish(answer(2))
+    assert await read(call) is True
+    served.publish(answer(3))  # no edge
+    served.publish(answer(0, active=False))
+    assert await read(call) is False
+
+
+@real_time
+async def test_while_there_is_no_answer_a_stream_stays_open_and_silent(served: Served) -> None:
+    call = served.keda.StreamIsActive(served.reference())
+    served.publish(Refusal(code=RefusalCode.UNAVAILABLE, message="prometheus is down"))
+    served.publish(answer(1))
+
+    assert await read(call) is True
+
+
+@real_time
+async def test_a_drained_server_ends_streams_with_ok(served: Served) -> None:
+    served.publish(answer(1))
+    active = served.keda.StreamIsActive(served.reference())
+    specs = served.keda.StreamMetricSpec(served.reference())
+    assert await read(active) is True
+    assert await specs.read() != END
+
+    await served.server.drain()
+
+    assert await active.read() == END
+    assert await specs.read() == END
+    assert (await active.code(), await specs.code()) == (grpc.StatusCode.OK, grpc.StatusCode.OK)
+
+
+@real_time
+async def test_the_spec_stream_sends_what_the_spec_call_answers(served: Served) -> None:
+    first = await served.keda.StreamMetricSpec(served.reference()).read()
+
+    assert first == await served.keda.GetMetricSpec(served.reference())
+
+
+@real_time
+async def test_a_cancelled_stream_is_forgotten(served: Served) -> None:
+    served.publish(answer(1))
+    call = served.keda.StreamIsActive(served.reference())
+    await read(call)
+    call.cancel()
+
+    async with asyncio.timeout(5):
+        while served.lives.open():
+            await asyncio.sleep(0.01)
+    assert not served.entry().listeners
+
+
+@real_time
+async def test_one_connection_holds_only_so_many_streams(served: Served) -> None:
+    served.publish(answer(1))
+    calls = [served.keda.StreamIsActive(served.reference()) for _ in range(4)]
+    for call in calls:
+        await read(call)
+
+    assert await served.keda.StreamIsActive(served.reference()).code() is (
+        grpc.StatusCode.RESOURCE_EXHAUSTED
+    )
+
+
+async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_is_cut() -> None:
+    lives = StreamLives(per_peer_max=100)
+    announced_latest = 1.1 * CONNECTION_AGE_SECONDS
+    cut_earliest = 0.9 * CONNECTION_AGE_SECONDS + CONNECTION_GRACE_SECONDS
+    begun = asyncio.get_running_loop().time()
+
+    deadlines = {lives.begin("ipv4:10.0.0.1:4711").deadline_seconds - begun for _ in range(50)}
+
+    assert announced_latest < min(deadlines)
+    assert max(deadlines) < cut_earliest
+    assert len(deadlines) > 10  # spread: all streams back at once would be a burst
+
+
+async def test_a_late_stream_ends_with_its_connection_not_a_full_life_later() -> None:
+    lives = StreamLives(per_peer_max=100)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    lives.begin("peer")
+    await asyncio.sleep(CONNECTION_AGE_SECONDS * 0.8)
+
+    life = lives.begin("peer")
+    while not life.over():
+        await life.wait(at_most_seconds=20)
+
+    assert loop.time() - begun < CONNECTION_AGE_SECONDS * 0.9 + CONNECTION_GRACE_SECONDS

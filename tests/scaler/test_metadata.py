@@ -1,0 +1,215 @@
+"""Trigger metadata: what is accepted, and what a person is told who got it wrong."""
+
+import pytest
+
+from scaler.errors import MetadataError
+from scaler.metadata import Mode, Offer, parse
+
+OFFER = Offer(
+    engines={"vllm": False, "llm-d": True},
+    sources=frozenset({"main", "edge"}),
+    default_source="main",
+    address_prefixes=("http://prometheus.team-a.svc:9090",),
+    replicas_max=200,
+)
+
+
+def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> None:
+    wishes = parse({"model": "llama-70b"}, OFFER)
+
+    assert wishes.model == "llama-70b"
+    assert (wishes.engine, wishes.source, wishes.mode) == ("vllm", "main", Mode.ACT)
+    assert (wishes.lead_time, wishes.hold_seconds) == (300, 300)
+    assert (wishes.min_replicas, wishes.max_replicas) == (1, 200)
+
+
+def test_every_key_is_read_in_its_own_unit() -> None:
+    wishes = parse(
+        {
+            "model": "m",
+            "engine": "llm-d",
+            "source": "edge",
+            "matchLabels": "role=decode, app=llama",
+            "mode": "advise",
+            "leadTime": "6m10s",
+            "hold": "90",
+            "ttft": "800ms",
+            "itl": "50ms",
+            "minReplicas": "0",
+            "maxReplicas": "24",
+            "quantile": "0.9",
+            "utilization": "0.7",
+            "replicaPromptTokensPerSecond": "6000",
+            "replicaGeneratedTokensPerSecond": "1200.5",
+            "replicaRequests": "64",
+            "timezone": "Europe/Berlin",
+        },
+        OFFER,
+    )
+
+    assert wishes.match_labels == (("app", "llama"), ("role", "decode"))
+    assert (wishes.lead_time, wishes.hold_seconds) == (370, 90)
+    assert (wishes.ttft, wishes.itl) == (0.8, 0.05)
+    assert (wishes.min_replicas, wishes.max_replicas) == (0, 24)
+    assert wishes.replica_generated_tokens_per_second == 1200.5
+
+
+def test_what_keda_sends_for_itself_is_no_fault() -> None:
+    parse(
+        {
+            "scalerAddress": "foresail:6500",
+            "enableTLS": "true",
+            "unsafeSsl": "false",
+            "model": "m",
+        },
+        OFFER,
+    )
+
+
+def test_a_value_resolved_from_the_environment_keeps_its_suffix_and_counts() -> None:
+    assert parse({"modelFromEnv": "llama-70b"}, OFFER).model == "llama-70b"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "parts"),
+    [
+        pytest.param({}, ["'model'", "is missing"], id="missing"),
+        pytest.param(
+            {"model": "m", "leadtime": "5m"},
+            ["'leadtime'", "'5m'", "unknown", "did you mean 'leadTime'?"],
+            id="case-slip",
+        ),
+        pytest.param(
+            {"model": "m", "min_replicas": "1"},
+            ["'min_replicas'", "did you mean 'minReplicas'?"],
+            id="snake-case",
+        ),
+        pytest.param(
+            {"model": "m", "zebra": "1"}, ["'zebra'", "known keys:", "leadTime"], id="nothing-near"
+        ),
+        pytest.param(
+            {"model": "m", "leadTime": "soon"}, ["'leadTime'", "'soon'", "5m"], id="not-a-duration"
+        ),
+        pytest.param({"model": "m", "ttft": "-2s"}, ["'ttft'", "'-2s'"], id="negative-duration"),
+        pytest.param({"model": "m", "quantile": "nan"}, ["'quantile'", "'nan'", "0.995"], id="nan"),
+        pytest.param(
+            {"model": "m", "replicaRequests": "inf"}, ["'replicaRequests'", "'inf'"], id="infinite"
+        ),
+        pytest.param(
+            {"model": "m", "minReplicas": "4", "maxReplicas": "2"},
+            ["minReplicas 4 is above maxReplicas 2"],
+            id="bounds-crossed",
+        ),
+        pytest.param(
+            {"model": "m", "maxReplicas": "201"}, ["'maxReplicas'", "'201'", "200"], id="over-limit"
+        ),
+        pytest.param(
+            {"model": "m", "engine": "vlm"},
+            ["'engine'", "'vlm'", "llm-d, vllm", "did you mean 'vllm'?"],
+            id="unknown-engine",
+        ),
+        pytest.param(
+            {"model": "m", "source": "mian"},
+            ["'source'", "'mian'", "did you mean 'main'?"],
+            id="unknown-source",
+        ),
+        pytest.param(
+            {"model": "m", "minReplicas": "0"},
+            ["'minReplicas'", "'vllm'", "vanish", "llm-d"],
+            id="zero-without-a-witness",
+        ),
+        pytest.param(
+            {"model": "m", "mode": "on"}, ["'mode'", "'on'", "act or advise"], id="unknown-mode"
+        ),
+        pytest.param(
+            {"model": "m", "timezone": "Berlin"}, ["'timezone'", "Europe/Berlin"], id="zone"
+        ),
+        pytest.param(
+            {"model": "m", "matchLabels": "role"}, ["'matchLabels'", "name=value"], id="labels"
+        ),
+        pytest.param(
+            {"model": "m", "metricType": "Value"},
+            ["'metricType'", "beside the trigger's metadata"],
+            id="belongs-beside",
+        ),
+        pytest.param(
+            {"model": "m", "serverAddress": "http://evil"},
+            ["'serverAddress'", "'http://evil'", "limits.metadata_addresses"],
+            id="address",
+        ),
+        pytest.param(
+            {"model": "m", "prometheusUrl": "http://evil"}, ["'prometheusUrl'", "address"], id="url"
+        ),
+        pytest.param(
+            {
+                "model": "m",
+                "serverAddress": "http://prometheus.team-a.svc:9090",
+                "source": "main",
+            },
+            ["exclude each other"],
+            id="two-sources",
+        ),
+    ],
+)
+def test_a_fault_names_the_key_the_value_and_what_is_allowed(
+    metadata: dict[str, str], parts: list[str]
+) -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse(metadata, OFFER)
+
+    for part in parts:
+        assert part in str(raised.value)
+
+
+def test_all_faults_are_told_at_once() -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse({"modell": "m", "leadTime": "x"}, OFFER)
+
+    text = str(raised.value)
+    assert "'modell'" in text
+    assert "'leadTime'" in text
+    assert "'model' is missing" in text
+
+
+def test_a_huge_value_is_cut_in_the_message() -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", "engine": "x" * 10_000}, OFFER)
+
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://prometheus.team-a.svc:9090",
+        "http://prometheus.team-a.svc:9090/",
+        "http://prometheus.team-a.svc:9090/prefix",
+    ],
+)
+def test_an_address_the_operator_allows_is_taken_and_needs_no_source(address: str) -> None:
+    wishes = parse({"model": "m", "serverAddress": address}, OFFER)
+
+    assert (wishes.server_address, wishes.source) == (address, None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://prometheus.team-a.svc:90901",
+        "http://prometheus.team-a.svc:9090.evil.example",
+        "http://prometheus.team-a.svc:9090@evil.example",
+        "http://prometheus.team-a.svc:9090/@evil",
+        "http://prometheus.team-a.svc:9090/a/../../admin",
+        "https://prometheus.team-a.svc:9090",
+    ],
+)
+def test_an_address_that_only_looks_allowed_is_refused(address: str) -> None:
+    with pytest.raises(MetadataError, match="do not allow"):
+        parse({"model": "m", "serverAddress": address}, OFFER)
+
+
+def test_without_a_default_source_a_trigger_must_name_one() -> None:
+    offer = Offer(engines={"vllm": False}, sources=frozenset({"a", "b"}), default_source=None)
+
+    with pytest.raises(MetadataError, match=r"'source' is missing: .*known: a, b"):
+        parse({"model": "m"}, offer)
