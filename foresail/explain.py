@@ -4,7 +4,7 @@ The account is copied from what the decision left behind (readings, forecasts, s
 is computed again, so what is shown is what happened.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,9 @@ from scaler.signals import Absent, Observation, Reading, Stale, Value, state_of
 from scaler.track import amount
 
 Account = dict[str, Any]
+
+_SHOWN_LEVELS = (0.5, 0.9, 0.99)
+_BAR_WIDTH = 40
 
 
 def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Account:
@@ -71,6 +74,47 @@ def text(told: Mapping[str, Any]) -> str:
     for dimension, forecast in told.get("forecasts", {}).items():
         lines += ["", *_band(dimension, forecast)]
     return "\n".join(lines) + "\n"
+
+
+def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
+    """The forecast as a band over the horizons: █ to the median, ▓ to q0.9, ░ to q0.99."""
+    levels = forecast["levels"]
+    rows = [
+        (horizon, [_at_level(levels, row, level) for level in _SHOWN_LEVELS])
+        for horizon, row in zip(forecast["horizons_seconds"], forecast["quantiles"], strict=True)
+    ]
+    skills = {skill["horizon_seconds"]: skill["day"] for skill in forecast["skill"]}
+    top = max((quantiles[-1] for _, quantiles in rows), default=0.0)
+    now = forecast["now"]
+    lines = [f"forecast of {dimension}, now {'not measured' if now is None else f'{now:,.0f}'}:"]
+    for horizon, quantiles in rows:
+        skill = skills.get(horizon)
+        earned = "no evidence yet" if skill is None else f"skill {skill:+.0%}"
+        numbers = "  ".join(
+            f"q{level:g} {value:>9,.0f}"
+            for level, value in zip(_SHOWN_LEVELS, quantiles, strict=True)
+        )
+        lines.append(f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  {earned}")
+    carried = sorted(forecast["experts"], key=lambda expert: -expert["weight"])[:4]
+    if carried:
+        named = ", ".join(f"{expert['name']} {expert['weight']:.0%}" for expert in carried)
+        lines.append(f"  carried by {named}")
+    return lines
+
+
+def _at_level(levels: Sequence[float], row: Sequence[float], level: float) -> float:
+    """The quantile at the listed level nearest to the one shown."""
+    nearest = min(range(len(levels)), key=lambda index: abs(levels[index] - level))
+    return row[nearest]
+
+
+def _bar(quantiles: Sequence[float], top: float) -> str:
+    ends = [round(_BAR_WIDTH * value / top) if top > 0 else 0 for value in quantiles]
+    filled = "".join(
+        sign * max(0, end - start)
+        for sign, start, end in zip("█▓░", (0, *ends[:-1]), ends, strict=True)
+    )
+    return f"{filled:<{_BAR_WIDTH}}"
 
 
 def _outcome(outcome: Outcome, now_seconds: float) -> Account:

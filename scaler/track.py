@@ -92,7 +92,7 @@ class Track:
         return {
             dimension: Outlook(
                 demand=forecast.at(horizon_seconds=lead_seconds, level=level),
-                skill=forecast.skill_at(lead_seconds),
+                skill=_skill(forecast, lead_seconds),
             )
             for dimension, forecast in self.forecasts.items()
         }
@@ -100,6 +100,13 @@ class Track:
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""
         return Track(self._make_forecaster, step_seconds=self._step_seconds)
+
+
+def _skill(forecast: DemandForecast, lead_seconds: float) -> float | None:
+    """The last day's skill at the first horizon that reaches the lead, else at the last one."""
+    reaching = [s for s in forecast.skill if s.horizon_seconds >= lead_seconds]
+    found = reaching[:1] or forecast.skill[-1:]
+    return found[0].day if found else None
 
 
 def amount(demand: Demand | None, dimension: Dimension) -> float | None:

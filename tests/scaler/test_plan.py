@@ -1,0 +1,280 @@
+"""Replicas from demand: each rule alone, then what must hold whatever comes."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaler.backlog import Order
+from scaler.capacity import ReplicaCapacity, limit
+from scaler.demand import Demand
+from scaler.metadata import Mode
+from scaler.need import Dimension, Outlook
+from scaler.parameters import PlanParameters
+from scaler.plan import PlanState, ReplicaPlan, decide
+from scaler.signals import Absent, Observation, Reading, Signal, Value
+
+NOW = 10_000.0
+PARAMETERS = PlanParameters(
+    lead_seconds=300,
+    hold_seconds=300,
+    level=0.9,
+    utilization=0.8,
+    replicas_min=1,
+    replicas_max=50,
+    mode=Mode.ACT,
+    capacity=ReplicaCapacity(
+        prompt_tokens=limit(1000, 1), generated_tokens=limit(500, 1), requests=limit(50, 1)
+    ),
+)
+
+
+def seen(at: float = NOW, **values: float | None) -> Observation:
+    """An observation of a steady workload with some signals set; None = absent."""
+    steady: dict[str, float | None] = {
+        "running": 40.0,
+        "waiting": 0.0,
+        "prompt_tokens": 0.0,
+        "generated_tokens": 0.0,
+        "requests": 2.0,
+        "replicas": 4.0,
+    }
+    readings: dict[Signal, Reading] = {
+        Signal(name): Absent(why="test") if value is None else Value(value=value, at_seconds=at)
+        for name, value in (steady | values).items()
+    }
+    return Observation(at_seconds=at, readings=readings)
+
+
+def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | None = 500) -> Demand:
+    return Demand(
+        at_seconds=at,
+        prompt_tokens=prompt,
+        generated_tokens=generated,
+        requests=2.0,
+        in_flight=40.0,
+    )
+
+
+def outlooks(skill: float | None, **demand: float) -> dict[Dimension, Outlook]:
+    steady = {"prompt_tokens": 0.0, "generated_tokens": 0.0, "in_flight": 0.0}
+    return {
+        Dimension(name): Outlook(demand=value, skill=skill)
+        for name, value in (steady | demand).items()
+    }
+
+
+def plan_of(plan: ReplicaPlan, rule: str) -> str:
+    return next(step.text for step in plan.steps if step.rule == rule)
+
+
+def test_the_busiest_dimension_decides_the_present() -> None:
+    # prompt 3500 ÷ 1000 = 3.5, generated 500 ÷ 500 = 1, running 40 ÷ 50 = 0.8
+    plan, _ = decide(seen(), asked(prompt=3500), outlooks(0.1), PARAMETERS, PlanState())
+
+    assert plan.desired == 4
+    assert plan_of(plan, "present").startswith("3,500 prompt tokens/s ÷ 1,000 a replica")
+
+
+def test_the_forecast_adds_what_is_coming() -> None:
+    plan, _ = decide(seen(), asked(), outlooks(0.12, prompt_tokens=7100), PARAMETERS, PlanState())
+
+    assert plan.desired == 8
+    assert plan_of(plan, "forecast") == ("q0.9 in 5m = 7,100 prompt_tokens (skill +12%) ÷ 1,000")
+
+
+def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
+    plan, _ = decide(
+        seen(), asked(prompt=5500), outlooks(0.5, prompt_tokens=100), PARAMETERS, PlanState()
+    )
+
+    assert plan.desired == 6
+
+
+@pytest.mark.parametrize(
+    ("skill", "why"),
+    [(None, "no evidence yet"), (0.0, "skill +0%"), (-0.3, "skill -30%")],
+    ids=["no-evidence", "no-better", "worse"],
+)
+def test_a_forecast_without_earned_skill_is_shown_and_not_used(
+    skill: float | None, why: str
+) -> None:
+    # 3600 ÷ 1000 ÷ utilisation 0.8 = 4.5, and the forecast's 40 replicas are ignored
+    plan, _ = decide(
+        seen(), asked(prompt=3600), outlooks(skill, prompt_tokens=40_000), PARAMETERS, PlanState()
+    )
+
+    assert plan.desired == 5
+    assert why in plan_of(plan, "forecast")
+
+
+def test_only_the_dimension_without_skill_keeps_headroom() -> None:
+    mixed = outlooks(0.2, prompt_tokens=2100) | {
+        Dimension.GENERATED_TOKENS: Outlook(demand=9e9, skill=None)
+    }
+    # generated 1000 ÷ 500 ÷ 0.8 = 2.5, prompt forecast 2.1
+    plan, _ = decide(seen(), asked(generated=1000), mixed, PARAMETERS, PlanState())
+
+    assert plan.desired == 3
+
+
+def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
+    # load 3 on 3 ready: the queue stays. Work: 80 requests × 3 ÷ 2 replica-seconds = 120, to be
+    # gone in 120 s: one replica more.
+    plan, _ = decide(
+        seen(waiting=80.0, replicas=3.0),
+        asked(prompt=3000),
+        outlooks(0.1),
+        PARAMETERS,
+        PlanState(handed=3),
+    )
+
+    assert plan.desired == 4
+
+
+def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> None:
+    ordered = PlanState(handed=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
+    # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued
+    plan, _ = decide(
+        seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlooks(0.1), PARAMETERS, ordered
+    )
+
+    assert plan.desired == 3
+    assert "2 on their way" in plan_of(plan, "queue")
+
+
+def test_lower_need_must_last_the_hold_before_replicas_go() -> None:
+    state = PlanState()
+    desired = []
+    for at, prompt in [(0, 7500), (60, 2000), (299, 2000), (301, 2000)]:
+        demand = asked(NOW + at, prompt=prompt)
+        plan, state = decide(seen(NOW + at), demand, outlooks(0.1), PARAMETERS, state)
+        desired.append(plan.desired)
+
+    assert desired == [8, 8, 8, 2]
+
+
+def test_demand_now_is_the_mean_of_the_last_minute() -> None:
+    _, state = decide(seen(), asked(prompt=1000), outlooks(0.1), PARAMETERS, PlanState())
+
+    plan, _ = decide(seen(NOW + 30), asked(NOW + 30, prompt=4000), outlooks(0.1), PARAMETERS, state)
+
+    assert plan.desired == 3  # (1000 + 4000) ÷ 2 ÷ 1000, rounded up
+
+
+@pytest.mark.parametrize(
+    ("prompt", "desired", "edge"),
+    [(99_000, 50, "maxReplicas is 50"), (0, 1, "minReplicas is 1")],
+    ids=["max", "min"],
+)
+def test_bounds_hold_and_are_named(prompt: float, desired: int, edge: str) -> None:
+    plan, _ = decide(
+        seen(running=0.0),
+        asked(prompt=prompt, generated=0),
+        outlooks(0.1),
+        PARAMETERS,
+        PlanState(),
+    )
+
+    assert plan.desired == desired
+    assert edge in plan_of(plan, "bounds")
+
+
+def test_a_drained_workload_goes_to_zero_when_zero_is_allowed() -> None:
+    idle = replace(PARAMETERS, replicas_min=0)
+    demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
+
+    plan, _ = decide(
+        seen(running=0.0), demand, outlooks(0.1, prompt_tokens=1e-3), idle, PlanState()
+    )
+
+    assert (plan.desired, plan.active) == (0, False)
+
+
+def test_a_forecast_wakes_a_workload_at_zero() -> None:
+    idle = replace(PARAMETERS, replicas_min=0)
+    demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
+
+    plan, _ = decide(
+        seen(running=0.0, replicas=0.0), demand, outlooks(0.2, prompt_tokens=900), idle, PlanState()
+    )
+
+    assert (plan.desired, plan.active) == (1, True)
+
+
+@pytest.mark.parametrize("signal", ["running", "waiting", "prompt_tokens", "generated_tokens"])
+def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str) -> None:
+    before = PlanState(handed=9)
+    partly = seen(**{signal: None})
+
+    low, _ = decide(partly, asked(), outlooks(0.1), PARAMETERS, before)
+    high, _ = decide(partly, asked(prompt=12_000), outlooks(0.1), PARAMETERS, before)
+
+    assert (low.desired, low.blind) == (9, True)
+    assert high.desired == 12
+
+
+def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+    # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
+    plan, _ = decide(seen(), asked(), outlooks(0.2, prompt_tokens=7100), advise, PlanState())
+
+    assert (plan.desired, plan.planned) == (3, 8)
+    assert "the plan is 8" in plan_of(plan, "advise")
+
+
+demands = st.floats(0, 1e6)
+maybe = st.none() | demands
+
+
+@given(prompt=maybe, generated=maybe, ahead=demands, waiting=maybe, handed=st.integers(0, 50))
+def test_every_plan_is_within_bounds_and_not_below_the_present(
+    prompt: float | None, generated: float | None, ahead: float, waiting: float | None, handed: int
+) -> None:
+    plan, _ = decide(
+        seen(waiting=waiting),
+        asked(prompt=prompt, generated=generated),
+        outlooks(0.1, prompt_tokens=ahead),
+        PARAMETERS,
+        PlanState(handed=handed),
+    )
+
+    needed = max((prompt or 0) / 1000, (generated or 0) / 500)
+    assert 1 <= plan.desired <= 50
+    assert plan.desired >= min(needed, 50) - 1e-6
+
+
+@given(
+    low=demands, more=demands, ahead=demands, skill=st.none() | st.floats(-1, 1), handed=st.none()
+)
+def test_more_demand_never_means_fewer_replicas(
+    low: float, more: float, ahead: float, skill: float | None, handed: None
+) -> None:
+    few, _ = decide(
+        seen(), asked(prompt=low), outlooks(skill, prompt_tokens=ahead), PARAMETERS, PlanState()
+    )
+    many, _ = decide(
+        seen(),
+        asked(prompt=low + more),
+        outlooks(skill, prompt_tokens=ahead),
+        PARAMETERS,
+        PlanState(),
+    )
+
+    assert many.desired >= few.desired
+
+
+@given(prompt=demands, ahead=demands)
+def test_the_same_past_gives_the_same_decision(prompt: float, ahead: float) -> None:
+    def once() -> ReplicaPlan:
+        plan, _ = decide(
+            seen(),
+            asked(prompt=prompt),
+            outlooks(0.1, prompt_tokens=ahead),
+            PARAMETERS,
+            PlanState(handed=3),
+        )
+        return plan
+
+    assert once() == once()
