@@ -46,6 +46,9 @@ ITL_EDGES_SECONDS = (
     *(20.0, 40.0, 80.0),
 )
 
+_TTFT_EDGES = np.array(TTFT_EDGES_SECONDS)
+_ITL_EDGES = np.array(ITL_EDGES_SECONDS)
+
 
 class Outcome(IntEnum):
     """What became of a request."""
@@ -130,6 +133,7 @@ class Engine:
         self.streams = np.zeros(rows, dtype=np.int64)
         """Running requests by replica, those in prefill included."""
         self.arrived = 0
+        self.timed_out = 0
         self._head = 0
         self._patience_seconds = patience_seconds
         self._arrived_by_second = _arrivals_before_each_second(requests)
@@ -221,6 +225,7 @@ class Engine:
         gone = slice(self._head, arrived_long_ago)
         self.ledger.outcome[gone] = Outcome.TIMED_OUT
         self.ledger.ttft_seconds[gone] = self.now_seconds - self.requests.arrival_seconds[gone]
+        self.timed_out += arrived_long_ago - self._head
         ready = np.flatnonzero(self._accepts)
         if len(ready):
             each, rest = divmod(arrived_long_ago - self._head, len(ready))
@@ -271,18 +276,18 @@ class Engine:
             row = rows[by_row]
             arrived = self.requests.arrival_seconds[newcomers][by_row] - self.now_seconds
             service = self._computed_tokens[newcomers][by_row] * seconds_per_token[row]
-            first = np.flatnonzero(np.diff(row, prepend=-1))
+            is_first = np.ones(len(row), dtype=np.bool_)
+            np.not_equal(row[1:], row[:-1], out=is_first[1:])
             done = np.cumsum(service)
-            before_row = np.repeat((done - service)[first], np.diff(first, append=len(row)))
-            done -= before_row
+            done -= (done - service)[is_first][np.cumsum(is_first) - 1]
             start = np.maximum(np.maximum(arrived, 0) - (done - service), backlog[row])
             # The offset keeps one row's latest start from reaching into the next row.
             apart = row * 1e4
             end = done + np.maximum.accumulate(start + apart) - apart
             ends[by_row] = end
-            last = np.append(first[1:], len(row)) - 1
+            is_last = np.append(is_first[1:], True)
             after = backlog.copy()
-            after[row[last]] = end[last]
+            after[row[is_last]] = end[is_last]
             added += np.bincount(row, service, minlength=len(backlog))
         left = np.maximum(after - TICK_SECONDS, 0)
         self._prefill_until_seconds = self.now_seconds + after
@@ -314,7 +319,7 @@ class Engine:
         counters.prompt_tokens[:] += np.bincount(rows, prompt_tokens, minlength=size)
         counters.ttft_seconds[:] += np.bincount(rows, ttft, minlength=size)
         columns = len(TTFT_EDGES_SECONDS) + 1
-        bucket = rows * columns + np.searchsorted(TTFT_EDGES_SECONDS, ttft)
+        bucket = rows * columns + _TTFT_EDGES.searchsorted(ttft)
         counters.ttft_buckets[:] += np.bincount(bucket, minlength=size * columns).reshape(
             size, columns
         )
@@ -333,7 +338,7 @@ class Engine:
         itl = TICK_SECONDS / iterations
         tokens = np.maximum(gained, 0)
         counters.itl_seconds[:] += tokens * itl
-        bucket = np.searchsorted(ITL_EDGES_SECONDS, itl)
+        bucket = _ITL_EDGES.searchsorted(itl)
         counters.itl_buckets[np.arange(len(bucket)), bucket] += tokens
 
     def _finish(self, places: NDArray[np.intp], clock: Floats, iterations: Floats) -> Floats:
@@ -355,8 +360,7 @@ class Engine:
         held = self.requests.prompt_tokens[request] - first_clock
         self._kv_offset -= np.bincount(row, held, minlength=size)
         self._free(places)
-        beyond: Floats = np.bincount(row, clock[row] - last_clock, minlength=size)
-        return beyond
+        return np.bincount(row, clock[row] - last_clock, minlength=size).astype(np.float64)
 
     def _free(self, places: NDArray[np.intp]) -> None:
         self._stream_last_clock[places] = np.inf
