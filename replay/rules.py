@@ -1,0 +1,85 @@
+"""Today's reactive rules: our reading of each, at its documented defaults.
+
+A rule turns what Prometheus holds into the answer that KEDA's prometheus trigger would give, and
+brings the settings its documentation gives it. Everything after that, KEDA, HPA, start-up, engine,
+is the same for every rule and for Foresail.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from replay import hpa
+from replay.control import Control
+from replay.keda import ScaledObject, ScalerAnswer, Value
+from replay.profile import EngineProfile
+from replay.scenario import Scenario, draw
+from replay.score import Score
+from replay.traffic import Traffic
+from replay.world import Scrape, World
+
+SCRAPE_SECONDS = 15
+"""Prometheus' usual interval. Scrapes lie half an interval before the HPA's syncs, the mean age."""
+_SCRAPE_OFFSET_SECONDS = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule and the settings it comes with; bounds are the scenario's."""
+
+    name: str
+    source: str
+    answer: Callable[[Scrape, EngineProfile], ScalerAnswer]
+    scaled: ScaledObject = field(default_factory=ScaledObject)
+    behavior: hpa.Behavior | None = None
+
+
+def waiting_requests(scrape: Scrape, _profile: EngineProfile) -> ScalerAnswer:
+    """Sum of vllm:num_requests_waiting over 5 a replica.
+
+    An empty vector is 0 (`ignoreNullValues: true`, the default), active is more than 0.
+    """
+    return Value(total=scrape.waiting, target=5, is_active=scrape.waiting > 0)
+
+
+def in_flight_requests(scrape: Scrape, profile: EngineProfile) -> ScalerAnswer:
+    """Running and waiting requests over 70 % of a replica's batch slots."""
+    in_flight = scrape.running + scrape.waiting
+    return Value(total=in_flight, target=0.7 * profile.sequences_max, is_active=in_flight > 0)
+
+
+KEDA_WAITING = Rule(
+    name="keda-waiting",
+    source="vLLM production-stack, KEDA tutorial: threshold 5, polling 15 s, cooldown 360 s",
+    answer=waiting_requests,
+    scaled=ScaledObject(polling_interval_seconds=15, cooldown_period_seconds=360),
+)
+HPA_INFLIGHT = Rule(
+    name="hpa-inflight",
+    source="concurrency target of 70 % of the slots, as Knative's target utilisation; HPA defaults",
+    answer=in_flight_requests,
+)
+REACTIVE_RULES = (KEDA_WAITING, HPA_INFLIGHT)
+
+
+def run(scenario: Scenario, rule: Rule, *, seed: int, traffic: Traffic | None = None) -> Score:
+    """The scenario from its start to its end under one rule.
+
+    Args:
+        traffic: drawn already, when several rules meet it; by default drawn from the seed.
+    """
+    world = World(scenario, traffic or draw(scenario, seed=seed), seed=seed)
+    scaled = replace(
+        rule.scaled, replicas_min=scenario.replicas_min, replicas_max=scenario.replicas_max
+    )
+    control = Control(scaled, rule.behavior, replicas_at_start=world.fleet.wanted)
+    scrape = world.scrape()
+    for now in range(0, scenario.seconds, hpa.SYNC_PERIOD_SECONDS):
+        world.advance(now)
+        for due in control.due(now, replicas=world.fleet.wanted):
+            answer = rule.answer(scrape, scenario.profile)
+            replicas = control.apply(due, answer, replicas=world.fleet.wanted, now_seconds=now)
+            world.scale_to(replicas)
+        world.advance(min(now + SCRAPE_SECONDS - _SCRAPE_OFFSET_SECONDS, scenario.seconds))
+        scrape = world.scrape()
+    world.advance(scenario.seconds)
+    return world.score(rule.name)
