@@ -1,0 +1,267 @@
+"""The engine presets: which series of which engine means which signal.
+
+An engine is a YAML file in `presets/`, never code. This module is its schema and its reader. What
+every file has in common is decided here once: how a name is spelled by the exporters, scrapers and
+frameworks between the engine and us. `prometheus_client` turns `vllm:x` into `vllm_x` for a
+Prometheus 2.x that asks for OpenMetrics, and Ray puts `ray_` before what its workers export, so
+one engine has four names for one series, and a query for the wrong one answers "nothing", with
+HTTP 200.
+"""
+
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from functools import cached_property
+from importlib import resources
+from typing import Final, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from scaler.errors import ForesailError
+from scaler.signals import Signal
+
+_SUFFIX: Final = ".yaml"
+
+
+class PresetError(ForesailError):
+    """A preset that cannot be used: unknown, or wrong inside; the message says which and where."""
+
+
+class Kind(StrEnum):
+    """What a series is, and so how a number is made of it."""
+
+    GAUGE = "gauge"
+    """The newest sample."""
+    COUNTER = "counter"
+    """Its increase per second over the reading window."""
+    HISTOGRAM_SUM = "histogram_sum"
+    """The increase per second of its `_sum`: of a histogram of token counts, tokens per second."""
+    HISTOGRAM = "histogram"
+    """The 95th percentile of what was observed in the reading window, from its `_bucket`s."""
+
+
+class Combine(StrEnum):
+    """How the series of all replicas become one number."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    MAX = "max"
+    COUNT = "count"
+    """How many exporters have the series, asleep ones left out."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Series(_Record):
+    """One series an engine exports, by the name in the engine's own source."""
+
+    name: str = Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
+    kind: Kind = Kind.GAUGE
+    labels: Mapping[str, tuple[str, ...]] = {}
+    """Only series whose label has one of these values."""
+    less: str | None = None
+    """A series of the same kind whose rate is taken off: prompt tokens less cached ones."""
+    by_model: bool = True
+    """Whether it carries the model label. A pool's series do not; they are taken as they come."""
+    since: str | None = None
+    until: str | None = None
+    """Versions, for people: the engine's own words on where it appeared and went."""
+
+    @property
+    def exposed_name(self) -> str:
+        return self.name + _EXPOSED_SUFFIX[self.kind]
+
+    @property
+    def exposed_less(self) -> str | None:
+        return None if self.less is None else self.less + _EXPOSED_SUFFIX[self.kind]
+
+
+_EXPOSED_SUFFIX: Final = {
+    Kind.GAUGE: "",
+    Kind.COUNTER: "",
+    Kind.HISTOGRAM_SUM: "_sum",
+    Kind.HISTOGRAM: "_bucket",
+}
+
+
+class Zero(_Record):
+    """When a missing series means zero: while this one, of the same exporter, is fresh.
+
+    For what an engine exports only once it has happened. Never for a series that is always there:
+    its absence is a rename, and a rename read as zero scales a loaded pool away.
+    """
+
+    name: str
+    by_model: bool = True
+
+
+class SignalRule(_Record):
+    """How one canonical signal is read."""
+
+    combine: Combine = Combine.SUM
+    series: tuple[Series, ...] = Field(min_length=1)
+    """In order of preference; each exporter is read by the first one that says something."""
+    zero_while: tuple[Zero, ...] = ()
+
+    @model_validator(mode="after")
+    def _combines(self) -> Self:
+        histograms = {series.kind is Kind.HISTOGRAM for series in self.series}
+        if len(histograms) > 1:
+            raise ValueError("a signal is read from histograms or from other series, not from both")
+        return self
+
+
+class Asleep(_Record):
+    """The gauge that says an engine is loaded but serves nothing; it is then no capacity."""
+
+    name: str
+    labels: Mapping[str, tuple[str, ...]] = {}
+    equals: float
+
+
+class Condition(_Record):
+    """A gauge compared with a number; of several series the largest counts."""
+
+    name: str
+    labels: Mapping[str, tuple[str, ...]] = {}
+    above: float | None = None
+    equals: float | None = None
+
+    @model_validator(mode="after")
+    def _compares_once(self) -> Self:
+        if (self.above is None) == (self.equals is None):
+            raise ValueError(f"{self.name}: exactly one of `above` and `equals`")
+        return self
+
+
+class Distrust(_Record):
+    """Readings not to be believed while all conditions hold: a blind exporter reports, wrongly."""
+
+    when: tuple[Condition, ...] = Field(min_length=1)
+    signals: frozenset[Signal]
+    why: str
+
+
+class ReplicaPrior(_Record):
+    """What one replica serves when nobody has said: coarse, and to be replaced by measurement."""
+
+    prompt_tokens_per_second: float = Field(gt=0)
+    generated_tokens_per_second: float = Field(gt=0)
+    concurrent_requests: float = Field(gt=0)
+    why: str
+
+
+class Identity(_Record):
+    """Which labels tell one exporter from another, the first present of each list.
+
+    `exported_` comes first: it is what the exporter said of itself before a scraper without
+    `honor_labels` put its own beside it, as federation does.
+    """
+
+    place: tuple[tuple[str, ...], ...] = (
+        ("cluster",),
+        ("exported_namespace", "namespace", "kubernetes_namespace"),
+    )
+    pod: tuple[str, ...] = ("exported_pod", "pod", "kubernetes_pod_name", "pod_name")
+    instance: tuple[str, ...] = ("exported_instance", "instance")
+    worker: tuple[str, ...] = ()
+    """All of these belong to the identity: several exporters behind one scraped address."""
+
+
+class Preset(_Record):
+    """One engine."""
+
+    engine: str
+    about: str
+    read_at: str
+    """The engine's version whose exposition this file was written from."""
+    model_label: str
+    series_labels: frozenset[str]
+    """Labels that the engine itself puts on a series to tell it from its others. All the rest was
+    added on the way (job, endpoint, an HA pair's replica label) and may not make one into two."""
+    identity: Identity = Identity()
+    survives_zero: bool
+    """Whether it says anything with no replica left; if not, nothing can wake the workload."""
+    signals: Mapping[Signal, SignalRule]
+    asleep: Asleep | None = None
+    distrust: tuple[Distrust, ...] = ()
+    replica_prior: ReplicaPrior
+
+    @cached_property
+    def spelled(self) -> Mapping[str, str]:
+        """Every spelling of every exposed series this preset reads → the engine's own name."""
+        return {
+            spelling: name for name in sorted(set(self._exposed())) for spelling in spellings(name)
+        }
+
+    def _exposed(self) -> Iterator[str]:
+        for rule in self.signals.values():
+            for series in rule.series:
+                yield series.exposed_name
+                if series.exposed_less is not None:
+                    yield series.exposed_less
+            for zero in rule.zero_while:
+                yield zero.name
+        if self.asleep is not None:
+            yield self.asleep.name
+        for distrust in self.distrust:
+            for condition in distrust.when:
+                yield condition.name
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """The names under which a series may arrive, the engine's own first.
+
+    A name without a colon has one. Ray's counters lacked `_total` before it moved to OpenTelemetry.
+    """
+    if ":" not in name:
+        return (name,)
+    plain = name.replace(":", "_")
+    found = [name, plain, f"ray_{plain}", f"ray_{name}"]
+    if name.endswith("_total"):
+        found += [f"ray_{plain.removesuffix('_total')}", f"ray_{name.removesuffix('_total')}"]
+    return tuple(found)
+
+
+def shipped() -> tuple[str, ...]:
+    """Names of the presets in this package."""
+    folder = resources.files("scaler.sources") / "presets"
+    return tuple(
+        sorted(
+            entry.name.removesuffix(_SUFFIX)
+            for entry in folder.iterdir()
+            if entry.name.endswith(_SUFFIX)
+        )
+    )
+
+
+def load(name: str) -> Preset:
+    """The shipped preset of that name.
+
+    Raises:
+        PresetError: there is none, or it is wrong inside.
+    """
+    if name not in shipped():
+        raise PresetError(f"no engine preset {name!r}; there are: {', '.join(shipped())}")
+    path = resources.files("scaler.sources") / "presets" / f"{name}{_SUFFIX}"
+    return parse(path.read_text(encoding="utf-8"), name=name)
+
+
+def parse(text: str, *, name: str) -> Preset:
+    """A preset from YAML text; `name` is what messages call it.
+
+    Raises:
+        PresetError: not YAML, or not a preset; every fault with its place.
+    """
+    try:
+        return Preset.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise PresetError(f"engine preset {name!r} is not YAML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'top'}: {fault['msg']}"
+            for fault in error.errors(include_url=False)
+        )
+        raise PresetError(f"engine preset {name!r}: {faults}") from error

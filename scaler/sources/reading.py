@@ -1,0 +1,162 @@
+"""Samples in, an observation out: what an engine's series mean, by its preset.
+
+The rules, all of them against one fault, a number where none was measured:
+
+* An exporter is read by the first of a signal's series that says something, so pods of two engine
+  versions can serve side by side and a rename in mid-run changes nothing.
+* A series whose newest sample is too old belongs to a pod that is gone, while others are fresh. If
+  all are old the reading is stale: the metrics stopped, not the demand.
+* A counter with one sample is absent, not zero. A histogram that counted nothing has no quantile.
+* A missing series is zero only where the preset says which fresh series proves that.
+* What a blind exporter says of what it cannot see is absent.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
+from scaler.sources.catalogue import Combine, Condition, Kind, Preset, SignalRule
+from scaler.sources.page import Found, Page, listed
+from scaler.sources.series import Exporter, Sample, Tracks, quantile
+
+_QUANTILE: Final = 0.95
+_Pages = Mapping[Exporter, Page]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How old a sample may be, and over how long a rate is taken."""
+
+    window_seconds: float = 60.0
+    """Rates and quantiles are of the last minute: short enough to see a burst, long enough for two
+    samples at the usual scrape intervals of 15 and 30 s."""
+    stale_after_seconds: float = 60.0
+    """At least twice the scrape interval, or healthy series flicker. A pod that died is counted for
+    this long."""
+
+    @property
+    def keep_seconds(self) -> float:
+        """How much past a reading needs: a whole window before the oldest sample still fresh."""
+        return self.window_seconds + self.stale_after_seconds
+
+
+class Reader:
+    """Reads one workload; holds the samples that the next reading still needs, and no more."""
+
+    def __init__(
+        self, preset: Preset, *, model: str | None = None, limits: Limits | None = None
+    ) -> None:
+        self._preset = preset
+        self._model = model
+        self._limits = limits or Limits()
+        self._tracks = Tracks(preset)
+
+    def observe(self, samples: Iterable[Sample], *, now_seconds: float) -> Observation:
+        """The observation at `now_seconds` from these samples and the ones before."""
+        latest_seconds = now_seconds + self._limits.stale_after_seconds
+        refused = self._tracks.add(samples, latest_seconds=latest_seconds)
+        self._tracks.forget_before(now_seconds - self._limits.keep_seconds)
+        pages = {
+            exporter: Page(
+                preset=self._preset,
+                model=self._model,
+                window_seconds=self._limits.window_seconds,
+                fresh_from_seconds=now_seconds - self._limits.stale_after_seconds,
+                tracks=tracks,
+            )
+            for exporter, tracks in self._tracks.by_exporter().items()
+        }
+        readings, remarks = read(self._preset, pages)
+        ignored = [f"samples ignored, {why}: {count}" for why, count in refused.items()]
+        return Observation(at_seconds=now_seconds, readings=readings, remarks=(*ignored, *remarks))
+
+
+def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str]]:
+    """Every signal of the preset, and what a person should know of how it was read."""
+    readings: dict[Signal, Reading] = {}
+    old_names: set[str] = set()
+    copies: set[str] = set()
+    asleep = {
+        exporter
+        for exporter, page in pages.items()
+        if preset.asleep is not None and page.is_asleep(preset.asleep)
+    }
+    for signal, rule in preset.signals.items():
+        answers = {exporter: page.read(rule) for exporter, page in pages.items()}
+        found = {key: answer for key, answer in answers.items() if isinstance(answer, Found)}
+        missing = [answer for answer in answers.values() if isinstance(answer, (Stale, Absent))]
+        readings[signal] = _combined(rule, found, asleep) if found else _missing(rule, missing)
+        old_names.update(answer.old_name for answer in found.values() if answer.old_name)
+        copies.update(answer.copies for answer in found.values() if answer.copies)
+
+    blind = [rule for rule in preset.distrust if all(_holds(c, pages) for c in rule.when)]
+    for distrust in blind:
+        readings.update(dict.fromkeys(distrust.signals, Absent(why=distrust.why)))
+
+    gone = [exporter for exporter, page in pages.items() if not page.reports()]
+    remarks = [f"not believed: {distrust.why}" for distrust in blind]
+    if asleep:
+        remarks.append(f"asleep, no capacity: {listed(map(str, asleep))}")
+    if 0 < len(gone) < len(pages):
+        remarks.append(f"no longer reporting, left out: {listed(map(str, gone))}")
+    remarks += [f"in several copies, counted once: {what}" for what in sorted(copies)]
+    remarks += [f"read by its old name: {name}" for name in sorted(old_names)]
+    return readings, remarks
+
+
+def _combined(rule: SignalRule, found: Mapping[Exporter, Found], asleep: set[Exporter]) -> Reading:
+    at_seconds = max(answer.at_seconds for answer in found.values())
+    if rule.series[0].kind is Kind.HISTOGRAM:
+        return _latency(found.values(), at_seconds=at_seconds)
+    # A request waiting at a sleeping engine is demand all the same: sums take everyone in.
+    awake = [answer for exporter, answer in found.items() if exporter not in asleep]
+    counted = list(found.values()) if rule.combine is Combine.SUM else awake
+    numbers = [number for answer in counted for number in answer.numbers]
+    if rule.combine is Combine.COUNT:
+        return Value(value=float(len(counted)), at_seconds=at_seconds)
+    if not numbers:
+        return Absent(why="every replica is asleep")
+    match rule.combine:
+        case Combine.SUM:
+            return Value(value=math.fsum(numbers), at_seconds=at_seconds)
+        case Combine.MEAN:
+            return Value(value=math.fsum(numbers) / len(numbers), at_seconds=at_seconds)
+        case Combine.MAX:
+            return Value(value=max(numbers), at_seconds=at_seconds)
+        case _:
+            assert_never(rule.combine)
+
+
+def _latency(found: Iterable[Found], *, at_seconds: float) -> Reading:
+    merged: defaultdict[float, float] = defaultdict(float)
+    for answer in found:
+        for bound, count in (answer.buckets or {}).items():
+            merged[bound] += count
+    latency_seconds = quantile(merged, _QUANTILE)
+    if latency_seconds is None:
+        return Absent(why="no request finished in the reading window")
+    return Value(value=latency_seconds, at_seconds=at_seconds)
+
+
+def _missing(rule: SignalRule, answers: Sequence[Stale | Absent]) -> Reading:
+    """What comes nearest to a number: not yet one, then one of the past, then none ever."""
+    for answer in answers:
+        if isinstance(answer, Absent):
+            return answer
+    stale = [answer for answer in answers if isinstance(answer, Stale)]
+    if stale:
+        return max(stale, key=lambda answer: answer.at_seconds)
+    names = dict.fromkeys(series.name for series in rule.series)
+    return Absent(why=f"no series {' or '.join(names)}")
+
+
+def _holds(condition: Condition, pages: _Pages) -> bool:
+    values = [value for page in pages.values() for value in page.gauges(condition)]
+    if not values:
+        return False
+    if condition.above is not None:
+        return max(values) > condition.above
+    return max(values) == condition.equals

@@ -1,0 +1,221 @@
+"""Samples as they arrive, sorted into tracks: one per series, under the name the engine gave it.
+
+Between engine and reader the same series is renamed, relabelled and copied: two spellings, two
+scrape jobs, an HA pair of Prometheus servers. A track therefore knows three things apart: which
+exporter it is of, which of the exporter's series it is, and by which way it came (its *view*).
+Copies differ in the view alone, so they can be counted once. They are kept apart rather than
+merged: the clocks of two scrapers differ by milliseconds, enough to make a counter run backwards.
+"""
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from typing_extensions import override
+
+from scaler.sources.catalogue import Identity, Preset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One measured number, as an exporter or Prometheus gave it."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+    at_seconds: float
+    """Unix time at which it was scraped."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Exporter:
+    """Who exports: a pod where its name is known, else the scraped address."""
+
+    place: tuple[str, ...]
+    """Cluster and namespace, as far as labels tell."""
+    pod: str
+    instance: str
+    """Empty where the pod is known: a pod scraped by two jobs is still one."""
+    worker: tuple[str, ...]
+
+    @override
+    def __str__(self) -> str:
+        parts = (*self.place, self.pod or self.instance or "unnamed exporter", *self.worker)
+        return "/".join(part for part in parts if part)
+
+
+@dataclass(slots=True)
+class Track:
+    """One series of one exporter, seen one way; its points of the recent past, oldest first."""
+
+    name: str
+    """The engine's own name for it."""
+    exporter: Exporter
+    labels: Mapping[str, str]
+    """The engine's own labels."""
+    view: tuple[tuple[str, str], ...]
+    """The name it came under and every label that was put on it on the way."""
+    instance: str
+    upper_bound: float
+    """Of a histogram's bucket, as a number: `1` and `1.0` are one bound. NaN for what is none."""
+    points: list[tuple[float, float]] = field(default_factory=list)
+    """(Unix seconds, value), no two at one time."""
+
+    @property
+    def newest_seconds(self) -> float:
+        return self.points[-1][0]
+
+    @property
+    def newest(self) -> float:
+        return self.points[-1][1]
+
+    def add(self, at_seconds: float, value: float) -> None:
+        self.points.append((at_seconds, value))
+        if len(self.points) > 1 and at_seconds <= self.points[-2][0]:
+            # Late or twice: the first value at a time stays, as it was acted upon already.
+            self.points[:] = sorted(dict(reversed(self.points)).items())
+
+    def since(self, start_seconds: float) -> None:
+        """Forget what is older."""
+        if self.points[0][0] < start_seconds:
+            self.points[:] = [point for point in self.points if point[0] >= start_seconds]
+
+    def increase(self, window_seconds: float) -> tuple[float, float] | None:
+        """(Increase, seconds it took) over at least the window, as far back as there are points.
+
+        A counter that falls was restarted and counts from zero again. None with fewer than two
+        points: the first value of a counter says what was before, not how fast it grows, so a new
+        pod counts from its first sample on.
+        """
+        if len(self.points) < 2:  # noqa: PLR2004 - a difference takes two
+            return None
+        start = self.newest_seconds - window_seconds
+        first = max((i for i, (at, _) in enumerate(self.points) if at <= start), default=0)
+        covered = self.points[min(first, len(self.points) - 2) :]
+        total = 0.0
+        for (_, before), (_, after) in itertools.pairwise(covered):
+            total += after - before if after >= before else after
+        return total, covered[-1][0] - covered[0][0]
+
+
+class Tracks:
+    """All tracks of one workload, bounded by age."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._preset = preset
+        self._tracks: dict[tuple[str, frozenset[tuple[str, str]]], Track] = {}
+
+    def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
+        """Take the preset's samples; the count of those refused, by reason."""
+        refused: Counter[str] = Counter()
+        for sample in samples:
+            name = self._preset.spelled.get(sample.name)
+            if name is None:
+                continue
+            if not math.isfinite(sample.value):
+                refused["not a number"] += 1
+            elif sample.at_seconds > latest_seconds:
+                refused["from the future"] += 1
+            else:
+                self._track(name, sample).add(sample.at_seconds, sample.value)
+        return refused
+
+    def _track(self, name: str, sample: Sample) -> Track:
+        key = (sample.name, frozenset(sample.labels.items()))
+        track = self._tracks.get(key)
+        if track is None:
+            track = self._tracks[key] = _track(self._preset, name, sample)
+        return track
+
+    def forget_before(self, start_seconds: float) -> None:
+        for track in self._tracks.values():
+            track.since(start_seconds)
+        self._tracks = {key: track for key, track in self._tracks.items() if track.points}
+
+    def by_exporter(self) -> dict[Exporter, dict[str, list[Track]]]:
+        """Exporter → the engine's series name → tracks, exporters in order.
+
+        A scrape job that gives no pod label shares the address with one that does; those are one.
+        """
+        pods: defaultdict[str, set[Exporter]] = defaultdict(set)
+        for track in self._tracks.values():
+            if track.exporter.pod:
+                pods[track.instance].add(track.exporter)
+        found: dict[Exporter, dict[str, list[Track]]] = {}
+        for track in self._tracks.values():
+            exporter = track.exporter
+            if not exporter.pod:
+                known = [pod for pod in pods[track.instance] if pod.worker == exporter.worker]
+                exporter = known[0] if len(known) == 1 else exporter
+            found.setdefault(exporter, {}).setdefault(track.name, []).append(track)
+        return dict(sorted(found.items()))
+
+
+def _track(preset: Preset, name: str, sample: Sample) -> Track:
+    labels = sample.labels
+    exporter = _exporter(preset.identity, labels)
+    identifying = {*preset.identity.pod, *preset.identity.instance, *preset.identity.worker}
+    identifying.update(label for group in preset.identity.place for label in group)
+    own = preset.series_labels | {preset.model_label}
+    return Track(
+        name=name,
+        exporter=exporter,
+        labels={label: value for label, value in labels.items() if label in own},
+        view=(
+            ("", sample.name),
+            *sorted(
+                (label, value)
+                for label, value in labels.items()
+                if label not in own and label not in identifying
+            ),
+        ),
+        instance=_first(preset.identity.instance, labels),
+        upper_bound=_bound(labels.get("le", "")),
+    )
+
+
+def _bound(le: str) -> float:
+    try:
+        return float(le)
+    except ValueError:
+        return math.nan
+
+
+def _exporter(identity: Identity, labels: Mapping[str, str]) -> Exporter:
+    pod = _first(identity.pod, labels)
+    return Exporter(
+        tuple(_first(group, labels) for group in identity.place),
+        pod,
+        "" if pod else _first(identity.instance, labels),
+        tuple(labels.get(label, "") for label in identity.worker),
+    )
+
+
+def _first(names: Sequence[str], labels: Mapping[str, str]) -> str:
+    return next((labels[name] for name in names if labels.get(name)), "")
+
+
+def quantile(buckets: Mapping[float, float], q: float) -> float | None:
+    """The `q` quantile of a histogram's counts at or below each upper bound, None without any.
+
+    As Prometheus' `histogram_quantile`: linear inside a bucket, the lowest one starting at 0; in
+    the `+Inf` bucket the highest finite bound. Counts are made to never fall with the bound, which
+    they can when replicas have different buckets.
+    """
+    bounds = sorted(buckets)
+    if not bounds or bounds[-1] != math.inf:
+        return None
+    counts: list[float] = []
+    for bound in bounds:
+        counts.append(max(buckets[bound], counts[-1] if counts else 0.0))
+    if counts[-1] <= 0 or len(bounds) == 1:
+        return None
+    rank = q * counts[-1]
+    at = next(index for index, count in enumerate(counts) if count >= rank)
+    if bounds[at] == math.inf:
+        return bounds[at - 1]
+    lower, below = (bounds[at - 1], counts[at - 1]) if at else (min(0.0, bounds[0]), 0.0)
+    within = counts[at] - below
+    return bounds[at] if within <= 0 else lower + (bounds[at] - lower) * (rank - below) / within
