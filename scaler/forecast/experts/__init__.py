@@ -1,0 +1,1 @@
+"""Small forecasters that are weighed against each other; `roster` lists them."""

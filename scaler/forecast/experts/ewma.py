@@ -1,0 +1,22 @@
+"""Exponentially weighted means: demand is noise about a level.
+
+Brown, Smoothing, Forecasting and Prediction, 1963. One mean per half-life, from half a step to a
+thousand: which one fits a workload and a horizon is learnt, not set.
+"""
+
+from scaler.forecast.experts.port import Task
+from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Past
+
+BANK = slice(0, 12)
+
+
+class Ewma:
+    def __init__(self, task: Task) -> None:
+        self.names = tuple(f"ewma-{half_life:g}" for half_life in HALF_LIVES_STEPS[BANK])
+        self._horizons = len(task.horizons_steps)
+
+    def advance(self, past: Past) -> None:
+        """The means are the past's own."""
+
+    def points(self, past: Past) -> Floats:
+        return past.ewma[None, BANK].repeat(self._horizons, axis=0)

@@ -1,0 +1,46 @@
+"""Level and damped trend: demand that is going somewhere goes on a little.
+
+Gardner & McKenzie 1985; Hyndman & Athanasopoulos, Forecasting, 3rd ed., section 8.2:
+
+    level ← α·y + (1 − α)·(level + φ·trend)
+    trend ← β·(level − level before) + (1 − β)·φ·trend
+    h ahead: level + (φ + φ² + … + φ^h)·trend
+"""
+
+import numpy as np
+
+from scaler.forecast.experts.port import Task
+from scaler.forecast.past import Floats, Past
+
+ALPHA_BETA_PHI = (
+    (0.8, 0.2, 0.8),
+    (0.5, 0.1, 0.9),
+    (0.3, 0.1, 0.95),
+    (0.3, 0.03, 0.98),
+    (0.1, 0.03, 0.98),
+    (0.1, 0.01, 0.995),
+)
+
+
+class Holt:
+    def __init__(self, task: Task) -> None:
+        self.names = tuple(f"holt-{a:g}-{b:g}-{p:g}" for a, b, p in ALPHA_BETA_PHI)
+        self._alpha, self._beta, self._phi = np.array(ALPHA_BETA_PHI).T
+        ahead = task.horizons_steps[:, None]
+        self._reach = self._phi * (1 - self._phi**ahead) / (1 - self._phi)
+        self.level = np.zeros(len(ALPHA_BETA_PHI))
+        self.trend = np.zeros(len(ALPHA_BETA_PHI))
+
+    def advance(self, past: Past) -> None:
+        if past.measured == 1:
+            self.level[:] = past.last
+            return
+        carried = self._phi * self.trend
+        level = self.level + carried
+        level += self._alpha * (past.last - level)
+        self.trend = carried + self._beta * (level - self.level - carried)
+        self.level = level
+
+    def points(self, past: Past) -> Floats:
+        # Demand has no business far above anything ever seen, whatever the slope.
+        return np.clip(self.level + self._reach * self.trend, 0.0, 2.0 * past.peak)

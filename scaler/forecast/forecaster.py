@@ -1,0 +1,124 @@
+"""The forecaster of one signal of one workload: samples in, `DemandForecast` out.
+
+It owns no clock and does no I/O; the shell hands it samples with their times and asks when it
+likes. All answers come from memory.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from scaler.forecast.ensemble import LEVELS, Ensemble
+from scaler.forecast.experts.port import Task
+from scaler.forecast.grid import Grid
+from scaler.forecast.past import Floats, Past
+from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
+from scaler.forecast.snapshot import dump, load
+
+SKILL_STEPS_MIN = 30
+
+
+class Forecaster:
+    def __init__(
+        self,
+        *,
+        signal: str,
+        step_seconds: float,
+        horizons_seconds: Sequence[float],
+        levels: Sequence[float] = DEFAULT_LEVELS,
+        start: datetime | float | None = None,
+        tz: str | None = None,
+    ) -> None:
+        """Args:
+        start: the moment of time 0 of the samples; leave it None and days are counted from there.
+        tz: IANA name of the zone whose days and weeks the traffic follows.
+        """
+        self._signal = signal
+        self._horizons = tuple(float(h) for h in horizons_seconds)
+        self._levels = tuple(float(level) for level in levels)
+        if list(self._levels) != sorted(self._levels) or not all(0 < p < 1 for p in self._levels):
+            raise ValueError(f"levels {self._levels} are not ascending inside (0, 1)")
+        if list(self._horizons) != sorted(self._horizons) or self._horizons[0] <= 0:
+            raise ValueError(f"horizons {self._horizons} are not ascending and positive")
+        steps = np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
+        self._grid = Grid(step_seconds)
+        self._past = Past(step_seconds=step_seconds, start=start, tz=tz)
+        self._ensemble = Ensemble(Task(step_seconds=step_seconds, horizons_steps=steps), self._past)
+        self._flush_steps = int(steps.max())
+        self._to_levels = _reader(self._levels)
+
+    def update(self, t_seconds: float, value: float | None) -> None:
+        """Consume a sample; None, NaN, infinities and negative numbers are gaps."""
+        step = self._grid.place(t_seconds, value)
+        if step is None:
+            return
+        # Once the longest forecast has lapsed, more gaps change nothing but the calendar.
+        walked = min(step.gaps, self._flush_steps)
+        for _ in range(walked):
+            self._ensemble.step(np.nan)
+        if step.gaps > walked:
+            self._past.skip(step.gaps - walked)
+        self._ensemble.step(step.value)
+
+    def quantiles(self) -> Floats:
+        """Shape (horizons, levels), ascending in level, never negative."""
+        return np.maximum.accumulate(self._ensemble.mixture @ self._to_levels, axis=1).clip(0.0)
+
+    def forecast(self) -> DemandForecast:
+        past, grid = self._past, self._grid
+        age = (past.step - past.newest_measured_step) * past.step_seconds
+        return DemandForecast(
+            signal=self._signal,
+            made_at_seconds=grid.seconds_at(past.step),
+            data_age_seconds=age if past.measured else np.inf,
+            horizons_seconds=self._horizons,
+            levels=self._levels,
+            quantiles=tuple(tuple(row) for row in self.quantiles().tolist()),
+            last_value=past.last,
+            skill=self._skill(),
+            experts=self._experts(),
+        )
+
+    def snapshot(self) -> bytes:
+        """Everything learnt, for `restore` on a forecaster made with the same arguments."""
+        return dump(self)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on where the snapshot was taken, with byte-equal quantiles.
+
+        Raises:
+            ValueError: it was taken of a forecaster made with other arguments.
+        """
+        load(self, snapshot)
+
+    def _skill(self) -> tuple[Skill, ...]:
+        loss, judged = self._ensemble.loss, self._ensemble.judged
+        rows = []
+        for i, horizon in enumerate(self._horizons):
+            known = judged[i] >= SKILL_STEPS_MIN
+            day, week = (
+                float(1 - loss[span, 0, i] / loss[span, 1, i])
+                if known and loss[span, 1, i] > 0
+                else None
+                for span in (0, 1)
+            )
+            rows.append(Skill(horizon_seconds=horizon, day=day, week=week))
+        return tuple(rows)
+
+    def _experts(self) -> tuple[ExpertWeight, ...]:
+        weights = self._ensemble.hedge.weights.mean(axis=(0, 1))
+        pairs = zip(self._ensemble.names, weights, strict=True)
+        return tuple(ExpertWeight(name=name, weight=float(weight)) for name, weight in pairs)
+
+
+def _reader(levels: Sequence[float]) -> Floats:
+    """The matrix that reads the asked levels off the inner ones, linear in between."""
+    wanted = np.clip(np.array(levels), LEVELS[0], LEVELS[-1])
+    above = np.clip(np.searchsorted(LEVELS, wanted), 1, len(LEVELS) - 1)
+    share = (wanted - LEVELS[above - 1]) / (LEVELS[above] - LEVELS[above - 1])
+    matrix = np.zeros((len(LEVELS), len(levels)))
+    columns = np.arange(len(levels))
+    matrix[above - 1, columns] = 1 - share
+    matrix[above, columns] += share
+    return matrix

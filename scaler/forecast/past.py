@@ -1,0 +1,157 @@
+"""What is remembered of a series, in constant space: the inputs that all experts share.
+
+Three resolutions stand for the whole past: the last steps one by one, bins of about five minutes
+over eight days for the day and week profiles, and exponentially weighted means from half a step
+to thousands of steps. A gap repeats the last value in the steps, stays unknown in the bins and
+leaves the means alone.
+
+Lags of whole days are taken in the workload's own time zone: on the two days a year when its
+clock changes, "yesterday at this time" is 23 or 25 hours ago.
+"""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+DAY_SECONDS = 86_400.0
+DAY_LAGS = (1, 2, 3, 7)
+RECENT_STEPS = 1560
+"""A day and two hours of one-minute steps; shorter steps see yesterday through the bins."""
+BIN_SECONDS = 300.0
+HALF_LIVES_STEPS = np.exp2(np.arange(-1.0, 12.0))
+CHANGE_HALF_LIVES_STEPS = np.array([2.0, 8.0, 64.0, 512.0])
+
+
+def ew_rates(half_lives: Floats) -> Floats:
+    """Share of the newest value in an exponentially weighted mean of these half-lives."""
+    return 1.0 - np.exp2(-1.0 / half_lives)
+
+
+class Past:
+    """Rings and running means of one series; `advance` is O(1) in its length."""
+
+    def __init__(
+        self, *, step_seconds: float, start: datetime | float | None, tz: str | None
+    ) -> None:
+        self.step_seconds = step_seconds
+        self.zone = ZoneInfo(tz) if tz else None
+        self.start_seconds = _unix(start)
+        self.bin_steps = max(1, round(BIN_SECONDS / step_seconds))
+        self.bin_seconds = self.bin_steps * step_seconds
+        bins = int((max(DAY_LAGS) * DAY_SECONDS + 7200) / self.bin_seconds) + 4
+        self.step = -1
+        self.measured = 0
+        self.newest_measured_step = -1
+        self.last = 0.0
+        self.peak = 0.0
+        self.recent: Singles = np.zeros(RECENT_STEPS, np.float32)
+        self.bins: Singles = np.full(bins, np.nan, np.float32)
+        self.bin_sum = 0.0
+        self.bin_count = 0
+        self.ewma = np.zeros(len(HALF_LIVES_STEPS))
+        self.change = np.zeros(len(CHANGE_HALF_LIVES_STEPS))
+        self.change_product = 0.0
+        self.change_square = 0.0
+        self.day_lags_seconds = np.array(DAY_LAGS) * DAY_SECONDS
+        self._rates = ew_rates(HALF_LIVES_STEPS)
+        self._change_rates = ew_rates(CHANGE_HALF_LIVES_STEPS)
+        self._newest_change = 0.0
+
+    def advance(self, value: float) -> None:
+        """One step on; NaN is a gap."""
+        self.step += 1
+        if value == value:  # noqa: PLR0124 - the fastest test for NaN, on the hot path
+            self._measure(value)
+        self.recent[self.step % RECENT_STEPS] = self.last
+        if (self.step + 1) % self.bin_steps == 0:
+            self._close_bin()
+
+    def skip(self, steps: int) -> None:
+        """Many gaps at once, at a cost that does not grow with them."""
+        self.recent[:] = self.last
+        first = (self.step + 1) // self.bin_steps
+        self.step += steps
+        last = (self.step + 1) // self.bin_steps
+        closed = np.arange(first, last)[-len(self.bins) :]
+        if len(closed):
+            self.bins[closed % len(self.bins)] = np.nan
+            self.bin_sum, self.bin_count = 0.0, 0
+            self._read_clock()
+
+    def lagged(self, lags_steps: Indices) -> Floats:
+        """Values so many steps ago; NaN where that is before the start or the ring's reach."""
+        known = (lags_steps >= 0) & (lags_steps < RECENT_STEPS) & (lags_steps <= self.step)
+        values = self.recent[(self.step - lags_steps) % RECENT_STEPS].astype(np.float64)
+        return np.where(known, values, np.nan)
+
+    def tail(self, steps: int) -> Singles:
+        """The last so many steps, newest first; the oldest is repeated at the start."""
+        reach = min(steps, RECENT_STEPS, self.step + 1)
+        at = self.step % RECENT_STEPS + 1
+        newest_first = np.concatenate((self.recent[:at][::-1], self.recent[at:][::-1]))
+        return newest_first[:reach]
+
+    def binned(self, ago_seconds: Floats) -> Floats:
+        """The level so many seconds ago, linear between bin middles; NaN where not measured."""
+        middle = (self.step + 0.5 - ago_seconds / self.step_seconds) / self.bin_steps - 0.5
+        below = np.floor(middle).astype(np.intp)
+        share = middle - below
+        size = len(self.bins)
+        newest = (self.step + 1) // self.bin_steps - 1
+        low = self.bins[below % size].astype(np.float64)
+        high = self.bins[(below + 1) % size].astype(np.float64)
+        level = np.where(np.isnan(high), low, np.where(np.isnan(low), high,
+                         low + share * (high - low)))
+        known = (below >= 0) & (below + 1 <= newest) & (below > newest - size)
+        return np.where(known, level, np.nan)
+
+    def _measure(self, value: float) -> None:
+        if self.measured:
+            change = value - self.last
+            self.change += np.maximum(self._change_rates, 1 / self.measured) * (
+                abs(change) - self.change
+            )
+            self.change_product += self._change_rates[2] * (
+                change * self._newest_change - self.change_product
+            )
+            self.change_square += self._change_rates[2] * (change * change - self.change_square)
+            self._newest_change = change
+        self.measured += 1
+        self.newest_measured_step = self.step
+        self.ewma += np.maximum(self._rates, 1 / self.measured) * (value - self.ewma)
+        self.last = value
+        self.peak = max(self.peak, value)
+        self.bin_sum += value
+        self.bin_count += 1
+
+    def _close_bin(self) -> None:
+        mean = self.bin_sum / self.bin_count if self.bin_count else np.nan
+        self.bins[(self.step // self.bin_steps) % len(self.bins)] = mean
+        self.bin_sum, self.bin_count = 0.0, 0
+        self._read_clock()
+
+    def _read_clock(self) -> None:
+        if self.zone is None or self.start_seconds is None:
+            return
+        now = datetime.fromtimestamp(
+            self.start_seconds + self.step * self.step_seconds, tz=self.zone
+        )
+        offset = _offset_seconds(now)
+        for i, days in enumerate(DAY_LAGS):
+            then = (now.astimezone(UTC) - timedelta(days=days)).astimezone(self.zone)
+            self.day_lags_seconds[i] = days * DAY_SECONDS - offset + _offset_seconds(then)
+
+
+def _offset_seconds(moment: datetime) -> float:
+    offset = moment.utcoffset()
+    return offset.total_seconds() if offset is not None else 0.0
+
+
+def _unix(start: datetime | float | None) -> float | None:
+    return start.timestamp() if isinstance(start, datetime) else start

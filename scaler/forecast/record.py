@@ -1,0 +1,115 @@
+"""What a forecast says: one frozen record for every reader of it.
+
+The plan, `foresail explain`, the API and the demo read the same quantiles; nobody fits a
+distribution of their own to them. Between horizons and between levels the answer is linear; above
+the top level the tail is exponential, with the slope of the two highest levels that still have
+enough data behind them, because the rolling .995 of a few hundred steps alone is noise.
+"""
+
+import bisect
+import math
+from dataclasses import asdict, dataclass
+
+DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
+"""Quantile levels of every forecast, unless asked otherwise."""
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertWeight:
+    """How much of the forecast came from one expert, over all horizons and levels."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skill:
+    """Share of the last value's 0.9 pinball loss that the forecast saved at one horizon.
+
+    1 = perfect, 0 = as good as repeating the last value, negative = worse; None = no evidence.
+    """
+
+    horizon_seconds: float
+    day: float | None
+    week: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemandForecast:
+    """Quantiles of one signal of one workload at several horizons."""
+
+    signal: str
+    made_at_seconds: float
+    """Unix time of the last step consumed."""
+    data_age_seconds: float
+    """`made_at_seconds` less the time of the newest measured step; infinite before any."""
+    horizons_seconds: tuple[float, ...]
+    levels: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+    """[horizon][level], in the signal's unit, ascending in level, never negative."""
+    last_value: float
+    """The newest measured step, which is the forecast at horizon 0."""
+    skill: tuple[Skill, ...]
+    experts: tuple[ExpertWeight, ...]
+
+    def at(self, *, horizon_seconds: float, level: float) -> float:
+        """The quantile at any horizon and level; flat beyond the last horizon.
+
+        Raises:
+            ValueError: `level` is not inside (0, 1) or `horizon_seconds` is negative.
+        """
+        if not 0 < level < 1 or horizon_seconds < 0:
+            raise ValueError(f"no quantile at level {level}, {horizon_seconds} s ahead")
+        after = bisect.bisect_left(self.horizons_seconds, horizon_seconds)
+        if after == len(self.horizons_seconds):
+            return self._level(after - 1, level)
+        above = self._level(after, level)
+        before_seconds = self.horizons_seconds[after - 1] if after else 0.0
+        below = self._level(after - 1, level) if after else self.last_value
+        share = (horizon_seconds - before_seconds) / (
+            self.horizons_seconds[after] - before_seconds
+        )
+        return below + share * (above - below)
+
+    def _level(self, horizon: int, level: float) -> float:
+        row = self.quantiles[horizon]
+        if level > self.levels[-1]:
+            return _tail(self.levels, row, level)
+        after = bisect.bisect_left(self.levels, level)
+        if after == 0:
+            # Nothing is known below the lowest level but that demand is not negative.
+            return row[0] * level / self.levels[0]
+        share = (level - self.levels[after - 1]) / (self.levels[after] - self.levels[after - 1])
+        return row[after - 1] + share * (row[after] - row[after - 1])
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The same as plain lists and numbers; an infinite age becomes None."""
+        document: dict[str, JsonValue] = {
+            "signal": self.signal,
+            "made_at_seconds": self.made_at_seconds,
+            "data_age_seconds": (
+                self.data_age_seconds if math.isfinite(self.data_age_seconds) else None
+            ),
+            "horizons_seconds": list(self.horizons_seconds),
+            "levels": list(self.levels),
+            "quantiles": [list(row) for row in self.quantiles],
+            "last_value": self.last_value,
+            "skill": [asdict(skill) for skill in self.skill],
+            "experts": [asdict(expert) for expert in self.experts],
+        }
+        return document
+
+
+def _tail(levels: tuple[float, ...], row: tuple[float, ...], level: float) -> float:
+    """Exponential excess over the top level, at the steepest mean slope of the upper levels.
+
+    Q(p) = Q(u) + b·ln((1 − u) ÷ (1 − p)): peaks over a threshold with shape 0 (Pickands 1975).
+    """
+    slope = 0.0
+    for lower in range(len(levels) - 1):
+        if levels[lower] >= 0.9 or lower == len(levels) - 2:
+            span = math.log((1 - levels[lower]) / (1 - levels[-1]))
+            slope = max(slope, (row[-1] - row[lower]) / span)
+    return row[-1] + slope * math.log((1 - levels[-1]) / (1 - level))

@@ -1,0 +1,86 @@
+"""How wrong a point forecast has been lately, as quantiles: conformal prediction on a window.
+
+Each kind of window keeps the last errors of one point forecast in one unit (as they are, per local
+scale, per level). Its quantile at level p is the ⌈(n + 1)·p⌉-th smallest (Vovk et al. 2005), drawn
+towards a prior shape while there are few independent errors: the .99 of forty errors is a guess.
+Sorting everything at every step would be most of the forecast's cost, so quantiles are refreshed
+every few steps.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.intp]
+
+WINDOW = 256
+REFRESH_STEPS = 4
+ERROR_MAX = 40.0
+PRIOR_ERRORS_PER_TAIL = 0.6
+"""The prior counts as this ÷ (1 − level) errors."""
+
+
+class Windows:
+    """Rolling error quantiles of shape (kinds, horizons, levels)."""
+
+    def __init__(
+        self, *, levels: Floats, prior: Floats, overlap: Floats, thinning: tuple[int, ...]
+    ) -> None:
+        """Args:
+        prior: shape (levels,), the error quantiles before any evidence, in local scales.
+        overlap: shape (horizons,), how many kept errors in a row are one independent one.
+        thinning: per kind, every how many-th error is kept: longer memory at the same size.
+        """
+        kinds, horizons = len(thinning), len(overlap)
+        self._levels = levels
+        self._thinning = np.array(thinning)[:, None]
+        self._overlap = overlap
+        self._prior_errors = PRIOR_ERRORS_PER_TAIL / np.minimum(levels, 1 - levels)
+        self._prior = prior
+        self.errors: Singles = np.full((kinds, horizons, WINDOW), np.inf, np.float32)
+        self.seen = np.zeros(horizons, np.int64)
+        self.sorted: Singles = np.sort(self.errors, axis=2)
+        self.kept = np.zeros((kinds, horizons), np.int64)
+        self.age = 0
+
+    def learn(self, due: Indices, errors: Floats) -> None:
+        """Take in errors of shape (kinds, due) of the horizons `due`."""
+        seen = self.seen[due]
+        for kind, every in enumerate(self._thinning[:, 0]):
+            kept = seen % every == 0
+            self.errors[kind, due[kept], seen[kept] // every % WINDOW] = errors[kind, kept]
+        self.seen[due] += 1
+        self.age += 1
+        if self.age >= REFRESH_STEPS or self.seen.min() < WINDOW // 8:
+            self.sorted = np.sort(self.errors, axis=2)
+            self.kept = np.minimum(-(-self.seen // self._thinning), WINDOW)
+            self.age = 0
+
+    def quantiles(self, unit: Floats) -> Floats:
+        """Error quantiles, shape (kinds, horizons, levels).
+
+        Args:
+            unit: one local scale in each kind's unit, shape (kinds, horizons).
+        """
+        kept = self.kept
+        rank = (kept[:, :, None] + 1) * self._levels - 1
+        top = np.maximum(kept - 1, 0)[:, :, None]
+        rank = np.clip(rank, 0, top)
+        low = np.floor(rank).astype(np.intp)
+        high = np.minimum(low + 1, top)
+        below = self._at(low)
+        above = self._at(high)
+        share = rank - low
+        prior = self._prior * unit[:, :, None]
+        measured = np.where(kept[:, :, None] > 0, below + share * (above - below), prior)
+        # A thinned window's neighbours are further apart, hence more independent.
+        independent = kept / np.maximum(1.0, self._overlap / self._thinning)
+        trust = independent[:, :, None] / (independent[:, :, None] + self._prior_errors)
+        blended: Floats = prior + trust * (measured - prior)
+        return blended
+
+    def _at(self, rank: Indices) -> Floats:
+        values = np.take_along_axis(self.sorted, rank, axis=2).astype(np.float64)
+        # Empty places sort last, as infinity; where a window is empty its prior stands in.
+        return np.where(np.isfinite(values), values, 0.0)

@@ -1,0 +1,72 @@
+"""A forecaster's state as bytes, and back.
+
+State is what a part keeps under a public name: numbers, arrays, and other parts; settings are
+private or repeat the constructor's arguments. So a snapshot is a flat table of arrays, loaded into
+a forecaster made in the same way. No pickle: a snapshot may come from a volume somebody else can
+write to, and must not be able to run anything.
+"""
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Place = tuple[object, str]
+
+
+def dump(root: object) -> bytes:
+    buffer = io.BytesIO()
+    arrays = {path: np.asarray(_get(place)) for path, place in _places(root, "")}
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def load(root: object, snapshot: bytes) -> None:
+    """Raises:
+    ValueError: the snapshot does not fit `root`; nothing has been changed then.
+    """
+    places = dict(_places(root, ""))
+    with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
+        held = {path: arrays[path] for path in arrays.files}
+    if held.keys() != places.keys():
+        odd = sorted(held.keys() ^ places.keys())
+        raise ValueError(f"snapshot of another forecaster: it differs in {odd[:3]}")
+    for path, place in places.items():
+        here = np.asarray(_get(place))
+        if held[path].shape != here.shape or held[path].dtype != here.dtype:
+            raise ValueError(f"snapshot of another forecaster: {path} is {held[path].shape}")
+    for path, place in places.items():
+        _set(place, held[path])
+
+
+def _places(part: object, path: str) -> Iterator[tuple[str, Place]]:
+    for name, value in sorted(vars(part).items()):
+        here = f"{path}/{name}"
+        if isinstance(value, list):
+            for i, item in enumerate(value):
+                if isinstance(item, np.ndarray):
+                    yield f"{here}/{i}", (value, str(i))
+                else:
+                    yield from _places(item, f"{here}/{i}")
+        elif type(value).__module__.startswith("scaler.forecast") and hasattr(value, "__dict__"):
+            yield from _places(value, here)
+        elif not name.startswith("_") and isinstance(value, float | int | np.ndarray):
+            yield here, (part, name)
+
+
+def _get(place: Place) -> npt.NDArray[np.generic] | float:
+    holder, name = place
+    found = holder[int(name)] if isinstance(holder, list) else getattr(holder, name)
+    assert isinstance(found, float | int | np.ndarray)
+    return found
+
+
+def _set(place: Place, value: npt.NDArray[np.generic]) -> None:
+    holder, name = place
+    if isinstance(holder, list):
+        holder[int(name)] = value
+    elif value.shape:
+        setattr(holder, name, value)
+    else:
+        setattr(holder, name, value.item())
