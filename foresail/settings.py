@@ -139,21 +139,26 @@ class SourceSettings(Part):
 
 
 class CycleSettings(Part):
-    step: Seconds = 30.0
-    """How often every feed is looked at. Below the scrape interval nothing new is seen."""
+    period: Seconds = 15.0
+    """How often every feed is looked at; more often than it is scraped shows nothing new."""
+    step: Seconds = 60.0
+    """Of the forecast's series: each value is the mean of the looks in it."""
     blind_max: Seconds = 300.0
     """How long the last plan stands without a usable reading; then KEDA gets an error."""
     look_max: Seconds = 10.0
     """How long one look at one feed may take."""
     looks_at_once: int = Field(default=16, ge=1, le=1000)
     """How many feeds are looked at together: the load that a source gets from us."""
-    history: Annotated[float, BeforeValidator(seconds), Field(ge=0)] = 14 * 86400.0
-    """How much past is read at start, two weeks for the week's profile; 0 reads none."""
+    history: Annotated[float, BeforeValidator(seconds), Field(ge=0)] = 7 * 86400.0
+    """How much past is read at start, a week for the week's profile; 0 reads none."""
 
     @model_validator(mode="after")
-    def _look_within_step(self) -> Self:
-        if self.look_max > self.step:
-            message = f"lookMax ({self.look_max:g} s) is longer than step ({self.step:g} s)"
+    def _in_order(self) -> Self:
+        if not self.look_max <= self.period <= self.step:
+            message = (
+                f"lookMax ({self.look_max:g} s), period ({self.period:g} s) and step "
+                f"({self.step:g} s) must ascend"
+            )
             raise ValueError(message)
         return self
 

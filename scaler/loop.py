@@ -34,7 +34,9 @@ _RESTORE_SLICE = 20
 class LoopSettings:
     """The pace of the cycle and its limits."""
 
-    step_seconds: float = 30.0
+    look_period_seconds: float = 15.0
+    step_seconds: float = 60.0
+    """Of the forecast's series; a step's value is the mean of its looks."""
     blind_seconds_max: float = 300.0
     """How long the last plan stands without a usable reading."""
     look_seconds_max: float = 10.0
@@ -109,7 +111,7 @@ class ScalerLoop:
 
     async def run(self) -> None:
         """Cycle until cancelled."""
-        next_at = self._next_step()
+        next_at = self._next_look()
         async with asyncio.TaskGroup() as group:
             while True:
                 for watched in self._admit_new():
@@ -121,7 +123,7 @@ class ScalerLoop:
                             await self._board.arrived.wait()
                     continue
                 await self.cycle(at_seconds=next_at)
-                next_at = self._next_step()
+                next_at = self._next_look()
 
     async def begin(self) -> None:
         """Take up everything the board was newly asked about, and its history; then return."""
@@ -141,13 +143,13 @@ class ScalerLoop:
 
     def overdue_seconds(self) -> float:
         """How long past its time the last cycle is; 0 while the loop keeps up."""
-        allowed = 3 * self._settings.step_seconds + self._settings.look_seconds_max
+        allowed = 3 * self._settings.look_period_seconds + self._settings.look_seconds_max
         return max(0.0, self._clock() - self._cycled_at - allowed)
 
-    def _next_step(self) -> float:
-        """The next moment of the grid; steps that a long cycle overran are left out."""
-        step = self._settings.step_seconds
-        return (self._clock() // step + 1) * step
+    def _next_look(self) -> float:
+        """The next moment of the grid; moments that a long cycle overran are left out."""
+        period = self._settings.look_period_seconds
+        return (self._clock() // period + 1) * period
 
     def _admit_new(self) -> list[Watched]:
         """Take up what the board was asked about for the first time; the feeds new with it."""
@@ -216,7 +218,6 @@ class ScalerLoop:
                 watched.track.take(sight)
                 if watched.since_restore is not None:
                     watched.since_restore.append(sight)
-                watched.track.look_ahead()
                 self._publish(watched, sight, list(watched.workloads.values()))
             except Exception:
                 # A fault of ours in one workload must not stop the others; it shows in the

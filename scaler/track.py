@@ -56,7 +56,11 @@ class Sight:
 
 
 class Track:
-    """Demand and forecasts of one feed."""
+    """Demand and forecasts of one feed.
+
+    Looks come more often than the forecast's steps. A step's value is the mean of its looks; it is
+    closed, and the forecasts are made anew, by the first look of a later step.
+    """
 
     def __init__(
         self, make_forecaster: Callable[[Dimension], Forecaster], *, step_seconds: float
@@ -65,27 +69,39 @@ class Track:
         self._step_seconds = step_seconds
         self._forecasters = {d: make_forecaster(d) for d in FORECAST_DIMENSIONS}
         self._state: DemandState | None = None
-        self._grid_seconds: float | None = None
+        self._open_step: int | None = None
+        self._looks: list[Demand] = []
         self.demand: Demand | None = None
-        """Of the newest usable observation."""
-        self.forecasts: Mapping[Dimension, DemandForecast] = {}
+        """Of the newest usable look."""
+        self._forecasts: Mapping[Dimension, DemandForecast] | None = {}
 
     def take(self, sight: Sight) -> None:
-        """Account for a look at the feed; one that is not usable is a gap in every series."""
-        demand = None
+        """Account for a look at the feed; a step without a usable one is a gap in every series."""
+        step = int(sight.at_seconds // self._step_seconds)
+        if self._open_step is not None and step < self._open_step:
+            return  # from the past: a clock went back, or a replica of the samples came late
+        if self._open_step is not None and step > self._open_step:
+            self._close(self._open_step)
+        self._open_step = step
         if sight.observation is not None and sight.usable():
-            demand, self._state = demand_of(sight.observation, self._state)
-            self.demand = demand
-        at = sight.at_seconds // self._step_seconds * self._step_seconds
-        if self._grid_seconds is not None and at <= self._grid_seconds:
-            return  # a second look within one step: it shapes the plan, not the series
-        self._grid_seconds = at
-        for dimension, forecaster in self._forecasters.items():
-            forecaster.update(at, amount(demand, dimension))
+            self.demand, self._state = demand_of(sight.observation, self._state)
+            self._looks.append(self.demand)
 
-    def look_ahead(self) -> None:
-        """Make the forecasts that `outlooks` reads."""
-        self.forecasts = {d: f.forecast() for d, f in self._forecasters.items()}
+    def _close(self, step: int) -> None:
+        at = step * self._step_seconds
+        for dimension, forecaster in self._forecasters.items():
+            amounts = [amount(demand, dimension) for demand in self._looks]
+            measured = [value for value in amounts if value is not None]
+            forecaster.update(at, sum(measured) / len(measured) if measured else None)
+        self._looks.clear()
+        self._forecasts = None
+
+    @property
+    def forecasts(self) -> Mapping[Dimension, DemandForecast]:
+        """As of the last closed step; empty before the first."""
+        if self._forecasts is None:
+            self._forecasts = {d: f.forecast() for d, f in self._forecasters.items()}
+        return self._forecasts
 
     def outlooks(self, *, lead_seconds: float, level: float) -> dict[Dimension, Outlook]:
         """Each dimension's quantile at the lead time, with its skill there."""

@@ -45,20 +45,26 @@ class Ensemble:
         memory_seconds = 1800.0 if step <= 20 else 28_800.0 if step <= 120 else 172_800.0
         half_life = 3.0 * np.maximum(40.0 * ahead, memory_seconds / step) / stride
         self.point_hedge = Hedge(
-            levels=np.array([0.5]), prior=np.full(points, 1.0 / points),
-            half_life_steps=half_life, overlap=overlap,
+            levels=np.array([0.5]),
+            prior=np.full(points, 1.0 / points),
+            half_life_steps=half_life,
+            overlap=overlap,
         )
         self.hedge = Hedge(
-            levels=LEVELS, prior=np.full(len(self.names), 1.0 / len(self.names)),
-            half_life_steps=half_life, overlap=overlap,
+            levels=LEVELS,
+            prior=np.full(len(self.names), 1.0 / len(self.names)),
+            half_life_steps=half_life,
+            overlap=overlap,
         )
         self.windows = Windows(
             levels=LEVELS, prior=PRIOR_ERRORS, overlap=overlap, thinning=THINNING
         )
-        self._error_rates = np.stack((
-            ew_rates(np.maximum(4.0 * ahead, 1800.0 / step) / stride),
-            ew_rates(np.maximum(40.0 * ahead, DAY_SECONDS / step) / stride),
-        ))
+        self._error_rates = np.stack(
+            (
+                ew_rates(np.maximum(4.0 * ahead, 1800.0 / step) / stride),
+                ew_rates(np.maximum(40.0 * ahead, DAY_SECONDS / step) / stride),
+            )
+        )
         self.error_size = np.zeros((2, count))
         self.judged = np.zeros(count)
         self._skill_rates = ew_rates(np.array([0.5, 3.5])[:, None] * DAY_SECONDS / step / stride)
@@ -100,13 +106,15 @@ class Ensemble:
     def _in_units(self, last_error: Floats, error: Floats, scale: Floats, level: Floats) -> Floats:
         scaled = np.clip(error / scale, -ERROR_MAX, ERROR_MAX)
         bound = ERROR_MAX * scale
-        return np.stack((
-            np.clip(last_error, -bound, bound),
-            np.clip(error, -bound, bound),
-            scaled,
-            scaled,
-            np.clip(error, -bound, bound) / level,
-        ))
+        return np.stack(
+            (
+                np.clip(last_error, -bound, bound),
+                np.clip(error, -bound, bound),
+                scaled,
+                scaled,
+                np.clip(error, -bound, bound) / level,
+            )
+        )
 
     def _say(self) -> None:
         past = self.past

@@ -106,8 +106,9 @@ class Past:
         newest = (self.step + 1) // self.bin_steps - 1
         low = self.bins[below % size].astype(np.float64)
         high = self.bins[(below + 1) % size].astype(np.float64)
-        level = np.where(np.isnan(high), low, np.where(np.isnan(low), high,
-                         low + share * (high - low)))
+        level = np.where(
+            np.isnan(high), low, np.where(np.isnan(low), high, low + share * (high - low))
+        )
         known = (below >= 0) & (below + 1 <= newest) & (below > newest - size)
         return np.where(known, level, np.nan)
 

@@ -68,9 +68,7 @@ class DemandForecast:
         above = self._level(after, level)
         before_seconds = self.horizons_seconds[after - 1] if after else 0.0
         below = self._level(after - 1, level) if after else self.last_value
-        share = (horizon_seconds - before_seconds) / (
-            self.horizons_seconds[after] - before_seconds
-        )
+        share = (horizon_seconds - before_seconds) / (self.horizons_seconds[after] - before_seconds)
         return below + share * (above - below)
 
     def _level(self, horizon: int, level: float) -> float:

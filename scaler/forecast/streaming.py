@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.past import Floats
 from scaler.forecast.record import DEFAULT_LEVELS
@@ -38,9 +37,11 @@ def factory(
     """
     return Stream(
         Forecaster(
-            signal="value", step_seconds=step_s, horizons_seconds=horizons_s, levels=quantiles,
-            start=start, tz=tz,
+            signal="value",
+            step_seconds=step_s,
+            horizons_seconds=horizons_s,
+            levels=quantiles,
+            start=start,
+            tz=tz,
         )
     )
-
-

@@ -1,0 +1,180 @@
+"""What KEDA is told while readings come, fail, and come back."""
+
+import pytest
+
+from scaler.board import Answer, Refusal, RefusalCode
+from scaler.capacity import ReplicaCapacity, limit
+from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.forecast.record import DemandForecast
+from scaler.metadata import Mode
+from scaler.need import Dimension
+from scaler.parameters import PlanParameters
+from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
+from scaler.track import Sight, Track
+from scaler.verdict import Standing, judge
+
+PARAMETERS = PlanParameters(
+    lead_seconds=300,
+    hold_seconds=0,
+    level=0.9,
+    utilization=1.0,
+    replicas_min=1,
+    replicas_max=50,
+    mode=Mode.ACT,
+    capacity=ReplicaCapacity(
+        prompt_tokens=limit(1000, 1), generated_tokens=limit(500, 1), requests=limit(50, 1)
+    ),
+)
+BLIND_SECONDS_MAX = 300.0
+
+
+class NoForecast:
+    """A forecaster that never earned anything."""
+
+    def __init__(self, dimension: Dimension) -> None:
+        self.dimension = dimension
+        self.steps: list[tuple[float, float | None]] = []
+
+    def update(self, t_seconds: float, value: float | None) -> None:
+        self.steps.append((t_seconds, value))
+
+    def forecast(self) -> DemandForecast:
+        return DemandForecast(
+            signal=self.dimension,
+            made_at_seconds=0.0,
+            data_age_seconds=0.0,
+            horizons_seconds=(300.0,),
+            levels=(0.9,),
+            quantiles=((0.0,),),
+            last_value=0.0,
+            skill=(),
+            experts=(),
+        )
+
+
+class Story:
+    """One workload's looks in order, and what each led to."""
+
+    def __init__(self) -> None:
+        self.forecasters: dict[Dimension, NoForecast] = {}
+        self.track = Track(self._make, step_seconds=60)
+        self.standing = Standing()
+
+    def _make(self, dimension: Dimension) -> NoForecast:
+        return self.forecasters.setdefault(dimension, NoForecast(dimension))
+
+    def sees(self, at: float, prompt: float) -> Answer | Refusal:
+        values = {"running": 1.0, "waiting": 0.0, "generated_tokens": 0.0, "prompt_tokens": prompt}
+        return self._look(at, {Signal(k): Value(value=v, at_seconds=at) for k, v in values.items()})
+
+    def sees_only(self, at: float, reading: Reading) -> Answer | Refusal:
+        names = ("running", "waiting", "generated_tokens", "prompt_tokens")
+        return self._look(at, dict.fromkeys(map(Signal, names), reading))
+
+    def fails(self, at: float, failure: SourceError) -> Answer | Refusal:
+        return self._take(Sight(at_seconds=at, observation=None, failure=failure))
+
+    def _look(self, at: float, readings: dict[Signal, Reading]) -> Answer | Refusal:
+        observation = Observation(at_seconds=at, readings=readings)
+        return self._take(Sight(at_seconds=at, observation=observation))
+
+    def _take(self, sight: Sight) -> Answer | Refusal:
+        self.track.take(sight)
+        outcome, self.standing = judge(
+            sight,
+            self.track,
+            PARAMETERS,
+            self.standing,
+            blind_seconds_max=BLIND_SECONDS_MAX,
+        )
+        return outcome
+
+
+def replicas(outcome: Answer | Refusal) -> int:
+    assert isinstance(outcome, Answer)
+    return outcome.replicas
+
+
+DOWN = SourceUnavailableError("prometheus 'main' does not answer: connection refused")
+
+
+@pytest.mark.parametrize(
+    "blindness",
+    [
+        pytest.param(lambda story, at: story.fails(at, DOWN), id="source-down"),
+        pytest.param(
+            lambda story, at: story.sees_only(at, Absent(why="no such series")), id="renamed"
+        ),
+        pytest.param(lambda story, at: story.sees_only(at, Stale(at_seconds=0.0)), id="stale"),
+    ],
+)
+def test_the_last_plan_stands_for_a_while_and_then_there_is_no_answer(blindness) -> None:
+    story = Story()
+    assert replicas(story.sees(0, prompt=7000)) == 7
+
+    assert replicas(blindness(story, 15)) == 7
+    assert replicas(blindness(story, 300)) == 7
+    refusal = blindness(story, 315)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is RefusalCode.UNAVAILABLE
+    assert "blind for 5m15s" in refusal.message
+
+
+def test_a_source_that_refuses_the_question_is_named_as_misconfigured() -> None:
+    story = Story()
+    story.sees(0, prompt=7000)
+
+    refusal = story.fails(400, SourceMisconfiguredError("prometheus 'main' answers 401"))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is RefusalCode.MISCONFIGURED
+    assert "prometheus 'main' answers 401" in refusal.message
+
+
+def test_without_any_plan_a_failure_is_no_answer_at_once() -> None:
+    refusal = Story().fails(0, DOWN)
+
+    assert isinstance(refusal, Refusal)
+    assert "nothing usable was ever read" in refusal.message
+
+
+def test_sight_regained_ends_the_hold() -> None:
+    story = Story()
+    story.sees(0, prompt=7000)
+    story.fails(15, DOWN)
+
+    assert replicas(story.sees(120, prompt=2000)) == 2
+
+
+def test_a_true_zero_shrinks_where_an_absent_reading_held() -> None:
+    story = Story()
+    story.sees(0, prompt=7000)
+    assert replicas(story.sees_only(60, Absent(why="restarting"))) == 7
+
+    assert replicas(story.sees(120, prompt=0)) == 1
+
+
+def test_a_step_of_the_series_is_the_mean_of_its_looks_and_a_blind_step_is_a_gap() -> None:
+    story = Story()
+    for at, prompt in [(0, 1000), (15, 2000), (30, 3000)]:
+        story.sees(at, prompt=prompt)
+    story.fails(60, DOWN)
+    story.sees(120, prompt=5000)
+    story.sees(180, prompt=5000)
+
+    assert story.forecasters[Dimension.PROMPT_TOKENS].steps == [
+        (0, 2000.0),
+        (60, None),
+        (120, 5000.0),
+    ]
+
+
+def test_a_clock_that_goes_back_rewrites_no_history() -> None:
+    story = Story()
+    story.sees(600, prompt=1000)
+    story.sees(660, prompt=1000)
+    story.sees(0, prompt=9000)
+    story.sees(720, prompt=1000)
+
+    assert [at for at, _ in story.forecasters[Dimension.PROMPT_TOKENS].steps] == [600, 660]
