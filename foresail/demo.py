@@ -1,0 +1,253 @@
+"""`foresail demo`: a day of LLM traffic through the real scaler, without cluster, GPU or service.
+
+The traffic, the engines, KEDA and the HPA are models from the replay room; everything between the
+metrics page and the number of replicas is what ships: source reading, forecast, plan and the gRPC
+server, asked over loopback by a client that calls as KEDA calls. Today's reactive rules run the
+same traffic in a second process while the day passes.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+import grpc
+import grpc.aio
+from prometheus_client import CollectorRegistry
+
+from foresail.assembly import Scaler, assemble
+from replay.control import Control
+from replay.feed import WorldFeed
+from replay.hpa import SYNC_PERIOD_SECONDS, Behavior, Policy, PolicyKind, ScalingRules
+from replay.keda import Failure, ScaledObject, ScalerAnswer
+from replay.keda import Value as KedaValue
+from replay.profile import capacity_requests_per_second
+from replay.scenario import DEFAULT, Scenario, draw
+from replay.score import Score
+from replay.traffic import DAY_SECONDS
+from replay.world import View, World
+from scaler.board import Reference
+from scaler.capacity import ReplicaCapacity, limit
+from scaler.forecast.record import DemandForecast
+from scaler.loop import Connection, LoopSettings
+from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.need import Dimension
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.service import METRIC_NAME
+
+DAY_WALL_SECONDS = 120.0
+"""Wall time in which a whole day passes when `--seconds` does not say otherwise."""
+SECONDS_PER_WALL_SECOND = DAY_SECONDS / DAY_WALL_SECONDS
+MORNING_SECONDS = 7 * 3600
+"""Where a demo too short for a day begins: before the rise, not in the night."""
+EPOCH_SECONDS = 1_772_496_000.0
+"""2026-03-03 00:00 UTC, a Tuesday as the scenario's first day is."""
+HISTORY_SECONDS = 3 * 86400.0
+STEP_SECONDS = 60.0
+BAND_LEVELS = (0.5, 0.9, 0.99)
+NAMESPACE, NAME = "demo", "qwen3-32b"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is played, and how fast."""
+
+    scenario: Scenario
+    begins_at_seconds: int
+    """Second of the day at which second 0 of the run lies."""
+    seed: int
+    wall_seconds: float
+
+    @property
+    def epoch_seconds(self) -> float:
+        return EPOCH_SECONDS + self.begins_at_seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One moment of the demo, for a screen or a log."""
+
+    at_seconds: int
+    """Of the run."""
+    clock_seconds: float
+    """Unix time in the demo's world."""
+    view: View
+    asked: int | None
+    """Replicas that Foresail asked for; None while it had no answer."""
+    why: tuple[str, ...]
+    """The steps of the decision."""
+    control: str
+    """What KEDA or the HPA made of it."""
+    band: Mapping[float, tuple[float, ...]]
+    """Seconds ahead → prompt tokens per second at the band's levels."""
+
+
+def course(*, seed: int, wall_seconds: float) -> Course:
+    """The day, or its working hours as far as the wall time allows."""
+    whole = wall_seconds >= DAY_WALL_SECONDS
+    begin = 0 if whole else MORNING_SECONDS
+    seconds = DAY_SECONDS if whole else int(wall_seconds * SECONDS_PER_WALL_SECOND) // 60 * 60
+    traffic = replace(
+        DEFAULT.traffic,
+        peak_hour=DEFAULT.traffic.peak_hour - begin / 3600,
+        flash_crowds=tuple(
+            replace(crowd, at_seconds=crowd.at_seconds - begin)
+            for crowd in DEFAULT.traffic.flash_crowds
+        ),
+    )
+    scenario = replace(DEFAULT, traffic=traffic, seconds=max(600, seconds))
+    return Course(scenario=scenario, begins_at_seconds=begin, seed=seed, wall_seconds=wall_seconds)
+
+
+def metadata_of(scenario: Scenario) -> dict[str, str]:
+    """The trigger an operator would write who measured one replica at the midday mix."""
+    traffic = draw(scenario, seed=0)
+    noon = traffic.mix_at(scenario.traffic.peak_hour * 3600)
+    # A mean-field figure without waiting; what is served in time is less.
+    rate = 0.8 * capacity_requests_per_second(
+        scenario.profile, noon, itl_seconds=scenario.objective.itl_seconds
+    )
+    return {
+        "scalerAddress": "foresail:6500",
+        "model": scenario.profile.model_name,
+        "leadTime": f"{scenario.fleet.start_up.median_seconds * 1.15:.0f}s",
+        "ttft": f"{scenario.objective.ttft_seconds:g}s",
+        "itl": f"{scenario.objective.itl_seconds * 1000:.0f}ms",
+        "minReplicas": str(scenario.replicas_min),
+        "maxReplicas": str(scenario.replicas_max),
+        "replicaPromptTokensPerSecond": f"{rate * noon.prompt_tokens:.0f}",
+        "replicaGeneratedTokensPerSecond": f"{rate * noon.output_tokens:.0f}",
+        "replicaRequests": str(scenario.profile.sequences_max),
+    }
+
+
+BEHAVIOR = Behavior(
+    scale_up=ScalingRules(
+        policies=(
+            Policy(kind=PolicyKind.PERCENT, value=900),
+            Policy(kind=PolicyKind.PODS, value=100),
+        ),
+        stabilization_window_seconds=0,
+        tolerance_ratio=0.0,
+    ),
+    scale_down=ScalingRules(
+        policies=(Policy(kind=PolicyKind.PERCENT, value=100),),
+        stabilization_window_seconds=0,
+        tolerance_ratio=0.0,
+    ),
+)
+"""As in deploy/examples/scaledobject.yaml: Foresail holds, the HPA follows."""
+
+
+class Demo:
+    """One course, step by step."""
+
+    def __init__(self, course_: Course) -> None:
+        self.course = course_
+        scenario = course_.scenario
+        traffic = draw(scenario, seed=course_.seed)
+        self.world = World(scenario, traffic, seed=course_.seed)
+        self._metadata = metadata_of(scenario)
+        self._feed = WorldFeed(self.world, epoch_seconds=course_.epoch_seconds)
+        self._control = Control(
+            ScaledObject(
+                polling_interval_seconds=15,
+                replicas_min=scenario.replicas_min,
+                replicas_max=scenario.replicas_max,
+            ),
+            BEHAVIOR,
+            replicas_at_start=self.world.fleet.wanted,
+        )
+
+    def _clock(self) -> float:
+        return self.course.epoch_seconds + self.world.now_seconds
+
+    def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
+        capacity = ReplicaCapacity(
+            prompt_tokens=limit(wishes.replica_prompt_tokens_per_second, 1.0),
+            generated_tokens=limit(wishes.replica_generated_tokens_per_second, 1.0),
+            requests=limit(wishes.replica_requests, 1.0),
+        )
+        return Connection(key=str(reference), feed=self._feed, capacity=capacity)
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Play the course; the pace is the caller's."""
+        async with self._scaler() as (scaler, keda):
+            for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
+                self.world.advance(now)
+                await scaler.loop.cycle(at_seconds=self._clock())
+                asked = None
+                for due in self._control.due(now, replicas=self.world.fleet.wanted):
+                    answer = await self._ask(keda)
+                    asked = int(answer.total) if isinstance(answer, KedaValue) else None
+                    replicas = self._control.apply(
+                        due, answer, replicas=self.world.fleet.wanted, now_seconds=now
+                    )
+                    self.world.scale_to(replicas)
+                yield self._frame(scaler, now, asked)
+            self.world.advance(self.course.scenario.seconds)
+
+    def score(self) -> Score:
+        return self.world.score("foresail")
+
+    @asynccontextmanager
+    async def _scaler(
+        self,
+    ) -> AsyncIterator[tuple[Scaler, "pb_grpc.ExternalScalerAsyncStub"]]:
+        """The shipped scaler on a free port of loopback, and a client that dials as KEDA does."""
+        offer = Offer(engines={"vllm": False}, sources=frozenset({"demo"}), default_source="demo")
+        scaler = assemble(
+            admit=lambda metadata: parse(metadata, offer),
+            connect=self._connect,
+            settings=LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS),
+            clock=self._clock,
+            registry=CollectorRegistry(),
+        )
+        port = await scaler.server.start("127.0.0.1:0", None)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = pb_grpc.ExternalScalerStub(channel)
+            # KEDA's first call when a ScaledObject is made; it makes the workload known.
+            await stub.GetMetricSpec(self._reference())
+            await scaler.loop.begin()
+            yield scaler, stub
+        await scaler.server.drain()
+
+    def _reference(self) -> pb.ScaledObjectRef:
+        return pb.ScaledObjectRef(name=NAME, namespace=NAMESPACE, scalerMetadata=self._metadata)
+
+    async def _ask(self, keda: "pb_grpc.ExternalScalerAsyncStub") -> ScalerAnswer:
+        """A poll as KEDA makes it: spec, metrics, activity; any error fails the whole of it."""
+        try:
+            spec = (await keda.GetMetricSpec(self._reference())).metricSpecs[0]
+            request = pb.GetMetricsRequest(
+                scaledObjectRef=self._reference(), metricName=METRIC_NAME
+            )
+            value = (await keda.GetMetrics(request)).metricValues[0]
+            active = await keda.IsActive(self._reference())
+        except grpc.aio.AioRpcError as error:
+            return Failure(why=error.details() or error.code().name)
+        return KedaValue(
+            total=value.metricValueFloat, target=spec.targetSizeFloat, is_active=active.result
+        )
+
+    def _frame(self, scaler: Scaler, now: int, asked: int | None) -> Frame:
+        entry = scaler.board.find(NAMESPACE, NAME)[0]
+        watched = scaler.loop.watched[entry.reference]
+        plan = watched.workloads[entry.reference].standing.plan
+        forecast = watched.track.forecasts.get(Dimension.PROMPT_TOKENS)
+        return Frame(
+            at_seconds=now,
+            clock_seconds=self._clock(),
+            view=self.world.view(),
+            asked=asked,
+            why=tuple(f"{step.rule}: {step.text}" for step in plan.steps) if plan else (),
+            control=self._control.why,
+            band=_band(forecast) if forecast else {},
+        )
+
+
+def _band(forecast: DemandForecast) -> dict[float, tuple[float, ...]]:
+    return {
+        horizon: tuple(forecast.at(horizon_seconds=horizon, level=level) for level in BAND_LEVELS)
+        for horizon in forecast.horizons_seconds
+    }
