@@ -17,8 +17,9 @@ Prefill is a server of its own in each replica: prompts pass one after another, 
 only while this second has prefill time left, as a scheduler with a token budget would.
 
 Left out: pre-emption (admission stops at `KV_ADMISSION_RATIO` instead), the difference between
-replicas of one kind, network. A request that had to queue is admitted on a whole second, which
-makes its wait up to a second too long.
+replicas of one kind, network. Who waits for a slot gets those that fall free within a second in the
+middle of it, right on average; waiting for a whole second would idle several per cent of a full
+fleet.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ TICK_SECONDS = 1
 KV_ADMISSION_RATIO = 0.92
 """No admission above this share of the KV cache: running streams grow into the rest."""
 _SHORTEST_ITL_SECONDS = 1e-6
+_HANDED_OVER_RATIO = 0.25
+"""Share of a replica's slots that may pass to the next request within one second."""
 
 TTFT_EDGES_SECONDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
@@ -48,6 +51,8 @@ ITL_EDGES_SECONDS = (
 
 _TTFT_EDGES = np.array(TTFT_EDGES_SECONDS)
 _ITL_EDGES = np.array(ITL_EDGES_SECONDS)
+_NO_ROWS = np.empty(0, dtype=np.intp)
+_NO_SECONDS = np.empty(0)
 
 
 class Outcome(IntEnum):
@@ -146,7 +151,10 @@ class Engine:
         self._generated = np.zeros(rows)
         self._prefill_until_seconds = np.zeros(rows)
 
-        places = rows * profile.sequences_max
+        self._iterations = np.ones(rows)
+        """Of the last second."""
+        self._handed_over_max = max(1, int(profile.sequences_max * _HANDED_OVER_RATIO))
+        places = rows * (profile.sequences_max + self._handed_over_max)
         self._stream_row = np.zeros(places, dtype=np.int64)
         self._stream_request = np.zeros(places, dtype=np.int64)
         self._stream_first_clock = np.zeros(places)
@@ -202,13 +210,14 @@ class Engine:
             profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max
         )
         backlog = np.maximum(self._prefill_until_seconds - second, 0)
-        rows = self._dispatch(seconds_per_token, backlog)
-        served, first_token_after = self._prefill(rows, seconds_per_token, backlog)
+        rows, earliest_after = self._dispatch(seconds_per_token, backlog)
+        served, first_token_after = self._prefill(rows, earliest_after, seconds_per_token, backlog)
         chunked = iteration + profile.chunk_seconds
         iterations = served / chunked + (TICK_SECONDS - served) / iteration
+        too_early = np.zeros_like(iterations)
         if len(rows):
-            self._admit(rows, first_token_after + iteration[rows], iterations)
-        self._decode(iterations)
+            too_early += self._admit(rows, first_token_after + iteration[rows], iterations)
+        self._decode(iterations, too_early)
         self.now_seconds = second + TICK_SECONDS
 
     def _arrived_at(self, second: int) -> int:
@@ -233,11 +242,15 @@ class Engine:
             self.counters.aborted[ready[:rest]] += 1
         self._head = arrived_long_ago
 
-    def _dispatch(self, seconds_per_token: Floats, backlog: Floats) -> NDArray[np.intp]:
-        """The rows that the first in the queue go to, in the order of the queue."""
-        nobody = np.empty(0, dtype=np.intp)
+    def _dispatch(
+        self, seconds_per_token: Floats, backlog: Floats
+    ) -> tuple[NDArray[np.intp], Floats]:
+        """The rows that the first in the queue go to, and how far from now each one's slot is free.
+
+        Both in the order of the queue.
+        """
         if not self.waiting:
-            return nobody
+            return _NO_ROWS, _NO_SECONDS
         profile = self.profile
         # Mean lengths of those next in line stand for each of them; what a second takes too much
         # is carried over as backlog of the next.
@@ -246,21 +259,38 @@ class Engine:
         prefill_seconds = seconds_per_token * float(self._computed_tokens[next_in_line].mean())
         by_kv = (KV_ADMISSION_RATIO * profile.kv_tokens_max - self._kv_tokens()) / prompt_tokens
         by_prefill = (TICK_SECONDS - backlog) / np.maximum(prefill_seconds, 1e-9)
-        room = np.minimum(profile.sequences_max - self.streams, np.minimum(by_kv, by_prefill))
-        room = np.where(self._accepts, np.maximum(np.ceil(room), 0), 0)
-        room = np.minimum(room, profile.sequences_max - self.streams)
+        slots = profile.sequences_max - self.streams
+        if int(slots[self._accepts].sum()) < self.waiting:
+            slots += self._falling_free()
+        room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
+        room = np.where(self._accepts, np.maximum(room, 0), 0)
         widest = int(room.max())
         if not widest:
-            return nobody
+            return _NO_ROWS, _NO_SECONDS
         # Filling up from the emptiest: of all free seats, numbered by the streams below them,
         # take the lowest. Ties go to the lower row, so that a run can be repeated.
         seats = np.arange(widest)
         levels = np.where(seats < room[:, None], self.streams[:, None] + seats, np.inf)
         taken = min(self.waiting, int(room.sum()))
-        return np.argsort(levels, axis=None, kind="stable")[:taken] // widest
+        chosen = np.argsort(levels, axis=None, kind="stable")[:taken]
+        is_handed_over = levels.ravel()[chosen] >= profile.sequences_max
+        return chosen // widest, np.where(is_handed_over, TICK_SECONDS / 2, 0.0)
+
+    def _falling_free(self) -> Ints:
+        """Slots by row whose stream ends within this second, if it goes like the last one."""
+        clock = self._clock + self._iterations
+        places = np.flatnonzero(self._stream_last_clock <= clock[self._stream_row])
+        ending = np.bincount(self._stream_row[places], minlength=len(clock))
+        over = np.maximum(self.streams - self.profile.sequences_max, 0)
+        falling_free: Ints = np.minimum(ending, self._handed_over_max - over)
+        return falling_free
 
     def _prefill(
-        self, rows: NDArray[np.intp], seconds_per_token: Floats, backlog: Floats
+        self,
+        rows: NDArray[np.intp],
+        earliest_after: Floats,
+        seconds_per_token: Floats,
+        backlog: Floats,
     ) -> tuple[Floats, Floats]:
         """Seconds of prefill done by row, and for each newcomer the end of its prefill from now.
 
@@ -280,7 +310,8 @@ class Engine:
             np.not_equal(row[1:], row[:-1], out=is_first[1:])
             done = np.cumsum(service)
             done -= (done - service)[is_first][np.cumsum(is_first) - 1]
-            start = np.maximum(np.maximum(arrived, 0) - (done - service), backlog[row])
+            free = np.maximum(arrived, earliest_after[by_row])
+            start = np.maximum(free - (done - service), backlog[row])
             # The offset keeps one row's latest start from reaching into the next row.
             apart = row * 1e4
             end = done + np.maximum.accumulate(start + apart) - apart
@@ -293,7 +324,10 @@ class Engine:
         self._prefill_until_seconds = self.now_seconds + after
         return np.clip(backlog + added - left, 0, TICK_SECONDS), ends
 
-    def _admit(self, rows: NDArray[np.intp], first_token_after: Floats, iterations: Floats) -> None:
+    def _admit(
+        self, rows: NDArray[np.intp], first_token_after: Floats, iterations: Floats
+    ) -> Floats:
+        """Seat the newcomers; iterations by row that they sit through without a token."""
         start, stop = self._head, self._head + len(rows)
         self._head = stop
         ttft = self.now_seconds + first_token_after - self.requests.arrival_seconds[start:stop]
@@ -312,26 +346,26 @@ class Engine:
         counts = np.bincount(rows, minlength=size)
         self.streams += counts
         self._kv_offset += np.bincount(rows, prompt_tokens - first_clock, minlength=size)
-        # A stream has one token at its first clock and gains with the clock from there.
-        early = first_clock - self._clock[rows]
-        self._generated += counts - np.bincount(rows, early, minlength=size)
+        self._generated += counts
         counters = self.counters
         counters.prompt_tokens[:] += np.bincount(rows, prompt_tokens, minlength=size)
         counters.ttft_seconds[:] += np.bincount(rows, ttft, minlength=size)
         columns = len(TTFT_EDGES_SECONDS) + 1
         bucket = rows * columns + _TTFT_EDGES.searchsorted(ttft)
-        counters.ttft_buckets[:] += np.bincount(bucket, minlength=size * columns).reshape(
-            size, columns
-        )
+        counted = np.bincount(bucket, minlength=size * columns)
+        counters.ttft_buckets[:] += counted.reshape(size, columns)
+        too_early = first_clock - self._clock[rows]
+        return np.bincount(rows, too_early, minlength=size).astype(np.float64)
 
-    def _decode(self, iterations: Floats) -> None:
+    def _decode(self, iterations: Floats, too_early: Floats) -> None:
         counters = self.counters
         clock = self._clock + iterations
-        gained = self.streams * iterations
+        gained = self.streams * iterations - too_early
         places = np.flatnonzero(self._stream_last_clock <= clock[self._stream_row])
         if len(places):
             gained -= self._finish(places, clock, iterations)
         self._clock = clock
+        self._iterations = iterations
         self._generated += gained
         # The books run ahead for prompts that are still in prefill; a counter never steps back.
         np.maximum(counters.generated_tokens, self._generated, out=counters.generated_tokens)

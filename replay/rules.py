@@ -7,6 +7,7 @@ is the same for every rule and for Foresail.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from replay import hpa
 from replay.control import Control
@@ -41,10 +42,13 @@ def waiting_requests(scrape: Scrape, _profile: EngineProfile) -> ScalerAnswer:
     return Value(total=scrape.waiting, target=5, is_active=scrape.waiting > 0)
 
 
-def in_flight_requests(scrape: Scrape, profile: EngineProfile) -> ScalerAnswer:
-    """Running and waiting requests over 70 % of a replica's batch slots."""
+def in_flight_requests(
+    scrape: Scrape, profile: EngineProfile, *, target_ratio: float
+) -> ScalerAnswer:
+    """Running and waiting requests over a share of a replica's batch slots."""
     in_flight = scrape.running + scrape.waiting
-    return Value(total=in_flight, target=0.7 * profile.sequences_max, is_active=in_flight > 0)
+    target = target_ratio * profile.sequences_max
+    return Value(total=in_flight, target=target, is_active=in_flight > 0)
 
 
 KEDA_WAITING = Rule(
@@ -56,9 +60,23 @@ KEDA_WAITING = Rule(
 HPA_INFLIGHT = Rule(
     name="hpa-inflight",
     source="concurrency target of 70 % of the slots, as Knative's target utilisation; HPA defaults",
-    answer=in_flight_requests,
+    answer=partial(in_flight_requests, target_ratio=0.7),
 )
-REACTIVE_RULES = (KEDA_WAITING, HPA_INFLIGHT)
+HPA_INFLIGHT_TUNED = Rule(
+    name="hpa-inflight-tuned",
+    source="the same with the target set by hand after looking at days of this kind: hindsight",
+    answer=partial(in_flight_requests, target_ratio=0.5),
+)
+REACTIVE_RULES = (KEDA_WAITING, HPA_INFLIGHT, HPA_INFLIGHT_TUNED)
+
+
+def fixed(replicas: int) -> Rule:
+    """No scaling: the same number all day, reached like any other wish."""
+    return Rule(
+        name=f"static-{replicas}",
+        source="static allocation; in the table because on an hour of noise it wins",
+        answer=lambda _scrape, _profile: Value(total=replicas, target=1, is_active=True),
+    )
 
 
 def run(scenario: Scenario, rule: Rule, *, seed: int, traffic: Traffic | None = None) -> Score:

@@ -231,7 +231,7 @@ def _drift(settings: TrafficSettings, *, steps: int, generator: np.random.Genera
 
 
 def _events_ratio(settings: TrafficSettings, at_seconds: Floats) -> Floats:
-    ratio = np.ones_like(at_seconds)
+    ratio = np.ones(at_seconds.shape)
     for launch in settings.launches:
         ratio *= np.where(at_seconds >= launch.at_seconds, launch.ratio, 1.0)
     for crowd in settings.flash_crowds:
