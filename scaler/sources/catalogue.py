@@ -196,6 +196,21 @@ class Preset(_Record):
             spelling: name for name in sorted(set(self._exposed())) for spelling in spellings(name)
         }
 
+    @cached_property
+    def all_by_model(self) -> bool:
+        """Whether every series that is read carries the model label."""
+        series = [each for rule in self.signals.values() for each in rule.series]
+        return not self.distrust and all(each.by_model for each in series)
+
+    def without_histograms(self) -> "Preset":
+        """The same less its latencies, whose buckets are four of five series."""
+        signals = {
+            signal: rule
+            for signal, rule in self.signals.items()
+            if rule.series[0].kind is not Kind.HISTOGRAM
+        }
+        return Preset.model_validate({**dict(self), "signals": signals})
+
     def _exposed(self) -> Iterator[str]:
         for rule in self.signals.values():
             for series in rule.series:

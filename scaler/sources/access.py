@@ -1,0 +1,94 @@
+"""How a source lets us in: secrets and certificates in files, read again as they change.
+
+Kubernetes replaces a mounted token or certificate in place, long before the old one ends. Secrets
+are only ever named by file, so no configuration, message or log can carry one.
+"""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scaler.errors import SourceMisconfiguredError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basic:
+    """HTTP basic authentication."""
+
+    username: str
+    password_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """Whom we trust and who we are; the system's authorities and nobody by default."""
+
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    verify: bool = True
+    """False accepts any certificate: for a trial, not for a cluster."""
+
+    def __post_init__(self) -> None:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise SourceMisconfiguredError("TLS: cert_file and key_file go together")
+
+
+class TlsContexts:
+    """The SSL context of a `Tls`, made again when one of its files has changed."""
+
+    def __init__(self, tls: Tls) -> None:
+        self._tls = tls
+        self._made: tuple[tuple[int, ...], ssl.SSLContext] | None = None
+
+    def current(self) -> ssl.SSLContext:
+        """Raises SourceMisconfiguredError: a file is missing or is not what it should be."""
+        tls = self._tls
+        files = [path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None]
+        try:
+            changed = tuple(path.stat().st_mtime_ns for path in files)
+            if self._made is None or self._made[0] != changed:
+                self._made = changed, self._context()
+        except OSError as error:
+            raise SourceMisconfiguredError(f"TLS: {error}") from error
+        return self._made[1]
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._tls.ca_file)
+        if not self._tls.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self._tls.cert_file is not None:
+            context.load_cert_chain(self._tls.cert_file, self._tls.key_file)
+        return context
+
+
+def secret(path: Path) -> str:
+    """The secret in a file, without the line end that editors add.
+
+    Raises:
+        SourceMisconfiguredError: the file cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SourceMisconfiguredError(f"secret file {path}: {error.strerror}") from error
+
+
+def checked_url(url: str) -> str:
+    """The address without a trailing slash.
+
+    Raises:
+        SourceMisconfiguredError: not http(s), or with credentials, which would end up in messages.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SourceMisconfiguredError(
+            f"{parts.scheme}://{parts.hostname}: no http or https address"
+        )
+    if parts.username or parts.password:
+        raise SourceMisconfiguredError(
+            f"credentials in the address of {parts.hostname}: put them in files"
+        )
+    return url.rstrip("/")

@@ -1,0 +1,267 @@
+"""Prometheus as a source: live by one range selector, the past by range queries.
+
+A live read asks for the raw samples of the last two minutes, not for `rate()` or an instant vector.
+Only raw samples carry the time of their scrape; an instant vector repeats a dead exporter's last
+value for five minutes with the time of the question. The rules for all of it are then the ones of
+`scaler.sources.reading`, the same for a scraped page.
+
+Everything that blocks or computes (the request, the JSON, the reading) runs in the source's own few
+threads. Not in asyncio's: a Prometheus that hangs would otherwise hold up whoever shares those.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NotRequired, TypeVar
+
+from prometheus_api_client import PrometheusConnect
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+from urllib3.util.retry import Retry
+
+from scaler.errors import SourceUnavailableError
+from scaler.signals import Absent, Feed, Observation
+from scaler.sources.access import Basic, Tls, checked_url
+from scaler.sources.catalogue import Preset
+from scaler.sources.page import listed
+from scaler.sources.prometheus_session import PrometheusSession, translated
+from scaler.sources.reading import Limits, Reader
+from scaler.sources.scope import Scope, duration, matchers, selector
+from scaler.sources.series import Sample
+
+CHUNK_STEPS: Final = 240
+"""Steps a range query covers. Prometheus allows 11,000; the answer's size is what limits us."""
+_HINT_EVERY_SECONDS: Final = 300.0
+_HINT_LOOKBACK_SECONDS: Final = 3600.0
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusConfig:
+    """One Prometheus, or what speaks its API: Thanos, Mimir, VictoriaMetrics."""
+
+    name: str
+    """What the operator calls it; messages do too."""
+    url: str
+    bearer_token_file: Path | None = None
+    basic: Basic | None = None
+    tls: Tls = field(default_factory=Tls)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with every request, `X-Scope-OrgID` for a tenant."""
+    namespace_label: str | None = "namespace"
+    """The label that holds a workload to its own namespace; None lets it read them all."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Further labels that series must have, `cluster` on a global store."""
+    limits: Limits = field(default_factory=Limits)
+    timeout_seconds: float = 10.0
+    """For one read as a whole, waiting for a free thread included."""
+    concurrency: int = 8
+
+
+class _Series(TypedDict):
+    metric: dict[str, str]
+    # A native histogram has `histograms` instead; no preset reads one.
+    values: NotRequired[list[tuple[float, float]]]
+
+
+_ANSWER: Final = TypeAdapter(list[_Series])
+_VALUES: Final = TypeAdapter(list[str])
+
+
+class PrometheusSource:
+    """Feeds from one Prometheus, which share its connections and threads."""
+
+    def __init__(self, config: PrometheusConfig) -> None:
+        self.config = config
+        url = checked_url(config.url)
+        self._session = PrometheusSession(
+            bearer_token_file=config.bearer_token_file,
+            basic=config.basic,
+            tls=config.tls,
+            headers=config.headers,
+        )
+        self._client = PrometheusConnect(
+            url=url,
+            session=self._session,
+            # The next cycle is the retry; one inside it only makes an outage slower to see.
+            retry=Retry(total=0, redirect=False),
+            timeout=config.timeout_seconds,
+            method="POST",
+        )
+        self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+
+    def feed(self, *, preset: Preset, scope: Scope) -> Feed:
+        """The feed of one workload.
+
+        Raises:
+            SourceMisconfiguredError: the scope cannot be asked for.
+        """
+        return _PrometheusFeed(self, preset, scope)
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    async def run(self, work: Callable[[], _Answer]) -> _Answer:
+        """Do blocking work in one of the source's threads, within its time limit."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self.config.timeout_seconds):
+                return await loop.run_in_executor(self._threads, work)
+        except TimeoutError as error:
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: no answer within "
+                f"{self.config.timeout_seconds:g} s"
+            ) from error
+
+    def window(self, query: str, *, now_seconds: float) -> list[Sample]:
+        """The samples of a range selector, each with the time of its scrape. Blocks."""
+        with translated(self.config.name, self.config.url):
+            return list(
+                _samples(self._client.custom_query(query, params={"time": f"{now_seconds:.3f}"}))
+            )
+
+    def grid(
+        self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> list[Sample]:
+        """A query evaluated at every step. Blocks."""
+        with translated(self.config.name, self.config.url):
+            return list(
+                _samples(
+                    self._client.custom_query_range(
+                        query,
+                        start_time=datetime.fromtimestamp(start_seconds, UTC),
+                        end_time=datetime.fromtimestamp(end_seconds, UTC),
+                        step=f"{step_seconds:g}",
+                    )
+                )
+            )
+
+    def label_values(self, label: str, query: str, *, start_seconds: float) -> Sequence[str]:
+        """Values of a label among the series that match. Blocks."""
+        with translated(self.config.name, self.config.url):
+            params = {"match[]": query, "start": f"{start_seconds:.0f}"}
+            return _VALUES.validate_python(self._client.get_label_values(label, params=params))
+
+
+class _PrometheusFeed:
+    def __init__(self, source: PrometheusSource, preset: Preset, scope: Scope) -> None:
+        config = source.config
+        self._source = source
+        self._preset = preset
+        self._scope = scope
+        self._limits = config.limits
+        self._equal = matchers(
+            preset, scope, namespace_label=config.namespace_label, labels=config.labels
+        )
+        self._query = f"{self._selector(preset)}[{duration(self._limits.keep_seconds)}]"
+        self._hint = ""
+        self._hint_until_seconds = 0.0
+        self._seen_at_seconds: float | None = None
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        return await self._source.run(lambda: self._observe(now_seconds))
+
+    async def history(
+        self, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> AsyncIterator[Observation]:
+        preset = self._preset.without_histograms()
+        # A step without a sample is a gap: nothing older may stand in for it.
+        limits = Limits(
+            window_seconds=max(self._limits.window_seconds, step_seconds),
+            stale_after_seconds=step_seconds / 2,
+        )
+        reader = Reader(preset, model=self._scope.model, limits=limits)
+        query = f"last_over_time({self._selector(preset)}[{duration(step_seconds)}])"
+        first = -(-start_seconds // step_seconds) * step_seconds
+        # Rates at the first step need samples from before it.
+        chunk_start = first - -(-limits.window_seconds // step_seconds) * step_seconds
+        while chunk_start <= end_seconds:
+            chunk_end = min(chunk_start + (CHUNK_STEPS - 1) * step_seconds, end_seconds)
+            past = _Past(self._source, reader, query, chunk_start, chunk_end, step_seconds)
+            for observation in await self._source.run(past.read):
+                if observation.at_seconds >= first:
+                    yield observation
+            chunk_start += CHUNK_STEPS * step_seconds
+
+    def _observe(self, now_seconds: float) -> Observation:
+        samples = self._source.window(self._query, now_seconds=now_seconds)
+        if not samples:
+            why = self._why_nothing(now_seconds)
+            return Observation(
+                at_seconds=now_seconds,
+                readings=dict.fromkeys(self._preset.signals, Absent(why=why)),
+            )
+        self._seen_at_seconds = max(sample.at_seconds for sample in samples)
+        # A new reader each time: the answer holds the whole window, so nothing need be kept of
+        # thousands of workloads between two reads.
+        reader = Reader(self._preset, model=self._scope.model, limits=self._limits)
+        return reader.observe(samples, now_seconds=now_seconds)
+
+    def _selector(self, preset: Preset) -> str:
+        return selector(preset.spelled, self._equal)
+
+    def _why_nothing(self, now_seconds: float) -> str:
+        if now_seconds >= self._hint_until_seconds:
+            self._hint = self._hinted(now_seconds)
+            self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
+        why = f"no {self._preset.engine} series for {self._scope}"
+        if self._seen_at_seconds is not None:
+            last = datetime.fromtimestamp(self._seen_at_seconds, UTC)
+            why += f" since {last:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{why}{self._hint}"
+
+    def _hinted(self, now_seconds: float) -> str:
+        """What a person should compare: the models that are there, else where this model is."""
+        model_label, namespace_label = self._preset.model_label, self._source.config.namespace_label
+        without_model = {k: v for k, v in self._equal.items() if k != model_label}
+        without_place = {k: v for k, v in self._equal.items() if k != namespace_label}
+        start_seconds = now_seconds - _HINT_LOOKBACK_SECONDS
+
+        def seen(label: str, equal: Mapping[str, str]) -> Sequence[str]:
+            query = selector(self._preset.spelled, equal)
+            return self._source.label_values(label, query, start_seconds=start_seconds)
+
+        models = seen(model_label, without_model)
+        if models:
+            return f"; models seen there: {listed(models)}"
+        if namespace_label is not None and namespace_label in self._equal:
+            namespaces = seen(namespace_label, without_place)
+            if namespaces:
+                return f"; it is seen with {namespace_label} {listed(namespaces)}"
+        return "; is the engine scraped, and under these labels?"
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """One chunk of history, read in a thread."""
+
+    source: PrometheusSource
+    reader: Reader
+    query: str
+    start_seconds: float
+    end_seconds: float
+    step_seconds: float
+
+    def read(self) -> list[Observation]:
+        steps: defaultdict[float, list[Sample]] = defaultdict(list)
+        for sample in self.source.grid(
+            self.query,
+            start_seconds=self.start_seconds,
+            end_seconds=self.end_seconds,
+            step_seconds=self.step_seconds,
+        ):
+            steps[sample.at_seconds].append(sample)
+        return [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
+
+
+def _samples(result: object) -> Iterator[Sample]:
+    for series in _ANSWER.validate_python(result):
+        labels = series["metric"]
+        name = labels.pop("__name__")
+        for at_seconds, value in series.get("values", ()):
+            yield Sample(name=name, labels=labels, value=value, at_seconds=at_seconds)

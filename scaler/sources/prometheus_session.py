@@ -1,0 +1,131 @@
+"""The HTTP session under prometheus-api-client, and whose fault a failure is.
+
+The client takes any `requests.Session`; ours adds what it lacks: credentials read from files at
+each request, queries in a POST's body (the client puts them in the URL, which proxies cut off at 8
+KiB), no redirects to a login page, and the status code of a refusal.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+from requests.auth import AuthBase, HTTPBasicAuth
+from typing_extensions import override
+
+from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.sources.access import Basic, Tls, secret
+
+_MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.text = text
+
+
+class PrometheusSession(requests.Session):
+    """A session for one Prometheus."""
+
+    def __init__(
+        self,
+        *,
+        bearer_token_file: Path | None,
+        basic: Basic | None,
+        tls: Tls,
+        headers: Mapping[str, str],
+    ) -> None:
+        super().__init__()
+        # Else ~/.netrc could put credentials in that nobody configured.
+        self.trust_env = False
+        self.headers.update(headers)
+        self.auth = _Credentials(bearer_token_file, basic)
+        self.verify = str(tls.ca_file) if tls.ca_file and tls.verify else tls.verify
+        if tls.cert_file and tls.key_file:
+            self.cert = (str(tls.cert_file), str(tls.key_file))
+        # Called before a redirect is followed, so a login page is a refusal too.
+        self.hooks["response"].append(_refuse)
+
+    @override
+    def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
+        if request.method == "POST":
+            request.data, request.params = request.params, {}
+        return super().prepare_request(request)
+
+
+class _Credentials(AuthBase):
+    def __init__(self, bearer_token_file: Path | None, basic: Basic | None) -> None:
+        self._bearer_token_file = bearer_token_file
+        self._basic = basic
+
+    @override
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if self._bearer_token_file is not None:
+            request.headers["Authorization"] = f"Bearer {secret(self._bearer_token_file)}"
+        elif self._basic is not None:
+            password = secret(self._basic.password_file)
+            HTTPBasicAuth(self._basic.username, password)(request)
+        return request
+
+
+def _refuse(response: requests.Response, **_options: object) -> None:
+    if response.status_code != requests.codes.ok:
+        raise _RefusedError(response.status_code, _said(response))
+
+
+@contextmanager
+def translated(name: str, url: str) -> Iterator[None]:
+    """Turn what goes wrong inside into a SourceError that names the source.
+
+    Raises:
+        SourceUnavailableError: it may pass.
+        SourceMisconfiguredError: somebody has to change something.
+    """
+    source = f"source {name!r} at {url}"
+    try:
+        yield
+    except _RefusedError as error:
+        raise _refusal(source, error) from error
+    except requests.exceptions.SSLError as error:
+        raise SourceMisconfiguredError(f"{source}: TLS: {_root(error)}") from error
+    except (requests.exceptions.InvalidJSONError, KeyError, TypeError, ValueError) as error:
+        raise SourceMisconfiguredError(
+            f"{source}: an answer that is not Prometheus'; check the address"
+        ) from error
+    except requests.exceptions.RequestException as error:
+        raise SourceUnavailableError(f"{source}: {_root(error)}") from error
+    except OSError as error:
+        # requests' way to say that a certificate file is missing.
+        raise SourceMisconfiguredError(f"{source}: {error}") from error
+
+
+def _refusal(source: str, error: _RefusedError) -> SourceError:
+    said = f"{source}: HTTP {error.status}: {error.text}"
+    match error.status:
+        case 401 | 403:
+            mend = "check its token, password, certificate or tenant header"
+        case 400 | 422:
+            mend = "it rejects the query"
+        case 429 | 500 | 502 | 503 | 504:
+            return SourceUnavailableError(said)
+        case _:
+            mend = "check the address; Prometheus' API does not answer so"
+    return SourceMisconfiguredError(f"{said}; {mend}")
+
+
+def _said(response: requests.Response) -> str:
+    """Prometheus' own words, or the page's."""
+    try:
+        said = str(response.json()["error"])
+    except (requests.exceptions.InvalidJSONError, KeyError, TypeError):
+        said = response.text
+    return " ".join(said.split())[:_MESSAGE_CHARACTERS]
+
+
+def _root(error: BaseException) -> str:
+    """The innermost cause: the outer ones repeat the query."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
