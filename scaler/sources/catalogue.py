@@ -169,6 +169,12 @@ class Identity(_Record):
     worker: tuple[str, ...] = ()
     """All of these belong to the identity: several exporters behind one scraped address."""
 
+    @cached_property
+    def labels(self) -> frozenset[str]:
+        """All of them."""
+        places = (label for group in self.place for label in group)
+        return frozenset((*places, *self.pod, *self.instance, *self.worker))
+
 
 class Preset(_Record):
     """One engine."""
@@ -188,6 +194,10 @@ class Preset(_Record):
     asleep: Asleep | None = None
     distrust: tuple[Distrust, ...] = ()
     replica_prior: ReplicaPrior
+
+    @cached_property
+    def own_labels(self) -> frozenset[str]:
+        return self.series_labels | {self.model_label}
 
     @cached_property
     def spelled(self) -> Mapping[str, str]:

@@ -110,23 +110,28 @@ class Tracks:
     def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
         """Take the preset's samples; the count of those refused, by reason."""
         refused: Counter[str] = Counter()
+        before: Sample | None = None
+        track: Track | None = None
         for sample in samples:
-            name = self._preset.spelled.get(sample.name)
-            if name is None:
+            if sample.name not in self._preset.spelled:
                 continue
             if not math.isfinite(sample.value):
                 refused["not a number"] += 1
             elif sample.at_seconds > latest_seconds:
                 refused["from the future"] += 1
             else:
-                self._track(name, sample).add(sample.at_seconds, sample.value)
+                # A range answer gives a series' samples in a row, all with one dict of labels.
+                if track is None or before is None or not _same_series(sample, before):
+                    track = self._track(sample)
+                track.add(sample.at_seconds, sample.value)
+                before = sample
         return refused
 
-    def _track(self, name: str, sample: Sample) -> Track:
+    def _track(self, sample: Sample) -> Track:
         key = (sample.name, frozenset(sample.labels.items()))
         track = self._tracks.get(key)
         if track is None:
-            track = self._tracks[key] = _track(self._preset, name, sample)
+            track = self._tracks[key] = _track(self._preset, sample)
         return track
 
     def forget_before(self, start_seconds: float) -> None:
@@ -153,14 +158,16 @@ class Tracks:
         return dict(sorted(found.items()))
 
 
-def _track(preset: Preset, name: str, sample: Sample) -> Track:
+def _same_series(sample: Sample, before: Sample) -> bool:
+    return sample.labels is before.labels and sample.name == before.name
+
+
+def _track(preset: Preset, sample: Sample) -> Track:
     labels = sample.labels
     exporter = _exporter(preset.identity, labels)
-    identifying = {*preset.identity.pod, *preset.identity.instance, *preset.identity.worker}
-    identifying.update(label for group in preset.identity.place for label in group)
-    own = preset.series_labels | {preset.model_label}
+    own, identifying = preset.own_labels, preset.identity.labels
     return Track(
-        name=name,
+        name=preset.spelled[sample.name],
         exporter=exporter,
         labels={label: value for label, value in labels.items() if label in own},
         view=(
