@@ -1,9 +1,128 @@
 """The `foresail` command: one verb a way in, each a thin call into the rooms."""
 
+import asyncio
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
 import click
+import structlog
+from rich.console import Console
+from typing_extensions import override
+
+from foresail import explain as explained
+from foresail import play
+from foresail.demo import DAY_WALL_SECONDS
+from foresail.serve import serve as serve_until_told
+from foresail.settings import read
+from scaler.errors import ForesailError
 
 
-@click.group()
+class Verbs(click.Group):
+    """A group whose commands end with one line and status 1 when Foresail refuses."""
+
+    @override
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except ForesailError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Verbs)
 @click.version_option(package_name="foresail")
 def main() -> None:
     """Forecast-driven capacity for LLM inference on Kubernetes."""
+
+
+@main.command()
+@click.option("--config", "config", type=click.Path(path_type=Path), required=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def serve(config: Path, log_level: str) -> None:
+    """Answer KEDA: the external scaler, with health and metrics on a second port."""
+    _log_to_stderr(log_level)
+    asyncio.run(serve_until_told(read(config)))
+
+
+@main.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path))
+def check_config(file: Path) -> None:
+    """Check a settings file; every fault is told with its line."""
+    settings = read(file)
+    names = ", ".join(source.name for source in settings.sources)
+    click.echo(f"{file}: in order; sources: {names}")
+
+
+@main.command()
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=DAY_WALL_SECONDS,
+    show_default=True,
+    help="Wall time to play in: a whole day from 120 on, else its working hours.",
+)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--plain", is_flag=True, help="Lines for a log in place of the live screen.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and the scores.")
+def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
+    """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
+    _log_to_stderr("error")
+    style = play.Style.JSON if as_json else play.Style.PLAIN if plain else play.Style.LIVE
+    asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
+
+
+@main.command()
+@click.argument("workload", metavar="NAMESPACE/NAME")
+@click.option(
+    "--server",
+    default="http://127.0.0.1:8080",
+    show_default=True,
+    help="The second port of a running `foresail serve`.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
+def explain(workload: str, server: str, *, as_json: bool) -> None:
+    """Why a workload has the replicas it has: readings, forecast, and each rule's step."""
+    namespace, slash, name = workload.partition("/")
+    if not (namespace and slash and name):
+        message = f"{workload!r} is not of the form NAMESPACE/NAME"
+        raise click.UsageError(message)
+    told = asyncio.run(_account(f"{server.rstrip('/')}/explain/{namespace}/{name}"))
+    if as_json:
+        click.echo(json.dumps(told, indent=1))
+    else:
+        click.echo("\n".join(explained.text(one) for one in told), nl=False)
+
+
+async def _account(url: str) -> list[explained.Account]:
+    timeout = aiohttp.ClientTimeout(total=10)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, headers={"Accept": "application/json"}) as response,
+        ):
+            if not response.ok:
+                raise ForesailError((await response.text()).strip())
+            accounts: list[explained.Account] = await response.json()
+            return accounts
+    except (aiohttp.ClientError, TimeoutError) as error:
+        message = (
+            f"no answer from {url}: {str(error) or 'timed out'}; name the server with --server"
+        )
+        raise ForesailError(message) from error
+
+
+def _log_to_stderr(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -100,8 +100,8 @@ class DnsSettings(Part):
 
 
 class PodsSettings(Part):
-    selector: str
-    """Label selector of the engine's pods, in the ScaledObject's namespace."""
+    labels: dict[str, str] = {}
+    """Labels of the engine's pods, beside the trigger's `matchLabels`; in its namespace."""
     port: int = Field(ge=1, le=65535)
 
 

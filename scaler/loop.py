@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from scaler.board import Answer, Board, Entry, Outcome, Reference, Refusal
+from scaler.board import Answer, Board, Entry, Outcome, Reference, Refusal, RefusalCode
 from scaler.capacity import ReplicaCapacity
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
@@ -159,7 +159,11 @@ class ScalerLoop:
             wishes = entry.wishes
             if wishes is None or entry.reference in self._known:
                 continue
-            connection = self._connect(entry.reference, wishes)
+            try:
+                connection = self._connect(entry.reference, wishes)
+            except SourceError as error:
+                entry.publish(Refusal(code=RefusalCode.MISCONFIGURED, message=str(error)))
+                continue
             watched = self._watched.get(connection.key)
             if watched is None:
                 watched = self._watched[connection.key] = self._watch(connection, wishes)

@@ -1,0 +1,95 @@
+"""Playing the demo to somebody: pace, screen or lines, and the comparison when it is over."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from enum import Enum, auto
+from multiprocessing import get_context
+from typing import assert_never
+
+from rich.console import Console
+from rich.live import Live
+
+from foresail import screen
+from foresail.demo import Course, Demo, Frame, course
+from replay.rules import REACTIVE_RULES, run
+from replay.score import Score
+
+LINE_SECONDS = 900
+"""Of the demo's day, between two lines of a log."""
+
+
+class Style(Enum):
+    """How the demo is shown."""
+
+    LIVE = auto()
+    PLAIN = auto()
+    JSON = auto()
+
+
+async def play(*, seconds: float, seed: int, style: Style, console: Console) -> list[Score]:
+    """Play the demo in about `seconds` of wall time, or as fast as the machine can."""
+    played = course(seed=seed, wall_seconds=seconds)
+    if style is Style.LIVE and not console.is_terminal:
+        style = Style.PLAIN
+    people = style is not Style.JSON
+    if people:
+        console.print(screen.greeting(played), highlight=False)
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
+        # Begun now, in a process of their own: their minute passes beside the demo's.
+        loop = asyncio.get_running_loop()
+        peers = [
+            loop.run_in_executor(pool, _reactive, index, played)
+            for index in range(len(REACTIVE_RULES))
+        ]
+        demo = Demo(played)
+        with _shown(style, played, console) as show:
+            await _paced(demo, show)
+        if people:
+            console.print("the reactive rules, on the same traffic ...", style="dim")
+        scores = [demo.score(), *await asyncio.gather(*peers)]
+    if people:
+        console.print(screen.comparison(scores, played))
+        console.print(screen.verdict(scores), highlight=False)
+    else:
+        console.out(json.dumps({"scores": [asdict(score) for score in scores]}), highlight=False)
+    return scores
+
+
+async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:
+    loop = asyncio.get_running_loop()
+    begun: float | None = None
+    per_second = demo.course.wall_seconds / demo.course.scenario.seconds
+    async for frame in demo.frames():
+        # The first frame comes after the days of history were read; the pace counts from it.
+        begun = loop.time() if begun is None else begun
+        show(frame)
+        await asyncio.sleep(max(0.0, begun + frame.at_seconds * per_second - loop.time()))
+
+
+def _reactive(index: int, played: Course) -> Score:
+    """One of today's rules on the demo's traffic; by index, since a rule does not pickle."""
+    return run(played.scenario, REACTIVE_RULES[index], seed=played.seed)
+
+
+@contextmanager
+def _shown(style: Style, played: Course, console: Console) -> Iterator[Callable[[Frame], None]]:
+    match style:
+        case Style.LIVE:
+            drawn = screen.Screen(played, width=console.width)
+            with Live(console=console, refresh_per_second=8) as live:
+                yield lambda frame: live.update(drawn.show(frame))
+        case Style.PLAIN:
+            yield lambda frame: _every_line(frame, console)
+        case Style.JSON:
+            yield lambda frame: console.out(json.dumps(screen.record(frame)), highlight=False)
+        case _:
+            assert_never(style)
+
+
+def _every_line(frame: Frame, console: Console) -> None:
+    if frame.at_seconds % LINE_SECONDS == 0:
+        console.out(screen.line(frame), highlight=False)

@@ -1,0 +1,265 @@
+"""What the demo shows: a live screen, lines in a log, and the comparison at the end."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from foresail.demo import Course, Frame
+from replay.score import Score
+from scaler.durations import written
+
+COLUMN_SECONDS = 180
+"""One column of a chart: five hours of past and half an hour of forecast fit a terminal."""
+AHEAD_COLUMNS = 10
+_EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+@dataclass(slots=True)
+class Column:
+    """Means over one column's time."""
+
+    looks: int = 0
+    demand: float = 0.0
+    ready: float = 0.0
+    wanted: float = 0.0
+    ttft_p95_seconds: float = 0.0
+
+    def take(self, frame: Frame) -> None:
+        view = frame.view
+        self.looks += 1
+        share = 1 / self.looks
+        self.demand += share * (view.demand_prompt_tokens_per_second - self.demand)
+        self.ready += share * (view.ready - self.ready)
+        self.wanted += share * ((frame.asked or 0) - self.wanted)
+        self.ttft_p95_seconds = max(self.ttft_p95_seconds, _number(view.ttft_p95_seconds))
+
+
+@dataclass(slots=True)
+class Screen:
+    """The live screen; it keeps only what fits on it."""
+
+    course: Course
+    width: int
+    columns: deque[Column] = field(default_factory=deque)
+    _column: int = -1
+
+    def show(self, frame: Frame) -> RenderableType:
+        """The screen at this frame."""
+        self._remember(frame)
+        why = Table.grid(padding=(0, 1))
+        for reason in frame.why:
+            rule, _, text = reason.partition(": ")
+            why.add_row(Text(rule, style="bold"), Text(text, overflow="ellipsis", no_wrap=True))
+        return Group(
+            self._title(frame),
+            Panel(
+                self._demand(frame),
+                title="prompt tokens/s: past, then median ▓ and q0.9 ░ of the next 30 min",
+                title_align="left",
+            ),
+            Panel(
+                self._replicas(),
+                title="replicas: ready █, asked for beyond them ░",
+                title_align="left",
+            ),
+            Panel(self._numbers(frame), title="now", title_align="left"),
+            Panel(
+                why, title=f"asked for {frame.asked} replicas; {frame.control}", title_align="left"
+            ),
+        )
+
+    def _remember(self, frame: Frame) -> None:
+        index = frame.at_seconds // COLUMN_SECONDS
+        if index != self._column:
+            self._column = index
+            self.columns.append(Column())
+            while len(self.columns) > self.width - AHEAD_COLUMNS - 14:
+                self.columns.popleft()
+        self.columns[-1].take(frame)
+
+    def _title(self, frame: Frame) -> RenderableType:
+        done = frame.at_seconds / self.course.scenario.seconds
+        bar = "━" * round(40 * done) + "╌" * (40 - round(40 * done))
+        model = self.course.scenario.profile.name
+        return Text.assemble(
+            (f" foresail demo  {_clock(frame.clock_seconds)}  ", "bold"),
+            (bar, "cyan"),
+            f"  {model}, seed {self.course.seed}",
+        )
+
+    def _demand(self, frame: Frame) -> Text:
+        past = [column.demand for column in self.columns]
+        ahead = _interpolated(frame.band)
+        top = max([*past, *(band[1] for band in ahead), 1.0])
+        return _chart(past, [(band[0], band[1]) for band in ahead], top=top, rows=8)
+
+    def _replicas(self) -> Text:
+        top = max(*(max(column.ready, column.wanted) for column in self.columns), 1.0)
+        rows = []
+        height = 5
+        for row in reversed(range(height)):
+            line = Text(f"{top * (row + 1) / height:>8.0f} ", style="dim")
+            for column in self.columns:
+                ready = _eighth(column.ready / top * height - row)
+                missing = column.wanted > column.ready and column.wanted / top * height > row + 0.5
+                line.append("░" if ready == " " and missing else ready, style="green")
+            rows.append(line)
+        return Text("\n").join(rows)
+
+    def _numbers(self, frame: Frame) -> RenderableType:
+        view, objective = frame.view, self.course.scenario.objective
+        late = _number(view.ttft_p95_seconds) > objective.ttft_seconds
+        table = Table.grid(padding=(0, 3))
+        table.add_row(
+            f"ready {view.ready}  starting {view.starting}  draining {view.draining}",
+            f"running {view.running}  waiting {view.waiting}",
+            f"requests/s {view.demand_requests_per_second:.1f}",
+            Text(
+                f"TTFT p95 {view.ttft_p95_seconds:.2f} s (objective {objective.ttft_seconds:g} s)",
+                style="red" if late else "green",
+            ),
+            f"GPU-hours {view.gpu_hours:.1f}",
+        )
+        return table
+
+
+def line(frame: Frame) -> str:
+    """One frame as one line of a log."""
+    view = frame.view
+    shaped = max(frame.why, key=_replicas_named, default="no decision yet") if frame.why else "-"
+    return (
+        f"{_clock(frame.clock_seconds)}  demand {view.demand_requests_per_second:5.1f} req/s "
+        f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {frame.asked}  "
+        f"ready {view.ready}+{view.starting}  waiting {view.waiting}  "
+        f"TTFT p95 {view.ttft_p95_seconds:.2f} s  GPU-h {view.gpu_hours:.1f}  {shaped}"
+    )
+
+
+def _replicas_named(reason: str) -> int:
+    """The forecast is what a reader of the log wants to see first, then holds and bounds."""
+    order = ("queue", "present", "forecast", "hold", "bounds")
+    rule = reason.partition(":")[0]
+    return order.index(rule) if rule in order else -1
+
+
+def record(frame: Frame) -> dict[str, object]:
+    """One frame for a machine."""
+    return {
+        "at_seconds": frame.at_seconds,
+        "asked": frame.asked,
+        "control": frame.control,
+        "why": list(frame.why),
+        "forecast_prompt_tokens": {f"{ahead:g}": band for ahead, band in frame.band.items()},
+        **{
+            name: None if value != value else value  # noqa: PLR0124 NaN is not JSON
+            for name, value in asdict(frame.view).items()
+        },
+    }
+
+
+def greeting(course: Course) -> str:
+    """What is about to be seen."""
+    scenario = course.scenario
+    hours = scenario.seconds / 3600
+    start_up = written(scenario.fleet.start_up.median_seconds)
+    return (
+        f"{hours:.1f} h of generated LLM traffic from {_clock(course.epoch_seconds)} on, "
+        f"{scenario.profile.name} replicas that take about {start_up} to start,\n"
+        "through the shipped source reader, forecaster, planner and gRPC server, asked as KEDA "
+        "and the HPA ask.\nFirst three days of history are read."
+    )
+
+
+def verdict(scores: Sequence[Score]) -> str:
+    """The comparison in words, whichever way it went."""
+    ours, *peers = scores
+    lines = []
+    for peer in peers:
+        cost = ours.gpu_hours / peer.gpu_hours - 1
+        points = 100 * (ours.in_time_ratio - peer.in_time_ratio)
+        lines.append(
+            f"against {peer.policy}: {points:+.1f} points of requests in time, "
+            f"{cost:+.0%} GPU-hours"
+        )
+    return "\n".join(lines)
+
+
+def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
+    """The policies side by side on the same requests."""
+    objective = course.scenario.objective
+    hours = course.scenario.seconds / 3600
+    table = Table(
+        title=f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests; in time = "
+        f"first token within {objective.ttft_seconds:g} s and "
+        f"{objective.itl_seconds * 1000:.0f} ms a token; lost requests are misses",
+        title_justify="left",
+    )
+    for name in ("policy", "in time", "TTFT p50", "p95", "p99", "lost", "GPU-hours", "scalings"):
+        table.add_column(name, justify="left" if name == "policy" else "right")
+    for score in scores:
+        table.add_row(
+            score.policy,
+            f"{score.in_time_ratio:.1%}",
+            f"{score.ttft_p50_seconds:.2f} s",
+            f"{score.ttft_p95_seconds:.2f} s",
+            f"{score.ttft_p99_seconds:.2f} s",
+            f"{score.timed_out + score.killed:,}",
+            f"{score.gpu_hours:.1f}",
+            f"{score.scale_actions}",
+            style="bold" if score.policy == "foresail" else None,
+        )
+    return table
+
+
+def _chart(
+    past: Sequence[float], ahead: Sequence[tuple[float, float]], *, top: float, rows: int
+) -> Text:
+    """Bars of the past, then per column a median and a band above it."""
+    lines = []
+    for row in reversed(range(rows)):
+        text = Text(f"{top * (row + 1) / rows:>8,.0f} ", style="dim")
+        for value in past:
+            text.append(_eighth(value / top * rows - row), style="cyan")
+        for median, high in ahead:
+            sign = " "
+            if median / top * rows > row + 0.5:
+                sign = "▓"
+            elif high / top * rows > row + 0.5:
+                sign = "░"
+            text.append(sign, style="yellow")
+        lines.append(text)
+    return Text("\n").join(lines)
+
+
+def _eighth(filled: float) -> str:
+    return _EIGHTHS[min(8, max(0, round(8 * filled)))]
+
+
+def _interpolated(band: object) -> list[tuple[float, ...]]:
+    """The band at each column ahead, straight lines between the forecast's horizons."""
+    assert isinstance(band, dict)
+    horizons = sorted(band)
+    found = []
+    for column in range(1, AHEAD_COLUMNS + 1 if horizons else 1):
+        at = min(column * COLUMN_SECONDS, horizons[-1])
+        after = next(index for index, horizon in enumerate(horizons) if horizon >= at)
+        before = max(0, after - 1)
+        low, high = horizons[before], horizons[after]
+        share = (at - low) / (high - low) if high > low else 1.0
+        pairs = zip(band[low], band[high], strict=True)
+        found.append(tuple(a + share * (b - a) for a, b in pairs))
+    return found
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M")
+
+
+def _number(value: float) -> float:
+    return 0.0 if value != value else value  # noqa: PLR0124 NaN: no request to judge

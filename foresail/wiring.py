@@ -1,0 +1,182 @@
+"""From settings to parts that run: sources, what a trigger may choose, how its wishes are met."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from foresail.assembly import Limits
+from foresail.settings import (
+    PrometheusSettings,
+    ScrapeSettings,
+    Settings,
+    SourceSettings,
+    SourceTlsSettings,
+)
+from scaler.board import Reference
+from scaler.capacity import ReplicaCapacity, limit
+from scaler.loop import Connection, LoopSettings
+from scaler.metadata import Offer, TriggerMetadata
+from scaler.server import TlsFiles
+from scaler.sources.access import Basic, Tls
+from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.scope import Scope
+from scaler.sources.scrape import ScrapeConfig, ScrapeSource
+from scaler.sources.targets import Discovery, DnsTargets, PodTargets, StaticTargets
+
+Source = PrometheusSource | ScrapeSource
+
+
+@dataclass(slots=True)
+class Sources:
+    """The sources and presets of one process, and the triggers' way to them."""
+
+    presets: Mapping[str, Preset]
+    by_name: dict[str, Source]
+    _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Sources":
+        """The sources of the settings.
+
+        Raises:
+            SourceMisconfiguredError: an address or a file of one cannot be used.
+        """
+        presets = {name: load(name) for name in shipped()}
+        return cls(presets, {source.name: _source(source) for source in settings.sources})
+
+    def connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
+        """The feed and the capacity for one trigger.
+
+        Raises:
+            SourceMisconfiguredError: the source cannot be asked what the trigger wants.
+        """
+        preset = self.presets[wishes.engine]
+        scope = Scope(
+            model=wishes.model, namespace=reference.namespace, labels=dict(wishes.match_labels)
+        )
+        source = self._source_of(wishes)
+        place = wishes.server_address or wishes.source
+        return Connection(
+            # The time zone is the forecast's, so two zones cannot share a track.
+            key=f"{place} {preset.engine} {wishes.timezone} {scope}",
+            feed=source.feed(preset=preset, scope=scope),
+            capacity=capacity_of(wishes, preset),
+        )
+
+    async def close(self) -> None:
+        for source in (*self.by_name.values(), *self._by_address.values()):
+            await source.close()
+
+    def _source_of(self, wishes: TriggerMetadata) -> Source:
+        address = wishes.server_address
+        if address is None:
+            assert wishes.source is not None  # parsing fills it in
+            return self.by_name[wishes.source]
+        if address not in self._by_address:
+            config = PrometheusConfig(name=address, url=address)
+            self._by_address[address] = PrometheusSource(config)
+        return self._by_address[address]
+
+
+def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
+    """What the trigger says a replica serves, else the preset's prior."""
+    prior = preset.replica_prior
+    return ReplicaCapacity(
+        prompt_tokens=limit(
+            wishes.replica_prompt_tokens_per_second, prior.prompt_tokens_per_second
+        ),
+        generated_tokens=limit(
+            wishes.replica_generated_tokens_per_second, prior.generated_tokens_per_second
+        ),
+        requests=limit(wishes.replica_requests, prior.concurrent_requests),
+    )
+
+
+def offer_of(settings: Settings, sources: Sources) -> Offer:
+    """What a trigger's metadata may choose."""
+    return Offer(
+        engines={name: preset.survives_zero for name, preset in sources.presets.items()},
+        sources=frozenset(sources.by_name),
+        default_source=settings.source_by_default,
+        address_prefixes=settings.limits.metadata_addresses,
+        replicas_max=settings.limits.replicas_max,
+    )
+
+
+def loop_settings(settings: Settings) -> LoopSettings:
+    cycle = settings.cycle
+    return LoopSettings(
+        look_period_seconds=cycle.period,
+        step_seconds=cycle.step,
+        blind_seconds_max=cycle.blind_max,
+        look_seconds_max=cycle.look_max,
+        looks_at_once=cycle.looks_at_once,
+        history_seconds=cycle.history,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(
+        objects_max=limits.objects_max,
+        replicas_max=limits.replicas_max,
+        streams_per_connection_max=limits.streams_per_connection_max,
+    )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    tls = settings.tls
+    if tls is None:
+        return None
+    return TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca)
+
+
+def _source(settings: SourceSettings) -> Source:
+    if settings.prometheus is not None:
+        return PrometheusSource(_prometheus(settings.name, settings.prometheus))
+    assert settings.scrape is not None  # the settings hold exactly one kind
+    return ScrapeSource(_scrape(settings.name, settings.scrape))
+
+
+def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
+    basic = settings.basic
+    return PrometheusConfig(
+        name=name,
+        url=str(settings.url).rstrip("/"),
+        bearer_token_file=settings.bearer_token_file,
+        basic=Basic(username=basic.username, password_file=basic.password_file) if basic else None,
+        tls=_tls(settings.tls),
+        headers=settings.headers,
+        namespace_label=settings.namespace_label,
+        timeout_seconds=settings.timeout,
+    )
+
+
+def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
+    return ScrapeConfig(
+        name=name,
+        discovery=_discovery(settings),
+        bearer_token_file=settings.bearer_token_file,
+        tls=_tls(settings.tls or SourceTlsSettings()),
+        timeout_seconds=settings.timeout,
+    )
+
+
+def _discovery(settings: ScrapeSettings) -> Discovery:
+    scheme = "http" if settings.tls is None else "https"
+    if settings.dns is not None:
+        return DnsTargets(
+            host=settings.dns.host, port=settings.dns.port, path=settings.path, scheme=scheme
+        )
+    if settings.pods is not None:
+        return PodTargets(
+            port=settings.pods.port,
+            path=settings.path,
+            scheme=scheme,
+            labels=settings.pods.labels,
+        )
+    return StaticTargets(*(str(url) for url in settings.urls))
+
+
+def _tls(settings: SourceTlsSettings) -> Tls:
+    return Tls(ca_file=settings.ca, cert_file=settings.certificate, key_file=settings.key)
