@@ -18,6 +18,7 @@ from foresail.demo import Course, Demo, Frame, course
 from replay.rules import REACTIVE_RULES, run
 from replay.score import Score
 
+REDRAW_SECONDS = 0.15
 LINE_SECONDS = 900
 """Of the demo's day, between two lines of a log."""
 
@@ -80,14 +81,30 @@ def _shown(style: Style, played: Course, console: Console) -> Iterator[Callable[
     match style:
         case Style.LIVE:
             drawn = screen.Screen(played, width=console.width)
-            with Live(console=console, refresh_per_second=8) as live:
-                yield lambda frame: live.update(drawn.show(frame))
+            with Live(console=console, auto_refresh=False) as live:
+                yield _Redraw(drawn, live)
         case Style.PLAIN:
             yield lambda frame: _every_line(frame, console)
         case Style.JSON:
             yield lambda frame: console.out(json.dumps(screen.record(frame)), highlight=False)
         case _:
             assert_never(style)
+
+
+class _Redraw:
+    """Takes every frame and draws a few a second: drawing all would slow the day down."""
+
+    def __init__(self, drawn: screen.Screen, live: Live) -> None:
+        self._drawn = drawn
+        self._live = live
+        self._due_seconds = 0.0
+
+    def __call__(self, frame: Frame) -> None:
+        self._drawn.take(frame)
+        now = asyncio.get_running_loop().time()
+        if now >= self._due_seconds:
+            self._due_seconds = now + REDRAW_SECONDS
+            self._live.update(self._drawn.drawn(frame), refresh=True)
 
 
 def _every_line(frame: Frame, console: Console) -> None:

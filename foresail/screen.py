@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -49,9 +50,8 @@ class Screen:
     columns: deque[Column] = field(default_factory=deque)
     _column: int = -1
 
-    def show(self, frame: Frame) -> RenderableType:
-        """The screen at this frame."""
-        self._remember(frame)
+    def drawn(self, frame: Frame) -> RenderableType:
+        """The screen at this frame, which must have been taken."""
         why = Table.grid(padding=(0, 1))
         for reason in frame.why:
             rule, _, text = reason.partition(": ")
@@ -74,7 +74,8 @@ class Screen:
             ),
         )
 
-    def _remember(self, frame: Frame) -> None:
+    def take(self, frame: Frame) -> None:
+        """Put a frame into the charts; not every frame need be drawn."""
         index = frame.at_seconds // COLUMN_SECONDS
         if index != self._column:
             self._column = index
@@ -115,18 +116,16 @@ class Screen:
     def _numbers(self, frame: Frame) -> RenderableType:
         view, objective = frame.view, self.course.scenario.objective
         late = _number(view.ttft_p95_seconds) > objective.ttft_seconds
-        table = Table.grid(padding=(0, 3))
-        table.add_row(
-            f"ready {view.ready}  starting {view.starting}  draining {view.draining}",
-            f"running {view.running}  waiting {view.waiting}",
-            f"requests/s {view.demand_requests_per_second:.1f}",
-            Text(
-                f"TTFT p95 {view.ttft_p95_seconds:.2f} s (objective {objective.ttft_seconds:g} s)",
-                style="red" if late else "green",
+        return Text.assemble(
+            f"ready {view.ready}  starting {view.starting}  draining {view.draining}   "
+            f"running {view.running}  waiting {view.waiting}   "
+            f"{view.demand_requests_per_second:.1f} requests/s   ",
+            (
+                f"TTFT p95 {_number(view.ttft_p95_seconds):.2f} s of {objective.ttft_seconds:g} s",
+                "red" if late else "green",
             ),
-            f"GPU-hours {view.gpu_hours:.1f}",
+            f"   GPU-hours {view.gpu_hours:.1f}",
         )
-        return table
 
 
 def line(frame: Frame) -> str:
@@ -137,7 +136,7 @@ def line(frame: Frame) -> str:
         f"{_clock(frame.clock_seconds)}  demand {view.demand_requests_per_second:5.1f} req/s "
         f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {frame.asked}  "
         f"ready {view.ready}+{view.starting}  waiting {view.waiting}  "
-        f"TTFT p95 {view.ttft_p95_seconds:.2f} s  GPU-h {view.gpu_hours:.1f}  {shaped}"
+        f"TTFT p95 {_number(view.ttft_p95_seconds):.2f} s  GPU-h {view.gpu_hours:.1f}  {shaped}"
     )
 
 
@@ -195,18 +194,22 @@ def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
     objective = course.scenario.objective
     hours = course.scenario.seconds / 3600
     table = Table(
-        title=f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests; in time = "
-        f"first token within {objective.ttft_seconds:g} s and "
-        f"{objective.itl_seconds * 1000:.0f} ms a token; lost requests are misses",
+        title=(
+            f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first "
+            f"token within {objective.ttft_seconds:g} s,\nthe others within "
+            f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, "
+            "start-up and drain are GPU-hours."
+        ),
         title_justify="left",
+        box=box.SIMPLE_HEAD,
     )
-    for name in ("policy", "in time", "TTFT p50", "p95", "p99", "lost", "GPU-hours", "scalings"):
-        table.add_column(name, justify="left" if name == "policy" else "right")
+    table.add_column("policy", no_wrap=True)
+    for name in ("in time", "TTFT p95", "p99", "lost", "GPU-h", "scalings"):
+        table.add_column(name, justify="right", no_wrap=True)
     for score in scores:
         table.add_row(
             score.policy,
-            f"{score.in_time_ratio:.1%}",
-            f"{score.ttft_p50_seconds:.2f} s",
+            f"{score.in_time_ratio:.2%}",
             f"{score.ttft_p95_seconds:.2f} s",
             f"{score.ttft_p99_seconds:.2f} s",
             f"{score.timed_out + score.killed:,}",
