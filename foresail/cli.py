@@ -126,3 +126,7 @@ def _log_to_stderr(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 from aiohttp import web
@@ -36,7 +36,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as (_, grpc_port, http_port):
+    async with running(settings, on_failure=stop.set) as (_, grpc_port, http_port):
         log.info("serving", grpc_port=grpc_port, http_port=http_port, tls=settings.tls is not None)
         if settings.tls is None:
             log.warning("plain_text", why="no tls in the settings: anyone on the network may ask")
@@ -45,8 +45,18 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Scaler, int, int]]:
-    """A serving scaler with its gRPC and HTTP ports; drained at the end."""
+async def running(
+    settings: Settings, *, on_failure: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[Scaler, int, int]]:
+    """A serving scaler with its gRPC and HTTP ports; drained at the end.
+
+    Args:
+        on_failure: called when the cycle ended by itself, which is a fault: answers would age
+            until each is an error, and a process that is started anew reads its past again.
+
+    Raises:
+        Exception: at the end, what the cycle failed with.
+    """
     sources = wiring.Sources.of(settings)
     offer = wiring.offer_of(settings, sources)
     registry = CollectorRegistry()
@@ -76,17 +86,19 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Scaler, int, int]]:
         http_port = await _listen(runner, settings.listen.http)
         grpc_port = await scaler.server.start(settings.listen.grpc, wiring.tls_files(settings))
         cycle = asyncio.create_task(scaler.loop.run(), name="cycle")
+        cycle.add_done_callback(lambda _: on_failure())
         await scaler.server.serving(ready=True)
         accepting = True
         yield scaler, grpc_port, http_port
     finally:
         accepting = False
         await scaler.server.drain()
-        if cycle is not None:
-            cycle.cancel()
-            await asyncio.gather(cycle, return_exceptions=True)
         await runner.cleanup()
         await sources.close()
+        if cycle is not None:
+            cycle.cancel()
+            with suppress(asyncio.CancelledError):
+                await cycle
 
 
 async def _listen(runner: web.AppRunner, address: str) -> int:

@@ -6,7 +6,7 @@ that fails or is slow ends as its own sight, and the others do not notice.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -43,6 +43,8 @@ class LoopSettings:
     looks_at_once: int = 16
     history_seconds: float = 14 * 86400.0
     restore_seconds_max: float = 600.0
+    restores_at_once: int = 2
+    """Reading the past must leave the source room for the present."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ class ScalerLoop:
         self._watched: dict[str, Watched] = {}
         self._known: dict[Reference, Watched] = {}
         self._looks = asyncio.Semaphore(settings.looks_at_once)
+        self._restores = asyncio.Semaphore(settings.restores_at_once)
         self._cycled_at = clock()
 
     @property
@@ -115,7 +118,8 @@ class ScalerLoop:
         async with asyncio.TaskGroup() as group:
             while True:
                 for watched in self._admit_new():
-                    _ = group.create_task(self._begin(watched), name="begin")
+                    beginning = self._guarded(self._begin(watched), watched)
+                    _ = group.create_task(beginning, name="begin")
                 left = next_at - self._clock()
                 if left > 0:
                     with suppress(TimeoutError):
@@ -128,7 +132,7 @@ class ScalerLoop:
     async def begin(self) -> None:
         """Take up everything the board was newly asked about, and its history; then return."""
         for watched in self._admit_new():
-            await self._begin(watched)
+            await self._guarded(self._begin(watched), watched)
 
     async def cycle(self, *, at_seconds: float) -> None:
         """Look at every feed once, as of `at_seconds`; plan and publish."""
@@ -136,7 +140,7 @@ class ScalerLoop:
             async with asyncio.TaskGroup() as group:
                 for watched in tuple(self._watched.values()):
                     look = self._look_and_publish(watched, at_seconds)
-                    _ = group.create_task(look, name="look")
+                    _ = group.create_task(self._guarded(look, watched), name="look")
         for entry in self._board.forget_superseded():
             self._forget(entry.reference)
         self._cycled_at = self._clock()
@@ -183,16 +187,16 @@ class ScalerLoop:
 
     async def _begin(self, watched: Watched) -> None:
         """First an answer from the present, then the past for the forecast."""
-        if self._settings.history_seconds > 0:
-            watched.since_restore = []
         await self._look_and_publish(watched, self._clock())
-        if watched.since_restore is not None:
-            await self._restore(watched)
+        if self._settings.history_seconds > 0:
+            async with self._restores:
+                await self._restore(watched)
 
     async def _restore(self, watched: Watched) -> None:
         """Read the feed's past into a fresh track and put it in place of the one that began."""
         end = self._clock()
         track, taken = watched.track.beginning(), 0
+        watched.since_restore = []
         try:
             async with asyncio.timeout(self._settings.restore_seconds_max):
                 async for observation in watched.feed.history(
@@ -200,13 +204,17 @@ class ScalerLoop:
                     end_seconds=end - self._settings.step_seconds,
                     step_seconds=self._settings.step_seconds,
                 ):
-                    track.take(Sight(at_seconds=observation.at_seconds, observation=observation))
+                    sight = Sight(at_seconds=observation.at_seconds, observation=observation)
+                    if not sight.usable():
+                        continue  # a gap: the next usable step says how long it was
+                    track.take(sight)
                     taken += 1
                     if taken % _RESTORE_SLICE == 0:
                         await asyncio.sleep(0)
         except (SourceError, TimeoutError) as error:
             log.warning("history_not_restored", steps=taken, error=str(error) or "too slow")
-        live, watched.since_restore = watched.since_restore or [], None
+        finally:
+            live, watched.since_restore = watched.since_restore or [], None
         if taken == 0:
             return
         for sight in live:
@@ -216,18 +224,23 @@ class ScalerLoop:
 
     async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
         async with self._looks:
-            try:
-                sight = await self._look(watched.feed, at_seconds)
-                watched.sight = sight
-                watched.track.take(sight)
-                if watched.since_restore is not None:
-                    watched.since_restore.append(sight)
-                self._publish(watched, sight, list(watched.workloads.values()))
-            except Exception:
-                # A fault of ours in one workload must not stop the others; it shows in the
-                # counter and the log, and the age of the answer keeps growing.
-                self._metrics.cycle_errors.inc()
-                log.exception("workload_not_planned", workloads=[str(r) for r in watched.workloads])
+            sight = await self._look(watched.feed, at_seconds)
+            watched.sight = sight
+            watched.track.take(sight)
+            if watched.since_restore is not None:
+                watched.since_restore.append(sight)
+            self._publish(watched, sight, list(watched.workloads.values()))
+
+    async def _guarded(self, work: Coroutine[None, None, None], watched: Watched) -> None:
+        """Do a feed's work; a fault of ours in it must not stop the other feeds.
+
+        It shows in the counter and the log, and the age of the answer keeps growing.
+        """
+        try:
+            await work
+        except Exception:
+            self._metrics.cycle_errors.inc()
+            log.exception("workload_not_planned", workloads=[str(r) for r in watched.workloads])
 
     async def _look(self, feed: Feed, now: float) -> Sight:
         try:

@@ -1,0 +1,307 @@
+"""KEDA's real call pattern on one connection, against a live `foresail serve` process.
+
+Every object is polled (GetMetricSpec, GetMetrics, IsActive in turn) each `--poll` seconds by KEDA's
+scale loop and each `--hpa` seconds for its HPA, as facts of KEDA's source have it: no deadline, one
+channel for all, no phase shift between objects beyond their start. The server is the shipped one in
+a process of its own, and its objects are live: each has its own model, read from a metrics source
+over HTTP every 15 s, forecast and planned while questions come. Latency is what the caller sees.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import math
+import os
+import re
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import grpc
+import grpc.aio
+import numpy as np
+from aiohttp import ClientConnectionError, ClientSession, web
+from rich.progress import track
+
+from bench._report import show
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.service import METRIC_NAME
+
+_LIVE_SECONDS_MAX = 300.0
+_MIB = 2**20
+_SCRAPE_SECONDS = 15.0
+_MODEL = re.compile(r'model_name="model-(\d+)"')
+
+
+@dataclass(slots=True)
+class Tally:
+    """Latencies of the counted calls, and how many failed."""
+
+    seconds: list[float] = field(default_factory=list)
+    errors: int = 0
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench rpc", description=__doc__)
+    parser.add_argument("--objects", type=int, default=2000)
+    parser.add_argument("--poll", type=float, default=15.0, help="seconds between KEDA's polls")
+    parser.add_argument("--hpa", type=float, default=15.0, help="seconds between HPA syncs")
+    parser.add_argument("--seconds", type=float, default=120.0, help="how long calls are counted")
+    parser.add_argument("--quick", action="store_true", help="200 objects for 20 s")
+    parser.add_argument("--json", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.objects, options.seconds = 200, 20.0
+    row = asyncio.run(_measured(options))
+    show("rpc", vars(options), [row], options.json)
+
+
+async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
+    async with _prometheus(options.objects) as port, _serving(port) as server:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            keda = pb_grpc.ExternalScalerStub(channel)
+            await _until_live(keda, options.objects)
+            tally = Tally()
+            cpu_before, begun = server.cpu_seconds(), perf_counter()
+            await _drive(keda, options, tally)
+            wall = perf_counter() - begun
+            cpu_percent = 100 * (server.cpu_seconds() - cpu_before) / wall
+            latencies = 1000 * np.array(tally.seconds)
+            p50, p99 = np.quantile(latencies, (0.5, 0.99))
+            return {
+                "objects": options.objects,
+                "calls": len(tally.seconds),
+                "p50_ms": float(p50),
+                "p99_ms": float(p99),
+                "max_ms": float(latencies.max()),
+                "cpu_percent": cpu_percent,
+                "rss_mib": server.rss_bytes() / _MIB,
+                "errors": tally.errors,
+            }
+
+
+def _reference(index: int) -> pb.ScaledObjectRef:
+    metadata = {
+        "scalerAddress": "foresail:6500",
+        "model": f"model-{index}",
+        "leadTime": "5m",
+        "maxReplicas": "40",
+        "replicaPromptTokensPerSecond": "4000",
+    }
+    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
+
+
+async def _poll(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tally) -> None:
+    """One poll: three calls, one after another; an error fails the rest of it."""
+    reference = _reference(index)
+    question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
+    calls = (
+        lambda: keda.GetMetricSpec(reference),
+        lambda: keda.GetMetrics(question),
+        lambda: keda.IsActive(reference),
+    )
+    for call in calls:
+        begun = perf_counter()
+        try:
+            await call()
+        except grpc.aio.AioRpcError:
+            tally.errors += 1
+            return
+        tally.seconds.append(perf_counter() - begun)
+
+
+async def _drive(
+    keda: "pb_grpc.ExternalScalerAsyncStub", options: argparse.Namespace, tally: Tally
+) -> None:
+    """Poll every object by both clocks until the time is over.
+
+    Both clocks of an object start at a moment of its own, as the reconciles that start them do.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    async def clock(index: int, period: float, phase: float) -> None:
+        at = begun + phase * period
+        while at < begun + options.seconds:
+            await asyncio.sleep(at - loop.time())
+            await _poll(keda, index, tally)
+            at += period
+
+    generator = np.random.default_rng(1)
+    async with asyncio.TaskGroup() as group:
+        for index in range(options.objects):
+            for period in (options.poll, options.hpa):
+                _ = group.create_task(clock(index, period, generator.random()))
+
+
+async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", objects: int) -> None:
+    """Make every object known and wait until each has a plan: counted calls meet live objects."""
+    deadline = perf_counter() + _LIVE_SECONDS_MAX
+    missing = list(range(objects))
+    for index in track(missing, "objects made known", transient=True):
+        await keda.GetMetricSpec(_reference(index))
+    while missing:
+        if perf_counter() > deadline:
+            sys.exit(
+                f"{len(missing)} of {objects} objects have no plan after {_LIVE_SECONDS_MAX} s"
+            )
+        await asyncio.sleep(1.0)
+        missing = [index for index in missing if not await _answers(keda, index)]
+
+
+async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int) -> bool:
+    question = pb.GetMetricsRequest(scaledObjectRef=_reference(index), metricName=METRIC_NAME)
+    try:
+        await keda.GetMetrics(question)
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _prometheus(models: int) -> AsyncIterator[int]:
+    """What answers the scaler's queries: one vLLM replica's series for each of the models.
+
+    Only the protocol is Prometheus'; the answer is made per question, because the subject here is
+    the scaler's process and a real Prometheus would take the second core from it.
+    """
+
+    async def query(request: web.Request) -> web.Response:
+        form = await request.post()
+        found = _MODEL.search(str(form["query"]))
+        if found is None or int(found[1]) >= models:
+            return web.json_response(_matrix([]))
+        return web.json_response(_matrix(_series(int(found[1]), float(str(form["time"])))))
+
+    async def query_range(request: web.Request) -> web.Response:
+        return web.json_response(_matrix([]))
+
+    app = web.Application()
+    app.add_routes([web.post("/api/v1/query", query), web.post("/api/v1/query_range", query_range)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
+
+
+def _matrix(result: list[dict[str, object]]) -> dict[str, object]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def _series(model: int, now: float) -> list[dict[str, object]]:
+    """Eight scrapes of one replica's page: gauges that wander, counters that grow."""
+    times = [now // _SCRAPE_SECONDS * _SCRAPE_SECONDS - _SCRAPE_SECONDS * k for k in range(8)]
+    times.reverse()
+    return [
+        {
+            "metric": {
+                "__name__": name,
+                "model_name": f"model-{model}",
+                "engine": "0",
+                "namespace": "bench",
+                "pod": f"model-{model}-0",
+                "job": "vllm",
+                **labels,
+            },
+            "values": [[at, f"{value(at + model):.3f}"] for at in times],
+        }
+        for name, labels, value in _PAGE
+    ]
+
+
+def _gauge(mean: float) -> Callable[[float], float]:
+    return lambda at: mean * (1 + 0.5 * math.sin(at / 3000))
+
+
+def _counter(per_second: float) -> Callable[[float], float]:
+    return lambda at: per_second * (at % 1e7) - 1500 * per_second * math.cos(at / 3000)
+
+
+_EDGES = ("0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
+_PAGE: tuple[tuple[str, dict[str, str], Callable[[float], float]], ...] = (
+    ("vllm:num_requests_running", {}, _gauge(30)),
+    ("vllm:num_requests_waiting", {}, _gauge(0)),
+    ("vllm:num_requests_waiting_by_reason", {"reason": "capacity"}, _gauge(0)),
+    ("vllm:num_requests_waiting_by_reason", {"reason": "deferred"}, _gauge(0)),
+    ("vllm:kv_cache_usage_perc", {}, _gauge(0.4)),
+    ("vllm:engine_sleep_state", {"sleep_state": "awake"}, lambda _: 1.0),
+    ("vllm:prompt_tokens_total", {}, _counter(3000)),
+    ("vllm:prompt_tokens_by_source_total", {"source": "local_compute"}, _counter(3000)),
+    ("vllm:generation_tokens_total", {}, _counter(900)),
+    ("vllm:request_success_total", {"finished_reason": "stop"}, _counter(3)),
+    ("vllm:request_success_total", {"finished_reason": "length"}, _counter(0.1)),
+    *(("vllm:time_to_first_token_seconds_bucket", {"le": le}, _counter(3)) for le in _EDGES),
+    *(("vllm:inter_token_latency_seconds_bucket", {"le": le}, _counter(900)) for le in _EDGES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A `foresail serve` process."""
+
+    grpc_port: int
+    http_port: int
+    pid: int
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, from /proc/PID/stat."""
+        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> float:
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+@contextlib.asynccontextmanager
+async def _serving(prometheus_port: int) -> AsyncIterator[_Server]:
+    """The shipped server, with settings as an operator writes them."""
+    grpc_port, http_port = _free_port(), _free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "foresail.yaml"
+        config.write_text(
+            f"listen: {{grpc: '127.0.0.1:{grpc_port}', http: '127.0.0.1:{http_port}'}}\n"
+            "sources:\n"
+            "  - name: main\n"
+            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n"
+        )
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "foresail.cli",
+            "serve",
+            "--config",
+            str(config),
+            "--log-level",
+            "warning",
+        )
+        try:
+            await _until_ready(http_port)
+            yield _Server(grpc_port, http_port, process.pid)
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def _until_ready(http_port: int) -> None:
+    async with asyncio.timeout(30), ClientSession() as session:
+        while True:
+            with contextlib.suppress(ClientConnectionError):
+                async with session.get(f"http://127.0.0.1:{http_port}/readyz") as response:
+                    if response.ok:
+                        return
+            await asyncio.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
