@@ -169,12 +169,6 @@ class Identity(_Record):
     worker: tuple[str, ...] = ()
     """All of these belong to the identity: several exporters behind one scraped address."""
 
-    @cached_property
-    def labels(self) -> frozenset[str]:
-        """All of them."""
-        places = (label for group in self.place for label in group)
-        return frozenset((*places, *self.pod, *self.instance, *self.worker))
-
 
 class Preset(_Record):
     """One engine."""
@@ -219,7 +213,8 @@ class Preset(_Record):
             for signal, rule in self.signals.items()
             if rule.series[0].kind is not Kind.HISTOGRAM
         }
-        return Preset.model_validate({**dict(self), "signals": signals})
+        fields = {name: getattr(self, name) for name in Preset.model_fields}
+        return Preset.model_validate({**fields, "signals": signals})
 
     def _exposed(self) -> Iterator[str]:
         for rule in self.signals.values():

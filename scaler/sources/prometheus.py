@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 from urllib3.util.retry import Retry
 
-from scaler.errors import SourceUnavailableError
+from scaler.errors import SourceError, SourceUnavailableError
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
@@ -35,7 +35,7 @@ from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240
 """Steps a range query covers. Prometheus allows 11,000; the answer's size is what limits us."""
-_HINT_EVERY_SECONDS: Final = 300.0
+_HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
 _Answer = TypeVar("_Answer")
 
@@ -207,7 +207,11 @@ class _PrometheusFeed:
 
     def _why_nothing(self, now_seconds: float) -> str:
         if now_seconds >= self._hint_until_seconds:
-            self._hint = self._hinted(now_seconds)
+            try:
+                self._hint = self._hinted(now_seconds)
+            except SourceError:
+                # A proxy may allow queries and no look-ups; the answer itself is still good.
+                self._hint = ""
             self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
         why = f"no {self._preset.engine} series for {self._scope}"
         if self._seen_at_seconds is not None:

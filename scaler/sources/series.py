@@ -165,19 +165,12 @@ def _same_series(sample: Sample, before: Sample) -> bool:
 def _track(preset: Preset, sample: Sample) -> Track:
     labels = sample.labels
     exporter = _exporter(preset.identity, labels)
-    own, identifying = preset.own_labels, preset.identity.labels
+    own = preset.own_labels
     return Track(
         name=preset.spelled[sample.name],
         exporter=exporter,
         labels={label: value for label, value in labels.items() if label in own},
-        view=(
-            ("", sample.name),
-            *sorted(
-                (label, value)
-                for label, value in labels.items()
-                if label not in own and label not in identifying
-            ),
-        ),
+        view=(("", sample.name), *sorted((k, v) for k, v in labels.items() if k not in own)),
         instance=_first(preset.identity.instance, labels),
         upper_bound=_bound(labels.get("le", "")),
     )

@@ -1,0 +1,119 @@
+"""A real Prometheus on a free loopback port, for tests that must not trust our idea of one.
+
+`make test` puts Debian's binary on the PATH. A target is first scraped about six seconds after the
+start: discovery hands over every five seconds, at a start too.
+"""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+
+DEADLINE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One scrape job of one target."""
+
+    name: str
+    address: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class PrometheusServer:
+    """Start, stop, kill and wipe; the port and the folder stay the same."""
+
+    def __init__(self, folder: Path, *, interval_seconds: int = 1) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.interval_seconds = interval_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *jobs: Job, web: Mapping[str, object] | None = None) -> None:
+        """For the next start."""
+        scrapes = [
+            {
+                "job_name": job.name,
+                "static_configs": [{"targets": [job.address], "labels": dict(job.labels)}],
+            }
+            for job in jobs
+        ]
+        interval = f"{self.interval_seconds}s"
+        settings = {
+            "global": {"scrape_interval": interval, "scrape_timeout": interval},
+            "scrape_configs": scrapes,
+        }
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(settings))
+        (self.folder / "web.yml").write_text(yaml.safe_dump(dict(web or {})))
+
+    def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    "prometheus",
+                    f"--config.file={self.folder / 'prometheus.yml'}",
+                    f"--web.config.file={self.folder / 'web.yml'}",
+                    f"--web.listen-address=127.0.0.1:{self.port}",
+                    f"--storage.tsdb.path={self.data}",
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self._is_ready, f"Prometheus to be ready; see {self.folder / 'log'}")
+
+    def _is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/-/ready", timeout=1).status_code in {200, 401}
+        except requests.RequestException:
+            return False
+
+    def kill(self) -> None:
+        """Without a farewell, as an evicted pod."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def wipe(self) -> None:
+        """Forget everything; only while it is down."""
+        assert self._process is None
+        shutil.rmtree(self.data)
+        self.data.mkdir()
+
+    def names(self) -> set[str]:
+        """Every series name it holds."""
+        answer = requests.get(f"{self.url}/api/v1/label/__name__/values", timeout=5)
+        return set(answer.json()["data"])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(condition, what: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+    """Wait in real time until it holds, and fail the test when it does not."""
+    limit = time.monotonic() + deadline_seconds  # noqa: TID251 - real processes, real time
+    while not condition():
+        if time.monotonic() > limit:  # noqa: TID251
+            pytest.fail(f"waited {deadline_seconds:g} s for {what}")
+        time.sleep(0.05)
+
+
+def require() -> None:
+    """Skip where there is no Prometheus to run."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("no `prometheus` on the PATH; `make test` fetches Debian's")
