@@ -7,7 +7,7 @@ from scaler.sources.series import Sample
 MODEL = "llama-70b"
 
 
-def sample(name: str, value: float, at_seconds: float, **labels: str) -> Sample:
+def sample(name: str, value: float, at_seconds: float, /, **labels: str) -> Sample:
     """One sample of pod `a` of our model, unless labels say otherwise; an empty label is none."""
     known = {"model_name": MODEL, "engine": "0", "pod": "a", **labels}
     return Sample(
@@ -18,13 +18,13 @@ def sample(name: str, value: float, at_seconds: float, **labels: str) -> Sample:
     )
 
 
-def series(name: str, points: Mapping[float, float], **labels: str) -> list[Sample]:
+def series(name: str, points: Mapping[float, float], /, **labels: str) -> list[Sample]:
     """One series: time → value."""
     return [sample(name, value, at_seconds, **labels) for at_seconds, value in points.items()]
 
 
 def histogram(
-    name: str, counts: Mapping[str, Iterable[float]], at_seconds: Iterable[float], **labels: str
+    name: str, counts: Mapping[str, Iterable[float]], at_seconds: Iterable[float], /, **labels: str
 ) -> list[Sample]:
     """The buckets of a histogram: upper bound → cumulative count at each time."""
     return [

@@ -1,0 +1,106 @@
+"""Presets are data: found by name, complete, and wrong ones say where."""
+
+import pytest
+
+from scaler.signals import Signal
+from scaler.sources import catalogue
+
+GOOD = """
+engine: x
+about: x
+read_at: "1"
+model_label: model
+series_labels: []
+survives_zero: false
+signals: {waiting: {series: [{name: "x:waiting"}]}}
+replica_prior:
+  {prompt_tokens_per_second: 1, generated_tokens_per_second: 1, concurrent_requests: 1, why: x}
+"""
+
+
+@pytest.mark.parametrize("name", catalogue.shipped())
+def test_a_shipped_preset_tells_demand_and_capacity(name: str) -> None:
+    preset = catalogue.load(name)
+    assert preset.engine == name
+    needed = {Signal.WAITING, Signal.RUNNING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS}
+    assert needed <= preset.signals.keys()
+    assert preset.replica_prior.why
+
+
+def test_vllm_cannot_speak_without_a_replica_and_the_picker_can() -> None:
+    assert catalogue.shipped() == ("llm-d", "vllm")
+    assert not catalogue.load("vllm").survives_zero
+    assert catalogue.load("llm-d").survives_zero
+
+
+def test_an_unknown_preset_is_answered_with_the_known() -> None:
+    with pytest.raises(catalogue.PresetError, match=r"no engine preset 'vlm'; .*llm-d, vllm"):
+        catalogue.load("vlm")
+
+
+@pytest.mark.parametrize("name", ["../presets/vllm", "", "vllm.yaml", "/etc/passwd"])
+def test_a_preset_is_a_name_and_not_a_path(name: str) -> None:
+    with pytest.raises(catalogue.PresetError, match="no engine preset"):
+        catalogue.load(name)
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "place"),
+    [
+        ("engine: x", "engin: x", "engine: Field required; engin: Extra inputs"),
+        ('"x:waiting"', '"x waiting"', "signals.waiting.series.0.name"),
+        ("waiting:", "wating:", "signals.wating"),
+        ("series_labels: []", "series_labels: [", "is not YAML"),
+        (
+            '[{name: "x:waiting"}]',
+            "[{name: x, kind: histogram}, {name: y}]",
+            "signals.waiting: Value error, a signal is read from histograms or",
+        ),
+    ],
+    ids=["unknown key", "no series name", "unknown signal", "no YAML", "mixed kinds"],
+)
+def test_a_fault_in_a_preset_is_named_with_its_place(good: str, bad: str, place: str) -> None:
+    catalogue.parse(GOOD, name="mine")
+    assert good in GOOD
+    with pytest.raises(catalogue.PresetError) as caught:
+        catalogue.parse(GOOD.replace(good, bad), name="mine")
+    assert "engine preset 'mine'" in str(caught.value)
+    assert place in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("llm_d_epp_ready_endpoints", {"llm_d_epp_ready_endpoints"}),
+        ("vllm:x", {"vllm:x", "vllm_x", "ray_vllm_x", "ray_vllm:x"}),
+        (
+            "vllm:x_total",
+            {
+                "vllm:x_total",
+                "vllm_x_total",
+                "ray_vllm_x_total",
+                "ray_vllm:x_total",
+                "ray_vllm_x",
+                "ray_vllm:x",
+            },
+        ),
+    ],
+    ids=["no colon", "gauge", "counter"],
+)
+def test_spellings_follow_from_the_one_name(name: str, spelled: set[str]) -> None:
+    assert set(catalogue.spellings(name)) == spelled
+
+
+def test_no_two_series_share_a_spelling() -> None:
+    for name in catalogue.shipped():
+        preset = catalogue.load(name)
+        own = set(preset.spelled.values())
+        assert sum(len(catalogue.spellings(each)) for each in own) == len(preset.spelled)
+
+
+def test_the_past_is_read_without_latencies() -> None:
+    preset = catalogue.load("vllm")
+    assert preset.spelled
+    lean = preset.without_histograms()
+    assert preset.signals.keys() - lean.signals.keys() == {Signal.TTFT, Signal.ITL}
+    assert not any(name.endswith("_bucket") for name in lean.spelled)
