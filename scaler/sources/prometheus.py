@@ -176,7 +176,9 @@ class _PrometheusFeed:
             stale_after_seconds=step_seconds / 2,
         )
         reader = Reader(preset, model=self._scope.model, limits=limits)
-        query = f"last_over_time({self._selector(preset)}[{duration(step_seconds)}])"
+        # A millisecond short of a step: Prometheus 2 counts a range's left end in, 3 does not, and
+        # a sample on the grid would be seen at two steps.
+        query = f"last_over_time({self._selector(preset)}[{duration(step_seconds - 0.001)}])"
         first = -(-start_seconds // step_seconds) * step_seconds
         # Rates at the first step need samples from before it.
         chunk_start = first - -(-limits.window_seconds // step_seconds) * step_seconds

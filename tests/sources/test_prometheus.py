@@ -1,0 +1,324 @@
+"""A real Prometheus between engine and reader: what it does to names, samples and absence."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.signals import Absent, Feed, Observation, Signal, Stale, Value
+from scaler.sources.access import Basic
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.reading import Limits
+from scaler.sources.scope import Scope
+from tests import prometheus
+from tests.exporter import Engine, Exporter, served
+from tests.prometheus import Job, PrometheusServer
+
+# Prometheus lives in real time.
+pytestmark = pytest.mark.looptime(False)
+
+VLLM = load("vllm")
+# Scrapes are a second apart here; the defaults are for intervals of 15 and 30 s.
+QUICK = Limits(window_seconds=4, stale_after_seconds=3)
+PASSWORD = "test"
+# Of "test", by bcrypt.
+WEB_USERS = {"foresail": "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"}
+HOSTILE = 'x"} or vector(1) # \\'
+
+
+def now() -> float:
+    return time.time()  # noqa: TID251
+
+
+@dataclass(frozen=True)
+class Live:
+    """One Prometheus that has scraped one engine for each of the stories below."""
+
+    server: PrometheusServer
+    exporters: dict[str, Exporter]
+    past_start_seconds: float
+
+
+PAST_MINUTES = 30
+GAP_MINUTES = range(10, 15)
+
+
+def past(start_seconds: float) -> str:
+    """Half an hour of a scraped engine, with a gap and a restart, as OpenMetrics with times."""
+    waiting, tokens, count = [], [], 0
+    labels = '{model_name="past",engine="0",pod="a",namespace="llm"}'
+    for minute in range(PAST_MINUTES):
+        count = 0 if minute == 20 else count + 60 * minute
+        if minute in GAP_MINUTES:
+            continue
+        at = start_seconds + 60 * minute
+        waiting.append(f"vllm:num_requests_waiting{labels} {minute} {at}")
+        tokens.append(f"vllm:generation_tokens_total{labels} {count} {at}")
+    return "\n".join(
+        [
+            "# TYPE vllm:num_requests_waiting gauge",
+            *waiting,
+            "# TYPE vllm:generation_tokens counter",
+            *tokens,
+            "# EOF\n",
+        ]
+    )
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    prometheus.require()
+    folder = tmp_path_factory.mktemp("prometheus")
+    server = PrometheusServer(folder)
+    past_start_seconds = (now() // 3600 - 3) * 3600
+    (folder / "past").write_text(past(past_start_seconds))
+    subprocess.run(
+        ["promtool", "tsdb", "create-blocks-from", "openmetrics", folder / "past", server.data],
+        check=True,
+        capture_output=True,
+    )
+    engines = [
+        Engine(model="colon", plain_text=True),
+        Engine(model="underscore"),
+        Engine(model="ray", prefix="ray_vllm_"),
+        Engine(model="renamed", plain_text=True, kv_name="gpu_cache_usage_perc"),
+        Engine(model="dying"),
+        Engine(model="nan"),
+        Engine(model=HOSTILE),
+    ]
+    with served(*engines) as exporters:
+        server.configure(
+            *(
+                Job(
+                    name=f"engine-{index}",
+                    address=exporter.address,
+                    labels={"namespace": "llm", "pod": f"pod-{index}"},
+                )
+                for index, exporter in enumerate(exporters)
+            )
+        )
+        server.start()
+        yield Live(server, {e.engine.model: e for e in exporters}, past_start_seconds)
+        server.kill()
+
+
+@pytest.fixture
+async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
+    sources = []
+
+    def made(server: PrometheusServer, model: str, **settings: object) -> Feed:
+        settings = {"limits": QUICK, "timeout_seconds": 5} | settings
+        config = PrometheusConfig(name="main", url=server.url, **settings)
+        source = PrometheusSource(config)
+        sources.append(source)
+        return source.feed(preset=VLLM, scope=Scope(model=model, namespace="llm"))
+
+    yield made
+    for source in sources:
+        await source.close()
+
+
+async def until(
+    feed: Feed, condition: Callable[[Observation], bool], *, deadline_seconds: float = 20
+) -> list[Observation]:
+    """Observe until it holds; everything seen on the way."""
+    limit = now() + deadline_seconds
+    seen: list[Observation] = []
+    while not seen or not condition(seen[-1]):
+        assert now() < limit, f"not within {deadline_seconds} s; last: {seen[-1]}"
+        seen.append(await feed.observe(now_seconds=now()))
+        await asyncio.sleep(0.1)
+    return seen
+
+
+def has_rates(observation: Observation) -> bool:
+    return observation.value(Signal.TTFT) is not None
+
+
+@pytest.mark.parametrize(
+    ("model", "stored_as"),
+    [
+        ("colon", "vllm:num_requests_running"),
+        ("underscore", "vllm_num_requests_running"),
+        ("ray", "ray_vllm_num_requests_running"),
+    ],
+)
+async def test_every_spelling_reads_as_what_was_served(
+    live: Live, feed_of: Callable[..., Feed], model: str, stored_as: str
+) -> None:
+    observation = (await until(feed_of(live.server, model), has_rates))[-1]
+
+    assert stored_as in live.server.names()
+    exact = {
+        Signal.WAITING: 5,
+        Signal.WAITING_DEFERRED: 2,
+        Signal.RUNNING: 7,
+        Signal.KV_USE: 0.25,
+        Signal.REJECTED: 0,
+        Signal.REPLICAS: 1,
+    }
+    assert {signal: observation.value(signal) for signal in exact} == exact
+    # The page is made some milliseconds after the time that the scrape is booked at.
+    assert observation.value(Signal.PROMPT_TOKENS) == pytest.approx(600, rel=0.1)
+    assert observation.value(Signal.GENERATED_TOKENS) == pytest.approx(120, rel=0.1)
+    assert observation.value(Signal.REQUESTS) == pytest.approx(2, rel=0.1)
+    assert observation.value(Signal.TTFT) == pytest.approx(0.75, rel=0.1)
+    assert observation.remarks == ()
+
+
+async def test_a_model_name_is_a_name_whatever_it_holds(
+    live: Live, feed_of: Callable[..., Feed]
+) -> None:
+    seen = await until(feed_of(live.server, HOSTILE), lambda o: o.value(Signal.RUNNING) == 7)
+    assert seen[-1].value(Signal.REPLICAS) == 1
+
+
+async def test_series_renamed_in_mid_run_leave_no_hole(
+    live: Live, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(live.server, "renamed")
+    before = (await until(feed, has_rates))[-1]
+    assert before.remarks == ("read by its old name: vllm:gpu_cache_usage_perc",)
+
+    # As an upgrade of prometheus_client and of vLLM would: `vllm_` for `vllm:`, `kv_` for `gpu_`.
+    engine = live.exporters["renamed"].engine
+    engine.plain_text = False
+    engine.kv_name = "kv_cache_usage_perc"
+    seen = await until(feed, lambda o: has_rates(o) and not o.remarks)
+
+    for signal in (Signal.WAITING, Signal.RUNNING, Signal.KV_USE, Signal.REPLICAS):
+        assert {o.value(signal) for o in seen} == {before.value(signal)}
+    for observation in seen:
+        tokens = observation.value(Signal.GENERATED_TOKENS)
+        assert tokens == pytest.approx(120, rel=0.1)
+
+
+async def test_an_exporter_that_died_is_stale_then_absent_and_never_zero(
+    live: Live, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(live.server, "dying")
+    await until(feed, has_rates)
+
+    live.exporters["dying"].stop()
+    seen = await until(feed, lambda o: isinstance(o.readings[Signal.RUNNING], Absent))
+
+    running = [observation.readings[Signal.RUNNING] for observation in seen]
+    kinds = list(dict.fromkeys(type(reading) for reading in running))
+    assert kinds == [Value, Stale, Absent]
+    assert {reading.value for reading in running if isinstance(reading, Value)} == {7}
+    assert isinstance(running[-1], Absent)
+    assert "no vllm series for model 'dying', namespace 'llm' since 20" in running[-1].why
+    assert "models seen there: colon, " in running[-1].why
+
+
+async def test_nan_is_not_zero(live: Live, feed_of: Callable[..., Feed]) -> None:
+    feed = feed_of(live.server, "nan")
+    await until(feed, has_rates)
+
+    live.exporters["nan"].engine.waiting = float("nan")
+    seen = await until(feed, lambda o: isinstance(o.readings[Signal.WAITING], Stale))
+
+    assert {o.value(Signal.WAITING) for o in seen} == {5, None}
+    assert seen[-1].remarks[0].startswith("samples ignored, not a number: ")
+    assert seen[-1].value(Signal.RUNNING) == 7
+
+
+async def test_a_model_elsewhere_is_said_to_be_there(
+    live: Live, feed_of: Callable[..., Feed]
+) -> None:
+    await until(feed_of(live.server, "colon"), lambda o: o.value(Signal.RUNNING) == 7)
+    source = PrometheusSource(PrometheusConfig(name="main", url=live.server.url))
+    feed = source.feed(preset=VLLM, scope=Scope(model="colon", namespace="other"))
+    reading = (await feed.observe(now_seconds=now())).readings[Signal.RUNNING]
+    await source.close()
+    assert isinstance(reading, Absent)
+    assert reading.why.endswith("; it is seen with namespace llm")
+
+
+@pytest.mark.parametrize("chunk_steps", [240, 7], ids=["one query", "many queries"])
+async def test_the_past_is_what_was_scraped_with_gaps_as_gaps(
+    live: Live,
+    feed_of: Callable[..., Feed],
+    chunk_steps: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scaler.sources.prometheus.CHUNK_STEPS", chunk_steps)
+    start = live.past_start_seconds
+    feed = feed_of(live.server, "past", limits=Limits())
+
+    history = [
+        observation
+        async for observation in feed.history(
+            # A little off the grid: the answer is on it.
+            start_seconds=start + 60 * 2 - 1,
+            end_seconds=start + 60 * PAST_MINUTES + 7200,
+            step_seconds=60,
+        )
+    ]
+
+    minutes = [minute for minute in range(2, PAST_MINUTES) if minute not in GAP_MINUTES]
+    assert [o.at_seconds for o in history] == [start + 60 * minute for minute in minutes]
+    assert [o.value(Signal.WAITING) for o in history] == minutes
+    # In minute m the counter grew by 60 m: m per second. After the gap there is nothing to compare
+    # with, and in minute 20 it was restarted and stood at 0.
+    rates = {**{m: m for m in minutes}, GAP_MINUTES.stop: None, 20: 0}
+    assert [o.value(Signal.GENERATED_TOKENS) for o in history] == list(rates.values())
+    assert Signal.TTFT not in history[0].readings
+
+
+async def test_a_killed_prometheus_is_an_outage_and_an_emptied_one_an_absence(
+    tmp_path: Path, feed_of: Callable[..., Feed]
+) -> None:
+    prometheus.require()
+    server = PrometheusServer(tmp_path)
+    with served(Engine(model="m")) as (exporter,):
+        server.configure(Job(name="m", address=exporter.address, labels={"namespace": "llm"}))
+        server.start()
+        try:
+            feed = feed_of(server, "m")
+            await until(feed, lambda o: o.value(Signal.RUNNING) == 7)
+
+            server.kill()
+            with pytest.raises(SourceUnavailableError, match="Connection refused") as caught:
+                await feed.observe(now_seconds=now())
+            assert str(caught.value).startswith(f"source 'main' at {server.url}: ")
+
+            server.wipe()
+            server.configure()
+            server.start()
+            observation = await feed.observe(now_seconds=now())
+            assert {type(r) for r in observation.readings.values()} == {Absent}
+        finally:
+            server.kill()
+
+
+async def test_a_refused_password_is_said_without_the_password(
+    tmp_path: Path, feed_of: Callable[..., Feed]
+) -> None:
+    prometheus.require()
+    password_file = tmp_path / "password"
+    basic = Basic(username="foresail", password_file=password_file)
+    server = PrometheusServer(tmp_path)
+    server.configure(web={"basic_auth_users": WEB_USERS})
+    server.start()
+    try:
+        feed = feed_of(server, "m", basic=basic)
+        password_file.write_text("hunter2")
+        with pytest.raises(SourceMisconfiguredError) as caught:
+            await feed.observe(now_seconds=now())
+        said = str(caught.value)
+        assert "source 'main'" in said
+        assert "HTTP 401: Unauthorized; check its token, password" in said
+        assert "hunter2" not in said
+
+        password_file.write_text(PASSWORD)
+        observation = await feed.observe(now_seconds=now())
+        assert {type(reading) for reading in observation.readings.values()} == {Absent}
+    finally:
+        server.kill()

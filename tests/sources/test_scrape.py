@@ -1,0 +1,292 @@
+"""Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from kubernetes_asyncio import client
+
+from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.signals import Absent, Feed, Signal, Stale, Value
+from scaler.sources.access import Basic
+from scaler.sources.catalogue import load
+from scaler.sources.scope import Scope
+from scaler.sources.scrape import ScrapeConfig, ScrapeSource, samples_of
+from scaler.sources.targets import Discovery, DnsTargets, PodTargets, StaticTargets
+
+# Sockets take real time.
+pytestmark = pytest.mark.looptime(False)
+
+VLLM = load("vllm")
+SCOPE = Scope(model="m", namespace="llm", labels={"app": "vllm"})
+
+
+@dataclass
+class Pod:
+    """A metrics page whose answers a test may change."""
+
+    running: float = 3
+    tokens: float = 0
+    status: int = 200
+    extra: str = ""
+    requests: list[web.Request] = field(default_factory=list)
+    port: int = 0
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.requests.append(request)
+        page = (
+            "# TYPE vllm:num_requests_running gauge\n"
+            f'vllm:num_requests_running{{engine="0",model_name="m"}} {self.running}\n'
+            f'vllm:generation_tokens_total{{engine="0",model_name="m"}} {self.tokens}\n'
+        )
+        return web.Response(text=page + self.extra, status=self.status)
+
+
+Serve = Callable[..., Awaitable[int]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    runners = []
+
+    async def started(handler: Callable[..., Awaitable[web.StreamResponse]]) -> int:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", handler)
+        runner = web.AppRunner(app)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port: int = runner.addresses[0][1]
+        return port
+
+    yield started
+    for runner in runners:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def pods(serve: Serve) -> list[Pod]:
+    found = [Pod(), Pod(running=4)]
+    for pod in found:
+        pod.port = await serve(pod.answer)
+    return found
+
+
+@pytest.fixture
+async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
+    sources = []
+
+    def made(discovery: Discovery, **settings: object) -> Feed:
+        source = ScrapeSource(ScrapeConfig(name="pods", discovery=discovery, **settings))
+        sources.append(source)
+        return source.feed(preset=VLLM, scope=SCOPE)
+
+    yield made
+    for source in sources:
+        await source.close()
+
+
+def url(pod: Pod) -> str:
+    return f"http://127.0.0.1:{pod.port}/metrics"
+
+
+async def test_pods_are_added_and_two_reads_make_a_rate(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(StaticTargets(*map(url, pods)))
+
+    first = await feed.observe(now_seconds=100)
+    for pod in pods:
+        pod.tokens = 150
+    second = await feed.observe(now_seconds=115)
+
+    assert first.readings[Signal.RUNNING] == Value(value=7, at_seconds=100)
+    assert isinstance(first.readings[Signal.GENERATED_TOKENS], Absent)
+    assert second.value(Signal.GENERATED_TOKENS) == 20
+    assert second.value(Signal.REPLICAS) == 2
+    assert second.remarks == ()
+    # Asked for OpenMetrics, an exporter of prometheus_client's would rename everything.
+    assert {pod.requests[0].headers["Accept"] for pod in pods} == {"text/plain;version=0.0.4"}
+
+
+async def test_a_pod_that_does_not_answer_ages_and_is_remarked(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(StaticTargets(*map(url, pods)))
+    await feed.observe(now_seconds=100)
+    pods[0].status = 500
+
+    soon = await feed.observe(now_seconds=130)
+    late = await feed.observe(now_seconds=161)
+
+    assert soon.value(Signal.RUNNING) == 7
+    assert soon.remarks == (f"1 of 2 targets do not answer: {url(pods[0])}",)
+    assert late.value(Signal.RUNNING) == 4
+    assert late.value(Signal.REPLICAS) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(500, SourceUnavailableError), (404, SourceUnavailableError), (401, SourceMisconfiguredError)],
+)
+async def test_when_none_answers_the_source_is_out(
+    pods: list[Pod], feed_of: Callable[..., Feed], status: int, error: type[Exception]
+) -> None:
+    for pod in pods:
+        pod.status = status
+    with pytest.raises(error, match=f"none of 2 targets answers; http.*HTTP {status}"):
+        await feed_of(StaticTargets(*map(url, pods))).observe(now_seconds=100)
+
+
+async def test_a_refused_connection_is_an_outage(feed_of: Callable[..., Feed]) -> None:
+    with pytest.raises(SourceUnavailableError, match="source 'pods': none of 1 targets answers"):
+        await feed_of(StaticTargets("http://127.0.0.1:9/metrics")).observe(now_seconds=100)
+
+
+async def test_a_page_without_end_is_cut_off(
+    serve: Serve, pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x" * 65536)
+
+    port = await serve(endless)
+    targets = StaticTargets(f"http://127.0.0.1:{port}/metrics", url(pods[0]))
+    observation = await feed_of(targets, body_bytes_max=2**20).observe(now_seconds=100)
+    assert observation.value(Signal.RUNNING) == 3
+    assert observation.remarks[0].startswith("1 of 2 targets do not answer")
+
+
+async def test_a_page_that_never_comes_holds_nobody_up(
+    serve: Serve, pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    async def silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"vllm:")
+        assert request.transport is not None
+        while not request.transport.is_closing():
+            await asyncio.sleep(0.01)
+        return response
+
+    port = await serve(silent)
+    targets = StaticTargets(f"http://127.0.0.1:{port}/metrics", url(pods[0]))
+    observation = await feed_of(targets, timeout_seconds=0.3).observe(now_seconds=100)
+    assert observation.value(Signal.RUNNING) == 3
+
+
+async def test_credentials_come_from_files_as_they_are_now(
+    pods: list[Pod], feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("one\n")
+    feed = feed_of(StaticTargets(url(pods[0])), bearer_token_file=token)
+    await feed.observe(now_seconds=100)
+    token.write_text("two\n")
+    await feed.observe(now_seconds=115)
+    sent = [request.headers["Authorization"] for request in pods[0].requests]
+    assert sent == ["Bearer one", "Bearer two"]
+
+    basic = Basic(username="u", password_file=token)
+    await feed_of(StaticTargets(url(pods[0])), basic=basic).observe(now_seconds=100)
+    assert pods[0].requests[-1].headers["Authorization"] == "Basic dTp0d28="
+
+    token.unlink()
+    with pytest.raises(SourceMisconfiguredError, match="secret file"):
+        await feed.observe(now_seconds=130)
+
+
+async def test_there_is_no_past(pods: list[Pod], feed_of: Callable[..., Feed]) -> None:
+    feed = feed_of(StaticTargets(url(pods[0])))
+    assert [o async for o in feed.history(start_seconds=0, end_seconds=1e9, step_seconds=60)] == []
+
+
+async def test_a_name_is_resolved_to_its_addresses(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(DnsTargets(host="localhost", port=pods[0].port))
+    assert (await feed.observe(now_seconds=100)).value(Signal.RUNNING) == 3
+
+
+async def test_a_service_without_a_ready_pod_is_absence(feed_of: Callable[..., Feed]) -> None:
+    feed = feed_of(DnsTargets(host="no-such-service.invalid", port=8000))
+    try:
+        observation = await feed.observe(now_seconds=100)
+    except SourceUnavailableError as error:
+        pytest.skip(f"no name server here to say that a name does not exist: {error}")
+    assert observation.remarks == ("no-such-service.invalid has no address",)
+    assert isinstance(observation.readings[Signal.RUNNING], Absent)
+
+
+def pod_record(name: str, *, ready: bool = True, ending: bool = False) -> dict[str, object]:
+    metadata = {"name": name, "namespace": "llm"}
+    if ending:
+        metadata["deletionTimestamp"] = "2026-11-22T00:00:00Z"
+    status = "True" if ready else "False"
+    return {
+        "metadata": metadata,
+        "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": status}]},
+    }
+
+
+async def test_ready_pods_that_do_not_end_are_read(
+    serve: Serve, pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    asked = []
+    records = [
+        pod_record("serving"),
+        pod_record("loading", ready=False),
+        pod_record("ending", ending=True),
+    ]
+
+    async def api(request: web.Request) -> web.Response:
+        asked.append((request.path, request.query["labelSelector"]))
+        return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": records})
+
+    port = await serve(api)
+    settings = client.Configuration(host=f"http://127.0.0.1:{port}")
+    targets = PodTargets(
+        port=pods[0].port, labels={"role": "decode"}, api=client.ApiClient(settings)
+    )
+    feed = feed_of(targets)
+
+    observation = await feed.observe(now_seconds=100)
+
+    assert asked == [("/api/v1/namespaces/llm/pods", "app=vllm,role=decode")]
+    assert observation.value(Signal.RUNNING) == 3
+    assert observation.remarks == ("2 of 3 pods not ready or ending",)
+
+    # The last pod goes: its words are held while they are fresh, then they are old; never zero.
+    records.clear()
+    held = await feed.observe(now_seconds=120)
+    assert held.value(Signal.RUNNING) == 3
+    assert held.remarks == ("no pod in namespace 'llm' with app=vllm,role=decode",)
+    old = await feed.observe(now_seconds=161)
+    assert old.readings[Signal.RUNNING] == Stale(at_seconds=100)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, SourceMisconfiguredError), (500, SourceUnavailableError)]
+)
+async def test_an_api_server_that_refuses_is_no_empty_cluster(
+    serve: Serve, feed_of: Callable[..., Feed], status: int, error: type[Exception]
+) -> None:
+    async def api(_: web.Request) -> web.Response:
+        return web.json_response({}, status=status)
+
+    settings = client.Configuration(host=f"http://127.0.0.1:{await serve(api)}")
+    feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)))
+    with pytest.raises(error, match=f"listing pods in 'llm': HTTP {status}"):
+        await feed.observe(now_seconds=100)
+
+
+def test_only_the_named_lines_are_parsed() -> None:
+    page = 'junk{"\nvllm:num_requests_running{model_name="a } b,\\"c\\""} 3\nother 1\n\n# HELP x\n'
+    (sample,) = samples_of(page, names=VLLM.spelled, labels={"pod": "p"}, at_seconds=1)
+    assert sample.labels == {"pod": "p", "model_name": 'a } b,"c"'}
+    assert sample.value == 3
