@@ -16,6 +16,8 @@ import pytest
 import requests
 import yaml
 
+from scaler.sources.access import Tls
+
 DEADLINE_SECONDS = 20.0
 
 
@@ -31,12 +33,19 @@ class Job:
 class PrometheusServer:
     """Start, stop, kill and wipe; the port and the folder stay the same."""
 
-    def __init__(self, folder: Path, *, interval_seconds: int = 1) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        interval_seconds: int = 1,
+        tls: Tls | None = None,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self._tls = tls or Tls()
         self.interval_seconds = interval_seconds
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -74,7 +83,7 @@ class PrometheusServer:
 
     def _is_ready(self) -> bool:
         try:
-            return requests.get(f"{self.url}/-/ready", timeout=1).status_code in {200, 401}
+            return self._get("/-/ready").status_code in {200, 401}
         except requests.RequestException:
             return False
 
@@ -93,8 +102,16 @@ class PrometheusServer:
 
     def names(self) -> set[str]:
         """Every series name it holds."""
-        answer = requests.get(f"{self.url}/api/v1/label/__name__/values", timeout=5)
-        return set(answer.json()["data"])
+        return set(self._get("/api/v1/label/__name__/values").json()["data"])
+
+    def _get(self, path: str) -> requests.Response:
+        tls = self._tls
+        return requests.get(
+            f"{self.url}{path}",
+            timeout=5,
+            verify=str(tls.ca_file) if tls.ca_file else True,
+            cert=(str(tls.cert_file), str(tls.key_file)) if tls.cert_file else None,
+        )
 
 
 def free_port() -> int:

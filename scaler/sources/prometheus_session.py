@@ -5,6 +5,7 @@ each request, queries in a POST's body (the client puts them in the URL, which p
 KiB), no redirects to a login page, and the status code of a refusal.
 """
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,11 @@ def translated(name: str, url: str) -> Iterator[None]:
     except _RefusedError as error:
         raise _refusal(source, error) from error
     except requests.exceptions.SSLError as error:
-        raise SourceMisconfiguredError(f"{source}: TLS: {_root(error)}") from error
+        root = _root(error)
+        if isinstance(root, ssl.SSLEOFError):
+            # Cut off in the handshake: a server going down, or one that wants a certificate of us.
+            raise SourceUnavailableError(f"{source}: TLS: {root}") from error
+        raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
     except (requests.exceptions.InvalidJSONError, KeyError, TypeError, ValueError) as error:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
@@ -124,8 +129,8 @@ def _said(response: requests.Response) -> str:
     return " ".join(said.split())[:_MESSAGE_CHARACTERS]
 
 
-def _root(error: BaseException) -> str:
+def _root(error: BaseException) -> BaseException:
     """The innermost cause: the outer ones repeat the query."""
     while error.__context__ is not None:
         error = error.__context__
-    return str(error) or type(error).__name__
+    return error

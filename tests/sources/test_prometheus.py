@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.signals import Absent, Feed, Observation, Signal, Stale, Value
-from scaler.sources.access import Basic
+from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
 from scaler.sources.scope import Scope
 from tests import prometheus
+from tests.contracts.certificates import Authority
 from tests.exporter import Engine, Exporter, served
 from tests.prometheus import Job, PrometheusServer
 
@@ -320,5 +321,52 @@ async def test_a_refused_password_is_said_without_the_password(
         password_file.write_text(PASSWORD)
         observation = await feed.observe(now_seconds=now())
         assert {type(reading) for reading in observation.readings.values()} == {Absent}
+    finally:
+        server.kill()
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+async def test_tls_is_checked_on_both_sides(tmp_path: Path, feed_of: Callable[..., Feed]) -> None:
+    prometheus.require()
+    ours, theirs = Authority("ours"), Authority("theirs")
+    files = {"ca": ours.certificate, "other-ca": theirs.certificate}
+    for name in ("server", "client"):
+        pair = ours.sign(name)
+        files |= {f"{name}.pem": pair.certificate, f"{name}.key": pair.key}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    client = {"cert_file": tmp_path / "client.pem", "key_file": tmp_path / "client.key"}
+    good = Tls(ca_file=tmp_path / "ca", **client)
+    server = PrometheusServer(tmp_path, tls=good)
+    server.configure(
+        web={
+            "tls_server_config": {
+                "cert_file": "server.pem",
+                "key_file": "server.key",
+                "client_ca_file": "ca",
+                "client_auth_type": "RequireAndVerifyClientCert",
+            }
+        }
+    )
+    server.start()
+    try:
+        observation = await feed_of(server, "m", tls=good).observe(now_seconds=now())
+        assert {type(reading) for reading in observation.readings.values()} == {Absent}
+
+        stranger = feed_of(server, "m", tls=Tls(ca_file=tmp_path / "ca"))
+        # By TLS 1.3 the refusal races with our request: an alert, an end or a reset.
+        with pytest.raises(SourceError, match=r"certificate required|EOF|reset|Broken pipe"):
+            await stranger.observe(now_seconds=now())
+
+        wary = feed_of(server, "m", tls=Tls(ca_file=tmp_path / "other-ca", **client))
+        with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*certificate verify failed"):
+            await wary.observe(now_seconds=now())
+
+        missing = feed_of(server, "m", tls=Tls(ca_file=tmp_path / "none"))
+        with pytest.raises(SourceMisconfiguredError, match="none"):
+            await missing.observe(now_seconds=now())
+
+        careless = feed_of(server, "m", tls=Tls(verify=False, **client))
+        await careless.observe(now_seconds=now())
     finally:
         server.kill()

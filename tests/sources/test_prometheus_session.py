@@ -1,0 +1,218 @@
+"""Whose fault a failure is, and what is sent: Prometheus' API played by a stub."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+from aiohttp import web
+
+from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.signals import Absent, Feed, Signal
+from scaler.sources.access import Basic, Tls
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.scope import Scope
+
+# Sockets and threads take real time.
+pytestmark = pytest.mark.looptime(False)
+
+NOTHING = {"status": "success", "data": {"resultType": "matrix", "result": []}}
+
+
+@dataclass
+class Stub:
+    """Answers every query alike and keeps what it was asked."""
+
+    status: int = 200
+    body: str = json.dumps(NOTHING)
+    headers: dict[str, str] = field(default_factory=dict)
+    lookups: str = json.dumps({"status": "success", "data": []})
+    lookup_status: int = 200
+    delay_seconds: float = 0.0
+    url: str = ""
+    asked: list[tuple[web.Request, dict[str, list[str]]]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append((request, parse_qs(await request.text())))
+        await asyncio.sleep(self.delay_seconds)
+        if request.path.startswith("/api/v1/label"):
+            return web.Response(text=self.lookups, status=self.lookup_status)
+        return web.Response(text=self.body, status=self.status, headers=self.headers)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    stub = Stub()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stub.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield stub
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
+    sources = []
+
+    def made(url: str, **settings: object) -> Feed:
+        source = PrometheusSource(PrometheusConfig(name="main", url=url, **settings))
+        sources.append(source)
+        return source.feed(preset=load("vllm"), scope=Scope(model="m"))
+
+    yield made
+    for source in sources:
+        await source.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "said"),
+    [
+        (400, SourceMisconfiguredError, "HTTP 400: parse error at char 3; it rejects the query"),
+        (401, SourceMisconfiguredError, "check its token, password, certificate or tenant"),
+        (403, SourceMisconfiguredError, "check its token, password, certificate or tenant"),
+        (404, SourceMisconfiguredError, "check the address"),
+        (302, SourceMisconfiguredError, "check the address"),
+        (422, SourceMisconfiguredError, "it rejects the query"),
+        (429, SourceUnavailableError, "HTTP 429"),
+        (500, SourceUnavailableError, "HTTP 500"),
+        (503, SourceUnavailableError, "HTTP 503: parse error at char 3"),
+    ],
+)
+async def test_a_refusal_says_who_has_to_act(
+    stub: Stub,
+    feed_of: Callable[..., Feed],
+    status: int,
+    error: type[Exception],
+    said: str,
+) -> None:
+    stub.status = status
+    stub.body = json.dumps({"status": "error", "error": "parse error\n at char 3"})
+    stub.headers = {"Location": f"{stub.url}/login"}
+    with pytest.raises(error) as caught:
+        await feed_of(stub.url).observe(now_seconds=100)
+    assert str(caught.value).startswith(f"source 'main' at {stub.url}: HTTP {status}")
+    assert said in str(caught.value)
+    assert len(stub.asked) == 1, "neither retried nor redirected"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Please log in</html>",
+        "{}",
+        "[]",
+        '{"data": null}',
+        '{"data": {"result": 7}}',
+        '{"data": {"result": [{"metric": {"__name__": "x"}, "values": [[1, "one"]]}]}}',
+        '{"data": {"result": [{"metric": {}, "values": [[1, "1"]]}]}}',
+    ],
+)
+async def test_what_is_not_prometheus_answer_is_no_reading(
+    stub: Stub, feed_of: Callable[..., Feed], body: str
+) -> None:
+    stub.body = body
+    with pytest.raises(SourceMisconfiguredError, match="not Prometheus'; check the address"):
+        await feed_of(stub.url).observe(now_seconds=100)
+
+
+async def test_a_long_error_page_is_cut(stub: Stub, feed_of: Callable[..., Feed]) -> None:
+    stub.status, stub.body = 502, "<html>" * 10_000
+    with pytest.raises(SourceUnavailableError) as caught:
+        await feed_of(stub.url).observe(now_seconds=100)
+    assert len(str(caught.value)) < 400
+
+
+async def test_no_answer_in_time_is_an_outage(stub: Stub, feed_of: Callable[..., Feed]) -> None:
+    stub.delay_seconds = 0.5
+    with pytest.raises(SourceUnavailableError, match=r"no answer within 0\.1 s"):
+        await feed_of(stub.url, timeout_seconds=0.1).observe(now_seconds=100)
+
+
+async def test_a_hanging_prometheus_takes_no_more_threads_than_its_own(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.delay_seconds = 0.5
+    feed = feed_of(stub.url, timeout_seconds=0.2, concurrency=2)
+    reads = [feed.observe(now_seconds=100) for _ in range(20)]
+    answers = await asyncio.gather(*reads, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {SourceUnavailableError}
+    assert len(stub.asked) <= 4
+
+
+async def test_the_query_travels_in_the_body_with_the_tenants_header(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("first\n")
+    headers = {"X-Scope-OrgID": "team-a"}
+    feed = feed_of(stub.url, bearer_token_file=token, headers=headers)
+    await feed.observe(now_seconds=1234.5)
+    token.write_text("second\n")
+    await feed.observe(now_seconds=1235)
+
+    queries = [(r, form) for r, form in stub.asked if r.path == "/api/v1/query"]
+    first, form = queries[0]
+    assert (first.method, first.query_string) == ("POST", "")
+    assert form["time"] == ["1234.500"]
+    assert form["query"][0].startswith('{__name__=~"vllm:')
+    assert form["query"][0].endswith('",model_name="m"}[120000ms]')
+    assert {request.headers["X-Scope-OrgID"] for request, _ in stub.asked} == {"team-a"}
+    sent = [request.headers["Authorization"] for request, _ in queries]
+    assert sent == ["Bearer first", "Bearer second"]
+
+
+async def test_basic_credentials_come_from_a_file(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("two")
+    await feed_of(stub.url, basic=Basic(username="u", password_file=password)).observe(
+        now_seconds=100
+    )
+    assert stub.asked[0][0].headers["Authorization"] == "Basic dTp0d28="
+
+
+async def test_a_missing_secret_is_named(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    feed = feed_of(stub.url, bearer_token_file=tmp_path / "none")
+    with pytest.raises(SourceMisconfiguredError, match=r"secret file .*/none: No such file"):
+        await feed.observe(now_seconds=100)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://user:hunter2@prometheus:9090", "prometheus:9090", "ftp://x", "http://"]
+)
+def test_an_address_with_credentials_or_without_a_scheme_is_refused(url: str) -> None:
+    with pytest.raises(SourceMisconfiguredError) as caught:
+        PrometheusSource(PrometheusConfig(name="main", url=url))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_half_a_client_certificate_is_refused() -> None:
+    with pytest.raises(SourceMisconfiguredError, match="go together"):
+        Tls(cert_file=Path("/x"))
+
+
+async def test_a_hint_is_looked_up_once_a_minute_and_never_in_the_way(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(stub.url)
+    stub.lookups = json.dumps({"status": "success", "data": ["b", "a"]})
+    readings = [
+        (await feed.observe(now_seconds=at)).readings[Signal.RUNNING] for at in (100, 115, 130)
+    ]
+    why = "no vllm series for model 'm'; models seen there: a, b"
+    assert readings == [Absent(why=why)] * 3
+    assert [request.path for request, _ in stub.asked].count("/api/v1/label/model_name/values") == 1
+
+    stub.lookup_status = 403
+    later = (await feed.observe(now_seconds=161)).readings[Signal.RUNNING]
+    assert later == Absent(why="no vllm series for model 'm'")
