@@ -74,6 +74,8 @@ class ScrapeSource:
                 return await self._fetched(target)
         except SourceError as error:
             return error
+        except aiohttp.ClientConnectorCertificateError as error:
+            return SourceMisconfiguredError(f"{target.url}: TLS: {error.certificate_error}")
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 

@@ -5,6 +5,8 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scaler.signals import Absent, Observation, Signal, Stale, Value
 from scaler.sources.catalogue import load, spellings
@@ -149,6 +151,21 @@ def test_a_counter_is_its_rate_over_the_window(
 ) -> None:
     observation = read(series(TOKENS, points), now=100)
     assert observation.value(Signal.GENERATED_TOKENS) == pytest.approx(tokens_per_second)
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 10_000), st.booleans()), min_size=2, max_size=12))
+def test_no_token_is_lost_or_made_up_at_a_restart(steps: list[tuple[int, bool]]) -> None:
+    # Each step: tokens since the sample before, and whether the engine was restarted in between.
+    points: dict[float, float] = {}
+    count = 0
+    for second, (tokens, restarted) in enumerate(steps):
+        # A restart that catches up at once cannot be told from no restart, by anybody.
+        count = tokens if restarted and tokens < count else count + tokens
+        points[second] = count
+    seconds = len(steps) - 1
+    observation = read(series(TOKENS, points), now=seconds)
+    counted = sum(tokens for tokens, _ in steps[1:])
+    assert observation.value(Signal.GENERATED_TOKENS) == pytest.approx(counted / seconds)
 
 
 def test_one_sample_of_a_counter_is_no_rate() -> None:

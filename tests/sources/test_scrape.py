@@ -1,6 +1,7 @@
 """Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +10,14 @@ import pytest
 from aiohttp import web
 from kubernetes_asyncio import client
 
-from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.signals import Absent, Feed, Signal, Stale, Value
-from scaler.sources.access import Basic
+from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource, samples_of
 from scaler.sources.targets import Discovery, DnsTargets, PodTargets, StaticTargets
+from tests.contracts.certificates import Authority
 
 # Sockets take real time.
 pytestmark = pytest.mark.looptime(False)
@@ -283,6 +285,48 @@ async def test_an_api_server_that_refuses_is_no_empty_cluster(
     feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)))
     with pytest.raises(error, match=f"listing pods in 'llm': HTTP {status}"):
         await feed.observe(now_seconds=100)
+
+
+async def test_certificates_are_checked_on_both_sides_and_may_be_replaced(
+    pods: list[Pod], feed_of: Callable[..., Feed], tmp_path: Path
+) -> None:
+    ours, theirs = Authority("ours"), Authority("theirs")
+    server = ours.sign("server")
+    files = {name: tmp_path / name for name in ("ca", "server.pem", "server.key", "pem", "key")}
+    files["server.pem"].write_bytes(server.certificate)
+    files["server.key"].write_bytes(server.key)
+    files["ca"].write_bytes(ours.certificate)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=files["ca"])
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(files["server.pem"], files["server.key"])
+    app = web.Application()
+    app.router.add_get("/metrics", pods[0].answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+
+    def have(authority: Authority) -> None:
+        pair = authority.sign("client")
+        files["pem"].write_bytes(pair.certificate)
+        files["key"].write_bytes(pair.key)
+
+    have(theirs)
+    page = f"https://127.0.0.1:{runner.addresses[0][1]}/metrics"
+    tls = Tls(ca_file=files["ca"], cert_file=files["pem"], key_file=files["key"])
+    feed = feed_of(StaticTargets(page), tls=tls)
+    with pytest.raises(SourceError):
+        await feed.observe(now_seconds=100)
+    have(ours)
+    assert (await feed.observe(now_seconds=115)).value(Signal.RUNNING) == 3
+
+    files["ca"].write_bytes(theirs.certificate)
+    stranger = feed_of(StaticTargets(page), tls=tls)
+    with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*certificate verify failed"):
+        await stranger.observe(now_seconds=100)
+    files["ca"].unlink()
+    with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*No such file"):
+        await stranger.observe(now_seconds=100)
+    await runner.cleanup()
 
 
 def test_only_the_named_lines_are_parsed() -> None:
