@@ -79,7 +79,7 @@ class Page:
         every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
         if not every:
             return None
-        tracks, copies = self._one_view(series, every)
+        tracks, copies = self._uncopied(series, every)
         if not tracks:
             return Stale(at_seconds=_newest_of(every))
         numbers: tuple[float, ...] = ()
@@ -107,7 +107,7 @@ class Page:
         if series.exposed_less is None or not rates:
             return rates
         every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
-        less, _ = self._one_view(series, every)
+        less, _ = self._uncopied(series, every)
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
     def _increases_per_second(self, tracks: Iterable[Track]) -> tuple[float, ...]:
@@ -137,20 +137,22 @@ class Page:
     def _fresh(self, tracks: Iterable[Track]) -> list[Track]:
         return [track for track in tracks if track.newest_seconds >= self.fresh_from_seconds]
 
-    def _one_view(self, series: Series, tracks: Sequence[Track]) -> tuple[list[Track], str | None]:
-        """Of the fresh copies, one that can say a number, among these the newest; and a remark."""
-        views: defaultdict[_View, list[Track]] = defaultdict(list)
-        for track in self._fresh(tracks):
-            views[track.view].append(track)
-        if len(views) <= 1:
-            return next(iter(views.values()), []), None
+    def _uncopied(self, series: Series, tracks: Sequence[Track]) -> tuple[list[Track], str | None]:
+        """Of each series' fresh copies, one that can say a number, among these the newest.
+
+        Series by series: data-parallel ranks with a port each are one pod's, and no copies.
+        """
         needs = 1 if series.kind is Kind.GAUGE else 2
+        copies: defaultdict[tuple[object, ...], list[Track]] = defaultdict(list)
+        for track in self._fresh(tracks):
+            copies[track.series].append(track)
 
-        def rank(view: _View) -> tuple[bool, float]:
-            copy = views[view]
-            return any(len(track.points) >= needs for track in copy), _newest_of(copy)
+        def rank(track: Track) -> tuple[bool, float, _View]:
+            return len(track.points) >= needs, track.newest_seconds, track.view
 
-        return views[max(sorted(views), key=rank)], f"{series.name} ({_differing(views)})"
+        chosen = [same[0] if len(same) == 1 else max(same, key=rank) for same in copies.values()]
+        views = {track.view for same in copies.values() if len(same) > 1 for track in same}
+        return chosen, f"{series.name} ({_differing(views)})" if views else None
 
     def _other_models(self, rule: SignalRule) -> list[str]:
         """Models the exporter reports the signal for, where ours is not among them.

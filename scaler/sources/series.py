@@ -46,22 +46,42 @@ class Exporter:
         return "/".join(part for part in parts if part)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the way a series came by added to it."""
+
+    exporter: Exporter
+    instance: str
+    labels: tuple[tuple[str, str], ...]
+    """Every label that is not the engine's own."""
+
+
 @dataclass(slots=True)
 class Track:
     """One series of one exporter, seen one way; its points of the recent past, oldest first."""
 
     name: str
     """The engine's own name for it."""
-    exporter: Exporter
+    spelling: str
+    """The name it came under."""
+    origin: Origin
     labels: Mapping[str, str]
     """The engine's own labels."""
-    view: tuple[tuple[str, str], ...]
-    """The name it came under and every label that was put on it on the way."""
-    instance: str
     upper_bound: float
     """Of a histogram's bucket, as a number: `1` and `1.0` are one bound. NaN for what is none."""
     points: list[tuple[float, float]] = field(default_factory=list)
     """(Unix seconds, value), no two at one time."""
+
+    @property
+    def series(self) -> tuple[object, ...]:
+        """Equal for the copies of one series of an exporter."""
+        own = sorted(pair for pair in self.labels.items() if pair[0] != "le")
+        return (*own, "" if math.isnan(self.upper_bound) else self.upper_bound)
+
+    @property
+    def view(self) -> tuple[tuple[str, str], ...]:
+        """By which way it came: where copies differ."""
+        return ("", self.spelling), *self.origin.labels
 
     @property
     def newest_seconds(self) -> float:
@@ -106,6 +126,7 @@ class Tracks:
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
         self._tracks: dict[tuple[str, frozenset[tuple[str, str]]], Track] = {}
+        self._origins: dict[tuple[tuple[str, str], ...], Origin] = {}
 
     def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
         """Take the preset's samples; the count of those refused, by reason."""
@@ -131,13 +152,35 @@ class Tracks:
         key = (sample.name, frozenset(sample.labels.items()))
         track = self._tracks.get(key)
         if track is None:
-            track = self._tracks[key] = _track(self._preset, sample)
+            track = self._tracks[key] = self._begun(sample)
         return track
+
+    def _begun(self, sample: Sample) -> Track:
+        own: dict[str, str] = {}
+        foreign: list[tuple[str, str]] = []
+        for label, value in sample.labels.items():
+            if label in self._preset.own_labels:
+                own[label] = value
+            else:
+                foreign.append((label, value))
+        # A page has a hundred series and one origin.
+        labels = tuple(sorted(foreign))
+        origin = self._origins.get(labels)
+        if origin is None:
+            origin = self._origins[labels] = _origin(self._preset.identity, labels)
+        return Track(
+            name=self._preset.spelled[sample.name],
+            spelling=sample.name,
+            origin=origin,
+            labels=own,
+            upper_bound=_bound(own.get("le", "")),
+        )
 
     def forget_before(self, start_seconds: float) -> None:
         for track in self._tracks.values():
             track.since(start_seconds)
         self._tracks = {key: track for key, track in self._tracks.items() if track.points}
+        self._origins = {track.origin.labels: track.origin for track in self._tracks.values()}
 
     def by_exporter(self) -> dict[Exporter, dict[str, list[Track]]]:
         """Exporter → the engine's series name → tracks, exporters in order.
@@ -145,14 +188,14 @@ class Tracks:
         A scrape job that gives no pod label shares the address with one that does; those are one.
         """
         pods: defaultdict[str, set[Exporter]] = defaultdict(set)
-        for track in self._tracks.values():
-            if track.exporter.pod:
-                pods[track.instance].add(track.exporter)
+        for origin in self._origins.values():
+            if origin.exporter.pod:
+                pods[origin.instance].add(origin.exporter)
         found: dict[Exporter, dict[str, list[Track]]] = {}
         for track in self._tracks.values():
-            exporter = track.exporter
+            exporter = track.origin.exporter
             if not exporter.pod:
-                known = [pod for pod in pods[track.instance] if pod.worker == exporter.worker]
+                known = [pod for pod in pods[exporter.instance] if pod.worker == exporter.worker]
                 exporter = known[0] if len(known) == 1 else exporter
             found.setdefault(exporter, {}).setdefault(track.name, []).append(track)
         return dict(sorted(found.items()))
@@ -162,20 +205,6 @@ def _same_series(sample: Sample, before: Sample) -> bool:
     return sample.labels is before.labels and sample.name == before.name
 
 
-def _track(preset: Preset, sample: Sample) -> Track:
-    labels = sample.labels
-    exporter = _exporter(preset.identity, labels)
-    own = preset.own_labels
-    return Track(
-        name=preset.spelled[sample.name],
-        exporter=exporter,
-        labels={label: value for label, value in labels.items() if label in own},
-        view=(("", sample.name), *sorted((k, v) for k, v in labels.items() if k not in own)),
-        instance=_first(preset.identity.instance, labels),
-        upper_bound=_bound(labels.get("le", "")),
-    )
-
-
 def _bound(le: str) -> float:
     try:
         return float(le)
@@ -183,14 +212,17 @@ def _bound(le: str) -> float:
         return math.nan
 
 
-def _exporter(identity: Identity, labels: Mapping[str, str]) -> Exporter:
+def _origin(identity: Identity, pairs: tuple[tuple[str, str], ...]) -> Origin:
+    labels = dict(pairs)
     pod = _first(identity.pod, labels)
-    return Exporter(
+    instance = _first(identity.instance, labels)
+    exporter = Exporter(
         tuple(_first(group, labels) for group in identity.place),
         pod,
-        "" if pod else _first(identity.instance, labels),
+        "" if pod else instance,
         tuple(labels.get(label, "") for label in identity.worker),
     )
+    return Origin(exporter, instance, pairs)
 
 
 def _first(names: Sequence[str], labels: Mapping[str, str]) -> str:

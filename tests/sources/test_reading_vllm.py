@@ -18,6 +18,7 @@ from tests.sources.pages import MODEL, histogram, sample, series
 VLLM = load("vllm")
 RECORDED = Path(__file__).parent.parent / "fixtures" / "vllm_0.33.0.prom"
 CAPACITY = "vllm:num_requests_waiting_by_reason"
+TTFT = "vllm:time_to_first_token_seconds"
 TOKENS = "vllm:generation_tokens_total"
 
 
@@ -246,6 +247,16 @@ def test_an_exporter_seen_twice_counts_once(
     assert remark.startswith(f"in several copies, counted once: {running} (")
 
 
+def test_a_histogram_seen_twice_counts_once() -> None:
+    # Prometheus 3 writes `1.0` where 2 kept the exporter's `1`.
+    buckets = {"1": (0, 90), "2": (0, 100), "+Inf": (0, 100)}
+    samples = [
+        *histogram(TTFT, buckets, (70, 100), job="x"),
+        *histogram(TTFT, {"1.0": (0, 90), "2.0": (0, 100), "+Inf": (0, 100)}, (70, 100), job="y"),
+    ]
+    assert read(samples, now=100).value(Signal.TTFT) == pytest.approx(1.5)
+
+
 def test_copies_do_not_make_a_counter_run_backwards() -> None:
     # The second server's clock is 5 ms behind: merged, 1300 would be followed by 1299 and a reset.
     samples = [
@@ -258,6 +269,11 @@ def test_copies_do_not_make_a_counter_run_backwards() -> None:
 DISTINCT = {
     "two pods": ({"pod": "a"}, {"pod": "b"}, 2),
     "two data-parallel ranks": ({"engine": "0"}, {"engine": "1"}, 1),
+    "two ranks on a port each": (
+        {"engine": "0", "instance": "x:8000"},
+        {"engine": "1", "instance": "x:8001"},
+        1,
+    ),
     "one name in two namespaces": ({"namespace": "x"}, {"namespace": "y"}, 2),
     "two addresses": ({"pod": "", "instance": "x:1"}, {"pod": "", "instance": "y:1"}, 2),
     "two of Ray's workers": ({"WorkerId": "1"}, {"WorkerId": "2"}, 2),
@@ -368,9 +384,6 @@ def test_another_models_series_are_not_ours() -> None:
         why="reported for other, not for 'llama-70b'"
     )
     assert read(samples, now=100, model=None).value(Signal.RUNNING) == 6
-
-
-TTFT = "vllm:time_to_first_token_seconds"
 
 
 @pytest.mark.parametrize(
