@@ -23,13 +23,15 @@ fleet.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.counters import Counters
+from replay.ledger import Ledger, Outcome
+from replay.prefill import pass_through
 from replay.profile import EngineProfile
+from replay.streams import Places, Streams
 from replay.traffic import Floats, Ints, Requests
 
 TICK_SECONDS = 1
@@ -39,81 +41,9 @@ _SHORTEST_ITL_SECONDS = 1e-6
 _HANDED_OVER_RATIO = 0.25
 """Share of a replica's slots that may pass to the next request within one second."""
 
-TTFT_EDGES_SECONDS = (
-    *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
-    *(10.0, 20.0, 40.0, 80.0, 160.0, 640.0, 2560.0),
-)
-"""vLLM 0.33's bucket edges, as recorded."""
-ITL_EDGES_SECONDS = (
-    *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
-    *(20.0, 40.0, 80.0),
-)
-
-_TTFT_EDGES = np.array(TTFT_EDGES_SECONDS)
-_ITL_EDGES = np.array(ITL_EDGES_SECONDS)
 _NO_ROWS = np.empty(0, dtype=np.intp)
 _NO_SECONDS = np.empty(0)
-
-
-class Outcome(IntEnum):
-    """What became of a request."""
-
-    OPEN = 0
-    """Not yet here, waiting, or running."""
-    FINISHED = 1
-    TIMED_OUT = 2
-    """Its client gave up before the first token."""
-    KILLED = 3
-    """Its replica went away under it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ledger:
-    """What happened to each request, by its place in `Requests`."""
-
-    ttft_seconds: Floats
-    """NaN until admitted; for those who gave up, the time they waited."""
-    itl_seconds: Floats
-    """Mean over the tokens of one request; NaN until finished."""
-    outcome: NDArray[np.int8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Counters:
-    """What each replica has counted since it started: one row a replica."""
-
-    prompt_tokens: Floats
-    generated_tokens: Floats
-    finished: Floats
-    aborted: Floats
-    ttft_buckets: Floats
-    """Not cumulative; the last column is above every edge."""
-    ttft_seconds: Floats
-    itl_buckets: Floats
-    itl_seconds: Floats
-
-    @classmethod
-    def zero(cls, rows: int) -> "Counters":
-        """Counters of replicas that did nothing yet."""
-        return cls(
-            prompt_tokens=np.zeros(rows),
-            generated_tokens=np.zeros(rows),
-            finished=np.zeros(rows),
-            aborted=np.zeros(rows),
-            ttft_buckets=np.zeros((rows, len(TTFT_EDGES_SECONDS) + 1)),
-            ttft_seconds=np.zeros(rows),
-            itl_buckets=np.zeros((rows, len(ITL_EDGES_SECONDS) + 1)),
-            itl_seconds=np.zeros(rows),
-        )
-
-    def reset(self, row: int) -> None:
-        """A new process counts from zero."""
-        for counter in (self.prompt_tokens, self.generated_tokens, self.finished, self.aborted):
-            counter[row] = 0
-        for total in (self.ttft_seconds, self.itl_seconds):
-            total[row] = 0
-        self.ttft_buckets[row] = 0
-        self.itl_buckets[row] = 0
+_NO_SEAT = np.iinfo(np.int64).max
 
 
 class Engine:
@@ -128,12 +58,7 @@ class Engine:
         self.profile = profile
         self.requests = requests
         self.now_seconds = 0
-        count = len(requests.arrival_seconds)
-        self.ledger = Ledger(
-            ttft_seconds=np.full(count, np.nan),
-            itl_seconds=np.full(count, np.nan),
-            outcome=np.zeros(count, dtype=np.int8),
-        )
+        self.ledger = Ledger.empty(len(requests.arrival_seconds))
         self.counters = Counters.zero(rows)
         self.streams = np.zeros(rows, dtype=np.int64)
         """Running requests by replica, those in prefill included."""
@@ -142,6 +67,7 @@ class Engine:
         self._head = 0
         self._patience_seconds = patience_seconds
         self._arrived_by_second = _arrivals_before_each_second(requests)
+        self._prompt_tokens_before = np.concatenate(([0], requests.prompt_tokens.cumsum()))
         self._computed_tokens = requests.prompt_tokens * (1 - profile.prefix_hit_ratio)
 
         self._accepts = np.zeros(rows, dtype=np.bool_)
@@ -154,13 +80,7 @@ class Engine:
         self._iterations = np.ones(rows)
         """Of the last second."""
         self._handed_over_max = max(1, int(profile.sequences_max * _HANDED_OVER_RATIO))
-        places = rows * (profile.sequences_max + self._handed_over_max)
-        self._stream_row = np.zeros(places, dtype=np.int64)
-        self._stream_request = np.zeros(places, dtype=np.int64)
-        self._stream_first_clock = np.zeros(places)
-        self._stream_last_clock = np.full(places, np.inf)
-        self._free_places = np.arange(places)[::-1].copy()
-        self._free_count = places
+        self._seats = Streams(rows * (profile.sequences_max + self._handed_over_max))
 
     @property
     def waiting(self) -> int:
@@ -187,9 +107,9 @@ class Engine:
     def kill_row(self, row: int) -> int:
         """The replica is gone; its streams end as errors. How many there were."""
         self._accepts[row] = False
-        places = np.flatnonzero(np.isfinite(self._stream_last_clock) & (self._stream_row == row))
-        self.ledger.outcome[self._stream_request[places]] = Outcome.KILLED
-        self._free(places)
+        places = self._seats.of_row(row)
+        self.ledger.outcome[self._seats.request[places]] = Outcome.KILLED
+        self._seats.give_back(places)
         self.streams[row] = 0
         self._kv_offset[row] = 0
         return len(places)
@@ -210,13 +130,13 @@ class Engine:
             profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max
         )
         backlog = np.maximum(self._prefill_until_seconds - second, 0)
-        rows, earliest_after = self._dispatch(seconds_per_token, backlog)
-        served, first_token_after = self._prefill(rows, earliest_after, seconds_per_token, backlog)
+        rows, free_after = self._dispatch(seconds_per_token, backlog)
+        served, ends = self._prefill(rows, free_after, seconds_per_token, backlog)
         chunked = iteration + profile.chunk_seconds
         iterations = served / chunked + (TICK_SECONDS - served) / iteration
         too_early = np.zeros_like(iterations)
         if len(rows):
-            too_early += self._admit(rows, first_token_after + iteration[rows], iterations)
+            too_early += self._admit(rows, ends + iteration[rows], iterations)
         self._decode(iterations, too_early)
         self.now_seconds = second + TICK_SECONDS
 
@@ -252,35 +172,40 @@ class Engine:
         if not self.waiting:
             return _NO_ROWS, _NO_SECONDS
         profile = self.profile
-        # Mean lengths of those next in line stand for each of them; what a second takes too much
-        # is carried over as backlog of the next.
-        next_in_line = slice(self._head, min(self.arrived, self._head + 256))
-        prompt_tokens = float(self.requests.prompt_tokens[next_in_line].mean())
-        prefill_seconds = seconds_per_token * float(self._computed_tokens[next_in_line].mean())
+        # The mean length of those next in line stands for each of them; what a second takes too
+        # much is carried over as backlog of the next.
+        until = min(self.arrived, self._head + 256)
+        tokens = self._prompt_tokens_before[until] - self._prompt_tokens_before[self._head]
+        prompt_tokens = float(tokens) / (until - self._head)
+        prefill_seconds = seconds_per_token * (prompt_tokens * (1 - profile.prefix_hit_ratio))
         by_kv = (KV_ADMISSION_RATIO * profile.kv_tokens_max - self._kv_tokens()) / prompt_tokens
         by_prefill = (TICK_SECONDS - backlog) / np.maximum(prefill_seconds, 1e-9)
         slots = profile.sequences_max - self.streams
         if int(slots[self._accepts].sum()) < self.waiting:
             slots += self._falling_free()
         room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
-        room = np.where(self._accepts, np.maximum(room, 0), 0)
+        room = np.maximum(room * self._accepts, 0)
         widest = int(room.max())
         if not widest:
             return _NO_ROWS, _NO_SECONDS
         # Filling up from the emptiest: of all free seats, numbered by the streams below them,
         # take the lowest. Ties go to the lower row, so that a run can be repeated.
+        open_rows = room.nonzero()[0]
         seats = np.arange(widest)
-        levels = np.where(seats < room[:, None], self.streams[:, None] + seats, np.inf)
+        levels = self.streams[open_rows, None] + seats
+        levels[seats >= room[open_rows, None]] = _NO_SEAT
+        levels = levels.ravel()
         taken = min(self.waiting, int(room.sum()))
-        chosen = np.argsort(levels, axis=None, kind="stable")[:taken]
-        is_handed_over = levels.ravel()[chosen] >= profile.sequences_max
-        return chosen // widest, np.where(is_handed_over, TICK_SECONDS / 2, 0.0)
+        chosen = levels.argsort(kind="stable")[:taken]
+        is_handed_over = levels[chosen] >= profile.sequences_max
+        free_after: Floats = np.where(is_handed_over, TICK_SECONDS / 2, 0.0)
+        return open_rows[chosen // widest], free_after
 
     def _falling_free(self) -> Ints:
         """Slots by row whose stream ends within this second, if it goes like the last one."""
         clock = self._clock + self._iterations
-        places = np.flatnonzero(self._stream_last_clock <= clock[self._stream_row])
-        ending = np.bincount(self._stream_row[places], minlength=len(clock))
+        places = self._seats.ending_by(clock)
+        ending = np.bincount(self._seats.row[places], minlength=len(clock))
         over = np.maximum(self.streams - self.profile.sequences_max, 0)
         falling_free: Ints = np.minimum(ending, self._handed_over_max - over)
         return falling_free
@@ -288,41 +213,22 @@ class Engine:
     def _prefill(
         self,
         rows: NDArray[np.intp],
-        earliest_after: Floats,
+        free_after: Floats,
         seconds_per_token: Floats,
         backlog: Floats,
     ) -> tuple[Floats, Floats]:
-        """Seconds of prefill done by row, and for each newcomer the end of its prefill from now.
-
-        Lindley's recursion for each row at once: the end is the work up to here plus the latest
-        start that still holds everybody up.
-        """
-        after = backlog
-        ends = np.empty(len(rows))
-        added = np.zeros_like(backlog)
+        """Seconds of prefill done by row, and for each newcomer the end of its prefill from now."""
         if len(rows):
             newcomers = slice(self._head, self._head + len(rows))
-            by_row = np.argsort(rows, kind="stable")
-            row = rows[by_row]
-            arrived = self.requests.arrival_seconds[newcomers][by_row] - self.now_seconds
-            service = self._computed_tokens[newcomers][by_row] * seconds_per_token[row]
-            is_first = np.ones(len(row), dtype=np.bool_)
-            np.not_equal(row[1:], row[:-1], out=is_first[1:])
-            done = np.cumsum(service)
-            done -= (done - service)[is_first][np.cumsum(is_first) - 1]
-            free = np.maximum(arrived, earliest_after[by_row])
-            start = np.maximum(free - (done - service), backlog[row])
-            # The offset keeps one row's latest start from reaching into the next row.
-            apart = row * 1e4
-            end = done + np.maximum.accumulate(start + apart) - apart
-            ends[by_row] = end
-            is_last = np.append(is_first[1:], True)
-            after = backlog.copy()
-            after[row[is_last]] = end[is_last]
-            added += np.bincount(row, service, minlength=len(backlog))
-        left = np.maximum(after - TICK_SECONDS, 0)
+            start = self.requests.arrival_seconds[newcomers] - self.now_seconds
+            work = self._computed_tokens[newcomers] * seconds_per_token[rows]
+            passage = pass_through(rows, np.maximum(start, free_after), work, backlog)
+            after, ends, offered = passage.backlog_after, passage.ends, backlog + passage.work
+        else:
+            after, ends, offered = backlog, _NO_SECONDS, backlog
         self._prefill_until_seconds = self.now_seconds + after
-        return np.clip(backlog + added - left, 0, TICK_SECONDS), ends
+        served = offered - np.maximum(after - TICK_SECONDS, 0)
+        return np.minimum(np.maximum(served, 0), TICK_SECONDS), ends
 
     def _admit(
         self, rows: NDArray[np.intp], first_token_after: Floats, iterations: Floats
@@ -335,52 +241,42 @@ class Engine:
         prompt_tokens = self.requests.prompt_tokens[start:stop]
         first_clock = self._clock[rows] + first_token_after * iterations[rows]
 
-        self._free_count -= len(rows)
-        places = self._free_places[self._free_count : self._free_count + len(rows)]
-        self._stream_row[places] = rows
-        self._stream_request[places] = np.arange(start, stop)
-        self._stream_first_clock[places] = first_clock
-        self._stream_last_clock[places] = first_clock + self.requests.output_tokens[start:stop] - 1
+        seats = self._seats
+        places = seats.take(len(rows))
+        seats.row[places] = rows
+        seats.request[places] = np.arange(start, stop)
+        seats.first_clock[places] = first_clock
+        seats.last_clock[places] = first_clock + self.requests.output_tokens[start:stop] - 1
 
         size = len(self.streams)
         counts = np.bincount(rows, minlength=size)
         self.streams += counts
         self._kv_offset += np.bincount(rows, prompt_tokens - first_clock, minlength=size)
         self._generated += counts
-        counters = self.counters
-        counters.prompt_tokens[:] += np.bincount(rows, prompt_tokens, minlength=size)
-        counters.ttft_seconds[:] += np.bincount(rows, ttft, minlength=size)
-        columns = len(TTFT_EDGES_SECONDS) + 1
-        bucket = rows * columns + _TTFT_EDGES.searchsorted(ttft)
-        counted = np.bincount(bucket, minlength=size * columns)
-        counters.ttft_buckets[:] += counted.reshape(size, columns)
+        self.counters.first_tokens(rows, prompt_tokens, ttft)
         too_early = first_clock - self._clock[rows]
         return np.bincount(rows, too_early, minlength=size).astype(np.float64)
 
     def _decode(self, iterations: Floats, too_early: Floats) -> None:
-        counters = self.counters
         clock = self._clock + iterations
         gained = self.streams * iterations - too_early
-        places = np.flatnonzero(self._stream_last_clock <= clock[self._stream_row])
+        places = self._seats.ending_by(clock)
         if len(places):
             gained -= self._finish(places, clock, iterations)
         self._clock = clock
         self._iterations = iterations
         self._generated += gained
-        # The books run ahead for prompts that are still in prefill; a counter never steps back.
-        np.maximum(counters.generated_tokens, self._generated, out=counters.generated_tokens)
-        itl = TICK_SECONDS / iterations
-        tokens = np.maximum(gained, 0)
-        counters.itl_seconds[:] += tokens * itl
-        bucket = _ITL_EDGES.searchsorted(itl)
-        counters.itl_buckets[np.arange(len(bucket)), bucket] += tokens
+        # The books run behind for prompts still in prefill; a counter never steps back.
+        shown = self.counters.generated_tokens
+        np.maximum(shown, self._generated, out=shown)
+        self.counters.further_tokens(np.maximum(gained, 0), TICK_SECONDS / iterations)
 
-    def _finish(self, places: NDArray[np.intp], clock: Floats, iterations: Floats) -> Floats:
+    def _finish(self, places: Places, clock: Floats, iterations: Floats) -> Floats:
         """Book the streams that end in this second; tokens the clock counted beyond their end."""
-        row = self._stream_row[places]
-        request = self._stream_request[places]
-        last_clock = self._stream_last_clock[places]
-        first_clock = self._stream_first_clock[places]
+        row = self._seats.row[places]
+        request = self._seats.request[places]
+        last_clock = self._seats.last_clock[places]
+        first_clock = self._seats.first_clock[places]
         self.ledger.outcome[request] = Outcome.FINISHED
         first_seconds = self.requests.arrival_seconds[request] + self.ledger.ttft_seconds[request]
         last_seconds = self.now_seconds + (last_clock - self._clock[row]) / iterations[row]
@@ -393,13 +289,8 @@ class Engine:
         self.counters.finished[:] += counts
         held = self.requests.prompt_tokens[request] - first_clock
         self._kv_offset -= np.bincount(row, held, minlength=size)
-        self._free(places)
+        self._seats.give_back(places)
         return np.bincount(row, clock[row] - last_clock, minlength=size).astype(np.float64)
-
-    def _free(self, places: NDArray[np.intp]) -> None:
-        self._stream_last_clock[places] = np.inf
-        self._free_places[self._free_count : self._free_count + len(places)] = places
-        self._free_count += len(places)
 
 
 def _arrivals_before_each_second(requests: Requests) -> Ints:

@@ -11,7 +11,8 @@ Names and labels never change during a run, so they are spelled once and only va
 from itertools import accumulate
 from typing import NamedTuple
 
-from replay.engine import ITL_EDGES_SECONDS, TTFT_EDGES_SECONDS, Engine
+from replay.counters import ITL_EDGES_SECONDS, TTFT_EDGES_SECONDS
+from replay.engine import Engine
 from replay.traffic import Floats
 
 Labels = tuple[tuple[str, str], ...]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replay.engine import Ledger, Outcome
+from replay.ledger import Ledger, Outcome
 from replay.traffic import Floats
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.engine import Engine, Outcome
+from replay.engine import Engine
+from replay.ledger import Outcome
 from replay.profile import (
     QWEN3_32B_FP8_H100,
     EngineProfile,
