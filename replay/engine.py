@@ -25,11 +25,10 @@ fleet.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from replay.counters import Counters
 from replay.ledger import Ledger, Outcome
-from replay.prefill import pass_through
+from replay.prefill import Rows, Seating, pass_through, seat
 from replay.profile import EngineProfile
 from replay.streams import Places, Streams
 from replay.traffic import Floats, Ints, Requests
@@ -41,9 +40,7 @@ _SHORTEST_ITL_SECONDS = 1e-6
 _HANDED_OVER_RATIO = 0.25
 """Share of a replica's slots that may pass to the next request within one second."""
 
-_NO_ROWS = np.empty(0, dtype=np.intp)
 _NO_SECONDS = np.empty(0)
-_NO_SEAT = np.iinfo(np.int64).max
 
 
 class Engine:
@@ -130,13 +127,16 @@ class Engine:
             profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max
         )
         backlog = np.maximum(self._prefill_until_seconds - second, 0)
-        rows, free_after = self._dispatch(seconds_per_token, backlog)
-        served, ends = self._prefill(rows, free_after, seconds_per_token, backlog)
+        seating = self._seating(seconds_per_token, backlog)
+        if seating is None:
+            served, ends = np.minimum(backlog, TICK_SECONDS), _NO_SECONDS
+        else:
+            served, ends = self._prefill(seating, seconds_per_token, backlog)
         chunked = iteration + profile.chunk_seconds
         iterations = served / chunked + (TICK_SECONDS - served) / iteration
-        too_early = np.zeros_like(iterations)
-        if len(rows):
-            too_early += self._admit(rows, ends + iteration[rows], iterations)
+        too_early = _NO_SECONDS
+        if seating is not None:
+            too_early = self._admit(seating.rows, ends, iteration, iterations)
         self._decode(iterations, too_early)
         self.now_seconds = second + TICK_SECONDS
 
@@ -162,21 +162,16 @@ class Engine:
             self.counters.aborted[ready[:rest]] += 1
         self._head = arrived_long_ago
 
-    def _dispatch(
-        self, seconds_per_token: Floats, backlog: Floats
-    ) -> tuple[NDArray[np.intp], Floats]:
-        """The rows that the first in the queue go to, and how far from now each one's slot is free.
-
-        Both in the order of the queue.
-        """
+    def _seating(self, seconds_per_token: Floats, backlog: Floats) -> Seating | None:
+        """Where the first in the queue go now, as far as slots, cache and prefill have room."""
         if not self.waiting:
-            return _NO_ROWS, _NO_SECONDS
+            return None
         profile = self.profile
         # The mean length of those next in line stands for each of them; what a second takes too
         # much is carried over as backlog of the next.
         until = min(self.arrived, self._head + 256)
         tokens = self._prompt_tokens_before[until] - self._prompt_tokens_before[self._head]
-        prompt_tokens = float(tokens) / (until - self._head)
+        prompt_tokens = max(float(tokens) / (until - self._head), 1.0)
         prefill_seconds = seconds_per_token * (prompt_tokens * (1 - profile.prefix_hit_ratio))
         by_kv = (KV_ADMISSION_RATIO * profile.kv_tokens_max - self._kv_tokens()) / prompt_tokens
         by_prefill = (TICK_SECONDS - backlog) / np.maximum(prefill_seconds, 1e-9)
@@ -185,21 +180,7 @@ class Engine:
             slots += self._falling_free()
         room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
         room = np.maximum(room * self._accepts, 0)
-        widest = int(room.max())
-        if not widest:
-            return _NO_ROWS, _NO_SECONDS
-        # Filling up from the emptiest: of all free seats, numbered by the streams below them,
-        # take the lowest. Ties go to the lower row, so that a run can be repeated.
-        open_rows = room.nonzero()[0]
-        seats = np.arange(widest)
-        levels = self.streams[open_rows, None] + seats
-        levels[seats >= room[open_rows, None]] = _NO_SEAT
-        levels = levels.ravel()
-        taken = min(self.waiting, int(room.sum()))
-        chosen = levels.argsort(kind="stable")[:taken]
-        is_handed_over = levels[chosen] >= profile.sequences_max
-        free_after: Floats = np.where(is_handed_over, TICK_SECONDS / 2, 0.0)
-        return open_rows[chosen // widest], free_after
+        return seat(streams=self.streams, room=room, newcomers=self.waiting)
 
     def _falling_free(self) -> Ints:
         """Slots by row whose stream ends within this second, if it goes like the last one."""
@@ -211,29 +192,32 @@ class Engine:
         return falling_free
 
     def _prefill(
-        self,
-        rows: NDArray[np.intp],
-        free_after: Floats,
-        seconds_per_token: Floats,
-        backlog: Floats,
+        self, seating: Seating, seconds_per_token: Floats, backlog: Floats
     ) -> tuple[Floats, Floats]:
         """Seconds of prefill done by row, and for each newcomer the end of its prefill from now."""
-        if len(rows):
-            newcomers = slice(self._head, self._head + len(rows))
-            start = self.requests.arrival_seconds[newcomers] - self.now_seconds
-            work = self._computed_tokens[newcomers] * seconds_per_token[rows]
-            passage = pass_through(rows, np.maximum(start, free_after), work, backlog)
-            after, ends, offered = passage.backlog_after, passage.ends, backlog + passage.work
-        else:
-            after, ends, offered = backlog, _NO_SECONDS, backlog
-        self._prefill_until_seconds = self.now_seconds + after
-        served = offered - np.maximum(after - TICK_SECONDS, 0)
-        return np.minimum(np.maximum(served, 0), TICK_SECONDS), ends
+        newcomers = slice(self._head, self._head + len(seating.seats))
+        arrived = self.requests.arrival_seconds[newcomers] - self.now_seconds
+        # A slot handed over falls free in the middle of the second, on average.
+        is_handed_over = seating.streams_before >= self.profile.sequences_max
+        rows = seating.open_rows
+        passage = pass_through(
+            seating,
+            start_seconds=np.maximum(arrived, is_handed_over * (TICK_SECONDS / 2)),
+            work_seconds=self._computed_tokens[newcomers] * seconds_per_token[seating.rows],
+            backlog=backlog[rows],
+        )
+        self._prefill_until_seconds[rows] = self.now_seconds + passage.backlog_after
+        offered = backlog.copy()
+        offered[rows] += passage.work
+        after = np.maximum(self._prefill_until_seconds - self.now_seconds - TICK_SECONDS, 0)
+        return np.minimum(np.maximum(offered - after, 0), TICK_SECONDS), passage.ends
 
     def _admit(
-        self, rows: NDArray[np.intp], first_token_after: Floats, iterations: Floats
+        self, rows: Rows, prefill_ends: Floats, iteration: Floats, iterations: Floats
     ) -> Floats:
         """Seat the newcomers; iterations by row that they sit through without a token."""
+        # The iteration under way when a prompt came, or the rest of its own.
+        first_token_after = prefill_ends + iteration[rows]
         start, stop = self._head, self._head + len(rows)
         self._head = stop
         ttft = self.now_seconds + first_token_after - self.requests.arrival_seconds[start:stop]
@@ -259,7 +243,9 @@ class Engine:
 
     def _decode(self, iterations: Floats, too_early: Floats) -> None:
         clock = self._clock + iterations
-        gained = self.streams * iterations - too_early
+        gained = self.streams * iterations
+        if len(too_early):
+            gained -= too_early
         places = self._seats.ending_by(clock)
         if len(places):
             gained -= self._finish(places, clock, iterations)

@@ -1,10 +1,11 @@
-"""Prompts pass through a replica one after another: who is done when.
+"""Newcomers take their seats and their prompts pass through, one after another in each replica.
 
-Lindley's recursion for all replicas at once. In the order of one replica's queue
+Seating fills up from the emptiest replica. The passage is Lindley's recursion for all replicas at
+once: in the order of one replica's queue
 
     end_j = work up to and with j + max(backlog, max over i <= j of (start_i - work before i))
 
-which is a running sum and a running maximum; sorted by row, one pass of each serves every row.
+so a running sum and a running maximum along each row of seats serve everybody.
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,29 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.traffic import Floats
+from replay.traffic import Floats, Ints
 
-_APART_SECONDS = 1e4
-"""Lifts each row's starts above those of the row before, further than any wait within it."""
+Rows = NDArray[np.intp]
+_NO_SEAT = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Seating:
+    """Where newcomers go, in the order of the queue."""
+
+    open_rows: Rows
+    """Rows with room."""
+    widest: int
+    """The most seats one of them offers now."""
+    seats: Rows
+    """Of each newcomer: its place among the open rows, times `widest`, plus its turn in its row."""
+    streams_before: Ints
+    """Of each newcomer: how many streams its replica has before it."""
+
+    @property
+    def rows(self) -> Rows:
+        """Of each newcomer."""
+        return self.open_rows[self.seats // self.widest]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -23,38 +43,51 @@ class Passage:
     """Seconds from now."""
 
     ends: Floats
-    """Of each newcomer, in the order given."""
+    """Of each newcomer, in the order of the queue."""
     backlog_after: Floats
-    """By row: when its last newcomer is through, or its backlog as it was."""
+    """By open row: when the last of it is through."""
     work: Floats
-    """By row: prefill seconds that came with the newcomers."""
+    """By open row: prefill seconds that came with the newcomers."""
+
+
+def seat(*, streams: Ints, room: Floats, newcomers: int) -> Seating | None:
+    """Give each newcomer the seat with the fewest streams before it.
+
+    Of all free seats, numbered by the streams below them, the lowest are taken; ties go to the
+    lower row, so that a run can be repeated. None where nobody has room.
+
+    Args:
+        room: whole numbers by row; how many each may take now.
+    """
+    open_rows = room.nonzero()[0]
+    if not len(open_rows) or not newcomers:
+        return None
+    room = room[open_rows]
+    widest = int(room.max())
+    turns = np.arange(widest)
+    before = streams[open_rows, None] + turns
+    before[turns >= room[:, None]] = _NO_SEAT
+    before = before.ravel()
+    seats = before.argsort(kind="stable")[: min(newcomers, int(room.sum()))]
+    return Seating(open_rows=open_rows, widest=widest, seats=seats, streams_before=before[seats])
 
 
 def pass_through(
-    rows: NDArray[np.intp], start_seconds: Floats, work_seconds: Floats, backlog: Floats
+    seating: Seating, *, start_seconds: Floats, work_seconds: Floats, backlog: Floats
 ) -> Passage:
     """Send newcomers through the prefill of their rows.
 
     Args:
-        rows: where each goes, in the order of the queue; at least one.
-        start_seconds: from now, before which each cannot begin.
-        backlog: by row, seconds until earlier prompts are through.
+        start_seconds: of each newcomer, from now, before which it cannot begin.
+        work_seconds: of each newcomer.
+        backlog: by open row, seconds until earlier prompts are through.
     """
-    by_row = rows.argsort(kind="stable")
-    row = rows[by_row]
-    work = work_seconds[by_row]
-    is_first = np.ones(len(row), dtype=np.bool_)
-    np.not_equal(row[1:], row[:-1], out=is_first[1:])
-    done = work.cumsum()
-    done -= (done - work)[is_first][is_first.cumsum() - 1]
-    begin = np.maximum(start_seconds[by_row] - (done - work), backlog[row])
-    apart = row * _APART_SECONDS
-    end = done + np.maximum.accumulate(begin + apart) - apart
-    ends = np.empty(len(row))
-    ends[by_row] = end
-    is_last = np.ones(len(row), dtype=np.bool_)
-    is_last[:-1] = is_first[1:]
-    after = backlog.copy()
-    after[row[is_last]] = end[is_last]
-    by_rows = np.bincount(row, work, minlength=len(backlog)).astype(np.float64)
-    return Passage(ends=ends, backlog_after=after, work=by_rows)
+    shape = (len(seating.open_rows), seating.widest)
+    work, start = np.zeros(shape), np.full(shape, -np.inf)
+    # A seat that nobody took is no work and holds nobody up.
+    work.ravel()[seating.seats] = work_seconds
+    start.ravel()[seating.seats] = start_seconds
+    done = work.cumsum(axis=1)
+    begin = np.maximum.accumulate(start - (done - work), axis=1)
+    end = done + np.maximum(begin, backlog[:, None])
+    return Passage(ends=end.ravel()[seating.seats], backlog_after=end[:, -1], work=done[:, -1])

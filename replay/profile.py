@@ -41,6 +41,14 @@ class EngineProfile:
     prefix_hit_ratio: float = 0.0
     """Share of prompt tokens found in the prefix cache, 0 to 1: they cost memory, no arithmetic."""
 
+    def __post_init__(self) -> None:
+        if self.fixed_seconds <= 0:
+            raise ValueError(f"fixed_seconds {self.fixed_seconds} must be above 0: no free tokens")
+        if not 0 <= self.prefix_hit_ratio < 1:
+            raise ValueError(f"prefix_hit_ratio {self.prefix_hit_ratio} must be in [0, 1)")
+        if min(self.batched_tokens_max, self.sequences_max, self.kv_tokens_max) < 1:
+            raise ValueError(f"profile {self.name!r}: every limit must be at least 1")
+
     @property
     def chunk_seconds(self) -> float:
         """What a full prefill chunk adds to an iteration."""

@@ -19,8 +19,9 @@ from replay.traffic import Traffic
 from replay.world import Scrape, World
 
 SCRAPE_SECONDS = 15
-"""Prometheus' usual interval. Scrapes lie half an interval before the HPA's syncs, the mean age."""
-_SCRAPE_OFFSET_SECONDS = 7
+"""Prometheus' usual interval."""
+_SCRAPE_OFFSET_SECONDS = 8
+"""Scrapes lie about half an interval before the HPA's syncs: the mean age of a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +76,12 @@ def fixed(replicas: int) -> Rule:
     return Rule(
         name=f"static-{replicas}",
         source="static allocation; in the table because on an hour of noise it wins",
-        answer=lambda _scrape, _profile: Value(total=replicas, target=1, is_active=True),
+        answer=partial(_always, replicas=replicas),
     )
+
+
+def _always(_scrape: Scrape, _profile: EngineProfile, *, replicas: int) -> ScalerAnswer:
+    return Value(total=replicas, target=1, is_active=True)
 
 
 def run(scenario: Scenario, rule: Rule, *, seed: int, traffic: Traffic | None = None) -> Score:
@@ -91,13 +96,12 @@ def run(scenario: Scenario, rule: Rule, *, seed: int, traffic: Traffic | None = 
     )
     control = Control(scaled, rule.behavior, replicas_at_start=world.fleet.wanted)
     scrape = world.scrape()
-    for now in range(0, scenario.seconds, hpa.SYNC_PERIOD_SECONDS):
+    for now in range(scenario.seconds):
         world.advance(now)
+        if now % SCRAPE_SECONDS == _SCRAPE_OFFSET_SECONDS:
+            scrape = world.scrape()
         for due in control.due(now, replicas=world.fleet.wanted):
             answer = rule.answer(scrape, scenario.profile)
-            replicas = control.apply(due, answer, replicas=world.fleet.wanted, now_seconds=now)
-            world.scale_to(replicas)
-        world.advance(min(now + SCRAPE_SECONDS - _SCRAPE_OFFSET_SECONDS, scenario.seconds))
-        scrape = world.scrape()
+            world.scale_to(control.apply(due, answer, replicas=world.fleet.wanted, now_seconds=now))
     world.advance(scenario.seconds)
     return world.score(rule.name)

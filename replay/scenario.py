@@ -40,6 +40,11 @@ class Scenario:
                 f"replicas_min {self.replicas_min} and replicas_max {self.replicas_max} "
                 "must satisfy 0 <= min <= max"
             )
+        if self.fleet.rows < self.replicas_max:
+            raise ValueError(
+                f"fleet.rows {self.fleet.rows} must hold replicas_max {self.replicas_max}, "
+                "and those that drain beside them"
+            )
         if self.seconds % TICK_SECONDS or self.seconds <= 0:
             raise ValueError(f"seconds {self.seconds} must be a positive whole number")
 

@@ -218,3 +218,8 @@ def test_rules_stay_within_the_scenario(rule: Rule) -> None:
 def test_a_scenario_says_what_is_wrong_with_its_bounds(low: int, high: int) -> None:
     with pytest.raises(ValueError, match="replicas_min"):
         replace(SMALL, replicas_min=low, replicas_max=high)
+
+
+def test_a_scenario_needs_places_for_its_replicas() -> None:
+    with pytest.raises(ValueError, match=r"fleet.rows 12 must hold replicas_max 13"):
+        replace(SMALL, replicas_max=13)
