@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.traffic import Floats, Ints
+from replay.traffic import Floats, Tokens
 
 TTFT_EDGES_SECONDS = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5),
@@ -62,7 +62,7 @@ class Counters:
         self.ttft_buckets[row] = 0
         self.itl_buckets[row] = 0
 
-    def first_tokens(self, rows: NDArray[np.intp], prompt_tokens: Ints, ttft: Floats) -> None:
+    def first_tokens(self, rows: NDArray[np.intp], prompt_tokens: Tokens, ttft: Floats) -> None:
         """Requests that got their first token, with their row, prompt and wait."""
         size, columns = self.ttft_buckets.shape
         self.prompt_tokens[:] += np.bincount(rows, prompt_tokens, minlength=size)

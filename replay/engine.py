@@ -65,7 +65,7 @@ class Engine:
         self._patience_seconds = patience_seconds
         self._arrived_by_second = _arrivals_before_each_second(requests)
         self._prompt_tokens_before = np.concatenate(([0], requests.prompt_tokens.cumsum()))
-        self._computed_tokens = requests.prompt_tokens * (1 - profile.prefix_hit_ratio)
+        self._computed_ratio = 1 - profile.prefix_hit_ratio
 
         self._accepts = np.zeros(rows, dtype=np.bool_)
         self._clock = np.zeros(rows)
@@ -172,7 +172,7 @@ class Engine:
         until = min(self.arrived, self._head + 256)
         tokens = self._prompt_tokens_before[until] - self._prompt_tokens_before[self._head]
         prompt_tokens = max(float(tokens) / (until - self._head), 1.0)
-        prefill_seconds = seconds_per_token * (prompt_tokens * (1 - profile.prefix_hit_ratio))
+        prefill_seconds = seconds_per_token * (prompt_tokens * self._computed_ratio)
         by_kv = (KV_ADMISSION_RATIO * profile.kv_tokens_max - self._kv_tokens()) / prompt_tokens
         by_prefill = (TICK_SECONDS - backlog) / np.maximum(prefill_seconds, 1e-9)
         slots = profile.sequences_max - self.streams
@@ -199,11 +199,12 @@ class Engine:
         arrived = self.requests.arrival_seconds[newcomers] - self.now_seconds
         # A slot handed over falls free in the middle of the second, on average.
         is_handed_over = seating.streams_before >= self.profile.sequences_max
+        computed_tokens = self.requests.prompt_tokens[newcomers] * self._computed_ratio
         rows = seating.open_rows
         passage = pass_through(
             seating,
             start_seconds=np.maximum(arrived, is_handed_over * (TICK_SECONDS / 2)),
-            work_seconds=self._computed_tokens[newcomers] * seconds_per_token[seating.rows],
+            work_seconds=computed_tokens * seconds_per_token[seating.rows],
             backlog=backlog[rows],
         )
         self._prefill_until_seconds[rows] = self.now_seconds + passage.backlog_after

@@ -166,7 +166,8 @@ def proposal(settings: HpaSettings, metric: AverageValue, *, replicas: int) -> i
 
 
 def _milli(value: float) -> int:
-    return ceil(round(value * 1000, 6))
+    # KEDA hands over three decimals, rounded.
+    return round(value * 1000)
 
 
 def _tolerances(settings: HpaSettings) -> tuple[float, float]:

@@ -14,6 +14,9 @@ from typing import assert_never
 
 from replay.hpa import AverageValue
 
+_TARGET_LEAST = 0.0005
+"""What rounds to less than a milli is zero, and the API server rejects an HPA with that target."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
@@ -192,6 +195,8 @@ def read(
     """What the HPA gets when it asks KEDA's metrics adapter; None is an error."""
     state = _counted(state, answer)
     match answer:
+        case Value(target=target) if target < _TARGET_LEAST:
+            return state, None
         case Value(total=total, target=target):
             return state, AverageValue(total=total, target=target)
         case Failure() | SpecFailure():

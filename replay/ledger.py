@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from replay.traffic import Floats
+Seconds = NDArray[np.float32]
 
 
 class Outcome(IntEnum):
@@ -26,9 +26,9 @@ class Outcome(IntEnum):
 class Ledger:
     """What happened to each request, by its place in `Requests`."""
 
-    ttft_seconds: Floats
+    ttft_seconds: Seconds
     """NaN until admitted; for those who gave up, the time they waited."""
-    itl_seconds: Floats
+    itl_seconds: Seconds
     """Mean over the tokens of one request; NaN until finished."""
     outcome: NDArray[np.int8]
 
@@ -36,7 +36,7 @@ class Ledger:
     def empty(cls, requests: int) -> Self:
         """Nothing happened yet."""
         return cls(
-            ttft_seconds=np.full(requests, np.nan),
-            itl_seconds=np.full(requests, np.nan),
+            ttft_seconds=np.full(requests, np.nan, dtype=np.float32),
+            itl_seconds=np.full(requests, np.nan, dtype=np.float32),
             outcome=np.zeros(requests, dtype=np.int8),
         )

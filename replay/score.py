@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from replay.ledger import Ledger, Outcome
-from replay.traffic import Floats
+from replay.ledger import Ledger, Outcome, Seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ def _ratio(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
     return float(mask.mean()) if len(mask) else float("nan")
 
 
-def _quantiles(values: Floats, levels: tuple[float, ...]) -> tuple[float, ...]:
+def _quantiles(values: Seconds, levels: tuple[float, ...]) -> tuple[float, ...]:
     if not len(values):
         return tuple(float("nan") for _ in levels)
     return tuple(np.quantile(values, levels).tolist())

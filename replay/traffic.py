@@ -23,6 +23,8 @@ _GRID_SECONDS = 60
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Tokens = NDArray[np.int32]
+"""Of single requests: a day has millions of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +114,8 @@ class Requests:
     """Requests in order of arrival; three arrays of one length."""
 
     arrival_seconds: Floats
-    prompt_tokens: Ints
-    output_tokens: Ints
+    prompt_tokens: Tokens
+    output_tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -160,8 +162,8 @@ class Traffic:
         # The random part stays inside its second, so sorting leaves the counts as drawn.
         arrivals.sort()
         is_document = generator.random(len(arrivals)) < documents_share(self.settings, arrivals)
-        prompts = np.empty(len(arrivals), dtype=np.int64)
-        outputs = np.empty(len(arrivals), dtype=np.int64)
+        prompts = np.empty(len(arrivals), dtype=np.int32)
+        outputs = np.empty(len(arrivals), dtype=np.int32)
         kinds = ((self.settings.chat, ~is_document), (self.settings.documents, is_document))
         for kind, mask in kinds:
             size = int(mask.sum())
@@ -242,9 +244,7 @@ def _events_ratio(settings: TrafficSettings, at_seconds: Floats) -> Floats:
     return ratio
 
 
-def _gamma_poisson(
-    settings: TrafficSettings, mean: Floats, generator: np.random.Generator
-) -> NDArray[np.int64]:
+def _gamma_poisson(settings: TrafficSettings, mean: Floats, generator: np.random.Generator) -> Ints:
     """Counts with variance `burst_variance_ratio` * mean: a Poisson whose rate is gamma."""
     excess = settings.burst_variance_ratio - 1
     if excess <= 0:
@@ -252,9 +252,9 @@ def _gamma_poisson(
     return generator.poisson(generator.gamma(np.maximum(mean, 1e-12) / excess, excess))
 
 
-def _tokens(lengths: Lengths, size: int, generator: np.random.Generator) -> Ints:
+def _tokens(lengths: Lengths, size: int, generator: np.random.Generator) -> Tokens:
     drawn = np.exp(generator.standard_normal(size) * lengths.log_sigma + lengths.log_mu)
-    return np.clip(np.rint(drawn), 1, lengths.tokens_max).astype(np.int64)
+    return np.clip(np.rint(drawn), 1, lengths.tokens_max).astype(np.int32)
 
 
 def _token_sums(

@@ -13,7 +13,7 @@ from replay.exposition import Exposition, Sample
 from replay.fleet import Fleet, Phase
 from replay.scenario import Scenario, replicas_at_start
 from replay.score import Cost, Score, score
-from replay.traffic import Ints, Traffic
+from replay.traffic import Traffic
 
 _TTFT_WINDOW_SECONDS = 180
 _DEMAND_WINDOW_SECONDS = 60
@@ -71,8 +71,6 @@ class World:
         )
         self.fleet = Fleet(scenario.fleet, ready=replicas_at_start(scenario, traffic), seed=seed)
         self._exposition = Exposition(scenario.profile.model_name)
-        self._prompt_tokens_before = _sums_before(self.requests.prompt_tokens)
-        self._output_tokens_before = _sums_before(self.requests.output_tokens)
         self._settle()
 
     @property
@@ -119,11 +117,10 @@ class World:
         """Now, for a screen."""
         now = self.now_seconds
         engine = self.engine
-        since = self._first_after(now - _DEMAND_WINDOW_SECONDS)
+        arrived = slice(self._first_after(now - _DEMAND_WINDOW_SECONDS), engine.arrived)
         window_seconds = min(max(now, TICK_SECONDS), _DEMAND_WINDOW_SECONDS)
-        prompts, outputs = self._prompt_tokens_before, self._output_tokens_before
-        prompt_tokens = prompts[engine.arrived] - prompts[since]
-        output_tokens = outputs[engine.arrived] - outputs[since]
+        prompt_tokens = int(self.requests.prompt_tokens[arrived].sum())
+        output_tokens = int(self.requests.output_tokens[arrived].sum())
         recent = slice(self._first_after(now - _TTFT_WINDOW_SECONDS), engine.arrived)
         waited = now - self.requests.arrival_seconds[recent]
         ttft = engine.ledger.ttft_seconds[recent]
@@ -136,9 +133,9 @@ class World:
             draining=self.fleet.count(Phase.DRAINING),
             waiting=engine.waiting,
             running=int(engine.streams.sum()),
-            demand_requests_per_second=(engine.arrived - since) / window_seconds,
-            demand_prompt_tokens_per_second=float(prompt_tokens) / window_seconds,
-            demand_generated_tokens_per_second=float(output_tokens) / window_seconds,
+            demand_requests_per_second=(arrived.stop - arrived.start) / window_seconds,
+            demand_prompt_tokens_per_second=prompt_tokens / window_seconds,
+            demand_generated_tokens_per_second=output_tokens / window_seconds,
             ttft_p95_seconds=float(np.quantile(ttft, 0.95)) if len(ttft) else float("nan"),
             timed_out=engine.timed_out,
             killed=self.killed,
@@ -176,7 +173,3 @@ class World:
 
     def _first_after(self, seconds: float) -> int:
         return int(np.searchsorted(self.requests.arrival_seconds, seconds))
-
-
-def _sums_before(tokens: Ints) -> Ints:
-    return np.concatenate(([0], np.cumsum(tokens)))

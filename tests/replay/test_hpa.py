@@ -63,7 +63,8 @@ def test_wishes_inside_the_tolerance_band_change_nothing(replicas: int, ignored:
     ("total", "target", "expected"),
     [
         pytest.param(7, 1, 7, id="whole"),
-        pytest.param(7.0001, 1, 8, id="a-tenth-of-a-milli-more-is-a-milli-more"),
+        pytest.param(7.0004, 1, 7, id="less-than-half-a-milli-is-nothing"),
+        pytest.param(7.001, 1, 8, id="a-milli-more-is-a-replica-more"),
         pytest.param(14.2, 5, 3, id="ceil"),
         pytest.param(0, 5, 0, id="zero"),
     ],

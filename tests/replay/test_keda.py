@@ -116,6 +116,12 @@ def test_fallback_is_a_multiple_of_the_last_known_target() -> None:
     assert metric == AverageValue(total=30, target=5)
 
 
+def test_a_target_of_zero_gives_the_hpa_nothing() -> None:
+    answer = Value(total=9, target=0.0004, is_active=True)
+    _, metric = read(ScaledObject(), KedaState(), answer, replicas=2)
+    assert metric is None
+
+
 def test_failing_metric_specs_never_reach_fallback() -> None:
     scaled = ScaledObject(fallback=Fallback(failure_threshold=1, replicas=6))
     state = KedaState()

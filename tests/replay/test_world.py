@@ -95,6 +95,7 @@ def test_the_queue_shows_on_the_ready_replicas_and_adds_up() -> None:
     assert waiting > 5
     assert summed(small, "vllm:num_requests_waiting") == waiting
     assert small.scrape().waiting == waiting
+    assert small.scrape().running == summed(small, "vllm:num_requests_running")
 
 
 def test_starting_replicas_have_no_page_and_draining_ones_still_do() -> None:
