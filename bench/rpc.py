@@ -178,7 +178,7 @@ async def _prometheus(models: int) -> AsyncIterator[int]:
             return web.json_response(_matrix([]))
         return web.json_response(_matrix(_series(int(found[1]), float(str(form["time"])))))
 
-    async def query_range(request: web.Request) -> web.Response:
+    async def query_range(_: web.Request) -> web.Response:
         return web.json_response(_matrix([]))
 
     app = web.Application()

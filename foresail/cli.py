@@ -2,20 +2,18 @@
 
 import asyncio
 import json
-import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
-import structlog
 from rich.console import Console
 from typing_extensions import override
 
 from foresail import explain as explained
 from foresail import play
 from foresail.demo import DAY_WALL_SECONDS
+from foresail.logs import log_to_stderr
 from foresail.serve import serve as serve_until_told
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -43,8 +41,8 @@ def main() -> None:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
-    _log_to_stderr(log_level)
-    asyncio.run(serve_until_told(read(config)))
+    log_to_stderr(log_level)
+    asyncio.run(serve_until_told(read(config), log_level=log_level))
 
 
 @main.command("check-config")
@@ -69,7 +67,7 @@ def check_config(file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and the scores.")
 def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
-    _log_to_stderr("error")
+    log_to_stderr("error")
     style = play.Style.JSON if as_json else play.Style.PLAIN if plain else play.Style.LIVE
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
 
@@ -112,20 +110,6 @@ async def _account(url: str) -> list[explained.Account]:
             f"no answer from {url}: {str(error) or 'timed out'}; name the server with --server"
         )
         raise ForesailError(message) from error
-
-
-def _log_to_stderr(level: str) -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import Scaler, assemble
+from foresail.assembly import planning
 from replay.control import Control
 from replay.feed import WorldFeed
 from replay.hpa import SYNC_PERIOD_SECONDS, Behavior, Policy, PolicyKind, ScalingRules
@@ -25,15 +25,18 @@ from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
-from scaler.board import Reference
+from scaler.board import Board, Reference
 from scaler.capacity import ReplicaCapacity, limit
 from scaler.forecast.record import DemandForecast
-from scaler.loop import Connection, LoopSettings
+from scaler.loop import Connection, LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.metrics import ServiceMetrics
 from scaler.need import Dimension
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.service import METRIC_NAME
+from scaler.server import ScalerServer
+from scaler.service import METRIC_NAME, ExternalScaler
+from scaler.streams import StreamLives
 
 DAY_WALL_SECONDS = 120.0
 """Wall time in which a whole day passes when `--seconds` does not say otherwise."""
@@ -172,10 +175,10 @@ class Demo:
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Play the course; the pace is the caller's."""
-        async with self._scaler() as (scaler, keda):
+        async with self._scaler() as (loop, keda):
             for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
                 self.world.advance(now)
-                await scaler.loop.cycle(at_seconds=self._clock())
+                await loop.cycle(at_seconds=self._clock())
                 asked = None
                 for due in self._control.due(now, replicas=self.world.fleet.wanted):
                     answer = await self._ask(keda)
@@ -184,7 +187,7 @@ class Demo:
                         due, answer, replicas=self.world.fleet.wanted, now_seconds=now
                     )
                     self.world.scale_to(replicas)
-                yield self._frame(scaler, now, asked)
+                yield self._frame(loop, now, asked)
             self.world.advance(self.course.scenario.seconds)
 
     def score(self) -> Score:
@@ -193,24 +196,31 @@ class Demo:
     @asynccontextmanager
     async def _scaler(
         self,
-    ) -> AsyncIterator[tuple[Scaler, "pb_grpc.ExternalScalerAsyncStub"]]:
+    ) -> AsyncIterator[tuple[ScalerLoop, "pb_grpc.ExternalScalerAsyncStub"]]:
         """The shipped scaler on a free port of loopback, and a client that dials as KEDA does."""
         offer = Offer(engines={"vllm": False}, sources=frozenset({"demo"}), default_source="demo")
-        scaler = assemble(
-            admit=lambda metadata: parse(metadata, offer),
-            connect=self._connect,
-            settings=LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS),
+        board = Board(
+            lambda metadata: parse(metadata, offer),
             clock=self._clock,
-            registry=CollectorRegistry(),
+            objects_max=1,
+            answer_seconds_max=300.0,
         )
-        port = await scaler.server.start("127.0.0.1:0", None)
+        settings = LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS)
+        loop = planning(
+            board, self._connect, settings, clock=self._clock, registry=CollectorRegistry()
+        )
+        lives = StreamLives(per_peer_max=1)
+        metrics = ServiceMetrics(CollectorRegistry())
+        service = ExternalScaler(board, metrics, lives, replicas_max=1000)
+        server = ScalerServer(service, lives)
+        port = await server.start("127.0.0.1:0", None)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             stub = pb_grpc.ExternalScalerStub(channel)
             # KEDA's first call when a ScaledObject is made; it makes the workload known.
             await stub.GetMetricSpec(self._reference())
-            await scaler.loop.begin()
-            yield scaler, stub
-        await scaler.server.drain()
+            await loop.begin()
+            yield loop, stub
+        await server.drain()
 
     def _reference(self) -> pb.ScaledObjectRef:
         return pb.ScaledObjectRef(name=NAME, namespace=NAMESPACE, scalerMetadata=self._metadata)
@@ -230,10 +240,9 @@ class Demo:
             total=value.metricValueFloat, target=spec.targetSizeFloat, is_active=active.result
         )
 
-    def _frame(self, scaler: Scaler, now: int, asked: int | None) -> Frame:
-        entry = scaler.board.find(NAMESPACE, NAME)[0]
-        watched = scaler.loop.watched[entry.reference]
-        plan = watched.workloads[entry.reference].standing.plan
+    def _frame(self, loop: ScalerLoop, now: int, asked: int | None) -> Frame:
+        reference, watched = next(iter(loop.watched.items()))
+        plan = watched.workloads[reference].standing.plan
         forecast = watched.track.forecasts.get(Dimension.PROMPT_TOKENS)
         return Frame(
             at_seconds=now,

@@ -1,6 +1,5 @@
 """The second port: health for the kubelet, metrics for Prometheus, explanations for people."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -13,6 +12,16 @@ from scaler.loop import ScalerLoop
 from scaler.spelling import nearest
 
 
+@dataclass(slots=True)
+class FrontState:
+    """What the process that answers KEDA last said of itself."""
+
+    accepting: bool = False
+    """Whether questions are answered: listening, and not draining."""
+    metrics: bytes = b""
+    """Its own series, as text."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
     """The routes of the second port, over the running parts."""
@@ -21,8 +30,7 @@ class Pages:
     loop: ScalerLoop
     registry: CollectorRegistry
     clock: Clock
-    accepting: Callable[[], bool]
-    """Whether KEDA's questions are answered: listening, and not draining."""
+    front: FrontState
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -45,12 +53,12 @@ class Pages:
     async def readyz(self, _: web.Request) -> web.Response:
         # Readiness must not wait for a reading: KEDA asks only ready pods, and only its first
         # question says what to read.
-        if self.accepting():
+        if self.front.accepting:
             return web.Response(text="ok\n")
         return web.Response(status=503, text="not answering KEDA: starting or draining\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
-        page = generate_latest(self.registry)
+        page = self.front.metrics + generate_latest(self.registry)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:

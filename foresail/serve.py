@@ -1,43 +1,62 @@
-"""`foresail serve`: the scaler as a process, from start to a drained end."""
+"""`foresail serve`: the answering process, and the planning process that it keeps alive.
+
+A planner that dies is started again and told every known object. Until it has planned anew, its
+last answers stand as long as a blind source's would, and then KEDA gets errors; at no time does an
+answer wait.
+"""
 
 import asyncio
 import signal
-import time
-from collections.abc import AsyncIterator, Callable
+import socket
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 
 import structlog
-from aiohttp import web
-from prometheus_client import GC_COLLECTOR, PLATFORM_COLLECTOR, PROCESS_COLLECTOR, CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail import wiring
-from foresail.assembly import Scaler, assemble
-from foresail.exported import WorkloadCollector
-from foresail.http import Pages
+from foresail.clock import wall_clock
+from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
 from foresail.settings import Settings
+from scaler.board import Board
 from scaler.errors import ForesailError
 from scaler.metadata import parse
+from scaler.metrics import ServiceMetrics
+from scaler.server import ScalerServer
+from scaler.service import ExternalScaler
+from scaler.streams import StreamLives
 
 log = structlog.get_logger()
 
+_REPORT_SECONDS = 5.0
+_START_SECONDS_MAX = 60.0
+_END_SECONDS_MAX = 5.0
+_BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_LIVED_SECONDS = 300.0
+"""A planner that lived this long starts the back-off anew."""
 
-def wall_clock() -> float:
-    """Unix time. The one place that reads it."""
-    return time.time()  # noqa: TID251 this is the Clock that the others take
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a running scaler listens."""
+
+    grpc: int
+    http: int
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, *, log_level: str) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with running(settings, on_failure=stop.set) as (_, grpc_port, http_port):
-        log.info("serving", grpc_port=grpc_port, http_port=http_port, tls=settings.tls is not None)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings, log_level=log_level) as ports:
+        log.info("serving", grpc_port=ports.grpc, http_port=ports.http)
         if settings.tls is None:
             log.warning("plain_text", why="no tls in the settings: anyone on the network may ask")
         await stop.wait()
@@ -45,68 +64,152 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, *, on_failure: Callable[[], None] = lambda: None
-) -> AsyncIterator[tuple[Scaler, int, int]]:
-    """A serving scaler with its gRPC and HTTP ports; drained at the end.
-
-    Args:
-        on_failure: called when the cycle ended by itself, which is a fault: answers would age
-            until each is an error, and a process that is started anew reads its past again.
-
-    Raises:
-        Exception: at the end, what the cycle failed with.
-    """
-    sources = wiring.Sources.of(settings)
-    offer = wiring.offer_of(settings, sources)
-    registry = CollectorRegistry()
-    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
-        registry.register(collector)
-    scaler = assemble(
-        admit=lambda metadata: parse(metadata, offer),
-        connect=sources.connect,
-        settings=wiring.loop_settings(settings),
-        clock=wall_clock,
-        registry=registry,
-        limits=wiring.limits_of(settings),
-    )
-    registry.register(WorkloadCollector(scaler.board, scaler.loop, clock=wall_clock))
-    accepting = False
-    pages = Pages(
-        board=scaler.board,
-        loop=scaler.loop,
-        registry=registry,
-        clock=wall_clock,
-        accepting=lambda: accepting,
-    )
-    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
-    await runner.setup()
-    cycle = None
+async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIterator[Ports]:
+    """A scaler that answers and plans; drained at the end."""
+    front = Answering(settings)
+    planner = await Planner.start(settings, log_level)
+    keeper = None
     try:
-        http_port = await _listen(runner, settings.listen.http)
-        grpc_port = await scaler.server.start(settings.listen.grpc, wiring.tls_files(settings))
-        cycle = asyncio.create_task(scaler.loop.run(), name="cycle")
-        cycle.add_done_callback(lambda _: on_failure())
-        await scaler.server.serving(ready=True)
-        accepting = True
-        yield scaler, grpc_port, http_port
+        port = await front.server.start(settings.listen.grpc, wiring.tls_files(settings))
+        keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
+        await front.server.serving(ready=True)
+        front.accepting = True
+        yield Ports(grpc=port, http=planner.http_port)
     finally:
-        accepting = False
-        await scaler.server.drain()
-        await runner.cleanup()
-        await sources.close()
-        if cycle is not None:
-            cycle.cancel()
+        front.accepting = False
+        await front.server.drain()
+        if keeper is None:
+            await planner.end()
+        else:
+            keeper.cancel()
             with suppress(asyncio.CancelledError):
-                await cycle
+                await keeper
 
 
-async def _listen(runner: web.AppRunner, address: str) -> int:
-    host, _, port = address.rpartition(":")
+class Answering:
+    """The process that KEDA asks: a board, the server in front of it, and its planner's keeper."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        limits = settings.limits
+        offer = wiring.offer_of(settings)
+        self.registry = CollectorRegistry()
+        self.board = Board(
+            lambda metadata: parse(metadata, offer),
+            clock=wall_clock,
+            objects_max=limits.objects_max,
+            answer_seconds_max=settings.cycle.blind_max,
+        )
+        lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
+        service = ExternalScaler(
+            self.board,
+            ServiceMetrics(self.registry),
+            lives,
+            replicas_max=limits.replicas_max,
+        )
+        self.server = ScalerServer(service, lives)
+        self.accepting = False
+
+    async def keep(self, planner: "Planner", log_level: str) -> None:
+        """Exchange messages with the planner; start it again whenever it ends."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            begun = loop.time()
+            try:
+                await self._exchange(planner.link)
+            finally:
+                await planner.end()
+            failures = 0 if loop.time() - begun > _LIVED_SECONDS else failures + 1
+            wait_seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
+            log.error("planner_ended", status=planner.process.returncode, again_in=wait_seconds)
+            while True:
+                await asyncio.sleep(wait_seconds)
+                try:
+                    planner = await Planner.start(self._settings, log_level)
+                except ForesailError as error:
+                    log.error("planner_not_started", error=str(error))  # noqa: TRY400 said whole
+                    wait_seconds = _BACKOFF_SECONDS[-1]
+                else:
+                    break
+
+    async def _exchange(self, link: Link) -> None:
+        """Until the planner is gone."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._tell_new(link), name="tell-new"),
+                group.create_task(self._report(link), name="report"),
+            ]
+            while isinstance(message := await link.receive(), Published):
+                entry = self.board.known(message.reference)
+                if entry is not None:
+                    entry.publish(message.outcome)
+            for task in tasks:
+                task.cancel()
+
+    async def _tell_new(self, link: Link) -> None:
+        link.send(Asked(tuple(entry.reference for entry in self.board)))
+        while True:
+            await self.board.arrived.wait()
+            link.send(Asked(tuple(entry.reference for entry in self.board.take_arrivals())))
+
+    async def _report(self, link: Link) -> None:
+        """Pass on who was asked about, and this process's own series, for the second port."""
+        since = wall_clock()
+        while True:
+            link.send(Front(self.accepting, generate_latest(self.registry)))
+            await asyncio.sleep(_REPORT_SECONDS)
+            until = wall_clock()
+            asked = tuple(e.reference for e in self.board if e.asked_at_seconds >= since)
+            link.send(Asked(asked))
+            self.board.forget_superseded()
+            since = until
+
+
+class Planner:
+    """A planning process and the link to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, link: Link, http_port: int) -> None:
+        self.process = process
+        self.link = link
+        self.http_port = http_port
+
+    @classmethod
+    async def start(cls, settings: Settings, log_level: str) -> "Planner":
+        """Start a planner and wait until it plans.
+
+        Raises:
+            ForesailError: it cannot run, with its own reason.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "foresail.planner", log_level, stdin=theirs.fileno()
+            )
+        link = await Link.over(ours)
+        link.send(Begin(settings))
+        try:
+            async with asyncio.timeout(_START_SECONDS_MAX):
+                answer = await link.receive()
+        except TimeoutError:
+            answer = Failed(f"it did not start within {_START_SECONDS_MAX:g} s")
+        if isinstance(answer, Started):
+            return cls(process, link, answer.http_port)
+        await _ended(process, link)
+        why = answer.message if isinstance(answer, Failed) else f"status {process.returncode}"
+        message = f"the planning process cannot run: {why}"
+        raise ForesailError(message)
+
+    async def end(self) -> None:
+        await _ended(self.process, self.link)
+
+
+async def _ended(process: asyncio.subprocess.Process, link: Link) -> None:
+    """Close the link, which is the planner's word to end; kill one that does not listen."""
+    link.close()
     try:
-        site = web.TCPSite(runner, host.strip("[]"), int(port))
-        await site.start()
-    except (OSError, ValueError) as error:
-        message = f"listen.http: cannot listen on {address}: {error}"
-        raise ForesailError(message) from error
-    return int(runner.addresses[0][1])
+        async with asyncio.timeout(_END_SECONDS_MAX):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from foresail.assembly import Limits
 from foresail.settings import (
     PrometheusSettings,
     ScrapeSettings,
@@ -92,11 +91,11 @@ def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
     )
 
 
-def offer_of(settings: Settings, sources: Sources) -> Offer:
+def offer_of(settings: Settings) -> Offer:
     """What a trigger's metadata may choose."""
     return Offer(
-        engines={name: preset.survives_zero for name, preset in sources.presets.items()},
-        sources=frozenset(sources.by_name),
+        engines={name: load(name).survives_zero for name in shipped()},
+        sources=frozenset(source.name for source in settings.sources),
         default_source=settings.source_by_default,
         address_prefixes=settings.limits.metadata_addresses,
         replicas_max=settings.limits.replicas_max,
@@ -112,15 +111,6 @@ def loop_settings(settings: Settings) -> LoopSettings:
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
-    )
-
-
-def limits_of(settings: Settings) -> Limits:
-    limits = settings.limits
-    return Limits(
-        objects_max=limits.objects_max,
-        replicas_max=limits.replicas_max,
-        streams_per_connection_max=limits.streams_per_connection_max,
     )
 
 

@@ -89,25 +89,39 @@ class Entry:
     """None where the metadata cannot be used; the outcome says why."""
     outcome: Outcome
     asked_at_seconds: float
-    listeners: set[asyncio.Event] = field(default_factory=set)
-    """Set at each publication: one for every open stream."""
+    clock: Clock
+    answer_seconds_max: float
+    listeners: set[Callable[[], object]] = field(default_factory=set)
+    """Called after each publication: open streams, or the link to another process."""
+    published_at_seconds: float | None = None
     _polled: tuple[float, Outcome] | None = None
 
     def publish(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        for listener in self.listeners:
-            listener.set()
+        self.published_at_seconds = self.clock()
+        for listener in tuple(self.listeners):
+            listener()
 
-    def polled(self, now_seconds: float) -> Outcome:
+    def current(self) -> Outcome:
+        """The outcome, unless whoever publishes has been silent for too long."""
+        if self.published_at_seconds is None:
+            return self.outcome
+        silent_seconds = self.clock() - self.published_at_seconds
+        if silent_seconds <= self.answer_seconds_max:
+            return self.outcome
+        message = f"no plan was made for {silent_seconds:.0f} s: the planning process is not heard"
+        return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+
+    def polled(self) -> Outcome:
         """The outcome, remembered as what this poll was told."""
-        self._polled = (now_seconds, self.outcome)
-        return self.outcome
+        self._polled = (self.clock(), self.current())
+        return self._polled[1]
 
-    def in_same_poll(self, now_seconds: float) -> Outcome:
+    def in_same_poll(self) -> Outcome:
         """What the poll under way was told, else the outcome."""
-        if self._polled is not None and now_seconds - self._polled[0] <= COHERENT_SECONDS:
+        if self._polled is not None and self.clock() - self._polled[0] <= COHERENT_SECONDS:
             return self._polled[1]
-        return self.outcome
+        return self.current()
 
 
 class Board:
@@ -119,18 +133,22 @@ class Board:
         *,
         clock: Clock,
         objects_max: int,
+        answer_seconds_max: float,
     ) -> None:
         """Make an empty board.
 
         Args:
             admit: parses a trigger's metadata, or raises `MetadataError`.
+            answer_seconds_max: how long an outcome stands when nothing newer is published.
         """
         self._admit = admit
         self._clock = clock
         self._objects_max = objects_max
+        self._answer_seconds_max = answer_seconds_max
+        self._new: list[Entry] = []
         self._entries: dict[Reference, Entry] = {}
         self.arrived = asyncio.Event()
-        """Set when an object was asked about for the first time; the loop clears it."""
+        """Set while objects were asked about for the first time and nobody took them up."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -150,6 +168,16 @@ class Board:
             entry = self._first_question(reference, now)
         entry.asked_at_seconds = now
         return entry
+
+    def known(self, reference: Reference) -> Entry | None:
+        """The entry, if the object was ever asked about; this is no question."""
+        return self._entries.get(reference)
+
+    def take_arrivals(self) -> list[Entry]:
+        """Entries that are new since the last call."""
+        new, self._new = self._new, []
+        self.arrived.clear()
+        return new
 
     def find(self, namespace: str, name: str) -> list[Entry]:
         """All entries of one ScaledObject, the last asked first."""
@@ -181,8 +209,9 @@ class Board:
         if len(self._entries) >= self._objects_max:
             self._make_room(now)
         wishes, outcome = self._admitted(reference)
-        entry = Entry(reference, wishes, outcome, now)
+        entry = Entry(reference, wishes, outcome, now, self._clock, self._answer_seconds_max)
         self._entries[reference] = entry
+        self._new.append(entry)
         self.arrived.set()
         return entry
 

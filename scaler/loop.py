@@ -157,12 +157,11 @@ class ScalerLoop:
 
     def _admit_new(self) -> list[Watched]:
         """Take up what the board was asked about for the first time; the feeds new with it."""
-        self._board.arrived.clear()
         new = []
-        for entry in self._board:
+        for entry in self._board.take_arrivals():
             wishes = entry.wishes
-            if wishes is None or entry.reference in self._known:
-                continue
+            if wishes is None:
+                continue  # its metadata cannot be used; the board has said why
             try:
                 connection = self._connect(entry.reference, wishes)
             except SourceError as error:

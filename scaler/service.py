@@ -29,7 +29,6 @@ from scaler.board import (
     Refusal,
     RefusalCode,
 )
-from scaler.clock import Clock
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
@@ -58,13 +57,11 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         metrics: ServiceMetrics,
         lives: StreamLives,
         *,
-        clock: Clock,
         replicas_max: int,
     ) -> None:
         self._board = board
         self._metrics = metrics
         self._lives = lives
-        self._clock = clock
         self._replicas_max = replicas_max
         self._spec = pb.GetMetricSpecResponse(
             metricSpecs=[
@@ -92,7 +89,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
                 await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
             entry = await self._entry(request.scaledObjectRef, context)
-            answer = await self._answer(entry, entry.polled(self._clock()), context)
+            answer = await self._answer(entry, entry.polled(), context)
             replicas = self._clamped(answer.replicas)
         return pb.GetMetricsResponse(
             metricValues=[
@@ -108,7 +105,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         with self._timed("IsActive", context):
             entry = await self._entry(request, context)
-            answer = await self._answer(entry, entry.in_same_poll(self._clock()), context)
+            answer = await self._answer(entry, entry.in_same_poll(), context)
             return pb.IsActiveResponse(result=answer.active)
 
     @override
@@ -123,17 +120,17 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         loop = asyncio.get_running_loop()
         sent, sent_at = None, -math.inf
         async with self._stream("StreamIsActive", context) as life:
-            entry.listeners.add(life.wake)
+            entry.listeners.add(life.wake.set)
             try:
                 while not life.over():
-                    active = _active(entry.outcome)
+                    active = _active(entry.current())
                     beat = active and loop.time() - sent_at >= HEARTBEAT_SECONDS
                     if active is not None and (active != sent or beat):
                         yield pb.IsActiveResponse(result=active)
                         sent, sent_at = active, loop.time()
                     await life.wait(at_most_seconds=HEARTBEAT_SECONDS)
             finally:
-                entry.listeners.discard(life.wake)
+                entry.listeners.discard(life.wake.set)
 
     @override
     async def StreamMetricSpec(

@@ -1,0 +1,95 @@
+"""What the answering and the planning process tell each other, over a socket pair.
+
+Answers must not wait for plans, and in one Python process they would: whatever parses a metrics
+page holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
+that the planning process fills. They share no state but these messages.
+"""
+
+import asyncio
+import pickle
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from foresail.settings import Settings
+from scaler.board import Outcome, Reference
+
+_LENGTH: Final = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Answering → planning, first: what to run with."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Answering → planning: objects that KEDA asked about, new ones at once."""
+
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Answering → planning, every few seconds: what the pages of the second port need of it."""
+
+    accepting: bool
+    metrics: bytes
+    """Its own Prometheus series, as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Planning → answering, first: the second port is open."""
+
+    http_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Planning → answering, in place of `Started`: why it cannot run."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Planning → answering: the outcome of a look."""
+
+    reference: Reference
+    outcome: Outcome
+
+
+Message = Begin | Asked | Front | Started | Failed | Published
+
+
+class Link:
+    """One end. Sending never waits; what a busy other end has not read is kept in memory."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def over(cls, end: socket.socket) -> "Link":
+        return cls(*await asyncio.open_connection(sock=end))
+
+    def send(self, message: Message) -> None:
+        body = pickle.dumps(message)
+        self._writer.write(_LENGTH.pack(len(body)) + body)
+
+    async def receive(self) -> Message | None:
+        """The next message; None when the other end is gone."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            # Both ends are this program, in one container: there is nobody to distrust.
+            message: Message = pickle.loads(await self._reader.readexactly(length))  # noqa: S301
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        return message
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,137 @@
+"""The planning process: reads sources, forecasts, plans, and serves the second port.
+
+Started by `foresail serve` with one end of a socket pair as its standard input. It ends when the
+other end closes, so it never outlives the process that answers KEDA.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+from aiohttp import web
+from prometheus_client import (
+    GC_COLLECTOR,
+    PLATFORM_COLLECTOR,
+    PROCESS_COLLECTOR,
+    CollectorRegistry,
+)
+
+from foresail import wiring
+from foresail.assembly import planning
+from foresail.clock import wall_clock
+from foresail.exported import WorkloadCollector
+from foresail.http import FrontState, Pages
+from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
+from foresail.logs import log_to_stderr
+from foresail.settings import Settings
+from scaler.board import Board, Entry
+from scaler.errors import ForesailError
+from scaler.loop import ScalerLoop
+from scaler.metadata import parse
+
+
+async def plan(link: Link) -> None:
+    """Plan until the answering process is gone."""
+    first = await link.receive()
+    assert isinstance(first, Begin)
+    front = FrontState()
+    try:
+        async with _running(first.settings, front) as (board, loop, http_port):
+            link.send(Started(http_port))
+            cycle = asyncio.create_task(loop.run(), name="cycle")
+            listening = asyncio.create_task(_listen(link, board, front), name="listen")
+            try:
+                # Whichever ends first ends the process: a planner without a cycle is no planner.
+                done, _ = await asyncio.wait(
+                    {cycle, listening}, return_when=asyncio.FIRST_COMPLETED
+                )
+            finally:
+                cycle.cancel()
+                listening.cancel()
+            for task in done:
+                task.result()
+    except ForesailError as error:
+        link.send(Failed(str(error)))
+    finally:
+        link.close()
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, front: FrontState
+) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
+    sources = wiring.Sources.of(settings)
+    offer = wiring.offer_of(settings)
+    registry = CollectorRegistry()
+    for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
+        registry.register(collector)
+    limits = settings.limits
+    board = Board(
+        lambda metadata: parse(metadata, offer),
+        clock=wall_clock,
+        objects_max=limits.objects_max,
+        answer_seconds_max=settings.cycle.blind_max,
+    )
+    loop = planning(
+        board,
+        sources.connect,
+        wiring.loop_settings(settings),
+        clock=wall_clock,
+        registry=registry,
+    )
+    registry.register(WorkloadCollector(board, loop, clock=wall_clock))
+    pages = Pages(board=board, loop=loop, registry=registry, clock=wall_clock, front=front)
+    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        yield board, loop, await _bound(runner, settings.listen.http)
+    finally:
+        await runner.cleanup()
+        await sources.close()
+
+
+async def _bound(runner: web.AppRunner, address: str) -> int:
+    host, _, port = address.rpartition(":")
+    try:
+        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    except (OSError, ValueError) as error:
+        message = f"listen.http: cannot listen on {address}: {error}"
+        raise ForesailError(message) from error
+    return int(runner.addresses[0][1])
+
+
+async def _listen(link: Link, board: Board, front: FrontState) -> None:
+    """Take what the answering process says, until it is gone."""
+    while True:
+        match await link.receive():
+            case Asked(references=references):
+                for reference in references:
+                    entry = board.ask(reference)
+                    if not entry.listeners:
+                        entry.listeners.add(partial(_tell, link, entry))
+            case Front(accepting=accepting, metrics=metrics):
+                front.accepting, front.metrics = accepting, metrics
+            case _:
+                return
+
+
+def _tell(link: Link, entry: Entry) -> None:
+    link.send(Published(entry.reference, entry.outcome))
+
+
+def main() -> None:
+    log_to_stderr(sys.argv[1])
+    end = socket.socket(fileno=sys.stdin.fileno())
+
+    async def run() -> None:
+        await plan(await Link.over(end))
+
+    with suppress(KeyboardInterrupt):  # a Ctrl-C reaches both; the other process drains
+        asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()
