@@ -3,7 +3,7 @@
 Every object is polled (GetMetricSpec, GetMetrics, IsActive in turn) each `--poll` seconds by KEDA's
 scale loop and each `--hpa` seconds for its HPA, as facts of KEDA's source have it: no deadline, one
 channel for all, no phase shift between objects beyond their start. The server is the shipped one in
-a process of its own, and its objects are live: each has its own model, read from a metrics source
+processes of its own, and its objects are live: each has its own model, read from a metrics source
 over HTTP every 15 s, forecast and planned while questions come. Latency is what the caller sees.
 """
 
@@ -16,8 +16,10 @@ import re
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from time import perf_counter
 
@@ -62,8 +64,8 @@ def main(arguments: list[str]) -> None:
 
 
 async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
-    async with _prometheus(options.objects) as port, _serving(port) as server:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+    with _prometheus(options.objects) as port:
+        async with _serving(port) as server, _channel(server) as channel:
             keda = pb_grpc.ExternalScalerStub(channel)
             await _until_live(keda, options.objects)
             tally = Tally()
@@ -83,6 +85,10 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "rss_mib": server.rss_bytes() / _MIB,
                 "errors": tally.errors,
             }
+
+
+def _channel(server: "_Server") -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
 
 
 def _reference(index: int) -> pb.ScaledObjectRef:
@@ -163,14 +169,24 @@ async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int) -> bool:
     return True
 
 
-@contextlib.asynccontextmanager
-async def _prometheus(models: int) -> AsyncIterator[int]:
+@contextlib.contextmanager
+def _prometheus(models: int) -> Iterator[int]:
     """What answers the scaler's queries: one vLLM replica's series for each of the models.
 
-    Only the protocol is Prometheus'; the answer is made per question, because the subject here is
-    the scaler's process and a real Prometheus would take the second core from it.
+    Only the protocol is Prometheus', in a process of its own: the subject here is the scaler.
     """
+    context = get_context("spawn")
+    ports = context.SimpleQueue()
+    process = context.Process(target=_answer_queries, args=(models, ports), daemon=True)
+    process.start()
+    try:
+        yield ports.get()
+    finally:
+        process.terminate()
+        process.join()
 
+
+def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
     async def query(request: web.Request) -> web.Response:
         form = await request.post()
         found = _MODEL.search(str(form["query"]))
@@ -181,15 +197,18 @@ async def _prometheus(models: int) -> AsyncIterator[int]:
     async def query_range(_: web.Request) -> web.Response:
         return web.json_response(_matrix([]))
 
-    app = web.Application()
-    app.add_routes([web.post("/api/v1/query", query), web.post("/api/v1/query_range", query_range)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield int(runner.addresses[0][1])
-    finally:
-        await runner.cleanup()
+    async def serve() -> None:
+        app = web.Application()
+        app.add_routes(
+            [web.post("/api/v1/query", query), web.post("/api/v1/query_range", query_range)]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.put(int(runner.addresses[0][1]))
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
 
 
 def _matrix(result: list[dict[str, object]]) -> dict[str, object]:
@@ -245,20 +264,28 @@ _PAGE: tuple[tuple[str, dict[str, str], Callable[[float], float]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """A `foresail serve` process."""
+    """A `foresail serve`: the answering process and its planner."""
 
     grpc_port: int
     http_port: int
     pid: int
 
     def cpu_seconds(self) -> float:
-        """User and system time so far, from /proc/PID/stat."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time of both processes so far."""
+        ticks = 0
+        for pid in self._pids():
+            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(stat[11]) + int(stat[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
-    def rss_bytes(self) -> float:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return float(pages * os.sysconf("SC_PAGE_SIZE"))
+    def rss_bytes(self) -> int:
+        """Resident memory of both processes, shared pages counted twice."""
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def _pids(self) -> list[int]:
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, children)]
 
 
 @contextlib.asynccontextmanager

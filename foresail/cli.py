@@ -1,20 +1,18 @@
-"""The `foresail` command: one verb a way in, each a thin call into the rooms."""
+"""The `foresail` command: one verb a way in, each a thin call into the rooms.
+
+A verb imports its own parts when it runs: the process that answers KEDA is started from here and
+shall not carry the demo's or the planner's libraries.
+"""
 
 import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import click
-from rich.console import Console
 from typing_extensions import override
 
-from foresail import explain as explained
-from foresail import play
-from foresail.demo import DAY_WALL_SECONDS
 from foresail.logs import log_to_stderr
-from foresail.serve import serve as serve_until_told
 from foresail.settings import read
 from scaler.errors import ForesailError
 
@@ -41,8 +39,10 @@ def main() -> None:
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
+    from foresail import serve as serving
+
     log_to_stderr(log_level)
-    asyncio.run(serve_until_told(read(config), log_level=log_level))
+    asyncio.run(serving.serve(read(config), log_level=log_level))
 
 
 @main.command("check-config")
@@ -58,7 +58,7 @@ def check_config(file: Path) -> None:
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
-    default=DAY_WALL_SECONDS,
+    default=120.0,
     show_default=True,
     help="Wall time to play in: a whole day from 120 on, else its working hours.",
 )
@@ -67,6 +67,10 @@ def check_config(file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and the scores.")
 def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
+    from rich.console import Console
+
+    from foresail import play
+
     log_to_stderr("error")
     style = play.Style.JSON if as_json else play.Style.PLAIN if plain else play.Style.LIVE
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
@@ -83,6 +87,8 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
 def explain(workload: str, server: str, *, as_json: bool) -> None:
     """Why a workload has the replicas it has: readings, forecast, and each rule's step."""
+    from foresail import explain as explained
+
     namespace, slash, name = workload.partition("/")
     if not (namespace and slash and name):
         message = f"{workload!r} is not of the form NAMESPACE/NAME"
@@ -94,7 +100,9 @@ def explain(workload: str, server: str, *, as_json: bool) -> None:
         click.echo("\n".join(explained.text(one) for one in told), nl=False)
 
 
-async def _account(url: str) -> list[explained.Account]:
+async def _account(url: str) -> list[dict[str, Any]]:
+    import aiohttp
+
     timeout = aiohttp.ClientTimeout(total=10)
     try:
         async with (
@@ -103,7 +111,7 @@ async def _account(url: str) -> list[explained.Account]:
         ):
             if not response.ok:
                 raise ForesailError((await response.text()).strip())
-            accounts: list[explained.Account] = await response.json()
+            accounts: list[dict[str, Any]] = await response.json()
             return accounts
     except (aiohttp.ClientError, TimeoutError) as error:
         message = (

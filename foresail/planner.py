@@ -5,6 +5,7 @@ other end closes, so it never outlives the process that answers KEDA.
 """
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from prometheus_client import (
 )
 
 from foresail import wiring
+from foresail.admission import offer_of
 from foresail.assembly import planning
 from foresail.clock import wall_clock
 from foresail.exported import WorkloadCollector
@@ -31,6 +33,8 @@ from scaler.board import Board, Entry
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 from scaler.metadata import parse
+
+_NICENESS = 5
 
 
 async def plan(link: Link) -> None:
@@ -64,7 +68,7 @@ async def _running(
     settings: Settings, front: FrontState
 ) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
-    offer = wiring.offer_of(settings)
+    offer = offer_of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
@@ -124,6 +128,8 @@ def _tell(link: Link, entry: Entry) -> None:
 
 def main() -> None:
     log_to_stderr(sys.argv[1])
+    # On a busy node KEDA's answers come first; a plan may be late, a look has its own time limit.
+    os.nice(_NICENESS)
     end = socket.socket(fileno=sys.stdin.fileno())
 
     async def run() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from foresail import wiring
+from foresail.admission import offer_of, tls_files
 from foresail.clock import wall_clock
 from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
 from foresail.settings import Settings
@@ -70,7 +70,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
     planner = await Planner.start(settings, log_level)
     keeper = None
     try:
-        port = await front.server.start(settings.listen.grpc, wiring.tls_files(settings))
+        port = await front.server.start(settings.listen.grpc, tls_files(settings))
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
         await front.server.serving(ready=True)
         front.accepting = True
@@ -92,7 +92,7 @@ class Answering:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         limits = settings.limits
-        offer = wiring.offer_of(settings)
+        offer = offer_of(settings)
         self.registry = CollectorRegistry()
         self.board = Board(
             lambda metadata: parse(metadata, offer),

@@ -13,14 +13,13 @@ from foresail.settings import (
 from scaler.board import Reference
 from scaler.capacity import ReplicaCapacity, limit
 from scaler.loop import Connection, LoopSettings
-from scaler.metadata import Offer, TriggerMetadata
-from scaler.server import TlsFiles
+from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
-from scaler.sources.targets import Discovery, DnsTargets, PodTargets, StaticTargets
+from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 
 Source = PrometheusSource | ScrapeSource
 
@@ -91,17 +90,6 @@ def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
     )
 
 
-def offer_of(settings: Settings) -> Offer:
-    """What a trigger's metadata may choose."""
-    return Offer(
-        engines={name: load(name).survives_zero for name in shipped()},
-        sources=frozenset(source.name for source in settings.sources),
-        default_source=settings.source_by_default,
-        address_prefixes=settings.limits.metadata_addresses,
-        replicas_max=settings.limits.replicas_max,
-    )
-
-
 def loop_settings(settings: Settings) -> LoopSettings:
     cycle = settings.cycle
     return LoopSettings(
@@ -112,13 +100,6 @@ def loop_settings(settings: Settings) -> LoopSettings:
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
     )
-
-
-def tls_files(settings: Settings) -> TlsFiles | None:
-    tls = settings.tls
-    if tls is None:
-        return None
-    return TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca)
 
 
 def _source(settings: SourceSettings) -> Source:
@@ -159,6 +140,9 @@ def _discovery(settings: ScrapeSettings) -> Discovery:
             host=settings.dns.host, port=settings.dns.port, path=settings.path, scheme=scheme
         )
     if settings.pods is not None:
+        # The Kubernetes client is 70 MiB that only this kind of source needs.
+        from scaler.sources.pods import PodTargets  # noqa: PLC0415
+
         return PodTargets(
             port=settings.pods.port,
             path=settings.path,

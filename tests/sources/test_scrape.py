@@ -14,9 +14,10 @@ from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailab
 from scaler.signals import Absent, Feed, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
+from scaler.sources.pods import PodTargets
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource, samples_of
-from scaler.sources.targets import Discovery, DnsTargets, PodTargets, StaticTargets
+from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from tests.contracts.certificates import Authority
 
 # Sockets take real time.

@@ -1,0 +1,28 @@
+"""From settings to what the answering process needs: whom it admits, and with which wishes.
+
+Apart from `wiring`, because that brings every source's library, and the process that answers KEDA
+shall hold none of them.
+"""
+
+from foresail.settings import Settings
+from scaler.metadata import Offer
+from scaler.server import TlsFiles
+from scaler.sources.catalogue import load, shipped
+
+
+def offer_of(settings: Settings) -> Offer:
+    """What a trigger's metadata may choose."""
+    return Offer(
+        engines={name: load(name).survives_zero for name in shipped()},
+        sources=frozenset(source.name for source in settings.sources),
+        default_source=settings.source_by_default,
+        address_prefixes=settings.limits.metadata_addresses,
+        replicas_max=settings.limits.replicas_max,
+    )
+
+
+def tls_files(settings: Settings) -> TlsFiles | None:
+    tls = settings.tls
+    if tls is None:
+        return None
+    return TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca)
