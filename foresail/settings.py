@@ -72,6 +72,13 @@ class BasicSettings(Part):
     password_file: Path
 
 
+class ReadingSettings(Part):
+    window: Seconds = 60.0
+    """Rates and percentiles are of this long; it must hold two scrapes."""
+    stale_after: Seconds = 60.0
+    """A sample older than this is no reading; at least twice the scrape interval."""
+
+
 class PrometheusSettings(Part):
     url: AnyHttpUrl
     """The server's address, with its path prefix where it has one."""
@@ -82,6 +89,7 @@ class PrometheusSettings(Part):
     """Sent with each query; a tenant for Mimir, Thanos or Cortex is `X-Scope-OrgID`."""
     namespace_label: str | None = "namespace"
     """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
+    reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 8.0
     """Shorter than a look at a feed may take, so that the error says which source it was."""
 
@@ -114,6 +122,7 @@ class ScrapeSettings(Part):
     bearer_token_file: Path | None = None
     tls: SourceTlsSettings | None = None
     """Present: pods are asked over https."""
+    reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 3.0
 
     @model_validator(mode="after")

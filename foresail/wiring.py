@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from foresail.settings import (
     PrometheusSettings,
+    ReadingSettings,
     ScrapeSettings,
     Settings,
     SourceSettings,
@@ -17,6 +18,7 @@ from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.reading import Limits
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
@@ -119,6 +121,7 @@ def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
         tls=_tls(settings.tls),
         headers=settings.headers,
         namespace_label=settings.namespace_label,
+        limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
 
@@ -129,8 +132,13 @@ def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
         discovery=_discovery(settings),
         bearer_token_file=settings.bearer_token_file,
         tls=_tls(settings.tls or SourceTlsSettings()),
+        limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
+
+
+def _limits(settings: ReadingSettings) -> Limits:
+    return Limits(window_seconds=settings.window, stale_after_seconds=settings.stale_after)
 
 
 def _discovery(settings: ScrapeSettings) -> Discovery:
