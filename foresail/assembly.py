@@ -3,12 +3,14 @@
 from prometheus_client import CollectorRegistry
 
 from scaler.board import Board
+from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
 from scaler.forecast.forecaster import Forecaster
 from scaler.loop import Connect, LoopSettings, ScalerLoop
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
-from scaler.need import Dimension
+from scaler.sources.catalogue import Preset
+from scaler.track import Series
 
 HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
 """From the next step to the longest lead time of a node."""
@@ -24,9 +26,9 @@ def planning(
 ) -> ScalerLoop:
     """The cycle that fills `board`, with the shipped forecaster; nothing is read yet."""
 
-    def forecaster(wishes: TriggerMetadata, dimension: Dimension) -> Forecaster:
+    def forecaster(wishes: TriggerMetadata, series: Series) -> Forecaster:
         return Forecaster(
-            signal=dimension,
+            signal=series,
             step_seconds=settings.step_seconds,
             horizons_seconds=HORIZONS_SECONDS,
             start=0.0,
@@ -35,4 +37,19 @@ def planning(
 
     return ScalerLoop(
         board, connect, forecaster, settings, clock=clock, metrics=LoopMetrics(registry)
+    )
+
+
+def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
+    """What the trigger says a replica serves, else the preset's prior."""
+    prior = preset.replica_prior
+    return ReplicaCapacity(
+        work=work_of(
+            wishes.replica_prompt_tokens_per_second,
+            wishes.replica_generated_tokens_per_second,
+            prior=Speeds(
+                prompt=prior.prompt_tokens_per_second, generated=prior.generated_tokens_per_second
+            ),
+        ),
+        requests=wishes.replica_requests or prior.concurrent_requests,
     )

@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import planning
+from foresail.assembly import capacity_of, planning
 from replay.control import Control
 from replay.feed import WorldFeed
 from replay.hpa import SYNC_PERIOD_SECONDS, Behavior, Policy, PolicyKind, ScalingRules
@@ -26,17 +26,17 @@ from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.board import Board, Reference
-from scaler.capacity import ReplicaCapacity, limit
 from scaler.forecast.record import DemandForecast
 from scaler.loop import Connection, LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
-from scaler.need import Dimension
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.server import ScalerServer
 from scaler.service import METRIC_NAME, ExternalScaler
+from scaler.sources.catalogue import load
 from scaler.streams import StreamLives
+from scaler.track import Series
 
 DAY_WALL_SECONDS = 120.0
 """Wall time in which a whole day passes when `--seconds` does not say otherwise."""
@@ -107,7 +107,7 @@ def metadata_of(scenario: Scenario) -> dict[str, str]:
     traffic = draw(scenario, seed=0)
     noon = traffic.mix_at(scenario.traffic.peak_hour * 3600)
     # A mean-field figure without waiting; what is served in time is less.
-    rate = 0.8 * capacity_requests_per_second(
+    rate = 0.85 * capacity_requests_per_second(
         scenario.profile, noon, itl_seconds=scenario.objective.itl_seconds
     )
     return {
@@ -151,6 +151,7 @@ class Demo:
         traffic = draw(scenario, seed=course_.seed)
         self.world = World(scenario, traffic, seed=course_.seed)
         self._metadata = metadata_of(scenario)
+        self._preset = load("vllm")
         self._feed = WorldFeed(self.world, epoch_seconds=course_.epoch_seconds)
         self._control = Control(
             ScaledObject(
@@ -166,11 +167,7 @@ class Demo:
         return self.course.epoch_seconds + self.world.now_seconds
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
-        capacity = ReplicaCapacity(
-            prompt_tokens=limit(wishes.replica_prompt_tokens_per_second, 1.0),
-            generated_tokens=limit(wishes.replica_generated_tokens_per_second, 1.0),
-            requests=limit(wishes.replica_requests, 1.0),
-        )
+        capacity = capacity_of(wishes, self._preset)
         return Connection(key=str(reference), feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncIterator[Frame]:
@@ -243,7 +240,7 @@ class Demo:
     def _frame(self, loop: ScalerLoop, now: int, asked: int | None) -> Frame:
         reference, watched = next(iter(loop.watched.items()))
         plan = watched.workloads[reference].standing.plan
-        forecast = watched.track.forecasts.get(Dimension.PROMPT_TOKENS)
+        forecast = watched.track.forecasts.get(Series.PROMPT_TOKENS)
         return Frame(
             at_seconds=now,
             clock_seconds=self._clock(),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from foresail.assembly import capacity_of
 from foresail.settings import (
     PrometheusSettings,
     ReadingSettings,
@@ -12,7 +13,6 @@ from foresail.settings import (
     SourceTlsSettings,
 )
 from scaler.board import Reference
-from scaler.capacity import ReplicaCapacity, limit
 from scaler.loop import Connection, LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
@@ -76,20 +76,6 @@ class Sources:
             config = PrometheusConfig(name=address, url=address)
             self._by_address[address] = PrometheusSource(config)
         return self._by_address[address]
-
-
-def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
-    """What the trigger says a replica serves, else the preset's prior."""
-    prior = preset.replica_prior
-    return ReplicaCapacity(
-        prompt_tokens=limit(
-            wishes.replica_prompt_tokens_per_second, prior.prompt_tokens_per_second
-        ),
-        generated_tokens=limit(
-            wishes.replica_generated_tokens_per_second, prior.generated_tokens_per_second
-        ),
-        requests=limit(wishes.replica_requests, prior.concurrent_requests),
-    )
 
 
 def loop_settings(settings: Settings) -> LoopSettings:

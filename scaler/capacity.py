@@ -1,9 +1,15 @@
 """What one replica serves within the workload's objective.
 
-Three limits, each enough on its own to make requests late: prompt tokens per second (prefill),
-generated tokens per second (decode) and requests worked on at a time (batch slots and KV cache).
-They come from the trigger's metadata, measured by the user at their own mix of traffic, or from the
-engine preset's prior, which is coarse and says so.
+Prompt and generated tokens share a replica: an iteration of a continuous-batching engine takes time
+for both, so their work adds up. The work of a token is in replica-seconds, and the load of a
+workload, in replicas, is
+
+    prompt tokens/s × prompt work + generated tokens/s × generated work.
+
+A user measures a replica at the usual mix of traffic: so many prompt and so many generated tokens
+per second, together, in time. That is one equation for two unknowns; how one replica's second is
+split between them is taken from the engine preset's prior. At the mix that was measured the split
+does not matter, and away from it the load follows the mix. Batch slots are a limit of their own.
 """
 
 from dataclasses import dataclass
@@ -18,28 +24,54 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """One capacity limit of a replica."""
+class Work:
+    """Replica-seconds that one token takes."""
 
-    per_replica: float
-    """In the dimension's own unit: tokens per second, or requests."""
+    prompt: float
+    generated: float
     origin: Origin
 
-    def __post_init__(self) -> None:
-        assert self.per_replica > 0
+    def replicas(self, prompt: float | None, generated: float | None) -> float | None:
+        """The load of these tokens per second; of one alone where only one is measured."""
+        if prompt is None and generated is None:
+            return None
+        return self.prompt * (prompt or 0.0) + self.generated * (generated or 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speeds:
+    """Tokens per second that one replica serves in time."""
+
+    prompt: float
+    generated: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaCapacity:
-    """The three limits of one replica."""
+    """The limits of one replica."""
 
-    prompt_tokens: Limit
-    generated_tokens: Limit
-    requests: Limit
+    work: Work
+    requests: float
+    """Requests worked on at a time."""
 
 
-def limit(given: float | None, prior: float) -> Limit:
-    """The figure the user gave, else the preset's."""
-    if given is None:
-        return Limit(per_replica=prior, origin=Origin.PRIOR)
-    return Limit(per_replica=given, origin=Origin.METADATA)
+def work_of(prompt: float | None, generated: float | None, *, prior: Speeds) -> Work:
+    """The work of a token, from what the user measured and the preset's prior.
+
+    Args:
+        prompt: tokens per second of one replica at the usual mix; None where not given.
+        generated: likewise. With one of the two given, that one alone makes the load: the user
+            says what binds.
+        prior: what a replica serves of one kind if it did nothing else.
+    """
+    if prompt is not None and generated is not None:
+        busy_prompt, busy_generated = prompt / prior.prompt, generated / prior.generated
+        share = busy_prompt / (busy_prompt + busy_generated)
+        return Work(
+            prompt=share / prompt, generated=(1 - share) / generated, origin=Origin.METADATA
+        )
+    if prompt is not None:
+        return Work(prompt=1 / prompt, generated=0.0, origin=Origin.METADATA)
+    if generated is not None:
+        return Work(prompt=0.0, generated=1 / generated, origin=Origin.METADATA)
+    return Work(prompt=1 / prior.prompt, generated=1 / prior.generated, origin=Origin.PRIOR)

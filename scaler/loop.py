@@ -18,10 +18,9 @@ from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
-from scaler.need import Dimension
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
-from scaler.track import Forecaster, Sight, Track
+from scaler.track import Forecaster, Series, Sight, Track
 from scaler.verdict import Standing, judge
 
 log = structlog.get_logger()
@@ -79,7 +78,7 @@ class Workload:
 
 
 Connect = Callable[[Reference, TriggerMetadata], Connection]
-MakeForecaster = Callable[[TriggerMetadata, Dimension], Forecaster]
+MakeForecaster = Callable[[TriggerMetadata, Series], Forecaster]
 
 
 class ScalerLoop:
@@ -179,8 +178,8 @@ class ScalerLoop:
         return new
 
     def _watch(self, connection: Connection, wishes: TriggerMetadata) -> Watched:
-        def make(dimension: Dimension) -> Forecaster:
-            return self._make_forecaster(wishes, dimension)
+        def make(series: Series) -> Forecaster:
+            return self._make_forecaster(wishes, series)
 
         return Watched(connection.feed, Track(make, step_seconds=self._settings.step_seconds))
 

@@ -133,10 +133,12 @@ class TriggerMetadata(BaseModel):
         default=0.8, gt=0, le=1, description="a number above 0 and at most 1"
     )
     replica_prompt_tokens_per_second: TokenRate = Field(
-        default=None, description="a number above 0: prompt tokens/s one replica serves in time"
+        default=None,
+        description="a number above 0: prompt tokens/s of one replica at the usual mix",
     )
     replica_generated_tokens_per_second: TokenRate = Field(
-        default=None, description="a number above 0: generated tokens/s one replica serves in time"
+        default=None,
+        description="a number above 0: generated tokens/s of one replica at the usual mix",
     )
     replica_requests: TokenRate = Field(
         default=None, description="a number above 0: requests one replica works on at a time"

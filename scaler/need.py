@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from scaler.backlog import Order, backlog_after
-from scaler.capacity import Limit, ReplicaCapacity
+from scaler.capacity import ReplicaCapacity
 from scaler.demand import Demand
 from scaler.durations import written
 from scaler.parameters import PlanParameters
@@ -21,20 +21,23 @@ KV_USE_MAX = 0.9
 
 
 class Dimension(StrEnum):
-    """What can keep a replica busy; all but the KV cache are forecast."""
+    """What can keep a replica busy."""
 
-    PROMPT_TOKENS = "prompt_tokens"
-    GENERATED_TOKENS = "generated_tokens"
-    IN_FLIGHT = "in_flight"
-    KV_CACHE = "kv_cache"
+    WORK = "token work"
+    IN_FLIGHT = "requests in flight"
+    KV_CACHE = "KV cache"
+
+
+FORECAST_DIMENSIONS = (Dimension.WORK, Dimension.IN_FLIGHT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """One dimension's forecast at the lead time."""
 
-    demand: float
-    """The planned quantile, in the dimension's unit."""
+    replicas: float
+    """What the planned quantile of demand keeps busy."""
+    text: str
     skill: float | None
     """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
 
@@ -53,11 +56,6 @@ class Step:
     replicas: float
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    measured = [value for value in values if value is not None]
-    return sum(measured) / len(measured) if measured else None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
     """How many replicas one dimension keeps busy now."""
@@ -67,26 +65,26 @@ class Share:
 
 
 def shares(
-    recent: Sequence[Demand], observation: Observation, capacity: ReplicaCapacity
+    demand: Demand, observation: Observation, capacity: ReplicaCapacity
 ) -> dict[Dimension, Share]:
     """Replicas kept busy, by dimension; a dimension that is not measured is left out."""
-    found = {
-        Dimension.PROMPT_TOKENS: _share(
-            _mean([demand.prompt_tokens for demand in recent]),
-            capacity.prompt_tokens,
-            unit="prompt tokens/s",
-        ),
-        Dimension.GENERATED_TOKENS: _share(
-            _mean([demand.generated_tokens for demand in recent]),
-            capacity.generated_tokens,
-            unit="generated tokens/s",
-        ),
-        Dimension.IN_FLIGHT: _share(
-            observation.value(Signal.RUNNING), capacity.requests, unit="requests running"
-        ),
-        Dimension.KV_CACHE: _kv_share(observation),
-    }
+    prompt, generated = demand.prompt_tokens, demand.generated_tokens
+    running = observation.value(Signal.RUNNING)
+    found = {Dimension.KV_CACHE: _kv_share(observation)}
+    work = capacity.work.replicas(prompt, generated)
+    if work is not None:
+        text = f"{tokens(prompt, generated)} ({capacity.work.origin})"
+        found[Dimension.WORK] = Share(replicas=work, text=text)
+    if running is not None:
+        text = f"{running:,.0f} requests running, {capacity.requests:,.0f} a replica"
+        found[Dimension.IN_FLIGHT] = Share(replicas=running / capacity.requests, text=text)
     return {dimension: share for dimension, share in found.items() if share is not None}
+
+
+def tokens(prompt: float | None, generated: float | None) -> str:
+    """`1,200 prompt + 300 generated tokens/s`; a dash for what is not measured."""
+    shown = ["-" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
+    return f"{shown[0]} prompt + {shown[1]} generated tokens/s"
 
 
 def present(found: Mapping[Dimension, Share]) -> Step:
@@ -95,15 +93,6 @@ def present(found: Mapping[Dimension, Share]) -> Step:
         return Step(rule="present", text="nothing measured", replicas=0.0)
     busiest = max(found.values(), key=lambda share: share.replicas)
     return Step(rule="present", text=busiest.text, replicas=busiest.replicas)
-
-
-def _share(amount: float | None, limit: Limit, *, unit: str) -> Share | None:
-    if amount is None:
-        return None
-    return Share(
-        replicas=amount / limit.per_replica,
-        text=f"{amount:,.0f} {unit} ÷ {limit.per_replica:,.0f} a replica ({limit.origin})",
-    )
 
 
 def _kv_share(observation: Observation) -> Share | None:
@@ -129,7 +118,7 @@ def queue(
         text = "nothing waits" if waiting == 0 else "queue not measured"
         return Step(rule="queue", text=text, replicas=0.0)
     if not demand.requests or ready is None:
-        replicas = load + waiting / parameters.capacity.requests.per_replica
+        replicas = load + waiting / parameters.capacity.requests
         text = f"{waiting:,.0f} wait, request rate or replicas unknown: counted by slots"
         return Step(rule="queue", text=text, replicas=replicas)
     left = backlog_after(
@@ -160,34 +149,28 @@ def ahead(
     parameters: PlanParameters,
 ) -> Step:
     """Replicas a lead time ahead: each dimension's forecast where it earned it, else head-room."""
-    limits = {
-        Dimension.PROMPT_TOKENS: parameters.capacity.prompt_tokens,
-        Dimension.GENERATED_TOKENS: parameters.capacity.generated_tokens,
-        Dimension.IN_FLIGHT: parameters.capacity.requests,
-    }
     candidates = [
         Step(
             rule="forecast",
             text=(
-                f"q{parameters.level:g} in {written(parameters.lead_seconds)} = "
-                f"{outlooks[dimension].demand:,.0f} {dimension} "
-                f"(skill {outlooks[dimension].skill:+.0%}) ÷ {limit.per_replica:,.0f}"
+                f"q{parameters.level:g} in {written(parameters.lead_seconds)}: {outlook.text}, "
+                f"skill {outlook.skill:+.0%}"
             ),
-            replicas=outlooks[dimension].demand / limit.per_replica,
+            replicas=outlook.replicas,
         )
-        for dimension, limit in limits.items()
-        if dimension in outlooks and outlooks[dimension].earned
+        for outlook in outlooks.values()
+        if outlook.earned
     ] + [
         Step(
             rule="forecast",
             text=(
                 f"not used for {dimension}, {_why_not(outlooks.get(dimension))}; "
-                f"{share.text} at utilisation {parameters.utilization:g}"
+                f"{found[dimension].text} at utilisation {parameters.utilization:g}"
             ),
-            replicas=share.replicas / parameters.utilization,
+            replicas=found[dimension].replicas / parameters.utilization,
         )
-        for dimension, share in found.items()
-        if dimension in limits and not (dimension in outlooks and outlooks[dimension].earned)
+        for dimension in FORECAST_DIMENSIONS
+        if dimension in found and not (dimension in outlooks and outlooks[dimension].earned)
     ]
     if not candidates:
         return Step(rule="forecast", text="nothing to forecast from", replicas=0.0)

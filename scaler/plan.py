@@ -4,7 +4,7 @@
 those steps are the explanation that logs, `/explain` and the console show; nobody derives it again.
 
 In order:
-1. present: demand of the last minute ÷ what a replica serves, the largest of the dimensions;
+1. present: demand now ÷ what a replica serves, the largest of the dimensions;
 2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
 3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
    it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
@@ -25,8 +25,6 @@ from scaler.need import Dimension, Outlook, Step, ahead, present, queue, shares,
 from scaler.parameters import PlanParameters
 from scaler.signals import ESSENTIAL, Observation, Signal
 
-PRESENT_WINDOW_SECONDS = 60.0
-"""Demand "now" is the mean of this long: one reading is too noisy, five minutes too late."""
 IDLE_REPLICAS = 0.02
 """Less than this share of one replica is nobody's demand but a forecast's last digits."""
 
@@ -35,8 +33,6 @@ IDLE_REPLICAS = 0.02
 class PlanState:
     """What the next decision remembers."""
 
-    recent: tuple[Demand, ...] = ()
-    """Demands of the present window, oldest first."""
     needs: tuple[tuple[float, int], ...] = ()
     """(time, replicas needed) within the hold; only what later entries do not exceed."""
     orders: tuple[Order, ...] = ()
@@ -71,9 +67,8 @@ def decide(
 ) -> tuple[ReplicaPlan, PlanState]:
     """The plan at `observation.at_seconds`, and the state for the next one."""
     now = observation.at_seconds
-    recent = _within(state.recent, demand, now)
     orders = _orders(observation, state)
-    found = shares(recent, observation, parameters.capacity)
+    found = shares(demand, observation, parameters.capacity)
     now_need = present(found)
     queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
     reactive = with_headroom(now_need, queue_need, parameters)
@@ -116,7 +111,6 @@ def decide(
         steps=tuple(steps),
     )
     return plan, PlanState(
-        recent=recent,
         needs=needs,
         orders=_ordered(orders, desired, state.handed, now),
         handed=desired,
@@ -167,8 +161,3 @@ def _ordered(
 
 def _whole(replicas: float) -> int:
     return 0 if replicas < IDLE_REPLICAS else math.ceil(replicas - 1e-9)
-
-
-def _within(recent: Sequence[Demand], newest: Demand, now: float) -> tuple[Demand, ...]:
-    kept = (demand for demand in recent if now - demand.at_seconds < PRESENT_WINDOW_SECONDS)
-    return (*kept, newest)

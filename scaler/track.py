@@ -5,21 +5,25 @@ Forecasts are made on the grid of the step, so that replicas of Foresail that re
 make the same forecasts whenever each of them looks.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
+from typing import Protocol, assert_never
 
+from scaler.capacity import ReplicaCapacity
 from scaler.demand import Demand, DemandState, demand_of
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast
-from scaler.need import Dimension, Outlook
+from scaler.need import Dimension, Outlook, tokens
 from scaler.signals import ESSENTIAL, Observation
 
-FORECAST_DIMENSIONS = (
-    Dimension.PROMPT_TOKENS,
-    Dimension.GENERATED_TOKENS,
-    Dimension.IN_FLIGHT,
-)
+
+class Series(StrEnum):
+    """What is forecast."""
+
+    PROMPT_TOKENS = "prompt_tokens"
+    GENERATED_TOKENS = "generated_tokens"
+    IN_FLIGHT = "in_flight"
 
 
 class Forecaster(Protocol):
@@ -63,17 +67,17 @@ class Track:
     """
 
     def __init__(
-        self, make_forecaster: Callable[[Dimension], Forecaster], *, step_seconds: float
+        self, make_forecaster: Callable[[Series], Forecaster], *, step_seconds: float
     ) -> None:
         self._make_forecaster = make_forecaster
         self._step_seconds = step_seconds
-        self._forecasters = {d: make_forecaster(d) for d in FORECAST_DIMENSIONS}
+        self._forecasters = {series: make_forecaster(series) for series in Series}
         self._state: DemandState | None = None
         self._open_step: int | None = None
         self._looks: list[Demand] = []
         self.demand: Demand | None = None
         """Of the newest usable look."""
-        self._forecasts: Mapping[Dimension, DemandForecast] | None = {}
+        self._forecasts: Mapping[Series, DemandForecast] | None = {}
 
     def take(self, sight: Sight) -> None:
         """Account for a look at the feed; a step without a usable one is a gap in every series."""
@@ -89,28 +93,52 @@ class Track:
 
     def _close(self, step: int) -> None:
         at = step * self._step_seconds
-        for dimension, forecaster in self._forecasters.items():
-            amounts = [amount(demand, dimension) for demand in self._looks]
+        for series, forecaster in self._forecasters.items():
+            amounts = [amount(demand, series) for demand in self._looks]
             measured = [value for value in amounts if value is not None]
             forecaster.update(at, sum(measured) / len(measured) if measured else None)
         self._looks.clear()
         self._forecasts = None
 
     @property
-    def forecasts(self) -> Mapping[Dimension, DemandForecast]:
+    def forecasts(self) -> Mapping[Series, DemandForecast]:
         """As of the last closed step; empty before the first."""
         if self._forecasts is None:
-            self._forecasts = {d: f.forecast() for d, f in self._forecasters.items()}
+            self._forecasts = {s: f.forecast() for s, f in self._forecasters.items()}
         return self._forecasts
 
-    def outlooks(self, *, lead_seconds: float, level: float) -> dict[Dimension, Outlook]:
-        """Each dimension's quantile at the lead time, with its skill there."""
+    def outlooks(
+        self, capacity: ReplicaCapacity, *, lead_seconds: float, level: float
+    ) -> dict[Dimension, Outlook]:
+        """The quantile of each dimension at the lead time, in replicas, with its skill there.
+
+        Quantiles of prompt and generated tokens are added, as if they rose together: no less than
+        the quantile of the sum.
+        """
+        if not self.forecasts:
+            return {}
+        at = {
+            series: forecast.at(horizon_seconds=lead_seconds, level=level)
+            for series, forecast in self.forecasts.items()
+        }
+        skill = {series: _skill(f, lead_seconds) for series, f in self.forecasts.items()}
+        prompt, generated = at[Series.PROMPT_TOKENS], at[Series.GENERATED_TOKENS]
+        work = capacity.work.replicas(prompt, generated)
+        assert work is not None  # both are numbers
+        parts = [
+            (capacity.work.prompt * prompt, skill[Series.PROMPT_TOKENS]),
+            (capacity.work.generated * generated, skill[Series.GENERATED_TOKENS]),
+        ]
+        in_flight = at[Series.IN_FLIGHT]
         return {
-            dimension: Outlook(
-                demand=forecast.at(horizon_seconds=lead_seconds, level=level),
-                skill=_skill(forecast, lead_seconds),
-            )
-            for dimension, forecast in self.forecasts.items()
+            Dimension.WORK: Outlook(
+                replicas=work, text=tokens(prompt, generated), skill=_weighted(parts)
+            ),
+            Dimension.IN_FLIGHT: Outlook(
+                replicas=in_flight / capacity.requests,
+                text=f"{in_flight:,.0f} requests in flight",
+                skill=skill[Series.IN_FLIGHT],
+            ),
         }
 
     def beginning(self) -> "Track":
@@ -118,20 +146,40 @@ class Track:
         return Track(self._make_forecaster, step_seconds=self._step_seconds)
 
 
+def _weighted(parts: Sequence[tuple[float, float | None]]) -> float | None:
+    """The mean skill of what makes the load; None where a part of it has no evidence yet."""
+    total = sum(weight for weight, _ in parts)
+    loaded = [(weight, skill) for weight, skill in parts if weight > 0 or total == 0]
+    if any(skill is None for _, skill in loaded):
+        return None
+    if total == 0:
+        return min(skill for _, skill in loaded if skill is not None)
+    return sum(weight * skill for weight, skill in loaded if skill is not None) / total
+
+
 def _skill(forecast: DemandForecast, lead_seconds: float) -> float | None:
-    """The last day's skill at the first horizon that reaches the lead, else at the last one."""
+    """Skill at the first horizon that reaches the lead, else at the last one.
+
+    The better of the last day's and the last week's: one flash crowd makes the loss of a whole day,
+    and a forecaster that was better all week is not worse for having missed it.
+    """
     reaching = [s for s in forecast.skill if s.horizon_seconds >= lead_seconds]
-    found = reaching[:1] or forecast.skill[-1:]
-    return found[0].day if found else None
+    for found in reaching[:1] or forecast.skill[-1:]:
+        known = [skill for skill in (found.day, found.week) if skill is not None]
+        return max(known, default=None)
+    return None
 
 
-def amount(demand: Demand | None, dimension: Dimension) -> float | None:
-    """The demand in one dimension, or None where it is not measured."""
+def amount(demand: Demand | None, series: Series) -> float | None:
+    """The demand of one series, or None where it is not measured."""
     if demand is None:
         return None
-    amounts = {
-        Dimension.PROMPT_TOKENS: demand.prompt_tokens,
-        Dimension.GENERATED_TOKENS: demand.generated_tokens,
-        Dimension.IN_FLIGHT: demand.in_flight,
-    }
-    return amounts.get(dimension)
+    match series:
+        case Series.PROMPT_TOKENS:
+            return demand.prompt_tokens
+        case Series.GENERATED_TOKENS:
+            return demand.generated_tokens
+        case Series.IN_FLIGHT:
+            return demand.in_flight
+        case _:
+            assert_never(series)

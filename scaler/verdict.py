@@ -41,7 +41,9 @@ def judge(
     """
     if sight.observation is None or track.demand is None or not sight.usable():
         return _blind(sight, standing, blind_seconds_max)
-    outlooks = track.outlooks(lead_seconds=parameters.lead_seconds, level=parameters.level)
+    outlooks = track.outlooks(
+        parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
+    )
     plan, state = decide(sight.observation, track.demand, outlooks, parameters, standing.state)
     answer = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=sight.at_seconds)
     return answer, Standing(state=state, plan=plan)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.backlog import Order
-from scaler.capacity import ReplicaCapacity, limit
+from scaler.capacity import Origin, ReplicaCapacity, Work
 from scaler.demand import Demand
 from scaler.metadata import Mode
 from scaler.need import Dimension, Outlook
@@ -25,7 +25,7 @@ PARAMETERS = PlanParameters(
     replicas_max=50,
     mode=Mode.ACT,
     capacity=ReplicaCapacity(
-        prompt_tokens=limit(1000, 1), generated_tokens=limit(500, 1), requests=limit(50, 1)
+        work=Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA), requests=50
     ),
 )
 
@@ -47,7 +47,7 @@ def seen(at: float = NOW, **values: float | None) -> Observation:
     return Observation(at_seconds=at, readings=readings)
 
 
-def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | None = 500) -> Demand:
+def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | None = 0) -> Demand:
     return Demand(
         at_seconds=at,
         prompt_tokens=prompt,
@@ -57,11 +57,11 @@ def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | No
     )
 
 
-def outlooks(skill: float | None, **demand: float) -> dict[Dimension, Outlook]:
-    steady = {"prompt_tokens": 0.0, "generated_tokens": 0.0, "in_flight": 0.0}
+def outlooks(skill: float | None, *, work: float = 0.0) -> dict[Dimension, Outlook]:
+    """Forecasts in replicas."""
     return {
-        Dimension(name): Outlook(demand=value, skill=skill)
-        for name, value in (steady | demand).items()
+        Dimension.WORK: Outlook(replicas=work, text="the forecast", skill=skill),
+        Dimension.IN_FLIGHT: Outlook(replicas=0.0, text="none", skill=skill),
     }
 
 
@@ -69,25 +69,40 @@ def plan_of(plan: ReplicaPlan, rule: str) -> str:
     return next(step.text for step in plan.steps if step.rule == rule)
 
 
-def test_the_busiest_dimension_decides_the_present() -> None:
-    # prompt 3500 ÷ 1000 = 3.5, generated 500 ÷ 500 = 1, running 40 ÷ 50 = 0.8
-    plan, _ = decide(seen(), asked(prompt=3500), outlooks(0.1), PARAMETERS, PlanState())
+def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
+    # 2500 ÷ 1000 + 600 ÷ 500 = 3.7; running 40 ÷ 50 = 0.8
+    plan, _ = decide(
+        seen(), asked(prompt=2500, generated=600), outlooks(0.1), PARAMETERS, PlanState()
+    )
 
     assert plan.desired == 4
-    assert plan_of(plan, "present").startswith("3,500 prompt tokens/s ÷ 1,000 a replica")
+    assert plan_of(plan, "present") == "2,500 prompt + 600 generated tokens/s (metadata)"
+
+
+def test_the_busiest_dimension_decides_the_present() -> None:
+    # tokens 2, running 190 ÷ 50 = 3.8
+    plan, _ = decide(seen(running=190.0), asked(), outlooks(0.1), PARAMETERS, PlanState())
+
+    assert plan.desired == 4
+    assert plan_of(plan, "present") == "190 requests running, 50 a replica"
+
+
+def test_a_full_kv_cache_asks_for_more_replicas_than_tokens_do() -> None:
+    # 4 replicas × 0.95 ÷ 0.9 = 4.2
+    plan, _ = decide(seen(kv_use=0.95), asked(), outlooks(0.1), PARAMETERS, PlanState())
+
+    assert plan.desired == 5
 
 
 def test_the_forecast_adds_what_is_coming() -> None:
-    plan, _ = decide(seen(), asked(), outlooks(0.12, prompt_tokens=7100), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(), outlooks(0.12, work=7.1), PARAMETERS, PlanState())
 
     assert plan.desired == 8
-    assert plan_of(plan, "forecast") == ("q0.9 in 5m = 7,100 prompt_tokens (skill +12%) ÷ 1,000")
+    assert plan_of(plan, "forecast") == ("q0.9 in 5m: the forecast, skill +12%")
 
 
 def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
-    plan, _ = decide(
-        seen(), asked(prompt=5500), outlooks(0.5, prompt_tokens=100), PARAMETERS, PlanState()
-    )
+    plan, _ = decide(seen(), asked(prompt=5500), outlooks(0.5, work=0.1), PARAMETERS, PlanState())
 
     assert plan.desired == 6
 
@@ -101,20 +116,19 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     skill: float | None, why: str
 ) -> None:
     # 3600 ÷ 1000 ÷ utilisation 0.8 = 4.5, and the forecast's 40 replicas are ignored
-    plan, _ = decide(
-        seen(), asked(prompt=3600), outlooks(skill, prompt_tokens=40_000), PARAMETERS, PlanState()
-    )
+    plan, _ = decide(seen(), asked(prompt=3600), outlooks(skill, work=40), PARAMETERS, PlanState())
 
     assert plan.desired == 5
     assert why in plan_of(plan, "forecast")
 
 
 def test_only_the_dimension_without_skill_keeps_headroom() -> None:
-    mixed = outlooks(0.2, prompt_tokens=2100) | {
-        Dimension.GENERATED_TOKENS: Outlook(demand=9e9, skill=None)
+    mixed = {
+        Dimension.WORK: Outlook(replicas=2.1, text="work", skill=0.2),
+        Dimension.IN_FLIGHT: Outlook(replicas=9.0, text="in flight", skill=None),
     }
-    # generated 1000 ÷ 500 ÷ 0.8 = 2.5, prompt forecast 2.1
-    plan, _ = decide(seen(), asked(generated=1000), mixed, PARAMETERS, PlanState())
+    # running 110 ÷ 50 ÷ 0.8 = 2.75, the forecast of work 2.1
+    plan, _ = decide(seen(running=110.0), asked(), mixed, PARAMETERS, PlanState())
 
     assert plan.desired == 3
 
@@ -155,14 +169,6 @@ def test_lower_need_must_last_the_hold_before_replicas_go() -> None:
     assert desired == [8, 8, 8, 2]
 
 
-def test_demand_now_is_the_mean_of_the_last_minute() -> None:
-    _, state = decide(seen(), asked(prompt=1000), outlooks(0.1), PARAMETERS, PlanState())
-
-    plan, _ = decide(seen(NOW + 30), asked(NOW + 30, prompt=4000), outlooks(0.1), PARAMETERS, state)
-
-    assert plan.desired == 3  # (1000 + 4000) ÷ 2 ÷ 1000, rounded up
-
-
 @pytest.mark.parametrize(
     ("prompt", "desired", "edge"),
     [(99_000, 50, "maxReplicas is 50"), (0, 1, "minReplicas is 1")],
@@ -185,9 +191,7 @@ def test_a_drained_workload_goes_to_zero_when_zero_is_allowed() -> None:
     idle = replace(PARAMETERS, replicas_min=0)
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
-    plan, _ = decide(
-        seen(running=0.0), demand, outlooks(0.1, prompt_tokens=1e-3), idle, PlanState()
-    )
+    plan, _ = decide(seen(running=0.0), demand, outlooks(0.1, work=1e-3), idle, PlanState())
 
     assert (plan.desired, plan.active) == (0, False)
 
@@ -197,7 +201,7 @@ def test_a_forecast_wakes_a_workload_at_zero() -> None:
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
     plan, _ = decide(
-        seen(running=0.0, replicas=0.0), demand, outlooks(0.2, prompt_tokens=900), idle, PlanState()
+        seen(running=0.0, replicas=0.0), demand, outlooks(0.2, work=0.9), idle, PlanState()
     )
 
     assert (plan.desired, plan.active) == (1, True)
@@ -218,7 +222,7 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
 def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
     advise = replace(PARAMETERS, mode=Mode.ADVISE)
     # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
-    plan, _ = decide(seen(), asked(), outlooks(0.2, prompt_tokens=7100), advise, PlanState())
+    plan, _ = decide(seen(), asked(), outlooks(0.2, work=7.1), advise, PlanState())
 
     assert (plan.desired, plan.planned) == (3, 8)
     assert "the plan is 8" in plan_of(plan, "advise")
@@ -235,12 +239,12 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
     plan, _ = decide(
         seen(waiting=waiting),
         asked(prompt=prompt, generated=generated),
-        outlooks(0.1, prompt_tokens=ahead),
+        outlooks(0.1, work=ahead),
         PARAMETERS,
         PlanState(handed=handed),
     )
 
-    needed = max((prompt or 0) / 1000, (generated or 0) / 500)
+    needed = (prompt or 0) / 1000 + (generated or 0) / 500
     assert 1 <= plan.desired <= 50
     assert plan.desired >= min(needed, 50) - 1e-6
 
@@ -251,13 +255,11 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
 def test_more_demand_never_means_fewer_replicas(
     low: float, more: float, ahead: float, skill: float | None, handed: None
 ) -> None:
-    few, _ = decide(
-        seen(), asked(prompt=low), outlooks(skill, prompt_tokens=ahead), PARAMETERS, PlanState()
-    )
+    few, _ = decide(seen(), asked(prompt=low), outlooks(skill, work=ahead), PARAMETERS, PlanState())
     many, _ = decide(
         seen(),
         asked(prompt=low + more),
-        outlooks(skill, prompt_tokens=ahead),
+        outlooks(skill, work=ahead),
         PARAMETERS,
         PlanState(),
     )
@@ -271,7 +273,7 @@ def test_the_same_past_gives_the_same_decision(prompt: float, ahead: float) -> N
         plan, _ = decide(
             seen(),
             asked(prompt=prompt),
-            outlooks(0.1, prompt_tokens=ahead),
+            outlooks(0.1, work=ahead),
             PARAMETERS,
             PlanState(handed=3),
         )

@@ -3,14 +3,13 @@
 import pytest
 
 from scaler.board import Answer, Refusal, RefusalCode
-from scaler.capacity import ReplicaCapacity, limit
+from scaler.capacity import Origin, ReplicaCapacity, Work
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.forecast.record import DemandForecast
 from scaler.metadata import Mode
-from scaler.need import Dimension
 from scaler.parameters import PlanParameters
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.track import Sight, Track
+from scaler.track import Series, Sight, Track
 from scaler.verdict import Standing, judge
 
 PARAMETERS = PlanParameters(
@@ -22,7 +21,7 @@ PARAMETERS = PlanParameters(
     replicas_max=50,
     mode=Mode.ACT,
     capacity=ReplicaCapacity(
-        prompt_tokens=limit(1000, 1), generated_tokens=limit(500, 1), requests=limit(50, 1)
+        work=Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA), requests=50
     ),
 )
 BLIND_SECONDS_MAX = 300.0
@@ -31,8 +30,8 @@ BLIND_SECONDS_MAX = 300.0
 class NoForecast:
     """A forecaster that never earned anything."""
 
-    def __init__(self, dimension: Dimension) -> None:
-        self.dimension = dimension
+    def __init__(self, series: Series) -> None:
+        self.series = series
         self.steps: list[tuple[float, float | None]] = []
 
     def update(self, t_seconds: float, value: float | None) -> None:
@@ -40,7 +39,7 @@ class NoForecast:
 
     def forecast(self) -> DemandForecast:
         return DemandForecast(
-            signal=self.dimension,
+            signal=self.series,
             made_at_seconds=0.0,
             data_age_seconds=0.0,
             horizons_seconds=(300.0,),
@@ -56,12 +55,12 @@ class Story:
     """One workload's looks in order, and what each led to."""
 
     def __init__(self) -> None:
-        self.forecasters: dict[Dimension, NoForecast] = {}
+        self.forecasters: dict[Series, NoForecast] = {}
         self.track = Track(self._make, step_seconds=60)
         self.standing = Standing()
 
-    def _make(self, dimension: Dimension) -> NoForecast:
-        return self.forecasters.setdefault(dimension, NoForecast(dimension))
+    def _make(self, series: Series) -> NoForecast:
+        return self.forecasters.setdefault(series, NoForecast(series))
 
     def sees(self, at: float, prompt: float) -> Answer | Refusal:
         values = {"running": 1.0, "waiting": 0.0, "generated_tokens": 0.0, "prompt_tokens": prompt}
@@ -163,7 +162,7 @@ def test_a_step_of_the_series_is_the_mean_of_its_looks_and_a_blind_step_is_a_gap
     story.sees(120, prompt=5000)
     story.sees(180, prompt=5000)
 
-    assert story.forecasters[Dimension.PROMPT_TOKENS].steps == [
+    assert story.forecasters[Series.PROMPT_TOKENS].steps == [
         (0, 2000.0),
         (60, None),
         (120, 5000.0),
@@ -177,4 +176,4 @@ def test_a_clock_that_goes_back_rewrites_no_history() -> None:
     story.sees(0, prompt=9000)
     story.sees(720, prompt=1000)
 
-    assert [at for at, _ in story.forecasters[Dimension.PROMPT_TOKENS].steps] == [600, 660]
+    assert [at for at, _ in story.forecasters[Series.PROMPT_TOKENS].steps] == [600, 660]
