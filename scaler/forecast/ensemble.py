@@ -18,6 +18,7 @@ from scaler.forecast.experts.roster import ROSTER
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.past import DAY_SECONDS, Floats, Past, ew_rates
 from scaler.forecast.pending import Pending
+from scaler.forecast.rhythm import Rhythm
 from scaler.forecast.residuals import ERROR_MAX, Windows
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995])
@@ -37,6 +38,7 @@ class Ensemble:
         count = len(ahead)
         self.experts: list[PointExpert] = [make(task) for make in ROSTER]
         self.names = WINDOW_KINDS
+        self.rhythm = Rhythm(task.step_seconds)
         points = sum(len(expert.names) for expert in self.experts)
         self.pending = Pending(ahead, (points, len(LEVELS) * len(self.names), 3, len(LEVELS)))
         stride = self.pending.stride
@@ -71,12 +73,16 @@ class Ensemble:
         self.loss = np.zeros((2, 2, count))
         """Discounted 0.9 pinball loss: (day, week) × (forecast, last value) × horizon."""
         self.mixture = np.zeros((count, len(LEVELS)))
+        self.centre, self.scale = np.zeros(count), np.ones(count)
+        self.points = np.zeros((count, points))
 
     def step(self, value: float) -> None:
         """One step on; NaN is a gap."""
         measured = value == value  # noqa: PLR0124 - the fastest test for NaN, on the hot path
         if measured:
             self._judge(value)
+        if measured:
+            self.rhythm.learn(self.past, value)
         self.past.advance(value)
         if measured:
             for expert in self.experts:
@@ -130,6 +136,7 @@ class Ensemble:
         advice = around[:, :, None] + errors * unit[:, :, None]
         advice = np.maximum(advice, 0.0).transpose(1, 2, 0)
         self.mixture = np.sort(self.hedge.mix(advice), axis=1)
+        self.centre, self.scale, self.points = centre, scale, points
         meta = np.column_stack((centre, scale, level))
         flat = advice.reshape(len(centre), -1)
         self.pending.keep(past.step, [points, flat, meta, self.mixture])

@@ -3,7 +3,7 @@
 Collectors repeat samples, deliver them late, restart, lose hours and have their clocks set back.
 All of that is decided here, so that no expert has to think of it:
 
-1. not a number, infinite or negative: a gap, never a zero;
+1. not a number, infinite, absurd or negative: a gap, never a zero;
 2. the same step again or an older one: dropped, what was learnt from stays learnt from;
 3. the third older one in a row: the clock was set back, and time goes on from where we were;
 4. steps left out: that many gaps.
@@ -12,6 +12,8 @@ All of that is decided here, so that no expert has to think of it:
 import math
 from dataclasses import dataclass
 
+READING_MAX = 1e15
+"""No workload serves a million times a billion of anything a second; such a reading is a fault."""
 CLOCK_SET_BACK_SAMPLES = 3
 """One or two old samples are stragglers; three in a row are a new clock."""
 
@@ -39,7 +41,7 @@ class Grid:
         """What to learn from the sample; None for a late or repeated one."""
         if not math.isfinite(t_seconds):
             return None
-        usable = value is not None and math.isfinite(value) and value >= 0
+        usable = value is not None and 0 <= value <= READING_MAX
         number = float(value) if usable and value is not None else math.nan
         if self.newest_step < 0:
             self.origin_seconds = t_seconds

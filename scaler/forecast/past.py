@@ -61,7 +61,7 @@ class Past:
         self.day_lags_seconds = np.array(DAY_LAGS) * DAY_SECONDS
         self._rates = ew_rates(HALF_LIVES_STEPS)
         self._change_rates = ew_rates(CHANGE_HALF_LIVES_STEPS)
-        self._newest_change = 0.0
+        self.newest_change = 0.0
 
     def advance(self, value: float) -> None:
         """One step on; NaN is a gap."""
@@ -119,10 +119,10 @@ class Past:
                 abs(change) - self.change
             )
             self.change_product += self._change_rates[2] * (
-                change * self._newest_change - self.change_product
+                change * self.newest_change - self.change_product
             )
             self.change_square += self._change_rates[2] * (change * change - self.change_square)
-            self._newest_change = change
+            self.newest_change = change
         self.measured += 1
         self.newest_measured_step = self.step
         self.ewma += np.maximum(self._rates, 1 / self.measured) * (value - self.ewma)

@@ -7,6 +7,7 @@ write to, and must not be able to run anything.
 """
 
 import io
+import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,18 +18,23 @@ Place = tuple[object, str]
 
 def dump(root: object) -> bytes:
     buffer = io.BytesIO()
-    arrays = {path: np.asarray(_get(place)) for path, place in _places(root, "")}
+    arrays = {path: np.asarray(_get(place)) for path, place in _places(root, "", set())}
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
 def load(root: object, snapshot: bytes) -> None:
-    """Raises:
-    ValueError: the snapshot does not fit `root`; nothing has been changed then.
+    """Set the state of `root`.
+
+    Raises:
+        ValueError: the snapshot does not fit `root`; nothing has been changed then.
     """
-    places = dict(_places(root, ""))
-    with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
-        held = {path: arrays[path] for path in arrays.files}
+    places = dict(_places(root, "", set()))
+    try:
+        with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
+            held = {path: arrays[path] for path in arrays.files}
+    except (AttributeError, EOFError, OSError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"these {len(snapshot)} bytes are no snapshot") from error
     if held.keys() != places.keys():
         odd = sorted(held.keys() ^ places.keys())
         raise ValueError(f"snapshot of another forecaster: it differs in {odd[:3]}")
@@ -40,7 +46,10 @@ def load(root: object, snapshot: bytes) -> None:
         _set(place, held[path])
 
 
-def _places(part: object, path: str) -> Iterator[tuple[str, Place]]:
+def _places(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Place]]:
+    if id(part) in seen:
+        return
+    seen.add(id(part))
     for name, value in sorted(vars(part).items()):
         here = f"{path}/{name}"
         if isinstance(value, list):
@@ -48,9 +57,9 @@ def _places(part: object, path: str) -> Iterator[tuple[str, Place]]:
                 if isinstance(item, np.ndarray):
                     yield f"{here}/{i}", (value, str(i))
                 else:
-                    yield from _places(item, f"{here}/{i}")
+                    yield from _places(item, f"{here}/{i}", seen)
         elif type(value).__module__.startswith("scaler.forecast") and hasattr(value, "__dict__"):
-            yield from _places(value, here)
+            yield from _places(value, here, seen)
         elif not name.startswith("_") and isinstance(value, float | int | np.ndarray):
             yield here, (part, name)
 

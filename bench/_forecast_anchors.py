@@ -1,0 +1,156 @@
+"""Point forecasters that everybody knows, for `bench forecast` to stand beside.
+
+Each takes a whole series and gives, for every origin, what it would have said then; none may look
+past its origin, and the causality test holds them to it as well. statsforecast's methods are
+refitted at every origin they are asked at, on at most `FIT_STEPS` of history.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+FIT_STEPS = 500
+DAY_SECONDS = 86_400.0
+EWMA_RATES = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9])
+HOLT_RATES = np.array(
+    [(a, b, p) for a in (0.2, 0.4, 0.7) for b in (0.02, 0.1, 0.3) for p in (0.85, 0.95, 0.99)]
+)
+FORGET = 0.995
+"""Discount of past absolute errors, per step, when a bank picks its member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Points:
+    """What a method said: shape (origins, horizons), and what saying it cost."""
+
+    origins: npt.NDArray[np.intp]
+    said: Floats
+    cpu_seconds_per_refresh: float
+
+
+Anchor = Callable[[Floats, npt.NDArray[np.intp], float], Points]
+
+
+def held(series: Floats) -> Floats:
+    """The series with each gap filled by the value before it."""
+    known = np.where(np.isnan(series), -1, np.arange(len(series)))
+    newest = np.maximum.accumulate(known)
+    return np.where(newest < 0, 0.0, series[np.maximum(newest, 0)])
+
+
+def last(series: Floats, horizons: npt.NDArray[np.intp], step_seconds: float) -> Points:
+    started = time.process_time()
+    said = np.repeat(held(series)[:, None], len(horizons), axis=1)
+    return _all(said, started)
+
+
+def seasonal_naive(series: Floats, horizons: npt.NDArray[np.intp], step_seconds: float) -> Points:
+    """The same time yesterday; before there is a yesterday, the last value."""
+    started = time.process_time()
+    day = round(DAY_SECONDS / step_seconds)
+    filled = held(series)
+    at = np.arange(len(series))[:, None] + horizons - day
+    said = np.where(at >= 0, filled[np.clip(at, 0, len(series) - 1)], filled[:, None])
+    return _all(said, started)
+
+
+def ewma(series: Floats, horizons: npt.NDArray[np.intp], step_seconds: float) -> Points:
+    """A bank of exponentially weighted means, each horizon following the best so far."""
+    started = time.process_time()
+    level = np.zeros(len(EWMA_RATES))
+    bank = np.empty((len(series), len(EWMA_RATES), 1))
+    filled = held(series)
+    for i, value in enumerate(filled):
+        level += (EWMA_RATES if i else 1.0) * (value - level)
+        bank[i, :, 0] = level
+    return _all(_follow_best(series, bank.repeat(len(horizons), axis=2), horizons), started)
+
+
+def holt(series: Floats, horizons: npt.NDArray[np.intp], step_seconds: float) -> Points:
+    """A bank of damped trends, each horizon following the best so far."""
+    started = time.process_time()
+    alpha, beta, phi = HOLT_RATES.T
+    reach = (phi * (1 - phi ** horizons[:, None]) / (1 - phi)).T
+    level, trend = np.zeros(len(phi)), np.zeros(len(phi))
+    bank = np.empty((len(series), len(phi), len(horizons)))
+    for i, value in enumerate(held(series)):
+        carried = phi * trend
+        before = level + carried
+        level = before + (alpha if i else 1.0) * (value - before)
+        trend = carried + beta * (level - before) if i else trend
+        bank[i] = np.maximum(level[:, None] + reach * trend[:, None], 0.0)
+    return _all(_follow_best(series, bank, horizons), started)
+
+
+def _follow_best(series: Floats, bank: Floats, horizons: npt.NDArray[np.intp]) -> Floats:
+    said = np.empty((len(series), len(horizons)))
+    for column, ahead in enumerate(horizons):
+        loss = np.zeros(bank.shape[1])
+        for i in range(len(series)):
+            if i >= ahead and series[i] == series[i]:  # noqa: PLR0124 - not NaN
+                loss = FORGET * loss + np.abs(series[i] - bank[i - ahead, :, column])
+            said[i, column] = bank[i, loss.argmin(), column]
+    return said
+
+
+def _all(said: Floats, started: float) -> Points:
+    return Points(
+        origins=np.arange(len(said)),
+        said=said,
+        cpu_seconds_per_refresh=(time.process_time() - started) / max(1, len(said)),
+    )
+
+
+CHEAP: dict[str, Anchor] = {
+    "last": last,
+    "seasonal-naive": seasonal_naive,
+    "ewma": ewma,
+    "holt": holt,
+}
+DEAR = ("auto-arima", "auto-ets", "auto-theta", "mstl")
+
+
+def refitted(
+    name: str,
+    series: Floats,
+    horizons: npt.NDArray[np.intp],
+    step_seconds: float,
+    origins: Sequence[int],
+) -> Points:
+    """One of `DEAR`, refitted at each origin.
+
+    Raises:
+        ModuleNotFoundError: statsforecast is not installed.
+    """
+    from statsforecast import models  # noqa: PLC0415 - the bench extra, asked for by name only
+
+    day = round(DAY_SECONDS / step_seconds)
+    filled = held(series)
+    said = np.empty((len(origins), len(horizons)))
+    started = time.process_time()
+    for row, origin in enumerate(origins):
+        reach = 3 * day if name == "mstl" else FIT_STEPS
+        past = filled[max(0, origin + 1 - reach) : origin + 1]
+        seasons = day if len(past) > 2 * day else 1
+        model = {
+            "auto-arima": lambda: models.AutoARIMA(season_length=1),
+            "auto-ets": lambda: models.AutoETS(season_length=1),
+            "auto-theta": lambda: models.AutoTheta(season_length=1),
+            "mstl": lambda seasons=seasons: models.MSTL(season_length=[seasons]),
+        }[name]()
+        try:
+            path = model.forecast(y=past, h=int(horizons.max()))["mean"]
+        except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, RuntimeError):
+            # A constant or very short past has no model; the last value stands in, as it would
+            # in any program that uses these methods.
+            path = np.full(int(horizons.max()), past[-1])
+        said[row] = np.maximum(path[horizons - 1], 0.0)
+    return Points(
+        origins=np.array(origins),
+        said=said,
+        cpu_seconds_per_refresh=(time.process_time() - started) / max(1, len(origins)),
+    )

@@ -1,0 +1,83 @@
+"""How `bench forecast` judges: the same rolling quantiles for every point method, then losses."""
+
+from bisect import bisect_left, insort
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench._forecast_anchors import Points
+
+Floats = npt.NDArray[np.float64]
+LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
+WINDOW_ERRORS = 500
+
+
+def dressed(points: Points, series: Floats, ahead: int, column: int) -> Floats:
+    """Quantiles for each origin from the method's own past errors, shape (origins, levels).
+
+    Split conformal prediction over the last `WINDOW_ERRORS` errors that were known at the origin.
+    """
+    levels = np.array(LEVELS)
+    said = points.said[:, column]
+    quantiles = np.empty((len(said), len(levels)))
+    ordered: list[float] = []
+    window: deque[float] = deque()
+    known = 0
+    for row, origin in enumerate(points.origins):
+        while points.origins[known] + ahead <= origin:
+            error = float(series[points.origins[known] + ahead] - said[known])
+            known += 1
+            if error != error:  # noqa: PLR0124 - NaN
+                continue
+            insort(ordered, error)
+            window.append(error)
+            if len(window) > WINDOW_ERRORS:
+                ordered.pop(bisect_left(ordered, window.popleft()))
+        quantiles[row] = said[row] + _conformal(ordered, levels)
+    return np.maximum(quantiles, 0.0)
+
+
+def _conformal(ordered: list[float], levels: Floats) -> Floats:
+    count = len(ordered)
+    if not count:
+        return np.zeros_like(levels)
+    rank = np.clip(levels * (count + 1) - 1, 0, count - 1)
+    low = np.floor(rank).astype(int)
+    high = np.minimum(low + 1, count - 1)
+    below = np.array([ordered[i] for i in low])
+    above = np.array([ordered[i] for i in high])
+    return below + (rank - low) * (above - below)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """Mean losses of one method at one horizon of one series."""
+
+    steps: int
+    pinball: dict[float, float]
+    wape: float
+    coverage: dict[float, float]
+
+
+def score(
+    quantiles: Floats, origins: npt.NDArray[np.intp], series: Floats, *, ahead: int, first: int
+) -> Score:
+    """Judge the forecasts whose outcome lies at step `first` or later and was measured."""
+    at = origins + ahead
+    inside = (at >= first) & (at < len(series))
+    outcome = series[at[inside]]
+    measured = ~np.isnan(outcome)
+    outcome, rows = outcome[measured, None], quantiles[inside][measured]
+    levels = np.array(LEVELS)
+    error = outcome - rows
+    loss = np.maximum(levels * error, (levels - 1) * error).mean(axis=0)
+    covered = (outcome <= rows).mean(axis=0)
+    total = float(np.abs(outcome).sum())
+    return Score(
+        steps=len(outcome),
+        pinball=dict(zip(LEVELS, loss.tolist(), strict=True)),
+        wape=float(np.abs(error[:, 0]).sum()) / total if total else 0.0,
+        coverage=dict(zip(LEVELS, covered.tolist(), strict=True)),
+    )

@@ -1,0 +1,275 @@
+"""`python -m bench forecast`: pinball losses of the forecast beside methods everybody knows.
+
+Rolling origin and strictly causal: the forecast is fed one value at a time through the streaming
+adapter; every other method gets the same rolling conformal quantiles from its own past errors.
+Losses are in the series' own unit; the table for people divides them by the last value's.
+Methods that statsforecast refits at each origin are asked at some origins only, and all methods
+are then judged at those origins alone, so that every row of a run is about the same moments.
+"""
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from bench._forecast_anchors import CHEAP, DEAR, refitted
+from bench._forecast_judging import LEVELS, Floats, Score, dressed, score
+from bench._report import Row, show
+from scaler.forecast.streaming import factory
+
+TRACES = Path(__file__).parents[2] / "shared" / "data" / "traces"
+DEFAULT_HORIZONS = {10: (30, 60, 120, 300, 600), 60: (60, 180, 300, 600, 900, 1800)}
+QUICK_STEPS = 2500
+LONG_SECONDS = 3700.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    trace: str
+    name: str
+    step_seconds: float
+    values: Floats
+
+    def is_long(self) -> bool:
+        """More than an hour, the facts' boundary between noise and a history."""
+        return len(self.values) * self.step_seconds > LONG_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One method's quantiles at its origins: shape (origins, horizons, levels)."""
+
+    origins: npt.NDArray[np.intp]
+    quantiles: Floats
+    cpu_seconds_per_refresh: float
+
+
+def main(arguments: list[str]) -> None:
+    options = _parser().parse_args(arguments)
+    methods = options.methods.split(",")
+    _refuse_unknown(methods)
+    paths = options.traces or sorted(TRACES.glob("*.csv"))
+    if not paths:
+        sys.exit(f"bench forecast: no traces in {TRACES}; give some with --traces PATH...")
+    columns = options.columns.split(",") if options.columns else None
+    work = [s for path in paths for s in read(path, columns) if not s.trace.startswith("raw_")]
+    if options.quick:
+        work = [_shortened(s) for s in work[:: max(1, len(work) // 8)]]
+    judged: list[tuple[Series, float, str, Score, float]] = []
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("forecasting", total=len(work) * len(methods))
+        for series in work:
+            horizons = _horizons(options.horizons, series.step_seconds)
+            judged += _judge(series, horizons, methods, options, lambda: bar.advance(task))
+    rows = [_row(*entry) for entry in judged]
+    show("forecast", vars(options), rows, options.json)
+    _summary(judged, methods)
+
+
+def read(path: Path, columns: Sequence[str] | None) -> Iterator[Series]:
+    """The numeric columns of a trace; an empty cell is a step that was not measured."""
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.reader(file)
+        header = next(table)
+        if header[0] != "t_s":
+            return
+        rows = [[float(cell) if cell else np.nan for cell in row] for row in table]
+    data = np.array(rows)
+    for at, name in enumerate(header[1:], start=1):
+        if columns is None or name in columns:
+            yield Series(
+                trace=path.stem,
+                name=name,
+                step_seconds=float(data[1, 0] - data[0, 0]),
+                values=data[:, at],
+            )
+
+
+def foresail(
+    series: Series, horizons: Sequence[float], *, start: datetime | None, tz: str | None
+) -> Said:
+    stream = factory(
+        step_s=series.step_seconds, horizons_s=horizons, quantiles=LEVELS, start=start, tz=tz
+    )
+    quantiles = np.empty((len(series.values), len(horizons), len(LEVELS)))
+    started = time.process_time()
+    for i, value in enumerate(series.values):
+        stream.update(i * series.step_seconds, None if np.isnan(value) else float(value))
+        quantiles[i] = stream.predict()
+    return Said(
+        origins=np.arange(len(series.values)),
+        quantiles=quantiles,
+        cpu_seconds_per_refresh=(time.process_time() - started) / len(series.values),
+    )
+
+
+def _judge(
+    series: Series,
+    horizons: tuple[float, ...],
+    methods: Sequence[str],
+    options: argparse.Namespace,
+    advance: Callable[[], None],
+) -> Iterator[tuple[Series, float, str, Score, float]]:
+    ahead = np.maximum(1, np.round(np.array(horizons) / series.step_seconds)).astype(np.intp)
+    count = len(series.values)
+    first = int(count * options.train_fraction)
+    every = 1
+    if any(method in DEAR for method in methods):
+        every = max(1, count // options.origins)
+    asked = np.arange(every, count, every)
+    for method in methods:
+        said = _said(method, series, horizons, ahead, asked, options)
+        kept = np.isin(said.origins, asked) if every > 1 else np.ones(len(said.origins), bool)
+        for column, horizon in enumerate(horizons):
+            result = score(
+                said.quantiles[kept, column],
+                said.origins[kept],
+                series.values,
+                ahead=int(ahead[column]),
+                first=first,
+            )
+            if result.steps:
+                yield series, horizon, method, result, said.cpu_seconds_per_refresh
+        advance()
+
+
+def _said(
+    method: str,
+    series: Series,
+    horizons: tuple[float, ...],
+    ahead: npt.NDArray[np.intp],
+    asked: npt.NDArray[np.intp],
+    options: argparse.Namespace,
+) -> Said:
+    if method == "foresail":
+        return foresail(series, horizons, start=options.start, tz=options.tz)
+    if method in CHEAP:
+        points = CHEAP[method](series.values, ahead, series.step_seconds)
+    else:
+        points = refitted(method, series.values, ahead, series.step_seconds, asked.tolist())
+    columns = [dressed(points, series.values, int(h), i) for i, h in enumerate(ahead)]
+    return Said(
+        origins=points.origins,
+        quantiles=np.stack(columns, axis=1),
+        cpu_seconds_per_refresh=points.cpu_seconds_per_refresh,
+    )
+
+
+def _row(series: Series, horizon: float, method: str, result: Score, refresh: float) -> Row:
+    return {
+        "trace": series.trace,
+        "series": series.name,
+        "horizon_seconds": horizon,
+        "method": method,
+        "steps": result.steps,
+        "pinball_50": result.pinball[0.5],
+        "pinball_90": result.pinball[0.9],
+        "pinball_95": result.pinball[0.95],
+        "pinball_99": result.pinball[0.99],
+        "wape": result.wape,
+        "coverage_90": result.coverage[0.9],
+        "coverage_99": result.coverage[0.99],
+        "refresh_cpu_seconds": refresh,
+    }
+
+
+def _summary(judged: list[tuple[Series, float, str, Score, float]], methods: Sequence[str]) -> None:
+    """Losses relative to the last value's, geometric means, and how the coverage held."""
+    table = Table(title="relative to the last value", title_justify="left")
+    for field in (
+        "method", "series", "rows", ".5", ".9", ".95", ".99", "worst .9", "worst .99",
+        ".9 covered", ".99 covered", "ms a refresh",
+    ):  # fmt: skip
+        table.add_column(field, justify="right")
+    anchor = {(s.trace, s.name, h): r for s, h, m, r, _ in judged if m == "last"}
+    if not anchor:
+        return
+    for method in methods:
+        for label, only_long in (("all", False), ("> 1 h", True)):
+            mine = [
+                (r, anchor[s.trace, s.name, h], c)
+                for s, h, m, r, c in judged
+                if m == method and (s.is_long() or not only_long)
+            ]
+            if mine:
+                table.add_row(method, label, *_summary_cells(mine))
+    Console().print(table)
+
+
+def _summary_cells(mine: list[tuple[Score, Score, float]]) -> Iterator[str]:
+    yield str(len(mine))
+    ratios = np.array(
+        [
+            [ours.pinball[p] / base.pinball[p] for p in (0.5, 0.9, 0.95, 0.99)]
+            for ours, base, _ in mine
+            if all(base.pinball[p] > 0 and ours.pinball[p] > 0 for p in LEVELS)
+        ]
+    ).reshape(-1, 4)
+    if len(ratios):
+        yield from (f"{mean:.3f}" for mean in np.exp(np.log(ratios).mean(axis=0)))
+        yield from (f"{worst:.2f}" for worst in ratios.max(axis=0)[[1, 3]])
+    else:
+        yield from ("-",) * 6
+    for level, steps in ((0.9, 500), (0.99, 2000)):
+        covered = [ours.coverage[level] for ours, _, _ in mine if ours.steps >= steps]
+        yield f"{min(covered):.3f}-{max(covered):.3f}" if covered else "-"
+    yield f"{1e3 * float(np.mean([cost for _, _, cost in mine])):.3g}"
+
+
+def _horizons(asked: str | None, step_seconds: float) -> tuple[float, ...]:
+    if asked:
+        return tuple(sorted(float(horizon) for horizon in asked.split(",")))
+    known = DEFAULT_HORIZONS.get(round(step_seconds))
+    return known or tuple(sorted({step_seconds, max(900.0, step_seconds), 1800.0}))
+
+
+def _shortened(series: Series) -> Series:
+    return Series(
+        trace=series.trace,
+        name=series.name,
+        step_seconds=series.step_seconds,
+        values=series.values[:QUICK_STEPS],
+    )
+
+
+def _refuse_unknown(methods: Sequence[str]) -> None:
+    known = ("foresail", *CHEAP, *DEAR)
+    for method in methods:
+        if method not in known:
+            sys.exit(f"bench forecast: no method {method!r}; there are {', '.join(known)}")
+    if any(method in DEAR for method in methods):
+        try:
+            import statsforecast  # noqa: F401, PLC0415 - only to say clearly that it is missing
+        except ModuleNotFoundError:
+            sys.exit(
+                f"bench forecast: {', '.join(m for m in methods if m in DEAR)} need statsforecast, "
+                "the bench extra: make .venv/.bench, or pip install statsforecast"
+            )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench forecast", description=__doc__)
+    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH", help="CSV: t_s, series…")
+    parser.add_argument("--columns", help="only these, with commas between")
+    parser.add_argument("--horizons", help="seconds, with commas; default by the trace's step")
+    parser.add_argument("--methods", default="foresail,last,seasonal-naive,ewma,holt",
+                        help=f"of foresail, {', '.join((*CHEAP, *DEAR))}")  # fmt: skip
+    parser.add_argument("--train-fraction", type=float, default=0.3,
+                        help="share of each series that is not judged")  # fmt: skip
+    parser.add_argument("--origins", type=int, default=1000,
+                        help="origins per series, once a method is refitted at each")  # fmt: skip
+    parser.add_argument("--start", type=datetime.fromisoformat, help="time of t_s = 0, with zone")
+    parser.add_argument("--tz", help="IANA zone whose days the traffic follows")
+    parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    return parser

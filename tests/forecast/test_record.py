@@ -1,0 +1,57 @@
+"""Reading a forecast between and beyond its horizons and levels."""
+
+import json
+import math
+
+import pytest
+
+from scaler.forecast.record import DemandForecast, ExpertWeight, Skill
+
+FORECAST = DemandForecast(
+    signal="requests",
+    made_at_seconds=1000.0,
+    data_age_seconds=0.0,
+    horizons_seconds=(60.0, 120.0),
+    levels=(0.5, 0.9, 0.99),
+    quantiles=((10.0, 20.0, 30.0), (20.0, 40.0, 60.0)),
+    last_value=8.0,
+    skill=(Skill(horizon_seconds=60.0, day=0.2, week=None),),
+    experts=(ExpertWeight(name="last", weight=1.0),),
+)
+
+
+@pytest.mark.parametrize(
+    ("horizon_seconds", "level", "expected"),
+    [
+        pytest.param(60, 0.5, 10.0, id="on-the-grid"),
+        pytest.param(90, 0.5, 15.0, id="halfway-between-horizons"),
+        pytest.param(60, 0.7, 15.0, id="halfway-between-levels"),
+        pytest.param(0, 0.9, 8.0, id="now-is-the-last-value"),
+        pytest.param(30, 0.9, 14.0, id="halfway-to-the-first-horizon"),
+        pytest.param(600, 0.9, 40.0, id="flat-beyond-the-last-horizon"),
+        pytest.param(60, 0.25, 5.0, id="towards-zero-below-the-lowest-level"),
+        # One decade of rarity is 10 from .9 to .99, so it is 10 more from .99 to .999.
+        pytest.param(60, 0.999, 40.0, id="exponential-beyond-the-top-level"),
+    ],
+)
+def test_reading_anywhere(horizon_seconds, level, expected):
+    assert FORECAST.at(horizon_seconds=horizon_seconds, level=level) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("horizon_seconds", "level"), [(60, 0.0), (60, 1.0), (-1, 0.5)])
+def test_impossible_questions_are_refused(horizon_seconds, level):
+    with pytest.raises(ValueError, match="no quantile"):
+        FORECAST.at(horizon_seconds=horizon_seconds, level=level)
+
+
+def test_json_holds_every_field_and_no_infinity():
+    unmeasured = DemandForecast(
+        signal="requests", made_at_seconds=0.0, data_age_seconds=math.inf,
+        horizons_seconds=(60.0,), levels=(0.5,), quantiles=((0.0,),), last_value=0.0,
+        skill=(), experts=(),
+    )  # fmt: skip
+    assert json.loads(json.dumps(unmeasured.to_json(), allow_nan=False)) == {
+        "signal": "requests", "made_at_seconds": 0.0, "data_age_seconds": None,
+        "horizons_seconds": [60.0], "levels": [0.5], "quantiles": [[0.0]], "last_value": 0.0,
+        "skill": [], "experts": [],
+    }  # fmt: skip

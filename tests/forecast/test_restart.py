@@ -1,0 +1,48 @@
+"""A restart is not noticed: a restored forecaster goes on with byte-equal quantiles."""
+
+import numpy as np
+import pytest
+
+from scaler.forecast.forecaster import Forecaster
+
+STEP = 60.0
+
+
+def forecaster(horizons: tuple[float, ...] = (60.0, 900.0, 1800.0)) -> Forecaster:
+    return Forecaster(
+        signal="requests", step_seconds=STEP, horizons_seconds=horizons, start=0.0, tz="Asia/Tokyo"
+    )
+
+
+@pytest.mark.parametrize("steps", [0, 1, 7, 700, 1700])
+def test_restored_and_never_stopped_say_the_same(steps):
+    values = np.random.default_rng(5).poisson(40, steps + 100).astype(float)
+    values[steps // 2 : steps // 2 + 9] = np.nan
+    running = forecaster()
+    for i in range(steps):
+        running.update(i * STEP, values[i])
+    restored = forecaster()
+    restored.restore(running.snapshot())
+    assert restored.quantiles().tobytes() == running.quantiles().tobytes()
+    for i in range(steps, steps + 100):
+        running.update(i * STEP, values[i])
+        restored.update(i * STEP, values[i])
+    assert restored.quantiles().tobytes() == running.quantiles().tobytes()
+    assert restored.forecast() == running.forecast()
+
+
+def test_a_snapshot_of_other_horizons_is_refused_and_changes_nothing():
+    other, mine = forecaster((60.0, 900.0)), forecaster()
+    for i in range(50):
+        other.update(i * STEP, 10.0)
+        mine.update(i * STEP, 20.0)
+    before = mine.quantiles().tobytes()
+    with pytest.raises(ValueError, match="another forecaster"):
+        mine.restore(other.snapshot())
+    assert mine.quantiles().tobytes() == before
+
+
+@pytest.mark.parametrize("snapshot", [b"", b"not a snapshot", b"\x80\x04K\x01."])
+def test_bytes_that_are_no_snapshot_are_refused(snapshot):
+    with pytest.raises(ValueError, match="snapshot"):
+        forecaster().restore(snapshot)
