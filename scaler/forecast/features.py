@@ -5,6 +5,8 @@ that a thousand requests a second and three a minute look alike when they behave
 was learnt on one family of traffic can be true of another. Unknown is `UNKNOWN`, never 0.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from scaler.forecast.experts.port import Task
@@ -19,6 +21,22 @@ WALL_SPANS_SECONDS = np.array([300.0, 1800.0, 7200.0, 21_600.0, 86_400.0])
 EXTREME_SPANS = np.array([1.0, 4.0, 16.0])
 HOUR_SECONDS = 3600.0
 LEVEL_MEAN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """What is known of a series at one step; arrays have one row per horizon."""
+
+    past: Past
+    rhythm: Rhythm
+    centre: Floats
+    scale: Floats
+    error_size: Floats
+    """Mean absolute error of the centre lately and over a day, shape (2, horizons)."""
+    mixture: Floats
+    """Quantiles of the experts that know this series only."""
+    points: Floats
+    """A few point forecasts."""
 
 
 class Features:
@@ -47,17 +65,8 @@ class Features:
             np.intp
         )
 
-    def of(
-        self,
-        past: Past,
-        centre: Floats,
-        scale: Floats,
-        error_size: Floats,
-        judged: Floats,
-        mixture: Floats,
-        points: Floats,
-        rhythm: Rhythm,
-    ) -> Floats:
+    def of(self, now: Situation) -> Floats:
+        past, centre, scale = now.past, now.centre, now.scale
         c, s = centre[:, None], scale[:, None]
 
         def distance(values: Floats) -> Floats:
@@ -78,7 +87,7 @@ class Features:
         sizes = np.column_stack(
             (
                 np.log(scale / (np.abs(centre) + scale)),
-                np.log((error_size[0] + 1e-3 * scale) / (error_size[1] + 1e-3 * scale)),
+                np.log((now.error_size[0] + 1e-3 * scale) / (now.error_size[1] + 1e-3 * scale)),
                 np.log((level + tiny) / (np.abs(centre) + 0.1 * scale + tiny)),
                 np.full(len(centre), past.change_product / (past.change_square + tiny)),
             )
@@ -88,7 +97,7 @@ class Features:
         hourly = past.lagged(self._hour_lags)
         target = past.day_lags_seconds[:, None] - (self._ahead * self._step)
         days = past.binned(target).T
-        now = past.binned(past.day_lags_seconds[[0, 3]])
+        level_then = past.binned(past.day_lags_seconds[[0, 3]])
         then = past.lagged(
             np.round(past.day_lags_seconds[0] / self._step - self._ahead).astype(np.intp)
         )
@@ -107,10 +116,10 @@ class Features:
                 distance(hourly.mean(axis=1, keepdims=True)),
                 distance(days),
                 distance(then[:, None]),
-                np.clip((days[:, [0, 3]] - now) / s, -DISTANCE_MAX, DISTANCE_MAX),
-                distance(mixture[:, [0, 2, 5, 7]]),
-                distance(points),
-                np.clip(rhythm.read(past, self._ahead_steps), -DISTANCE_MAX, DISTANCE_MAX),
+                np.clip((days[:, [0, 3]] - level_then) / s, -DISTANCE_MAX, DISTANCE_MAX),
+                distance(now.mixture[:, [0, 2, 5, 7]]),
+                distance(now.points),
+                np.clip(now.rhythm.read(past, self._ahead_steps), -DISTANCE_MAX, DISTANCE_MAX),
             )
         )
         return np.where(np.isnan(raw), UNKNOWN, raw)

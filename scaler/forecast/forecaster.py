@@ -9,12 +9,14 @@ from datetime import datetime
 
 import numpy as np
 
-from scaler.forecast.ensemble import LEVELS, Ensemble
+from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
 from scaler.forecast.grid import Grid
+from scaler.forecast.levels import reader
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
 from scaler.forecast.snapshot import dump, load
+from scaler.forecast.trees import Trees, shipped
 
 SKILL_STEPS_MIN = 30
 
@@ -29,10 +31,12 @@ class Forecaster:
         levels: Sequence[float] = DEFAULT_LEVELS,
         start: datetime | float | None = None,
         tz: str | None = None,
+        trees: Trees | None = None,
     ) -> None:
         """Args:
         start: the moment of time 0 of the samples; leave it None and days are counted from there.
         tz: IANA name of the zone whose days and weeks the traffic follows.
+        trees: the prior; None = the shipped one.
         """
         self._signal = signal
         self._horizons = tuple(float(h) for h in horizons_seconds)
@@ -44,9 +48,10 @@ class Forecaster:
         steps = np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
         self._grid = Grid(step_seconds)
         self._past = Past(step_seconds=step_seconds, start=start, tz=tz)
-        self._ensemble = Ensemble(Task(step_seconds=step_seconds, horizons_steps=steps), self._past)
+        task = Task(step_seconds=step_seconds, horizons_steps=steps)
+        self._ensemble = Ensemble(task, self._past, trees or shipped())
         self._flush_steps = int(steps.max())
-        self._to_levels = _reader(self._levels)
+        self._to_levels = reader(self._levels)
 
     def update(self, t_seconds: float, value: float | None) -> None:
         """Consume a sample; None, NaN, infinities and negative numbers are gaps."""
@@ -63,7 +68,7 @@ class Forecaster:
 
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
-        return np.maximum.accumulate(self._ensemble.mixture @ self._to_levels, axis=1).clip(0.0)
+        return np.maximum.accumulate(self._ensemble.quantiles @ self._to_levels, axis=1).clip(0.0)
 
     def forecast(self) -> DemandForecast:
         past, grid = self._past, self._grid
@@ -93,7 +98,7 @@ class Forecaster:
         load(self, snapshot)
 
     def _skill(self) -> tuple[Skill, ...]:
-        loss, judged = self._ensemble.loss, self._ensemble.judged
+        loss, judged = self._ensemble.loss, self._ensemble.own.judged
         rows = []
         for i, horizon in enumerate(self._horizons):
             known = judged[i] >= SKILL_STEPS_MIN
@@ -108,17 +113,5 @@ class Forecaster:
 
     def _experts(self) -> tuple[ExpertWeight, ...]:
         weights = self._ensemble.hedge.weights.mean(axis=(0, 1))
-        pairs = zip(self._ensemble.names, weights, strict=True)
+        pairs = zip(FINAL, weights, strict=True)
         return tuple(ExpertWeight(name=name, weight=float(weight)) for name, weight in pairs)
-
-
-def _reader(levels: Sequence[float]) -> Floats:
-    """The matrix that reads the asked levels off the inner ones, linear in between."""
-    wanted = np.clip(np.array(levels), LEVELS[0], LEVELS[-1])
-    above = np.clip(np.searchsorted(LEVELS, wanted), 1, len(LEVELS) - 1)
-    share = (wanted - LEVELS[above - 1]) / (LEVELS[above] - LEVELS[above - 1])
-    matrix = np.zeros((len(LEVELS), len(levels)))
-    columns = np.arange(len(levels))
-    matrix[above - 1, columns] = 1 - share
-    matrix[above, columns] += share
-    return matrix

@@ -40,8 +40,8 @@ class Windows:
         self._prior = prior
         self.errors: Singles = np.full((kinds, horizons, WINDOW), np.inf, np.float32)
         self.seen = np.zeros(horizons, np.int64)
-        self.sorted: Singles = np.sort(self.errors, axis=2)
-        self.kept = np.zeros((kinds, horizons), np.int64)
+        self.measured = np.zeros((kinds, horizons, len(levels)))
+        self.trust = np.zeros((kinds, horizons, len(levels)))
         self.age = 0
 
     def learn(self, due: Indices, errors: Floats) -> None:
@@ -53,9 +53,8 @@ class Windows:
         self.seen[due] += 1
         self.age += 1
         if self.age >= REFRESH_STEPS or self.seen.min() < WINDOW // 8:
-            self.sorted = np.sort(self.errors, axis=2)
-            self.kept = np.minimum(-(-self.seen // self._thinning), WINDOW)
             self.age = 0
+            self._refresh()
 
     def quantiles(self, unit: Floats) -> Floats:
         """Error quantiles, shape (kinds, horizons, levels).
@@ -63,24 +62,21 @@ class Windows:
         Args:
             unit: one local scale in each kind's unit, shape (kinds, horizons).
         """
-        kept = self.kept
-        rank = (kept[:, :, None] + 1) * self._levels - 1
-        top = np.maximum(kept - 1, 0)[:, :, None]
-        rank = np.clip(rank, 0, top)
-        low = np.floor(rank).astype(np.intp)
-        high = np.minimum(low + 1, top)
-        below = self._at(low)
-        above = self._at(high)
-        share = rank - low
         prior = self._prior * unit[:, :, None]
-        measured = np.where(kept[:, :, None] > 0, below + share * (above - below), prior)
-        # A thinned window's neighbours are further apart, hence more independent.
-        independent = kept / np.maximum(1.0, self._overlap / self._thinning)
-        trust = independent[:, :, None] / (independent[:, :, None] + self._prior_errors)
-        blended: Floats = prior + trust * (measured - prior)
+        blended: Floats = prior + self.trust * (self.measured - prior)
         return blended
 
-    def _at(self, rank: Indices) -> Floats:
-        values = np.take_along_axis(self.sorted, rank, axis=2).astype(np.float64)
-        # Empty places sort last, as infinity; where a window is empty its prior stands in.
-        return np.where(np.isfinite(values), values, 0.0)
+    def _refresh(self) -> None:
+        ordered = np.sort(self.errors, axis=2)
+        kept = np.minimum(-(-self.seen // self._thinning), WINDOW)[:, :, None]
+        top = np.maximum(kept - 1, 0)
+        rank = np.clip((kept + 1) * self._levels - 1, 0, top)
+        low = rank.astype(np.intp)
+        # Empty places sort last, as infinity; an empty window says 0 and is not trusted at all.
+        ordered[:, :, 0] = np.where(kept[:, :, 0] > 0, ordered[:, :, 0], 0.0)
+        below = np.take_along_axis(ordered, low, axis=2)
+        above = np.take_along_axis(ordered, np.minimum(low + 1, top), axis=2)
+        self.measured = below + (rank - low) * (above - below)
+        # A thinned window's neighbours are further apart, hence more independent.
+        independent = kept / np.maximum(1.0, self._overlap / self._thinning)[:, :, None]
+        self.trust = independent / (independent + self._prior_errors)

@@ -1,0 +1,56 @@
+"""The prior, as this workload corrects it: the shipped trees' leaves move with each outcome.
+
+The trees were grown on other people's traffic, but their questions ("has a burst just begun, at a
+minute of the hour when bursts begin?") also tell this workload's own situations apart. So the
+structure stays and the leaves learn, by stochastic gradient steps on the pinball loss with rates
+that fall with a leaf's visits (Zinkevich 2003; Duchi et al. 2011): what a daily refit of boosted
+trees learns, without a refit, a history or a worker.
+"""
+
+import numpy as np
+
+from scaler.forecast.levels import LEVELS
+from scaler.forecast.past import Floats, Indices, Singles
+from scaler.forecast.trees import Trees
+
+RATE = 1.0
+VISITS_PRIOR = 10.0
+LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
+"""Errors at the outer levels come rarely and are large; their steps are larger."""
+
+
+class Adapted:
+    """Corrections of shape (trees, leaves, levels), in local scales."""
+
+    TREES = 32
+    """The first trees carry the broadest distinctions; more of them learn little more."""
+
+    def __init__(self, trees: Trees, overlap: Floats) -> None:
+        count = min(self.TREES, len(trees.leaf))
+        self._caution = 1.0 / np.sqrt(overlap)
+        leaves = trees.leaf.shape[1]
+        self._first = np.arange(count) * leaves
+        self.correction: Singles = np.zeros((count * leaves, len(LEVELS)), np.float32)
+        self.visits: Singles = np.zeros(count * leaves, np.float32)
+
+    def sum_at(self, leaves: Indices) -> Floats:
+        """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
+        at = leaves[:, : self.TREES] + self._first
+        mean: Floats = self.correction[at].mean(axis=1, dtype=np.float64)
+        return mean
+
+    def learn(self, due: Indices, leaves: Indices, is_below: Floats) -> None:
+        """Take in outcomes.
+
+        Args:
+            due: the horizons judged, shape (n,).
+            leaves: where their forecasts had stood, shape (n, trees).
+            is_below: 1 where the outcome was below this expert's quantile, shape (n, levels).
+        """
+        at = leaves[:, : self.TREES] + self._first
+        caution = self._caution[due][:, None]
+        step = RATE * (LEVELS - is_below) * LEVEL_STEP
+        # Horizons that share a leaf must each count, hence no fancy assignment.
+        np.add.at(self.visits, at, caution.astype(np.float32))
+        rate = caution / np.sqrt(self.visits[at] + VISITS_PRIOR)
+        np.add.at(self.correction, at, (rate[:, :, None] * step[:, None, :]).astype(np.float32))

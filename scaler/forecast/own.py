@@ -1,0 +1,81 @@
+"""What a series alone can say: its last value and its centre, dressed with their own errors.
+
+The unit of an error is a guess about how noise grows with the level, so several are kept side by
+side: as it is, per local scale (short and long memory), per level. Which one fits is learnt.
+"""
+
+import numpy as np
+
+from scaler.forecast.experts.port import Task
+from scaler.forecast.hedge import Hedge
+from scaler.forecast.levels import LEVELS, USUAL_ERRORS
+from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
+from scaler.forecast.residuals import ERROR_MAX, Windows
+
+NAMES = ("last", "centre", "centre-scaled", "centre-scaled-long", "centre-level")
+THINNING = (1, 1, 1, 8, 1)
+SHORT_SECONDS = 1800.0
+LEVEL_MEAN = 8
+GUESS_ERRORS = 2.0
+"""The first guess of the error's size counts as so many independent errors."""
+
+
+class OwnErrors:
+    COUNT = len(NAMES)
+
+    def __init__(self, task: Task, stride: Indices, half_life_steps: Floats) -> None:
+        ahead = task.horizons_steps
+        self._overlap = ahead / stride
+        self._ahead = ahead
+        self.hedge = Hedge(
+            levels=LEVELS,
+            prior=np.full(self.COUNT, 1.0 / self.COUNT),
+            half_life_steps=half_life_steps,
+            overlap=self._overlap,
+        )
+        self.windows = Windows(
+            levels=LEVELS, prior=USUAL_ERRORS, overlap=self._overlap, thinning=THINNING
+        )
+        step = task.step_seconds
+        memory = np.stack((
+            np.maximum(4.0 * ahead, SHORT_SECONDS / step),
+            np.maximum(40.0 * ahead, DAY_SECONDS / step),
+        ))  # fmt: skip
+        self._error_rates = ew_rates(memory / stride)
+        self.error_size = np.zeros((2, len(ahead)))
+        self.judged = np.zeros(len(ahead))
+
+    def learn(self, due: Indices, said: Floats, basis: Floats, last: Floats, value: float) -> None:
+        """Take in an outcome: `said` and `basis` as `say` gave them then, `last` the last value."""
+        centre, scale, level = basis.T
+        self.hedge.learn(due, said.reshape(len(due), len(LEVELS), self.COUNT), value, scale)
+        bound = ERROR_MAX * scale
+        error = np.clip(value - centre, -bound, bound)
+        scaled = error / scale
+        from_last = np.clip(value - last, -bound, bound)
+        self.windows.learn(due, np.stack((from_last, error, scaled, scaled, error / level)))
+        self.judged[due] += 1
+        rates = np.maximum(self._error_rates[:, due], 1.0 / self.judged[due])
+        self.error_size[:, due] += rates * (np.abs(error) - self.error_size[:, due])
+
+    def say(self, past: Past, last: Floats, centre: Floats) -> tuple[Floats, Floats]:
+        """Centre, scale and level, shape (horizons, 3), and quantiles (horizons, levels, COUNT)."""
+        scale = self._scale(past)
+        level = np.maximum(0.5 * (np.abs(centre) + past.ewma[LEVEL_MEAN]), 1e-3 * past.peak) + 1e-9
+        ones = np.ones_like(scale)
+        errors = self.windows.quantiles(np.stack((scale, scale, ones, ones, scale / level)))
+        unit = np.stack((ones, ones, scale, scale, level))
+        around = np.stack((last, centre, centre, centre, centre))
+        quantiles = (around[:, :, None] + errors * unit[:, :, None]).transpose(1, 2, 0)
+        return np.column_stack((centre, scale, level)), np.maximum(quantiles, 0.0)
+
+    def _scale(self, past: Past) -> Floats:
+        """The size of a usual error now."""
+        level = past.ewma[LEVEL_MEAN]
+        guess = past.change[3] * np.sqrt(np.minimum(self._ahead, 16)) + 0.02 * level
+        independent = self.judged / self._overlap
+        trust = independent / (independent + GUESS_ERRORS)
+        usual = 0.5 * (self.error_size[0] + self.error_size[1])
+        floor = 1e-3 * level + 1e-6 * past.peak + 1e-9
+        scale: Floats = trust * usual + (1 - trust) * guess + floor
+        return scale

@@ -1,0 +1,64 @@
+"""Symmetric trees for several quantiles at once, small enough to ship and to run at every step.
+
+A symmetric (oblivious) tree asks the same question of everybody at each depth (Kohavi 1994; Prokhorenkova et
+al. 2018, "CatBoost"), so an answer is a binary number, and all trees answer in one vectorised
+comparison. One structure serves all quantile levels; only what stands in the leaves differs.
+"""
+
+import io
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+from scaler.forecast.past import Floats, Indices
+
+Bytes = npt.NDArray[np.uint8]
+Singles = npt.NDArray[np.float32]
+
+
+class Trees:
+    # Slots keep the forest out of snapshots: it is the program's, not the workload's.
+    __slots__ = ("_first", "_flat", "_power", "feature", "leaf", "threshold")
+
+    def __init__(self, *, feature: Bytes, threshold: Singles, leaf: Singles) -> None:
+        """Take over a trained forest.
+
+        Args:
+            feature: which input each question is about, shape (trees, depth).
+            threshold: the question is "above this?", shape (trees, depth).
+            leaf: what the answer adds to each level's quantile, shape (trees, 2**depth, levels).
+        """
+        self.feature = feature.astype(np.intp)
+        self.threshold = threshold
+        self.leaf = leaf
+        count, depth = feature.shape
+        self._power = (1 << np.arange(depth)[::-1]).astype(np.float32)
+        self._flat = leaf.reshape(-1, leaf.shape[2])
+        self._first = np.arange(count) * leaf.shape[1]
+
+    def leaves(self, inputs: Floats) -> Indices:
+        """Where each row of (rows, features) ends up, shape (rows, trees)."""
+        answers = inputs.astype(np.float32)[:, self.feature] > self.threshold
+        return (answers @ self._power).astype(np.intp)
+
+    def sum_at(self, leaves: Indices) -> Floats:
+        """What the trees add together, shape (rows, levels)."""
+        total: Floats = self._flat[leaves + self._first].sum(axis=1, dtype=np.float64)
+        return total
+
+
+def read(data: bytes) -> Trees:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return Trees(
+            feature=arrays["feature"],
+            threshold=arrays["threshold"].astype(np.float32),
+            leaf=arrays["leaf"].astype(np.float32),
+        )
+
+
+@cache
+def shipped() -> Trees:
+    """The prior that comes with the program; `bench/forecast_prior.py` makes it."""
+    return read(files("scaler.forecast").joinpath("prior.npz").read_bytes())
