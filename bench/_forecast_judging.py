@@ -48,7 +48,8 @@ def _conformal(ordered: list[float], levels: Floats) -> Floats:
     high = np.minimum(low + 1, count - 1)
     below = np.array([ordered[i] for i in low])
     above = np.array([ordered[i] for i in high])
-    return below + (rank - low) * (above - below)
+    quantiles: Floats = below + (rank - low) * (above - below)
+    return quantiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

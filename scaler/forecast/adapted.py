@@ -8,6 +8,7 @@ trees learns, without a refit, a history or a worker.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from scaler.forecast.levels import LEVELS
 from scaler.forecast.past import Floats, Indices, Singles
@@ -28,6 +29,7 @@ class Adapted:
     def __init__(self, trees: Trees, overlap: Floats) -> None:
         count = min(self.TREES, len(trees.leaf))
         self._caution = 1.0 / np.sqrt(overlap)
+        self._count = count
         leaves = trees.leaf.shape[1]
         self._first = np.arange(count) * leaves
         self.correction: Singles = np.zeros((count * leaves, len(LEVELS)), np.float32)
@@ -35,19 +37,19 @@ class Adapted:
 
     def sum_at(self, leaves: Indices) -> Floats:
         """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
-        at = leaves[:, : self.TREES] + self._first
+        at = leaves[:, : self._count] + self._first
         mean: Floats = self.correction[at].mean(axis=1, dtype=np.float64)
         return mean
 
-    def learn(self, due: Indices, leaves: Indices, is_below: Floats) -> None:
+    def learn(self, due: Indices, leaves: Indices, is_below: npt.NDArray[np.bool_]) -> None:
         """Take in outcomes.
 
         Args:
             due: the horizons judged, shape (n,).
             leaves: where their forecasts had stood, shape (n, trees).
-            is_below: 1 where the outcome was below this expert's quantile, shape (n, levels).
+            is_below: where the outcome was below this expert's quantile, shape (n, levels).
         """
-        at = leaves[:, : self.TREES] + self._first
+        at = leaves[:, : self._count] + self._first
         caution = self._caution[due][:, None]
         step = RATE * (LEVELS - is_below) * LEVEL_STEP
         # Horizons that share a leaf must each count, hence no fancy assignment.

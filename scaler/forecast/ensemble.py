@@ -39,8 +39,8 @@ class Ensemble:
         self.task, self.past = task, past
         ahead = task.horizons_steps
         self.experts: list[PointExpert] = [make(task) for make in ROSTER]
-        self.point_names = [name for expert in self.experts for name in expert.names]
-        self._shown = [self.point_names.index(name) for name in SHOWN_TO_PRIOR]
+        self.point_names = tuple(name for expert in self.experts for name in expert.names)
+        self._shown = np.array([self.point_names.index(name) for name in SHOWN_TO_PRIOR])
         self.rhythm = Rhythm(task.step_seconds)
         self._trees, self._features = trees, Features(task)
         width = len(LEVELS)
@@ -68,6 +68,8 @@ class Ensemble:
         self.loss = np.zeros((2, 2, len(ahead)))
         """Discounted 0.9 pinball loss: (day, week) x (forecast, last value) x horizon."""
         self.quantiles = np.zeros((len(ahead), width))
+        self.situation: Situation | None = None
+        """The newest step's, as the prior was shown it."""
 
     def step(self, value: float) -> None:
         """One step on; NaN is a gap."""
@@ -108,7 +110,7 @@ class Ensemble:
         basis, own = self.own.say(past, points[:, 0], centre)
         mixture = np.sort(self.own.hedge.mix(own), axis=1)
         scale = basis[:, 1]
-        situation = Situation(
+        self.situation = Situation(
             past=past,
             rhythm=self.rhythm,
             centre=centre,
@@ -117,7 +119,7 @@ class Ensemble:
             mixture=mixture,
             points=points[:, self._shown],
         )
-        leaves = self._trees.leaves(self._features.of(situation))
+        leaves = self._trees.leaves(self._features.of(self.situation))
         prior = mixture + scale[:, None] * self._trees.sum_at(leaves)
         adapted = prior + scale[:, None] * self.adapted.sum_at(leaves)
         final = np.stack((mixture, prior, adapted, own[:, :, 0]), axis=2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaler.forecast.experts.port import Task
-from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Past
+from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Indices, Past
 from scaler.forecast.rhythm import Rhythm
 
 UNKNOWN = -99.0
@@ -21,6 +21,7 @@ WALL_SPANS_SECONDS = np.array([300.0, 1800.0, 7200.0, 21_600.0, 86_400.0])
 EXTREME_SPANS = np.array([1.0, 4.0, 16.0])
 HOUR_SECONDS = 3600.0
 LEVEL_MEAN = 8
+SHOWN_LEVELS = [0, 2, 5, 7]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,9 @@ class Features:
         )
         spans = np.maximum(ahead[:, None] * HORIZON_SPANS, 0.5)
         self._ewma_by_horizon = _nearest_mean(spans)
-        self._ewma_by_wall = _nearest_mean(np.maximum(WALL_SPANS_SECONDS / step, 0.5))
+        by_wall = _nearest_mean(np.maximum(WALL_SPANS_SECONDS / step, 0.5))
+        self._ewma_by_wall = np.tile(by_wall, (len(ahead), 1))
+        self._ahead_seconds = np.concatenate(([0.0], ahead * step))
         self._extreme = np.minimum(ahead[:, None] * EXTREME_SPANS, TAIL_STEPS).astype(np.intp) - 1
         self._lags = np.column_stack(
             (np.tile([0, 1, 2, 4], (len(ahead), 1)), ahead, 2 * ahead)
@@ -66,66 +69,74 @@ class Features:
         )
 
     def of(self, now: Situation) -> Floats:
-        past, centre, scale = now.past, now.centre, now.scale
-        c, s = centre[:, None], scale[:, None]
-
-        def distance(values: Floats) -> Floats:
-            return np.clip((values - c) / s, -DISTANCE_MAX, DISTANCE_MAX)
-
-        tail = past.tail(TAIL_STEPS)
-        reach = np.minimum(self._extreme, len(tail) - 1)
-        top = np.maximum.accumulate(tail)[reach].astype(np.float64)
-        low = np.minimum.accumulate(tail)[reach].astype(np.float64)
-        level = past.ewma[LEVEL_MEAN]
-        ages = np.column_stack(
-            (
-                np.log1p(past.measured / self._ahead),
-                np.full(len(centre), np.log1p(past.measured)),
-            )
-        )
-        tiny = 1e-9 + 1e-9 * past.peak
-        sizes = np.column_stack(
-            (
-                np.log(scale / (np.abs(centre) + scale)),
-                np.log((now.error_size[0] + 1e-3 * scale) / (now.error_size[1] + 1e-3 * scale)),
-                np.log((level + tiny) / (np.abs(centre) + 0.1 * scale + tiny)),
-                np.full(len(centre), past.change_product / (past.change_square + tiny)),
-            )
-        )
-        changes = np.log((past.change[None, :] + 1e-3 * s) / s)
-        lagged = past.lagged(self._lags)
-        hourly = past.lagged(self._hour_lags)
-        target = past.day_lags_seconds[:, None] - (self._ahead * self._step)
-        days = past.binned(target).T
-        level_then = past.binned(past.day_lags_seconds[[0, 3]])
-        then = past.lagged(
-            np.round(past.day_lags_seconds[0] / self._step - self._ahead).astype(np.intp)
-        )
-        raw = np.column_stack(
+        """Shape (horizons, features)."""
+        scale = now.scale[:, None]
+        distances = (self._levels(now) - now.centre[:, None]) / scale
+        rhythm = now.rhythm.read(now.past, self._ahead_steps)
+        changes = np.log((now.past.change + 1e-3 * scale) / scale)
+        raw = np.concatenate(
             (
                 self._fixed,
-                ages,
-                sizes,
+                self._sizes(now),
                 changes,
-                distance(lagged),
-                distance(past.ewma[self._ewma_by_horizon]),
-                distance(np.broadcast_to(past.ewma[self._ewma_by_wall], (len(centre), 5))),
-                distance(top),
-                distance(low),
-                distance(hourly),
-                distance(hourly.mean(axis=1, keepdims=True)),
-                distance(days),
-                distance(then[:, None]),
-                np.clip((days[:, [0, 3]] - level_then) / s, -DISTANCE_MAX, DISTANCE_MAX),
-                distance(now.mixture[:, [0, 2, 5, 7]]),
-                distance(now.points),
-                np.clip(now.rhythm.read(past, self._ahead_steps), -DISTANCE_MAX, DISTANCE_MAX),
-            )
+                np.clip(np.concatenate((distances, rhythm), axis=1), -DISTANCE_MAX, DISTANCE_MAX),
+            ),
+            axis=1,
         )
-        return np.where(np.isnan(raw), UNKNOWN, raw)
+        raw[np.isnan(raw)] = UNKNOWN
+        return raw
+
+    def _sizes(self, now: Situation) -> Floats:
+        past, centre, scale = now.past, now.centre, now.scale
+        tiny = 1e-9 + 1e-9 * past.peak
+        ones = np.ones_like(centre)
+        short, long = now.error_size
+        return np.stack(
+            (
+                np.log1p(past.measured / self._ahead),
+                np.log1p(past.measured) * ones,
+                np.log(scale / (np.abs(centre) + scale)),
+                np.log((short + 1e-3 * scale) / (long + 1e-3 * scale)),
+                np.log((past.ewma[LEVEL_MEAN] + tiny) / (np.abs(centre) + 0.1 * scale + tiny)),
+                past.change_product / (past.change_square + tiny) * ones,
+            ),
+            axis=1,
+        )
+
+    def _levels(self, now: Situation) -> Floats:
+        """Levels of demand, past and foretold, that are compared with the centre."""
+        past = now.past
+        tail = past.tail(TAIL_STEPS)
+        reach = np.minimum(self._extreme, len(tail) - 1)
+        lags_day = past.day_lags_seconds
+        yesterday_steps = np.round(lags_day[0] / self._step - self._ahead).astype(np.intp)
+        lagged = past.lagged(
+            np.concatenate((self._lags, self._hour_lags, yesterday_steps[:, None]), axis=1)
+        )
+        hourly = lagged[:, 6:9]
+        days = past.binned(lags_day[:, None] - self._ahead_seconds)
+        day_change = days[:, 1:] - days[:, :1]
+        return np.concatenate(
+            (
+                lagged[:, :6],
+                past.ewma[self._ewma_by_horizon],
+                past.ewma[self._ewma_by_wall],
+                np.maximum.accumulate(tail)[reach],
+                np.minimum.accumulate(tail)[reach],
+                hourly,
+                hourly.mean(axis=1, keepdims=True),
+                days[:, 1:].T,
+                lagged[:, 9:],
+                day_change[[0, 3]].T + now.centre[:, None],
+                now.mixture[:, SHOWN_LEVELS],
+                now.points,
+            ),
+            axis=1,
+        )
 
 
-def _nearest_mean(spans_steps: Floats) -> Floats:
+def _nearest_mean(spans_steps: Floats) -> Indices:
     """Which exponentially weighted mean has about these half-lives."""
-    gap = np.abs(np.log2(spans_steps)[..., None] - np.log2(HALF_LIVES_STEPS))
-    return gap.argmin(axis=-1)
+    gap: Floats = np.abs(np.log2(spans_steps)[..., None] - np.log2(HALF_LIVES_STEPS))
+    nearest: Indices = gap.argmin(axis=-1)
+    return nearest

@@ -22,7 +22,7 @@ SKILL_STEPS_MIN = 30
 
 
 class Forecaster:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings of one thing, all by name
         self,
         *,
         signal: str,
@@ -33,10 +33,12 @@ class Forecaster:
         tz: str | None = None,
         trees: Trees | None = None,
     ) -> None:
-        """Args:
-        start: the moment of time 0 of the samples; leave it None and days are counted from there.
-        tz: IANA name of the zone whose days and weeks the traffic follows.
-        trees: the prior; None = the shipped one.
+        """Start without a past.
+
+        Args:
+            start: the moment of time 0 of the samples; None = days are counted from there.
+            tz: IANA name of the zone whose days and weeks the traffic follows.
+            trees: the prior; None = the shipped one.
         """
         self._signal = signal
         self._horizons = tuple(float(h) for h in horizons_seconds)

@@ -29,7 +29,9 @@ class Hedge:
     def __init__(
         self, *, levels: Floats, prior: Floats, half_life_steps: Floats, overlap: Floats
     ) -> None:
-        """Args:
+        """Start from the prior weights.
+
+        Args:
         prior: shape (experts,), sums to 1.
         half_life_steps: shape (horizons,), in learning steps.
         overlap: shape (horizons,), how many learning steps in a row share their errors.

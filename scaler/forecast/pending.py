@@ -17,8 +17,10 @@ class Pending:
     """A ring of forecasts for each horizon."""
 
     def __init__(self, horizons_steps: Indices, widths: tuple[int, ...]) -> None:
-        """Args:
-        widths: how many numbers each part of a forecast has per horizon.
+        """Start with nothing said.
+
+        Args:
+            widths: how many numbers each part of a forecast has per horizon.
         """
         self._ahead = horizons_steps
         self.stride = np.maximum(1, -(-horizons_steps // SLOTS))

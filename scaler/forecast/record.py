@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass
 DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
 """Quantile levels of every forecast, unless asked otherwise."""
 
+TAIL_FROM_LEVEL = 0.9
+"""From here upwards a distribution of demand is taken to fall off exponentially."""
+
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 
@@ -107,7 +110,7 @@ def _tail(levels: tuple[float, ...], row: tuple[float, ...], level: float) -> fl
     """
     slope = 0.0
     for lower in range(len(levels) - 1):
-        if levels[lower] >= 0.9 or lower == len(levels) - 2:
+        if levels[lower] >= TAIL_FROM_LEVEL or lower == len(levels) - 2:
             span = math.log((1 - levels[lower]) / (1 - levels[-1]))
             slope = max(slope, (row[-1] - row[lower]) / span)
     return row[-1] + slope * math.log((1 - levels[-1]) / (1 - level))

@@ -27,10 +27,12 @@ class Windows:
     def __init__(
         self, *, levels: Floats, prior: Floats, overlap: Floats, thinning: tuple[int, ...]
     ) -> None:
-        """Args:
-        prior: shape (levels,), the error quantiles before any evidence, in local scales.
-        overlap: shape (horizons,), how many kept errors in a row are one independent one.
-        thinning: per kind, every how many-th error is kept: longer memory at the same size.
+        """Start with no errors.
+
+        Args:
+            prior: shape (levels,), the error quantiles before any evidence, in local scales.
+            overlap: shape (horizons,), how many kept errors in a row are one independent one.
+            thinning: per kind, every how many-th error is kept: longer memory at the same size.
         """
         kinds, horizons = len(thinning), len(overlap)
         self._levels = levels

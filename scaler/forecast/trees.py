@@ -1,8 +1,9 @@
 """Symmetric trees for several quantiles at once, small enough to ship and to run at every step.
 
-A symmetric (oblivious) tree asks the same question of everybody at each depth (Kohavi 1994; Prokhorenkova et
-al. 2018, "CatBoost"), so an answer is a binary number, and all trees answer in one vectorised
-comparison. One structure serves all quantile levels; only what stands in the leaves differs.
+A symmetric (oblivious) tree asks the same question of everybody at each depth (Kohavi 1994;
+Prokhorenkova et al. 2018, "CatBoost"), so an answer is a binary number, and all trees answer in
+one vectorised comparison. One structure serves all quantile levels; what stands in the leaves
+differs.
 """
 
 import io
@@ -62,3 +63,12 @@ def read(data: bytes) -> Trees:
 def shipped() -> Trees:
     """The prior that comes with the program; `bench/forecast_prior.py` makes it."""
     return read(files("scaler.forecast").joinpath("prior.npz").read_bytes())
+
+
+def nothing(*, depth: int = 5, levels: int = 9) -> Trees:
+    """One tree that adds nothing: to run without a prior, as when one is grown."""
+    return Trees(
+        feature=np.zeros((1, depth), np.uint8),
+        threshold=np.zeros((1, depth), np.float32),
+        leaf=np.zeros((1, 1 << depth, levels), np.float32),
+    )

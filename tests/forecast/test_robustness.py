@@ -63,8 +63,8 @@ def test_a_sample_without_a_time_is_dropped(t_seconds):
 @pytest.mark.parametrize(
     "shape",
     [
-        pytest.param(lambda i: 0.0, id="zero"),
-        pytest.param(lambda i: 42.0, id="constant"),
+        pytest.param(lambda _: 0.0, id="zero"),
+        pytest.param(lambda _: 42.0, id="constant"),
         pytest.param(lambda i: 500.0 if i % 40 < 20 else 0.0, id="on-off"),
         pytest.param(lambda i: 10.0 if i < 300 else 1000.0, id="jump-of-100-times"),
         pytest.param(lambda i: 1000.0 if i < 300 else 200.0, id="step-down"),

@@ -2,9 +2,10 @@
 
 Gardner & McKenzie 1985; Hyndman & Athanasopoulos, Forecasting, 3rd ed., section 8.2:
 
-    level ← α·y + (1 − α)·(level + φ·trend)
-    trend ← β·(level − level before) + (1 − β)·φ·trend
-    h ahead: level + (φ + φ² + … + φ^h)·trend
+    carried = phi * trend
+    level = level + carried + alpha * (value - level - carried)
+    trend = carried + beta * (level - level before - carried)
+    h ahead: level + (phi + phi² + ... + phi^h) * trend
 """
 
 import numpy as np
@@ -43,4 +44,5 @@ class Holt:
 
     def points(self, past: Past) -> Floats:
         # Demand has no business far above anything ever seen, whatever the slope.
-        return np.clip(self.level + self._reach * self.trend, 0.0, 2.0 * past.peak)
+        points: Floats = np.clip(self.level + self._reach * self.trend, 0.0, 2.0 * past.peak)
+        return points
