@@ -36,9 +36,9 @@ class Rows:
 class Growth:
     """How a forest is grown."""
 
-    trees: int = 200
+    trees: int = 400
     depth: int = 5
-    rate: float = 0.12
+    rate: float = 0.1
     rows_per_tree: int = 40_000
     feature_share: float = 0.5
     shrink: float = 20.0

@@ -23,7 +23,7 @@ LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
 class Adapted:
     """Corrections of shape (trees, leaves, levels), in local scales."""
 
-    TREES = 32
+    TREES = 24
     """The first trees carry the broadest distinctions; more of them learn little more."""
 
     def __init__(self, trees: Trees, overlap: Floats) -> None:

@@ -46,7 +46,13 @@ class Ensemble:
         width = len(LEVELS)
         self.pending = Pending(
             ahead,
-            (len(self.point_names), width * OwnErrors.COUNT, 3, width * len(FINAL), Adapted.TREES),
+            (
+                (len(self.point_names), np.float32),
+                (width * OwnErrors.COUNT, np.float32),
+                (3, np.float32),
+                (width * len(FINAL), np.float32),
+                (Adapted.TREES, np.uint8),
+            ),
         )
         stride = self.pending.stride
         overlap = ahead / stride

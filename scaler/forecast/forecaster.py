@@ -11,7 +11,7 @@ import numpy as np
 
 from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
-from scaler.forecast.grid import Grid
+from scaler.forecast.grid import READING_MAX, Grid
 from scaler.forecast.levels import reader
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
@@ -55,8 +55,20 @@ class Forecaster:
         self._flush_steps = int(steps.max())
         self._to_levels = reader(self._levels)
 
-    def update(self, t_seconds: float, value: float | None) -> None:
-        """Consume a sample; None, NaN, infinities and negative numbers are gaps."""
+    def update(
+        self,
+        t_seconds: float,
+        value: float | None,
+        *,
+        leading: float | None = None,
+        foretold: Sequence[float] | None = None,
+    ) -> None:
+        """Consume a sample; None, NaN, infinities and negative numbers are gaps.
+
+        Args:
+            leading: a signal that runs ahead of this one, measured at the same moment.
+            foretold: somebody else's forecast made at this moment, one number per horizon.
+        """
         step = self._grid.place(t_seconds, value)
         if step is None:
             return
@@ -66,7 +78,11 @@ class Forecaster:
             self._ensemble.step(np.nan)
         if step.gaps > walked:
             self._past.skip(step.gaps - walked)
+        self._past.leading = _usable(leading)
+        if foretold is not None:
+            self._past.foretold = np.array([_usable(point) for point in foretold])
         self._ensemble.step(step.value)
+        self._past.foretold = None
 
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
@@ -117,3 +133,8 @@ class Forecaster:
         weights = self._ensemble.hedge.weights.mean(axis=(0, 1))
         pairs = zip(FINAL, weights, strict=True)
         return tuple(ExpertWeight(name=name, weight=float(weight)) for name, weight in pairs)
+
+
+def _usable(value: float | None) -> float:
+    """The number, or NaN for what cannot be one of a demand."""
+    return float(value) if value is not None and 0 <= value <= READING_MAX else np.nan

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
 RATE_MAX = 0.5
@@ -42,8 +43,8 @@ class Hedge:
         self._prior = prior
         self._keep = np.exp2(-1.0 / half_life_steps)[:, None, None]
         self._overlap = overlap[:, None, None]
-        self.regret = np.zeros(shape)
-        self.variance = np.zeros(shape)
+        self.regret: Singles = np.zeros(shape, np.float32)
+        self.variance: Singles = np.zeros(shape, np.float32)
         self.weights = np.broadcast_to(prior, shape).copy()
 
     def mix(self, advice: Floats) -> Floats:

@@ -54,6 +54,10 @@ class Past:
         self.bins: Singles = np.full(bins, np.nan, np.float32)
         self.bin_sum = 0.0
         self.bin_count = 0
+        self.leading = np.nan
+        """A signal that runs ahead of this one, at the newest step; NaN = none."""
+        self.foretold: Floats | None = None
+        """Somebody else's forecast, shape (horizons,), made at the newest step."""
         self.ewma = np.zeros(len(HALF_LIVES_STEPS))
         self.change = np.zeros(len(CHANGE_HALF_LIVES_STEPS))
         self.change_product = 0.0

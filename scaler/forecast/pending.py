@@ -1,7 +1,7 @@
 """Forecasts waiting for their outcome.
 
 A forecast h steps ahead is judged h steps later, so what was said must be kept until then. Long
-horizons are kept every h ÷ 16 steps only: neighbours that overlap almost whole are wrong together
+horizons are kept every h ÷ 12 steps only: neighbours that overlap almost whole are wrong together
 and teach nothing twice, and memory stays the same for any horizon and step.
 """
 
@@ -10,24 +10,24 @@ import numpy.typing as npt
 
 from scaler.forecast.past import Floats, Indices
 
-SLOTS = 16
+SLOTS = 12
 
 
 class Pending:
     """A ring of forecasts for each horizon."""
 
-    def __init__(self, horizons_steps: Indices, widths: tuple[int, ...]) -> None:
+    def __init__(self, horizons_steps: Indices, parts: tuple[tuple[int, type], ...]) -> None:
         """Start with nothing said.
 
         Args:
-            widths: how many numbers each part of a forecast has per horizon.
+            parts: how many numbers each part of a forecast has per horizon, and their type.
         """
         self._ahead = horizons_steps
         self.stride = np.maximum(1, -(-horizons_steps // SLOTS))
         self._slots = horizons_steps // self.stride + 1
         size = int(self._slots.max())
-        self.parts = [
-            np.full((len(horizons_steps), size, width), np.nan, np.float32) for width in widths
+        self.parts: list[npt.NDArray[np.generic]] = [
+            np.zeros((len(horizons_steps), size, width), kind) for width, kind in parts
         ]
         self.made_step: npt.NDArray[np.int64] = np.full((len(horizons_steps), size), -1, np.int64)
 

@@ -9,7 +9,7 @@ relative to their mean: 1 = like any other time.
 
 import numpy as np
 
-from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past
+from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles
 
 HOUR_SECONDS = 3600.0
 HOUR_SLOTS_MAX = 60
@@ -27,10 +27,10 @@ class Slots:
     def __init__(self, *, period_seconds: float, slots_max: int, step_seconds: float) -> None:
         self._steps = max(1, round(period_seconds / step_seconds))
         self._count = min(slots_max, self._steps)
-        self.rise = np.ones(self._count)
-        self.swing = np.ones(self._count)
-        self.level = np.zeros(self._count)
-        self.visits = np.zeros(self._count)
+        self.rise: Singles = np.ones(self._count, np.float32)
+        self.swing: Singles = np.ones(self._count, np.float32)
+        self.level: Singles = np.zeros(self._count, np.float32)
+        self.visits: Singles = np.zeros(self._count, np.float32)
 
     def learn(self, step: int, rise: float, swing: float, level: float) -> None:
         slot = step % self._steps * self._count // self._steps
