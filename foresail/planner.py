@@ -34,7 +34,7 @@ from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 from scaler.metadata import parse
 
-_NICENESS = 5
+_NICENESS = 10
 
 
 async def plan(link: Link) -> None:
