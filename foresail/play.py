@@ -15,7 +15,9 @@ from rich.live import Live
 
 from foresail import screen
 from foresail.demo import Course, Demo, Frame, course
-from replay.rules import REACTIVE_RULES, run
+from replay.clairvoyant import clairvoyant
+from replay.rules import REACTIVE_RULES, Rule, run
+from replay.scenario import draw
 from replay.score import Score
 
 REDRAW_SECONDS = 0.15
@@ -42,15 +44,13 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
         # Begun now, in a process of their own: their minute passes beside the demo's.
         loop = asyncio.get_running_loop()
-        peers = [
-            loop.run_in_executor(pool, _reactive, index, played)
-            for index in range(len(REACTIVE_RULES))
-        ]
+        peers = [loop.run_in_executor(pool, _served, rule, played) for rule in REACTIVE_RULES]
+        peers.append(loop.run_in_executor(pool, _served_by_foresight, played))
         demo = Demo(played)
         with _shown(style, played, console) as show:
             await _paced(demo, show)
         if people:
-            console.print("the reactive rules, on the same traffic ...", style="dim")
+            console.print("other rules, on the same traffic ...", style="dim")
         scores = [demo.score(), *await asyncio.gather(*peers)]
     if people:
         console.print(screen.comparison(scores, played))
@@ -71,9 +71,16 @@ async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:
         await asyncio.sleep(max(0.0, begun + frame.at_seconds * per_second - loop.time()))
 
 
-def _reactive(index: int, played: Course) -> Score:
-    """One of today's rules on the demo's traffic; by index, since a rule does not pickle."""
-    return run(played.scenario, REACTIVE_RULES[index], seed=played.seed)
+def _served(rule: Rule, played: Course) -> Score:
+    """One of today's rules on the demo's traffic."""
+    return run(played.scenario, rule, seed=played.seed)
+
+
+def _served_by_foresight(played: Course) -> Score:
+    """A rule that knows the rate in advance: what a perfect forecast would be worth."""
+    traffic = draw(played.scenario, seed=played.seed)
+    rule = clairvoyant(played.scenario, traffic)
+    return run(played.scenario, rule, seed=played.seed, traffic=traffic)
 
 
 @contextmanager

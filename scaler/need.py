@@ -4,7 +4,7 @@ A step carries the rule's name, its reasoning with numbers, and the replicas it 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scaler.backlog import Order, backlog_after
@@ -28,12 +28,9 @@ class Dimension(StrEnum):
     KV_CACHE = "KV cache"
 
 
-FORECAST_DIMENSIONS = (Dimension.WORK, Dimension.IN_FLIGHT)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """One dimension's forecast at the lead time."""
+    """The forecast of work at the lead time."""
 
     replicas: float
     """What the planned quantile of demand keeps busy."""
@@ -144,37 +141,34 @@ def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParamete
 
 
 def ahead(
-    outlooks: Mapping[Dimension, Outlook],
-    found: Mapping[Dimension, Share],
-    parameters: PlanParameters,
+    outlook: Outlook | None, found: Mapping[Dimension, Share], parameters: PlanParameters
 ) -> Step:
-    """Replicas a lead time ahead: each dimension's forecast where it earned it, else head-room."""
-    candidates = [
-        Step(
+    """Replicas a lead time ahead: the forecast of work where it earned it, else head-room.
+
+    Requests in flight are not forecast. Half of them may be a queue, and a forecast queue asks for
+    slots that its own draining will not need: the step `queue` counts it as work instead.
+    """
+    headroom = {
+        dimension: Step(
             rule="forecast",
-            text=(
-                f"q{parameters.level:g} in {written(parameters.lead_seconds)}: {outlook.text}, "
-                f"skill {outlook.skill:+.0%}"
-            ),
-            replicas=outlook.replicas,
+            text=f"{share.text} at utilisation {parameters.utilization:g}",
+            replicas=share.replicas / parameters.utilization,
         )
-        for outlook in outlooks.values()
-        if outlook.earned
-    ] + [
-        Step(
-            rule="forecast",
-            text=(
-                f"not used for {dimension}, {_why_not(outlooks.get(dimension))}; "
-                f"{found[dimension].text} at utilisation {parameters.utilization:g}"
-            ),
-            replicas=found[dimension].replicas / parameters.utilization,
+        for dimension, share in found.items()
+        if dimension is not Dimension.KV_CACHE  # it has its own limit below full
+    }
+    if outlook is not None and outlook.earned:
+        text = (
+            f"q{parameters.level:g} in {written(parameters.lead_seconds)}: {outlook.text}, "
+            f"skill {outlook.skill:+.0%}"
         )
-        for dimension in FORECAST_DIMENSIONS
-        if dimension in found and not (dimension in outlooks and outlooks[dimension].earned)
-    ]
-    if not candidates:
-        return Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
-    return max(candidates, key=lambda step: step.replicas)
+        headroom[Dimension.WORK] = Step(rule="forecast", text=text, replicas=outlook.replicas)
+    elif Dimension.WORK in headroom:
+        reactive = headroom[Dimension.WORK]
+        text = f"not used, {_why_not(outlook)}; {reactive.text}"
+        headroom[Dimension.WORK] = replace(reactive, text=text)
+    nothing = Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
+    return max(headroom.values(), key=lambda step: step.replicas, default=nothing)
 
 
 def _why_not(outlook: Outlook | None) -> str:

@@ -14,14 +14,14 @@ In order:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from scaler.backlog import Order, outstanding
 from scaler.demand import Demand
 from scaler.durations import written
 from scaler.metadata import Mode
-from scaler.need import Dimension, Outlook, Step, ahead, present, queue, shares, with_headroom
+from scaler.need import Outlook, Step, ahead, present, queue, shares, with_headroom
 from scaler.parameters import PlanParameters
 from scaler.signals import ESSENTIAL, Observation, Signal
 
@@ -61,7 +61,7 @@ class ReplicaPlan:
 def decide(
     observation: Observation,
     demand: Demand,
-    outlooks: Mapping[Dimension, Outlook],
+    outlook: Outlook | None,
     parameters: PlanParameters,
     state: PlanState,
 ) -> tuple[ReplicaPlan, PlanState]:
@@ -72,7 +72,7 @@ def decide(
     now_need = present(found)
     queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
     reactive = with_headroom(now_need, queue_need, parameters)
-    steps = [now_need, queue_need, ahead(outlooks, found, parameters)]
+    steps = [now_need, queue_need, ahead(outlook, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
     blind = [signal for signal in ESSENTIAL if observation.value(signal) is None]
     if blind and state.handed is not None:

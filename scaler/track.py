@@ -14,7 +14,7 @@ from scaler.capacity import ReplicaCapacity
 from scaler.demand import Demand, DemandState, demand_of
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast
-from scaler.need import Dimension, Outlook, tokens
+from scaler.need import Outlook, tokens
 from scaler.signals import ESSENTIAL, Observation
 
 
@@ -23,7 +23,6 @@ class Series(StrEnum):
 
     PROMPT_TOKENS = "prompt_tokens"
     GENERATED_TOKENS = "generated_tokens"
-    IN_FLIGHT = "in_flight"
 
 
 class Forecaster(Protocol):
@@ -107,39 +106,30 @@ class Track:
             self._forecasts = {s: f.forecast() for s, f in self._forecasters.items()}
         return self._forecasts
 
-    def outlooks(
+    def outlook(
         self, capacity: ReplicaCapacity, *, lead_seconds: float, level: float
-    ) -> dict[Dimension, Outlook]:
-        """The quantile of each dimension at the lead time, in replicas, with its skill there.
+    ) -> Outlook | None:
+        """The quantile of work at the lead time, in replicas; None before the first forecast.
 
         Quantiles of prompt and generated tokens are added, as if they rose together: no less than
         the quantile of the sum.
         """
         if not self.forecasts:
-            return {}
-        at = {
-            series: forecast.at(horizon_seconds=lead_seconds, level=level)
-            for series, forecast in self.forecasts.items()
-        }
-        skill = {series: _skill(f, lead_seconds) for series, f in self.forecasts.items()}
-        prompt, generated = at[Series.PROMPT_TOKENS], at[Series.GENERATED_TOKENS]
+            return None
+        prompt, generated = (
+            self.forecasts[series].at(horizon_seconds=lead_seconds, level=level)
+            for series in (Series.PROMPT_TOKENS, Series.GENERATED_TOKENS)
+        )
         work = capacity.work.replicas(prompt, generated)
         assert work is not None  # both are numbers
         parts = [
-            (capacity.work.prompt * prompt, skill[Series.PROMPT_TOKENS]),
-            (capacity.work.generated * generated, skill[Series.GENERATED_TOKENS]),
+            (per_token * amount, _skill(self.forecasts[series], lead_seconds))
+            for per_token, amount, series in (
+                (capacity.work.prompt, prompt, Series.PROMPT_TOKENS),
+                (capacity.work.generated, generated, Series.GENERATED_TOKENS),
+            )
         ]
-        in_flight = at[Series.IN_FLIGHT]
-        return {
-            Dimension.WORK: Outlook(
-                replicas=work, text=tokens(prompt, generated), skill=_weighted(parts)
-            ),
-            Dimension.IN_FLIGHT: Outlook(
-                replicas=in_flight / capacity.requests,
-                text=f"{in_flight:,.0f} requests in flight",
-                skill=skill[Series.IN_FLIGHT],
-            ),
-        }
+        return Outlook(replicas=work, text=tokens(prompt, generated), skill=_weighted(parts))
 
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""
@@ -179,7 +169,5 @@ def amount(demand: Demand | None, series: Series) -> float | None:
             return demand.prompt_tokens
         case Series.GENERATED_TOKENS:
             return demand.generated_tokens
-        case Series.IN_FLIGHT:
-            return demand.in_flight
         case _:
             assert_never(series)

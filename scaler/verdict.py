@@ -41,10 +41,10 @@ def judge(
     """
     if sight.observation is None or track.demand is None or not sight.usable():
         return _blind(sight, standing, blind_seconds_max)
-    outlooks = track.outlooks(
+    outlook = track.outlook(
         parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
     )
-    plan, state = decide(sight.observation, track.demand, outlooks, parameters, standing.state)
+    plan, state = decide(sight.observation, track.demand, outlook, parameters, standing.state)
     answer = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=sight.at_seconds)
     return answer, Standing(state=state, plan=plan)
 

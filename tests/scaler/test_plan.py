@@ -10,7 +10,7 @@ from scaler.backlog import Order
 from scaler.capacity import Origin, ReplicaCapacity, Work
 from scaler.demand import Demand
 from scaler.metadata import Mode
-from scaler.need import Dimension, Outlook
+from scaler.need import Outlook
 from scaler.parameters import PlanParameters
 from scaler.plan import PlanState, ReplicaPlan, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
@@ -57,12 +57,9 @@ def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | No
     )
 
 
-def outlooks(skill: float | None, *, work: float = 0.0) -> dict[Dimension, Outlook]:
-    """Forecasts in replicas."""
-    return {
-        Dimension.WORK: Outlook(replicas=work, text="the forecast", skill=skill),
-        Dimension.IN_FLIGHT: Outlook(replicas=0.0, text="none", skill=skill),
-    }
+def outlook(skill: float | None, *, work: float = 0.0) -> Outlook:
+    """A forecast in replicas."""
+    return Outlook(replicas=work, text="the forecast", skill=skill)
 
 
 def plan_of(plan: ReplicaPlan, rule: str) -> str:
@@ -72,7 +69,7 @@ def plan_of(plan: ReplicaPlan, rule: str) -> str:
 def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
     # 2500 ÷ 1000 + 600 ÷ 500 = 3.7; running 40 ÷ 50 = 0.8
     plan, _ = decide(
-        seen(), asked(prompt=2500, generated=600), outlooks(0.1), PARAMETERS, PlanState()
+        seen(), asked(prompt=2500, generated=600), outlook(0.1), PARAMETERS, PlanState()
     )
 
     assert plan.desired == 4
@@ -80,29 +77,29 @@ def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
 
 
 def test_the_busiest_dimension_decides_the_present() -> None:
-    # tokens 2, running 190 ÷ 50 = 3.8
-    plan, _ = decide(seen(running=190.0), asked(), outlooks(0.1), PARAMETERS, PlanState())
+    # tokens 2, running 150 ÷ 50 = 3, and with head-room 3 ÷ 0.8 = 3.75
+    plan, _ = decide(seen(running=150.0), asked(), outlook(0.1), PARAMETERS, PlanState())
 
     assert plan.desired == 4
-    assert plan_of(plan, "present") == "190 requests running, 50 a replica"
+    assert plan_of(plan, "present") == "150 requests running, 50 a replica"
 
 
 def test_a_full_kv_cache_asks_for_more_replicas_than_tokens_do() -> None:
     # 4 replicas × 0.95 ÷ 0.9 = 4.2
-    plan, _ = decide(seen(kv_use=0.95), asked(), outlooks(0.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(kv_use=0.95), asked(), outlook(0.1), PARAMETERS, PlanState())
 
     assert plan.desired == 5
 
 
 def test_the_forecast_adds_what_is_coming() -> None:
-    plan, _ = decide(seen(), asked(), outlooks(0.12, work=7.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(), outlook(0.12, work=7.1), PARAMETERS, PlanState())
 
     assert plan.desired == 8
     assert plan_of(plan, "forecast") == ("q0.9 in 5m: the forecast, skill +12%")
 
 
 def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
-    plan, _ = decide(seen(), asked(prompt=5500), outlooks(0.5, work=0.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(prompt=5500), outlook(0.5, work=0.1), PARAMETERS, PlanState())
 
     assert plan.desired == 6
 
@@ -116,21 +113,27 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     skill: float | None, why: str
 ) -> None:
     # 3600 ÷ 1000 ÷ utilisation 0.8 = 4.5, and the forecast's 40 replicas are ignored
-    plan, _ = decide(seen(), asked(prompt=3600), outlooks(skill, work=40), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(prompt=3600), outlook(skill, work=40), PARAMETERS, PlanState())
 
     assert plan.desired == 5
     assert why in plan_of(plan, "forecast")
 
 
-def test_only_the_dimension_without_skill_keeps_headroom() -> None:
-    mixed = {
-        Dimension.WORK: Outlook(replicas=2.1, text="work", skill=0.2),
-        Dimension.IN_FLIGHT: Outlook(replicas=9.0, text="in flight", skill=None),
-    }
+def test_requests_in_flight_keep_headroom_beside_a_trusted_forecast_of_work() -> None:
     # running 110 ÷ 50 ÷ 0.8 = 2.75, the forecast of work 2.1
-    plan, _ = decide(seen(running=110.0), asked(), mixed, PARAMETERS, PlanState())
+    plan, _ = decide(seen(running=110.0), asked(), outlook(0.2, work=2.1), PARAMETERS, PlanState())
 
     assert plan.desired == 3
+
+
+def test_a_queue_is_counted_as_work_and_never_as_slots() -> None:
+    # 3,600 wait: 72 replicas' slots. As work, 3600 × 2 ÷ 2 replica-seconds of which the 4 ready
+    # leave 3600 − (4 − 2) × 300 = 3000 at the lead time: 2 + 3000 ÷ 120 replicas.
+    plan, _ = decide(
+        seen(waiting=3600.0), asked(), outlook(0.2, work=2.0), PARAMETERS, PlanState(handed=4)
+    )
+
+    assert plan.desired == 27
 
 
 def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
@@ -139,7 +142,7 @@ def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
     plan, _ = decide(
         seen(waiting=80.0, replicas=3.0),
         asked(prompt=3000),
-        outlooks(0.1),
+        outlook(0.1),
         PARAMETERS,
         PlanState(handed=3),
     )
@@ -151,7 +154,7 @@ def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> 
     ordered = PlanState(handed=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
     # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued
     plan, _ = decide(
-        seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlooks(0.1), PARAMETERS, ordered
+        seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlook(0.1), PARAMETERS, ordered
     )
 
     assert plan.desired == 3
@@ -163,7 +166,7 @@ def test_lower_need_must_last_the_hold_before_replicas_go() -> None:
     desired = []
     for at, prompt in [(0, 7500), (60, 2000), (299, 2000), (301, 2000)]:
         demand = asked(NOW + at, prompt=prompt)
-        plan, state = decide(seen(NOW + at), demand, outlooks(0.1), PARAMETERS, state)
+        plan, state = decide(seen(NOW + at), demand, outlook(0.1), PARAMETERS, state)
         desired.append(plan.desired)
 
     assert desired == [8, 8, 8, 2]
@@ -178,7 +181,7 @@ def test_bounds_hold_and_are_named(prompt: float, desired: int, edge: str) -> No
     plan, _ = decide(
         seen(running=0.0),
         asked(prompt=prompt, generated=0),
-        outlooks(0.1),
+        outlook(0.1),
         PARAMETERS,
         PlanState(),
     )
@@ -191,7 +194,7 @@ def test_a_drained_workload_goes_to_zero_when_zero_is_allowed() -> None:
     idle = replace(PARAMETERS, replicas_min=0)
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
-    plan, _ = decide(seen(running=0.0), demand, outlooks(0.1, work=1e-3), idle, PlanState())
+    plan, _ = decide(seen(running=0.0), demand, outlook(0.1, work=1e-3), idle, PlanState())
 
     assert (plan.desired, plan.active) == (0, False)
 
@@ -201,7 +204,7 @@ def test_a_forecast_wakes_a_workload_at_zero() -> None:
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
     plan, _ = decide(
-        seen(running=0.0, replicas=0.0), demand, outlooks(0.2, work=0.9), idle, PlanState()
+        seen(running=0.0, replicas=0.0), demand, outlook(0.2, work=0.9), idle, PlanState()
     )
 
     assert (plan.desired, plan.active) == (1, True)
@@ -212,8 +215,8 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
     before = PlanState(handed=9)
     partly = seen(**{signal: None})
 
-    low, _ = decide(partly, asked(), outlooks(0.1), PARAMETERS, before)
-    high, _ = decide(partly, asked(prompt=12_000), outlooks(0.1), PARAMETERS, before)
+    low, _ = decide(partly, asked(), outlook(0.1), PARAMETERS, before)
+    high, _ = decide(partly, asked(prompt=12_000), outlook(0.1), PARAMETERS, before)
 
     assert (low.desired, low.blind) == (9, True)
     assert high.desired == 12
@@ -222,7 +225,7 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
 def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
     advise = replace(PARAMETERS, mode=Mode.ADVISE)
     # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
-    plan, _ = decide(seen(), asked(), outlooks(0.2, work=7.1), advise, PlanState())
+    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), advise, PlanState())
 
     assert (plan.desired, plan.planned) == (3, 8)
     assert "the plan is 8" in plan_of(plan, "advise")
@@ -239,7 +242,7 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
     plan, _ = decide(
         seen(waiting=waiting),
         asked(prompt=prompt, generated=generated),
-        outlooks(0.1, work=ahead),
+        outlook(0.1, work=ahead),
         PARAMETERS,
         PlanState(handed=handed),
     )
@@ -255,11 +258,11 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
 def test_more_demand_never_means_fewer_replicas(
     low: float, more: float, ahead: float, skill: float | None, handed: None
 ) -> None:
-    few, _ = decide(seen(), asked(prompt=low), outlooks(skill, work=ahead), PARAMETERS, PlanState())
+    few, _ = decide(seen(), asked(prompt=low), outlook(skill, work=ahead), PARAMETERS, PlanState())
     many, _ = decide(
         seen(),
         asked(prompt=low + more),
-        outlooks(skill, work=ahead),
+        outlook(skill, work=ahead),
         PARAMETERS,
         PlanState(),
     )
@@ -273,7 +276,7 @@ def test_the_same_past_gives_the_same_decision(prompt: float, ahead: float) -> N
         plan, _ = decide(
             seen(),
             asked(prompt=prompt),
-            outlooks(0.1, work=ahead),
+            outlook(0.1, work=ahead),
             PARAMETERS,
             PlanState(handed=3),
         )
