@@ -7,7 +7,7 @@ shall not carry the demo's or the planner's libraries.
 import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 from typing_extensions import override
@@ -17,15 +17,23 @@ from foresail.settings import read
 from scaler.errors import ForesailError
 
 
+class Refused(click.ClickException):
+    """Why a command ends with status 1: one line a reason, each whole by itself."""
+
+    @override
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.format_message(), file=file, err=file is None)
+
+
 class Verbs(click.Group):
-    """A group whose commands end with one line and status 1 when Foresail refuses."""
+    """A group whose commands say why, and no more, when Foresail refuses."""
 
     @override
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except ForesailError as error:
-            raise click.ClickException(str(error)) from error
+            raise Refused(str(error)) from error
 
 
 @click.group(cls=Verbs)

@@ -1,15 +1,20 @@
 """YAML whose values know their lines, so that an error can point at the line to change."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from scaler.errors import ForesailError
 
 
 class UnreadableYamlError(ForesailError):
-    """Text that is not YAML, or has one key twice; the message starts with the line."""
+    """Text that is not YAML, or means something other than it looks like."""
+
+    def __init__(self, line: int, why: str) -> None:
+        super().__init__(why)
+        self.line = line
 
 
 class Document:
@@ -19,21 +24,23 @@ class Document:
         """Parse `text`.
 
         Raises:
-            UnreadableYamlError: it is not YAML, is not a mapping, or repeats a key.
+            UnreadableYamlError: it is not YAML, is not a mapping, repeats a key, or contains
+                itself.
         """
         try:
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
-            loader = yaml.SafeLoader("")
-            self.value: Any = {} if self._root is None else loader.construct_document(self._root)
+            if self._root is not None:
+                _refuse_surprises(self._root, above=(), done=set())
+            self.value: Any = {} if self._root is None else _constructed(self._root)
+        except ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            why = f"not YAML: it holds the control character {error.character:#04x}"
+            raise UnreadableYamlError(line, why) from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            message = f"line {line}: not YAML: {error.problem}"
-            raise UnreadableYamlError(message) from error
-        if self._root is not None:
-            _refuse_repeated_keys(self._root)
+            raise UnreadableYamlError(line, f"not YAML: {error.problem}") from error
         if not isinstance(self.value, dict):
-            message = "line 1: the file must hold a mapping of settings"
-            raise UnreadableYamlError(message)
+            raise UnreadableYamlError(1, "the file must hold a mapping of settings")
 
     def line_of(self, path: Sequence[Hashable]) -> int:
         """The line of the key at `path`, or of its nearest parent that is there; from 1."""
@@ -46,10 +53,38 @@ class Document:
         return line
 
 
+def _constructed(root: yaml.Node) -> Any:
+    try:
+        return yaml.SafeLoader("").construct_document(root)
+    except ValueError as error:
+        # A scalar of the form of a date or a number that is none: 2026-13-45, !!int x.
+        line, text = next(_misformed(root))
+        raise UnreadableYamlError(line, f"{text!r} is no value: {error}") from error
+
+
+def _misformed(node: yaml.Node) -> Iterator[tuple[int, str]]:
+    match node:
+        case yaml.ScalarNode():
+            try:
+                yaml.SafeLoader("").construct_object(node)
+            except ValueError:
+                yield node.start_mark.line + 1, node.value
+        case yaml.MappingNode(value=pairs):
+            for key, value in pairs:
+                yield from _misformed(key)
+                yield from _misformed(value)
+        case yaml.SequenceNode(value=items):
+            for item in items:
+                yield from _misformed(item)
+        case _:
+            pass
+
+
 def _child(node: yaml.Node | None, part: Hashable) -> tuple[int, yaml.Node] | None:
     match node:
         case yaml.MappingNode(value=pairs):
-            for key, value in pairs:
+            # From the end: what was merged in with `<<` stands before the mapping's own keys.
+            for key, value in reversed(pairs):
                 if key.value == part:
                     return key.start_mark.line + 1, value
         case yaml.SequenceNode(value=items) if isinstance(part, int) and part < len(items):
@@ -59,20 +94,33 @@ def _child(node: yaml.Node | None, part: Hashable) -> tuple[int, yaml.Node] | No
     return None
 
 
-def _refuse_repeated_keys(node: yaml.Node) -> None:
-    """YAML keeps the last of two equal keys in silence; a forgotten first one is a fault."""
+def _refuse_surprises(node: yaml.Node, above: tuple[yaml.Node, ...], done: set[int]) -> None:
+    """YAML keeps the last of two equal keys in silence, and lets a value contain itself."""
+    line = node.start_mark.line + 1
+    if any(node is one for one in above):
+        raise UnreadableYamlError(line, "this value contains itself, through an alias")
+    if id(node) in done:
+        return
+    done.add(id(node))
     match node:
         case yaml.MappingNode(value=pairs):
-            seen: dict[str, int] = {}
-            for key, value in pairs:
-                line = key.start_mark.line + 1
-                if key.value in seen:
-                    message = f"line {line}: key {key.value!r} is on line {seen[key.value]} already"
-                    raise UnreadableYamlError(message)
-                seen[key.value] = line
-                _refuse_repeated_keys(value)
+            _refuse_repeated_keys(pairs)
+            inner = [value for _, value in pairs]
         case yaml.SequenceNode(value=items):
-            for item in items:
-                _refuse_repeated_keys(item)
+            inner = items
         case _:
-            pass
+            return
+    for value in inner:
+        _refuse_surprises(value, (*above, node), done)
+
+
+def _refuse_repeated_keys(pairs: list[tuple[yaml.Node, yaml.Node]]) -> None:
+    lines: dict[tuple[str, str], int] = {}
+    for key, _ in pairs:
+        if not isinstance(key, yaml.ScalarNode):
+            continue
+        line, name = key.start_mark.line + 1, (key.tag, key.value)
+        if name in lines:
+            why = f"key {key.value!r} is on line {lines[name]} already"
+            raise UnreadableYamlError(line, why)
+        lines[name] = line

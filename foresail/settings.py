@@ -4,10 +4,13 @@ Keys are the field names in camel case. The text under a field says what it does
 is what it is; `docs/settings.md` shows the same. Secrets are named by file, never written here.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     AnyHttpUrl,
     BaseModel,
     BeforeValidator,
@@ -18,16 +21,64 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from foresail.located import Document
+from foresail.faults import crossed, faults_of, shown
+from foresail.located import Document, UnreadableYamlError
 from scaler.durations import seconds
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0, allow_inf_nan=False)]
+_LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
+_PORT_MAX: Final = 65_535
+
+Address = TypeVar("Address", str, AnyHttpUrl)
 
 
 class SettingsError(ForesailError):
     """Settings that cannot be used; one line a fault, each with its line number."""
+
+
+def _listen(text: str) -> str:
+    match = _LISTEN.fullmatch(text)
+    if match is None or int(match[1]) > _PORT_MAX:
+        message = "not host:port"
+        raise ValueError(message)
+    return text
+
+
+def _without_credentials(address: Address) -> Address:
+    """Messages, logs and labels name the address; what is in it is not a secret any more."""
+    parts = urlsplit(str(address))
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+        message = "not an address without credentials"
+        raise ValueError(message)
+    return address
+
+
+# What a value must be stands in the description: an error shows it.
+Seconds = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(gt=0, allow_inf_nan=False, description="a duration above 0, such as 15s or 5m"),
+]
+SecondsFromZero = Annotated[
+    float,
+    BeforeValidator(seconds),
+    Field(ge=0, allow_inf_nan=False, description="a duration from 0, such as 0s or 7d"),
+]
+Listen = Annotated[
+    str, AfterValidator(_listen), Field(description="host:port, such as 0.0.0.0:6500")
+]
+Url = Annotated[
+    AnyHttpUrl,
+    AfterValidator(_without_credentials),
+    Field(description="an http or https address without credentials, such as http://server:9090"),
+]
+AddressPrefix = Annotated[str, AfterValidator(_without_credentials)]
+File = Annotated[Path, Field(description="the path of a file")]
+Port = Annotated[int, Field(ge=1, le=_PORT_MAX, strict=True, description="a port from 1 to 65535")]
+Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
+Text = Annotated[str, Field(description="a text")]
+Labels = Annotated[dict[str, str], Field(description="names, each with a text")]
 
 
 class Part(BaseModel):
@@ -37,39 +88,40 @@ class Part(BaseModel):
 
 
 class ListenSettings(Part):
-    grpc: str = "0.0.0.0:6500"
+    grpc: Listen = "0.0.0.0:6500"
     """Where KEDA asks, `host:port`."""
-    http: str = "0.0.0.0:8080"
+    http: Listen = "0.0.0.0:8080"
     """Health, metrics and explanations, `host:port`."""
 
 
 class TlsSettings(Part):
-    certificate: Path
+    certificate: File
     """PEM file of the gRPC server's certificate chain; read again when it changes."""
-    key: Path
+    key: File
     """PEM file of its private key."""
-    client_ca: Path | None = None
+    client_ca: File | None = None
     """PEM file of the CA whose clients are admitted; without it any client is."""
 
 
 class SourceTlsSettings(Part):
-    ca: Path | None = None
+    ca: File | None = None
     """PEM file of the CA to trust instead of the system's."""
-    certificate: Path | None = None
+    certificate: File | None = None
     """PEM file of the client certificate, for mTLS; needs `key`."""
-    key: Path | None = None
+    key: File | None = None
+    """PEM file of its private key."""
 
     @model_validator(mode="after")
     def _pair(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            message = "certificate and key go together: give both or neither"
-            raise ValueError(message)
+            given = "key" if self.certificate is None else "certificate"
+            raise crossed("certificate and key go together: give both or neither", given)
         return self
 
 
 class BasicSettings(Part):
-    username: str
-    password_file: Path
+    username: Text
+    password_file: File
 
 
 class ReadingSettings(Part):
@@ -80,14 +132,16 @@ class ReadingSettings(Part):
 
 
 class PrometheusSettings(Part):
-    url: AnyHttpUrl
+    url: Url
     """The server's address, with its path prefix where it has one."""
-    bearer_token_file: Path | None = None
+    bearer_token_file: File | None = None
+    """Sent as `Authorization: Bearer`; read again when it changes."""
     basic: BasicSettings | None = None
+    """HTTP basic authentication in place of the token."""
     tls: SourceTlsSettings = SourceTlsSettings()
-    headers: dict[str, str] = {}
+    headers: Labels = {}
     """Sent with each query; a tenant for Mimir, Thanos or Cortex is `X-Scope-OrgID`."""
-    namespace_label: str | None = "namespace"
+    namespace_label: Text | None = "namespace"
     """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 8.0
@@ -96,30 +150,29 @@ class PrometheusSettings(Part):
     @model_validator(mode="after")
     def _one_identity(self) -> Self:
         if self.bearer_token_file is not None and self.basic is not None:
-            message = "bearerTokenFile and basic exclude each other: give one"
-            raise ValueError(message)
+            raise crossed("bearerTokenFile and basic exclude each other: give one", "basic")
         return self
 
 
 class DnsSettings(Part):
-    host: str
+    host: Text
     """A headless Service: each of its addresses is one pod."""
-    port: int = Field(ge=1, le=65535)
+    port: Port
 
 
 class PodsSettings(Part):
-    labels: dict[str, str] = {}
+    labels: Labels = {}
     """Labels of the engine's pods, beside the trigger's `matchLabels`; in its namespace."""
-    port: int = Field(ge=1, le=65535)
+    port: Port
 
 
 class ScrapeSettings(Part):
-    urls: tuple[AnyHttpUrl, ...] = ()
+    urls: tuple[Url, ...] = ()
     """Fixed addresses of metrics pages."""
     dns: DnsSettings | None = None
     pods: PodsSettings | None = None
-    path: str = "/metrics"
-    bearer_token_file: Path | None = None
+    path: str = Field(default="/metrics", pattern=r"^/", description="a path that begins with /")
+    bearer_token_file: File | None = None
     tls: SourceTlsSettings | None = None
     """Present: pods are asked over https."""
     reading: ReadingSettings = ReadingSettings()
@@ -128,13 +181,15 @@ class ScrapeSettings(Part):
     @model_validator(mode="after")
     def _one_discovery(self) -> Self:
         if sum((bool(self.urls), self.dns is not None, self.pods is not None)) != 1:
-            message = "give exactly one of urls, dns, pods"
-            raise ValueError(message)
+            raise crossed("give exactly one of urls, dns, pods")
         return self
 
 
 class SourceSettings(Part):
-    name: str = Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+    name: str = Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        description="lower-case letters, digits and dashes, at most 63",
+    )
     """What a trigger's `source` names."""
     prometheus: PrometheusSettings | None = None
     scrape: ScrapeSettings | None = None
@@ -142,8 +197,7 @@ class SourceSettings(Part):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         if (self.prometheus is None) == (self.scrape is None):
-            message = "give exactly one of prometheus, scrape"
-            raise ValueError(message)
+            raise crossed("give exactly one of prometheus, scrape")
         return self
 
 
@@ -156,9 +210,11 @@ class CycleSettings(Part):
     """How long the last plan stands without a usable reading; then KEDA gets an error."""
     look_max: Seconds = 10.0
     """How long one look at one feed may take."""
-    looks_at_once: int = Field(default=16, ge=1, le=1000)
+    looks_at_once: int = Field(
+        default=16, ge=1, le=1000, strict=True, description="a whole number from 1 to 1000"
+    )
     """How many feeds are looked at together: the load that a source gets from us."""
-    history: Annotated[float, BeforeValidator(seconds), Field(ge=0)] = 7 * 86400.0
+    history: SecondsFromZero = 7 * 86400.0
     """How much past is read at start, a week for the week's profile; 0 reads none."""
 
     @model_validator(mode="after")
@@ -168,18 +224,20 @@ class CycleSettings(Part):
                 f"lookMax ({self.look_max:g} s), period ({self.period:g} s) and step "
                 f"({self.step:g} s) must ascend"
             )
-            raise ValueError(message)
+            raise crossed(message, "step" if self.step < self.period else "lookMax")
         return self
 
 
 class LimitSettings(Part):
-    objects_max: int = Field(default=5000, ge=1)
+    objects_max: Count = 5000
     """How many triggers are known at a time; beyond, shard by namespace."""
-    replicas_max: int = Field(default=1000, ge=1)
+    replicas_max: Count = 1000
     """The most that any workload is ever given."""
-    streams_per_connection_max: int = Field(default=20_000, ge=1)
+    streams_per_connection_max: Count = 20_000
     """KEDA holds two streams for each push trigger on one connection."""
-    metadata_addresses: tuple[str, ...] = ()
+    metadata_addresses: tuple[AddressPrefix, ...] = Field(
+        default=(), description="a list of http or https addresses without credentials"
+    )
     """Addresses that a trigger's `serverAddress` may start with; none unless listed."""
 
 
@@ -187,9 +245,11 @@ class Settings(Part):
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings | None = None
     """Without it KEDA is answered in plain text: for a laptop only."""
-    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    sources: tuple[SourceSettings, ...] = Field(
+        min_length=1, description="a list of sources, at least one"
+    )
     """Where metrics are read; at least one."""
-    default_source: str | None = None
+    default_source: Text | None = None
     """The source of triggers that name none; needed only where there are several."""
     cycle: CycleSettings = CycleSettings()
     limits: LimitSettings = LimitSettings()
@@ -197,13 +257,15 @@ class Settings(Part):
     @model_validator(mode="after")
     def _sources_named_once(self) -> Self:
         names = [source.name for source in self.sources]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            message = f"two sources are named {', '.join(map(repr, repeated))}"
-            raise ValueError(message)
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise crossed(f"two sources are named {name!r}", "sources", index, "name")
         if self.default_source is not None and self.default_source not in names:
-            message = f"defaultSource {self.default_source!r} is none of {', '.join(names)}"
-            raise ValueError(message)
+            near = nearest(self.default_source, names)
+            message = f"no source is named {shown(self.default_source)}: it takes one of " + (
+                ", ".join(names) + (f"; did you mean {near!r}?" if near else "")
+            )
+            raise crossed(message, "defaultSource")
         return self
 
     @property
@@ -226,55 +288,11 @@ def read(path: Path) -> Settings:
         raise SettingsError(message) from error
     try:
         document = Document(text)
-    except ForesailError as error:
-        message = f"{path}: {error}"
+    except UnreadableYamlError as error:
+        message = f"{path}:{error.line}: {error}"
         raise SettingsError(message) from error
     try:
         return Settings.model_validate(document.value)
     except ValidationError as error:
-        faults = sorted(_fault(document, path, dict(fault)) for fault in error.errors())
-        raise SettingsError("\n".join(text for _, text in faults)) from error
-
-
-def _fault(document: Document, path: Path, fault: dict[str, object]) -> tuple[int, str]:
-    location = fault["loc"]
-    assert isinstance(location, tuple)
-    line = document.line_of(location)
-    name = ".".join(str(part) for part in location) or "settings"
-    match fault["type"]:
-        case "extra_forbidden":
-            near = nearest(str(location[-1]), _keys_at(location[:-1]))
-            text = "unknown key" + (f"; did you mean {near!r}?" if near else "")
-        case "missing":
-            text = "is missing"
-        case _:
-            given = fault["input"]
-            shown = f" (given: {given!r})" if isinstance(given, str | int | float) else ""
-            text = str(fault["msg"]).removeprefix("Value error, ") + shown
-    return line, f"{path}:{line}: {name}: {text}"
-
-
-def _keys_at(location: tuple[object, ...]) -> frozenset[str]:
-    """The keys that the group of settings at this place knows."""
-    model: type[BaseModel] = Settings
-    for part in location:
-        if isinstance(part, str):
-            model = _groups(model).get(part, model)
-    return frozenset(field.alias or name for name, field in model.model_fields.items())
-
-
-def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """The groups inside a group, by key."""
-    found: dict[str, type[BaseModel]] = {}
-    for name, field in model.model_fields.items():
-        for candidate in _types_in(field.annotation):
-            found[field.alias or name] = candidate
-    return found
-
-
-def _types_in(annotation: object) -> list[type[BaseModel]]:
-    """The settings groups that a field's type mentions: `A`, `A | None`, `tuple[A, ...]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    inner: tuple[object, ...] = getattr(annotation, "__args__", ())
-    return [found for part in inner for found in _types_in(part)]
+        faults = faults_of(error, Settings, document)
+        raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in faults)) from error

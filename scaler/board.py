@@ -227,7 +227,7 @@ class Board:
         oldest = min(self._entries.values(), key=lambda entry: entry.asked_at_seconds)
         if now - oldest.asked_at_seconds < SILENT_SECONDS:
             message = (
-                f"{len(self._entries)} objects are known, the limit (limits.objects_max) is "
+                f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
                 f"{self._objects_max}: raise it, or shard by namespace"
             )
             raise BoardFullError(message)

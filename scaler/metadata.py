@@ -268,7 +268,7 @@ def _source_faults(parsed: TriggerMetadata, offer: Offer) -> list[str]:
 def _refused(key: str, address: str) -> str:
     return (
         f"key {key!r} has the value {_shown(address)}: the operator's settings do not allow this "
-        "address (limits.metadata_addresses); name a source with 'source' instead"
+        "address (limits.metadataAddresses); name a source with 'source' instead"
     )
 
 

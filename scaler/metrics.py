@@ -46,7 +46,7 @@ class ServiceMetrics:
         )
         self.clamps = Counter(
             "foresail_answers_clamped",
-            "Values that were not finite or not within 0 and limits.replicas_max.",
+            "Values that were not finite or not within 0 and limits.replicasMax.",
             registry=registry,
         )
         self.streams = Gauge(

@@ -163,7 +163,7 @@ async def test_beyond_the_limit_of_objects_a_new_one_is_refused_and_the_old_are_
         await served.keda.GetMetrics(served.question("d"))
 
     assert raised.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "limits.objects_max" in (raised.value.details() or "")
+    assert "limits.objectsMax" in (raised.value.details() or "")
     assert (await served.keda.GetMetrics(served.question("a"))).metricValues
 
 

@@ -134,7 +134,7 @@ def test_a_value_resolved_from_the_environment_keeps_its_suffix_and_counts() -> 
         ),
         pytest.param(
             {"model": "m", "serverAddress": "http://evil"},
-            ["'serverAddress'", "'http://evil'", "limits.metadata_addresses"],
+            ["'serverAddress'", "'http://evil'", "limits.metadataAddresses"],
             id="address",
         ),
         pytest.param(

@@ -1,0 +1,385 @@
+"""The settings file: what an operator is told who got it wrong, and where to mend it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from foresail.cli import main
+from foresail.settings import Settings, SettingsError, read
+
+MINIMAL = """\
+sources:
+  - name: main
+    prometheus:
+      url: http://prometheus:9090
+"""
+
+
+def file_of(folder: Path, text: str | bytes) -> Path:
+    path = folder / "foresail.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def settings_of(folder: Path, added: str) -> Settings:
+    return read(file_of(folder, MINIMAL + added))
+
+
+def faults_of(folder: Path, text: str | bytes) -> list[str]:
+    """`line: key: message` of each fault."""
+    path = file_of(folder, text)
+    with pytest.raises(SettingsError) as raised:
+        read(path)
+    lines = str(raised.value).splitlines()
+    assert all(line.startswith(f"{path}:") for line in lines)
+    return [line.removeprefix(f"{path}:") for line in lines]
+
+
+def checked(path: Path) -> Result:
+    return CliRunner().invoke(main, ["check-config", str(path)])
+
+
+# What is told.
+
+
+@pytest.mark.parametrize(
+    ("added", "fault"),
+    [
+        pytest.param("cycel: {}\n", "5: cycel: unknown key; did you mean 'cycle'?", id="unknown"),
+        pytest.param(
+            "cycle:\n  period: 15s\n  lookmax: 3s\n",
+            "7: cycle.lookmax: unknown key; did you mean 'lookMax'?",
+            id="unknown-below",
+        ),
+        pytest.param(
+            "cycle:\n  look_max: 3s\n",
+            "6: cycle.look_max: unknown key; did you mean 'lookMax'?",
+            id="snake-case",
+        ),
+        pytest.param(
+            "listen: {https: '0.0.0.0:443', xyz: 1}\n",
+            "5: listen.xyz: unknown key; known: grpc, http",
+            id="nothing-near",
+        ),
+        pytest.param(
+            "tls:\n  certificate: tls.crt\n",
+            "5: tls.key: is missing: it takes the path of a file",
+            id="missing",
+        ),
+        pytest.param(
+            "cycle:\n  period: fast\n",
+            "6: cycle.period: has the value 'fast': it takes a duration above 0, such as 15s or 5m",
+            id="no-duration",
+        ),
+        pytest.param(
+            "cycle: {lookMax: -1}\n",
+            "5: cycle.lookMax: has the value -1: it takes a duration above 0, such as 15s or 5m",
+            id="negative",
+        ),
+        pytest.param(
+            "cycle: {history: .inf}\n",
+            "5: cycle.history: has the value inf: it takes a duration from 0, such as 0s or 7d",
+            id="endless-history",
+        ),
+        pytest.param(
+            "limits: {objectsMax: many}\n",
+            "5: limits.objectsMax: has the value 'many': it takes a whole number from 1",
+            id="no-number",
+        ),
+        pytest.param(
+            "limits: {objectsMax: yes}\n",
+            "5: limits.objectsMax: has the value True: it takes a whole number from 1",
+            id="yes-is-not-one",
+        ),
+        pytest.param(
+            "cycle: {looksAtOnce: 2000}\n",
+            "5: cycle.looksAtOnce: has the value 2000: it takes a whole number from 1 to 1000",
+            id="too-many",
+        ),
+        pytest.param(
+            "cycle: soon\n",
+            "5: cycle: has the value 'soon': it takes a mapping with the keys period, step, "
+            "blindMax, lookMax, looksAtOnce, history",
+            id="no-group",
+        ),
+        pytest.param(
+            "listen:\n  grpc: 0.0.0.0\n",
+            "6: listen.grpc: has the value '0.0.0.0': it takes host:port, such as 0.0.0.0:6500",
+            id="no-port",
+        ),
+        pytest.param(
+            "listen:\n  http: 0.0.0.0:70000\n",
+            "6: listen.http: has the value '0.0.0.0:70000': it takes host:port, such as "
+            "0.0.0.0:6500",
+            id="port-too-high",
+        ),
+        pytest.param(
+            "limits:\n  metadataAddresses:\n    - http://prometheus:9090\n    - 'http://'\n",
+            "8: limits.metadataAddresses.1: has the value 'http://': it takes a list of http or "
+            "https addresses without credentials",
+            id="an-address-that-would-admit-all",
+        ),
+        pytest.param("1: 2\n", "5: 1: a key is a text: quote it", id="number-as-key"),
+    ],
+)
+def test_a_fault_says_line_key_value_and_what_is_allowed(
+    tmp_path: Path, added: str, fault: str
+) -> None:
+    assert fault in faults_of(tmp_path, MINIMAL + added)
+
+
+@pytest.mark.parametrize(
+    ("added", "fault"),
+    [
+        pytest.param(
+            "cycle:\n  period: 90s\n",
+            "5: cycle.step: lookMax (10 s), period (90 s) and step (60 s) must ascend",
+            id="period-over-step",
+        ),
+        pytest.param(
+            "cycle:\n  period: 5s\n  lookMax: 8s\n",
+            "7: cycle.lookMax: lookMax (8 s), period (5 s) and step (60 s) must ascend",
+            id="look-over-period",
+        ),
+        pytest.param(
+            "defaultSource: mian\n",
+            "5: defaultSource: no source is named 'mian': it takes one of main; "
+            "did you mean 'main'?",
+            id="default-is-no-source",
+        ),
+    ],
+)
+def test_values_that_exclude_each_other_are_told_where_one_is_to_change(
+    tmp_path: Path, added: str, fault: str
+) -> None:
+    assert faults_of(tmp_path, MINIMAL + added) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        pytest.param("", "2: sources.0: give exactly one of prometheus, scrape", id="no-kind"),
+        pytest.param(
+            "prometheus: {url: 'http://p'}\n    scrape: {urls: ['http://q']}",
+            "2: sources.0: give exactly one of prometheus, scrape",
+            id="two-kinds",
+        ),
+        pytest.param(
+            "scrape: {urls: ['http://q'], dns: {host: q, port: 8000}}",
+            "3: sources.0.scrape: give exactly one of urls, dns, pods",
+            id="two-discoveries",
+        ),
+        pytest.param(
+            "scrape: {dns: {host: q, port: 8000}, path: metrics}",
+            "3: sources.0.scrape.path: has the value 'metrics': it takes a path that begins with /",
+            id="path-without-slash",
+        ),
+        pytest.param(
+            "prometheus: {}",
+            "3: sources.0.prometheus.url: is missing: it takes an http or https address without "
+            "credentials, such as http://server:9090",
+            id="no-url",
+        ),
+        pytest.param(
+            "prometheus:\n      url: http://p\n      tls: {key: k}",
+            "5: sources.0.prometheus.tls.key: certificate and key go together: give both or "
+            "neither",
+            id="key-alone",
+        ),
+        pytest.param(
+            "prometheus:\n      url: http://p\n      bearerTokenFile: t\n"
+            "      basic: {username: u, passwordFile: f}",
+            "6: sources.0.prometheus.basic: bearerTokenFile and basic exclude each other: give one",
+            id="two-identities",
+        ),
+    ],
+)
+def test_a_faulty_source_is_one_fault(tmp_path: Path, source: str, fault: str) -> None:
+    text = f"sources:\n  - name: main\n    {source}\n"
+
+    assert faults_of(tmp_path, text) == [fault]
+
+
+def test_the_second_of_two_sources_with_one_name_is_told(tmp_path: Path) -> None:
+    text = MINIMAL + "  - name: main\n    scrape: {urls: ['http://q']}\n"
+
+    assert faults_of(tmp_path, text) == ["5: sources.1.name: two sources are named 'main'"]
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = "listen: {grpc: x}\n" + MINIMAL + "cycle:\n  period: fast\n  stpe: 60s\n"
+
+    assert [fault.partition(" ")[0] for fault in faults_of(tmp_path, text)] == ["1:", "7:", "8:"]
+
+
+def test_a_long_value_is_cut(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, MINIMAL + f"cycle: {{period: {'x' * 5000}}}\n")
+
+    assert len(fault) < 200
+
+
+# Secrets.
+
+
+@pytest.mark.parametrize(
+    "prometheus",
+    [
+        pytest.param("url: http://user:hunter2@p", id="in-the-address"),
+        pytest.param("url: htp://user:hunter2@p", id="in-a-wrong-address"),
+        pytest.param("url: http://p, basic: hunter2", id="in-place-of-a-group"),
+        pytest.param("url: http://p, basic: {username: u, password: hunter2}", id="as-a-key"),
+        pytest.param("url: http://p, bearerToken: hunter2", id="in-place-of-a-file"),
+        pytest.param("url: http://p, bearerTokenFile: [hunter2]", id="in-a-list"),
+        pytest.param("url: http://p, headers: hunter2", id="in-place-of-headers"),
+        pytest.param("url: http://p, headers: {Authorization: [hunter2]}", id="in-a-header"),
+        pytest.param("url: http://p, headers: {X-Key: 0x68756e746572}", id="as-a-number"),
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, prometheus: str) -> None:
+    text = f"sources: [{{name: main, prometheus: {{{prometheus}}}}}]\n"
+
+    told = "\n".join(faults_of(tmp_path, text))
+
+    assert "hunter2" not in told
+    assert str(0x68756E746572) not in told
+
+
+# Files that are no settings.
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        pytest.param("", "1: sources: is missing", id="empty"),
+        pytest.param("# nothing\n", "1: sources: is missing", id="only-comments"),
+        pytest.param("- a\n", "1: the file must hold a mapping of settings", id="a-list"),
+        pytest.param("a: [1\n", "2: not YAML: ", id="not-yaml"),
+        pytest.param("a:\n\t- b\n", "2: not YAML: ", id="tab"),
+        pytest.param(
+            "a: 1\nb: \x01\n", "2: not YAML: it holds the control character 0x01", id="\\1"
+        ),
+        pytest.param("a: 1\nb: 2026-13-45\n", "2: '2026-13-45' is no value: ", id="no-date"),
+        pytest.param("a: 1\nb: !!int x\n", "2: 'x' is no value: ", id="no-integer"),
+        pytest.param("a: 1\nb: &b [*b]\n", "2: this value contains itself", id="endless"),
+        pytest.param("a: !!python/name:os.system\n", "1: not YAML: ", id="python-object"),
+        pytest.param(
+            "cycle:\n  period: 5s\n  period: 9s\n",
+            "3: key 'period' is on line 2 already",
+            id="repeated-key",
+        ),
+    ],
+)
+def test_a_text_that_is_no_settings_is_told_with_its_line(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    (told,) = faults_of(tmp_path, text)
+
+    assert told.startswith(fault)
+
+
+def test_a_key_merged_in_may_be_given_again(tmp_path: Path) -> None:
+    path = file_of(
+        tmp_path,
+        """\
+sources:
+  - name: main
+    prometheus: {url: http://p, reading: &slow {window: 5m, staleAfter: 2m}}
+  - name: edge
+    prometheus: {url: http://q, reading: {<<: *slow, window: 90s}}
+""",
+    )
+
+    edge = read(path).sources[1].prometheus
+    assert edge is not None
+    assert (edge.reading.window, edge.reading.stale_after) == (90, 120)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        pytest.param("none.yaml", "No such file or directory", id="missing"),
+        pytest.param(".", "Is a directory", id="directory"),
+        pytest.param("/proc/self/mem", "Input/output error", id="unreadable"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(
+    tmp_path: Path, path: str, reason: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(tmp_path / path)
+
+    assert str(raised.value) == f"{tmp_path / path}: cannot be read: {reason}"
+
+
+def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:
+    path = file_of(tmp_path, MINIMAL.encode("utf-16"))
+
+    with pytest.raises(SettingsError, match="cannot be read: not UTF-8 text"):
+        read(path)
+
+
+# What is read.
+
+
+def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, "")
+
+    assert settings.source_by_default == "main"
+    assert settings.tls is None
+    assert settings.listen.grpc == "0.0.0.0:6500"
+
+
+def test_durations_are_read_as_people_write_them(tmp_path: Path) -> None:
+    cycle = settings_of(
+        tmp_path, "cycle: {lookMax: 250ms, period: 15, step: 1m30s, blindMax: '60', history: 0}"
+    ).cycle
+
+    assert (cycle.look_max, cycle.period, cycle.step, cycle.blind_max, cycle.history) == (
+        0.25,
+        15,
+        90,
+        60,
+        0,
+    )
+
+
+def test_there_is_no_default_among_several_sources_unless_one_is_named(tmp_path: Path) -> None:
+    two = "  - {name: edge, scrape: {urls: ['http://edge:8000/metrics']}}\n"
+
+    assert settings_of(tmp_path, two).source_by_default is None
+    assert settings_of(tmp_path, two + "defaultSource: edge\n").source_by_default == "edge"
+
+
+# The command.
+
+
+def test_check_config_names_the_sources_of_a_file_in_order(tmp_path: Path) -> None:
+    path = file_of(tmp_path, MINIMAL)
+
+    result = checked(path)
+
+    assert (result.exit_code, result.output) == (0, f"{path}: in order; sources: main\n")
+
+
+def test_check_config_prints_one_line_a_fault_and_ends_with_1(tmp_path: Path) -> None:
+    path = file_of(tmp_path, MINIMAL + "cycel: {}\nlimits: {objectsMax: 0}\n")
+
+    result = checked(path)
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)  # told, not thrown
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f"{path}:5: cycel: unknown key; did you mean 'cycle'?",
+        f"{path}:6: limits.objectsMax: has the value 0: it takes a whole number from 1",
+    ]
+
+
+def test_serve_refuses_the_same_file_with_the_same_words(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "sources: []\n")
+
+    result = CliRunner().invoke(main, ["serve", "--config", str(path)])
+
+    assert result.exit_code == 1
+    assert result.stderr == checked(path).stderr
