@@ -85,7 +85,7 @@ def _child(node: yaml.Node | None, part: Hashable) -> tuple[int, yaml.Node] | No
         case yaml.MappingNode(value=pairs):
             # From the end: what was merged in with `<<` stands before the mapping's own keys.
             for key, value in reversed(pairs):
-                if key.value == part:
+                if key.value == str(part):
                     return key.start_mark.line + 1, value
         case yaml.SequenceNode(value=items) if isinstance(part, int) and part < len(items):
             return items[part].start_mark.line + 1, items[part]
