@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
+import structlog
 from aiohttp import web
 from prometheus_client import (
     GC_COLLECTOR,
@@ -29,10 +30,12 @@ from foresail.http import FrontState, Pages
 from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
-from scaler.board import Board, Entry
+from scaler.board import Board, BoardFullError, Entry
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 from scaler.metadata import parse
+
+log = structlog.get_logger()
 
 _NICENESS = 10
 
@@ -76,7 +79,8 @@ async def _running(
     board = Board(
         lambda metadata: parse(metadata, offer),
         clock=wall_clock,
-        objects_max=limits.objects_max,
+        # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
+        objects_max=2 * limits.objects_max,
         answer_seconds_max=settings.cycle.blind_max,
     )
     loop = planning(
@@ -113,7 +117,11 @@ async def _listen(link: Link, board: Board, front: FrontState) -> None:
         match await link.receive():
             case Asked(references=references):
                 for reference in references:
-                    entry = board.ask(reference)
+                    try:
+                        entry = board.ask(reference)
+                    except BoardFullError as error:
+                        log.warning("object_not_planned", object=str(reference), why=str(error))
+                        continue
                     if not entry.listeners:
                         entry.listeners.add(partial(_tell, link, entry))
             case Front(accepting=accepting, metrics=metrics):

@@ -6,7 +6,7 @@ that fails or is slow ends as its own sight, and the others do not notice.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -114,9 +114,10 @@ class ScalerLoop:
     async def run(self) -> None:
         """Cycle until cancelled."""
         next_at = self._next_look()
+        again: list[Entry] = []
         async with asyncio.TaskGroup() as group:
             while True:
-                for watched in self._admit_new():
+                for watched in self._admit([*self._board.take_arrivals(), *again]):
                     beginning = self._guarded(self._begin(watched), watched)
                     _ = group.create_task(beginning, name="begin")
                 left = next_at - self._clock()
@@ -124,13 +125,15 @@ class ScalerLoop:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(left):
                             await self._board.arrived.wait()
+                    again = []
                     continue
                 await self.cycle(at_seconds=next_at)
+                again = self._not_taken_up()
                 next_at = self._next_look()
 
     async def begin(self) -> None:
         """Take up everything the board was newly asked about, and its history; then return."""
-        for watched in self._admit_new():
+        for watched in self._admit(self._board.take_arrivals()):
             await self._guarded(self._begin(watched), watched)
 
     async def cycle(self, *, at_seconds: float) -> None:
@@ -140,8 +143,11 @@ class ScalerLoop:
                 for watched in tuple(self._watched.values()):
                     look = self._look_and_publish(watched, at_seconds)
                     _ = group.create_task(self._guarded(look, watched), name="look")
-        for entry in self._board.forget_superseded():
-            self._forget(entry.reference)
+        self._board.forget_superseded()
+        # The board also drops what was silent for long when it is full.
+        for reference in tuple(self._known):
+            if self._board.known(reference) is None:
+                self._forget(reference)
         self._cycled_at = self._clock()
 
     def overdue_seconds(self) -> float:
@@ -154,28 +160,52 @@ class ScalerLoop:
         period = self._settings.look_period_seconds
         return (self._clock() // period + 1) * period
 
-    def _admit_new(self) -> list[Watched]:
-        """Take up what the board was asked about for the first time; the feeds new with it."""
+    def _not_taken_up(self) -> list[Entry]:
+        """Entries whose connection was refused: what stood in its way may be gone by now.
+
+        Tried in vain, they are refused anew, and so are not taken for forgotten.
+        """
+        return [
+            entry
+            for entry in self._board
+            if entry.wishes is not None and entry.reference not in self._known
+        ]
+
+    def _admit(self, entries: Iterable[Entry]) -> list[Watched]:
+        """Take up entries; the feeds that are new with them."""
         new = []
-        for entry in self._board.take_arrivals():
-            wishes = entry.wishes
-            if wishes is None:
-                continue  # its metadata cannot be used; the board has said why
+        for entry in entries:
             try:
-                connection = self._connect(entry.reference, wishes)
+                watched = self._join(entry)
             except SourceError as error:
-                entry.publish(Refusal(code=RefusalCode.MISCONFIGURED, message=str(error)))
-                continue
-            watched = self._watched.get(connection.key)
-            if watched is None:
-                watched = self._watched[connection.key] = self._watch(connection, wishes)
-                new.append(watched)
-            workload = Workload(entry, _parameters(wishes, connection.capacity))
-            watched.workloads[entry.reference] = workload
-            self._known[entry.reference] = watched
-            if watched.sight is not None:
-                self._publish(watched, watched.sight, [workload])
+                refusal = Refusal(code=RefusalCode.MISCONFIGURED, message=str(error))
+                _log_change(entry, refusal, Standing())
+                entry.publish(refusal)
+            except Exception:
+                self._metrics.cycle_errors.inc()
+                log.exception("workload_not_taken_up", workload=str(entry.reference))
+            else:
+                new += [watched] if watched is not None else []
         return new
+
+    def _join(self, entry: Entry) -> Watched | None:
+        """Let an entry read its feed, and return the feed if nobody read it before."""
+        wishes, joined = entry.wishes, self._known.get(entry.reference)
+        if wishes is None:
+            return None  # its metadata cannot be used; the board has said why
+        if joined is not None and joined.workloads[entry.reference].entry is entry:
+            return None
+        connection = self._connect(entry.reference, wishes)
+        watched = self._watched.get(connection.key)
+        begun = watched is None
+        if watched is None:
+            watched = self._watched[connection.key] = self._watch(connection, wishes)
+        workload = Workload(entry, _parameters(wishes, connection.capacity))
+        watched.workloads[entry.reference] = workload
+        self._known[entry.reference] = watched
+        if watched.sight is not None:
+            self._publish(watched, watched.sight, [workload])
+        return watched if begun else None
 
     def _watch(self, connection: Connection, wishes: TriggerMetadata) -> Watched:
         def make(series: Series) -> Forecaster:

@@ -1,0 +1,275 @@
+"""The board: what a question finds there, how long it stands, and what is forgotten."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from scaler.board import (
+    COHERENT_SECONDS,
+    SILENT_SECONDS,
+    SUPERSEDED_SECONDS,
+    Answer,
+    Board,
+    BoardFullError,
+    Entry,
+    Reference,
+    Refusal,
+    RefusalCode,
+)
+from scaler.errors import MetadataError
+from scaler.metadata import Offer, TriggerMetadata, parse
+
+OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ANSWER_SECONDS_MAX = 300.0
+
+
+class Desk:
+    """A board and the time of day."""
+
+    def __init__(self, *, objects_max: int = 10) -> None:
+        self.now = 1_800_000_000.0
+        self.parsed = 0
+        self.board = Board(
+            self._admit,
+            clock=lambda: self.now,
+            objects_max=objects_max,
+            answer_seconds_max=ANSWER_SECONDS_MAX,
+        )
+
+    def ask(self, name: str, **metadata: str) -> Entry:
+        return self.board.ask(reference(name, **metadata))
+
+    def _admit(self, metadata: Mapping[str, str]) -> TriggerMetadata:
+        self.parsed += 1
+        return parse(metadata, OFFER)
+
+
+def reference(name: str, **metadata: str) -> Reference:
+    return Reference.of("llm", name, {"model": "m", **metadata})
+
+
+def answer(replicas: int) -> Answer:
+    return Answer(replicas=replicas, active=True, made_at_seconds=0.0)
+
+
+# Questions.
+
+
+def test_an_object_is_parsed_once_and_known_from_then_on() -> None:
+    desk = Desk()
+
+    assert desk.ask("a") is desk.ask("a")
+    assert (desk.parsed, len(desk.board)) == (1, 1)
+
+
+def test_metadata_in_another_order_is_the_same_object() -> None:
+    first = Reference.of("llm", "a", {"model": "m", "mode": "act"})
+    second = Reference.of("llm", "a", {"mode": "act", "model": "m"})
+
+    assert first == second
+
+
+def test_before_the_first_plan_there_is_no_number() -> None:
+    outcome = Desk().ask("a").current()
+
+    assert isinstance(outcome, Refusal)
+    assert outcome.code is RefusalCode.UNAVAILABLE
+    assert "'m'" in outcome.message
+
+
+def test_metadata_that_cannot_be_used_says_why_for_as_long_as_it_is_asked() -> None:
+    desk = Desk()
+    entry = desk.ask("a", modle="m")
+    desk.now += 10 * ANSWER_SECONDS_MAX
+
+    outcome = entry.current()
+
+    assert entry.wishes is None
+    assert isinstance(outcome, Refusal)
+    assert outcome.code is RefusalCode.INVALID
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", "modle": "m"}, OFFER)
+    assert outcome.message == str(raised.value)
+
+
+def test_looking_something_up_is_no_question() -> None:
+    desk = Desk()
+    asked_at = desk.ask("a").asked_at_seconds
+    desk.now += 60
+
+    entry = desk.board.known(reference("a"))
+
+    assert entry is not None
+    assert entry.asked_at_seconds == asked_at
+    assert desk.board.known(reference("b")) is None
+
+
+def test_an_object_arrives_once() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    assert desk.board.arrived.is_set()
+
+    assert desk.board.take_arrivals() == [entry]
+    desk.ask("a")
+
+    assert not desk.board.arrived.is_set()
+    assert desk.board.take_arrivals() == []
+
+
+def test_the_triggers_of_one_object_are_found_the_last_asked_first() -> None:
+    desk = Desk()
+    before = desk.ask("a")
+    desk.now += 1
+    after = desk.ask("a", mode="advise")
+    desk.ask("another")
+
+    assert desk.board.find("llm", "a") == [after, before]
+
+
+# Answers and their age.
+
+
+def test_an_answer_stands_until_its_limit_and_then_there_is_none() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    entry.publish(answer(7))
+
+    desk.now += ANSWER_SECONDS_MAX
+    assert entry.current() == answer(7)
+    desk.now += 1
+    outcome = entry.current()
+
+    assert isinstance(outcome, Refusal)
+    assert outcome.code is RefusalCode.UNAVAILABLE
+    assert "no plan was made for 301 s" in outcome.message
+
+
+def test_an_answer_published_after_a_silence_stands_again() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    entry.publish(answer(7))
+    desk.now += 2 * ANSWER_SECONDS_MAX
+    entry.publish(answer(8))
+
+    assert entry.current() == answer(8)
+
+
+def test_a_poll_is_told_one_answer_however_many_are_published_meanwhile() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    entry.publish(answer(7))
+    assert entry.polled() == answer(7)
+    entry.publish(answer(0))
+    desk.now += COHERENT_SECONDS
+
+    assert entry.in_same_poll() == answer(7)
+    desk.now += 1
+    assert entry.in_same_poll() == answer(0)
+
+
+def test_a_poll_that_was_refused_is_refused_throughout() -> None:
+    entry = Desk().ask("a")
+    refused = entry.polled()
+    entry.publish(answer(7))
+
+    assert isinstance(refused, Refusal)
+    assert entry.in_same_poll() == refused
+
+
+def test_an_answer_does_not_outlive_its_limit_within_a_poll() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    entry.publish(answer(7))
+    desk.now += ANSWER_SECONDS_MAX
+    entry.polled()
+    desk.now += COHERENT_SECONDS + 1
+
+    assert isinstance(entry.in_same_poll(), Refusal)
+
+
+def test_listeners_hear_each_publication_and_may_leave_while_they_are_told() -> None:
+    entry = Desk().ask("a")
+    heard: list[str] = []
+
+    def leaves() -> None:
+        heard.append("leaves")
+        entry.listeners.discard(leaves)
+
+    def stays() -> None:
+        heard.append("stays")
+
+    entry.listeners |= {leaves, stays}
+    entry.publish(answer(1))
+    entry.publish(answer(2))
+
+    assert sorted(heard) == ["leaves", "stays", "stays"]
+
+
+# What is forgotten.
+
+
+def test_what_an_edit_left_behind_is_forgotten_after_its_time() -> None:
+    desk = Desk()
+    before = desk.ask("a")
+    desk.now += 1
+    desk.ask("a", mode="advise")
+    desk.now += SUPERSEDED_SECONDS - 1
+    assert desk.board.forget_superseded() == []
+    desk.now += 1
+
+    assert desk.board.forget_superseded() == [before]
+    assert desk.board.known(before.reference) is None
+
+
+def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> None:
+    desk = Desk()
+    for _ in range(100):
+        desk.now += 60
+        desk.ask("a")
+        desk.ask("a", mode="advise")
+
+    assert desk.board.forget_superseded() == []
+
+
+def test_a_silent_object_is_a_paused_one_and_stays() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    entry.publish(answer(7))
+    desk.now += 30 * SILENT_SECONDS
+
+    assert desk.board.forget_superseded() == []
+    assert desk.ask("a") is entry
+
+
+def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones() -> None:
+    desk = Desk(objects_max=2)
+    desk.ask("a")
+    desk.ask("b")
+
+    with pytest.raises(BoardFullError, match=r"limits\.objectsMax"):
+        desk.ask("c")
+
+    assert {entry.reference.name for entry in desk.board} == {"a", "b"}
+    desk.ask("a")
+
+
+def test_a_full_board_drops_the_object_that_was_silent_longest() -> None:
+    desk = Desk(objects_max=2)
+    desk.ask("older")
+    desk.now += 1
+    desk.ask("old")
+    desk.now += SILENT_SECONDS
+
+    desk.ask("new")
+
+    assert {entry.reference.name for entry in desk.board} == {"old", "new"}
+
+
+def test_the_board_may_be_walked_while_questions_come() -> None:
+    desk = Desk()
+    desk.ask("a")
+
+    for entry in desk.board:
+        desk.ask(f"{entry.reference.name}-too")
+
+    assert len(desk.board) == 2
