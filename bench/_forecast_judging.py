@@ -2,14 +2,20 @@
 
 from bisect import bisect_left, insort
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bench._forecast_anchors import Points
+from bench._forecast_anchors import Points, held
 
 Floats = npt.NDArray[np.float64]
+JUMPS_KEPT = 3
+HISTORY_STEPS = 60
+"""How far back the table of misses looks for a top."""
+MEDIAN, TOP = 0, 5
+"""Where .5 and .99 stand in `LEVELS`."""
 LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
 WINDOW_ERRORS = 500
 
@@ -53,6 +59,18 @@ def _conformal(ordered: list[float], levels: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """One outcome above the .99, and what was known when that was said."""
+
+    step: int
+    last: float
+    recent_top: float
+    median: float
+    top: float
+    outcome: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """Mean losses of one method at one horizon of one series."""
 
@@ -60,6 +78,8 @@ class Score:
     pinball: dict[float, float]
     wape: float
     coverage: dict[float, float]
+    jumps: tuple[Jump, ...]
+    """The few worst."""
 
 
 def score(
@@ -81,4 +101,20 @@ def score(
         pinball=dict(zip(LEVELS, loss.tolist(), strict=True)),
         wape=float(np.abs(error[:, 0]).sum()) / total if total else 0.0,
         coverage=dict(zip(LEVELS, covered.tolist(), strict=True)),
+        jumps=tuple(_jumps(series, at[inside][measured], ahead, rows)),
     )
+
+
+def _jumps(series: Floats, at: npt.NDArray[np.intp], ahead: int, rows: Floats) -> Iterator[Jump]:
+    beyond = series[at] / (rows[:, TOP] + 1e-9)
+    for row in np.argsort(-beyond)[:JUMPS_KEPT]:
+        origin = at[row] - ahead
+        before = held(series[max(0, origin + 1 - HISTORY_STEPS) : origin + 1])
+        yield Jump(
+            step=int(at[row]),
+            last=float(before[-1]),
+            recent_top=float(before.max()),
+            median=float(rows[row, MEDIAN]),
+            top=float(rows[row, TOP]),
+            outcome=float(series[at[row]]),
+        )

@@ -2,6 +2,8 @@
 
 Rolling origin and strictly causal: the forecast is fed one value at a time through the streaming
 adapter; every other method gets the same rolling conformal quantiles from its own past errors.
+The shipped prior was grown on the public traces that are the default here: `--priors` judges each
+trace with a prior that has not seen its family, which is the figure to quote.
 Losses are in the series' own unit; the table for people divides them by the last value's.
 Methods that statsforecast refits at each origin are asked at some origins only, and all methods
 are then judged at those origins alone, so that every row of a run is about the same moments.
@@ -18,14 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from bench._forecast_anchors import CHEAP, DEAR, refitted
-from bench._forecast_judging import LEVELS, Floats, Score, dressed, score
+from bench._forecast_judging import LEVELS, Floats, dressed, score
+from bench._forecast_tables import Judged, show_jumps, show_summary
 from bench._report import Row, show
-from scaler.forecast.streaming import factory
+from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.streaming import Stream
+from scaler.forecast.trees import Trees, shipped
+from scaler.forecast.trees import read as read_trees
 
 TRACES = Path(__file__).parents[2] / "shared" / "data" / "traces"
 DEFAULT_HORIZONS = {10: (30, 60, 120, 300, 600), 60: (60, 180, 300, 600, 900, 1800)}
@@ -65,15 +69,16 @@ def main(arguments: list[str]) -> None:
     work = [s for path in paths for s in read(path, columns) if not s.trace.startswith("raw_")]
     if options.quick:
         work = [_shortened(s) for s in work[:: max(1, len(work) // 8)]]
-    judged: list[tuple[Series, float, str, Score, float]] = []
+    judged: list[Judged] = []
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("forecasting", total=len(work) * len(methods))
         for series in work:
             horizons = _horizons(options.horizons, series.step_seconds)
             judged += _judge(series, horizons, methods, options, lambda: bar.advance(task))
-    rows = [_row(*entry) for entry in judged]
-    show("forecast", vars(options), rows, options.json)
-    _summary(judged, methods)
+    show("forecast", vars(options), [_row(entry) for entry in judged], options.json)
+    show_summary(judged, methods)
+    if options.jumps:
+        show_jumps(judged, options.jumps)
 
 
 def read(path: Path, columns: Sequence[str] | None) -> Iterator[Series]:
@@ -96,10 +101,24 @@ def read(path: Path, columns: Sequence[str] | None) -> Iterator[Series]:
 
 
 def foresail(
-    series: Series, horizons: Sequence[float], *, start: datetime | None, tz: str | None
+    series: Series,
+    horizons: Sequence[float],
+    *,
+    start: datetime | None,
+    tz: str | None,
+    prior: Trees,
 ) -> Said:
-    stream = factory(
-        step_s=series.step_seconds, horizons_s=horizons, quantiles=LEVELS, start=start, tz=tz
+    """What `scaler.forecast.streaming:factory` gives, with a prior of the caller's choice."""
+    stream = Stream(
+        Forecaster(
+            signal=series.name,
+            step_seconds=series.step_seconds,
+            horizons_seconds=horizons,
+            levels=LEVELS,
+            start=start,
+            tz=tz,
+            trees=prior,
+        )
     )
     quantiles = np.empty((len(series.values), len(horizons), len(LEVELS)))
     started = time.process_time()
@@ -119,7 +138,7 @@ def _judge(
     methods: Sequence[str],
     options: argparse.Namespace,
     advance: Callable[[], None],
-) -> Iterator[tuple[Series, float, str, Score, float]]:
+) -> Iterator[Judged]:
     ahead = np.maximum(1, np.round(np.array(horizons) / series.step_seconds)).astype(np.intp)
     count = len(series.values)
     first = int(count * options.train_fraction)
@@ -139,7 +158,16 @@ def _judge(
                 first=first,
             )
             if result.steps:
-                yield series, horizon, method, result, said.cpu_seconds_per_refresh
+                yield Judged(
+                    trace=series.trace,
+                    series=series.name,
+                    is_long=series.is_long(),
+                    step_seconds=series.step_seconds,
+                    horizon_seconds=horizon,
+                    method=method,
+                    score=result,
+                    cpu_seconds_per_refresh=said.cpu_seconds_per_refresh,
+                )
         advance()
 
 
@@ -152,7 +180,8 @@ def _said(
     options: argparse.Namespace,
 ) -> Said:
     if method == "foresail":
-        return foresail(series, horizons, start=options.start, tz=options.tz)
+        prior = _prior(series, options.priors)
+        return foresail(series, horizons, start=options.start, tz=options.tz, prior=prior)
     if method in CHEAP:
         points = CHEAP[method](series.values, ahead, series.step_seconds)
     else:
@@ -165,12 +194,20 @@ def _said(
     )
 
 
-def _row(series: Series, horizon: float, method: str, result: Score, refresh: float) -> Row:
+def _prior(series: Series, folder: Path | None) -> Trees:
+    """The shipped prior, or the one grown without this trace's family."""
+    grown = sorted(folder.glob("*.npz")) if folder else []
+    held_out = [path for path in grown if series.trace.startswith(path.stem)]
+    return read_trees(held_out[-1].read_bytes()) if held_out else shipped()
+
+
+def _row(judged: Judged) -> Row:
+    result = judged.score
     return {
-        "trace": series.trace,
-        "series": series.name,
-        "horizon_seconds": horizon,
-        "method": method,
+        "trace": judged.trace,
+        "series": judged.series,
+        "horizon_seconds": judged.horizon_seconds,
+        "method": judged.method,
         "steps": result.steps,
         "pinball_50": result.pinball[0.5],
         "pinball_90": result.pinball[0.9],
@@ -179,51 +216,8 @@ def _row(series: Series, horizon: float, method: str, result: Score, refresh: fl
         "wape": result.wape,
         "coverage_90": result.coverage[0.9],
         "coverage_99": result.coverage[0.99],
-        "refresh_cpu_seconds": refresh,
+        "refresh_cpu_seconds": judged.cpu_seconds_per_refresh,
     }
-
-
-def _summary(judged: list[tuple[Series, float, str, Score, float]], methods: Sequence[str]) -> None:
-    """Losses relative to the last value's, geometric means, and how the coverage held."""
-    table = Table(title="relative to the last value", title_justify="left")
-    for field in (
-        "method", "series", "rows", ".5", ".9", ".95", ".99", "worst .9", "worst .99",
-        ".9 covered", ".99 covered", "ms a refresh",
-    ):  # fmt: skip
-        table.add_column(field, justify="right")
-    anchor = {(s.trace, s.name, h): r for s, h, m, r, _ in judged if m == "last"}
-    if not anchor:
-        return
-    for method in methods:
-        for label, only_long in (("all", False), ("> 1 h", True)):
-            mine = [
-                (r, anchor[s.trace, s.name, h], c)
-                for s, h, m, r, c in judged
-                if m == method and (s.is_long() or not only_long)
-            ]
-            if mine:
-                table.add_row(method, label, *_summary_cells(mine))
-    Console().print(table)
-
-
-def _summary_cells(mine: list[tuple[Score, Score, float]]) -> Iterator[str]:
-    yield str(len(mine))
-    ratios = np.array(
-        [
-            [ours.pinball[p] / base.pinball[p] for p in (0.5, 0.9, 0.95, 0.99)]
-            for ours, base, _ in mine
-            if all(base.pinball[p] > 0 and ours.pinball[p] > 0 for p in LEVELS)
-        ]
-    ).reshape(-1, 4)
-    if len(ratios):
-        yield from (f"{mean:.3f}" for mean in np.exp(np.log(ratios).mean(axis=0)))
-        yield from (f"{worst:.2f}" for worst in ratios.max(axis=0)[[1, 3]])
-    else:
-        yield from ("-",) * 6
-    for level, steps in ((0.9, 500), (0.99, 2000)):
-        covered = [ours.coverage[level] for ours, _, _ in mine if ours.steps >= steps]
-        yield f"{min(covered):.3f}-{max(covered):.3f}" if covered else "-"
-    yield f"{1e3 * float(np.mean([cost for _, _, cost in mine])):.3g}"
 
 
 def _horizons(asked: str | None, step_seconds: float) -> tuple[float, ...]:
@@ -270,6 +264,11 @@ def _parser() -> argparse.ArgumentParser:
                         help="origins per series, once a method is refitted at each")  # fmt: skip
     parser.add_argument("--start", type=datetime.fromisoformat, help="time of t_s = 0, with zone")
     parser.add_argument("--tz", help="IANA zone whose days the traffic follows")
+    parser.add_argument("--priors", type=Path, metavar="FOLDER",
+                        help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`, each used "
+                        "for the traces whose names begin so")  # fmt: skip
+    parser.add_argument("--jumps", type=int, default=0, metavar="N",
+                        help="list the N worst misses of the .99 and what was known then")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser
