@@ -268,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`, each used "
                         "for the traces whose names begin so")  # fmt: skip
     parser.add_argument("--jumps", type=int, default=0, metavar="N",
-                        help="list the N worst misses of the .99 and what was known then")  # fmt: skip
+                        help="list the N worst misses of the .99, with what was known")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser

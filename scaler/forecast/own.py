@@ -13,7 +13,7 @@ from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
 from scaler.forecast.residuals import ERROR_MAX, Windows
 
 NAMES = ("last", "centre", "centre-scaled", "centre-scaled-long", "centre-level")
-THINNING = (1, 1, 1, 8, 1)
+THINNING = (4, 1, 1, 8, 4)
 SHORT_SECONDS = 1800.0
 LEVEL_MEAN = 8
 GUESS_ERRORS = 2.0
