@@ -1,0 +1,87 @@
+"""`python -m bench forecast_clients`: is a service's sum forecast better knowing its clients?
+
+The target is the sum of all client columns whose names share a prefix. Its forecaster runs twice:
+alone, and with the sum of its largest clients' medians (the rest are one more part) as `foretold`.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from bench._forecast_judging import LEVELS, Floats, score
+from bench._report import Row, show
+from bench.forecast import TRACES, read
+from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.sums import summed_medians
+
+DEFAULT = TRACES / "servegen_clients_small_mid_10m_d0_9.csv"
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench forecast_clients", description=__doc__)
+    parser.add_argument("--trace", type=Path, default=DEFAULT)
+    parser.add_argument("--prefixes", default="m_small,m_mid")
+    parser.add_argument("--horizons", default="600,1800", help="seconds, with commas")
+    parser.add_argument("--largest", type=int, default=12, help="clients with their own forecaster")
+    parser.add_argument("--train-fraction", type=float, default=0.3)
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args(arguments)
+    if not options.trace.exists():
+        sys.exit(f"bench forecast_clients: {options.trace} is not there; give one with --trace")
+    columns = list(read(options.trace, None))
+    horizons = tuple(float(horizon) for horizon in options.horizons.split(","))
+    rows: list[Row] = []
+    for prefix in options.prefixes.split(","):
+        clients = np.stack([c.values for c in columns if c.name.startswith(prefix)], axis=1)
+        step = columns[0].step_seconds
+        total, parts = _parts(clients, options.largest)
+        alone, knowing = _both(total, parts, step, horizons)
+        for i, horizon in enumerate(horizons):
+            ahead, first = round(horizon / step), int(len(total) * options.train_fraction)
+            origins = np.arange(len(total))
+            one, two = (
+                score(said[:, i], origins, total, ahead=ahead, first=first)
+                for said in (alone, knowing)
+            )
+            rows.append({
+                "clients": prefix,
+                "horizon_seconds": horizon,
+                "steps": two.steps,
+                **{f"ratio_{p:g}": two.pinball[p] / one.pinball[p] for p in (0.5, 0.9, 0.99)},
+            })  # fmt: skip
+    show("forecast_clients", vars(options), rows, options.json)
+
+
+def _parts(clients: Floats, largest: int) -> tuple[Floats, list[Floats]]:
+    """The sum, its largest parts and all others as one part; unknown where nobody was measured."""
+    silent = np.isnan(clients).all(axis=1)
+    order = np.argsort(-np.nanmean(clients, axis=0))
+    rest = np.where(silent, np.nan, np.nansum(clients[:, order[largest:]], axis=1))
+    total = np.where(silent, np.nan, np.nansum(clients, axis=1))
+    return total, [*(clients[:, i] for i in order[:largest]), rest]
+
+
+def _both(
+    total: Floats, parts: list[Floats], step_seconds: float, horizons: tuple[float, ...]
+) -> tuple[Floats, Floats]:
+    def forecaster() -> Forecaster:
+        return Forecaster(
+            signal="requests",
+            step_seconds=step_seconds,
+            horizons_seconds=horizons,
+            levels=LEVELS,
+        )
+
+    alone, knowing, each = forecaster(), forecaster(), [forecaster() for _ in parts]
+    said: tuple[list[Floats], list[Floats]] = ([], [])
+    for step, value in enumerate(total):
+        for part, series in zip(each, parts, strict=True):
+            part.update(step * step_seconds, float(series[step]))
+        foretold = summed_medians([part.forecast() for part in each])
+        alone.update(step * step_seconds, float(value))
+        knowing.update(step * step_seconds, float(value), foretold=foretold)
+        said[0].append(alone.quantiles())
+        said[1].append(knowing.quantiles())
+    return np.array(said[0]), np.array(said[1])

@@ -1,0 +1,28 @@
+"""A sum foretold by its parts.
+
+ServeGen's authors trace the swings of a service's rate to a few of its clients. Where a source
+tells clients apart, each large client gets a forecaster of its own, the small ones share one, and
+the sum of their medians is given to the sum's forecaster as `foretold`: a voice among others,
+which `python -m bench forecast_clients` shows to earn its weight.
+"""
+
+from collections.abc import Sequence
+
+from scaler.forecast.record import DemandForecast
+
+
+def summed_medians(parts: Sequence[DemandForecast]) -> tuple[float, ...]:
+    """The parts' medians added up, per horizon.
+
+    Medians do not add up exactly; what is left of that is learnt as the voice's own error.
+
+    Raises:
+        ValueError: the parts are forecasts for different horizons.
+    """
+    horizons = {part.horizons_seconds for part in parts}
+    if len(horizons) != 1:
+        raise ValueError(f"parts of one sum need the same horizons, not {sorted(horizons)}")
+    return tuple(
+        sum(part.at(horizon_seconds=horizon, level=0.5) for part in parts)
+        for horizon in horizons.pop()
+    )
