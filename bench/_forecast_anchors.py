@@ -130,7 +130,6 @@ def refitted(
         ModuleNotFoundError: statsforecast is not installed.
     """
     models = importlib.import_module("statsforecast.models")
-
     day = round(DAY_SECONDS / step_seconds)
     filled = held(series)
     said = np.empty((len(origins), len(horizons)))
@@ -138,13 +137,7 @@ def refitted(
     for row, origin in enumerate(origins):
         reach = 3 * day if name == "mstl" else FIT_STEPS
         past = filled[max(0, origin + 1 - reach) : origin + 1]
-        model = _model(models, name, day if len(past) > 2 * day else 1)
-        try:
-            path = model.forecast(y=past, h=int(horizons.max()))["mean"]
-        except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, RuntimeError):
-            # A constant or very short past has no model; the last value stands in, as it would
-            # in any program that uses these methods.
-            path = np.full(int(horizons.max()), past[-1])
+        path = _path(models, name, past, day, int(horizons.max()))
         said[row] = np.maximum(path[horizons - 1], 0.0)
     return Points(
         origins=np.array(origins),
@@ -157,17 +150,28 @@ class _Model(Protocol):
     def forecast(self, *, y: Floats, h: int) -> dict[str, Floats]: ...
 
 
-def _model(models: ModuleType, name: str, season_steps: int) -> _Model:
+def _path(models: ModuleType, name: str, past: Floats, day_steps: int, ahead: int) -> Floats:
+    """The method's forecast for each of the next steps.
+
+    A constant or very short past has no model; the last value stands in, as it would in any
+    program that uses these methods.
+    """
+    last_value = np.full(ahead, past[-1])
+    model: _Model
     # At horizons of minutes a daily season only slows the first three down, and MSTL is nothing
     # without one.
-    made: _Model
     match name:
         case "auto-arima":
-            made = models.AutoARIMA(season_length=1)
+            model = models.AutoARIMA(season_length=1)
         case "auto-ets":
-            made = models.AutoETS(season_length=1)
+            model = models.AutoETS(season_length=1)
         case "auto-theta":
-            made = models.AutoTheta(season_length=1)
+            model = models.AutoTheta(season_length=1)
+        case _ if len(past) > 2 * day_steps:
+            model = models.MSTL(season_length=[day_steps])
         case _:
-            made = models.MSTL(season_length=[season_steps])
-    return made
+            return last_value
+    try:
+        return model.forecast(y=past, h=ahead)["mean"]
+    except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, RuntimeError):
+        return last_value
