@@ -87,7 +87,7 @@ def _served_by_foresight(played: Course) -> Score:
 def _shown(style: Style, played: Course, console: Console) -> Iterator[Callable[[Frame], None]]:
     match style:
         case Style.LIVE:
-            drawn = screen.Screen(played, width=console.width)
+            drawn = screen.Screen(played, width=console.width, height=console.height)
             with Live(console=console, auto_refresh=False) as live:
                 yield _Redraw(drawn, live)
         case Style.PLAIN:

@@ -18,6 +18,7 @@ from scaler.durations import written
 COLUMN_SECONDS = 180
 """One column of a chart: five hours of past and half an hour of forecast fit a terminal."""
 AHEAD_COLUMNS = 10
+_TALL_LINES = 32
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -47,6 +48,7 @@ class Screen:
 
     course: Course
     width: int
+    height: int
     columns: deque[Column] = field(default_factory=deque)
     _column: int = -1
 
@@ -84,6 +86,10 @@ class Screen:
                 self.columns.popleft()
         self.columns[-1].take(frame)
 
+    def _rows(self, tall: int, short: int) -> int:
+        """How many rows a chart gets: a terminal of 24 lines must hold the whole screen."""
+        return tall if self.height >= _TALL_LINES else short
+
     def _title(self, frame: Frame) -> RenderableType:
         done = frame.at_seconds / self.course.scenario.seconds
         bar = "━" * round(40 * done) + "╌" * (40 - round(40 * done))
@@ -92,18 +98,20 @@ class Screen:
             (f" foresail demo  {_clock(frame.clock_seconds)}  ", "bold"),
             (bar, "cyan"),
             f"  {model}, seed {self.course.seed}",
+            no_wrap=True,
+            overflow="ellipsis",
         )
 
     def _demand(self, frame: Frame) -> Text:
         past = [column.demand for column in self.columns]
         ahead = _interpolated(frame.band)
         top = max([*past, *(band[1] for band in ahead), 1.0])
-        return _chart(past, [(band[0], band[1]) for band in ahead], top=top, rows=8)
+        return _chart(past, [(band[0], band[1]) for band in ahead], top=top, rows=self._rows(8, 4))
 
     def _replicas(self) -> Text:
         top = max(*(max(column.ready, column.wanted) for column in self.columns), 1.0)
         rows = []
-        height = 5
+        height = self._rows(5, 3)
         for row in reversed(range(height)):
             line = Text(f"{top * (row + 1) / height:>8.0f} ", style="dim")
             for column in self.columns:
@@ -193,18 +201,15 @@ def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
     """The policies side by side on the same requests."""
     objective = course.scenario.objective
     hours = course.scenario.seconds / 3600
-    table = Table(
-        title=(
-            f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first "
-            f"token within {objective.ttft_seconds:g} s,\nthe others within "
-            f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, "
-            "start-up and drain are GPU-hours."
-        ),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+    meaning = (
+        f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first token "
+        f"within {objective.ttft_seconds:g} s, the others within "
+        f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, start-up "
+        "and drain are GPU-hours."
     )
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
-    for name in ("in time", "TTFT p95", "p99", "lost", "GPU-h", "scalings"):
+    for name in ("in time", "TTFT p95", "p99", "lost", "GPU-h", "moves"):
         table.add_column(name, justify="right", no_wrap=True)
     for score in scores:
         table.add_row(
@@ -217,7 +222,7 @@ def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
             f"{score.scale_actions}",
             style="bold" if score.policy == "foresail" else None,
         )
-    return table
+    return Group(Text(meaning), table)
 
 
 def _chart(
