@@ -204,8 +204,8 @@ def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
     meaning = (
         f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first token "
         f"within {objective.ttft_seconds:g} s, the others within "
-        f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, start-up "
-        "and drain are GPU-hours."
+        f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, "
+        "start-up and drain are GPU-hours."
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
