@@ -84,7 +84,8 @@ def decide(
                 replicas=needed,
             )
         )
-    needs = _needs(state.needs, (now, needed), since=now - parameters.hold_seconds)
+    before = _running_before(observation) if state.handed is None else state.needs
+    needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
     held = _held(needs, now)
     steps += [held] if held.replicas > needed else []
     planned, bound = _bounded(int(held.replicas), parameters)
@@ -126,6 +127,16 @@ def _needs(
     """
     kept = [need for need in needs if need[0] > since and need[1] > newest[1]]
     return (*kept, newest)
+
+
+def _running_before(observation: Observation) -> tuple[tuple[float, int], ...]:
+    """What runs at the first look counts as needed just before it.
+
+    Somebody asked for those replicas, most likely Foresail before its restart, and it knew more of
+    the past than this first look does. They stay for one hold.
+    """
+    ready = observation.value(Signal.REPLICAS)
+    return () if ready is None else ((observation.at_seconds, int(ready)),)
 
 
 def _held(needs: Sequence[tuple[float, int]], now: float) -> Step:

@@ -30,6 +30,10 @@ PARAMETERS = PlanParameters(
 )
 
 
+BEGUN = PlanState(handed=1)
+"""After a first look that held nothing."""
+
+
 def seen(at: float = NOW, **values: float | None) -> Observation:
     """An observation of a steady workload with some signals set; None = absent."""
     steady: dict[str, float | None] = {
@@ -68,9 +72,7 @@ def plan_of(plan: ReplicaPlan, rule: str) -> str:
 
 def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
     # 2500 ÷ 1000 + 600 ÷ 500 = 3.7; running 40 ÷ 50 = 0.8
-    plan, _ = decide(
-        seen(), asked(prompt=2500, generated=600), outlook(0.1), PARAMETERS, PlanState()
-    )
+    plan, _ = decide(seen(), asked(prompt=2500, generated=600), outlook(0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 4
     assert plan_of(plan, "present") == "2,500 prompt + 600 generated tokens/s (metadata)"
@@ -78,7 +80,7 @@ def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
 
 def test_the_busiest_dimension_decides_the_present() -> None:
     # tokens 2, running 150 ÷ 50 = 3, and with head-room 3 ÷ 0.8 = 3.75
-    plan, _ = decide(seen(running=150.0), asked(), outlook(0.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(running=150.0), asked(), outlook(0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 4
     assert plan_of(plan, "present") == "150 requests running, 50 a replica"
@@ -86,20 +88,20 @@ def test_the_busiest_dimension_decides_the_present() -> None:
 
 def test_a_full_kv_cache_asks_for_more_replicas_than_tokens_do() -> None:
     # 4 replicas × 0.95 ÷ 0.9 = 4.2
-    plan, _ = decide(seen(kv_use=0.95), asked(), outlook(0.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(kv_use=0.95), asked(), outlook(0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 5
 
 
 def test_the_forecast_adds_what_is_coming() -> None:
-    plan, _ = decide(seen(), asked(), outlook(0.12, work=7.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(), outlook(0.12, work=7.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 8
     assert plan_of(plan, "forecast") == ("q0.9 in 5m: the forecast, skill +12%")
 
 
 def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
-    plan, _ = decide(seen(), asked(prompt=5500), outlook(0.5, work=0.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(prompt=5500), outlook(0.5, work=0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 6
 
@@ -113,7 +115,7 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     skill: float | None, why: str
 ) -> None:
     # 3600 ÷ 1000 ÷ utilisation 0.8 = 4.5, and the forecast's 40 replicas are ignored
-    plan, _ = decide(seen(), asked(prompt=3600), outlook(skill, work=40), PARAMETERS, PlanState())
+    plan, _ = decide(seen(), asked(prompt=3600), outlook(skill, work=40), PARAMETERS, BEGUN)
 
     assert plan.desired == 5
     assert why in plan_of(plan, "forecast")
@@ -121,7 +123,7 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
 
 def test_requests_in_flight_keep_headroom_beside_a_trusted_forecast_of_work() -> None:
     # running 110 ÷ 50 ÷ 0.8 = 2.75, the forecast of work 2.1
-    plan, _ = decide(seen(running=110.0), asked(), outlook(0.2, work=2.1), PARAMETERS, PlanState())
+    plan, _ = decide(seen(running=110.0), asked(), outlook(0.2, work=2.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 3
 
@@ -161,8 +163,20 @@ def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> 
     assert "2 on their way" in plan_of(plan, "queue")
 
 
-def test_lower_need_must_last_the_hold_before_replicas_go() -> None:
+def test_what_runs_at_the_first_look_stays_for_one_hold() -> None:
     state = PlanState()
+    desired = []
+    for at in (0, 15, 299, 301):
+        plan, state = decide(
+            seen(NOW + at, replicas=20.0), asked(NOW + at), outlook(0.1), PARAMETERS, state
+        )
+        desired.append(plan.desired)
+
+    assert desired == [20, 20, 20, 2]
+
+
+def test_lower_need_must_last_the_hold_before_replicas_go() -> None:
+    state = BEGUN
     desired = []
     for at, prompt in [(0, 7500), (60, 2000), (299, 2000), (301, 2000)]:
         demand = asked(NOW + at, prompt=prompt)
@@ -183,7 +197,7 @@ def test_bounds_hold_and_are_named(prompt: float, desired: int, edge: str) -> No
         asked(prompt=prompt, generated=0),
         outlook(0.1),
         PARAMETERS,
-        PlanState(),
+        BEGUN,
     )
 
     assert plan.desired == desired
@@ -194,7 +208,7 @@ def test_a_drained_workload_goes_to_zero_when_zero_is_allowed() -> None:
     idle = replace(PARAMETERS, replicas_min=0)
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
-    plan, _ = decide(seen(running=0.0), demand, outlook(0.1, work=1e-3), idle, PlanState())
+    plan, _ = decide(seen(running=0.0), demand, outlook(0.1, work=1e-3), idle, BEGUN)
 
     assert (plan.desired, plan.active) == (0, False)
 
@@ -203,9 +217,7 @@ def test_a_forecast_wakes_a_workload_at_zero() -> None:
     idle = replace(PARAMETERS, replicas_min=0)
     demand = replace(asked(prompt=0, generated=0), requests=0.0, in_flight=0.0)
 
-    plan, _ = decide(
-        seen(running=0.0, replicas=0.0), demand, outlook(0.2, work=0.9), idle, PlanState()
-    )
+    plan, _ = decide(seen(running=0.0, replicas=0.0), demand, outlook(0.2, work=0.9), idle, BEGUN)
 
     assert (plan.desired, plan.active) == (1, True)
 
@@ -225,7 +237,7 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
 def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
     advise = replace(PARAMETERS, mode=Mode.ADVISE)
     # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
-    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), advise, PlanState())
+    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
 
     assert (plan.desired, plan.planned) == (3, 8)
     assert "the plan is 8" in plan_of(plan, "advise")
@@ -258,13 +270,13 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
 def test_more_demand_never_means_fewer_replicas(
     low: float, more: float, ahead: float, skill: float | None, handed: None
 ) -> None:
-    few, _ = decide(seen(), asked(prompt=low), outlook(skill, work=ahead), PARAMETERS, PlanState())
+    few, _ = decide(seen(), asked(prompt=low), outlook(skill, work=ahead), PARAMETERS, BEGUN)
     many, _ = decide(
         seen(),
         asked(prompt=low + more),
         outlook(skill, work=ahead),
         PARAMETERS,
-        PlanState(),
+        BEGUN,
     )
 
     assert many.desired >= few.desired
