@@ -6,7 +6,7 @@ server, asked over loopback by a client that calls as KEDA calls. Today's reacti
 same traffic in a second process while the day passes.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -170,7 +170,7 @@ class Demo:
         capacity = capacity_of(wishes, self._preset)
         return Connection(key=str(reference), feed=self._feed, capacity=capacity)
 
-    async def frames(self) -> AsyncIterator[Frame]:
+    async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""
         async with self._scaler() as (loop, keda):
             for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
@@ -210,14 +210,16 @@ class Demo:
         metrics = ServiceMetrics(CollectorRegistry())
         service = ExternalScaler(board, metrics, lives, replicas_max=1000)
         server = ScalerServer(service, lives)
-        port = await server.start("127.0.0.1:0", None)
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            stub = pb_grpc.ExternalScalerStub(channel)
-            # KEDA's first call when a ScaledObject is made; it makes the workload known.
-            await stub.GetMetricSpec(self._reference())
-            await loop.begin()
-            yield loop, stub
-        await server.drain()
+        try:
+            port = await server.start("127.0.0.1:0", None)
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                stub = pb_grpc.ExternalScalerStub(channel)
+                # KEDA's first call when a ScaledObject is made; it makes the workload known.
+                await stub.GetMetricSpec(self._reference())
+                await loop.begin()
+                yield loop, stub
+        finally:
+            await server.drain()
 
     def _reference(self) -> pb.ScaledObjectRef:
         return pb.ScaledObjectRef(name=NAME, namespace=NAMESPACE, scalerMetadata=self._metadata)

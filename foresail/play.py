@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import asdict
 from enum import Enum, auto
+from functools import partial
 from multiprocessing import get_context
-from typing import assert_never
+from multiprocessing.pool import Pool
+from typing import Any, assert_never
 
 from rich.console import Console
 from rich.live import Live
@@ -39,13 +41,15 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
     if style is Style.LIVE and not console.is_terminal:
         style = Style.PLAIN
     people = style is not Style.JSON
-    if people:
-        console.print(screen.greeting(played), highlight=False)
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        # Begun now, in a process of their own: their minute passes beside the demo's.
-        loop = asyncio.get_running_loop()
-        peers = [loop.run_in_executor(pool, _served, rule, played) for rule in REACTIVE_RULES]
-        peers.append(loop.run_in_executor(pool, _served_by_foresight, played))
+    # Begun now, in a process of their own: their minute passes beside the demo's. A pool of this
+    # kind is ended, not waited for, when the demo is interrupted.
+    with _interrupts_ignored():
+        apart = get_context("spawn").Pool(1)
+    with apart as pool:
+        if people:
+            console.print(screen.greeting(played), highlight=False)
+        peers = [_elsewhere(pool, _served, rule, played) for rule in REACTIVE_RULES]
+        peers.append(_elsewhere(pool, _served_by_foresight, played))
         demo = Demo(played)
         with _shown(style, played, console) as show:
             await _paced(demo, show)
@@ -64,11 +68,39 @@ async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:
     loop = asyncio.get_running_loop()
     begun: float | None = None
     per_second = demo.course.wall_seconds / demo.course.scenario.seconds
-    async for frame in demo.frames():
-        # The first frame comes after the days of history were read; the pace counts from it.
-        begun = loop.time() if begun is None else begun
-        show(frame)
-        await asyncio.sleep(max(0.0, begun + frame.at_seconds * per_second - loop.time()))
+    async with aclosing(demo.frames()) as frames:
+        async for frame in frames:
+            # The first frame comes after the days of history were read; the pace counts from it.
+            begun = loop.time() if begun is None else begun
+            show(frame)
+            await asyncio.sleep(max(0.0, begun + frame.at_seconds * per_second - loop.time()))
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """A process started here ignores Ctrl-C, which reaches all of a terminal's: one says so."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _elsewhere(pool: Pool, work: Callable[..., Score], *given: object) -> asyncio.Future[Score]:
+    """The score of work done in the pool's process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Score] = loop.create_future()
+
+    def settle(tell: Callable[[Any], None], outcome: object) -> None:
+        loop.call_soon_threadsafe(lambda: None if future.done() else tell(outcome))
+
+    pool.apply_async(
+        work,
+        given,
+        callback=partial(settle, future.set_result),
+        error_callback=partial(settle, future.set_exception),
+    )
+    return future
 
 
 def _served(rule: Rule, played: Course) -> Score:

@@ -1,0 +1,123 @@
+"""What the answering and the planning process tell each other arrives, in order and whole."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from foresail.link import Asked, Begin, Failed, Front, Link, Message, Published, Started
+from foresail.settings import Settings, read
+from scaler.board import Answer, Reference, Refusal, RefusalCode
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
+EXAMPLE = Path(__file__).parents[2] / "deploy" / "examples" / "foresail.yaml"
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[tuple[Link, Link]]:
+    ours, theirs = socket.socketpair()
+    links = await Link.over(ours), await Link.over(theirs)
+    yield links
+    for link in links:
+        link.close()
+    await asyncio.sleep(0)
+
+
+async def heard(link: Link) -> Message | None:
+    async with asyncio.timeout(10):
+        return await link.receive()
+
+
+def settings() -> Settings:
+    return read(EXAMPLE)
+
+
+REFERENCE = Reference.of("llm", "qwen", {"model": "qwen", "maxReplicas": "4"})
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(Begin(settings()), id="begin"),
+        pytest.param(Asked((REFERENCE,)), id="asked"),
+        pytest.param(Front(accepting=True, metrics=b"# \xc3\xa9\n"), id="front"),
+        pytest.param(Started(8080), id="started"),
+        pytest.param(Failed("listen.http: taken"), id="failed"),
+        pytest.param(
+            Published(REFERENCE, Answer(replicas=3, active=True, made_at_seconds=1.5)), id="answer"
+        ),
+        pytest.param(
+            Published(REFERENCE, Refusal(code=RefusalCode.UNAVAILABLE, message="é")), id="refusal"
+        ),
+    ],
+)
+async def test_every_message_arrives_as_it_was_sent(
+    ends: tuple[Link, Link], message: Message
+) -> None:
+    ours, theirs = ends
+
+    ours.send(message)
+
+    assert await heard(theirs) == message
+
+
+async def test_messages_arrive_in_order_both_ways(ends: tuple[Link, Link]) -> None:
+    ours, theirs = ends
+    for port in range(500):
+        ours.send(Started(port))
+        theirs.send(Started(-port))
+
+    assert [await heard(theirs) for _ in range(500)] == [Started(port) for port in range(500)]
+    assert [await heard(ours) for _ in range(500)] == [Started(-port) for port in range(500)]
+
+
+async def test_a_message_larger_than_any_buffer_arrives_whole(ends: tuple[Link, Link]) -> None:
+    ours, theirs = ends
+    page = bytes(range(256)) * 40_000  # 10 MiB
+
+    # Sending does not wait for the other end, which only now begins to read.
+    ours.send(Front(accepting=True, metrics=page))
+    ours.send(Started(1))
+
+    assert await heard(theirs) == Front(accepting=True, metrics=page)
+    assert await heard(theirs) == Started(1)
+
+
+async def test_what_was_sent_before_the_end_is_heard_and_then_nobody_is_there(
+    ends: tuple[Link, Link],
+) -> None:
+    ours, theirs = ends
+    ours.send(Failed("no"))
+    ours.close()
+
+    assert await heard(theirs) == Failed("no")
+    assert await heard(theirs) is None
+    assert await heard(theirs) is None
+
+
+async def test_an_end_that_dies_within_a_message_is_gone() -> None:
+    raw, theirs = socket.socketpair()
+    link = await Link.over(theirs)
+    raw.sendall(b"\x00\x00\x10\x00only a part")
+    raw.close()
+
+    assert await heard(link) is None
+    link.close()
+
+
+async def test_an_end_that_dies_unread_is_gone_and_may_still_be_told(
+    ends: tuple[Link, Link],
+) -> None:
+    ours, theirs = ends
+    theirs.send(Started(1))
+    await asyncio.sleep(0.01)
+    ours.close()  # with something unread: the other side's socket is reset
+    await asyncio.sleep(0.01)
+
+    for _ in range(10):
+        theirs.send(Started(2))
+
+    assert await heard(theirs) is None

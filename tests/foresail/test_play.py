@@ -1,0 +1,106 @@
+"""The demo as somebody sees it who pipes it: lines, one comparison, the same for the same seed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import pytest
+
+COMMAND = (sys.executable, "-m", "foresail.cli", "demo", "--seconds", "1", "--seed", "7")
+"""The shortest course, as fast as the machine can."""
+COURSE_SECONDS = 720
+
+
+@dataclass
+class Played:
+    frames: list[dict[str, Any]]
+    scores: dict[str, dict[str, Any]]
+    lines: list[str]
+    errors: str
+
+
+@pytest.fixture(scope="module")
+def played() -> Played:
+    """The demo twice, side by side: as JSON, and into a pipe with nothing asked for."""
+    processes = [
+        subprocess.Popen(
+            [*COMMAND, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        for options in (["--json"], [])
+    ]
+    try:
+        (records, problems), (lines, more) = [p.communicate(timeout=120) for p in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], problems + more
+    *frames, last = [json.loads(line, parse_constant=not_json) for line in records.splitlines()]
+    scores = {score["policy"]: score for score in last["scores"]}
+    return Played(frames, scores, lines.splitlines(), problems + more)
+
+
+def not_json(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_each_frame_is_one_json_object(played: Played) -> None:
+    assert [frame["at_seconds"] for frame in played.frames] == list(range(0, COURSE_SECONDS, 15))
+    assert all(frame["asked"] >= 1 and frame["why"] for frame in played.frames)
+
+
+def test_a_forecast_is_there_from_the_first_frame_on(played: Played) -> None:
+    first = played.frames[0]["forecast_prompt_tokens"]
+
+    assert all(low <= middle <= high for low, middle, high in first.values())
+    assert max(float(ahead) for ahead in first) >= 1800
+
+
+def test_foresail_and_the_reactive_rules_are_scored_on_the_same_requests(played: Played) -> None:
+    assert {"foresail", "keda-waiting", "hpa-inflight"} <= set(played.scores)
+    assert all(0 <= score["in_time_ratio"] <= 1 for score in played.scores.values())
+    assert all(score["gpu_hours"] > 0 for score in played.scores.values())
+
+
+def test_a_pipe_gets_lines_for_a_log(played: Played) -> None:
+    assert "\x1b" not in "".join(played.lines)
+    assert any(line.startswith("07:00  demand ") and "asked" in line for line in played.lines)
+
+
+def test_the_comparison_names_every_rule_and_is_the_same_for_the_same_seed(
+    played: Played,
+) -> None:
+    rows = {words[0]: words[1:] for line in played.lines if (words := line.split())}
+
+    for policy, score in played.scores.items():
+        in_time, first_token = f"{score['in_time_ratio']:.2%}", f"{score['ttft_p95_seconds']:.2f}"
+        assert rows[policy][:2] == [in_time, first_token], policy
+
+
+def test_nothing_is_said_on_the_side(played: Played) -> None:
+    assert played.errors == ""
+
+
+def test_a_demo_that_is_interrupted_ends_at_once_and_in_one_word() -> None:
+    process = subprocess.Popen(
+        COMMAND,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
+    _, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, errors.split()) == (1, ["Aborted!"])
