@@ -6,6 +6,7 @@ server, asked over loopback by a client that calls as KEDA calls. Today's reacti
 same traffic in a second process while the day passes.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -210,8 +211,9 @@ class Demo:
         metrics = ServiceMetrics(CollectorRegistry())
         service = ExternalScaler(board, metrics, lives, replicas_max=1000)
         server = ScalerServer(service, lives)
+        starting = asyncio.create_task(server.start("127.0.0.1:0", None), name="start")
         try:
-            port = await server.start("127.0.0.1:0", None)
+            port = await asyncio.shield(starting)
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
                 stub = pb_grpc.ExternalScalerStub(channel)
                 # KEDA's first call when a ScaledObject is made; it makes the workload known.
@@ -219,6 +221,7 @@ class Demo:
                 await loop.begin()
                 yield loop, stub
         finally:
+            await starting  # gRPC cannot stop a server that it is still starting
             await server.drain()
 
     def _reference(self) -> pb.ScaledObjectRef:
