@@ -27,7 +27,7 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
         "workload": str(entry.reference),
         "metadata": dict(entry.reference.metadata),
         "asked_seconds_ago": round(now_seconds - entry.asked_at_seconds, 1),
-        "outcome": _outcome(entry.outcome, now_seconds),
+        "outcome": _outcome(entry.current(), now_seconds),
     }
     if watched is None:
         return told
@@ -63,11 +63,13 @@ def text(told: Mapping[str, Any]) -> str:
     lines += [f"  note: {remark}" for remark in told.get("remarks", ())]
     plan = told.get("plan")
     if plan:
-        lines.append(f"decision of {plan['at']}, each rule and the replicas after it:")
+        stands = "refused" not in told["outcome"]
+        which = "decision" if stands else "the last decision, which stands no longer,"
+        lines.append(f"{which} of {plan['at']}, each rule and the replicas after it:")
         lines += [
             f"  {step['replicas']:8.2f}  {step['rule']:<9} {step['text']}" for step in plan["steps"]
         ]
-        lines.append(f"  {plan['desired']:8d}  handed to KEDA")
+        lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
     if told.get("readings"):
         lines.append("readings:")
         lines += [f"  {name:<18} {shown}" for name, shown in told["readings"].items()]

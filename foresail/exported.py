@@ -99,7 +99,7 @@ _Labels = tuple[str, ...]
 
 def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> None:
     families["asked"].add_metric(labels, now - entry.asked_at_seconds)
-    answer = entry.outcome
+    answer = entry.current()
     families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
     if isinstance(answer, Answer):
         families["desired"].add_metric(labels, answer.replicas)
