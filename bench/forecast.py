@@ -1,9 +1,9 @@
 """`python -m bench forecast`: pinball losses of the forecast beside methods everybody knows.
 
-Rolling origin and strictly causal: the forecast is fed one value at a time through the streaming
-adapter; every other method gets the same rolling conformal quantiles from its own past errors.
-The shipped prior was grown on the public traces that are the default here: `--priors` judges each
-trace with a prior that has not seen its family, which is the figure to quote.
+Rolling origin and strictly causal: the forecast is fed one value at a time, as the streaming
+adapter does; every other method gets the same rolling conformal quantiles from its own past
+errors. The shipped prior was grown on the public traces that are the default here: `--priors`
+judges each trace with a prior that has not seen its family, which is the figure to quote.
 Losses are in the series' own unit; the table for people divides them by the last value's.
 Methods that statsforecast refits at each origin are asked at some origins only, and all methods
 are then judged at those origins alone, so that every row of a run is about the same moments.
@@ -27,7 +27,6 @@ from bench._forecast_judging import LEVELS, Floats, dressed, score
 from bench._forecast_tables import Judged, show_jumps, show_summary
 from bench._report import Row, show
 from scaler.forecast.forecaster import Forecaster
-from scaler.forecast.streaming import Stream
 from scaler.forecast.trees import Trees, shipped
 from scaler.forecast.trees import read as read_trees
 
@@ -108,23 +107,21 @@ def foresail(
     tz: str | None,
     prior: Trees,
 ) -> Said:
-    """What `scaler.forecast.streaming:factory` gives, with a prior of the caller's choice."""
-    stream = Stream(
-        Forecaster(
-            signal=series.name,
-            step_seconds=series.step_seconds,
-            horizons_seconds=horizons,
-            levels=LEVELS,
-            start=start,
-            tz=tz,
-            trees=prior,
-        )
+    """What `scaler.forecast.streaming:factory` says, with a prior of the caller's choice."""
+    forecaster = Forecaster(
+        signal=series.name,
+        step_seconds=series.step_seconds,
+        horizons_seconds=horizons,
+        levels=LEVELS,
+        start=start,
+        tz=tz,
+        trees=prior,
     )
     quantiles = np.empty((len(series.values), len(horizons), len(LEVELS)))
     started = time.process_time()
     for i, value in enumerate(series.values):
-        stream.update(i * series.step_seconds, None if np.isnan(value) else float(value))
-        quantiles[i] = stream.predict()
+        forecaster.update(i * series.step_seconds, float(value))
+        quantiles[i] = forecaster.quantiles()
     return Said(
         origins=np.arange(len(series.values)),
         quantiles=quantiles,

@@ -3,22 +3,26 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+import numpy as np
+
 from scaler.forecast.forecaster import Forecaster
-from scaler.forecast.past import Floats
+from scaler.forecast.past import Floats, Indices
 from scaler.forecast.record import DEFAULT_LEVELS
 
 
 class Stream:
-    def __init__(self, forecaster: Forecaster) -> None:
+    def __init__(self, forecaster: Forecaster, rows: Indices, columns: Indices) -> None:
         self._forecaster = forecaster
+        self._asked = np.ix_(rows, columns)
 
     def update(self, t_s: float, value: float | None) -> None:
         """Consume one step's value; None or NaN says that it was not measured."""
         self._forecaster.update(t_s, value)
 
     def predict(self) -> Floats:
-        """Quantiles of shape (horizons, levels) from the newest step."""
-        return self._forecaster.quantiles()
+        """Quantiles of shape (horizons, levels), in the order asked for, from the newest step."""
+        quantiles: Floats = self._forecaster.quantiles()[self._asked]
+        return quantiles
 
 
 def factory(
@@ -35,13 +39,13 @@ def factory(
         start: the moment of `t_s` = 0, with a time zone or as unix seconds.
         tz: IANA name of the zone whose days and weeks the traffic follows.
     """
-    return Stream(
-        Forecaster(
-            signal="value",
-            step_seconds=step_s,
-            horizons_seconds=horizons_s,
-            levels=quantiles,
-            start=start,
-            tz=tz,
-        )
+    forecaster = Forecaster(
+        signal="value",
+        step_seconds=step_s,
+        horizons_seconds=sorted(horizons_s),
+        levels=sorted(quantiles),
+        start=start,
+        tz=tz,
     )
+    rows, columns = (np.argsort(np.argsort(asked)) for asked in (horizons_s, quantiles))
+    return Stream(forecaster, rows, columns)

@@ -47,3 +47,12 @@ def test_the_benchmarks_anchors_are_causal_too(method):
 
 def test_the_same_samples_give_the_same_bytes():
     assert said_along(traffic(300)).tobytes() == said_along(traffic(300)).tobytes()
+
+
+def test_quantiles_come_in_the_order_they_were_asked_for():
+    plain = factory(step_s=STEP, horizons_s=(300.0, 900.0), quantiles=(0.5, 0.9))
+    turned = factory(step_s=STEP, horizons_s=(900.0, 300.0), quantiles=(0.9, 0.5))
+    for i, value in enumerate(traffic(100)):
+        plain.update(i * STEP, value)
+        turned.update(i * STEP, value)
+    assert np.array_equal(turned.predict(), plain.predict()[::-1, ::-1])
