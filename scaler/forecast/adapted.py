@@ -38,7 +38,7 @@ class Adapted:
     def sum_at(self, leaves: Indices) -> Floats:
         """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
         at = leaves[:, : self._count] + self._first
-        mean: Floats = self.correction[at].mean(axis=1, dtype=np.float64)
+        mean: Floats = np.take(self.correction, at, axis=0).sum(axis=1) / self._count
         return mean
 
     def learn(self, due: Indices, leaves: Indices, is_below: npt.NDArray[np.bool_]) -> None:

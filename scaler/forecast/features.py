@@ -124,7 +124,7 @@ class Features:
                 np.maximum.accumulate(tail)[reach],
                 np.minimum.accumulate(tail)[reach],
                 hourly,
-                hourly.mean(axis=1, keepdims=True),
+                hourly.sum(axis=1, keepdims=True) / hourly.shape[1],
                 days[:, 1:].T,
                 lagged[:, 9:],
                 day_change[[0, 3]].T + now.centre[:, None],

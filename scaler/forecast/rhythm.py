@@ -54,7 +54,7 @@ class Slots:
             self.rise[slots] / mean,
             until / mean,
             near / mean,
-            self.swing[slots] / (self.swing.mean() + 1e-3),
+            self.swing[slots] / (self.swing.sum() / self._count + 1e-3),
             self.level[slots] - self.level[now],
         ))  # fmt: skip
 

@@ -33,7 +33,7 @@ class Profile:
         if (past.step + 1) * past.step_seconds < past.day_lags_seconds[0]:
             return self._silent
         ago = past.day_lags_seconds[:, None] - self._ahead_seconds + BLUR_BINS * past.bin_seconds
-        level = past.binned(ago).mean(axis=2)
+        level = past.binned(ago).sum(axis=2) / len(BLUR_BINS)
         known = ~np.isnan(level).any(axis=0)
         if not known.any():
             return self._silent
