@@ -47,6 +47,7 @@ def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
         work=work_of(
             wishes.replica_prompt_tokens_per_second,
             wishes.replica_generated_tokens_per_second,
+            prefill_share=wishes.prefill_share,
             prior=Speeds(
                 prompt=prior.prompt_tokens_per_second, generated=prior.generated_tokens_per_second
             ),

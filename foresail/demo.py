@@ -21,7 +21,7 @@ from replay.feed import WorldFeed
 from replay.hpa import SYNC_PERIOD_SECONDS, Behavior, Policy, PolicyKind, ScalingRules
 from replay.keda import Failure, ScaledObject, ScalerAnswer
 from replay.keda import Value as KedaValue
-from replay.profile import capacity_requests_per_second
+from replay.profile import capacity_requests_per_second, work_seconds
 from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
@@ -111,6 +111,11 @@ def metadata_of(scenario: Scenario) -> dict[str, str]:
     rate = 0.85 * capacity_requests_per_second(
         scenario.profile, noon, itl_seconds=scenario.objective.itl_seconds
     )
+    prefill = (
+        scenario.profile.per_prefill_token_seconds
+        * noon.prompt_tokens
+        / work_seconds(scenario.profile, noon)
+    )
     return {
         "scalerAddress": "foresail:6500",
         "model": scenario.profile.model_name,
@@ -121,6 +126,7 @@ def metadata_of(scenario: Scenario) -> dict[str, str]:
         "maxReplicas": str(scenario.replicas_max),
         "replicaPromptTokensPerSecond": f"{rate * noon.prompt_tokens:.0f}",
         "replicaGeneratedTokensPerSecond": f"{rate * noon.output_tokens:.0f}",
+        "prefillShare": f"{prefill:.2f}",
         "replicaRequests": str(scenario.profile.sequences_max),
     }
 

@@ -12,7 +12,8 @@ from typing import Any
 from scaler.board import Answer, Entry, Outcome, Refusal
 from scaler.durations import written
 from scaler.loop import Watched
-from scaler.signals import Absent, Observation, Reading, Stale, Value, state_of
+from scaler.metadata import TriggerMetadata
+from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
 from scaler.track import amount
 
 Account = dict[str, Any]
@@ -36,6 +37,7 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
     if sight is not None:
         told["looked_seconds_ago"] = round(now_seconds - sight.at_seconds, 1)
         told["readings"] = _readings(sight.observation, now_seconds)
+        told["objectives"] = _objectives(entry.wishes, sight.observation)
         told["remarks"] = list(sight.observation.remarks) if sight.observation else []
         told["failure"] = str(sight.failure) if sight.failure else None
     told["forecasts"] = {
@@ -70,6 +72,9 @@ def text(told: Mapping[str, Any]) -> str:
             f"  {step['replicas']:8.2f}  {step['rule']:<9} {step['text']}" for step in plan["steps"]
         ]
         lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
+    lines += [
+        f"objective: {name} p95 {shown}" for name, shown in told.get("objectives", {}).items()
+    ]
     if told.get("readings"):
         lines.append("readings:")
         lines += [f"  {name:<18} {shown}" for name, shown in told["readings"].items()]
@@ -136,6 +141,19 @@ def _outcome_text(outcome: Mapping[str, Any]) -> str:
         return f"no answer ({outcome['refused']}): {outcome['message']}"
     active = "active" if outcome["active"] else "not active"
     return f"{outcome['replicas']} replicas, {active}, read {outcome['age_seconds']:.0f} s ago"
+
+
+def _objectives(wishes: TriggerMetadata | None, seen: Observation | None) -> dict[str, str]:
+    """Each latency objective, and whether the engine's own histogram says it is met."""
+    if wishes is None or seen is None:
+        return {}
+    told = {}
+    for signal, limit in ((Signal.TTFT, wishes.ttft), (Signal.ITL, wishes.itl)):
+        value = seen.value(signal)
+        shown = "not measured" if value is None else f"{value:.3g} s"
+        met = "" if value is None else ", met" if value <= limit else ", missed"
+        told[signal.value.upper()] = f"{shown} of {limit:g} s{met}"
+    return told
 
 
 def _readings(observation: Observation | None, now_seconds: float) -> dict[str, str]:

@@ -10,7 +10,7 @@ from scaler.board import Answer, Board, Entry
 from scaler.clock import Clock
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop, Watched
-from scaler.signals import state_of
+from scaler.signals import Signal, Value, state_of
 from scaler.track import amount
 
 _WORKLOAD = ("namespace", "scaled_object")
@@ -75,6 +75,16 @@ def _families() -> dict[str, GaugeMetricFamily]:
             "1 for the state each signal is in.",
             (*_WORKLOAD, "signal", "state"),
         ),
+        "reading": (
+            "foresail_reading",
+            "What the engines report, in the signal's unit; none where nothing was measured.",
+            (*_WORKLOAD, "signal"),
+        ),
+        "objective": (
+            "foresail_objective_seconds",
+            "The latency that the trigger asks for.",
+            (*_WORKLOAD, "signal"),
+        ),
         "demand": ("foresail_demand", "Demand now, by dimension.", (*_WORKLOAD, "dimension")),
         "forecast": (
             "foresail_forecast_demand",
@@ -98,6 +108,9 @@ _Labels = tuple[str, ...]
 
 
 def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> None:
+    if entry.wishes is not None:
+        families["objective"].add_metric((*labels, Signal.TTFT), entry.wishes.ttft)
+        families["objective"].add_metric((*labels, Signal.ITL), entry.wishes.itl)
     families["asked"].add_metric(labels, now - entry.asked_at_seconds)
     answer = entry.current()
     families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
@@ -119,6 +132,8 @@ def _feed(families: _Families, labels: _Labels, watched: Watched) -> None:
         is_in = state_of(reading)
         for state in _STATES:
             families["signal"].add_metric((*labels, signal, state), float(state == is_in))
+        if isinstance(reading, Value):
+            families["reading"].add_metric((*labels, signal), reading.value)
     for dimension, forecast in watched.track.forecasts.items():
         now = amount(watched.track.demand, dimension)
         if now is not None:

@@ -140,6 +140,13 @@ class TriggerMetadata(BaseModel):
         default=None,
         description="a number above 0: generated tokens/s of one replica at the usual mix",
     )
+    prefill_share: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="a number between 0 and 1: the share of a replica's time that prompts take",
+    )
     replica_requests: TokenRate = Field(
         default=None, description="a number above 0: requests one replica works on at a time"
     )

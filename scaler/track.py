@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-from scaler.capacity import ReplicaCapacity
+from scaler.capacity import ReplicaCapacity, Together
 from scaler.demand import Demand, DemandState, demand_of
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast
@@ -111,8 +111,8 @@ class Track:
     ) -> Outlook | None:
         """The quantile of work at the lead time, in replicas; None before the first forecast.
 
-        Quantiles of prompt and generated tokens are added, as if they rose together: no less than
-        the quantile of the sum.
+        Where the two kinds of work are added, so are their quantiles, as if they rose together: no
+        less than the quantile of the sum.
         """
         if not self.forecasts:
             return None
@@ -129,7 +129,9 @@ class Track:
                 (capacity.work.generated, generated, Series.GENERATED_TOKENS),
             )
         ]
-        return Outlook(replicas=work, text=tokens(prompt, generated), skill=_weighted(parts))
+        binds = capacity.work.together is Together.LARGER
+        skill = max(parts, key=lambda part: part[0])[1] if binds else _weighted(parts)
+        return Outlook(replicas=work, text=tokens(prompt, generated), skill=skill)
 
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""

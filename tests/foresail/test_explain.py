@@ -10,7 +10,7 @@ from foresail.assembly import planning
 from foresail.explain import Account, account, text
 from foresail.exported import WorkloadCollector
 from scaler.board import Board, Entry, Reference
-from scaler.capacity import Origin, ReplicaCapacity, Work
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
 from scaler.loop import Connection, LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
@@ -59,7 +59,9 @@ class Site:
         self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", {"model": "qwen"}))
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
-        work = Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA)
+        work = Work(
+            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
+        )
         capacity = ReplicaCapacity(work=work, requests=50)
         return Connection(key="a", feed=self.feed, capacity=capacity)
 

@@ -101,6 +101,6 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_in_one_word() -> None:
     process.stdout.readline()
 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors.split()) == (1, ["Aborted!"])

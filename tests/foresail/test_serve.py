@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -301,7 +302,7 @@ async def test_a_killed_planner_is_replaced_and_keda_notices_nothing(
     before = await settled(keda)
     children = Path(f"/proc/{scaler.pid}/task/{scaler.pid}/children")
     (planner,) = children.read_text().split()
-    subprocess.run(["kill", "-9", planner], check=True)
+    os.kill(int(planner), signal.SIGKILL)
     answers = []
     limit = time.monotonic() + 25  # noqa: TID251
     while not (children.read_text().split() and ready(site)):
@@ -348,6 +349,7 @@ async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> 
     assert told.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
     assert "600 prompt + 120 generated tokens/s (metadata)" in told
     assert "handed to KEDA" in told
+    assert "objective: TTFT p95 0.75 s of 2 s, met" in told
     document = json.loads(site.page("/explain/llm/underscore?format=json"))
     assert document[0]["plan"]["desired"] == replicas
 
@@ -362,6 +364,8 @@ async def test_the_second_port_tells_health_and_exports_what_was_decided(
     workload = 'namespace="llm",scaled_object="underscore"'
     assert f"foresail_desired_replicas{{{workload}}} {replicas}" in page
     assert f'foresail_signal_state{{{workload},signal="running",state="value"}} 1.0' in page
+    assert f'foresail_reading{{{workload},signal="ttft"}} 0.75' in page
+    assert f'foresail_objective_seconds{{{workload},signal="ttft"}} 2.0' in page
     assert 'foresail_rpc_duration_seconds_count{code="OK",method="GetMetrics"}' in page
 
 

@@ -8,44 +8,56 @@ from scaler.capacity import Origin, Speeds, work_of
 
 PRIOR = Speeds(prompt=8000, generated=1600)
 speeds = st.floats(1, 1e6)
+shares = st.none() | st.floats(0.01, 0.99)
 
 
-@given(prompt=speeds, generated=speeds)
+@given(prompt=speeds, generated=speeds, share=shares)
 def test_at_the_mix_that_was_measured_one_replica_is_one_replica(
-    prompt: float, generated: float
+    prompt: float, generated: float, share: float | None
 ) -> None:
-    work = work_of(prompt, generated, prior=PRIOR)
+    work = work_of(prompt, generated, prefill_share=share, prior=PRIOR)
 
     assert work.replicas(prompt, generated) == pytest.approx(1)
 
 
-def test_away_from_the_mix_the_load_follows_the_split_of_the_prior() -> None:
-    # 4000 ÷ 8000 = 0.5 and 800 ÷ 1600 = 0.5: half a replica's second for each kind.
-    work = work_of(4000, 800, prior=PRIOR)
+@given(prompt=speeds, generated=speeds, share=shares, asked=st.tuples(speeds, speeds))
+def test_without_the_share_no_fewer_replicas_are_asked_for_than_with_any(
+    prompt: float, generated: float, share: float | None, asked: tuple[float, float]
+) -> None:
+    knowing = work_of(prompt, generated, prefill_share=share, prior=PRIOR).replicas(*asked)
+    ignorant = work_of(prompt, generated, prefill_share=None, prior=PRIOR).replicas(*asked)
 
-    assert work.replicas(8000, 800) == pytest.approx(1.5)
-    assert work.replicas(0, 800) == pytest.approx(0.5)
+    assert knowing is not None
+    assert ignorant is not None
+    assert ignorant >= knowing * (1 - 1e-9)
 
 
 @pytest.mark.parametrize(
-    ("prompt", "generated", "load"),
-    [(4000, None, 2.0), (None, 800, 3.0), (None, None, 2.5)],
-    ids=["prompt-alone", "generated-alone", "neither"],
+    ("prompt", "generated", "share", "load"),
+    [
+        # asked: 8000 prompt and 2400 generated tokens per second
+        pytest.param(4000, 800, None, 3.0, id="the-larger-ratio"),
+        pytest.param(4000, 800, 0.25, 2.75, id="the-sum-by-share"),
+        pytest.param(4000, None, None, 2.0, id="prompt-alone"),
+        pytest.param(None, 800, 0.25, 3.0, id="generated-alone-whatever-the-share"),
+        pytest.param(None, None, None, 2.5, id="the-prior-adds-up"),
+    ],
 )
-def test_what_is_not_given_comes_from_the_prior_or_does_not_bind(
-    prompt: float | None, generated: float | None, load: float
+def test_the_load_by_what_is_known(
+    prompt: float | None, generated: float | None, share: float | None, load: float
 ) -> None:
-    # asked: 8000 prompt and 2400 generated tokens per second
-    assert work_of(prompt, generated, prior=PRIOR).replicas(8000, 2400) == pytest.approx(load)
+    work = work_of(prompt, generated, prefill_share=share, prior=PRIOR)
+
+    assert work.replicas(8000, 2400) == pytest.approx(load)
 
 
 def test_the_origin_is_told() -> None:
-    assert work_of(None, None, prior=PRIOR).origin is Origin.PRIOR
-    assert work_of(1, None, prior=PRIOR).origin is Origin.METADATA
+    assert work_of(None, None, prefill_share=None, prior=PRIOR).origin is Origin.PRIOR
+    assert work_of(1, None, prefill_share=None, prior=PRIOR).origin is Origin.METADATA
 
 
 def test_tokens_that_are_not_measured_make_no_load_and_not_a_load_of_zero() -> None:
-    work = work_of(4000, 800, prior=PRIOR)
+    work = work_of(4000, 800, prefill_share=0.5, prior=PRIOR)
 
     assert work.replicas(None, None) is None
     assert work.replicas(None, 800) == pytest.approx(0.5)

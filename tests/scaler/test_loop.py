@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from scaler.board import Answer, Board, Entry, Reference, Refusal, RefusalCode
-from scaler.capacity import Origin, ReplicaCapacity, Work
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.forecast.record import DemandForecast
 from scaler.loop import Connection, LoopSettings, ScalerLoop
@@ -166,7 +166,10 @@ async def running(
 
 def connection(key: str, feed: FakeFeed) -> Connection:
     capacity = ReplicaCapacity(
-        work=Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA), requests=50
+        work=Work(
+            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
+        ),
+        requests=50,
     )
     return Connection(key=key, feed=feed, capacity=capacity)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.backlog import Order
-from scaler.capacity import Origin, ReplicaCapacity, Work
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.demand import Demand
 from scaler.metadata import Mode
 from scaler.need import Outlook
@@ -25,7 +25,10 @@ PARAMETERS = PlanParameters(
     replicas_max=50,
     mode=Mode.ACT,
     capacity=ReplicaCapacity(
-        work=Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA), requests=50
+        work=Work(
+            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
+        ),
+        requests=50,
     ),
 )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.board import Answer, Refusal, RefusalCode
-from scaler.capacity import Origin, ReplicaCapacity, Work
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.forecast.record import DemandForecast
 from scaler.metadata import Mode
@@ -21,7 +21,10 @@ PARAMETERS = PlanParameters(
     replicas_max=50,
     mode=Mode.ACT,
     capacity=ReplicaCapacity(
-        work=Work(prompt=1 / 1000, generated=1 / 500, origin=Origin.METADATA), requests=50
+        work=Work(
+            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
+        ),
+        requests=50,
     ),
 )
 BLIND_SECONDS_MAX = 300.0
