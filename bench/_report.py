@@ -4,9 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
+_WIDEST = 240
 Row = Mapping[str, str | int | float | bool | None]
 
 
@@ -14,12 +17,17 @@ def show(
     name: str, arguments: Mapping[str, object], rows: Sequence[Row], json_path: Path | None
 ) -> None:
     """Print `rows` (all with the same fields) and, with `json_path`, write them as JSON."""
-    table = Table(title=f"bench {name}", title_justify="left")
+    table = Table(
+        title=f"bench {name}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for field in rows[0] if rows else ():
-        table.add_column(field.replace("_", " "), justify="right", overflow="fold")
+        table.add_column(field.replace("_", " "), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
-    Console().print(table)
+    # A row cut to the terminal is no row; one that is wider, the terminal wraps.
+    wide = Console(width=_WIDEST)
+    wide.width = max(Console().width, Measurement.get(wide, wide.options, table).maximum)
+    wide.print(table)
     if json_path is not None:
         document = {"bench": name, "args": dict(arguments), "rows": [dict(row) for row in rows]}
         json_path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")

@@ -37,7 +37,7 @@ from scaler.metadata import parse
 
 log = structlog.get_logger()
 
-_NICENESS = 10
+_NICENESS = 19
 
 
 async def plan(link: Link) -> None:
