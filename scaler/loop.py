@@ -12,21 +12,20 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from scaler.board import Answer, Board, Entry, Outcome, Reference, Refusal, RefusalCode
+from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
 from scaler.capacity import ReplicaCapacity
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.history import Span, read_into
+from scaler.journal import note_change
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
-from scaler.parameters import PlanParameters
+from scaler.parameters import PlanParameters, parameters_of
 from scaler.signals import Feed
 from scaler.track import Forecaster, Series, Sight, Track
 from scaler.verdict import Standing, judge
 
 log = structlog.get_logger()
-
-_RESTORE_SLICE = 20
-"""Observations taken between two pauses while history is read: questions come first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +178,7 @@ class ScalerLoop:
                 watched = self._join(entry)
             except SourceError as error:
                 refusal = Refusal(code=RefusalCode.MISCONFIGURED, message=str(error))
-                _log_change(entry, refusal, Standing())
+                note_change(entry, refusal, Standing())
                 entry.publish(refusal)
             except Exception:
                 self._metrics.cycle_errors.inc()
@@ -200,7 +199,7 @@ class ScalerLoop:
         begun = watched is None
         if watched is None:
             watched = self._watched[connection.key] = self._watch(connection, wishes)
-        workload = Workload(entry, _parameters(wishes, connection.capacity))
+        workload = Workload(entry, parameters_of(wishes, connection.capacity))
         watched.workloads[entry.reference] = workload
         self._known[entry.reference] = watched
         if watched.sight is not None:
@@ -222,33 +221,25 @@ class ScalerLoop:
 
     async def _restore(self, watched: Watched) -> None:
         """Read the feed's past into a fresh track and put it in place of the one that began."""
-        end = self._clock()
-        track, taken = watched.track.beginning(), 0
+        settings, end = self._settings, self._clock()
+        track = watched.track.beginning()
+        span = Span(
+            start_seconds=end - settings.history_seconds,
+            end_seconds=end - settings.step_seconds,
+            step_seconds=settings.step_seconds,
+            reading_seconds_max=settings.restore_seconds_max,
+        )
         watched.since_restore = []
         try:
-            async with asyncio.timeout(self._settings.restore_seconds_max):
-                async for observation in watched.feed.history(
-                    start_seconds=end - self._settings.history_seconds,
-                    end_seconds=end - self._settings.step_seconds,
-                    step_seconds=self._settings.step_seconds,
-                ):
-                    sight = Sight(at_seconds=observation.at_seconds, observation=observation)
-                    if not sight.usable():
-                        continue  # a gap: the next usable step says how long it was
-                    track.take(sight)
-                    taken += 1
-                    if taken % _RESTORE_SLICE == 0:
-                        await asyncio.sleep(0)
-        except (SourceError, TimeoutError) as error:
-            log.warning("history_not_restored", steps=taken, error=str(error) or "too slow")
+            steps = await read_into(track, watched.feed, span)
         finally:
             live, watched.since_restore = watched.since_restore or [], None
-        if taken == 0:
+        if steps == 0:
             return
         for sight in live:
             track.take(sight)
         watched.track = track
-        log.info("history_restored", steps=taken, workloads=len(watched.workloads))
+        log.info("history_restored", steps=steps, workloads=len(watched.workloads))
 
     async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
         async with self._looks:
@@ -290,7 +281,7 @@ class ScalerLoop:
                 workload.standing,
                 blind_seconds_max=self._settings.blind_seconds_max,
             )
-            _log_change(workload.entry, outcome, workload.standing)
+            note_change(workload.entry, outcome, workload.standing)
             workload.entry.publish(outcome)
 
     def _forget(self, reference: Reference) -> None:
@@ -300,43 +291,3 @@ class ScalerLoop:
         del watched.workloads[reference]
         if not watched.workloads:
             self._watched = {key: w for key, w in self._watched.items() if w is not watched}
-
-
-def _parameters(wishes: TriggerMetadata, capacity: ReplicaCapacity) -> PlanParameters:
-    assert wishes.max_replicas is not None  # parsing fills it in
-    return PlanParameters(
-        lead_seconds=wishes.lead_time,
-        hold_seconds=wishes.hold_seconds,
-        level=wishes.quantile,
-        utilization=wishes.utilization,
-        replicas_min=wishes.min_replicas,
-        replicas_max=wishes.max_replicas,
-        mode=wishes.mode,
-        capacity=capacity,
-    )
-
-
-def _log_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
-    """Say a decision when it differs from the last one, with the rule that shaped it."""
-    workload = str(entry.reference)
-    match outcome, entry.outcome:
-        case Answer(replicas=replicas), Answer(replicas=before) if replicas == before:
-            return
-        case Answer(replicas=replicas), before:
-            previous = before.replicas if isinstance(before, Answer) else None
-            why = (
-                [f"{step.rule}: {step.text}" for step in standing.plan.steps]
-                if standing.plan
-                else []
-            )
-            log.info(
-                "scaling_decided",
-                workload=workload,
-                replicas_from=previous,
-                replicas_to=replicas,
-                why=why,
-            )
-        case Refusal(code=code, message=message), Refusal(code=same) if code == same:
-            log.debug("no_answer", workload=workload, reason=code, message=message)
-        case Refusal(code=code, message=message), _:
-            log.warning("no_answer", workload=workload, reason=code, message=message)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scaler.capacity import ReplicaCapacity
-from scaler.metadata import Mode
+from scaler.metadata import Mode, TriggerMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,3 +19,18 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+
+
+def parameters_of(wishes: TriggerMetadata, capacity: ReplicaCapacity) -> PlanParameters:
+    """The plan's parameters from a trigger's metadata."""
+    assert wishes.max_replicas is not None  # parsing fills it in
+    return PlanParameters(
+        lead_seconds=wishes.lead_time,
+        hold_seconds=wishes.hold_seconds,
+        level=wishes.quantile,
+        utilization=wishes.utilization,
+        replicas_min=wishes.min_replicas,
+        replicas_max=wishes.max_replicas,
+        mode=wishes.mode,
+        capacity=capacity,
+    )

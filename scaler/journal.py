@@ -1,0 +1,34 @@
+"""What the log says of decisions: a change once, with every rule that shaped it."""
+
+from typing import assert_never
+
+import structlog
+
+from scaler.board import Answer, Entry, Outcome, Refusal
+from scaler.verdict import Standing
+
+log = structlog.get_logger()
+
+
+def note_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
+    """Say how the outcome about to be published differs from the one that stands."""
+    workload, before = str(entry.reference), entry.outcome
+    match outcome:
+        case Answer(replicas=replicas):
+            previous = before.replicas if isinstance(before, Answer) else None
+            if replicas == previous:
+                return
+            steps = standing.plan.steps if standing.plan is not None else ()
+            log.info(
+                "scaling_decided",
+                workload=workload,
+                replicas_from=previous,
+                replicas_to=replicas,
+                why=[f"{step.rule}: {step.text}" for step in steps],
+            )
+        case Refusal(code=code, message=message):
+            is_new = not (isinstance(before, Refusal) and before.code == code)
+            say = log.warning if is_new else log.debug
+            say("no_answer", workload=workload, reason=code, message=message)
+        case _:
+            assert_never(outcome)
