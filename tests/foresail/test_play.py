@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -96,6 +97,8 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_in_one_word() -> None:
         text=True,
         encoding="utf-8",
         start_new_session=True,
+        # A shell's background job ignores the signal, and so would its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stdout is not None
     process.stdout.readline()
