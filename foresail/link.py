@@ -15,6 +15,7 @@ from typing import Final
 from foresail.settings import Settings
 from scaler.board import Outcome, Reference
 
+ALIVE_SECONDS: Final = 5.0
 _LENGTH: Final = struct.Struct("!I")
 
 
@@ -56,6 +57,11 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Alive:
+    """Planning → answering, every `ALIVE_SECONDS`: its event loop turns."""
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """Planning → answering: the outcome of a look."""
 
@@ -63,7 +69,7 @@ class Published:
     outcome: Outcome
 
 
-Message = Begin | Asked | Front | Started | Failed | Published
+Message = Begin | Asked | Front | Started | Failed | Alive | Published
 
 
 class Link:

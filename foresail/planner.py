@@ -27,7 +27,17 @@ from foresail.assembly import planning
 from foresail.clock import wall_clock
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
-from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
+from foresail.link import (
+    ALIVE_SECONDS,
+    Alive,
+    Asked,
+    Begin,
+    Failed,
+    Front,
+    Link,
+    Published,
+    Started,
+)
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
 from scaler.board import Board, BoardFullError, Entry
@@ -50,14 +60,14 @@ async def plan(link: Link) -> None:
             link.send(Started(http_port))
             cycle = asyncio.create_task(loop.run(), name="cycle")
             listening = asyncio.create_task(_listen(link, board, front), name="listen")
+            beating = asyncio.create_task(_beat(link), name="beat")
+            tasks = {cycle, listening, beating}
             try:
                 # Whichever ends first ends the process: a planner without a cycle is no planner.
-                done, _ = await asyncio.wait(
-                    {cycle, listening}, return_when=asyncio.FIRST_COMPLETED
-                )
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                cycle.cancel()
-                listening.cancel()
+                for task in tasks:
+                    task.cancel()
             for task in done:
                 task.result()
     except ForesailError as error:
@@ -128,6 +138,13 @@ async def _listen(link: Link, board: Board, front: FrontState) -> None:
                 front.accepting, front.metrics = accepting, metrics
             case _:
                 return
+
+
+async def _beat(link: Link) -> None:
+    """Show that the event loop turns, also where there is nothing to publish."""
+    while True:
+        link.send(Alive())
+        await asyncio.sleep(ALIVE_SECONDS)
 
 
 def _tell(link: Link, entry: Entry) -> None:

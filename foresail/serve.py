@@ -7,6 +7,7 @@ answer wait.
 
 import asyncio
 import gc
+import os
 import signal
 import socket
 import sys
@@ -19,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import offer_of, tls_files
 from foresail.clock import wall_clock
-from foresail.link import Asked, Begin, Failed, Front, Link, Published, Started
+from foresail.link import Alive, Asked, Begin, Failed, Front, Link, Published, Started
 from foresail.settings import Settings
 from scaler.board import Board
 from scaler.errors import ForesailError
@@ -37,6 +38,8 @@ _ROLL_SLICE = 20
 _START_SECONDS_MAX = 60.0
 _END_SECONDS_MAX = 5.0
 _BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+SILENT_SECONDS_MAX = 60.0
+"""Twelve of its heartbeats: a planner that misses them all holds memory here and plans nothing."""
 _LIVED_SECONDS = 300.0
 """A planner that lived this long starts the back-off anew."""
 
@@ -75,6 +78,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
     try:
         port = await front.server.start(settings.listen.grpc, tls_files(settings))
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
+        keeper.add_done_callback(_end_on_fault)
         _spare_collector()
         await front.server.serving(ready=True)
         front.accepting = True
@@ -88,6 +92,13 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
             keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await keeper
+
+
+def _end_on_fault(keeper: asyncio.Task[None]) -> None:
+    """Without its keeper this process would answer from an ageing board: better a new one."""
+    if not keeper.cancelled():
+        log.error("keeper_ended", error=repr(keeper.exception()))
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _spare_collector() -> None:
@@ -135,7 +146,7 @@ class Answering:
                 await self._exchange(planner.link)
             finally:
                 await planner.end()
-            failures = 0 if loop.time() - begun > _LIVED_SECONDS else failures + 1
+            failures = 1 if loop.time() - begun > _LIVED_SECONDS else failures + 1
             wait_seconds = _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS)) - 1]
             log.error("planner_ended", status=planner.process.returncode, again_in=wait_seconds)
             while True:
@@ -149,18 +160,33 @@ class Answering:
                     break
 
     async def _exchange(self, link: Link) -> None:
-        """Until the planner is gone."""
+        """Until the planner is gone, or so silent that it must be stuck."""
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(self._tell_new(link), name="tell-new"),
                 group.create_task(self._report(link), name="report"),
             ]
-            while isinstance(message := await link.receive(), Published):
-                entry = self.board.known(message.reference)
-                if entry is not None:
-                    entry.publish(message.outcome)
+            try:
+                while await self._hear(link):
+                    pass
+            except TimeoutError:
+                log.error("planner_stuck", silent_seconds=SILENT_SECONDS_MAX)  # noqa: TRY400 said
             for task in tasks:
                 task.cancel()
+
+    async def _hear(self, link: Link) -> bool:
+        """Take one message; False when the planner is gone.
+
+        Raises:
+            TimeoutError: it said nothing for too long, not even that it is alive.
+        """
+        async with asyncio.timeout(SILENT_SECONDS_MAX):
+            message = await link.receive()
+        if isinstance(message, Published):
+            entry = self.board.known(message.reference)
+            if entry is not None:
+                entry.publish(message.outcome)
+        return isinstance(message, Published | Alive)
 
     async def _tell_new(self, link: Link) -> None:
         link.send(Asked(tuple(entry.reference for entry in self.board)))

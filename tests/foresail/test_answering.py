@@ -1,0 +1,73 @@
+"""The answering process beside a planner that talks, beats, falls silent or goes."""
+
+import asyncio
+
+import pytest
+
+from foresail.link import Alive, Message, Published
+from foresail.serve import SILENT_SECONDS_MAX, Answering
+from foresail.settings import Settings
+from scaler.board import Answer, Reference
+
+REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b"})
+SETTINGS = Settings.model_validate(
+    {"sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}]}
+)
+
+
+class ToldLink:
+    """A link whose other end says its lines at their times, and then is silent or gone."""
+
+    def __init__(self, *said: tuple[float, Message | None]) -> None:
+        self._said = list(said)
+        self.sent: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.sent.append(message)
+
+    async def receive(self) -> Message | None:
+        if not self._said:
+            await asyncio.Event().wait()
+        after_seconds, message = self._said.pop(0)
+        await asyncio.sleep(after_seconds)
+        return message
+
+
+async def exchanged(link: ToldLink) -> tuple[Answering, float]:
+    """The answering side after the exchange ended, and the seconds that it took."""
+    front = Answering(SETTINGS)
+    front.board.ask(REFERENCE)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await front._exchange(link)
+    return front, loop.time() - begun
+
+
+async def test_a_planner_that_falls_silent_is_given_up() -> None:
+    _, seconds = await exchanged(ToldLink((5, Alive()), (5, Alive())))
+
+    assert seconds == pytest.approx(10 + SILENT_SECONDS_MAX)
+
+
+async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> None:
+    _, seconds = await exchanged(ToldLink(*[(50, Alive())] * 20, (50, None)))
+
+    assert seconds == pytest.approx(21 * 50)
+
+
+async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
+    told = Answer(replicas=7, active=True, made_at_seconds=0.0)
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, told)), (1, None)))
+
+    entry = front.board.known(REFERENCE)
+    assert entry is not None
+    assert entry.outcome == told
+
+
+async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> None:
+    stranger = Reference.of("llm", "other", {"model": "m"})
+    told = Answer(replicas=7, active=True, made_at_seconds=0.0)
+
+    front, _ = await exchanged(ToldLink((1, Published(stranger, told)), (1, None)))
+
+    assert front.board.known(stranger) is None
