@@ -20,6 +20,7 @@ Account = dict[str, Any]
 
 _SHOWN_LEVELS = (0.5, 0.9, 0.99)
 _BAR_WIDTH = 40
+_WHOLE_FROM = 100
 
 
 def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Account:
@@ -168,7 +169,7 @@ def _readings(observation: Observation | None, now_seconds: float) -> dict[str, 
 def _shown(reading: Reading, now_seconds: float) -> str:
     match reading:
         case Value(value=value):
-            return f"{value:,.4g}"
+            return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
         case Stale(at_seconds=at):
             return f"newest sample {written(now_seconds - at)} ago"
         case Absent(why=why):
