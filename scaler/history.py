@@ -29,8 +29,12 @@ class Span:
     reading_seconds_max: float
 
 
-async def read_into(track: Track, feed: Feed, span: Span) -> int:
-    """Let `track` take the feed's past; the number of steps that were measured."""
+async def read_into(track: Track, feed: Feed, span: Span) -> int | None:
+    """Let `track` take the feed's past.
+
+    Returns:
+        The number of steps that were measured; None where nothing could be read this time.
+    """
     taken = 0
     try:
         async with asyncio.timeout(span.reading_seconds_max):
@@ -48,4 +52,5 @@ async def read_into(track: Track, feed: Feed, span: Span) -> int:
                     await asyncio.sleep(0)
     except (SourceError, TimeoutError) as error:
         log.warning("history_not_restored", steps=taken, error=str(error) or "too slow")
+        return taken or None
     return taken

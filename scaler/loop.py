@@ -27,6 +27,9 @@ from scaler.verdict import Standing, judge
 
 log = structlog.get_logger()
 
+_ASK_AGAIN_SECONDS = (60.0, 300.0, 900.0, 3600.0)
+"""Between tries to read a past from a source that was down when we began."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
@@ -117,7 +120,7 @@ class ScalerLoop:
         async with asyncio.TaskGroup() as group:
             while True:
                 for watched in self._admit([*self._board.take_arrivals(), *again]):
-                    beginning = self._guarded(self._begin(watched), watched)
+                    beginning = self._guarded(self._begin_patiently(watched), watched)
                     _ = group.create_task(beginning, name="begin")
                 left = next_at - self._clock()
                 if left > 0:
@@ -212,15 +215,31 @@ class ScalerLoop:
 
         return Watched(connection.feed, Track(make, step_seconds=self._settings.step_seconds))
 
-    async def _begin(self, watched: Watched) -> None:
-        """First an answer from the present, then the past for the forecast."""
+    async def _begin(self, watched: Watched) -> bool:
+        """First an answer from the present, then the past for the forecast; False without it."""
         await self._look_and_publish(watched, self._clock())
-        if self._settings.history_seconds > 0:
-            async with self._restores:
-                await self._restore(watched)
+        return await self._restore(watched)
 
-    async def _restore(self, watched: Watched) -> None:
-        """Read the feed's past into a fresh track and put it in place of the one that began."""
+    async def _begin_patiently(self, watched: Watched) -> None:
+        """Begin, and ask again for a past that its source could not tell at the start."""
+        restored = await self._begin(watched)
+        for wait_seconds in _ASK_AGAIN_SECONDS:
+            if restored:
+                return
+            await asyncio.sleep(wait_seconds)
+            if not watched.workloads:
+                return
+            restored = await self._restore(watched)
+
+    async def _restore(self, watched: Watched) -> bool:
+        """Read the feed's past; False where its source could not tell it this time."""
+        if self._settings.history_seconds == 0:
+            return True
+        async with self._restores:
+            return await self._read_past(watched)
+
+    async def _read_past(self, watched: Watched) -> bool:
+        """Read the past into a fresh track and put it in place of the one that began."""
         settings, end = self._settings, self._clock()
         track = watched.track.beginning()
         span = Span(
@@ -234,12 +253,12 @@ class ScalerLoop:
             steps = await read_into(track, watched.feed, span)
         finally:
             live, watched.since_restore = watched.since_restore or [], None
-        if steps == 0:
-            return
-        for sight in live:
-            track.take(sight)
-        watched.track = track
-        log.info("history_restored", steps=steps, workloads=len(watched.workloads))
+        if steps:
+            for sight in live:
+                track.take(sight)
+            watched.track = track
+            log.info("history_restored", steps=steps, workloads=len(watched.workloads))
+        return steps is not None
 
     async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
         async with self._looks:
@@ -250,7 +269,7 @@ class ScalerLoop:
                 watched.since_restore.append(sight)
             self._publish(watched, sight, list(watched.workloads.values()))
 
-    async def _guarded(self, work: Coroutine[None, None, None], watched: Watched) -> None:
+    async def _guarded(self, work: Coroutine[None, None, object], watched: Watched) -> None:
         """Do a feed's work; a fault of ours in it must not stop the other feeds.
 
         It shows in the counter and the log, and the age of the answer keeps growing.

@@ -394,6 +394,19 @@ async def test_a_past_that_cannot_be_read_leaves_the_present() -> None:
         assert site.faults() == 0
 
 
+async def test_a_past_that_could_not_be_read_is_asked_for_again() -> None:
+    feed = FakeFeed(past_failure=SourceUnavailableError("503"))
+    async with running({"a": feed}, history_seconds=3600) as site:
+        entry = site.ask("a")
+        await until(30)
+        feed.past_seconds, feed.past_failure = 600, None
+        await until(90)
+
+        steps = [at for at, _ in site.prompt_steps(entry)]
+        assert steps[0] < 0
+        assert steps == sorted(set(steps))
+
+
 async def test_a_past_that_takes_too_long_leaves_the_present() -> None:
     feed = FakeFeed(past_seconds=600, past_delay_seconds=500)
     async with running({"a": feed}, history_seconds=3600, restore_seconds_max=90) as site:
