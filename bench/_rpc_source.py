@@ -1,0 +1,110 @@
+"""The metrics source of `bench rpc`: Prometheus' protocol over made-up vLLM replicas."""
+
+import asyncio
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+
+from aiohttp import web
+
+_SCRAPE_SECONDS = 15.0
+_MODEL = re.compile(r'model_name="model-(\d+)"')
+
+
+@contextlib.contextmanager
+def prometheus(models: int) -> Iterator[int]:
+    """What answers the scaler's queries: one vLLM replica's series for each of the models.
+
+    Only the protocol is Prometheus', in a process of its own: the subject here is the scaler.
+    """
+    context = get_context("spawn")
+    ports = context.SimpleQueue()
+    process = context.Process(target=_answer_queries, args=(models, ports), daemon=True)
+    process.start()
+    try:
+        yield ports.get()
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
+    async def query(request: web.Request) -> web.Response:
+        form = await request.post()
+        found = _MODEL.search(str(form["query"]))
+        if found is None or int(found[1]) >= models:
+            return web.json_response(_matrix([]))
+        return web.json_response(_matrix(_series(int(found[1]), float(str(form["time"])))))
+
+    async def query_range(_: web.Request) -> web.Response:
+        return web.json_response(_matrix([]))
+
+    os.nice(19)  # scaffolding: on a small machine it must not take the answers' time
+
+    async def serve() -> None:
+        app = web.Application()
+        app.add_routes(
+            [web.post("/api/v1/query", query), web.post("/api/v1/query_range", query_range)]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.put(int(runner.addresses[0][1]))
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+def _matrix(result: list[dict[str, object]]) -> dict[str, object]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def _series(model: int, now: float) -> list[dict[str, object]]:
+    """Eight scrapes of one replica's page: gauges that wander, counters that grow."""
+    times = [now // _SCRAPE_SECONDS * _SCRAPE_SECONDS - _SCRAPE_SECONDS * k for k in range(8)]
+    times.reverse()
+    return [
+        {
+            "metric": {
+                "__name__": name,
+                "model_name": f"model-{model}",
+                "engine": "0",
+                "namespace": "bench",
+                "pod": f"model-{model}-0",
+                "job": "vllm",
+                **labels,
+            },
+            "values": [[at, f"{value(at + model):.3f}"] for at in times],
+        }
+        for name, labels, value in _PAGE
+    ]
+
+
+def _gauge(mean: float) -> Callable[[float], float]:
+    return lambda at: mean * (1 + 0.5 * math.sin(at / 3000))
+
+
+def _counter(per_second: float) -> Callable[[float], float]:
+    return lambda at: per_second * (at % 1e7) - 1500 * per_second * math.cos(at / 3000)
+
+
+_EDGES = ("0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
+_PAGE: tuple[tuple[str, dict[str, str], Callable[[float], float]], ...] = (
+    ("vllm:num_requests_running", {}, _gauge(30)),
+    ("vllm:num_requests_waiting", {}, _gauge(0)),
+    ("vllm:num_requests_waiting_by_reason", {"reason": "capacity"}, _gauge(0)),
+    ("vllm:num_requests_waiting_by_reason", {"reason": "deferred"}, _gauge(0)),
+    ("vllm:kv_cache_usage_perc", {}, _gauge(0.4)),
+    ("vllm:engine_sleep_state", {"sleep_state": "awake"}, lambda _: 1.0),
+    ("vllm:prompt_tokens_total", {}, _counter(3000)),
+    ("vllm:prompt_tokens_by_source_total", {"source": "local_compute"}, _counter(3000)),
+    ("vllm:generation_tokens_total", {}, _counter(900)),
+    ("vllm:request_success_total", {"finished_reason": "stop"}, _counter(3)),
+    ("vllm:request_success_total", {"finished_reason": "length"}, _counter(0.1)),
+    *(("vllm:time_to_first_token_seconds_bucket", {"le": le}, _counter(3)) for le in _EDGES),
+    *(("vllm:inter_token_latency_seconds_bucket", {"le": le}, _counter(900)) for le in _EDGES),
+)
