@@ -4,8 +4,10 @@ Apart from `wiring`, because that brings every source's library, and the process
 shall hold none of them.
 """
 
+from foresail.clock import wall_clock
 from foresail.settings import Settings
-from scaler.metadata import Offer
+from scaler.board import Board
+from scaler.metadata import Offer, parse
 from scaler.server import TlsFiles
 from scaler.sources.catalogue import load, shipped
 
@@ -18,6 +20,17 @@ def offer_of(settings: Settings) -> Offer:
         default_source=settings.source_by_default,
         address_prefixes=settings.limits.metadata_addresses,
         replicas_max=settings.limits.replicas_max,
+    )
+
+
+def board_of(settings: Settings, *, objects_max: int) -> Board:
+    """An empty board that admits what the settings offer."""
+    offer = offer_of(settings)
+    return Board(
+        lambda metadata: parse(metadata, offer),
+        clock=wall_clock,
+        objects_max=objects_max,
+        answer_seconds_max=settings.cycle.blind_max,
     )
 
 

@@ -22,7 +22,7 @@ from prometheus_client import (
 )
 
 from foresail import wiring
-from foresail.admission import offer_of
+from foresail.admission import board_of
 from foresail.assembly import planning
 from foresail.clock import wall_clock
 from foresail.exported import WorkloadCollector
@@ -43,7 +43,6 @@ from foresail.settings import Settings
 from scaler.board import Board, BoardFullError, Entry
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
-from scaler.metadata import parse
 
 log = structlog.get_logger()
 
@@ -81,18 +80,11 @@ async def _running(
     settings: Settings, front: FrontState
 ) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
-    offer = offer_of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
-    limits = settings.limits
-    board = Board(
-        lambda metadata: parse(metadata, offer),
-        clock=wall_clock,
-        # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
-        objects_max=2 * limits.objects_max,
-        answer_seconds_max=settings.cycle.blind_max,
-    )
+    # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
+    board = board_of(settings, objects_max=2 * settings.limits.objects_max)
     loop = planning(
         board,
         sources.connect,

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from foresail.admission import offer_of, tls_files
+from foresail.admission import board_of, tls_files
 from foresail.clock import wall_clock
 from foresail.link import Alive, Asked, Begin, Failed, Front, Link, Published, Started
 from foresail.settings import Settings
-from scaler.board import Board
 from scaler.errors import ForesailError
-from scaler.metadata import parse
 from scaler.metrics import ServiceMetrics
 from scaler.server import ScalerServer
 from scaler.service import ExternalScaler
@@ -118,14 +116,8 @@ class Answering:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         limits = settings.limits
-        offer = offer_of(settings)
         self.registry = CollectorRegistry()
-        self.board = Board(
-            lambda metadata: parse(metadata, offer),
-            clock=wall_clock,
-            objects_max=limits.objects_max,
-            answer_seconds_max=settings.cycle.blind_max,
-        )
+        self.board = board_of(settings, objects_max=limits.objects_max)
         lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
         service = ExternalScaler(
             self.board,
