@@ -28,7 +28,7 @@ from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.board import Board, Reference
 from scaler.forecast.record import DemandForecast
-from scaler.loop import Connection, LoopSettings, ScalerLoop
+from scaler.loop import LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
@@ -38,6 +38,7 @@ from scaler.service import METRIC_NAME, ExternalScaler
 from scaler.sources.catalogue import load
 from scaler.streams import StreamLives
 from scaler.track import Series
+from scaler.watched import Connection
 
 DAY_WALL_SECONDS = 120.0
 """Wall time in which a whole day passes when `--seconds` does not say otherwise."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from scaler.board import Answer, Entry, Outcome, Refusal
 from scaler.durations import written
-from scaler.loop import Watched
 from scaler.metadata import TriggerMetadata
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
 from scaler.track import amount
+from scaler.watched import Watched
 
 Account = dict[str, Any]
 

@@ -9,9 +9,10 @@ from typing_extensions import override
 from scaler.board import Answer, Board, Entry
 from scaler.clock import Clock
 from scaler.forecast.record import DemandForecast
-from scaler.loop import ScalerLoop, Watched
+from scaler.loop import ScalerLoop
 from scaler.signals import Signal, Value, state_of
 from scaler.track import amount
+from scaler.watched import Watched
 
 _WORKLOAD = ("namespace", "scaled_object")
 _LEVELS = (0.5, 0.9, 0.99)

@@ -13,7 +13,7 @@ from foresail.settings import (
     SourceTlsSettings,
 )
 from scaler.board import Reference
-from scaler.loop import Connection, LoopSettings
+from scaler.loop import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
@@ -22,6 +22,7 @@ from scaler.sources.reading import Limits
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
+from scaler.watched import Connection
 
 Source = PrometheusSource | ScrapeSource
 

@@ -8,22 +8,22 @@ that fails or is slow ends as its own sight, and the others do not notice.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
-from scaler.capacity import ReplicaCapacity
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.history import Span, read_into
 from scaler.journal import note_change
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
-from scaler.parameters import PlanParameters, parameters_of
+from scaler.parameters import parameters_of
 from scaler.signals import Feed
 from scaler.track import Forecaster, Series, Sight, Track
 from scaler.verdict import Standing, judge
+from scaler.watched import Connection, Watched, Workload
 
 log = structlog.get_logger()
 
@@ -46,37 +46,6 @@ class LoopSettings:
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """Reading the past must leave the source room for the present."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """How one trigger's wishes are met: where to look, and what a replica serves."""
-
-    key: str
-    """Equal for triggers that read the same series the same way."""
-    feed: Feed
-    capacity: ReplicaCapacity
-
-
-@dataclass(slots=True, eq=False)
-class Watched:
-    """A feed under watch, its track, and the workloads that read it."""
-
-    feed: Feed
-    track: Track
-    sight: Sight | None = None
-    workloads: dict[Reference, "Workload"] = field(default_factory=dict)
-    since_restore: list[Sight] | None = None
-    """Looks taken while history is read, to be added behind it; None when it is not."""
-
-
-@dataclass(slots=True, eq=False)
-class Workload:
-    """One entry of the board and what is planned for it."""
-
-    entry: Entry
-    parameters: PlanParameters
-    standing: Standing = field(default_factory=Standing)
 
 
 Connect = Callable[[Reference, TriggerMetadata], Connection]

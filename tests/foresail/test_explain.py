@@ -12,9 +12,10 @@ from foresail.exported import WorkloadCollector
 from scaler.board import Board, Entry, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
-from scaler.loop import Connection, LoopSettings, ScalerLoop
+from scaler.loop import LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
+from scaler.watched import Connection
 
 EPOCH = 1_772_496_000.0  # 2026-03-03 00:00 UTC
 OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 from scaler.board import Answer, Board, Entry, Reference, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.forecast.record import DemandForecast
-from scaler.loop import Connection, LoopSettings, ScalerLoop
+from scaler.loop import LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.signals import Observation, Signal, Value
 from scaler.track import Series
+from scaler.watched import Connection
+from tests.scaler.fakes import NoForecast
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
@@ -75,30 +76,6 @@ def observed(at: float, prompt: float) -> Observation:
 
 
 @dataclass
-class FakeForecaster:
-    """Forecasts nothing and remembers its steps."""
-
-    series: Series
-    steps: list[tuple[float, float | None]] = field(default_factory=list)
-
-    def update(self, t_seconds: float, value: float | None) -> None:
-        self.steps.append((t_seconds - BEGIN_SECONDS + 7, value))
-
-    def forecast(self) -> DemandForecast:
-        return DemandForecast(
-            signal=self.series,
-            made_at_seconds=0.0,
-            data_age_seconds=0.0,
-            horizons_seconds=(300.0,),
-            levels=(0.9,),
-            quantiles=((0.0,),),
-            last_value=0.0,
-            skill=(),
-            experts=(),
-        )
-
-
-@dataclass
 class Site:
     """A board, its loop, and what they were made of."""
 
@@ -113,8 +90,8 @@ class Site:
     def prompt_steps(self, entry: Entry) -> list[tuple[float, float | None]]:
         """The steps of the prompt series in the track that the entry's plans are made from."""
         made = self.loop.watched[entry.reference].track._forecasters[Series.PROMPT_TOKENS]
-        assert isinstance(made, FakeForecaster)
-        return made.steps
+        assert isinstance(made, NoForecast)
+        return [(at - BEGIN_SECONDS + 7, value) for at, value in made.steps]
 
     def faults(self) -> float | None:
         return self.registry.get_sample_value("foresail_cycle_errors_total")
@@ -138,8 +115,8 @@ async def running(
     def by_model(reference: Reference, wishes: TriggerMetadata) -> Connection:
         return connection(wishes.model, feeds[wishes.model])
 
-    def forecaster(wishes: TriggerMetadata, series: Series) -> FakeForecaster:
-        return FakeForecaster(series)
+    def forecaster(wishes: TriggerMetadata, series: Series) -> NoForecast:
+        return NoForecast(series)
 
     board = Board(
         lambda metadata: parse(metadata, OFFER),

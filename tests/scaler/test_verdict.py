@@ -5,12 +5,12 @@ import pytest
 from scaler.board import Answer, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
-from scaler.forecast.record import DemandForecast
 from scaler.metadata import Mode
 from scaler.parameters import PlanParameters
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.track import Series, Sight, Track
 from scaler.verdict import Standing, judge
+from tests.scaler.fakes import NoForecast
 
 PARAMETERS = PlanParameters(
     lead_seconds=300,
@@ -28,30 +28,6 @@ PARAMETERS = PlanParameters(
     ),
 )
 BLIND_SECONDS_MAX = 300.0
-
-
-class NoForecast:
-    """A forecaster that never earned anything."""
-
-    def __init__(self, series: Series) -> None:
-        self.series = series
-        self.steps: list[tuple[float, float | None]] = []
-
-    def update(self, t_seconds: float, value: float | None) -> None:
-        self.steps.append((t_seconds, value))
-
-    def forecast(self) -> DemandForecast:
-        return DemandForecast(
-            signal=self.series,
-            made_at_seconds=0.0,
-            data_age_seconds=0.0,
-            horizons_seconds=(300.0,),
-            levels=(0.9,),
-            quantiles=((0.0,),),
-            last_value=0.0,
-            skill=(),
-            experts=(),
-        )
 
 
 class Story:

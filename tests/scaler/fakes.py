@@ -1,0 +1,30 @@
+"""A forecaster for tests of what stands around forecasts."""
+
+from dataclasses import dataclass, field
+
+from scaler.forecast.record import DemandForecast
+from scaler.track import Series
+
+
+@dataclass
+class NoForecast:
+    """Never earned anything, and remembers the steps it was given."""
+
+    series: Series
+    steps: list[tuple[float, float | None]] = field(default_factory=list)
+
+    def update(self, t_seconds: float, value: float | None) -> None:
+        self.steps.append((t_seconds, value))
+
+    def forecast(self) -> DemandForecast:
+        return DemandForecast(
+            signal=self.series,
+            made_at_seconds=0.0,
+            data_age_seconds=0.0,
+            horizons_seconds=(300.0,),
+            levels=(0.9,),
+            quantiles=((0.0,),),
+            last_value=0.0,
+            skill=(),
+            experts=(),
+        )
