@@ -161,7 +161,9 @@ class _PrometheusFeed:
         self._equal = matchers(
             preset, scope, namespace_label=config.namespace_label, labels=config.labels
         )
-        self._query = f"{self._selector(preset)}[{duration(self._limits.keep_seconds)}]"
+        # A millisecond short, for the question's time is rounded to one: a sample that the reader
+        # then forgets would make "the series is gone" read as "the series never was".
+        self._query = f"{self._selector(preset)}[{duration(self._limits.keep_seconds - 0.001)}]"
         self._hint = ""
         self._hint_until_seconds = 0.0
         self._seen_at_seconds: float | None = None
