@@ -5,6 +5,8 @@ minute of the hour when bursts begin?") also tell this workload's own situations
 structure stays and the leaves learn, by stochastic gradient steps on the pinball loss with rates
 that fall with a leaf's visits (Zinkevich 2003; Duchi et al. 2011): what a daily refit of boosted
 trees learns, without a refit, a history or a worker.
+
+A workload is seen in a fraction of all situations, so only leaves it has stood in have a row.
 """
 
 import numpy as np
@@ -16,6 +18,7 @@ from scaler.forecast.trees import Trees
 
 RATE = 1.0
 VISITS_PRIOR = 10.0
+ROWS_MORE = 48
 LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
 """Errors at the outer levels come rarely and are large; their steps are larger."""
 
@@ -23,6 +26,7 @@ LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
 class Adapted:
     """Corrections of shape (trees, leaves, levels), in local scales."""
 
+    GROWING = ("correction", "visits")
     TREES = 24
     """The first trees carry the broadest distinctions; more of them learn little more."""
 
@@ -32,12 +36,15 @@ class Adapted:
         self._count = count
         leaves = trees.leaf.shape[1]
         self._first = np.arange(count) * leaves
-        self.correction: Singles = np.zeros((count * leaves, len(LEVELS)), np.float32)
-        self.visits: Singles = np.zeros(count * leaves, np.float32)
+        self.row_of: npt.NDArray[np.uint16] = np.zeros(count * leaves, np.uint16)
+        self.rows = 1
+        """In use; the first stands for all leaves never visited, and stays 0."""
+        self.correction: Singles = np.zeros((ROWS_MORE, len(LEVELS)), np.float32)
+        self.visits: Singles = np.zeros(ROWS_MORE, np.float32)
 
     def sum_at(self, leaves: Indices) -> Floats:
         """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
-        at = leaves[:, : self._count] + self._first
+        at = self.row_of[leaves[:, : self._count] + self._first]
         mean: Floats = np.take(self.correction, at, axis=0).sum(axis=1) / self._count
         return mean
 
@@ -49,10 +56,24 @@ class Adapted:
             leaves: where their forecasts had stood, shape (n, trees).
             is_below: where the outcome was below this expert's quantile, shape (n, levels).
         """
-        at = leaves[:, : self._count] + self._first
+        at = self._rows_for(leaves[:, : self._count] + self._first)
         caution = self._caution[due][:, None]
         step = RATE * (LEVELS - is_below) * LEVEL_STEP
         # Horizons that share a leaf must each count, hence no fancy assignment.
         np.add.at(self.visits, at, caution.astype(np.float32))
         rate = caution / np.sqrt(self.visits[at] + VISITS_PRIOR)
         np.add.at(self.correction, at, (rate[:, :, None] * step[:, None, :]).astype(np.float32))
+
+    def _rows_for(self, leaves: Indices) -> npt.NDArray[np.uint16]:
+        at = self.row_of[leaves]
+        new = np.unique(leaves[at == 0])
+        if not len(new):
+            return at
+        first, self.rows = self.rows, self.rows + len(new)
+        missing = self.rows - len(self.visits)
+        if missing > 0:
+            more = max(missing, ROWS_MORE)
+            self.visits = np.pad(self.visits, (0, more))
+            self.correction = np.pad(self.correction, ((0, more), (0, 0)))
+        self.row_of[new] = np.arange(first, self.rows)
+        return self.row_of[leaves]

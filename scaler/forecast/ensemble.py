@@ -16,7 +16,7 @@ import numpy as np
 from scaler.forecast.adapted import Adapted
 from scaler.forecast.experts.port import PointExpert, Task
 from scaler.forecast.experts.roster import ROSTER
-from scaler.forecast.features import Features, Situation
+from scaler.forecast.features import Situation, features
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, Q90
 from scaler.forecast.own import OwnErrors
@@ -31,6 +31,8 @@ SHOWN_TO_PRIOR = (
     "last", "holt-0.8-0.2-0.8", "holt-0.5-0.1-0.9", "holt-0.3-0.1-0.95",
     "day-1", "day-8", "week-1", "yesterday",
 )  # fmt: skip
+DISTANCE_MAX = 60_000.0
+"""In local scales; nearly all that float16 can hold."""
 SKILL_HALF_LIVES_DAYS = np.array([0.5, 3.5])
 
 
@@ -42,15 +44,16 @@ class Ensemble:
         self.point_names = tuple(name for expert in self.experts for name in expert.names)
         self._shown = np.array([self.point_names.index(name) for name in SHOWN_TO_PRIOR])
         self.rhythm = Rhythm(task.step_seconds)
-        self._trees, self._features = trees, Features(task)
+        self._trees = trees
+        self._features = features(task.step_seconds, tuple(task.horizons_steps.tolist()))
         width = len(LEVELS)
         self.pending = Pending(
             ahead,
             (
-                (len(self.point_names), np.float32),
-                (width * OwnErrors.COUNT, np.float32),
+                (len(self.point_names), np.float16),
+                (width * OwnErrors.COUNT, np.float16),
                 (3, np.float32),
-                (width * len(FINAL), np.float32),
+                (width * len(FINAL), np.float16),
                 (Adapted.TREES, np.uint8),
             ),
         )
@@ -94,17 +97,17 @@ class Ensemble:
         due, (points, own, basis, final, leaves) = self.pending.due(self.past.step + 1)
         if not len(due):
             return
-        scale = basis[:, 1]
+        outcome = _distances(np.full((len(due), 1), value), basis)
         final = final.reshape(len(due), len(LEVELS), len(FINAL))
-        self._record_skill(due, final, value)
-        self.point_hedge.learn(due, points[:, None, :], value, scale)
-        self.own.learn(due, own, basis, points[:, 0], value)
-        self.adapted.learn(due, leaves.astype(np.intp), value < final[:, :, 2])
-        self.hedge.learn(due, final, value, scale)
+        self._record_skill(due, final, outcome, basis[:, 1])
+        self.point_hedge.learn(due, points[:, None, :], outcome[:, 0])
+        self.own.learn(due, own, basis, points[:, 0], outcome[:, 0])
+        self.adapted.learn(due, leaves.astype(np.intp), outcome < final[:, :, 2])
+        self.hedge.learn(due, final, outcome[:, 0])
 
-    def _record_skill(self, due: Indices, final: Floats, value: float) -> None:
-        ours = np.einsum("hk,hk->h", self.hedge.weights[due, Q90], final[:, Q90])
-        error = value - np.stack((ours, final[:, Q90, 3]))
+    def _record_skill(self, due: Indices, final: Floats, outcome: Floats, scale: Floats) -> None:
+        ours = np.einsum("hk,hk->h", self.hedge.weights(due)[:, Q90], final[:, Q90])
+        error = scale * (outcome[:, 0] - np.stack((ours, final[:, Q90, 3])))
         pinball = np.maximum(LEVELS[Q90] * error, (LEVELS[Q90] - 1) * error)
         rates = np.maximum(self._skill_rates[:, due], 1.0 / self.own.judged[due].clip(1))
         self.loss[:, :, due] += rates[:, None, :] * (pinball - self.loss[:, :, due])
@@ -135,10 +138,10 @@ class Ensemble:
         self.pending.keep(
             past.step,
             [
-                points,
-                own.reshape(count, -1),
+                _distances(points, basis),
+                _distances(own.reshape(count, -1), basis),
                 basis,
-                final.reshape(count, -1),
+                _distances(final.reshape(count, -1), basis),
                 leaves[:, : Adapted.TREES].astype(np.float64),
             ],
         )
@@ -148,9 +151,19 @@ class Ensemble:
         unknown = np.isnan(points)
         if not unknown.any():
             return points
-        weights = np.where(unknown, 0.0, self.point_hedge.weights[:, 0])
+        weights = np.where(unknown, 0.0, self.point_hedge.weights()[:, 0])
         mixture = (weights * np.where(unknown, 0.0, points)).sum(axis=1) / weights.sum(axis=1)
         return np.where(unknown, mixture[:, None], points)
+
+
+def _distances(numbers: Floats, basis: Floats) -> Floats:
+    """(rows, n) as distances from the centre in local scales, rounded as `Pending` keeps them.
+
+    The outcome is rounded alike: what was equal stays equal, and a quantile of 0 is not exceeded
+    by a demand of 0.
+    """
+    far = (numbers - basis[:, :1]) / basis[:, 1:2]
+    return np.clip(far, -DISTANCE_MAX, DISTANCE_MAX).astype(np.float16).astype(np.float64)
 
 
 def _half_life_steps(task: Task) -> Floats:

@@ -6,6 +6,7 @@ was learnt on one family of traffic can be true of another. Unknown is `UNKNOWN`
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -133,6 +134,13 @@ class Features:
             ),
             axis=1,
         )
+
+
+@cache
+def features(step_seconds: float, horizons_steps: tuple[int, ...]) -> Features:
+    """One for all workloads with the same task: it learns nothing."""
+    ahead = np.array(horizons_steps, np.intp)
+    return Features(Task(step_seconds=step_seconds, horizons_steps=ahead))
 
 
 def _nearest_mean(spans_steps: Floats) -> Indices:

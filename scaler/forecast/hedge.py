@@ -24,6 +24,9 @@ REGRET_MAX = 8.0
 """Regrets are in units of the local scale; one surprise may not undo a week of evidence."""
 
 
+EVERY = slice(None)
+
+
 class Hedge:
     """Weights (horizons, levels, experts) of a mixture of experts."""
 
@@ -45,34 +48,39 @@ class Hedge:
         self._overlap = overlap[:, None, None]
         self.regret: Singles = np.zeros(shape, np.float32)
         self.variance: Singles = np.zeros(shape, np.float32)
-        self.weights = np.broadcast_to(prior, shape).copy()
+
+    def weights(self, due: Indices | slice = EVERY) -> Floats:
+        """Shape (horizons, levels, experts), of the horizons `due`; experts sum to 1."""
+        regret, overlap = self.regret[due], self._overlap[due]
+        log_weight = self._log_prior + self._rate(self.variance[due], overlap) * regret
+        log_weight -= log_weight.max(axis=2, keepdims=True)
+        weight = np.exp(log_weight)
+        weight /= weight.sum(axis=2, keepdims=True)
+        return (1 - FIXED_SHARE) * weight + FIXED_SHARE * self._prior
 
     def mix(self, advice: Floats) -> Floats:
         """The mixture of advice (horizons, levels, experts)."""
-        mixture: Floats = np.einsum("hqk,hqk->hq", self.weights, advice)
+        mixture: Floats = np.einsum("hqk,hqk->hq", self.weights(), advice)
         return mixture
 
-    def learn(self, due: Indices, advice: Floats, outcome: float, scale: Floats) -> None:
-        """Take in an outcome.
+    def learn(self, due: Indices, advice: Floats, outcome: Floats) -> None:
+        """Take in an outcome; it and the advice in units of a usual error then.
 
         Args:
             due: the horizons whose forecast for this moment is judged, shape (n,).
             advice: what the experts had said, shape (n, levels, experts).
-            scale: the size of a usual error then, shape (n,).
+            outcome: what came, shape (n,).
         """
-        mixture = np.einsum("hqk,hqk->hq", self.weights[due], advice)
-        slope = (outcome < mixture) - self._levels
-        regret = slope[:, :, None] * (mixture[:, :, None] - advice) / scale[:, None, None]
+        mixture = np.einsum("hqk,hqk->hq", self.weights(due), advice)
+        slope = (outcome[:, None] < mixture) - self._levels
+        regret = slope[:, :, None] * (mixture[:, :, None] - advice)
         np.clip(regret, -REGRET_MAX, REGRET_MAX, out=regret)
         keep = self._keep[due]
         self.variance[due] = variance = keep * self.variance[due] + regret * regret
-        rate = np.minimum(
-            RATE_MAX,
-            np.sqrt(np.log(regret.shape[2] + 1.0) / (self._overlap[due] * variance + 1e-12)),
-        )
-        self.regret[due] = total = keep * self.regret[due] + regret - rate * regret * regret
-        log_weight = self._log_prior + rate * total
-        log_weight -= log_weight.max(axis=2, keepdims=True)
-        weight = np.exp(log_weight)
-        weight /= weight.sum(axis=2, keepdims=True)
-        self.weights[due] = (1 - FIXED_SHARE) * weight + FIXED_SHARE * self._prior
+        rate = self._rate(variance, self._overlap[due])
+        self.regret[due] = keep * self.regret[due] + regret - rate * regret * regret
+
+    def _rate(self, variance: Floats | Singles, overlap: Floats) -> Floats:
+        evidence = overlap * variance + 1e-12
+        rate: Floats = np.minimum(RATE_MAX, np.sqrt(np.log(len(self._prior) + 1.0) / evidence))
+        return rate

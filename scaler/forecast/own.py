@@ -45,14 +45,21 @@ class OwnErrors:
         self.error_size = np.zeros((2, len(ahead)))
         self.judged = np.zeros(len(ahead))
 
-    def learn(self, due: Indices, said: Floats, basis: Floats, last: Floats, value: float) -> None:
-        """Take in an outcome: `said` and `basis` as `say` gave them then, `last` the last value."""
-        centre, scale, level = basis.T
-        self.hedge.learn(due, said.reshape(len(due), len(LEVELS), self.COUNT), value, scale)
-        bound = ERROR_MAX * scale
-        error = np.clip(value - centre, -bound, bound)
-        scaled = error / scale
-        from_last = np.clip(value - last, -bound, bound)
+    def learn(
+        self, due: Indices, said: Floats, basis: Floats, last: Floats, outcome: Floats
+    ) -> None:
+        """Take in an outcome.
+
+        Args:
+            said, last, outcome: `say`'s quantiles, the last value and what came, all as distances
+                from the centre in local scales.
+            basis: as `say` gave it then.
+        """
+        _, scale, level = basis.T
+        self.hedge.learn(due, said.reshape(len(due), len(LEVELS), self.COUNT), outcome)
+        scaled = np.clip(outcome, -ERROR_MAX, ERROR_MAX)
+        error = scaled * scale
+        from_last = np.clip(outcome - last, -ERROR_MAX, ERROR_MAX) * scale
         self.windows.learn(due, np.stack((from_last, error, scaled, scaled, error / level)))
         self.judged[due] += 1
         rates = np.maximum(self._error_rates[:, due], 1.0 / self.judged[due])
@@ -67,7 +74,9 @@ class OwnErrors:
         unit = np.stack((ones, ones, scale, scale, level))
         around = np.stack((last, centre, centre, centre, centre))
         quantiles = (around[:, :, None] + errors * unit[:, :, None]).transpose(1, 2, 0)
-        return np.column_stack((centre, scale, level)), np.maximum(quantiles, 0.0)
+        # Rounded as it will be kept: who measured a distance from it then must find it again.
+        basis = np.column_stack((centre, scale, level)).astype(np.float32).astype(np.float64)
+        return basis, np.maximum(quantiles, 0.0)
 
     def _scale(self, past: Past) -> Floats:
         """The size of a usual error now."""

@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from scaler.forecast.halves import Halves, halved, whole
+
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -31,6 +33,10 @@ CHANGE_HALF_LIVES_STEPS = np.array([2.0, 8.0, 64.0, 512.0])
 def ew_rates(half_lives: Floats) -> Floats:
     """Share of the newest value in an exponentially weighted mean of these half-lives."""
     return 1.0 - np.exp2(-1.0 / half_lives)
+
+
+EWMA_RATES = ew_rates(HALF_LIVES_STEPS)
+CHANGE_RATES = ew_rates(CHANGE_HALF_LIVES_STEPS)
 
 
 class Past:
@@ -51,7 +57,7 @@ class Past:
         self.last = 0.0
         self.peak = 0.0
         self.recent: Singles = np.zeros(RECENT_STEPS, np.float32)
-        self.bins: Singles = np.full(bins, np.nan, np.float32)
+        self.bins: Halves = halved(np.full(bins, np.nan))
         self.bin_sum = 0.0
         self.bin_count = 0
         self.leading = np.nan
@@ -63,8 +69,6 @@ class Past:
         self.change_product = 0.0
         self.change_square = 0.0
         self.day_lags_seconds = np.array(DAY_LAGS) * DAY_SECONDS
-        self._rates = ew_rates(HALF_LIVES_STEPS)
-        self._change_rates = ew_rates(CHANGE_HALF_LIVES_STEPS)
         self.newest_change = 0.0
 
     def advance(self, value: float) -> None:
@@ -84,7 +88,7 @@ class Past:
         last = (self.step + 1) // self.bin_steps
         closed = np.arange(first, last)[-len(self.bins) :]
         if len(closed):
-            self.bins[closed % len(self.bins)] = np.nan
+            self.bins[closed % len(self.bins)] = halved(np.nan)
             self.bin_sum, self.bin_count = 0.0, 0
             self._read_clock()
 
@@ -108,8 +112,8 @@ class Past:
         share = middle - below
         size = len(self.bins)
         newest = (self.step + 1) // self.bin_steps - 1
-        low = self.bins[below % size].astype(np.float64)
-        high = self.bins[(below + 1) % size].astype(np.float64)
+        low = whole(self.bins[below % size]).astype(np.float64)
+        high = whole(self.bins[(below + 1) % size]).astype(np.float64)
         level = np.where(
             np.isnan(high), low, np.where(np.isnan(low), high, low + share * (high - low))
         )
@@ -119,17 +123,15 @@ class Past:
     def _measure(self, value: float) -> None:
         if self.measured:
             change = value - self.last
-            self.change += np.maximum(self._change_rates, 1 / self.measured) * (
-                abs(change) - self.change
-            )
-            self.change_product += self._change_rates[2] * (
+            self.change += np.maximum(CHANGE_RATES, 1 / self.measured) * (abs(change) - self.change)
+            self.change_product += CHANGE_RATES[2] * (
                 change * self.newest_change - self.change_product
             )
-            self.change_square += self._change_rates[2] * (change * change - self.change_square)
+            self.change_square += CHANGE_RATES[2] * (change * change - self.change_square)
             self.newest_change = change
         self.measured += 1
         self.newest_measured_step = self.step
-        self.ewma += np.maximum(self._rates, 1 / self.measured) * (value - self.ewma)
+        self.ewma += np.maximum(EWMA_RATES, 1 / self.measured) * (value - self.ewma)
         self.last = value
         self.peak = max(self.peak, value)
         self.bin_sum += value
@@ -137,7 +139,7 @@ class Past:
 
     def _close_bin(self) -> None:
         mean = self.bin_sum / self.bin_count if self.bin_count else np.nan
-        self.bins[(self.step // self.bin_steps) % len(self.bins)] = mean
+        self.bins[(self.step // self.bin_steps) % len(self.bins)] = halved(mean)
         self.bin_sum, self.bin_count = 0.0, 0
         self._read_clock()
 

@@ -10,6 +10,8 @@ every few steps.
 import numpy as np
 import numpy.typing as npt
 
+from scaler.forecast.halves import Halves, halved, whole
+
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -40,18 +42,18 @@ class Windows:
         self._overlap = overlap
         self._prior_errors = PRIOR_ERRORS_PER_TAIL / np.minimum(levels, 1 - levels)
         self._prior = prior
-        self.errors: Singles = np.full((kinds, horizons, WINDOW), np.inf, np.float32)
+        self.errors: Halves = halved(np.full((kinds, horizons, WINDOW), np.inf))
         self.seen = np.zeros(horizons, np.int64)
-        self.measured = np.zeros((kinds, horizons, len(levels)))
-        self.trust = np.zeros((kinds, horizons, len(levels)))
+        self.measured: Singles = np.zeros((kinds, horizons, len(levels)), np.float32)
         self.age = 0
 
     def learn(self, due: Indices, errors: Floats) -> None:
         """Take in errors of shape (kinds, due) of the horizons `due`."""
         seen = self.seen[due]
+        halves = halved(errors)
         for kind, every in enumerate(self._thinning[:, 0]):
             kept = seen % every == 0
-            self.errors[kind, due[kept], seen[kept] // every % WINDOW] = errors[kind, kept]
+            self.errors[kind, due[kept], seen[kept] // every % WINDOW] = halves[kind, kept]
         self.seen[due] += 1
         self.age += 1
         if self.age >= REFRESH_STEPS or self.seen.min() < WINDOW // 8:
@@ -65,11 +67,15 @@ class Windows:
             unit: one local scale in each kind's unit, shape (kinds, horizons).
         """
         prior = self._prior * unit[:, :, None]
-        blended: Floats = prior + self.trust * (self.measured - prior)
+        kept = np.minimum(-(-self.seen // self._thinning), WINDOW)
+        # A thinned window's neighbours are further apart, hence more independent.
+        independent = (kept / np.maximum(1.0, self._overlap / self._thinning))[:, :, None]
+        trust = independent / (independent + self._prior_errors)
+        blended: Floats = prior + trust * (self.measured - prior)
         return blended
 
     def _refresh(self) -> None:
-        ordered = np.sort(self.errors, axis=2)
+        ordered = np.sort(whole(self.errors), axis=2)
         kept = np.minimum(-(-self.seen // self._thinning), WINDOW)[:, :, None]
         top = np.maximum(kept - 1, 0)
         rank = np.clip((kept + 1) * self._levels - 1, 0, top)
@@ -78,7 +84,4 @@ class Windows:
         ordered[:, :, 0] = np.where(kept[:, :, 0] > 0, ordered[:, :, 0], 0.0)
         below = np.take_along_axis(ordered, low, axis=2)
         above = np.take_along_axis(ordered, np.minimum(low + 1, top), axis=2)
-        self.measured = below + (rank - low) * (above - below)
-        # A thinned window's neighbours are further apart, hence more independent.
-        independent = kept / np.maximum(1.0, self._overlap / self._thinning)[:, :, None]
-        self.trust = independent / (independent + self._prior_errors)
+        self.measured = (below + (rank - low) * (above - below)).astype(np.float32)

@@ -20,6 +20,8 @@ BURST_RISE = 4.0
 SLOT_RATE_MIN = 0.12
 """A slot follows its last eight or so visits."""
 
+VISITS_MAX = 255
+
 
 class Slots:
     """Usual rises in each slot of one period."""
@@ -30,12 +32,13 @@ class Slots:
         self.rise: Singles = np.ones(self._count, np.float32)
         self.swing: Singles = np.ones(self._count, np.float32)
         self.level: Singles = np.zeros(self._count, np.float32)
-        self.visits: Singles = np.zeros(self._count, np.float32)
+        self.visits = np.zeros(self._count, np.uint8)
 
     def learn(self, step: int, rise: float, swing: float, level: float) -> None:
         slot = step % self._steps * self._count // self._steps
-        self.visits[slot] += 1
-        rate = max(SLOT_RATE_MIN * self._count / self._steps, 1.0 / (1.0 + self.visits[slot]))
+        visits = min(int(self.visits[slot]) + 1, VISITS_MAX)
+        self.visits[slot] = visits
+        rate = max(SLOT_RATE_MIN * self._count / self._steps, 1.0 / (1.0 + visits))
         self.rise[slot] += rate * (rise - self.rise[slot])
         self.swing[slot] += rate * (swing - self.swing[slot])
         self.level[slot] += rate * (level - self.level[slot])

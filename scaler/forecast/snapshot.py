@@ -1,7 +1,8 @@
 """A forecaster's state as bytes, and back.
 
 State is what a part keeps under a public name: numbers, arrays, and other parts; settings are
-private or repeat the constructor's arguments. So a snapshot is a flat table of arrays, loaded into
+private or repeat the constructor's arguments. A part names the arrays that lengthen as it learns
+in `GROWING`. So a snapshot is a flat table of arrays, loaded into
 a forecaster made in the same way. No pickle: a snapshot may come from a volume somebody else can
 write to, and must not be able to run anything.
 """
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Place = tuple[object, str]
+Array = npt.NDArray[np.generic]
 
 
 def dump(root: object) -> bytes:
@@ -40,7 +42,7 @@ def load(root: object, snapshot: bytes) -> None:
         raise ValueError(f"snapshot of another forecaster: it differs in {odd[:3]}")
     for path, place in places.items():
         here = np.asarray(_get(place))
-        if held[path].shape != here.shape or held[path].dtype != here.dtype:
+        if not _fits(held[path], here, may_grow=_grows(place)):
             raise ValueError(f"snapshot of another forecaster: {path} is {held[path].shape}")
     for path, place in places.items():
         _set(place, held[path])
@@ -64,7 +66,18 @@ def _places(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Plac
             yield here, (part, name)
 
 
-def _get(place: Place) -> npt.NDArray[np.generic] | float:
+def _fits(held: Array, here: Array, *, may_grow: bool) -> bool:
+    if held.dtype != here.dtype or held.ndim != here.ndim:
+        return False
+    return held.shape[1:] == here.shape[1:] if may_grow else held.shape == here.shape
+
+
+def _grows(place: Place) -> bool:
+    holder, name = place
+    return name in getattr(holder, "GROWING", ())
+
+
+def _get(place: Place) -> Array | float:
     holder, name = place
     found = holder[int(name)] if isinstance(holder, list) else getattr(holder, name)
     assert isinstance(found, float | int | np.ndarray)

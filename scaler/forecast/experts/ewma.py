@@ -8,11 +8,13 @@ from scaler.forecast.experts.port import Task
 from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Past
 
 BANK = slice(0, 12)
+NAMES = tuple(f"ewma-{half_life:g}" for half_life in HALF_LIVES_STEPS[BANK])
 
 
 class Ewma:
+    names = NAMES
+
     def __init__(self, task: Task) -> None:
-        self.names = tuple(f"ewma-{half_life:g}" for half_life in HALF_LIVES_STEPS[BANK])
         self._horizons = len(task.horizons_steps)
 
     def advance(self, past: Past) -> None:

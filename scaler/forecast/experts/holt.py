@@ -21,14 +21,15 @@ ALPHA_BETA_PHI = (
     (0.1, 0.03, 0.98),
     (0.1, 0.01, 0.995),
 )
+NAMES = tuple(f"holt-{a:g}-{b:g}-{p:g}" for a, b, p in ALPHA_BETA_PHI)
+ALPHA, BETA, PHI = np.array(ALPHA_BETA_PHI).T
 
 
 class Holt:
+    names = NAMES
+
     def __init__(self, task: Task) -> None:
-        self.names = tuple(f"holt-{a:g}-{b:g}-{p:g}" for a, b, p in ALPHA_BETA_PHI)
-        self._alpha, self._beta, self._phi = np.array(ALPHA_BETA_PHI).T
-        ahead = task.horizons_steps[:, None]
-        self._reach = self._phi * (1 - self._phi**ahead) / (1 - self._phi)
+        self._reach = PHI * (1 - PHI ** task.horizons_steps[:, None]) / (1 - PHI)
         self.level = np.zeros(len(ALPHA_BETA_PHI))
         self.trend = np.zeros(len(ALPHA_BETA_PHI))
 
@@ -36,10 +37,10 @@ class Holt:
         if past.measured == 1:
             self.level[:] = past.last
             return
-        carried = self._phi * self.trend
+        carried = PHI * self.trend
         level = self.level + carried
-        level += self._alpha * (past.last - level)
-        self.trend = carried + self._beta * (level - self.level - carried)
+        level += ALPHA * (past.last - level)
+        self.trend = carried + BETA * (level - self.level - carried)
         self.level = level
 
     def points(self, past: Past) -> Floats:

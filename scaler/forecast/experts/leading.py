@@ -8,24 +8,25 @@ level, for levels of several lengths. The classic ratio estimator (Cochran 1977,
 import numpy as np
 
 from scaler.forecast.experts.port import Task
-from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Past, ew_rates
+from scaler.forecast.past import EWMA_RATES, HALF_LIVES_STEPS, Floats, Past
 
 LEVELS_AT = np.array([3, 5, 7])
 """Which means are the levels: half-lives of 4, 16 and 64 steps."""
 NOW_AT = np.array([0, 2])
 """Which means are the leading signal now: half-lives of a half and of two steps."""
 RATIO_MAX = 8.0
+NAMES = tuple(
+    f"leading-{HALF_LIVES_STEPS[now]:g}-{HALF_LIVES_STEPS[level]:g}"
+    for now in NOW_AT
+    for level in LEVELS_AT
+)
 
 
 class Leading:
+    names = NAMES
+
     def __init__(self, task: Task) -> None:
-        self.names = tuple(
-            f"leading-{HALF_LIVES_STEPS[now]:g}-{HALF_LIVES_STEPS[level]:g}"
-            for now in NOW_AT
-            for level in LEVELS_AT
-        )
         self._shape = (len(task.horizons_steps), len(self.names))
-        self._rates = ew_rates(HALF_LIVES_STEPS)
         self.ewma = np.zeros(len(HALF_LIVES_STEPS))
         self.seen = 0
 
@@ -33,7 +34,7 @@ class Leading:
         if np.isnan(past.leading):
             return
         self.seen += 1
-        self.ewma += np.maximum(self._rates, 1 / self.seen) * (past.leading - self.ewma)
+        self.ewma += np.maximum(EWMA_RATES, 1 / self.seen) * (past.leading - self.ewma)
 
     def points(self, past: Past) -> Floats:
         level = self.ewma[LEVELS_AT]

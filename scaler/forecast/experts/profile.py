@@ -20,8 +20,9 @@ BLUR_BINS = np.array([-1.0, 0.0, 1.0])
 
 
 class Profile:
+    names = ("day-1", "day-8", "week-1", "week-8", "yesterday")
+
     def __init__(self, task: Task) -> None:
-        self.names = ("day-1", "day-8", "week-1", "week-8", "yesterday")
         ahead = np.concatenate(([0.0], task.horizons_steps * task.step_seconds))
         self._ahead_seconds = ahead[:, None, None]
         self._silent = np.full((len(task.horizons_steps), len(self.names)), np.nan)
