@@ -157,7 +157,9 @@ class Traffic:
         """Every request of the run."""
         generator = np.random.default_rng((self._seed, 1))
         seconds = np.arange(self.seconds, dtype=np.float64)
-        counts = _gamma_poisson(self.settings, self.requests_per_second(seconds), generator)
+        counts = gamma_poisson(
+            self.requests_per_second(seconds), self.settings.burst_variance_ratio, generator
+        )
         arrivals = np.repeat(seconds, counts) + generator.random(int(counts.sum()))
         # The random part stays inside its second, so sorting leaves the counts as drawn.
         arrivals.sort()
@@ -181,7 +183,9 @@ class Traffic:
         ends = np.arange(self._from_seconds + step_seconds, 1, step_seconds, dtype=np.float64)
         middles = ends - step_seconds / 2
         mean = self.requests_per_second(middles) * step_seconds
-        counts = _gamma_poisson(self.settings, mean, generator).astype(np.float64)
+        counts = gamma_poisson(mean, self.settings.burst_variance_ratio, generator).astype(
+            np.float64
+        )
         share = documents_share(self.settings, middles)
         chat, documents = self.settings.chat, self.settings.documents
         prompts = _token_sums(counts, share, (chat.prompt, documents.prompt), generator)
@@ -244,9 +248,9 @@ def _events_ratio(settings: TrafficSettings, at_seconds: Floats) -> Floats:
     return ratio
 
 
-def _gamma_poisson(settings: TrafficSettings, mean: Floats, generator: np.random.Generator) -> Ints:
-    """Counts with variance `burst_variance_ratio` * mean: a Poisson whose rate is gamma."""
-    excess = settings.burst_variance_ratio - 1
+def gamma_poisson(mean: Floats, variance_ratio: float, generator: np.random.Generator) -> Ints:
+    """Counts with variance `variance_ratio` * mean: a Poisson whose rate is gamma."""
+    excess = variance_ratio - 1
     if excess <= 0:
         return generator.poisson(mean)
     return generator.poisson(generator.gamma(np.maximum(mean, 1e-12) / excess, excess))

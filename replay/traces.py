@@ -1,0 +1,161 @@
+"""Recorded traffic from a file: bins of requests and tokens, whatever the file's shape.
+
+Two shapes of CSV are read, told apart by their header:
+
+* bins: `t_s,requests,prompt_tokens,output_tokens`, each row the sums of one step; the step is the
+  difference of the first two rows. A step that is missing, or empty, stays a gap.
+* one row a request, in the columns of the Azure traces of 2023 and 2024:
+  `TIMESTAMP,ContextTokens,GeneratedTokens`, binned here.
+
+A row that cannot be used is counted and named with its line, never dropped in silence.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from replay.traffic import Floats
+
+REQUEST_STEP_SECONDS = 10.0
+"""Bins made of single requests."""
+_BINS = ("t_s", "requests", "prompt_tokens", "output_tokens")
+_REQUESTS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+_LINES_SHOWN = 5
+
+
+class TraceError(ValueError):
+    """The file holds no traffic that can be replayed; the message names file, line and remedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """Traffic in even steps; arrays of one length, NaN where nothing was recorded."""
+
+    name: str
+    step_seconds: float
+    requests_per_second: Floats
+    prompt_tokens: Floats
+    """Per request, mean of the step; NaN in a step without requests."""
+    output_tokens: Floats
+    bad_lines: tuple[tuple[int, str], ...] = ()
+    """(line, what is wrong with it) of every row that was left out."""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.requests_per_second) * self.step_seconds
+
+    def complaint(self) -> str | None:
+        """What was left out, for a person; None where all was used."""
+        if not self.bad_lines:
+            return None
+        shown = "; ".join(f"line {line}: {why}" for line, why in self.bad_lines[:_LINES_SHOWN])
+        more = "" if len(self.bad_lines) <= _LINES_SHOWN else ", ..."
+        return f"{self.name}: {len(self.bad_lines)} rows left out ({shown}{more})"
+
+
+def read(path: Path) -> Trace:
+    """Read a trace.
+
+    Raises:
+        TraceError: unreadable, of another shape, or with fewer than two usable rows.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = csv.reader(file)
+            header = [column.strip() for column in next(rows, [])]
+            if set(_BINS) <= set(header):
+                return _binned(path, [header.index(name) for name in _BINS], rows)
+            if set(_REQUESTS) <= set(header):
+                return _of_requests(path, [header.index(name) for name in _REQUESTS], rows)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TraceError(f"{path}: cannot be read: {error}") from error
+    raise TraceError(
+        f"{path}: line 1: columns {', '.join(header[:6]) or '(none)'}; expected "
+        f"{', '.join(_BINS)} or {', '.join(_REQUESTS)}"
+    )
+
+
+def _binned(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Trace:
+    good: list[tuple[float, ...]] = []
+    bad: list[tuple[int, str]] = []
+    for line, row in enumerate(rows, start=2):
+        if len(row) > max(columns) and not any(row[column].strip() for column in columns[1:]):
+            continue  # nothing was recorded then
+        try:
+            numbers = tuple(float(row[column]) for column in columns)
+        except (ValueError, IndexError):
+            bad.append((line, f"no four numbers in {','.join(row)[:60]!r}"))
+            continue
+        if not all(0 <= number < np.inf for number in numbers[1:]):
+            bad.append((line, "a negative number or none"))
+        elif good and numbers[0] <= good[-1][0]:
+            bad.append((line, f"time {numbers[0]:g} is not after {good[-1][0]:g}"))
+        else:
+            good.append(numbers)
+    if len(good) < 2:  # noqa: PLR2004 - a step needs two
+        raise TraceError(f"{path}: {len(good)} usable rows, at least two are needed: {bad[:1]}")
+    table = np.array(good)
+    step = float(table[1, 0] - table[0, 0])
+    places = np.round((table[:, 0] - table[0, 0]) / step).astype(np.intp)
+    sums = np.full((places[-1] + 1, 3), np.nan)
+    sums[places] = table[:, 1:]
+    return _trace(path.stem, step, sums, bad)
+
+
+def _of_requests(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Trace:
+    good: list[tuple[float, float, float]] = []
+    bad: list[tuple[int, str]] = []
+    for line, row in enumerate(rows, start=2):
+        try:
+            when, prompt, output = (row[column].strip() for column in columns)
+            request = _unix(when), float(prompt), float(output)
+        except (ValueError, IndexError):
+            bad.append((line, f"no time and two numbers in {','.join(row)[:60]!r}"))
+            continue
+        if all(0 <= tokens < np.inf for tokens in request[1:]):
+            good.append(request)
+        else:
+            bad.append((line, "a negative number or none"))
+    if len(good) < 2:  # noqa: PLR2004
+        raise TraceError(f"{path}: {len(good)} usable rows, at least two are needed: {bad[:1]}")
+    table = np.array(sorted(good))
+    places = ((table[:, 0] - table[0, 0]) // REQUEST_STEP_SECONDS).astype(np.intp)
+    # The last bin is cut short by the end of the recording.
+    count = max(1, int(places[-1]))
+    whole = places < count
+    sums = np.stack(
+        [
+            np.bincount(places[whole], weights=weight, minlength=count).astype(np.float64)
+            for weight in (np.ones(int(whole.sum())), table[whole, 1], table[whole, 2])
+        ],
+        axis=1,
+    )
+    return _trace(path.stem, REQUEST_STEP_SECONDS, sums, bad)
+
+
+def _trace(name: str, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        prompt, output = (np.where(sums[:, 0] > 0, sums[:, c] / sums[:, 0], np.nan) for c in (1, 2))
+    return Trace(
+        name=name,
+        step_seconds=step,
+        requests_per_second=sums[:, 0] / step,
+        prompt_tokens=prompt,
+        output_tokens=output,
+        bad_lines=tuple(bad),
+    )
+
+
+def _unix(text: str) -> float:
+    """Seconds of an ISO time, in UTC where it names no zone; seven digits of a second are cut."""
+    whole, _, fraction = text.partition(".")
+    zone = fraction.lstrip("0123456789")
+    digits = fraction[: len(fraction) - len(zone)]
+    moment = datetime.fromisoformat(f"{whole}{zone}")
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp() + float(f"0.{digits or 0}")

@@ -1,0 +1,119 @@
+"""What a file of recorded traffic becomes, and what is said of rows that cannot be used."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from replay.traces import TraceError, read
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "trace.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_bins_become_rates_and_mean_lengths(tmp_path: Path) -> None:
+    trace = read(
+        written(
+            tmp_path,
+            "t_s,requests,prompt_tokens,output_tokens\n0,120,12000,6000\n60,60,9000,1200\n",
+        )
+    )
+    assert trace.step_seconds == 60
+    assert trace.requests_per_second.tolist() == [2.0, 1.0]
+    assert trace.prompt_tokens.tolist() == [100.0, 150.0]
+    assert trace.output_tokens.tolist() == [50.0, 20.0]
+    assert trace.complaint() is None
+
+
+def test_a_missing_and_an_empty_step_are_gaps_and_a_step_without_requests_is_zero(
+    tmp_path: Path,
+) -> None:
+    trace = read(
+        written(
+            tmp_path,
+            "t_s,requests,prompt_tokens,output_tokens\n0,6,60,60\n60,,,\n120,0,0,0\n240,6,60,60\n"
+            "300,6,60,60\n",
+        )
+    )
+    # The step is the difference of the first two rows that say something.
+    assert trace.step_seconds == 120
+    assert trace.requests_per_second[:2].tolist() == [0.05, 0.0]
+    assert np.isnan(trace.prompt_tokens[1])
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        pytest.param("60,much,9,9", "no four numbers", id="text"),
+        pytest.param("60,5,9", "no four numbers", id="short"),
+        pytest.param("60,-5,9,9", "a negative number or none", id="negative"),
+        pytest.param("60,nan,9,9", "a negative number or none", id="nan"),
+        pytest.param("0,5,9,9", "time 0 is not after 0", id="time-goes-back"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(tmp_path: Path, row: str, why: str) -> None:
+    trace = read(
+        written(
+            tmp_path,
+            f"t_s,requests,prompt_tokens,output_tokens\n0,1,1,1\n{row}\n120,1,1,1\n240,1,1,1\n",
+        )
+    )
+    complaint = trace.complaint()
+    assert complaint is not None
+    assert "1 rows left out (line 3:" in complaint
+    assert why in complaint
+
+
+def test_one_row_a_request_is_binned(tmp_path: Path) -> None:
+    trace = read(
+        written(
+            tmp_path,
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n"
+            "2023-11-16 18:15:46.6805900,100,10\n"
+            "2023-11-16 18:15:50.9951690,300,30\n"
+            "2023-11-16 18:16:02.0000000,50,5\n"
+            "2023-11-16 18:16:13.0000000,50,5\n",
+        )
+    )
+    assert trace.step_seconds == 10
+    # The last bin is cut short by the end of the recording and left out.
+    assert trace.requests_per_second.tolist() == [0.2, 0.1]
+    assert trace.prompt_tokens.tolist() == [200.0, 50.0]
+    assert trace.output_tokens.tolist() == [20.0, 5.0]
+
+
+def test_a_request_with_impossible_tokens_is_named(tmp_path: Path) -> None:
+    trace = read(
+        written(
+            tmp_path,
+            "TIMESTAMP,ContextTokens,GeneratedTokens\n2024-05-10 00:00:00,1,1\n"
+            "2024-05-10 00:00:01,nan,1\n2024-05-10 00:00:02,-4,1\n2024-05-10 00:00:30+00:00,1,1\n",
+        )
+    )
+    assert [line for line, _ in trace.bad_lines] == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "line 1: columns (none)", id="empty"),
+        pytest.param("when,what\n1,2\n", "line 1: columns when, what", id="another-shape"),
+        pytest.param(
+            "t_s,requests,prompt_tokens,output_tokens\n0,1,1,1\n", "1 usable rows", id="one-row"
+        ),
+    ],
+)
+def test_a_file_without_traffic_says_what_is_missing(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(TraceError, match=r"trace\.csv") as raised:
+        read(written(tmp_path, text))
+    assert message in str(raised.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"no\.csv: cannot be read"):
+        read(tmp_path / "no.csv")
