@@ -125,6 +125,11 @@ class Fleet:
             self._order(0, stage_seconds=(0.0,) * len(settings.start_up.stages))
 
     @property
+    def next_ready_seconds(self) -> float:
+        """When the next start-up ends; before it `advance` has only drains to look after."""
+        return self._next_ready_seconds
+
+    @property
     def replicas(self) -> tuple[Replica, ...]:
         """Those not gone, oldest order first."""
         return tuple(self._replicas)

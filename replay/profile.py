@@ -122,3 +122,13 @@ def capacity_requests_per_second(
     streams = min(profile.sequences_max, profile.kv_tokens_max / context_tokens)
     at_streams = streams / (mix.output_tokens * profile.fixed_seconds + streams * work)
     return min(at_itl, at_streams)
+
+
+def concurrency(profile: EngineProfile, mix: RequestMix, *, itl_seconds: float) -> float:
+    """Streams in flight on a replica at its capacity: what a load test of one replica would read.
+
+    Little's law on `capacity_requests_per_second`.
+    """
+    rate = capacity_requests_per_second(profile, mix, itl_seconds=itl_seconds)
+    iteration = iteration_seconds(profile, mix, requests_per_second=rate)
+    return rate * mix.output_tokens * iteration
