@@ -16,12 +16,12 @@ import grpc.aio
 from prometheus_client import CollectorRegistry
 
 from foresail.assembly import capacity_of, planning
+from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
-from replay.hpa import SYNC_PERIOD_SECONDS, Behavior, Policy, PolicyKind, ScalingRules
+from replay.hpa import SYNC_PERIOD_SECONDS
 from replay.keda import Failure, ScaledObject, ScalerAnswer
 from replay.keda import Value as KedaValue
-from replay.profile import capacity_requests_per_second, work_seconds
 from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
@@ -106,48 +106,13 @@ def course(*, seed: int, wall_seconds: float) -> Course:
 
 def metadata_of(scenario: Scenario) -> dict[str, str]:
     """The trigger an operator would write who measured one replica at the midday mix."""
-    traffic = draw(scenario, seed=0)
-    noon = traffic.mix_at(scenario.traffic.peak_hour * 3600)
-    # A mean-field figure without waiting; what is served in time is less.
-    rate = 0.85 * capacity_requests_per_second(
-        scenario.profile, noon, itl_seconds=scenario.objective.itl_seconds
+    return trigger.metadata_of(
+        scenario.profile,
+        draw(scenario, seed=0).mix_at(scenario.traffic.peak_hour * 3600),
+        scenario.objective,
+        lead_seconds=scenario.fleet.start_up.median_seconds * 1.15,
+        replicas=(scenario.replicas_min, scenario.replicas_max),
     )
-    prefill = (
-        scenario.profile.per_prefill_token_seconds
-        * noon.prompt_tokens
-        / work_seconds(scenario.profile, noon)
-    )
-    return {
-        "scalerAddress": "foresail:6500",
-        "model": scenario.profile.model_name,
-        "leadTime": f"{scenario.fleet.start_up.median_seconds * 1.15:.0f}s",
-        "ttft": f"{scenario.objective.ttft_seconds:g}s",
-        "itl": f"{scenario.objective.itl_seconds * 1000:.0f}ms",
-        "minReplicas": str(scenario.replicas_min),
-        "maxReplicas": str(scenario.replicas_max),
-        "replicaPromptTokensPerSecond": f"{rate * noon.prompt_tokens:.0f}",
-        "replicaGeneratedTokensPerSecond": f"{rate * noon.output_tokens:.0f}",
-        "prefillShare": f"{prefill:.2f}",
-        "replicaRequests": str(scenario.profile.sequences_max),
-    }
-
-
-BEHAVIOR = Behavior(
-    scale_up=ScalingRules(
-        policies=(
-            Policy(kind=PolicyKind.PERCENT, value=900),
-            Policy(kind=PolicyKind.PODS, value=100),
-        ),
-        stabilization_window_seconds=0,
-        tolerance_ratio=0.0,
-    ),
-    scale_down=ScalingRules(
-        policies=(Policy(kind=PolicyKind.PERCENT, value=100),),
-        stabilization_window_seconds=0,
-        tolerance_ratio=0.0,
-    ),
-)
-"""As in deploy/examples/scaledobject.yaml: Foresail holds, the HPA follows."""
 
 
 class Demo:
@@ -167,7 +132,7 @@ class Demo:
                 replicas_min=scenario.replicas_min,
                 replicas_max=scenario.replicas_max,
             ),
-            BEHAVIOR,
+            trigger.BEHAVIOR,
             replicas_at_start=self.world.fleet.wanted,
         )
 

@@ -16,9 +16,9 @@ from kubernetes_asyncio.client import models
 
 from foresail.admission import offer_of
 from foresail.cli import main
-from foresail.demo import BEHAVIOR
 from foresail.settings import read
 from replay.hpa import ScalingRules
+from replay.trigger import BEHAVIOR
 from scaler.metadata import parse
 from tests.deploy.examples import (
     FOLDER,

@@ -1,0 +1,130 @@
+"""The best schedule found by somebody who knows every arrival: a bound, and no policy.
+
+A dynamic program over the replicas that are ready in each step, with the cost
+
+    GPU-seconds + (start-up + 30 s) for each addition + rho * requests late
+
+Lateness is what an engine in expectation shows that has had `n` replicas all along (the model of
+`replay.meanfield`, for every n at once), so the program is exact for its costs and approximate in
+what a queue carries from one size to the next. It orders a start-up ahead and never orders what it
+would release before it serves. Running the schedules of several rho in the replay itself gives the
+oracle's frontier; what lies below it by less than the grain of that search is not better.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+import numpy as np
+
+from replay.course import Course
+from replay.engine import KV_ADMISSION_RATIO
+from replay.policies.port import Seen
+from replay.traffic import Floats, Ints
+
+STEP_SECONDS = 15
+RHOS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 400.0)
+"""Prices of a late request, in the GPU-seconds that one request takes of a full replica."""
+_DRAIN_SECONDS = 30
+_ITL_MARGIN = 0.97
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foreseen:
+    """What every number of replicas would be worth, of each step."""
+
+    late: Floats
+    """Shape ``(steps, N)``: requests late with n + 1 replicas ready."""
+
+
+class Oracle:
+    """Follows a schedule, ordering a start-up ahead."""
+
+    period_seconds = STEP_SECONDS
+
+    def __init__(self, replicas: Ints, *, lead_seconds: float) -> None:
+        ahead = ceil(lead_seconds / STEP_SECONDS)
+        padded = np.pad(replicas, (0, ahead), mode="edge")
+        windows = np.lib.stride_tricks.sliding_window_view(padded, ahead + 1)
+        self._wanted: list[int] = windows.max(axis=1).tolist()
+
+    def decide(self, seen: Seen) -> int:
+        return self._wanted[min(seen.at_seconds // STEP_SECONDS, len(self._wanted) - 1)]
+
+
+def schedule(course: Course, foreseen: Foreseen, rho: float) -> Ints:
+    """Replicas ready in each step, cheapest at this price of a late request."""
+    steps, most = foreseen.late.shape
+    sizes = np.arange(1, most + 1, dtype=np.float64)
+    addition = course.platform.fleet.start_up.median_seconds + _DRAIN_SECONDS
+    price = rho / course.replica_requests_per_second
+    ahead = np.zeros(most)
+    # Of each step and each size before it: the size that is cheapest from here on.
+    chosen = np.empty((steps, most), np.int16)
+    for step in range(steps - 1, -1, -1):
+        here = STEP_SECONDS * sizes + price * foreseen.late[step] + ahead
+        fewer, fewer_at = _running_least(here)
+        more, more_at = _running_least((here + addition * sizes)[::-1])
+        more, more_at = more[::-1] - addition * sizes, most - 1 - more_at[::-1]
+        chosen[step] = np.where(more < fewer, more_at, fewer_at)
+        ahead = np.minimum(more, fewer)
+    replicas = np.empty(steps, np.int64)
+    size = course.replicas_at_start - 1
+    for step in range(steps):
+        size = int(chosen[step, size])
+        replicas[step] = size + 1
+    return replicas
+
+
+@lru_cache(maxsize=1)
+def foresee(course: Course) -> Foreseen:
+    """Lateness by number of replicas, from the equations of `replay.meanfield`."""
+    platform = course.platform
+    profile, objective = platform.profile, platform.objective
+    ready = np.arange(1, platform.replicas_max + 1, dtype=np.float64)
+    steps = ceil(course.seconds / STEP_SECONDS)
+    late = np.zeros((steps, len(ready)))
+    running, waiting = np.zeros_like(ready), np.zeros_like(ready)
+    itl = np.full_like(ready, profile.fixed_seconds)
+    computed_ratio = 1 - profile.prefix_hit_ratio
+    columns = (
+        course.arrivals.tolist(),
+        course.prompt_tokens.tolist(),
+        course.output_tokens.tolist(),
+    )
+    for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
+        context = prompt + output / 2
+        iteration = profile.fixed_seconds + running / ready * (
+            profile.per_sequence_seconds + profile.per_kv_token_seconds * context
+        )
+        prefill = (
+            prompt
+            * computed_ratio
+            * (profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max)
+        )
+        places = ready * min(
+            profile.sequences_max, profile.kv_tokens_max * KV_ADMISSION_RATIO / context
+        )
+        waiting += arrivals
+        ending = running / (output * iteration)
+        takes = np.minimum(np.maximum(places - running + ending, 1e-9), ready / prefill)
+        admitted = np.minimum(waiting, takes)
+        busy = admitted * prefill / ready
+        iterations = busy / (iteration + profile.chunk_seconds) + (1 - busy) / iteration
+        itl += (1 / iterations - itl) * np.minimum(1.0, 1 / (output * iteration))
+        waiting -= admitted
+        running += admitted - np.minimum(running, running * iterations / output)
+        gone = np.maximum(waiting - takes * platform.patience_seconds, 0.0)
+        waiting -= gone
+        slow = (waiting / takes + prefill > objective.ttft_seconds) | (
+            itl > objective.itl_seconds * _ITL_MARGIN
+        )
+        late[now // STEP_SECONDS] += np.where(slow, admitted, 0.0) + gone
+    return Foreseen(late)
+
+
+def _running_least(values: Floats) -> tuple[Floats, Ints]:
+    """Least of all values up to each place, and where it lies."""
+    least = np.minimum.accumulate(values)
+    places = np.maximum.accumulate(np.where(values <= least, np.arange(len(values)), 0))
+    return least, places

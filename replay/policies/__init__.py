@@ -1,0 +1,1 @@
+"""Everybody's scaling rules in one form, so that they can be compared on one run."""

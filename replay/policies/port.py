@@ -1,0 +1,62 @@
+"""What a policy is: a rule that sees a workload's totals and says how many replicas it wants."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from replay.course import Course
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What metrics show of the whole workload at one moment; rates are of the last minute."""
+
+    at_seconds: int
+    replicas: int
+    """Asked for and not draining: ready and starting."""
+    ready: int
+    running: float
+    waiting: float
+    kv_use_ratio: float
+    """Mean over the replicas."""
+    itl_seconds: float
+    arrived_per_second: float
+    """At the gateway, served or not."""
+    finished_per_second: float
+    prompt_tokens_per_second: float
+    """Of requests that were admitted: an engine's counter."""
+    output_tokens_per_second: float
+    prompt_tokens: float
+    """Mean of a request."""
+    output_tokens: float
+
+    @property
+    def in_flight(self) -> float:
+        return self.running + self.waiting
+
+
+class Policy(Protocol):
+    """One rule on one run, with its memory."""
+
+    period_seconds: int
+    """How often it decides."""
+
+    def decide(self, seen: Seen) -> int:
+        """Replicas wanted from now on; the bounds are the caller's."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyKind:
+    """A rule, where it comes from, and its one main knob."""
+
+    name: str
+    source: str
+    """Whose rule our reading is of, with its documented defaults."""
+    knob: str
+    """What the knob is, with its unit."""
+    usual: float
+    """The knob's documented default, or what its guide tells to set."""
+    knobs: tuple[float, ...]
+    """Settings that a comparison at equal attainment sweeps."""
+    make: Callable[[Course, float], Policy]

@@ -1,0 +1,226 @@
+"""Our reading of rules that forecast, none of them with a quantile."""
+
+from collections import deque
+from math import ceil
+
+import numpy as np
+
+from replay.course import Course
+from replay.policies.keda_driven import KedaDriven, in_flight_metric
+from replay.policies.port import Policy, PolicyKind, Seen
+from replay.profile import RequestMix, capacity_requests_per_second
+from replay.traffic import DAY_SECONDS, Floats
+
+_SYNC_SECONDS = 15
+
+
+class HoltWinters:
+    """Additive Holt-Winters one step ahead, with fixed coefficients."""
+
+    _WEIGHT = 0.9
+    """Alpha, beta and gamma alike."""
+
+    def __init__(self, season: int) -> None:
+        self._season = season
+        self._first: list[float] = []
+        self._seasonal: deque[float] = deque(maxlen=season)
+        self._level = self._trend = 0.0
+
+    def next(self, value: float) -> float:
+        """Take a value, foretell the next; the value itself until two seasons are known."""
+        if len(self._first) < 2 * self._season:
+            self._first.append(value)
+            if len(self._first) == 2 * self._season:
+                self._begin()
+            return value
+        old = self._seasonal.popleft()
+        level = self._WEIGHT * (value - old) + (1 - self._WEIGHT) * (self._level + self._trend)
+        self._trend = self._WEIGHT * (level - self._level) + (1 - self._WEIGHT) * self._trend
+        self._level = level
+        self._seasonal.append(self._WEIGHT * (value - level) + (1 - self._WEIGHT) * old)
+        return level + self._trend + self._seasonal[0]
+
+    def _begin(self) -> None:
+        first, second = (
+            np.array(self._first[: self._season]),
+            np.array(self._first[self._season :]),
+        )
+        self._level = float(second.mean())
+        self._trend = float((second - first).mean()) / self._season
+        self._seasonal.extend((second - self._level).tolist())
+
+
+class PredictiveHpa:
+    """The larger of what the HPA wants and what Holt-Winters makes of its last wishes."""
+
+    period_seconds = _SYNC_SECONDS
+    _SEASON = 6
+
+    def __init__(self, course: Course, share: float) -> None:
+        self._hpa = KedaDriven(in_flight_metric(course, share), course)
+        self._model = HoltWinters(self._SEASON)
+
+    def decide(self, seen: Seen) -> int:
+        wish = self._hpa.decide(seen)
+        return max(wish, round(self._model.next(wish)))
+
+
+class DayBefore:
+    """Requests a second by the minute, and what they were a day before a moment to come."""
+
+    def __init__(self, course: Course) -> None:
+        self._minutes = course.past.requests_per_second.tolist()
+        self._begin = len(self._minutes)
+
+    def note(self, at_seconds: int, rate: float) -> None:
+        """Once a minute; a rate of the minute that ends now."""
+        if at_seconds % 60 == 0 and at_seconds:
+            self._minutes.append(rate)
+
+    def ahead(self, seconds: float) -> float | None:
+        """None while a day has not passed."""
+        place = len(self._minutes) - 1 + round((seconds - DAY_SECONDS) / 60)
+        return self._minutes[place] if place >= 0 else None
+
+
+class LargerOfPrediction:
+    """max(prediction, last value) over a threshold a replica, through KEDA."""
+
+    def __init__(self, course: Course, share: float) -> None:
+        self._days = DayBefore(course)
+        self._target = share * course.replica_requests_per_second
+        self._horizon = course.platform.fleet.start_up.median_seconds
+
+    def metric(self, seen: Seen) -> tuple[float, float]:
+        self._days.note(seen.at_seconds, seen.arrived_per_second)
+        predicted = self._days.ahead(self._horizon)
+        last = seen.arrived_per_second
+        return last if predicted is None else max(predicted, last), self._target
+
+
+def _larger(course: Course, share: float) -> Policy:
+    return KedaDriven(LargerOfPrediction(course, share).metric, course)
+
+
+class HourlyPlan:
+    """An hourly plan for the highest rate forecast, and single steps on KV use between plans.
+
+    The forecast is an ARIMA(3,1,2) of ten-minute means, fitted anew each hour on what is past
+    (the paper's artefact fits it on the day it judges; ours does not look ahead).
+    """
+
+    period_seconds = 60
+    _BIN_SECONDS = 600
+    _PLAN_SECONDS = 3600
+    _AHEAD_BINS = (2, 8)
+    _UP, _DOWN, _EMERGENCY = 0.5, 0.25, 0.9
+    _SURPRISE = 5.0
+
+    def __init__(self, course: Course, headroom: float) -> None:
+        self._course, self._headroom = course, headroom
+        size = self._BIN_SECONDS // 60
+        past = course.past.requests_per_second
+        whole = past[len(past) % size :].reshape(-1, size).mean(axis=1)
+        self._bins: list[float] = whole.tolist()
+        self._minutes: list[float] = []
+        self._forecast: float | None = None
+
+    def decide(self, seen: Seen) -> int:
+        now, rate = seen.at_seconds, seen.arrived_per_second
+        if now:
+            self._minutes.append(rate)
+        if len(self._minutes) * 60 == self._BIN_SECONDS:
+            self._bins.append(float(np.mean(self._minutes)))
+            self._minutes.clear()
+        if now % self._PLAN_SECONDS == 0:
+            first, last = self._AHEAD_BINS
+            course = arima_312(np.array(self._bins), last)
+            self._forecast = None if course is None else float(course[first:].max())
+            if self._forecast is not None:
+                return self._sized(self._forecast, seen)
+        if self._forecast and rate > self._SURPRISE * self._forecast:
+            return max(seen.replicas, self._sized(rate, seen))
+        if seen.kv_use_ratio > self._EMERGENCY:
+            return seen.replicas + 2
+        if seen.replicas > seen.ready:
+            return seen.replicas
+        return (
+            seen.replicas + (seen.kv_use_ratio > self._UP) - (seen.kv_use_ratio < self._DOWN)
+            if self._forecast is None
+            else seen.replicas + (seen.kv_use_ratio > self._UP)
+        )
+
+    def _sized(self, rate: float, seen: Seen) -> int:
+        platform = self._course.platform
+        mix = RequestMix.constant(seen.prompt_tokens, seen.output_tokens)
+        each = capacity_requests_per_second(
+            platform.profile, mix, itl_seconds=platform.objective.itl_seconds
+        )
+        return ceil(self._headroom * rate / each)
+
+
+def arima_312(values: Floats, steps: int) -> Floats | None:
+    """Forecast `steps` values by ARIMA(3,1,2), fitted after Hannan and Rissanen.
+
+    A long autoregression of the differences gives their innovations, a regression on both the
+    coefficients. None under 60 values.
+    """
+    long, ar, ma = 12, 3, 2
+    if len(values) < 60:  # noqa: PLR2004 - some degrees of freedom for the long one
+        return None
+    steps_taken = np.diff(values)
+    residuals = np.concatenate([np.zeros(long), _regress(steps_taken, _lags(steps_taken, long))[1]])
+    design = np.column_stack([_lags(steps_taken, ar), _lags(residuals, ma)[ar - ma :]])
+    weights, _ = _regress(steps_taken, design)
+    history, shocks = steps_taken[-ar:].tolist(), residuals[-ma:].tolist()
+    ahead = []
+    for _ in range(steps):
+        known = np.array([*history[::-1][:ar], *shocks[::-1][:ma]])
+        history.append(float(known @ weights))
+        shocks.append(0.0)
+        ahead.append(history[-1])
+    # An explosive fit is held within twice what was ever seen.
+    bounded: Floats = np.clip(values[-1] + np.cumsum(ahead), 0.0, 2 * values.max())
+    return bounded
+
+
+def _lags(values: Floats, count: int) -> Floats:
+    """Row t holds the `count` values before place t + count, the latest first."""
+    windows = np.lib.stride_tricks.sliding_window_view(values[:-1], count)
+    latest_first: Floats = windows[:, ::-1]
+    return latest_first
+
+
+def _regress(values: Floats, design: Floats) -> tuple[Floats, Floats]:
+    """Least-squares weights and residuals of the last values on the design."""
+    target = values[len(values) - len(design) :]
+    weights = np.linalg.lstsq(design, target, rcond=None)[0].astype(np.float64)
+    return weights, target - design @ weights
+
+
+KINDS = (
+    PolicyKind(
+        name="phpa-holt-winters",
+        source="Predictive HPA: its Holt-Winters example (0.9, season of 6 syncs), maximum",
+        knob="share of a replica's profiled concurrency",
+        usual=0.7,
+        knobs=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        make=PredictiveHpa,
+    ),
+    PolicyKind(
+        name="max-pred-last",
+        source="PredictKube's max(prediction, last), here of the day before, a start-up ahead",
+        knob="share of a replica's profiled requests a second",
+        usual=1.0,
+        knobs=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+        make=_larger,
+    ),
+    PolicyKind(
+        name="sageserve-like",
+        source="SageServe: hourly plan on ARIMA(3,1,2), KV use .5 / .25 / .9 between, 5 x surprise",
+        knob="forecast counted times",
+        usual=1.0,
+        knobs=(1.0, 1.15, 1.3, 1.5, 1.75, 2.0, 2.5),
+        make=HourlyPlan,
+    ),
+)

@@ -1,0 +1,136 @@
+"""Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
+
+from copy import deepcopy
+from functools import lru_cache
+
+from replay.course import Course
+from replay.keda import ScaledObject
+from replay.policies.keda_driven import KedaDriven
+from replay.policies.port import PolicyKind, Seen
+from replay.trigger import BEHAVIOR, metadata_of
+from scaler.board import Answer
+from scaler.capacity import ReplicaCapacity, Speeds, work_of
+from scaler.forecast.forecaster import Forecaster
+from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.parameters import parameters_of
+from scaler.signals import Observation, Signal, Value
+from scaler.track import Series, Sight, Track
+from scaler.verdict import Standing, judge
+
+STEP_SECONDS = 60.0
+HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
+_BLIND_SECONDS_MAX = 300.0
+_OFFER = Offer(engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay")
+
+
+class Shipped:
+    """The scaler's own path from an observation to an answer, without its server."""
+
+    def __init__(self, course: Course, quantile: float) -> None:
+        platform = course.platform
+        metadata = metadata_of(
+            platform.profile,
+            course.mix,
+            platform.objective,
+            lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
+            replicas=(platform.replicas_min, platform.replicas_max),
+        )
+        wishes = parse({**metadata, "quantile": f"{quantile:g}"}, _OFFER)
+        self._parameters = parameters_of(wishes, _capacity(wishes))
+        # Restoring the past is half of a run, and the same for every knob.
+        self._track = deepcopy(_restored(course))
+        self._standing = Standing()
+        self._start = _start_seconds(course)
+
+    def metric(self, seen: Seen) -> tuple[float, float]:
+        """Desired replicas, target 1."""
+        sight = _sight(
+            self._start + seen.at_seconds,
+            {
+                Signal.PROMPT_TOKENS: seen.prompt_tokens_per_second,
+                Signal.GENERATED_TOKENS: seen.output_tokens_per_second,
+                Signal.REQUESTS: seen.finished_per_second,
+                Signal.RUNNING: seen.running,
+                Signal.WAITING: seen.waiting,
+                Signal.KV_USE: seen.kv_use_ratio,
+                Signal.REPLICAS: float(seen.ready),
+            },
+        )
+        self._track.take(sight)
+        outcome, self._standing = judge(
+            sight,
+            self._track,
+            self._parameters,
+            self._standing,
+            blind_seconds_max=_BLIND_SECONDS_MAX,
+        )
+        assert isinstance(outcome, Answer)  # every signal is measured here
+        return float(outcome.replicas), 1.0
+
+
+def _start_seconds(course: Course) -> float:
+    """Time 0 of a forecast is a midnight; the past of a course is whole days."""
+    return len(course.past.at_seconds) * STEP_SECONDS
+
+
+@lru_cache(maxsize=1)
+def _restored(course: Course) -> Track:
+    """A track that has seen the past, as a range query at start would tell it."""
+    track = Track(_forecaster, step_seconds=STEP_SECONDS)
+    past = course.past
+    for at, prompt, output, requests in zip(
+        (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
+        past.prompt_tokens_per_second.tolist(),
+        past.generated_tokens_per_second.tolist(),
+        past.requests_per_second.tolist(),
+        strict=True,
+    ):
+        amounts = {
+            Signal.PROMPT_TOKENS: prompt,
+            Signal.GENERATED_TOKENS: output,
+            Signal.REQUESTS: requests,
+            # As in the demo: twice the light-load pace, by Little's law, and no queue.
+            Signal.RUNNING: output * 2 * course.platform.profile.fixed_seconds,
+            Signal.WAITING: 0.0,
+        }
+        track.take(_sight(at, amounts))
+    return track
+
+
+def _forecaster(series: Series) -> Forecaster:
+    return Forecaster(
+        signal=series, step_seconds=STEP_SECONDS, horizons_seconds=HORIZONS_SECONDS, start=0.0
+    )
+
+
+def _capacity(wishes: TriggerMetadata) -> ReplicaCapacity:
+    assert wishes.replica_requests is not None
+    work = work_of(
+        wishes.replica_prompt_tokens_per_second,
+        wishes.replica_generated_tokens_per_second,
+        prefill_share=wishes.prefill_share,
+        prior=Speeds(prompt=1.0, generated=1.0),
+    )
+    return ReplicaCapacity(work=work, requests=wishes.replica_requests)
+
+
+def _sight(at_seconds: float, amounts: dict[Signal, float]) -> Sight:
+    readings = {s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()}
+    observation = Observation(at_seconds=at_seconds, readings=readings)
+    return Sight(at_seconds=at_seconds, observation=observation)
+
+
+def _make(course: Course, quantile: float) -> KedaDriven:
+    shipped = Shipped(course, quantile)
+    scaled = ScaledObject(polling_interval_seconds=15)
+    return KedaDriven(shipped.metric, course, scaled=scaled, behavior=BEHAVIOR)
+
+
+FORESAIL = PolicyKind(
+    name="foresail",
+    source="this repository, at its defaults",
+    knob="quantile of demand planned for",
+    usual=TriggerMetadata.model_fields["quantile"].default,
+    knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
+    make=_make,
+)

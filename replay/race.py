@@ -1,0 +1,207 @@
+"""One policy over one course, and what came of it."""
+
+from collections import deque
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from replay.course import Course
+from replay.fleet import Fleet
+from replay.meanfield import ITL_BIN_SECONDS, Book, MeanField, Totals
+from replay.policies.port import Policy, Seen
+from replay.traffic import DAY_SECONDS, Floats
+
+_RATE_SECONDS = 60
+_MARK_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """The run at one moment, for plots."""
+
+    at_seconds: int
+    arrived_per_second: float
+    replicas: int
+    ready: int
+    waiting: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """One day of a run; the first lacks the run-in, the last may be short."""
+
+    requests: float
+    in_time: float
+    gpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """How a policy fared; requests and money count from the end of the run-in."""
+
+    policy: str
+    knob: float
+    requests: float
+    attainment: float
+    """Share of requests in time. Who gave up, was killed or was served late is a miss."""
+    gpu_hours: float
+    """Starting, ready and draining."""
+    ttft_p50: float
+    ttft_p95: float
+    ttft_p99: float
+    """Seconds waited, whole; the patience for those who gave up."""
+    itl_p99: float
+    errors: float
+    """Gave up or were killed."""
+    cold_start_affected: float
+    """Late or gone while a replica was starting."""
+    actions: int
+    flips: int
+    """Changes of direction."""
+    days: tuple[Day, ...]
+    marks: tuple[Mark, ...] = ()
+
+
+def race(
+    course: Course, policy: Policy, *, name: str, knob: float, seed: int, marks: bool = False
+) -> Result:
+    """Let a policy run a course.
+
+    Args:
+        marks: keep the course of things once a minute.
+    """
+    platform = course.platform
+    fleet = Fleet(platform.fleet, ready=course.replicas_at_start, seed=seed)
+    engine = MeanField(
+        platform.profile, fleet, platform.objective, patience_seconds=platform.patience_seconds
+    )
+    pace = _Pace(engine.totals)
+    actions = flips = direction = 0
+    free_gpu_seconds = 0.0
+    kept: list[Mark] = []
+    nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
+    columns = (
+        course.arrivals.tolist(),
+        course.prompt_tokens.tolist(),
+        course.output_tokens.tolist(),
+    )
+    for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
+        if now == course.run_in_seconds:
+            engine.judge_anew()
+            free_gpu_seconds = fleet.gpu_seconds(now)
+        elif now and now % DAY_SECONDS == 0:
+            nights.append(_so_far(engine.book, fleet.gpu_seconds(now) - free_gpu_seconds))
+        if now % _MARK_SECONDS == 0:
+            pace.note(now, engine.totals)
+        if now % policy.period_seconds == 0:
+            before = fleet.wanted
+            wanted = policy.decide(_seen(now, engine, fleet, pace, prompt, output))
+            wanted = min(max(wanted, platform.replicas_min), platform.replicas_max)
+            if wanted != before:
+                engine.scale_to(wanted, now)
+                turned = 1 if wanted > before else -1
+                actions += 1
+                flips += direction == -turned
+                direction = turned
+        if marks and now % _RATE_SECONDS == 0:
+            kept.append(
+                Mark(
+                    at_seconds=now,
+                    arrived_per_second=pace.per_second("arrived"),
+                    replicas=fleet.wanted,
+                    ready=engine.ready,
+                    waiting=engine.waiting,
+                )
+            )
+        engine.step(now, arrivals, prompt, output)
+    gpu_seconds = fleet.gpu_seconds(course.seconds) - free_gpu_seconds
+    nights.append(_so_far(engine.book, gpu_seconds))
+    days = tuple(_between(before, after) for before, after in pairwise(nights))
+    return _result(name, knob, engine.book, days, (actions, flips), tuple(kept))
+
+
+def _so_far(book: Book, gpu_seconds: float) -> Day:
+    return Day(requests=book.requests, in_time=book.in_time, gpu_seconds=gpu_seconds)
+
+
+def _between(before: Day, after: Day) -> Day:
+    return Day(
+        requests=after.requests - before.requests,
+        in_time=after.in_time - before.in_time,
+        gpu_seconds=after.gpu_seconds - before.gpu_seconds,
+    )
+
+
+class _Pace:
+    """Rates of the last minute, from marks of the totals."""
+
+    def __init__(self, totals: Totals) -> None:
+        self._marks: deque[tuple[int, Totals]] = deque(maxlen=_RATE_SECONDS // _MARK_SECONDS + 1)
+        self.note(0, totals)
+
+    def note(self, now: int, totals: Totals) -> None:
+        copy = Totals(**{name: getattr(totals, name) for name in Totals.__slots__})
+        self._marks.append((now, copy))
+
+    def per_second(self, name: str) -> float:
+        (first, then), (last, now) = self._marks[0], self._marks[-1]
+        gained: float = getattr(now, name) - getattr(then, name)
+        return gained / max(1, last - first)
+
+
+def _seen(
+    now: int, engine: MeanField, fleet: Fleet, pace: _Pace, prompt: float, output: float
+) -> Seen:
+    return Seen(
+        at_seconds=now,
+        replicas=fleet.wanted,
+        ready=engine.ready,
+        running=engine.running,
+        waiting=engine.waiting,
+        kv_use_ratio=engine.kv_use_ratio,
+        itl_seconds=engine.itl_seconds,
+        arrived_per_second=pace.per_second("arrived"),
+        finished_per_second=pace.per_second("finished"),
+        prompt_tokens_per_second=pace.per_second("prompt_tokens"),
+        output_tokens_per_second=pace.per_second("output_tokens"),
+        prompt_tokens=prompt,
+        output_tokens=output,
+    )
+
+
+def _result(
+    name: str,
+    knob: float,
+    book: Book,
+    days: tuple[Day, ...],
+    moves: tuple[int, int],
+    marks: tuple[Mark, ...],
+) -> Result:
+    waits = [_quantile(book.waits, level) for level in (0.5, 0.95, 0.99)]
+    return Result(
+        policy=name,
+        knob=knob,
+        requests=book.requests,
+        attainment=book.in_time / book.requests if book.requests else float("nan"),
+        gpu_hours=sum(day.gpu_seconds for day in days) / 3600,
+        ttft_p50=waits[0],
+        ttft_p95=waits[1],
+        ttft_p99=waits[2],
+        itl_p99=_quantile(book.itls, 0.99) * ITL_BIN_SECONDS,
+        errors=book.timed_out + book.killed,
+        cold_start_affected=book.cold_start,
+        actions=moves[0],
+        flips=moves[1],
+        days=days,
+        marks=marks,
+    )
+
+
+def _quantile(counts: Floats, level: float) -> float:
+    """The bin that holds this share of all; NaN where nothing was counted."""
+    total = counts.cumsum()
+    if not total[-1]:
+        return float("nan")
+    place: np.intp = np.searchsorted(total, level * total[-1])
+    return float(place)
