@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Table
 
 _WIDEST = 240
+_MANY = 10_000
+"""From here on nobody wants a power of ten."""
 Row = Mapping[str, str | int | float | bool | None]
 
 
@@ -40,6 +42,6 @@ def _cell(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case float():
-            return f"{value:,.4g}"
+            return f"{value:,.0f}" if abs(value) >= _MANY else f"{value:,.4g}"
         case _:
             return str(value)

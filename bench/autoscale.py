@@ -1,0 +1,327 @@
+"""The shipped rule beside the rules people use, on one trace: what was in time, and what it cost.
+
+Three views: each rule at its usual setting; the cost of the same attainment, with the knob chosen
+on other traces and, marked as hindsight, on this one; and the knob picked each night from the days
+before. The oracle is the best schedule found by somebody who knows every arrival.
+"""
+
+import argparse
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from statistics import mean
+
+from pydantic import TypeAdapter
+from rich.progress import Progress
+
+from bench._report import Row, show
+from replay.course import Course, Platform, course, fixed_start_up
+from replay.fleet import FIVE_MINUTES, FleetSettings
+from replay.frontier import Point, at_attainment, cheapest, picked_nightly
+from replay.generated import generated
+from replay.oracle import RHOS, Oracle, foresee, schedule
+from replay.policies.catalogue import KINDS
+from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
+from replay.race import Result, race
+from replay.score import Objective
+from replay.traces import Trace, read
+from replay.traffic import DAY_SECONDS
+
+_ORACLE = "oracle"
+_ROWS = 128
+_VIEWS = ("usual", "equal", "self-tuned")
+_GENERATED_DAYS = 6
+_PEERS = "any-peer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What a course is made from; small, so that it travels to a worker."""
+
+    path: Path | None
+    """None = generated days."""
+    platform: Platform
+    replicas_mean: float
+    days_max: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of one rule."""
+
+    ground: Ground
+    policy: str
+    knob: float
+    seed: int
+
+
+Runs = dict[tuple[str, float], list[Result]]
+"""By policy and knob, one for each seed."""
+
+
+def main(arguments: list[str]) -> None:
+    options = _options(arguments)
+    platform = Platform(
+        profile=options.replica,
+        objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
+        fleet=FleetSettings(start_up=options.startup, rows=_ROWS),
+    )
+    here = Ground(
+        path=options.trace,
+        platform=platform,
+        replicas_mean=options.replicas_mean,
+        days_max=options.days,
+    )
+    elsewhere = [replace(here, path=path) for path in options.tune_on or [None]]
+    views = _VIEWS if options.tune else options.view
+    tuned = "equal" in views
+    policies = [name for name in options.policies if name != _ORACLE]
+    jobs = [
+        Job(ground=ground, policy=name, knob=knob, seed=seed)
+        for ground in (here, *(elsewhere if tuned else ()))
+        for name in policies
+        for knob in _knobs(name, all_of_them=len(views) > 1 or tuned or "self-tuned" in views)
+        for seed in (options.seeds if ground is here else options.seeds[:1])
+    ]
+    jobs += [
+        Job(ground=here, policy=_ORACLE, knob=rho, seed=seed)
+        for seed in options.seeds
+        for rho in RHOS
+        if _ORACLE in options.policies
+    ]
+    runs = _run_all(jobs)
+    table = _Table(runs[here], options.seeds, options.attainment, options.gpu_usd_hour)
+    rows: list[Row] = []
+    if "usual" in views:
+        rows += [table.usual(name) for name in policies]
+        if _ORACLE in options.policies:
+            rows.append(table.oracle_at(options.attainment))
+    if tuned:
+        others = [runs[ground] for ground in elsewhere]
+        rows += [table.elsewhere(name, others) for name in policies]
+        rows += [table.hindsight(name) for name in (*policies, _ORACLE) if name in options.policies]
+    if "self-tuned" in views:
+        peers = [name for name in policies if name != "foresail"]
+        rows += [row for name in policies if (row := table.nightly(name, [name]))]
+        if len(peers) > 1 and (row := table.nightly(_PEERS, peers)):
+            rows.append(row)
+    show("autoscale", vars(options), rows, options.json)
+
+
+class _Table:
+    """Rows from the runs on the judged trace."""
+
+    def __init__(
+        self, runs: Runs, seeds: Sequence[int], attainment: float, gpu_usd_hour: float | None
+    ) -> None:
+        self._runs, self._seeds = runs, seeds
+        self._target, self._usd = attainment, gpu_usd_hour
+
+    def usual(self, name: str) -> Row:
+        knob = KINDS[name].usual
+        return self._of_runs("usual", name, knob)
+
+    def elsewhere(self, name: str, others: Sequence[Runs]) -> Row:
+        """The knob that was cheapest at the target over the other traces together."""
+        knob = cheapest(
+            [
+                _pooled([runs[name, knob][0] for runs in others])
+                for knob in _knobs(name, all_of_them=True)
+            ],
+            self._target,
+        ).knob
+        return self._of_runs("equal, tuned elsewhere", name, knob)
+
+    def hindsight(self, name: str) -> Row:
+        points = [at_attainment(self._of(name, seed), self._target) for seed in self._seeds]
+        return self._of_points("equal, hindsight", name, points)
+
+    def oracle_at(self, attainment: float) -> Row:
+        points = [at_attainment(self._of(_ORACLE, seed), attainment) for seed in self._seeds]
+        return self._of_points("best schedule found", _ORACLE, points)
+
+    def nightly(self, name: str, rules: Sequence[str]) -> Row | None:
+        points = []
+        for seed in self._seeds:
+            results = [result for rule in rules for result in self._of(rule, seed)]
+            points.append(picked_nightly(results, self._target))
+        return self._of_points("self-tuned", name, points) if points[0] else None
+
+    def _of(self, name: str, seed: int) -> list[Result]:
+        at = self._seeds.index(seed)
+        return [results[at] for (policy, _), results in self._runs.items() if policy == name]
+
+    def _ratio(self, gpu_hours: Sequence[float], attainments: Sequence[float]) -> float | None:
+        ratios = []
+        for seed, hours, attainment in zip(self._seeds, gpu_hours, attainments, strict=True):
+            best = at_attainment(self._of(_ORACLE, seed), attainment)
+            if best is None:
+                return None
+            ratios.append(hours / best.gpu_hours)
+        return mean(ratios)
+
+    def _of_runs(self, view: str, name: str, knob: float) -> Row:
+        results = self._runs[name, knob]
+        hours = [result.gpu_hours for result in results]
+        attainments = [result.attainment for result in results]
+        row = self._head(view, name, knob, hours, attainments)
+        for field in fields(Result):
+            if field.name in _MEASURED:
+                row[field.name] = mean(getattr(result, field.name) for result in results)
+        return row
+
+    def _of_points(self, view: str, name: str, points: Sequence[Point | None]) -> Row:
+        found = [point for point in points if point is not None]
+        if len(found) < len(points):
+            # No setting gets there; the row says so by its emptiness.
+            return self._head(view, name, None, [], []) | dict.fromkeys(_MEASURED)
+        knob = mean(point.knob for point in found)
+        row = self._head(
+            view,
+            name,
+            knob if knob == knob else None,  # noqa: PLR0124 - not a number: another each night
+            [point.gpu_hours for point in found],
+            [point.attainment for point in found],
+        )
+        return row | dict.fromkeys(_MEASURED)
+
+    def _head(
+        self,
+        view: str,
+        name: str,
+        knob: float | None,
+        gpu_hours: Sequence[float],
+        attainments: Sequence[float],
+    ) -> dict[str, str | float | None]:
+        hours = mean(gpu_hours) if gpu_hours else None
+        return {
+            "view": view,
+            "policy": name,
+            "knob": knob,
+            "gpu_hours": hours,
+            "oracle_ratio": self._ratio(gpu_hours, attainments) if gpu_hours else None,
+            "node_hours": None,
+            "cost_usd": None if self._usd is None or hours is None else hours * self._usd,
+            "attainment": mean(attainments) if attainments else None,
+            "attainment_spread": max(attainments) - min(attainments)
+            if len(attainments) > 1
+            else None,
+        }
+
+
+_MEASURED = (
+    "ttft_p50", "ttft_p95", "ttft_p99", "itl_p99", "errors", "cold_start_affected", "actions",
+    "flips",
+)  # fmt: skip
+
+
+def _knobs(name: str, *, all_of_them: bool) -> tuple[float, ...]:
+    kind = KINDS[name]
+    return tuple(sorted({kind.usual, *kind.knobs})) if all_of_them else (kind.usual,)
+
+
+def _pooled(results: Sequence[Result]) -> Result:
+    """One knob over several traces: every trace counts the same."""
+    return replace(
+        results[0],
+        attainment=mean(result.attainment for result in results),
+        gpu_hours=sum(result.gpu_hours for result in results),
+    )
+
+
+def _run_all(jobs: Sequence[Job]) -> dict[Ground, Runs]:
+    runs: dict[Ground, Runs] = defaultdict(lambda: defaultdict(list))
+    # Jobs of one course follow one another, so that a worker makes it once.
+    workers = min(os.cpu_count() or 1, len(jobs))
+    with Progress(transient=True) as progress, ProcessPoolExecutor(workers) as pool:
+        task = progress.add_task("replaying", total=len(jobs))
+        for job, result in zip(jobs, pool.map(_run, jobs, chunksize=1), strict=True):
+            runs[job.ground][job.policy, job.knob].append(result)
+            progress.advance(task)
+    return runs
+
+
+def _run(job: Job) -> Result:
+    drawn = _course(job.ground, job.seed)
+    if job.policy == _ORACLE:
+        lead = drawn.platform.fleet.start_up.median_seconds
+        replicas = schedule(drawn, foresee(drawn), job.knob)
+        policy = Oracle(replicas, lead_seconds=lead)
+        return race(drawn, policy, name=_ORACLE, knob=job.knob, seed=job.seed)
+    rule = KINDS[job.policy].make(drawn, job.knob)
+    return race(drawn, rule, name=job.policy, knob=job.knob, seed=job.seed)
+
+
+@lru_cache(maxsize=1)
+def _course(ground: Ground, seed: int) -> Course:
+    trace = _trace(ground.path)
+    drawn = course(trace, ground.platform, seed=seed, replicas_mean=ground.replicas_mean)
+    return drawn if ground.days_max is None else drawn.first(int(ground.days_max * DAY_SECONDS))
+
+
+def _trace(path: Path | None) -> Trace:
+    return generated(seed=7, days=_GENERATED_DAYS) if path is None else read(path)
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench autoscale", description=__doc__)
+    parser.add_argument("--trace", type=Path, help="default: generated days")
+    parser.add_argument("--tune-on", type=Path, nargs="+", help="default: generated days")
+    parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
+    parser.add_argument("--ttft", type=float, default=2.0)
+    parser.add_argument("--itl", type=float, default=0.06)
+    parser.add_argument("--policies", type=_policies, default=[*KINDS, _ORACLE])
+    parser.add_argument("--seeds", type=_seeds, default="1")
+    parser.add_argument("--replica", type=_profile, default=QWEN3_32B_FP8_H100, metavar="JSON")
+    parser.add_argument("--replicas-mean", type=float, default=8.0)
+    parser.add_argument("--attainment", type=float, default=0.99, help="for the equal view")
+    parser.add_argument("--gpu-usd-hour", type=float)
+    parser.add_argument("--view", type=_views, default=["usual"])
+    parser.add_argument("--tune", action="store_true", help="all three views")
+    parser.add_argument("--days", type=float, help="judge only the first days of each trace")
+    parser.add_argument("--quick", action="store_true", help="half a day, usual settings")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.days = options.days or 0.5
+    for path in (options.trace, *(options.tune_on or ())):
+        if path is not None and (complaint := read(path).complaint()):
+            print(complaint)
+    return options
+
+
+def _start_up(text: str) -> object:
+    return FIVE_MINUTES if text == "measured" else fixed_start_up(float(text))
+
+
+def _profile(text: str) -> EngineProfile:
+    return TypeAdapter(EngineProfile).validate_json(Path(text).read_text(encoding="utf-8"))
+
+
+def _policies(text: str) -> list[str]:
+    return _among(text, [*KINDS, _ORACLE])
+
+
+def _views(text: str) -> list[str]:
+    return _among(text, _VIEWS)
+
+
+def _among(text: str, known: Iterable[str]) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+    return names
+
+
+def _seeds(text: str) -> list[int]:
+    """`1-5`, `1,3` or `1`."""
+    first, dash, last = text.partition("-")
+    return list(range(int(first), int(last) + 1)) if dash else [int(n) for n in text.split(",")]
+
+
+if __name__ == "__main__":
+    main([])
