@@ -102,8 +102,15 @@ class Course:
         return need
 
 
-def course(trace: Trace, platform: Platform, *, seed: int, replicas_mean: float) -> Course:
-    """Scale a trace so that its mean demand keeps `replicas_mean` replicas busy."""
+def course(
+    trace: Trace, platform: Platform, *, seed: int, replicas_mean: float | None = None
+) -> Course:
+    """Draw a trace's requests second by second.
+
+    Args:
+        replicas_mean: scale the trace so that its mean demand keeps so many replicas busy; None
+            takes it as it was recorded.
+    """
     prompt, output = (_filled(a) for a in (trace.prompt_tokens, trace.output_tokens))
     rate: Floats = _filled(trace.requests_per_second)
     weight = rate / rate.sum()
@@ -111,7 +118,9 @@ def course(trace: Trace, platform: Platform, *, seed: int, replicas_mean: float)
     per_replica = USED_RATIO * capacity(
         platform.profile, mix, itl_seconds=platform.objective.itl_seconds
     )
-    rate = np.multiply(rate, replicas_mean * per_replica / rate.mean(), dtype=np.float64)
+    if replicas_mean is not None:
+        scale = replicas_mean * per_replica / rate.mean()
+        rate = np.multiply(rate, scale, dtype=np.float64)
     past_seconds = _past_seconds(trace)
     middles = (np.arange(len(rate), dtype=np.float64) + 0.5) * trace.step_seconds
     seconds = np.arange(int(trace.seconds) - past_seconds) + 0.5 + past_seconds

@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from replay.course import Course
+from replay.course import Course, Platform
 from replay.fleet import Fleet
 from replay.meanfield import ITL_BIN_SECONDS, Book, MeanField, Totals
-from replay.policies.port import Policy, Seen
+from replay.policies.port import Policy, Seen, Telling
 from replay.traffic import DAY_SECONDS, Floats
 
 _RATE_SECONDS = 60
@@ -18,13 +18,31 @@ _MARK_SECONDS = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """The run at one moment, for plots."""
+    """The run at the end of a minute, for plots; sums and rates are over that minute."""
 
     at_seconds: int
     arrived_per_second: float
+    prompt_tokens_per_second: float
+    """Of those that arrived."""
+    in_time: float
+    """Requests."""
+    missed: float
+    """Requests: late, gone, killed."""
     replicas: int
     ready: int
     waiting: float
+    foretold: tuple[float, float] | None
+    """What the policy made of prompt tokens per second a start-up ahead: median and quantile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One change of what is wanted."""
+
+    at_seconds: int
+    before: int
+    after: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +79,7 @@ class Result:
     """Changes of direction."""
     days: tuple[Day, ...]
     marks: tuple[Mark, ...] = ()
+    moves: tuple[Move, ...] = ()
 
 
 def race(
@@ -69,7 +88,7 @@ def race(
     """Let a policy run a course.
 
     Args:
-        marks: keep the course of things once a minute.
+        marks: keep the course of things once a minute, and each move with its reason.
     """
     platform = course.platform
     fleet = Fleet(platform.fleet, ready=course.replicas_at_start, seed=seed)
@@ -77,9 +96,9 @@ def race(
         platform.profile, fleet, platform.objective, patience_seconds=platform.patience_seconds
     )
     pace = _Pace(engine.totals)
-    actions = flips = direction = 0
+    tape = _Tape(policy)
+    helm = _Helm(platform, fleet, engine, tape if marks else None)
     free_gpu_seconds = 0.0
-    kept: list[Mark] = []
     nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
     columns = (
         course.arrivals.tolist(),
@@ -89,36 +108,84 @@ def race(
     for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
         if now == course.run_in_seconds:
             engine.judge_anew()
+            tape.judged_anew()
             free_gpu_seconds = fleet.gpu_seconds(now)
         elif now and now % DAY_SECONDS == 0:
             nights.append(_so_far(engine.book, fleet.gpu_seconds(now) - free_gpu_seconds))
         if now % _MARK_SECONDS == 0:
             pace.note(now, engine.totals)
         if now % policy.period_seconds == 0:
-            before = fleet.wanted
-            wanted = policy.decide(_seen(now, engine, fleet, pace, prompt, output))
-            wanted = min(max(wanted, platform.replicas_min), platform.replicas_max)
-            if wanted != before:
-                engine.scale_to(wanted, now)
-                turned = 1 if wanted > before else -1
-                actions += 1
-                flips += direction == -turned
-                direction = turned
-        if marks and now % _RATE_SECONDS == 0:
-            kept.append(
-                Mark(
-                    at_seconds=now,
-                    arrived_per_second=pace.per_second("arrived"),
-                    replicas=fleet.wanted,
-                    ready=engine.ready,
-                    waiting=engine.waiting,
-                )
-            )
+            helm.want(policy.decide(_seen(now, engine, fleet, pace, prompt, output)), now)
         engine.step(now, arrivals, prompt, output)
+        if marks and (now + 1) % _RATE_SECONDS == 0:
+            minute = slice(now + 1 - _RATE_SECONDS, now + 1)
+            asked = course.arrivals[minute] @ course.prompt_tokens[minute] / _RATE_SECONDS
+            tape.mark(now + 1, engine, course.arrivals[minute].mean(), float(asked))
     gpu_seconds = fleet.gpu_seconds(course.seconds) - free_gpu_seconds
     nights.append(_so_far(engine.book, gpu_seconds))
     days = tuple(_between(before, after) for before, after in pairwise(nights))
-    return _result(name, knob, engine.book, days, (actions, flips), tuple(kept))
+    return _result(name, knob, engine.book, days, helm, tape)
+
+
+class _Helm:
+    """Carries out what a policy wants, and counts."""
+
+    def __init__(
+        self, platform: Platform, fleet: Fleet, engine: MeanField, tape: "_Tape | None"
+    ) -> None:
+        self.actions = self.flips = 0
+        self._bounds = platform.replicas_min, platform.replicas_max
+        self._fleet, self._engine, self._tape = fleet, engine, tape
+        self._direction = 0
+
+    def want(self, replicas: int, now: int) -> None:
+        before = self._fleet.wanted
+        least, most = self._bounds
+        wanted = min(max(replicas, least), most)
+        if wanted == before:
+            return
+        self._engine.scale_to(wanted, now)
+        turned = 1 if wanted > before else -1
+        self.actions += 1
+        self.flips += self._direction == -turned
+        self._direction = turned
+        if self._tape is not None:
+            self._tape.moved(now, before, wanted)
+
+
+class _Tape:
+    """What is kept for plots."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.marks: list[Mark] = []
+        self.moves: list[Move] = []
+        self._policy = policy if isinstance(policy, Telling) else None
+        self._in_time = self._requests = 0.0
+
+    def judged_anew(self) -> None:
+        self._in_time = self._requests = 0.0
+
+    def moved(self, now: int, before: int, after: int) -> None:
+        why = self._policy.why() if self._policy else ""
+        self.moves.append(Move(at_seconds=now, before=before, after=after, why=why))
+
+    def mark(self, now: int, engine: MeanField, arrived: float, prompt_tokens: float) -> None:
+        book = engine.book
+        in_time, requests = book.in_time - self._in_time, book.requests - self._requests
+        self._in_time, self._requests = book.in_time, book.requests
+        self.marks.append(
+            Mark(
+                at_seconds=now,
+                arrived_per_second=float(arrived),
+                prompt_tokens_per_second=prompt_tokens,
+                in_time=in_time,
+                missed=requests - in_time,
+                replicas=engine.fleet.wanted,
+                ready=engine.ready,
+                waiting=engine.waiting,
+                foretold=self._policy.foretold() if self._policy else None,
+            )
+        )
 
 
 def _so_far(book: Book, gpu_seconds: float) -> Day:
@@ -175,8 +242,8 @@ def _result(
     knob: float,
     book: Book,
     days: tuple[Day, ...],
-    moves: tuple[int, int],
-    marks: tuple[Mark, ...],
+    helm: _Helm,
+    tape: _Tape,
 ) -> Result:
     waits = [_quantile(book.waits, level) for level in (0.5, 0.95, 0.99)]
     return Result(
@@ -191,10 +258,11 @@ def _result(
         itl_p99=_quantile(book.itls, 0.99) * ITL_BIN_SECONDS,
         errors=book.timed_out + book.killed,
         cold_start_affected=book.cold_start,
-        actions=moves[0],
-        flips=moves[1],
+        actions=helm.actions,
+        flips=helm.flips,
         days=days,
-        marks=marks,
+        marks=tuple(tape.marks),
+        moves=tuple(tape.moves),
     )
 
 

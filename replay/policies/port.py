@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from replay.course import Course
 
@@ -43,6 +43,19 @@ class Policy(Protocol):
 
     def decide(self, seen: Seen) -> int:
         """Replicas wanted from now on; the bounds are the caller's."""
+        ...
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """A policy that can say why, and what it foresees."""
+
+    def why(self) -> str:
+        """Of the last decision, for a person."""
+        ...
+
+    def foretold(self) -> tuple[float, float] | None:
+        """Median and planned-for quantile of prompt tokens a second, a start-up ahead."""
         ...
 
 

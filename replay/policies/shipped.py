@@ -3,11 +3,11 @@
 from copy import deepcopy
 from functools import lru_cache
 
+from replay import trigger
 from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
-from replay.trigger import BEHAVIOR, metadata_of
 from scaler.board import Answer
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.forecast.forecaster import Forecaster
@@ -28,7 +28,7 @@ class Shipped:
 
     def __init__(self, course: Course, quantile: float) -> None:
         platform = course.platform
-        metadata = metadata_of(
+        metadata = trigger.metadata_of(
             platform.profile,
             course.mix,
             platform.objective,
@@ -40,6 +40,8 @@ class Shipped:
         # Restoring the past is half of a run, and the same for every knob.
         self._track = deepcopy(_restored(course))
         self._standing = Standing()
+        self._quantile = quantile
+        self._lead_seconds = wishes.lead_time
         self._start = _start_seconds(course)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
@@ -66,6 +68,22 @@ class Shipped:
         )
         assert isinstance(outcome, Answer)  # every signal is measured here
         return float(outcome.replicas), 1.0
+
+    def why(self) -> str:
+        """The steps of the last plan."""
+        plan = self._standing.plan
+        return "; ".join(f"{step.rule}: {step.text}" for step in plan.steps) if plan else ""
+
+    def foretold(self) -> tuple[float, float] | None:
+        """Median and planned-for quantile of prompt tokens a second at the lead time."""
+        forecast = self._track.forecasts.get(Series.PROMPT_TOKENS)
+        if forecast is None:
+            return None
+        median, planned = (
+            forecast.at(horizon_seconds=self._lead_seconds, level=level)
+            for level in (0.5, self._quantile)
+        )
+        return median, planned
 
 
 def _start_seconds(course: Course) -> float:
@@ -120,10 +138,19 @@ def _sight(at_seconds: float, amounts: dict[Signal, float]) -> Sight:
     return Sight(at_seconds=at_seconds, observation=observation)
 
 
-def _make(course: Course, quantile: float) -> KedaDriven:
-    shipped = Shipped(course, quantile)
-    scaled = ScaledObject(polling_interval_seconds=15)
-    return KedaDriven(shipped.metric, course, scaled=scaled, behavior=BEHAVIOR)
+class Foresail(KedaDriven):
+    """The shipped path behind KEDA and the HPA, telling its steps."""
+
+    def __init__(self, course: Course, quantile: float) -> None:
+        self._shipped = Shipped(course, quantile)
+        scaled = ScaledObject(polling_interval_seconds=15)
+        super().__init__(self._shipped.metric, course, scaled=scaled, behavior=trigger.BEHAVIOR)
+
+    def why(self) -> str:
+        return self._shipped.why()
+
+    def foretold(self) -> tuple[float, float] | None:
+        return self._shipped.foretold()
 
 
 FORESAIL = PolicyKind(
@@ -132,5 +159,5 @@ FORESAIL = PolicyKind(
     knob="quantile of demand planned for",
     usual=TriggerMetadata.model_fields["quantile"].default,
     knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
-    make=_make,
+    make=Foresail,
 )

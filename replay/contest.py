@@ -1,0 +1,170 @@
+"""Many runs of many rules on all cores, and not again what was run before.
+
+A finished run is written to a file as one line of JSON under a digest of everything it came from;
+a contest that was interrupted finds it there and goes on.
+"""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from replay.course import Course, Platform, course
+from replay.oracle import Oracle, foresee, schedule
+from replay.policies.catalogue import KINDS
+from replay.policies.port import Policy
+from replay.race import Result, race
+from replay.traces import Trace
+from replay.traffic import DAY_SECONDS
+
+ORACLE = "oracle"
+_RESULT = TypeAdapter(Result)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ground:
+    """What a course is made from."""
+
+    trace: Trace
+    platform: Platform
+    replicas_mean: float | None
+    """Replicas that the mean demand keeps busy; None = as recorded."""
+    days_max: float | None = None
+    """Judge only the first days."""
+
+    def course(self, seed: int) -> Course:
+        drawn = course(self.trace, self.platform, seed=seed, replicas_mean=self.replicas_mean)
+        return drawn if self.days_max is None else drawn.first(int(self.days_max * DAY_SECONDS))
+
+    def digest(self) -> str:
+        """Of everything a run on this ground depends on."""
+        arrays = (
+            self.trace.requests_per_second,
+            self.trace.prompt_tokens,
+            self.trace.output_tokens,
+        )
+        told = (version("foresail"), self.trace.step_seconds, self.platform, self.replicas_mean,
+                self.days_max)  # fmt: skip
+        return sha256(b"".join(a.tobytes() for a in arrays) + repr(told).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One run of one rule."""
+
+    ground: int
+    """Place in the grounds."""
+    policy: str
+    knob: float
+    """Of the oracle: the price of a late request."""
+    seed: int
+    marks: bool = False
+    """Keep what plots need."""
+
+
+def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
+    """The usual setting, or with it all that a sweep covers."""
+    kind = KINDS[policy]
+    return tuple(sorted({kind.usual, *kind.knobs})) if sweep else (kind.usual,)
+
+
+def contest(
+    grounds: Sequence[Ground],
+    entries: Sequence[Entry],
+    *,
+    kept: Path | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> dict[Entry, Result]:
+    """Run the entries.
+
+    Args:
+        kept: file of finished runs; those found there are not run again.
+        progress: called for each run that is finished or found.
+    """
+    finished = _read(kept)
+    digests = [ground.digest() for ground in grounds]
+    keys = {entry: _key(digests[entry.ground], entry) for entry in entries}
+    results = {entry: finished[key] for entry, key in keys.items() if key in finished}
+    for _ in results:
+        progress()
+    missing = [entry for entry in entries if entry not in results]
+    for entry, result in _run_all(grounds, missing):
+        results[entry] = result
+        if kept is not None:
+            line = json.dumps({"key": keys[entry], "result": _RESULT.dump_python(result)})
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        progress()
+    return {entry: results[entry] for entry in entries}
+
+
+def by_policy(results: dict[Entry, Result], *, ground: int, seed: int) -> dict[str, list[Result]]:
+    """Results of one ground and seed, each rule's in the order of its knobs."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    for entry in sorted(results, key=lambda entry: entry.knob):
+        if (entry.ground, entry.seed) == (ground, seed):
+            found[entry.policy].append(results[entry])
+    return dict(found)
+
+
+def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tuple[Entry, Result]]:
+    workers = min(os.cpu_count() or 1, len(entries))
+    if not workers:
+        return
+    # A process that was forked off threads may hang; one that is spawned reads no state of ours.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _take, (tuple(grounds),)) as pool:
+        yield from zip(entries, pool.map(_run, entries), strict=True)
+
+
+_grounds: tuple[Ground, ...] = ()
+"""Of a worker: given once, for a trace is large beside an entry."""
+
+
+def _take(grounds: tuple[Ground, ...]) -> None:
+    global _grounds  # noqa: PLW0603 - a process pool has no other way to hand something over once
+    _grounds = grounds
+
+
+def _run(entry: Entry) -> Result:
+    drawn = _drawn(entry.ground, entry.seed)
+    if entry.policy == ORACLE:
+        replicas = schedule(drawn, foresee(drawn), entry.knob)
+        policy: Policy = Oracle(replicas, lead_seconds=drawn.platform.fleet.start_up.median_seconds)
+    else:
+        policy = KINDS[entry.policy].make(drawn, entry.knob)
+    return race(
+        drawn, policy, name=entry.policy, knob=entry.knob, seed=entry.seed, marks=entry.marks
+    )
+
+
+@lru_cache(maxsize=1)
+def _drawn(ground: int, seed: int) -> Course:
+    return _grounds[ground].course(seed)
+
+
+def _key(digest: str, entry: Entry) -> str:
+    told = (entry.policy, entry.knob, entry.seed, entry.marks)
+    return sha256(f"{digest} {told}".encode()).hexdigest()
+
+
+def _read(kept: Path | None) -> dict[str, Result]:
+    if kept is None or not kept.exists():
+        return {}
+    found = {}
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        try:
+            told = json.loads(line)
+            found[str(told["key"])] = _RESULT.validate_python(told["result"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line of a run that was cut off, or another version's
+    return found
