@@ -85,6 +85,77 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("trace", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--plan",
+    "plan_file",
+    type=click.Path(path_type=Path),
+    help="YAML: engine, start-up, objective, bounds. Default: a 32B model on one H100.",
+)
+@click.option(
+    "--against",
+    default="hpa-inflight,keda-waiting,knative-kpa,static-peak",
+    show_default=True,
+    help="Rules to stand beside, or `all`.",
+)
+@click.option(
+    "--sweep", is_flag=True, help="Every setting of each rule: the cost at equal lateness."
+)
+@click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
+@click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--html", type=click.Path(path_type=Path), help="Write the report, one file.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all results.")
+@click.option(
+    "--kept", type=click.Path(path_type=Path), help="File of finished runs: go on from it."
+)
+def replay(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    trace: Path | None,
+    plan_file: Path | None,
+    against: str,
+    sweep: bool,
+    scale_to: float | None,
+    days: float | None,
+    seed: int,
+    html: Path | None,
+    json_file: Path | None,
+    kept: Path | None,
+) -> None:
+    """The shipped rule on recorded traffic, beside the rules people use today.
+
+    TRACE is a CSV file: bins (t_s, requests, prompt_tokens, output_tokens) or one row a request
+    (TIMESTAMP, ContextTokens, GeneratedTokens). Without one, days are generated.
+    """
+    from rich.console import Console
+
+    from foresail import replaying
+    from foresail.replay_plan import ReplayPlan
+    from foresail.settings import validated
+    from replay.generated import generated
+    from replay.traces import read as read_trace
+
+    plan = validated(plan_file, ReplayPlan) if plan_file else ReplayPlan()
+    if scale_to is not None:
+        replicas = plan.replicas.model_copy(update={"mean": scale_to})
+        plan = plan.model_copy(update={"replicas": replicas})
+    rivals = replaying.rivals(against)
+    traffic = read_trace(trace) if trace else generated(seed=seed, days=3)
+    if complaint := traffic.complaint():
+        click.echo(complaint, err=True)
+    console = Console()
+    report = replaying.replay(
+        traffic, plan, against=rivals, seed=seed, sweep=sweep, days=days, kept=kept, console=console
+    )
+    console.print(replaying.table(report))
+    if html:
+        replaying.write_page(report, html)
+        console.print(f"report: {html}", highlight=False)
+    if json_file:
+        json_file.write_text(replaying.as_json(report), encoding="utf-8")
+
+
+@main.command()
 @click.argument("workload", metavar="NAMESPACE/NAME")
 @click.option(
     "--server",

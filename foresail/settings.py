@@ -280,6 +280,18 @@ def read(path: Path) -> Settings:
     Raises:
         SettingsError: the file cannot be read, or holds faults; all of them are named.
     """
+    return validated(path, Settings)
+
+
+Model = TypeVar("Model", bound=Part)
+
+
+def validated(path: Path, model: type[Model]) -> Model:
+    """A YAML file as a model of settings.
+
+    Raises:
+        SettingsError: the file cannot be read, or holds faults; all of them are named.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -292,7 +304,7 @@ def read(path: Path) -> Settings:
         message = f"{path}:{error.line}: {error}"
         raise SettingsError(message) from error
     try:
-        return Settings.model_validate(document.value)
+        return model.model_validate(document.value)
     except ValidationError as error:
-        faults = faults_of(error, Settings, document)
+        faults = faults_of(error, model, document)
         raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in faults)) from error

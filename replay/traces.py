@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from replay.traffic import Floats
+from scaler.errors import ForesailError
 
 REQUEST_STEP_SECONDS = 10.0
 """Bins made of single requests."""
@@ -27,7 +28,7 @@ _REQUESTS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _LINES_SHOWN = 5
 
 
-class TraceError(ValueError):
+class TraceError(ForesailError):
     """The file holds no traffic that can be replayed; the message names file, line and remedy."""
 
 

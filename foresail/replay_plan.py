@@ -1,0 +1,129 @@
+"""The file that says what a replay replays on: engine, start-up, objective, bounds, money."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from foresail.faults import crossed
+from foresail.settings import Part, Seconds, SecondsFromZero
+from replay.course import Platform, fixed_start_up
+from replay.fleet import FIVE_MINUTES, FleetSettings, Stage, StartUp
+from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
+from replay.score import Objective
+
+Positive = Annotated[
+    float, Field(gt=0, allow_inf_nan=False, description="a number above 0, such as 0.0145")
+]
+FromZero = Annotated[
+    float, Field(ge=0, allow_inf_nan=False, description="a number from 0, such as 0.0001")
+]
+Ratio = Annotated[float, Field(gt=0, lt=1, description="a number between 0 and 1, such as 0.99")]
+Whole = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
+
+
+class StagePlan(Part):
+    name: str
+    """What happens: node, image, weights, warm-up."""
+    median: Seconds
+    log_sigma: FromZero = 0.2
+    """Spread of the logarithm; 0.2 puts nine of ten within 1.3 times the median."""
+
+
+class EnginePlan(Part):
+    """One replica; seconds of an iteration, as fitted from the engine's own step times."""
+
+    name: str
+    gpus: Whole = 1
+    fixed_seconds: Positive
+    """An iteration with nothing to do: mostly reading the weights."""
+    per_sequence_seconds: FromZero
+    per_kv_token_seconds: FromZero
+    per_prefill_token_seconds: FromZero
+    max_num_batched_tokens: Whole
+    max_num_seqs: Whole
+    kv_tokens: Whole
+    """Tokens that fit the KV cache: `num_gpu_blocks` times the block size."""
+    prefix_hit_ratio: Annotated[
+        float, Field(ge=0, lt=1, description="a number from 0, below 1")
+    ] = 0.0
+    """Share of prompt tokens that the prefix cache holds."""
+
+    def profile(self) -> EngineProfile:
+        return EngineProfile(
+            name=self.name,
+            model_name=self.name,
+            gpus=self.gpus,
+            fixed_seconds=self.fixed_seconds,
+            per_sequence_seconds=self.per_sequence_seconds,
+            per_kv_token_seconds=self.per_kv_token_seconds,
+            per_prefill_token_seconds=self.per_prefill_token_seconds,
+            batched_tokens_max=self.max_num_batched_tokens,
+            sequences_max=self.max_num_seqs,
+            kv_tokens_max=self.kv_tokens,
+            prefix_hit_ratio=self.prefix_hit_ratio,
+        )
+
+
+class ReplicasPlan(Part):
+    min: Whole = 1
+    max: Whole = 64
+    mean: Positive | None = None
+    """Scale the traffic so that its mean keeps so many replicas busy; absent = as recorded."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.min > self.max:
+            raise crossed(f"min {self.min} is more than max {self.max}", "min")
+        return self
+
+
+class ReplayPlan(Part):
+    """Every key has a default; an empty file replays a 32B model that starts in five minutes."""
+
+    start_up: Seconds | tuple[StagePlan, ...] | None = None
+    """From "one more" to "it serves": a duration, or stages with a spread each."""
+    grace: SecondsFromZero = 120.0
+    """How long a drained replica may finish its streams."""
+    ttft: Seconds = 2.0
+    itl: Seconds = 0.06
+    patience: Seconds = 60.0
+    """A client without a first token by then gives up, and counts as missed."""
+    attainment: Ratio = 0.99
+    """At which costs are compared."""
+    burstiness: Positive = 2.25
+    """Variance over mean of the requests in one second; 1 is Poisson."""
+    replicas: ReplicasPlan = ReplicasPlan()
+    engine: EnginePlan | None = None
+    """Absent = a 32B model in FP8 on one H100, from the data sheet."""
+    gpu_usd_hour: Positive | None = None
+
+    def platform(self) -> Platform:
+        profile = self.engine.profile() if self.engine else QWEN3_32B_FP8_H100
+        return Platform(
+            profile=profile,
+            objective=Objective(ttft_seconds=self.ttft, itl_seconds=self.itl),
+            fleet=FleetSettings(
+                start_up=self._stages(),
+                grace_seconds=self.grace,
+                gpus_per_replica=profile.gpus,
+                rows=2 * self.replicas.max,
+            ),
+            patience_seconds=round(self.patience),
+            replicas_min=self.replicas.min,
+            replicas_max=self.replicas.max,
+            variance_ratio=self.burstiness,
+        )
+
+    def _stages(self) -> StartUp:
+        match self.start_up:
+            case None:
+                return FIVE_MINUTES
+            case float(seconds):
+                return fixed_start_up(seconds)
+            case stages:
+                return StartUp(
+                    stages=tuple(
+                        Stage(name=s.name, median_seconds=s.median, log_sigma=s.log_sigma)
+                        for s in stages
+                    )
+                )

@@ -1,0 +1,113 @@
+"""`foresail replay` as an operator runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from foresail.cli import main
+
+ROWS = "t_s,requests,prompt_tokens,output_tokens\n" + "".join(
+    f"{minute * 60},{600 if 30 <= minute < 60 else 300},"
+    f"{(600 if 30 <= minute < 60 else 300) * 800},{(600 if 30 <= minute < 60 else 300) * 200}\n"
+    for minute in range(90)
+)
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    path = tmp_path / "traffic.csv"
+    path.write_text(ROWS)
+    return path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["replay", *map(str, arguments)])
+
+
+def test_a_replay_ends_with_a_table_json_and_one_page(trace: Path, tmp_path: Path) -> None:
+    page, results = tmp_path / "report.html", tmp_path / "results.json"
+    done = run(
+        trace, "--against", "hpa-inflight,static-peak", "--scale-to", 3, "--html", page,
+        "--json", results,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "hpa-inflight" in done.output
+    told = json.loads(results.read_text())
+    assert set(told["usual"]) == {"foresail", "hpa-inflight", "static-peak"}
+    assert told["usual"]["static-peak"]["attainment"] == 1.0
+    assert told["seconds"] == 90 * 60
+    moves = told["usual"]["foresail"]["moves"]
+    assert moves
+    assert all(move["why"] for move in moves)
+    html = page.read_text()
+    assert html.count("<svg") == 3
+    assert "http" not in html.replace("http-equiv", "")  # it needs nothing from anywhere
+
+
+def test_an_interrupted_replay_goes_on_from_its_file(trace: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "runs.jsonl"
+    arguments = (trace, "--against", "static-peak", "--scale-to", 3, "--kept", kept)
+    first = run(*arguments)
+    lines = kept.read_text().splitlines()
+    # The last run was cut off in the middle of its line.
+    kept.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:40] + "\n")
+    again = run(*arguments)
+    assert again.output == first.output
+    assert kept.read_text().splitlines()[len(lines) :] == lines[-1:]
+
+
+def test_a_sweep_tells_the_cost_at_equal_attainment(trace: Path, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = run(trace, "--against", "hpa-inflight", "--scale-to", 3, "--sweep", "--html", page)
+    assert done.exit_code == 0, done.output
+    assert "at 99%*" in done.output
+    assert "Cost and attainment" in page.read_text()
+
+
+def test_an_unknown_rule_is_named_with_its_nearest(trace: Path) -> None:
+    done = run(trace, "--against", "hpa-inflihgt")
+    assert done.exit_code == 1
+    assert "--against 'hpa-inflihgt' is no rule" in done.output
+    assert "did you mean hpa-inflight?" in done.output
+
+
+def test_a_plan_with_faults_is_told_with_lines(trace: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("ttft: 2s\nstartUp: soon\nreplicas:\n  min: 9\n  max: 3\nitll: 60ms\n")
+    done = run(trace, "--plan", plan)
+    assert done.exit_code == 1
+    for part in ("plan.yaml:2: startUp", "plan.yaml:4: ", "plan.yaml:6: itll"):
+        assert part in done.output, done.output
+
+
+def test_a_plan_is_what_is_replayed(trace: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    results = tmp_path / "results.json"
+    plan.write_text(
+        "startUp:\n- {name: node, median: 60s}\n- {name: weights, median: 30s, logSigma: 0}\n"
+        "gpuUsdHour: 2.5\nreplicas: {max: 9, mean: 3}\nattainment: 0.95\n"
+        "engine:\n  name: small\n  gpus: 2\n  fixedSeconds: 0.01\n  perSequenceSeconds: 0.0001\n"
+        "  perKvTokenSeconds: 1.0e-7\n  perPrefillTokenSeconds: 5.0e-5\n"
+        "  maxNumBatchedTokens: 2048\n  maxNumSeqs: 32\n  kvTokens: 100000\n"
+    )
+    page = tmp_path / "report.html"
+    done = run(trace, "--plan", plan, "--against", "static-peak", "--json", results, "--html", page)
+    assert done.exit_code == 0, done.output
+    told = json.loads(results.read_text())
+    assert told["attainment"] == 0.95
+    # A whole number of replicas, two GPUs each, over the 80 minutes that are judged.
+    replicas = told["usual"]["static-peak"]["gpu_hours"] / (2 * 80 / 60)
+    assert replicas == pytest.approx(round(replicas), abs=0.01)
+    assert 3 <= replicas <= 9
+    assert "start-up 90 s" in page.read_text()
+    assert "$" in page.read_text()
+
+
+def test_a_file_that_is_no_trace_is_an_error_and_no_traceback(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("a,b\n1,2\n")
+    done = run(wrong)
+    assert done.exit_code == 1
+    assert "wrong.csv: line 1: columns a, b; expected t_s" in done.output
