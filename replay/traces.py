@@ -1,17 +1,20 @@
 """Recorded traffic from a file: bins of requests and tokens, whatever the file's shape.
 
-Two shapes of CSV are read, told apart by their header:
+Four shapes are read, told apart by what they begin with:
 
 * bins: `t_s,requests,prompt_tokens,output_tokens`, each row the sums of one step; the step is the
   difference of the first two rows. A step that is missing, or empty, stays a gap.
-* one row a request, in the columns of the Azure traces of 2023 and 2024:
-  `TIMESTAMP,ContextTokens,GeneratedTokens`, binned here.
+* one row a request, binned here: the Azure traces of 2023 and 2024
+  (`TIMESTAMP,ContextTokens,GeneratedTokens`), BurstGPT (`Timestamp` in seconds, `Request tokens`,
+  `Response tokens`) and Mooncake's JSON lines (`timestamp` in milliseconds, `input_length`,
+  `output_length`).
 
 A row that cannot be used is counted and named with its line, never dropped in silence.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +27,13 @@ from scaler.errors import ForesailError
 REQUEST_STEP_SECONDS = 10.0
 """Bins made of single requests."""
 _BINS = ("t_s", "requests", "prompt_tokens", "output_tokens")
-_REQUESTS = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+_AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
+_BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
+_MOONCAKE = ("timestamp", "input_length", "output_length")
 _LINES_SHOWN = 5
+
+_Request = tuple[float, float, float]
+"""Seconds, prompt tokens, output tokens."""
 
 
 class TraceError(ForesailError):
@@ -49,6 +57,11 @@ class Trace:
     def seconds(self) -> float:
         return len(self.requests_per_second) * self.step_seconds
 
+    @property
+    def gaps(self) -> int:
+        """Steps of which nothing is known."""
+        return int(np.isnan(self.requests_per_second).sum())
+
     def complaint(self) -> str | None:
         """What was left out, for a person; None where all was used."""
         if not self.bad_lines:
@@ -66,18 +79,43 @@ def read(path: Path) -> Trace:
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
+            if path.suffix in {".jsonl", ".json"}:
+                return _of_requests(path, _json_lines(file))
             rows = csv.reader(file)
             header = [column.strip() for column in next(rows, [])]
             if set(_BINS) <= set(header):
                 return _binned(path, [header.index(name) for name in _BINS], rows)
-            if set(_REQUESTS) <= set(header):
-                return _of_requests(path, [header.index(name) for name in _REQUESTS], rows)
+            for columns, when in ((_AZURE, _unix), (_BURST_GPT, float)):
+                if set(columns) <= set(header):
+                    places = [header.index(name) for name in columns]
+                    return _of_requests(path, _csv_requests(rows, places, when))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TraceError(f"{path}: cannot be read: {error}") from error
     raise TraceError(
         f"{path}: line 1: columns {', '.join(header[:6]) or '(none)'}; expected "
-        f"{', '.join(_BINS)} or {', '.join(_REQUESTS)}"
+        f"{', '.join(_BINS)}, or one row a request: {', '.join(_AZURE)}, or {', '.join(_BURST_GPT)}"
     )
+
+
+def _csv_requests(
+    rows: Iterator[list[str]], places: Sequence[int], when: Callable[[str], float]
+) -> Iterator[tuple[int, _Request | str]]:
+    for line, row in enumerate(rows, start=2):
+        try:
+            at, prompt, output = (row[place].strip() for place in places)
+            yield line, (when(at), float(prompt), float(output))
+        except (ValueError, IndexError):
+            yield line, f"no time and two numbers in {','.join(row)[:60]!r}"
+
+
+def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, _Request | str]]:
+    for line, text in enumerate(lines, start=1):
+        try:
+            row = json.loads(text)
+            at, prompt, output = (float(row[name]) for name in _MOONCAKE)
+            yield line, (at / 1000, prompt, output)
+        except (ValueError, KeyError, TypeError):
+            yield line, f"no {', '.join(_MOONCAKE)} in {text.strip()[:60]!r}"
 
 
 def _binned(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Trace:
@@ -107,17 +145,13 @@ def _binned(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Tr
     return _trace(path.stem, step, sums, bad)
 
 
-def _of_requests(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Trace:
-    good: list[tuple[float, float, float]] = []
+def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> Trace:
+    good: list[_Request] = []
     bad: list[tuple[int, str]] = []
-    for line, row in enumerate(rows, start=2):
-        try:
-            when, prompt, output = (row[column].strip() for column in columns)
-            request = _unix(when), float(prompt), float(output)
-        except (ValueError, IndexError):
-            bad.append((line, f"no time and two numbers in {','.join(row)[:60]!r}"))
-            continue
-        if all(0 <= tokens < np.inf for tokens in request[1:]):
+    for line, request in requests:
+        if isinstance(request, str):
+            bad.append((line, request))
+        elif all(0 <= tokens < np.inf for tokens in request[1:]) and np.isfinite(request[0]):
             good.append(request)
         else:
             bad.append((line, "a negative number or none"))

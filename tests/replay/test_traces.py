@@ -96,6 +96,28 @@ def test_a_request_with_impossible_tokens_is_named(tmp_path: Path) -> None:
     assert [line for line, _ in trace.bad_lines] == [3, 4]
 
 
+def test_burst_gpt_and_mooncake_are_read_by_their_own_units(tmp_path: Path) -> None:
+    burst = written(
+        tmp_path,
+        "Timestamp,Model,Request tokens,Response tokens,Total tokens,Log Type\n"
+        "5,ChatGPT,472,18,490,Conversation log\n14,GPT-4,100,0,100,API log\n40,GPT-4,9,9,18,x\n",
+    )
+    # Bins begin with the first request: two in the first ten seconds.
+    assert read(burst).requests_per_second[0] == 0.2
+    assert read(burst).prompt_tokens[0] == 286
+    lines = tmp_path / "trace.jsonl"
+    lines.write_text(
+        '{"timestamp": 0, "input_length": 100, "output_length": 10, "hash_ids": [1]}\n'
+        '{"timestamp": 9000, "input_length": 300, "output_length": 30, "hash_ids": []}\n'
+        '{"timestamp": 9500}\n'
+        '{"timestamp": 27482, "input_length": 6955, "output_length": 52}\n'
+    )
+    mooncake = read(lines)
+    assert mooncake.requests_per_second.tolist() == [0.2, 0.0]
+    assert mooncake.prompt_tokens[0] == 200
+    assert mooncake.bad_lines[0][0] == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
