@@ -1,7 +1,7 @@
 """Cost at equal attainment, and a knob that is picked anew each night."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from replay.race import Day, Result
@@ -46,6 +46,17 @@ def cheapest(results: Sequence[Result], attainment: float) -> Result:
     if reached:
         return min(reached, key=lambda result: result.gpu_hours)
     return max(results, key=lambda result: result.attainment)
+
+
+def without_first_day(result: Result) -> Result:
+    """The same run judged from its second day on, as `picked_nightly` judges."""
+    days = result.days[1:]
+    return replace(
+        result,
+        days=days,
+        attainment=_share(days),
+        gpu_hours=sum(day.gpu_seconds for day in days) / 3600,
+    )
 
 
 def picked_nightly(results: Sequence[Result], attainment: float) -> Point | None:

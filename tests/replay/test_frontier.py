@@ -2,7 +2,7 @@
 
 import pytest
 
-from replay.frontier import at_attainment, cheapest, picked_nightly
+from replay.frontier import at_attainment, cheapest, picked_nightly, without_first_day
 from replay.race import Day, Result
 
 
@@ -56,3 +56,10 @@ def test_the_night_picks_from_the_days_before_only() -> None:
 
 def test_one_day_leaves_no_night_to_pick_in() -> None:
     assert picked_nightly([result(1, 1.0, 10, days=(day(100, 10),))], 0.99) is None
+
+
+def test_a_run_without_its_first_day_counts_the_others() -> None:
+    run = result(1, 0.9, 30, days=(day(70, 10), day(100, 12), day(100, 8)))
+    rest = without_first_day(run)
+    assert rest.attainment == 1.0
+    assert rest.gpu_hours == pytest.approx(20)
