@@ -6,6 +6,7 @@ shall not carry the demo's or the planner's libraries.
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -84,75 +85,105 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
 
 
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that ends with a comparison of rules."""
+    options = (
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(path_type=Path),
+            help="YAML: engine, start-up, objective, bounds. Default: a 32B model on one H100.",
+        ),
+        click.option(
+            "--against",
+            default="hpa-inflight,keda-waiting,knative-kpa,static-peak",
+            show_default=True,
+            help="Rules to stand beside, or `all`.",
+        ),
+        click.option(
+            "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
+        ),
+        click.option("--seed", type=int, default=1, show_default=True),
+        click.option("--html", type=click.Path(path_type=Path), help="Write the report: one file."),
+        click.option(
+            "--json", "json_file", type=click.Path(path_type=Path), help="Write all results."
+        ),
+        click.option(
+            "--kept", type=click.Path(path_type=Path), help="File of finished runs to go on from."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @main.command()
 @click.argument("trace", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--plan",
-    "plan_file",
-    type=click.Path(path_type=Path),
-    help="YAML: engine, start-up, objective, bounds. Default: a 32B model on one H100.",
-)
-@click.option(
-    "--against",
-    default="hpa-inflight,keda-waiting,knative-kpa,static-peak",
-    show_default=True,
-    help="Rules to stand beside, or `all`.",
-)
-@click.option(
-    "--sweep", is_flag=True, help="Every setting of each rule: the cost at equal lateness."
-)
 @click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
 @click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
-@click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--html", type=click.Path(path_type=Path), help="Write the report, one file.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all results.")
-@click.option(
-    "--kept", type=click.Path(path_type=Path), help="File of finished runs: go on from it."
-)
-def replay(  # noqa: PLR0913 - a verb has as many as it has options
-    *,
-    trace: Path | None,
-    plan_file: Path | None,
-    against: str,
-    sweep: bool,
-    scale_to: float | None,
-    days: float | None,
-    seed: int,
-    html: Path | None,
-    json_file: Path | None,
-    kept: Path | None,
+@_reported
+def replay(
+    *, trace: Path | None, scale_to: float | None, days: float | None, **reported: Any
 ) -> None:
     """The shipped rule on recorded traffic, beside the rules people use today.
 
-    TRACE is a CSV file: bins (t_s, requests, prompt_tokens, output_tokens) or one row a request
-    (TIMESTAMP, ContextTokens, GeneratedTokens). Without one, days are generated.
+    TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
+    (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Without one, days are generated.
     """
-    from rich.console import Console
-
     from foresail import replaying
-    from foresail.replay_plan import ReplayPlan
-    from foresail.settings import validated
     from replay.generated import generated
     from replay.traces import read as read_trace
 
-    plan = validated(plan_file, ReplayPlan) if plan_file else ReplayPlan()
-    if scale_to is not None:
-        replicas = plan.replicas.model_copy(update={"mean": scale_to})
-        plan = plan.model_copy(update={"replicas": replicas})
-    rivals = replaying.rivals(against)
-    traffic = read_trace(trace) if trace else generated(seed=seed, days=3)
-    if complaint := traffic.complaint():
-        click.echo(complaint, err=True)
-    console = Console()
-    report = replaying.replay(
-        traffic, plan, against=rivals, seed=seed, sweep=sweep, days=days, kept=kept, console=console
+    traffic = read_trace(trace) if trace else generated(seed=reported["seed"], days=3)
+    if trace is None and scale_to is None:
+        scale_to = replaying.GENERATED_REPLICAS
+    replaying.tell(traffic, scale_to=scale_to, days=days, **reported)
+
+
+@main.command()
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="The settings file.")
+@click.option("--source", help="One of its sources; the first unless said.")
+@click.option("--engine", default="vllm", show_default=True)
+@click.option("--model", required=True, help="The served model's name in the metrics.")
+@click.option("--namespace", help="Of the workload.")
+@click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
+@click.option("--days", type=click.FloatRange(min=0.02), default=7.0, show_default=True)
+@_reported
+def backtest(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    config: Path,
+    source: str | None,
+    engine: str,
+    model: str,
+    namespace: str | None,
+    match: tuple[str, ...],
+    days: float,
+    **reported: Any,
+) -> None:
+    """What Foresail would have done with a workload's last days, read from its Prometheus."""
+    from foresail import backtesting, replaying
+    from foresail.clock import wall_clock
+    from scaler.sources.catalogue import shipped
+    from scaler.sources.scope import Scope
+
+    if engine not in shipped():
+        raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
+    labels = dict(replaying.label_of(text) for text in match)
+    past = asyncio.run(
+        backtesting.past_of(
+            read(config),
+            source=source,
+            engine=engine,
+            scope=Scope(model=model, namespace=namespace, labels=labels),
+            days=days,
+            now_seconds=wall_clock(),
+        )
     )
-    console.print(replaying.table(report))
-    if html:
-        replaying.write_page(report, html)
-        console.print(f"report: {html}", highlight=False)
-    if json_file:
-        json_file.write_text(replaying.as_json(report), encoding="utf-8")
+    replaying.tell(past.trace, scale_to=None, days=None, **reported)
+    click.echo(
+        f"as it was: {past.replica_hours():,.1f} replica-hours reported over the whole past;"
+        " requests that nobody answered are in no counter, and so not in this replay"
+    )
 
 
 @main.command()

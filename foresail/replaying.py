@@ -1,7 +1,7 @@
 """`foresail replay`: a trace, one plan file, the rules to stand beside; a table, JSON, a page."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from foresail.replay_page import FORESAIL, Report, page
 from foresail.replay_plan import ReplayPlan
+from foresail.settings import validated
 from replay.contest import ORACLE, Entry, Ground, by_policy, contest, knobs
 from replay.frontier import at_attainment
 from replay.oracle import RHOS
@@ -21,7 +22,64 @@ from replay.traces import Trace
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
 
-USUAL_RIVALS = ("hpa-inflight", "keda-waiting", "knative-kpa", "static-peak")
+GENERATED_REPLICAS = 8.0
+"""That generated traffic keeps busy on average: enough to see a rule at work."""
+
+
+def tell(  # noqa: PLR0913 - the verb's options
+    trace: Trace,
+    *,
+    scale_to: float | None,
+    days: float | None,
+    plan_file: Path | None,
+    against: str,
+    sweep: bool,
+    seed: int,
+    html: Path | None,
+    json_file: Path | None,
+    kept: Path | None,
+) -> None:
+    """Replay, print the table, write what was asked for."""
+    names = rivals(against)
+    plan = validated(plan_file, ReplayPlan) if plan_file else ReplayPlan()
+    if scale_to is not None:
+        replicas = plan.replicas.model_copy(update={"mean": scale_to})
+        plan = plan.model_copy(update={"replicas": replicas})
+    console = Console()
+    for remark in _remarks(trace):
+        console.print(remark, style="yellow", highlight=False)
+    report = replay(
+        trace, plan, against=names, seed=seed, sweep=sweep, days=days, kept=kept, console=console
+    )
+    console.print(table(report))
+    if html:
+        html.write_text(page(report), encoding="utf-8")
+        console.print(f"report: {html}", highlight=False)
+    if json_file:
+        json_file.write_text(as_json(report), encoding="utf-8")
+
+
+def label_of(text: str) -> tuple[str, str]:
+    """`label=value`.
+
+    Raises:
+        ForesailError: it is not of that form.
+    """
+    label, equals, value = text.partition("=")
+    if not (label and equals):
+        raise ForesailError(f"--match {text!r} is not of the form LABEL=VALUE")
+    return label, value
+
+
+def _remarks(trace: Trace) -> Iterator[str]:
+    if complaint := trace.complaint():
+        yield complaint
+    if trace.gaps:
+        steps = len(trace.requests_per_second)
+        yield (
+            f"{trace.name}: nothing is known of {trace.gaps} of {steps} steps of"
+            f" {trace.step_seconds:g} s; they are joined by straight lines"
+        )
 
 
 def rivals(text: str) -> list[str]:
@@ -140,8 +198,3 @@ def as_json(report: Report) -> str:
         },
         indent=1,
     )
-
-
-def write_page(report: Report, path: Path) -> None:
-    """The HTML page."""
-    path.write_text(page(report), encoding="utf-8")
