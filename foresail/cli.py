@@ -187,6 +187,34 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
 
 
 @main.command()
+@click.option("--memory", type=click.FloatRange(min=0), default=0.0, help="GiB, of all its GPUs.")
+@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="A replica.")
+@click.option("--precision", type=click.Choice(["fp16", "bf16", "fp8", "fp4"]))
+@click.option(
+    "--bottleneck",
+    type=click.Choice(["prefill", "decode", "kv"]),
+    default="decode",
+    show_default=True,
+    help="What runs out first: arithmetic, bandwidth, memory.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def gpus(
+    *, memory: float, gpus: int, precision: str | None, bottleneck: str, as_json: bool
+) -> None:
+    """GPU generations, the cheapest for a need first, and why the others are out."""
+    from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
+    from foresail import listing
+
+    need = Need(
+        memory_gib=memory,
+        gpus=gpus,
+        precision=Precision(precision) if precision else None,
+        bottleneck=Bottleneck(bottleneck),
+    )
+    listing.show(rank(shipped(), need), need, shipped(), as_json=as_json)
+
+
+@main.command()
 @click.argument("workload", metavar="NAMESPACE/NAME")
 @click.option(
     "--server",

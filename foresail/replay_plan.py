@@ -4,9 +4,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from fleet.catalogue import Precision, shipped
 from foresail.faults import crossed
 from foresail.settings import Part, Seconds, SecondsFromZero
 from replay.course import Platform, fixed_start_up
+from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FIVE_MINUTES, FleetSettings, Stage, StartUp
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.score import Objective
@@ -64,6 +66,46 @@ class EnginePlan(Part):
         )
 
 
+class DerivedPlan(Part):
+    """One replica from data sheets, where nobody measured it."""
+
+    model: str
+    """One whose shape is known: llama-3.1-8b, qwen3-32b, ..."""
+    gpu: str
+    """By any name it goes by: h100-sxm, NVIDIA-H100-80GB-HBM3, nvidia-l4."""
+    gpus: Whole = 1
+    """Tensor-parallel width."""
+    precision: Precision = Precision.BF16
+    max_num_batched_tokens: Whole = 8192
+    max_num_seqs: Whole = 256
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.model not in MODELS:
+            names = ", ".join(MODELS)
+            raise crossed(f"model {self.model!r} has no known shape; there are {names}", "model")
+        if shipped().find(self.gpu) is None:
+            names = ", ".join(one.name for one in shipped().generations)
+            raise crossed(f"gpu {self.gpu!r} is in no catalogue; there are {names}", "gpu")
+        try:
+            self.profile()
+        except UnfitError as error:
+            raise crossed(str(error), "gpu") from error
+        return self
+
+    def profile(self) -> EngineProfile:
+        generation = shipped().find(self.gpu)
+        assert generation is not None
+        return derived(
+            MODELS[self.model],
+            generation,
+            gpus=self.gpus,
+            precision=self.precision,
+            sequences_max=self.max_num_seqs,
+            batched_tokens_max=self.max_num_batched_tokens,
+        )
+
+
 class ReplicasPlan(Part):
     min: Whole = 1
     max: Whole = 64
@@ -94,11 +136,20 @@ class ReplayPlan(Part):
     """Variance over mean of the requests in one second; 1 is Poisson."""
     replicas: ReplicasPlan = ReplicasPlan()
     engine: EnginePlan | None = None
-    """Absent = a 32B model in FP8 on one H100, from the data sheet."""
+    """As measured. With neither this nor `serves`: a 32B model in FP8 on one H100."""
+    serves: DerivedPlan | None = None
+    """A model on GPUs of the catalogue, where nothing was measured."""
     gpu_usd_hour: Positive | None = None
 
+    @model_validator(mode="after")
+    def _one_engine(self) -> Self:
+        if self.engine and self.serves:
+            raise crossed("engine and serves exclude each other: keep what was measured", "serves")
+        return self
+
     def platform(self) -> Platform:
-        profile = self.engine.profile() if self.engine else QWEN3_32B_FP8_H100
+        measured = self.engine or self.serves
+        profile = measured.profile() if measured else QWEN3_32B_FP8_H100
         return Platform(
             profile=profile,
             objective=Objective(ttft_seconds=self.ttft, itl_seconds=self.itl),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("foresail", "replay", "scaler")
+PACKAGES = ("fleet", "foresail", "replay", "scaler")
 STUBS = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 
@@ -48,7 +48,7 @@ def test_the_wheel_holds_the_rooms_and_nothing_else(wheel: zipfile.ZipFile) -> N
     packed = [name for name in wheel.namelist() if ".dist-info/" not in name]
 
     assert sorted(packed) == listed(*PACKAGES)
-    assert "scaler/sources/presets/vllm.yaml" in packed
+    assert {"scaler/sources/presets/vllm.yaml", "fleet/generations.yaml"} <= set(packed)
 
 
 def test_the_wheel_brings_the_command(wheel: zipfile.ZipFile) -> None:

@@ -111,3 +111,30 @@ def test_a_file_that_is_no_trace_is_an_error_and_no_traceback(tmp_path: Path) ->
     done = run(wrong)
     assert done.exit_code == 1
     assert "wrong.csv: line 1: columns a, b; expected t_s" in done.output
+
+
+def test_a_replica_that_nobody_measured_comes_from_data_sheets(trace: Path, tmp_path: Path) -> None:
+    plan, page = tmp_path / "plan.yaml", tmp_path / "report.html"
+    plan.write_text("serves: {model: llama-3.1-8b, gpu: NVIDIA-L40S}\nreplicas: {mean: 3}\n")
+    done = run(trace, "--plan", plan, "--against", "static-peak", "--html", page)
+    assert done.exit_code == 0, done.output
+    assert "llama-3.1-8b-bf16-1xl40s" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("{model: llama-3.1-8b, gpu: h900}", "gpu 'h900' is in no catalogue", id="gpu"),
+        pytest.param("{model: llama-3.3-70b, gpu: l4}", "the weights take", id="too-large"),
+        pytest.param("{model: llama, gpu: l4}", "model", id="model"),
+    ],
+)
+def test_a_replica_that_cannot_be_is_said(
+    trace: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"ttft: 2s\nserves: {text}\n")
+    done = run(trace, "--plan", plan)
+    assert done.exit_code == 1
+    assert "plan.yaml:2: " in done.output
+    assert message in done.output

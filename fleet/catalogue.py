@@ -1,0 +1,184 @@
+"""GPU generations, the names they go by, and which of them serve a need for the least money.
+
+The figures are a data file, each with its source; what nobody stated stays `None` and excludes
+nothing silently: a generation without a price is listed after those that have one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from math import inf
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+_GIB_PER_GB = 1e9 / 2**30
+NOMINAL_USED_RATIO = 0.97
+"""Of the memory as sold, what a driver reports at least: an 80 GB H100 shows 81,559 MiB."""
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Precision(StrEnum):
+    """Of weights and arithmetic."""
+
+    FP16 = "fp16"
+    BF16 = "bf16"
+    FP8 = "fp8"
+    FP4 = "fp4"
+
+
+class Bottleneck(StrEnum):
+    """What a workload runs out of first."""
+
+    PREFILL = "prefill"
+    """Arithmetic."""
+    DECODE = "decode"
+    """Memory bandwidth."""
+    KV = "kv"
+    """Memory."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Price(_Part):
+    """A list price of one GPU for an hour, its share of the instance."""
+
+    cloud: str
+    instance: str
+    usd_per_gpu_hour: Positive
+
+
+class Generation(_Part):
+    """One GPU as it is sold."""
+
+    name: str
+    architecture: str
+    compute_capability: str | None = None
+    memory_gb: Positive
+    nvml_mib: Positive | None = None
+    bandwidth_gb_s: Positive
+    tflops: Mapping[Precision, Positive]
+    """Dense, by precision."""
+    nvlink_gb_s: Annotated[float, Field(ge=0)]
+    """Both directions together; 0 = none."""
+    source: str
+    names: tuple[str, ...]
+    karpenter: str | None = None
+    gke: str | None = None
+    prices: tuple[Price, ...] = ()
+
+    @property
+    def memory_gib(self) -> float:
+        """That a process can have: as NVML reports it, or a little under what is sold."""
+        if self.nvml_mib is not None:
+            return self.nvml_mib / 1024
+        return self.memory_gb * _GIB_PER_GB * NOMINAL_USED_RATIO
+
+    @property
+    def usd_per_hour(self) -> float | None:
+        """The cheapest list price."""
+        return min((price.usd_per_gpu_hour for price in self.prices), default=None)
+
+    def called(self, name: str) -> bool:
+        """Whether some tool calls it so: NVML, DRA, DCGM, GFD, a cloud's label."""
+        folded = name.strip().lower().replace("-", " ")
+        known = (self.name, *self.names, self.karpenter or "", self.gke or "")
+        # GFD marks shared GPUs with a suffix.
+        folded = folded.removesuffix(" shared")
+        return folded in {one.lower().replace("-", " ") for one in known if one}
+
+
+class Catalogue(_Part):
+    """The data file."""
+
+    # Named `schema` in the file; pydantic has a method of that name.
+    version: int = Field(alias="schema")
+    as_of: date
+    sources: Mapping[str, str]
+    generations: tuple[Generation, ...]
+
+    def find(self, name: str) -> Generation | None:
+        """The generation that goes by this name, None if none does."""
+        return next((one for one in self.generations if one.called(name)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What a replica needs of its GPUs."""
+
+    memory_gib: float = 0.0
+    """Of all its GPUs together: weights, KV cache, activations."""
+    precision: Precision | None = None
+    gpus: int = 1
+    """Tensor-parallel width; more than one wants NVLink to be listed first, not alone."""
+    bottleneck: Bottleneck = Bottleneck.DECODE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """A generation for a need."""
+
+    generation: Generation
+    usd_per_unit: float | None
+    """Per hour: of a TB/s (decode), a dense PFLOP/s (prefill) or 100 GiB (KV); None = no price."""
+    excluded: str | None
+    """Why it cannot serve the need; None = it can."""
+
+
+def rank(catalogue: Catalogue, need: Need) -> list[Ranked]:
+    """Every generation: those that can serve the need first, the cheapest of them first."""
+    ranked = [
+        Ranked(
+            generation=generation,
+            usd_per_unit=_usd_per_unit(generation, need),
+            excluded=_excluded(generation, need),
+        )
+        for generation in catalogue.generations
+    ]
+    return sorted(
+        ranked,
+        key=lambda one: (
+            one.excluded is not None,
+            inf if one.usd_per_unit is None else one.usd_per_unit,
+            one.generation.name,
+        ),
+    )
+
+
+def _excluded(generation: Generation, need: Need) -> str | None:
+    each = need.memory_gib / need.gpus
+    if each > generation.memory_gib:
+        return f"{generation.memory_gib:.1f} of {each:.1f} GiB"
+    if need.precision is not None and need.precision not in generation.tflops:
+        return f"no {need.precision.value}"
+    return None
+
+
+def _usd_per_unit(generation: Generation, need: Need) -> float | None:
+    price = generation.usd_per_hour
+    if price is None:
+        return None
+    match need.bottleneck:
+        case Bottleneck.DECODE:
+            return price / (generation.bandwidth_gb_s / 1000)
+        case Bottleneck.KV:
+            return price / (generation.memory_gib / 100)
+        case Bottleneck.PREFILL:
+            flops = generation.tflops
+            best = flops.get(need.precision) if need.precision else max(flops.values())
+            return price / (best / 1000) if best else None
+
+
+@lru_cache(maxsize=1)
+def shipped() -> Catalogue:
+    """The catalogue that comes with Foresail."""
+    text = files("fleet").joinpath("generations.yaml").read_text(encoding="utf-8")
+    return Catalogue.model_validate(yaml.safe_load(text))

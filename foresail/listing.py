@@ -1,0 +1,53 @@
+"""`foresail gpus`: the catalogue as a table, ranked for a need."""
+
+import json
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from fleet.catalogue import Bottleneck, Catalogue, Need, Ranked
+
+_UNITS = {
+    Bottleneck.DECODE: "$ per TB/s-h",
+    Bottleneck.PREFILL: "$ per PFLOP/s-h",
+    Bottleneck.KV: "$ per 100 GiB-h",
+}
+
+
+def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json: bool) -> None:
+    """Print the ranking."""
+    if as_json:
+        print(json.dumps([_told(one) for one in ranked], indent=1))  # noqa: T201 - the output
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
+    table.caption = f"list prices as of {catalogue.as_of}; dense FLOPS; - is unknown"
+    table.add_column("GPU", no_wrap=True)
+    for head in ("GiB", "GB/s", "TFLOPS", "NVLink", "CC", "$/h", _UNITS[need.bottleneck]):
+        table.add_column(head, justify="right", no_wrap=True)
+    for one in ranked:
+        gpu = one.generation
+        precision = need.precision
+        best = gpu.tflops.get(precision) if precision else max(gpu.tflops.values())
+        unit = "-" if one.usd_per_unit is None else f"{one.usd_per_unit:.2f}"
+        table.add_row(
+            gpu.name,
+            f"{gpu.memory_gib:.0f}",
+            f"{gpu.bandwidth_gb_s:,.0f}",
+            f"{best:,.0f}" if best else "-",
+            f"{gpu.nvlink_gb_s:,.0f}" if gpu.nvlink_gb_s else "none",
+            gpu.compute_capability or "-",
+            "-" if gpu.usd_per_hour is None else f"{gpu.usd_per_hour:.2f}",
+            one.excluded or unit,
+            style="dim" if one.excluded else None,
+        )
+    Console().print(table)
+
+
+def _told(one: Ranked) -> dict[str, object]:
+    return {
+        **one.generation.model_dump(mode="json", by_alias=True),
+        "usdPerUnit": one.usd_per_unit,
+        "excluded": one.excluded,
+    }

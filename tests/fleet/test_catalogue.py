@@ -1,0 +1,86 @@
+"""The catalogue's figures, its names, and the ranking for a need."""
+
+import pytest
+
+from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
+
+
+@pytest.mark.parametrize(
+    ("name", "generation"),
+    [
+        pytest.param("NVIDIA H100 80GB HBM3", "h100-sxm", id="nvml"),
+        pytest.param("NVIDIA-H100-80GB-HBM3", "h100-sxm", id="gfd"),
+        pytest.param("Tesla-T4-SHARED", "t4", id="gfd-time-sliced"),
+        pytest.param("l40s", "l40s", id="karpenter"),
+        pytest.param("nvidia-h200-141gb", "h200-sxm", id="gke"),
+    ],
+)
+def test_a_generation_is_found_by_every_vocabulary(name: str, generation: str) -> None:
+    found = shipped().find(name)
+    assert found is not None
+    assert found.name == generation
+
+
+def test_an_unknown_name_is_no_guess() -> None:
+    assert shipped().find("NVIDIA H100") is None
+
+
+def test_no_name_means_two_generations() -> None:
+    catalogue = shipped()
+    for one in catalogue.generations:
+        for name in (one.name, *one.names, *(n for n in (one.karpenter, one.gke) if n)):
+            assert [g.name for g in catalogue.generations if g.called(name)] == [one.name], name
+
+
+def test_every_figure_names_a_source_that_the_file_explains() -> None:
+    catalogue = shipped()
+    assert {one.source for one in catalogue.generations} <= set(catalogue.sources)
+
+
+def test_memory_is_what_a_driver_reports_and_not_what_is_sold() -> None:
+    h100 = shipped().find("h100-sxm")
+    assert h100 is not None
+    assert h100.memory_gib == pytest.approx(81559 / 1024)  # 79.6 GiB, not 80 GB
+
+
+@pytest.mark.parametrize(
+    ("bottleneck", "precision", "name", "usd"),
+    [
+        # AWS list prices over the data sheets: 0.526 $ / .32 TB/s; 7.91 / 4.8; 1.861 / .733.
+        pytest.param(Bottleneck.DECODE, None, "t4", 1.64, id="t4-decode"),
+        pytest.param(Bottleneck.DECODE, None, "h200-sxm", 1.65, id="h200-decode"),
+        pytest.param(Bottleneck.PREFILL, Precision.FP8, "l40s", 2.54, id="l40s-fp8"),
+        pytest.param(Bottleneck.PREFILL, Precision.FP4, "b200", 1.58, id="b200-fp4"),
+        pytest.param(Bottleneck.KV, None, "t4", 3.51, id="t4-kv"),
+    ],
+)
+def test_the_price_of_a_bottleneck_is_by_hand(
+    bottleneck: Bottleneck, precision: Precision | None, name: str, usd: float
+) -> None:
+    ranked = rank(shipped(), Need(bottleneck=bottleneck, precision=precision))
+    (found,) = [one for one in ranked if one.generation.name == name]
+    assert found.usd_per_unit == pytest.approx(usd, abs=0.01)
+
+
+def test_who_cannot_serve_is_last_and_says_why() -> None:
+    need = Need(memory_gib=60, precision=Precision.FP8)
+    ranked = rank(shipped(), need)
+    able = [one for one in ranked if one.excluded is None]
+    assert able == ranked[: len(able)]
+    why = {one.generation.name: one.excluded for one in ranked}
+    assert why["l4"] == "22.4 of 60.0 GiB"
+    assert why["a100-sxm-80"] == "no fp8"
+    assert able[0].generation.name == "h200-sxm"  # 1.65 $ per TB/s before the B200's 1.85
+
+
+def test_several_gpus_share_the_memory() -> None:
+    need = Need(memory_gib=60, precision=Precision.FP8, gpus=4)
+    assert rank(shipped(), need)[0].generation.name == "h200-sxm"
+    assert {o.generation.name: o.excluded for o in rank(shipped(), need)}["l4"] is None
+
+
+def test_a_generation_without_a_price_is_listed_after_those_with_one() -> None:
+    ranked = [one for one in rank(shipped(), Need()) if one.excluded is None]
+    prices = [one.usd_per_unit for one in ranked]
+    assert None in prices
+    assert all(price is None for price in prices[prices.index(None) :])
