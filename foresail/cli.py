@@ -119,22 +119,39 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 
 @main.command()
 @click.argument("trace", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--generate",
+    "shape",
+    type=click.Choice(["diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic"]),
+    help="Three generated days of this shape in place of a file.",
+)
 @click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
 @click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
 @_reported
 def replay(
-    *, trace: Path | None, scale_to: float | None, days: float | None, **reported: Any
+    *,
+    trace: Path | None,
+    shape: str | None,
+    scale_to: float | None,
+    days: float | None,
+    **reported: Any,
 ) -> None:
     """The shipped rule on recorded traffic, beside the rules people use today.
 
     TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
     (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Without one, days are generated.
     """
+    if trace and shape:
+        message = "TRACE and --generate exclude each other"
+        raise click.UsageError(message)
     from foresail import replaying
     from replay.generated import generated
     from replay.traces import read as read_trace
 
-    traffic = read_trace(trace) if trace else generated(seed=reported["seed"], days=3)
+    if trace:
+        traffic = read_trace(trace)
+    else:
+        traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
     if trace is None and scale_to is None:
         scale_to = replaying.GENERATED_REPLICAS
     replaying.tell(traffic, scale_to=scale_to, days=days, **reported)

@@ -9,7 +9,7 @@ from foresail.faults import crossed
 from foresail.settings import Part, Seconds, SecondsFromZero
 from replay.course import Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
-from replay.fleet import FIVE_MINUTES, FleetSettings, Stage, StartUp
+from replay.fleet import FIVE_MINUTES, FleetSettings, Shortage, Stage, StartUp
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.score import Objective
 
@@ -29,6 +29,12 @@ class StagePlan(Part):
     median: Seconds
     log_sigma: FromZero = 0.2
     """Spread of the logarithm; 0.2 puts nine of ten within 1.3 times the median."""
+
+
+class ShortagePlan(Part):
+    at: SecondsFromZero
+    """From the start of judging."""
+    lasts: Seconds
 
 
 class EnginePlan(Part):
@@ -124,6 +130,8 @@ class ReplayPlan(Part):
 
     start_up: Seconds | tuple[StagePlan, ...] | None = None
     """From "one more" to "it serves": a duration, or stages with a spread each."""
+    shortages: tuple[ShortagePlan, ...] = ()
+    """When the cloud has no GPU to give: what is ordered then starts when it is over."""
     grace: SecondsFromZero = 120.0
     """How long a drained replica may finish its streams."""
     ttft: Seconds = 2.0
@@ -157,6 +165,10 @@ class ReplayPlan(Part):
                 start_up=self._stages(),
                 grace_seconds=self.grace,
                 gpus_per_replica=profile.gpus,
+                shortages=tuple(
+                    Shortage(begin_seconds=one.at, end_seconds=one.at + one.lasts)
+                    for one in self.shortages
+                ),
                 rows=2 * self.replicas.max,
             ),
             patience_seconds=round(self.patience),

@@ -19,9 +19,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from replay.course import Course, Platform, course
-from replay.oracle import Oracle, foresee, schedule
+from replay.oracle import best_found
 from replay.policies.catalogue import KINDS
-from replay.policies.port import Policy
 from replay.race import Result, race
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
@@ -138,10 +137,8 @@ def _take(grounds: tuple[Ground, ...]) -> None:
 def _run(entry: Entry) -> Result:
     drawn = _drawn(entry.ground, entry.seed)
     if entry.policy == ORACLE:
-        replicas = schedule(drawn, foresee(drawn), entry.knob)
-        policy: Policy = Oracle(replicas, lead_seconds=drawn.platform.fleet.start_up.median_seconds)
-    else:
-        policy = KINDS[entry.policy].make(drawn, entry.knob)
+        return best_found(drawn, entry.knob, seed=entry.seed)
+    policy = KINDS[entry.policy].make(drawn, entry.knob)
     return race(
         drawn, policy, name=entry.policy, knob=entry.knob, seed=entry.seed, marks=entry.marks
     )

@@ -37,6 +37,11 @@ class StartUp:
         """Sum of the medians: within a few per cent of the median of the sum."""
         return sum(stage.median_seconds for stage in self.stages)
 
+    def slow_seconds(self, level: float = 0.95) -> float:
+        """What that share of start-ups does not exceed."""
+        generator = np.random.default_rng(0)
+        return float(np.quantile([sum(self.draw(generator)) for _ in range(2000)], level))
+
     def draw(self, generator: np.random.Generator) -> tuple[float, ...]:
         """Seconds of each stage."""
         return tuple(
@@ -68,6 +73,14 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortage:
+    """A time in which the cloud has none to give: what is ordered then starts when it ends."""
+
+    begin_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSettings:
     """What the platform does with a replica."""
 
@@ -76,6 +89,7 @@ class FleetSettings:
     """How long a drained replica may finish its streams. Kubernetes' own default of 30 s would kill
     long answers on every scale-down; LLM deployments raise it."""
     gpus_per_replica: int = 1
+    shortages: tuple[Shortage, ...] = ()
     rows: int = 48
     """Places for ready and draining replicas; one that finds none stays starting."""
 
@@ -145,7 +159,7 @@ class Fleet:
 
     def gpu_seconds(self, now_seconds: float) -> float:
         """Paid so far: starting, ready and draining."""
-        living = sum(now_seconds - replica.ordered_seconds for replica in self._replicas)
+        living = sum(max(0.0, now_seconds - replica.ordered_seconds) for replica in self._replicas)
         return self._gone_gpu_seconds + living * self.settings.gpus_per_replica
 
     def scale_to(self, desired: int, now_seconds: float) -> tuple[int, ...]:
@@ -195,13 +209,22 @@ class Fleet:
         if stage_seconds is None:
             generator = np.random.default_rng((self._seed, self.ordered))
             stage_seconds = self.settings.start_up.draw(generator)
+        begin_seconds = max(
+            (
+                shortage.end_seconds
+                for shortage in self.settings.shortages
+                if shortage.begin_seconds <= now_seconds < shortage.end_seconds
+            ),
+            default=now_seconds,
+        )
         self._replicas.append(
             Replica(
                 ordinal=self.ordered,
                 phase=Phase.STARTING,
-                ordered_seconds=now_seconds,
+                # Nothing is paid for while there is nothing to be had.
+                ordered_seconds=begin_seconds,
                 stage_seconds=tuple(stage_seconds),
-                ready_seconds=now_seconds + sum(stage_seconds),
+                ready_seconds=begin_seconds + sum(stage_seconds),
             )
         )
         self.ordered += 1
@@ -226,7 +249,7 @@ class Fleet:
 
     def _remove(self, replica: Replica, now_seconds: float) -> None:
         self._replicas.remove(replica)
-        lifetime_seconds = now_seconds - replica.ordered_seconds
+        lifetime_seconds = max(0.0, now_seconds - replica.ordered_seconds)
         self._gone_gpu_seconds += lifetime_seconds * self.settings.gpus_per_replica
         if replica.row is not None:
             # Sorted, so that a run does not depend on the order in which rows came back.

@@ -6,9 +6,11 @@ A dynamic program over the replicas that are ready in each step, with the cost
 
 Lateness is what an engine in expectation shows that has had `n` replicas all along (the model of
 `replay.meanfield`, for every n at once), so the program is exact for its costs and approximate in
-what a queue carries from one size to the next. It orders a start-up ahead and never orders what it
-would release before it serves. Running the schedules of several rho in the replay itself gives the
-oracle's frontier; what lies below it by less than the grain of that search is not better.
+what a queue carries from one size to the next. It orders a start-up ahead, of start-ups that vary
+one that all but the slowest twentieth keep, and never orders what it would release before it
+serves. Running the schedules of several rho in the replay itself, each with its orders brought
+forward by a little more or less, gives the oracle's frontier; what lies below it by less than the
+grain of that search is not better.
 """
 
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ import numpy as np
 from replay.course import Course
 from replay.engine import KV_ADMISSION_RATIO
 from replay.policies.port import Seen
+from replay.race import Result, race
 from replay.traffic import Floats, Ints
 
 STEP_SECONDS = 15
@@ -27,6 +30,8 @@ RHOS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 400.0)
 """Prices of a late request, in the GPU-seconds that one request takes of a full replica."""
 _DRAIN_SECONDS = 30
 _ITL_MARGIN = 0.97
+_EARLY_SECONDS = (0, 30, 90)
+"""A newcomer is empty: those who wait for it are served sooner if it comes before its hour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +55,31 @@ class Oracle:
 
     def decide(self, seen: Seen) -> int:
         return self._wanted[min(seen.at_seconds // STEP_SECONDS, len(self._wanted) - 1)]
+
+
+def best_found(course: Course, rho: float, *, seed: int) -> Result:
+    """The run that is cheapest at this price of a late request, over how early it orders."""
+    replicas = schedule(course, foresee(course), rho)
+    lead = course.platform.fleet.start_up.slow_seconds()
+    price = rho / course.replica_requests_per_second
+
+    def cost(result: Result) -> float:
+        late = result.requests * (1 - result.attainment)
+        return result.gpu_hours * 3600 / course.platform.fleet.gpus_per_replica + price * late
+
+    return min(
+        (
+            race(
+                course,
+                Oracle(replicas, lead_seconds=lead + early),
+                name="oracle",
+                knob=rho,
+                seed=seed,
+            )
+            for early in _EARLY_SECONDS
+        ),
+        key=cost,
+    )
 
 
 def schedule(course: Course, foreseen: Foreseen, rho: float) -> Ints:

@@ -12,6 +12,7 @@ from replay.fleet import (
     Fleet,
     FleetSettings,
     Phase,
+    Shortage,
     Stage,
     StartUp,
 )
@@ -158,3 +159,18 @@ def test_gpu_seconds_are_the_replicas_counted_every_second(
         assert len(rows) == len(set(rows))
     # Orders, cancels and ends fall on whole seconds here.
     assert fleet.gpu_seconds(400) == counted
+
+
+def test_what_is_ordered_in_a_shortage_starts_when_it_is_over_and_is_paid_from_then() -> None:
+    fleet = Fleet(
+        replace(EXACTLY_100, shortages=(Shortage(begin_seconds=50, end_seconds=400),)),
+        ready=1,
+        seed=1,
+    )
+    fleet.scale_to(2, 60)
+    fleet.advance(499, IDLE)
+    assert fleet.count(Phase.READY) == 1
+    fleet.advance(500, IDLE)
+    assert fleet.count(Phase.READY) == 2
+    # One from the beginning, the other from the end of the shortage.
+    assert fleet.gpu_seconds(600) == pytest.approx(600 + 200)

@@ -5,11 +5,11 @@ import pytest
 
 from replay.course import Course
 from replay.frontier import at_attainment
-from replay.oracle import RHOS, STEP_SECONDS, Foreseen, Oracle, foresee, schedule
+from replay.oracle import RHOS, STEP_SECONDS, Foreseen, Oracle, best_found, foresee, schedule
 from replay.policies.catalogue import KINDS
 from replay.policies.port import Policy
 from replay.race import Result, race
-from tests.replay.small import START_UP_SECONDS, small_course
+from tests.replay.small import small_course
 
 GRAIN = 0.005
 """Of the oracle's search."""
@@ -26,16 +26,7 @@ def course(request: pytest.FixtureRequest) -> Course:
 
 @pytest.fixture(scope="module")
 def frontier(course: Course) -> list[Result]:
-    foreseen = foresee(course)
-    return [
-        raced(
-            course,
-            Oracle(schedule(course, foreseen, rho), lead_seconds=START_UP_SECONDS),
-            "oracle",
-            rho,
-        )
-        for rho in RHOS
-    ]
+    return [best_found(course, rho, seed=1) for rho in RHOS]
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
