@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("fleet", "foresail", "replay", "scaler")
+PACKAGES = ("fleet", "foresail", "replay", "scaler", "scheduler")
 STUBS = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 

@@ -1,0 +1,177 @@
+"""The placement rules that the benchmark compares: ours, and our reading of its peers'.
+
+Every rule answers with a row of the nodes, the first among equals, and how much is left of the GPU
+that a share goes to. FGD and BestFit: Weng et al., USENIX ATC 2023, and its artefact's settings.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from scheduler.mix import Mix
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
+from scheduler.rule import FillRule, outcomes
+
+_TYPICAL_SHARE = 0.95
+_CPU_SCALE_MILLI = 128_000
+_GPU_SCALE = 8
+
+Choice = tuple[int, int | None]
+"""Row of the node, and what is left of the GPU to share; None = the least that is enough."""
+
+
+class Rule(Protocol):
+    """What chooses a node."""
+
+    def choose(self, shape: Shape) -> Choice | None:
+        """Where the pod goes; None if it fits nowhere."""
+
+
+class Foresail:
+    """The shipped rule."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._rule = FillRule(nodes, mix)
+
+    def choose(self, shape: Shape) -> Choice | None:
+        ranking = self._rule.rank(shape)
+        row = ranking.best()
+        if row is None:
+            return None
+        return row, int(ranking.remainders[row]) if shape.is_share else None
+
+
+class Fgd:
+    """Least growth of the GPU that the typical pods cannot use."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._nodes = nodes
+        typical = _typical(mix)
+        self._popularity = np.array([weight for _, weight in typical])
+        self._popularity /= self._popularity.sum()
+        self._cpu = np.array([shape.cpu_milli for shape, _ in typical])
+        self._gpus = np.array([shape.gpus for shape, _ in typical])
+        self._milli = np.array([max(shape.gpu_milli, 1) for shape, _ in typical])
+        self._allowed: Bool = np.array([nodes.allows(shape.models) for shape, _ in typical])
+        self._kept: dict[Shape, tuple[Int, Float, Int]] = {}
+
+    def choose(self, shape: Shape) -> Choice | None:
+        nodes = self._nodes
+        if shape not in self._kept:
+            never = np.full(len(nodes), -1, np.int64)
+            self._kept[shape] = never, np.full(len(nodes), -np.inf), never.copy()
+        version, scores, remainders = self._kept[shape]
+        stale = np.flatnonzero(version != nodes.version)
+        version[stale] = nodes.version[stale]
+        scores[stale] = -np.inf
+        rows = stale[nodes.fits(shape)[stale]]
+        if len(rows):
+            scores[rows], remainders[rows] = self._scores(shape, rows)
+        row = int(scores.argmax())
+        if not np.isfinite(scores[row]):
+            return None
+        return row, int(remainders[row]) if shape.is_share else None
+
+    def fragment_milli(self) -> float:
+        """GPU milli left that a typical pod cannot use, over all nodes."""
+        nodes = self._nodes
+        return float(self._fragment(nodes.cpu, nodes.gpus, nodes.model).sum())
+
+    def _scores(self, shape: Shape, rows: Int) -> tuple[Float, Int]:
+        nodes = self._nodes
+        whence, gpus, remainders = outcomes(shape, np.sort(nodes.gpus[rows], axis=1))
+        taking = rows[whence]
+        before = self._fragment(nodes.cpu[rows], nodes.gpus[rows], nodes.model[rows])
+        after = self._fragment(nodes.cpu[taking] - shape.cpu_milli, gpus, nodes.model[taking])
+        drop = before[whence] - after
+        scores = np.floor(100 / (1 + np.exp(-drop / WHOLE_MILLI)))
+        order = np.lexsort((remainders, -scores, whence))
+        best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
+        return scores[best], remainders[best]
+
+    def _fragment(self, cpu: Int, gpus: Int, model: Int) -> Float:
+        """GPU milli of each state that a typical pod cannot use, on average."""
+        left = gpus.clip(0)[:, None, :]
+        enough = left >= self._milli[:, None]
+        runs = (self._gpus > 0) & self._allowed[:, model].T & (cpu[:, None] >= self._cpu)
+        runs &= enough.sum(axis=2) >= self._gpus
+        usable = np.where(runs, (enough * left).sum(axis=2), 0)
+        fragment: Float = (left.sum(axis=2) - usable) @ self._popularity
+        return fragment
+
+
+def _typical(mix: Mix) -> list[tuple[Shape, float]]:
+    """The most frequent shapes that make up `_TYPICAL_SHARE` of the pods; memory is no part."""
+    counts: Counter[Shape] = Counter()
+    for shape, weight in mix.weights.items():
+        bare = Shape(
+            cpu_milli=shape.cpu_milli, memory_mib=0, gpus=shape.gpus, gpu_milli=shape.gpu_milli,
+            models=shape.models,
+        )  # fmt: skip
+        counts[bare] += weight  # type: ignore[assignment]  # weights are floats
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    covered = np.cumsum([weight for _, weight in ordered])
+    kept = int(np.searchsorted(covered, _TYPICAL_SHARE * covered[-1])) + 1
+    return [(shape, float(weight)) for shape, weight in ordered[:kept]]
+
+
+class BestFit:
+    """Least left over, CPU and GPU weighted alike."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._nodes = nodes
+
+    def choose(self, shape: Shape) -> Choice | None:
+        nodes = self._nodes
+        cpu_left = (nodes.cpu - shape.cpu_milli) / _CPU_SCALE_MILLI
+        gpu_left = (nodes.idle - shape.total_milli) / (WHOLE_MILLI * _GPU_SCALE)
+        return _first_best(nodes.fits(shape), -(cpu_left + gpu_left) / 2)
+
+
+class Packing:
+    """A GPU in use first, then a node in use, then an idle node."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._nodes = nodes
+        self._total = nodes.gpus.clip(0).sum(axis=1)
+
+    def choose(self, shape: Shape) -> Choice | None:
+        nodes = self._nodes
+        partly = (nodes.gpus >= shape.gpu_milli) & (nodes.gpus < WHOLE_MILLI)
+        in_use = nodes.idle < self._total
+        tier = 2.0 * (partly.any(axis=1) & shape.is_share) + in_use
+        return _first_best(nodes.fits(shape), tier)
+
+
+class Random:
+    """Any node that fits, any of its GPUs that is enough."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._nodes = nodes
+        self._random = np.random.default_rng(len(nodes))
+
+    def choose(self, shape: Shape) -> Choice | None:
+        rows = np.flatnonzero(self._nodes.fits(shape))
+        if not len(rows):
+            return None
+        row = int(self._random.choice(rows))
+        if not shape.is_share:
+            return row, None
+        left = self._nodes.gpus[row]
+        return row, int(self._random.choice(left[left >= shape.gpu_milli]))
+
+
+def _first_best(fits: Bool, scores: Float) -> Choice | None:
+    row = int(np.where(fits, scores, -np.inf).argmax())
+    return (row, None) if fits[row] else None
+
+
+RULES: dict[str, Callable[[Nodes, Mix], Rule]] = {
+    "foresail": Foresail,
+    "fgd": Fgd,
+    "bestfit": BestFit,
+    "packing": Packing,
+    "random": Random,
+}

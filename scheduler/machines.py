@@ -1,0 +1,99 @@
+"""Nodes as the extender knows them, from the API server's node objects."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor
+from typing import Final
+
+from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
+from scheduler.pods import GPU_RESOURCES, Json
+from scheduler.quantities import quantity
+
+PRODUCT: Final = "nvidia.com/gpu.product"
+CLIQUE: Final = "nvidia.com/gpu.clique"
+ISLANDS: Final = "foresail.io/islands"
+"""Annotation: the island of each GPU in the order of their index, such as `0,0,1,1`."""
+WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
+"""Annotation: models whose weights the node holds, joined by a comma."""
+PRICE: Final = "foresail.io/usd-per-gpu-hour"
+_MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a node has when nothing runs on it, and what is known of it."""
+
+    name: str
+    cpu_milli: int
+    memory_mib: int
+    model: str = ""
+    gpus: int = 0
+    islands: tuple[int, ...] = ()
+    """Of each GPU; empty = not reported."""
+    clique: str | None = None
+    usd_per_gpu_hour: float | None = None
+    """None = not known; never 0 for that."""
+    images: frozenset[str] = frozenset()
+    weights: frozenset[str] = frozenset()
+
+    def empty(self) -> Node:
+        return Node(
+            name=self.name,
+            cpu_milli=self.cpu_milli,
+            memory_mib=self.memory_mib,
+            model=self.model,
+            gpus_milli=(WHOLE_MILLI,) * self.gpus,
+        )
+
+
+def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
+    """The machine of a node object.
+
+    Args:
+        document: a `v1` Node.
+        claimable_gpus: whole GPUs that ResourceSlices offer on it.
+
+    Raises:
+        ValueError: the node has no name, or an amount is no quantity.
+    """
+    metadata, status = _part(document, "metadata"), _part(document, "status")
+    name = metadata.get("name")
+    if not isinstance(name, str) or not name:
+        raise ValueError("a node without a name")
+    labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
+    allocatable = _part(status, "allocatable")
+    plugged = sum(int(quantity(allocatable.get(resource, 0))) for resource in GPU_RESOURCES)
+    gpus = max(plugged, claimable_gpus)
+    if gpus > GPUS_MAX:
+        raise ValueError(f"node {name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
+    return Machine(
+        name=name,
+        cpu_milli=floor(quantity(allocatable.get("cpu", 0)) * 1000),
+        memory_mib=floor(quantity(allocatable.get("memory", 0)) / _MIB),
+        model=str(labels.get(PRODUCT, "")),
+        gpus=gpus,
+        islands=_islands(annotations.get(ISLANDS), gpus),
+        clique=str(labels[CLIQUE]) if CLIQUE in labels else None,
+        usd_per_gpu_hour=float(quantity(annotations[PRICE])) if PRICE in annotations else None,
+        images=_images(status),
+        weights=frozenset(filter(None, str(annotations.get(WEIGHTS_CACHED, "")).split(","))),
+    )
+
+
+def _islands(told: object, gpus: int) -> tuple[int, ...]:
+    parts = str(told).split(",") if told else []
+    # A report about other GPUs than there are now says nothing about these.
+    if len(parts) != gpus or not all(part.isascii() and part.isdigit() for part in parts):
+        return ()
+    return tuple(int(part) for part in parts)
+
+
+def _images(status: Json) -> frozenset[str]:
+    images = status.get("images")
+    listed = [one for one in images if isinstance(one, Mapping)] if isinstance(images, list) else []
+    return frozenset(str(name) for one in listed for name in one.get("names") or [])
+
+
+def _part(of: Json, name: str) -> Json:
+    value = of.get(name)
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,161 @@
+"""Where a pod goes: the node that loses least of what the expected pods could still get from it.
+
+    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole `STEP_MILLI`
+               - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
+               - price of the places for wider pods that go
+               - price of the GPU model          both: `scheduler.scarcity`
+
+The largest score wins and the first node among equals, so that the order is total. Coarse steps
+keep nodes together that lose about the same: filling one of them after the other leaves the others
+whole for pods of several GPUs. Scores of a shape are kept for each node until the node changes.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.fill import Rollouts
+from scheduler.mix import Mix, sequences
+from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
+from scheduler.scarcity import Models, Widths
+
+STEP_MILLI = 100.0
+IDLE_PRICE = 1.0
+"""GPU milli for each idle GPU: decides only within a step."""
+_SHAPES_MAX = 512
+"""Shapes whose scores are kept; of more, those asked longest ago are worked out again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How good each node is for one pod; the larger the better, -inf where it does not fit."""
+
+    scores: Float
+    """Shape ``(N,)``, in GPU milli."""
+    remainders: Int
+    """Shape ``(N,)``: what is left of the GPU that the pod should share; only for shares."""
+
+    def best(self) -> int | None:
+        """Row of the best node, None if the pod fits nowhere."""
+        row = int(self.scores.argmax()) if len(self.scores) else 0
+        return row if len(self.scores) and np.isfinite(self.scores[row]) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    version: Int
+    """Of each node, when its entries were worked out; -1 = never."""
+    gains: Float
+    remainders: Int
+    places: Int
+    """Shape ``(W, N)``: places for wider pods that go."""
+
+
+class FillRule:
+    """The rule over one set of nodes, whose changes it follows."""
+
+    def __init__(self, nodes: Nodes, mix: Mix, *, seed: int = 0) -> None:
+        self._nodes = nodes
+        self._rollouts = Rollouts(sequences(mix, seed=seed), nodes.models)
+        self._widths = Widths(mix)
+        self._models = Models(mix, nodes)
+        self._values = np.zeros(len(nodes))
+        self._values_version = np.full(len(nodes), -1, np.int64)
+        self._shapes: OrderedDict[Shape, _Kept] = OrderedDict()
+
+    def rank(self, shape: Shape) -> Ranking:
+        """Every node's score for a pod of this shape, as the nodes are now."""
+        nodes = self._nodes
+        kept = self._refreshed(shape)
+        scores = np.floor(kept.gains / STEP_MILLI) * STEP_MILLI
+        scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
+        for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
+            scores -= self._widths.price_milli(width, nodes) * lost
+        if shape.gpus:
+            scores -= self._models.price_milli(nodes)[nodes.model]
+        return Ranking(scores, kept.remainders)
+
+    def _refreshed(self, shape: Shape) -> _Kept:
+        nodes = self._nodes
+        kept = self._shapes.get(shape)
+        if kept is None:
+            kept = self._shapes[shape] = _Kept(
+                version=np.full(len(nodes), -1, np.int64),
+                gains=np.full(len(nodes), -np.inf),
+                remainders=np.full(len(nodes), -1, np.int64),
+                places=np.zeros((len(self._widths.above(shape.gpus)), len(nodes)), np.int64),
+            )
+            if len(self._shapes) > _SHAPES_MAX:
+                self._shapes.popitem(last=False)
+        self._shapes.move_to_end(shape)
+        stale = np.flatnonzero(kept.version != nodes.version)
+        if len(stale):
+            kept.version[stale] = nodes.version[stale]
+            kept.gains[stale] = -np.inf
+            fitting = stale[nodes.fits(shape)[stale]]
+            if len(fitting):
+                self._work_out(shape, kept, fitting)
+        return kept
+
+    def _work_out(self, shape: Shape, kept: _Kept, rows: Int) -> None:
+        nodes = self._nodes
+        whence, gpus, remainders = outcomes(shape, np.sort(nodes.gpus[rows], axis=1))
+        taking = rows[whence]
+        before = rows[self._values_version[rows] != nodes.version[rows]]
+        worth = self._worth(
+            np.concatenate([nodes.cpu[taking] - shape.cpu_milli, nodes.cpu[before]]),
+            np.concatenate([nodes.memory[taking] - shape.memory_mib, nodes.memory[before]]),
+            np.concatenate([gpus, nodes.gpus[before]]),
+            np.concatenate([nodes.model[taking], nodes.model[before]]),
+        )
+        self._values[before] = worth[len(taking) :]
+        self._values_version[before] = nodes.version[before]
+        after = worth[: len(taking)]
+        # Best first within a node; of equals the fullest GPU.
+        order = np.lexsort((remainders, -after, whence))
+        best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
+        kept.gains[rows] = after[best] - self._values[rows]
+        kept.remainders[rows] = remainders[best]
+        opened = remainders[best] == WHOLE_MILLI if shape.is_share else shape.gpus
+        for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
+            lost[rows] = self._widths.places(
+                width, nodes.free[rows], nodes.cpu[rows]
+            ) - self._widths.places(
+                width, nodes.free[rows] - opened, nodes.cpu[rows] - shape.cpu_milli
+            )
+
+    def _worth(self, cpu: Int, memory: Int, gpus: Int, model: Int) -> Float:
+        """As `Rollouts.values`, but equal states are worked out once."""
+        states = np.column_stack([cpu, memory, model, np.sort(gpus, axis=1)])
+        # Equal states have equal sums; two different ones have the same by a chance of 2^-64.
+        weights = np.random.default_rng(1).integers(-(2**62), 2**62, states.shape[1])
+        _, first, which = np.unique(states @ weights, return_index=True, return_inverse=True)
+        some = states[first]
+        return self._rollouts.values(some[:, 0], some[:, 1], some[:, 3:], some[:, 2])[which]
+
+
+def outcomes(shape: Shape, gpus: Int) -> tuple[Int, Int, Int]:
+    """The GPUs of each node with the pod on it, once for each different GPU it could share.
+
+    Args:
+        shape: what fits every one of the nodes.
+        gpus: shape ``(R, G)``, milli left, in ascending order.
+
+    Returns:
+        Of each outcome: the row it comes from, its GPUs, and what was left of the GPU shared.
+    """
+    rows = np.arange(len(gpus))
+    if not shape.is_share:
+        taken = gpus.copy()
+        if shape.gpus:
+            taken[:, -shape.gpus :] = 0
+        return rows, taken, np.full(len(gpus), -1, np.int64)
+    enough = gpus >= shape.gpu_milli
+    enough[:, 1:] &= gpus[:, 1:] != gpus[:, :-1]
+    whence, slot = np.nonzero(enough)
+    taken = gpus[whence]
+    at = np.arange(len(whence))
+    remainders = taken[at, slot]
+    taken[at, slot] -= shape.gpu_milli
+    return whence, taken, remainders

@@ -1,0 +1,102 @@
+"""What runs out first if the expected mix goes on: places for wide pods, and GPU models.
+
+No horizon is needed. Of the F GPU milli that are free in the cluster, a class of pods with the part
+f of the demand would ask for f x F before the cluster is full; the ratio of that to the room that
+the class has left says how scarce its room is.
+"""
+
+import numpy as np
+
+from scheduler.mix import Mix
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
+
+_WIDTHS = (2, 4, 8, 16)
+_CPU_QUANTILE = 0.75
+_WIDTH_PRICE_MILLI = 100.0
+"""Of each GPU in the last places for pods of a width."""
+_WIDTH_SCARCE_FROM = 0.7
+_WIDTH_FLOOR = 0.18
+"""Part of the price that always holds: a mix that expects too few wide pods must not sell out."""
+_MODEL_PRICE_MILLI = 1000.0
+"""Of a place on the last nodes of a GPU model: more than any difference of worth."""
+_MODEL_SCARCE_FROM = 0.9
+_MODEL_SETS_MAX = 1024
+
+
+class Widths:
+    """Places for pods of several GPUs, and what taking one costs."""
+
+    def __init__(self, mix: Mix) -> None:
+        demand = mix.demand_milli()
+        self._parts: dict[int, float] = {}
+        self._cpu_milli: dict[int, int] = {}
+        for width in _WIDTHS:
+            wide = {shape: milli for shape, milli in demand.items() if shape.gpus >= width}
+            if wide:
+                exact = [shape for shape in wide if shape.gpus == width]
+                self._parts[width] = sum(wide.values()) / sum(demand.values())
+                self._cpu_milli[width] = _typical_cpu_milli(mix, exact or list(wide))
+
+    def above(self, gpus: int) -> list[int]:
+        """The widths that a pod of so many GPUs can spoil."""
+        return [width for width in self._parts if width > gpus]
+
+    def places(self, width: int, free: Int, cpu: Int) -> Int:
+        """Pods of `width` GPUs that states with `free` whole GPUs and `cpu` milli have room for."""
+        return np.minimum(free // width, cpu // self._cpu_milli[width])
+
+    def price_milli(self, width: int, nodes: Nodes) -> float:
+        """What one place of this width is worth now, in GPU milli."""
+        room = width * WHOLE_MILLI * float(self.places(width, nodes.free, nodes.cpu).sum())
+        asked = self._parts[width] * float(nodes.idle.sum())
+        scarce = _ramp(asked, room, _WIDTH_SCARCE_FROM)
+        return _WIDTH_PRICE_MILLI * width * max(scarce, _WIDTH_FLOOR)
+
+
+class Models:
+    """GPU models that pods insist on, and what putting any pod on them costs.
+
+    By Hall's theorem the bound pods all find room exactly if no set of models has less room than
+    the pods ask for whose models all lie in the set; only unions of asked sets can be the tightest.
+    """
+
+    def __init__(self, mix: Mix, nodes: Nodes) -> None:
+        demand = mix.demand_milli()
+        bound: dict[frozenset[str], float] = {}
+        for shape, milli in demand.items():
+            if shape.models:
+                bound[shape.models] = bound.get(shape.models, 0.0) + milli / sum(demand.values())
+        sets: set[frozenset[str]] = set()
+        for asked in sorted(bound, key=lambda models: (-bound[models], sorted(models))):
+            if 2 * len(sets) < _MODEL_SETS_MAX:
+                sets |= {asked | other for other in sets} | {asked}
+        self._sets: list[tuple[Bool, float]] = [
+            (nodes.allows(union), sum(part for asked, part in bound.items() if asked <= union))
+            for union in sorted(sets, key=sorted)
+        ]
+
+    def price_milli(self, nodes: Nodes) -> Float:
+        """What a place on each model costs now, shape ``(M,)``, in GPU milli."""
+        prices = np.zeros(len(nodes.models))
+        if self._sets:
+            idle = np.bincount(nodes.model, nodes.idle, len(nodes.models))
+            for among, part in self._sets:
+                asked, room = part * float(idle.sum()), float(idle[among].sum())
+                price = _MODEL_PRICE_MILLI * _ramp(asked, room, _MODEL_SCARCE_FROM)
+                prices[among] = np.maximum(prices[among], price)
+        return prices
+
+
+def _typical_cpu_milli(mix: Mix, shapes: list[Shape]) -> int:
+    """The CPU that three of four of these pods need at most; at least 1."""
+    ordered = sorted(shapes, key=lambda shape: shape.cpu_milli)
+    covered = np.cumsum([mix.weights[shape] for shape in ordered])
+    at = int(np.searchsorted(covered, _CPU_QUANTILE * covered[-1]))
+    return max(ordered[at].cpu_milli, 1)
+
+
+def _ramp(asked: float, room: float, start: float) -> float:
+    """From 0 where `asked` is `start` of `room`, to 1 where it is all of it or more."""
+    if room <= 0:
+        return 1.0
+    return min(max((asked / room - start) / (1 - start), 0.0), 1.0)

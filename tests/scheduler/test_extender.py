@@ -1,0 +1,361 @@
+"""The extender over HTTP: what fits, what is best, and whatever a request may bring."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession
+from aiohttp.test_utils import TestServer
+
+from scheduler.desk import SCORE_MAX, Desk
+from scheduler.extender import Extender
+from scheduler.extender_wire import arguments_of
+from scheduler.ledger import ASSUMED_SECONDS
+from scheduler.machines import Machine, machine_of
+from scheduler.mix import Mix
+from scheduler.placement import Shape
+from scheduler.pods import Pod, UnreadablePodError, pod_of
+from scheduler.quantities import quantity
+
+MIX = Mix(
+    {
+        Shape(cpu_milli=4000, memory_mib=16_000, gpus=1, gpu_milli=1000): 3.0,
+        Shape(cpu_milli=32_000, memory_mib=64_000, gpus=4, gpu_milli=1000): 1.0,
+        Shape(cpu_milli=2000, memory_mib=8000, gpus=1, gpu_milli=300): 1.0,
+    }
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def machine(name: str, gpus: int = 8, **more: object) -> Machine:
+    return Machine(
+        name=name, cpu_milli=128_000, memory_mib=1_000_000, model="h100", gpus=gpus,
+        **more,  # type: ignore[arg-type]  # a test's shorthand
+    )  # fmt: skip
+
+
+def pod(
+    uid: str = "u1", *, gpus: str = "1", annotations: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+) -> dict[str, object]:  # fmt: skip
+    return {
+        "metadata": {
+            "name": uid, "namespace": "team", "uid": uid, "annotations": annotations or {},
+            "labels": labels or {},
+        },
+        "spec": {
+            "containers": [
+                {
+                    "name": "main", "image": "vllm:1",
+                    "resources": {"requests": {"cpu": "4", "memory": "16Gi",
+                                               "nvidia.com/gpu": gpus}},
+                }
+            ]
+        },
+    }  # fmt: skip
+
+
+def asked(document: object, *names: str) -> dict[str, object]:
+    return {"Pod": document, "Nodes": None, "NodeNames": list(names)}
+
+
+@asynccontextmanager
+async def serving(
+    *machines: Machine, clock: Clock | None = None, desk: bool = True
+) -> AsyncIterator[tuple[ClientSession, Desk | None]]:
+    made = Desk(machines, MIX) if desk else None
+    extender = Extender(desk=made, clock=clock or Clock(), claims={})
+    server = TestServer(extender.application())
+    await server.start_server()
+    try:
+        async with ClientSession(base_url=server.make_url("/")) as session:
+            yield session, made
+    finally:
+        await server.close()
+
+
+async def told(session: ClientSession, verb: str, body: object) -> object:
+    async with session.post(f"/{verb}", json=body) as response:
+        assert response.status == 200, await response.text()
+        return await response.json()
+
+
+class TestFilter:
+    async def test_names_come_back_with_reasons_of_two_kinds(self) -> None:
+        async with serving(machine("big"), machine("small", 1), machine("full", 2)) as (
+            session,
+            desk,
+        ):
+            assert desk is not None
+            desk.bound(pod_of(pod("other", gpus="2"), {}), "full")
+            answer = await told(session, "filter", asked(pod(gpus="2"), "big", "small", "full"))
+        assert answer == {
+            "Nodes": None,
+            "NodeNames": ["big"],
+            # Room may come on the full one; on the small one never.
+            "FailedNodes": {"full": "0 whole GPUs free, asked for 2"},
+            "FailedAndUnresolvableNodes": {"small": "1 whole GPUs in all, asked for 2"},
+            "Error": "",
+        }
+
+    async def test_no_node_left_is_an_empty_list_and_not_nothing(self) -> None:
+        async with serving(machine("a", 1)) as (session, _):
+            answer = await told(session, "filter", asked(pod(gpus="4"), "a"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == []
+
+    async def test_a_node_we_do_not_know_is_not_turned_away(self) -> None:
+        async with serving(machine("a", 1)) as (session, _):
+            answer = await told(session, "filter", asked(pod(gpus="4"), "a", "new"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == ["new"]
+
+    async def test_whole_nodes_come_back_whole(self) -> None:
+        items = [{"metadata": {"name": name}, "spec": {"x": 1}} for name in ("a", "b")]
+        body = {"pod": pod(gpus="2"), "nodes": {"items": items}}
+        async with serving(machine("a"), machine("b", 1)) as (session, _):
+            answer = await told(session, "filter", body)
+        assert isinstance(answer, dict)
+        assert answer["Nodes"] == {"items": [items[0]]}
+        assert answer["NodeNames"] is None
+
+    async def test_a_group_that_has_no_room_as_a_whole_does_not_begin(self) -> None:
+        group = {"leaderworkerset.sigs.k8s.io/name": "llama"}
+        size = {"leaderworkerset.sigs.k8s.io/size": "3"}
+        member = pod(gpus="8", labels=group, annotations=size)
+        async with serving(machine("a"), machine("b")) as (session, _):
+            answer = await told(session, "filter", asked(member, "a", "b"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == []
+        assert "room for 2 of the 3 pods" in answer["FailedNodes"]["a"]
+
+
+class TestPrioritise:
+    async def test_exactly_one_node_has_the_highest_score_whatever_the_order(self) -> None:
+        names = ["a", "b", "c"]
+        for order in (names, names[::-1]):
+            async with serving(*(machine(name) for name in names)) as (session, _):
+                scores = await told(session, "prioritize", asked(pod(), *order))
+            assert isinstance(scores, list)
+            best = [one["Host"] for one in scores if one["Score"] == SCORE_MAX]
+            assert best == ["a"]
+            assert all(0 <= one["Score"] <= SCORE_MAX for one in scores)
+
+    async def test_what_was_answered_counts_before_it_is_seen(self) -> None:
+        async with serving(machine("a", 1), machine("b", 1)) as (session, _):
+            chosen = []
+            for uid in ("one", "two"):
+                scores = await told(session, "prioritize", asked(pod(uid), "a", "b"))
+                assert isinstance(scores, list)
+                chosen += [one["Host"] for one in scores if one["Score"] == SCORE_MAX]
+            answer = await told(session, "filter", asked(pod("three"), "a", "b"))
+        assert sorted(chosen) == ["a", "b"]
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == []
+
+    async def test_asking_again_for_a_pod_takes_back_the_last_answer(self) -> None:
+        async with serving(machine("a", 1)) as (session, desk):
+            for _ in range(3):
+                await told(session, "prioritize", asked(pod("same"), "a"))
+            assert desk is not None
+            assert desk.assumed == 1
+
+    async def test_an_answer_that_is_never_seen_expires(self) -> None:
+        clock = Clock()
+        async with serving(machine("a", 1), clock=clock) as (session, _):
+            await told(session, "prioritize", asked(pod("lost"), "a"))
+            clock.seconds += ASSUMED_SECONDS + 1
+            answer = await told(session, "filter", asked(pod("next"), "a"))
+        assert isinstance(answer, dict)
+        assert answer["NodeNames"] == ["a"]
+
+    async def test_a_cheaper_generation_is_preferred_at_the_same_fit(self) -> None:
+        machines = machine("dear", usd_per_gpu_hour=6.88), machine("cheap", usd_per_gpu_hour=1.86)
+        async with serving(*machines) as (session, _):
+            scores = await told(session, "prioritize", asked(pod(), "dear", "cheap"))
+        assert isinstance(scores, list)
+        assert {one["Host"]: one["Score"] for one in scores}["cheap"] == SCORE_MAX
+
+    async def test_members_of_a_group_stay_in_one_clique(self) -> None:
+        racks = [machine(f"r{rack}n{at}", 4, clique=f"c{rack}") for rack in (1, 2) for at in (1, 2)]
+        group = {"jobset.sigs.k8s.io/jobset-name": "train"}
+        names = [one.name for one in racks]
+        chosen = []
+        async with serving(*racks) as (session, _):
+            for uid in ("m1", "m2"):
+                member = pod(uid, gpus="4", labels=group)
+                scores = await told(session, "prioritize", asked(member, *names))
+                assert isinstance(scores, list)
+                chosen += [one["Host"] for one in scores if one["Score"] == SCORE_MAX]
+        assert len(set(chosen)) == 2
+        assert len({name[:2] for name in chosen}) == 1
+
+
+class TestHostile:
+    @pytest.mark.parametrize(
+        ("body", "why"),
+        [
+            pytest.param(b"", "not JSON", id="empty"),
+            pytest.param(b"[1]", "not ExtenderArgs", id="a-list"),
+            pytest.param(b"{}", "without Pod", id="no-pod"),
+            pytest.param(b'{"Pod": {}}', "neither NodeNames nor Nodes", id="no-nodes"),
+            pytest.param(b'{"Pod": {}, "NodeNames": "a"}', "not a list of names", id="names"),
+            pytest.param(b'{"Pod": 3, "NodeNames": ["a"]}', "pod is int", id="pod-is-a-number"),
+            pytest.param(
+                b'{"Pod": {"spec": {"containers": [3]}}, "NodeNames": ["a"]}',
+                "an entry of containers is int",
+                id="container",
+            ),
+            pytest.param(b"[" * 100_000, "not JSON", id="deep"),
+        ],
+    )
+    async def test_what_cannot_be_read_is_an_error_that_says_why(
+        self, body: bytes, why: str
+    ) -> None:
+        async with serving(machine("a")) as (session, _):
+            async with session.post("/filter", data=body) as response:
+                answer = await response.json()
+                assert response.status == 200
+            async with session.post("/prioritize", data=body) as response:
+                assert response.status == 400
+                assert why in await response.text()
+        assert why in answer["Error"]
+        assert answer["NodeNames"] is None  # an error, and no empty list of nodes
+
+    @pytest.mark.parametrize(
+        "amount", ["-1", "1e99", "ten", "9" * 400, "1Zi", "NaN", "0x10", "1/0", "99999"]
+    )
+    async def test_amounts_that_make_no_sense_are_named_or_do_not_fit(self, amount: str) -> None:
+        async with serving(machine("a")) as (session, _):
+            answer = await told(session, "filter", asked(pod(gpus=amount), "a"))
+        assert isinstance(answer, dict)
+        assert answer["Error"] or "a" in answer["FailedAndUnresolvableNodes"]
+
+    async def test_before_the_first_snapshot_it_says_so(self) -> None:
+        async with serving(desk=False) as (session, _):
+            answer = await told(session, "filter", asked(pod(), "a"))
+            async with session.get("/readyz") as response:
+                assert response.status == 503
+        assert isinstance(answer, dict)
+        assert "no snapshot" in answer["Error"]
+
+
+class TestQuantity:
+    @pytest.mark.parametrize(
+        ("text", "amount"),
+        [("500m", 0.5), ("2", 2), ("1.5", 1.5), ("16Gi", 16 * 2**30), ("2e9", 2e9), ("1E", 1e18)],
+    )
+    def test_quantities_as_kubernetes_writes_them(self, text: str, amount: float) -> None:
+        assert quantity(text) == amount
+
+    @pytest.mark.parametrize("text", ["", "1 Gi", "--1", "Infinity", None, [], {}])
+    def test_what_is_no_quantity_is_refused(self, text: object) -> None:
+        with pytest.raises(ValueError, match="is no quantity"):
+            quantity(text)
+
+
+class TestObjects:
+    def test_a_node_object_is_a_machine(self) -> None:
+        made = machine_of(
+            {
+                "metadata": {
+                    "name": "gpu-1",
+                    "labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+                    "annotations": {"foresail.io/islands": "0,0,1,1"},
+                },
+                "status": {
+                    "allocatable": {"cpu": "95900m", "memory": "1000Gi", "nvidia.com/gpu": "4"},
+                    "images": [{"names": ["vllm:1"]}],
+                },
+            }
+        )
+        assert (made.cpu_milli, made.memory_mib, made.gpus) == (95_900, 1_024_000, 4)
+        assert made.islands == (0, 0, 1, 1)
+        assert made.images == {"vllm:1"}
+        assert made.usd_per_gpu_hour is None  # unknown, and not free
+
+    def test_a_report_about_other_gpus_says_nothing(self) -> None:
+        made = machine_of(
+            {
+                "metadata": {"name": "a", "annotations": {"foresail.io/islands": "0,0"}},
+                "status": {"allocatable": {"nvidia.com/gpu": "4"}},
+            }
+        )
+        assert made.islands == ()
+
+    def test_sidecars_add_and_init_containers_do_not(self) -> None:
+        def container(cpu: str, **more: str) -> dict[str, object]:
+            return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
+
+        made = pod_of(
+            {
+                "metadata": {"name": "p"},
+                "spec": {
+                    "containers": [container("1")],
+                    "initContainers": [
+                        container("500m", restartPolicy="Always"),
+                        container("1200m"),
+                    ],
+                },
+            },
+            {},
+        )
+        assert made.shape.cpu_milli == 1500
+
+    def test_a_claim_counts_its_gpus(self) -> None:
+        made = pod_of(
+            {
+                "metadata": {"name": "p", "namespace": "team"},
+                "spec": {
+                    "containers": [],
+                    "resourceClaims": [{"name": "g", "resourceClaimTemplateName": "four"}],
+                },
+            },
+            {"team/four": 4},
+        )
+        assert made.shape.gpus == 4
+
+    def test_a_share_is_an_annotation_in_thousandths(self) -> None:
+        document = pod(annotations={"foresail.io/gpu-milli": "300"})
+        assert pod_of(document, {}).shape.gpu_milli == 300
+
+    def test_an_unreadable_pod_is_named(self) -> None:
+        with pytest.raises(UnreadablePodError, match=r"pod team/u1: .*'many' is no quantity"):
+            pod_of(pod(gpus="many"), {})
+
+
+class TestDesk:
+    def test_random_pods_bound_and_gone_leave_the_nodes_as_they_were(self) -> None:
+        desk = Desk([machine("a"), machine("b", 4)], MIX)
+        before = desk.nodes.gpus.tolist()
+        made: list[Pod] = [
+            pod_of(pod(f"p{at}", gpus=gpus), {}) for at, gpus in enumerate(("1", "2", "1", "4"))
+        ]
+        for one in made:
+            desk.bound(one, "a")
+        assert int(desk.nodes.idle.sum()) == 12_000 - 8000
+        for one in reversed(made):
+            desk.gone(one.uid)
+        assert desk.nodes.gpus.tolist() == before
+
+    def test_a_binding_elsewhere_than_answered_is_believed(self) -> None:
+        desk = Desk([machine("a"), machine("b")], MIX)
+        one = pod_of(pod("p"), {})
+        scores = desk.prioritise(one, ["a", "b"], now_seconds=0)
+        other = ["a", "b"][scores.index(min(scores))]
+        desk.bound(one, other)
+        taken = {name: int(8000 - idle) for name, idle in zip("ab", desk.nodes.idle, strict=True)}
+        assert taken == {other: 1000, ({"a", "b"} - {other}).pop(): 0}
+
+
+def test_json_of_any_case_is_read() -> None:
+    body = json.dumps({"POD": pod(), "nodenames": ["a"]}).encode()
+    assert arguments_of(body).names == ["a"]

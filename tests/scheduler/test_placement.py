@@ -1,0 +1,170 @@
+"""The arrays, the rule's properties, and a small cluster where the right answer is plain."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.fill import CPU_GAIN_MILLI, Rollouts
+from scheduler.islands import REMAINDER_PRICE_MILLI, SPLIT_PRICE_MILLI, island_price_milli
+from scheduler.mix import LENGTH, SEQUENCES, Mix, sequences
+from scheduler.placement import Node, Nodes, Shape
+from scheduler.rule import FillRule
+
+
+def shape(gpus: int = 1, *, milli: int = 1000, cpu: int = 1000, models: str = "") -> Shape:
+    return Shape(
+        cpu_milli=cpu, memory_mib=1024, gpus=gpus, gpu_milli=milli if gpus else 0,
+        models=frozenset(models.split()),
+    )  # fmt: skip
+
+
+def node(name: str, *gpus: int, cpu: int = 96_000, model: str = "h100") -> Node:
+    return Node(name=name, cpu_milli=cpu, memory_mib=1_000_000, model=model, gpus_milli=gpus)
+
+
+class TestNodes:
+    def test_what_is_placed_and_released_leaves_no_trace(self) -> None:
+        nodes = Nodes([node("a", 1000, 1000), node("b", 500)])
+        before = (nodes.cpu.tolist(), nodes.gpus.tolist(), nodes.idle.tolist())
+        devices = nodes.devices(0, shape(milli=300))
+        nodes.place(0, shape(milli=300), devices)
+        assert nodes.idle.tolist() == [1700, 500]
+        nodes.release(0, shape(milli=300), devices)
+        assert (nodes.cpu.tolist(), nodes.gpus.tolist(), nodes.idle.tolist()) == before
+
+    def test_a_share_goes_to_the_fullest_gpu_that_is_enough(self) -> None:
+        nodes = Nodes([node("a", 1000, 400, 250)])
+        assert nodes.devices(0, shape(milli=300)) == [1]
+
+    @pytest.mark.parametrize(
+        ("asked", "fits"),
+        [
+            pytest.param(shape(2), [True, False, False], id="two-whole"),
+            pytest.param(shape(milli=600), [True, True, False], id="a-share"),
+            pytest.param(shape(0), [True, True, True], id="no-gpu"),
+            pytest.param(shape(models="a100"), [False, True, False], id="one-model"),
+            pytest.param(shape(cpu=97_000), [False, False, False], id="too-much-cpu"),
+        ],
+    )
+    def test_what_fits(self, asked: Shape, fits: list[bool]) -> None:
+        nodes = Nodes([node("a", 1000, 1000), node("b", 1000, model="a100"), node("c", 500)])
+        assert nodes.fits(asked).tolist() == fits
+
+    def test_a_share_of_several_gpus_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="several GPUs are asked whole"):
+            shape(2, milli=500)
+
+
+class TestFill:
+    def test_a_node_is_worth_the_gpu_it_can_still_give(self) -> None:
+        rollouts = Rollouts([[shape(), shape(2), shape(milli=500)]], ("h100",))
+        nodes = Nodes([node("a", 1000, 1000), node("b", 1000), node("c", 600), node("d", 100)])
+        worth = rollouts.values(nodes.cpu, nodes.memory, nodes.gpus, nodes.model)
+        # a: one whole, no two, a share of the other. b: one whole. c: the share. d: nothing.
+        assert worth.tolist() == [1500, 1000, 500, 0]
+
+    def test_a_node_without_cpu_gives_nothing(self) -> None:
+        rollouts = Rollouts([[shape(cpu=2000)] * 3], ("h100",))
+        nodes = Nodes([node("a", 1000, 1000, 1000, cpu=5000)])
+        worth = rollouts.values(nodes.cpu, nodes.memory, nodes.gpus, nodes.model)
+        assert worth.tolist() == [2000]
+
+    def test_a_core_of_a_pod_without_gpu_counts_for_little(self) -> None:
+        rollouts = Rollouts([[shape(0, cpu=4000)]], ("h100",))
+        nodes = Nodes([node("a", 1000)])
+        worth = rollouts.values(nodes.cpu, nodes.memory, nodes.gpus, nodes.model)
+        assert worth.tolist() == [4 * CPU_GAIN_MILLI]
+
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.lists(st.sampled_from([0, 100, 250, 500, 900, 1000]), min_size=1, max_size=8),
+        st.integers(0, 64_000),
+        st.integers(0, 2**32),
+    )
+    def test_lanes_of_integers_are_pods_placed_one_by_one(
+        self, gpus: list[int], cpu: int, seed: int
+    ) -> None:
+        mix = Mix({shape(): 3, shape(2): 2, shape(milli=250): 4, shape(0, cpu=8000): 1})
+        pods = sequences(mix, seed=seed)[:4]
+        one = Nodes([node("a", *gpus, cpu=cpu)])
+        worth = Rollouts(pods, one.models).values(one.cpu, one.memory, one.gpus, one.model)
+        assert worth[0] == pytest.approx(np.mean([_by_hand(gpus, cpu, row) for row in pods]))
+
+
+def _by_hand(gpus: list[int], cpu: int, pods: list[Shape]) -> float:
+    nodes, worth = Nodes([node("a", *gpus, cpu=cpu)]), 0.0
+    for pod in pods:
+        if nodes.fits(pod)[0]:
+            nodes.place(0, pod, nodes.devices(0, pod))
+            worth += pod.total_milli or pod.cpu_milli * CPU_GAIN_MILLI / 1000
+    return worth
+
+
+class TestMix:
+    def test_each_position_is_a_stratified_sample(self) -> None:
+        mix = Mix({shape(1): 1.0, shape(2): 1.0})
+        rows = sequences(mix)
+        assert (len(rows), {len(row) for row in rows}) == (SEQUENCES, {LENGTH})
+        ones = sum(pod.gpus == 1 for row in rows for pod in row)
+        assert ones == SEQUENCES * LENGTH / 2
+
+    def test_a_mix_of_nothing_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="a frequency above 0"):
+            Mix({shape(): 0.0})
+
+
+class TestRule:
+    def test_a_share_joins_a_share(self) -> None:
+        nodes = Nodes([node("empty", 1000, 1000), node("begun", 400, 1000)])
+        rule = FillRule(nodes, Mix({shape(milli=300): 1.0, shape(2): 1.0}))
+        assert rule.rank(shape(milli=300)).best() == 1
+
+    def test_a_single_gpu_leaves_the_whole_machine_for_those_who_need_it(self) -> None:
+        nodes = Nodes([node("whole", *[1000] * 8), node("begun", *[1000] * 3, *[0] * 5)])
+        rule = FillRule(nodes, Mix({shape(1): 1.0, shape(8, cpu=8000): 1.0}))
+        assert rule.rank(shape(1)).best() == 1
+
+    def test_a_pod_that_any_model_serves_leaves_the_scarce_one(self) -> None:
+        nodes = Nodes([node("a", 1000, model="a100"), node("h", 1000, model="h100")])
+        mix = Mix({shape(models="a100"): 1.0, shape(): 1.0})
+        assert FillRule(nodes, mix).rank(shape()).best() == 1
+
+    def test_nothing_fits_is_no_node(self) -> None:
+        nodes = Nodes([node("a", 1000)])
+        assert FillRule(nodes, Mix({shape(): 1.0})).rank(shape(2)).best() is None
+
+    def test_what_is_kept_is_what_would_be_worked_out_anew(self) -> None:
+        mix = Mix({shape(): 3.0, shape(2): 1.0, shape(milli=300): 2.0})
+        nodes = Nodes([node(f"n{at}", *[1000] * 4) for at in range(6)])
+        rule = FillRule(nodes, mix)
+        random = np.random.default_rng(5)
+        pods = list(mix.weights)
+        for _ in range(12):
+            pod = pods[int(random.integers(len(pods)))]
+            ranking = rule.rank(pod)
+            anew = FillRule(nodes, mix).rank(pod)
+            assert ranking.scores.tolist() == anew.scores.tolist()
+            row = ranking.best()
+            if row is not None:
+                nodes.place(row, pod, nodes.devices(row, pod))
+
+
+class TestIslands:
+    @pytest.mark.parametrize(
+        ("free", "given_", "price"),
+        [
+            pytest.param([0, 1, 2, 3], [0, 1], 0.0, id="a-whole-pair"),
+            pytest.param([0, 1, 2], [0], REMAINDER_PRICE_MILLI, id="breaks-a-pair"),
+            pytest.param([0, 1, 2], [2], 0.0, id="takes-the-odd-one"),
+            pytest.param(
+                [0, 1, 2, 3], [1, 2], SPLIT_PRICE_MILLI + 2 * REMAINDER_PRICE_MILLI, id="splits"
+            ),
+            pytest.param([0, 2], [0, 2], 0.0, id="nothing-better-is-left"),
+        ],
+    )
+    def test_four_gpus_in_two_pairs(self, free: list[int], given_: list[int], price: float) -> None:
+        assert island_price_milli((0, 0, 1, 1), free, given_) == price
+
+    def test_unknown_islands_speak_neither_for_nor_against(self) -> None:
+        assert island_price_milli((), [0, 1], [0]) == 0
