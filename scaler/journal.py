@@ -32,3 +32,14 @@ def note_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
             say("no_answer", workload=workload, reason=code, message=message)
         case _:
             assert_never(outcome)
+
+
+def note_refused(entry: Entry) -> None:
+    """Say why an object's metadata cannot be used, when KEDA asks about it for the first time."""
+    if isinstance(entry.outcome, Refusal):
+        log.warning(
+            "no_answer",
+            workload=str(entry.reference),
+            reason=entry.outcome.code,
+            message=entry.outcome.message,
+        )

@@ -16,7 +16,7 @@ from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.history import Span, read_into
-from scaler.journal import note_change
+from scaler.journal import note_change, note_refused
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.parameters import parameters_of
@@ -163,7 +163,8 @@ class ScalerLoop:
         """Let an entry read its feed, and return the feed if nobody read it before."""
         wishes, joined = entry.wishes, self._known.get(entry.reference)
         if wishes is None:
-            return None  # its metadata cannot be used; the board has said why
+            note_refused(entry)
+            return None
         if joined is not None and joined.workloads[entry.reference].entry is entry:
             return None
         connection = self._connect(entry.reference, wishes)
