@@ -201,7 +201,11 @@ class Answering:
     async def _call_roll(self, link: Link, since: float) -> float:
         """Say who was asked about; in slices, because questions come in between."""
         until = wall_clock()
-        asked = [entry.reference for entry in self.board if entry.asked_at_seconds >= since]
+        entries = [entry for entry in self.board if entry.asked_at_seconds >= since]
+        # In the order of the questions: of an edited object's triggers the last asked about is the
+        # one that stands, over there too.
+        entries.sort(key=lambda entry: entry.asked_at_seconds)
+        asked = [entry.reference for entry in entries]
         for start in range(0, len(asked), _ROLL_SLICE):
             link.send(Asked(tuple(asked[start : start + _ROLL_SLICE])))
             await asyncio.sleep(0)

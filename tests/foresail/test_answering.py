@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from foresail.link import Alive, Message, Published
+from foresail.link import Alive, Asked, Message, Published
 from foresail.serve import SILENT_SECONDS_MAX, Answering
 from foresail.settings import Settings
 from scaler.board import Answer, Reference
@@ -71,3 +71,14 @@ async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> N
     front, _ = await exchanged(ToldLink((1, Published(stranger, told)), (1, None)))
 
     assert front.board.known(stranger) is None
+
+
+async def test_a_roll_call_names_the_trigger_before_an_edit_first() -> None:
+    edited = Reference.of("llm", "llama", {"model": "llama-70b", "hold": "5m"})
+    front, link = Answering(SETTINGS), ToldLink()
+    for reference in (edited, REFERENCE, edited):  # first seen is not last asked
+        front.board.ask(reference)
+
+    await front._call_roll(link, 0.0)
+
+    assert link.sent == [Asked((REFERENCE, edited))]
