@@ -12,8 +12,8 @@ from scaler.metrics import LoopMetrics
 from scaler.sources.catalogue import Preset
 from scaler.track import Series
 
-HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
-"""From the next step to the longest lead time of a node."""
+HORIZON_STEPS = (1, 3, 5, 10, 15, 30)
+"""How far forecasts look: with steps of a minute to the longest lead time of a node."""
 
 
 def planning(
@@ -30,7 +30,7 @@ def planning(
         return Forecaster(
             signal=series,
             step_seconds=settings.step_seconds,
-            horizons_seconds=HORIZONS_SECONDS,
+            horizons_seconds=[steps * settings.step_seconds for steps in HORIZON_STEPS],
             start=0.0,
             tz=wishes.timezone,
         )
