@@ -3,24 +3,34 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock proto wheel clean
+.PHONY: help run test check e2e bed day bench lock proto wheel clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## a day of LLM traffic on a laptop: foresail demo (ARGS="--seconds 60 --plain")
 	$(BIN)/foresail demo $(ARGS)
 
 test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS="-k name")
-	PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH" $(BIN)/pytest -n auto $(ARGS)
+	$(WITH_PROMETHEUS) $(BIN)/pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+e2e: $(VENV)/.dev .cache/prometheus bed-programs ## the real KEDA, HPA and scheduler drive it (needs Go; ARGS="-k name")
+	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e $(ARGS)
+
+bed: $(VENV)/.dev .cache/prometheus bed-programs ## leave that control plane running until Ctrl-C
+	$(WITH_PROMETHEUS) $(BIN)/python -m tests.e2e bed
+
+day: $(VENV)/.dev .cache/prometheus bed-programs ## play a recorded day through it and draw docs/day.svg
+	$(WITH_PROMETHEUS) $(BIN)/python -m tests.e2e day $(ARGS)
 
 bench: $(VENV)/.bench ## every number in the README: make bench ARGS="rpc --objects 2000"
 	$(BIN)/python -m bench $(ARGS)
@@ -48,6 +58,10 @@ $(VENV)/.dev: pyproject.toml requirements/run.txt requirements/dev.txt
 $(VENV)/.bench: pyproject.toml requirements/run.txt requirements/dev.txt requirements/bench.txt
 	scripts/environment.sh $(PYTHON) $(VENV) run dev bench
 	@touch $@ $(VENV)/.dev $(VENV)/.run
+
+.PHONY: bed-programs
+bed-programs:
+	scripts/bed.sh .cache/bed
 
 .cache/prometheus: scripts/prometheus.sh
 	scripts/prometheus.sh $@

@@ -4,6 +4,8 @@
 start: discovery hands over every five seconds, at a start too.
 """
 
+import errno
+import random
 import shutil
 import socket
 import subprocess
@@ -19,6 +21,7 @@ import yaml
 from scaler.sources.access import Tls
 
 DEADLINE_SECONDS = 20.0
+_PORTS = (15_000, 32_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +90,11 @@ class PrometheusServer:
         except requests.RequestException:
             return False
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "Prometheus does not run"
+        return self._process.pid
+
     def kill(self) -> None:
         """Without a farewell, as an evicted pod."""
         if self._process is not None:
@@ -115,10 +123,21 @@ class PrometheusServer:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, below those that the kernel lends to clients.
+
+    One of the kernel's own choice may be some client's by the time a server that was stopped
+    wants it back.
+    """
+    while True:
+        port = random.randrange(*_PORTS)  # noqa: S311 - no secret
+        try:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            return port
 
 
 def wait_for(condition, what: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:

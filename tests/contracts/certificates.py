@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -11,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 _BEGIN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _END = dt.datetime(2126, 1, 1, tzinfo=dt.UTC)
+LOOPBACK = ("localhost", "127.0.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,16 @@ class Authority:
         )
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
 
-    def sign(self, name: str) -> Pair:
+    def sign(
+        self, name: str, *, organization: str | None = None, hosts: Sequence[str] = LOOPBACK
+    ) -> Pair:
+        """A certificate for server and client alike; Kubernetes reads O as the user's group."""
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        attributes = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        if organization is not None:
+            attributes.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+        subject = x509.Name(attributes)
+        names = [_general_name(host) for host in hosts]
         certificate = (
             self._builder(subject, key.public_key())
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -62,3 +70,10 @@ class Authority:
             .not_valid_before(_BEGIN)
             .not_valid_after(_END)
         )
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

@@ -1,0 +1,104 @@
+"""The bed for people: `make bed` leaves one running, `make day` plays a day and draws it."""
+
+# ruff: noqa: T201 - it talks to a person
+
+import argparse
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from replay.traces import read
+from tests.e2e import day
+from tests.e2e.bed import ROOT, Bed
+from tests.e2e.site import NAMESPACE, Site
+
+TRACE = ROOT.parent / "shared" / "data" / "traces" / "servegen_m_mid_10m.csv"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__)
+    parser.add_argument("--built", type=Path, default=ROOT / ".cache" / "bed")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("bed", help="until Ctrl-C")
+    played = verbs.add_parser("day", help="a recorded day, drawn")
+    played.add_argument("--trace", type=Path, default=TRACE, help="CSV in bins")
+    played.add_argument("--day", type=int, default=0, help="of the trace, from 0")
+    played.add_argument("--seconds", type=float, default=720, help="that the day lasts")
+    played.add_argument("--svg", type=Path, default=ROOT / "docs" / "day.svg")
+    played.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with _site(options.built) as site:
+        if options.verb == "bed":
+            _leave_running(site)
+        else:
+            _play(site, options)
+
+
+@contextmanager
+def _site(built: Path) -> Iterator[Site]:
+    # A terminal's hang-up and a supervisor's word end everything as Ctrl-C does.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    folder = built.resolve().parent / f"bed-{os.getpid()}"
+    try:
+        with Bed(built.resolve(), folder) as bed:
+            site = Site(bed, folder)
+            try:
+                site.begin()
+                yield site
+            finally:
+                site.end()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave_running(site: Site) -> None:
+    site.deploy("chat")
+    site.scale("chat")
+    kubectl = site.bed.program("kubernetes", "kubectl")
+    print(
+        f"""
+The bed runs: etcd, Kubernetes, kwok, KEDA, Prometheus and foresail serve. Ctrl-C ends it all.
+
+  export KUBECONFIG={site.bed.kubeconfig("admin")}
+  alias kubectl={kubectl}
+
+  kubectl get scaledobject,hpa,deployment,pods -n {NAMESPACE}
+  foresail explain {NAMESPACE}/chat --server {site.http_url()}
+  curl {site.http_url()}/metrics
+  curl '{site.prometheus.url}/api/v1/query?query=llm_d_epp_request_running'
+  tail -f {site.bed.folder}/*.log
+
+How many replicas are asked for is what you type here:
+"""
+    )
+    try:
+        while True:
+            text = input("replicas> ").strip()
+            if text.isdigit():
+                site.picker.asks(int(text))
+            elif text:
+                print(f"{text!r} is no whole number")
+    except EOFError:
+        signal.pause()
+    except KeyboardInterrupt:
+        print()
+
+
+def _play(site: Site, options: argparse.Namespace) -> None:
+    played = day.play(site, read(options.trace), day=options.day, seconds=options.seconds)
+    title = (
+        f"Day {options.day} of {options.trace.stem} in {options.seconds:g} s through the real"
+        f" Prometheus, KEDA, HPA and scheduler; start-up {day.START_UP_SECONDS:g} s"
+    )
+    options.svg.write_text(day.drawn(played, seconds=options.seconds, title=title))
+    if options.json:
+        options.json.write_text(day.written(played))
+    print(f"{options.svg}: {played.delayed_ratio:.1%} of the requests found every replica busy")
+
+
+if __name__ == "__main__":
+    main()

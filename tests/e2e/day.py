@@ -1,0 +1,310 @@
+"""A recorded day of traffic, in minutes, through everything that is real.
+
+Prometheus scrapes vLLM's series; Foresail reads Prometheus; KEDA asks Foresail; the HPA asks KEDA;
+the Deployment's pods are scheduled and become ready after a start-up; and the ready pods are those
+that serve. `make day` draws what was seen.
+
+Rates are as recorded and only time runs faster, so that a replica's figures keep their meaning; the
+lead time is shortened with the day.
+"""
+
+import json
+import math
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from time import monotonic  # noqa: TID251 - processes live in real time
+
+import numpy as np
+
+from foresail.svg import HEIGHT, WIDTH, Axes, Layer, Plot
+from replay.traces import Trace
+from tests.e2e.engines import Asked, Engines
+from tests.e2e.site import NAMESPACE, Exports, Site
+
+NAME, MODEL = "day", "qwen3-32b"
+DAY_SECONDS = 86_400
+REPLICAS_MEAN = 8
+START_UP_SECONDS = 2.0
+LEAD_SECONDS = 6
+"""Start-up, and what scrapes, looks, polls and syncs of a second or two take together."""
+_SAMPLE_SECONDS = 0.5
+_BAND = ("0.5", "0.9", "0.99")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """What was seen at one time; replicas, and seconds since the start."""
+
+    at_seconds: float
+    need: float
+    """Replicas that serve all who come."""
+    band: tuple[float, float, float] | None
+    """The forecast's .5, .9 and .99 quantiles for the lead time ahead; None = no forecast yet."""
+    answered: float
+    """By Foresail to KEDA; NaN = it refused."""
+    hpa: int
+    ready: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """A day that was played."""
+
+    moments: list[Moment]
+    delayed_ratio: float
+    """Share of requests that found every replica busy."""
+    counts: list[int]
+    """Every count of the Deployment."""
+    answers: list[float]
+    """Every number that Foresail said."""
+
+
+def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
+    """Play one day of the trace within `seconds`."""
+    asked, means = _asked(trace, day, seconds)
+    begin = monotonic()
+    engines = Engines(
+        model=MODEL,
+        asked=asked,
+        pods=lambda: _ready_pods(site),
+        clock=lambda: monotonic() - begin,
+        prompt_tokens_per_second=means.prompt_tokens / REPLICAS_MEAN,
+        generated_tokens_per_second=means.generated_tokens / REPLICAS_MEAN,
+    )
+    site.engines_page = engines.page
+    try:
+        _deploy(site, engines)
+        site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
+        begin, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
+        told = site.servers["a"].log_since()
+        moments = []
+        with site.recording(NAME) as record:
+            while engines.clock() < seconds:
+                moments.append(_moment(site, engines))
+                due = len(moments) * _SAMPLE_SECONDS
+                site.bed.wait(lambda due=due: engines.clock() >= due, "time", seconds=30)
+        answers = [
+            float(line["replicas_to"])
+            for line in map(_parsed, told())
+            if line.get("event") == "scaling_decided" and line["workload"] == f"{NAMESPACE}/{NAME}"
+        ]
+    finally:
+        site.forget(NAME)
+        site.engines_page = str
+    return Day(
+        moments=moments,
+        delayed_ratio=engines.delayed / engines.offered,
+        counts=record.counts,
+        answers=[moments[0].answered, *answers],
+    )
+
+
+def _asked(trace: Trace, day: int, seconds: float) -> tuple[Callable[[float], Asked], Asked]:
+    """What is asked as the seconds pass, straight lines between the bins; and the day's means."""
+    bins = round(DAY_SECONDS / trace.step_seconds)
+    of_day = slice(day * bins, (day + 1) * bins)
+    requests = trace.requests_per_second[of_day]
+    if len(requests) < bins or np.isnan(requests).any():
+        raise ValueError(f"{trace.name}: day {day} is not whole; it has {len(requests)} bins")
+    prompt = requests * trace.prompt_tokens[of_day]
+    generated = requests * trace.output_tokens[of_day]
+    middles = (np.arange(bins) + 0.5) * seconds / bins
+
+    def asked(at_seconds: float) -> Asked:
+        return Asked(
+            requests=float(np.interp(at_seconds, middles, requests)),
+            prompt_tokens=float(np.interp(at_seconds, middles, prompt)),
+            generated_tokens=float(np.interp(at_seconds, middles, generated)),
+        )
+
+    means = Asked(
+        requests=float(requests.mean()),
+        prompt_tokens=float(prompt.mean()),
+        generated_tokens=float(generated.mean()),
+    )
+    return asked, means
+
+
+def _deploy(site: Site, engines: Engines) -> None:
+    delay = {"pod-ready.stage.kwok.x-k8s.io/delay": f"{START_UP_SECONDS:g}s"}
+    site.deploy(NAME, replicas=REPLICAS_MEAN, **delay)
+    site.scale(
+        NAME,
+        spec={"minReplicaCount": 1, "maxReplicaCount": 40},
+        model=MODEL,
+        engine="vllm",
+        minReplicas="1",
+        maxReplicas="40",
+        leadTime=f"{LEAD_SECONDS}s",
+        hold=None,
+        utilization=None,
+        replicaRequests=None,
+        replicaPromptTokensPerSecond=f"{engines.prompt_tokens_per_second:.0f}",
+        replicaGeneratedTokensPerSecond=f"{engines.generated_tokens_per_second:.0f}",
+    )
+
+
+def _ready_pods(site: Site) -> Collection[str]:
+    pods = site.bed.read(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{NAME}")
+    return [
+        pod["metadata"]["name"]
+        for pod in pods["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+        and any(
+            one["type"] == "Ready" and one["status"] == "True"
+            for one in pod["status"].get("conditions", ())
+        )
+    ]
+
+
+def _moment(site: Site, engines: Engines) -> Moment:
+    at = engines.clock()
+    hpa = site.bed.read(
+        f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/keda-hpa-{NAME}"
+    )
+    exports = site.exports()
+    return Moment(
+        at_seconds=at,
+        need=engines.need(at),
+        band=_band(exports, engines),
+        answered=exports("foresail_desired_replicas", namespace=NAMESPACE, scaled_object=NAME),
+        hpa=int(hpa["status"].get("desiredReplicas", 0)),
+        ready=site.ready(NAME),
+    )
+
+
+def _band(exports: Exports, engines: Engines) -> tuple[float, float, float] | None:
+    """Of the kind of token that needs most, in replicas."""
+    one_replica = {
+        "prompt_tokens": engines.prompt_tokens_per_second,
+        "generated_tokens": engines.generated_tokens_per_second,
+    }
+    bands = [
+        tuple(
+            exports(
+                "foresail_forecast_demand",
+                namespace=NAMESPACE,
+                scaled_object=NAME,
+                dimension=dimension,
+                horizon_seconds=str(LEAD_SECONDS),
+                quantile=quantile,
+            )
+            / one
+            for quantile in _BAND
+        )
+        for dimension, one in one_replica.items()
+    ]
+    low, middle, high = max(bands)
+    return None if math.isnan(low) else (low, middle, high)
+
+
+def _parsed(line: str) -> dict:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# -- what people look at ---------------------------------------------------------------------------
+
+
+def drawn(day: Day, *, seconds: float, title: str) -> str:
+    """The day as one SVG file: need and forecast above, what was answered and done below."""
+    hours = 24 / seconds
+    moments = day.moments
+    xs = [moment.at_seconds * hours for moment in moments]
+    foretold = [moment for moment in moments if moment.band is not None]
+    ahead = [(moment.at_seconds + LEAD_SECONDS) * hours for moment in foretold]
+    bands = [moment.band for moment in foretold if moment.band is not None]
+    need = Layer(
+        label="need", style="need", shape="line", xs=xs, ys=[moment.need for moment in moments]
+    )
+    axes = Axes(
+        x_label="hour of the recorded day",
+        y_label="replicas",
+        x_text=lambda x: f"{x:g}",
+        y_text=lambda y: f"{y:g}",
+        x_range=(0.0, 24.0),
+    )
+    above = Plot(
+        title="Demand and its forecast a lead time before, in replicas",
+        axes=axes,
+        layers=[
+            Layer(
+                label="forecast, q0.5 to q0.99",
+                style="forecast",
+                shape="band",
+                xs=ahead,
+                ys=[band[0] for band in bands],
+                tops=[band[2] for band in bands],
+            ),
+            Layer(
+                label="q0.9",
+                style="forecast",
+                shape="line",
+                xs=ahead,
+                ys=[band[1] for band in bands],
+            ),
+            need,
+        ],
+    )
+    below = Plot(
+        title="What Foresail answered, what the HPA set, and the pods that were ready",
+        axes=axes,
+        layers=[
+            replace(need),
+            *(
+                Layer(label=label, style=style, shape="step", xs=xs, ys=ys)
+                for label, style, ys in (
+                    ("answered", "answered", [moment.answered for moment in moments]),
+                    ("set by the HPA", "hpa", [float(moment.hpa) for moment in moments]),
+                    ("ready", "ready", [float(moment.ready) for moment in moments]),
+                )
+            ),
+        ],
+    )
+    return _sheet(title, [above, below])
+
+
+_STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #68737f; } .head { font-size: 14px; fill: #1c2430; }
+.grid { stroke: #e3e7ec; } .line { fill: none; stroke-width: 1.6; stroke: currentColor; }
+.band { fill: #0b6bcb33; } .need { color: #1c2430; } .forecast { color: #0b6bcb; }
+.answered { color: #0b6bcb; } .hpa { color: #e07a1f; stroke-dasharray: 5 3; }
+.ready { color: #2e9e5b; } .key { stroke: currentColor; stroke-width: 3; }
+"""
+_HEAD, _GAP = 30, 44
+
+
+def _sheet(title: str, plots: list[Plot]) -> str:
+    """Plots under each other in one file that opens by itself."""
+    parts, top = [], _HEAD
+    for place, plot in enumerate(plots):
+        body = plot.svg().replace("frame", f"frame-{place}")
+        parts.append(f'<g transform="translate(0 {top})">{_legend(plot)}')
+        parts.append(f'<svg y="{_GAP - 14}" width="{WIDTH}" height="{HEIGHT}"{body[4:]}</g>')
+        top += HEIGHT + _GAP
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}">'
+        f"<style>{_STYLE}</style>"
+        f'<rect width="{WIDTH}" height="{top}" fill="#fff"/>'
+        f'<text class="head" x="12" y="20" font-weight="600">{escape(title)}</text>'
+        + "\n".join(parts)
+        + "</svg>\n"
+    )
+
+
+def _legend(plot: Plot) -> str:
+    keys, x = [f'<text class="head" x="12" y="16">{escape(plot.title)}</text>'], 470
+    for layer in plot.layers:
+        keys.append(f'<line class="key {layer.style}" x1="{x}" x2="{x + 16}" y1="12" y2="12"/>')
+        keys.append(f'<text x="{x + 21}" y="16">{escape(layer.label)}</text>')
+        x += 40 + 7 * len(layer.label)
+    return "".join(keys)
+
+
+def written(day: Day) -> str:
+    """The day as JSON, for whoever wants to look closer."""
+    return json.dumps(asdict(day))

@@ -1,0 +1,203 @@
+"""Kubernetes as processes: etcd, API server, controller manager, scheduler, and kwok's nodes."""
+
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.contracts.certificates import LOOPBACK
+from tests.e2e.bed import Bed, answers_ok, module
+from tests.prometheus import free_port
+
+HPA_SYNC_SECONDS = 2
+DOWNSCALE_SECONDS = 10
+"""The HPA controller's window for objects without a `behavior`."""
+_SERVICE_RANGE = "10.97.0.0/24"
+_SERVICE_HOST = "10.97.0.1"
+_USERS = {
+    "admin": ("admin", "system:masters"),
+    "manager": ("system:kube-controller-manager", None),
+    "scheduler": ("system:kube-scheduler", None),
+}
+
+
+def issue(bed: Bed) -> None:
+    """Certificates and kubeconfigs of everybody who talks to the API server."""
+    bed.write("ca.crt", bed.authority.certificate)
+    bed.issue("server", "server", hosts=(*LOOPBACK, "::1", _SERVICE_HOST, "kubernetes.default.svc"))
+    bed.issue("front-proxy", "front-proxy")
+    account = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    bed.write(
+        "service-account.key",
+        account.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        ),
+    )
+    for user, (name, group) in _USERS.items():
+        bed.issue(user, name, organization=group)
+        _write_kubeconfig(bed, user)
+
+
+def _write_kubeconfig(bed: Bed, user: str) -> None:
+    cluster = {
+        "server": f"https://127.0.0.1:{bed.api_port}",
+        "certificate-authority": bed.file("ca.crt"),
+    }
+    holder = {
+        "client-certificate": bed.file(f"{user}.crt"),
+        "client-key": bed.file(f"{user}.key"),
+    }
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "bed",
+        "clusters": [{"name": "bed", "cluster": cluster}],
+        "users": [{"name": user, "user": holder}],
+        "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": user}}],
+    }
+    bed.kubeconfig(user).write_text(yaml.safe_dump(document))
+
+
+def start(bed: Bed) -> None:
+    """Everything of Kubernetes but nodes; the API server answers when this returns."""
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    bed.start(
+        "etcd",
+        [
+            bed.program("etcd", "server"),
+            f"--data-dir={bed.file('etcd')}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--unsafe-no-fsync",
+        ],
+        ready=lambda: answers_ok(f"{client}/health"),
+    )
+    bed.start("kube-apiserver", _api_server(bed, client), ready=lambda: _is_ready(bed))
+    bed.start(
+        "kube-controller-manager",
+        [
+            bed.program("kubernetes", "kube-controller-manager"),
+            *_as_user(bed, "manager"),
+            f"--service-account-private-key-file={bed.file('service-account.key')}",
+            "--use-service-account-credentials=true",
+            f"--horizontal-pod-autoscaler-sync-period={HPA_SYNC_SECONDS}s",
+            f"--horizontal-pod-autoscaler-downscale-stabilization={DOWNSCALE_SECONDS}s",
+        ],
+    )
+    start_scheduler(bed, "kube-scheduler")
+
+
+def start_scheduler(bed: Bed, name: str, *arguments: str) -> None:
+    """A scheduler; a further one is given its `--config`."""
+    command = [bed.program("kubernetes", "kube-scheduler"), *_as_user(bed, "scheduler")]
+    bed.start(name, [*command, *arguments])
+
+
+def _as_user(bed: Bed, user: str) -> list[str]:
+    kubeconfig = bed.kubeconfig(user)
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={free_port()}",
+    ]
+
+
+def _api_server(bed: Bed, etcd: str) -> list[str]:
+    return [
+        bed.program("kubernetes", "kube-apiserver"),
+        f"--etcd-servers={etcd}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={bed.api_port}",
+        f"--tls-cert-file={bed.file('server.crt')}",
+        f"--tls-private-key-file={bed.file('server.key')}",
+        f"--client-ca-file={bed.file('ca.crt')}",
+        f"--service-cluster-ip-range={_SERVICE_RANGE}",
+        "--authorization-mode=Node,RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-key-file={bed.file('service-account.key')}",
+        f"--service-account-signing-key-file={bed.file('service-account.key')}",
+        f"--requestheader-client-ca-file={bed.file('ca.crt')}",
+        "--requestheader-allowed-names=front-proxy",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+        f"--proxy-client-cert-file={bed.file('front-proxy.crt')}",
+        f"--proxy-client-key-file={bed.file('front-proxy.key')}",
+        # No kubelet mounts a token, so no pod waits for its ServiceAccount.
+        "--disable-admission-plugins=ServiceAccount",
+    ]
+
+
+def _is_ready(bed: Bed) -> bool:
+    return answers_ok(
+        f"https://127.0.0.1:{bed.api_port}/readyz",
+        ca=bed.file("ca.crt"),
+        cert=(bed.file("admin.crt"), bed.file("admin.key")),
+    )
+
+
+def start_nodes(bed: Bed) -> None:
+    """kwok, and one node that takes whatever is scheduled."""
+    stages = module("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    chosen = [
+        *sorted((stages / "node" / "fast").glob("node-*.yaml")),
+        *sorted((stages / "node" / "heartbeat-with-lease").glob("node-*.yaml")),
+        *sorted((stages / "pod" / "fast").glob("pod-*.yaml")),
+    ]
+    bed.write(
+        "stages.yaml",
+        yaml.safe_dump_all(_patient(yaml.safe_load(path.read_text())) for path in chosen).encode(),
+    )
+    bed.start(
+        "kwok",
+        [
+            bed.program("kwok", "kwok"),
+            f"--kubeconfig={bed.kubeconfig('admin')}",
+            "--manage-all-nodes=true",
+            "--node-lease-duration-seconds=40",
+            f"--server-address=127.0.0.1:{free_port()}",
+            f"--config={bed.file('stages.yaml')}",
+        ],
+    )
+    add_node(bed, "node-a", gpus=64)
+
+
+def _patient(stage: dict[str, Any]) -> dict[str, Any]:
+    """The stage, after the delay that a pod's annotation `{stage}.stage.kwok.x-k8s.io/delay` asks.
+
+    kwok's slower set of stages knows that annotation, and waits seconds without it.
+    """
+    name = stage["metadata"]["name"]
+    if name in {"pod-ready", "pod-complete"}:
+        asked = f'.metadata.annotations["{name}.stage.kwok.x-k8s.io/delay"]'
+        stage["spec"]["delay"] = {
+            "durationMilliseconds": 0,
+            "durationFrom": {"expressionFrom": asked},
+        }
+    return stage
+
+
+def add_node(bed: Bed, name: str, *, gpus: int = 0, **metadata: Any) -> None:
+    """A node of kwok's with room for much; `gpus` as a device plugin shows them."""
+    room = {"cpu": "512", "memory": "4Ti", "pods": "500"}
+    if gpus:
+        room["nvidia.com/gpu"] = str(gpus)
+    labels = {"kubernetes.io/hostname": name, **metadata.pop("labels", {})}
+    bed.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "labels": labels, **metadata},
+            "status": {"capacity": room, "allocatable": room},
+        }
+    )
+    bed.wait(lambda: bed.conditions("node", name).get("Ready") == "True", f"node {name}")

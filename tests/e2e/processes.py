@@ -1,0 +1,88 @@
+"""Real programs as children: logged, ended by their pid, and never left behind."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+END_SECONDS = 20.0
+"""An API server with open watches needs more than four."""
+
+
+@dataclass(eq=False)
+class Program:
+    """One program, started and started again with the same arguments."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
+    def start(self) -> None:
+        # The kernel ends the child when we die in whatever way; a clean end is `stop`.
+        guarded = ["setpriv", "--pdeathsig", "KILL", "--", *self.command]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                guarded,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+            )
+
+    def stop(self) -> int | None:
+        """Ask it to end, and end it if it does not."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """As a node that goes dark."""
+        self._end(signal.SIGKILL)
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} does not run"
+        return self._process.pid
+
+    def children(self) -> list[int]:
+        """Processes that it started and that run."""
+        return [int(pid) for pid in _proc(self.pid, "children").split()]
+
+    def log_since(self) -> Callable[[], list[str]]:
+        """What asks for the lines that were logged after this call."""
+        begin = self.log.stat().st_size
+
+        def lines() -> list[str]:
+            return self.log.read_bytes()[begin:].decode(errors="replace").splitlines()
+
+        return lines
+
+    def tail(self, lines: int = 30) -> str:
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _end(self, number: signal.Signals) -> int | None:
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.send_signal(number)
+        try:
+            return process.wait(timeout=END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+
+def _proc(pid: int, name: str) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/{name}").read_text()

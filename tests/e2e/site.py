@@ -1,0 +1,363 @@
+"""Foresail in its place between a real Prometheus and a real KEDA."""
+
+import copy
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic  # noqa: TID251 - processes live in real time
+from typing import Any, Protocol
+
+import requests
+import yaml
+
+from tests.contracts.certificates import Authority
+from tests.e2e.bed import ROOT, Bed
+from tests.e2e.names import NameServer
+from tests.e2e.pages import PageServer
+from tests.e2e.picker import Picker
+from tests.e2e.processes import Program
+from tests.prometheus import Job, PrometheusServer, free_port
+
+NAMESPACE = "llm"
+PATIENT = {"cooldownPeriod": 600, "initialCooldownPeriod": 300}
+"""As the example has it. KEDA 2.21 takes a poll whose scalers were closed by an error in between
+for an inactive one without error; only a cooldown stands between that and zero."""
+EXAMPLES = ROOT / "deploy" / "examples"
+BLIND_SECONDS_MAX = 6
+SERVICE = "foresail.foresail.svc.cluster.local"
+"""The headless Service of the examples."""
+ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2"}
+"""Two servers behind it."""
+CLIENT_SECRET = "foresail-keda-client"
+
+
+class Exports(Protocol):
+    """A page of metrics."""
+
+    def __call__(self, name: str, **labels: str) -> float: ...
+
+
+@dataclass
+class Record:
+    """Every count that a Deployment was asked for, in order."""
+
+    counts: list[int] = field(default_factory=list)
+    at_seconds: list[float] = field(default_factory=list)
+
+    def take(self, deployment: Mapping[str, Any]) -> None:
+        count = int(deployment["spec"]["replicas"])
+        if not self.counts or self.counts[-1] != count:
+            self.counts.append(count)
+            self.at_seconds.append(monotonic())
+
+
+class Site:
+    """What the tests turn, and what they look at."""
+
+    def __init__(self, bed: Bed, folder: Path) -> None:
+        self.bed = bed
+        self.picker = Picker(model="one")
+        self.engines_page: Callable[[], str] = str
+        """Of the vLLM replicas that a test lets serve; empty = none does."""
+        self._pages = {
+            "picker": PageServer(self.picker.page),
+            "engines": PageServer(lambda: self.engines_page()),  # noqa: PLW0108 - of the day
+        }
+        self.prometheus = PrometheusServer(folder / "prometheus")
+        self.port = free_port()
+        self._http = {name: free_port() for name in ADDRESSES}
+        self._folder = folder
+        self.servers: dict[str, Program] = {}
+        self._names = NameServer(SERVICE, self._serving)
+
+    def begin(self) -> None:
+        """Prometheus, certificates, the trigger authentication of the examples, one server."""
+        for document in documents("triggerauthentication.yaml"):
+            self.bed.apply(document)
+        self.trust(self.bed.authority)
+        self.prove(self.bed.authority)
+        self.prometheus.configure(
+            *(
+                Job(name=name, address=page.address, labels={"namespace": NAMESPACE})
+                for name, page in self._pages.items()
+            )
+        )
+        self.prometheus.start()
+        self.serve("a")
+
+    def end(self) -> None:
+        for server in self.servers.values():
+            server.stop()
+        self.prometheus.kill()
+        for page in self._pages.values():
+            page.stop()
+        self._names.stop()
+
+    def _serving(self) -> list[str]:
+        return [ADDRESSES[name] for name, server in self.servers.items() if server.runs]
+
+    # -- certificates ----------------------------------------------------------------------------
+
+    def trust(self, *authorities: Authority, client: Authority | None = None) -> None:
+        """KEDA's Secret: the authorities it trusts, and a certificate of its own of one of them."""
+        pair = (client or authorities[-1]).sign("keda-operator")
+        files = {
+            "ca.crt": b"".join(one.certificate for one in authorities),
+            "tls.crt": pair.certificate,
+            "tls.key": pair.key,
+        }
+        for namespace in ("keda", NAMESPACE):
+            self.bed.secret(namespace, CLIENT_SECRET, files)
+
+    def prove(self, *authorities: Authority, server: Authority | None = None) -> None:
+        """Our files: the authorities whose clients may ask, and a certificate of one of them."""
+        pair = (server or authorities[-1]).sign("foresail", hosts=[SERVICE])
+        files = {
+            "ca.crt": b"".join(one.certificate for one in authorities),
+            "tls.crt": pair.certificate,
+            "tls.key": pair.key,
+        }
+        for name, content in files.items():
+            # As kubelet does it: never half a file.
+            fresh = self._folder / f"{name}.new"
+            fresh.write_bytes(content)
+            fresh.rename(self._folder / name)
+
+    # -- servers ---------------------------------------------------------------------------------
+
+    def serve(self, name: str) -> Program:
+        """Start one of the servers, and wait until it can answer."""
+        settings = self._folder / f"foresail-{name}.yaml"
+        settings.write_text(yaml.safe_dump(self._settings(name)))
+        program = self.servers.get(name)
+        if program is None:
+            command = [sys.executable, "-m", "foresail.cli", "serve", "--config", str(settings)]
+            program = Program(f"foresail-{name}", command, self._folder)
+            self.servers[name] = program
+        program.start()
+        self.bed.wait(lambda: self.page("/readyz", name) == "ok\n", f"foresail {name}")
+        return program
+
+    def _settings(self, name: str) -> dict[str, Any]:
+        return {
+            "listen": {
+                "grpc": f"{ADDRESSES[name]}:{self.port}",
+                "http": f"127.0.0.1:{self._http[name]}",
+            },
+            "tls": {
+                "certificate": str(self._folder / "tls.crt"),
+                "key": str(self._folder / "tls.key"),
+                "clientCa": str(self._folder / "ca.crt"),
+            },
+            "sources": [
+                {
+                    "name": "main",
+                    "prometheus": {
+                        "url": self.prometheus.url,
+                        "timeout": "900ms",
+                        "reading": {"window": "4s", "staleAfter": "3s"},
+                    },
+                }
+            ],
+            "cycle": {
+                "period": "1s",
+                "step": "2s",
+                "lookMax": "1s",
+                "blindMax": f"{BLIND_SECONDS_MAX}s",
+                "history": "1h",
+            },
+        }
+
+    def http_url(self, server: str = "a") -> str:
+        return f"http://127.0.0.1:{self._http[server]}"
+
+    def page(self, path: str, server: str = "a") -> str:
+        """A page of a server's second port; what went wrong where there is none."""
+        try:
+            return requests.get(self.http_url(server) + path, timeout=5).text
+        except requests.RequestException as error:
+            return str(error)
+
+    def exported(self, name: str, server: str = "a", **labels: str) -> float:
+        """The sum of a series of the server's metrics; NaN where it has none."""
+        return self.exports(server)(name, **labels)
+
+    def exports(self, server: str = "a") -> Exports:
+        """The server's metrics at one moment, to be asked as `exported` is."""
+        lines = self.page("/metrics", server).splitlines()
+
+        def value(name: str, **labels: str) -> float:
+            found = [
+                float(line.rsplit(" ", 1)[1])
+                for line in lines
+                if line.startswith((f"{name} ", f"{name}{{"))
+                and all(f'{label}="{value}"' in line for label, value in labels.items())
+            ]
+            return sum(found) if found else math.nan
+
+        return value
+
+    # -- workloads -------------------------------------------------------------------------------
+
+    def deploy(self, name: str, replicas: int = 0, **annotations: str) -> None:
+        """A Deployment of pods that ask for a GPU each."""
+        labels = {"app": name}
+        template = {
+            "metadata": {"labels": labels, "annotations": annotations},
+            "spec": {"containers": [engine()], "terminationGracePeriodSeconds": 1},
+        }
+        self.bed.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": name, "namespace": NAMESPACE},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": labels},
+                    "template": template,
+                },
+            }
+        )
+
+    def scale(
+        self,
+        name: str,
+        *,
+        spec: Mapping[str, object] | None = None,
+        behavior: Mapping[str, object] | None = None,
+        push: bool = True,
+        **metadata: str | None,
+    ) -> None:
+        """The ScaledObject of the examples for this Deployment, faster and down to zero.
+
+        Args:
+            name: of the Deployment and of the ScaledObject.
+            spec: in place of the example's.
+            behavior: of the HPA, in place of the example's; empty = the HPA's own.
+            push: trigger `external-push`, else `external`.
+            metadata: of the trigger, in place of the example's; None = left out.
+        """
+        (made,) = documents("scaledobject.yaml")
+        made = copy.deepcopy(made)
+        made["metadata"]["name"] = name
+        made["spec"]["scaleTargetRef"]["name"] = name
+        made["spec"] |= {
+            "pollingInterval": 1,
+            "cooldownPeriod": 1,
+            "initialCooldownPeriod": 1,
+            "minReplicaCount": 0,
+            **(spec or {}),
+        }
+        if behavior is not None:
+            made["spec"]["advanced"]["horizontalPodAutoscalerConfig"] = (
+                {"behavior": behavior} if behavior else {}
+            )
+        (trigger,) = made["spec"]["triggers"]
+        trigger["type"] = "external-push" if push else "external"
+        trigger["metadata"] = self.metadata(**metadata)
+        self.bed.apply(made)
+
+    def metadata(self, **changes: str | None) -> dict[str, str]:
+        """The example's, for the picker's model; one request running is one replica."""
+        (made,) = documents("scaledobject.yaml")
+        (trigger,) = made["spec"]["triggers"]
+        metadata = {
+            **trigger["metadata"],
+            # The example's, asked of our name server.
+            "scalerAddress": f"dns://{self._names.address}/{SERVICE}:{self.port}",
+            "model": self.picker.model,
+            "engine": "llm-d",
+            "minReplicas": "0",
+            "replicaRequests": "1",
+            "utilization": "1",
+            "leadTime": "1s",
+            "hold": "0s",
+            **changes,
+        }
+        return {key: text for key, text in metadata.items() if text is not None}
+
+    def forget(self, name: str) -> None:
+        """Take the ScaledObject and its Deployment away."""
+        for kind in ("scaledobject", "deployment"):
+            self.bed.kubectl(
+                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"
+            )
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def replicas(self, name: str) -> int:
+        """What the Deployment is asked for."""
+        return int(self._deployment(name)["spec"]["replicas"])
+
+    def ready(self, name: str) -> int:
+        return int(self._deployment(name)["status"].get("readyReplicas", 0))
+
+    def reaches(self, name: str, wanted: int, *, seconds: float = 90) -> None:
+        """Wait until the Deployment is asked for exactly `wanted`."""
+        last = -1
+
+        def there() -> bool:
+            nonlocal last
+            last = self.replicas(name)
+            return last == wanted
+
+        try:
+            self.bed.wait(there, f"{name} at {wanted}", seconds=seconds)
+        except BaseException:
+            print(f"{name} is at {last}:\n{self.page(f'/explain/{NAMESPACE}/{name}')}")  # noqa: T201
+            raise
+
+    @contextmanager
+    def recording(self, name: str) -> Iterator[Record]:
+        """Every count of the Deployment while inside, none left out."""
+        record = Record()
+        record.take(self._deployment(name))
+        with self.bed.watching(_path(name), record.take):
+            yield record
+
+    def falls_back(self, name: str) -> bool:
+        """Whether KEDA says that the fallback is in force."""
+        path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"
+        conditions = self.bed.read(path)["status"]["conditions"]
+        return any(one["type"] == "Fallback" and one["status"] == "True" for one in conditions)
+
+    def answers(self, name: str) -> float:
+        """What Foresail would tell KEDA now; NaN while it refuses."""
+        return self.exported("foresail_desired_replicas", namespace=NAMESPACE, scaled_object=name)
+
+    def _deployment(self, name: str) -> dict[str, Any]:
+        return self.bed.read(_path(name))
+
+
+def engine() -> dict[str, Any]:
+    """A container that asks for a GPU."""
+    return {
+        "name": "engine",
+        "image": "engine",
+        "resources": {"limits": {"nvidia.com/gpu": "1"}},
+    }
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    """The objects of one example file."""
+    return [one for one in yaml.safe_load_all((EXAMPLES / name).read_text()) if one]
+
+
+def _path(deployment: str) -> str:
+    return f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{deployment}"
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """The process does not run inside, and still holds its ports."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # somebody ended it, as a keeper would
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,55 @@
+"""However a bed ends, nothing of it is left."""
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import BUILT
+from tests.prometheus import wait_for
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+_PROGRAMS = 9
+"""etcd, four of Kubernetes and kwok, two of KEDA, Prometheus, Foresail."""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked"])
+def test_every_process_ends_with_the_one_that_started_it(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "tests.e2e", "--built", str(BUILT), "bed"]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as person:
+        try:
+            assert person.stdout is not None
+            next(line for line in person.stdout if line.startswith("The bed runs"))
+            started = _descendants(person.pid)
+            assert len(started) >= _PROGRAMS
+        finally:
+            person.send_signal(number)
+        wait_for(lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60)
+        person.wait()
+    folder = Path(str(BUILT)).resolve().parent / f"bed-{person.pid}"
+    if number == signal.SIGKILL:
+        shutil.rmtree(folder)  # nobody was left to remove it
+    assert not folder.exists()
+
+
+def _descendants(pid: int) -> list[int]:
+    children = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return [one for child in children for one in (child, *_descendants(child))]
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"

@@ -1,0 +1,201 @@
+"""No fault of ours, of KEDA's or of Prometheus' takes a replica away."""
+
+import math
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from tests.contracts.certificates import Authority
+from tests.e2e.site import PATIENT, Record, Site, frozen
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+
+FAILURE_THRESHOLD = 3
+"""The example's, after which its fallback acts: at least 4, and never fewer than there are."""
+
+
+@pytest.fixture
+def chat(site: Site, chat: str) -> str:
+    site.scale(chat, spec=PATIENT)
+    return chat
+
+
+@contextmanager
+def no_scale_down(site: Site, name: str) -> Iterator[Record]:
+    """No count inside is below the one before it."""
+    with site.recording(name) as record:
+        yield record
+    assert record.counts == sorted(record.counts)
+
+
+def serving(site: Site, name: str, replicas: int) -> None:
+    site.picker.asks(replicas)
+    site.reaches(name, replicas)
+
+
+@pytest.mark.parametrize("replicas", [7, 2], ids=["above-fallback", "below-fallback"])
+def test_no_server_at_all_holds_what_runs(site: Site, chat: str, replicas: int) -> None:
+    # The example's fallback would say 4. It does not act, because `GetMetricSpec` fails first and
+    # KEDA does not count that (kedacore/keda#8056).
+    serving(site, chat, replicas)
+    with site.recording(chat) as record:
+        logged = site.bed.programs["keda-operator"].log_since()
+        site.servers["a"].kill()
+        site.bed.wait(lambda: _spec_failures(logged()) > 2 * FAILURE_THRESHOLD, "polls in vain")
+        assert not site.falls_back(chat)
+        assert record.counts == [replicas]
+        site.serve("a")
+        serving(site, chat, 9)
+    assert record.counts == [replicas, 9]
+
+
+def test_an_object_made_while_the_server_is_away_works_when_it_is_back(site: Site) -> None:
+    site.servers["a"].stop()
+    site.deploy("early", replicas=2)
+    site.scale("early", spec=PATIENT)
+    try:
+        site.picker.asks(3)
+        site.serve("a")
+        site.reaches("early", 3)
+    finally:
+        site.forget("early")
+
+
+@pytest.fixture
+def second(site: Site) -> Iterator[None]:
+    """A second server, there before KEDA connects."""
+    site.serve("b")
+    yield
+    site.servers["b"].stop()
+
+
+def test_two_servers_rolled_one_after_the_other_fail_no_call(
+    site: Site, second: None, chat: str
+) -> None:
+    serving(site, chat, 5)
+    logged = site.bed.programs["keda-operator"].log_since()
+    with no_scale_down(site, chat):
+        for wanted, name in ((6, "a"), (7, "b")):
+            _asked(site, "a" if name == "b" else "b")
+            assert site.servers[name].stop() == 0
+            serving(site, chat, wanted)
+            site.serve(name)
+        _asked(site, "b")
+    assert not _spec_failures(logged())
+
+
+def _asked(site: Site, name: str) -> None:
+    """Wait until KEDA asks this server."""
+    counted = partial(site.exported, "foresail_rpc_duration_seconds_count", name)
+    before = counted(method="GetMetrics", code="OK")
+    before = 0.0 if math.isnan(before) else before
+    site.bed.wait(lambda: counted(method="GetMetrics", code="OK") > before, f"calls to {name}")
+
+
+@pytest.mark.parametrize("name", ["keda-operator", "keda-adapter"])
+def test_a_part_of_keda_that_is_restarted_goes_on(site: Site, chat: str, name: str) -> None:
+    serving(site, chat, 4)
+    with no_scale_down(site, chat):
+        program = site.bed.programs[name]
+        program.stop()
+        site.picker.asks(6)
+        program.start()
+        site.reaches(chat, 6)
+
+
+def test_certificates_are_rotated_on_both_sides(site: Site, chat: str) -> None:
+    old, new = site.bed.authority, Authority("next")
+    serving(site, chat, 3)
+    with no_scale_down(site, chat):
+        # Old and new are trusted together, then each side takes a certificate of the new one,
+        # then the old one is trusted no longer.
+        site.trust(old, new, client=old)
+        site.prove(old, new, server=old)
+        _reconnected(site)
+        serving(site, chat, 4)
+        site.trust(old, new, client=new)
+        site.prove(old, new, server=new)
+        _reconnected(site)
+        serving(site, chat, 5)
+        site.trust(new)
+        site.prove(new)
+        _reconnected(site)
+        serving(site, chat, 6)
+    site.trust(old, new, client=old)
+    site.prove(old, new, server=old)
+    _reconnected(site)
+    serving(site, chat, 7)
+    site.trust(old)
+    site.prove(old)
+
+
+def _reconnected(site: Site) -> None:
+    """Every certificate is asked for again: connections of a restarted server are new."""
+    site.servers["a"].stop()
+    site.serve("a")
+
+
+def test_prometheus_that_dies_takes_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        site.prometheus.kill()
+        site.bed.wait(lambda: site.falls_back(chat), "the fallback")
+        assert site.replicas(chat) == 6
+        site.prometheus.start()
+        serving(site, chat, 8)
+
+
+def test_prometheus_that_is_emptied_takes_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        site.prometheus.kill()
+        site.prometheus.wipe()
+        site.prometheus.start()
+        serving(site, chat, 8)
+
+
+def test_prometheus_that_is_frozen_takes_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        with frozen(site.prometheus.pid):
+            site.bed.wait(lambda: site.falls_back(chat), "the fallback")
+            assert site.replicas(chat) == 6
+        serving(site, chat, 8)
+
+
+def test_series_that_were_renamed_take_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        site.picker.renamed = True
+        site.bed.wait(lambda: site.falls_back(chat), "the fallback")
+        assert site.replicas(chat) == 6
+        site.picker.renamed = False
+        serving(site, chat, 8)
+
+
+def test_a_planning_process_that_dies_takes_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        (planner,) = site.servers["a"].children()
+        os.kill(planner, signal.SIGKILL)
+        serving(site, chat, 8)
+
+
+def test_a_planning_process_that_hangs_takes_no_replica_away(site: Site, chat: str) -> None:
+    serving(site, chat, 6)
+    with no_scale_down(site, chat):
+        (planner,) = site.servers["a"].children()
+        with frozen(planner):
+            site.bed.wait(lambda: site.falls_back(chat), "the fallback")
+            assert site.replicas(chat) == 6
+        serving(site, chat, 8)
+
+
+def _spec_failures(lines: Sequence[str]) -> int:
+    """How often KEDA could not read the specs, after its one retry."""
+    return sum("error getting metric spec for the scaler" in line for line in lines)
