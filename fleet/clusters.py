@@ -1,6 +1,7 @@
 """Ways to API servers: the contexts of a kubeconfig, or the cluster we run in."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,13 @@ def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]
     Raises:
         NoWayError: the file cannot be read.
     """
+    files = _file(kubeconfig).split(os.pathsep)
+    if not any(Path(one).expanduser().is_file() for one in files):
+        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: no such file")
     try:
         found, current = config.list_kube_config_contexts(_file(kubeconfig))
     except (config.ConfigException, OSError) as error:
-        raise NoWayError(f"kubeconfig: {error}") from error
+        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {error}") from error
     return [one["name"] for one in found], current["name"] if current else None
 
 
@@ -44,7 +48,9 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
     # The loader runs programs and reads files that a user wrote: anything may come out of it.
     except Exception as error:
         why = str(error) or type(error).__name__
-        raise NoWayError(f"context {context!r}: {why}" if context else why) from error
+        if context is None:
+            raise NoWayError(f"no kubeconfig, and no cluster around us: {why}") from error
+        raise NoWayError(f"context {context!r}: {why}") from error
 
 
 class _Renewal:

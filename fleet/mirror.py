@@ -98,20 +98,15 @@ class Mirror:
     _trouble: dict[str, Unavailable] = field(default_factory=dict)
 
     @property
-    def awaited(self) -> tuple[str, ...]:
-        """Kinds of which nothing was told yet."""
-        return tuple(
-            kind.what
-            for name, kind in KINDS.items()
-            if name not in self._objects and name not in self._trouble
-        )
-
-    @property
-    def unreadable(self) -> str | None:
-        """Why there is no world to show: what is needed was never read."""
+    def trouble(self) -> str | None:
+        """Why there is no world to show: something that is needed was never read."""
         for name, kind in KINDS.items():
+            if name in self._objects:
+                continue
             trouble = self._trouble.get(name)
-            if kind.needed and trouble and not trouble.absent and name not in self._objects:
+            if trouble is None:
+                return f"{kind.path}: not read yet"
+            if kind.needed and not trouble.absent:
                 return trouble.reason
         return None
 

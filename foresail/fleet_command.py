@@ -71,17 +71,21 @@ async def watch(wanted: Wanted, console: Console) -> None:
             live = stack.enter_context(Live(console=console, auto_refresh=False))
         due = 0.0
         activities: Activities = {}
+        before: object = None
         while True:
             if wanted.prometheus and loop.time() >= due:
                 activities = await _activities(wanted, names)
                 due = loop.time() + _MEASURE_SECONDS
             await _news(news, wanted)
-            worlds = [one.world for one in mirrors if not one.awaited and not one.unreadable]
-            missing = [f"{one.cluster}: {one.unreadable}" for one in mirrors if one.unreadable]
+            worlds = [one.world for one in mirrors if not one.trouble]
+            missing = [_missing(one.cluster, one.trouble) for one in mirrors if one.trouble]
             fleet = _fleet(worlds, [*lost, *missing], about, activities)
+            if (fleet.snapshots, fleet.unreadable) == before:
+                continue
+            before = fleet.snapshots, fleet.unreadable
             if live is not None:
                 live.update(shown(fleet, _bys(wanted, fleet)), refresh=True)
-            elif worlds or missing:
+            else:
                 _print(fleet, wanted, console)
 
 
@@ -134,7 +138,7 @@ async def _client(wanted: Wanted, name: str) -> ApiClient:
     return await connected(None if name == IN_CLUSTER else name, wanted.kubeconfig)
 
 
-def _missing(name: str, error: Exception) -> str:
+def _missing(name: str, error: object) -> str:
     return f"{name}: {error}"
 
 

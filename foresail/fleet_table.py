@@ -15,6 +15,7 @@ from fleet.tally import By, Row, tally, total
 
 _REMARKS_SHOWN = 8
 _UNKNOWN = "?"
+_LEGEND = "frag.: free GPUs in NVLink islands partly in use; whole: islands wholly free"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ def shown(fleet: Fleet, bys: Sequence[By]) -> RenderableType:
     """The tables, and what there is to say of them."""
     whole = total(fleet.snapshots)
     parts: list[RenderableType] = [_table(fleet, by, whole) for by in bys]
+    if not all(by.of_pods for by in bys):
+        parts.append(Text(_LEGEND, style="dim"))
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in fleet.unreadable]
     return Group(*parts)
@@ -53,13 +56,18 @@ def told(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
 
 
 def _table(fleet: Fleet, by: By, whole: Row) -> RenderableType:
-    columns = _columns(by, fleet.measured)
+    rows = tally(fleet.snapshots, by)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
-    table.add_column(by.value, "total", overflow="ellipsis", no_wrap=True, max_width=28)
-    for head, cell in columns:
-        table.add_column(head, cell(whole), justify="right", no_wrap=True)
-    for row in tally(fleet.snapshots, by):
-        table.add_row(row.key, *(cell(row) for _, cell in columns))
+    table.add_column(by.value, "total", overflow="ellipsis", no_wrap=True, max_width=40)
+    cells: list[list[str]] = []
+    for head, cell in _columns(by, fleet.measured):
+        told = [cell(row) for row in rows]
+        # Names are cut where it is narrow, and numbers never.
+        width = max(map(len, [head, cell(whole), *told]))
+        table.add_column(head, cell(whole), justify="right", no_wrap=True, min_width=width)
+        cells.append(told)
+    for row, numbers in zip(rows, zip(*cells, strict=True), strict=True):
+        table.add_row(row.key, *numbers)
     return table
 
 
@@ -132,6 +140,8 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
     nodes = [node for one in fleet.snapshots for node in one.nodes]
     sources = sorted({node.price_source for node in nodes if node.price_source})
     notes = [f"prices: {source}" for source in sources]
+    if fleet.snapshots and not nodes:
+        notes.append("no node here has GPUs that a label, a resource or a ResourceSlice tells of")
     if whole.unpriced:
         notes.append(f"{_gpus(whole.unpriced)} GPUs without a price; give some with --prices")
     if not fleet.measured and whole.allocated:
