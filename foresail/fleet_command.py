@@ -84,7 +84,7 @@ async def watch(wanted: Wanted, console: Console) -> None:
                 continue
             before = fleet.snapshots, fleet.unreadable
             if live is not None:
-                live.update(shown(fleet, _bys(wanted, fleet)), refresh=True)
+                live.update(shown(fleet, _bys(wanted, fleet), console.width), refresh=True)
             else:
                 _print(fleet, wanted, console)
 
@@ -182,7 +182,7 @@ def _print(fleet: Fleet, wanted: Wanted, console: Console) -> None:
     if wanted.as_json:
         print(json.dumps(told(fleet, _bys(wanted, fleet))), flush=True)  # noqa: T201 - the output
     else:
-        console.print(shown(fleet, _bys(wanted, fleet)))
+        console.print(shown(fleet, _bys(wanted, fleet), console.width))
 
 
 def _bys(wanted: Wanted, fleet: Fleet) -> tuple[By, ...]:

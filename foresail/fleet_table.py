@@ -14,6 +14,10 @@ from fleet.snapshot import FleetSnapshot
 from fleet.tally import By, Row, tally, total
 
 _REMARKS_SHOWN = 8
+_NAME_LEAST = 8
+_BETWEEN = 2
+_FRAME = 2
+"""Columns that a table takes between its cells, and around them."""
 _UNKNOWN = "?"
 _LEGEND = "frag.: free GPUs in NVLink islands partly in use; whole: islands wholly free"
 
@@ -30,10 +34,16 @@ class Fleet:
     """Somebody was asked which GPUs are idle."""
 
 
-def shown(fleet: Fleet, bys: Sequence[By]) -> RenderableType:
-    """The tables, and what there is to say of them."""
+def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
+    """The tables, and what there is to say of them.
+
+    Args:
+        fleet: what there is.
+        bys: a table each.
+        columns: of the terminal; names are cut where it is narrow, and numbers never.
+    """
     whole = total(fleet.snapshots)
-    parts: list[RenderableType] = [_table(fleet, by, whole) for by in bys]
+    parts: list[RenderableType] = [_table(fleet, by, whole, columns) for by in bys]
     if not all(by.of_pods for by in bys):
         parts.append(Text(_LEGEND, style="dim"))
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
@@ -55,19 +65,20 @@ def told(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
     return camel
 
 
-def _table(fleet: Fleet, by: By, whole: Row) -> RenderableType:
+def _table(fleet: Fleet, by: By, whole: Row, columns: int) -> RenderableType:
     rows = tally(fleet.snapshots, by)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
-    table.add_column(by.value, "total", overflow="ellipsis", no_wrap=True, max_width=40)
-    cells: list[list[str]] = []
-    for head, cell in _columns(by, fleet.measured):
-        told = [cell(row) for row in rows]
-        # Names are cut where it is narrow, and numbers never.
-        width = max(map(len, [head, cell(whole), *told]))
-        table.add_column(head, cell(whole), justify="right", no_wrap=True, min_width=width)
-        cells.append(told)
-    for row, numbers in zip(rows, zip(*cells, strict=True), strict=True):
-        table.add_row(row.key, *numbers)
+    numbers = [
+        [head, *(cell(row) for row in rows), cell(whole)]
+        for head, cell in _columns(by, fleet.measured)
+    ]
+    taken = sum(max(map(len, texts)) + _BETWEEN for texts in numbers)
+    room = max(_NAME_LEAST, columns - taken - _FRAME)
+    table.add_column(by.value, "total", overflow="ellipsis", no_wrap=True, max_width=room)
+    for head, *_, sum_of_all in numbers:
+        table.add_column(head, sum_of_all, justify="right", no_wrap=True)
+    for index, row in enumerate(rows, start=1):
+        table.add_row(row.key, *(texts[index] for texts in numbers))
     return table
 
 

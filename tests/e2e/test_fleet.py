@@ -13,8 +13,8 @@ from click.testing import CliRunner
 from fleet.clusters import connected
 from fleet.mirror import KINDS, Mirror, mirrored
 from foresail.cli import main
+from tests.e2e import bed as beds
 from tests.e2e import kubernetes
-from tests.e2e.bed import ROOT, Bed
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -42,12 +42,12 @@ def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def gpus(bed: Bed) -> Iterator[Path]:
+def gpus(bed: beds.Bed) -> Iterator[Path]:
     """Two nodes, one by device plugin, one by DRA, with pods that the real scheduler placed.
 
     The kubeconfig is of a reader who has the example's role.
     """
-    bed.apply(*yaml.safe_load_all((ROOT / "deploy/examples/fleet.yaml").read_text()))
+    bed.apply(*yaml.safe_load_all((beds.ROOT / "deploy/examples/fleet.yaml").read_text()))
     bed.issue(READER, READER, organization="foresail-fleet-readers")
     kubernetes._write_kubeconfig(bed, READER)
     labels = {
@@ -128,7 +128,7 @@ def test_the_fleet_is_what_the_scheduler_made_of_it(gpus: Path) -> None:
     assert (plugged["usdPerGpuHour"], claimed["usdPerGpuHour"]) == (6.88, None)
 
 
-async def test_a_follower_sees_what_changes(bed: Bed, gpus: Path) -> None:
+async def test_a_follower_sees_what_changes(bed: beds.Bed, gpus: Path) -> None:
     client = await connected("bed", gpus)
     async with client, mirrored(client, "bed", asyncio.Event()) as mirror:
         await _until(lambda: mirror.trouble is None)
@@ -138,7 +138,7 @@ async def test_a_follower_sees_what_changes(bed: Bed, gpus: Path) -> None:
         await _until(lambda: _nodes(mirror)[PLUGGED]["metadata"]["labels"].get("fleet") == "seen")
 
 
-def test_who_has_no_rights_is_told_which(bed: Bed) -> None:
+def test_who_has_no_rights_is_told_which(bed: beds.Bed) -> None:
     bed.issue("nobody", "nobody")
     kubernetes._write_kubeconfig(bed, "nobody")
 
