@@ -127,6 +127,19 @@ class Catalogue(_Part):
         """The architecture that DRA, GFD or NVML calls so, None if none does."""
         return next((one for one in self.architectures if one.called(name)), None)
 
+    def priced(self, usd_per_gpu_hour: Mapping[str, float]) -> "Catalogue":
+        """With the operator's prices in place of the lists', by the names of generations."""
+        generations = []
+        for one in self.generations:
+            usd = usd_per_gpu_hour.get(one.name)
+            if usd is None:
+                generations.append(one)
+                continue
+            price = {"cloud": "operator", "instance": one.name, "usdPerGpuHour": usd}
+            prices = (Price.model_validate(price),)
+            generations.append(one.model_copy(update={"prices": prices}))
+        return self.model_copy(update={"generations": tuple(generations)})
+
     def find(self, name: str) -> Generation | None:
         """The generation that goes by this name, None if none does."""
         return next((one for one in self.generations if one.called(name)), None)

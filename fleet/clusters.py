@@ -24,8 +24,10 @@ def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]
         raise NoWayError(f"kubeconfig {_file(kubeconfig)}: no such file")
     try:
         found, current = config.list_kube_config_contexts(_file(kubeconfig))
-    except (config.ConfigException, OSError) as error:
-        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {error}") from error
+    # Not YAML, no mapping, a key that is missing: the library lets each out as it comes.
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
     return [one["name"] for one in found], current["name"] if current else None
 
 

@@ -214,13 +214,23 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     show_default=True,
     help="What runs out first: arithmetic, bandwidth, memory.",
 )
+@click.option("--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it.")
 @click.option("--json", "as_json", is_flag=True)
 def gpus(
-    *, memory: float, gpus: int, precision: str | None, bottleneck: str, as_json: bool
+    *,
+    memory: float,
+    gpus: int,
+    precision: str | None,
+    bottleneck: str,
+    prices: Path | None,
+    as_json: bool,
 ) -> None:
     """GPU generations, the cheapest for a need first, and why the others are out."""
     from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
     from foresail import listing
+    from foresail.fleet_options import prices_in
+
+    catalogue = shipped().priced(prices_in(prices)) if prices else shipped()
 
     need = Need(
         memory_gib=memory,
@@ -228,7 +238,7 @@ def gpus(
         precision=Precision(precision) if precision else None,
         bottleneck=Bottleneck(bottleneck),
     )
-    listing.show(rank(shipped(), need), need, shipped(), as_json=as_json)
+    listing.show(rank(catalogue, need), need, catalogue, as_json=as_json)
 
 
 _BY = ("generation", "cluster", "pool", "node", "namespace", "model")

@@ -15,6 +15,7 @@ from rich.live import Live
 from fleet.activity import Activity
 from fleet.api import UnreadableError
 from fleet.clusters import NoWayError, connected
+from fleet.documents import part, text
 from fleet.measured import UnmeasuredError, measured
 from fleet.mirror import Mirror, mirrored, read_world
 from fleet.recorded import UnreadableRecordError, recorded
@@ -175,7 +176,17 @@ def _fleet(
         unreadable=unreadable,
         at_seconds=now,
         measured=any(isinstance(one, Activity) for one in activities.values()),
+        remarks=[
+            f"your price of {name!r} is of no GPU that we know, and of no machine type here"
+            for name in about.usd_per_gpu_hour
+            if about.catalogue.find(name) is None and name not in _machine_types(worlds)
+        ],
     )
+
+
+def _machine_types(worlds: Sequence[World]) -> frozenset[str | None]:
+    labels = (part(node, "metadata", "labels") for world in worlds for node in world.nodes)
+    return frozenset(text(one, "node.kubernetes.io/instance-type") for one in labels)
 
 
 def _print(fleet: Fleet, wanted: Wanted, console: Console) -> None:

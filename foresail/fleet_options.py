@@ -47,7 +47,7 @@ def known(wanted: Wanted) -> Known:
     return Known(
         catalogue=shipped(),
         instances=instances(),
-        usd_per_gpu_hour=_prices(wanted.prices) if wanted.prices else {},
+        usd_per_gpu_hour=prices_in(wanted.prices) if wanted.prices else {},
         model_labels=(*wanted.model_labels, *MODEL_LABELS),
     )
 
@@ -104,8 +104,12 @@ def token(wanted: Wanted) -> str | None:
         raise ForesailError(f"--prometheus-token-file {wanted.token_file}: {error}") from error
 
 
-def _prices(file: Path) -> dict[str, float]:
-    """Dollars for a GPU-hour by generation, in any name of the catalogue, or by machine type."""
+def prices_in(file: Path) -> dict[str, float]:
+    """Dollars for a GPU-hour by generation, in any name of the catalogue, or by machine type.
+
+    Raises:
+        ForesailError: the file cannot be read, or a price is none.
+    """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -32,6 +32,8 @@ class Fleet:
     at_seconds: float
     measured: bool
     """Somebody was asked which GPUs are idle."""
+    remarks: Sequence[str] = ()
+    """Of no one cluster."""
 
 
 def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
@@ -46,6 +48,8 @@ def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
     parts: list[RenderableType] = [_table(fleet, by, whole, columns) for by in bys]
     if not all(by.of_pods for by in bys):
         parts.append(Text(_LEGEND, style="dim"))
+    if By.POOL in bys:
+        parts += [Text(line) for line in _limits(fleet)]
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in fleet.unreadable]
     return Group(*parts)
@@ -59,6 +63,7 @@ def told(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
         "by": {by.value: [_honest(row) for row in tally(fleet.snapshots, by)] for by in bys},
         "clusters": [asdict(one) for one in fleet.snapshots],
         "not_shown": list(fleet.unreadable),
+        "remarks": list(fleet.remarks),
     }
     camel = _camel(document)
     assert isinstance(camel, dict)
@@ -147,6 +152,18 @@ def _dollars(usd: float) -> str:
     return f"{usd:,.2f}" if usd < 1000 else f"{usd:,.0f}"  # noqa: PLR2004
 
 
+def _limits(fleet: Fleet) -> list[str]:
+    """What Karpenter may still buy: pools whose limit names GPUs, those without a node too."""
+    lines = []
+    for one in fleet.snapshots:
+        for pool in one.node_pools:
+            if pool.gpus_limit is not None:
+                has = sum(node.gpus for node in one.nodes if node.pool == pool.name)
+                limit = f"{has:,} of {_gpus(pool.gpus_limit)} GPUs that its limit allows"
+                lines.append(f"pool {pool.name} of {one.cluster}: {limit}")
+    return lines
+
+
 def _notes(fleet: Fleet, whole: Row) -> list[str]:
     nodes = [node for one in fleet.snapshots for node in one.nodes]
     sources = sorted({node.price_source for node in nodes if node.price_source})
@@ -162,9 +179,12 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
         notes.append(f"{_gpus(waiting)} GPUs are asked for by pods without a node")
     several = len(fleet.snapshots) > 1
     remarks = [
-        f"{one.cluster}: {remark}" if several else remark
-        for one in fleet.snapshots
-        for remark in one.remarks
+        *fleet.remarks,
+        *(
+            f"{one.cluster}: {remark}" if several else remark
+            for one in fleet.snapshots
+            for remark in one.remarks
+        ),
     ]
     more = len(remarks) - _REMARKS_SHOWN
     return [*notes, *remarks[:_REMARKS_SHOWN], *([f"and {more} more: --json"] if more > 0 else [])]

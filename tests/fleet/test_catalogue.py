@@ -117,11 +117,22 @@ def test_every_machine_type_has_a_generation_of_the_catalogue() -> None:
 
 def test_the_price_of_a_machine_type_is_that_of_its_gpus_in_the_catalogue() -> None:
     listed = {p.instance: p.usd_per_gpu_hour for g in shipped().generations for p in g.prices}
-    for name, usd_per_gpu_hour in listed.items():
-        one = instances().get(name)
-        if one is not None and one.usd_per_hour is not None:
-            assert one.usd_per_hour / one.gpus == pytest.approx(usd_per_gpu_hour, abs=0.01), name
+    machines = {name: one for name, one in instances().items() if name in listed}
+    assert len(machines) >= 10
+    for name, one in machines.items():
+        assert one.usd_per_hour is not None
+        assert one.usd_per_hour / one.gpus == pytest.approx(listed[name], abs=0.01), name
 
 
 def test_a_machine_type_whose_price_nobody_looked_up_has_none() -> None:
     assert instances()["a3-highgpu-8g"].usd_per_hour is None
+
+
+def test_an_operators_price_ranks_in_place_of_the_list_price() -> None:
+    own = shipped().priced({"h100-sxm": 1.0, "gb200": 30.0})
+
+    ranked = {one.generation.name: one.usd_per_unit for one in rank(own, Need())}
+
+    assert ranked["h100-sxm"] == pytest.approx(1.0 / 3.35)
+    assert ranked["gb200"] == pytest.approx(30.0 / 8.0)  # no list price
+    assert ranked["t4"] == pytest.approx(0.526 / 0.32)

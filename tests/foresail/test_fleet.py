@@ -90,6 +90,20 @@ def test_json_has_every_node_and_who_has_its_gpus(tmp_path: Path) -> None:
     assert [(use["pod"], use["gpus"]) for use in one["uses"]] == [("a", 1)]
 
 
+def test_a_pool_has_room_up_to_its_limit(tmp_path: Path) -> None:
+    def limited(name: str) -> dict[str, Any]:
+        limits = {"spec": {"limits": {"nvidia.com/gpu": "32"}}}
+        return {"kind": "NodePool", "metadata": {"name": name}, **limits}
+
+    mine = node(labels=P5 | {"karpenter.sh/nodepool": "big"}, gpus=8)
+    file = write(tmp_path / "prod.json", mine, limited("big"), limited("empty"))
+
+    shown = fleet("--file", file, "--by", "pool").output.splitlines()
+
+    assert "pool big of prod: 8 of 32 GPUs that its limit allows" in shown
+    assert "pool empty of prod: 0 of 32 GPUs that its limit allows" in shown
+
+
 def test_ones_own_prices_win(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", *OBJECTS)
     prices = tmp_path / "prices.yaml"
@@ -99,6 +113,18 @@ def test_ones_own_prices_win(tmp_path: Path) -> None:
 
     assert "20.00" in shown  # 8 of them
     assert "prices: your price list" in shown
+
+
+def test_a_price_of_nothing_here_is_told_of(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("h100-sxn: 2.5\np5.48xlarge: 3.0\n")
+
+    shown = fleet("--file", file, "--prices", prices).output
+
+    assert "24.00" in shown
+    assert "your price of 'h100-sxn' is of no GPU that we know" in shown
+    assert "your price of 'p5.48xlarge'" not in shown
 
 
 def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
