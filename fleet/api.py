@@ -28,6 +28,8 @@ _MESSAGE_CHARACTERS: Final = 256
 class Patience:
     """How long to wait for what. Seconds."""
 
+    connection: float = 5.0
+    """For a server to take a connection: one that is gone often just says nothing."""
     page: float = 30.0
     """For one page of a list, and for the first word of a watch."""
     watch: float = 300.0
@@ -118,7 +120,9 @@ async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, No
         "allowWatchBookmarks": "true",
         "timeoutSeconds": str(max(1, round(patience.watch))),
     }
-    limits = aiohttp.ClientTimeout(connect=patience.page, sock_read=patience.silence)
+    limits = aiohttp.ClientTimeout(
+        connect=patience.page, sock_connect=patience.connection, sock_read=patience.silence
+    )
     response = await _opened(resource, asked, limits)
     async with response:
         try:
@@ -151,7 +155,8 @@ class _Page:
 
 
 async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
-    limits = aiohttp.ClientTimeout(total=resource.patience.page)
+    patience = resource.patience
+    limits = aiohttp.ClientTimeout(total=patience.page, sock_connect=patience.connection)
     response = await _opened(resource, asked, limits)
     try:
         async with response:

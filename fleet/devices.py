@@ -210,18 +210,41 @@ def _part_taken(
     return 1.0
 
 
+def wanted_of(claims: Iterable[Json], classes: Iterable[Json]) -> dict[str, float]:
+    """GPUs that claims without an allocation ask for, by claim.
+
+    Of alternatives it is the first; a request for all there are asks for no number.
+    """
+    of_gpus = {named(one) for one in classes if _is_of_gpus(one)}
+    found = {}
+    for claim in claims:
+        if part(claim, "status", "allocation"):
+            continue
+        gpus = 0.0
+        for request in listed(part(claim, "spec", "devices"), "requests"):
+            first = next(listed(request, "firstAvailable"), None)
+            asked = part(request, "exactly") or first or {}
+            if text(asked, "deviceClassName") in of_gpus and asked.get("allocationMode") != "All":
+                gpus += amount(asked, "count") or 1.0
+        found[namespaced(claim)] = gpus
+    return found
+
+
 def dra_resources(classes: Iterable[Json]) -> frozenset[str]:
     """Names of extended resources that DRA stands behind, of GPU classes."""
     found = set()
     for one in classes:
-        spec = part(one, "spec")
-        expressions = (
-            text(part(selector, "cel"), "expression") or ""
-            for selector in listed(spec, "selectors")
-        )
-        if any(_DRIVER in expression for expression in expressions):
+        if _is_of_gpus(one):
             found.add(f"deviceclass.resource.kubernetes.io/{named(one)}")
-            extended = text(spec, "extendedResourceName")
+            extended = text(part(one, "spec"), "extendedResourceName")
             if extended:
                 found.add(extended)
     return frozenset(found)
+
+
+def _is_of_gpus(device_class: Json) -> bool:
+    """Its selectors name a driver of GPUs."""
+    return any(
+        _DRIVER in (text(part(selector, "cel"), "expression") or "")
+        for selector in listed(part(device_class, "spec"), "selectors")
+    )

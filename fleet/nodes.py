@@ -24,6 +24,12 @@ _PRODUCTS: Final = (
     "cloud.google.com/gke-accelerator",
     "karpenter.k8s.aws/instance-gpu-name",
 )
+_PRESENT: Final = (
+    "nvidia.com/gpu.present",
+    "feature.node.kubernetes.io/pci-10de.present",
+    "feature.node.kubernetes.io/pci-0302_10de.present",
+)
+"""Labels of the GPU operator and of node feature discovery, which come before the driver."""
 _POOLS: Final = (
     "karpenter.sh/nodepool",
     "eks.amazonaws.com/nodegroup",
@@ -76,6 +82,8 @@ class Machine:
     """That somebody counted who does not go by what is given out; None = nobody did."""
     report: Report | None
     price: Price | None
+    has_gpus: bool
+    """Somebody says that there are some, if not how many."""
     out: str | None
     """Why no new pod comes to it."""
 
@@ -116,6 +124,7 @@ def machine_of(
         gpus=int(counted) if counted is not None else instance.gpus if instance else None,
         report=report,
         price=_price(node, instance, generation, operator),
+        has_gpus=bool(products) or any(text(labels, label) == "true" for label in _PRESENT),
         out=_out(node),
     )
 

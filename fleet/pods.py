@@ -29,6 +29,8 @@ class Pod:
     """Of each extended resource, without those that DRA gives it."""
     claimed: Mapping[str, float]
     """Of each extended resource that DRA gives it."""
+    claims: tuple[str, ...]
+    """ResourceClaims that it names or that were made for it, with their namespace."""
 
 
 def pods_of(documents: Iterable[Json], model_labels: Sequence[str] = MODEL_LABELS) -> list[Pod]:
@@ -44,17 +46,25 @@ def pods_of(documents: Iterable[Json], model_labels: Sequence[str] = MODEL_LABEL
             for mapping in listed(part(status, "extendedResourceClaimStatus"), "requestMappings")
         }
         units = _units(spec)
+        name = namespaced(one)
         found.append(
             Pod(
-                name=namespaced(one),
+                name=name,
                 node=text(spec, "nodeName"),
                 model=next(filter(None, (text(labels, label) for label in model_labels)), None),
                 started_seconds=seconds(status, "startTime"),
-                units={name: count for name, count in units.items() if name not in extended},
-                claimed={name: count for name, count in units.items() if name in extended},
+                units={key: count for key, count in units.items() if key not in extended},
+                claimed={key: count for key, count in units.items() if key in extended},
+                claims=_claims(name.partition("/")[0], spec, status),
             )
         )
     return found
+
+
+def _claims(namespace: str, spec: Json, status: Json) -> tuple[str, ...]:
+    told = (*listed(spec, "resourceClaims"), *listed(status, "resourceClaimStatuses"))
+    names = (text(one, "resourceClaimName") for one in told)
+    return tuple(f"{namespace}/{name}" for name in names if name is not None)
 
 
 def _units(spec: Json) -> dict[str, float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fleet.account import NodeGpus, account_of
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
-from fleet.devices import Gpu, devices_of, dra_resources, gpus_of, grants_of
+from fleet.devices import Gpu, devices_of, dra_resources, gpus_of, grants_of, wanted_of
 from fleet.documents import Json, amount, named, part
 from fleet.instances import Instance
 from fleet.nodes import machine_of
@@ -64,7 +64,7 @@ class FleetSnapshot:
     """Those with GPUs."""
     node_pools: tuple[NodePool, ...]
     waiting_gpus: float
-    """That pods without a node ask for by extended resources."""
+    """That pods without a node ask for, by extended resources or by claims."""
     remarks: tuple[str, ...]
     """What could not be read, and what does not add up."""
 
@@ -86,14 +86,17 @@ def snapshot_of(
     for pod in pods.values():
         placed[pod.node].append(pod)
     dra = _dra_by_node(world, known.catalogue)
-    nodes = []
+    nodes, uncounted = [], []
     for document in world.nodes:
         name = named(document)
         held = _held(document, known, placed.get(name, []), dra.pop(name, []))
         account = account_of(held, known.catalogue, pods, activity, now_seconds)
         if account is not None:
             nodes.append(account)
-    remarks = [*world.remarks, *(remark for node in nodes for remark in node.remarks)]
+        elif held.machine.has_gpus:
+            uncounted.append(f"node {name} has GPUs that nobody has counted yet")
+    told = (remark for node in nodes for remark in node.remarks)
+    remarks = [*world.remarks, *told, *uncounted]
     strays = sum(map(len, dra.values()))
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
@@ -101,7 +104,7 @@ def snapshot_of(
         cluster=world.cluster,
         nodes=tuple(nodes),
         node_pools=tuple(_node_pool(one) for one in world.node_pools),
-        waiting_gpus=_asked(placed.get(None, []), {*WHOLE, *dra_resources(world.classes)}),
+        waiting_gpus=_waiting(placed.get(None, []), world),
         remarks=tuple(remarks),
     )
 
@@ -125,10 +128,17 @@ def _dra_by_node(world: World, catalogue: Catalogue) -> dict[str, list[Gpu]]:
     return found
 
 
-def _asked(pods: list[Pod], resources: set[str]) -> float:
-    return sum(
-        pod.units.get(name, 0.0) + pod.claimed.get(name, 0.0) for pod in pods for name in resources
+def _waiting(pods: list[Pod], world: World) -> float:
+    resources = {*WHOLE, *dra_resources(world.classes)}
+    claims = {claim for pod in pods for claim in pod.claims}  # pods may share one
+    wanted = wanted_of(world.claims, world.classes)
+    plugged = (
+        count
+        for pod in pods
+        for name, count in (*pod.units.items(), *pod.claimed.items())
+        if name in resources
     )
+    return sum(plugged) + sum(wanted.get(claim, 0.0) for claim in claims)
 
 
 def _node_pool(document: Json) -> NodePool:

@@ -36,6 +36,7 @@ class ApiServer:
     asked: list[dict[str, str]] = field(default_factory=list)
     """The query of each request, with its `path` and `authorization`."""
     forbidden: set[str] = field(default_factory=set)
+    watch_forbidden: bool = False
     port: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _cuts: int = 0
@@ -115,7 +116,7 @@ class ApiServer:
             return web.json_response(
                 _status(status, "as the test wants it"), status=status, headers=headers
             )
-        if request.path in self.forbidden:
+        if request.path in self.forbidden or (self.watch_forbidden and "watch" in query):
             return web.json_response(_status(403, "not for you"), status=403)
         collection = self.collections.get(request.path)
         if collection is None:

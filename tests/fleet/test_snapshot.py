@@ -120,6 +120,16 @@ def test_a_node_whose_driver_is_not_up_yet_has_gpus_that_nobody_can_have() -> No
     assert snapshot.remarks == ("node n1: nobody gives out its 8 GPUs yet",)
 
 
+@pytest.mark.parametrize(
+    "label", ["nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present"]
+)
+def test_a_node_that_nobody_has_counted_is_no_node_without_gpus(label: str) -> None:
+    snapshot = seen(node(labels={label: "true"}, cpu=64))
+
+    assert snapshot.nodes == ()
+    assert snapshot.remarks == ("node n1 has GPUs that nobody has counted yet",)
+
+
 # By device plugin.
 
 
@@ -471,6 +481,46 @@ def test_waiting_pods_ask_for_gpus_that_are_not_there() -> None:
     snapshot = seen(node(gpus=8), pod("a", on=None, gpus=4), pod("b", on=None))
 
     assert snapshot.waiting_gpus == 4
+
+
+@pytest.mark.parametrize(
+    ("request_of", "gpus"),
+    [
+        pytest.param({"exactly": {"deviceClassName": "gpu", "count": 4}}, 4, id="count"),
+        pytest.param({"exactly": {"deviceClassName": "gpu"}}, 1, id="one-unless-said"),
+        pytest.param({"exactly": {"deviceClassName": "nic", "count": 4}}, 0, id="no-gpu"),
+        pytest.param({"exactly": {"deviceClassName": "gpu", "allocationMode": "All"}}, 0, id="all"),
+        pytest.param(
+            {
+                "firstAvailable": [
+                    {"name": "new", "deviceClassName": "gpu", "count": 2},
+                    {"name": "old", "deviceClassName": "gpu", "count": 4},
+                ]
+            },
+            2,
+            id="first-choice",
+        ),
+    ],
+)
+def test_claims_of_waiting_pods_ask_for_gpus(request_of: Object, gpus: float) -> None:
+    def device_class(name: str, driver: str) -> Object:
+        expression = f"device.driver == '{driver}'"
+        spec = {"selectors": [{"cel": {"expression": expression}}]}
+        return {"kind": "DeviceClass", "metadata": {"name": name}, "spec": spec}
+
+    waiting = [pod("a", on=None), pod("b", on=None)]
+    for one in waiting:
+        one["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "c"}]
+    asked = {
+        "kind": "ResourceClaim",
+        "metadata": {"name": "c", "namespace": "llm"},
+        "spec": {"devices": {"requests": [{"name": "gpu", **request_of}]}},
+    }
+    classes = (device_class("gpu", "gpu.nvidia.com"), device_class("nic", "dra.net"))
+
+    snapshot = seen(*waiting, *classes, asked)
+
+    assert snapshot.waiting_gpus == gpus  # once, though two pods share the claim
 
 
 @given(

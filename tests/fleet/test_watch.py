@@ -277,6 +277,16 @@ async def test_a_right_that_is_missing_is_named(
     assert names(await following(events)) == ["a", "b"]
 
 
+async def test_who_may_list_and_not_watch_has_the_world_now_and_then(
+    server: ApiServer, events: AsyncGenerator[Event, None]
+) -> None:
+    server.watch_forbidden = True
+
+    told = [names(await following(events)) for _ in range(4)]
+
+    assert told == [["a", "b"], "Unavailable", ["a", "b"], "Unavailable"]
+
+
 async def test_a_resource_that_the_cluster_lacks_is_absent_until_it_comes(
     server: ApiServer, client: ApiClient
 ) -> None:
