@@ -5,15 +5,18 @@ What is not there, or not as it should be, is nothing; a reader who needs it say
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
 from fleet.quantities import quantity
 
 Json = Mapping[str, object]
+_DIGITS: Final = 15
+"""That a number may have and be exact."""
 
 
 def is_object(value: object) -> TypeGuard[Json]:
-    return isinstance(value, Mapping)
+    # Of what JSON and YAML are read into; the general test for mappings is five times slower.
+    return isinstance(value, dict)
 
 
 def part(of: Json, *names: str) -> Json:
@@ -38,8 +41,11 @@ def text(of: Json, name: str) -> str | None:
 
 def amount(of: Json, name: str) -> float | None:
     """A quantity, None where there is none that can be read, or one below zero."""
+    value = of.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _DIGITS:
+        return float(value)
     try:
-        found = float(quantity(of.get(name)))
+        found = float(quantity(value))
     except (OverflowError, ValueError):
         return None
     return found if found >= 0 else None
