@@ -1,17 +1,30 @@
 """One node's account: its GPUs, who has them, how the free ones lie, which do nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
 from fleet.idleness import idle_of
-from fleet.islands import Lie, filled, lie_of, partition
+from fleet.islands import Islands, Lie, filled, lie_of, partition
 from fleet.pods import Pod
 from fleet.uses import Held, Use, exact, uses_of
 
 _NOISE: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuDevice:
+    """A GPU that DRA knows by itself."""
+
+    name: str
+    """Its UUID, where the driver tells it."""
+    taken: float
+    claims: tuple[str, ...]
+    """That have of it, with their namespace."""
+    out: str | None
+    """Why no new claim gets it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +45,17 @@ class NodeGpus:
     """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
     idle: float | None
     """Allocated ones that did nothing; None = not measured."""
+    islands: Islands | None
+    """GPUs of each, by index; None = nobody knows."""
     lie: Lie | None
-    """None = nobody knows the islands."""
+    """Of the free ones in them."""
     clique: str | None
     """The NVLink domain that the node shares with others."""
     usd_per_gpu_hour: float | None
     price_source: str | None
     uses: tuple[Use, ...]
+    devices: tuple[GpuDevice, ...]
+    """Of DRA; a device plugin does not tell which GPU is whose."""
     remarks: tuple[str, ...]
     """What does not add up."""
 
@@ -73,6 +90,7 @@ def account_of(
         usable = max(quota.usable, sum(gpu.out is None for gpu in dra))
         free = max(0.0, min(gpus - allocated, usable - (allocated - lost)))
     idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
+    islands = _islands(held, gpus, catalogue)
     return NodeGpus(
         node=machine.name,
         pool=machine.pool,
@@ -83,34 +101,46 @@ def account_of(
         free=exact(free),
         out=exact(gpus - allocated - free),
         idle=None if idle is None else exact(idle),
-        lie=_lie(held, gpus, free, catalogue),
+        islands=islands,
+        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None else None,
         clique=machine.clique,
         usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
         price_source=machine.price.source if machine.price else None,
         uses=tuple(uses),
+        devices=tuple(
+            GpuDevice(
+                name=gpu.name,
+                taken=exact(gpu.taken),
+                claims=tuple(dict.fromkeys(grant.claim for grant, _ in gpu.grants)),
+                out=gpu.out,
+            )
+            for gpu in dra
+        ),
         remarks=tuple(_remarks(held, gpus, asked)),
     )
 
 
-def _lie(held: Held, gpus: int, free: float, catalogue: Catalogue) -> Lie | None:
-    machine, report = held.machine, held.machine.report
-    reported = report.islands if report is not None else ()
-    if held.quota.partitioned or any(d.profile for gpu in held.dra for d in gpu.devices):
+def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
+    report = held.machine.report
+    reported: Sequence[int | None] = report.islands if report is not None else ()
+    if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
         # Without NVLink each GPU lies alone.
-        reported = tuple(range(gpus))
-    islands = partition(gpus, reported, machine.generation, catalogue.joined)
-    if islands is None:
-        return None
-    room = filled(gpus, free)
+        reported = range(gpus)
+    return partition(gpus, reported, held.machine.generation, catalogue.joined)
+
+
+def _room(held: Held, gpus: int, free: float) -> list[float]:
+    """The free part of each GPU. DRA says which are taken; a device plugin only how many."""
+    report = held.machine.report
     uuids = report.uuids if report is not None else tuple(gpu.name for gpu in held.dra)
     at = {uuid: index for index, uuid in enumerate(uuids)}
-    # DRA says which GPUs are taken; a device plugin only how many.
-    if not held.quota.share and len(at) == gpus and all(gpu.name in at for gpu in held.dra):
-        room = [0.0] * gpus
-        for gpu in held.dra:
-            if gpu.out is None and machine.out is None:
-                room[at[gpu.name]] = 1.0 - gpu.taken
-    return lie_of(islands, room)
+    if held.quota.share or len(at) != gpus or any(gpu.name not in at for gpu in held.dra):
+        return filled(gpus, free)
+    room = [0.0] * gpus
+    for gpu in held.dra:
+        if gpu.out is None and held.machine.out is None:
+            room[at[gpu.name]] = 1.0 - gpu.taken
+    return room
 
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:

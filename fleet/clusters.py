@@ -63,7 +63,8 @@ class _Renewal:
         self._lock = asyncio.Lock()
 
     async def renew(self, settings: client.Configuration) -> None:
-        if not self._loader._user or "exec" not in self._loader._user:  # noqa: SLF001 - no other way
+        # Only programs set it; without it what they said holds for good.
+        if not hasattr(self._loader, "exec_plugin_expiry"):
             return
         async with self._lock:
             try:

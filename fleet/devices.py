@@ -115,7 +115,7 @@ def _memory(device: Json) -> tuple[str]:
 def _tainted(device: Json) -> str | None:
     for taint in listed(device, "taints"):
         if text(taint, "effect") in {"NoSchedule", "NoExecute"}:
-            return f"tainted {text(taint, 'key') or ''}"
+            return f"tainted {text(taint, 'key') or ''}".strip()
     return None
 
 

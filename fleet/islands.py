@@ -24,10 +24,14 @@ class Lie:
     """Free GPUs in islands that are partly in use."""
 
 
+Islands = tuple[tuple[int, ...], ...]
+"""The GPUs of each, by index."""
+
+
 def partition(
     gpus: int, reported: Sequence[int | None], generation: Generation | None, joined: frozenset[str]
-) -> list[list[int]] | None:
-    """The GPUs of each island, by index; None = nobody knows.
+) -> Islands | None:
+    """The islands of a node; None = nobody knows.
 
     Args:
         gpus: of the node.
@@ -39,17 +43,17 @@ def partition(
         found: dict[int | None, list[int]] = {}
         for index, island in enumerate(reported):
             found.setdefault(island, []).append(index)
-        return list(found.values())
+        return tuple(map(tuple, found.values()))
     if generation is None:
         return None
     if generation.name in joined:
-        return [list(range(gpus))]
+        return (tuple(range(gpus)),)
     if generation.nvlink_gb_s == 0 or gpus == 1:
-        return [[index] for index in range(gpus)]
+        return tuple((index,) for index in range(gpus))
     return None
 
 
-def lie_of(islands: Sequence[Sequence[int]], free: Sequence[float]) -> Lie:
+def lie_of(islands: Islands, free: Sequence[float]) -> Lie:
     """How the free GPUs lie.
 
     Args:

@@ -217,6 +217,18 @@ def test_claims_take_devices_for_the_pods_that_hold_them() -> None:
     ]
 
 
+def test_every_device_tells_which_claim_has_it() -> None:
+    devices = resource_slice(device("gpu-0"), device("gpu-1", taints=[{"effect": "NoExecute"}]))
+
+    found = only(node(), devices, claim("c1", "gpu-0", pods=("a",)))
+
+    assert [(one.name, one.taken, one.claims, one.out) for one in found.devices] == [
+        ("GPU-gpu-0", 1, ("llm/c1",), None),
+        ("GPU-gpu-1", 0, (), "tainted"),
+    ]
+    assert found.islands == ((0, 1),)
+
+
 def test_an_administrators_look_takes_nothing() -> None:
     found = only(node(), eight(), claim("c1", "gpu-0", pods=("a",), adminAccess=True))
 
