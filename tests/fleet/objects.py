@@ -1,8 +1,10 @@
 """API objects of GPU clusters, as small as they can be."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from fleet.account import NodeGpus
 from fleet.activity import Activity
 from fleet.catalogue import shipped
 from fleet.instances import instances
@@ -132,3 +134,20 @@ def seen(
     )
     known = Known(catalogue=shipped(), instances=instances(), usd_per_gpu_hour=prices or {})
     return snapshot_of(world, known, activity, NOW_SECONDS)
+
+
+def only(*objects: Object, **more: Any) -> NodeGpus:
+    """The one node with GPUs among these objects."""
+    (found,) = seen(*objects, **more).nodes
+    return found
+
+
+def counts(one: NodeGpus) -> tuple[float, float, float, float]:
+    """All of its GPUs, the allocated, the free, and those that are out."""
+    return one.gpus, one.allocated, one.free, one.out
+
+
+def report(*islands: int | None, **more: object) -> dict[str, str]:
+    """The annotation of the node's agent, with the island of each GPU."""
+    gpus = [{"index": i, "uuid": f"GPU-gpu-{i}", "island": one} for i, one in enumerate(islands)]
+    return {"foresail.io/gpu-report": json.dumps({"schema": 1, "gpus": gpus, **more})}
