@@ -5,13 +5,11 @@ What is not there, or not as it should be, is nothing; a reader who needs it say
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 from fleet.quantities import quantity
 
 Json = Mapping[str, object]
-_DIGITS: Final = 15
-"""That a number may have and be exact."""
 
 
 def is_object(value: object) -> TypeGuard[Json]:
@@ -41,11 +39,8 @@ def text(of: Json, name: str) -> str | None:
 
 def amount(of: Json, name: str) -> float | None:
     """A quantity, None where there is none that can be read, or one below zero."""
-    value = of.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < _DIGITS:
-        return float(value)
     try:
-        found = float(quantity(value))
+        found = float(quantity(of.get(name)))
     except (OverflowError, ValueError):
         return None
     return found if found >= 0 else None
