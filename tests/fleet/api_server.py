@@ -41,6 +41,7 @@ class ApiServer:
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _cuts: int = 0
     _runner: web.AppRunner | None = None
+    _listening: asyncio.Server | None = None
 
     # -- what a test does to it -------------------------------------------------------------------
 
@@ -49,14 +50,25 @@ class ApiServer:
         app.router.add_get("/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
+        assert self._runner.server is not None
+        loop = asyncio.get_running_loop()
+        self._listening = await loop.create_server(
+            self._runner.server, "127.0.0.1", self.port, reuse_address=True
+        )
+        self.port = self._listening.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        if self._runner is not None:
-            await self.cut()
-            await self._runner.cleanup()
-            self._runner = None
+        if self._runner is None or self._listening is None:
+            return
+        # asyncio loses the socket of a connection that it accepts while it closes the listener.
+        for one in self._listening.sockets:
+            asyncio.get_running_loop().remove_reader(one.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._listening.close()
+        await self.cut()
+        await self._runner.cleanup()
+        self._runner = None
 
     def serve(self, path: str, kind: str, *objects: Object) -> None:
         """Have a collection; what stood there is replaced, and no watch told of it."""
