@@ -91,9 +91,24 @@ class Generation(_Part):
         """Whether some tool calls it so: NVML, DRA, DCGM, GFD, a cloud's label."""
         folded = name.strip().lower().replace("-", " ")
         known = (self.name, *self.names, self.karpenter or "", self.gke or "")
-        # GFD marks shared GPUs with a suffix.
-        folded = folded.removesuffix(" shared")
+        # GFD marks shared GPUs, and under the MIG strategy `single` the slices, with a suffix.
+        folded = folded.removesuffix(" shared").partition(" mig ")[0]
         return folded in {one.lower().replace("-", " ") for one in known if one}
+
+
+class Architecture(_Part):
+    """What each tool calls a GPU family."""
+
+    name: str
+    """DRA's attribute `architecture`."""
+    gfd: str | None = None
+    """The label `nvidia.com/gpu.family`."""
+    nvml: int | None = None
+    """`nvmlDeviceGetArchitecture`."""
+
+    def called(self, name: str | int) -> bool:
+        """Whether some tool calls it so."""
+        return name in (self.name, self.gfd, self.nvml)
 
 
 class Catalogue(_Part):
@@ -103,7 +118,27 @@ class Catalogue(_Part):
     version: int = Field(alias="schema")
     as_of: date
     sources: Mapping[str, str]
+    joined: frozenset[str]
+    """Generations of which all GPUs of a node are one NVLink island."""
+    architectures: tuple[Architecture, ...]
     generations: tuple[Generation, ...]
+
+    def architecture(self, name: str | int) -> Architecture | None:
+        """The architecture that DRA, GFD or NVML calls so, None if none does."""
+        return next((one for one in self.architectures if one.called(name)), None)
+
+    def priced(self, usd_per_gpu_hour: Mapping[str, float]) -> "Catalogue":
+        """With the operator's prices in place of the lists', by the names of generations."""
+        generations = []
+        for one in self.generations:
+            usd = usd_per_gpu_hour.get(one.name)
+            if usd is None:
+                generations.append(one)
+                continue
+            price = {"cloud": "operator", "instance": one.name, "usdPerGpuHour": usd}
+            prices = (Price.model_validate(price),)
+            generations.append(one.model_copy(update={"prices": prices}))
+        return self.model_copy(update={"generations": tuple(generations)})
 
     def find(self, name: str) -> Generation | None:
         """The generation that goes by this name, None if none does."""

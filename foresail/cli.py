@@ -214,13 +214,23 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     show_default=True,
     help="What runs out first: arithmetic, bandwidth, memory.",
 )
+@click.option("--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it.")
 @click.option("--json", "as_json", is_flag=True)
 def gpus(
-    *, memory: float, gpus: int, precision: str | None, bottleneck: str, as_json: bool
+    *,
+    memory: float,
+    gpus: int,
+    precision: str | None,
+    bottleneck: str,
+    prices: Path | None,
+    as_json: bool,
 ) -> None:
     """GPU generations, the cheapest for a need first, and why the others are out."""
     from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
     from foresail import listing
+    from foresail.fleet_options import prices_in
+
+    catalogue = shipped().priced(prices_in(prices)) if prices else shipped()
 
     need = Need(
         memory_gib=memory,
@@ -228,7 +238,51 @@ def gpus(
         precision=Precision(precision) if precision else None,
         bottleneck=Bottleneck(bottleneck),
     )
-    listing.show(rank(shipped(), need), need, shipped(), as_json=as_json)
+    listing.show(rank(catalogue, need), need, catalogue, as_json=as_json)
+
+
+_BY = ("generation", "cluster", "pool", "node", "namespace", "model")
+
+
+@main.command()
+@click.option("--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated.")
+@click.option("--all-contexts", "every_context", is_flag=True)
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What `kubectl get -o json` wrote, a file or a folder a cluster; no cluster is asked.",
+)
+@click.option("--by", "bys", multiple=True, type=click.Choice(_BY), help="A table each.")
+@click.option(
+    "--prometheus",
+    multiple=True,
+    metavar="[CLUSTER=]URL",
+    help="That scrapes the DCGM exporters: which GPUs are idle.",
+)
+@click.option("--prometheus-token-file", "token_file", type=click.Path(path_type=Path))
+@click.option("--idle-minutes", type=click.FloatRange(min=1), default=30.0, show_default=True)
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU-hour by GPU or machine type.",
+)
+@click.option("--model-label", "model_labels", multiple=True, help="Pod label with the model.")
+@click.option("--watch", "follow", is_flag=True, help="Again with every change.")
+@click.option("--json", "as_json", is_flag=True)
+def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:
+    """Every GPU of your clusters: used, free, idle, split off, and what it costs. Only reads."""
+    from rich.console import Console
+
+    from fleet.tally import By
+    from foresail import fleet_command
+    from foresail.fleet_options import Wanted
+
+    wanted = Wanted(bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, **given)
+    run = fleet_command.watch if follow else fleet_command.show
+    asyncio.run(run(wanted, Console()))
 
 
 @main.command()

@@ -3,6 +3,7 @@
 import pytest
 
 from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
+from fleet.instances import instances
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,54 @@ def test_a_generation_without_a_price_is_listed_after_those_with_one() -> None:
     prices = [one.usd_per_unit for one in ranked]
     assert None in prices
     assert all(price is None for price in prices[prices.index(None) :])
+
+
+@pytest.mark.parametrize("name", ["ada-lovelace", "Ada Lovelace", 8])
+def test_an_architecture_is_one_thing_in_three_vocabularies(name: str | int) -> None:
+    found = shipped().architecture(name)
+    assert found is not None
+    assert found.name == "Ada Lovelace"
+
+
+def test_every_generation_is_of_an_architecture_that_is_known() -> None:
+    catalogue = shipped()
+    told = {one.architecture for one in catalogue.generations}
+    assert told <= {one.name for one in catalogue.architectures} | {"Blackwell Ultra"}
+
+
+def test_the_generations_said_to_be_joined_exist() -> None:
+    assert shipped().joined <= {one.name for one in shipped().generations}
+
+
+def test_a_mig_slice_of_a_gpu_is_of_its_generation() -> None:
+    found = shipped().find("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb-SHARED")
+    assert found is not None
+    assert found.name == "a100-sxm-40"
+
+
+def test_every_machine_type_has_a_generation_of_the_catalogue() -> None:
+    known = {one.name for one in shipped().generations}
+    assert {one.generation for one in instances().values()} <= known
+
+
+def test_the_price_of_a_machine_type_is_that_of_its_gpus_in_the_catalogue() -> None:
+    listed = {p.instance: p.usd_per_gpu_hour for g in shipped().generations for p in g.prices}
+    machines = {name: one for name, one in instances().items() if name in listed}
+    assert len(machines) >= 10
+    for name, one in machines.items():
+        assert one.usd_per_hour is not None
+        assert one.usd_per_hour / one.gpus == pytest.approx(listed[name], abs=0.01), name
+
+
+def test_a_machine_type_whose_price_nobody_looked_up_has_none() -> None:
+    assert instances()["a3-highgpu-8g"].usd_per_hour is None
+
+
+def test_an_operators_price_ranks_in_place_of_the_list_price() -> None:
+    own = shipped().priced({"h100-sxm": 1.0, "gb200": 30.0})
+
+    ranked = {one.generation.name: one.usd_per_unit for one in rank(own, Need())}
+
+    assert ranked["h100-sxm"] == pytest.approx(1.0 / 3.35)
+    assert ranked["gb200"] == pytest.approx(30.0 / 8.0)  # no list price
+    assert ranked["t4"] == pytest.approx(0.526 / 0.32)

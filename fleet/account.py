@@ -1,0 +1,154 @@
+"""One node's account: its GPUs, who has them, how the free ones lie, which do nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fleet.activity import Activity
+from fleet.catalogue import Catalogue
+from fleet.idleness import idle_of
+from fleet.islands import Islands, Lie, filled, lie_of, partition
+from fleet.pods import Pod
+from fleet.uses import Held, Use, exact, uses_of
+
+_NOISE: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuDevice:
+    """A GPU that DRA knows by itself."""
+
+    name: str
+    """Its UUID, where the driver tells it."""
+    taken: float
+    claims: tuple[str, ...]
+    """That have of it, with their namespace."""
+    out: str | None
+    """Why no new claim gets it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeGpus:
+    """The GPUs of a node; `allocated + free + out = gpus`."""
+
+    node: str
+    pool: str | None
+    generation: str | None
+    """By its name in the catalogue."""
+    product: str | None
+    """As somebody calls it; None = nobody says."""
+    gpus: int
+    allocated: float
+    free: float
+    """That new pods can have."""
+    out: float
+    """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
+    idle: float | None
+    """Allocated ones that did nothing; None = not measured."""
+    islands: Islands | None
+    """GPUs of each, by index; None = nobody knows."""
+    lie: Lie | None
+    """Of the free ones in them."""
+    clique: str | None
+    """The NVLink domain that the node shares with others."""
+    usd_per_gpu_hour: float | None
+    price_source: str | None
+    uses: tuple[Use, ...]
+    devices: tuple[GpuDevice, ...]
+    """Of DRA; a device plugin does not tell which GPU is whose."""
+    remarks: tuple[str, ...]
+    """What does not add up."""
+
+
+def account_of(
+    held: Held,
+    catalogue: Catalogue,
+    pods: Mapping[str, Pod],
+    activity: Activity | None,
+    now_seconds: float,
+) -> NodeGpus | None:
+    """The account of a node; None = it has no GPUs.
+
+    Args:
+        held: what is on it.
+        catalogue: that knows which GPUs a board joins.
+        pods: all of the cluster, by name: those that hold claims.
+        activity: of the cluster's GPUs; None = not measured.
+        now_seconds: when all this was so.
+    """
+    machine, quota, dra = held.machine, held.quota, held.dra
+    gpus = max(quota.gpus, len(dra), machine.gpus or 0)
+    if gpus == 0:
+        return None
+    uses = uses_of(held, pods)
+    asked = sum(use.gpus for use in uses)
+    allocated = min(asked, gpus)
+    free = 0.0
+    if machine.out is None:
+        # What is taken of a GPU that is out does not take from the others.
+        lost = sum(gpu.taken for gpu in dra if gpu.out is not None)
+        usable = max(quota.usable, sum(gpu.out is None for gpu in dra))
+        free = max(0.0, min(gpus - allocated, usable - (allocated - lost)))
+    idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
+    islands = _islands(held, gpus, catalogue)
+    return NodeGpus(
+        node=machine.name,
+        pool=machine.pool,
+        generation=machine.generation.name if machine.generation else None,
+        product=machine.product,
+        gpus=gpus,
+        allocated=exact(allocated),
+        free=exact(free),
+        out=exact(gpus - allocated - free),
+        idle=None if idle is None else exact(idle),
+        islands=islands,
+        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None else None,
+        clique=machine.clique,
+        usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
+        price_source=machine.price.source if machine.price else None,
+        uses=tuple(uses),
+        devices=tuple(
+            GpuDevice(
+                name=gpu.name,
+                taken=exact(gpu.taken),
+                claims=tuple(dict.fromkeys(grant.claim for grant, _ in gpu.grants)),
+                out=gpu.out,
+            )
+            for gpu in dra
+        ),
+        remarks=tuple(_remarks(held, gpus, asked)),
+    )
+
+
+def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
+    report = held.machine.report
+    reported: Sequence[int | None] = report.islands if report is not None else ()
+    if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
+        # Without NVLink each GPU lies alone.
+        reported = range(gpus)
+    return partition(gpus, reported, held.machine.generation, catalogue.joined)
+
+
+def _room(held: Held, gpus: int, free: float) -> list[float]:
+    """The free part of each GPU. DRA says which are taken; a device plugin only how many."""
+    report = held.machine.report
+    uuids = report.uuids if report is not None else tuple(gpu.name for gpu in held.dra)
+    at = {uuid: index for index, uuid in enumerate(uuids)}
+    if held.quota.share or len(at) != gpus or any(gpu.name not in at for gpu in held.dra):
+        return filled(gpus, free)
+    room = [0.0] * gpus
+    for gpu in held.dra:
+        if gpu.out is None and held.machine.out is None:
+            room[at[gpu.name]] = 1.0 - gpu.taken
+    return room
+
+
+def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
+    name, found = held.machine.name, []
+    if asked > gpus + _NOISE:
+        both = held.dra and held.quota.share
+        by = ", by DRA and by a device plugin" if both else ""
+        found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
+    if not held.dra and not held.quota.share:
+        found.append(f"node {name}: nobody gives out its {gpus} GPUs yet")
+    return found

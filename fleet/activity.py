@@ -1,0 +1,84 @@
+"""Which GPUs do something, as the DCGM exporter's series in a Prometheus tell.
+
+Weights stay in memory, so memory says nothing of idleness; the engine's activity does. `GPU_UTIL`
+stands in where the profiling counters are missing: it is coarse, and right about doing nothing. A
+GPU without a series is unknown, never idle.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.documents import Json, part, text
+
+IDLE_RATIO: Final = 0.02
+"""Of the engine, at most, in the whole window."""
+_METRICS: Final = {"DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0, "DCGM_FI_DEV_GPU_UTIL": 0.01}
+"""And what makes a ratio of each."""
+_HOSTS: Final = ("Hostname", "hostname", "node", "kubernetes_node", "exported_node")
+
+
+def queries(window: str) -> tuple[str, ...]:
+    """PromQL for `activity_of`; the first answer that has a GPU is the one that counts for it.
+
+    Args:
+        window: over which a GPU must do nothing to be idle, such as `30m`.
+    """
+    return tuple(f"max_over_time({name}[{window}]) * {by}" for name, by in _METRICS.items())
+
+
+@dataclass(slots=True)
+class Host:
+    """The GPUs of a node that are measured."""
+
+    busy: dict[str, bool] = field(default_factory=dict)
+    """By UUID, else by index."""
+    owners: dict[str, str] = field(default_factory=dict)
+    """The pod of each, with its namespace, where the exporter knows it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What was measured."""
+
+    window_seconds: float
+    hosts: Mapping[str, Host]
+    """By node name."""
+
+
+def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Activity:
+    """What the answers to `queries`, in their order, say.
+
+    Args:
+        answers: the `result` of each: series with `metric` and `value`.
+        window_seconds: the window that was asked for.
+    """
+    hosts: dict[str, Host] = defaultdict(Host)
+    for series in answers:
+        seen: dict[tuple[str, str], bool] = {}
+        for one in series:
+            labels = part(one, "metric")
+            name = next(filter(None, (text(labels, label) for label in _HOSTS)), None)
+            gpu = text(labels, "UUID") or text(labels, "gpu")
+            ratio = _value(one)
+            if name is None or gpu is None or ratio is None:
+                continue
+            # The instances of a MIG GPU have a series each: one that is busy is enough.
+            seen[name, gpu] = seen.get((name, gpu), False) or ratio > IDLE_RATIO
+            pod = text(labels, "exported_pod") or text(labels, "pod")
+            namespace = text(labels, "exported_namespace") or text(labels, "namespace")
+            if pod and namespace:
+                hosts[name].owners[gpu] = f"{namespace}/{pod}"
+        for (name, gpu), busy in seen.items():
+            hosts[name].busy.setdefault(gpu, busy)
+    return Activity(window_seconds=window_seconds, hosts=dict(hosts))
+
+
+def _value(series: Json) -> float | None:
+    pair = series.get("value")
+    try:
+        value = float(pair[1]) if isinstance(pair, list) else float("nan")
+    except (IndexError, TypeError, ValueError):
+        return None
+    return value if 0 <= value < float("inf") else None

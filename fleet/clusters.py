@@ -1,0 +1,80 @@
+"""Ways to API servers: the contexts of a kubeconfig, or the cluster we run in."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kubernetes_asyncio import client, config
+from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader
+
+
+class NoWayError(Exception):
+    """A cluster that cannot be asked: its context is missing, or its credentials are."""
+
+
+def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]:
+    """The names of all contexts, and the current one.
+
+    Raises:
+        NoWayError: the file cannot be read.
+    """
+    files = _file(kubeconfig).split(os.pathsep)
+    if not any(Path(one).expanduser().is_file() for one in files):
+        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: no such file")
+    try:
+        found, current = config.list_kube_config_contexts(_file(kubeconfig))
+    # Not YAML, no mapping, a key that is missing: the library lets each out as it comes.
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
+    return [one["name"] for one in found], current["name"] if current else None
+
+
+async def connected(context: str | None, kubeconfig: Path | None = None) -> client.ApiClient:
+    """A client of a context's cluster; None = of the cluster we run in. Close it after use.
+
+    Raises:
+        NoWayError: no such context, or no credentials to be had.
+    """
+    settings = client.Configuration()
+    try:
+        if context is None:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        else:
+            loader = await config.load_kube_config(
+                config_file=_file(kubeconfig), context=context, client_configuration=settings
+            )
+            settings.refresh_api_key_hook = _Renewal(loader).renew
+        return client.ApiClient(settings)
+    # The loader runs programs and reads files that a user wrote: anything may come out of it.
+    except Exception as error:
+        why = str(error) or type(error).__name__
+        if context is None:
+            raise NoWayError(f"no kubeconfig, and no cluster around us: {why}") from error
+        raise NoWayError(f"context {context!r}: {why}") from error
+
+
+class _Renewal:
+    """Credentials by program end within the hour, and the library fetches them once."""
+
+    def __init__(self, loader: KubeConfigLoader) -> None:
+        self._loader = loader
+        self._lock = asyncio.Lock()
+
+    async def renew(self, settings: client.Configuration) -> None:
+        # Only programs set it; without it what they said holds for good.
+        if not hasattr(self._loader, "exec_plugin_expiry"):
+            return
+        async with self._lock:
+            try:
+                await self._loader.load_from_exec_plugin()
+            except Exception as error:
+                raise config.ConfigException(str(error)) from error
+        token = getattr(self._loader, "token", None)
+        if token:
+            settings.api_key["BearerToken"] = token
+
+
+def _file(kubeconfig: Path | None) -> str:
+    return str(kubeconfig) if kubeconfig else KUBE_CONFIG_DEFAULT_LOCATION

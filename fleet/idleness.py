@@ -1,0 +1,58 @@
+"""Which of the GPUs that are given out do nothing, and whose they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from fleet.activity import Activity, Host
+from fleet.devices import Gpu
+from fleet.uses import Held, Use, exact
+
+
+def idle_of(
+    held: Held, uses: Sequence[Use], gpus: int, activity: Activity | None, now_seconds: float
+) -> tuple[float | None, list[Use]]:
+    """Idle GPUs of a node, None where they are not measured, and the uses with theirs.
+
+    A busy GPU is one that is in use; what is allocated beyond the busy ones is idle, whoever has
+    it. Whose it is takes the exporter's mapping to pods, or DRA's devices. What a pod has that
+    began within the window is not idle: it had no time to do anything.
+    """
+    if activity is None:
+        return None, list(uses)
+    if not uses:
+        return 0.0, []
+    host = activity.hosts.get(held.machine.name)
+    if host is None or len(host.busy) < gpus:
+        return None, list(uses)
+    since = now_seconds - activity.window_seconds
+    young = {(use.namespace, use.pod) for use in uses if (use.started_seconds or since) > since}
+    busy = sum(host.busy.values())
+    allocated = min(gpus, sum(use.gpus for use in uses))
+    waiting = sum(use.gpus for use in uses if (use.namespace, use.pod) in young)
+    idle = max(0.0, allocated - busy - waiting)
+    marks = _marks(host, held.dra)
+    told = []
+    for use in uses:
+        mine: float | None
+        if (use.namespace, use.pod) in young or not idle:
+            mine = 0.0
+        elif not busy:
+            mine = use.gpus
+        else:
+            seen = marks.get(f"{use.namespace}/{use.pod}")
+            mine = exact(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
+        told.append(replace(use, idle=mine))
+    return idle, told
+
+
+def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:
+    """Whether they are busy, of the GPUs of each pod that is known to have them."""
+    found: dict[str, list[bool]] = {}
+    for gpu, owner in host.owners.items():
+        if gpu in host.busy:
+            found.setdefault(owner, []).append(host.busy[gpu])
+    for one in dra:
+        for grant, _ in one.grants if one.name in host.busy else ():
+            for pod in grant.pods:
+                found.setdefault(pod, []).append(host.busy[one.name])
+    return found

@@ -1,0 +1,110 @@
+"""GPUs that a device plugin gives out: how many there are behind its resources.
+
+A resource counts what pods ask for, which is a GPU only where nobody cut it up: under time-slicing
+one GPU is many, and a MIG slice is a part of one. Here everything becomes GPUs: a slice is one part
+of as many as a GPU has room for.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from fleet.catalogue import Generation
+from fleet.documents import Json, amount, part, text
+
+WHOLE: Final = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915")
+_SHARED: Final = "nvidia.com/gpu.shared"
+_MIG: Final = re.compile(r"nvidia\.com/mig-([a-z0-9.+-]+?)(?:\.shared)?")
+_PROFILE: Final = re.compile(r"(?:\d+c\.)?(?P<slices>\d)g\.(?P<gb>\d+)gb")
+_PRODUCT: Final = "nvidia.com/gpu.product"
+_SLICES_MOST: Final = {1: 7, 2: 3, 3: 2, 4: 1, 7: 1}
+"""MIG devices of one size that a GPU has room for, by its compute slices."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What a node's device plugin gives out, in GPUs."""
+
+    gpus: int
+    """That there are."""
+    usable: float
+    """That pods may have: fewer where some are unhealthy."""
+    share: Mapping[str, float]
+    """GPUs behind one unit of each resource."""
+    partitioned: bool = False
+    """By MIG: what is given out is no whole GPU, and NVLink joins none of it."""
+
+
+NONE: Final = Quota(gpus=0, usable=0.0, share={})
+
+
+def quota_of(node: Json, generation: Generation | None, known_gpus: int | None) -> Quota:
+    """What the resources of a node object amount to.
+
+    Args:
+        node: a v1 Node.
+        generation: of its GPUs, where that is known.
+        known_gpus: how many it has, as somebody says who counted: partitions alone only tell how
+            many there are at least.
+    """
+    labels = part(node, "metadata", "labels")
+    capacity = part(node, "status", "capacity")
+    allocatable = part(node, "status", "allocatable")
+    share = {name: _share(name, labels, generation) for name in capacity}
+    units = {name: amount(capacity, name) or 0.0 for name, one in share.items() if one}
+    shares = {name: share[name] for name in units if units[name]}
+    if not shares:
+        return NONE
+    whole = sum(units[name] for name in shares if shares[name] == 1.0)
+    parts = sum(units[name] * one for name, one in shares.items() if one != 1.0)
+    cut = ceil(parts - 1e-9)
+    if known_gpus is not None and cut and known_gpus > whole:
+        # Who counted knows how many GPUs the parts were cut from.
+        cut = round(known_gpus - whole)
+    if parts:
+        shares = {n: one if one == 1.0 else one * cut / parts for n, one in shares.items()}
+    usable = sum((amount(allocatable, name) or 0.0) * one for name, one in shares.items())
+    gpus = round(whole) + cut
+    return Quota(
+        gpus=gpus,
+        usable=min(usable, gpus),
+        share=shares,
+        partitioned=any("mig-" in name for name in shares)
+        or "-MIG-" in (text(labels, _PRODUCT) or ""),
+    )
+
+
+def _share(resource: str, labels: Json, generation: Generation | None) -> float:
+    """GPUs behind one unit, taking the most units a GPU can be cut into; 0 = no GPU resource."""
+    mig = _MIG.fullmatch(resource)
+    if mig:
+        copies = _copies(labels, f"nvidia.com/mig-{mig[1]}.replicas", resource)
+        return slice_share(mig[1], generation) / copies
+    if resource == _SHARED:
+        return 1.0 / _copies(labels, "nvidia.com/gpu.replicas", resource)
+    if resource not in WHOLE:
+        return 0.0
+    product = text(labels, _PRODUCT) or ""
+    copies = _copies(labels, "nvidia.com/gpu.replicas", resource)
+    _, single, profile = product.removesuffix("-SHARED").partition("-MIG-")
+    return (slice_share(profile, generation) if single else 1.0) / copies
+
+
+def _copies(labels: Json, label: str, resource: str) -> float:
+    told = amount(labels, label) or 1.0
+    strategy = text(labels, "nvidia.com/gpu.sharing-strategy")
+    # The label stays 1 where nothing is shared, and what is shared may have a name of its own.
+    return 1.0 if strategy == "none" and not resource.endswith(".shared") else max(told, 1.0)
+
+
+def slice_share(profile: str, generation: Generation | None) -> float:
+    """The part of a GPU that a MIG profile such as `1g.10gb` takes."""
+    found = _PROFILE.match(profile)
+    if found is None:
+        return 1.0
+    most = _SLICES_MOST.get(int(found["slices"]), 1)
+    if generation is not None and int(found["gb"]):
+        most = min(most, max(1, int(generation.memory_gb // int(found["gb"]))))
+    return 1.0 / most

@@ -1,0 +1,86 @@
+"""A cluster in files: what `kubectl get -o json` or `-o yaml` wrote, in one file or a folder."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from fleet.documents import Json, is_object, listed, text
+from fleet.snapshot import World
+
+_FIELDS: Final = {
+    "Node": "nodes",
+    "Pod": "pods",
+    "ResourceSlice": "slices",
+    "ResourceClaim": "claims",
+    "DeviceClass": "classes",
+    "NodePool": "node_pools",
+}
+_SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
+
+
+class UnreadableRecordError(Exception):
+    """A record that is none; the message names the file and what to do."""
+
+
+def recorded(path: Path) -> World:
+    """The cluster of a record, by the name of its file or folder.
+
+    Raises:
+        UnreadableRecordError: it cannot be read, or holds no node.
+    """
+    if path.is_dir():
+        files = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
+    else:
+        files = [path]
+    found: dict[str, list[Json]] = {field: [] for field in _FIELDS.values()}
+    for file in files:
+        for document in _documents(file):
+            for one in _objects(document):
+                field = _FIELDS.get(text(one, "kind") or "")
+                if field is not None:
+                    found[field].append(one)
+    if not found["nodes"]:
+        raise UnreadableRecordError(
+            f"{path}: no Node in it; write one with `kubectl get nodes,pods,resourceslices,"
+            "resourceclaims,deviceclasses -A -o json`"
+        )
+    name = path.resolve().name if path.is_dir() else path.stem
+    return World(
+        cluster=name,
+        nodes=tuple(found["nodes"]),
+        pods=tuple(found["pods"]),
+        slices=tuple(found["slices"]),
+        claims=tuple(found["claims"]),
+        classes=tuple(found["classes"]),
+        node_pools=tuple(found["node_pools"]),
+    )
+
+
+def _documents(file: Path) -> Iterator[object]:
+    try:
+        content = file.read_text(encoding="utf-8")
+        if file.suffix == ".json":
+            yield json.loads(content)
+        else:
+            loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+            yield from yaml.load_all(content, Loader=loader)
+    except OSError as error:
+        raise UnreadableRecordError(f"{file}: {error.strerror or error}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split())
+        raise UnreadableRecordError(f"{file}: neither JSON nor YAML: {said}") from error
+
+
+def _objects(document: object) -> Iterator[Json]:
+    """The objects of a list, or the object; the items of a typed list do not say their kind."""
+    if not is_object(document):
+        return
+    kind = text(document, "kind") or ""
+    if not kind.endswith("List"):
+        yield document
+        return
+    for one in listed(document, "items"):
+        yield {"kind": kind.removesuffix("List"), **one}

@@ -1,0 +1,168 @@
+"""Snapshots of clusters added up: by generation, cluster, pool, node, namespace or model."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fleet.account import NodeGpus
+from fleet.snapshot import FleetSnapshot
+from fleet.uses import Use
+
+UNKNOWN: Final = "unknown"
+NONE: Final = "(none)"
+FREE: Final = "(free)"
+OUT: Final = "(out)"
+
+
+class By(StrEnum):
+    """What a row stands for."""
+
+    GENERATION = "generation"
+    CLUSTER = "cluster"
+    POOL = "pool"
+    NODE = "node"
+    NAMESPACE = "namespace"
+    MODEL = "model"
+
+    @property
+    def of_pods(self) -> bool:
+        """GPUs are split by who has them, and not by where they are."""
+        return self in {By.NAMESPACE, By.MODEL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """GPUs that are added up. A sum of which a part is unknown is of the rest."""
+
+    key: str
+    gpus: float
+    allocated: float
+    free: float
+    out: float
+    idle: float
+    """Of those allocated."""
+    idle_unknown: float
+    """Allocated ones that are not measured."""
+    fragmented: float
+    islands: int
+    islands_whole: int
+    """Of which every GPU is free."""
+    islands_unknown: float
+    """GPUs of nodes whose islands nobody knows."""
+    usd_per_hour: float
+    free_usd_per_hour: float
+    idle_usd_per_hour: float
+    unpriced: float
+    """GPUs without a price."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """GPUs of one price that go into one row."""
+
+    key: str
+    usd_per_gpu_hour: float | None
+    gpus: float
+    allocated: float = 0.0
+    free: float = 0.0
+    out: float = 0.0
+    idle: float | None = 0.0
+    fragmented: float = 0.0
+    islands: int = 0
+    islands_whole: int = 0
+    islands_unknown: float = 0.0
+
+
+def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
+    """One row for each key, the most GPUs first; what nobody has comes last."""
+    entries = [
+        entry
+        for snapshot in snapshots
+        for node in snapshot.nodes
+        for entry in (_of_uses(node, by) if by.of_pods else [_of_node(snapshot, node, by)])
+    ]
+    found: dict[str, list[_Entry]] = defaultdict(list)
+    for entry in entries:
+        found[entry.key].append(entry)
+    rows = [_row(key, of_key) for key, of_key in found.items()]
+    return sorted(rows, key=lambda row: (row.key in {FREE, OUT}, -row.gpus, row.key))
+
+
+def total(snapshots: Sequence[FleetSnapshot]) -> Row:
+    """All GPUs of all clusters in one row."""
+    entries = [_of_node(one, node, By.CLUSTER) for one in snapshots for node in one.nodes]
+    return _row("total", entries)
+
+
+def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
+    match by:
+        case By.CLUSTER:
+            key = snapshot.cluster
+        case By.POOL:
+            key = node.pool or NONE
+        case By.NODE:
+            key = node.node
+        case _:
+            key = node.generation or node.product or UNKNOWN
+    lie = node.lie
+    return _Entry(
+        key=key,
+        usd_per_gpu_hour=node.usd_per_gpu_hour,
+        gpus=node.gpus,
+        allocated=node.allocated,
+        free=node.free,
+        out=node.out,
+        idle=node.idle,
+        fragmented=lie.fragmented if lie else 0.0,
+        islands=lie.islands if lie else 0,
+        islands_whole=lie.whole if lie else 0,
+        islands_unknown=0.0 if lie else node.gpus,
+    )
+
+
+def _of_uses(node: NodeGpus, by: By) -> Iterator[_Entry]:
+    price = node.usd_per_gpu_hour
+    for use in node.uses:
+        yield _Entry(
+            key=_key(use, by),
+            usd_per_gpu_hour=price,
+            gpus=use.gpus,
+            allocated=use.gpus,
+            idle=use.idle,
+        )
+    if node.free:
+        yield _Entry(key=FREE, usd_per_gpu_hour=price, gpus=node.free, free=node.free)
+    if node.out:
+        yield _Entry(key=OUT, usd_per_gpu_hour=price, gpus=node.out, out=node.out)
+
+
+def _key(use: Use, by: By) -> str:
+    return use.namespace if by is By.NAMESPACE else use.model or NONE
+
+
+def _row(key: str, entries: Sequence[_Entry]) -> Row:
+    return Row(
+        key=key,
+        gpus=_sum(one.gpus for one in entries),
+        allocated=_sum(one.allocated for one in entries),
+        free=_sum(one.free for one in entries),
+        out=_sum(one.out for one in entries),
+        idle=_sum(one.idle or 0.0 for one in entries),
+        idle_unknown=_sum(one.allocated for one in entries if one.idle is None),
+        fragmented=_sum(one.fragmented for one in entries),
+        islands=sum(one.islands for one in entries),
+        islands_whole=sum(one.islands_whole for one in entries),
+        islands_unknown=_sum(one.islands_unknown for one in entries),
+        usd_per_hour=_sum(one.gpus * (one.usd_per_gpu_hour or 0.0) for one in entries),
+        free_usd_per_hour=_sum(one.free * (one.usd_per_gpu_hour or 0.0) for one in entries),
+        idle_usd_per_hour=_sum(
+            (one.idle or 0.0) * (one.usd_per_gpu_hour or 0.0) for one in entries
+        ),
+        unpriced=_sum(one.gpus for one in entries if one.usd_per_gpu_hour is None),
+    )
+
+
+def _sum(values: Iterable[float]) -> float:
+    return round(sum(values), 6)

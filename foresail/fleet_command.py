@@ -1,0 +1,201 @@
+"""`foresail fleet`: from clusters or files to what is printed."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from kubernetes_asyncio.client import ApiClient
+from rich.console import Console
+from rich.live import Live
+
+from fleet.activity import Activity
+from fleet.api import UnreadableError
+from fleet.clusters import NoWayError, connected
+from fleet.documents import part, text
+from fleet.measured import UnmeasuredError, measured
+from fleet.mirror import Mirror, mirrored, read_world
+from fleet.recorded import UnreadableRecordError, recorded
+from fleet.snapshot import Known, World, snapshot_of
+from fleet.tally import By
+from foresail.clock import wall_clock
+from foresail.fleet_options import IN_CLUSTER, Wanted, clusters, known, servers, token
+from foresail.fleet_table import Fleet, shown, told
+from scaler.errors import ForesailError
+
+_REDRAW_SECONDS: Final = 1.0
+"""Between two pictures, at least."""
+_MEASURE_SECONDS: Final = 60.0
+
+Activities = Mapping[str, Activity | str]
+"""By cluster; a text says why there is none."""
+
+
+async def show(wanted: Wanted, console: Console) -> None:
+    """Print the fleet once.
+
+    Raises:
+        ForesailError: an option cannot be used, or no cluster can be read.
+    """
+    about = known(wanted)
+    if wanted.files:
+        answers: Sequence[World | str] = [_recorded(file) for file in wanted.files]
+    else:
+        answers = await asyncio.gather(*(_read(wanted, name) for name in clusters(wanted)))
+    worlds = [one for one in answers if isinstance(one, World)]
+    unreadable = [one for one in answers if isinstance(one, str)]
+    if not worlds:
+        raise ForesailError("\n".join(unreadable))
+    activities = await _activities(wanted, [world.cluster for world in worlds])
+    _print(_fleet(worlds, unreadable, about, activities), wanted, console)
+
+
+async def watch(wanted: Wanted, console: Console) -> None:
+    """Print the fleet with every change, for good.
+
+    Raises:
+        ForesailError: an option cannot be used, or there is no way to any cluster.
+    """
+    if wanted.files:
+        raise ForesailError("--watch follows clusters: leave --file out")
+    about, names, news = known(wanted), clusters(wanted), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    async with AsyncExitStack() as stack:
+        mirrors, lost = await _mirrors(stack, wanted, names, news)
+        if not mirrors:
+            raise ForesailError("\n".join(lost))
+        live = None
+        if console.is_terminal and not wanted.as_json:
+            live = stack.enter_context(Live(console=console, auto_refresh=False))
+        due = 0.0
+        activities: Activities = {}
+        before: object = None
+        while True:
+            if wanted.prometheus and loop.time() >= due:
+                activities = await _activities(wanted, names)
+                due = loop.time() + _MEASURE_SECONDS
+            await _news(news, wanted)
+            worlds = [one.world for one in mirrors if not one.trouble]
+            missing = [_missing(one.cluster, one.trouble) for one in mirrors if one.trouble]
+            fleet = _fleet(worlds, [*lost, *missing], about, activities)
+            if (fleet.snapshots, fleet.unreadable) == before:
+                continue
+            before = fleet.snapshots, fleet.unreadable
+            if live is not None:
+                live.update(shown(fleet, _bys(wanted, fleet), console.width), refresh=True)
+            else:
+                _print(fleet, wanted, console)
+
+
+async def _mirrors(
+    stack: AsyncExitStack, wanted: Wanted, names: Sequence[str], news: asyncio.Event
+) -> tuple[list[Mirror], list[str]]:
+    """Mirrors of the clusters there is a way to, and why there is none to the others."""
+    mirrors: list[Mirror] = []
+    lost: list[str] = []
+    for name in names:
+        try:
+            client = await _client(wanted, name)
+        except NoWayError as error:
+            lost.append(_missing(name, error))
+            continue
+        stack.push_async_callback(client.close)
+        mirrors.append(await stack.enter_async_context(mirrored(client, name, news)))
+    return mirrors, lost
+
+
+async def _news(news: asyncio.Event, wanted: Wanted) -> None:
+    """Until something changed, or is to be measured again; changes at once are one."""
+    try:
+        async with asyncio.timeout(_MEASURE_SECONDS if wanted.prometheus else None):
+            await news.wait()
+            await asyncio.sleep(_REDRAW_SECONDS)
+    except TimeoutError:
+        pass
+    news.clear()
+
+
+def _recorded(file: Path) -> World | str:
+    try:
+        return recorded(file)
+    except UnreadableRecordError as error:
+        return str(error)
+
+
+async def _read(wanted: Wanted, name: str) -> World | str:
+    """A cluster's objects, or why there are none: the other clusters are shown all the same."""
+    try:
+        client = await _client(wanted, name)
+        async with client:
+            return await read_world(client, name)
+    except (NoWayError, UnreadableError) as error:
+        return _missing(name, error)
+
+
+async def _client(wanted: Wanted, name: str) -> ApiClient:
+    return await connected(None if name == IN_CLUSTER else name, wanted.kubeconfig)
+
+
+def _missing(name: str, error: object) -> str:
+    return f"{name}: {error}"
+
+
+async def _activities(wanted: Wanted, names: Sequence[str]) -> Activities:
+    urls, secret = servers(wanted), token(wanted)
+
+    async def one(name: str) -> Activity | str | None:
+        url = urls.get(name) or urls.get("")
+        if url is None:
+            return None
+        try:
+            return await measured(url, wanted.idle_seconds, token=secret)
+        except UnmeasuredError as error:
+            return str(error)
+
+    found = await asyncio.gather(*(one(name) for name in names))
+    return {name: one for name, one in zip(names, found, strict=True) if one is not None}
+
+
+def _fleet(
+    worlds: Sequence[World], unreadable: Sequence[str], about: Known, activities: Activities
+) -> Fleet:
+    now = wall_clock()
+    snapshots = []
+    for world in worlds:
+        activity = activities.get(world.cluster)
+        if isinstance(activity, str):
+            remarks = (*world.remarks, f"{activity}; which GPUs are idle is unknown")
+            snapshots.append(snapshot_of(replace(world, remarks=remarks), about, None, now))
+        else:
+            snapshots.append(snapshot_of(world, about, activity, now))
+    return Fleet(
+        snapshots=snapshots,
+        unreadable=unreadable,
+        at_seconds=now,
+        measured=any(isinstance(one, Activity) for one in activities.values()),
+        remarks=[
+            f"your price of {name!r} is of no GPU that we know, and of no machine type here"
+            for name in about.usd_per_gpu_hour
+            if about.catalogue.find(name) is None and name not in _machine_types(worlds)
+        ],
+    )
+
+
+def _machine_types(worlds: Sequence[World]) -> frozenset[str | None]:
+    labels = (part(node, "metadata", "labels") for world in worlds for node in world.nodes)
+    return frozenset(text(one, "node.kubernetes.io/instance-type") for one in labels)
+
+
+def _print(fleet: Fleet, wanted: Wanted, console: Console) -> None:
+    if wanted.as_json:
+        print(json.dumps(told(fleet, _bys(wanted, fleet))), flush=True)  # noqa: T201 - the output
+    else:
+        console.print(shown(fleet, _bys(wanted, fleet), console.width))
+
+
+def _bys(wanted: Wanted, fleet: Fleet) -> tuple[By, ...]:
+    several = len(fleet.snapshots) + len(fleet.unreadable) > 1
+    return wanted.bys or ((By.GENERATION, By.CLUSTER) if several else (By.GENERATION,))

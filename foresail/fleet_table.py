@@ -1,0 +1,214 @@
+"""The fleet as tables for a terminal of 80 columns, and as JSON for everything else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from pydantic.alias_generators import to_camel
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fleet.snapshot import FleetSnapshot
+from fleet.tally import By, Row, tally, total
+
+_REMARKS_SHOWN = 8
+_NAME_LEAST = 8
+_BETWEEN = 2
+_FRAME = 2
+"""Columns that a table takes between its cells, and around them."""
+_UNKNOWN = "?"
+_LEGEND = "frag.: free GPUs in NVLink islands partly in use; whole: islands wholly free"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """What there is to show."""
+
+    snapshots: Sequence[FleetSnapshot]
+    unreadable: Sequence[str]
+    """Clusters that are missing, and why."""
+    at_seconds: float
+    measured: bool
+    """Somebody was asked which GPUs are idle."""
+    remarks: Sequence[str] = ()
+    """Of no one cluster."""
+
+
+def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
+    """The tables, and what there is to say of them.
+
+    Args:
+        fleet: what there is.
+        bys: a table each.
+        columns: of the terminal; names are cut where it is narrow, and numbers never.
+    """
+    whole = total(fleet.snapshots)
+    parts: list[RenderableType] = [_table(fleet, by, whole, columns) for by in bys]
+    if not all(by.of_pods for by in bys):
+        parts.append(Text(_LEGEND, style="dim"))
+    if By.POOL in bys:
+        parts += [Text(line) for line in _limits(fleet)]
+    parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
+    parts += [Text(f"not shown: {line}", style="bold red") for line in fleet.unreadable]
+    return Group(*parts)
+
+
+def told(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
+    """Everything that is known, with null for what is not."""
+    document = {
+        "at": datetime.fromtimestamp(fleet.at_seconds, UTC).isoformat(timespec="seconds"),
+        "total": _honest(total(fleet.snapshots)),
+        "by": {by.value: [_honest(row) for row in tally(fleet.snapshots, by)] for by in bys},
+        "clusters": [asdict(one) for one in fleet.snapshots],
+        "not_shown": list(fleet.unreadable),
+        "remarks": list(fleet.remarks),
+    }
+    camel = _camel(document)
+    assert isinstance(camel, dict)
+    return camel
+
+
+def _table(fleet: Fleet, by: By, whole: Row, columns: int) -> RenderableType:
+    rows = tally(fleet.snapshots, by)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_footer=True)
+    numbers = [
+        [head, *(cell(row) for row in rows), cell(whole)]
+        for head, cell in _columns(by, fleet.measured)
+    ]
+    taken = sum(max(map(len, texts)) + _BETWEEN for texts in numbers)
+    room = max(_NAME_LEAST, columns - taken - _FRAME)
+    table.add_column(by.value, "total", overflow="ellipsis", no_wrap=True, max_width=room)
+    for head, *_, sum_of_all in numbers:
+        table.add_column(head, sum_of_all, justify="right", no_wrap=True)
+    for index, row in enumerate(rows, start=1):
+        table.add_row(row.key, *(texts[index] for texts in numbers))
+    return table
+
+
+def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]:  # noqa: FBT001
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("GPUs", lambda row: _gpus(row.gpus)),
+        ("used", lambda row: _gpus(row.allocated)),
+        ("free", lambda row: _gpus(row.free)),
+        ("out", lambda row: _gpus(row.out)),
+    ]
+    if measured:
+        columns.append(("idle", _idle))
+    if not by.of_pods:
+        columns += [("frag.", _fragmented), ("whole", _islands)]
+    columns.append(("$/h", _usd))
+    if measured:
+        columns.append(("$ unused", _unused))
+    elif not by.of_pods:
+        columns.append(("$ free", _free_usd))
+    return columns
+
+
+def _gpus(count: float) -> str:
+    """Parts of a GPU with one digit, and never rounded to nothing."""
+    if count == round(count):
+        return f"{count:,.0f}"
+    return f"{count:,.1f}" if count >= 0.05 else "<0.1"  # noqa: PLR2004
+
+
+def _partly(known: str, missing: float, all_of: float) -> str:
+    """A sum of which `missing` of `all_of` GPUs are unknown is at least what is known."""
+    if missing <= 0:
+        return known
+    return _UNKNOWN if missing >= all_of else f"≥{known}"
+
+
+def _idle(row: Row) -> str:
+    return _partly(_gpus(row.idle), row.idle_unknown, row.allocated)
+
+
+def _fragmented(row: Row) -> str:
+    return _partly(_gpus(row.fragmented), row.islands_unknown, row.gpus)
+
+
+def _islands(row: Row) -> str:
+    return _partly(f"{row.islands_whole}/{row.islands}", row.islands_unknown, row.gpus)
+
+
+def _usd(row: Row) -> str:
+    return _partly(_dollars(row.usd_per_hour), row.unpriced, row.gpus)
+
+
+def _free_usd(row: Row) -> str:
+    return _partly(_dollars(row.free_usd_per_hour), row.unpriced, row.gpus)
+
+
+def _unused(row: Row) -> str:
+    """Free and idle ones together."""
+    usd = row.free_usd_per_hour + row.idle_usd_per_hour
+    if row.unpriced:
+        return _partly(_dollars(usd), row.unpriced, row.gpus)
+    return _partly(_dollars(usd), row.idle_unknown, row.gpus)
+
+
+def _dollars(usd: float) -> str:
+    return f"{usd:,.2f}" if usd < 1000 else f"{usd:,.0f}"  # noqa: PLR2004
+
+
+def _limits(fleet: Fleet) -> list[str]:
+    """What Karpenter may still buy: pools whose limit names GPUs, those without a node too."""
+    lines = []
+    for one in fleet.snapshots:
+        for pool in one.node_pools:
+            if pool.gpus_limit is not None:
+                has = sum(node.gpus for node in one.nodes if node.pool == pool.name)
+                limit = f"{has:,} of {_gpus(pool.gpus_limit)} GPUs that its limit allows"
+                lines.append(f"pool {pool.name} of {one.cluster}: {limit}")
+    return lines
+
+
+def _notes(fleet: Fleet, whole: Row) -> list[str]:
+    nodes = [node for one in fleet.snapshots for node in one.nodes]
+    sources = sorted({node.price_source for node in nodes if node.price_source})
+    notes = [f"prices: {source}" for source in sources]
+    if fleet.snapshots and not nodes:
+        notes.append("no node here has GPUs that a label, a resource or a ResourceSlice tells of")
+    if whole.unpriced:
+        notes.append(f"{_gpus(whole.unpriced)} GPUs without a price; give some with --prices")
+    if not fleet.measured and whole.allocated:
+        notes.append("idle GPUs are not measured: name a Prometheus with --prometheus")
+    waiting = sum(one.waiting_gpus for one in fleet.snapshots)
+    if waiting:
+        notes.append(f"{_gpus(waiting)} GPUs are asked for by pods without a node")
+    several = len(fleet.snapshots) > 1
+    remarks = [
+        *fleet.remarks,
+        *(
+            f"{one.cluster}: {remark}" if several else remark
+            for one in fleet.snapshots
+            for remark in one.remarks
+        ),
+    ]
+    more = len(remarks) - _REMARKS_SHOWN
+    return [*notes, *remarks[:_REMARKS_SHOWN], *([f"and {more} more: --json"] if more > 0 else [])]
+
+
+def _honest(row: Row) -> dict[str, object]:
+    """A row whose sums are null where nothing of them is known."""
+    nothing = {
+        "idle": row.idle_unknown >= row.allocated > 0,
+        "fragmented": row.islands_unknown >= row.gpus > 0,
+        "islands": row.islands_unknown >= row.gpus > 0,
+        "islands_whole": row.islands_unknown >= row.gpus > 0,
+        "usd_per_hour": row.unpriced >= row.gpus > 0,
+        "free_usd_per_hour": row.unpriced >= row.gpus > 0,
+        "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or row.idle_unknown >= row.allocated > 0,
+    }
+    return {key: None if nothing.get(key) else value for key, value in asdict(row).items()}
+
+
+def _camel(value: object) -> object:
+    match value:
+        case dict():
+            return {to_camel(str(key)): _camel(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_camel(inner) for inner in value]
+        case _:
+            return value

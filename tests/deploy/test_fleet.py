@@ -1,0 +1,33 @@
+"""The rights of `foresail fleet`: what it reads, and no more."""
+
+import yaml
+
+from fleet.mirror import KINDS
+from tests.deploy.examples import FOLDER
+
+ROLE, BINDING = yaml.safe_load_all((FOLDER / "fleet.yaml").read_text())
+
+
+def _resource(path: str) -> tuple[str, str]:
+    """API group and resource of a collection's path."""
+    *_, group, _, resource = path.split("/")
+    return ("" if group == "api" else group), resource
+
+
+def test_the_role_lists_just_what_is_read() -> None:
+    granted = [
+        (group, resource)
+        for rule in ROLE["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ]
+
+    assert sorted(granted) == sorted(_resource(kind.path) for kind in KINDS.values())
+
+
+def test_nothing_can_be_written_with_it() -> None:
+    assert [rule["verbs"] for rule in ROLE["rules"]] == [["list", "watch"]] * len(ROLE["rules"])
+
+
+def test_the_binding_gives_the_role() -> None:
+    assert BINDING["roleRef"]["name"] == ROLE["metadata"]["name"]

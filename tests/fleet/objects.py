@@ -1,0 +1,153 @@
+"""API objects of GPU clusters, as small as they can be."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fleet.account import NodeGpus
+from fleet.activity import Activity
+from fleet.catalogue import shipped
+from fleet.instances import instances
+from fleet.snapshot import FleetSnapshot, Known, World, snapshot_of
+
+Object = dict[str, Any]
+NOW_SECONDS = 1_800_000_000.0
+GPU = "nvidia.com/gpu"
+H100 = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
+
+
+def node(
+    name: str = "n1",
+    *,
+    ready: bool = True,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    allocatable: Mapping[str, int] | None = None,
+    **capacity: int,
+) -> Object:
+    """A node; `gpus=8` is what its device plugin has, other resources are named in full."""
+    amounts = {GPU if key == "gpus" else key: str(count) for key, count in capacity.items()}
+    usable = {key: str(count) for key, count in (allocatable or {}).items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
+        "spec": {},
+        "status": {
+            "capacity": amounts,
+            "allocatable": {**amounts, **usable},
+            "conditions": [{"type": "Ready", "status": "True" if ready else "Unknown"}],
+        },
+    }
+
+
+def pod(
+    name: str, on: str | None = "n1", *, labels: Mapping[str, str] | None = None, **units: int
+) -> Object:
+    """A running pod in namespace llm; `gpus=2` is what it asks of the device plugin."""
+    limits = {GPU if key == "gpus" else key: str(count) for key, count in units.items()}
+    spec: Object = {"containers": [{"name": "engine", "resources": {"limits": limits}}]}
+    if on is not None:
+        spec["nodeName"] = on
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "llm", "labels": labels or {}},
+        "spec": spec,
+        "status": {"phase": "Running" if on else "Pending"},
+    }
+
+
+def device(name: str, **told: Any) -> Object:
+    """A whole H100; attributes by name, `capacity` and `taints` as they are."""
+    capacity = told.pop("capacity", {"memory": {"value": "81559Mi"}})
+    extra = {key: told.pop(key) for key in ("taints", "consumesCounters") if key in told}
+    attributes = {
+        "type": "gpu",
+        "uuid": f"GPU-{name}",
+        "productName": "NVIDIA H100 80GB HBM3",
+        **told,
+    }
+    return {
+        "name": name,
+        "attributes": {key: {"string": value} for key, value in attributes.items() if value},
+        "capacity": capacity,
+        **extra,
+    }
+
+
+def resource_slice(
+    *devices: Object,
+    on: str = "n1",
+    driver: str = "gpu.nvidia.com",
+    generation: int = 1,
+    of: int = 1,
+) -> Object:
+    return {
+        "kind": "ResourceSlice",
+        "metadata": {"name": f"{on}-{driver}-{generation}"},
+        "spec": {
+            "driver": driver,
+            "nodeName": on,
+            "pool": {"name": on, "generation": generation, "resourceSliceCount": of},
+            "devices": list(devices),
+        },
+    }
+
+
+def claim(
+    name: str, *devices: str, pods: tuple[str, ...] = (), on: str = "n1", **told: Any
+) -> Object:
+    """A claim in namespace llm that these devices are allocated to."""
+    results = [
+        {"request": "gpu", "driver": "gpu.nvidia.com", "pool": on, "device": device, **told}
+        for device in devices
+    ]
+    return {
+        "kind": "ResourceClaim",
+        "metadata": {"name": name, "namespace": "llm"},
+        "status": {
+            "allocation": {"devices": {"results": results}},
+            "reservedFor": [{"resource": "pods", "name": one, "uid": one} for one in pods],
+        },
+    }
+
+
+def seen(
+    *objects: Object,
+    activity: Activity | None = None,
+    prices: Mapping[str, float] | None = None,
+) -> FleetSnapshot:
+    """The snapshot of a cluster of these objects."""
+
+    def of(kind: str) -> tuple[Object, ...]:
+        return tuple(one for one in objects if one["kind"] == kind)
+
+    world = World(
+        cluster="c1",
+        nodes=of("Node"),
+        pods=of("Pod"),
+        slices=of("ResourceSlice"),
+        claims=of("ResourceClaim"),
+        classes=of("DeviceClass"),
+        node_pools=of("NodePool"),
+    )
+    known = Known(catalogue=shipped(), instances=instances(), usd_per_gpu_hour=prices or {})
+    return snapshot_of(world, known, activity, NOW_SECONDS)
+
+
+def only(*objects: Object, **more: Any) -> NodeGpus:
+    """The one node with GPUs among these objects."""
+    (found,) = seen(*objects, **more).nodes
+    return found
+
+
+def counts(one: NodeGpus) -> tuple[float, float, float, float]:
+    """All of its GPUs, the allocated, the free, and those that are out."""
+    return one.gpus, one.allocated, one.free, one.out
+
+
+def report(*islands: int | None, **more: object) -> dict[str, str]:
+    """The annotation of the node's agent, with the island of each GPU."""
+    gpus = [{"index": i, "uuid": f"GPU-gpu-{i}", "island": one} for i, one in enumerate(islands)]
+    return {"foresail.io/gpu-report": json.dumps({"schema": 1, "gpus": gpus, **more})}

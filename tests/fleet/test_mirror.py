@@ -1,0 +1,114 @@
+"""A cluster's objects, read once or followed, over an API server's bad days."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from fleet.api import Patience, UnreadableError
+from fleet.mirror import KINDS, Mirror, mirrored, read_world
+from tests.fleet.api_server import ApiServer
+from tests.fleet.objects import claim, node, pod, resource_slice
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
+QUICK = Patience(page=5.0, silence=5.0, first_retry=0.001, longest_retry=0.002, absent=0.002)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    one = ApiServer()
+    one.serve(KINDS["nodes"].path, "Node", node("n1", gpus=8))
+    one.serve(KINDS["pods"].path, "Pod", pod("a", gpus=1), pod("web"))
+    await one.start()
+    yield one
+    await one.stop()
+
+
+@pytest.fixture
+async def client(server: ApiServer) -> AsyncIterator[ApiClient]:
+    api = ApiClient(Configuration(host=f"http://127.0.0.1:{server.port}"))
+    yield api
+    await api.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def test_a_cluster_without_dra_and_karpenter_is_whole(client: ApiClient) -> None:
+    world = await read_world(client, "c1")
+
+    assert (len(world.nodes), len(world.slices), world.remarks) == (1, 0, ())
+
+
+async def test_pods_that_have_nothing_to_do_with_gpus_are_not_kept(
+    server: ApiServer, client: ApiClient
+) -> None:
+    holder = pod("holder")
+    holder["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "c"}]
+    server.serve(KINDS["pods"].path, "Pod", pod("a", gpus=1), pod("web"), holder)
+
+    world = await read_world(client, "c1")
+
+    assert [one["metadata"]["name"] for one in world.pods] == ["a", "holder"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["nodes", "pods", "slices", "claims"])
+async def test_without_what_it_takes_there_is_no_world(
+    server: ApiServer, client: ApiClient, kind: str
+) -> None:
+    server.forbidden.add(KINDS[kind].path)
+
+    with pytest.raises(UnreadableError, match=f"{KINDS[kind].path}: HTTP 403"):
+        await read_world(client, "c1")
+
+
+async def test_what_can_be_done_without_is_remarked_on(
+    server: ApiServer, client: ApiClient
+) -> None:
+    server.forbidden.add(KINDS["node_pools"].path)
+
+    (remark,) = (await read_world(client, "c1")).remarks
+
+    assert remark.startswith("/apis/karpenter.sh/v1/nodepools: HTTP 403")
+
+
+async def test_a_mirror_has_no_world_before_everything_was_read() -> None:
+    assert Mirror("c1").trouble == "/api/v1/nodes: not read yet"
+
+
+async def test_a_mirror_follows_its_cluster(server: ApiServer, client: ApiClient) -> None:
+    async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
+        await until(lambda: mirror.trouble is None)
+        await server.put(KINDS["pods"].path, pod("b", gpus=2))
+        await server.delete(KINDS["pods"].path, "a")
+        await until(lambda: [one["metadata"]["name"] for one in mirror.world.pods] == ["b"])  # type: ignore[index]
+        server.serve(KINDS["slices"].path, "ResourceSlice", resource_slice())
+        server.serve(KINDS["claims"].path, "ResourceClaim", claim("c", "gpu-0"))
+        await until(lambda: (len(mirror.world.slices), len(mirror.world.claims)) == (1, 1))
+
+        assert mirror.world.remarks == ()
+
+
+async def test_what_is_stale_is_shown_and_said_to_be(server: ApiServer, client: ApiClient) -> None:
+    async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
+        await until(lambda: mirror.trouble is None)
+        await server.stop()
+        await until(lambda: len(mirror.world.remarks) == len(KINDS))
+
+        assert len(mirror.world.nodes) == 1
+        assert all("/a" in remark for remark in mirror.world.remarks)
+        await server.start()
+        await until(lambda: mirror.world.remarks == ())
+
+
+async def test_a_cluster_that_was_never_reached_has_a_reason(client: ApiClient) -> None:
+    nowhere = ApiClient(Configuration(host="http://127.0.0.1:1"))
+    async with nowhere, mirrored(nowhere, "c1", asyncio.Event(), QUICK) as mirror:
+        await until(lambda: mirror.trouble != "/api/v1/nodes: not read yet")
+
+        assert "/api/v1/nodes: Cannot connect" in str(mirror.trouble)

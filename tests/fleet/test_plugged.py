@@ -1,0 +1,169 @@
+"""Which GPUs a node has and who has them, by labels and by device plugin."""
+
+import pytest
+
+from tests.fleet.objects import GPU, H100, Object, counts, node, only, pod, seen
+
+
+@pytest.mark.parametrize(
+    ("labels", "capacity", "generation", "gpus"),
+    [
+        pytest.param(H100, {"gpus": 8}, "h100-sxm", 8, id="h100"),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-L40S-SHARED", "nvidia.com/gpu.replicas": "4"},
+            {"gpus": 8},
+            "l40s",
+            2,
+            id="time-sliced",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-L40S", "nvidia.com/gpu.replicas": "4"},
+            {"nvidia.com/gpu.shared": 8},
+            "l40s",
+            2,
+            id="time-sliced-under-a-name-of-its-own",
+        ),
+        pytest.param(
+            {
+                "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb",
+                "nvidia.com/gpu.count": "14",
+            },
+            {"gpus": 14},
+            "a100-sxm-40",
+            2,
+            id="mig-single",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-80GB"},
+            # Of 8: two whole, three of two 3g each, three of 2g.20gb, 3 each.
+            {"gpus": 2, "nvidia.com/mig-3g.40gb": 6, "nvidia.com/mig-2g.20gb": 9},
+            "a100-sxm-80",
+            8,
+            id="mig-mixed",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+            {"nvidia.com/mig-1g.20gb": 8},  # 80 GB hold four of them, though there are 7 slices
+            "h100-sxm",
+            2,
+            id="mig-by-memory",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-GB200", "nvidia.com/gpu.clique": "u.1"},
+            {"gpus": 4},
+            "gb200",
+            4,
+            id="gb200",
+        ),
+        pytest.param(
+            {
+                "karpenter.k8s.aws/instance-gpu-name": "a100",
+                "node.kubernetes.io/instance-type": "p4de.24xlarge",
+            },
+            {"gpus": 8},
+            "a100-sxm-80",  # and not the 40 GB part that Karpenter calls a100 too
+            8,
+            id="by-machine-type",
+        ),
+        pytest.param(
+            {"cloud.google.com/gke-accelerator": "nvidia-l4"}, {"gpus": 1}, "l4", 1, id="gke"
+        ),
+        pytest.param(
+            {"nvidia.com/gpu.product": "NVIDIA-FX-1"}, {"gpus": 1}, None, 1, id="not-in-catalogue"
+        ),
+        pytest.param({}, {"gpus": 3}, None, 3, id="unlabelled"),
+        pytest.param(
+            {"amd.com/gpu.product-name": "AMD Instinct MI300X"},
+            {"amd.com/gpu": 8},
+            "mi300x",
+            8,
+            id="amd",
+        ),
+    ],
+)
+def test_labels_and_resources_tell_which_gpus_there_are(
+    labels: dict[str, str], capacity: dict[str, int], generation: str | None, gpus: int
+) -> None:
+    found = only(node(labels=labels, **capacity))
+
+    assert (found.generation, found.gpus, found.free) == (generation, gpus, gpus)
+
+
+def test_a_node_without_gpus_is_no_part_of_the_fleet() -> None:
+    assert seen(node(cpu=64)).nodes == ()
+
+
+def test_a_node_whose_driver_is_not_up_yet_has_gpus_that_nobody_can_have() -> None:
+    snapshot = seen(node(labels={"node.kubernetes.io/instance-type": "p5.48xlarge"}))
+
+    assert [counts(one) for one in snapshot.nodes] == [(8, 0, 0, 8)]
+    assert snapshot.remarks == ("node n1: nobody gives out its 8 GPUs yet",)
+
+
+@pytest.mark.parametrize(
+    "label", ["nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present"]
+)
+def test_a_node_that_nobody_has_counted_is_no_node_without_gpus(label: str) -> None:
+    snapshot = seen(node(labels={label: "true"}, cpu=64))
+
+    assert snapshot.nodes == ()
+    assert snapshot.remarks == ("node n1 has GPUs that nobody has counted yet",)
+
+
+def test_pods_take_what_they_ask_for_and_ended_ones_do_not() -> None:
+    ended = pod("done", gpus=2)
+    ended["status"]["phase"] = "Succeeded"
+
+    found = only(node(gpus=8), pod("a", gpus=2), pod("b", gpus=1), ended, pod("far", "n2", gpus=4))
+
+    assert counts(found) == (8, 3, 5, 0)
+    assert [(use.pod, use.gpus) for use in found.uses] == [("a", 2), ("b", 1)]
+
+
+def test_init_containers_and_sidecars_count_as_the_scheduler_counts_them() -> None:
+    one = pod("a", gpus=1)
+    one["spec"]["initContainers"] = [
+        {"name": "load", "resources": {"limits": {GPU: "2"}}},
+        {"name": "sidecar", "restartPolicy": "Always", "resources": {"limits": {GPU: "1"}}},
+    ]
+
+    assert only(node(gpus=8), one).allocated == 2  # max(1 + 1, 2)
+
+
+def test_a_time_sliced_gpu_is_taken_by_shares() -> None:
+    labels = {"nvidia.com/gpu.product": "Tesla-T4-SHARED", "nvidia.com/gpu.replicas": "4"}
+
+    assert counts(only(node(labels=labels, gpus=4), pod("a", gpus=1))) == (1, 0.25, 0.75, 0)
+
+
+def test_a_mig_slice_is_a_seventh() -> None:
+    labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"}
+
+    found = only(node(labels=labels, gpus=7), pod("a", gpus=7))
+
+    assert counts(found) == (1, 1, 0, 0)
+
+
+def test_gpus_that_are_unhealthy_are_out() -> None:
+    found = only(node(gpus=8, allocatable={GPU: 7}), pod("a", gpus=4))
+
+    assert counts(found) == (8, 4, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"status": {"conditions": []}}, id="not-ready"),
+        pytest.param({"spec": {"unschedulable": True}}, id="cordoned"),
+        pytest.param(
+            {"spec": {"taints": [{"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}]}},
+            id="on-its-way-out",
+        ),
+    ],
+)
+def test_free_gpus_of_a_node_that_takes_no_pods_are_out(change: dict[str, Object]) -> None:
+    one = node(gpus=8)
+    for key, value in change.items():
+        one[key] = {**one[key], **value}
+
+    assert counts(only(one, pod("a", gpus=2))) == (8, 2, 0, 6)

@@ -1,0 +1,189 @@
+"""`foresail fleet`: from files and options to tables and JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from foresail.cli import main
+from tests.fleet.objects import H100, claim, device, node, pod, resource_slice
+
+P5 = H100 | {"node.kubernetes.io/instance-type": "p5.48xlarge"}
+OBJECTS = [node(labels=P5, gpus=8), pod("a", gpus=6, labels={"model": "qwen3-32b"})]
+
+
+def write(path: Path, *objects: dict[str, Any]) -> Path:
+    path.write_text(json.dumps({"kind": "List", "items": list(objects)}))
+    return path
+
+
+def fleet(*arguments: object, columns: int = 80) -> Result:
+    environment = {"COLUMNS": str(columns), "KUBECONFIG": "/nowhere/config"}
+    return CliRunner().invoke(main, ["fleet", *map(str, arguments)], env=environment)
+
+
+def test_a_recorded_cluster_is_shown(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+
+    shown = fleet("--file", file).output.splitlines()
+
+    assert shown[1].split() == ["generation", "GPUs", "used", "free", "out", "frag.", "whole",
+                                "$/h", "$", "free"]  # fmt: skip
+    assert shown[3].split() == ["h100-sxm", "8", "6", "2", "0", "2", "0/1", "55.04", "13.76"]
+    assert any(line.startswith("prices: aws list: us-east-1") for line in shown)
+    assert "idle GPUs are not measured: name a Prometheus with --prometheus" in shown
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(
+    tmp_path: Path, columns: int
+) -> None:
+    name = "an-accelerator-with-a-name-that-nobody-ever-should-have-given-it"
+    odd = node("n2", labels={"nvidia.com/gpu.product": name}, gpus=1000)
+    file = write(tmp_path / "prod.json", *OBJECTS, odd)
+
+    shown = fleet("--file", file, "--by", "generation", columns=columns).output
+
+    table = shown.partition("prices:")[0].splitlines()
+    assert max(map(len, table)) <= columns
+    rows = [line.split() for line in table]
+    assert ["1,000", "0", "1,000", "0", "?", "?", "?", "?"] in [row[-8:] for row in rows]
+    assert ["1,008", "6", "1,002", "0", "≥2", "≥0/1", "≥55.04", "≥13.76"] in [
+        row[-8:] for row in rows
+    ]
+
+
+def test_what_is_not_known_is_a_question_mark_and_null(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", node(gpus=2), pod("a", gpus=1))
+
+    row = fleet("--file", file).output.splitlines()[3]
+    (told,) = json.loads(fleet("--file", file, "--json").output)["by"]["generation"]
+
+    assert row.split() == ["unknown", "2", "1", "1", "0", "?", "?", "?", "?"]
+    assert {key: told[key] for key in ("idle", "fragmented", "usdPerHour", "freeUsdPerHour")} == {
+        "idle": None,
+        "fragmented": None,
+        "usdPerHour": None,
+        "freeUsdPerHour": None,
+    }
+
+
+def test_json_has_every_node_and_who_has_its_gpus(tmp_path: Path) -> None:
+    folder = tmp_path / "eu"
+    folder.mkdir()
+    devices = resource_slice(device("gpu-0"), device("gpu-1"))
+    typed = {"kind": "NodeList", "items": [{k: v for k, v in node().items() if k != "kind"}]}
+    (folder / "nodes.json").write_text(json.dumps(typed))
+    (folder / "rest.yaml").write_text(
+        yaml.safe_dump_all([devices, claim("c", "gpu-0", pods=("a",)), pod("a")])
+    )
+
+    told = json.loads(fleet("--file", folder, "--json").output)
+
+    (cluster,) = told["clusters"]
+    (one,) = cluster["nodes"]
+    assert (cluster["cluster"], one["gpus"], one["free"]) == ("eu", 2, 1)
+    assert one["usdPerGpuHour"] is None
+    assert [(use["pod"], use["gpus"]) for use in one["uses"]] == [("a", 1)]
+
+
+def test_a_pool_has_room_up_to_its_limit(tmp_path: Path) -> None:
+    def limited(name: str) -> dict[str, Any]:
+        limits = {"spec": {"limits": {"nvidia.com/gpu": "32"}}}
+        return {"kind": "NodePool", "metadata": {"name": name}, **limits}
+
+    mine = node(labels=P5 | {"karpenter.sh/nodepool": "big"}, gpus=8)
+    file = write(tmp_path / "prod.json", mine, limited("big"), limited("empty"))
+
+    shown = fleet("--file", file, "--by", "pool").output.splitlines()
+
+    assert "pool big of prod: 8 of 32 GPUs that its limit allows" in shown
+    assert "pool empty of prod: 0 of 32 GPUs that its limit allows" in shown
+
+
+def test_ones_own_prices_win(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NVIDIA H100 80GB HBM3: 2.5\n")
+
+    shown = fleet("--file", file, "--prices", prices).output
+
+    assert "20.00" in shown  # 8 of them
+    assert "prices: your price list" in shown
+
+
+def test_a_price_of_nothing_here_is_told_of(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("h100-sxn: 2.5\np5.48xlarge: 3.0\n")
+
+    shown = fleet("--file", file, "--prices", prices).output
+
+    assert "24.00" in shown
+    assert "your price of 'h100-sxn' is of no GPU that we know" in shown
+    assert "your price of 'p5.48xlarge'" not in shown
+
+
+def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+
+    result = fleet("--file", file, "--file", "/nowhere/dev.json")
+
+    assert result.exit_code == 0
+    assert "h100-sxm" in result.output
+    assert "not shown: /nowhere/dev.json: No such file or directory" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["--file", "/nowhere"], "/nowhere: No such file or directory", id="no-file"),
+        pytest.param(["--context", "x"], "x: context 'x'", id="no-context"),
+        pytest.param(["--all-contexts"], "kubeconfig /nowhere/config", id="no-kubeconfig"),
+        pytest.param(
+            ["--file", "{file}", "--prices", "{bad}"],
+            "h100-sxm costs -1: it takes dollars above 0",
+            id="price",
+        ),
+        pytest.param(
+            ["--file", "{file}", "--prometheus", "prom:9090"],
+            "--prometheus 'prom:9090': no http or https address",
+            id="prometheus",
+        ),
+        pytest.param(
+            ["--file", "{empty}"], "no Node in it; write one with `kubectl get", id="empty"
+        ),
+        pytest.param(["--file", "{text}"], "neither JSON nor YAML", id="no-json"),
+        pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleet.clusters.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config")
+    files = {
+        "file": write(tmp_path / "prod.json", *OBJECTS),
+        "empty": write(tmp_path / "empty.json"),
+        "bad": tmp_path / "bad.yaml",
+        "text": tmp_path / "text.json",
+    }
+    files["bad"].write_text("h100-sxm: -1\n")
+    files["text"].write_text("{")
+
+    result = fleet(*(argument.format(**files) for argument in arguments))
+
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_prometheus_that_does_not_answer_leaves_idleness_unknown(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", *OBJECTS)
+
+    result = fleet("--file", file, "--prometheus", "http://127.0.0.1:1")
+
+    assert result.exit_code == 0
+    assert "which GPUs are idle is unknown" in result.output
