@@ -14,6 +14,7 @@ import yaml
 from typing_extensions import override
 
 from fleet.catalogue import Catalogue, shipped
+from foresail.prices import operator_prices
 from scaler.errors import ForesailError
 from scheduler.admission import GivenBy
 from scheduler.claim import (
@@ -26,7 +27,7 @@ from scheduler.claim import (
 )
 from scheduler.need_annotations import FIELDS, NeedError, need_of
 from scheduler.plugged import affinity, plugged
-from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
+from scheduler.ranking import NOT_NAMED, Candidate, Prices, Ranking, prices_of, rank
 
 
 def options() -> list[click.Option]:
@@ -62,7 +63,7 @@ def show(
         ForesailError: the need or the prices cannot be used, or nothing serves the need.
     """
     catalogue = shipped()
-    own = _prices(prices_file, catalogue) if prices_file else None
+    own = operator_prices(prices_file, catalogue) if prices_file else None
     texts = {field.key: text for field in FIELDS if (text := told.get(field.of)) is not None}
     try:
         need = need_of(texts, catalogue, called=lambda key: f"--{key}")
@@ -93,37 +94,20 @@ def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[M
     return {"spec": spec}, own.ranking
 
 
-def _prices(file: Path, catalogue: Catalogue) -> dict[str, float]:
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ForesailError(f"--prices {file}: {error}") from error
-    if not isinstance(document, dict):
-        raise ForesailError(f"--prices {file}: not a mapping of GPU names to dollars an hour")
-    prices = {}
-    for key, usd in document.items():
-        found = catalogue.find(str(key))
-        if found is None:
-            raise ForesailError(f"--prices {file}: {key!r} is no GPU that `foresail gpus` lists")
-        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd < float("inf"):
-            raise ForesailError(f"--prices {file}: {key} costs {usd!r}: it takes dollars above 0")
-        prices[found.name] = float(usd)
-    return prices
-
-
 def _comments(ranking: Ranking, catalogue: Catalogue, given_by: GivenBy) -> list[str]:
     most = ALTERNATIVES_MAX if given_by is GivenBy.DRA else len(ranking.candidates)
     taken, cut = ranking.feasible[:most], ranking.feasible[most:]
     out: dict[str, list[str]] = {}
     for one in ranking.candidates:
         if one.excluded is not None:
-            out.setdefault(one.excluded, []).append(one.generation.name)
+            name = "all others" if one.excluded == NOT_NAMED else one.generation.name
+            out.setdefault(one.excluded, []).append(name)
     lines = [
         f"foresail claim: {ranking.need}",
         f"{ranking.unit} at the roofline; {ranking.prices} prices as of {catalogue.as_of}",
         *(f"  {at}. {_line(one)}" for at, one in enumerate(taken, 1)),
         *(f"  -  {_line(one)}: beyond the {most} that a claim may list" for one in cut),
-        *(f"  -  {', '.join(names)}: {why}" for why, names in out.items()),
+        *(f"  -  {', '.join(dict.fromkeys(names))}: {why}" for why, names in out.items()),
     ]
     if given_by is GivenBy.DEVICE_PLUGIN:
         lines += ["Merge this into the pod template; call the container as yours is called."]

@@ -112,21 +112,21 @@ def _alternative(one: Candidate) -> Manifest:
         "deviceClassName": driver.device_class,
         "allocationMode": "ExactCount",
         "count": one.gpus,
-        "selectors": [{"cel": {"expression": text}} for text in _selectors(one, driver)],
+        "selectors": [{"cel": {"expression": _selector(one, driver)}}],
     }
 
 
-def _selectors(one: Candidate, driver: Driver) -> list[str]:
-    """What must hold of a device; each stands alone, in whatever order they are evaluated."""
-    ours = f'device.driver == "{driver.name}"'
-    gpu = f'device.attributes["{driver.name}"]'
-    room = f'device.capacity["{driver.name}"].memory'
+def _selector(one: Candidate, driver: Driver) -> str:
+    """What must hold of a device; a name that it lacks makes it false, and not an error."""
     names = json.dumps(list(one.generation.names))
-    return [
-        f'{ours}\n&& has({gpu}.type) && {gpu}.type == "{driver.kind}"',
-        f"{ours}\n&& has({gpu}.productName) && {gpu}.productName in {names}",
-        f'{ours}\n&& has({room}) && {room}.compareTo(quantity("{one.each_mib}Mi")) >= 0',
-    ]
+    return (
+        f'device.driver == "{driver.name}"\n'
+        f'&& cel.bind(gpu, device.attributes["{driver.name}"],\n'
+        f'  has(gpu.type) && gpu.type == "{driver.kind}"\n'
+        f"  && has(gpu.productName) && gpu.productName in {names})\n"
+        f'&& cel.bind(room, device.capacity["{driver.name}"],\n'
+        f'  has(room.memory) && room.memory.compareTo(quantity("{one.each_mib}Mi")) >= 0)'
+    )
 
 
 def _constraints(alternatives: Sequence[Candidate], *, same_root: bool) -> list[Manifest]:

@@ -13,6 +13,7 @@ from typing import Final
 from fleet.catalogue import Bottleneck, Catalogue, Generation
 from scheduler.need import FLOP_PER_PARAMETER, Need
 
+NOT_NAMED: Final = "not among the GPU models named"
 WIDTHS: Final = (1, 2, 4, 8)
 """GPUs of a replica that are tried where nobody says how many; heads split evenly over these."""
 _GIB: Final = 2.0**30
@@ -148,7 +149,7 @@ def _excluded(generation: Generation, need: Need, gpus: int) -> str | None:
     if generation.name in need.excluded:
         return "excluded by name"
     if need.only and generation.name not in need.only:
-        return "not among the GPU models named"
+        return NOT_NAMED
     if need.precision is not None and need.precision not in generation.tflops:
         return f"no {need.precision.value} arithmetic"
     if gpus > generation.node_gpus_max:

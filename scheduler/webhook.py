@@ -17,7 +17,7 @@ from kubernetes_asyncio.client import ApiClient, ApiException
 from scheduler.admission import DeniedError, Policy, admit
 from scheduler.review import UnreadableReviewError, allowed, denied, review_of
 
-PATH: Final = "/admission/pods"
+PATH: Final = "/mutate"
 BODY_BYTES_MAX: Final = 8 * 2**20
 """An API server takes objects up to 3 MiB, and sends at most two of them."""
 APPLY_SECONDS_MAX: Final = 3.0

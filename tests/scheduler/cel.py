@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from cel_expr_python import cel
+from cel_expr_python.ext.ext_bindings import ExtBindings
 
 from scheduler.first_fit import Alternative, Device, MatchAttribute, Request
 from scheduler.quantities import quantity
@@ -38,6 +39,7 @@ def _compare(one: Mapping[str, str], other: Mapping[str, str]) -> int:
 
 _ENVIRONMENT = cel.NewEnv(
     variables={"device": cel.Type.DYN},
+    extensions=[ExtBindings()],
     functions=[
         cel.FunctionDecl(
             "quantity",
