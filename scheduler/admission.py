@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.catalogue import Catalogue
-from scheduler.claim import NothingFitsError, chosen, claim_spec, content_name, template
+from scheduler.claim import NothingFitsError, chosen, claim_spec, owned_template
 from scheduler.need import Need
 from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
 from scheduler.plugged import affinity, plugged
@@ -93,7 +93,7 @@ def admit(pod: Json, namespace: str, policy: Policy) -> Admission:
             patch = _plugged_patch(spec, at, need, policy.catalogue, prices)
             return Admission(patch=patch, warnings=warnings)
         ranking = rank(policy.catalogue, need, prices)
-        made = _template_for(ranking, namespace, metadata)
+        made = owned_template(claim_spec(ranking), namespace=namespace, owner=_owner(metadata))
         patch = _claim_patch(spec, at, ranking, str(made["metadata"]["name"]))
     except (NeedError, NothingFitsError, ValueError) as error:
         raise DeniedError(str(error)) from error
@@ -107,12 +107,6 @@ def order(ranking: Ranking, alternatives: Sequence[Candidate]) -> str:
         for one in alternatives
     ]
     return f"{', '.join(told)} {ranking.unit} ({ranking.prices} prices)"
-
-
-def _template_for(ranking: Ranking, namespace: str, metadata: Json) -> Json:
-    spec, owner = claim_spec(ranking), _owner(metadata)
-    name = content_name(spec, owner)
-    return template(spec, name=name, namespace=namespace, owner=owner)
 
 
 def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> tuple[Json, ...]:

@@ -83,20 +83,32 @@ def template(
     *,
     name: str,
     namespace: str | None = None,
-    owner: Mapping[str, object] | None = None,
 ) -> Manifest:
-    """A ResourceClaimTemplate; `owner` is an owner reference, with which it goes."""
-    metadata: Manifest = {"name": name, "labels": dict(MANAGED_BY)}
-    if namespace is not None:
-        metadata["namespace"] = namespace
-    if owner is not None:
-        metadata["ownerReferences"] = [dict(owner)]
+    """A ResourceClaimTemplate."""
+    metadata = {"name": name} if namespace is None else {"name": name, "namespace": namespace}
     return {
         "apiVersion": "resource.k8s.io/v1",
         "kind": "ResourceClaimTemplate",
         "metadata": metadata,
-        "spec": {"metadata": {"labels": dict(MANAGED_BY)}, "spec": spec},
+        "spec": {"spec": spec},
     }
+
+
+def owned_template(
+    spec: Manifest, *, namespace: str, owner: Mapping[str, object] | None
+) -> Manifest:
+    """A template of ours: named by its content, labelled, and gone with its owner.
+
+    Args:
+        spec: of the claims.
+        namespace: of the template and of its owner.
+        owner: an owner reference; None = nobody, and it stays.
+    """
+    made = template(spec, name=content_name(spec, owner), namespace=namespace)
+    made["metadata"]["labels"] = dict(MANAGED_BY)
+    if owner is not None:
+        made["metadata"]["ownerReferences"] = [dict(owner)]
+    return made
 
 
 def content_name(*parts: object) -> str:

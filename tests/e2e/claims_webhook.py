@@ -61,3 +61,5 @@ class WebhookServer:
             self._ready.set_result(stop)
             await stop.wait()
             await runner.cleanup()
+            # TLS connections are closed in the loop's next rounds.
+            await asyncio.sleep(0.25)

@@ -264,9 +264,8 @@ def test_a_deployment_with_a_need_gets_claims_and_leaves_nothing(
 def _templates(bed: Bed) -> list[dict[str, Any]]:
     path = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaimtemplates"
     query = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dforesail"
-    items = bed.read(f"{path}?{query}")["items"]
-    # Those that tests printed are ours by label as well, and have names of their own.
-    return [one for one in items if one["metadata"]["name"].startswith("foresail-")]
+    found: list[dict[str, Any]] = bed.read(f"{path}?{query}")["items"]
+    return found
 
 
 def test_a_dry_run_is_patched_and_makes_nothing(cluster: Bed, webhook: WebhookServer) -> None:

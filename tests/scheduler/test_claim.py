@@ -13,6 +13,7 @@ from scheduler.claim import (
     NothingFitsError,
     claim_spec,
     content_name,
+    owned_template,
     template,
 )
 from scheduler.first_fit import first_fit
@@ -191,7 +192,7 @@ def test_every_template_passes_the_schemas_and_the_limits_of_kubernetes(need: Ne
         spec = spec_of(need)
     except NothingFitsError:
         return
-    made = template(spec, name=content_name(spec), namespace="llm", owner=_OWNER)
+    made = owned_template(spec, namespace="llm", owner=_OWNER)
     assert {version: unfit(made, "ResourceClaimTemplate", version) for version in VERSIONS} == {
         version: [] for version in VERSIONS
     }
