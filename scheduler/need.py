@@ -7,6 +7,7 @@ says.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -125,6 +126,7 @@ class Need:
         return ", ".join(filter(None, parts))
 
 
+@lru_cache(256)
 def kv_token_bytes(parameters: float) -> float:
     """KV cache of one token at 16 bits, as open models of this size have it.
 

@@ -18,8 +18,8 @@ from scheduler.admission import DeniedError, Policy, admit
 from scheduler.review import UnreadableReviewError, allowed, denied, review_of
 
 PATH: Final = "/mutate"
-BODY_BYTES_MAX: Final = 8 * 2**20
-"""An API server takes objects up to 3 MiB, and sends at most two of them."""
+BODY_BYTES_MAX: Final = 4 * 2**20
+"""An API server takes objects up to 3 MiB, and sends one of them when it is made."""
 APPLY_SECONDS_MAX: Final = 3.0
 """Less than the webhook's own limit in the manifest, so that the reason gets out."""
 _RESOURCE: Final = "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaimtemplates/{name}"

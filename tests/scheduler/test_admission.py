@@ -1,126 +1,24 @@
-"""The webhook as an API server asks it: what it answers, and what is then in the cluster."""
-
-import asyncio
-import base64
-import copy
-import io
-import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+"""What the webhook gives a pod, and what is then in the cluster."""
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kubernetes_asyncio.client import ApiClient, Configuration
 
-from fleet.catalogue import shipped
-from scheduler.admission import CLAIM, Admission, DeniedError, GivenBy, Policy, admit
-from scheduler.webhook import PATH, ClusterTemplates, TemplateRefusedError, Webhook
+from scheduler.admission import CLAIM, Admission, DeniedError, Policy, admit
+from tests.scheduler.reviews import (
+    NEED,
+    OWNER,
+    PLUGGED,
+    POLICY,
+    Json,
+    KeptTemplates,
+    admitted,
+    answer,
+    patch_of,
+    patched,
+    pod,
+)
 from tests.schemas.kubernetes import VERSIONS, unfit
-
-Json = dict[str, Any]
-POLICY = Policy(catalogue=shipped())
-PLUGGED = Policy(catalogue=shipped(), given_by=GivenBy.DEVICE_PLUGIN)
-NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
-OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "chat-7", "uid": "u-7"}
-
-
-class KeptTemplates:
-    """Templates in memory, as server-side apply leaves them."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Mapping[str, Any]] = {}
-        self.refuses: str | None = None
-
-    async def apply(self, template: Mapping[str, Any]) -> None:
-        if self.refuses:
-            raise TemplateRefusedError(self.refuses)
-        metadata = template["metadata"]
-        self.kept[f"{metadata['namespace']}/{metadata['name']}"] = template
-
-
-def pod(annotations: Json | None = None, **spec: Any) -> Json:
-    metadata: Json = {
-        "generateName": "chat-7-",
-        "annotations": dict(NEED if annotations is None else annotations),
-        "ownerReferences": [{**OWNER, "controller": True, "blockOwnerDeletion": True}],
-    }
-    return {
-        "metadata": metadata,
-        "spec": {"containers": [{"name": "engine", "image": "vllm"}], **spec},
-    }
-
-
-def review(document: object, **request: Any) -> Json:
-    return {
-        "apiVersion": "admission.k8s.io/v1",
-        "kind": "AdmissionReview",
-        "request": {
-            "uid": "r-1",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "namespace": "llm",
-            "operation": "CREATE",
-            "object": document,
-            "dryRun": False,
-            **request,
-        },
-    }
-
-
-@asynccontextmanager
-async def asked_of(
-    policy: Policy = POLICY, templates: KeptTemplates | None = None
-) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    webhook = Webhook(policy=policy, templates=templates or KeptTemplates())
-    async with TestClient(TestServer(webhook.application())) as client:
-        yield client
-
-
-async def answer(
-    document: object,
-    templates: KeptTemplates | None = None,
-    policy: Policy = POLICY,
-    **request: Any,
-) -> Json:
-    async with asked_of(policy, templates) as client:
-        response = await client.post(PATH, json=review(document, **request))
-        assert response.status == 200, await response.text()
-        told: Json = await response.json()
-    assert told["apiVersion"] == "admission.k8s.io/v1"
-    assert told["response"]["uid"] == "r-1"
-    found: Json = told["response"]
-    return found
-
-
-def patch_of(response: Json) -> list[Json]:
-    found: list[Json] = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    return found
-
-
-def patched(document: Json, operations: list[Json]) -> Json:
-    """RFC 6902 `add`, the only operation that we send."""
-    result = copy.deepcopy(document)
-    for one in operations:
-        assert one["op"] == "add"
-        *parents, last = (
-            part.replace("~1", "/").replace("~0", "~") for part in one["path"][1:].split("/")
-        )
-        at: Any = result
-        for part in parents:
-            at = at[int(part)] if isinstance(at, list) else at[part]
-        at[last] = one["value"]
-    return result
-
-
-async def admitted(document: Json, policy: Policy = POLICY) -> Json:
-    response = await answer(document, policy=policy)
-    assert response["allowed"], response
-    return patched(document, patch_of(response))
-
 
 # With claims.
 
@@ -360,51 +258,7 @@ async def test_an_affinity_that_nobody_writes_is_refused() -> None:
     )
 
 
-# Reviews that no API server sends.
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        pytest.param(b"", "the body is not JSON", id="empty"),
-        pytest.param(b"[" * 100_000, "the body is not JSON", id="deep"),
-        pytest.param(b"9" * 10_000, "the body is not JSON", id="a-long-number"),
-        pytest.param(b"[]", "the body is list, not an object", id="list"),
-        pytest.param(b"{}", "the body is None of None, not AdmissionReview", id="nothing"),
-        pytest.param(
-            json.dumps({**review(pod()), "apiVersion": "admission.k8s.io/v1beta1"}).encode(),
-            "AdmissionReview of admission.k8s.io/v1beta1, not AdmissionReview of"
-            " admission.k8s.io/v1: list only v1 in admissionReviewVersions",
-            id="outdated",
-        ),
-        pytest.param(
-            json.dumps(review(pod(), uid="u" * 1000)).encode(), "request.uid is no uid", id="uid"
-        ),
-        pytest.param(
-            json.dumps(review("a pod")).encode(),
-            "request.object is str, not an object",
-            id="object",
-        ),
-        pytest.param(
-            json.dumps(review(pod(), namespace=7)).encode(),
-            "request.namespace is no",
-            id="namespace",
-        ),
-    ],
-)
-async def test_an_unreadable_review_is_refused_in_words(body: bytes, message: str) -> None:
-    async with asked_of() as client:
-        response = await client.post(PATH, data=body)
-        assert response.status == 400
-        assert message in await response.text()
-
-
-async def test_a_huge_review_is_refused_and_the_next_one_answered() -> None:
-    async with asked_of() as client:
-        response = await client.post(PATH, data=io.BytesIO(b"x" * (9 * 2**20)))
-        assert response.status == 413
-        response = await client.post(PATH, json=review(pod()))
-        assert response.status == 200
+# Pods that nobody sends.
 
 
 _JSON = st.recursive(
@@ -435,70 +289,3 @@ def test_any_pod_is_admitted_or_denied(part: str, value: object, policy: Policy)
     except DeniedError as error:
         found = error  # type: ignore[assignment]
     assert isinstance(found, Admission | DeniedError)
-
-
-# To the API server.
-
-
-@asynccontextmanager
-async def client_of(app: web.Application) -> AsyncIterator[ApiClient]:
-    async with TestServer(app) as server:
-        host = str(server.make_url("")).rstrip("/")
-        async with ApiClient(Configuration(host=host)) as client:
-            yield client
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "message"),
-    [
-        pytest.param(201, {}, None, id="made"),
-        pytest.param(200, {}, None, id="there"),
-        pytest.param(403, {"message": "no"}, "403: no", id="forbidden"),
-        pytest.param(500, None, "500: Internal Server Error", id="no-words"),
-    ],
-)
-async def test_templates_are_applied_on_the_server_and_never_by_force(
-    status: int, body: object, message: str | None
-) -> None:
-    seen: list[tuple[str, str, str, Any]] = []
-
-    async def take(request: web.Request) -> web.Response:
-        seen.append(
-            (
-                request.method,
-                request.path_qs,
-                request.content_type,
-                json.loads(await request.text()),
-            )
-        )
-        return (
-            web.json_response(body, status=status)
-            if body is not None
-            else web.Response(status=status)
-        )
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", take)
-    template = {"metadata": {"name": "foresail-1", "namespace": "llm"}}
-    async with client_of(app) as client:
-        if message is None:
-            await ClusterTemplates(client).apply(template)
-        else:
-            with pytest.raises(TemplateRefusedError, match=message):
-                await ClusterTemplates(client).apply(template)
-    path = "/apis/resource.k8s.io/v1/namespaces/llm/resourceclaimtemplates/foresail-1"
-    assert seen == [
-        ("PATCH", f"{path}?fieldManager=foresail", "application/apply-patch+yaml", template)
-    ]
-
-
-async def test_an_api_server_that_does_not_answer_is_given_up_in_time() -> None:
-    async def wait(_: web.Request) -> web.Response:
-        await asyncio.sleep(3600)
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", wait)
-    async with client_of(app) as client:
-        with pytest.raises(TemplateRefusedError, match="no answer in time"):
-            await ClusterTemplates(client).apply({"metadata": {"name": "x", "namespace": "y"}})
