@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fractions import Fraction
+from itertools import islice
 from typing import Any, Final
 
 from fleet.catalogue import Bottleneck, Catalogue, Precision
@@ -19,6 +20,9 @@ from scheduler.quantities import quantity
 DOMAIN: Final = "foresail.io/"
 GPUS_MAX: Final = 32
 """Devices that one claim may hold (`resource.k8s.io/v1`)."""
+TEXT_LENGTH_MAX: Final = 1024
+MISSPELT_MAX: Final = 16
+"""Names that are compared with ours: a pod may have a hundred thousand."""
 _SHOWN_MAX: Final = 64
 _AMOUNT_MAX: Final = 10**18
 _COUNT: Final = re.compile(r"([0-9]{1,24}(?:\.[0-9]{0,24})?)B")
@@ -243,17 +247,23 @@ def need_of(
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("annotations are texts")  # noqa: TRY004 - one kind of fault to catch
+    if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX:
+        raise ValueError("no annotation that anybody writes")
     return value.strip()
 
 
 def misspelt(annotations: Mapping[str, object]) -> list[str]:
     """What looks like a fact of a need and is none, with what may have been meant."""
     keys = [field.key for field in FIELDS]
-    told = [name.removeprefix(DOMAIN) for name in annotations if name.startswith(DOMAIN)]
+    unknown = (
+        key
+        for name in annotations
+        if name.startswith(DOMAIN)
+        and (key := name.removeprefix(DOMAIN)) not in keys
+        and len(key) <= _SHOWN_MAX
+    )
     return [
-        f"annotation {DOMAIN}{key[:_SHOWN_MAX]} is unknown: did you mean {DOMAIN}{near[0]}?"
-        for key in told
-        if key not in keys and (near := get_close_matches(key, keys, 1, cutoff=0.8))
+        f"annotation {DOMAIN}{key} is unknown: did you mean {DOMAIN}{near[0]}?"
+        for key in islice(unknown, MISSPELT_MAX)
+        if (near := get_close_matches(key, keys, 1, cutoff=0.8))
     ]

@@ -98,6 +98,7 @@ class Webhook:
             return web.Response(status=400, text=f"foresail: {error}\n")
         try:
             admission = admit(asked.pod or {}, asked.namespace, self.policy)
+            answer = allowed(asked.uid, admission)
             if admission.template is not None and not asked.is_dry_run:
                 await self.templates.apply(admission.template)
         except DeniedError as error:
@@ -105,7 +106,7 @@ class Webhook:
         except TemplateRefusedError as error:
             message = f"the claim template could not be applied ({error}); the pod is made again"
             return _json(denied(asked.uid, message, code=503))
-        return _json(allowed(asked.uid, admission))
+        return _json(answer)
 
 
 def _json(body: bytes) -> web.Response:

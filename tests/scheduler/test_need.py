@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fleet.catalogue import Bottleneck, Precision, shipped
 from scheduler.need import Need, kv_token_bytes
-from scheduler.need_annotations import FIELDS, NeedError, annotated, misspelt
+from scheduler.need_annotations import FIELDS, MISSPELT_MAX, NeedError, annotated, misspelt
 
 CATALOGUE = shipped()
 GIB = 2**30
@@ -110,6 +110,13 @@ def test_a_near_miss_is_pointed_out_and_other_annotations_are_not() -> None:
     assert misspelt(told) == [
         "annotation foresail.io/precison is unknown: did you mean foresail.io/precision?"
     ]
+
+
+def test_what_nobody_writes_costs_no_time() -> None:
+    told = {f"foresail.io/precisio{at}": "fp8" for at in range(100_000)}
+    assert len(misspelt(told)) == MISSPELT_MAX
+    with pytest.raises(NeedError, match="it takes GPU models joined by"):
+        of(gpu_memory="20Gi", gpu_models="t4|" * 1_000_000)
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,19 @@ async def test_a_huge_review_is_refused_and_the_next_one_answered() -> None:
         assert response.status == 200
 
 
+async def test_a_pod_nested_to_the_limit_is_answered() -> None:
+    """What can be read can be written again with the patch around it."""
+    statuses = set()
+    async with asked_of() as client:
+        for depth in range(880, 1010, 5):
+            nested = json.loads("[" * 500 + "]" * 500)
+            document = pod(containers=[{"name": "e", "resources": {"more": nested}}])
+            text = json.dumps(review(document)).replace("[" * 500, "[" * depth)
+            response = await client.post(PATH, data=text.replace("]" * 500, "]" * depth))
+            statuses.add(response.status)
+    assert statuses == {200, 400}
+
+
 # To the API server.
 
 
