@@ -60,6 +60,7 @@ class Generation(_Part):
     """One GPU as it is sold."""
 
     name: str
+    vendor: str = "nvidia"
     architecture: str
     compute_capability: str | None = None
     memory_gb: Positive
@@ -69,6 +70,8 @@ class Generation(_Part):
     """Dense, by precision."""
     nvlink_gb_s: Annotated[float, Field(ge=0)]
     """Both directions together; 0 = none."""
+    node_gpus_max: Annotated[int, Field(gt=0)] = 8
+    """That one node has at most, in any system it is sold in."""
     source: str
     names: tuple[str, ...]
     karpenter: str | None = None

@@ -285,6 +285,60 @@ def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: A
     asyncio.run(run(wanted, Console()))
 
 
+class Claim(click.Command):
+    """Takes its facts from the table that the annotations have, when it is asked for."""
+
+    @override
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from foresail import claiming
+
+        return [*claiming.options(), *super().get_params(ctx)]
+
+
+@main.command(cls=Claim)
+@click.option(
+    "--for",
+    "given_by",
+    type=click.Choice(["dra", "device-plugin"]),
+    default="dra",
+    show_default=True,
+    help="Who hands out the GPUs: DRA drivers, or device plugins.",
+)
+@click.option("--name", help="Of the template; by its content unless said.")
+@click.option("--namespace", help="Of the template.")
+@click.option(
+    "--prices",
+    "prices_file",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The object and the whole ranking.")
+def claim(
+    *,
+    given_by: str,
+    name: str | None,
+    namespace: str | None,
+    prices_file: Path | None,
+    as_json: bool,
+    **told: str | None,
+) -> None:
+    """A ResourceClaimTemplate for a need, the cheapest generations first, and the reasons.
+
+    The facts are those of a pod's `foresail.io/...` annotations: docs/claims.md.
+    """
+    from foresail import claiming
+    from scheduler.admission import GivenBy
+
+    claiming.show(
+        told,
+        given_by=GivenBy(given_by),
+        name=name,
+        namespace=namespace,
+        prices_file=prices_file,
+        as_json=as_json,
+    )
+
+
 @main.command()
 @click.argument("workload", metavar="NAMESPACE/NAME")
 @click.option(

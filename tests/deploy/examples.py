@@ -7,13 +7,21 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "examples"
 SETTINGS = FOLDER / "foresail.yaml"
-MANIFESTS = tuple(sorted(path for path in FOLDER.glob("*.yaml") if path != SETTINGS))
+CLAIMS = ("claims-webhook.yaml", "claims-workload.yaml")
+"""Of `foresail scheduler`; the other files are of `foresail serve`."""
+MANIFESTS = tuple(
+    sorted(p for p in FOLDER.glob("*.yaml") if p != SETTINGS and p.name not in CLAIMS)
+)
 
 Manifest = dict[str, Any]
 
 
 def documents() -> list[Manifest]:
     return [one for path in MANIFESTS for one in yaml.safe_load_all(path.read_text())]
+
+
+def documents_of(name: str) -> list[Manifest]:
+    return list(yaml.safe_load_all((FOLDER / name).read_text()))
 
 
 def only(kind: str) -> Manifest:

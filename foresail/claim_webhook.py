@@ -1,0 +1,25 @@
+"""The webhook that gives annotated pods what `foresail claim` would print for them."""
+
+from pathlib import Path
+
+from aiohttp import web
+from kubernetes_asyncio.client import ApiClient
+
+from fleet.catalogue import shipped
+from foresail.prices import operator_prices
+from scheduler.admission import GivenBy, Policy
+from scheduler.webhook import ClusterTemplates, Webhook
+
+
+def claim_webhook(
+    client: ApiClient, *, given_by: GivenBy, prices_file: Path | None
+) -> web.Application:
+    """What answers admission, to be served over TLS.
+
+    Raises:
+        ForesailError: the prices cannot be used.
+    """
+    catalogue = shipped()
+    own = operator_prices(prices_file, catalogue) if prices_file else None
+    policy = Policy(catalogue=catalogue, given_by=given_by, usd_per_gpu_hour=own)
+    return Webhook(policy=policy, templates=ClusterTemplates(client)).application()

@@ -1,0 +1,226 @@
+"""A pod with a need, as it is admitted: which claim it gets, and the patch that gives it.
+
+A pod can refer to a `ResourceClaimTemplate` of its namespace only, by name, and never after it was
+made. So the template must be there first, and its name says its content: equal needs of one owner
+share it, a change of prices makes another. The pod's owner (a ReplicaSet, a Job) owns the template,
+and Kubernetes takes it away with the last of its pods; that of a pod without an owner stays.
+
+Everything in a review is a tenant's. What cannot be used denies the pod in words; nothing is
+granted that the tenant could not have written.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from fleet.catalogue import Catalogue
+from scheduler.claim import NothingFitsError, chosen, claim_spec, owned_template
+from scheduler.need import Need
+from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
+from scheduler.plugged import affinity, plugged
+from scheduler.pods import GPU_RESOURCES
+from scheduler.quantities import quantity
+from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
+
+CLAIM: Final = f"{DOMAIN}claim"
+"""Annotation: set by us, what the pod was given and in which order."""
+CONTAINER: Final = f"{DOMAIN}container"
+"""Annotation: the container that gets the GPUs."""
+_DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
+POD_CLAIM: Final = "foresail-gpus"
+"""Name of our entry in `spec.resourceClaims`."""
+_NAME_MAX: Final = 253
+_SHOWN_MAX: Final = 64
+
+Json = Mapping[str, Any]
+
+
+class GivenBy(StrEnum):
+    """Who hands out the cluster's GPUs."""
+
+    DRA = "dra"
+    DEVICE_PLUGIN = "device-plugin"
+
+
+class DeniedError(ValueError):
+    """A pod that cannot be given what it asks for; the message is for who made it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the operator decided for all pods."""
+
+    catalogue: Catalogue
+    given_by: GivenBy = GivenBy.DRA
+    usd_per_gpu_hour: Mapping[str, float] | None = None
+    """By generation; beside list prices, or in their place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What is to be done for a pod."""
+
+    patch: tuple[Json, ...] = ()
+    """JSONPatch (RFC 6902); empty = the pod stays as it is."""
+    template: Json | None = None
+    """That must be there before the pod is."""
+    warnings: tuple[str, ...] = ()
+
+
+def admit(pod: Json, namespace: str, policy: Policy) -> Admission:
+    """What a pod that is being made gets.
+
+    Args:
+        pod: a `v1` Pod as it was sent; its name and namespace may be missing.
+        namespace: where it will be.
+        policy: the operator's.
+
+    Raises:
+        DeniedError: its need, or the pod, cannot be used.
+    """
+    metadata, spec = _part(pod, "metadata"), _part(pod, "spec")
+    annotations = _part(metadata, "annotations")
+    warnings = tuple(misspelt(annotations))
+    try:
+        need = annotated(annotations, policy.catalogue)
+        if need is None or _is_done(annotations, spec):
+            return Admission(warnings=warnings)
+        at = _container(annotations, spec)
+        need = replace(need, tensor_parallel=need.tensor_parallel or _asked(_containers(spec)[at]))
+        prices = prices_of(policy.catalogue, need.price_source, policy.usd_per_gpu_hour)
+        if policy.given_by is GivenBy.DEVICE_PLUGIN:
+            patch = _plugged_patch(spec, at, need, policy.catalogue, prices)
+            return Admission(patch=patch, warnings=warnings)
+        ranking = rank(policy.catalogue, need, prices)
+        made = owned_template(claim_spec(ranking), namespace=namespace, owner=_owner(metadata))
+        patch = _claim_patch(spec, at, ranking, str(made["metadata"]["name"]))
+    except (NeedError, NothingFitsError, ValueError) as error:
+        raise DeniedError(str(error)) from error
+    return Admission(patch=patch, template=made, warnings=warnings)
+
+
+def order(ranking: Ranking, alternatives: Sequence[Candidate]) -> str:
+    """`2 x l40s 1.19, 1 x h100-sxm 2.38 $ per million tokens`: what a pod was given."""
+    told = [
+        f"{one.gpus} x {one.generation.name} {'?' if one.cost is None else format(one.cost, '.3g')}"
+        for one in alternatives
+    ]
+    return f"{', '.join(told)} {ranking.unit} ({ranking.prices} prices)"
+
+
+def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> tuple[Json, ...]:
+    container = _containers(spec)[at]
+    resources = _part(container, "resources")
+    if _asked(container) is not None:
+        raise DeniedError(
+            f"container {container.get('name')!r} asks for {' or '.join(GPU_RESOURCES)} beside its"
+            " need, which is met by a claim: drop one of the two"
+        )
+    entry = {"name": POD_CLAIM, "resourceClaimTemplateName": template_name}
+    claims = [*_listed(resources, "claims"), {"name": POD_CLAIM}]
+    return (
+        _set("/spec/resourceClaims", [*_listed(spec, "resourceClaims"), entry]),
+        _set(f"/spec/containers/{at}/resources", {**resources, "claims": claims}),
+        _said(order(ranking, chosen(ranking))),
+    )
+
+
+def _plugged_patch(
+    spec: Json, at: int, need: Need, catalogue: Catalogue, prices: Prices
+) -> tuple[Json, ...]:
+    own = plugged(catalogue, rank(catalogue, need, prices), prices)
+    resources = _part(_containers(spec)[at], "resources")
+    amount = {own.resource: str(own.gpus)}
+    limits = {**_part(resources, "limits"), **amount}
+    requests = {**_part(resources, "requests"), **amount}
+    return (
+        _set("/spec/affinity", affinity(dict(_part(spec, "affinity")), own)),
+        _set(
+            f"/spec/containers/{at}/resources",
+            {**resources, "limits": limits, "requests": requests},
+        ),
+        _said(order(own.ranking, own.ranking.feasible)),
+    )
+
+
+def _set(path: str, value: object) -> Json:
+    """`add` makes a member, or puts the value in place of what is there."""
+    return {"op": "add", "path": path, "value": value}
+
+
+def _said(text: str) -> Json:
+    return _set(f"/metadata/annotations/{CLAIM.replace('/', '~1')}", text)
+
+
+def _is_done(annotations: Json, spec: Json) -> bool:
+    """Whether we were here before: reviews come again when other webhooks change the pod.
+
+    The annotation alone says nothing: it is copied with a pod that somebody takes for a model.
+    """
+    ours = any(one.get("name") == POD_CLAIM for one in _listed(spec, "resourceClaims"))
+    asked = any(_asked(one) is not None for one in _containers(spec))
+    affine = bool(_part(_part(spec, "affinity"), "nodeAffinity"))
+    return ours or (CLAIM in annotations and asked and affine)
+
+
+def _container(annotations: Json, spec: Json) -> int:
+    """Which container gets the GPUs: the one named, or the first."""
+    names = [one.get("name") for one in _containers(spec)]
+    if not names:
+        raise DeniedError("the pod has no containers")
+    for key in (CONTAINER, _DEFAULT_CONTAINER):
+        wanted = annotations.get(key)
+        if wanted in names:
+            return names.index(wanted)
+        if wanted is not None and key == CONTAINER:
+            shown = str(wanted)[:_SHOWN_MAX]
+            known = ", ".join(str(name)[:_NAME_MAX] for name in names[:8])
+            raise DeniedError(f"annotation {key} has the value {shown!r}: it takes one of {known}")
+    return 0
+
+
+def _asked(container: Json) -> int | None:
+    """GPUs that it asks for as an extended resource; None = it does not."""
+    resources = _part(container, "resources")
+    for side in ("limits", "requests"):
+        amounts = _part(resources, side)
+        for resource in GPU_RESOURCES:
+            if resource in amounts:
+                amount = quantity(amounts[resource])
+                if amount not in range(GPUS_MAX + 1):
+                    shown = str(amounts[resource])[:_SHOWN_MAX]
+                    raise DeniedError(f"{resource} is {shown!r}, not a number up to {GPUS_MAX}")
+                return int(amount) or None
+    return None
+
+
+def _owner(metadata: Json) -> dict[str, str] | None:
+    """The pod's controller as an owner reference, without a say in its deletion."""
+    for one in _listed(metadata, "ownerReferences"):
+        told = {key: one.get(key) for key in ("apiVersion", "kind", "name", "uid")}
+        if one.get("controller") is True and all(
+            isinstance(text, str) and 0 < len(text) <= _NAME_MAX for text in told.values()
+        ):
+            return {key: str(text) for key, text in told.items()}
+    return None
+
+
+def _containers(spec: Json) -> list[Json]:
+    return _listed(spec, "containers")
+
+
+def _part(of: Json, name: str) -> Json:
+    value = of.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise DeniedError(f"{name} is {type(value).__name__}, not an object")
+    return value or {}
+
+
+def _listed(of: Json, name: str) -> list[Json]:
+    value = of.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) for one in value):
+        raise DeniedError(f"{name} is not a list of objects")
+    return value

@@ -1,0 +1,269 @@
+"""A need as people write it: annotations of a pod, and the options of `foresail claim`.
+
+One table has both. A pod's annotations are a tenant's: each fault names the annotation, the value
+and what it takes, all faults are told at once, and a near miss of a name is pointed out.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fractions import Fraction
+from itertools import islice
+from typing import Any, Final
+
+from fleet.catalogue import Bottleneck, Catalogue, Precision
+from scheduler.need import Need
+from scheduler.pods import GPU_MODELS
+from scheduler.quantities import quantity
+
+DOMAIN: Final = "foresail.io/"
+GPUS_MAX: Final = 32
+"""Devices that one claim may hold (`resource.k8s.io/v1`)."""
+TEXT_LENGTH_MAX: Final = 1024
+MISSPELT_MAX: Final = 16
+"""Names that are compared with ours: a pod may have a hundred thousand."""
+_SHOWN_MAX: Final = 64
+_AMOUNT_MAX: Final = 10**18
+_COUNT: Final = re.compile(r"([0-9]{1,24}(?:\.[0-9]{0,24})?)B")
+_DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{0,9})?)(ms|s)")
+
+
+class NeedError(ValueError):
+    """A need that cannot be used; one line a fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One fact of a need."""
+
+    key: str
+    """Of the annotation, below `foresail.io/`, and of the option."""
+    of: str
+    """The attribute of `Need`."""
+    read: Callable[[str, Catalogue], object]
+    takes: str
+    what: str
+
+
+def _amount(text: str) -> Fraction:
+    amount = quantity(text)
+    if not 0 < amount <= _AMOUNT_MAX:
+        raise ValueError(f"{text!r} is out of range")
+    return amount
+
+
+def _bytes(text: str, _: Catalogue) -> float:
+    return float(_amount(text))
+
+
+def _count(text: str, _: Catalogue) -> float:
+    """`70B` as model names have it, or a quantity such as 70e9 or 70G."""
+    billions = _COUNT.fullmatch(text)
+    return float(_amount(billions[1]) * 10**9 if billions else _amount(text))
+
+
+def _tokens(text: str, _: Catalogue) -> float:
+    return float(_amount(text))
+
+
+def _seconds(text: str, _: Catalogue) -> float:
+    match = _DURATION.fullmatch(text)
+    seconds = Fraction(match[1]) / (1000 if match[2] == "ms" else 1) if match else Fraction(0)
+    if not 0 < seconds <= 3600:  # noqa: PLR2004 - an hour, as in a trigger's metadata
+        raise ValueError(f"{text!r} is no time between 0 and an hour")
+    return float(seconds)
+
+
+def _whole(most: int) -> Callable[[str, Catalogue], int]:
+    def read(text: str, _: Catalogue) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= most):  # noqa: PLR2004
+            raise ValueError(f"{text!r} is no number from 1 to {most}")
+        return int(text)
+
+    return read
+
+
+def _one_of(kind: type[Precision] | type[Bottleneck]) -> Callable[[str, Catalogue], object]:
+    return lambda text, _: kind(text)
+
+
+def _ratio(text: str, _: Catalogue) -> float:
+    ratio = quantity(text)
+    if not 0 <= ratio <= Fraction(1, 2):
+        raise ValueError(f"{text!r} is no ratio from 0 to 0.5")
+    return float(ratio)
+
+
+def _models(text: str, catalogue: Catalogue) -> frozenset[str]:
+    names = set()
+    for part in filter(None, (part.strip() for part in text.split("|"))):
+        found = catalogue.find(part)
+        if found is None:
+            raise ValueError(f"{part!r} is in no vocabulary that the catalogue knows")
+        names.add(found.name)
+    if not names:
+        raise ValueError("names no model")
+    return frozenset(names)
+
+
+def _flag(text: str, _: Catalogue) -> bool:
+    return {"true": True, "false": False}[text]
+
+
+_MODEL_NAMES = "GPU models joined by |, as NVML, GFD, a cloud or `foresail gpus` call them"
+FIELDS: Final = (
+    Field(
+        key="model-parameters", of="parameters", read=_count,
+        takes="a count such as 70B or 70e9", what="of the model; with the precision its size",
+    ),
+    Field(
+        key="active-parameters", of="active_parameters", read=_count,
+        takes="a count such as 37B", what="that a token passes, in a mixture of experts",
+    ),
+    Field(
+        key="weights-size", of="weights_bytes", read=_bytes,
+        takes="bytes such as 141Gi or 70e9", what="of the weights, where parameters do not say it",
+    ),
+    Field(
+        key="gpu-memory", of="memory_bytes", read=_bytes,
+        takes="bytes such as 160Gi", what="of all GPUs of a replica, in place of a model's size",
+    ),
+    Field(
+        key="kv-per-token", of="kv_token_bytes", read=_bytes,
+        takes="bytes such as 320Ki", what="KV cache; estimated from the parameters if not told",
+    ),
+    Field(
+        key="prompt-tokens", of="prompt_tokens", read=_tokens,
+        takes="a number above 0", what="of a usual request [1024]",
+    ),
+    Field(
+        key="output-tokens", of="output_tokens", read=_tokens,
+        takes="a number above 0", what="of a usual answer [256]",
+    ),
+    Field(
+        key="concurrent-requests", of="concurrent_requests", read=_whole(100_000),
+        takes="a whole number from 1 to 100000", what="that must fit in memory at once [32]",
+    ),
+    Field(
+        key="precision", of="precision", read=_one_of(Precision),
+        takes="fp16, bf16, fp8 or fp4",
+        what="of weights and arithmetic; bf16 if a model is told without",
+    ),
+    Field(
+        key="tensor-parallel", of="tensor_parallel", read=_whole(GPUS_MAX),
+        takes=f"a whole number from 1 to {GPUS_MAX}",
+        what="GPUs of a replica; the fewest that hold it, by generation, if not told",
+    ),
+    Field(
+        key="bottleneck", of="bottleneck", read=_one_of(Bottleneck),
+        takes="prefill, decode or kv", what="arithmetic, bandwidth or memory runs out [decode]",
+    ),
+    Field(
+        key="ttft", of="ttft_seconds", read=_seconds,
+        takes="a time such as 2s", what="objective: time to first token [2s]",
+    ),
+    Field(
+        key="itl", of="itl_seconds", read=_seconds,
+        takes="a time such as 60ms", what="objective: time between tokens [100ms]",
+    ),
+    Field(
+        key=GPU_MODELS.removeprefix(DOMAIN), of="only", read=_models,
+        takes=_MODEL_NAMES, what="that will do",
+    ),
+    Field(
+        key="gpu-models-preferred", of="preferred", read=_models,
+        takes=_MODEL_NAMES, what="to try first at any price",
+    ),
+    Field(
+        key="gpu-models-excluded", of="excluded", read=_models,
+        takes=_MODEL_NAMES, what="never to take",
+    ),
+    Field(
+        key="price-source", of="price_source", read=lambda text, _: text,
+        takes="list, operator or a cloud", what="whose prices count",
+    ),
+    Field(
+        key="memory-margin", of="memory_margin", read=_ratio,
+        takes="a ratio from 0 to 0.5", what="of each GPU's memory that stays free [0.1]",
+    ),
+    Field(
+        key="same-pcie-root", of="same_pcie_root", read=_flag,
+        takes="true or false", what="GPUs without NVLink hang on one PCIe root [false]",
+    ),
+)  # fmt: skip
+SIZES: Final = ("model-parameters", "weights-size", "gpu-memory")
+"""One of them makes a need."""
+
+
+def annotated(annotations: Mapping[str, object], catalogue: Catalogue) -> Need | None:
+    """The need of a pod; None if its annotations state none.
+
+    Raises:
+        NeedError: every fault.
+    """
+    told = {
+        field.key: annotations[DOMAIN + field.key]
+        for field in FIELDS
+        if DOMAIN + field.key in annotations
+    }
+    if not any(key in told for key in SIZES):
+        return None
+    return need_of(told, catalogue, called=lambda key: f"annotation {DOMAIN}{key}")
+
+
+def need_of(
+    told: Mapping[str, object], catalogue: Catalogue, *, called: Callable[[str], str]
+) -> Need:
+    """The need that these facts state, by the keys of `FIELDS`.
+
+    Args:
+        told: text by key.
+        catalogue: that knows the names of GPU models.
+        called: what a key is called where it was written.
+
+    Raises:
+        NeedError: every fault.
+    """
+    values: dict[str, Any] = {}
+    faults = []
+    for field in FIELDS:
+        if field.key not in told:
+            continue
+        text = told[field.key]
+        try:
+            values[field.of] = field.read(_text(text), catalogue)
+        except (ValueError, KeyError):
+            shown = str(text)[:_SHOWN_MAX]
+            faults.append(f"{called(field.key)} has the value {shown!r}: it takes {field.takes}")
+    if faults:
+        raise NeedError("; ".join(faults))
+    if not any(key in told for key in SIZES):
+        raise NeedError(f"a need is one of {', '.join(called(key) for key in SIZES)}; none is told")
+    need = Need(**values)
+    if need.precision is None and need.weights:
+        return replace(need, precision=Precision.BF16)
+    return need
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > TEXT_LENGTH_MAX:
+        raise ValueError("no annotation that anybody writes")
+    return value.strip()
+
+
+def misspelt(annotations: Mapping[str, object]) -> list[str]:
+    """What looks like a fact of a need and is none, with what may have been meant."""
+    keys = [field.key for field in FIELDS]
+    unknown = (
+        key
+        for name in annotations
+        if name.startswith(DOMAIN)
+        and (key := name.removeprefix(DOMAIN)) not in keys
+        and len(key) <= _SHOWN_MAX
+    )
+    return [
+        f"annotation {DOMAIN}{key} is unknown: did you mean {DOMAIN}{near[0]}?"
+        for key in islice(unknown, MISSPELT_MAX)
+        if (near := get_close_matches(key, keys, 1, cutoff=0.8))
+    ]

@@ -1,0 +1,97 @@
+"""AdmissionReview (`admission.k8s.io/v1`), read and answered."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.admission import Admission
+
+VERSION: Final = "admission.k8s.io/v1"
+_NAME_MAX: Final = 253
+_MESSAGE_MAX: Final = 4096
+"""Characters of a denial: it ends up in an event, and a need has many reasons."""
+
+
+class UnreadableReviewError(ValueError):
+    """A review that is not as an API server sends it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """What is asked."""
+
+    uid: str
+    namespace: str
+    pod: Mapping[str, Any] | None
+    """That is being made; None = the request is about something else."""
+    is_dry_run: bool
+
+
+def review_of(body: bytes) -> Review:
+    """The review of a request.
+
+    Raises:
+        UnreadableReviewError: with what is not as it should be.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableReviewError(f"the body is not JSON: {error}") from error
+    review = _object(document, "the body")
+    if review.get("apiVersion") != VERSION or review.get("kind") != "AdmissionReview":
+        raise UnreadableReviewError(
+            f"the body is {str(review.get('kind'))[:64]} of {str(review.get('apiVersion'))[:64]},"
+            f" not AdmissionReview of {VERSION}: list only v1 in admissionReviewVersions"
+        )
+    request = _object(review.get("request"), "request")
+    uid, namespace = request.get("uid"), request.get("namespace", "")
+    if not isinstance(uid, str) or not 0 < len(uid) <= _NAME_MAX:
+        raise UnreadableReviewError("request.uid is no uid")
+    if not isinstance(namespace, str) or len(namespace) > _NAME_MAX:
+        raise UnreadableReviewError("request.namespace is no name")
+    return Review(
+        uid=uid,
+        namespace=namespace,
+        pod=_pod(request),
+        is_dry_run=request.get("dryRun") is True,
+    )
+
+
+def _pod(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    kind = _object(request.get("kind"), "request.kind")
+    asked = (kind.get("group"), kind.get("version"), kind.get("kind"))
+    if asked != ("", "v1", "Pod") or request.get("operation") != "CREATE":
+        return None
+    if request.get("subResource"):
+        return None
+    return _object(request.get("object"), "request.object")
+
+
+def _object(value: object, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UnreadableReviewError(f"{name} is {type(value).__name__}, not an object")
+    return value
+
+
+def allowed(uid: str, admission: Admission) -> bytes:
+    """The answer that lets the pod in, patched."""
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if admission.patch:
+        patch = json.dumps(admission.patch).encode()
+        response |= {"patchType": "JSONPatch", "patch": base64.b64encode(patch).decode()}
+    if admission.warnings:
+        response["warnings"] = list(admission.warnings)
+    return _answer(response)
+
+
+def denied(uid: str, message: str, *, code: int) -> bytes:
+    """The answer that keeps the pod out, and says why."""
+    status = {"code": code, "message": f"foresail: {message}"[:_MESSAGE_MAX]}
+    return _answer({"uid": uid, "allowed": False, "status": status})
+
+
+def _answer(response: Mapping[str, Any]) -> bytes:
+    review = {"apiVersion": VERSION, "kind": "AdmissionReview", "response": response}
+    return json.dumps(review, separators=(",", ":")).encode()

@@ -1,0 +1,315 @@
+"""A pod with a need, in a real cluster: claim by our webhook, devices by the real scheduler."""
+
+import base64
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from foresail.cli import main
+from scheduler.admission import CLAIM, GivenBy
+from scheduler.first_fit import first_fit
+from tests.deploy.examples import documents_of
+from tests.e2e import kubernetes
+from tests.e2e.bed import Bed
+from tests.e2e.claims_webhook import USER, WebhookServer
+from tests.scheduler import slices
+from tests.scheduler.cel import constraints_of, devices_of, requests_of
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+NAMESPACE = "claims"
+NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
+CLASSES = {
+    # As the drivers' charts have them: without a guard.
+    "gpu.nvidia.com": "device.driver == 'gpu.nvidia.com'"
+    " && device.attributes['gpu.nvidia.com'].type == 'gpu'",
+    "gpu.amd.com": "device.driver == 'gpu.amd.com'",
+}
+MIXED = slices.resource_slice(
+    "mixed",
+    *(slices.nvidia(at, *slices.T4) for at in range(2)),
+    *(slices.nvidia(at, *slices.L40S) for at in range(2, 7)),
+    *(slices.nvidia(at, *slices.H100) for at in range(7, 9)),
+)
+PLAIN = {**slices.RECORDED, "mixed": MIXED}
+# A device without a type trips the class of the driver's own chart, whatever a claim says.
+ODD = {name: one for name, one in slices.ODD.items() if name != "bare"}
+
+
+@pytest.fixture(scope="module")
+def cluster(bed: Bed) -> Iterator[Bed]:
+    """Nodes of every generation, and some whose slices are odd."""
+    bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    for name, expression in CLASSES.items():
+        bed.apply(
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "DeviceClass",
+                "metadata": {"name": name},
+                "spec": {"selectors": [{"cel": {"expression": expression}}]},
+            }
+        )
+    offered = [*PLAIN.values(), *ODD.values()]
+    nodes = sorted({one["spec"]["nodeName"] for one in offered})
+    for name in nodes:
+        kubernetes.add_node(bed, name, labels={"pool": "claims"})
+    bed.apply(*offered)
+    yield bed
+    bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    bed.kubectl("delete", "node", *nodes)
+    bed.kubectl("delete", "resourceslice", *(one["metadata"]["name"] for one in offered))
+    bed.kubectl("delete", "deviceclass", *CLASSES)
+
+
+@pytest.fixture
+def webhook(cluster: Bed, request: pytest.FixtureRequest) -> Iterator[WebhookServer]:
+    """Our webhook, with the rights and the rules of the example."""
+    cluster.issue("claims", USER)
+    _write_kubeconfig(cluster, "claims")
+    ca = base64.b64encode(cluster.authority.certificate).decode()
+    with WebhookServer(cluster, getattr(request, "param", GivenBy.DRA)) as server:
+        for document in documents_of("claims-webhook.yaml"):
+            match document["kind"]:
+                case "ClusterRole" | "ClusterRoleBinding":
+                    cluster.apply(document)
+                case "MutatingWebhookConfiguration":
+                    cluster.apply(server.configuration(document, ca))
+        cluster.wait(lambda: _is_asked(cluster), "the webhook is asked")
+        yield server
+        cluster.kubectl("delete", "mutatingwebhookconfiguration", "foresail-claims")
+
+
+def _write_kubeconfig(bed: Bed, user: str) -> None:
+    document = yaml.safe_load(bed.kubeconfig("admin").read_text())
+    document["users"][0]["user"] = {
+        "client-certificate": bed.file(f"{user}.crt"),
+        "client-key": bed.file(f"{user}.key"),
+    }
+    bed.kubeconfig(user).write_text(yaml.safe_dump(document))
+
+
+def _is_asked(bed: Bed) -> bool:
+    """The API server learns of a webhook a moment after its configuration."""
+    text = yaml.safe_dump(_pod("probe", NEED))
+    made = bed.kubectl("create", "--dry-run=server", "-f", "-", "-o", "yaml", text=text)
+    return CLAIM in yaml.safe_load(made)["metadata"]["annotations"]
+
+
+def _pod(name: str, annotations: dict[str, str], **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "annotations": annotations},
+        "spec": {
+            "nodeSelector": {"pool": "claims"},
+            "containers": [{"name": "engine", "image": "engine"}],
+            "terminationGracePeriodSeconds": 0,
+            **spec,
+        },
+    }
+
+
+def _of_template(name: str, template: str, **spec: Any) -> dict[str, Any]:
+    pod = _pod(name, {}, **spec)
+    pod["spec"]["resourceClaims"] = [{"name": "gpus", "resourceClaimTemplateName": template}]
+    pod["spec"]["containers"][0]["resources"] = {"claims": [{"name": "gpus"}]}
+    return pod
+
+
+def _printed(*arguments: str) -> dict[str, Any]:
+    result = CliRunner().invoke(main, ["claim", "--namespace", NAMESPACE, *arguments])
+    assert result.exit_code == 0, result.output
+    made: dict[str, Any] = yaml.safe_load(result.output)
+    return made
+
+
+def _given(bed: Bed, pod: str, *, namespace: str = NAMESPACE) -> tuple[str, list[str]]:
+    """The alternative and the devices that the scheduler gave a pod, once it is bound."""
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}"
+    bed.wait(lambda: bed.read(path)["spec"].get("nodeName"), f"pod {pod} bound", seconds=30)
+    (status,) = bed.read(path)["status"]["resourceClaimStatuses"]
+    claims = f"/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaims"
+    claim = bed.read(f"{claims}/{status['resourceClaimName']}")
+    results = claim["status"]["allocation"]["devices"]["results"]
+    (request,) = {one["request"] for one in results}
+    return request, [f"{one['pool']}/{one['device']}" for one in results]
+
+
+def _forget(bed: Bed, *pods: str) -> None:
+    """Away with the pods, and with their claims: devices are free when this returns."""
+    bed.kubectl("delete", "pod", "-n", NAMESPACE, *pods)
+    claims = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
+    bed.wait(lambda: not bed.read(claims)["items"], "no claims left", seconds=60)
+
+
+def test_a_printed_template_is_taken_and_the_best_generation_given(cluster: Bed) -> None:
+    cluster.apply(_printed("--model-parameters", "70B", "--precision", "fp8", "--name", "seventy"))
+    cluster.apply(_of_template("first", "seventy"))
+    # B300 and B200 are not there; two H100 are a little cheaper for a token than an H200.
+    request, devices = _given(cluster, "first")
+    assert request == "gpus/h100-sxm"
+    assert [device.split("/")[1] for device in devices] in (
+        ["gpu-0", "gpu-1"],
+        ["gpu-7", "gpu-8"],
+    )
+    _forget(cluster, "first")
+
+
+def test_a_change_of_prices_changes_the_generation(cluster: Bed, tmp_path: Any) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("h200-sxm: 1.0\n")
+    need = ("--model-parameters", "70B", "--precision", "fp8", "--prices", str(prices))
+    cluster.apply(_printed(*need, "--name", "cheap"))
+    cluster.apply(_of_template("cheap", "cheap"))
+    assert _given(cluster, "cheap") == ("gpus/h200-sxm", ["h200/gpu-0"])
+    _forget(cluster, "cheap")
+
+
+def test_amd_and_a_list_with_both_vendors_are_taken(cluster: Bed) -> None:
+    need = ("--gpu-memory", "170Gi", "--tensor-parallel", "1")
+    cluster.apply(_printed(*need, "--memory-margin", "0", "--name", "large"))
+    cluster.apply(_of_template("large", "large"))
+    assert _given(cluster, "large") == ("gpus/mi300x", ["mi300x/gpu-0-128"])
+    _forget(cluster, "large")
+
+
+def test_no_odd_slice_stops_a_pod_and_none_is_given(cluster: Bed) -> None:
+    """Each odd node alone, for the one generation that it pretends to have."""
+    cluster.apply(
+        _printed("--gpu-memory", "100Gi", "--gpu-models", "h200-sxm|mi300x", "--name", "odd")
+    )
+    for name, one in ODD.items():
+        node = one["spec"]["nodeName"]
+        cluster.apply(
+            _of_template(f"odd-{name}", "odd", nodeSelector={"kubernetes.io/hostname": node})
+        )
+    for name in ODD:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/odd-{name}"
+        cluster.wait(lambda path=path: _unschedulable(cluster, path), f"odd-{name}", seconds=30)
+        message = _unschedulable(cluster, path)
+        # A selector that fails would be told here, and would stop the pod on every node.
+        assert "cannot allocate all claims" in message, message
+        assert "CEL" not in message
+    _forget(cluster, *(f"odd-{name}" for name in ODD))
+
+
+def _unschedulable(bed: Bed, path: str) -> str:
+    for one in bed.read(path)["status"].get("conditions") or []:
+        if one["type"] == "PodScheduled" and one["status"] == "False":
+            return str(one.get("message", ""))
+    return ""
+
+
+def test_devices_are_given_as_predicted_until_the_node_is_full(cluster: Bed) -> None:
+    """One pod after the other on the mixed node, for three needs in turn."""
+    needs = {
+        "small": ("--gpu-memory", "10Gi", "--gpu-models", "t4|l40s"),
+        "pair": ("--gpu-memory", "70Gi", "--gpu-models", "l40s|h100-sxm"),
+        "root": ("--gpu-memory", "70Gi", "--gpu-models", "l40s", "--same-pcie-root", "true"),
+    }
+    specs = {}
+    for name, need in needs.items():
+        made = _printed(*need, "--name", name)
+        cluster.apply(made)
+        specs[name] = made["spec"]["spec"]
+    taken: set[str] = set()
+    bound = []
+    for at, name in enumerate(["small", "root", "pair", "small", "small", "pair"]):
+        free = [
+            dataclasses.replace(one, is_free=one.name not in taken) for one in devices_of(MIXED)
+        ]
+        expected = first_fit(free, requests_of(specs[name], MIXED), constraints_of(specs[name]))
+        pod = f"fill-{at}"
+        cluster.apply(_of_template(pod, name, nodeSelector={"kubernetes.io/hostname": "mixed"}))
+        if expected is None:
+            path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"
+            cluster.wait(lambda path=path: _unschedulable(cluster, path), pod, seconds=30)
+        else:
+            request, devices = _given(cluster, pod)
+            assert request == f"gpus/{expected[0].alternative}"
+            assert devices == [f"mixed/{one.device.name}" for one in expected]
+            taken |= {one.device.name for one in expected}
+        bound.append(pod)
+    assert len(taken) >= 7
+    _forget(cluster, *bound)
+
+
+def test_a_deployment_with_a_need_gets_claims_and_leaves_nothing(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    (deployment,) = documents_of("claims-workload.yaml")
+    deployment["metadata"]["namespace"] = NAMESPACE
+    deployment["spec"]["replicas"] = 2
+    spec = deployment["spec"]["template"]["spec"]
+    spec["nodeSelector"] = {"pool": "claims"}
+    cluster.apply(deployment)
+    pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dllama-70b"
+    cluster.wait(lambda: len(cluster.read(pods)["items"]) == 2, "two pods", seconds=30)
+    names = [one["metadata"]["name"] for one in cluster.read(pods)["items"]]
+    for name in names:
+        request, devices = _given(cluster, name)
+        assert (request, len(devices)) == ("gpus/h100-sxm", 2)
+    (template,) = _templates(cluster)
+    assert template["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet"
+    (manager,) = template["metadata"]["managedFields"]
+    assert (manager["manager"], manager["operation"]) == ("foresail", "Apply")
+    cluster.kubectl("delete", "deployment", "-n", NAMESPACE, "llama-70b")
+    cluster.wait(lambda: not _templates(cluster), "the template goes with its owner", seconds=60)
+
+
+def _templates(bed: Bed) -> list[dict[str, Any]]:
+    path = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaimtemplates"
+    query = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dforesail"
+    found: list[dict[str, Any]] = bed.read(f"{path}?{query}")["items"]
+    return found
+
+
+def test_a_dry_run_is_patched_and_makes_nothing(cluster: Bed, webhook: WebhookServer) -> None:
+    before = len(_templates(cluster))
+    text = yaml.safe_dump(_pod("dry", {**NEED, "foresail.io/precision": "bf16"}))
+    made = yaml.safe_load(
+        cluster.kubectl("create", "--dry-run=server", "-f", "-", "-o", "yaml", text=text)
+    )
+    assert made["spec"]["resourceClaims"][0]["name"] == "foresail-gpus"
+    assert len(_templates(cluster)) == before
+
+
+def test_a_need_that_cannot_be_read_is_told_to_who_made_it(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    with pytest.raises(RuntimeError, match=r"foresail\.io/precision has the value 'int4'"):
+        cluster.apply(_pod("wrong", {**NEED, "foresail.io/precision": "int4"}))
+
+
+@pytest.mark.parametrize("webhook", [GivenBy.DEVICE_PLUGIN], indirect=True)
+def test_device_plugins_get_the_generation_by_its_label(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    room = {"a100": ("NVIDIA-A100-SXM4-80GB", "81920"), "l40s": ("NVIDIA-L40S", "46068")}
+    for name, (product, memory) in room.items():
+        kubernetes.add_node(
+            cluster,
+            f"plugged-{name}",
+            gpus=8,
+            labels={
+                "pool": "claims",
+                "nvidia.com/gpu.product": product,
+                "nvidia.com/gpu.memory": memory,
+            },
+        )
+    try:
+        need = {"foresail.io/model-parameters": "32B", "foresail.io/gpu-models-preferred": "l40s"}
+        cluster.apply(_pod("plugged", need))
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/plugged"
+        cluster.wait(lambda: cluster.read(path)["spec"].get("nodeName"), "plugged", seconds=30)
+        pod = cluster.read(path)
+        assert pod["spec"]["nodeName"] == "plugged-l40s"
+        limits = pod["spec"]["containers"][0]["resources"]["limits"]
+        assert limits == {"nvidia.com/gpu": "2"}
+    finally:
+        cluster.kubectl("delete", "pod", "-n", NAMESPACE, "plugged", "--ignore-not-found")
+        cluster.kubectl("delete", "node", *(f"plugged-{name}" for name in room))
