@@ -25,8 +25,6 @@ from scheduler.agent.rounds import (
 )
 from scheduler.agent.scrub import scrubbed
 
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-
 log = structlog.get_logger()
 
 
@@ -63,9 +61,9 @@ def record(machine: Machine, file: Path) -> None:
 def survey(machine: Machine) -> Report:
     """The report as it would be told."""
     try:
-        return surveyed(machine, boot_id=boot_id())
+        return surveyed(machine)
     except UnreadableMachineError as error:
-        raise ForesailError(f"the recorded machine cannot be read: {error}") from error
+        raise ForesailError(str(error)) from error
 
 
 async def tell(machine: Machine, node_name: str, *, every_seconds: float | None) -> None:
@@ -77,13 +75,13 @@ async def tell(machine: Machine, node_name: str, *, every_seconds: float | None)
     from scheduler.agent.node import ApiNode  # noqa: PLC0415 - a large import, for this alone
 
     node = ApiNode(node_name)
-    rounds = Rounds(machine=machine, node=node, boot_id=boot_id())
+    rounds = Rounds(machine=machine, node=node)
     try:
         if every_seconds is None:
             await rounds.one()
         else:
             await _until_told_to_stop(rounds.go(every_seconds=every_seconds))
-    except NodeRefusedError as error:
+    except (NodeRefusedError, UnreadableMachineError) as error:
         raise ForesailError(str(error)) from error
     finally:
         await node.close()
@@ -96,11 +94,3 @@ async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
     with suppress(asyncio.CancelledError):
         await task
     log.info("ended")
-
-
-def boot_id() -> str | None:
-    """Of the running boot, as the kubelet reports it; None where the kernel does not say."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return None

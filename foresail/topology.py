@@ -33,7 +33,8 @@ def show(report: Report, console: Console) -> None:
         console.print("no GPU: the driver runs and finds none")
         return
     driver, cuda = report.driver or "unknown", report.cuda or "unknown"
-    console.print(f"{len(report.gpus)} GPUs; driver {driver}, CUDA {cuda}")
+    number = f"{len(report.gpus)} GPUs" if len(report.gpus) > 1 else "1 GPU"
+    console.print(f"{number}; driver {driver}, CUDA {cuda}")
     if report.clique:
         console.print(f"clique {report.clique}")
     console.print(_gpus(report.gpus))

@@ -12,11 +12,12 @@ from typing import Final
 
 from scheduler.agent.recording import Gpu, Link, Pair, Refusal
 
+PEER_OK: Final = 0
+PEER_UNKNOWN: Final = 6
+"""NVML_P2P_STATUS; every other one is a no."""
 _UP: Final = 1
 _TO_GPU: Final = 0
 _TO_SWITCH: Final = 2
-_PEER_OK: Final = 0
-_PEER_UNKNOWN: Final = 6
 _FABRIC_STARTING: Final = frozenset({1, 2})
 
 
@@ -97,20 +98,25 @@ def _is_partitioned(gpu: Gpu) -> bool:
 
 def _peers(pair: Pair | None) -> bool | None:
     status = pair.p2p.nvlink if pair is not None else None
-    return None if status is None or status == _PEER_UNKNOWN else status == _PEER_OK
+    return None if status is None or status == PEER_UNKNOWN else status == PEER_OK
 
 
 def _shown(a: Gpu, b: Gpu) -> Joint:
     """What the links themselves show."""
     direct = max(_ends_at(a, b), _ends_at(b, a))
     if direct:
-        return Joint(Way.DIRECT, direct)
+        return Joint(Way.DIRECT, direct if _is_whole(a) or _is_whole(b) else None)
     switched = min(_to_switch(a), _to_switch(b))
     if switched:
-        return Joint(Way.SWITCH, switched)
-    # Both ends of a direct link show it, and both GPUs need links to the switch: one GPU of which
-    # all is known is enough to know that there is nothing.
-    return _NONE if _is_whole(a) or _is_whole(b) else _UNKNOWN
+        return Joint(Way.SWITCH, switched if _is_whole(a) and _is_whole(b) else None)
+    return _NONE if _reaches_not(a, b) or _reaches_not(b, a) else _UNKNOWN
+
+
+def _reaches_not(gpu: Gpu, other: Gpu) -> bool:
+    """Whether all is known of its links, and none can lead to the other."""
+    ends = {link.remote_type for link in _up(gpu)}
+    may_end_there = _TO_GPU in ends and other.pci_bus_id is None
+    return _is_whole(gpu) and _TO_SWITCH not in ends and not may_end_there
 
 
 def _ends_at(gpu: Gpu, other: Gpu) -> int:

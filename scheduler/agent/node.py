@@ -43,7 +43,7 @@ class ApiNode:
         try:
             if self._api is None:
                 self._api = await _connected()
-            await client.CoreV1Api(self._api).patch_node(  # type: ignore[call-arg] - stubs lack it
+            await client.CoreV1Api(self._api).patch_node(  # type: ignore[call-arg]  # in no stub
                 self._name,
                 applied,
                 field_manager=MANAGER,

@@ -11,6 +11,7 @@ import ctypes
 import uuid
 from collections.abc import Callable, Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import pynvml as nvml
@@ -26,6 +27,7 @@ _ERRORS = {
     for name, value in vars(nvml).items()
     if name.startswith("NVML_ERROR_") and isinstance(value, int)
 }
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _FABRIC_FORMS = (nvml.c_nvmlGpuFabricInfo_v3_t, nvml.c_nvmlGpuFabricInfo_v2_t)
 _TOO_OLD = {"ARGUMENT_VERSION_MISMATCH", "FUNCTION_NOT_FOUND", "INVALID_ARGUMENT"}
 _VALUES = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
@@ -49,7 +51,8 @@ class NvmlMachine:
 
 
 def _machine(gpus: Json, **more: Json) -> Json:
-    return {"recording": RECORDING, "source": "recorded", "gpus": gpus, **more}
+    told = {"recording": RECORDING, "source": "recorded", "bootId": _boot_id()}
+    return {**told, "gpus": gpus, **more}
 
 
 def _read() -> Json:
@@ -207,6 +210,14 @@ def _asked(question: Callable[..., Json], *arguments: Json) -> Json:
         return question(*arguments)
     except nvml.NVMLError as error:
         return {"error": _ERRORS.get(error.value, str(error.value))}
+
+
+def _boot_id() -> str | None:
+    """Of the running boot, as the kubelet reports it; None where the kernel does not say."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return None
 
 
 def _text(value: str | bytes) -> str:

@@ -143,6 +143,8 @@ class Recording(_Part):
     recording: Literal[1]
     source: str
     """`recorded`, or from which documents it was made."""
+    boot_id: str | None = None
+    """Of the boot in which it was asked; None = not known, as for every recording in a file."""
     driver: Known[str] = None
     cuda: Known[int] = None
     """Such as 13000 for 13.0."""

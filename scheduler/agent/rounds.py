@@ -46,7 +46,7 @@ class UnreadableMachineError(ValueError):
     """A recording with other keys or values than NVML's answers have."""
 
 
-def surveyed(machine: Machine, *, boot_id: str | None) -> Report:
+def surveyed(machine: Machine) -> Report:
     """The report of a machine as it is now.
 
     Raises:
@@ -57,8 +57,8 @@ def surveyed(machine: Machine, *, boot_id: str | None) -> Report:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         at = ".".join(str(one) for one in first["loc"])
-        raise UnreadableMachineError(f"{at}: {first['msg']}") from error
-    return report_of(recording, boot_id=boot_id)
+        raise UnreadableMachineError(f"no recording of a machine: {at}: {first['msg']}") from error
+    return report_of(recording)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -67,7 +67,6 @@ class Rounds:
 
     machine: Machine
     node: Node
-    boot_id: str | None
     _told: str = field(default="", init=False)
     _told_at_seconds: float = field(default=0.0, init=False)
 
@@ -79,7 +78,7 @@ class Rounds:
         """
         # Not in a thread: nothing else runs here, and a call that hangs in the driver could not be
         # ended from outside either.
-        report = surveyed(self.machine, boot_id=self.boot_id)
+        report = surveyed(self.machine)
         text = report.text()
         now_seconds = asyncio.get_running_loop().time()
         if text != self._told or now_seconds - self._told_at_seconds >= AGAIN_SECONDS:

@@ -1,4 +1,4 @@
-"""A recording that may be sent to others: each UUID replaced, nothing else.
+"""A recording that may be sent to others: each UUID replaced, the boot forgotten, nothing else.
 
 Serial numbers and host names are not in a recording. Addresses on the PCI bus stay: the links refer
 to them, and they are those of every machine of the kind.
@@ -15,6 +15,8 @@ _NONE = "00000000-0000-0000-0000-000000000000"
 
 def scrubbed(recording: Json) -> Json:
     """The same recording with invented UUIDs, equal ones staying equal, and all zeros zeros."""
+    if isinstance(recording, Mapping):
+        recording = {key: value for key, value in recording.items() if key != "bootId"}
     return _Scrub().value(recording)
 
 

@@ -55,14 +55,9 @@ _WHY: Final = {
 _MIB: Final = 2**20
 
 
-def report_of(recording: Recording, *, boot_id: str | None) -> Report:
-    """What is to be told of a machine.
-
-    Args:
-        recording: its answers.
-        boot_id: of the running boot; None = not known.
-    """
-    gpus = recording.gpus
+def report_of(recording: Recording) -> Report:
+    """What is to be told of a machine."""
+    gpus, boot_id = recording.gpus, recording.boot_id
     if isinstance(gpus, Refusal):
         if gpus.error == NO_GPUS:
             return Report(boot_id=boot_id, gpus=())
@@ -202,14 +197,14 @@ def _lost(why: str) -> HealthReport:
 
 
 def _pair(of: tuple[int, int], one: Joint, pair: Pair | None) -> PairReport:
-    access = None if pair is None else (pair.p2p.read, pair.p2p.write)
-    known = access is not None and None not in access
+    access = None if pair is None else {pair.p2p.read, pair.p2p.write}
+    known = access is not None and not access & {None, links.PEER_UNKNOWN}
     return PairReport(
         of=of,
         pcie=_ANCESTORS.get(pair.ancestor) if pair and pair.ancestor is not None else None,
         nvlink=one.way,
         links=one.links,
-        peer=access == (0, 0) if known else None,
+        peer=access == {links.PEER_OK} if known else None,
     )
 
 
