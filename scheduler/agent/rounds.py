@@ -1,6 +1,7 @@
 """The agent's rounds: read the machine, and tell its node when there is something new to tell."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from scheduler.agent.survey import report_of
 AGAIN_SECONDS = 3600.0
 """After this an unchanged report is told again, lest an annotation that someone removed stays
 away. To the API server the same once more is no change."""
+_KEY = re.compile("[a-z][A-Za-z0-9]*").fullmatch
 
 log = structlog.get_logger()
 
@@ -56,7 +58,8 @@ def surveyed(machine: Machine) -> Report:
         recording = Recording.model_validate(machine.read())
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        at = ".".join(str(one) for one in first["loc"])
+        # Between the keys pydantic names the types that it tried, such as `Gpu`.
+        at = ".".join(str(key) for key in first["loc"] if isinstance(key, int) or _KEY(key))
         raise UnreadableMachineError(f"no recording of a machine: {at}: {first['msg']}") from error
     return report_of(recording)
 

@@ -22,6 +22,7 @@ Json = Any
         pytest.param("gb200-tray", (0, 0, 0, 0), id="rack-switch"),
         pytest.param("a100-2-mig", (0, 1), id="a-partitioned-gpu-is-alone"),
         pytest.param("t4-1", (0,), id="one-gpu"),
+        pytest.param("h100-1-passthrough", (0,), id="one-gpu-with-hidden-links"),
         pytest.param("none", (), id="none"),
         pytest.param("no-driver", (), id="unknown"),
     ],

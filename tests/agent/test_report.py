@@ -71,6 +71,16 @@ def test_mig_devices_have_their_profile_and_memory() -> None:
     ]
 
 
+def test_a_real_h100_in_a_virtual_machine_hides_its_links_and_is_healthy_with_a_remapped_row() -> (
+    None
+):
+    (gpu,) = reported("h100-1-passthrough")["gpus"]
+
+    assert (gpu["product"], gpu["memoryMib"]) == ("NVIDIA H100 80GB HBM3", 81_559)
+    assert (gpu["nvLinks"], gpu["fabric"]) == (None, None)  # 18 on its board: unknown, and not 0
+    assert (gpu["health"]["healthy"], gpu["health"]["remappedRows"]) == (True, 1)
+
+
 class TestUnknown:
     def test_no_gpu_is_an_answer_and_no_driver_is_none(self) -> None:
         assert (reported("none")["gpus"], reported("none")["unknown"]) == ([], None)
