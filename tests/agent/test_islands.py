@@ -4,7 +4,7 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.agent.links import Way
@@ -163,6 +163,7 @@ def partly_hidden(draw: st.DrawFn) -> tuple[str, Json]:
     return name, machine
 
 
+@settings(deadline=None, max_examples=50)
 @given(partly_hidden())
 def test_hiding_answers_makes_islands_unknown_and_never_wrong(hidden: tuple[str, Json]) -> None:
     name, machine = hidden

@@ -7,7 +7,9 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "examples"
 SETTINGS = FOLDER / "foresail.yaml"
-MANIFESTS = tuple(sorted(path for path in FOLDER.glob("*.yaml") if path != SETTINGS))
+AGENT = FOLDER / "agent.yaml"
+"""Of its own: nothing of the others refers to it."""
+MANIFESTS = tuple(sorted(path for path in FOLDER.glob("*.yaml") if path not in {SETTINGS, AGENT}))
 
 Manifest = dict[str, Any]
 
