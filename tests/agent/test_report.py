@@ -199,6 +199,9 @@ class TestReader:
             pytest.param('{"schema": "one"}', "schema", id="no-number"),
             pytest.param('{"schema": 0}', "schema", id="zero"),
             pytest.param('{"schema": 1, "bootId": null, "gpus": 8}', "gpus", id="no-list"),
+            pytest.param("[" * 100_000, "recursion limit", id="deep"),
+            pytest.param("\ud800", "unicode", id="half-a-character"),
+            pytest.param('{"schema": 1e400}', "finite", id="no-finite-number"),
         ],
     )
     def test_what_is_no_report_is_refused_with_its_fault(self, text: str, said: str) -> None:
