@@ -3,6 +3,7 @@
 Own field manager, never by force: who else writes our annotation is told about, not overwritten.
 """
 
+import json
 from typing import Final
 
 from kubernetes_asyncio import client, config
@@ -13,10 +14,10 @@ from scheduler.agent.rounds import NodeRefusedError
 
 MANAGER: Final = "foresail-agent"
 _TIMEOUT_SECONDS: Final = 10.0
+_MESSAGE_LENGTH_MAX: Final = 512
 _MENDS: Final = {
     401: "the service account's token is not taken",
-    403: "grant patch on nodes; if that is granted, the policy of deploy/examples/agent.yaml"
-    " refuses other nodes than the pod's own",
+    403: "the account needs patch on nodes, and a pod may only tell its own node",
     404: "is it the node's name, and not the host's?",
     409: f"another field manager writes {REPORT}: remove its copy, then this one is taken",
 }
@@ -53,9 +54,9 @@ class ApiNode:
         except config.ConfigException as error:
             raise NodeRefusedError(f"no way to the API server: {error}") from error
         except client.ApiException as error:
+            said = f"node {self._name}: HTTP {error.status}: {_message(error)}"
             mend = _MENDS.get(error.status)
-            said = f"node {self._name}: HTTP {error.status} {error.reason}"
-            raise NodeRefusedError(f"{said}: {mend}" if mend else said) from error
+            raise NodeRefusedError(f"{said} ({mend})" if mend else said) from error
         except (OSError, TimeoutError) as error:
             said = str(error) or "timed out"
             raise NodeRefusedError(f"node {self._name}: no answer: {said}") from error
@@ -63,6 +64,14 @@ class ApiNode:
     async def close(self) -> None:
         if self._api is not None:
             await self._api.close()
+
+
+def _message(error: client.ApiException) -> str:
+    """The API server's own words, from its Status object."""
+    try:
+        return str(json.loads(error.body)["message"])[:_MESSAGE_LENGTH_MAX]
+    except (KeyError, TypeError, ValueError):
+        return str(error.reason)
 
 
 async def _connected() -> ApiClient:

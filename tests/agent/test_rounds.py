@@ -122,10 +122,10 @@ class TestApiServer:
     @pytest.mark.parametrize(
         ("status", "said"),
         [
-            (403, "grant patch on nodes"),
+            (403, r"HTTP 403: said no \(the account needs patch on nodes"),
             (404, "the node's name"),
             (409, "another field manager writes foresail.io/gpu-report"),
-            (500, "node gpu-7: HTTP 500"),
+            (500, "node gpu-7: HTTP 500: said no"),
         ],
     )
     async def test_a_refusal_says_what_to_do(self, status: int, said: str) -> None:
@@ -158,7 +158,8 @@ async def api_server(status: int = 200) -> AsyncIterator[tuple[ApiNode, list[Jso
                 "body": json.loads(await request.text()),
             }
         )
-        return web.json_response({"kind": "Node", "apiVersion": "v1"}, status=status)
+        told = {"kind": "Status", "message": "said no"} if status >= 400 else {"kind": "Node"}
+        return web.json_response({"apiVersion": "v1", **told}, status=status)
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
