@@ -69,7 +69,7 @@ class ApiNode:
 def _message(error: client.ApiException) -> str:
     """The API server's own words, from its Status object."""
     try:
-        return str(json.loads(error.body)["message"])[:_MESSAGE_LENGTH_MAX]
+        return str(json.loads(error.body or "")["message"])[:_MESSAGE_LENGTH_MAX]
     except (KeyError, TypeError, ValueError):
         return str(error.reason)
 
