@@ -340,6 +340,61 @@ def claim(
 
 
 @main.command()
+@click.option("--node", envvar="NODE_NAME", help="This node's name; the variable NODE_NAME.")
+@click.option(
+    "--every",
+    "every_seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two looks; the node is only touched when something changed.",
+)
+@click.option("--once", is_flag=True, help="One look, then end.")
+@click.option("--print", "prints", is_flag=True, help="Show the report once; touch no cluster.")
+@click.option("--json", "as_json", is_flag=True, help="With --print: as the annotation has it.")
+@click.option(
+    "--record", type=click.Path(path_type=Path), help="Write NVML's answers, without UUIDs; end."
+)
+@click.option(
+    "--from", "recorded", type=click.Path(path_type=Path), help="Read such a file, not NVML."
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def agent(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    node: str | None,
+    every_seconds: float,
+    once: bool,
+    prints: bool,
+    as_json: bool,
+    record: Path | None,
+    recorded: Path | None,
+    log_level: str,
+) -> None:
+    """What GPUs this node has, and how they are joined: one annotation on its node object."""
+    from foresail import agent as telling
+
+    log_to_stderr(log_level)
+    machine = telling.machine_of(recorded)
+    if record is not None:
+        telling.record(machine, record)
+    elif prints or as_json:
+        from rich.console import Console
+
+        from foresail import topology
+
+        report = telling.survey(machine)
+        if as_json:
+            click.echo(report.text())
+        else:
+            topology.show(report, Console())
+    elif not node:
+        message = "name this node with --node or NODE_NAME, or look at its GPUs with --print"
+        raise click.UsageError(message)
+    else:
+        asyncio.run(telling.tell(machine, node, every_seconds=None if once else every_seconds))
+
+
+@main.command()
 @click.argument("workload", metavar="NAMESPACE/NAME")
 @click.option(
     "--server",

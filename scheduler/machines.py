@@ -1,21 +1,25 @@
-"""Nodes as the extender knows them, from the API server's node objects."""
+"""Nodes as the extender knows them, from the API server's node objects.
+
+Labels and capacity are what others say of a node; the node agent's report says what they leave out.
+A report that cannot be read, or is of an earlier boot, counts as none, and the machine says why.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
 from typing import Final
 
+from scheduler.agent.report import REPORT, Report, UnreadableReportError, report_from
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
 from scheduler.pods import GPU_RESOURCES, Json
 from scheduler.quantities import quantity
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 CLIQUE: Final = "nvidia.com/gpu.clique"
-ISLANDS: Final = "foresail.io/islands"
-"""Annotation: the island of each GPU in the order of their index, such as `0,0,1,1`."""
 WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
-"""Annotation: models whose weights the node holds, joined by a comma."""
+"""Annotation: models whose weights the node holds, joined by a comma; of who puts them there."""
 PRICE: Final = "foresail.io/usd-per-gpu-hour"
+"""Annotation: the operator's, or that of what made the node; no agent knows it."""
 _MIB: Final = 2**20
 
 
@@ -29,12 +33,14 @@ class Machine:
     model: str = ""
     gpus: int = 0
     islands: tuple[int, ...] = ()
-    """Of each GPU; empty = not reported."""
+    """Of each GPU, by index; empty = not known."""
     clique: str | None = None
     usd_per_gpu_hour: float | None = None
     """None = not known; never 0 for that."""
     images: frozenset[str] = frozenset()
     weights: frozenset[str] = frozenset()
+    report_refused: str | None = None
+    """Why the agent's report counts as none."""
 
     def empty(self) -> Node:
         return Node(
@@ -66,26 +72,43 @@ def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
     gpus = max(plugged, claimable_gpus)
     if gpus > GPUS_MAX:
         raise ValueError(f"node {name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
+    report, refused = _report(annotations.get(REPORT), status)
+    islands = report.islands if report is not None else ()
     return Machine(
         name=name,
         cpu_milli=floor(quantity(allocatable.get("cpu", 0)) * 1000),
         memory_mib=floor(quantity(allocatable.get("memory", 0)) / _MIB),
-        model=str(labels.get(PRODUCT, "")),
+        model=str(labels.get(PRODUCT) or _product(report)),
         gpus=gpus,
-        islands=_islands(annotations.get(ISLANDS), gpus),
-        clique=str(labels[CLIQUE]) if CLIQUE in labels else None,
+        # A report about other GPUs than there are now says nothing about these.
+        islands=islands if len(islands) == gpus else (),
+        clique=str(labels[CLIQUE]) if CLIQUE in labels else (report.clique if report else None),
         usd_per_gpu_hour=float(quantity(annotations[PRICE])) if PRICE in annotations else None,
         images=_images(status),
         weights=frozenset(filter(None, str(annotations.get(WEIGHTS_CACHED, "")).split(","))),
+        report_refused=refused,
     )
 
 
-def _islands(told: object, gpus: int) -> tuple[int, ...]:
-    parts = str(told).split(",") if told else []
-    # A report about other GPUs than there are now says nothing about these.
-    if len(parts) != gpus or not all(part.isascii() and part.isdigit() for part in parts):
-        return ()
-    return tuple(int(part) for part in parts)
+def _report(told: object, status: Json) -> tuple[Report | None, str | None]:
+    """The agent's report and None, or None and why it counts as none."""
+    if told is None:
+        return None, None
+    try:
+        report = report_from(str(told))
+    except UnreadableReportError as error:
+        return None, f"annotation {REPORT}: {error}"
+    boot = _part(status, "nodeInfo").get("bootID")
+    if boot and report.boot_id and boot != report.boot_id:
+        return None, f"annotation {REPORT}: of an earlier boot, {report.boot_id}; now it is {boot}"
+    return report, None
+
+
+def _product(report: Report | None) -> str:
+    """As GPU feature discovery would label it; empty where GPUs differ or do not say."""
+    gpus = report.gpus if report is not None else None
+    names = {gpu.product for gpu in gpus or ()}
+    return (names.pop() or "").replace(" ", "-") if len(names) == 1 else ""
 
 
 def _images(status: Json) -> frozenset[str]:

@@ -7,11 +7,17 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "examples"
 SETTINGS = FOLDER / "foresail.yaml"
-CLAIMS = ("claims-webhook.yaml", "claims-workload.yaml")
-"""Of `foresail scheduler`; the other files are of `foresail serve`."""
+AGENT = FOLDER / "agent.yaml"
 MANIFESTS = tuple(
-    sorted(p for p in FOLDER.glob("*.yaml") if p != SETTINGS and p.name not in CLAIMS)
+    FOLDER / name
+    for name in (
+        "certificates.yaml",
+        "deployment.yaml",
+        "scaledobject.yaml",
+        "triggerauthentication.yaml",
+    )
 )
+"""Of `foresail serve`; each other process has files of its own."""
 
 Manifest = dict[str, Any]
 

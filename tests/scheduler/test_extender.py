@@ -269,7 +269,6 @@ class TestObjects:
                 "metadata": {
                     "name": "gpu-1",
                     "labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
-                    "annotations": {"foresail.io/islands": "0,0,1,1"},
                 },
                 "status": {
                     "allocatable": {"cpu": "95900m", "memory": "1000Gi", "nvidia.com/gpu": "4"},
@@ -278,18 +277,9 @@ class TestObjects:
             }
         )
         assert (made.cpu_milli, made.memory_mib, made.gpus) == (95_900, 1_024_000, 4)
-        assert made.islands == (0, 0, 1, 1)
+        assert made.islands == ()  # no agent: unknown
         assert made.images == {"vllm:1"}
         assert made.usd_per_gpu_hour is None  # unknown, and not free
-
-    def test_a_report_about_other_gpus_says_nothing(self) -> None:
-        made = machine_of(
-            {
-                "metadata": {"name": "a", "annotations": {"foresail.io/islands": "0,0"}},
-                "status": {"allocatable": {"nvidia.com/gpu": "4"}},
-            }
-        )
-        assert made.islands == ()
 
     def test_sidecars_add_and_init_containers_do_not(self) -> None:
         def container(cpu: str, **more: str) -> dict[str, object]:

@@ -1,0 +1,96 @@
+"""`foresail agent`: the GPUs of this node, told to the cluster or printed.
+
+Only here is it decided whether the machine is the real one or a recorded one; pynvml is loaded for
+the real one alone.
+"""
+
+import asyncio
+import json
+import signal
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from scaler.errors import ForesailError
+from scheduler.agent.report import Report
+from scheduler.agent.rounds import (
+    Machine,
+    NodeRefusedError,
+    Rounds,
+    UnreadableMachineError,
+    surveyed,
+)
+from scheduler.agent.scrub import scrubbed
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedMachine:
+    """A machine from a file that `--record` wrote."""
+
+    file: Path
+
+    def read(self) -> object:
+        try:
+            return json.loads(self.file.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ForesailError(f"{self.file}: no recorded machine: {error}") from error
+
+
+def machine_of(file: Path | None) -> Machine:
+    """A recorded machine, or without a file the one we run on."""
+    if file is not None:
+        return RecordedMachine(file)
+    from scheduler.agent.nvml import NvmlMachine  # noqa: PLC0415 - pynvml, for this alone
+
+    return NvmlMachine()
+
+
+def record(machine: Machine, file: Path) -> None:
+    """Write the machine's answers, scrubbed of what tells one such machine from another."""
+    try:
+        file.write_text(json.dumps(scrubbed(machine.read()), indent=1) + "\n")
+    except OSError as error:
+        raise ForesailError(f"{file}: not written: {error}") from error
+
+
+def survey(machine: Machine) -> Report:
+    """The report as it would be told."""
+    try:
+        return surveyed(machine)
+    except UnreadableMachineError as error:
+        raise ForesailError(str(error)) from error
+
+
+async def tell(machine: Machine, node_name: str, *, every_seconds: float | None) -> None:
+    """Tell the node once; with `every_seconds` also what changes later, until SIGTERM or SIGINT.
+
+    Raises:
+        ForesailError: told once, it was not taken.
+    """
+    from scheduler.agent.node import ApiNode  # noqa: PLC0415 - a large import, for this alone
+
+    node = ApiNode(node_name)
+    rounds = Rounds(machine=machine, node=node)
+    try:
+        if every_seconds is None:
+            await rounds.one()
+        else:
+            await _until_told_to_stop(rounds.go(every_seconds=every_seconds))
+    except (NodeRefusedError, UnreadableMachineError) as error:
+        raise ForesailError(str(error)) from error
+    finally:
+        await node.close()
+
+
+async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
+    task = asyncio.create_task(work, name="rounds")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    with suppress(asyncio.CancelledError):
+        await task
+    log.info("ended")

@@ -1,0 +1,113 @@
+"""A node's report for people: its GPUs, what joins them, and what is wrong with them."""
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from scheduler.agent.links import Way
+from scheduler.agent.report import GpuReport, PairReport, Report
+
+_PCIE = {
+    "internal": "BRD",
+    "single": "PIX",
+    "multiple": "PXB",
+    "hostbridge": "PHB",
+    "node": "NODE",
+    "system": "SYS",
+}
+_LEGEND = (
+    "NVn n direct NVLinks, NSn n links to an NVSwitch, NV? NVLink of unknown width; without it the"
+    " way over PCIe: BRD same board, PIX one switch, PXB several, PHB host bridge, NODE same NUMA"
+    " node, SYS across sockets; ? unknown"
+)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a report."""
+    if report.gpus is None:
+        console.print(f"GPUs unknown: {report.unknown}")
+        return
+    if not report.gpus:
+        console.print("no GPU: the driver runs and finds none")
+        return
+    driver, cuda = report.driver or "unknown", report.cuda or "unknown"
+    number = f"{len(report.gpus)} GPUs" if len(report.gpus) > 1 else "1 GPU"
+    console.print(f"{number}; driver {driver}, CUDA {cuda}")
+    if report.clique:
+        console.print(f"clique {report.clique}")
+    console.print(_gpus(report.gpus))
+    if len(report.gpus) > 1:
+        console.print(_matrix(report))
+        console.print(_LEGEND, style="dim")
+    for line in _remarks(report):
+        console.print(line)
+
+
+def _gpus(gpus: tuple[GpuReport, ...]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("GPU", "product", "MiB", "CC", "NUMA", "NVLinks", "MIG", "island", "health"):
+        table.add_column(head, justify="left" if head == "product" else "right", no_wrap=True)
+    for one in gpus:
+        table.add_row(
+            str(one.index),
+            _shown(one.product),
+            _shown(one.memory_mib),
+            _shown(one.compute_capability),
+            _shown(one.numa_node),
+            _shown(one.nv_links and one.nv_links.up),
+            _mig(one),
+            _shown(one.island),
+            {True: "ok", False: "ill", None: "?"}[one.health.healthy],
+        )
+    return table
+
+
+def _matrix(report: Report) -> Table:
+    cells = {one.of: _cell(one) for one in report.pairs}
+    indices = range(len(report.gpus or ()))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("")
+    for column in indices:
+        table.add_column(f"GPU{column}", justify="right")
+    for row in indices:
+        told = (
+            "X" if row == column else cells.get((min(row, column), max(row, column)), "?")
+            for column in indices
+        )
+        table.add_row(f"GPU{row}", *told)
+    return table
+
+
+def _cell(pair: PairReport) -> str:
+    match pair.nvlink:
+        case Way.DIRECT:
+            return f"NV{_shown(pair.links)}"
+        case Way.SWITCH:
+            return f"NS{_shown(pair.links)}"
+        case Way.HIDDEN:
+            return "NV?"
+        case Way.NONE:
+            return _PCIE.get(pair.pcie or "", "?")
+        case None:
+            return "?"
+
+
+def _mig(gpu: GpuReport) -> str:
+    if gpu.mig is None:
+        return "?"
+    if not gpu.mig.enabled:
+        return "off"
+    return "on" if gpu.mig.devices is None else f"{len(gpu.mig.devices)} devices"
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    for one in report.gpus or ():
+        yield from (f"GPU{one.index}: {ailment}" for ailment in one.health.ailments)
+    if not report.islands:
+        yield "islands unknown: of some pair it is not known whether NVLink joins it"
+
+
+def _shown(value: object) -> str:
+    return "?" if value is None else str(value)

@@ -1,0 +1,83 @@
+"""The node object behind the API server: one annotation, by server-side apply.
+
+Own field manager, never by force: who else writes our annotation is told about, not overwritten.
+"""
+
+import json
+from typing import Final
+
+from kubernetes_asyncio import client, config
+from kubernetes_asyncio.client import ApiClient
+
+from scheduler.agent.report import REPORT
+from scheduler.agent.rounds import NodeRefusedError
+
+MANAGER: Final = "foresail-agent"
+_TIMEOUT_SECONDS: Final = 10.0
+_MESSAGE_LENGTH_MAX: Final = 512
+_MENDS: Final = {
+    401: "the service account's token is not taken",
+    403: "the account needs patch on nodes, and a pod may only tell its own node",
+    404: "is it the node's name, and not the host's?",
+    409: f"another field manager writes {REPORT}: remove its copy, then this one is taken",
+}
+
+
+class ApiNode:
+    """One node of the cluster we run in, else of the one kubectl talks to."""
+
+    def __init__(self, name: str, api: ApiClient | None = None) -> None:
+        self._name = name
+        self._api = api
+
+    async def tell(self, report: str) -> None:
+        """Set the annotation.
+
+        Raises:
+            NodeRefusedError: it is not set.
+        """
+        applied = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": self._name, "annotations": {REPORT: report}},
+        }
+        try:
+            if self._api is None:
+                self._api = await _connected()
+            await client.CoreV1Api(self._api).patch_node(  # type: ignore[call-arg]  # in no stub
+                self._name,
+                applied,
+                field_manager=MANAGER,
+                _content_type="application/apply-patch+yaml",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+        except config.ConfigException as error:
+            raise NodeRefusedError(f"no way to the API server: {error}") from error
+        except client.ApiException as error:
+            said = f"node {self._name}: HTTP {error.status}: {_message(error)}"
+            mend = _MENDS.get(error.status)
+            raise NodeRefusedError(f"{said} ({mend})" if mend else said) from error
+        except (OSError, TimeoutError) as error:
+            said = str(error) or "timed out"
+            raise NodeRefusedError(f"node {self._name}: no answer: {said}") from error
+
+    async def close(self) -> None:
+        if self._api is not None:
+            await self._api.close()
+
+
+def _message(error: client.ApiException) -> str:
+    """The API server's own words, from its Status object."""
+    try:
+        return str(json.loads(error.body or "")["message"])[:_MESSAGE_LENGTH_MAX]
+    except (KeyError, TypeError, ValueError):
+        return str(error.reason)
+
+
+async def _connected() -> ApiClient:
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=settings)
+    return ApiClient(settings)

@@ -1,0 +1,161 @@
+"""What the agent tells of a node: one annotation, in JSON, with the version of its schema.
+
+Unknown is `null` everywhere and never 0, false or an empty list. Fields are only ever added within
+a version, so a reader takes what it knows; a newer version is refused, and the node is unknown.
+docs/agent.md shows every field.
+"""
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from scheduler.agent.links import Way
+
+REPORT: Final = "foresail.io/gpu-report"
+"""The annotation."""
+SCHEMA: Final = 1
+
+
+class UnreadableReportError(ValueError):
+    """An annotation that is no report, or one of a newer schema."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", alias_generator=to_camel, validate_by_name=True
+    )
+
+
+class NvLinks(_Part):
+    """A GPU's own links, wherever they end."""
+
+    up: int | None
+    total: int | None
+    megabytes_per_second_each: int | None
+    """In one direction."""
+
+
+class FabricReport(_Part):
+    """Membership in an NVSwitch fabric."""
+
+    state: Literal["not-started", "in-progress", "completed"]
+    cluster_uuid: str | None
+    """None on a fabric within one machine."""
+    clique_id: int | None
+
+
+class MigDevice(_Part):
+    """One MIG device."""
+
+    uuid: str | None
+    profile: str | None
+    memory_mib: int | None
+
+
+class MigReport(_Part):
+    """Whether the GPU is partitioned."""
+
+    enabled: bool
+    pending: bool
+    """What it will be after the next reset."""
+    devices: tuple[MigDevice, ...] | None
+
+
+class HealthReport(_Part):
+    """What the driver remembers."""
+
+    healthy: bool | None
+    ailments: tuple[str, ...]
+    ecc: bool | None
+    ecc_uncorrected_volatile: int | None
+    ecc_uncorrected_aggregate: int | None
+    remapped_rows: int | None
+    retired_pages: int | None
+
+
+class GpuReport(_Part):
+    """One GPU."""
+
+    index: int
+    uuid: str | None = None
+    minor: int | None = None
+    pci_bus_id: str | None = None
+    product: str | None = None
+    architecture: str | None = None
+    compute_capability: str | None = None
+    memory_mib: int | None = None
+    numa_node: int | None = None
+    """The host's, nearest to it."""
+    own_numa_node: int | None = None
+    """That its memory is, on machines such as GB200."""
+    island: int | None = None
+    nv_links: NvLinks | None = None
+    fabric: FabricReport | None = None
+    mig: MigReport | None = None
+    health: HealthReport
+    lost: str | None = None
+    """Why it does not answer at all."""
+
+
+class PairReport(_Part):
+    """What lies between two GPUs."""
+
+    of: tuple[int, int]
+    pcie: str | None
+    nvlink: Way | None
+    links: int | None
+    peer: bool | None
+    """Whether each may read the other's memory."""
+
+
+class Report(_Part):
+    """One node."""
+
+    schema_version: Literal[1] = Field(SCHEMA, alias="schema")
+    boot_id: str | None
+    """Of the boot in which this was found, as the node's `status.nodeInfo.bootID`."""
+    driver: str | None = None
+    cuda: str | None = None
+    gpus: tuple[GpuReport, ...] | None
+    """None = not known; empty = the driver runs and there are none."""
+    unknown: str | None = None
+    """Why `gpus` is None."""
+    pairs: tuple[PairReport, ...] = ()
+    clique: str | None = None
+    """Cluster UUID and clique, joined by a dot, as the label `nvidia.com/gpu.clique` has them."""
+
+    def text(self) -> str:
+        """As it stands in the annotation."""
+        return self.model_dump_json(by_alias=True)
+
+    @property
+    def islands(self) -> tuple[int, ...]:
+        """Of each GPU, by index; empty = not known of all."""
+        found = [gpu.island for gpu in self.gpus or ()]
+        known = tuple(island for island in found if island is not None)
+        return known if len(known) == len(found) else ()
+
+
+class _Version(BaseModel):
+    schema_version: int = Field(alias="schema")
+
+
+def report_from(text: str) -> Report:
+    """The report in an annotation.
+
+    Raises:
+        UnreadableReportError: it is none, or of a newer schema than this program knows.
+    """
+    try:
+        version = _Version.model_validate_json(text).schema_version
+        if version > SCHEMA:
+            raise UnreadableReportError(
+                f"schema {version} is newer than {SCHEMA}, the newest that this Foresail reads:"
+                " upgrade it before the agents"
+            )
+        return Report.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        at = ".".join(str(one) for one in first["loc"])
+        raise UnreadableReportError(f"{at or 'the text'}: {first['msg']}") from error
