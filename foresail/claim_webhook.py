@@ -6,7 +6,7 @@ from aiohttp import web
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.catalogue import shipped
-from foresail.prices import operator_prices
+from foresail.prices import generation_prices_in
 from scheduler.admission import GivenBy, Policy
 from scheduler.webhook import ClusterTemplates, Webhook
 
@@ -20,6 +20,6 @@ def claim_webhook(
         ForesailError: the prices cannot be used.
     """
     catalogue = shipped()
-    own = operator_prices(prices_file, catalogue) if prices_file else None
+    own = generation_prices_in(prices_file, catalogue) if prices_file else None
     policy = Policy(catalogue=catalogue, given_by=given_by, usd_per_gpu_hour=own)
     return Webhook(policy=policy, templates=ClusterTemplates(client)).application()

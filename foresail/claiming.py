@@ -14,7 +14,7 @@ import yaml
 from typing_extensions import override
 
 from fleet.catalogue import Catalogue, shipped
-from foresail.prices import operator_prices
+from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
 from scheduler.admission import GivenBy
 from scheduler.claim import (
@@ -63,7 +63,7 @@ def show(
         ForesailError: the need or the prices cannot be used, or nothing serves the need.
     """
     catalogue = shipped()
-    own = operator_prices(prices_file, catalogue) if prices_file else None
+    own = generation_prices_in(prices_file, catalogue) if prices_file else None
     texts = {field.key: text for field in FIELDS if (text := told.get(field.of)) is not None}
     try:
         need = need_of(texts, catalogue, called=lambda key: f"--{key}")

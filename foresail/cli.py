@@ -228,9 +228,9 @@ def gpus(
     """GPU generations, the cheapest for a need first, and why the others are out."""
     from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
     from foresail import listing
-    from foresail.fleet_options import prices_in
+    from foresail.prices import prices_in
 
-    catalogue = shipped().priced(prices_in(prices)) if prices else shipped()
+    catalogue = shipped().priced(prices_in(prices, shipped())) if prices else shipped()
 
     need = Need(
         memory_gib=memory,

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import yaml
-
 from fleet.catalogue import shipped
 from fleet.clusters import NoWayError, contexts
 from fleet.instances import instances
 from fleet.pods import MODEL_LABELS
 from fleet.snapshot import Known
 from fleet.tally import By
+from foresail.prices import prices_in
 from scaler.errors import ForesailError
 
 IN_CLUSTER: Final = "in-cluster"
@@ -47,7 +46,7 @@ def known(wanted: Wanted) -> Known:
     return Known(
         catalogue=shipped(),
         instances=instances(),
-        usd_per_gpu_hour=prices_in(wanted.prices) if wanted.prices else {},
+        usd_per_gpu_hour=prices_in(wanted.prices, shipped()) if wanted.prices else {},
         model_labels=(*wanted.model_labels, *MODEL_LABELS),
     )
 
@@ -102,25 +101,3 @@ def token(wanted: Wanted) -> str | None:
         return wanted.token_file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise ForesailError(f"--prometheus-token-file {wanted.token_file}: {error}") from error
-
-
-def prices_in(file: Path) -> dict[str, float]:
-    """Dollars for a GPU-hour by generation, in any name of the catalogue, or by machine type.
-
-    Raises:
-        ForesailError: the file cannot be read, or a price is none.
-    """
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ForesailError(f"--prices {file}: {error}") from error
-    if not isinstance(document, dict):
-        raise ForesailError(f"--prices {file}: not a mapping of GPUs to dollars an hour")
-    prices = {}
-    for name, usd in document.items():
-        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd < float("inf"):
-            raise ForesailError(f"--prices {file}: {name} costs {usd!r}: it takes dollars above 0")
-        generation = shipped().find(str(name))
-        # What is no generation is a machine type, also of clouds that we do not know.
-        prices[generation.name if generation else str(name)] = float(usd)
-    return prices

@@ -1,4 +1,4 @@
-"""What an operator pays for GPUs, from a file: GPU names, and dollars for an hour of one."""
+"""What an operator pays for GPUs, from a file: names, and dollars for an hour of one GPU."""
 
 from pathlib import Path
 
@@ -8,24 +8,36 @@ from fleet.catalogue import Catalogue
 from scaler.errors import ForesailError
 
 
-def operator_prices(file: Path, catalogue: Catalogue) -> dict[str, float]:
-    """Dollars by generation.
+def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
+    """Dollars for a GPU-hour by generation, in any name of the catalogue, or by machine type.
 
     Raises:
-        ForesailError: the file cannot be read, or an entry is no price of a known GPU.
+        ForesailError: the file cannot be read, or a price is none.
     """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ForesailError(f"--prices {file}: {error}") from error
     if not isinstance(document, dict):
-        raise ForesailError(f"--prices {file}: not a mapping of GPU names to dollars an hour")
+        raise ForesailError(f"--prices {file}: not a mapping of GPUs to dollars an hour")
     prices = {}
-    for key, usd in document.items():
-        found = catalogue.find(str(key))
-        if found is None:
-            raise ForesailError(f"--prices {file}: {key!r} is no GPU that `foresail gpus` lists")
+    for name, usd in document.items():
         if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd < float("inf"):
-            raise ForesailError(f"--prices {file}: {key} costs {usd!r}: it takes dollars above 0")
-        prices[found.name] = float(usd)
+            raise ForesailError(f"--prices {file}: {name} costs {usd!r}: it takes dollars above 0")
+        generation = catalogue.find(str(name))
+        # What is no generation is a machine type, also of clouds that we do not know.
+        prices[generation.name if generation else str(name)] = float(usd)
+    return prices
+
+
+def generation_prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
+    """The same where only generations can have a price.
+
+    Raises:
+        ForesailError: as above, or a name is no GPU of the catalogue.
+    """
+    prices = prices_in(file, catalogue)
+    for name in prices:
+        if catalogue.find(name) is None:
+            raise ForesailError(f"--prices {file}: {name!r} is no GPU that `foresail gpus` lists")
     return prices

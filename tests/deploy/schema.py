@@ -1,7 +1,10 @@
-"""What an API server checks of a custom resource: the part of OpenAPI v3 that CRDs use."""
+"""What an API server checks: of custom resources the part of OpenAPI v3 that CRDs use."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from kubernetes_asyncio.client import models
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
@@ -51,3 +54,20 @@ def _object_faults(value: Mapping[str, Any], schema: Mapping[str, Any], at: str)
             yield from faults(inner, rest, f"{at}.{key}")
         elif known and not schema.get("x-kubernetes-preserve-unknown-fields"):
             yield f"{at}.{key}: unknown field"
+
+
+def unknown_fields(value: Any, kind: str, at: str = "") -> Iterator[str]:
+    """Fields that the Kubernetes client's model of this kind does not have."""
+    at = at or kind
+    listed = re.fullmatch(r"list\[(.+)\]", kind)
+    model = getattr(models, kind, None)
+    if listed:
+        for item in value:
+            yield from unknown_fields(item, listed[1], at)
+    elif model is not None:
+        kinds = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
+        for key, inner in value.items():
+            if key in kinds:
+                yield from unknown_fields(inner, kinds[key], f"{at}.{key}")
+            else:
+                yield f"{at}.{key}"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from foresail.cli import main
 from scheduler.agent.report import REPORT
 from tests.deploy.examples import AGENT, Manifest
-from tests.deploy.test_examples import _unknown
+from tests.deploy.schema import unknown_fields
 
 NODE_NAME = "authentication.kubernetes.io/node-name"
 KINDS = (
@@ -37,7 +37,7 @@ def pod() -> Manifest:
 @pytest.mark.parametrize("kind", KINDS)
 def test_kubernetes_knows_every_field(kind: str) -> None:
     assert set(manifests()) == set(KINDS)
-    assert list(_unknown(manifests()[kind], f"V1{kind}")) == []
+    assert list(unknown_fields(manifests()[kind], f"V1{kind}")) == []
 
 
 def test_the_command_takes_its_arguments() -> None:

@@ -5,14 +5,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
-from kubernetes_asyncio.client import models
 
 from foresail.admission import offer_of
 from foresail.cli import main
@@ -29,7 +26,7 @@ from tests.deploy.examples import (
     only,
     trigger,
 )
-from tests.deploy.schema import faults
+from tests.deploy.schema import faults, unknown_fields
 
 KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 WORKLOAD_KINDS = ("Deployment", "NetworkPolicy", "PodDisruptionBudget", "Service", "ServiceAccount")
@@ -98,7 +95,7 @@ def _told(rules: ScalingRules) -> dict[str, object]:
 def _given(rules: Manifest) -> dict[str, object]:
     return {
         "window": rules["stabilizationWindowSeconds"],
-        "tolerance": rules["tolerance"],
+        "tolerance": float(rules["tolerance"]),
         "percents": [p["value"] for p in rules["policies"] if p["type"] == "Percent"],
     }
 
@@ -210,33 +207,16 @@ def test_every_file_that_the_guide_names_is_there() -> None:
 
 @pytest.mark.parametrize("kind", WORKLOAD_KINDS)
 def test_kubernetes_knows_every_field(kind: str) -> None:
-    assert list(_unknown(only(kind), f"V1{kind}")) == []
+    assert list(unknown_fields(only(kind), f"V1{kind}")) == []
 
 
 def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
     manifest = only("Deployment")
     manifest["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
 
-    assert list(_unknown(manifest, "V1Deployment")) == [
+    assert list(unknown_fields(manifest, "V1Deployment")) == [
         "V1Deployment.spec.template.spec.containers.readynessProbe"
     ]
-
-
-def _unknown(value: Any, kind: str, at: str = "") -> Iterator[str]:
-    """Fields that the Kubernetes client's model of this kind does not have."""
-    at = at or kind
-    listed = re.fullmatch(r"list\[(.+)\]", kind)
-    model = getattr(models, kind, None)
-    if listed:
-        for item in value:
-            yield from _unknown(item, listed[1], at)
-    elif model is not None:
-        kinds = {model.attribute_map[name]: kind for name, kind in model.openapi_types.items()}
-        for key, inner in value.items():
-            if key in kinds:
-                yield from _unknown(inner, kinds[key], f"{at}.{key}")
-            else:
-                yield f"{at}.{key}"
 
 
 @pytest.fixture(scope="module")
