@@ -18,14 +18,16 @@ from rich.progress import Progress
 from bench._report import Row, show
 from replay.contest import ORACLE, Entry, Ground, contest, knobs
 from replay.course import Platform, fixed_start_up
-from replay.fleet import FIVE_MINUTES, FleetSettings, StartUp
+from replay.fleet import FleetSettings
 from replay.frontier import Point, at_attainment, cheapest, picked_nightly, without_first_day
 from replay.generated import generated
+from replay.nodes import NodePool
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.race import Result
 from replay.score import Objective
+from replay.start_up import FIVE_MINUTES, StartUp
 from replay.traces import Trace, TraceError, read
 
 _ROWS = 128
@@ -44,7 +46,7 @@ def main(arguments: list[str]) -> None:
     platform = Platform(
         profile=options.replica,
         objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
-        fleet=FleetSettings(start_up=options.startup, rows=_ROWS),
+        fleet=FleetSettings(start_up=options.startup, rows=_ROWS, nodes=options.nodes),
     )
     here, *elsewhere = (
         Ground(
@@ -164,6 +166,8 @@ class _Table:
         hours = [result.gpu_hours for result in results]
         attainments = [result.attainment for result in results]
         row = self._head(view, name, knob, hours, attainments)
+        nodes = [result.node_hours for result in results if result.node_hours is not None]
+        row["node_hours"] = mean(nodes) if nodes else None
         for field in fields(Result):
             if field.name in _MEASURED:
                 row[field.name] = mean(getattr(result, field.name) for result in results)
@@ -243,6 +247,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tune-on", type=_trace, nargs="+", help="default: generated days")
     parser.add_argument("--kept", type=Path, help="file of finished runs, to go on from")
     parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
+    parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")
+    parser.add_argument("--consolidate-after", type=float, default=0.0, help="seconds")
     parser.add_argument("--ttft", type=float, default=2.0)
     parser.add_argument("--itl", type=float, default=0.06)
     parser.add_argument("--policies", type=_policies, default=[*KINDS, ORACLE])
@@ -259,6 +265,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.days = options.days or 0.5
+    options.nodes = options.gpus_per_node and NodePool(
+        gpus_per_node=options.gpus_per_node,
+        consolidate_after_seconds=options.consolidate_after,
+    )
     options.trace = options.trace or _generated()
     for trace in (options.trace, *(options.tune_on or ())):
         if complaint := trace.complaint():

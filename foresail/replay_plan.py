@@ -9,9 +9,10 @@ from foresail.faults import crossed
 from foresail.settings import Part, Seconds, SecondsFromZero
 from replay.course import Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
-from replay.fleet import FIVE_MINUTES, FleetSettings, Shortage, Stage, StartUp
+from replay.fleet import FleetSettings, Shortage
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.score import Objective
+from replay.start_up import FIVE_MINUTES, Stage, StartUp
 
 Positive = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="a number above 0, such as 0.0145")
