@@ -16,10 +16,12 @@ Prefill is a server of its own in each replica: prompts pass one after another, 
 `batched_tokens_max`; while a chunk is in the iteration every stream feels it. A prompt is admitted
 only while this second has prefill time left, as a scheduler with a token budget would.
 
-Left out: pre-emption (admission stops at `KV_ADMISSION_RATIO` instead), the difference between
-replicas of one kind, network. Who waits for a slot gets those that fall free within a second in the
-middle of it, right on average; waiting for a whole second would idle several per cent of a full
-fleet.
+Running streams grow into what admission leaves of the KV cache (`KV_ADMISSION_RATIO`); where that
+is not enough the newest are pre-empted and computed again (`preemption`).
+
+Left out: the difference between replicas of one kind, network. Who waits for a slot gets those that
+fall free within a second in the middle of it, right on average; waiting for a whole second would
+idle several per cent of a full fleet.
 """
 
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ import numpy as np
 
 from replay.counters import Counters
 from replay.ledger import Ledger, Outcome
+from replay.preemption import Preemption, thrown_out
 from replay.prefill import Rows, Seating, pass_through, seat
 from replay.profile import EngineProfile
 from replay.streams import Places, Streams
@@ -78,11 +81,22 @@ class Engine:
         """Of the last second."""
         self._handed_over_max = max(1, int(profile.sequences_max * _HANDED_OVER_RATIO))
         self._seats = Streams(rows * (profile.sequences_max + self._handed_over_max))
+        self._halted = Preemption()
 
     @property
     def waiting(self) -> int:
         """Requests in the shared queue."""
         return self.arrived - self._head
+
+    @property
+    def unfinished(self) -> Ints:
+        """Requests that each replica has begun: running, and pre-empted ones."""
+        if not self._halted:
+            return self.streams
+        held = self.streams.copy()
+        for row in self._halted.rows:
+            held[row] += self._halted.count(row)
+        return held
 
     @property
     def kv_use_ratio(self) -> Floats:
@@ -109,7 +123,9 @@ class Engine:
         self._seats.give_back(places)
         self.streams[row] = 0
         self._kv_offset[row] = 0
-        return len(places)
+        halted = self._halted.gone(row)
+        self.ledger.outcome[halted] = Outcome.KILLED
+        return len(places) + len(halted)
 
     def step(self) -> None:
         """One second."""
@@ -126,6 +142,7 @@ class Engine:
         seconds_per_token = (
             profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max
         )
+        resumed_early = self._resume(seconds_per_token) if self._halted else _NO_SECONDS
         backlog = np.maximum(self._prefill_until_seconds - second, 0)
         seating = self._seating(seconds_per_token, backlog)
         if seating is None:
@@ -137,7 +154,10 @@ class Engine:
         too_early = _NO_SECONDS
         if seating is not None:
             too_early = self._admit(seating.rows, ends, iteration, iterations)
+        if len(resumed_early):
+            too_early = too_early + resumed_early if len(too_early) else resumed_early
         self._decode(iterations, too_early)
+        self._preempt()
         self.now_seconds = second + TICK_SECONDS
 
     def _arrived_at(self, second: int) -> int:
@@ -180,6 +200,7 @@ class Engine:
             slots += self._falling_free()
         room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
         room = np.maximum(room * self._accepts, 0)
+        room[self._halted.rows] = 0  # who was thrown out comes first
         return seat(streams=self.streams, room=room, newcomers=self.waiting)
 
     def _falling_free(self) -> Ints:
@@ -241,6 +262,47 @@ class Engine:
         self.counters.first_tokens(rows, prompt_tokens, ttft)
         too_early = first_clock - self._clock[rows]
         return np.bincount(rows, too_early, minlength=size).astype(np.float64)
+
+    def _preempt(self) -> None:
+        """Throw out the newest streams of every replica whose cache overflows."""
+        over = self._kv_tokens() - self.profile.kv_tokens_max
+        for row in np.flatnonzero(over > 0).tolist():
+            clock = float(self._clock[row])
+            places, halted = thrown_out(
+                self._seats,
+                row,
+                clock=clock,
+                prompt_tokens=self.requests.prompt_tokens,
+                over_tokens=float(over[row]),
+            )
+            for stream in halted:
+                self._halted.halt(row, stream)
+                self._kv_offset[row] -= stream.context_tokens - clock
+            self._seats.give_back(places)
+            self.streams[row] -= len(places)
+            self.counters.preempted[row] += len(places)
+
+    def _resume(self, seconds_per_token: Floats) -> Floats:
+        """Let halted streams go on where the cache has room; as `_admit`, by row."""
+        too_early = np.zeros(len(self.streams))
+        room = KV_ADMISSION_RATIO * self.profile.kv_tokens_max - self._kv_tokens()
+        for row in self._halted.rows:
+            for stream in self._halted.resuming(row, float(room[row])):
+                begin = max(self._prefill_until_seconds[row], self.now_seconds)
+                end = begin + stream.context_tokens * seconds_per_token[row]
+                self._prefill_until_seconds[row] = end
+                early = (end - self.now_seconds) * self._iterations[row]
+                clock = self._clock[row] + early
+                self._seats.seat(
+                    row,
+                    stream.request,
+                    first_clock=clock - stream.generated_tokens,
+                    last_clock=clock + stream.tokens_left,
+                )
+                self.streams[row] += 1
+                self._kv_offset[row] += stream.context_tokens - clock
+                too_early[row] += early
+        return too_early
 
     def _decode(self, iterations: Floats, too_early: Floats) -> None:
         clock = self._clock + iterations
