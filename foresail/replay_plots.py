@@ -165,9 +165,17 @@ def _over_time(report: Report, y_label: str) -> Axes:
         x_label=f"{unit.name} from the start of judging",
         y_label=y_label,
         x_text=lambda x: f"{x:g}",
+        x_ticks=_clock_ticks(report.course.seconds) if unit.seconds == _HOUR else None,
         y_text=lambda y: f"{y:,.0f}" if y >= 10 or y == round(y) else f"{y:g}",  # noqa: PLR2004
         x_range=(0.0, report.course.seconds / unit.seconds),
     )
+
+
+def _clock_ticks(seconds: int) -> list[float]:
+    """Hours that divide a day, ten at most."""
+    hours = seconds / _HOUR
+    step = next(step for step in (1, 2, 3, 6, 12, 24) if hours / step <= 10)  # noqa: PLR2004
+    return [float(at) for at in range(0, int(hours) + 1, step)]
 
 
 def _missed(marks: Sequence[Mark]) -> float:

@@ -42,6 +42,8 @@ class Axes:
     y_label: str
     x_text: Callable[[float], str]
     y_text: Callable[[float], str]
+    x_ticks: Values | None = None
+    """Where a decimal step would be odd: hours."""
     x_range: Range | None = None
     y_range: Range | None = None
 
@@ -98,7 +100,7 @@ class Plot:
                     f"{escape(self.axes.y_text(y))}</text>"
                 ),
             ]
-        for x in ticks(*xs, count=8):
+        for x in ticks(*xs, count=8) if self.axes.x_ticks is None else self.axes.x_ticks:
             parts.append(
                 f'<text class="tick" x="{scale.x(x)}" y="{bottom + 16}" text-anchor="middle">'
                 f"{escape(self.axes.x_text(x))}</text>"
