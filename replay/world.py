@@ -132,7 +132,7 @@ class World:
             starting=self.fleet.count(Phase.STARTING),
             draining=self.fleet.count(Phase.DRAINING),
             waiting=engine.waiting,
-            running=int(engine.streams.sum()),
+            running=int(engine.unfinished.sum()),
             demand_requests_per_second=(arrived.stop - arrived.start) / window_seconds,
             demand_prompt_tokens_per_second=prompt_tokens / window_seconds,
             demand_generated_tokens_per_second=output_tokens / window_seconds,
