@@ -230,7 +230,8 @@ td { white-space: nowrap; }
 .verdict { margin: 1rem 0 1.4rem; padding: .7rem .9rem; border-left: 3px solid var(--ours);
  background: var(--band); }
 .moves td { white-space: normal; } td.met { color: var(--good); } tr.oracle { color: var(--soft); }
-.moves td { text-align: left; font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
+.moves td, .moves th { text-align: left; }
+.moves td { font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
 summary { cursor: pointer; color: var(--soft); } svg { width: 100%; height: auto; }
 .grid { stroke: var(--rule); } .tick, .label { fill: var(--soft); font-size: 12px; }
 .line { fill: none; stroke-width: 1.6; stroke: currentColor; stroke-linejoin: round; }
