@@ -7,36 +7,30 @@ before. The oracle is the best schedule found by somebody who knows every arriva
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import mean
 
 from pydantic import TypeAdapter
 from rich.progress import Progress
 
+from bench._autoscale_table import NIGHTLY, PEERS, Runs, Table
 from bench._report import Row, show
 from replay.contest import ORACLE, Entry, Ground, contest, knobs
 from replay.course import Platform, fixed_start_up
-from replay.fleet import FIVE_MINUTES, FleetSettings, StartUp
-from replay.frontier import Point, at_attainment, cheapest, picked_nightly, without_first_day
+from replay.fleet import FleetSettings
 from replay.generated import generated
+from replay.nodes import NodePool
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.race import Result
 from replay.score import Objective
+from replay.start_up import FIVE_MINUTES, StartUp
 from replay.traces import Trace, TraceError, read
 
 _ROWS = 128
-_NIGHTLY = "self-tuned"
-_VIEWS = ("usual", "equal", _NIGHTLY)
+_VIEWS = ("usual", "equal", NIGHTLY)
 _GENERATED_DAYS = 6
-_PEERS = "any-peer"
-
-
-Runs = dict[tuple[str, float], list[Result]]
-"""By policy and knob, one for each seed."""
 
 
 def main(arguments: list[str]) -> None:
@@ -44,7 +38,7 @@ def main(arguments: list[str]) -> None:
     platform = Platform(
         profile=options.replica,
         objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
-        fleet=FleetSettings(start_up=options.startup, rows=_ROWS),
+        fleet=FleetSettings(start_up=options.startup, rows=_ROWS, nodes=options.nodes),
     )
     here, *elsewhere = (
         Ground(
@@ -56,7 +50,7 @@ def main(arguments: list[str]) -> None:
         for trace in (options.trace, *(options.tune_on or [_generated()]))
     )
     views = _VIEWS if options.tune else options.view
-    sweep = "equal" in views or _NIGHTLY in views
+    sweep = "equal" in views or NIGHTLY in views
     policies = [name for name in options.policies if name != ORACLE]
     entries = [
         Entry(ground=place, policy=name, knob=knob, seed=seed)
@@ -81,7 +75,7 @@ def main(arguments: list[str]) -> None:
         )
     grounds = [_runs(results, place) for place in range(1 + len(elsewhere))]
     here_runs, others = grounds[0], grounds[1:]
-    table = _Table(here_runs, options.seeds, options.attainment, options.gpu_usd_hour)
+    table = Table(here_runs, options.seeds, options.attainment, options.gpu_usd_hour)
     rows: list[Row] = []
     if "usual" in views:
         rows += [table.usual(name) for name in policies]
@@ -90,139 +84,16 @@ def main(arguments: list[str]) -> None:
     if "equal" in views:
         rows += [table.elsewhere(name, others) for name in policies]
         rows += [table.hindsight(name) for name in (*policies, ORACLE) if name in options.policies]
-    if _NIGHTLY in views:
+    if NIGHTLY in views:
         peers = [name for name in policies if name != "foresail"]
         rows += [row for name in policies if (row := table.nightly(name, [name]))]
-        if len(peers) > 1 and (row := table.nightly(_PEERS, peers)):
+        if len(peers) > 1 and (row := table.nightly(PEERS, peers)):
             rows.append(row)
     asked = vars(options) | {
         "trace": options.trace.name,
         "tune_on": [trace.name for trace in options.tune_on or ()],
     }
     show("autoscale", asked, rows, options.json)
-
-
-class _Table:
-    """Rows from the runs on the judged trace."""
-
-    def __init__(
-        self, runs: Runs, seeds: Sequence[int], attainment: float, gpu_usd_hour: float | None
-    ) -> None:
-        self._runs, self._seeds = runs, seeds
-        self._target, self._usd = attainment, gpu_usd_hour
-
-    def usual(self, name: str) -> Row:
-        knob = KINDS[name].usual
-        return self._of_runs("usual", name, knob)
-
-    def elsewhere(self, name: str, others: Sequence[Runs]) -> Row:
-        """The knob that was cheapest at the target over the other traces together."""
-        knob = cheapest(
-            [_pooled([runs[name, knob][0] for runs in others]) for knob in knobs(name, sweep=True)],
-            self._target,
-        ).knob
-        return self._of_runs("equal, tuned elsewhere", name, knob)
-
-    def hindsight(self, name: str) -> Row:
-        points = [at_attainment(self._of(name, seed), self._target) for seed in self._seeds]
-        return self._of_points("equal, hindsight", name, points)
-
-    def oracle_at(self, attainment: float) -> Row:
-        points = [at_attainment(self._of(ORACLE, seed), attainment) for seed in self._seeds]
-        return self._of_points("best schedule found", ORACLE, points)
-
-    def nightly(self, name: str, rules: Sequence[str]) -> Row | None:
-        points = []
-        for seed in self._seeds:
-            results = [result for rule in rules for result in self._of(rule, seed)]
-            points.append(picked_nightly(results, self._target))
-        return self._of_points(_NIGHTLY, name, points) if points[0] else None
-
-    def _of(self, name: str, seed: int) -> list[Result]:
-        at = self._seeds.index(seed)
-        return [results[at] for (policy, _), results in self._runs.items() if policy == name]
-
-    def _ratio(
-        self, gpu_hours: Sequence[float], attainments: Sequence[float], *, nightly: bool
-    ) -> float | None:
-        ratios = []
-        for seed, hours, attainment in zip(self._seeds, gpu_hours, attainments, strict=True):
-            oracle = self._of(ORACLE, seed)
-            if nightly:
-                oracle = [without_first_day(result) for result in oracle]
-            if not oracle:
-                return None
-            # Who is in time more often than its dearest schedule is held against that one.
-            most = max(result.attainment for result in oracle)
-            best = at_attainment(oracle, min(attainment, most))
-            assert best is not None
-            ratios.append(hours / best.gpu_hours)
-        return mean(ratios)
-
-    def _of_runs(self, view: str, name: str, knob: float) -> Row:
-        results = self._runs[name, knob]
-        hours = [result.gpu_hours for result in results]
-        attainments = [result.attainment for result in results]
-        row = self._head(view, name, knob, hours, attainments)
-        for field in fields(Result):
-            if field.name in _MEASURED:
-                row[field.name] = mean(getattr(result, field.name) for result in results)
-        return row
-
-    def _of_points(self, view: str, name: str, points: Sequence[Point | None]) -> Row:
-        found = [point for point in points if point is not None]
-        if len(found) < len(points):
-            # No setting gets there; the row says so by its emptiness.
-            return self._head(view, name, None, [], []) | dict.fromkeys(_MEASURED)
-        knob = mean(point.knob for point in found)
-        row = self._head(
-            view,
-            name,
-            knob if knob == knob else None,  # noqa: PLR0124 - not a number: another each night
-            [point.gpu_hours for point in found],
-            [point.attainment for point in found],
-        )
-        return row | dict.fromkeys(_MEASURED)
-
-    def _head(
-        self,
-        view: str,
-        name: str,
-        knob: float | None,
-        gpu_hours: Sequence[float],
-        attainments: Sequence[float],
-    ) -> dict[str, str | float | None]:
-        hours = mean(gpu_hours) if gpu_hours else None
-        return {
-            "view": view,
-            "policy": name,
-            "knob": knob,
-            "gpu_hours": hours,
-            "oracle_ratio": self._ratio(gpu_hours, attainments, nightly=view == _NIGHTLY)
-            if gpu_hours
-            else None,
-            "node_hours": None,
-            "cost_usd": None if self._usd is None or hours is None else hours * self._usd,
-            "attainment": mean(attainments) if attainments else None,
-            "attainment_spread": max(attainments) - min(attainments)
-            if len(attainments) > 1
-            else None,
-        }
-
-
-_MEASURED = (
-    "ttft_p50", "ttft_p95", "ttft_p99", "itl_p99", "errors", "cold_start_affected", "actions",
-    "flips",
-)  # fmt: skip
-
-
-def _pooled(results: Sequence[Result]) -> Result:
-    """One knob over several traces: every trace counts the same."""
-    return replace(
-        results[0],
-        attainment=mean(result.attainment for result in results),
-        gpu_hours=sum(result.gpu_hours for result in results),
-    )
 
 
 def _runs(results: Mapping[Entry, Result], ground: int) -> Runs:
@@ -243,6 +114,8 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tune-on", type=_trace, nargs="+", help="default: generated days")
     parser.add_argument("--kept", type=Path, help="file of finished runs, to go on from")
     parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
+    parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")
+    parser.add_argument("--consolidate-after", type=float, default=0.0, help="seconds")
     parser.add_argument("--ttft", type=float, default=2.0)
     parser.add_argument("--itl", type=float, default=0.06)
     parser.add_argument("--policies", type=_policies, default=[*KINDS, ORACLE])
@@ -259,6 +132,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.quick:
         options.days = options.days or 0.5
+    options.nodes = options.gpus_per_node and NodePool(
+        gpus_per_node=options.gpus_per_node,
+        consolidate_after_seconds=options.consolidate_after,
+    )
     options.trace = options.trace or _generated()
     for trace in (options.trace, *(options.tune_on or ())):
         if complaint := trace.complaint():

@@ -158,31 +158,44 @@ def replay(
 
 
 @main.command()
-@click.option("--config", type=click.Path(path_type=Path), required=True, help="The settings file.")
+@click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
+@click.option("--csv", "export", type=click.Path(path_type=Path), help="An export, in its place.")
 @click.option("--source", help="One of its sources; the first unless said.")
 @click.option("--engine", default="vllm", show_default=True)
-@click.option("--model", required=True, help="The served model's name in the metrics.")
+@click.option("--model", help="The served model's name in the metrics.")
 @click.option("--namespace", help="Of the workload.")
 @click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
 @click.option("--days", type=click.FloatRange(min=0.02), default=7.0, show_default=True)
 @_reported
 def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     *,
-    config: Path,
+    config: Path | None,
+    export: Path | None,
     source: str | None,
     engine: str,
-    model: str,
+    model: str | None,
     namespace: str | None,
     match: tuple[str, ...],
     days: float,
     **reported: Any,
 ) -> None:
-    """What Foresail would have done with a workload's last days, read from its Prometheus."""
+    """What Foresail would have done with a workload's last days, read from its Prometheus.
+
+    Where that cannot be reached, --csv takes an export of it with the columns time,
+    requests_per_second, prompt_tokens_per_second and generated_tokens_per_second.
+    """
     from foresail import backtesting, replaying
     from foresail.clock import wall_clock
+    from replay.traces import read as read_trace
     from scaler.sources.catalogue import shipped
     from scaler.sources.scope import Scope
 
+    if export:
+        replaying.tell(read_trace(export), scale_to=None, days=None, **reported)
+        return
+    if not (config and model):
+        message = "--config and --model, or --csv"
+        raise click.UsageError(message)
     if engine not in shipped():
         raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
     labels = dict(replaying.label_of(text) for text in match)

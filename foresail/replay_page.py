@@ -1,82 +1,88 @@
-"""A replay as one HTML file that needs nothing else: verdict, table, plots, decisions."""
+"""A replay as one HTML file that needs nothing else: verdict, table, plots, decisions, rules."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from html import escape
 
-from foresail.svg import Axes, Layer, Plot, thinned
-from replay.contest import ORACLE
-from replay.course import Course
-from replay.frontier import Point, at_attainment
+from foresail.replay_plots import plots_of
+from foresail.replay_report import FORESAIL, Report
+from replay.frontier import at_attainment
 from replay.policies.catalogue import KINDS
-from replay.race import Mark, Result
+from replay.race import Result
 
-FORESAIL = "foresail"
-_HOUR = 3600
+_DAY, _HOUR, _MINUTE = 86400, 3600, 60
 _MOVES_MAX = 400
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Report:
-    """What a page is made from; results of one seed."""
-
-    course: Course
-    attainment: float
-    usual: dict[str, Result]
-    """By policy, with marks."""
-    oracle: list[Result]
-    sweeps: dict[str, list[Result]]
-    """By policy; empty where only usual settings ran."""
-    gpu_usd_hour: float | None
-
-    def best(self, attainment: float) -> Point | None:
-        """The oracle's place at this attainment, or its dearest schedule."""
-        if not self.oracle:
-            return None
-        most = max(result.attainment for result in self.oracle)
-        return at_attainment(self.oracle, min(attainment, most))
-
-    def rival(self) -> Result | None:
-        """The peer to draw beside Foresail.
-
-        Of those that scale and cost its double at most: the one most in time, then the cheapest.
-        """
-        peers = [result for name, result in self.usual.items() if name != FORESAIL]
-        dearest = 2 * self.usual[FORESAIL].gpu_hours
-        alike = [r for r in peers if r.gpu_hours <= dearest and not r.policy.startswith("static")]
-        return max(
-            alike or peers, key=lambda r: (round(r.attainment, 2), -r.gpu_hours), default=None
-        )
 
 
 def page(report: Report) -> str:
     """The HTML."""
-    course = report.course
-    title = f"Replay of {course.name}"
-    plots = [_demand(report), _replicas(report), _misses(report)]
-    if report.sweeps:
-        plots.append(_frontier(report))
-    days = course.seconds / 86400
-    length = f"{days:.3g} days" if days >= 1 else f"{days * 24:.3g} hours"
-    platform = course.platform
-    about = (
-        f"{length}, {course.arrivals.sum():,.0f} requests of {course.mix.prompt_tokens:,.0f}"
-        f" prompt and {course.mix.output_tokens:,.0f} generated tokens · {platform.profile.name} ·"
-        f" start-up {platform.fleet.start_up.median_seconds:.0f} s · in time: first token within"
-        f" {platform.objective.ttft_seconds:g} s, the others within"
-        f" {platform.objective.itl_seconds * 1000:.0f} ms each"
-    )
+    title = f"Replay of {report.course.name}"
     body = [
-        f"<h1>{escape(title)}</h1><p class=about>{escape(about)}</p>",
+        f"<h1>{escape(title)}</h1><p class=about>{escape(_about(report))}</p>",
+        f"<p class=verdict>{escape(' '.join(verdict(report)))}</p>",
         _table(report),
         *(
             f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>{plot.svg()}"
-            for plot in plots
+            for plot in plots_of(report)
         ),
         _decisions(report),
+        _rules(report),
         _footnote(),
     ]
     return _SHELL.format(title=escape(title), style=_STYLE, body="\n".join(body))
+
+
+def _about(report: Report) -> str:
+    course, platform = report.course, report.course.platform
+    return (
+        f"{_length(course.seconds)}, {course.arrivals.sum():,.0f} requests of"
+        f" {course.mix.prompt_tokens:,.0f} prompt and {course.mix.output_tokens:,.0f} generated"
+        f" tokens · {platform.profile.name} · start-up"
+        f" {platform.fleet.start_up.median_seconds:.0f} s · in time: first token within"
+        f" {platform.objective.ttft_seconds:g} s, the others within"
+        f" {platform.objective.itl_seconds * 1000:.0f} ms each"
+    )
+
+
+def verdict(report: Report) -> Iterator[str]:
+    """What to take away, in sentences."""
+    ours = report.usual[FORESAIL]
+    best = report.best(ours.attainment)
+    yield (
+        f"As it ships, Foresail served {ours.attainment:.2%} in time for"
+        f" {ours.gpu_hours:,.1f} GPU-hours"
+        + (
+            f", {ours.gpu_hours / best.gpu_hours:.2f} times the best schedule found in hindsight."
+            if best
+            else "."
+        )
+    )
+    others = [result for name, result in report.usual.items() if name != FORESAIL]
+    as_good = [r for r in others if r.attainment >= ours.attainment and not _knows_all(r)]
+    if as_good:
+        cheapest = min(as_good, key=lambda result: result.gpu_hours)
+        yield (
+            f"Of the rules at their usual settings that were in time as often,"
+            f" {cheapest.policy} was the cheapest with {cheapest.gpu_hours:,.1f}."
+        )
+    elif others:
+        yield "No other rule at its usual setting was in time as often."
+    at = {
+        name: point
+        for name, results in report.sweeps.items()
+        if (point := at_attainment(results, report.attainment))
+    }
+    if peers := [name for name in at if name != FORESAIL]:
+        first = min(peers, key=lambda name: at[name].gpu_hours)
+        took = f"{at[FORESAIL].gpu_hours:,.1f}" if FORESAIL in at else "no setting of its own"
+        yield (
+            f"With each rule's setting chosen in hindsight for {report.attainment:.0%} in time,"
+            f" {first} took {at[first].gpu_hours:,.1f} GPU-hours and Foresail {took}."
+        )
+
+
+def _knows_all(result: Result) -> bool:
+    """Sized by somebody who had seen the whole trace."""
+    return result.policy.startswith("static")
 
 
 def _table(report: Report) -> str:
@@ -86,38 +92,43 @@ def _table(report: Report) -> str:
     )
     best = report.best(report.attainment)
     money = report.gpu_usd_hour is not None
+    nodes = any(result.node_hours is not None for result in rows)
     head = (
         "<tr><th>rule<th>in time<th>GPU-hours<th>to the oracle"
+        + ("<th>node-hours" if nodes else "")
         + ("<th>cost" if money else "")
-        + "<th>TTFT p95<th>p99<th>ITL p99<th>gave up or killed<th>moves"
+        + "<th>TTFT p95<th>TTFT p99<th>ITL p99<th>gave up<br>or killed<th>moves"
     )
     if report.sweeps:
-        head += f"<th>GPU-hours at {report.attainment:.0%}<br>tuned in hindsight"
-    lines = [_row(report, result, money=money) for result in rows]
+        head += f"<th>GPU-hours at {report.attainment:.0%},<br>tuned in hindsight"
+    lines = [_row(report, result, money=money, nodes=nodes) for result in rows]
     if best is not None:
         cost = f"<td>{_usd(best.gpu_hours * (report.gpu_usd_hour or 0))}" if money else ""
-        rest = "<td>" * (6 if report.sweeps else 5)
+        rest = "<td>" * 5 + (f"<td>{best.gpu_hours:,.1f}" if report.sweeps else "")
         lines.append(
             "<tr class=oracle><th>oracle<small>best schedule found</small>"
-            f"<td>{best.attainment:.2%}<td>{best.gpu_hours:,.1f}<td>1.00{cost}{rest}"
+            f"<td>{best.attainment:.2%}<td>{best.gpu_hours:,.1f}<td>1.00"
+            f"{'<td>' if nodes else ''}{cost}{rest}"
         )
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
 
 
-def _row(report: Report, result: Result, *, money: bool) -> str:
+def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
     best = report.best(result.attainment)
     ratio = f"{result.gpu_hours / best.gpu_hours:.2f}" if best else "-"
     kind = KINDS[result.policy]
-    setting = f"{kind.source}; {kind.knob}: {result.knob:g}"
     met = "met" if result.attainment >= report.attainment else "missed"
+    node_hours = "-" if result.node_hours is None else f"{result.node_hours:,.1f}"
     cells = [
         (
-            f"<tr class={escape(result.policy)}><th title='{escape(setting, quote=True)}'>"
-            f"{escape(result.policy)}<small>{escape(setting)}</small>"
+            f"<tr class={escape(result.policy)}><th title='{escape(kind.source, quote=True)}'>"
+            f"{escape(result.policy)}<small>{escape(kind.knob)}: {result.knob:g}</small>"
         ),
         f"<td class={met}>{result.attainment:.2%}<td>{result.gpu_hours:,.1f}<td>{ratio}",
+        f"<td>{node_hours}" if nodes else "",
         f"<td>{_usd(result.gpu_hours * (report.gpu_usd_hour or 0))}" if money else "",
-        f"<td>{result.ttft_p95:.0f} s<td>{result.ttft_p99:.0f} s<td>{result.itl_p99 * 1000:.0f} ms",
+        *(f"<td>{_wait(report, wait)}" for wait in (result.ttft_p95, result.ttft_p99)),
+        f"<td>{result.itl_p99 * 1000:.0f} ms",
         f"<td>{result.errors:,.0f}<td>{result.actions:,}",
     ]
     if report.sweeps:
@@ -126,128 +137,36 @@ def _row(report: Report, result: Result, *, money: bool) -> str:
     return "".join(cells)
 
 
-def _demand(report: Report) -> Plot:
-    marks = report.usual[FORESAIL].marks
-    xs = _hours(marks)
-    told = [mark.foretold for mark in marks]
-    ahead = report.course.platform.fleet.start_up.median_seconds * 1.15 / _HOUR
-    band_at = [x + ahead for x, one in zip(_hours_all(marks), told, strict=True) if one]
-    low = [one[0] for one in told if one]
-    high = [one[1] for one in told if one]
-    return Plot(
-        title="Demand, and what was foreseen of it a start-up before",
-        axes=_over_time(report, "prompt tokens / s"),
-        layers=[
-            Layer(label="forecast, median to planned-for quantile", style="forecast",
-                  shape="band", xs=thinned(band_at), ys=thinned(low), tops=thinned(high)),
-            Layer(label="demand", style="demand", shape="line", xs=xs,
-                  ys=thinned([mark.prompt_tokens_per_second for mark in marks])),
-        ],
-    )  # fmt: skip
-
-
-def _replicas(report: Report) -> Plot:
-    need = report.course.need_by_minute().tolist()
-    minutes = [(minute + 0.5) / 60 for minute in range(len(need))]
-    layers = []
-    for result, style in ((report.rival(), "rival"), (report.usual[FORESAIL], "ours")):
-        if result is not None:
-            layers.append(
-                Layer(label=f"{result.policy}: ready", style=style, shape="step",
-                      xs=_hours(result.marks), ys=thinned([m.ready for m in result.marks]))
-            )  # fmt: skip
-    layers.insert(
-        -1, Layer(label="need", style="need", shape="line", xs=thinned(minutes), ys=thinned(need))
-    )
-    return Plot(
-        title="Replicas ready, against what each minute needed",
-        axes=_over_time(report, "replicas"),
-        layers=layers,
-    )
-
-
-def _misses(report: Report) -> Plot:
-    layers = []
-    minutes = max(1, min(60, report.course.seconds // 60 // 24))
-    for result, style in ((report.rival(), "rival"), (report.usual[FORESAIL], "ours")):
-        if result is None:
-            continue
-        begins = range(0, len(result.marks), minutes)
-        layers.append(
-            Layer(label=result.policy, style=style, shape="bar",
-                  xs=[begin / 60 for begin in begins],
-                  ys=[100 * _missed(result.marks[begin : begin + minutes]) for begin in begins])
-        )  # fmt: skip
-    each = "hour" if minutes == _HOUR // 60 else f"{minutes} minutes"
-    return Plot(
-        title=f"Requests not in time, each {each}",
-        axes=_over_time(report, "% of requests"),
-        layers=layers,
-    )
-
-
-def _frontier(report: Report) -> Plot:
-    best = report.best(report.attainment)
-    low = min(r.gpu_hours for r in report.oracle) if report.oracle else 0.0
-    high = 2.5 * (best.gpu_hours if best else report.usual[FORESAIL].gpu_hours)
-    reached = {
-        name: point.gpu_hours
-        for name, results in report.sweeps.items()
-        if name != FORESAIL and (point := at_attainment(results, report.attainment))
-    }
-    cheapest = sorted(reached, key=lambda name: reached[name])[:3]
-    layers = [
-        Layer(label="other settings of other rules", style="other", shape="dots",
-              xs=[r.gpu_hours for r in others], ys=[100 * r.attainment for r in others],
-              titles=[_setting(r) for r in others])
-        for others in [[r for name, results in report.sweeps.items() for r in results
-                        if name not in {FORESAIL, *cheapest}]]
-    ]  # fmt: skip
-    shown = [*((name, f"peer{place}") for place, name in enumerate(cheapest)), (FORESAIL, "ours")]
-    drawn = [(name, style, report.sweeps.get(name, [])) for name, style in shown]
-    drawn.append((ORACLE, "oracle", report.oracle))
-    for name, style, results in drawn:
-        ordered = sorted(results, key=lambda r: r.gpu_hours)
-        xs, ys = [r.gpu_hours for r in ordered], [100 * r.attainment for r in ordered]
-        titles = [
-            f"{name} {r.knob:g}: {r.attainment:.2%}, {r.gpu_hours:,.1f} GPU-h" for r in ordered
-        ]
-        layers += [
-            Layer(label=name, style=style, shape="line", xs=xs, ys=ys),
-            Layer(label="", style=style, shape="dots", xs=xs, ys=ys, titles=titles),
-        ]
-    return Plot(
-        title="Cost and attainment, each rule over its settings",
-        axes=Axes(
-            x_label="GPU-hours",
-            y_label="% in time",
-            x_text=lambda x: f"{x:,.0f}",
-            y_text=lambda y: f"{y:g}",
-            x_range=(0.95 * low, high),
-            y_range=(90.0, 100.2),
-        ),
-        layers=layers,
-    )
-
-
-def _setting(result: Result) -> str:
-    return (
-        f"{result.policy} at {result.knob:g}: {result.attainment:.2%},"
-        f" {result.gpu_hours:,.1f} GPU-hours"
-    )
-
-
 def _decisions(report: Report) -> str:
     moves = report.usual[FORESAIL].moves
     lines = [
-        f"<tr><td>{_clock(move.at_seconds)}<td>{move.before} → {move.after}<td>{escape(move.why)}"
+        f"<tr><td>{_clock(move.at_seconds)}<td>{move.before} → {move.after}<td>{_why(move.why)}"
         for move in moves[:_MOVES_MAX]
     ]
     more = f", the first {_MOVES_MAX} of {len(moves)}" if len(moves) > _MOVES_MAX else ""
     return (
-        f"<h2>Decisions</h2><details><summary>{min(len(moves), _MOVES_MAX)} changes of replicas"
-        f"{more}</summary><table class=moves><thead><tr><th>when<th>replicas<th>why</thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></details>"
+        f"<h2>Foresail's decisions</h2><details><summary>{min(len(moves), _MOVES_MAX)} changes of"
+        f" replicas{more}, each with its reasons</summary><table class=moves><thead><tr><th>when"
+        f"<th>replicas<th>why</thead><tbody>{''.join(lines)}</tbody></table></details>"
+    )
+
+
+def _why(steps: str) -> str:
+    """One line a step."""
+    return "<br>".join(
+        f"<b>{escape(rule)}</b>{colon}{escape(text)}"
+        for step in steps.splitlines()
+        for rule, colon, text in [step.partition(":")]
+    )
+
+
+def _rules(report: Report) -> str:
+    lines = (
+        f"<tr><th>{escape(name)}<td>{escape(KINDS[name].source)}" for name in sorted(report.usual)
+    )
+    return (
+        "<h2>The rules</h2><details><summary>where each comes from, with its defaults</summary>"
+        f"<table class=moves><tbody>{''.join(lines)}</tbody></table></details>"
     )
 
 
@@ -260,33 +179,24 @@ def _footnote() -> str:
     )
 
 
-def _over_time(report: Report, y_label: str) -> Axes:
-    return Axes(
-        x_label="hours from the start of judging",
-        y_label=y_label,
-        x_text=lambda x: f"{x:g}",
-        y_text=lambda y: f"{y:,.0f}" if y >= 10 or y == round(y) else f"{y:g}",  # noqa: PLR2004
-        x_range=(0.0, report.course.seconds / _HOUR),
-    )
+def _wait(report: Report, seconds: float) -> str:
+    """Waits are counted in whole seconds, and end with a client's patience."""
+    patience = report.course.platform.patience_seconds
+    if seconds < 1:
+        return "&lt; 1 s"
+    return f"{seconds:.0f} s" if seconds <= patience else f"&gt; {patience} s"
 
 
-def _hours_all(marks: Sequence[Mark]) -> list[float]:
-    return [mark.at_seconds / _HOUR for mark in marks]
-
-
-def _hours(marks: Sequence[Mark]) -> list[float]:
-    return thinned(_hours_all(marks))
-
-
-def _missed(marks: Sequence[Mark]) -> float:
-    missed = sum(mark.missed for mark in marks)
-    total = missed + sum(mark.in_time for mark in marks)
-    return max(0.0, missed / total) if total > 0 else 0.0
+def _length(seconds: int) -> str:
+    for name, unit in (("days", _DAY), ("hours", _HOUR)):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / _MINUTE:.0f} minutes"
 
 
 def _clock(seconds: int) -> str:
-    day, rest = divmod(seconds, 86400)
-    clock = f"{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}"
+    day, rest = divmod(seconds, _DAY)
+    clock = f"{rest // _HOUR:02d}:{rest // _MINUTE % 60:02d}:{rest % 60:02d}"
     return f"day {day + 1} {clock}"
 
 
@@ -307,18 +217,21 @@ _STYLE = """
  --band: #58a6ff3d; --p0: #cf8be0; --p1: #f07a63; --p2: #d3bb3e;
  --bad: #f07a63; --good: #4fc27f; } }
 body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
- max-width: 1000px; margin: 2rem auto; padding: 0 1rem; }
+ max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .2rem; }
 .about { color: var(--soft); margin: .3rem 0 1rem; font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--rule);
  vertical-align: top; } tbody th, th:first-child { text-align: left; font-weight: 500; }
 thead th { font-size: .8rem; color: var(--soft); font-weight: 500; }
-small { display: block; color: var(--soft); font-size: .72rem; font-weight: 400; max-width: 24rem; }
+small { display: block; color: var(--soft); font-size: .72rem; font-weight: 400; }
 tr.foresail th, tr.foresail td { font-weight: 700; } td.missed { color: var(--bad); }
 td { white-space: nowrap; }
+.verdict { margin: 1rem 0 1.4rem; padding: .7rem .9rem; border-left: 3px solid var(--ours);
+ background: var(--band); }
 .moves td { white-space: normal; } td.met { color: var(--good); } tr.oracle { color: var(--soft); }
-.moves td { text-align: left; font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
+.moves td, .moves th { text-align: left; }
+.moves td { font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
 summary { cursor: pointer; color: var(--soft); } svg { width: 100%; height: auto; }
 .grid { stroke: var(--rule); } .tick, .label { fill: var(--soft); font-size: 12px; }
 .line { fill: none; stroke-width: 1.6; stroke: currentColor; stroke-linejoin: round; }

@@ -9,9 +9,11 @@ from foresail.faults import crossed
 from foresail.settings import Part, Seconds, SecondsFromZero
 from replay.course import Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
-from replay.fleet import FIVE_MINUTES, FleetSettings, Shortage, Stage, StartUp
+from replay.fleet import FleetSettings, Shortage
+from replay.nodes import NodePool
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.score import Objective
+from replay.start_up import FIVE_MINUTES, Stage, StartUp
 
 Positive = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="a number above 0, such as 0.0145")
@@ -29,6 +31,8 @@ class StagePlan(Part):
     median: Seconds
     log_sigma: FromZero = 0.2
     """Spread of the logarithm; 0.2 puts nine of ten within 1.3 times the median."""
+    once_per_node: bool = False
+    """Already done where a node runs: its launch, its driver, the image."""
 
 
 class ShortagePlan(Part):
@@ -125,11 +129,25 @@ class ReplicasPlan(Part):
         return self
 
 
+class NodesPlan(Part):
+    """A Karpenter NodePool under the replicas."""
+
+    gpus: Whole
+    """Of one node."""
+    consolidate_after: SecondsFromZero = 0.0
+    """How long an empty node is kept."""
+
+    def pool(self) -> NodePool:
+        return NodePool(gpus_per_node=self.gpus, consolidate_after_seconds=self.consolidate_after)
+
+
 class ReplayPlan(Part):
     """Every key has a default; an empty file replays a 32B model that starts in five minutes."""
 
     start_up: Seconds | tuple[StagePlan, ...] | None = None
     """From "one more" to "it serves": a duration, or stages with a spread each."""
+    nodes: NodesPlan | None = None
+    """Absent: each replica brings a node of its own and goes with it."""
     shortages: tuple[ShortagePlan, ...] = ()
     """When the cloud has no GPU to give: what is ordered then starts when it is over."""
     grace: SecondsFromZero = 120.0
@@ -155,9 +173,19 @@ class ReplayPlan(Part):
             raise crossed("engine and serves exclude each other: keep what was measured", "serves")
         return self
 
+    @model_validator(mode="after")
+    def _fits_a_node(self) -> Self:
+        gpus = self._profile().gpus
+        if self.nodes and self.nodes.gpus < gpus:
+            raise crossed(f"a replica of {gpus} GPUs fits no node of {self.nodes.gpus}", "nodes")
+        return self
+
+    def _profile(self) -> EngineProfile:
+        served = self.engine or self.serves
+        return served.profile() if served else QWEN3_32B_FP8_H100
+
     def platform(self) -> Platform:
-        measured = self.engine or self.serves
-        profile = measured.profile() if measured else QWEN3_32B_FP8_H100
+        profile = self._profile()
         return Platform(
             profile=profile,
             objective=Objective(ttft_seconds=self.ttft, itl_seconds=self.itl),
@@ -170,6 +198,7 @@ class ReplayPlan(Part):
                     for one in self.shortages
                 ),
                 rows=2 * self.replicas.max,
+                nodes=self.nodes.pool() if self.nodes else None,
             ),
             patience_seconds=round(self.patience),
             replicas_min=self.replicas.min,
@@ -186,7 +215,12 @@ class ReplayPlan(Part):
             case stages:
                 return StartUp(
                     stages=tuple(
-                        Stage(name=s.name, median_seconds=s.median, log_sigma=s.log_sigma)
+                        Stage(
+                            name=s.name,
+                            median_seconds=s.median,
+                            log_sigma=s.log_sigma,
+                            once_a_node=s.once_per_node,
+                        )
                         for s in stages
                     )
                 )

@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from foresail.replay_page import FORESAIL, Report, page
+from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
+from foresail.replay_report import FORESAIL, Report
 from foresail.settings import validated
 from replay.contest import ORACLE, Entry, Ground, by_policy, contest, knobs
 from replay.frontier import at_attainment

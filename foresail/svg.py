@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import floor, isfinite, log10
+from zlib import crc32
 
 WIDTH, HEIGHT = 960, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 30, 40
 _POINTS_MAX = 1600
 """More are not seen on this width and make the file heavy."""
 
@@ -41,6 +42,8 @@ class Axes:
     y_label: str
     x_text: Callable[[float], str]
     y_text: Callable[[float], str]
+    x_ticks: Values | None = None
+    """Where a decimal step would be odd: hours."""
     x_range: Range | None = None
     y_range: Range | None = None
 
@@ -59,11 +62,12 @@ class Plot:
         heights = [y for layer in self.layers for y in (*layer.ys, *layer.tops)]
         ys = self.axes.y_range or _range([0.0, *heights], head=1.05)
         scale = _Scale(xs, ys)
+        frame = f"frame-{crc32(self.title.encode()):x}"
         parts = [
             f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"',
             f' aria-label="{escape(self.title)}">',
-            *self._grid(scale, xs, ys),
-            '<g clip-path="url(#frame)">',
+            *self._grid(scale, xs, ys, frame),
+            f'<g clip-path="url(#{frame})">',
             *(_drawn(layer, scale) for layer in self.layers),
             "</g>",
             *self._labels(),
@@ -79,11 +83,11 @@ class Plot:
             if layer.label
         )
 
-    def _grid(self, scale: "_Scale", xs: Range, ys: Range) -> list[str]:
+    def _grid(self, scale: "_Scale", xs: Range, ys: Range, frame: str) -> list[str]:
         bottom = HEIGHT - _BOTTOM
         parts = [
             (
-                f'<clipPath id="frame"><rect x="{_LEFT}" y="{_TOP}"'
+                f'<clipPath id="{frame}"><rect x="{_LEFT}" y="{_TOP}"'
                 f' width="{WIDTH - _LEFT - _RIGHT}" height="{bottom - _TOP}"/></clipPath>'
             )
         ]
@@ -96,7 +100,7 @@ class Plot:
                     f"{escape(self.axes.y_text(y))}</text>"
                 ),
             ]
-        for x in ticks(*xs, count=8):
+        for x in ticks(*xs, count=8) if self.axes.x_ticks is None else self.axes.x_ticks:
             parts.append(
                 f'<text class="tick" x="{scale.x(x)}" y="{bottom + 16}" text-anchor="middle">'
                 f"{escape(self.axes.x_text(x))}</text>"
@@ -104,7 +108,6 @@ class Plot:
         return parts
 
     def _labels(self) -> list[str]:
-        middle = (_TOP + HEIGHT - _BOTTOM) / 2
         return [
             (
                 f'<text class="label" x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}"'
@@ -112,8 +115,9 @@ class Plot:
                 f"{escape(self.axes.x_label)}</text>"
             ),
             (
-                f'<text class="label" x="14" y="{middle}" text-anchor="middle" '
-                f'transform="rotate(-90 14 {middle})">{escape(self.axes.y_label)}</text>'
+                # Above the numbers and level with the page: read without turning one's head.
+                f'<text class="label" x="{_LEFT}" y="{_TOP - 14}">'
+                f"{escape(self.axes.y_label)}</text>"
             ),
         ]
 

@@ -1,18 +1,17 @@
 """Many runs of many rules on all cores, and not again what was run before.
 
-A finished run is written to a file as one line of JSON under a digest of everything it came from;
-a contest that was interrupted finds it there and goes on.
+A finished run is written to a file as one line of JSON under a digest of everything it came from,
+the code included; a contest that was interrupted finds it there and goes on.
 """
 
 import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -51,8 +50,7 @@ class Ground:
             self.trace.prompt_tokens,
             self.trace.output_tokens,
         )
-        told = (version("foresail"), self.trace.step_seconds, self.platform, self.replicas_mean,
-                self.days_max)  # fmt: skip
+        told = (_code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max)
         return sha256(b"".join(a.tobytes() for a in arrays) + repr(told).encode()).hexdigest()
 
 
@@ -122,7 +120,13 @@ def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tu
     # A process that was forked off threads may hang; one that is spawned reads no state of ours.
     context = get_context("spawn")
     with ProcessPoolExecutor(workers, context, _take, (tuple(grounds),)) as pool:
-        yield from zip(entries, pool.map(_run, entries), strict=True)
+        runs = {pool.submit(_run, entry): entry for entry in entries}
+        try:
+            for run in as_completed(runs):
+                yield runs[run], run.result()
+        finally:
+            # Who interrupts a contest does not want to wait for the rest of it.
+            pool.shutdown(cancel_futures=True)
 
 
 _grounds: tuple[Ground, ...] = ()
@@ -147,6 +151,14 @@ def _run(entry: Entry) -> Result:
 @lru_cache(maxsize=1)
 def _drawn(ground: int, seed: int) -> Course:
     return _grounds[ground].course(seed)
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """A digest of the code that runs: a rule that was changed is not the one that ran before."""
+    here = Path(__file__).parent
+    sources = sorted(path for room in (here, here.parent / "scaler") for path in room.rglob("*.py"))
+    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _key(digest: str, entry: Entry) -> str:

@@ -33,6 +33,7 @@ class Counters:
     generated_tokens: Floats
     finished: Floats
     aborted: Floats
+    preempted: Floats
     ttft_buckets: Floats
     """Not cumulative; the last column is above every edge."""
     ttft_seconds: Floats
@@ -47,6 +48,7 @@ class Counters:
             generated_tokens=np.zeros(rows),
             finished=np.zeros(rows),
             aborted=np.zeros(rows),
+            preempted=np.zeros(rows),
             ttft_buckets=np.zeros((rows, len(TTFT_EDGES_SECONDS) + 1)),
             ttft_seconds=np.zeros(rows),
             itl_buckets=np.zeros((rows, len(ITL_EDGES_SECONDS) + 1)),
@@ -55,7 +57,13 @@ class Counters:
 
     def reset(self, row: int) -> None:
         """A new process counts from zero."""
-        for counter in (self.prompt_tokens, self.generated_tokens, self.finished, self.aborted):
+        for counter in (
+            self.prompt_tokens,
+            self.generated_tokens,
+            self.finished,
+            self.aborted,
+            self.preempted,
+        ):
             counter[row] = 0
         for total in (self.ttft_seconds, self.itl_seconds):
             total[row] = 0

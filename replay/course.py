@@ -9,10 +9,11 @@ from math import ceil
 
 import numpy as np
 
-from replay.fleet import FleetSettings, Stage, StartUp
+from replay.fleet import FleetSettings
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile, RequestMix, concurrency
 from replay.profile import capacity_requests_per_second as capacity
 from replay.score import Objective
+from replay.start_up import Stage, StartUp
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS, Floats, RateHistory, gamma_poisson
 

@@ -9,17 +9,18 @@ alike.
 What makes a day of millions of requests cheap is that all streams of a replica gain a token in
 the same iterations. So each replica has a token clock that advances `iterations` a second, and a
 stream is three numbers: the clock when its first token came, the clock when its last will, and its
-request. KV use follows from sums. The queue is an interval of the arrays of requests, because
-those who give up are always the longest waiting.
+request. KV use follows from sums.
 
 Prefill is a server of its own in each replica: prompts pass one after another, in chunks of
 `batched_tokens_max`; while a chunk is in the iteration every stream feels it. A prompt is admitted
 only while this second has prefill time left, as a scheduler with a token budget would.
 
-Left out: pre-emption (admission stops at `KV_ADMISSION_RATIO` instead), the difference between
-replicas of one kind, network. Who waits for a slot gets those that fall free within a second in the
-middle of it, right on average; waiting for a whole second would idle several per cent of a full
-fleet.
+Running streams grow into what admission leaves of the KV cache (`KV_ADMISSION_RATIO`); where that
+is not enough the newest are pre-empted and computed again (`preemption`).
+
+Left out: the difference between replicas of one kind, network. Who waits for a slot gets those that
+fall free within a second in the middle of it, right on average; waiting for a whole second would
+idle several per cent of a full fleet.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ import numpy as np
 
 from replay.counters import Counters
 from replay.ledger import Ledger, Outcome
+from replay.line import Line
+from replay.preemption import Preemption, thrown_out
 from replay.prefill import Rows, Seating, pass_through, seat
 from replay.profile import EngineProfile
 from replay.streams import Places, Streams
@@ -59,12 +62,9 @@ class Engine:
         self.counters = Counters.zero(rows)
         self.streams = np.zeros(rows, dtype=np.int64)
         """Running requests by replica, those in prefill included."""
-        self.arrived = 0
         self.timed_out = 0
-        self._head = 0
+        self._line = Line(requests)
         self._patience_seconds = patience_seconds
-        self._arrived_by_second = _arrivals_before_each_second(requests)
-        self._prompt_tokens_before = np.concatenate(([0], requests.prompt_tokens.cumsum()))
         self._computed_ratio = 1 - profile.prefix_hit_ratio
 
         self._accepts = np.zeros(rows, dtype=np.bool_)
@@ -78,11 +78,27 @@ class Engine:
         """Of the last second."""
         self._handed_over_max = max(1, int(profile.sequences_max * _HANDED_OVER_RATIO))
         self._seats = Streams(rows * (profile.sequences_max + self._handed_over_max))
+        self._halted = Preemption()
 
     @property
     def waiting(self) -> int:
         """Requests in the shared queue."""
-        return self.arrived - self._head
+        return self._line.waiting
+
+    @property
+    def arrived(self) -> int:
+        """Requests that came so far."""
+        return self._line.arrived
+
+    @property
+    def unfinished(self) -> Ints:
+        """Requests that each replica has begun: running, and pre-empted ones."""
+        if not self._halted:
+            return self.streams
+        held = self.streams.copy()
+        for row in self._halted.rows:
+            held[row] += self._halted.count(row)
+        return held
 
     @property
     def kv_use_ratio(self) -> Floats:
@@ -109,13 +125,16 @@ class Engine:
         self._seats.give_back(places)
         self.streams[row] = 0
         self._kv_offset[row] = 0
-        return len(places)
+        halted = self._halted.gone(row)
+        self.ledger.outcome[halted] = Outcome.KILLED
+        return len(places) + len(halted)
 
     def step(self) -> None:
         """One second."""
         second = self.now_seconds
-        self.arrived = self._arrived_at(second + TICK_SECONDS)
-        self._give_up(self._arrived_at(second - self._patience_seconds))
+        line = self._line
+        line.arrived = line.arrived_by(second + TICK_SECONDS)
+        self._give_up(line.arrived_by(second - self._patience_seconds) - line.head)
         profile = self.profile
         iteration = (
             profile.fixed_seconds
@@ -126,6 +145,7 @@ class Engine:
         seconds_per_token = (
             profile.per_prefill_token_seconds + iteration / profile.batched_tokens_max
         )
+        resumed_early = self._resume(seconds_per_token) if self._halted else _NO_SECONDS
         backlog = np.maximum(self._prefill_until_seconds - second, 0)
         seating = self._seating(seconds_per_token, backlog)
         if seating is None:
@@ -137,30 +157,27 @@ class Engine:
         too_early = _NO_SECONDS
         if seating is not None:
             too_early = self._admit(seating.rows, ends, iteration, iterations)
+        if len(resumed_early):
+            too_early = too_early + resumed_early if len(too_early) else resumed_early
         self._decode(iterations, too_early)
+        self._preempt()
         self.now_seconds = second + TICK_SECONDS
-
-    def _arrived_at(self, second: int) -> int:
-        if second < 0:
-            return 0
-        return int(self._arrived_by_second[min(second, len(self._arrived_by_second) - 1)])
 
     def _kv_tokens(self) -> Floats:
         return np.maximum(self._kv_offset + self.streams * self._clock, 0)
 
-    def _give_up(self, arrived_long_ago: int) -> None:
-        if arrived_long_ago <= self._head:
+    def _give_up(self, count: int) -> None:
+        if count <= 0:
             return
-        gone = slice(self._head, arrived_long_ago)
+        gone = self._line.take(count)
         self.ledger.outcome[gone] = Outcome.TIMED_OUT
         self.ledger.ttft_seconds[gone] = self.now_seconds - self.requests.arrival_seconds[gone]
-        self.timed_out += arrived_long_ago - self._head
+        self.timed_out += count
         ready = np.flatnonzero(self._accepts)
         if len(ready):
-            each, rest = divmod(arrived_long_ago - self._head, len(ready))
+            each, rest = divmod(count, len(ready))
             self.counters.aborted[ready] += each
             self.counters.aborted[ready[:rest]] += 1
-        self._head = arrived_long_ago
 
     def _seating(self, seconds_per_token: Floats, backlog: Floats) -> Seating | None:
         """Where the first in the queue go now, as far as slots, cache and prefill have room."""
@@ -169,9 +186,7 @@ class Engine:
         profile = self.profile
         # The mean length of those next in line stands for each of them; what a second takes too
         # much is carried over as backlog of the next.
-        until = min(self.arrived, self._head + 256)
-        tokens = self._prompt_tokens_before[until] - self._prompt_tokens_before[self._head]
-        prompt_tokens = max(float(tokens) / (until - self._head), 1.0)
+        prompt_tokens = self._line.mean_prompt_tokens()
         prefill_seconds = seconds_per_token * (prompt_tokens * self._computed_ratio)
         by_kv = (KV_ADMISSION_RATIO * profile.kv_tokens_max - self._kv_tokens()) / prompt_tokens
         by_prefill = (TICK_SECONDS - backlog) / np.maximum(prefill_seconds, 1e-9)
@@ -180,6 +195,7 @@ class Engine:
             slots += self._falling_free()
         room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
         room = np.maximum(room * self._accepts, 0)
+        room[self._halted.rows] = 0  # who was thrown out comes first
         return seat(streams=self.streams, room=room, newcomers=self.waiting)
 
     def _falling_free(self) -> Ints:
@@ -195,7 +211,7 @@ class Engine:
         self, seating: Seating, seconds_per_token: Floats, backlog: Floats
     ) -> tuple[Floats, Floats]:
         """Seconds of prefill done by row, and for each newcomer the end of its prefill from now."""
-        newcomers = slice(self._head, self._head + len(seating.seats))
+        newcomers = slice(self._line.head, self._line.head + len(seating.seats))
         arrived = self.requests.arrival_seconds[newcomers] - self.now_seconds
         # A slot handed over falls free in the middle of the second, on average.
         is_handed_over = seating.streams_before >= self.profile.sequences_max
@@ -219,19 +235,18 @@ class Engine:
         """Seat the newcomers; iterations by row that they sit through without a token."""
         # The iteration under way when a prompt came, or the rest of its own.
         first_token_after = prefill_ends + iteration[rows]
-        start, stop = self._head, self._head + len(rows)
-        self._head = stop
-        ttft = self.now_seconds + first_token_after - self.requests.arrival_seconds[start:stop]
-        self.ledger.ttft_seconds[start:stop] = ttft
-        prompt_tokens = self.requests.prompt_tokens[start:stop]
+        newcomers = self._line.take(len(rows))
+        ttft = self.now_seconds + first_token_after - self.requests.arrival_seconds[newcomers]
+        self.ledger.ttft_seconds[newcomers] = ttft
+        prompt_tokens = self.requests.prompt_tokens[newcomers]
         first_clock = self._clock[rows] + first_token_after * iterations[rows]
 
         seats = self._seats
         places = seats.take(len(rows))
         seats.row[places] = rows
-        seats.request[places] = np.arange(start, stop)
+        seats.request[places] = np.arange(newcomers.start, newcomers.stop)
         seats.first_clock[places] = first_clock
-        seats.last_clock[places] = first_clock + self.requests.output_tokens[start:stop] - 1
+        seats.last_clock[places] = first_clock + self.requests.output_tokens[newcomers] - 1
 
         size = len(self.streams)
         counts = np.bincount(rows, minlength=size)
@@ -241,6 +256,47 @@ class Engine:
         self.counters.first_tokens(rows, prompt_tokens, ttft)
         too_early = first_clock - self._clock[rows]
         return np.bincount(rows, too_early, minlength=size).astype(np.float64)
+
+    def _preempt(self) -> None:
+        """Throw out the newest streams of every replica whose cache overflows."""
+        over = self._kv_tokens() - self.profile.kv_tokens_max
+        for row in np.flatnonzero(over > 0).tolist():
+            clock = float(self._clock[row])
+            places, halted = thrown_out(
+                self._seats,
+                row,
+                clock=clock,
+                prompt_tokens=self.requests.prompt_tokens,
+                over_tokens=float(over[row]),
+            )
+            for stream in halted:
+                self._halted.halt(row, stream)
+                self._kv_offset[row] -= stream.context_tokens - clock
+            self._seats.give_back(places)
+            self.streams[row] -= len(places)
+            self.counters.preempted[row] += len(places)
+
+    def _resume(self, seconds_per_token: Floats) -> Floats:
+        """Let halted streams go on where the cache has room; as `_admit`, by row."""
+        too_early = np.zeros(len(self.streams))
+        room = KV_ADMISSION_RATIO * self.profile.kv_tokens_max - self._kv_tokens()
+        for row in self._halted.rows:
+            for stream in self._halted.resuming(row, float(room[row])):
+                begin = max(self._prefill_until_seconds[row], self.now_seconds)
+                end = begin + stream.context_tokens * seconds_per_token[row]
+                self._prefill_until_seconds[row] = end
+                early = (end - self.now_seconds) * self._iterations[row]
+                clock = self._clock[row] + early
+                self._seats.seat(
+                    row,
+                    stream.request,
+                    first_clock=clock - stream.generated_tokens,
+                    last_clock=clock + stream.tokens_left,
+                )
+                self.streams[row] += 1
+                self._kv_offset[row] += stream.context_tokens - clock
+                too_early[row] += early
+        return too_early
 
     def _decode(self, iterations: Floats, too_early: Floats) -> None:
         clock = self._clock + iterations
@@ -278,10 +334,3 @@ class Engine:
         self._kv_offset -= np.bincount(row, held, minlength=size)
         self._seats.give_back(places)
         return np.bincount(row, clock[row] - last_clock, minlength=size).astype(np.float64)
-
-
-def _arrivals_before_each_second(requests: Requests) -> Ints:
-    arrivals = requests.arrival_seconds
-    last = int(arrivals[-1]) + 1 if len(arrivals) else 0
-    seconds = np.arange(last + 1, dtype=np.float64)
-    return np.searchsorted(arrivals, seconds).astype(np.int64)

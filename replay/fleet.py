@@ -4,64 +4,22 @@ A replica costs from the moment it is ordered: its node is being bought, then it
 its weights loaded, and none of that serves anybody. It costs until it is gone, so a drain is paid
 too. `gpu_seconds` is the sum of those lifetimes and nothing else.
 
+Where a replica finds a node is `replay.nodes`' business, if the settings name a `NodePool`; without
+one every replica brings a node of its own, and goes with it.
+
 The k-th replica ever ordered draws the same start-up whatever rule ordered it, so two rules on one
 seed meet the same luck.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import inf, log
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """One part of a start-up, lognormal around its median."""
-
-    name: str
-    median_seconds: float
-    log_sigma: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartUp:
-    """From "one more" to "it serves"."""
-
-    stages: tuple[Stage, ...]
-
-    @property
-    def median_seconds(self) -> float:
-        """Sum of the medians: within a few per cent of the median of the sum."""
-        return sum(stage.median_seconds for stage in self.stages)
-
-    def slow_seconds(self, level: float = 0.95) -> float:
-        """What that share of start-ups does not exceed."""
-        generator = np.random.default_rng(0)
-        return float(np.quantile([sum(self.draw(generator)) for _ in range(2000)], level))
-
-    def draw(self, generator: np.random.Generator) -> tuple[float, ...]:
-        """Seconds of each stage."""
-        return tuple(
-            float(generator.lognormal(log(stage.median_seconds), stage.log_sigma))
-            if stage.median_seconds > 0
-            else 0.0
-            for stage in self.stages
-        )
-
-
-# Between llm-d's 105-130 s on a warm node with the image there and the 966 s that kaito#2325 broke
-# down for a 27B model on a bought one: a node pool that grows within two minutes, a cached image.
-FIVE_MINUTES = StartUp(
-    stages=(
-        Stage(name="node", median_seconds=110, log_sigma=0.25),
-        Stage(name="image", median_seconds=60, log_sigma=0.3),
-        Stage(name="weights", median_seconds=75, log_sigma=0.15),
-        Stage(name="warm-up", median_seconds=50, log_sigma=0.1),
-    )
-)
+from replay.nodes import Node, NodePool, Nodes
+from replay.start_up import FIVE_MINUTES, StartUp
 
 
 class Phase(StrEnum):
@@ -92,9 +50,18 @@ class FleetSettings:
     shortages: tuple[Shortage, ...] = ()
     rows: int = 48
     """Places for ready and draining replicas; one that finds none stays starting."""
+    nodes: NodePool | None = None
+    """None: each replica brings its node."""
+
+    def __post_init__(self) -> None:
+        if self.nodes and self.nodes.gpus_per_node < self.gpus_per_replica:
+            raise ValueError(
+                f"a replica of {self.gpus_per_replica} GPUs fits no node of"
+                f" {self.nodes.gpus_per_node}"
+            )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Replica:
     """One replica that is not gone yet."""
 
@@ -108,6 +75,8 @@ class Replica:
     """Its place in the engine; none while it starts."""
     kill_seconds: float = inf
     """When a drain ends at the latest."""
+    node: Node | None = None
+    """Where a NodePool is modelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +99,16 @@ class Fleet:
         self.settings = settings
         self.ordered = 0
         """Replicas ever ordered, the first ones included."""
+        self.nodes = Nodes(settings.nodes) if settings.nodes else None
         self._seed = seed
         self._replicas: list[Replica] = []
         self._free_rows = list(range(settings.rows))
         self._gone_gpu_seconds = 0.0
         self._next_ready_seconds = inf
         for _ in range(ready):
-            self._order(0, stage_seconds=(0.0,) * len(settings.start_up.stages))
+            node = self.nodes.found(settings.gpus_per_replica) if self.nodes else None
+            self._append(0, (0.0,) * len(settings.start_up.stages), ready_seconds=0, node=node)
+        self._plan_next()
 
     @property
     def next_ready_seconds(self) -> float:
@@ -175,12 +147,11 @@ class Fleet:
         for _ in range(missing):
             self._order(now_seconds)
         closed: list[int] = []
-        for _ in range(-missing):
+        if missing < 0:
             starting = [r for r in self._replicas if r.phase is Phase.STARTING]
-            if starting:
-                self._remove(starting[-1], now_seconds)
-            else:
-                closed.append(self._drain(now_seconds))
+            for replica in starting[missing:][::-1]:
+                self._remove(replica, now_seconds)
+            closed = [self._drain(now_seconds) for _ in range(-missing - len(starting))]
         self._plan_next()
         return tuple(closed)
 
@@ -205,30 +176,54 @@ class Fleet:
         self._plan_next()
         return Changes(opened=tuple(opened), removed=tuple(removed))
 
-    def _order(self, now_seconds: float, *, stage_seconds: Sequence[float] | None = None) -> None:
-        if stage_seconds is None:
-            generator = np.random.default_rng((self._seed, self.ordered))
-            stage_seconds = self.settings.start_up.draw(generator)
-        begin_seconds = max(
-            (
-                shortage.end_seconds
-                for shortage in self.settings.shortages
-                if shortage.begin_seconds <= now_seconds < shortage.end_seconds
-            ),
-            default=now_seconds,
+    def _order(self, now_seconds: float) -> None:
+        settings = self.settings
+        start_up = settings.start_up
+        # Making a generator is dear, and most comparisons have a start-up that never varies.
+        generator = np.random.default_rng((self._seed, self.ordered)) if start_up.varies else None
+        drawn = start_up.draw(generator)
+        shortages = (
+            s for s in settings.shortages if s.begin_seconds <= now_seconds < s.end_seconds
         )
+        had_seconds = max((shortage.end_seconds for shortage in shortages), default=now_seconds)
+        if self.nodes is None:
+            # Nothing is paid for while there is nothing to be had.
+            self._append(had_seconds, drawn, ready_seconds=had_seconds + sum(drawn))
+            return
+        of_node = start_up.of_node_seconds(drawn)
+        node = self.nodes.bind(
+            settings.gpus_per_replica,
+            now_seconds,
+            node_seconds=of_node,
+            refused_until_seconds=had_seconds,
+        )
+        bound_seconds = max(now_seconds, node.ready_seconds)
+        self._append(
+            max(now_seconds, node.launched_seconds),
+            drawn,
+            ready_seconds=bound_seconds + sum(drawn) - of_node,
+            node=node,
+        )
+
+    def _append(
+        self,
+        ordered_seconds: float,
+        stage_seconds: tuple[float, ...],
+        *,
+        ready_seconds: float,
+        node: Node | None = None,
+    ) -> None:
         self._replicas.append(
             Replica(
                 ordinal=self.ordered,
                 phase=Phase.STARTING,
-                # Nothing is paid for while there is nothing to be had.
-                ordered_seconds=begin_seconds,
-                stage_seconds=tuple(stage_seconds),
-                ready_seconds=begin_seconds + sum(stage_seconds),
+                ordered_seconds=ordered_seconds,
+                stage_seconds=stage_seconds,
+                ready_seconds=ready_seconds,
+                node=node,
             )
         )
         self.ordered += 1
-        self._plan_next()
 
     def _drain(self, now_seconds: float) -> int:
         place, replica = max(
@@ -251,6 +246,8 @@ class Fleet:
         self._replicas.remove(replica)
         lifetime_seconds = max(0.0, now_seconds - replica.ordered_seconds)
         self._gone_gpu_seconds += lifetime_seconds * self.settings.gpus_per_replica
+        if self.nodes is not None and replica.node is not None:
+            self.nodes.release(replica.node, self.settings.gpus_per_replica, now_seconds)
         if replica.row is not None:
             # Sorted, so that a run does not depend on the order in which rows came back.
             self._free_rows = sorted([*self._free_rows, replica.row])

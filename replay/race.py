@@ -1,7 +1,7 @@
 """One policy over one course, and what came of it."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -78,6 +78,8 @@ class Result:
     flips: int
     """Changes of direction."""
     days: tuple[Day, ...]
+    node_hours: float | None = None
+    """Of nodes from launch to end, empty ones included; None where no node pool is modelled."""
     marks: tuple[Mark, ...] = ()
     moves: tuple[Move, ...] = ()
 
@@ -98,7 +100,7 @@ def race(
     pace = _Pace(engine.totals)
     tape = _Tape(policy)
     helm = _Helm(platform, fleet, engine, tape if marks else None)
-    free_gpu_seconds = 0.0
+    free_gpu_seconds = free_node_seconds = 0.0
     nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
     columns = (
         course.arrivals.tolist(),
@@ -110,6 +112,7 @@ def race(
             engine.judge_anew()
             tape.judged_anew()
             free_gpu_seconds = fleet.gpu_seconds(now)
+            free_node_seconds = fleet.nodes.seconds(now) if fleet.nodes else 0.0
         elif now and now % DAY_SECONDS == 0:
             nights.append(_so_far(engine.book, fleet.gpu_seconds(now) - free_gpu_seconds))
         if now % _MARK_SECONDS == 0:
@@ -124,7 +127,11 @@ def race(
     gpu_seconds = fleet.gpu_seconds(course.seconds) - free_gpu_seconds
     nights.append(_so_far(engine.book, gpu_seconds))
     days = tuple(_between(before, after) for before, after in pairwise(nights))
-    return _result(name, knob, engine.book, days, helm, tape)
+    result = _result(name, knob, engine.book, days, helm, tape)
+    if fleet.nodes is None:
+        return result
+    node_seconds = fleet.nodes.seconds(course.seconds) - free_node_seconds
+    return replace(result, node_hours=node_seconds / 3600)
 
 
 class _Helm:

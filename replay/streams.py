@@ -32,6 +32,12 @@ class Streams:
         self._used = max(self._used, len(self._free) - self._free_count)
         return self._free[self._free_count : self._free_count + count]
 
+    def seat(self, row: int, request: int, *, first_clock: float, last_clock: float) -> None:
+        """One stream more."""
+        place = self.take(1)
+        self.row[place], self.request[place] = row, request
+        self.first_clock[place], self.last_clock[place] = first_clock, last_clock
+
     def give_back(self, places: Places) -> None:
         """Free places that were taken."""
         self.last_clock[places] = np.inf

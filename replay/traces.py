@@ -1,9 +1,12 @@
 """Recorded traffic from a file: bins of requests and tokens, whatever the file's shape.
 
-Four shapes are read, told apart by what they begin with:
+Five shapes are read, told apart by what they begin with:
 
 * bins: `t_s,requests,prompt_tokens,output_tokens`, each row the sums of one step; the step is the
   difference of the first two rows. A step that is missing, or empty, stays a gap.
+* an export of a monitoring system: the same with rates in place of sums, as
+  `time,requests_per_second,prompt_tokens_per_second,generated_tokens_per_second`; the time is ISO,
+  or seconds or milliseconds of Unix.
 * one row a request, binned here: the Azure traces of 2023 and 2024
   (`TIMESTAMP,ContextTokens,GeneratedTokens`), BurstGPT (`Timestamp` in seconds, `Request tokens`,
   `Response tokens`) and Mooncake's JSON lines (`timestamp` in milliseconds, `input_length`,
@@ -27,6 +30,14 @@ from scaler.errors import ForesailError
 REQUEST_STEP_SECONDS = 10.0
 """Bins made of single requests."""
 _BINS = ("t_s", "requests", "prompt_tokens", "output_tokens")
+_RATES = (
+    "time",
+    "requests_per_second",
+    "prompt_tokens_per_second",
+    "generated_tokens_per_second",
+)
+_MILLISECONDS_FROM = 1e11
+"""Seconds of Unix do not get there for three thousand years."""
 _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
@@ -85,6 +96,10 @@ def read(path: Path) -> Trace:
             header = [column.strip() for column in next(rows, [])]
             if set(_BINS) <= set(header):
                 return _binned(path, [header.index(name) for name in _BINS], rows)
+            low = [column.lower() for column in header]
+            if set(_RATES) <= set(low):
+                places = [low.index(name) for name in _RATES]
+                return _binned(path, places, rows, when=_moment, rates=True)
             for columns, when in ((_AZURE, _unix), (_BURST_GPT, float)):
                 if set(columns) <= set(header):
                     places = [header.index(name) for name in columns]
@@ -93,7 +108,8 @@ def read(path: Path) -> Trace:
         raise TraceError(f"{path}: cannot be read: {error}") from error
     raise TraceError(
         f"{path}: line 1: columns {', '.join(header[:6]) or '(none)'}; expected "
-        f"{', '.join(_BINS)}, or one row a request: {', '.join(_AZURE)}, or {', '.join(_BURST_GPT)}"
+        f"{', '.join(_BINS)}, or {', '.join(_RATES)}, or one row a request: "
+        f"{', '.join(_AZURE)}, or {', '.join(_BURST_GPT)}"
     )
 
 
@@ -118,16 +134,24 @@ def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, _Request | str]]:
             yield line, f"no {', '.join(_MOONCAKE)} in {text.strip()[:60]!r}"
 
 
-def _binned(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Trace:
+def _binned(
+    path: Path,
+    columns: Sequence[int],
+    rows: Iterator[list[str]],
+    *,
+    when: Callable[[str], float] = float,
+    rates: bool = False,
+) -> Trace:
     good: list[tuple[float, ...]] = []
     bad: list[tuple[int, str]] = []
     for line, row in enumerate(rows, start=2):
         if len(row) > max(columns) and not any(row[column].strip() for column in columns[1:]):
             continue  # nothing was recorded then
         try:
-            numbers = tuple(float(row[column]) for column in columns)
+            at, *amounts = (row[column] for column in columns)
+            numbers = (when(at), *map(float, amounts))
         except (ValueError, IndexError):
-            bad.append((line, f"no four numbers in {','.join(row)[:60]!r}"))
+            bad.append((line, f"no time and three numbers in {','.join(row)[:60]!r}"))
             continue
         if not all(0 <= number < np.inf for number in numbers[1:]):
             bad.append((line, "a negative number or none"))
@@ -141,7 +165,7 @@ def _binned(path: Path, columns: Sequence[int], rows: Iterator[list[str]]) -> Tr
     step = float(table[1, 0] - table[0, 0])
     places = np.round((table[:, 0] - table[0, 0]) / step).astype(np.intp)
     sums = np.full((places[-1] + 1, 3), np.nan)
-    sums[places] = table[:, 1:]
+    sums[places] = table[:, 1:] * (step if rates else 1)
     return _trace(path.stem, step, sums, bad)
 
 
@@ -183,6 +207,14 @@ def _trace(name: str, step: float, sums: Floats, bad: Sequence[tuple[int, str]])
         output_tokens=output,
         bad_lines=tuple(bad),
     )
+
+
+def _moment(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        return _unix(text.strip())
+    return number / 1000 if number >= _MILLISECONDS_FROM else number
 
 
 def _unix(text: str) -> float:

@@ -132,7 +132,7 @@ class World:
             starting=self.fleet.count(Phase.STARTING),
             draining=self.fleet.count(Phase.DRAINING),
             waiting=engine.waiting,
-            running=int(engine.streams.sum()),
+            running=int(engine.unfinished.sum()),
             demand_requests_per_second=(arrived.stop - arrived.start) / window_seconds,
             demand_prompt_tokens_per_second=prompt_tokens / window_seconds,
             demand_generated_tokens_per_second=output_tokens / window_seconds,
@@ -152,7 +152,7 @@ class World:
         return score(policy, self.engine.ledger, self.scenario.objective, cost)
 
     def _settle(self) -> None:
-        changes = self.fleet.advance(self.now_seconds, self.engine.streams)
+        changes = self.fleet.advance(self.now_seconds, self.engine.unfinished)
         for row in changes.removed:
             self.killed += self.engine.kill_row(row)
         for row in changes.opened:
@@ -163,9 +163,13 @@ class World:
         ready = [replica for replica in replicas if replica.phase is Phase.READY]
         each, rest = divmod(self.engine.waiting, max(len(ready), 1))
         waiting = {replica.ordinal: each + (place < rest) for place, replica in enumerate(ready)}
+        halted = self.engine.unfinished - self.engine.streams
         return {
             f"{self.scenario.profile.model_name}-{replica.ordinal}": self._exposition.values(
-                self.engine, replica.row, waiting=waiting.get(replica.ordinal, 0)
+                self.engine,
+                replica.row,
+                # Who was pre-empted waits in the engine that threw it out.
+                waiting=waiting.get(replica.ordinal, 0) + int(halted[replica.row]),
             )
             for replica in replicas
             if replica.row is not None

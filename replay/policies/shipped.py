@@ -70,9 +70,13 @@ class Shipped:
         return float(outcome.replicas), 1.0
 
     def why(self) -> str:
-        """The steps of the last plan."""
+        """The steps of the last plan, one a line."""
         plan = self._standing.plan
-        return "; ".join(f"{step.rule}: {step.text}" for step in plan.steps) if plan else ""
+        return (
+            "\n".join(f"{step.rule}: {step.text} → {step.replicas:.3g}" for step in plan.steps)
+            if plan
+            else ""
+        )
 
     def foretold(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""

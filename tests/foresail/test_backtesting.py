@@ -118,3 +118,24 @@ def test_what_cannot_be_asked_is_said(
     done = run(config, "--model", "llama", *arguments)
     assert done.exit_code == 1
     assert message in done.output
+
+
+def test_an_export_stands_in_for_a_prometheus(tmp_path: Path) -> None:
+    export, results = tmp_path / "export.csv", tmp_path / "results.json"
+    export.write_text(
+        "time,requests_per_second,prompt_tokens_per_second,generated_tokens_per_second\n"
+        + "".join(f"{60 * minute},6,4800,1200\n" for minute in range(40))
+    )
+    done = CliRunner().invoke(
+        main,
+        ["backtest", "--csv", str(export), "--against", "static-mean", "--json", str(results)],
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(results.read_text())
+    assert told["requests"] / told["seconds"] == pytest.approx(6, rel=0.03)
+
+
+def test_a_backtest_needs_something_to_read() -> None:
+    done = CliRunner().invoke(main, ["backtest"])
+    assert done.exit_code == 2
+    assert "--config and --model, or --csv" in done.output

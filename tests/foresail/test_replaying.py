@@ -105,6 +105,29 @@ def test_a_plan_is_what_is_replayed(trace: Path, tmp_path: Path) -> None:
     assert "$" in page.read_text()
 
 
+def test_a_plan_may_have_nodes_and_their_hours_are_counted(trace: Path, tmp_path: Path) -> None:
+    plan, results, page = (tmp_path / name for name in ("plan.yaml", "r.json", "report.html"))
+    plan.write_text(
+        "startUp:\n- {name: node, median: 90s, logSigma: 0, oncePerNode: true}\n"
+        "- {name: weights, median: 60s, logSigma: 0}\n"
+        "nodes: {gpus: 2, consolidateAfter: 1m}\nreplicas: {mean: 3}\n"
+    )
+    done = run(trace, "--plan", plan, "--against", "static-peak", "--json", results, "--html", page)
+    assert done.exit_code == 0, done.output
+    static = json.loads(results.read_text())["usual"]["static-peak"]
+    # It never scales once it has what it wants, so its nodes cost half of its GPUs, rounded up.
+    assert static["gpu_hours"] / 2 - 0.1 <= static["node_hours"] <= static["gpu_hours"] / 2 + 1.4
+    assert "node-hours" in page.read_text()
+
+
+def test_a_replica_that_fits_no_node_is_said(trace: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("serves: {model: llama-3.3-70b, gpu: h100-sxm, gpus: 4}\nnodes: {gpus: 2}\n")
+    done = run(trace, "--plan", plan)
+    assert done.exit_code == 1
+    assert "plan.yaml:2: nodes: a replica of 4 GPUs fits no node of 2" in done.output
+
+
 def test_a_file_that_is_no_trace_is_an_error_and_no_traceback(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.csv"
     wrong.write_text("a,b\n1,2\n")

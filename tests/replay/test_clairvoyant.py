@@ -1,9 +1,10 @@
 """Knowing the rate bounds what a forecast can be worth."""
 
 from replay.clairvoyant import clairvoyant
-from replay.fleet import FleetSettings, Stage, StartUp
+from replay.fleet import FleetSettings
 from replay.rules import HPA_INFLIGHT, fixed, run
 from replay.scenario import Scenario, draw
+from replay.start_up import Stage, StartUp
 from replay.traffic import FlashCrowd, TrafficSettings
 
 CROWDED = Scenario(

@@ -231,7 +231,7 @@ def test_no_request_is_lost_from_the_books(
         if second == killed_at:
             engine.kill_row(0)
         ended = int((engine.ledger.outcome != Outcome.OPEN).sum())
-        assert engine.arrived == ended + int(engine.streams.sum()) + engine.waiting
+        assert engine.arrived == ended + int(engine.unfinished.sum()) + engine.waiting
         assert (engine.streams <= 64 + 16).all()
         assert (engine.counters.generated_tokens >= generated).all()
         generated = engine.counters.generated_tokens.copy()

@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.fleet import (
-    FIVE_MINUTES,
-    Fleet,
-    FleetSettings,
-    Phase,
-    Shortage,
-    Stage,
-    StartUp,
-)
+from replay.fleet import Fleet, FleetSettings, Phase, Shortage
+from replay.start_up import FIVE_MINUTES, Stage, StartUp
 
 EXACTLY_100 = FleetSettings(
     start_up=StartUp(

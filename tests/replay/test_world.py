@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from replay.fleet import FleetSettings, Phase, Stage, StartUp
+from replay.fleet import FleetSettings, Phase
 from replay.keda import Value
 from replay.ledger import Outcome
 from replay.rules import HPA_INFLIGHT, KEDA_WAITING, Rule, fixed, run, waiting_requests
 from replay.scenario import DEFAULT, Scenario, draw, replicas_at_start
+from replay.start_up import Stage, StartUp
 from replay.traffic import TrafficSettings
 from replay.world import Scrape, World
 
