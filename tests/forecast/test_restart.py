@@ -31,6 +31,14 @@ def test_restored_and_never_stopped_say_the_same(steps):
     assert restored.forecast() == running.forecast()
 
 
+def test_times_in_whole_numbers_make_the_same_snapshot():
+    running, restored = forecaster(), forecaster()
+    for i in range(20):
+        running.update(i * 60, i)
+    restored.restore(running.snapshot())
+    assert restored.forecast() == running.forecast()
+
+
 def test_a_snapshot_of_other_horizons_is_refused_and_changes_nothing():
     other, mine = forecaster((60.0, 900.0)), forecaster()
     for i in range(50):
