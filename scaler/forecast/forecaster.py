@@ -113,6 +113,11 @@ class Forecaster:
             experts=self._experts(),
         )
 
+    @property
+    def leaves_used(self) -> int:
+        """How many of the prior's situations this series has met: what its state grows with."""
+        return self._ensemble.adapted.rows
+
     def snapshot(self) -> bytes:
         """Everything learnt, for `restore` on a forecaster made with the same arguments."""
         return dump(self)
