@@ -20,6 +20,7 @@ from scaler.forecast.forecaster import Forecaster
 
 STEP_SECONDS = 60.0
 DAY_STEPS = 1440
+BURST_STEPS = 3
 HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
 
 Value = Callable[[int], float]
@@ -82,7 +83,7 @@ def _shapes() -> tuple[Value, ...]:
         return float(noise.poisson(60 + 50 * np.sin(step * 2 * np.pi / DAY_STEPS)))
 
     def bursts(step: int) -> float:
-        return float(noise.poisson(400 if step % 30 < 3 else 50))
+        return float(noise.poisson(400 if step % 30 < BURST_STEPS else 50))
 
     def on_and_off(step: int) -> float:
         return 500.0 * noise.random() if step // 200 % 2 else 0.0

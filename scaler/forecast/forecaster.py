@@ -13,7 +13,7 @@ from scaler.forecast.announced import Calendar
 from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
 from scaler.forecast.grid import READING_MAX, Grid
-from scaler.forecast.levels import reader
+from scaler.forecast.levels import Reader
 from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
@@ -49,18 +49,22 @@ class Forecaster:
         self._levels = tuple(float(level) for level in levels)
         if list(self._levels) != sorted(self._levels) or not all(0 < p < 1 for p in self._levels):
             raise ValueError(f"levels {self._levels} are not ascending inside (0, 1)")
-        if list(self._horizons) != sorted(self._horizons) or self._horizons[0] <= 0:
+        if (
+            not self._horizons
+            or list(self._horizons) != sorted(self._horizons)
+            or not 0 < self._horizons[0] <= self._horizons[-1] < np.inf
+        ):
             raise ValueError(f"horizons {self._horizons} are not ascending and positive")
+        self._grid = Grid(step_seconds)
         steps = once(
             np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
         )
-        self._grid = Grid(step_seconds)
         self._past = Past(step_seconds=step_seconds, start=start, tz=tz)
         task = Task(step_seconds=step_seconds, horizons_steps=steps)
         self._ensemble = Ensemble(task, self._past, trees or shipped())
         self._flush_steps = int(steps.max())
         self._calendar = calendar
-        self._to_levels = once(reader(self._levels))
+        self._reader = Reader(self._levels)
 
     def update(
         self,
@@ -87,16 +91,16 @@ class Forecaster:
         if step.gaps > walked:
             self._past.skip(step.gaps - walked)
         self._past.leading = _usable(leading)
-        if foretold is None:
-            foretold = self._announced(step.value)
-        if foretold is not None:
-            self._past.foretold = np.array([_usable(point) for point in foretold])
+        told = self._announced(step.value) if foretold is None else foretold
+        if told is not None:
+            self._past.foretold = np.array([_usable(point) for point in told])
         self._ensemble.step(step.value)
         self._past.foretold = None
 
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
-        return np.maximum.accumulate(self._ensemble.quantiles @ self._to_levels, axis=1).clip(0.0)
+        asked = self._reader.read(self._ensemble.quantiles)
+        return np.maximum.accumulate(asked, axis=1).clip(0.0)
 
     def forecast(self) -> DemandForecast:
         past, grid = self._past, self._grid

@@ -30,7 +30,7 @@ class Grid:
     """Steps of one fixed length, counted from the first sample."""
 
     def __init__(self, step_seconds: float) -> None:
-        if not step_seconds > 0:
+        if not 0 < step_seconds < math.inf:
             raise ValueError(f"a step of {step_seconds} s is no step")
         self.step_seconds = step_seconds
         self.origin_seconds = math.nan
