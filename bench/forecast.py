@@ -284,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`, each used "
                         "for the traces whose names begin so")  # fmt: skip
     parser.add_argument("--leading", default="", metavar="COLUMN=LEADER,...",
-                        help="columns that are forecast knowing another one, which runs ahead")  # fmt: skip
+                        help="columns that are forecast knowing one that runs ahead")  # fmt: skip
     parser.add_argument("--jumps", type=int, default=0, metavar="N",
                         help="list the N worst misses of the .99, with what was known")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")

@@ -171,8 +171,12 @@ def _distances(numbers: Floats, basis: Floats) -> Floats:
 
 
 def _point_prior(names: tuple[str, ...]) -> Floats:
-    others = (1.0 - FORETOLD_PRIOR) / (len(names) - 1)
-    return np.array([FORETOLD_PRIOR if name == "foretold" else others for name in names])
+    # A leader says one thing in several ways, and may not run ahead at all: one voice's share.
+    leaders = sum(name.startswith("leading") for name in names)
+    share = np.array([1.0 / leaders if name.startswith("leading") else 1.0 for name in names])
+    foretold = np.array([name == "foretold" for name in names])
+    share *= (1.0 - FORETOLD_PRIOR) / share[~foretold].sum()
+    return np.where(foretold, FORETOLD_PRIOR, share)
 
 
 def _half_life_steps(task: Task) -> Floats:
