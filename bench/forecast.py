@@ -25,7 +25,7 @@ from rich.progress import Progress
 
 from bench._forecast_anchors import CHEAP, DEAR, refitted
 from bench._forecast_judging import LEVELS, Floats, dressed, score
-from bench._forecast_tables import Judged, show_jumps, show_summary
+from bench._forecast_tables import Judged, show_jumps, show_summary, show_traces
 from bench._report import Row, show
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.trees import Trees, shipped
@@ -86,6 +86,7 @@ def main(arguments: list[str]) -> None:
             judged += _judge(series, horizons, methods, options, lambda: bar.advance(task))
     show("forecast", vars(options), [_row(entry) for entry in judged], options.json)
     show_summary(judged, methods)
+    show_traces(judged, methods)
     if options.jumps:
         show_jumps(judged, options.jumps)
 
