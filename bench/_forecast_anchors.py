@@ -176,6 +176,7 @@ def _path(models: ModuleType, name: str, past: Floats, day_steps: int, ahead: in
         case _:
             return last_value
     try:
-        return model.forecast(y=past, h=ahead)["mean"]
+        with np.errstate(all="ignore"):  # a candidate order that fits exactly divides by zero
+            return model.forecast(y=past, h=ahead)["mean"]
     except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, RuntimeError):
         return last_value
