@@ -90,14 +90,18 @@ def holt(series: Floats, horizons: npt.NDArray[np.intp], _step_seconds: float) -
 
 
 def _follow_best(series: Floats, bank: Floats, horizons: npt.NDArray[np.intp]) -> Floats:
-    said = np.empty((len(series), len(horizons)))
+    """What the member said whose discounted absolute error is the least so far, per horizon."""
+    error = np.full(bank.shape, np.nan)
     for column, ahead in enumerate(horizons):
-        loss = np.zeros(bank.shape[1])
-        for i in range(len(series)):
-            if i >= ahead and not np.isnan(series[i]):
-                loss = FORGET * loss + np.abs(series[i] - bank[i - ahead, :, column])
-            said[i, column] = bank[i, loss.argmin(), column]
-    return said
+        error[ahead:, :, column] = np.abs(series[ahead:, None] - bank[:-ahead, :, column])
+    unknown = np.isnan(error)
+    error[unknown] = 0.0
+    keep = np.where(unknown, 1.0, FORGET)
+    loss = np.zeros(bank.shape[1:])
+    for i in range(len(series)):
+        loss = error[i] = keep[i] * loss + error[i]
+    best = error.argmin(axis=1)
+    return np.take_along_axis(bank, best[:, None, :], axis=1)[:, 0]
 
 
 def _all(said: Floats, started: float) -> Points:
@@ -172,6 +176,7 @@ def _path(models: ModuleType, name: str, past: Floats, day_steps: int, ahead: in
         case _:
             return last_value
     try:
-        return model.forecast(y=past, h=ahead)["mean"]
+        with np.errstate(all="ignore"):  # a candidate order that fits exactly divides by zero
+            return model.forecast(y=past, h=ahead)["mean"]
     except (ValueError, ZeroDivisionError, np.linalg.LinAlgError, RuntimeError):
         return last_value

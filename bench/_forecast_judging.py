@@ -25,9 +25,8 @@ def dressed(points: Points, series: Floats, ahead: int, column: int) -> Floats:
 
     Split conformal prediction over the last `WINDOW_ERRORS` errors that were known at the origin.
     """
-    levels = np.array(LEVELS)
     said = points.said[:, column]
-    quantiles = np.empty((len(said), len(levels)))
+    quantiles = np.empty((len(said), len(LEVELS)))
     ordered: list[float] = []
     window: deque[float] = deque()
     known = 0
@@ -41,20 +40,21 @@ def dressed(points: Points, series: Floats, ahead: int, column: int) -> Floats:
             window.append(error)
             if len(window) > WINDOW_ERRORS:
                 ordered.pop(bisect_left(ordered, window.popleft()))
-        quantiles[row] = said[row] + _conformal(ordered, levels)
+        quantiles[row] = said[row] + _conformal(ordered)
     return np.maximum(quantiles, 0.0)
 
 
-def _conformal(ordered: list[float], levels: Floats) -> Floats:
-    count = len(ordered)
-    if not count:
-        return np.zeros_like(levels)
-    rank = np.clip(levels * (count + 1) - 1, 0, count - 1)
-    low = np.floor(rank).astype(int)
-    high = np.minimum(low + 1, count - 1)
-    below = np.array([ordered[i] for i in low])
-    above = np.array([ordered[i] for i in high])
-    quantiles: Floats = below + (rank - low) * (above - below)
+def _conformal(ordered: list[float]) -> list[float]:
+    """Quantiles at `LEVELS`, linear between the ranks; plain numbers, for there are millions."""
+    top = len(ordered) - 1
+    if top < 0:
+        return [0.0] * len(LEVELS)
+    quantiles = []
+    for level in LEVELS:
+        rank = min(max(level * (top + 2) - 1, 0.0), top)
+        low = int(rank)
+        below, above = ordered[low], ordered[min(low + 1, top)]
+        quantiles.append(below + (rank - low) * (above - below))
     return quantiles
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from bench._forecast_judging import LEVELS, Score
 
 FILE_COLUMNS = 140
+SHOWN = 0.9
 SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -49,6 +50,34 @@ def show_summary(judged: Sequence[Judged], methods: Sequence[str]) -> None:
             if mine:
                 base = [anchor[one.trace, one.series, one.horizon_seconds] for one in mine]
                 table.add_row(method, label, *_summary_cells(mine, base))
+    _print(table)
+
+
+def show_traces(judged: Sequence[Judged], methods: Sequence[str]) -> None:
+    """Each trace's 0.9 loss relative to the last value's, method beside method."""
+    anchor = {
+        (one.trace, one.series, one.horizon_seconds): one.score.pinball[SHOWN]
+        for one in judged
+        if one.method == "last"
+    }
+    table = Table(
+        title=f"{SHOWN:g} loss relative to the last value, by trace", title_justify="left"
+    )
+    for field in ("trace", "rows", *methods):
+        table.add_column(field, justify="right")
+    for trace in dict.fromkeys(one.trace for one in judged if anchor):
+        means = {}
+        for method in methods:
+            ratios = [
+                one.score.pinball[SHOWN] / base
+                for one in judged
+                if (one.trace, one.method) == (trace, method)
+                if (base := anchor[one.trace, one.series, one.horizon_seconds]) > 0
+                and one.score.pinball[SHOWN] > 0
+            ]
+            means[method] = f"{np.exp(np.log(ratios).mean()):.3f}" if ratios else "-"
+        rows = sum((one.trace, one.method) == (trace, methods[0]) for one in judged)
+        table.add_row(trace, str(rows), *means.values())
     _print(table)
 
 

@@ -13,10 +13,11 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from rich.progress import Progress
 
 from bench._forecast_anchors import CHEAP, DEAR, refitted
 from bench._forecast_judging import LEVELS, Floats, dressed, score
-from bench._forecast_tables import Judged, show_jumps, show_summary
+from bench._forecast_tables import Judged, show_jumps, show_summary, show_traces
 from bench._report import Row, show
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.trees import Trees, shipped
@@ -42,6 +43,8 @@ class Series:
     name: str
     step_seconds: float
     values: Floats
+    leading: Floats | None = None
+    """A signal of the same trace that runs ahead, given to the forecast along with the values."""
 
     def is_long(self) -> bool:
         """More than an hour, the facts' boundary between noise and a history."""
@@ -66,7 +69,13 @@ def main(arguments: list[str]) -> None:
         print(f"bench forecast: skipped, no traces in {TRACES}; give some with --traces PATH...")
         return
     columns = options.columns.split(",") if options.columns else None
-    work = [s for path in paths for s in read(path, columns) if not s.trace.startswith("raw_")]
+    leaders = dict(pair.split("=") for pair in options.leading.split(",") if pair)
+    work = [
+        series
+        for path in paths
+        for series in read(path, columns, leaders)
+        if not series.trace.startswith("raw_")
+    ]
     if options.quick:
         work = [_shortened(s) for s in work[:: max(1, len(work) // 8)]]
     judged: list[Judged] = []
@@ -77,12 +86,19 @@ def main(arguments: list[str]) -> None:
             judged += _judge(series, horizons, methods, options, lambda: bar.advance(task))
     show("forecast", vars(options), [_row(entry) for entry in judged], options.json)
     show_summary(judged, methods)
+    show_traces(judged, methods)
     if options.jumps:
         show_jumps(judged, options.jumps)
 
 
-def read(path: Path, columns: Sequence[str] | None) -> Iterator[Series]:
-    """The numeric columns of a trace; an empty cell is a step that was not measured."""
+def read(
+    path: Path, columns: Sequence[str] | None, leaders: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Series]:
+    """The numeric columns of a trace; an empty cell is a step that was not measured.
+
+    Args:
+        leaders: which column runs ahead of another.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         table = csv.reader(file)
         header = next(table)
@@ -97,6 +113,7 @@ def read(path: Path, columns: Sequence[str] | None) -> Iterator[Series]:
                 name=name,
                 step_seconds=float(data[1, 0] - data[0, 0]),
                 values=data[:, at],
+                leading=data[:, header.index(leaders[name])] if name in leaders else None,
             )
 
 
@@ -119,9 +136,10 @@ def foresail(
         trees=prior,
     )
     quantiles = np.empty((len(series.values), len(horizons), len(LEVELS)))
+    leading = np.full(len(series.values), np.nan) if series.leading is None else series.leading
     started = time.process_time()
-    for i, value in enumerate(series.values):
-        forecaster.update(i * series.step_seconds, float(value))
+    for i, (value, leader) in enumerate(zip(series.values, leading, strict=True)):
+        forecaster.update(i * series.step_seconds, float(value), leading=float(leader))
         quantiles[i] = forecaster.quantiles()
     return Said(
         origins=np.arange(len(series.values)),
@@ -231,6 +249,7 @@ def _shortened(series: Series) -> Series:
         name=series.name,
         step_seconds=series.step_seconds,
         values=series.values[:QUICK_STEPS],
+        leading=None if series.leading is None else series.leading[:QUICK_STEPS],
     )
 
 
@@ -265,6 +284,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--priors", type=Path, metavar="FOLDER",
                         help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`, each used "
                         "for the traces whose names begin so")  # fmt: skip
+    parser.add_argument("--leading", default="", metavar="COLUMN=LEADER,...",
+                        help="columns that are forecast knowing one that runs ahead")  # fmt: skip
     parser.add_argument("--jumps", type=int, default=0, metavar="N",
                         help="list the N worst misses of the .99, with what was known")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")

@@ -3,8 +3,9 @@
 Every trace is streamed through the forecaster itself, so what the trees learn from is exactly what
 they will be shown. Besides the traces as they are, each gives coarser versions of itself and short
 cold starts, because most workloads are young. A family is weighed by its number of series, not by
-its length. `--leave-out wc98` grows a prior that has never seen the traces whose name begins so:
-that is how to judge what the prior is worth on traffic of an unknown kind.
+its length. `--leave-out wc98,nab` grows one prior that has never seen the traces whose name begins
+with wc98, and one for nab, from one streaming: that is how to judge what the prior is worth on
+traffic of an unknown kind.
 """
 
 import argparse
@@ -55,28 +56,39 @@ class Lesson:
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     paths = options.traces or sorted(TRACES.glob("*.csv"))
-    series = [s for path in paths for s in read(path, None)]
+    series = [
+        replace(s, values=s.values[: options.steps_max]) for path in paths for s in read(path, None)
+    ]
     if not series:
         sys.exit(f"bench forecast_prior: no traces in {TRACES}; give some with --traces PATH...")
     random = np.random.default_rng(7)
-    kept = [s for s in series if not options.leave_out or not _is_of(s, options.leave_out)]
-    lessons = [lesson for s in kept for lesson in _lessons(s, random)]
+    lessons = [lesson for s in series for lesson in _lessons(s, random)]
     share = Counter(_kind(lesson) for lesson in lessons)
     parts = [
-        _rows(lesson, lesson.weight / np.sqrt(share[_kind(lesson)]), random)
+        (lesson.series, _rows(lesson, lesson.weight / np.sqrt(share[_kind(lesson)]), random))
         for lesson in track(lessons, "streaming", disable=not sys.stderr.isatty())
     ]
-    rows = _together([part for part in parts if part is not None])
-    forest = grow(rows, LEVELS, Growth(trees=options.trees))
+    if not options.leave_out:
+        _grow_from(parts, options.trees, options.out)
+        return
+    options.out.mkdir(parents=True, exist_ok=True)
+    for family in options.leave_out.split(","):
+        others = [part for part in parts if not _is_of(part[0], family)]
+        if len(others) == len(parts):
+            sys.exit(f"bench forecast_prior: no trace's name begins with {family!r}")
+        _grow_from(others, options.trees, options.out / f"{family}.npz")
+
+
+def _grow_from(parts: list[tuple[Series, Rows | None]], trees: int, out: Path) -> None:
+    rows = _together([part for _, part in parts if part is not None])
+    forest = grow(rows, LEVELS, Growth(trees=trees))
     np.savez_compressed(
-        options.out,
+        out,
         feature=forest.feature,
         threshold=forest.threshold,
         leaf=forest.leaf.astype(np.float16),
     )
-    print(
-        f"{options.trees} trees from {len(rows.outcome)} rows of {len(parts)} series: {options.out}"
-    )
+    print(f"{trees} trees from {len(rows.outcome)} rows of {len(parts)} series: {out}")
 
 
 def _is_of(series: Series, family: str) -> bool:
@@ -172,7 +184,11 @@ def _together(parts: list[Rows]) -> Rows:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench forecast_prior", description=__doc__)
     parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH")
-    parser.add_argument("--leave-out", metavar="FAMILY", help="beginning of the traces' names")
+    parser.add_argument("--leave-out", metavar="FAMILY,...",
+                        help="beginnings of trace names: a prior without each")  # fmt: skip
+    parser.add_argument("--steps-max", type=int, metavar="N",
+                        help="only the first N steps of each series: done sooner")  # fmt: skip
     parser.add_argument("--trees", type=int, default=Growth().trees)
-    parser.add_argument("--out", type=Path, default=Path("prior.npz"))
+    parser.add_argument("--out", type=Path, default=Path("prior.npz"),
+                        help="a file; a folder with --leave-out")  # fmt: skip
     return parser

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry
 from scaler.board import Board
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
+from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.loop import Connect, LoopSettings, ScalerLoop
 from scaler.metadata import TriggerMetadata
@@ -33,6 +34,7 @@ def planning(
             horizons_seconds=[steps * settings.step_seconds for steps in HORIZON_STEPS],
             start=0.0,
             tz=wishes.timezone,
+            calendar=Calendar(wishes.events, wishes.timezone) if wishes.events else None,
         )
 
     return ScalerLoop(

@@ -91,23 +91,34 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
         (horizon, [_at_level(levels, row, level) for level in _SHOWN_LEVELS])
         for horizon, row in zip(forecast["horizons_seconds"], forecast["quantiles"], strict=True)
     ]
-    skills = {skill["horizon_seconds"]: skill["day"] for skill in forecast["skill"]}
+    skills = {skill["horizon_seconds"]: skill for skill in forecast["skill"]}
     top = max((quantiles[-1] for _, quantiles in rows), default=0.0)
     now = forecast["now"]
     lines = [f"forecast of {dimension}, now {'not measured' if now is None else f'{now:,.0f}'}:"]
     for horizon, quantiles in rows:
-        skill = skills.get(horizon)
-        earned = "no evidence yet" if skill is None else f"skill {skill:+.0%}"
         numbers = "  ".join(
             f"q{level:g} {value:>9,.0f}"
             for level, value in zip(_SHOWN_LEVELS, quantiles, strict=True)
         )
-        lines.append(f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  {earned}")
+        lines.append(
+            f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  "
+            + _earned(skills.get(horizon, {}))
+        )
     carried = sorted(forecast["experts"], key=lambda expert: -expert["weight"])[:4]
     if carried:
         named = ", ".join(f"{expert['name']} {expert['weight']:.0%}" for expert in carried)
         lines.append(f"  carried by {named}")
     return lines
+
+
+def _earned(skill: Mapping[str, float | None]) -> str:
+    """Both spans: a plan goes by the better one."""
+    known = [
+        f"{share:+.0%} this {span}"
+        for span in ("day", "week")
+        if (share := skill.get(span)) is not None
+    ]
+    return f"skill {', '.join(known)}" if known else "no evidence yet"
 
 
 def _at_level(levels: Sequence[float], row: Sequence[float], level: float) -> float:

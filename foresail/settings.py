@@ -6,7 +6,7 @@ is what it is; `docs/settings.md` shows the same. Secrets are named by file, nev
 
 import re
 from pathlib import Path
-from typing import Annotated, Final, Self, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -26,6 +26,7 @@ from foresail.located import Document, UnreadableYamlError
 from scaler.durations import seconds
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
+from scaler.track import Series
 
 _LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
@@ -216,6 +217,11 @@ class CycleSettings(Part):
     """How many feeds are looked at together: the load that a source gets from us."""
     history: SecondsFromZero = 7 * 86400.0
     """How much past is read at start, a week for the week's profile; 0 reads none."""
+    also_forecast: tuple[Literal[Series.REQUESTS, Series.IN_FLIGHT], ...] = Field(
+        default=(), description="a list of requests and in_flight"
+    )
+    """Shown by `explain` and the metrics; plans are made from the tokens. Each costs as much again
+    as half of what a workload's forecast takes."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

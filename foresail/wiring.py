@@ -58,8 +58,8 @@ class Sources:
         source = self._source_of(wishes)
         place = wishes.server_address or wishes.source
         return Connection(
-            # The time zone is the forecast's, so two zones cannot share a track.
-            key=f"{place} {preset.engine} {wishes.timezone} {scope}",
+            # Zone and events are the forecast's, so two zones cannot share a track.
+            key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {scope}",
             feed=source.feed(preset=preset, scope=scope),
             capacity=capacity_of(wishes, preset),
         )
@@ -88,6 +88,7 @@ def loop_settings(settings: Settings) -> LoopSettings:
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
+        beside=cycle.also_forecast,
     )
 
 

@@ -46,6 +46,8 @@ class LoopSettings:
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """Reading the past must leave the source room for the present."""
+    beside: tuple[Series, ...] = ()
+    """Forecast to be shown, beside what plans are made from."""
 
 
 Connect = Callable[[Reference, TriggerMetadata], Connection]
@@ -183,7 +185,9 @@ class ScalerLoop:
         def make(series: Series) -> Forecaster:
             return self._make_forecaster(wishes, series)
 
-        return Watched(connection.feed, Track(make, step_seconds=self._settings.step_seconds))
+        settings = self._settings
+        track = Track(make, step_seconds=settings.step_seconds, beside=settings.beside)
+        return Watched(connection.feed, track)
 
     async def _begin(self, watched: Watched) -> bool:
         """First an answer from the present, then the past for the forecast; False without it."""

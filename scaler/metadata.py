@@ -25,6 +25,8 @@ from pydantic.alias_generators import to_camel
 
 from scaler.durations import seconds
 from scaler.errors import MetadataError
+from scaler.forecast import announced
+from scaler.forecast.announced import Event
 from scaler.spelling import nearest
 
 KEDA_KEYS: Final = frozenset(
@@ -75,8 +77,13 @@ def _labels(text: object) -> object:
     return tuple(sorted((pair[1], pair[2].strip()) for pair in pairs if pair))
 
 
+def _events(text: object) -> object:
+    return announced.parse(text) if isinstance(text, str) else text
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Labels = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_labels)]
+Events = Annotated[tuple[Event, ...], BeforeValidator(_events)]
 TokenRate = Annotated[float | None, Field(gt=0, lt=1e9, allow_inf_nan=False)]
 
 
@@ -151,6 +158,11 @@ class TriggerMetadata(BaseModel):
         default=None, description="a number above 0: requests one replica works on at a time"
     )
     timezone: str = Field(default="UTC", description="an IANA time zone such as Europe/Berlin")
+    events: Events = Field(
+        default=(),
+        description="WHEN for LENGTH xFACTOR, with ; between events: five cron fields or a local "
+        "date and time, such as 0 9 * * mon-fri for 30m x2.5",
+    )
 
     @field_validator("timezone")
     @classmethod

@@ -19,17 +19,31 @@ from scaler.signals import ESSENTIAL, Observation
 
 
 class Series(StrEnum):
-    """What is forecast."""
+    """What can be forecast."""
 
     PROMPT_TOKENS = "prompt_tokens"
     GENERATED_TOKENS = "generated_tokens"
+    REQUESTS = "requests"
+    IN_FLIGHT = "in_flight"
+
+
+PLANNED = (Series.PROMPT_TOKENS, Series.GENERATED_TOKENS)
+"""What a plan is made from. The others are shown where the operator asks for them."""
+
+LEADER = {
+    Series.PROMPT_TOKENS: Series.REQUESTS,
+    Series.GENERATED_TOKENS: Series.PROMPT_TOKENS,
+    Series.IN_FLIGHT: Series.REQUESTS,
+}
+"""What may run ahead of a series: arrivals of their prompts, prompts of what is generated from
+them. Engines that count a request when it is done make a leader of no use; its weight says so."""
 
 
 class Forecaster(Protocol):
     """Quantiles of one series' future, from its past."""
 
-    def update(self, t_seconds: float, value: float | None) -> None:
-        """Take the next step of the series; None is a gap."""
+    def update(self, t_seconds: float, value: float | None, *, leading: float | None) -> None:
+        """Take the next step of the series and of its leader; None is a gap."""
         ...
 
     def forecast(self) -> DemandForecast: ...
@@ -66,11 +80,23 @@ class Track:
     """
 
     def __init__(
-        self, make_forecaster: Callable[[Series], Forecaster], *, step_seconds: float
+        self,
+        make_forecaster: Callable[[Series], Forecaster],
+        *,
+        step_seconds: float,
+        beside: Sequence[Series] = (),
     ) -> None:
+        """Start without a past.
+
+        Args:
+            beside: series that are forecast to be shown, beside those that are planned from.
+        """
         self._make_forecaster = make_forecaster
         self._step_seconds = step_seconds
-        self._forecasters = {series: make_forecaster(series) for series in Series}
+        self._beside = tuple(beside)
+        self._forecasters = {
+            series: make_forecaster(series) for series in dict.fromkeys((*PLANNED, *beside))
+        }
         self._state: DemandState | None = None
         self._open_step: int | None = None
         self._looks: list[Demand] = []
@@ -92,10 +118,10 @@ class Track:
 
     def _close(self, step: int) -> None:
         at = step * self._step_seconds
+        means = {series: _mean(self._looks, series) for series in Series}
         for series, forecaster in self._forecasters.items():
-            amounts = [amount(demand, series) for demand in self._looks]
-            measured = [value for value in amounts if value is not None]
-            forecaster.update(at, sum(measured) / len(measured) if measured else None)
+            leading = means[LEADER[series]] if series in LEADER else None
+            forecaster.update(at, means[series], leading=leading)
         self._looks.clear()
         self._forecasts = None
 
@@ -135,7 +161,12 @@ class Track:
 
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""
-        return Track(self._make_forecaster, step_seconds=self._step_seconds)
+        return Track(self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside)
+
+
+def _mean(looks: Sequence[Demand], series: Series) -> float | None:
+    measured = [value for look in looks if (value := amount(look, series)) is not None]
+    return sum(measured) / len(measured) if measured else None
 
 
 def _weighted(parts: Sequence[tuple[float, float | None]]) -> float | None:
@@ -171,5 +202,9 @@ def amount(demand: Demand | None, series: Series) -> float | None:
             return demand.prompt_tokens
         case Series.GENERATED_TOKENS:
             return demand.generated_tokens
+        case Series.REQUESTS:
+            return demand.requests
+        case Series.IN_FLIGHT:
+            return demand.in_flight
         case _:
             assert_never(series)

@@ -6,19 +6,23 @@ structure stays and the leaves learn, by stochastic gradient steps on the pinbal
 that fall with a leaf's visits (Zinkevich 2003; Duchi et al. 2011): what a daily refit of boosted
 trees learns, without a refit, a history or a worker.
 
-A workload is seen in a fraction of all situations, so only leaves it has stood in have a row.
+A workload is seen in a fraction of all situations, so only leaves it has stood in have a row, and
+there is an end to them.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from scaler.forecast.levels import LEVELS
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices, Singles
 from scaler.forecast.trees import Trees
 
 RATE = 1.0
 VISITS_PRIOR = 10.0
 ROWS_MORE = 48
+ROWS_MAX = 384
+"""Half of all leaves; situations that a workload meets later than these keep the prior's answer."""
 LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
 """Errors at the outer levels come rarely and are large; their steps are larger."""
 
@@ -32,13 +36,13 @@ class Adapted:
 
     def __init__(self, trees: Trees, overlap: Floats) -> None:
         count = min(self.TREES, len(trees.leaf))
-        self._caution = 1.0 / np.sqrt(overlap)
+        self._caution = once(1.0 / np.sqrt(overlap))
         self._count = count
         leaves = trees.leaf.shape[1]
-        self._first = np.arange(count) * leaves
+        self._first = once(np.arange(count) * leaves)
         self.row_of: npt.NDArray[np.uint16] = np.zeros(count * leaves, np.uint16)
         self.rows = 1
-        """In use; the first stands for all leaves never visited, and stays 0."""
+        """In use; the first stands for all leaves without a row, and stays 0."""
         self.correction: Singles = np.zeros((ROWS_MORE, len(LEVELS)), np.float32)
         self.visits: Singles = np.zeros(ROWS_MORE, np.float32)
 
@@ -63,16 +67,18 @@ class Adapted:
         np.add.at(self.visits, at, caution.astype(np.float32))
         rate = caution / np.sqrt(self.visits[at] + VISITS_PRIOR)
         np.add.at(self.correction, at, (rate[:, :, None] * step[:, None, :]).astype(np.float32))
+        self.visits[0] = 0.0
+        self.correction[0] = 0.0
 
     def _rows_for(self, leaves: Indices) -> npt.NDArray[np.uint16]:
         at = self.row_of[leaves]
-        new = np.unique(leaves[at == 0])
+        new = np.unique(leaves[at == 0])[: ROWS_MAX - self.rows]
         if not len(new):
             return at
         first, self.rows = self.rows, self.rows + len(new)
         missing = self.rows - len(self.visits)
         if missing > 0:
-            more = max(missing, ROWS_MORE)
+            more = min(max(missing, ROWS_MORE), ROWS_MAX - len(self.visits))
             self.visits = np.pad(self.visits, (0, more))
             self.correction = np.pad(self.correction, ((0, more), (0, 0)))
         self.row_of[new] = np.arange(first, self.rows)

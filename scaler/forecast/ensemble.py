@@ -19,6 +19,7 @@ from scaler.forecast.experts.roster import ROSTER
 from scaler.forecast.features import Situation, features
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, Q90
+from scaler.forecast.once import once
 from scaler.forecast.own import OwnErrors
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
 from scaler.forecast.pending import Pending
@@ -31,6 +32,9 @@ SHOWN_TO_PRIOR = (
     "last", "holt-0.8-0.2-0.8", "holt-0.5-0.1-0.9", "holt-0.3-0.1-0.95",
     "day-1", "day-8", "week-1", "yesterday",
 )  # fmt: skip
+FORETOLD_PRIOR = 0.25
+"""Whoever bothers to say what comes is believed by a quarter at first; where nobody does, this
+weighs nothing."""
 DISTANCE_MAX = 60_000.0
 """In local scales; nearly all that float16 can hold."""
 SKILL_HALF_LIVES_DAYS = np.array([0.5, 3.5])
@@ -42,7 +46,7 @@ class Ensemble:
         ahead = task.horizons_steps
         self.experts: list[PointExpert] = [make(task) for make in ROSTER]
         self.point_names = tuple(name for expert in self.experts for name in expert.names)
-        self._shown = np.array([self.point_names.index(name) for name in SHOWN_TO_PRIOR])
+        self._shown = once(np.array([self.point_names.index(name) for name in SHOWN_TO_PRIOR]))
         self.rhythm = Rhythm(task.step_seconds)
         self._trees = trees
         self._features = features(task.step_seconds, tuple(task.horizons_steps.tolist()))
@@ -62,7 +66,7 @@ class Ensemble:
         half_life = _half_life_steps(task) / stride
         self.point_hedge = Hedge(
             levels=np.array([0.5]),
-            prior=np.full(len(self.point_names), 1.0 / len(self.point_names)),
+            prior=_point_prior(self.point_names),
             half_life_steps=half_life,
             overlap=overlap,
         )
@@ -71,8 +75,8 @@ class Ensemble:
         self.hedge = Hedge(
             levels=LEVELS, prior=FINAL_PRIOR, half_life_steps=half_life, overlap=overlap
         )
-        self._skill_rates = ew_rates(
-            SKILL_HALF_LIVES_DAYS[:, None] * DAY_SECONDS / task.step_seconds / stride
+        self._skill_rates = once(
+            ew_rates(SKILL_HALF_LIVES_DAYS[:, None] * DAY_SECONDS / task.step_seconds / stride)
         )
         self.loss = np.zeros((2, 2, len(ahead)))
         """Discounted 0.9 pinball loss: (day, week) x (forecast, last value) x horizon."""
@@ -164,6 +168,15 @@ def _distances(numbers: Floats, basis: Floats) -> Floats:
     """
     far = (numbers - basis[:, :1]) / basis[:, 1:2]
     return np.clip(far, -DISTANCE_MAX, DISTANCE_MAX).astype(np.float16).astype(np.float64)
+
+
+def _point_prior(names: tuple[str, ...]) -> Floats:
+    # A leader says one thing in several ways, and may not run ahead at all: one voice's share.
+    leaders = sum(name.startswith("leading") for name in names)
+    share = np.array([1.0 / leaders if name.startswith("leading") else 1.0 for name in names])
+    foretold = np.array([name == "foretold" for name in names])
+    share *= (1.0 - FORETOLD_PRIOR) / share[~foretold].sum()
+    return np.where(foretold, FORETOLD_PRIOR, share)
 
 
 def _half_life_steps(task: Task) -> Floats:

@@ -9,10 +9,12 @@ from datetime import datetime
 
 import numpy as np
 
+from scaler.forecast.announced import Calendar
 from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
 from scaler.forecast.grid import READING_MAX, Grid
-from scaler.forecast.levels import reader
+from scaler.forecast.levels import Reader
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
 from scaler.forecast.snapshot import dump, load
@@ -31,6 +33,7 @@ class Forecaster:
         levels: Sequence[float] = DEFAULT_LEVELS,
         start: datetime | float | None = None,
         tz: str | None = None,
+        calendar: Calendar | None = None,
         trees: Trees | None = None,
     ) -> None:
         """Start without a past.
@@ -38,6 +41,7 @@ class Forecaster:
         Args:
             start: the moment of time 0 of the samples; None = days are counted from there.
             tz: IANA name of the zone whose days and weeks the traffic follows.
+            calendar: events that were announced; its moments are unix times, so `start` is needed.
             trees: the prior; None = the shipped one.
         """
         self._signal = signal
@@ -45,15 +49,22 @@ class Forecaster:
         self._levels = tuple(float(level) for level in levels)
         if list(self._levels) != sorted(self._levels) or not all(0 < p < 1 for p in self._levels):
             raise ValueError(f"levels {self._levels} are not ascending inside (0, 1)")
-        if list(self._horizons) != sorted(self._horizons) or self._horizons[0] <= 0:
+        if (
+            not self._horizons
+            or list(self._horizons) != sorted(self._horizons)
+            or not 0 < self._horizons[0] <= self._horizons[-1] < np.inf
+        ):
             raise ValueError(f"horizons {self._horizons} are not ascending and positive")
-        steps = np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
         self._grid = Grid(step_seconds)
+        steps = once(
+            np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
+        )
         self._past = Past(step_seconds=step_seconds, start=start, tz=tz)
         task = Task(step_seconds=step_seconds, horizons_steps=steps)
         self._ensemble = Ensemble(task, self._past, trees or shipped())
         self._flush_steps = int(steps.max())
-        self._to_levels = reader(self._levels)
+        self._calendar = calendar
+        self._reader = Reader(self._levels)
 
     def update(
         self,
@@ -67,7 +78,8 @@ class Forecaster:
 
         Args:
             leading: a signal that runs ahead of this one, measured at the same moment.
-            foretold: somebody else's forecast made at this moment, one number per horizon.
+            foretold: somebody else's forecast made at this moment, one number per horizon; None =
+                what the calendar says.
         """
         step = self._grid.place(t_seconds, value)
         if step is None:
@@ -79,14 +91,16 @@ class Forecaster:
         if step.gaps > walked:
             self._past.skip(step.gaps - walked)
         self._past.leading = _usable(leading)
-        if foretold is not None:
-            self._past.foretold = np.array([_usable(point) for point in foretold])
+        told = self._announced(step.value) if foretold is None else foretold
+        if told is not None:
+            self._past.foretold = np.array([_usable(point) for point in told])
         self._ensemble.step(step.value)
         self._past.foretold = None
 
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
-        return np.maximum.accumulate(self._ensemble.quantiles @ self._to_levels, axis=1).clip(0.0)
+        asked = self._reader.read(self._ensemble.quantiles)
+        return np.maximum.accumulate(asked, axis=1).clip(0.0)
 
     def forecast(self) -> DemandForecast:
         past, grid = self._past, self._grid
@@ -103,6 +117,11 @@ class Forecaster:
             experts=self._experts(),
         )
 
+    @property
+    def leaves_used(self) -> int:
+        """How many of the prior's situations this series has met: what its state grows with."""
+        return self._ensemble.adapted.rows
+
     def snapshot(self) -> bytes:
         """Everything learnt, for `restore` on a forecaster made with the same arguments."""
         return dump(self)
@@ -114,6 +133,13 @@ class Forecaster:
             ValueError: it was taken of a forecaster made with other arguments.
         """
         load(self, snapshot)
+
+    def _announced(self, value: float) -> Floats | None:
+        start, grid = self._past.start_seconds, self._grid
+        if self._calendar is None or start is None or np.isnan(value):
+            return None
+        now_seconds = start + grid.seconds_at(grid.newest_step)
+        return self._calendar.foretell(value, now_seconds, self._horizons)
 
     def _skill(self) -> tuple[Skill, ...]:
         loss, judged = self._ensemble.loss, self._ensemble.own.judged

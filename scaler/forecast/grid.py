@@ -30,7 +30,7 @@ class Grid:
     """Steps of one fixed length, counted from the first sample."""
 
     def __init__(self, step_seconds: float) -> None:
-        if not step_seconds > 0:
+        if not 0 < step_seconds < math.inf:
             raise ValueError(f"a step of {step_seconds} s is no step")
         self.step_seconds = step_seconds
         self.origin_seconds = math.nan
@@ -41,6 +41,8 @@ class Grid:
         """What to learn from the sample; None for a late or repeated one."""
         if not math.isfinite(t_seconds):
             return None
+        # Whole seconds may come as an integer, and a snapshot keeps the type it finds.
+        t_seconds = float(t_seconds)
         usable = value is not None and 0 <= value <= READING_MAX
         number = float(value) if usable and value is not None else math.nan
         if self.newest_step < 0:

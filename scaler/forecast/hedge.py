@@ -14,6 +14,8 @@ regrets, so that an expert with wild days needs more evidence. Three things make
 import numpy as np
 import numpy.typing as npt
 
+from scaler.forecast.once import once
+
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -41,11 +43,11 @@ class Hedge:
         overlap: shape (horizons,), how many learning steps in a row share their errors.
         """
         shape = (len(half_life_steps), len(levels), len(prior))
-        self._levels = levels
-        self._log_prior = np.log(prior)
-        self._prior = prior
-        self._keep = np.exp2(-1.0 / half_life_steps)[:, None, None]
-        self._overlap = overlap[:, None, None]
+        self._levels = once(levels)
+        self._log_prior = once(np.log(prior))
+        self._prior = once(prior)
+        self._keep = once(np.exp2(-1.0 / half_life_steps)[:, None, None])
+        self._overlap = once(overlap[:, None, None])
         self.regret: Singles = np.zeros(shape, np.float32)
         self.variance: Singles = np.zeros(shape, np.float32)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995])
@@ -12,13 +13,39 @@ USUAL_ERRORS = np.array([-2.0, -0.7, 0.0, 0.5, 1.05, 1.55, 2.2, 4.2, 5.5])
 """Error quantiles in mean absolute errors before a workload has shown its own: near Laplace's."""
 
 
-def reader(levels: Sequence[float]) -> Floats:
-    """The matrix that reads the asked levels off the inner ones, linear in between."""
-    wanted = np.clip(np.array(levels), LEVELS[0], LEVELS[-1])
-    above = np.clip(np.searchsorted(LEVELS, wanted), 1, len(LEVELS) - 1)
-    share = (wanted - LEVELS[above - 1]) / (LEVELS[above] - LEVELS[above - 1])
-    matrix = np.zeros((len(LEVELS), len(levels)))
-    columns = np.arange(len(levels))
-    matrix[above - 1, columns] = 1 - share
-    matrix[above, columns] += share
-    return matrix
+TAIL_FROM = LEVELS >= 0.9  # noqa: PLR2004 - from here upwards demand falls off exponentially
+
+
+class Reader:
+    """Reads the asked levels off the inner ones: linear in between, exponential above.
+
+    Above the top level Q(p) = Q(u) + b·ln((1 − u) ÷ (1 − p)), peaks over a threshold with shape 0
+    (Pickands 1975), b being the steepest mean slope of the upper levels; below the lowest, straight
+    towards a demand of zero.
+    """
+
+    __slots__ = ("_above", "_inside", "_rarer")
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        wanted = np.array(levels)
+        inside = np.clip(wanted, LEVELS[0], LEVELS[-1])
+        above = np.clip(np.searchsorted(LEVELS, inside), 1, len(LEVELS) - 1)
+        share = (inside - LEVELS[above - 1]) / (LEVELS[above] - LEVELS[above - 1])
+        matrix = np.zeros((len(LEVELS), len(wanted)))
+        columns = np.arange(len(wanted))
+        matrix[above - 1, columns] = 1 - share
+        matrix[above, columns] += share
+        matrix *= np.minimum(wanted / LEVELS[0], 1.0)
+        self._inside = once(matrix)
+        self._above = bool((wanted > LEVELS[-1]).any())
+        self._rarer = once(np.log((1 - LEVELS[-1]) / (1 - np.maximum(wanted, LEVELS[-1]))))
+
+    def read(self, inner: Floats) -> Floats:
+        """Shape (horizons, asked levels) from (horizons, `LEVELS`)."""
+        asked: Floats = inner @ self._inside
+        if self._above:
+            upper = TAIL_FROM[:-1]
+            spans = np.log((1 - LEVELS[:-1]) / (1 - LEVELS[-1]))[upper]
+            slope = ((inner[:, -1:] - inner[:, :-1][:, upper]) / spans).max(axis=1)
+            asked += np.maximum(slope, 0.0)[:, None] * self._rarer
+        return asked

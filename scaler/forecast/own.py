@@ -9,6 +9,7 @@ import numpy as np
 from scaler.forecast.experts.port import Task
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, USUAL_ERRORS
+from scaler.forecast.once import once
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
 from scaler.forecast.residuals import ERROR_MAX, Windows
 
@@ -25,7 +26,7 @@ class OwnErrors:
 
     def __init__(self, task: Task, stride: Indices, half_life_steps: Floats) -> None:
         ahead = task.horizons_steps
-        self._overlap = ahead / stride
+        self._overlap = once(ahead / stride)
         self._ahead = ahead
         self.hedge = Hedge(
             levels=LEVELS,
@@ -41,7 +42,7 @@ class OwnErrors:
             np.maximum(4.0 * ahead, SHORT_SECONDS / step),
             np.maximum(40.0 * ahead, DAY_SECONDS / step),
         ))  # fmt: skip
-        self._error_rates = ew_rates(memory / stride)
+        self._error_rates = once(ew_rates(memory / stride))
         self.error_size = np.zeros((2, len(ahead)))
         self.judged = np.zeros(len(ahead))
 

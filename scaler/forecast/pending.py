@@ -9,6 +9,7 @@ horizons lie one after the other, for a short horizon needs only a short one.
 import numpy as np
 import numpy.typing as npt
 
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices
 
 SLOTS = 9
@@ -23,20 +24,25 @@ class Pending:
         Args:
             parts: how many numbers each part of a forecast has per horizon, and their type.
         """
-        self._ahead = horizons_steps
-        self.stride = np.maximum(1, -(-horizons_steps // SLOTS))
-        self._slots = horizons_steps // self.stride + 1
+        self._ahead = once(horizons_steps)
+        self._stride = once(np.maximum(1, -(-horizons_steps // SLOTS)))
+        self._slots = once(horizons_steps // self._stride + 1)
         ends = np.cumsum(self._slots)
-        self._first = ends - self._slots
+        self._first = once(ends - self._slots)
         self.parts: list[npt.NDArray[np.generic]] = [
             np.zeros((ends[-1], width), kind) for width, kind in parts
         ]
         self.made_step: npt.NDArray[np.int64] = np.full(ends[-1], -1, np.int64)
 
+    @property
+    def stride(self) -> Indices:
+        """Every how many-th step a forecast of each horizon is kept, shape (horizons,)."""
+        return self._stride
+
     def keep(self, step: int, parts: list[Floats]) -> None:
         """Remember what was said at `step`; every part has shape (horizons, width)."""
-        due = np.flatnonzero(step % self.stride == 0)
-        slot = self._first[due] + step // self.stride[due] % self._slots[due]
+        due = np.flatnonzero(step % self._stride == 0)
+        slot = self._first[due] + step // self._stride[due] % self._slots[due]
         self.made_step[slot] = step
         for rings, part in zip(self.parts, parts, strict=True):
             rings[slot] = part[due]
@@ -44,7 +50,7 @@ class Pending:
     def due(self, step: int) -> tuple[Indices, list[Floats]]:
         """The horizons whose forecast was for `step`, and what was said of them then."""
         made = step - self._ahead
-        slot = self._first + made // self.stride % self._slots
-        held = (made >= 0) & (made % self.stride == 0) & (self.made_step[slot] == made)
+        slot = self._first + made // self._stride % self._slots
+        held = (made >= 0) & (made % self._stride == 0) & (self.made_step[slot] == made)
         due = np.flatnonzero(held)
         return due, [rings[slot[due]].astype(np.float64) for rings in self.parts]

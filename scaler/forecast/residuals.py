@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaler.forecast.halves import Halves, halved, whole
+from scaler.forecast.once import once
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -37,11 +38,11 @@ class Windows:
             thinning: per kind, every how many-th error is kept: longer memory at the same size.
         """
         kinds, horizons = len(thinning), len(overlap)
-        self._levels = levels
-        self._thinning = np.array(thinning)[:, None]
-        self._overlap = overlap
-        self._prior_errors = PRIOR_ERRORS_PER_TAIL / np.minimum(levels, 1 - levels)
-        self._prior = prior
+        self._levels = once(levels)
+        self._thinning = once(np.array(thinning)[:, None])
+        self._overlap = once(overlap)
+        self._prior_errors = once(PRIOR_ERRORS_PER_TAIL / np.minimum(levels, 1 - levels))
+        self._prior = once(prior)
         self.errors: Halves = halved(np.full((kinds, horizons, WINDOW), np.inf))
         self.seen = np.zeros(horizons, np.int64)
         self.measured: Singles = np.zeros((kinds, horizons, len(levels)), np.float32)

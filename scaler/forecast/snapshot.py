@@ -87,8 +87,9 @@ def _get(place: Place) -> Array | float:
 def _set(place: Place, value: npt.NDArray[np.generic]) -> None:
     holder, name = place
     if isinstance(holder, list):
-        holder[int(name)] = value
+        holder[int(name)] = value.copy()
     elif value.shape:
-        setattr(holder, name, value)
+        # numpy reads a file into a buffer of its own, which would be kept beside the array.
+        setattr(holder, name, value.copy())
     else:
         setattr(holder, name, value.item())

@@ -84,6 +84,24 @@ def test_a_leading_signal_at_twice_its_level_announces_twice_the_demand():
     assert leading.points(series)[0, 2] == pytest.approx(500 * 1.75, rel=0.02)
 
 
+def test_a_signal_that_runs_ahead_earns_its_weight_and_a_useless_one_loses_none():
+    noise = np.random.default_rng(4)
+    # Demand that nobody could know from its own past, seen a step earlier by its leader.
+    demand = noise.choice([50.0, 150.0], 900)
+    errors = {}
+    for name in ("ahead", "noise", "none"):
+        target = Forecaster(signal="tokens", step_seconds=300.0, horizons_seconds=(300.0,))
+        missed = []
+        for step in range(899):
+            leading = {"ahead": demand[step + 1], "noise": noise.uniform(1, 9), "none": None}[name]
+            target.update(step * 300.0, demand[step], leading=leading)
+            median = target.forecast().at(horizon_seconds=300, level=0.5)
+            missed.append(abs(median - demand[step + 1]))
+        errors[name] = np.mean(missed[450:])
+    assert errors["ahead"] < 0.7 * errors["none"]
+    assert errors["noise"] < 1.1 * errors["none"]
+
+
 def test_nothing_leads_where_no_leading_signal_is_given():
     series, leading = past(), Leading(TASK)
     series.advance(500.0)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scaler.forecast.forecaster import Forecaster
 
@@ -28,6 +30,33 @@ def test_restored_and_never_stopped_say_the_same(steps):
         running.update(i * STEP, values[i])
         restored.update(i * STEP, values[i])
     assert restored.quantiles().tobytes() == running.quantiles().tobytes()
+    assert restored.forecast() == running.forecast()
+
+
+readings = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.just(0.0))
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    before=st.lists(st.tuples(st.floats(-1e5, 1e5), readings), max_size=30),
+    after=st.lists(st.tuples(st.floats(-1e5, 1e5), readings), max_size=10),
+)
+def test_a_restart_between_any_samples_is_not_noticed(before, after):
+    running, restored = forecaster(), forecaster()
+    for t_seconds, value in before:
+        running.update(t_seconds, value)
+    restored.restore(running.snapshot())
+    for t_seconds, value in after:
+        running.update(t_seconds, value)
+        restored.update(t_seconds, value)
+    assert restored.quantiles().tobytes() == running.quantiles().tobytes()
+
+
+def test_times_in_whole_numbers_make_the_same_snapshot():
+    running, restored = forecaster(), forecaster()
+    for i in range(20):
+        running.update(i * 60, i)
+    restored.restore(running.snapshot())
     assert restored.forecast() == running.forecast()
 
 

@@ -89,6 +89,20 @@ def test_leaves_move_up_while_outcomes_lie_above():
     assert (adapted.sum_at(leaves) > 0).all()
 
 
+def test_a_workload_of_ever_new_situations_stays_bounded_and_leaves_the_rest_to_the_prior():
+    trees = Trees(
+        feature=np.zeros((24, 5), np.uint8),
+        threshold=np.zeros((24, 5), np.float32),
+        leaf=np.zeros((24, 32, len(LEVELS)), np.float32),
+    )
+    adapted, is_above = Adapted(trees, np.array([1.0])), np.zeros((1, len(LEVELS)), bool)
+    for leaf in range(32):
+        adapted.learn(ALL, np.full((1, 24), leaf), is_above)
+    assert len(adapted.correction) == 384
+    assert (adapted.sum_at(np.zeros((1, 24), np.intp)) > 0).all()
+    assert (adapted.sum_at(np.full((1, 24), 31)) == 0).all()
+
+
 @pytest.mark.parametrize(
     ("draw", "tolerance"),
     [

@@ -1,8 +1,10 @@
 """What a person is told of a workload: the answer, what it rests on, and what is missing."""
 
 import json
+import re
 from typing import NoReturn
 
+import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -127,6 +129,19 @@ async def test_a_forecast_is_told_with_its_band_and_its_skill() -> None:
     assert band.startswith("  in 1m     █")
     assert "q0.5" in band
     assert "q0.99" in band
+
+
+async def test_the_skill_is_told_for_both_spans_that_a_plan_looks_at() -> None:
+    site, noise = Site(), np.random.default_rng(1)
+    for _ in range(90):
+        # About a level a mean beats the last value.
+        await site.looks(every=60, prompt=noise.uniform(3000.0, 5000.0))
+
+    (heading,) = [line for line in site.lines() if line.startswith("forecast of prompt_tokens")]
+    band = site.lines()[site.lines().index(heading) + 1]
+    found = re.search(r"skill ([+-]\d+)% this day, ([+-]\d+)% this week$", band)
+    assert found is not None
+    assert int(found[1]) > 0
 
 
 async def test_before_the_first_look_the_metadata_and_the_refusal_are_told() -> None:

@@ -100,7 +100,8 @@ def checked(path: Path) -> Result:
         pytest.param(
             "cycle: soon\n",
             "5: cycle: has the value 'soon': it takes a mapping with the keys period, step, "
-            "blindMax, lookMax, looksAtOnce, history",
+            "blindMax, lookMax, looksAtOnce, history, "
+            "alsoForecast",
             id="no-group",
         ),
         pytest.param(

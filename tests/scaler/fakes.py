@@ -12,9 +12,11 @@ class NoForecast:
 
     series: Series
     steps: list[tuple[float, float | None]] = field(default_factory=list)
+    leading: list[float | None] = field(default_factory=list)
 
-    def update(self, t_seconds: float, value: float | None) -> None:
+    def update(self, t_seconds: float, value: float | None, *, leading: float | None) -> None:
         self.steps.append((t_seconds, value))
+        self.leading.append(leading)
 
     def forecast(self) -> DemandForecast:
         return DemandForecast(

@@ -14,7 +14,7 @@ from scaler.loop import LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.signals import Observation, Signal, Value
-from scaler.track import Series
+from scaler.track import PLANNED, Series
 from scaler.watched import Connection
 from tests.scaler.fakes import NoForecast
 
@@ -326,7 +326,7 @@ async def test_forecasts_exist_as_soon_as_the_past_is_read() -> None:
 
         # Begun at 7 s past the minute: the last whole step of the past is the minute before.
         assert site.prompt_steps(entry) == [(-60.0 * n, 1000.0) for n in range(10, 1, -1)]
-        assert set(site.loop.watched[entry.reference].track.forecasts) == set(Series)
+        assert set(site.loop.watched[entry.reference].track.forecasts) == set(PLANNED)
 
 
 async def test_an_answer_does_not_wait_for_the_past() -> None:

@@ -23,6 +23,14 @@ def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> N
     assert (wishes.min_replicas, wishes.max_replicas) == (1, 200)
 
 
+def test_announced_events_are_read_and_one_that_cannot_be_is_refused() -> None:
+    wishes = parse({"model": "m", "events": "0 9 * * mon-fri for 30m x2.5"}, OFFER)
+    assert [(event.length_seconds, event.factor) for event in wishes.events] == [(1800, 2.5)]
+
+    with pytest.raises(MetadataError, match="'nine x2': it takes WHEN for LENGTH"):
+        parse({"model": "m", "events": "nine x2"}, OFFER)
+
+
 def test_every_key_is_read_in_its_own_unit() -> None:
     wishes = parse(
         {

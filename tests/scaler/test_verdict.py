@@ -156,3 +156,30 @@ def test_a_clock_that_goes_back_rewrites_no_history() -> None:
     story.sees(720, prompt=1000)
 
     assert [at for at, _ in story.forecasters[Series.PROMPT_TOKENS].steps] == [600, 660]
+
+
+def test_a_series_is_told_what_runs_ahead_of_it() -> None:
+    story = Story()
+    for at in (600, 660):
+        story.sees(at, 400)
+
+    # Prompts run ahead of what is generated from them; arrivals are not measured here.
+    assert story.forecasters[Series.GENERATED_TOKENS].leading == [400.0]
+    assert story.forecasters[Series.PROMPT_TOKENS].leading == [None]
+
+
+def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -> None:
+    track = Track(NoForecast, step_seconds=60, beside=(Series.IN_FLIGHT,))
+    readings = {
+        signal: Value(value=3.0, at_seconds=at)
+        for at in (600.0,)
+        for signal in (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS)
+    }
+    for at in (600.0, 660.0):
+        observation = Observation(at_seconds=at, readings=readings)
+        track.take(Sight(at_seconds=at, observation=observation))
+
+    assert set(track.forecasts) == {
+        Series.PROMPT_TOKENS, Series.GENERATED_TOKENS, Series.IN_FLIGHT,
+    }  # fmt: skip
+    assert set(track.beginning()._forecasters) == set(track.forecasts)

@@ -7,6 +7,7 @@ on with what its own past errors earn.
 import numpy as np
 
 from scaler.forecast.experts.port import Task
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Past
 
 
@@ -14,7 +15,7 @@ class Foretold:
     names = ("foretold",)
 
     def __init__(self, task: Task) -> None:
-        self._silent = np.full((len(task.horizons_steps), 1), np.nan)
+        self._silent = once(np.full((len(task.horizons_steps), 1), np.nan))
 
     def advance(self, past: Past) -> None:
         """What is foretold comes with each sample."""

@@ -11,6 +11,7 @@ Gardner & McKenzie 1985; Hyndman & Athanasopoulos, Forecasting, 3rd ed., section
 import numpy as np
 
 from scaler.forecast.experts.port import Task
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Past
 
 ALPHA_BETA_PHI = (
@@ -29,7 +30,7 @@ class Holt:
     names = NAMES
 
     def __init__(self, task: Task) -> None:
-        self._reach = PHI * (1 - PHI ** task.horizons_steps[:, None]) / (1 - PHI)
+        self._reach = once(PHI * (1 - PHI ** task.horizons_steps[:, None]) / (1 - PHI))
         self.level = np.zeros(len(ALPHA_BETA_PHI))
         self.trend = np.zeros(len(ALPHA_BETA_PHI))
 

@@ -8,6 +8,7 @@ this pays from the second day on and is the best of the cheap experts on daily t
 import numpy as np
 
 from scaler.forecast.experts.port import Task
+from scaler.forecast.once import once
 from scaler.forecast.past import DAY_LAGS, Floats, Past
 
 WEEK = DAY_LAGS.index(7)
@@ -24,8 +25,8 @@ class Profile:
 
     def __init__(self, task: Task) -> None:
         ahead = np.concatenate(([0.0], task.horizons_steps * task.step_seconds))
-        self._ahead_seconds = ahead[:, None, None]
-        self._silent = np.full((len(task.horizons_steps), len(self.names)), np.nan)
+        self._ahead_seconds = once(ahead[:, None, None])
+        self._silent = once(np.full((len(task.horizons_steps), len(self.names)), np.nan))
 
     def advance(self, past: Past) -> None:
         """The bins are the past's own."""

@@ -1,0 +1,102 @@
+"""`python -m bench forecast_state`: the memory that the forecasts of many workloads take.
+
+A few forecasters live through some days of made traffic (daily waves of counts, bursts on the
+half-hour, on and off, a walk); then as many as were asked for are restored from their snapshots,
+as after a restart, and what the process has grown by is what they take: arrays, Python's objects
+and the allocator's losses alike. A forecaster's state grows with the situations it has met until
+its leaves are all in use; how many are is shown beside it.
+"""
+
+import argparse
+import gc
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from bench._report import Row, show
+from scaler.forecast.forecaster import Forecaster
+
+STEP_SECONDS = 60.0
+DAY_STEPS = 1440
+BURST_STEPS = 3
+HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
+
+Value = Callable[[int], float]
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench forecast_state", description=__doc__)
+    parser.add_argument("--workloads", type=int, default=2000)
+    parser.add_argument("--series", type=int, default=2, help="of each workload")
+    parser.add_argument("--days", type=float, default=3.0, help="that each shape lives through")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args(arguments)
+    lived = [_lived(shape, round(options.days * DAY_STEPS)) for shape in _shapes()]
+    snapshots = [forecaster.snapshot() for forecaster in lived]
+    count = options.workloads * options.series
+    kept = [_restored(snapshots[0])]
+    before = _resident_mib()
+    kept += [_restored(snapshots[number % len(snapshots)]) for number in range(count)]
+    grown = _resident_mib() - before
+    row: Row = {
+        "workloads": options.workloads,
+        "series": options.series,
+        "state_mib": grown,
+        "series_kib": 1024 * grown / count,
+        "snapshot_kib": float(np.mean([len(snapshot) for snapshot in snapshots])) / 1024,
+        "leaves_used": max(forecaster.leaves_used for forecaster in lived),
+    }
+    show("forecast_state", vars(options), [row], options.json)
+
+
+def _forecaster() -> Forecaster:
+    return Forecaster(
+        signal="tokens",
+        step_seconds=STEP_SECONDS,
+        horizons_seconds=HORIZONS_SECONDS,
+        start=0.0,
+        tz="Europe/Berlin",
+    )
+
+
+def _lived(value: Value, steps: int) -> Forecaster:
+    forecaster = _forecaster()
+    for step in range(steps):
+        forecaster.update(step * STEP_SECONDS, value(step))
+    return forecaster
+
+
+def _restored(snapshot: bytes) -> Forecaster:
+    forecaster = _forecaster()
+    forecaster.restore(snapshot)
+    forecaster.forecast()
+    return forecaster
+
+
+def _shapes() -> tuple[Value, ...]:
+    noise = np.random.default_rng(11)
+    walk = 100.0
+
+    def wave(step: int) -> float:
+        return float(noise.poisson(60 + 50 * np.sin(step * 2 * np.pi / DAY_STEPS)))
+
+    def bursts(step: int) -> float:
+        return float(noise.poisson(400 if step % 30 < BURST_STEPS else 50))
+
+    def on_and_off(step: int) -> float:
+        return 500.0 * noise.random() if step // 200 % 2 else 0.0
+
+    def walking(_step: int) -> float:
+        nonlocal walk
+        walk = max(1.0, walk * float(np.exp(noise.normal(0, 0.1))))
+        return walk
+
+    return wave, bursts, on_and_off, walking
+
+
+def _resident_mib() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
