@@ -40,7 +40,7 @@ async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int
             pod = manifest(shape, str(number))
             node = await chosen(session, url, pod, names)
             if node is not None:
-                desk.bound(pod_of(pod, {}), node)
+                desk.bound(pod_of(pod), node)
             tally.count(shape, given=node is not None)
             load = tally.asked_milli / capacity
             if abs(load - 1) <= _WINDOW:
@@ -61,7 +61,7 @@ class serving:  # noqa: N801 a context manager, used as a verb
     """The extender on a free port of loopback."""
 
     def __init__(self, desk: Desk) -> None:
-        extender = Extender(desk=desk, clock=perf_counter, claims={})
+        extender = Extender(desk=desk, clock=perf_counter)
         self._runner = web.AppRunner(extender.application(), access_log=None)
 
     async def __aenter__(self) -> str:

@@ -53,5 +53,5 @@ class Ledger:
             del self._entries[entry.uid]
         return due
 
-    def entries(self) -> list[Assumed]:
-        return list(self._entries.values())
+    def entry(self, uid: str) -> Assumed | None:
+        return self._entries.get(uid)

@@ -1,10 +1,16 @@
 """Nodes as the extender knows them, from the API server's node objects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
+from sys import intern
 from typing import Final
 
+from scheduler.devices import PRODUCT as NAME
+from scheduler.devices import gpus as whole_gpus
+from scheduler.devices import is_gpu
+from scheduler.first_fit import Device
+from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
 from scheduler.pods import GPU_RESOURCES, Json
 from scheduler.quantities import quantity
@@ -17,6 +23,8 @@ WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
 """Annotation: models whose weights the node holds, joined by a comma."""
 PRICE: Final = "foresail.io/usd-per-gpu-hour"
 _MIB: Final = 2**20
+SLOW_IMAGE_BYTES: Final = 500 * _MIB
+"""Below, an image is pulled in seconds, and whether it is there says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +43,18 @@ class Machine:
     """None = not known; never 0 for that."""
     images: frozenset[str] = frozenset()
     weights: frozenset[str] = frozenset()
+    devices: tuple[Device, ...] = ()
+    """Of each GPU, where ResourceSlices offer them; empty = a device plugin does."""
+    others: tuple[Device, ...] = ()
+    """What else ResourceSlices offer on it."""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The GPUs' indices in the order in which the allocator comes to them."""
+        listed = sorted(
+            (one.driver, one.pool, one.slice, one.index, at) for at, one in enumerate(self.devices)
+        )
+        return tuple(at for *_, at in listed) if listed else tuple(range(self.gpus))
 
     def empty(self) -> Node:
         return Node(
@@ -46,12 +66,12 @@ class Machine:
         )
 
 
-def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
+def machine_of(document: Json, devices: Sequence[Device] = ()) -> Machine:
     """The machine of a node object.
 
     Args:
         document: a `v1` Node.
-        claimable_gpus: whole GPUs that ResourceSlices offer on it.
+        devices: what ResourceSlices offer on it.
 
     Raises:
         ValueError: the node has no name, or an amount is no quantity.
@@ -63,21 +83,30 @@ def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
     labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
     allocatable = _part(status, "allocatable")
     plugged = sum(int(quantity(allocatable.get(resource, 0))) for resource in GPU_RESOURCES)
-    gpus = max(plugged, claimable_gpus)
+    claimable = tuple(whole_gpus(devices))
+    gpus = max(plugged, len(claimable))
     if gpus > GPUS_MAX:
         raise ValueError(f"node {name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
     return Machine(
         name=name,
         cpu_milli=floor(quantity(allocatable.get("cpu", 0)) * 1000),
         memory_mib=floor(quantity(allocatable.get("memory", 0)) / _MIB),
-        model=str(labels.get(PRODUCT, "")),
+        model=model_name(_product(labels, claimable)),
         gpus=gpus,
         islands=_islands(annotations.get(ISLANDS), gpus),
         clique=str(labels[CLIQUE]) if CLIQUE in labels else None,
         usd_per_gpu_hour=float(quantity(annotations[PRICE])) if PRICE in annotations else None,
         images=_images(status),
         weights=frozenset(filter(None, str(annotations.get(WEIGHTS_CACHED, "")).split(","))),
+        # A device plugin that offers more than the slices do knows of other GPUs.
+        devices=claimable if len(claimable) == gpus else (),
+        others=tuple(device for device in devices if not is_gpu(device)),
     )
+
+
+def _product(labels: Json, devices: Sequence[Device]) -> str:
+    told = labels.get(PRODUCT) or next((one.attributes.get(NAME) for one in devices), "")
+    return str(told or "")
 
 
 def _islands(told: object, gpus: int) -> tuple[int, ...]:
@@ -91,7 +120,18 @@ def _islands(told: object, gpus: int) -> tuple[int, ...]:
 def _images(status: Json) -> frozenset[str]:
     images = status.get("images")
     listed = [one for one in images if isinstance(one, Mapping)] if isinstance(images, list) else []
-    return frozenset(str(name) for one in listed for name in one.get("names") or [])
+    return frozenset(
+        # Thousands of nodes hold the same few.
+        intern(str(name))
+        for one in listed
+        if _is_slow(one.get("sizeBytes"))
+        for name in one.get("names") or []
+    )
+
+
+def _is_slow(size_bytes: object) -> bool:
+    """Whether such an image is worth waiting for; one of unknown size may be."""
+    return not isinstance(size_bytes, int) or size_bytes >= SLOW_IMAGE_BYTES
 
 
 def _part(of: Json, name: str) -> Json:

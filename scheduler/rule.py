@@ -42,7 +42,7 @@ class Ranking:
         return row if len(self.scores) and np.isfinite(self.scores[row]) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     version: Int
     """Of each node, when its entries were worked out; -1 = never."""
@@ -51,15 +51,24 @@ class _Kept:
     places: Int
     """Shape ``(W, N)``: places for wider pods that go."""
 
+    def grow(self, rows: int) -> None:
+        more = (0, rows - len(self.version))
+        self.version = np.pad(self.version, more, constant_values=-1)
+        self.gains = np.pad(self.gains, more, constant_values=-np.inf)
+        self.remainders = np.pad(self.remainders, more, constant_values=-1)
+        self.places = np.pad(self.places, ((0, 0), more))
+
 
 class FillRule:
     """The rule over one set of nodes, whose changes it follows."""
 
     def __init__(self, nodes: Nodes, mix: Mix, *, seed: int = 0) -> None:
         self._nodes = nodes
-        self._rollouts = Rollouts(sequences(mix, seed=seed), nodes.models)
+        self._mix = mix
+        self._sequences = sequences(mix, seed=seed)
         self._widths = Widths(mix)
-        self._models = Models(mix, nodes)
+        self._models_known: tuple[str, ...] = ()
+        self._learn_models()
         self._values = np.zeros(len(nodes))
         self._values_version = np.full(len(nodes), -1, np.int64)
         self._shapes: OrderedDict[Shape, _Kept] = OrderedDict()
@@ -67,7 +76,7 @@ class FillRule:
     def rank(self, shape: Shape) -> Ranking:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
-        kept = self._refreshed(shape)
+        kept = self._current(shape)
         scores = np.floor(kept.gains / STEP_MILLI) * STEP_MILLI
         scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
         for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
@@ -76,27 +85,61 @@ class FillRule:
             scores -= self._models.price_milli(nodes)[nodes.model]
         return Ranking(scores, kept.remainders)
 
-    def _refreshed(self, shape: Shape) -> _Kept:
-        nodes = self._nodes
+    def warm(self, shape: Shape, *, nodes_max: int) -> int:
+        """Work out `nodes_max` nodes' scores of this shape beforehand; how many are still due."""
+        kept = self._kept_of(shape)
+        due = self._due(shape, kept)
+        if len(due):
+            self._work_out(shape, kept, due[:nodes_max])
+        return max(len(due) - nodes_max, 0)
+
+    def _current(self, shape: Shape) -> _Kept:
+        kept = self._kept_of(shape)
+        due = self._due(shape, kept)
+        if len(due):
+            self._work_out(shape, kept, due)
+        return kept
+
+    def _kept_of(self, shape: Shape) -> _Kept:
+        rows = len(self._nodes)
+        self._learn_models()
+        if len(self._values) < rows:
+            more = (0, rows - len(self._values))
+            self._values = np.pad(self._values, more)
+            self._values_version = np.pad(self._values_version, more, constant_values=-1)
         kept = self._shapes.get(shape)
         if kept is None:
             kept = self._shapes[shape] = _Kept(
-                version=np.full(len(nodes), -1, np.int64),
-                gains=np.full(len(nodes), -np.inf),
-                remainders=np.full(len(nodes), -1, np.int64),
-                places=np.zeros((len(self._widths.above(shape.gpus)), len(nodes)), np.int64),
+                version=np.full(rows, -1, np.int64),
+                gains=np.full(rows, -np.inf),
+                remainders=np.full(rows, -1, np.int64),
+                places=np.zeros((len(self._widths.above(shape.gpus)), rows), np.int64),
             )
             if len(self._shapes) > _SHAPES_MAX:
                 self._shapes.popitem(last=False)
+        elif len(kept.version) < rows:
+            kept.grow(rows)
         self._shapes.move_to_end(shape)
-        stale = np.flatnonzero(kept.version != nodes.version)
-        if len(stale):
-            kept.version[stale] = nodes.version[stale]
-            kept.gains[stale] = -np.inf
-            fitting = stale[nodes.fits(shape)[stale]]
-            if len(fitting):
-                self._work_out(shape, kept, fitting)
         return kept
+
+    def _learn_models(self) -> None:
+        """A model that was never seen before changes no node's worth, only who may go there."""
+        if self._models_known != self._nodes.models:
+            self._models_known = self._nodes.models
+            self._rollouts = Rollouts(self._sequences, self._models_known)
+            self._models = Models(self._mix, self._nodes)
+
+    def _due(self, shape: Shape, kept: _Kept) -> Int:
+        """Rows that the pod fits and whose score is out of date."""
+        nodes = self._nodes
+        stale = np.flatnonzero(kept.version != nodes.version)
+        if not len(stale):
+            return stale
+        fits = nodes.fits(shape)[stale]
+        gone = stale[~fits]
+        kept.version[gone] = nodes.version[gone]
+        kept.gains[gone] = -np.inf
+        return stale[fits]
 
     def _work_out(self, shape: Shape, kept: _Kept, rows: Int) -> None:
         nodes = self._nodes
@@ -115,6 +158,7 @@ class FillRule:
         # Best first within a node; of equals the fullest GPU.
         order = np.lexsort((remainders, -after, whence))
         best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
+        kept.version[rows] = nodes.version[rows]
         kept.gains[rows] = after[best] - self._values[rows]
         kept.remainders[rows] = remainders[best]
         opened = remainders[best] == WHOLE_MILLI if shape.is_share else shape.gpus
