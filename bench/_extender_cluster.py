@@ -1,8 +1,8 @@
 """A cluster that exists only as an API server's answers: nodes, slices, and pods that get bound.
 
 Lists come in pages and watches as lines, as from the real one, so that the program under test reads
-all of it as it would on a cluster. Nodes differ as those of a used cluster do: pods are on them from
-the start, at random.
+all of it as it would on a cluster. Nodes differ as those of a used cluster do: pods are on them
+from the start, at random.
 """
 
 import asyncio
@@ -36,7 +36,8 @@ _LIST_KINDS = {
 def usual_pods(random: np.random.Generator, count: int) -> list[Shape]:
     """Pods of an LLM cluster: wide and narrow engines, shares, and what runs beside them."""
     kinds = [
-        (0.30, 1, 1000), (0.15, 2, 1000), (0.10, 4, 1000), (0.10, 8, 1000), (0.20, 1, 0), (0.15, 0, 0),
+        (0.30, 1, 1000), (0.15, 2, 1000), (0.10, 4, 1000), (0.10, 8, 1000), (0.20, 1, 0),
+        (0.15, 0, 0),
     ]  # fmt: skip
     chances = [chance for chance, _, _ in kinds]
     made = []
@@ -95,7 +96,7 @@ class Cluster:
         self._watchers: list[asyncio.Queue[Json]] = []
 
     def _running(self, random: np.random.Generator) -> list[Json]:
-        running = []
+        running: list[Json] = []
         for name in self.names:
             free, number = GPUS - int(random.binomial(GPUS, _FILLED)), 0
             left = GPUS - free
@@ -187,8 +188,10 @@ def _slice(name: str, product: str) -> Json:
             "attributes": {
                 "type": {"string": "gpu"}, "uuid": {"string": f"GPU-{name}-{at}"},
                 "productName": {"string": product}, "brand": {"string": "Nvidia"},
-                "architecture": {"string": "Hopper"}, "cudaComputeCapability": {"version": "9.0.0"},
-                "driverVersion": {"version": "580.95.5"}, "cudaDriverVersion": {"version": "13.0.0"},
+                "architecture": {"string": "Hopper"},
+                "cudaComputeCapability": {"version": "9.0.0"},
+                "driverVersion": {"version": "580.95.5"},
+                "cudaDriverVersion": {"version": "13.0.0"},
                 "resource.kubernetes.io/pciBusID": {"string": f"0000:{at:02x}:00.0"},
                 "resource.kubernetes.io/pcieRoot": {"string": f"pci0000:{at // 2:02x}"},
             },

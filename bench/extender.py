@@ -160,16 +160,19 @@ async def _serving(api: str) -> AsyncIterator[_Server]:
             "--http", f"127.0.0.1:{http_port}",
         )  # fmt: skip
         try:
-            await _until_ready(http_port)
+            await _until_ready(process, http_port)
             yield _Server(f"http://127.0.0.1:{port}", process.pid)
         finally:
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()
 
 
-async def _until_ready(http_port: int) -> None:
+async def _until_ready(process: asyncio.subprocess.Process, http_port: int) -> None:
     async with asyncio.timeout(_READY_SECONDS), ClientSession() as session:
         while True:
+            if process.returncode is not None:
+                sys.exit(f"foresail scheduler ended with status {process.returncode}")
             with contextlib.suppress(ClientConnectionError):
                 async with session.get(f"http://127.0.0.1:{http_port}/readyz") as response:
                     if response.ok:

@@ -7,6 +7,7 @@ never says that no node is left because it knows too little: what it does not kn
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -42,20 +43,13 @@ class _View:
     """Shape ``(N,)``: how many such pods each node has room for."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Expected:
-    rule: FillRule
-    shapes: list[Shape]
-    """The most frequent first."""
-
-
 class Desk:
     """Answers about one set of machines."""
 
     def __init__(self, machines: Iterable[Machine], mix: Mix) -> None:
         self.state = Occupancy(machines)
-        self._expected = self._expectation(mix)
-        self._coming: _Expected | None = None
+        self._rule = self._rule_for(mix)
+        self._coming: FillRule | None = None
 
     @property
     def nodes(self) -> Nodes:
@@ -69,23 +63,23 @@ class Desk:
 
     def expect(self, mix: Mix) -> None:
         """Place for this mix, as soon as `warm` has worked out its scores."""
-        self._coming = self._expectation(mix)
-
-    def _expectation(self, mix: Mix) -> _Expected:
-        ordered = sorted(mix.weights, key=lambda one: -mix.weights[one])
-        return _Expected(FillRule(self.nodes, mix), ordered[:SHAPES_WARM])
+        self._coming = self._rule_for(mix)
 
     def warm(self, *, nodes_max: int) -> bool:
-        """Work out up to `nodes_max` scores that will be asked for; whether any is left."""
-        coming = self._coming or self._expected
-        for shape in coming.shapes:
-            if shape.gpus and not shape.is_share:
-                self.state.predictor.of(None, shape.gpus)
-            if coming.rule.warm(shape, nodes_max=nodes_max):
-                return True
+        """Work out up to `nodes_max` scores that will be asked for; whether any was due."""
+        if (self._coming or self._rule).warm(nodes_max=nodes_max):
+            return True
         if self._coming is not None:
-            self._expected, self._coming = self._coming, None
+            self._rule, self._coming = self._coming, None
         return False
+
+    def _rule_for(self, mix: Mix) -> FillRule:
+        rule = FillRule(self.nodes, mix)
+        frequent = sorted(mix.weights, key=lambda one: -mix.weights[one])[:SHAPES_WARM]
+        rule.expect(reversed(frequent))
+        for gpus in {shape.gpus for shape in frequent if shape.gpus and not shape.is_share}:
+            self.state.predictor.of(None, gpus)
+        return rule
 
     def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
         """The pod runs on the node, on these GPUs; None = not told which."""
@@ -141,7 +135,7 @@ class Desk:
     def _view(self, pod: Pod) -> _View:
         if pod.claim is None:
             shape = pod.shape
-            ranking = self._expected.rule.rank(shape)
+            ranking = self._rule.rank(shape)
             offers = self._offers(shape)
             wanted = np.full(len(self.nodes), shape.gpus, np.int64)
             scores, remainders = ranking.scores, ranking.remainders
@@ -154,7 +148,7 @@ class Desk:
             places = np.zeros(len(self.nodes), np.int64)
             for gpus in np.unique(wanted[wanted >= 0]).tolist():
                 shape, there = pod.shape_with(gpus), wanted == gpus
-                scores[there] = self._expected.rule.rank(shape).scores[there]
+                scores[there] = self._rule.rank(shape).scores[there]
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
@@ -185,8 +179,7 @@ class Desk:
         return {self.state.row[node] for node in members.values() if node in self.state.row}
 
     def _rows(self, names: list[str]) -> Int:
-        row = self.state.row
-        return np.array([row.get(name, -1) for name in names], np.int64)
+        return np.fromiter(map(self.state.row.get, names, repeat(-1)), np.int64, len(names))
 
     def _assume(self, pod: Pod, node: str, view: _View, now_seconds: float) -> None:
         row = self.state.row.get(node)
@@ -211,4 +204,5 @@ def _spread(scores: Float, best: int) -> list[int]:
     share = np.where(known, scores - low, 0.0) / span if span else known.astype(np.float64)
     result = np.floor(share * (SCORE_MAX - 1)).astype(np.int64)
     result[best] = SCORE_MAX
-    return [int(score) for score in result.tolist()]
+    scores_told: list[int] = result.tolist()
+    return scores_told

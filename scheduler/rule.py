@@ -11,6 +11,7 @@ whole for pods of several GPUs. Scores of a shape are kept for each node until t
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,9 @@ IDLE_PRICE = 1.0
 """GPU milli for each idle GPU: decides only within a step."""
 _SHAPES_MAX = 512
 """Shapes whose scores are kept; of more, those asked longest ago are worked out again."""
+_SHAPES_WARM_MAX = 64
+_STALE_MAX = 48
+"""Nodes that are worked out in the few milliseconds an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +89,24 @@ class FillRule:
             scores -= self._models.price_milli(nodes)[nodes.model]
         return Ranking(scores, kept.remainders)
 
-    def warm(self, shape: Shape, *, nodes_max: int) -> int:
-        """Work out `nodes_max` nodes' scores of this shape beforehand; how many are still due."""
-        kept = self._kept_of(shape)
-        due = self._due(shape, kept)
-        if len(due):
-            self._work_out(shape, kept, due[:nodes_max])
-        return max(len(due) - nodes_max, 0)
+    def expect(self, shapes: Iterable[Shape]) -> None:
+        """Pods of these shapes will be asked about; `warm` works out their scores beforehand."""
+        for shape in shapes:
+            self._kept_of(shape)
+
+    def warm(self, *, nodes_max: int) -> bool:
+        """Work out some scores that are out of date on many nodes; whether there were any.
+
+        A few are cheaper to work out when they are asked for: most are out of date again by then.
+        """
+        for shape in list(reversed(self._shapes))[:_SHAPES_WARM_MAX]:
+            kept = self._kept_of(shape, is_asked=False)
+            if np.count_nonzero(kept.version != self._nodes.version) > _STALE_MAX:
+                due = self._due(shape, kept)
+                if len(due) > _STALE_MAX:
+                    self._work_out(shape, kept, due[:nodes_max])
+                    return True
+        return False
 
     def _current(self, shape: Shape) -> _Kept:
         kept = self._kept_of(shape)
@@ -100,7 +115,7 @@ class FillRule:
             self._work_out(shape, kept, due)
         return kept
 
-    def _kept_of(self, shape: Shape) -> _Kept:
+    def _kept_of(self, shape: Shape, *, is_asked: bool = True) -> _Kept:
         rows = len(self._nodes)
         self._learn_models()
         if len(self._values) < rows:
@@ -119,7 +134,8 @@ class FillRule:
                 self._shapes.popitem(last=False)
         elif len(kept.version) < rows:
             kept.grow(rows)
-        self._shapes.move_to_end(shape)
+        if is_asked:
+            self._shapes.move_to_end(shape)
         return kept
 
     def _learn_models(self) -> None:
