@@ -1,0 +1,262 @@
+"""What an API server says of one resource: the pages of a list, the lines of a watch.
+
+One question, one answer or one error: nothing is asked twice here, but a list whose pages ran out
+from under it. Only GET is ever sent.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import aiohttp
+from kubernetes_asyncio.client import ApiClient
+from kubernetes_asyncio.config import ConfigException
+
+Json = Mapping[str, Any]
+"""An object as the API has it."""
+
+GONE: Final = HTTPStatus.GONE
+"""A version of the world that the server no longer remembers."""
+_MESSAGE_CHARACTERS: Final = 256
+"""Of a refusal: a proxy's error page would fill the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for what. Seconds."""
+
+    page: float = 30.0
+    """For one page of a list, and for the first word of a watch."""
+    watch: float = 300.0
+    """After which the server is asked to end a watch: load spreads over its replicas."""
+    silence: float = 150.0
+    """After which a watch is taken for dead: bookmarks come once a minute."""
+    first_retry: float = 0.5
+    """Doubled with each failure in a row."""
+    longest_retry: float = 30.0
+    absent: float = 60.0
+    """Before a resource that the server does not have is asked for again."""
+
+
+PATIENT: Final = Patience()
+
+
+class UnreadableError(Exception):
+    """A resource that cannot be listed or watched; the message names it and says why."""
+
+    def __init__(self, why: str, *, status: int = 0, retry_seconds: float = 0.0) -> None:
+        super().__init__(why)
+        self.status = status
+        """HTTP; 0 = no answer, or one that makes no sense."""
+        self.retry_seconds = retry_seconds
+        """What the server wants us to wait."""
+
+    @property
+    def absent(self) -> bool:
+        return self.status == HTTPStatus.NOT_FOUND
+
+
+def unmanaged(document: Json) -> Json:
+    """The object without the record of who set which field: the largest part of most."""
+    metadata = {key: value for key, value in document["metadata"].items() if key != "managedFields"}
+    return {**document, "metadata": metadata}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What is read, and how."""
+
+    client: ApiClient
+    path: str
+    """Of the collection, such as `/api/v1/nodes`."""
+    label_selector: str | None = None
+    page_size: int = 500
+    keep: Callable[[Json], Json | None] = unmanaged
+    """What is kept of an object as it comes; None = it is not wanted."""
+    patience: Patience = PATIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of a watch."""
+
+    version: str
+    """Of the world after it."""
+    object: Json | None = None
+    """None = nothing but the version is new."""
+    gone: bool = False
+
+
+async def pages(resource: Resource) -> tuple[tuple[Json, ...], str]:
+    """All objects, and the version of the world they are of.
+
+    Raises:
+        UnreadableError: refused, unreachable, or no list.
+    """
+    try:
+        return await _paged(resource, limit=resource.page_size)
+    except UnreadableError as error:
+        if error.status != GONE:
+            raise
+        # The world of the first page was forgotten before the last: all in one piece, then.
+        return await _paged(resource, limit=None)
+
+
+async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, None]:
+    """What changes after a version; ends when the connection does, whoever ended it.
+
+    Raises:
+        UnreadableError: the server refuses, tells of an error, or says what makes no sense.
+    """
+    patience = resource.patience
+    asked = {
+        "watch": "1",
+        "resourceVersion": version,
+        "allowWatchBookmarks": "true",
+        "timeoutSeconds": str(max(1, round(patience.watch))),
+    }
+    limits = aiohttp.ClientTimeout(connect=patience.page, sock_read=patience.silence)
+    response = await _opened(resource, asked, limits)
+    async with response:
+        try:
+            async with aclosing(_lines(response.content)) as lines:
+                async for line in lines:
+                    yield _change(resource, line)
+        except (aiohttp.ClientError, OSError):
+            return  # broken off: the next watch goes on from the last version
+
+
+async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Json, ...], str]:
+    objects: list[Json] = []
+    asked = {} if limit is None else {"limit": str(limit)}
+    while True:
+        page = await _page(resource, asked)
+        kept = (resource.keep({**page.stamp, **item}) for item in page.items)
+        objects += [one for one in kept if one is not None]
+        if not page.more:
+            return tuple(objects), page.version
+        asked["continue"] = page.more
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    version: str
+    more: str | None
+    stamp: Json
+    """What the items of a list leave out, and those of a watch do not: which kind they are."""
+    items: tuple[Json, ...]
+
+
+async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
+    limits = aiohttp.ClientTimeout(total=resource.patience.page)
+    response = await _opened(resource, asked, limits)
+    try:
+        async with response:
+            text = await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise UnreadableError(f"{resource.path}: {_said(error)}") from error
+    try:
+        page = json.loads(text)
+        metadata, kind = page["metadata"], str(page["kind"]).removesuffix("List")
+        return _Page(
+            version=str(metadata["resourceVersion"]),
+            more=metadata.get("continue"),
+            stamp={"apiVersion": page["apiVersion"], "kind": kind},
+            items=tuple({"metadata": one["metadata"], **one} for one in page["items"] or ()),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(f"{resource.path}: the answer is no list of objects") from error
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """Whole lines of any length; one that is cut off at the end was not all said."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+
+
+def _change(resource: Resource, line: bytes) -> Change:
+    try:
+        told = json.loads(line)
+        kind, document = told["type"], told["object"]
+        if kind == "ERROR":
+            raise _refusal(resource, int(document.get("code") or 500), document)
+        version = str(document["metadata"]["resourceVersion"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableError(f"{resource.path}: a watch told what is no event") from error
+    if kind == "BOOKMARK":
+        return Change(version)
+    kept = resource.keep(document)
+    return Change(
+        version, document if kept is None else kept, gone=kind == "DELETED" or kept is None
+    )
+
+
+async def _opened(
+    resource: Resource, asked: Mapping[str, str], limits: aiohttp.ClientTimeout
+) -> aiohttp.ClientResponse:
+    """The answer to a GET, its body unread.
+
+    Raises:
+        UnreadableError: no answer, a refusal, or no credentials to ask with.
+    """
+    query = dict(asked)
+    if resource.label_selector:
+        query["labelSelector"] = resource.label_selector
+    try:
+        response: aiohttp.ClientResponse = await resource.client.call_api(
+            resource.path,
+            "GET",
+            query_params=list(query.items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=limits,
+        )
+        if response.ok:
+            return response
+        async with response:
+            text = await response.text(errors="replace")
+    except ConfigException as error:
+        raise UnreadableError(f"{resource.path}: no credentials: {error}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise UnreadableError(f"{resource.path}: {_said(error)}") from error
+    try:
+        status = json.loads(text)
+    except ValueError:
+        status = {"message": text}
+    after = response.headers.get("Retry-After", "")
+    raise _refusal(
+        resource, response.status, status, retry_seconds=float(after) if after.isdecimal() else 0.0
+    )
+
+
+def _refusal(
+    resource: Resource, code: int, status: object, *, retry_seconds: float = 0.0
+) -> UnreadableError:
+    """In the server's own words where it has some."""
+    said = status.get("message") if isinstance(status, dict) else None
+    words = " ".join(str(said or "").split())[:_MESSAGE_CHARACTERS]
+    why = f"{resource.path}: HTTP {code}{': ' if words else ''}{words}"
+    match code:
+        case HTTPStatus.NOT_FOUND:
+            why = f"{resource.path}: the cluster has no such resource"
+        case HTTPStatus.UNAUTHORIZED:
+            why += "; the credentials are not, or no longer, good"
+        case HTTPStatus.FORBIDDEN:
+            why += "; grant list and watch on it"
+        case _:
+            pass
+    return UnreadableError(
+        why, status=code, retry_seconds=min(retry_seconds, resource.patience.absent)
+    )
+
+
+def _said(error: BaseException) -> str:
+    # What a timeout says is nothing, and its name is enough.
+    return str(error) or type(error).__name__

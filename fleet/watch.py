@@ -1,0 +1,140 @@
+"""One resource of an API server, followed for good: a list, and what changes after it.
+
+The client library's own watch turns objects into models of its release, gives up at the second
+410, and says nothing of a server that is gone. Here objects stay the JSON that the server sent, and
+whoever follows is told when what he knows is old.
+
+What is promised of the events:
+
+* `Listed` is the whole world: whatever it does not hold is gone.
+* After `Unavailable` what was known is stale until the next `Listed`.
+* The last state of every object is told, states between may be left out. A watch that breaks is
+  taken up where it was, or everything is listed anew.
+
+It never ends by itself and keeps nothing: memory is the follower's business.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final
+
+from kubernetes_asyncio.client import ApiClient
+
+from fleet.api import (
+    GONE,
+    PATIENT,
+    Json,
+    Patience,
+    Resource,
+    UnreadableError,
+    changes,
+    pages,
+    unmanaged,
+)
+
+_SHORT_SECONDS: Final = 1.0
+"""A watch that ends sooner than this is trouble, however it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The whole world, after each list."""
+
+    objects: tuple[Json, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An object that is new, or is not what it was."""
+
+    object: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An object that was deleted, in its last state; it need not have been told of before."""
+
+    object: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The resource cannot be read now; what was known is stale."""
+
+    reason: str
+    absent: bool = False
+    """The server answered, and has no such resource: known, and not the same as an empty list."""
+
+
+Event = Listed | Changed | Gone | Unavailable
+
+
+async def watched(
+    client: ApiClient,
+    path: str,
+    *,
+    label_selector: str | None = None,
+    page_size: int = 500,
+    keep: Callable[[Json], Json | None] = unmanaged,
+    patience: Patience = PATIENT,
+) -> AsyncGenerator[Event, None]:
+    """Follow a resource for good.
+
+    Args:
+        client: its session is shared, and closed by whoever made it.
+        path: of the collection, such as `/api/v1/nodes`.
+        label_selector: in kubectl's form.
+        page_size: objects a request; all objects of a page are in memory as they came.
+        keep: what is kept of an object; called with each before the next page is read. None = it
+            is not wanted, and `Gone` should it be told of after the list.
+        patience: how long to wait for what.
+    """
+    resource = Resource(
+        client=client,
+        path=path,
+        label_selector=label_selector,
+        page_size=page_size,
+        keep=keep,
+        patience=patience,
+    )
+    loop = asyncio.get_running_loop()
+    version: str | None = None
+    failures = 0
+    told: Unavailable | None = None
+    while True:
+        began, wait = loop.time(), 0.0
+        try:
+            if version is None:
+                objects, version = await pages(resource)
+                told = None
+                yield Listed(objects)
+                began = loop.time()
+            async with aclosing(changes(resource, version)) as news:
+                async for change in news:
+                    version = change.version
+                    if change.object is not None:
+                        yield Gone(change.object) if change.gone else Changed(change.object)
+        except UnreadableError as error:
+            version, wait = None, patience.absent if error.absent else error.retry_seconds
+            unavailable = Unavailable(str(error), absent=error.absent)
+            # A version too old to go on from is no trouble of the server's: a list mends it.
+            if error.status != GONE and unavailable != told:
+                told = unavailable
+                yield unavailable
+        failures = failures + 1 if told or loop.time() - began < _SHORT_SECONDS else 0
+        if failures:
+            chance = random.random()  # noqa: S311 - no secret
+            await asyncio.sleep(max(wait, backoff_seconds(failures, patience, chance)))
+
+
+def backoff_seconds(failures: int, patience: Patience, chance: float) -> float:
+    """How long to wait after so many failures in a row.
+
+    It doubles, and the lower half is left to `chance` (0 to 1): followers of one server that went
+    down together come back apart.
+    """
+    doubled = patience.first_retry * 2.0 ** min(failures - 1, 32)
+    return min(patience.longest_retry, doubled) * (1 - chance / 2)
