@@ -7,7 +7,11 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "examples"
 SETTINGS = FOLDER / "foresail.yaml"
-MANIFESTS = tuple(sorted(path for path in FOLDER.glob("*.yaml") if path != SETTINGS))
+SCHEDULER = FOLDER / "scheduler.yaml"
+"""Of `foresail scheduler`; nothing of the others refers to it."""
+MANIFESTS = tuple(
+    sorted(path for path in FOLDER.glob("*.yaml") if path not in {SETTINGS, SCHEDULER})
+)
 
 Manifest = dict[str, Any]
 
