@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -27,7 +28,11 @@ def over_http(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int)
 
 async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int) -> Outcome:
     random = np.random.default_rng(seed)
-    ordered = in_random_order(nodes, random)
+    # As in the protocol: nodes are renamed in the seeded order, and ties go to the smallest name.
+    ordered = [
+        replace(node, name=f"node-{at:05d}")
+        for at, node in enumerate(in_random_order(nodes, random))
+    ]
     machines = [machine(node) for node in ordered]
     desk = Desk(machines, mix)
     capacity = int(desk.nodes.idle.sum())
