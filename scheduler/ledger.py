@@ -22,6 +22,8 @@ class Assumed:
     node: str
     shape: Shape
     devices: tuple[int, ...]
+    is_told: bool
+    """Whether these devices were told, or answered; False = taken to be these."""
     group: str | None
     expires_seconds: float
 

@@ -34,6 +34,8 @@ class Occupancy:
         self._ledger = Ledger()
         self._bound: dict[str, Assumed] = {}
         self._on: defaultdict[str, dict[str, Assumed]] = defaultdict(dict)
+        self._short: set[str] = set()
+        """Nodes with pods that have fewer GPUs than they ask for, as far as we know."""
         for at, machine in enumerate(listed):
             self._know(at, machine)
 
@@ -60,12 +62,10 @@ class Occupancy:
             row = self.row[machine.name] = self.nodes.add(machine.empty())
             self.empty.add(machine.empty())
         else:
-            self.nodes.put(row, machine.empty())
             self.empty.put(row, machine.empty())
         self.machines[machine.name] = machine
         self._know(row, machine)
-        for uid, entry in list(self._on.get(machine.name, {}).items()):
-            self._on[machine.name][uid] = self._taken(row, machine, entry)
+        self._settle(machine.name)
 
     def drop(self, name: str) -> None:
         """The node is gone; its pods are remembered until they are gone too."""
@@ -80,14 +80,24 @@ class Occupancy:
         self.preferences.put(row, machine)
         self.predictor.put(row, machine)
 
-    def _taken(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
-        """Take from a node that was put anew what the pod takes; the entry as it now is."""
-        if all(device < machine.gpus for device in entry.devices):
-            devices = entry.devices
-        else:
-            devices = tuple(self._free(row, entry.shape))
-        self.nodes.place(row, entry.shape, devices)
-        return replace(entry, devices=devices)
+    def _settle(self, node: str) -> None:
+        """Take anew what the node's pods take: first the GPUs that were told, then any."""
+        row, machine = self.row[node], self.machines[node]
+        self.nodes.put(row, machine.empty())
+        self._short.discard(node)
+        pods = self._on.get(node, {})
+        for uid in sorted(pods, key=lambda uid: (not pods[uid].is_told, uid)):
+            pods[uid] = self._take(row, machine, pods[uid])
+
+    def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
+        """Take what the pod takes from the node; the entry as it now is."""
+        shape = entry.shape
+        devices = list(entry.devices) if entry.is_told else self._free(row, shape)
+        devices = [one for one in devices if one < machine.gpus]
+        if len(devices) < shape.gpus:
+            self._short.add(machine.name)
+        self.nodes.place(row, shape, devices)
+        return replace(entry, devices=tuple(devices))
 
     # -- pods ------------------------------------------------------------------------------------
 
@@ -150,25 +160,25 @@ class Occupancy:
         devices: Sequence[int] | None,
         expires_seconds: float = float("inf"),
     ) -> Assumed:
-        row = self.row.get(node)
-        shape = pod.shape if devices is None else pod.shape_with(len(devices))
-        if row is not None:
-            if devices is None:
-                devices = self._free(row, shape)
-            devices = [one for one in devices if one < self.machines[node].gpus]
-            self.nodes.place(row, shape, devices)
         entry = Assumed(
             uid=pod.uid,
             node=node,
-            shape=shape,
+            shape=pod.shape if devices is None else pod.shape_with(len(devices)),
             devices=tuple(devices or ()),
+            is_told=devices is not None,
             group=pod.group.name if pod.group else None,
             expires_seconds=expires_seconds,
         )
-        self._on[node][pod.uid] = entry
         if entry.group is not None:
             self.groups.setdefault(entry.group, {})[pod.uid] = node
-        return entry
+        self._on[node][pod.uid] = entry
+        row = self.row.get(node)
+        if row is not None:
+            entry = self._on[node][pod.uid] = self._take(row, self.machines[node], entry)
+            if any(self.nodes.gpus[row, one] < 0 for one in entry.devices):
+                # Somebody who was only taken to have it has another one.
+                self._settle(node)
+        return self._on[node][pod.uid]
 
     def _free(self, row: int, shape: Shape) -> list[int]:
         """As the allocator would give them; none where others took more than we knew of."""
@@ -187,6 +197,8 @@ class Occupancy:
         row = self.row.get(entry.node)
         if row is not None:
             self.nodes.release(row, entry.shape, entry.devices)
+            if entry.node in self._short:
+                self._settle(entry.node)
         if entry.group is not None:
             members = self.groups.get(entry.group, {})
             members.pop(entry.uid, None)

@@ -1,4 +1,4 @@
-"""A second real kube-scheduler with our extender: the manifests, rights and rules of the examples."""
+"""A second real kube-scheduler with our extender, by the manifests and rights of the examples."""
 
 import copy
 import sys
