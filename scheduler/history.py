@@ -53,7 +53,8 @@ class History:
 
     def mix(self, now_seconds: float) -> Mix:
         """What is expected to come."""
-        halves = (now_seconds - (self._origin_seconds or now_seconds)) / HALF_LIFE_SECONDS
+        origin = now_seconds if self._origin_seconds is None else self._origin_seconds
+        halves = (now_seconds - origin) / HALF_LIFE_SECONDS
         now = 2.0 ** -max(halves, 0.0)
         weights = {shape: weight * now for shape, weight in self._weights.items() if weight * now}
         for shape, weight in USUAL.items():
