@@ -7,6 +7,7 @@ an incomplete one kube-scheduler allocates nothing, so it has no devices here ei
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from scheduler.first_fit import Device
@@ -19,6 +20,7 @@ PRODUCT: Final = "gpu.nvidia.com/productName"
 _TYPE: Final = "/type"
 _KINDS: Final = ("bool", "int", "string", "version")
 _DEVICES_MAX: Final = 128
+_KEPT_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,19 +108,30 @@ def _number(name: str) -> int:
 def _attributes(device: Json, driver: str) -> dict[str, Hashable]:
     found: dict[str, Hashable] = {}
     for name, told in _object(device.get("attributes") or {}, "attributes").items():
-        for kind in _KINDS:
-            value = _object(told, name).get(kind)
-            if isinstance(value, bool | int | str):
-                found[_qualified(name, driver)] = (
-                    Version(str(value)) if kind == "version" else value
-                )
+        for kind, value in _object(told, name).items():
+            if kind in _KINDS and isinstance(value, bool | int | str):
+                found[_qualified(name, driver)] = _attribute(kind, value)
     for name, told in _object(device.get("capacity") or {}, "capacity").items():
         value = _object(told, name).get("value")
         quantity(value)  # one that is none is named here, and not found out later
-        found[_qualified(name, driver)] = Amount(str(value))
+        found[_qualified(name, driver)] = _amount(str(value))
     return found
 
 
+# Tens of thousands of devices have the same few names and values: each is kept once.
+
+
+@lru_cache(_KEPT_MAX, typed=True)
+def _attribute(kind: str, value: bool | int | str) -> Hashable:  # noqa: FBT001
+    return Version(str(value)) if kind == "version" else value
+
+
+@lru_cache(_KEPT_MAX)
+def _amount(text: str) -> Amount:
+    return Amount(text)
+
+
+@lru_cache(_KEPT_MAX)
 def _qualified(name: str, driver: str) -> str:
     return name if "/" in name else f"{driver}/{name}"
 

@@ -143,7 +143,7 @@ class Intake:
         return whole(self._slices[name] for name in names)
 
     def _slice(self, document: Json) -> None:
-        read = slice_of(document)
+        read = document.get("read") or slice_of(document)
         self._forget_slice(read.name)
         if read.node is not None:
             self._slices[read.name] = read
@@ -258,22 +258,3 @@ def _key(kind: Kind, document: Json) -> str:
             return str(metadata["name"])
         case Kind.CLAIM | Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
             return f"{metadata['namespace']}/{metadata['name']}"
-
-
-def slim(kind: Kind, document: Json) -> Json:
-    """What is kept of an object between the API server and here."""
-    metadata = {
-        key: document["metadata"][key]
-        for key in ("name", "namespace", "uid", "labels", "annotations")
-        if key in document["metadata"]
-    }
-    status = document.get("status") or {}
-    match kind:
-        case Kind.NODE:
-            kept = {key: status[key] for key in ("allocatable", "images") if key in status}
-            return {"metadata": metadata, "status": kept}
-        case Kind.CLAIM:
-            allocation = {"allocation": status["allocation"]} if status.get("allocation") else {}
-            return {"metadata": metadata, "spec": document.get("spec"), "status": allocation}
-        case _:
-            return {"metadata": metadata, "spec": document.get("spec"), "status": status}

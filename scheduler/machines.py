@@ -124,12 +124,12 @@ def _images(status: Json) -> frozenset[str]:
         # Thousands of nodes hold the same few.
         intern(str(name))
         for one in listed
-        if _is_slow(one.get("sizeBytes"))
+        if is_slow(one.get("sizeBytes"))
         for name in one.get("names") or []
     )
 
 
-def _is_slow(size_bytes: object) -> bool:
+def is_slow(size_bytes: object) -> bool:
     """Whether such an image is worth waiting for; one of unknown size may be."""
     return not isinstance(size_bytes, int) or size_bytes >= SLOW_IMAGE_BYTES
 

@@ -55,7 +55,9 @@ class Predictor:
     def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
         self._machines: dict[int, Machine] = {}
-        self._profiles: dict[int, tuple[object, ...]] = {}
+        self._profiles: dict[int, int] = {}
+        self._numbers: dict[object, int] = {}
+        """Of each profile that there ever was: a fleet has a handful."""
         self._asked: OrderedDict[object, Offers] = OrderedDict()
         self._equal: OrderedDict[object, tuple[Offer | None, float]] = OrderedDict()
         self.unknown: dict[str, str] = {}
@@ -68,12 +70,13 @@ class Predictor:
             self._profiles.pop(row, None)
             return
         self._machines[row] = machine
-        self._profiles[row] = (
+        profile = (
             machine.islands,
             machine.order,
             _profile(machine.devices),
             _profile(machine.others),
         )
+        self._profiles[row] = self._numbers.setdefault(profile, len(self._numbers))
 
     def of(self, claim: Claim | None, gpus: int) -> Offers:
         """The offers to a pod with this claim, or with `gpus` whole GPUs of a device plugin."""

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 _FORM: Final = re.compile(
@@ -28,9 +29,16 @@ def quantity(value: object) -> Fraction:
     Raises:
         ValueError: `value` is no quantity.
     """
-    match = _FORM.fullmatch(str(value)) if isinstance(value, str | int | float) else None
+    if not isinstance(value, str | int | float):
+        raise ValueError(f"{str(value)[:64]!r} is no quantity such as 500m, 2 or 16Gi")  # noqa: TRY004
+    return _read(str(value))
+
+
+@lru_cache(4096)
+def _read(text: str) -> Fraction:
+    match = _FORM.fullmatch(text)
     if match is None:
-        raise ValueError(f"{str(value)[:64]!r} is no quantity such as 500m, 2 or 16Gi")
+        raise ValueError(f"{text[:64]!r} is no quantity such as 500m, 2 or 16Gi")
     number, suffix = Fraction(match[1]), match[2] or ""
     if suffix in _BINARY:
         return number * Fraction(1024 ** _BINARY[suffix])
