@@ -7,6 +7,7 @@ changes keeps its pods. What a pod takes is given back as it was taken.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import inf
 
 from scheduler.ledger import Assumed, Ledger
 from scheduler.machines import Machine
@@ -110,11 +111,15 @@ class Occupancy:
         if before is not None and before.node == node:
             kept = self._on[node].get(pod.uid, before)
             if devices is None or tuple(devices) == kept.devices:
-                self._bound[pod.uid] = kept
+                if pod.uid not in self._bound:
+                    self.nodes.came(kept.shape)
+                self._bound[pod.uid] = replace(kept, expires_seconds=inf)
                 return
         if before is not None:
             self._give_back(before)
-        self._bound[pod.uid] = self._place(pod, node, devices)
+        entry = self._bound[pod.uid] = self._place(pod, node, devices)
+        if before is None or before.expires_seconds < inf:
+            self.nodes.came(entry.shape)
 
     def assume(
         self, pod: Pod, node: str, devices: Sequence[int] | None, expires_seconds: float
@@ -133,9 +138,12 @@ class Occupancy:
 
     def gone(self, uid: str) -> None:
         """The pod has ended or was deleted."""
-        entry = self._ledger.drop(uid) or self._bound.pop(uid, None)
+        bound = self._bound.pop(uid, None)
+        entry = self._ledger.drop(uid) or bound
         if entry is not None:
             self._give_back(entry)
+        if bound is not None:
+            self.nodes.left(bound.shape)
 
     def expire(self, now_seconds: float) -> int:
         """Give back what was answered and never seen; how many."""
@@ -158,7 +166,7 @@ class Occupancy:
         pod: Pod,
         node: str,
         devices: Sequence[int] | None,
-        expires_seconds: float = float("inf"),
+        expires_seconds: float = inf,
     ) -> Assumed:
         entry = Assumed(
             uid=pod.uid,

@@ -92,6 +92,8 @@ class Nodes:
         idle: shape ``(N,)``, milli left over all GPUs.
         model: shape ``(N,)``, index into `models`.
         version: shape ``(N,)``, counts the changes of each row.
+        came_milli: GPU that pods took of late, `left_milli` what pods that ended gave back; both
+            fade as pods come, within about what all nodes have.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
@@ -108,6 +110,7 @@ class Nodes:
         self.model: Int = np.empty(0, np.int64)
         self.version: Int = np.empty(0, np.int64)
         self._spare: list[int] = []
+        self.came_milli = self.left_milli = 0.0
         self._extend(len(rows))
         for row, node in enumerate(rows):
             self.put(row, node)
@@ -201,6 +204,25 @@ class Nodes:
     def release(self, row: int, shape: Shape, devices: Sequence[int]) -> None:
         """Give back what `place` took."""
         self._change(row, shape, devices, sign=1)
+
+    def came(self, shape: Shape) -> None:
+        """A pod of this shape has come to stay."""
+        keep = 1 - min(shape.total_milli / (WHOLE_MILLI * max(self._gpus, 1)), 1.0)
+        self.came_milli = self.came_milli * keep + shape.total_milli
+        self.left_milli *= keep
+
+    def left(self, shape: Shape) -> None:
+        """A pod that had come has ended."""
+        self.left_milli += shape.total_milli
+
+    @property
+    def turnover(self) -> float:
+        """How much of the GPU that pods take others have left: 0 = filling up, 1 = in balance."""
+        return min(self.left_milli / self.came_milli, 1.0) if self.came_milli else 0.0
+
+    @property
+    def _gpus(self) -> int:
+        return int((self.gpus >= 0).sum())
 
     def _change(self, row: int, shape: Shape, devices: Sequence[int], *, sign: int) -> None:
         self.cpu[row] += sign * shape.cpu_milli

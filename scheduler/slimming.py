@@ -51,9 +51,15 @@ def _node(document: Json) -> Json:
         for one in status.get("images") or []
         if is_slow(one.get("sizeBytes"))
     ]
+    # The boot that a node agent's report is of.
+    boot = _some(status.get("nodeInfo") or {}, ("bootID",))
     return {
         "metadata": {"name": metadata["name"], **told},
-        "status": {"allocatable": status.get("allocatable"), "images": images},
+        "status": {
+            "allocatable": status.get("allocatable"),
+            "images": images,
+            "nodeInfo": boot,
+        },
     }
 
 

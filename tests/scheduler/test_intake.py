@@ -116,6 +116,16 @@ class TestPods:
         assert sum(idle(made).values()) == 6
         assert made.desk.assumed == 0
 
+    def test_a_pod_that_is_asked_about_again_has_not_left(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)))
+        for _ in range(5):
+            best(made, pod("p", gpus=2), "a", "new")
+        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 0)
+        made.gone(Kind.POD, pod("p"))
+        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 2000)
+
     def test_pods_that_come_are_what_is_expected_next(self) -> None:
         history = History()
         made = Intake(Desk((), Mix(dict(USUAL))), history)
