@@ -56,6 +56,7 @@ _CERTIFICATE_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
 Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
+Webhook: TypeAlias = Callable[[ApiClient], web.Application]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,12 @@ class SchedulerOptions:
     """None = the pods that came are what is expected."""
 
 
-async def schedule(options: SchedulerOptions, webhook: web.Application | None = None) -> None:
+async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Args:
         options: where to listen, and whom to ask.
-        webhook: what answers admission at `/mutate`; None = nobody does.
+        webhook: makes what answers admission, served where there are certificates; None = nobody.
 
     Raises:
         ForesailError: a port is taken, or a file cannot be used.
@@ -95,7 +96,8 @@ async def schedule(options: SchedulerOptions, webhook: web.Application | None = 
         def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
             return watched(client, path, keep=partial(slim, kind))
 
-        async with running(options, follow, webhook) as ports:
+        admission = None if webhook is None else webhook(client)
+        async with running(options, follow, admission) as ports:
             log.info("serving", extender=ports.extender, http=ports.http, webhook=ports.webhook)
             await stop.wait()
             log.info("stopping")
