@@ -1,6 +1,6 @@
 """Where a pod goes: the node that loses least of what the expected pods could still get from it.
 
-    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole `STEP_MILLI`
+    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole steps
                - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
                - price of the places for wider pods that go
                - price of the GPU model          both: `scheduler.scarcity`
@@ -22,6 +22,9 @@ from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.scarcity import Models, Widths
 
 STEP_MILLI = 100.0
+_TURNOVER_FACTOR = 2.5
+"""How many times coarser the steps are where as much leaves as comes: what is whole must be made
+whole again by draining nodes, and only few places are free at a time."""
 IDLE_PRICE = 1.0
 """GPU milli for each idle GPU: decides only within a step."""
 _SHAPES_MAX = 512
@@ -81,7 +84,8 @@ class FillRule:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
         kept = self._current(shape)
-        scores = np.floor(kept.gains / STEP_MILLI) * STEP_MILLI
+        step = STEP_MILLI * (1 + _TURNOVER_FACTOR * nodes.turnover)
+        scores = np.floor(kept.gains / step) * step
         scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
         for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
             scores -= self._widths.price_milli(width, nodes) * lost
