@@ -16,7 +16,7 @@ _CPU_QUANTILE = 0.75
 _WIDTH_PRICE_MILLI = 100.0
 """Of each GPU in the last places for pods of a width."""
 _WIDTH_SCARCE_FROM = 0.7
-_WIDTH_FLOOR = 0.18
+_WIDTH_FLOOR = 0.21
 """Part of the price that always holds: a mix that expects too few wide pods must not sell out."""
 _TURNOVER_FACTOR = 2.0
 """How many times more a place is worth where as much leaves as comes."""

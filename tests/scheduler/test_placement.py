@@ -86,9 +86,9 @@ class TestTurnover:
         for _ in range(400):
             nodes.came(shape())
             nodes.left(shape())
-        # No width is scarce on empty nodes: 8 x 100 x the floor of 0.18, then 8 x 100 x 1 x 3.
+        # No width is scarce on empty nodes: 8 x 100 x the floor of 0.21, then 8 x 100 x 1 x 3.
         assert (filling, widths.price_milli(8, nodes)) == (
-            pytest.approx(144.0),
+            pytest.approx(168.0),
             pytest.approx(2400.0, rel=0.01),
         )
 
