@@ -1,4 +1,6 @@
-"""The extender's HTTP edge: kube-scheduler asks, the desk answers, nothing waits.
+"""The extender's HTTP edge: kube-scheduler asks, the desk answers.
+
+Nothing waits, but for a claim that kube-scheduler has seen and we have not, and then a moment only.
 
 A request that cannot be read gets an error that says why: in the answer's `Error` for filter, and
 as status 400 for prioritize, whose answer has no such field. Knowing too little is no error: before
@@ -6,6 +8,7 @@ the first snapshot, and while what is known is old, every node passes, and the h
 `Foresail-Reason` says why. kube-scheduler then goes by its own rules.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -29,6 +32,9 @@ BODY_BYTES_MAX: Final = 256 * 2**20
 """5,000 whole nodes are 90 MB; who sends names stays under one."""
 REASON: Final = "Foresail-Reason"
 NO_SNAPSHOT: Final = "no snapshot of the cluster yet"
+CLAIM_TRIES: Final = 20
+CLAIM_PAUSE_SECONDS: Final = 0.005
+"""A tenth of a second in all, and of the `httpTimeout`; longer, and the pod is placed unordered."""
 _BUCKETS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 Clock = Callable[[], float]
@@ -94,7 +100,7 @@ class Extender:
         begun = self.clock()
         try:
             asked = arguments_of(body)
-            pod = pod_of(asked.pod, self.known)
+            pod = await self._known_pod(asked)
         except (UnreadableRequestError, UnreadablePodError) as error:
             self._refused("filter")
             return _json(filter_error(f"foresail: {error}"), None)
@@ -129,6 +135,16 @@ class Extender:
         if why is not None:
             return web.Response(status=503, text=f"{why}\n")
         return web.Response(text="ok\n")
+
+    async def _known_pod(self, asked: Arguments) -> Pod:
+        """The pod with its claims: kube-scheduler may see a new one a moment before our watch."""
+        pod = pod_of(asked.pod, self.known)
+        for _ in range(CLAIM_TRIES):
+            if self.desk is None or set(pod.claim_names) <= self.known.claims.keys():
+                break
+            await asyncio.sleep(CLAIM_PAUSE_SECONDS)
+            pod = pod_of(asked.pod, self.known)
+        return pod
 
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
         """What passes, and why all does where too little is known."""

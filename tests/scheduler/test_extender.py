@@ -1,5 +1,6 @@
 """The extender over HTTP: what fits, what is best, and whatever a request may bring."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +11,15 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.claimed import Claim
 from scheduler.desk import SCORE_MAX, Desk
-from scheduler.extender import REASON, Extender
+from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.ledger import ASSUMED_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
-from scheduler.pods import Pod, UnreadablePodError, pod_of
+from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
 from scheduler.quantities import quantity
 
 
@@ -154,6 +156,31 @@ class TestFilter:
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == []
         assert "room for 2 of the 3 pods" in answer["FailedNodes"]["a"]
+
+    async def test_a_claim_that_the_watch_tells_a_moment_later_is_waited_for(self) -> None:
+        claims: dict[str, Claim | None] = {}
+        extender = Extender(
+            desk=Desk([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
+        )
+        document = pod(gpus="0")
+        spec = document["spec"]
+        assert isinstance(spec, dict)
+        spec["resourceClaims"] = [{"name": "g", "resourceClaimName": "late"}]
+        server = TestServer(extender.application())
+        await server.start_server()
+        async with ClientSession(base_url=server.make_url("/")) as session:
+            asking = asyncio.create_task(
+                session.post("/filter", json=asked(document, "a")), name="filter"
+            )
+            await asyncio.sleep(CLAIM_PAUSE_SECONDS * 3)
+            claims["team/late"] = Claim(key="", given=())
+            async with await asking as response:
+                assert REASON not in response.headers
+            spec["resourceClaims"] = [{"name": "g", "resourceClaimName": "never"}]
+            async with session.post("/filter", json=asked(document, "a")) as response:
+                assert (await response.json())["NodeNames"] == ["a"]
+                assert "team/never is not known" in response.headers[REASON]
+        await server.close()
 
 
 class TestPrioritise:
