@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -27,7 +28,11 @@ def over_http(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int)
 
 async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int) -> Outcome:
     random = np.random.default_rng(seed)
-    ordered = in_random_order(nodes, random)
+    # As in the protocol: nodes are renamed in the seeded order, and ties go to the smallest name.
+    ordered = [
+        replace(node, name=f"node-{at:05d}")
+        for at, node in enumerate(in_random_order(nodes, random))
+    ]
     machines = [machine(node) for node in ordered]
     desk = Desk(machines, mix)
     capacity = int(desk.nodes.idle.sum())
@@ -40,7 +45,7 @@ async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int
             pod = manifest(shape, str(number))
             node = await chosen(session, url, pod, names)
             if node is not None:
-                desk.bound(pod_of(pod, {}), node)
+                desk.bound(pod_of(pod), node)
             tally.count(shape, given=node is not None)
             load = tally.asked_milli / capacity
             if abs(load - 1) <= _WINDOW:
@@ -61,7 +66,7 @@ class serving:  # noqa: N801 a context manager, used as a verb
     """The extender on a free port of loopback."""
 
     def __init__(self, desk: Desk) -> None:
-        extender = Extender(desk=desk, clock=perf_counter, claims={})
+        extender = Extender(desk=desk, clock=perf_counter)
         self._runner = web.AppRunner(extender.application(), access_log=None)
 
     async def __aenter__(self) -> str:

@@ -58,6 +58,7 @@ def put(nodes: Nodes, shape: Shape, choice: Choice | None) -> tuple[int, list[in
     row, remainder_milli = choice
     devices = nodes.devices(row, shape, remainder_milli)
     nodes.place(row, shape, devices)
+    nodes.came(shape)
     return row, devices
 
 
@@ -109,6 +110,7 @@ def with_departures(
         while staying and staying[0][0] <= now:
             _, _, row, shape, devices = heapq.heappop(staying)
             cluster.release(row, shape, devices)
+            cluster.left(shape)
             given -= shape.total_milli
         shape, stays = pods[int(random.integers(len(pods)))], random.exponential()
         arrived += 1

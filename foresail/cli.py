@@ -54,6 +54,31 @@ def serve(config: Path, log_level: str) -> None:
     asyncio.run(serving.serve(read(config), log_level=log_level))
 
 
+@main.command()
+@click.option("--listen", default="127.0.0.1:8888", show_default=True, help="For kube-scheduler.")
+@click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
+@click.option("--webhook", default="0.0.0.0:8443", show_default=True, help="Admission, with TLS.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM, for admission.")
+@click.option("--tls-key", type=click.Path(path_type=Path))
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
+@click.option("--context", help="Of the kubeconfig.")
+@click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def scheduler(
+    *,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    log_level: str,
+    **options: Any,
+) -> None:
+    """Answer kube-scheduler: the extender, beside a second one, over loopback."""
+    from foresail import scheduling
+
+    log_to_stderr(log_level)
+    made = scheduling.SchedulerOptions(certificate=tls_certificate, key=tls_key, **options)
+    asyncio.run(scheduling.schedule(made))
+
+
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:

@@ -1,4 +1,4 @@
-"""The wall clock: the one place that reads it."""
+"""The clocks: the one place that reads them."""
 
 import time
 
@@ -6,3 +6,8 @@ import time
 def wall_clock() -> float:
     """Unix time in seconds."""
     return time.time()  # noqa: TID251 this is the Clock that the others take
+
+
+def steady_clock() -> float:
+    """Seconds since some moment; never goes back."""
+    return time.monotonic()  # noqa: TID251 this is the Clock that the others take

@@ -15,12 +15,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from fleet.catalogue import Catalogue
+from fleet.quantities import quantity
 from scheduler.claim import NothingFitsError, chosen, claim_spec, owned_template
 from scheduler.need import Need
 from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
 from scheduler.plugged import affinity, plugged
 from scheduler.pods import GPU_RESOURCES
-from scheduler.quantities import quantity
 from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
 
 CLAIM: Final = f"{DOMAIN}claim"

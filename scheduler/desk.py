@@ -1,180 +1,208 @@
-"""The extender's answers, from memory: what fits, what is best, and what was answered of late.
+"""The extender's answers, from memory: what fits, and what is best.
 
-A desk knows one set of machines. Pods are told to it as they are bound and as they go; what it
-answered itself it takes for granted until it is told or the answer expires.
+A desk knows one set of machines, told to it one by one as they come, change and go, as are the pods
+on them. What it answered itself it takes for granted until it is told, or the answer expires. It
+never says that no node is left because it knows too little: what it does not know passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
 
 import numpy as np
 
 from scheduler.fit import Filtered, filtered
-from scheduler.ledger import ASSUMED_SECONDS, Assumed, Ledger
+from scheduler.ledger import ASSUMED_SECONDS
 from scheduler.machines import Machine
 from scheduler.mix import Mix
-from scheduler.placement import Float, Int, Nodes, Shape
+from scheduler.occupancy import Occupancy
+from scheduler.offers import Offers
+from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.preference import Preferences, places_of
-from scheduler.rule import FillRule, Ranking
+from scheduler.preference import places_of
+from scheduler.rule import FillRule
 
-SCORE_MAX = 10
+SCORE_MAX: Final = 10
 """kube-scheduler's MaxExtenderPriority."""
+SHAPES_WARM: Final = 64
+"""The most frequent shapes of the mix, whose scores are kept ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """Every node in the eyes of one pod."""
+
+    scores: Float
+    """Shape ``(N,)``, in GPU milli; -inf where it does not fit."""
+    remainders: Int
+    shapes: Int
+    """Shape ``(N,)``: GPUs that it takes there; -1 = the claim does not fit."""
+    offers: Offers | None
+    places: Int
+    """Shape ``(N,)``: how many such pods each node has room for."""
 
 
 class Desk:
     """Answers about one set of machines."""
 
-    def __init__(self, machines: Sequence[Machine], mix: Mix) -> None:
-        self._row = {machine.name: row for row, machine in enumerate(machines)}
-        self._empty = Nodes(machine.empty() for machine in machines)
-        self.nodes = Nodes(machine.empty() for machine in machines)
-        self._rule = FillRule(self.nodes, mix)
-        self._preferences = Preferences(machines, self.nodes)
-        self._ledger = Ledger()
-        self._bound: dict[str, Assumed] = {}
-        self._groups: dict[str, dict[str, int]] = {}
-        for shape in sorted(mix.weights, key=lambda one: -mix.weights[one])[:64]:
-            self._rule.rank(shape)
+    def __init__(self, machines: Iterable[Machine], mix: Mix) -> None:
+        self.state = Occupancy(machines)
+        self._rule = self._rule_for(mix)
+        self._coming: FillRule | None = None
+
+    @property
+    def nodes(self) -> Nodes:
+        return self.state.nodes
 
     @property
     def assumed(self) -> int:
-        return len(self._ledger)
+        return self.state.assumed
+
+    # -- what is the case ------------------------------------------------------------------------
+
+    def expect(self, mix: Mix) -> None:
+        """Place for this mix, as soon as `warm` has worked out its scores."""
+        self._coming = self._rule_for(mix)
+
+    def warm(self, *, nodes_max: int) -> bool:
+        """Work out up to `nodes_max` scores that will be asked for; whether any was due."""
+        if (self._coming or self._rule).warm(nodes_max=nodes_max):
+            return True
+        if self._coming is not None:
+            self._rule, self._coming = self._coming, None
+        return False
+
+    def _rule_for(self, mix: Mix) -> FillRule:
+        rule = FillRule(self.nodes, mix)
+        frequent = sorted(mix.weights, key=lambda one: -mix.weights[one])[:SHAPES_WARM]
+        rule.expect(reversed(frequent))
+        for gpus in {shape.gpus for shape in frequent if shape.gpus and not shape.is_share}:
+            self.state.predictor.of(None, gpus)
+        return rule
+
+    def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
+        """The pod runs on the node, on these GPUs; None = not told which."""
+        self.state.bind(pod, node, devices)
+
+    def gone(self, uid: str) -> None:
+        """The pod has ended or was deleted."""
+        self.state.gone(uid)
+
+    # -- answers ---------------------------------------------------------------------------------
 
     def filter(self, pod: Pod, names: list[str], *, now_seconds: float) -> Filtered:
         """Which of `names` can take the pod."""
         self._forget(pod.uid, now_seconds)
-        result = filtered(names, self._rows(names), self.nodes, self._empty, pod.shape)
-        missing = self._missing(pod)
+        if pod.unknown is not None:
+            return Filtered(list(names))
+        # What a claim can be given on a node, kube-scheduler has found out itself by now.
+        result = filtered(names, self._rows(names), self.nodes, self.state.empty, pod.shape)
+        if len(result.passed) == 0:
+            return result
+        view = self._view(pod)
+        missing = self._missing(pod, view)
         if missing is not None:
             result.failed.update(dict.fromkeys(result.passed, missing))
             result.passed.clear()
         elif len(result.passed) == 1:
             # With one node left kube-scheduler does not ask which is best.
-            self._assume(pod, result.passed[0], self._rule.rank(pod.shape), now_seconds)
-        else:
-            self._rule.rank(pod.shape)  # so that the next question finds it ready
+            self._assume(pod, result.passed[0], view, now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
         """A score of each of `names`, 0 to SCORE_MAX; SCORE_MAX for exactly the one to take.
 
         With all of a total order in eleven steps, the best node alone has the highest, and the
-        others are spread evenly by their worth below it.
+        others are spread evenly by their worth below it. Where nothing is known all have 0.
         """
         self._forget(pod.uid, now_seconds)
-        rows = self._rows(names)
-        ranking = self._rule.rank(pod.shape)
-        members = self._groups.get(pod.group.name, {}) if pod.group else {}
-        scores = ranking.scores + self._preferences.milli(pod, set(members.values()))
-        asked = np.append(scores, -np.inf)[rows]
+        if pod.unknown is not None:
+            return [0] * len(names)
+        view = self._view(pod)
+        members = self._members(pod)
+        scores = view.scores
+        if (view.shapes > 0).any():
+            scores = scores + self.state.preferences.cliques_milli(pod, members, view.places)
+        asked = np.append(scores, -np.inf)[self._rows(names)]
         if not np.isfinite(asked).any():
             return [0] * len(names)
-        # Of equals the first row wins, in whatever order the names came.
-        ties = np.flatnonzero(asked == asked.max())
-        best = int(ties[rows[ties].argmin()])
-        self._assume(pod, names[best], ranking, now_seconds)
+        # Of equals the first name wins, in whatever order the names came.
+        best = min(np.flatnonzero(asked == asked.max()).tolist(), key=lambda at: names[at])
+        self._assume(pod, names[best], view, now_seconds)
         return _spread(asked, best)
 
-    def bound(self, pod: Pod, node: str, devices: Sequence[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = not told which.
+    def _view(self, pod: Pod) -> _View:
+        if pod.claim is None:
+            shape = pod.shape
+            ranking = self._rule.rank(shape)
+            offers = self._offers(shape)
+            wanted = np.full(len(self.nodes), shape.gpus, np.int64)
+            scores, remainders = ranking.scores, ranking.remainders
+            places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
+        else:
+            offers = self.state.predictor.of(pod.claim, 0)
+            wanted = offers.count
+            scores = np.full(len(self.nodes), -np.inf)
+            remainders = np.full(len(self.nodes), -1, np.int64)
+            places = np.zeros(len(self.nodes), np.int64)
+            for gpus in np.unique(wanted[wanted >= 0]).tolist():
+                shape, there = pod.shape_with(gpus), wanted == gpus
+                scores[there] = self._rule.rank(shape).scores[there]
+                places[there] = places_of(self.nodes, shape)[there]
+        part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
+        speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
+        return _View(scores + speaks, remainders, wanted, offers, places)
 
-        Those not told are taken as our answer had them, else as the allocator would give them.
-        """
-        before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
-        if before is not None:
-            if before.node == node and devices is None:
-                self._bound[pod.uid] = before
-                return
-            self._give_back(before)
-        self._bound.pop(pod.uid, None)
-        entry = self._placed(pod, node, devices, expires_seconds=np.inf)
-        if entry is not None:
-            self._bound[pod.uid] = entry
+    @property
+    def _has_cliques(self) -> bool:
+        return bool((self.state.preferences.clique >= 0).any())
 
-    def gone(self, uid: str) -> None:
-        """The pod has ended or was deleted."""
-        entry = self._ledger.drop(uid) or self._bound.pop(uid, None)
-        if entry is not None:
-            self._give_back(entry)
+    def _offers(self, shape: Shape) -> Offers | None:
+        if shape.gpus == 0 or shape.is_share:
+            return None
+        return self.state.predictor.of(None, shape.gpus)
 
-    def expire(self, now_seconds: float) -> int:
-        """Give back what was answered and never seen; how many."""
-        due = self._ledger.expired(now_seconds)
-        for entry in due:
-            self._give_back(entry)
-        return len(due)
-
-    def _missing(self, pod: Pod) -> str | None:
+    def _missing(self, pod: Pod, view: _View) -> str | None:
         """Why the pod's whole group cannot be placed; None if it can, or nobody knows its size."""
         if pod.group is None or pod.group.size is None:
             return None
-        members = self._groups.get(pod.group.name, {})
-        wanted = pod.group.size - len(members)
-        places = int(places_of(self.nodes, pod.shape).sum())
+        wanted = pod.group.size - len(self.state.groups.get(pod.group.name, {}))
+        places = int(view.places.sum())
         if wanted <= 1 or places >= wanted:
             return None
         return f"room for {places} of the {wanted} pods that group {pod.group.name} still lacks"
 
+    def _members(self, pod: Pod) -> set[int]:
+        """Rows where others of the pod's group are."""
+        members = self.state.groups.get(pod.group.name, {}) if pod.group else {}
+        return {self.state.row[node] for node in members.values() if node in self.state.row}
+
     def _rows(self, names: list[str]) -> Int:
-        row = self._row
-        return np.array([row.get(name, -1) for name in names], np.int64)
+        return np.fromiter(map(self.state.row.get, names, repeat(-1)), np.int64, len(names))
 
-    def _assume(self, pod: Pod, node: str, ranking: Ranking, now_seconds: float) -> None:
-        row = self._row.get(node)
-        devices = None
-        if row is not None and pod.shape.is_share and ranking.remainders[row] >= 0:
-            devices = self.nodes.devices(row, pod.shape, int(ranking.remainders[row]))
-        entry = self._placed(pod, node, devices, expires_seconds=now_seconds + ASSUMED_SECONDS)
-        if entry is not None:
-            for crowded in self._ledger.add(entry):
-                self._give_back(crowded)
-
-    def _placed(
-        self, pod: Pod, node: str, devices: Sequence[int] | None, *, expires_seconds: float
-    ) -> Assumed | None:
-        row = self._row.get(node)
+    def _assume(self, pod: Pod, node: str, view: _View, now_seconds: float) -> None:
+        row = self.state.row.get(node)
         if row is None:
-            return None
-        if devices is None:
-            devices = self._free_devices(row, pod.shape)
-        self.nodes.place(row, pod.shape, devices)
-        if pod.group is not None:
-            self._groups.setdefault(pod.group.name, {})[pod.uid] = row
-        return Assumed(
-            uid=pod.uid,
-            node=node,
-            shape=pod.shape,
-            devices=tuple(devices),
-            group=pod.group.name if pod.group else None,
-            expires_seconds=expires_seconds,
-        )
-
-    def _free_devices(self, row: int, shape: Shape) -> list[int]:
-        """As the allocator would give them; none where others took more than we knew of."""
-        if shape.is_share and self.nodes.most[row] < shape.gpu_milli:
-            return []
-        return self.nodes.devices(row, shape)
+            return
+        devices: list[int] | None = None
+        if view.offers is not None and row in view.offers.given:
+            devices = list(view.offers.given[row])
+        elif pod.shape.is_share and view.remainders[row] >= 0:
+            devices = self.nodes.devices(row, pod.shape, int(view.remainders[row]))
+        self.state.assume(pod, node, devices, now_seconds + ASSUMED_SECONDS)
 
     def _forget(self, uid: str, now_seconds: float) -> None:
-        self.expire(now_seconds)
-        entry = self._ledger.drop(uid)
-        if entry is not None:
-            self._give_back(entry)
-
-    def _give_back(self, entry: Assumed) -> None:
-        self.nodes.release(self._row[entry.node], entry.shape, entry.devices)
-        if entry.group is not None:
-            members = self._groups.get(entry.group, {})
-            members.pop(entry.uid, None)
-            if not members:
-                self._groups.pop(entry.group, None)
+        self.state.expire(now_seconds)
+        self.state.forget_assumed(uid)
 
 
 def _spread(scores: Float, best: int) -> list[int]:
     known = np.isfinite(scores)
     low = scores[known].min()
-    span = scores[best] - low
-    share = np.where(known, scores - low, 0.0) / (span or 1.0)
+    span = float(scores[best] - low)
+    share = np.where(known, scores - low, 0.0) / span if span else known.astype(np.float64)
     result = np.floor(share * (SCORE_MAX - 1)).astype(np.int64)
     result[best] = SCORE_MAX
-    return [int(score) for score in result.tolist()]
+    scores_told: list[int] = result.tolist()
+    return scores_told

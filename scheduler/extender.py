@@ -1,14 +1,20 @@
-"""The extender's HTTP edge: kube-scheduler asks, the desk answers, nothing waits.
+"""The extender's HTTP edge: kube-scheduler asks, the desk answers.
+
+Nothing waits, but for a claim that kube-scheduler has seen and we have not, and then a moment only.
 
 A request that cannot be read gets an error that says why: in the answer's `Error` for filter, and
-as status 400 for prioritize, whose answer has no such field. Both leave the cluster as it would be
-without us when the extender is `ignorable`.
+as status 400 for prioritize, whose answer has no such field. Knowing too little is no error: before
+the first snapshot, and while what is known is old, every node passes, and the header
+`Foresail-Reason` says why. kube-scheduler then goes by its own rules.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from scheduler.desk import Desk
 from scheduler.extender_wire import (
@@ -19,12 +25,49 @@ from scheduler.extender_wire import (
     filter_error,
     prioritise_answer,
 )
-from scheduler.pods import Claims, Pod, UnreadablePodError, pod_of
+from scheduler.fit import Filtered
+from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, pod_of
 
-BODY_BYTES_MAX = 256 * 2**20
+BODY_BYTES_MAX: Final = 256 * 2**20
 """5,000 whole nodes are 90 MB; who sends names stays under one."""
+REASON: Final = "Foresail-Reason"
+NO_SNAPSHOT: Final = "no snapshot of the cluster yet"
+CLAIM_TRIES: Final = 20
+CLAIM_PAUSE_SECONDS: Final = 0.005
+"""A tenth of a second in all, and of the `httpTimeout`; longer, and the pod is placed unordered."""
+_BUCKETS: Final = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 Clock = Callable[[], float]
+
+
+class ExtenderMetrics:
+    """Series of what was asked and answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.seconds = Histogram(
+            "foresail_extender_request_duration_seconds",
+            "Time to answer kube-scheduler, the body read, by verb.",
+            ["verb"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.refused_requests = Counter(
+            "foresail_extender_refused_requests",
+            "Requests that could not be read, by verb.",
+            ["verb"],
+            registry=registry,
+        )
+        self.refused_nodes = Counter(
+            "foresail_extender_refused_nodes",
+            "Nodes that a filter turned away: full for now, or never able to.",
+            ["kind"],
+            registry=registry,
+        )
+        self.blind = Counter(
+            "foresail_extender_blind_answers",
+            "Answers that let every node pass because too little was known.",
+            registry=registry,
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +78,10 @@ class Extender:
     """None until the first snapshot is read."""
     clock: Clock
     """Any clock that never goes back, in seconds."""
-    claims: Claims
+    known: Known = NOTHING_KNOWN
+    stale: str | None = None
+    """Why what is known is old; None = it is not."""
+    metrics: ExtenderMetrics | None = None
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
@@ -50,35 +96,83 @@ class Extender:
         return app
 
     async def filter(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        begun = self.clock()
         try:
-            desk, asked, pod = await self._read(request)
+            asked = arguments_of(body)
+            pod = await self._known_pod(asked)
         except (UnreadableRequestError, UnreadablePodError) as error:
-            return _json(filter_error(f"foresail: {error}"))
-        result = desk.filter(pod, asked.names, now_seconds=self.clock())
-        return _json(filter_answer(asked, result))
+            self._refused("filter")
+            return _json(filter_error(f"foresail: {error}"), None)
+        result, reason = self._filtered(asked, pod)
+        answer = _json(filter_answer(asked, result), reason)
+        self._answered("filter", begun)
+        return answer
 
     async def prioritize(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        begun = self.clock()
         try:
-            desk, asked, pod = await self._read(request)
+            asked = arguments_of(body)
+            pod = pod_of(asked.pod, self.known)
         except (UnreadableRequestError, UnreadablePodError) as error:
+            self._refused("prioritize")
             return web.Response(status=400, text=f"foresail: {error}\n")
-        scores = desk.prioritise(pod, asked.names, now_seconds=self.clock())
-        return _json(prioritise_answer(asked.names, scores))
+        reason: str | None = NO_SNAPSHOT
+        scores = [0] * len(asked.names)
+        if self.desk is not None:
+            scores = self.desk.prioritise(pod, asked.names, now_seconds=self.clock())
+            reason = pod.unknown or self.stale
+        answer = _json(prioritise_answer(asked.names, scores), reason)
+        self._answered("prioritize", begun)
+        return answer
 
     async def healthz(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        if self.desk is None:
-            return web.Response(status=503, text="no snapshot of the cluster yet\n")
+        why = NO_SNAPSHOT if self.desk is None else self.stale
+        if why is not None:
+            return web.Response(status=503, text=f"{why}\n")
         return web.Response(text="ok\n")
 
-    async def _read(self, request: web.Request) -> tuple[Desk, Arguments, Pod]:
-        asked = arguments_of(await request.read())
-        if self.desk is None:
-            raise UnreadableRequestError("no snapshot of the cluster yet")
-        return self.desk, asked, pod_of(asked.pod, self.claims)
+    async def _known_pod(self, asked: Arguments) -> Pod:
+        """The pod with its claims: kube-scheduler may see a new one a moment before our watch."""
+        pod = pod_of(asked.pod, self.known)
+        for _ in range(CLAIM_TRIES):
+            if self.desk is None or set(pod.claim_names) <= self.known.claims.keys():
+                break
+            await asyncio.sleep(CLAIM_PAUSE_SECONDS)
+            pod = pod_of(asked.pod, self.known)
+        return pod
+
+    def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
+        """What passes, and why all does where too little is known."""
+        reason = NO_SNAPSHOT if self.desk is None else self.stale or pod.unknown
+        if self.desk is None or self.stale is not None:
+            result = Filtered(list(asked.names))
+        else:
+            result = self.desk.filter(pod, asked.names, now_seconds=self.clock())
+        if self.metrics is not None:
+            self.metrics.refused_nodes.labels("full").inc(len(result.failed))
+            self.metrics.refused_nodes.labels("unable").inc(len(result.unresolvable))
+            self.metrics.blind.inc(reason is not None)
+        return result, reason
+
+    def _answered(self, verb: str, begun: float) -> None:
+        if self.metrics is not None:
+            self.metrics.seconds.labels(verb).observe(self.clock() - begun)
+
+    def _refused(self, verb: str) -> None:
+        if self.metrics is not None:
+            self.metrics.refused_requests.labels(verb).inc()
 
 
-def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
+def _json(body: bytes, reason: str | None) -> web.Response:
+    headers = {} if reason is None else {REASON: _one_line(reason)}
+    return web.Response(body=body, content_type="application/json", headers=headers)
+
+
+def _one_line(text: str) -> str:
+    """What a tenant may have written, fit for a header."""
+    return "".join(one if one.isascii() and one.isprintable() else "?" for one in text)[:256]

@@ -9,6 +9,7 @@ partitionable devices and consumable capacity are not.
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 Attributes = Mapping[str, Hashable]
 
@@ -26,6 +27,11 @@ class Device:
     attributes: Attributes = field(default_factory=dict)
     """By qualified name, such as `gpu.nvidia.com/productName`."""
     is_free: bool = True
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What an allocation calls it by."""
+        return self.driver, self.pool, self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,68 +78,93 @@ class Given:
 Values = Mapping[str, Hashable]
 
 
+STEPS_MAX: Final = 20_000
+"""Devices looked at before a search is given up; an ordinary claim takes a few dozen."""
+
+
+class SearchTooLongError(ValueError):
+    """The claim is so entangled that the allocator itself would be slow to answer."""
+
+
 def first_fit(
     devices: Sequence[Device],
     requests: Sequence[Request],
     constraints: Sequence[MatchAttribute] = (),
 ) -> tuple[Given, ...] | None:
-    """What the allocator gives, in its order; None if the claim does not fit on these devices."""
+    """What the allocator gives, in its order; None if the claim does not fit on these devices.
+
+    Raises:
+        SearchTooLongError: after `STEPS_MAX` devices.
+    """
     ordered = sorted(devices, key=lambda d: (d.driver, d.pool, d.slice, d.index))
-    return next(_solutions(ordered, tuple(requests), tuple(constraints), frozenset(), {}), None)
+    search = _Search(tuple(constraints), iter(range(STEPS_MAX)))
+    return next(search.solutions(ordered, tuple(requests), frozenset(), {}), None)
 
 
-def _solutions(
-    devices: Sequence[Device],
-    requests: tuple[Request, ...],
-    constraints: tuple[MatchAttribute, ...],
-    used: frozenset[str],
-    values: Values,
-) -> Iterator[tuple[Given, ...]]:
-    """Every way to meet the requests, in the order in which the allocator would come to them."""
-    if not requests:
-        yield ()
-        return
-    request, *rest = requests
-    for alternative in request.alternatives:
-        binding = [one for one in constraints if one.covers(request, alternative)]
-        for chosen, bound in _choices(devices, alternative, binding, used, values):
-            taken = used | {_key(device) for device in chosen}
-            for tail in _solutions(devices, tuple(rest), constraints, taken, bound):
-                yield (
-                    *(Given(request.name, alternative.name, device) for device in chosen),
-                    *tail,
-                )
+@dataclass(frozen=True, slots=True)
+class _Search:
+    constraints: tuple[MatchAttribute, ...]
+    steps: Iterator[int]
 
-
-def _choices(
-    devices: Sequence[Device],
-    alternative: Alternative,
-    constraints: Sequence[MatchAttribute],
-    used: frozenset[str],
-    values: Values,
-) -> Iterator[tuple[tuple[Device, ...], Values]]:
-    matching = [device for device in devices if alternative.matches(device)]
-    open_ = [device for device in matching if device.is_free and _key(device) not in used]
-    count = alternative.count
-    if count is None:
-        if not matching or len(open_) < len(matching):
+    def solutions(
+        self,
+        devices: Sequence[Device],
+        requests: tuple[Request, ...],
+        used: frozenset[tuple[str, str, str]],
+        values: Values,
+    ) -> Iterator[tuple[Given, ...]]:
+        """Every way to meet the requests, in the order in which the allocator would meet it."""
+        if not requests:
+            yield ()
             return
-        count = len(matching)
-    yield from _ascending(open_, count, constraints, values)
+        request, *rest = requests
+        for alternative in request.alternatives:
+            binding = [one for one in self.constraints if one.covers(request, alternative)]
+            for chosen, bound in self._choices(devices, alternative, binding, used, values):
+                taken = used | {device.place for device in chosen}
+                for tail in self.solutions(devices, tuple(rest), taken, bound):
+                    yield (
+                        *(Given(request.name, alternative.name, device) for device in chosen),
+                        *tail,
+                    )
 
+    def _choices(
+        self,
+        devices: Sequence[Device],
+        alternative: Alternative,
+        constraints: Sequence[MatchAttribute],
+        used: frozenset[tuple[str, str, str]],
+        values: Values,
+    ) -> Iterator[tuple[tuple[Device, ...], Values]]:
+        matching = [device for device in devices if alternative.matches(device)]
+        open_ = [device for device in matching if device.is_free and device.place not in used]
+        count = alternative.count
+        if count is None:
+            if not matching or len(open_) < len(matching):
+                return
+            count = len(matching)
+        yield from self._ascending(open_, count, constraints, values)
 
-def _ascending(
-    devices: Sequence[Device], count: int, constraints: Sequence[MatchAttribute], values: Values
-) -> Iterator[tuple[tuple[Device, ...], Values]]:
-    """Every choice of `count` devices; what fails in one order fails in every other."""
-    if count == 0:
-        yield (), values
-        return
-    for at, device in enumerate(devices[: len(devices) - count + 1]):
-        bound = _bound(device, constraints, values)
-        if bound is not None:
-            for tail, final in _ascending(devices[at + 1 :], count - 1, constraints, bound):
-                yield (device, *tail), final
+    def _ascending(
+        self,
+        devices: Sequence[Device],
+        count: int,
+        constraints: Sequence[MatchAttribute],
+        values: Values,
+    ) -> Iterator[tuple[tuple[Device, ...], Values]]:
+        """Every choice of `count` devices; what fails in one order fails in every other."""
+        if count == 0:
+            yield (), values
+            return
+        for at, device in enumerate(devices[: max(len(devices) - count + 1, 0)]):
+            if next(self.steps, None) is None:
+                raise SearchTooLongError(f"no answer after {STEPS_MAX} devices")
+            bound = _bound(device, constraints, values)
+            if bound is not None:
+                for tail, final in self._ascending(
+                    devices[at + 1 :], count - 1, constraints, bound
+                ):
+                    yield (device, *tail), final
 
 
 def _bound(device: Device, constraints: Sequence[MatchAttribute], values: Values) -> Values | None:
@@ -145,7 +176,3 @@ def _bound(device: Device, constraints: Sequence[MatchAttribute], values: Values
         if value is None or bound.setdefault(key, value) != value:
             return None
     return bound
-
-
-def _key(device: Device) -> str:
-    return f"{device.driver}/{device.pool}/{device.name}"

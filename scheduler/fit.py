@@ -4,6 +4,8 @@ kube-scheduler tries preemption on nodes of the first kind, and never on those o
 """
 
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import compress
 
 import numpy as np
 
@@ -36,25 +38,52 @@ def filtered(names: list[str], rows: Int, now: Nodes, empty: Nodes, shape: Shape
     fits = np.append(now.fits(shape), True)[rows]
     if fits.all():
         return Filtered(list(names))
-    ever = np.append(empty.fits(shape), True)[rows]
-    result = Filtered([name for name, ok in zip(names, fits.tolist(), strict=True) if ok])
-    for at in np.flatnonzero(~fits).tolist():
-        row = int(rows[at])
-        if ever[at]:
-            result.failed[names[at]] = _lacking(now, row, shape, "free")
-        else:
-            result.unresolvable[names[at]] = _lacking(empty, row, shape, "in all")
+    result = Filtered(list(compress(names, fits.tolist())))
+    ever = np.append(empty.fits(shape), True)
+    short = np.flatnonzero(~fits)
+    able = ever[rows[short]]
+    for at, reason in zip(
+        short[able].tolist(), _lacking(now, rows[short[able]], shape, "free"), strict=True
+    ):
+        result.failed[names[at]] = reason
+    unable = short[~able]
+    for at, reason in zip(
+        unable.tolist(), _lacking(empty, rows[unable], shape, "in all"), strict=True
+    ):
+        result.unresolvable[names[at]] = reason
     return result
 
 
-def _lacking(nodes: Nodes, row: int, shape: Shape, when: str) -> str:
-    model = nodes.models[nodes.model[row]]
-    if shape.gpus and shape.models and model not in shape.models:
-        return f"GPU model {model or 'unknown'}, asked for {' or '.join(sorted(shape.models))}"
-    if shape.is_share and nodes.most[row] < shape.gpu_milli:
-        return f"no GPU with {shape.gpu_milli} milli {when}"
-    if not shape.is_share and nodes.free[row] < shape.gpus:
-        return f"{nodes.free[row]} whole GPUs {when}, asked for {shape.gpus}"
-    if nodes.cpu[row] < shape.cpu_milli:
-        return f"{nodes.cpu[row]} milli CPU {when}, asked for {shape.cpu_milli}"
-    return f"{nodes.memory[row]} MiB memory {when}, asked for {shape.memory_mib}"
+def _lacking(nodes: Nodes, rows: Int, shape: Shape, when: str) -> list[str]:
+    """What each of these nodes lacks; thousands lack the same, so each text is made once."""
+    model = nodes.models
+    wrong_model = np.zeros(len(rows), np.bool_)
+    if shape.gpus and shape.models:
+        wrong_model = ~nodes.allows(shape.models)[nodes.model[rows]]
+    if shape.is_share:
+        few, told = nodes.most[rows] < shape.gpu_milli, np.zeros(len(rows), np.int64)
+    else:
+        few, told = nodes.free[rows] < shape.gpus, nodes.free[rows]
+    kind = np.select([wrong_model, few, nodes.cpu[rows] < shape.cpu_milli], [0, 1, 2], 3)
+    value = np.select(
+        [wrong_model, few, nodes.cpu[rows] < shape.cpu_milli],
+        [nodes.model[rows], told, nodes.cpu[rows]],
+        nodes.memory[rows],
+    )  # fmt: skip
+
+    @cache
+    def text(kind: int, value: int) -> str:
+        match kind:
+            case 0:
+                wanted = " or ".join(sorted(shape.models))
+                return f"GPU model {model[value] or 'unknown'}, asked for {wanted}"
+            case 1 if shape.is_share:
+                return f"no GPU with {shape.gpu_milli} milli {when}"
+            case 1:
+                return f"{value} whole GPUs {when}, asked for {shape.gpus}"
+            case 2:
+                return f"{value} milli CPU {when}, asked for {shape.cpu_milli}"
+            case _:
+                return f"{value} MiB memory {when}, asked for {shape.memory_mib}"
+
+    return list(map(text, kind.tolist(), value.tolist()))

@@ -22,6 +22,8 @@ class Assumed:
     node: str
     shape: Shape
     devices: tuple[int, ...]
+    is_told: bool
+    """Whether these devices were told, or answered; False = taken to be these."""
     group: str | None
     expires_seconds: float
 
@@ -53,5 +55,5 @@ class Ledger:
             del self._entries[entry.uid]
         return due
 
-    def entries(self) -> list[Assumed]:
-        return list(self._entries.values())
+    def entry(self, uid: str) -> Assumed | None:
+        return self._entries.get(uid)

@@ -4,15 +4,21 @@ Labels and capacity are what others say of a node; the node agent's report says 
 A report that cannot be read, or is of an earlier boot, counts as none, and the machine says why.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
+from sys import intern
 from typing import Final
 
+from fleet.quantities import quantity
 from scheduler.agent.report import REPORT, Report, UnreadableReportError, report_from
+from scheduler.devices import PRODUCT as NAME
+from scheduler.devices import gpus as whole_gpus
+from scheduler.devices import is_gpu
+from scheduler.first_fit import Device
+from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
 from scheduler.pods import GPU_RESOURCES, Json
-from scheduler.quantities import quantity
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 CLIQUE: Final = "nvidia.com/gpu.clique"
@@ -21,6 +27,8 @@ WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
 PRICE: Final = "foresail.io/usd-per-gpu-hour"
 """Annotation: the operator's, or that of what made the node; no agent knows it."""
 _MIB: Final = 2**20
+SLOW_IMAGE_BYTES: Final = 500 * _MIB
+"""Below, an image is pulled in seconds, and whether it is there says nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,18 @@ class Machine:
     weights: frozenset[str] = frozenset()
     report_refused: str | None = None
     """Why the agent's report counts as none."""
+    devices: tuple[Device, ...] = ()
+    """Of each GPU, where ResourceSlices offer them; empty = a device plugin does."""
+    others: tuple[Device, ...] = ()
+    """What else ResourceSlices offer on it."""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The GPUs' indices in the order in which the allocator comes to them."""
+        listed = sorted(
+            (one.driver, one.pool, one.slice, one.index, at) for at, one in enumerate(self.devices)
+        )
+        return tuple(at for *_, at in listed) if listed else tuple(range(self.gpus))
 
     def empty(self) -> Node:
         return Node(
@@ -52,12 +72,12 @@ class Machine:
         )
 
 
-def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
+def machine_of(document: Json, devices: Sequence[Device] = ()) -> Machine:
     """The machine of a node object.
 
     Args:
         document: a `v1` Node.
-        claimable_gpus: whole GPUs that ResourceSlices offer on it.
+        devices: what ResourceSlices offer on it.
 
     Raises:
         ValueError: the node has no name, or an amount is no quantity.
@@ -69,7 +89,8 @@ def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
     labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
     allocatable = _part(status, "allocatable")
     plugged = sum(int(quantity(allocatable.get(resource, 0))) for resource in GPU_RESOURCES)
-    gpus = max(plugged, claimable_gpus)
+    claimable = tuple(whole_gpus(devices))
+    gpus = max(plugged, len(claimable))
     if gpus > GPUS_MAX:
         raise ValueError(f"node {name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
     report, refused = _report(annotations.get(REPORT), status)
@@ -78,7 +99,7 @@ def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
         name=name,
         cpu_milli=floor(quantity(allocatable.get("cpu", 0)) * 1000),
         memory_mib=floor(quantity(allocatable.get("memory", 0)) / _MIB),
-        model=str(labels.get(PRODUCT) or _product(report)),
+        model=model_name(_product(labels, claimable, report)),
         gpus=gpus,
         # A report about other GPUs than there are now says nothing about these.
         islands=islands if len(islands) == gpus else (),
@@ -87,6 +108,9 @@ def machine_of(document: Json, *, claimable_gpus: int = 0) -> Machine:
         images=_images(status),
         weights=frozenset(filter(None, str(annotations.get(WEIGHTS_CACHED, "")).split(","))),
         report_refused=refused,
+        # A device plugin that offers more than the slices do knows of other GPUs.
+        devices=claimable if len(claimable) == gpus else (),
+        others=tuple(device for device in devices if not is_gpu(device)),
     )
 
 
@@ -104,7 +128,13 @@ def _report(told: object, status: Json) -> tuple[Report | None, str | None]:
     return report, None
 
 
-def _product(report: Report | None) -> str:
+def _product(labels: Json, devices: Sequence[Device], report: Report | None) -> str:
+    """By label, slice or report, the first that says it; empty where none does."""
+    told = labels.get(PRODUCT) or next((one.attributes.get(NAME) for one in devices), None)
+    return str(told or _reported_product(report))
+
+
+def _reported_product(report: Report | None) -> str:
     """As GPU feature discovery would label it; empty where GPUs differ or do not say."""
     gpus = report.gpus if report is not None else None
     names = {gpu.product for gpu in gpus or ()}
@@ -114,7 +144,18 @@ def _product(report: Report | None) -> str:
 def _images(status: Json) -> frozenset[str]:
     images = status.get("images")
     listed = [one for one in images if isinstance(one, Mapping)] if isinstance(images, list) else []
-    return frozenset(str(name) for one in listed for name in one.get("names") or [])
+    return frozenset(
+        # Thousands of nodes hold the same few.
+        intern(str(name))
+        for one in listed
+        if is_slow(one.get("sizeBytes"))
+        for name in one.get("names") or []
+    )
+
+
+def is_slow(size_bytes: object) -> bool:
+    """Whether such an image is worth waiting for; one of unknown size may be."""
+    return not isinstance(size_bytes, int) or size_bytes >= SLOW_IMAGE_BYTES
 
 
 def _part(of: Json, name: str) -> Json:

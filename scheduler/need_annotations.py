@@ -13,9 +13,9 @@ from itertools import islice
 from typing import Any, Final
 
 from fleet.catalogue import Bottleneck, Catalogue, Precision
+from fleet.quantities import quantity
 from scheduler.need import Need
 from scheduler.pods import GPU_MODELS
-from scheduler.quantities import quantity
 
 DOMAIN: Final = "foresail.io/"
 GPUS_MAX: Final = 32

@@ -5,6 +5,7 @@ MiB, a GPU in thousandths. A share of a GPU is asked of one GPU; more than one G
 Rows keep the order in which the nodes were given, and every rule breaks ties by it.
 """
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -70,10 +71,19 @@ class Node:
     """Left of each of its GPUs, by index."""
 
 
+_NOTHING = Node(name="", cpu_milli=-1, memory_mib=-1)
+"""A row without a node: no pod fits, not even one that asks for nothing."""
+_ROWS_SPARE_MIN = 16
+_ROWS_SPARE_RATIO = 8
+
+
 class Nodes:
-    """What all nodes have left, one row a node; placing and releasing change it.
+    """What all nodes have left, one row a node; placing, releasing and putting change it.
+
+    A row keeps its place for as long as its node is there, and is given to another one after that.
 
     Attributes:
+        names: of each row; empty where there is no node.
         cpu: shape ``(N,)``, milli left.
         memory: shape ``(N,)``, MiB left.
         gpus: shape ``(N, G)``, milli left of each GPU; ``-1`` where a node has fewer than G.
@@ -82,26 +92,78 @@ class Nodes:
         idle: shape ``(N,)``, milli left over all GPUs.
         model: shape ``(N,)``, index into `models`.
         version: shape ``(N,)``, counts the changes of each row.
+        came_milli: GPU that pods took of late, `left_milli` what pods that ended gave back; both
+            fade as pods come, within about what all nodes have.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
         rows = list(nodes)
-        self.names = tuple(node.name for node in rows)
-        self.models = tuple(sorted({node.model for node in rows}))
+        self.names: list[str] = []
+        self._models = {model: at for at, model in enumerate(sorted({one.model for one in rows}))}
         slots = max((len(node.gpus_milli) for node in rows), default=0)
-        if slots > GPUS_MAX:
-            raise ValueError(f"a node has {slots} GPUs; at most {GPUS_MAX} can be told apart")
-        self.cpu: Int = np.array([node.cpu_milli for node in rows], np.int64)
-        self.memory: Int = np.array([node.memory_mib for node in rows], np.int64)
-        self.gpus: Int = np.full((len(rows), max(slots, 1)), -1, np.int64)
+        self.cpu: Int = np.empty(0, np.int64)
+        self.memory: Int = np.empty(0, np.int64)
+        self.gpus: Int = np.full((0, max(slots, 1)), -1, np.int64)
+        self.free: Int = np.empty(0, np.int64)
+        self.most: Int = np.empty(0, np.int64)
+        self.idle: Int = np.empty(0, np.int64)
+        self.model: Int = np.empty(0, np.int64)
+        self.version: Int = np.empty(0, np.int64)
+        self._spare: list[int] = []
+        self.came_milli = self.left_milli = 0.0
+        self._extend(len(rows))
         for row, node in enumerate(rows):
-            self.gpus[row, : len(node.gpus_milli)] = node.gpus_milli
-        known = {model: index for index, model in enumerate(self.models)}
-        self.model: Int = np.array([known[node.model] for node in rows], np.int64)
-        self.free: Int = (self.gpus == WHOLE_MILLI).sum(axis=1)
-        self.most: Int = self.gpus.max(axis=1).clip(0)
-        self.idle: Int = self.gpus.clip(0).sum(axis=1)
-        self.version: Int = np.zeros(len(rows), np.int64)
+            self.put(row, node)
+        self.version[:] = 0
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every GPU model there ever was, in the order of their index."""
+        return tuple(self._models)
+
+    def add(self, node: Node) -> int:
+        """Give `node` a row of its own; which."""
+        if not self._spare:
+            before = len(self)
+            self._extend(max(_ROWS_SPARE_MIN, before // _ROWS_SPARE_RATIO))
+            self._spare = list(range(before, len(self)))
+        row = heapq.heappop(self._spare)
+        self.put(row, node)
+        return row
+
+    def put(self, row: int, node: Node) -> None:
+        """Make `row` what is left of `node`.
+
+        Raises:
+            ValueError: the node has more GPUs than can be told apart.
+        """
+        count, slots = len(node.gpus_milli), self.gpus.shape[1]
+        if count > GPUS_MAX:
+            message = f"{node.name} has {count} GPUs; at most {GPUS_MAX} can be told apart"
+            raise ValueError(message)
+        if count > slots:
+            self.gpus = np.pad(self.gpus, ((0, 0), (0, count - slots)), constant_values=-1)
+        self.names[row] = node.name
+        self.cpu[row], self.memory[row] = node.cpu_milli, node.memory_mib
+        self.model[row] = self._models.setdefault(node.model, len(self._models))
+        self.gpus[row] = -1
+        self.gpus[row, :count] = node.gpus_milli
+        self._counted(row)
+
+    def drop(self, row: int) -> None:
+        """The node of `row` is gone."""
+        self.put(row, _NOTHING)
+        heapq.heappush(self._spare, row)
+
+    def _extend(self, count: int) -> None:
+        before = len(self)
+        self.names += [""] * count
+        self.gpus = np.pad(self.gpus, ((0, count), (0, 0)), constant_values=-1)
+        for name in ("cpu", "memory", "free", "most", "idle", "model", "version"):
+            setattr(self, name, np.pad(getattr(self, name), (0, count)))
+        self.cpu[before:] = self.memory[before:] = -1
+        if count:
+            self.model[before:] = self._models.setdefault("", len(self._models))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -143,12 +205,35 @@ class Nodes:
         """Give back what `place` took."""
         self._change(row, shape, devices, sign=1)
 
+    def came(self, shape: Shape) -> None:
+        """A pod of this shape has come to stay."""
+        keep = 1 - min(shape.total_milli / (WHOLE_MILLI * max(self._gpus, 1)), 1.0)
+        self.came_milli = self.came_milli * keep + shape.total_milli
+        self.left_milli *= keep
+
+    def left(self, shape: Shape) -> None:
+        """A pod that had come has ended."""
+        self.left_milli += shape.total_milli
+
+    @property
+    def turnover(self) -> float:
+        """How much of the GPU that pods take others have left: 0 = filling up, 1 = in balance."""
+        return min(self.left_milli / self.came_milli, 1.0) if self.came_milli else 0.0
+
+    @property
+    def _gpus(self) -> int:
+        return int((self.gpus >= 0).sum())
+
     def _change(self, row: int, shape: Shape, devices: Sequence[int], *, sign: int) -> None:
         self.cpu[row] += sign * shape.cpu_milli
         self.memory[row] += sign * shape.memory_mib
         left = self.gpus[row]
         for device in devices:
             left[device] += sign * shape.gpu_milli
+        self._counted(row)
+
+    def _counted(self, row: int) -> None:
+        left = self.gpus[row]
         self.free[row] = np.count_nonzero(left == WHOLE_MILLI)
         self.most[row] = max(int(left.max()), 0)
         self.idle[row] = int(left[left > 0].sum())

@@ -5,13 +5,15 @@ API has it is refused with the field's name, and nothing in it is trusted to be 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from scheduler.placement import ANY_MODEL, GPUS_MAX, WHOLE_MILLI, Shape
-from scheduler.quantities import quantity
+from fleet.quantities import quantity
+from scheduler.claimed import Claim, Place, together
+from scheduler.naming import model_name
+from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
 
 GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu")
 GPU_MILLI: Final = "foresail.io/gpu-milli"
@@ -23,19 +25,39 @@ WEIGHTS: Final = "foresail.io/weights"
 _MIB: Final = 2**20
 _CPU_MILLI_MAX: Final = 2**30
 _GROUP_LABELS: Final = (
+    "leaderworkerset.sigs.k8s.io/name",
     "scheduling.x-k8s.io/pod-group",
+    "kueue.x-k8s.io/pod-group-name",
+    # TrainJobs run as JobSets of the same name.
     "jobset.sigs.k8s.io/jobset-name",
     "training.kubeflow.org/job-name",
 )
+_GROUP_SIZES: Final = {
+    "leaderworkerset.sigs.k8s.io/name": "leaderworkerset.sigs.k8s.io/size",
+    "kueue.x-k8s.io/pod-group-name": "kueue.x-k8s.io/pod-group-total-count",
+}
+"""Annotation, or label, with the number of pods."""
+_POD_GROUPS: Final = ("scheduling.x-k8s.io/pod-group", "scheduling.k8s.io/group-name")
+"""Groups whose size stands in an object of kind PodGroup."""
 _GROUP_ANNOTATIONS: Final = ("scheduling.k8s.io/group-name",)
-_LWS_NAME: Final = "leaderworkerset.sigs.k8s.io/name"
+_LWS: Final = "leaderworkerset.sigs.k8s.io/name"
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
-_LWS_SIZE: Final = "leaderworkerset.sigs.k8s.io/size"
 _SIZE_DIGITS_MAX: Final = 5
 
 Json = Mapping[str, object]
-Claims = Mapping[str, int]
-"""GPUs that a ResourceClaim or ResourceClaimTemplate asks for, by `namespace/name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What pods refer to and only the watch has; both by `namespace/name`."""
+
+    claims: Mapping[str, Claim | None] = field(default_factory=dict)
+    """None = a claim that is there and cannot be predicted."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Pods of each PodGroup."""
+
+
+NOTHING_KNOWN: Final = Known()
 
 
 class UnreadablePodError(ValueError):
@@ -62,9 +84,23 @@ class Pod:
     group: Group | None = None
     images: tuple[str, ...] = ()
     weights: str | None = None
+    claim: Claim | None = None
+    """What its claims still ask for; the shape is without it."""
+    given: tuple[Place, ...] | None = None
+    """Devices that its claims were given; None = it has no claims, or not all were given any."""
+    claim_names: tuple[str, ...] = ()
+    """With their namespace; as far as they are made."""
+    unknown: str | None = None
+    """Why nobody can say here what it asks for; None = it is known."""
+
+    def shape_with(self, gpus: int) -> Shape:
+        """Its shape where its claim takes so many whole GPUs."""
+        if self.claim is None and self.given is None:
+            return self.shape
+        return replace(self.shape, gpus=gpus, gpu_milli=WHOLE_MILLI if gpus else 0)
 
 
-def pod_of(document: object, claims: Claims) -> Pod:
+def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
     """The pod of an API object.
 
     Raises:
@@ -76,39 +112,65 @@ def pod_of(document: object, claims: Claims) -> Pod:
     name = f"{namespace}/{metadata.get('name') or metadata.get('generateName') or ''}"
     containers = list(_listed(spec, "containers"))
     try:
-        shape = _shape(spec, metadata, containers, claims, namespace)
+        shape = _shape(spec, metadata, containers)
     except ValueError as error:
         raise UnreadablePodError(f"pod {name[:128]}: {error}") from error
+    names = tuple(_claim_names(pod, spec, namespace))
+    claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
+    unknown = None
+    if len(claims) < len(names):
+        missing = next(name for name in names if known.claims.get(name) is None)
+        unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
+    waiting = [claim for claim in claims if claim.given is None]
     return Pod(
         uid=str(metadata.get("uid") or name),
         name=name,
         shape=shape,
-        group=_group(metadata, spec, namespace),
+        group=_group(metadata, spec, namespace, known),
         images=tuple(str(one["image"]) for one in containers if "image" in one),
         weights=_text(_part(metadata, "annotations"), WEIGHTS),
+        claim=together(waiting) if waiting and unknown is None else None,
+        given=_given(claims) if claims and not waiting and unknown is None else None,
+        claim_names=names,
+        unknown=unknown,
     )
 
 
-def _shape(
-    spec: Json, metadata: Json, containers: list[Json], claims: Claims, namespace: str
-) -> Shape:
+def _claim_names(pod: Json, spec: Json, namespace: str) -> Iterator[str]:
+    status = _part(pod, "status")
+    generated = {
+        _text(one, "name"): _text(one, "resourceClaimName")
+        for one in _listed(status, "resourceClaimStatuses")
+    }
+    for one in _listed(spec, "resourceClaims"):
+        name = _text(one, "resourceClaimName") or generated.get(_text(one, "name"))
+        yield f"{namespace}/{name or _text(one, 'resourceClaimTemplateName')}"
+    extended = _text(_part(status, "extendedResourceClaimStatus"), "resourceClaimName")
+    if extended:
+        yield f"{namespace}/{extended}"
+
+
+def _given(claims: list[Claim]) -> tuple[Place, ...]:
+    return tuple(place for claim in claims for place in claim.given or ())
+
+
+def _shape(spec: Json, metadata: Json, containers: list[Json]) -> Shape:
     annotations = _part(metadata, "annotations")
     cpu = _asked(spec, containers, "cpu") * 1000
     memory = _asked(spec, containers, "memory") / _MIB
     gpus = sum((_asked(spec, containers, resource) for resource in GPU_RESOURCES), Fraction(0))
-    gpus += _claimed(spec, claims, namespace)
     if cpu > _CPU_MILLI_MAX or memory > _CPU_MILLI_MAX or gpus > GPUS_MAX:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
     milli = WHOLE_MILLI
     if gpus == 1 and GPU_MILLI in annotations:
         milli = int(quantity(annotations[GPU_MILLI]))
-    models = frozenset(filter(None, (_text(annotations, GPU_MODELS) or "").split("|")))
+    named = filter(None, (_text(annotations, GPU_MODELS) or "").split("|"))
     return Shape(
         cpu_milli=ceil(cpu),
         memory_mib=ceil(memory),
         gpus=int(gpus),
         gpu_milli=milli if gpus else 0,
-        models=models if gpus else ANY_MODEL,
+        models=frozenset(map(model_name, named)),
     )
 
 
@@ -137,31 +199,31 @@ def _of(container: Json, resource: str) -> Fraction:
     return Fraction(0)
 
 
-def _claimed(spec: Json, claims: Claims, namespace: str) -> int:
-    gpus = 0
-    for entry in _listed(spec, "resourceClaims"):
-        name = entry.get("resourceClaimName") or entry.get("resourceClaimTemplateName")
-        gpus += claims.get(f"{namespace}/{name}", 0)
-    return gpus
-
-
-def _group(metadata: Json, spec: Json, namespace: str) -> Group | None:
+def _group(metadata: Json, spec: Json, namespace: str, known: Known) -> Group | None:
     labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
     of_scheduler = _text(_part(spec, "schedulingGroup"), "podGroupName")
     if of_scheduler:
-        return Group(name=f"{namespace}/podgroup/{of_scheduler}")
-    if _LWS_NAME in labels:
-        size = _text(annotations, _LWS_SIZE) or _text(labels, _LWS_SIZE) or ""
-        return Group(
-            name=f"{namespace}/lws/{labels[_LWS_NAME]}/{labels.get(_LWS_GROUP, '')}",
-            size=int(size)
-            if size.isascii() and size.isdigit() and len(size) <= _SIZE_DIGITS_MAX
-            else None,
-        )
+        size = known.sizes.get(f"{namespace}/{of_scheduler}")
+        return Group(name=f"{namespace}/podgroup/{of_scheduler}", size=size)
     for told, keys in ((labels, _GROUP_LABELS), (annotations, _GROUP_ANNOTATIONS)):
         for key in keys:
-            if key in told:
-                return Group(name=f"{namespace}/{key}/{told[key]}")
+            name = _text(told, key)
+            if name is not None:
+                part = f"/{labels.get(_LWS_GROUP, '')}" if key == _LWS else ""
+                return Group(
+                    name=f"{namespace}/{key}/{name}{part}",
+                    size=known.sizes.get(f"{namespace}/{name}")
+                    if key in _POD_GROUPS
+                    else _number(_GROUP_SIZES.get(key), annotations, labels),
+                )
+    return None
+
+
+def _number(key: str | None, *among: Json) -> int | None:
+    for told in among if key else ():
+        text = _text(told, str(key)) or ""
+        if text.isascii() and text.isdigit() and len(text) <= _SIZE_DIGITS_MAX:
+            return int(text)
     return None
 
 

@@ -4,17 +4,20 @@ All of it is in GPU milli and added to the placement rule's score. What is not k
 nothing: an unknown price is not a low one, an unlabelled node is in no clique.
 """
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from scheduler.islands import island_price_milli
 from scheduler.machines import Machine
+from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
 
 PRICE_MILLI = 200.0
 """Of each GPU, for each time that it costs the cheapest known one's price more."""
+ALTERNATIVE_MILLI = 1000.0
+"""Of each place down the list of a claim's alternatives: whoever wrote it has ranked them."""
 WARM_IMAGE_MILLI = 50.0
 WARM_WEIGHTS_MILLI = 150.0
 """Weights take minutes to load, images seconds to a minute: worth a bad fit, not a lost GPU."""
@@ -23,81 +26,105 @@ WHOLE_CLIQUE_MILLI = 300.0
 GROUP_MILLI = 3000.0
 """Of being in the clique where the group is, or has room as a whole: it decides."""
 
+_Warm = tuple[str, str]
+
 
 class Preferences:
     """The same for all pods until the nodes change."""
 
-    def __init__(self, machines: Sequence[Machine], nodes: Nodes) -> None:
-        self._machines = machines
+    def __init__(self, nodes: Nodes) -> None:
         self._nodes = nodes
-        prices = np.array([one.usd_per_gpu_hour or np.nan for one in machines], np.float64)
-        known = prices[np.isfinite(prices)]
-        cheapest = known.min() if len(known) else 1.0
-        self._dearer: Float = np.nan_to_num(prices / cheapest - 1)
+        self._warm: defaultdict[_Warm, set[int]] = defaultdict(set)
+        self._warm_of: dict[int, frozenset[_Warm]] = {}
+        self._cliques: dict[str, int] = {}
+        self.clique: Int = np.empty(0, np.int64)
+        """Of each node, shape ``(N,)``; -1 = in none."""
+        self._price: Float = np.empty(0)
+        self._total: Int = np.empty(0, np.int64)
+        self._dearer: Float = np.empty(0)
         """How many times the cheapest price a GPU costs more; 0 where no price is known."""
-        self._warm: dict[tuple[str, str], list[int]] = {}
-        for row, one in enumerate(machines):
-            for image in one.images:
-                self._warm.setdefault(("image", image), []).append(row)
-            for weights in one.weights:
-                self._warm.setdefault(("weights", weights), []).append(row)
-        names = sorted({one.clique for one in machines if one.clique is not None})
-        index = {name: at for at, name in enumerate(names)}
-        self.clique: Int = np.array([index.get(one.clique or "", -1) for one in machines], np.int64)
-        """Of each node; -1 = in none."""
-        self._total: Int = np.array([one.gpus * WHOLE_MILLI for one in machines], np.int64)
-        self._several = [row for row, one in enumerate(machines) if len(set(one.islands)) > 1]
-        self._islands: dict[int, tuple[Int, Float]] = {}
 
-    def milli(self, pod: Pod, members: Collection[int]) -> Float:
-        """What speaks for each node, shape ``(N,)``; negative = against.
+    def put(self, row: int, machine: Machine | None) -> None:
+        """The node of `row` is now this one."""
+        more = (0, len(self._nodes) - len(self.clique))
+        if more[1]:
+            self.clique = np.pad(self.clique, more, constant_values=-1)
+            self._price = np.pad(self._price, more, constant_values=np.nan)
+            self._total = np.pad(self._total, more)
+        warm = frozenset(_warm(machine)) if machine else frozenset()
+        before = self._warm_of.pop(row, frozenset())
+        for gone in before - warm:
+            self._warm[gone].discard(row)
+            if not self._warm[gone]:
+                del self._warm[gone]
+        for new in warm - before:
+            self._warm[new].add(row)
+        if warm:
+            self._warm_of[row] = warm
+        name = machine.clique if machine else None
+        self.clique[row] = self._cliques.setdefault(name, len(self._cliques)) if name else -1
+        self._price[row] = (machine.usd_per_gpu_hour if machine else None) or np.nan
+        self._total[row] = machine.gpus * WHOLE_MILLI if machine else 0
+        self._dearer = np.empty(0)
+
+    def milli(self, pod: Pod, gpus: Float, offers: Offers | None) -> Float:
+        """What speaks for each node by itself, shape ``(N,)``; negative = against.
 
         Args:
             pod: the pod to place.
-            members: rows of the nodes where others of its group are.
+            gpus: shape ``(N,)``, GPUs and parts of one that it would take on each node.
+            offers: which GPUs it would get; None = it shares one, or takes none.
         """
-        shape = pod.shape
-        speaks: Float = self._dearer * (-PRICE_MILLI * shape.total_milli / WHOLE_MILLI)
+        speaks: Float = self._times_dearer() * gpus * -PRICE_MILLI
         for image in pod.images:
-            speaks[self._warm.get(("image", image), [])] += WARM_IMAGE_MILLI
+            speaks[self._rows("image", image)] += WARM_IMAGE_MILLI
         if pod.weights is not None:
-            speaks[self._warm.get(("weights", pod.weights), [])] += WARM_WEIGHTS_MILLI
-        if shape.gpus and not shape.is_share and self._several:
-            speaks -= self._island_prices(shape)
-        if shape.gpus and (self.clique >= 0).any():
-            speaks += self._cliques(pod, members)
+            speaks[self._rows("weights", pod.weights)] += WARM_WEIGHTS_MILLI
+        if offers is not None:
+            speaks -= offers.island_milli + offers.position * ALTERNATIVE_MILLI
         return speaks
 
-    def _island_prices(self, shape: Shape) -> Float:
-        nodes = self._nodes
-        version, prices = self._islands.setdefault(
-            shape.gpus, (np.full(len(nodes), -1, np.int64), np.zeros(len(nodes)))
-        )
-        for row in self._several:
-            if version[row] != nodes.version[row]:
-                version[row] = nodes.version[row]
-                free = np.flatnonzero(nodes.gpus[row] == WHOLE_MILLI).tolist()
-                given = nodes.devices(row, shape) if len(free) >= shape.gpus else []
-                prices[row] = island_price_milli(self._machines[row].islands, free, given)
-        return prices
+    def cliques_milli(self, pod: Pod, members: Collection[int], places: Int) -> Float:
+        """What a pod's group and the wholeness of cliques say of each node, shape ``(N,)``.
 
-    def _cliques(self, pod: Pod, members: Collection[int]) -> Float:
-        nodes, clique = self._nodes, self.clique
-        here = [int(clique[row]) for row in members if clique[row] >= 0]
-        if here:
-            return np.where(np.isin(clique, here), GROUP_MILLI, 0.0)
-        count = int(clique.max()) + 1
+        Args:
+            pod: the pod to place, which takes GPUs.
+            members: rows of the nodes where others of its group are.
+            places: shape ``(N,)``, how many such pods each node has room for.
+        """
+        clique, nodes = self.clique, self._nodes
         inside = clique >= 0
+        if not inside.any():
+            return np.zeros(len(nodes))
+        count = int(clique.max()) + 1
+        in_clique = np.bincount(clique[inside], places[inside], count)
+        here = sorted({int(clique[row]) for row in members if clique[row] >= 0})
+        if any(in_clique[one] for one in here):
+            return np.where(np.isin(clique, here), GROUP_MILLI, 0.0)
         if pod.group is not None and pod.group.size is not None:
-            places = np.bincount(clique[inside], places_of(nodes, pod.shape)[inside], count)
-            enough = np.flatnonzero(places >= pod.group.size)
+            enough = np.flatnonzero(in_clique >= pod.group.size - len(members))
             if len(enough):
                 # The tightest clique that takes the whole group keeps the roomy ones for others.
-                return np.where(clique == enough[places[enough].argmin()], GROUP_MILLI, 0.0)
+                return np.where(clique == enough[in_clique[enough].argmin()], GROUP_MILLI, 0.0)
         used = np.bincount(clique[inside], (self._total - nodes.idle)[inside], count)
         size = np.bincount(clique[inside], minlength=count)
         whole = np.append((used == 0) & (size > 1), False)
         return np.where(whole[clique], -WHOLE_CLIQUE_MILLI, 0.0)
+
+    def _rows(self, kind: str, name: str) -> list[int]:
+        return list(self._warm.get((kind, name), ()))
+
+    def _times_dearer(self) -> Float:
+        if len(self._dearer) != len(self._price):
+            known = self._price[np.isfinite(self._price)]
+            cheapest = known.min() if len(known) else 1.0
+            self._dearer = np.nan_to_num(self._price / cheapest - 1)
+        return self._dearer
+
+
+def _warm(machine: Machine) -> Iterator[_Warm]:
+    yield from (("image", image) for image in machine.images)
+    yield from (("weights", weights) for weights in machine.weights)
 
 
 def places_of(nodes: Nodes, shape: Shape) -> Int:

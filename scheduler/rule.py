@@ -1,6 +1,6 @@
 """Where a pod goes: the node that loses least of what the expected pods could still get from it.
 
-    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole `STEP_MILLI`
+    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole steps
                - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
                - price of the places for wider pods that go
                - price of the GPU model          both: `scheduler.scarcity`
@@ -11,6 +11,7 @@ whole for pods of several GPUs. Scores of a shape are kept for each node until t
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,16 @@ from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.scarcity import Models, Widths
 
 STEP_MILLI = 100.0
+_TURNOVER_FACTOR = 2.5
+"""How many times coarser the steps are where as much leaves as comes: what is whole must be made
+whole again by draining nodes, and only few places are free at a time."""
 IDLE_PRICE = 1.0
 """GPU milli for each idle GPU: decides only within a step."""
 _SHAPES_MAX = 512
 """Shapes whose scores are kept; of more, those asked longest ago are worked out again."""
+_SHAPES_WARM_MAX = 64
+_STALE_MAX = 48
+"""Nodes that are worked out in the few milliseconds an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +49,7 @@ class Ranking:
         return row if len(self.scores) and np.isfinite(self.scores[row]) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Kept:
     version: Int
     """Of each node, when its entries were worked out; -1 = never."""
@@ -51,15 +58,24 @@ class _Kept:
     places: Int
     """Shape ``(W, N)``: places for wider pods that go."""
 
+    def grow(self, rows: int) -> None:
+        more = (0, rows - len(self.version))
+        self.version = np.pad(self.version, more, constant_values=-1)
+        self.gains = np.pad(self.gains, more, constant_values=-np.inf)
+        self.remainders = np.pad(self.remainders, more, constant_values=-1)
+        self.places = np.pad(self.places, ((0, 0), more))
+
 
 class FillRule:
     """The rule over one set of nodes, whose changes it follows."""
 
     def __init__(self, nodes: Nodes, mix: Mix, *, seed: int = 0) -> None:
         self._nodes = nodes
-        self._rollouts = Rollouts(sequences(mix, seed=seed), nodes.models)
+        self._mix = mix
+        self._sequences = sequences(mix, seed=seed)
         self._widths = Widths(mix)
-        self._models = Models(mix, nodes)
+        self._models_known: tuple[str, ...] = ()
+        self._learn_models()
         self._values = np.zeros(len(nodes))
         self._values_version = np.full(len(nodes), -1, np.int64)
         self._shapes: OrderedDict[Shape, _Kept] = OrderedDict()
@@ -67,8 +83,9 @@ class FillRule:
     def rank(self, shape: Shape) -> Ranking:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
-        kept = self._refreshed(shape)
-        scores = np.floor(kept.gains / STEP_MILLI) * STEP_MILLI
+        kept = self._current(shape)
+        step = STEP_MILLI * (1 + _TURNOVER_FACTOR * nodes.turnover)
+        scores = np.floor(kept.gains / step) * step
         scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
         for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
             scores -= self._widths.price_milli(width, nodes) * lost
@@ -76,27 +93,73 @@ class FillRule:
             scores -= self._models.price_milli(nodes)[nodes.model]
         return Ranking(scores, kept.remainders)
 
-    def _refreshed(self, shape: Shape) -> _Kept:
-        nodes = self._nodes
+    def expect(self, shapes: Iterable[Shape]) -> None:
+        """Pods of these shapes will be asked about; `warm` works out their scores beforehand."""
+        for shape in shapes:
+            self._kept_of(shape)
+
+    def warm(self, *, nodes_max: int) -> bool:
+        """Work out some scores that are out of date on many nodes; whether there were any.
+
+        A few are cheaper to work out when they are asked for: most are out of date again by then.
+        """
+        for shape in list(reversed(self._shapes))[:_SHAPES_WARM_MAX]:
+            kept = self._kept_of(shape, is_asked=False)
+            if np.count_nonzero(kept.version != self._nodes.version) > _STALE_MAX:
+                due = self._due(shape, kept)
+                if len(due) > _STALE_MAX:
+                    self._work_out(shape, kept, due[:nodes_max])
+                    return True
+        return False
+
+    def _current(self, shape: Shape) -> _Kept:
+        kept = self._kept_of(shape)
+        due = self._due(shape, kept)
+        if len(due):
+            self._work_out(shape, kept, due)
+        return kept
+
+    def _kept_of(self, shape: Shape, *, is_asked: bool = True) -> _Kept:
+        rows = len(self._nodes)
+        self._learn_models()
+        if len(self._values) < rows:
+            more = (0, rows - len(self._values))
+            self._values = np.pad(self._values, more)
+            self._values_version = np.pad(self._values_version, more, constant_values=-1)
         kept = self._shapes.get(shape)
         if kept is None:
             kept = self._shapes[shape] = _Kept(
-                version=np.full(len(nodes), -1, np.int64),
-                gains=np.full(len(nodes), -np.inf),
-                remainders=np.full(len(nodes), -1, np.int64),
-                places=np.zeros((len(self._widths.above(shape.gpus)), len(nodes)), np.int64),
+                version=np.full(rows, -1, np.int64),
+                gains=np.full(rows, -np.inf),
+                remainders=np.full(rows, -1, np.int64),
+                places=np.zeros((len(self._widths.above(shape.gpus)), rows), np.int64),
             )
             if len(self._shapes) > _SHAPES_MAX:
                 self._shapes.popitem(last=False)
-        self._shapes.move_to_end(shape)
-        stale = np.flatnonzero(kept.version != nodes.version)
-        if len(stale):
-            kept.version[stale] = nodes.version[stale]
-            kept.gains[stale] = -np.inf
-            fitting = stale[nodes.fits(shape)[stale]]
-            if len(fitting):
-                self._work_out(shape, kept, fitting)
+        elif len(kept.version) < rows:
+            kept.grow(rows)
+        if is_asked:
+            self._shapes.move_to_end(shape)
         return kept
+
+    def _learn_models(self) -> None:
+        """A model that was never seen before changes no node's worth, only who may go there."""
+        if self._models_known != self._nodes.models:
+            self._models_known = self._nodes.models
+            self._rollouts = Rollouts(self._sequences, self._models_known)
+            self._models = Models(self._mix, self._nodes)
+
+    def _due(self, shape: Shape, kept: _Kept) -> Int:
+        """Rows that the pod fits and whose score is out of date."""
+        nodes = self._nodes
+        stale = np.flatnonzero(kept.version != nodes.version)
+        if not len(stale):
+            return stale
+        fits = nodes.fits(shape)[stale]
+        gone = stale[~fits]
+        kept.version[gone] = nodes.version[gone]
+        kept.gains[gone] = -np.inf
+        return stale[fits]
 
     def _work_out(self, shape: Shape, kept: _Kept, rows: Int) -> None:
         nodes = self._nodes
@@ -115,6 +178,7 @@ class FillRule:
         # Best first within a node; of equals the fullest GPU.
         order = np.lexsort((remainders, -after, whence))
         best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
+        kept.version[rows] = nodes.version[rows]
         kept.gains[rows] = after[best] - self._values[rows]
         kept.remainders[rows] = remainders[best]
         opened = remainders[best] == WHOLE_MILLI if shape.is_share else shape.gpus

@@ -1,8 +1,9 @@
 """What runs out first if the expected mix goes on: places for wide pods, and GPU models.
 
-No horizon is needed. Of the F GPU milli that are free in the cluster, a class of pods with the part
-f of the demand would ask for f x F before the cluster is full; the ratio of that to the room that
-the class has left says how scarce its room is.
+While a cluster fills up no horizon is needed. Of the F GPU milli that are free in the cluster, a
+class of pods with the part f of the demand would ask for f x F before the cluster is full; the
+ratio of that to the room that the class has left says how scarce its room is. Where pods leave as
+others come, demand has no such end, and places for wide pods are scarce by `Nodes.turnover`.
 """
 
 import numpy as np
@@ -15,8 +16,10 @@ _CPU_QUANTILE = 0.75
 _WIDTH_PRICE_MILLI = 100.0
 """Of each GPU in the last places for pods of a width."""
 _WIDTH_SCARCE_FROM = 0.7
-_WIDTH_FLOOR = 0.18
+_WIDTH_FLOOR = 0.21
 """Part of the price that always holds: a mix that expects too few wide pods must not sell out."""
+_TURNOVER_FACTOR = 2.0
+"""How many times more a place is worth where as much leaves as comes."""
 _MODEL_PRICE_MILLI = 1000.0
 """Of a place on the last nodes of a GPU model: more than any difference of worth."""
 _MODEL_SCARCE_FROM = 0.9
@@ -49,8 +52,12 @@ class Widths:
         """What one place of this width is worth now, in GPU milli."""
         room = width * WHOLE_MILLI * float(self.places(width, nodes.free, nodes.cpu).sum())
         asked = self._parts[width] * float(nodes.idle.sum())
-        scarce = _ramp(asked, room, _WIDTH_SCARCE_FROM)
-        return _WIDTH_PRICE_MILLI * width * max(scarce, _WIDTH_FLOOR)
+        # Where pods leave as others come there is no end until which the free places have to last:
+        # what is asked for has none, and a place that is broken opens again only by chance.
+        turnover = nodes.turnover
+        floor = _WIDTH_FLOOR + (1 - _WIDTH_FLOOR) * turnover
+        scarce = max(_ramp(asked, room, _WIDTH_SCARCE_FROM), floor)
+        return _WIDTH_PRICE_MILLI * width * scarce * (1 + _TURNOVER_FACTOR * turnover)
 
 
 class Models:

@@ -228,13 +228,13 @@ class TestMachine:
 
         assert (made.islands, made.report_refused) == ((0, 0, 0, 0), None)
         assert made.clique == "00000090-0000-0000-0000-000000000000.32766"
-        assert made.model == "NVIDIA-GB200"
+        assert made.model == "gb200"
 
     def test_a_label_of_gpu_feature_discovery_comes_first(self) -> None:
-        labels = {"nvidia.com/gpu.product": "NVIDIA-GB200-SHARED", "nvidia.com/gpu.clique": "u.1"}
+        labels = {"nvidia.com/gpu.product": "NVIDIA-L40S-SHARED", "nvidia.com/gpu.clique": "u.1"}
         made = self.machine(report(told("gb200-tray")).text(), gpus=4, **labels)
 
-        assert (made.model, made.clique) == ("NVIDIA-GB200-SHARED", "u.1")
+        assert (made.model, made.clique) == ("l40s", "u.1")
 
     def test_a_newer_schema_is_unknown_and_the_machine_says_why(self) -> None:
         text = json.dumps({**reported("a100-4-pairs"), "schema": 2})

@@ -7,6 +7,7 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "examples"
 SETTINGS = FOLDER / "foresail.yaml"
+SCHEDULER = FOLDER / "scheduler.yaml"
 AGENT = FOLDER / "agent.yaml"
 MANIFESTS = tuple(
     FOLDER / name

@@ -13,8 +13,8 @@ from typing import Any
 from cel_expr_python import cel
 from cel_expr_python.ext.ext_bindings import ExtBindings
 
+from fleet.quantities import quantity
 from scheduler.first_fit import Alternative, Device, MatchAttribute, Request
-from scheduler.quantities import quantity
 
 _QUANTITY = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
 _DOMAINS = ("gpu.nvidia.com", "gpu.amd.com", "resource.kubernetes.io", "gpu.example.com")

@@ -1,5 +1,6 @@
 """The extender over HTTP: what fits, what is best, and whatever a request may bring."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,16 +8,35 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fleet.quantities import quantity
+from scheduler.claimed import Claim
 from scheduler.desk import SCORE_MAX, Desk
-from scheduler.extender import Extender
+from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.ledger import ASSUMED_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
-from scheduler.pods import Pod, UnreadablePodError, pod_of
-from scheduler.quantities import quantity
+from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+
+
+def _json() -> st.SearchStrategy[object]:
+    """Pods as nobody should write them: the API's fields, with anything in them."""
+    leaf = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.floats()
+    names = st.sampled_from(
+        ["metadata", "spec", "containers", "resources", "requests", "limits", "labels", "uid",
+         "annotations", "resourceClaims", "nvidia.com/gpu", "cpu", "status", "schedulingGroup",
+         "foresail.io/gpu-milli", "leaderworkerset.sigs.k8s.io/name", "initContainers"]
+    )  # fmt: skip
+    return st.recursive(
+        leaf,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+        max_leaves=12,
+    )
+
 
 MIX = Mix(
     {
@@ -72,7 +92,7 @@ async def serving(
     *machines: Machine, clock: Clock | None = None, desk: bool = True
 ) -> AsyncIterator[tuple[ClientSession, Desk | None]]:
     made = Desk(machines, MIX) if desk else None
-    extender = Extender(desk=made, clock=clock or Clock(), claims={})
+    extender = Extender(desk=made, clock=clock or Clock())
     server = TestServer(extender.application())
     await server.start_server()
     try:
@@ -95,7 +115,7 @@ class TestFilter:
             desk,
         ):
             assert desk is not None
-            desk.bound(pod_of(pod("other", gpus="2"), {}), "full")
+            desk.bound(pod_of(pod("other", gpus="2")), "full")
             answer = await told(session, "filter", asked(pod(gpus="2"), "big", "small", "full"))
         assert answer == {
             "Nodes": None,
@@ -136,6 +156,31 @@ class TestFilter:
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == []
         assert "room for 2 of the 3 pods" in answer["FailedNodes"]["a"]
+
+    async def test_a_claim_that_the_watch_tells_a_moment_later_is_waited_for(self) -> None:
+        claims: dict[str, Claim | None] = {}
+        extender = Extender(
+            desk=Desk([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
+        )
+        document = pod(gpus="0")
+        spec = document["spec"]
+        assert isinstance(spec, dict)
+        spec["resourceClaims"] = [{"name": "g", "resourceClaimName": "late"}]
+        server = TestServer(extender.application())
+        await server.start_server()
+        async with ClientSession(base_url=server.make_url("/")) as session:
+            asking = asyncio.create_task(
+                session.post("/filter", json=asked(document, "a")), name="filter"
+            )
+            await asyncio.sleep(CLAIM_PAUSE_SECONDS * 3)
+            claims["team/late"] = Claim(key="", given=())
+            async with await asking as response:
+                assert REASON not in response.headers
+            spec["resourceClaims"] = [{"name": "g", "resourceClaimName": "never"}]
+            async with session.post("/filter", json=asked(document, "a")) as response:
+                assert (await response.json())["NodeNames"] == ["a"]
+                assert "team/never is not known" in response.headers[REASON]
+        await server.close()
 
 
 class TestPrioritise:
@@ -199,6 +244,9 @@ class TestPrioritise:
         assert len({name[:2] for name in chosen}) == 1
 
 
+DESK = Desk([machine("a"), machine("b", 1)], MIX)
+
+
 class TestHostile:
     @pytest.mark.parametrize(
         ("body", "why"),
@@ -239,13 +287,64 @@ class TestHostile:
         assert isinstance(answer, dict)
         assert answer["Error"] or "a" in answer["FailedAndUnresolvableNodes"]
 
-    async def test_before_the_first_snapshot_it_says_so(self) -> None:
+    async def test_before_the_first_snapshot_every_node_passes_and_it_says_why(self) -> None:
         async with serving(desk=False) as (session, _):
-            answer = await told(session, "filter", asked(pod(), "a"))
+            async with session.post("/filter", json=asked(pod(), "a", "b")) as response:
+                answer, reason = await response.json(), response.headers[REASON]
+            scores = await told(session, "prioritize", asked(pod(), "a", "b"))
             async with session.get("/readyz") as response:
                 assert response.status == 503
+        assert (answer["NodeNames"], answer["Error"], answer["FailedNodes"]) == (["a", "b"], "", {})
+        assert reason == "no snapshot of the cluster yet"
+        assert scores == [{"Host": "a", "Score": 0}, {"Host": "b", "Score": 0}]
+
+    async def test_what_is_old_turns_no_node_away(self) -> None:
+        extender = Extender(
+            desk=Desk([machine("a", 1)], MIX), clock=Clock(), stale="what is known of pods is old"
+        )
+        server = TestServer(extender.application())
+        await server.start_server()
+        async with ClientSession(base_url=server.make_url("/")) as session:
+            async with session.post("/filter", json=asked(pod(gpus="4"), "a")) as response:
+                assert (await response.json())["NodeNames"] == ["a"]
+                assert response.headers[REASON] == "what is known of pods is old"
+            async with session.get("/readyz") as response:
+                assert (response.status, await response.text()) == (
+                    503,
+                    "what is known of pods is old\n",
+                )
+        await server.close()
+
+    @pytest.mark.parametrize("count", [0, 1, 20_000])
+    async def test_any_number_of_names_is_answered(self, count: int) -> None:
+        names = [f"n{at}" for at in range(count)]
+        async with serving(machine("n0", 1)) as (session, _):
+            answer = await told(session, "filter", asked(pod(gpus="2"), *names))
+            scores = await told(session, "prioritize", asked(pod(), *names))
         assert isinstance(answer, dict)
-        assert "no snapshot" in answer["Error"]
+        assert isinstance(scores, list)
+        # Only the one that is known is turned away.
+        assert answer["NodeNames"] == names[1:]
+        assert [one["Host"] for one in scores] == names
+
+    async def test_a_name_that_is_asked_twice_is_answered_twice(self) -> None:
+        async with serving(machine("a")) as (session, _):
+            scores = await told(session, "prioritize", asked(pod(), "a", "a"))
+        assert isinstance(scores, list)
+        assert sorted(one["Score"] for one in scores) == [9, 10]
+
+    @settings(max_examples=150, deadline=None)
+    @given(_json())
+    def test_whatever_json_a_pod_is_gets_an_answer(self, document: object) -> None:
+        try:
+            made = pod_of(document)
+        except UnreadablePodError:
+            return
+        result = DESK.filter(made, ["a", "b", "new"], now_seconds=0)
+        assert {*result.passed, *result.failed, *result.unresolvable} == {"a", "b", "new"}
+        scores = DESK.prioritise(made, ["a", "b", "new"], now_seconds=0)
+        DESK.gone(made.uid)
+        assert all(0 <= score <= SCORE_MAX for score in scores)
 
 
 class TestQuantity:
@@ -300,26 +399,13 @@ class TestObjects:
         )
         assert made.shape.cpu_milli == 1500
 
-    def test_a_claim_counts_its_gpus(self) -> None:
-        made = pod_of(
-            {
-                "metadata": {"name": "p", "namespace": "team"},
-                "spec": {
-                    "containers": [],
-                    "resourceClaims": [{"name": "g", "resourceClaimTemplateName": "four"}],
-                },
-            },
-            {"team/four": 4},
-        )
-        assert made.shape.gpus == 4
-
     def test_a_share_is_an_annotation_in_thousandths(self) -> None:
         document = pod(annotations={"foresail.io/gpu-milli": "300"})
-        assert pod_of(document, {}).shape.gpu_milli == 300
+        assert pod_of(document).shape.gpu_milli == 300
 
     def test_an_unreadable_pod_is_named(self) -> None:
         with pytest.raises(UnreadablePodError, match=r"pod team/u1: .*'many' is no quantity"):
-            pod_of(pod(gpus="many"), {})
+            pod_of(pod(gpus="many"))
 
 
 class TestDesk:
@@ -327,7 +413,7 @@ class TestDesk:
         desk = Desk([machine("a"), machine("b", 4)], MIX)
         before = desk.nodes.gpus.tolist()
         made: list[Pod] = [
-            pod_of(pod(f"p{at}", gpus=gpus), {}) for at, gpus in enumerate(("1", "2", "1", "4"))
+            pod_of(pod(f"p{at}", gpus=gpus)) for at, gpus in enumerate(("1", "2", "1", "4"))
         ]
         for one in made:
             desk.bound(one, "a")
@@ -338,7 +424,7 @@ class TestDesk:
 
     def test_a_binding_elsewhere_than_answered_is_believed(self) -> None:
         desk = Desk([machine("a"), machine("b")], MIX)
-        one = pod_of(pod("p"), {})
+        one = pod_of(pod("p"))
         scores = desk.prioritise(one, ["a", "b"], now_seconds=0)
         other = ["a", "b"][scores.index(min(scores))]
         desk.bound(one, other)

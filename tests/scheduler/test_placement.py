@@ -10,6 +10,7 @@ from scheduler.islands import REMAINDER_PRICE_MILLI, SPLIT_PRICE_MILLI, island_p
 from scheduler.mix import LENGTH, SEQUENCES, Mix, sequences
 from scheduler.placement import Node, Nodes, Shape
 from scheduler.rule import FillRule
+from scheduler.scarcity import Widths
 
 
 def shape(gpus: int = 1, *, milli: int = 1000, cpu: int = 1000, models: str = "") -> Shape:
@@ -54,6 +55,42 @@ class TestNodes:
     def test_a_share_of_several_gpus_is_refused(self) -> None:
         with pytest.raises(ValueError, match="several GPUs are asked whole"):
             shape(2, milli=500)
+
+
+class TestTurnover:
+    def test_a_cluster_that_fills_up_has_none(self) -> None:
+        nodes = Nodes([node("a", *[1000] * 8)])
+        for _ in range(8):
+            nodes.came(shape())
+        assert nodes.turnover == 0.0
+
+    def test_where_as_much_leaves_as_comes_it_is_one(self) -> None:
+        nodes = Nodes([node("a", *[1000] * 8)])
+        for _ in range(200):
+            nodes.came(shape())
+            nodes.left(shape())
+        assert nodes.turnover == pytest.approx(1.0)
+
+    def test_what_left_long_ago_fades_as_pods_come(self) -> None:
+        nodes = Nodes([node("a", *[1000] * 8)])
+        nodes.came(shape())
+        nodes.left(shape())
+        for _ in range(80):
+            nodes.came(shape())
+        assert nodes.turnover < 0.001
+
+    def test_the_last_places_for_wide_pods_are_worth_more_where_pods_come_and_go(self) -> None:
+        nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
+        widths = Widths(Mix({shape(): 9.0, shape(8): 1.0}))
+        filling = widths.price_milli(8, nodes)
+        for _ in range(400):
+            nodes.came(shape())
+            nodes.left(shape())
+        # No width is scarce on empty nodes: 8 x 100 x the floor of 0.21, then 8 x 100 x 1 x 3.
+        assert (filling, widths.price_milli(8, nodes)) == (
+            pytest.approx(168.0),
+            pytest.approx(2400.0, rel=0.01),
+        )
 
 
 class TestFill:

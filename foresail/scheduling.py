@@ -1,0 +1,378 @@
+"""`foresail scheduler`: the extender over loopback, fed by the API server, with health and metrics.
+
+Three addresses: kube-scheduler asks over plain loopback, the kubelet and Prometheus on a second
+port, and the API server asks the admission webhook over TLS on a third, where one is mounted. Only
+reads are ever sent to the API server.
+"""
+
+import asyncio
+import gc
+import signal
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final, Self, TypeAlias
+
+import structlog
+from aiohttp import web
+from kubernetes_asyncio import config as kube_config
+from kubernetes_asyncio.client import ApiClient, Configuration
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from foresail.clock import steady_clock, wall_clock
+from foresail.scheduling_metrics import DeskCollector
+from scaler.errors import ForesailError
+from scheduler.desk import Desk
+from scheduler.extender import Extender, ExtenderMetrics
+from scheduler.history import History
+from scheduler.intake import Intake, Json, Kind
+from scheduler.mix import Mix
+from scheduler.mix_file import MixFileError, mix_of
+from scheduler.slimming import slim
+
+log = structlog.get_logger()
+
+PATHS: Final[Mapping[Kind, str]] = {
+    Kind.NODE: "/api/v1/nodes",
+    Kind.POD: "/api/v1/pods",
+    Kind.CLASS: "/apis/resource.k8s.io/v1/deviceclasses",
+    Kind.SLICE: "/apis/resource.k8s.io/v1/resourceslices",
+    Kind.CLAIM: "/apis/resource.k8s.io/v1/resourceclaims",
+    Kind.POD_GROUP: "/apis/scheduling.k8s.io/v1beta1/podgroups",
+    Kind.POD_GROUP_PLUGIN: "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
+}
+OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN})
+"""Kinds whose absence, and whose refusal, makes no answer wrong."""
+_SLICE: Final = 32
+"""Objects of a list taken before an answer may come in between."""
+_WARM_NODES: Final = 64
+_WARM_PAUSE_SECONDS: Final = 0.02
+_EXPECT_SECONDS: Final = 600.0
+_CERTIFICATE_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 2.0
+
+Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
+Webhook: TypeAlias = Callable[[ApiClient], web.Application]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerOptions:
+    """As the command line has them."""
+
+    listen: str = "127.0.0.1:8888"
+    """Where kube-scheduler asks."""
+    http: str = "0.0.0.0:8080"
+    """Health and metrics."""
+    webhook: str = "0.0.0.0:8443"
+    """Admission, where there are certificates."""
+    certificate: Path | None = None
+    key: Path | None = None
+    kubeconfig: Path | None = None
+    """None = the pod's own service account."""
+    context: str | None = None
+    mix: Path | None = None
+    """None = the pods that came are what is expected."""
+
+
+async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        options: where to listen, and whom to ask.
+        webhook: makes what answers admission, served where there are certificates; None = nobody.
+
+    Raises:
+        ForesailError: a port is taken, or a file cannot be used.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with client_of(options) as client:
+
+        def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
+            return watched(client, path, keep=partial(slim, kind))
+
+        admission = None if webhook is None else webhook(client)
+        async with running(options, follow, admission) as ports:
+            log.info("serving", extender=ports.extender, http=ports.http, webhook=ports.webhook)
+            await stop.wait()
+            log.info("stopping")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """Where a running extender listens; None = it does not."""
+
+    extender: int
+    http: int
+    webhook: int | None
+
+
+@asynccontextmanager
+async def running(
+    options: SchedulerOptions, follow: Watch, webhook: web.Application | None = None
+) -> AsyncIterator[Ports]:
+    """An extender that answers and is fed; stopped at the end."""
+    feed = Feed(follow, mix_from(options.mix))
+    tls = certificates(options)
+    async with Sites() as sites:
+        ports = Ports(
+            extender=await sites.add(feed.extender.application(), options.listen),
+            http=await sites.add(feed.pages(), options.http),
+            webhook=await sites.add(webhook, options.webhook, tls) if webhook and tls else None,
+        )
+        tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks(options, tls)]
+        for task in tasks:
+            task.add_done_callback(_end_on_fault)
+        try:
+            yield ports
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _end_on_fault(task: asyncio.Task[None]) -> None:
+    """Without one of its tasks this process would answer from an ageing picture: better a new one.
+
+    kube-scheduler goes on without us meanwhile, as the extender is `ignorable`.
+    """
+    if not task.cancelled() and task.exception() is not None:
+        log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
+        signal.raise_signal(signal.SIGTERM)
+
+
+class Feed:
+    """Follows the API server and keeps a desk in step with it."""
+
+    def __init__(self, follow: Watch, mix: Mix | None) -> None:
+        self.history = History()
+        self._given = mix
+        first = mix or self.history.mix(wall_clock())
+        self.intake = Intake(Desk((), first), self.history)
+        self.registry = CollectorRegistry()
+        self.extender = Extender(
+            desk=None,
+            clock=steady_clock,
+            known=self.intake.known,
+            metrics=ExtenderMetrics(self.registry),
+        )
+        self.troubles: dict[Kind, str] = {}
+        """Why a kind cannot be read now."""
+        self._follow = follow
+        self._pending = set(PATHS)
+        self._complete = asyncio.Event()
+        self._changes = asyncio.Event()
+        self.registry.register(DeskCollector(self.intake, self.troubles))
+
+    def tasks(
+        self, options: SchedulerOptions, tls: ssl.SSLContext | None
+    ) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
+        """What keeps the answers current; each runs until it is cancelled."""
+        following = [(f"watch {kind}", self._watch(kind, path)) for kind, path in PATHS.items()]
+        rest = [
+            ("warm", self._warm()),
+            ("expect", self._expect()),
+            ("collector", self._spare_collector()),
+        ]
+        if tls is not None:
+            rest.append(("certificates", _reload(options, tls)))
+        return [*following, *rest]
+
+    def pages(self) -> web.Application:
+        """Health, readiness and metrics."""
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/healthz", self.extender.healthz),
+                web.get("/readyz", self.extender.readyz),
+                web.get("/metrics", self._metrics),
+            ]
+        )
+        return app
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        page = generate_latest(self.registry)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _watch(self, kind: Kind, path: str) -> None:
+        async with aclosing(self._follow(path, kind)) as events:
+            async for event in events:
+                await self._take(kind, event)
+                self._changes.set()
+
+    async def _take(self, kind: Kind, event: Event) -> None:
+        match event:
+            case Listed(objects):
+                await self._take_list(kind, objects)
+                log.info("listed", kind=kind, objects=len(objects))
+            case Changed(document):
+                self.intake.changed(kind, document, wall_clock())
+            case Gone(document):
+                self.intake.gone(kind, document)
+            case Unavailable(_, absent=True):
+                # The cluster has none: known, and nothing to wait for.
+                await self._take_list(kind, ())
+            case Unavailable(reason):
+                log.warning("unavailable", kind=kind, why=reason)
+                self._settled(kind, None if kind in OPTIONAL else reason)
+
+    async def _take_list(self, kind: Kind, objects: tuple[Json, ...]) -> None:
+        for at, _ in enumerate(self.intake.listed(kind, objects, wall_clock())):
+            if at % _SLICE == 0:
+                await asyncio.sleep(0)  # an answer comes in between
+        self._settled(kind, None)
+
+    def _settled(self, kind: Kind, trouble: str | None) -> None:
+        """A kind was read whole, or cannot be; with the first sight of all, answers begin."""
+        if trouble is None:
+            self.troubles.pop(kind, None)
+            self._pending.discard(kind)
+        else:
+            self.troubles[kind] = trouble
+        told = [f"what is known of {one} is old: {why}" for one, why in self.troubles.items()]
+        self.extender.stale = "; ".join(told) or None
+        if not self._pending and self.extender.desk is None:
+            self.extender.desk = self.intake.desk
+            if self._given is None:
+                self.intake.desk.expect(self.history.mix(wall_clock()))
+            self._complete.set()
+            log.info("ready", nodes=len(self.intake.desk.state.row))
+
+    async def _warm(self) -> None:
+        """Work out ahead what will be asked for, a little at a time."""
+        while True:
+            if not self.intake.desk.warm(nodes_max=_WARM_NODES):
+                await self._changes.wait()
+                self._changes.clear()
+            await asyncio.sleep(_WARM_PAUSE_SECONDS)
+
+    async def _spare_collector(self) -> None:
+        """Keep the cycle collector's long passes off the answers.
+
+        A full pass over a cluster's objects takes as long as fifty answers, and next to none of
+        them is ever part of a cycle.
+        """
+        await self._complete.wait()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 50, 1_000)
+
+    async def _expect(self) -> None:
+        """What came of late is what is expected, unless the operator said."""
+        while self._given is None:
+            await asyncio.sleep(_EXPECT_SECONDS)
+            self.intake.desk.expect(self.history.mix(wall_clock()))
+            self._changes.set()
+
+
+@dataclass(slots=True)
+class Sites:
+    """Applications on their addresses, all closed at the end."""
+
+    _runners: list[web.AppRunner] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for runner in reversed(self._runners):
+            await runner.cleanup()
+
+    async def add(
+        self, application: web.Application, address: str, tls: ssl.SSLContext | None = None
+    ) -> int:
+        """Serve an application; the port.
+
+        Raises:
+            ForesailError: the address is none, or taken.
+        """
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            raise ForesailError(f"{address!r} is not host:port, such as 127.0.0.1:8888")
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        self._runners.append(runner)
+        try:
+            await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=tls).start()
+        except (OSError, OverflowError) as error:
+            raise ForesailError(f"cannot listen on {address}: {error}") from error
+        return int(runner.addresses[0][1])
+
+
+def certificates(options: SchedulerOptions) -> ssl.SSLContext | None:
+    """What the webhook proves itself with; None = no files were named.
+
+    Raises:
+        ForesailError: one of the two was named alone, or they are no pair.
+    """
+    if options.certificate is None and options.key is None:
+        return None
+    if options.certificate is None or options.key is None:
+        raise ForesailError("--tls-certificate and --tls-key go together")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(options.certificate, options.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ForesailError(f"{options.certificate}, {options.key}: {error}") from error
+    return context
+
+
+async def _reload(options: SchedulerOptions, context: ssl.SSLContext) -> None:
+    """Take a rotated pair at the next handshake; half a pair leaves the old one in use."""
+    assert options.certificate is not None
+    before = None
+    while True:
+        with suppress(OSError):
+            stamp = options.certificate.stat().st_mtime_ns
+            if before not in {None, stamp}:
+                context.load_cert_chain(options.certificate, options.key)
+                log.info("certificates_reloaded", certificate=str(options.certificate))
+            before = stamp
+        await asyncio.sleep(_CERTIFICATE_SECONDS)
+
+
+def mix_from(path: Path | None) -> Mix | None:
+    """The mix of an operator's file.
+
+    Raises:
+        ForesailError: it cannot be read, or says what makes no sense.
+    """
+    if path is None:
+        return None
+    try:
+        return mix_of(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ForesailError(f"{path}: {error.strerror}") from error
+    except (MixFileError, UnicodeDecodeError) as error:
+        faults = "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        raise ForesailError(faults) from error
+
+
+@asynccontextmanager
+async def client_of(options: SchedulerOptions) -> AsyncIterator[ApiClient]:
+    """A client of the cluster that the options name.
+
+    Raises:
+        ForesailError: there is no such file or context, and no service account.
+    """
+    configuration = Configuration()
+    try:
+        if options.kubeconfig is None and options.context is None:
+            kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration
+            )
+        else:
+            await kube_config.load_kube_config(
+                config_file=None if options.kubeconfig is None else str(options.kubeconfig),
+                context=options.context,
+                client_configuration=configuration,
+            )
+    except (kube_config.ConfigException, OSError) as error:
+        raise ForesailError(f"no cluster to follow: {error}") from error
+    async with ApiClient(configuration) as client:
+        yield client

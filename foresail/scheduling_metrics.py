@@ -1,0 +1,55 @@
+"""What the extender knows and takes for granted, as Prometheus series made when scraped."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from scheduler.intake import Intake, Kind
+
+
+class DeskCollector(Collector):
+    """Series of the desk and of what feeds it."""
+
+    def __init__(self, intake: Intake, troubles: Mapping[Kind, str]) -> None:
+        self._intake = intake
+        self._troubles = troubles
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        state = self._intake.desk.state
+        for name, told, value in (
+            ("foresail_extender_nodes", "Nodes that are known.", len(state.row)),
+            ("foresail_extender_pods", "Pods that run on them.", state.bound_pods),
+            (
+                "foresail_extender_assumed_pods",
+                "Pods that were answered and not yet seen to run.",
+                state.assumed,
+            ),
+            (
+                "foresail_extender_idle_gpus",
+                "GPUs that nobody uses, parts of shared ones included.",
+                float(state.nodes.idle.sum()) / 1000,
+            ),
+            (
+                "foresail_extender_unpredicted_claims",
+                "Claims whose devices cannot be foretold.",
+                len(state.predictor.unknown),
+            ),
+        ):
+            yield GaugeMetricFamily(name, told, value=value)
+        stale = GaugeMetricFamily(
+            "foresail_extender_stale",
+            "1 while a kind of object cannot be read from the API server.",
+            labels=["kind"],
+        )
+        unread = CounterMetricFamily(
+            "foresail_extender_unread_objects",
+            "Objects that were left out because they could not be read.",
+            labels=["kind"],
+        )
+        for kind in Kind:
+            stale.add_metric((kind,), float(kind in self._troubles))
+            unread.add_metric((kind,), self._intake.unread[kind])
+        yield from (stale, unread)

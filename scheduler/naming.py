@@ -1,0 +1,20 @@
+"""One name for each GPU model, whatever label, driver or annotation it was read from."""
+
+from functools import lru_cache
+
+from fleet.catalogue import shipped
+
+_NAME_LENGTH_MAX = 128
+
+
+@lru_cache(4096)
+def model_name(text: str) -> str:
+    """The catalogue's name of a GPU that `text` calls somehow; unknown ones as they are."""
+    generation = shipped().find(text) if len(text) <= _NAME_LENGTH_MAX else None
+    return text if generation is None else generation.name
+
+
+def usd_per_gpu_hour(model: str) -> float | None:
+    """The cheapest list price of the model; None = nobody told."""
+    generation = shipped().find(model) if model else None
+    return None if generation is None else generation.usd_per_hour

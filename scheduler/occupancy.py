@@ -1,0 +1,214 @@
+"""Which pods are on which nodes: those that run, and those that were answered and not yet seen.
+
+Nodes and pods may come in any order. A pod whose node is not known waits for it; a node that
+changes keeps its pods. What a pod takes is given back as it was taken.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import inf
+
+from scheduler.ledger import Assumed, Ledger
+from scheduler.machines import Machine
+from scheduler.offers import Predictor
+from scheduler.placement import Nodes, Shape
+from scheduler.pods import Pod
+from scheduler.preference import Preferences
+
+
+class Occupancy:
+    """The nodes as they are."""
+
+    def __init__(self, machines: Iterable[Machine] = ()) -> None:
+        listed = list(machines)
+        self.nodes = Nodes(machine.empty() for machine in listed)
+        """What is left of them."""
+        self.empty = Nodes(machine.empty() for machine in listed)
+        """What they have when nothing runs."""
+        self.row = {machine.name: at for at, machine in enumerate(listed)}
+        self.preferences = Preferences(self.nodes)
+        self.predictor = Predictor(self.nodes)
+        self.machines: dict[str, Machine] = {machine.name: machine for machine in listed}
+        self.groups: dict[str, dict[str, str]] = {}
+        """Node of each member, by group and pod UID."""
+        self._ledger = Ledger()
+        self._bound: dict[str, Assumed] = {}
+        self._on: defaultdict[str, dict[str, Assumed]] = defaultdict(dict)
+        self._short: set[str] = set()
+        """Nodes with pods that have fewer GPUs than they ask for, as far as we know."""
+        for at, machine in enumerate(listed):
+            self._know(at, machine)
+
+    @property
+    def assumed(self) -> int:
+        return len(self._ledger)
+
+    @property
+    def bound_pods(self) -> int:
+        return len(self._bound)
+
+    # -- nodes -----------------------------------------------------------------------------------
+
+    def put(self, machine: Machine) -> None:
+        """The node is there, or is not as it was.
+
+        Raises:
+            ValueError: it has more GPUs than can be told apart; what was known of it stands.
+        """
+        if self.machines.get(machine.name) == machine:
+            return
+        row = self.row.get(machine.name)
+        if row is None:
+            row = self.row[machine.name] = self.nodes.add(machine.empty())
+            self.empty.add(machine.empty())
+        else:
+            self.empty.put(row, machine.empty())
+        self.machines[machine.name] = machine
+        self._know(row, machine)
+        self._settle(machine.name)
+
+    def drop(self, name: str) -> None:
+        """The node is gone; its pods are remembered until they are gone too."""
+        row = self.row.pop(name, None)
+        if row is not None:
+            del self.machines[name]
+            self.nodes.drop(row)
+            self.empty.drop(row)
+            self._know(row, None)
+
+    def _know(self, row: int, machine: Machine | None) -> None:
+        self.preferences.put(row, machine)
+        self.predictor.put(row, machine)
+
+    def _settle(self, node: str) -> None:
+        """Take anew what the node's pods take: first the GPUs that were told, then any."""
+        row, machine = self.row[node], self.machines[node]
+        self.nodes.put(row, machine.empty())
+        self._short.discard(node)
+        pods = self._on.get(node, {})
+        for uid in sorted(pods, key=lambda uid: (not pods[uid].is_told, uid)):
+            pods[uid] = self._take(row, machine, pods[uid])
+
+    def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
+        """Take what the pod takes from the node; the entry as it now is."""
+        shape = entry.shape
+        devices = list(entry.devices) if entry.is_told else self._free(row, shape)
+        devices = [one for one in devices if one < machine.gpus]
+        if len(devices) < shape.gpus:
+            self._short.add(machine.name)
+        self.nodes.place(row, shape, devices)
+        return replace(entry, devices=tuple(devices))
+
+    # -- pods ------------------------------------------------------------------------------------
+
+    def bind(self, pod: Pod, node: str, devices: Sequence[int] | None = None) -> None:
+        """The pod runs on the node, on these GPUs; None = not told which.
+
+        Those not told are taken as our answer had them, else as the allocator would give them.
+        """
+        before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
+        if before is not None and before.node == node:
+            kept = self._on[node].get(pod.uid, before)
+            if devices is None or tuple(devices) == kept.devices:
+                if pod.uid not in self._bound:
+                    self.nodes.came(kept.shape)
+                self._bound[pod.uid] = replace(kept, expires_seconds=inf)
+                return
+        if before is not None:
+            self._give_back(before)
+        entry = self._bound[pod.uid] = self._place(pod, node, devices)
+        if before is None or before.expires_seconds < inf:
+            self.nodes.came(entry.shape)
+
+    def assume(
+        self, pod: Pod, node: str, devices: Sequence[int] | None, expires_seconds: float
+    ) -> None:
+        """Count on the pod being there soon."""
+        if node in self.row:
+            entry = self._place(pod, node, devices, expires_seconds)
+            for crowded in self._ledger.add(entry):
+                self._give_back(crowded)
+
+    def forget_assumed(self, uid: str) -> None:
+        """The pod is asked about again."""
+        entry = self._ledger.drop(uid)
+        if entry is not None:
+            self._give_back(entry)
+
+    def gone(self, uid: str) -> None:
+        """The pod has ended or was deleted."""
+        bound = self._bound.pop(uid, None)
+        entry = self._ledger.drop(uid) or bound
+        if entry is not None:
+            self._give_back(entry)
+        if bound is not None:
+            self.nodes.left(bound.shape)
+
+    def expire(self, now_seconds: float) -> int:
+        """Give back what was answered and never seen; how many."""
+        due = self._ledger.expired(now_seconds)
+        for entry in due:
+            self._give_back(entry)
+        return len(due)
+
+    def is_bound(self, uid: str) -> bool:
+        """Whether the pod was seen on a node."""
+        return uid in self._bound
+
+    def is_assumed(self, uid: str, node: str) -> bool:
+        """Whether the pod is taken to be on this node by an answer of ours."""
+        entry = self._ledger.entry(uid)
+        return entry is not None and entry.node == node
+
+    def _place(
+        self,
+        pod: Pod,
+        node: str,
+        devices: Sequence[int] | None,
+        expires_seconds: float = inf,
+    ) -> Assumed:
+        entry = Assumed(
+            uid=pod.uid,
+            node=node,
+            shape=pod.shape if devices is None else pod.shape_with(len(devices)),
+            devices=tuple(devices or ()),
+            is_told=devices is not None,
+            group=pod.group.name if pod.group else None,
+            expires_seconds=expires_seconds,
+        )
+        if entry.group is not None:
+            self.groups.setdefault(entry.group, {})[pod.uid] = node
+        self._on[node][pod.uid] = entry
+        row = self.row.get(node)
+        if row is not None:
+            entry = self._on[node][pod.uid] = self._take(row, self.machines[node], entry)
+            if any(self.nodes.gpus[row, one] < 0 for one in entry.devices):
+                # Somebody who was only taken to have it has another one.
+                self._settle(node)
+        return self._on[node][pod.uid]
+
+    def _free(self, row: int, shape: Shape) -> list[int]:
+        """As the allocator would give them; none where others took more than we knew of."""
+        if shape.is_share and self.nodes.most[row] < shape.gpu_milli:
+            return []
+        if shape.gpus and not shape.is_share:
+            offers = self.predictor.of(None, shape.gpus)
+            return list(offers.given.get(row) or self.nodes.devices(row, shape))
+        return self.nodes.devices(row, shape)
+
+    def _give_back(self, entry: Assumed) -> None:
+        pods = self._on[entry.node]
+        entry = pods.pop(entry.uid, entry)
+        if not pods:
+            del self._on[entry.node]
+        row = self.row.get(entry.node)
+        if row is not None:
+            self.nodes.release(row, entry.shape, entry.devices)
+            if entry.node in self._short:
+                self._settle(entry.node)
+        if entry.group is not None:
+            members = self.groups.get(entry.group, {})
+            members.pop(entry.uid, None)
+            if not members:
+                self.groups.pop(entry.group, None)

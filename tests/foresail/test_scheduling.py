@@ -1,0 +1,193 @@
+"""`foresail scheduler` over a played API server: what it says before, during and after."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, TCPConnector, web
+from click.testing import CliRunner
+
+from fleet.watch import Changed, Event, Listed, Unavailable
+from foresail.cli import main
+from foresail.scheduling import Ports, SchedulerOptions, running
+from scaler.errors import ForesailError
+from scheduler.extender import REASON
+from scheduler.intake import Kind
+from tests.contracts.certificates import Authority
+from tests.scheduler.objects import node, pod
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+OPTIONS = SchedulerOptions(listen="127.0.0.1:0", http="127.0.0.1:0", webhook="127.0.0.1:0")
+
+
+@dataclass
+class Api:
+    """What each kind's watch tells, as the tests say."""
+
+    queues: dict[Kind, asyncio.Queue[Event]] = field(
+        default_factory=lambda: {kind: asyncio.Queue() for kind in Kind}
+    )
+
+    async def follow(self, _path: str, kind: Kind) -> AsyncGenerator[Event, None]:
+        while True:
+            yield await self.queues[kind].get()
+
+    def tell(self, kind: Kind, event: Event) -> None:
+        self.queues[kind].put_nowait(event)
+
+    def tell_all(self, *, but: Kind | None = None) -> None:
+        """Every kind is listed; there is one node of four GPUs, and no DRA."""
+        for kind in Kind:
+            if kind is Kind.NODE and kind is not but:
+                self.tell(kind, Listed((node("a", gpus=4),)))
+            elif kind in {Kind.CLASS, Kind.SLICE, Kind.CLAIM}:
+                self.tell(kind, Unavailable("the cluster has no such resource", absent=True))
+            elif kind is not but:
+                self.tell(kind, Listed(()))
+
+
+class Asking:
+    def __init__(self, ports: Ports, session: ClientSession) -> None:
+        self.ports = ports
+        self._session = session
+
+    async def passed(self, gpus: int, *names: str) -> tuple[list[str], str | None]:
+        body = {"Pod": pod("p", gpus=gpus), "Nodes": None, "NodeNames": list(names)}
+        url = f"http://127.0.0.1:{self.ports.extender}/filter"
+        async with self._session.post(url, json=body) as response:
+            return (await response.json())["NodeNames"], response.headers.get(REASON)
+
+    async def page(self, path: str) -> tuple[int, str]:
+        async with self._session.get(f"http://127.0.0.1:{self.ports.http}{path}") as response:
+            return response.status, await response.text()
+
+    async def until_ready(self, status: int = 200) -> str:
+        async with asyncio.timeout(20):
+            while (answer := await self.page("/readyz"))[0] != status:
+                await asyncio.sleep(0.01)
+        return answer[1]
+
+
+@asynccontextmanager
+async def asking(
+    api: Api, options: SchedulerOptions = OPTIONS, webhook: web.Application | None = None
+) -> AsyncIterator[Asking]:
+    async with running(options, api.follow, webhook) as ports, ClientSession() as session:
+        yield Asking(ports, session)
+
+
+async def test_until_every_kind_was_read_all_nodes_pass_and_it_is_not_ready() -> None:
+    api = Api()
+    async with asking(api) as asked:
+        api.tell_all(but=Kind.POD)
+        status, why = await asked.page("/readyz")
+        assert (status, why) == (503, "no snapshot of the cluster yet\n")
+        assert await asked.passed(8, "a", "b") == (["a", "b"], "no snapshot of the cluster yet")
+        api.tell(Kind.POD, Listed(()))
+        await asked.until_ready()
+        assert await asked.passed(8, "a", "b") == (["b"], None)  # b is not known
+
+
+async def test_what_changes_is_in_the_next_answer() -> None:
+    api = Api()
+    async with asking(api) as asked:
+        api.tell_all()
+        await asked.until_ready()
+        api.tell(Kind.NODE, Changed(node("b", gpus=8)))
+        async with asyncio.timeout(20):
+            while (await asked.passed(8, "b", "a"))[0] != ["b"]:
+                await asyncio.sleep(0.01)
+
+
+async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so() -> None:
+    api = Api()
+    async with asking(api) as asked:
+        api.tell_all()
+        await asked.until_ready()
+        api.tell(Kind.POD, Unavailable("/api/v1/pods: connection refused"))
+        why = await asked.until_ready(503)
+        assert why == "what is known of pods is old: /api/v1/pods: connection refused\n"
+        assert await asked.passed(8, "a") == (["a"], why.strip())
+        assert 'foresail_extender_stale{kind="pods"} 1.0' in (await asked.page("/metrics"))[1]
+        api.tell(Kind.POD, Listed(()))
+        await asked.until_ready()
+        assert (await asked.passed(8, "a"))[0] == []
+
+
+async def test_pod_groups_that_may_not_be_read_hold_nothing_up() -> None:
+    api = Api()
+    async with asking(api) as asked:
+        api.tell_all(but=Kind.POD_GROUP)
+        api.tell(Kind.POD_GROUP, Unavailable("HTTP 403: grant list and watch on it"))
+        await asked.until_ready()
+
+
+async def test_metrics_tell_what_is_known_and_asked() -> None:
+    api = Api()
+    async with asking(api) as asked:
+        api.tell_all()
+        api.tell(Kind.POD, Changed(pod("one", gpus=1, on="a")))
+        await asked.until_ready()
+        await asked.passed(8, "a")
+        page = (await asked.page("/metrics"))[1]
+    for line in (
+        "foresail_extender_nodes 1.0",
+        "foresail_extender_pods 1.0",
+        "foresail_extender_idle_gpus 3.0",
+        "foresail_extender_assumed_pods 0.0",
+        'foresail_extender_refused_nodes_total{kind="unable"} 1.0',
+        'foresail_extender_request_duration_seconds_count{verb="filter"} 1.0',
+    ):
+        assert line in page
+
+
+async def test_a_webhook_is_served_over_tls(tmp_path: Path) -> None:
+    pair = Authority("test").sign("webhook")
+    (tmp_path / "tls.crt").write_bytes(pair.certificate)
+    (tmp_path / "tls.key").write_bytes(pair.key)
+    options = SchedulerOptions(
+        listen="127.0.0.1:0", http="127.0.0.1:0", webhook="127.0.0.1:0",
+        certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key",
+    )  # fmt: skip
+
+    async def hello(_: web.Request) -> web.Response:
+        return web.Response(text="admitted")
+
+    webhook = web.Application()
+    webhook.add_routes([web.post("/mutate", hello)])
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    async with asking(Api(), options, webhook) as asked:
+        url = f"https://127.0.0.1:{asked.ports.webhook}/mutate"
+        async with (
+            ClientSession(connector=TCPConnector(ssl=context)) as session,
+            session.post(url) as response,
+        ):
+            assert await response.text() == "admitted"
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (SchedulerOptions(listen="8888"), "'8888' is not host:port"),
+        (SchedulerOptions(listen="127.0.0.1:99999"), "cannot listen on 127.0.0.1:99999"),
+        (SchedulerOptions(certificate=Path("x")), "--tls-certificate and --tls-key go together"),
+        (SchedulerOptions(certificate=Path("x"), key=Path("y")), "No such file"),
+        (SchedulerOptions(mix=Path("none.yaml")), "none.yaml: No such file"),
+    ],
+)
+async def test_options_that_cannot_be_are_named(options: SchedulerOptions, why: str) -> None:
+    with pytest.raises(ForesailError, match=why):
+        async with running(options, Api().follow):
+            pass
+
+
+def test_without_a_cluster_the_command_says_so(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["scheduler", "--kubeconfig", str(tmp_path / "none")])
+
+    assert result.exit_code == 1
+    assert "no cluster to follow" in result.output

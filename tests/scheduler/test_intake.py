@@ -1,0 +1,307 @@
+"""Objects in any order, and what the desk then answers."""
+
+import random
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.desk import SCORE_MAX, Desk
+from scheduler.history import USUAL, History
+from scheduler.intake import Intake, Kind
+from scheduler.mix import Mix
+from scheduler.pods import pod_of
+from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
+
+Event = tuple[Kind, dict[str, Any]]
+
+
+def intake(*events: Event) -> Intake:
+    made = Intake(Desk((), Mix(dict(USUAL))), History())
+    for kind, document in events:
+        made.changed(kind, document, 0.0)
+    return made
+
+
+def idle(made: Intake) -> dict[str, int]:
+    """Whole GPUs that nobody uses, by node."""
+    nodes = made.desk.nodes
+    return {name: int(nodes.free[row]) for name, row in made.desk.state.row.items()}
+
+
+def best(made: Intake, document: dict[str, Any], *names: str) -> str:
+    scores = made.desk.prioritise(pod_of(document, made.known), list(names), now_seconds=0)
+    return names[scores.index(SCORE_MAX)]
+
+
+def passed(made: Intake, document: dict[str, Any], *names: str) -> list[str]:
+    asked = pod_of(document, made.known)
+    return made.desk.filter(asked, list(names), now_seconds=0).passed
+
+
+class TestNodes:
+    def test_a_node_that_comes_later_is_known_at_once(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=1)))
+        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]  # b is not known: it passes
+        made.changed(Kind.NODE, node("b", gpus=2), 0)
+        assert passed(made, pod("p", gpus=4), "a", "b") == []
+        made.changed(Kind.NODE, node("b", gpus=8), 0)
+        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]
+
+    def test_a_node_that_changes_keeps_its_pods(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
+        made.changed(Kind.NODE, node("a", gpus=8), 0)
+        assert idle(made) == {"a": 5}
+        made.gone(Kind.POD, pod("p", on="a"))
+        assert idle(made) == {"a": 8}
+
+    def test_a_node_that_is_gone_and_back_has_its_pods_again(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
+        made.gone(Kind.NODE, node("a"))
+        assert idle(made) == {}
+        made.changed(Kind.NODE, node("b", gpus=2), 0)  # takes the row that is free
+        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        assert idle(made) == {"b": 2, "a": 1}
+
+    def test_a_list_is_the_whole_world(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
+        for _ in made.listed(Kind.NODE, (node("b", gpus=4), node("c", gpus=1)), 0):
+            pass
+        assert idle(made) == {"b": 4, "c": 1}
+
+    @pytest.mark.parametrize("count", [3, 40, 300])
+    def test_any_number_of_nodes_comes_one_by_one(self, count: int) -> None:
+        made = intake(*((Kind.NODE, node(f"n{at:03}", gpus=1 + at % 8)) for at in range(count)))
+        names = [f"n{at:03}" for at in range(count)]
+        fits = [name for at, name in enumerate(names) if 1 + at % 8 >= 3]
+        assert passed(made, pod("p", gpus=3), *names) == fits
+
+    def test_a_node_that_cannot_be_read_is_left_to_kube_scheduler(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64)), (Kind.NODE, node("b", gpus=1)))
+        assert made.unread == {Kind.NODE: 1}
+        assert "node a has 64 GPUs" in str(made.last_fault)
+        assert passed(made, pod("p", gpus=4), "a", "b") == ["a"]
+
+    def test_prices_come_from_the_catalogue_unless_the_node_says(self) -> None:
+        made = intake(
+            (Kind.NODE, node("listed", gpus=1, product=L40S)),
+            (Kind.NODE, node("told", gpus=1, **{"usd-per-gpu-hour": "0.5"})),
+            (Kind.NODE, node("unknown", gpus=1, product="NVIDIA Z9000")),
+        )
+        machines = made.desk.state.machines
+        assert machines["told"].usd_per_gpu_hour == 0.5
+        assert machines["unknown"].usd_per_gpu_hour is None
+        assert machines["listed"].usd_per_gpu_hour == pytest.approx(1.861)
+
+
+class TestPods:
+    def test_a_pod_may_come_before_its_node(self) -> None:
+        made = intake((Kind.POD, pod("p", gpus=2, on="a")), (Kind.NODE, node("a", gpus=4)))
+        assert idle(made) == {"a": 2}
+
+    @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+    def test_a_pod_that_has_ended_takes_nothing(self, phase: str) -> None:
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=2, on="a")))
+        made.changed(Kind.POD, pod("p", gpus=2, on="a", phase=phase), 0)
+        assert idle(made) == {"a": 4}
+
+    def test_an_answer_and_its_binding_count_once(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
+        chosen = best(made, pod("p", gpus=2), "a", "b")
+        assert sum(idle(made).values()) == 6
+        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
+        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
+        assert sum(idle(made).values()) == 6
+        assert made.desk.assumed == 0
+
+    def test_a_pod_that_is_asked_about_again_has_not_left(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)))
+        for _ in range(5):
+            best(made, pod("p", gpus=2), "a", "new")
+        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 0)
+        made.gone(Kind.POD, pod("p"))
+        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 2000)
+
+    def test_pods_that_come_are_what_is_expected_next(self) -> None:
+        history = History()
+        made = Intake(Desk((), Mix(dict(USUAL))), history)
+        for at in range(40):
+            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)
+            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)  # told twice, seen once
+        weights = {shape.gpus: weight for shape, weight in history.mix(0).weights.items()}
+        assert weights == {1: 8, 2: 2, 3: 40, 4: 1, 8: 1}
+
+
+class TestClaims:
+    def events(self) -> list[Event]:
+        return [
+            (Kind.CLASS, device_class()),
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100, H100, H100)),
+            (Kind.CLAIM, claim("c", (H100, 2), given=("gpu-1", "gpu-3"), pool="a")),
+            (Kind.POD, pod("p", claims=("c",), on="a")),
+        ]
+
+    def test_what_a_claim_was_given_is_taken_in_whatever_order_it_is_told(self) -> None:
+        for order in permutations(self.events()):
+            made = intake(*order)
+            assert made.desk.nodes.gpus[made.desk.state.row["a"]].tolist()[:4] == [
+                1000, 0, 1000, 0,
+            ], order  # fmt: skip
+
+    def test_a_claim_allocated_as_foretold_counts_once(self) -> None:
+        made = intake(
+            *self.events()[:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b"))
+        )
+        assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
+        assert idle(made)["a"] == 2
+        made.changed(Kind.POD, pod("p", claims=("c",), on="a"), 0)
+        assert idle(made)["a"] == 2  # bound, and the claim's own news is still on its way
+        made.changed(Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"), 0)
+        assert made.desk.nodes.gpus[made.desk.state.row["a"]].tolist()[:4] == [1000, 1000, 0, 0]
+
+    def test_the_first_alternative_decides_among_nodes(self) -> None:
+        made = intake(
+            (Kind.CLASS, device_class()),
+            (Kind.NODE, node("h", product=H100)),
+            (Kind.SLICE, resource_slice("h", H100, H100)),
+            (Kind.NODE, node("l", product=L40S)),
+            (Kind.SLICE, resource_slice("l", L40S, L40S)),
+            (Kind.CLAIM, claim("h-first", (H100, 1), (L40S, 2))),
+            (Kind.CLAIM, claim("l-first", (L40S, 2), (H100, 1))),
+        )
+        assert best(made, pod("p", claims=("h-first",)), "h", "l") == "h"
+        assert best(made, pod("p", claims=("l-first",)), "h", "l") == "l"
+
+    def test_a_pair_is_not_split_where_another_node_has_one_whole(self) -> None:
+        made = intake(
+            (Kind.CLASS, device_class()),
+            *(
+                event
+                for name in ("a", "b")
+                for event in (
+                    (Kind.NODE, node(name, product=A100, islands=(0, 0, 1, 1))),
+                    (Kind.SLICE, resource_slice(name, A100, A100, A100, A100)),
+                )
+            ),
+            (Kind.CLAIM, claim("one", (A100, 1), given=("gpu-0",), pool="a")),
+            (Kind.POD, pod("first", claims=("one",), on="a")),
+            (Kind.CLAIM, claim("two", (A100, 2))),
+        )
+        # a has three left, but its first two are of different pairs.
+        assert best(made, pod("p", claims=("two",)), "a", "b") == "b"
+
+    @pytest.mark.parametrize(
+        "document",
+        [
+            pytest.param(None, id="not-told-yet"),
+            pytest.param(claim("c", ("x' || nonsense(", 1)), id="a-selector-that-does-not-compile"),
+            pytest.param(
+                claim("c", (H100, 1), constraints=[{"distinctAttribute": "a/b"}]),
+                id="a-kind-that-is-not-foretold",
+            ),
+        ],
+    )
+    def test_a_claim_nobody_can_foretell_turns_no_node_away(
+        self, document: dict[str, Any] | None
+    ) -> None:
+        made = intake(*self.events()[:3])
+        if document is not None:
+            made.changed(Kind.CLAIM, document, 0)
+        asked = pod("p", claims=("c",))
+        assert passed(made, asked, "a", "new") == ["a", "new"]
+        scores = made.desk.prioritise(pod_of(asked, made.known), ["a", "new"], now_seconds=0)
+        assert scores == [0, 0]
+
+    def test_a_pool_that_is_not_whole_offers_nothing(self) -> None:
+        part = resource_slice("a", H100, H100, name="a-1", slices=2)
+        made = intake((Kind.NODE, node("a")), (Kind.SLICE, part))
+        assert idle(made) == {"a": 0}
+        rest = resource_slice("a", H100, name="a-2", slices=2)
+        made.changed(Kind.SLICE, rest, 0)
+        assert idle(made) == {"a": 3}
+        made.gone(Kind.SLICE, part)
+        assert idle(made) == {"a": 0}
+
+    def test_a_new_generation_of_a_pool_replaces_the_old_one(self) -> None:
+        made = intake(
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100, name="old")),
+            (Kind.SLICE, resource_slice("a", H100, name="new", generation=2)),
+        )
+        assert idle(made) == {"a": 1}
+
+    def test_a_class_told_late_makes_claims_readable(self) -> None:
+        events = self.events()
+        made = intake(*events[1:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b")))
+        assert made.claims["llm/c"] is None
+        made.changed(*events[0], 0)
+        assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
+
+
+class TestGroups:
+    @pytest.mark.parametrize(
+        ("kind", "spec"),
+        [
+            (Kind.POD_GROUP, {"schedulingPolicy": {"gang": {"minCount": 3}}}),
+            (Kind.POD_GROUP_PLUGIN, {"minMember": 3}),
+        ],
+    )
+    def test_a_pod_group_tells_its_size(self, kind: Kind, spec: dict[str, Any]) -> None:
+        group = {"metadata": {"name": "g", "namespace": "llm"}, "spec": spec}
+        made = intake((Kind.NODE, node("a", gpus=8)), (kind, group))
+        document = pod("p", gpus=4)
+        if kind is Kind.POD_GROUP:
+            document["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+        else:
+            document["metadata"]["labels"] = {"scheduling.x-k8s.io/pod-group": "g"}
+        assert passed(made, document, "a") == []
+        made.changed(Kind.NODE, node("b", gpus=4), 0)
+        assert passed(made, document, "a", "b") == ["a", "b"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Random) -> None:
+    """Random events, then the same world told to a fresh desk: both know the same."""
+    claims = [
+        (Kind.CLAIM, claim(f"{name}{at}", (H100, 1), given=(f"gpu-{at}",), pool=name))
+        for name in "abc"
+        for at in range(4)
+    ]
+    made = intake((Kind.CLASS, device_class()), *claims)
+    world: dict[tuple[Kind, str], dict[str, Any]] = {}
+    for _ in range(50):
+        name, at = chance.choice("abc"), chance.randint(0, 3)
+        kind = chance.choice([Kind.NODE, Kind.SLICE, Kind.POD])
+        match kind:
+            case Kind.NODE:
+                document = node(name, gpus=chance.choice([0, 0, 8]))
+            case Kind.SLICE:
+                document = resource_slice(name, *[H100] * chance.randint(1, 4))
+            case _ if chance.random() < 0.5:
+                document = pod(f"claims-{name}{at}", claims=(f"{name}{at}",), on=name)
+            case _:
+                document = pod(f"plugs-{name}{at}", gpus=1 + at % 2, on=name)
+        key = (kind, document["metadata"]["name"])
+        if key in world and chance.random() < 0.4:
+            made.gone(kind, world.pop(key))
+        else:
+            world[key] = document
+            made.changed(kind, document, 0.0)
+    fresh = intake((Kind.CLASS, device_class()), *claims)
+    for (kind, _), document in sorted(world.items(), key=lambda one: one[0]):
+        fresh.changed(kind, document, 0.0)
+    assert state(made) == state(fresh)
+
+
+def state(made: Intake) -> dict[str, list[int]]:
+    nodes = made.desk.nodes
+    return {
+        name: [int(nodes.cpu[row]), int(nodes.memory[row]), int(nodes.free[row])]
+        for name, row in made.desk.state.row.items()
+    }

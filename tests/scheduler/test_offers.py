@@ -1,0 +1,187 @@
+"""Which devices a claim would get on each node: against the search itself, and by hand."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.claimed import Claim, claim_of
+from scheduler.devices import slice_of, whole
+from scheduler.first_fit import STEPS_MAX, Device, SearchTooLongError, first_fit
+from scheduler.machines import Machine, machine_of
+from scheduler.offers import Predictor
+from scheduler.placement import Nodes, Shape
+from scheduler.selectors import UnknownMatchError, matches
+from tests.scheduler.objects import (
+    A100,
+    CLASS,
+    H100,
+    L40S,
+    claim,
+    device_class,
+    node,
+    resource_slice,
+)
+
+CLASSES = {CLASS: [one["cel"]["expression"] for one in device_class()["spec"]["selectors"]]}
+PRODUCTS = (A100, H100, L40S)
+
+
+def machine(name: str, *products: str) -> Machine:
+    return machine_of(node(name), whole([slice_of(resource_slice(name, *products))]))
+
+
+def device(**attributes: object) -> Device:
+    return Device(
+        driver="gpu.nvidia.com", pool="a", slice="s", index=0, name="gpu-0",
+        attributes={f"gpu.nvidia.com/{name}": value for name, value in attributes.items()},  # type: ignore[misc]
+    )  # fmt: skip
+
+
+@st.composite
+def _worlds(draw: st.DrawFn) -> tuple[list[tuple[list[str], list[int]]], Claim]:
+    product = st.sampled_from(PRODUCTS)
+    pools = draw(
+        st.lists(
+            st.tuples(st.lists(product, min_size=1, max_size=5), st.lists(st.integers(0, 4))),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    wanted = draw(st.lists(st.tuples(product, st.integers(1, 4)), min_size=1, max_size=3))
+    constraints = [{"matchAttribute": "gpu.nvidia.com/productName"}] if draw(st.booleans()) else []
+    return pools, claim_of(claim("c", *wanted, constraints=constraints), CLASSES)
+
+
+@settings(max_examples=200, deadline=None)
+@given(_worlds())
+def test_every_node_is_offered_what_a_search_of_its_own_devices_finds(
+    world: tuple[list[tuple[list[str], list[int]]], Claim],
+) -> None:
+    """The same for equal nodes worked out once as for each by itself."""
+    pools, wanted = world
+    machines = [machine(f"n{at}", *products) for at, (products, _) in enumerate(pools)]
+    nodes = Nodes(one.empty() for one in machines)
+    predictor = Predictor(nodes)
+    for row, one in enumerate(machines):
+        predictor.put(row, one)
+        for slot in {used for used in pools[row][1] if used < one.gpus}:
+            nodes.place(row, Shape(cpu_milli=0, memory_mib=0, gpus=1, gpu_milli=1000), [slot])
+    offers = predictor.of(wanted, 0)
+    for row, (one, (_, used)) in enumerate(zip(machines, pools, strict=True)):
+        left = [replace(d, is_free=at not in used) for at, d in enumerate(one.devices)]
+        found = first_fit(left, wanted.requests, wanted.constraints)
+        if found is None:
+            assert (offers.count[row], row in offers.given) == (-1, False)
+        else:
+            assert offers.given[row] == tuple(sorted(g.device.index for g in found))
+            assert offers.position[row] == int(found[0].alternative.removeprefix("a"))
+
+
+def test_gpus_are_counted_by_their_number_and_given_in_the_drivers_order() -> None:
+    document = resource_slice("a", *[H100] * 4)
+    document["spec"]["devices"].reverse()
+    one = machine_of(node("a", islands=(0, 0, 1, 1)), whole([slice_of(document)]))
+    assert [device.name for device in one.devices] == ["gpu-0", "gpu-1", "gpu-2", "gpu-3"]
+    assert one.order == (3, 2, 1, 0)
+    nodes = Nodes([one.empty()])
+    predictor = Predictor(nodes)
+    predictor.put(0, one)
+    assert predictor.of(claim_of(claim("c", (H100, 2)), CLASSES), 0).given[0] == (2, 3)
+
+
+def test_a_claim_that_names_one_device_is_not_answered_for_its_like() -> None:
+    document = claim("c", (H100, 1))
+    document["spec"]["devices"]["requests"][0]["firstAvailable"][0]["selectors"] = [
+        {"cel": {"expression": "device.attributes['gpu.nvidia.com'].uuid == 'GPU-b-1'"}}
+    ]
+    machines = [machine("a", H100, H100), machine("b", H100, H100)]
+    predictor = Predictor(Nodes(one.empty() for one in machines))
+    for row, one in enumerate(machines):
+        predictor.put(row, one)
+    offers = predictor.of(claim_of(document, CLASSES), 0)
+    assert (offers.count.tolist(), offers.given) == ([-1, 1], {1: (1,)})
+
+
+def test_a_search_that_would_not_end_is_given_up() -> None:
+    # Every attribute differs, so every choice of twelve fails at its second device, but the first.
+    pool = [replace(device(kind=at // 2), index=at, name=f"gpu-{at}") for at in range(32)]
+    wanted = claim_of(
+        {
+            "metadata": {"name": "c", "namespace": "llm"},
+            "spec": {
+                "devices": {
+                    "requests": [
+                        {"name": f"r{at}", "exactly": {"deviceClassName": "any", "count": 2}}
+                        for at in range(17)
+                    ],
+                    "constraints": [
+                        {"matchAttribute": "gpu.nvidia.com/kind", "requests": [f"r{at}"]}
+                        for at in range(17)
+                    ],
+                }
+            },
+        },
+        {"any": []},
+    )  # fmt: skip
+    with pytest.raises(SearchTooLongError, match=str(STEPS_MAX)):
+        first_fit(pool, wanted.requests, wanted.constraints)
+
+
+class TestSelectors:
+    DEVICE = device(productName=H100, index=3, isFast=True)
+
+    @pytest.mark.parametrize(
+        ("expression", "answer"),
+        [
+            ("device.driver == 'gpu.nvidia.com'", True),
+            (f"device.attributes['gpu.nvidia.com'].productName == '{H100}'", True),
+            ("device.attributes['gpu.nvidia.com'].index < 3", False),
+            ("device.attributes['gpu.nvidia.com'].isFast", True),
+            ("has(device.attributes['gpu.nvidia.com'].none)", False),
+            ("has(device.attributes['elsewhere'].none)", False),
+            ("'elsewhere' in device.attributes && device.attributes['elsewhere'].x == 1", False),
+            ("device.attributes['gpu.nvidia.com'].?none.orValue(7) == 7", True),
+            (
+                "cel.bind(gpu, device.attributes['gpu.nvidia.com'], gpu.index == 3 && gpu.isFast)",
+                True,
+            ),
+        ],
+    )
+    def test_expressions_of_attributes(self, expression: str, *, answer: bool) -> None:
+        assert matches(expression, self.DEVICE) is answer
+
+    @pytest.mark.parametrize(
+        ("text", "answer"),
+        [
+            pytest.param("81559Mi", True, id="equal"),
+            pytest.param("79Gi", True, id="less-than-it-has"),
+            # An "80 GB" H100 shows 81,559 MiB, which is less than 80 GiB.
+            pytest.param("80Gi", False, id="as-it-is-sold"),
+        ],
+    )
+    def test_memory_is_compared_as_an_amount(self, text: str, *, answer: bool) -> None:
+        (one, *_) = whole([slice_of(resource_slice("a", H100))])
+        room = "device.capacity['gpu.nvidia.com'].memory"
+        assert matches(f"{room}.compareTo(quantity('{text}')) >= 0", one) is answer
+
+    @pytest.mark.parametrize(("least", "answer"), [("8.9.0", True), ("10.0.0", False)])
+    def test_versions_are_compared_as_versions_and_not_as_text(
+        self, least: str, *, answer: bool
+    ) -> None:
+        (one, *_) = whole([slice_of(resource_slice("a", H100))])
+        capability = "device.attributes['gpu.nvidia.com'].cudaComputeCapability"
+        assert matches(f"{capability}.compareTo(semver('{least}')) >= 0", one) is answer
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            "1 +", "device.attributes['gpu.nvidia.com'].none == 1", "device.driver", "x" * 20_000,
+            "device.attributes['gpu.nvidia.com'].index.compareTo(semver('1.0.0')) > 0", "(" * 5000,
+        ],
+        ids=["syntax", "missing", "no-answer", "long", "types", "deep"],
+    )  # fmt: skip
+    def test_what_has_no_answer_says_so(self, expression: str) -> None:
+        with pytest.raises(UnknownMatchError):
+            matches(expression, self.DEVICE)
