@@ -7,8 +7,8 @@ unknown islands: nothing is said for or against it.
 from collections import Counter
 from collections.abc import Sequence
 
-SPLIT_PRICE_MILLI = 1000.0
-"""Of a pod over two islands where one would do: about a GPU lost to slow traffic."""
+SPLIT_PRICE_MILLI = 4000.0
+"""Of a pod over two islands where one would do: more than any places for wide pods are worth."""
 REMAINDER_PRICE_MILLI = 40.0
 """Of each free GPU that is left in an island which the pod breaks."""
 

@@ -16,8 +16,8 @@ from scheduler.pods import Pod
 
 PRICE_MILLI = 200.0
 """Of each GPU, for each time that it costs the cheapest known one's price more."""
-ALTERNATIVE_MILLI = 1000.0
-"""Of each place down the list of a claim's alternatives: whoever wrote it has ranked them."""
+ALTERNATIVE_MILLI = 4000.0
+"""Of each place down a claim's alternatives: who wrote it has ranked them, and that decides."""
 WARM_IMAGE_MILLI = 50.0
 WARM_WEIGHTS_MILLI = 150.0
 """Weights take minutes to load, images seconds to a minute: worth a bad fit, not a lost GPU."""
