@@ -63,20 +63,41 @@ def serve(config: Path, log_level: str) -> None:
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
 @click.option("--context", help="Of the kubeconfig.")
 @click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
+@click.option(
+    "--gpus-by",
+    "given_by",
+    type=click.Choice(["dra", "device-plugin"]),
+    default="dra",
+    show_default=True,
+    help="Who hands out the GPUs that pods with a need get at admission.",
+)
+@click.option(
+    "--prices",
+    "prices_file",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def scheduler(
     *,
     tls_certificate: Path | None,
     tls_key: Path | None,
+    given_by: str,
+    prices_file: Path | None,
     log_level: str,
     **options: Any,
 ) -> None:
-    """Answer kube-scheduler: the extender, beside a second one, over loopback."""
+    """Answer kube-scheduler, beside a second one; and, with TLS, admit pods that state a need."""
+    from functools import partial
+
     from foresail import scheduling
+    from foresail.claim_webhook import claim_webhook
+    from scheduler.admission import GivenBy
 
     log_to_stderr(log_level)
     made = scheduling.SchedulerOptions(certificate=tls_certificate, key=tls_key, **options)
-    asyncio.run(scheduling.schedule(made))
+    webhook = partial(claim_webhook, given_by=GivenBy(given_by), prices_file=prices_file)
+    asyncio.run(scheduling.schedule(made, webhook))
 
 
 @main.command("check-config")

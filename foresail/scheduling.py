@@ -1,8 +1,8 @@
 """`foresail scheduler`: the extender over loopback, fed by the API server, with health and metrics.
 
 Three addresses: kube-scheduler asks over plain loopback, the kubelet and Prometheus on a second
-port, and the API server asks the admission webhook over TLS on a third, where one is mounted. Only
-reads are ever sent to the API server.
+port, and the API server asks the admission webhook over TLS on a third, where one is mounted. The
+webhook applies claim templates; nothing else is written.
 """
 
 import asyncio

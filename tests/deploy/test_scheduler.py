@@ -69,7 +69,7 @@ def test_the_command_takes_its_arguments() -> None:
 
 def test_probes_ask_the_port_that_is_served() -> None:
     foresail = containers()["foresail"]
-    (port,) = foresail["ports"]
+    (port,) = [one for one in foresail["ports"] if one["name"] == "http"]
 
     assert foresail["args"][-1].rpartition(":")[2] == str(port["containerPort"])
     assert foresail["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}

@@ -1,0 +1,164 @@
+"""A need, our webhook's claim, a second real kube-scheduler with our extender: all of it."""
+
+import base64
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from scheduler.admission import CLAIM
+from scheduler.webhook import PATH
+from tests.deploy.examples import SCHEDULER, documents_of
+from tests.e2e import kubernetes
+from tests.e2e.bed import Bed
+from tests.e2e.processes import Program
+from tests.prometheus import free_port
+from tests.scheduler import slices
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+NAMESPACE = "needs"
+USER = "system:serviceaccount:foresail:foresail-scheduler"
+NODES = {
+    "needs-l40s": (slices.L40S, 4),
+    "needs-h200": (slices.H200, 8),
+    "needs-h100-a": (slices.H100, 8),
+    "needs-h100-b": (slices.H100, 8),
+}
+NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
+
+
+@pytest.fixture(scope="module")
+def placed(bed: Bed) -> Iterator[Bed]:
+    """Nodes, `foresail scheduler` with its webhook, and the scheduler that asks it."""
+    for name in ("foresail", NAMESPACE):
+        bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    expression = "device.driver == 'gpu.nvidia.com'"
+    bed.apply(
+        {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "DeviceClass",
+            "metadata": {"name": "gpu.nvidia.com"},
+            "spec": {"selectors": [{"cel": {"expression": expression}}]},
+        }
+    )
+    for name, (kind, count) in NODES.items():
+        product = kind[0].replace(" ", "-")
+        kubernetes.add_node(
+            bed, name, labels={"pool": NAMESPACE, "nvidia.com/gpu.product": product}
+        )
+        bed.apply(slices.resource_slice(name, *(slices.nvidia(at, *kind) for at in range(count))))
+    program = _start(bed)
+    yield bed
+    program.stop()
+    bed.programs.pop("kube-scheduler-needs").stop()
+    bed.kubectl("delete", "mutatingwebhookconfiguration", "foresail-claims")
+    bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    bed.kubectl("delete", "node", *NODES)
+    bed.kubectl("delete", "resourceslice", *(f"{name}-gpu.nvidia.com" for name in NODES))
+    bed.kubectl("delete", "deviceclass", "gpu.nvidia.com")
+
+
+def _start(bed: Bed) -> Program:
+    documents = [one for one in yaml.safe_load_all(SCHEDULER.read_text()) if one]
+    webhook = documents_of("claims-webhook.yaml")
+    bed.apply(*(one for one in [*documents, *webhook] if "Role" in one["kind"]))
+    bed.issue("needs", USER)
+    kubeconfig = yaml.safe_load(bed.kubeconfig("admin").read_text())
+    kubeconfig["users"][0]["user"] = {
+        "client-certificate": bed.file("needs.crt"),
+        "client-key": bed.file("needs.key"),
+    }
+    bed.kubeconfig("needs").write_text(yaml.safe_dump(kubeconfig))
+    extender, http, admission = (free_port() for _ in range(3))
+    command = [
+        sys.executable, "-m", "foresail.cli", "scheduler",
+        "--kubeconfig", str(bed.kubeconfig("needs")),
+        "--listen", f"127.0.0.1:{extender}",
+        "--http", f"127.0.0.1:{http}",
+        "--webhook", f"127.0.0.1:{admission}",
+        "--tls-certificate", bed.file("server.crt"),
+        "--tls-key", bed.file("server.key"),
+    ]  # fmt: skip
+    program = Program("foresail-needs", command, bed.folder)
+    program.start()
+    bed.wait(lambda: _is_ready(http), "foresail scheduler")
+    (map_,) = [one for one in documents if one["kind"] == "ConfigMap"]
+    configuration = yaml.safe_load(map_["data"]["scheduler.yaml"])
+    configuration["leaderElection"] = {"leaderElect": False}
+    configuration["clientConnection"] = {"kubeconfig": str(bed.kubeconfig("needs"))}
+    configuration["extenders"][0]["urlPrefix"] = f"http://127.0.0.1:{extender}"
+    bed.write("needs.yaml", yaml.safe_dump(configuration).encode())
+    config = f"--config={bed.file('needs.yaml')}"
+    kubernetes.start_scheduler(bed, "kube-scheduler-needs", config)
+    (example,) = [one for one in webhook if one["kind"] == "MutatingWebhookConfiguration"]
+    ca = base64.b64encode(bed.authority.certificate).decode()
+    example["webhooks"][0]["clientConfig"] = {
+        "url": f"https://127.0.0.1:{admission}{PATH}",
+        "caBundle": ca,
+    }
+    bed.apply(example)
+    bed.wait(lambda: _is_asked(bed), "the webhook is asked")
+    return program
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def _is_asked(bed: Bed) -> bool:
+    text = yaml.safe_dump(_pod("probe", NEED))
+    made = bed.kubectl("create", "--dry-run=server", "-f", "-", "-o", "yaml", text=text)
+    return CLAIM in yaml.safe_load(made)["metadata"]["annotations"]
+
+
+def _pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "annotations": annotations},
+        "spec": {
+            "schedulerName": "foresail",
+            "nodeSelector": {"pool": NAMESPACE},
+            "containers": [{"name": "engine", "image": "engine"}],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+
+
+def _given(bed: Bed, pod: str) -> tuple[str, str, int]:
+    """Node, alternative and number of devices, once the pod is bound."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"
+    bed.wait(lambda: bed.read(path)["spec"].get("nodeName"), f"{pod} bound", seconds=30)
+    document = bed.read(path)
+    (status,) = document["status"]["resourceClaimStatuses"]
+    claims = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
+    claim = bed.read(f"{claims}/{status['resourceClaimName']}")
+    results = claim["status"]["allocation"]["devices"]["results"]
+    (request,) = {one["request"] for one in results}
+    return document["spec"]["nodeName"], request, len(results)
+
+
+def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed) -> None:
+    """Two H100 are cheapest for a token, then an H200, then two L40S; 8, 8 and 2 pods fit."""
+    need = {**NEED, "foresail.io/gpu-models-excluded": "h200-sxm"}
+    given = []
+    for at in range(10):
+        placed.apply(_pod(f"pod-{at}", need))
+        given.append(_given(placed, f"pod-{at}"))
+    assert [request for _, request, _ in given] == ["gpus/h100-sxm"] * 8 + ["gpus/l40s"] * 2
+    assert all(count == 2 for _, _, count in given)
+    # One node is filled before the next is begun.
+    nodes = [node for node, _, _ in given[:8]]
+    assert nodes == [nodes[0]] * 4 + [nodes[4]] * 4
+
+
+def test_the_next_generation_is_given_where_the_cheapest_is_taken(placed: Bed) -> None:
+    placed.apply(_pod("next", NEED))
+    assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 1)
