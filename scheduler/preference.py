@@ -41,8 +41,6 @@ class Preferences:
         """Of each node, shape ``(N,)``; -1 = in none."""
         self._price: Float = np.empty(0)
         self._total: Int = np.empty(0, np.int64)
-        self._dearer: Float = np.empty(0)
-        """How many times the cheapest price a GPU costs more; 0 where no price is known."""
 
     def put(self, row: int, machine: Machine | None) -> None:
         """The node of `row` is now this one."""
@@ -65,7 +63,6 @@ class Preferences:
         self.clique[row] = self._cliques.setdefault(name, len(self._cliques)) if name else -1
         self._price[row] = (machine.usd_per_gpu_hour if machine else None) or np.nan
         self._total[row] = machine.gpus * WHOLE_MILLI if machine else 0
-        self._dearer = np.empty(0)
 
     def milli(self, pod: Pod, gpus: Float, offers: Offers | None) -> Float:
         """What speaks for each node by itself, shape ``(N,)``; negative = against.
@@ -75,7 +72,7 @@ class Preferences:
             gpus: shape ``(N,)``, GPUs and parts of one that it would take on each node.
             offers: which GPUs it would get; None = it shares one, or takes none.
         """
-        speaks: Float = self._times_dearer() * gpus * -PRICE_MILLI
+        speaks: Float = self._times_dearer(offers) * gpus * -PRICE_MILLI
         for image in pod.images:
             speaks[self._rows("image", image)] += WARM_IMAGE_MILLI
         if pod.weights is not None:
@@ -114,12 +111,19 @@ class Preferences:
     def _rows(self, kind: str, name: str) -> list[int]:
         return list(self._warm.get((kind, name), ()))
 
-    def _times_dearer(self) -> Float:
-        if len(self._dearer) != len(self._price):
-            known = self._price[np.isfinite(self._price)]
-            cheapest = known.min() if len(known) else 1.0
-            self._dearer = np.nan_to_num(self._price / cheapest - 1)
-        return self._dearer
+    def _times_dearer(self, offers: Offers | None) -> Float:
+        """How many times the cheapest price a GPU costs more, shape ``(N,)``; 0 = not known.
+
+        The cheapest of the same alternative: between alternatives whoever wrote the claim has
+        decided, and by what a token costs, which a dearer GPU may serve for less.
+        """
+        position = np.zeros(len(self._price), np.int64) if offers is None else offers.position
+        known = np.isfinite(self._price)
+        if offers is not None:
+            known &= offers.count >= 0
+        cheapest = np.full(int(position.max(initial=0)) + 1, np.inf)
+        np.minimum.at(cheapest, position[known], self._price[known])
+        return np.where(known, self._price / cheapest[position] - 1, 0.0)
 
 
 def _warm(machine: Machine) -> Iterator[_Warm]:
