@@ -11,13 +11,14 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from scheduler.admission import CLAIM, GivenBy
+from scheduler.claimed import claim_of
+from scheduler.devices import slice_of, whole
 from scheduler.first_fit import first_fit
 from tests.deploy.examples import documents_of
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
 from tests.e2e.claims_webhook import USER, WebhookServer
 from tests.scheduler import slices
-from tests.scheduler.cel import constraints_of, devices_of, requests_of
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -220,9 +221,11 @@ def test_devices_are_given_as_predicted_until_the_node_is_full(cluster: Bed) -> 
     bound = []
     for at, name in enumerate(["small", "root", "pair", "small", "small", "pair"]):
         free = [
-            dataclasses.replace(one, is_free=one.name not in taken) for one in devices_of(MIXED)
+            dataclasses.replace(one, is_free=one.name not in taken)
+            for one in whole([slice_of(MIXED)])
         ]
-        expected = first_fit(free, requests_of(specs[name], MIXED), constraints_of(specs[name]))
+        claim = claim_of({"spec": specs[name]}, slices.CLASSES)
+        expected = first_fit(free, claim.requests, claim.constraints)
         pod = f"fill-{at}"
         cluster.apply(_of_template(pod, name, nodeSelector={"kubernetes.io/hostname": "mixed"}))
         if expected is None:

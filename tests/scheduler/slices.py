@@ -72,6 +72,15 @@ def resource_slice(node: str, *devices: Json, driver: str = "gpu.nvidia.com") ->
     }
 
 
+CLASSES = {
+    "gpu.nvidia.com": (
+        "device.driver == 'gpu.nvidia.com'",
+        "has(device.attributes['gpu.nvidia.com'].type)",
+        "device.attributes['gpu.nvidia.com'].type == 'gpu'",
+    ),
+    "gpu.amd.com": ("device.driver == 'gpu.amd.com'",),
+}
+"""As the charts have them, but for a guard: NVIDIA's driver publishes no device without a type."""
 H100, H200, L40S, T4 = (
     ("NVIDIA H100 80GB HBM3", 81_559),
     ("NVIDIA H200", 143_771),

@@ -16,11 +16,13 @@ from scheduler.claim import (
     owned_template,
     template,
 )
+from scheduler.claimed import claim_of
+from scheduler.devices import slice_of, whole
 from scheduler.first_fit import first_fit
 from scheduler.need import Need
 from scheduler.ranking import prices_of, rank
+from scheduler.selectors import matches
 from tests.scheduler import slices
-from tests.scheduler.cel import constraints_of, devices_of, holds, requests_of
 from tests.schemas.kubernetes import VERSIONS, unfit
 
 GIB = 2.0**30
@@ -41,9 +43,9 @@ def alternatives(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 def given_to(spec: dict[str, Any], *offered: dict[str, Any]) -> list[tuple[str, str]] | None:
     """What the allocator gives on one node: alternative and device."""
-    result = first_fit(
-        list(devices_of(*offered)), requests_of(spec, *offered), constraints_of(spec)
-    )
+    devices = whole(slice_of(one) for one in offered)
+    claim = claim_of({"spec": spec}, slices.CLASSES)
+    result = first_fit(devices, claim.requests, claim.constraints)
     return None if result is None else [(one.alternative, one.device.name) for one in result]
 
 
@@ -115,8 +117,8 @@ def test_no_selector_fails_on_any_device(name: str) -> None:
         only = Need(memory_bytes=4 * GIB, only=frozenset({one.generation.name}))
         for alternative in alternatives(spec_of(only)):
             for selector in alternative["selectors"]:
-                for device in offered["spec"]["devices"]:
-                    holds(selector["cel"]["expression"], offered["spec"]["driver"], device)
+                for device in slice_of(offered).devices:
+                    matches(selector["cel"]["expression"], device)
 
 
 @pytest.mark.parametrize("name", slices.ODD)
