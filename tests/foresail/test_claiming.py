@@ -90,7 +90,7 @@ def test_an_operators_prices_change_the_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("- 1", "not a mapping of GPU names to dollars an hour", id="list"),
+        pytest.param("- 1", "not a mapping of GPUs to dollars an hour", id="list"),
         pytest.param("h1000: 2", "'h1000' is no GPU that `foresail gpus` lists", id="name"),
         pytest.param("l40s: free", "l40s costs 'free': it takes dollars above 0", id="text"),
         pytest.param("l40s: 0", "l40s costs 0: it takes dollars above 0", id="zero"),
