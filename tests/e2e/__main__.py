@@ -45,7 +45,7 @@ def _site(built: Path) -> Iterator[Site]:
     folder = built.resolve().parent / f"bed-{os.getpid()}"
     try:
         with Bed(built.resolve(), folder) as bed:
-            site = Site(bed, folder)
+            site = Site(bed)
             try:
                 site.begin()
                 yield site
@@ -70,7 +70,7 @@ The bed runs: etcd, Kubernetes, kwok, KEDA, Prometheus and foresail serve. Ctrl-
   foresail explain {NAMESPACE}/chat --server {site.http_url()}
   curl {site.http_url()}/metrics
   curl '{site.prometheus.url}/api/v1/query?query=llm_d_epp_request_running'
-  tail -f {site.bed.folder}/*.log
+  tail -f {site.bed.folder}/*.log {site.bed.folder}/site/*.log
 
 How many replicas are asked for is what you type here:
 """

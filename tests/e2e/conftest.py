@@ -31,7 +31,7 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
 @pytest.fixture(scope="session")
 def site(bed: Bed) -> Iterator[Site]:
     prometheus.require()
-    made = Site(bed, bed.folder)
+    made = Site(bed)
     try:
         made.begin()
         yield made
@@ -46,5 +46,8 @@ def chat(site: Site) -> Iterator[str]:
     site.picker.renamed = False
     site.deploy("chat")
     site.scale("chat")
+    # What the last test asked for is not read any more.
+    site.bed.wait(lambda: site.answers("chat") == 0, "the answer 0")
+    site.reaches("chat", 0)
     yield "chat"
     site.forget("chat")

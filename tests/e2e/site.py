@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic  # noqa: TID251 - processes live in real time
 from typing import Any, Protocol
 
@@ -59,8 +58,10 @@ class Record:
 class Site:
     """What the tests turn, and what they look at."""
 
-    def __init__(self, bed: Bed, folder: Path) -> None:
+    def __init__(self, bed: Bed) -> None:
         self.bed = bed
+        folder = bed.folder / "site"
+        folder.mkdir()
         self.picker = Picker(model="one")
         self.engines_page: Callable[[], str] = str
         """Of the vLLM replicas that a test lets serve; empty = none does."""
@@ -254,8 +255,8 @@ class Site:
             **(spec or {}),
         }
         if behavior is not None:
-            made["spec"]["advanced"]["horizontalPodAutoscalerConfig"] = (
-                {"behavior": behavior} if behavior else {}
+            made["spec"]["advanced"] = (
+                {"horizontalPodAutoscalerConfig": {"behavior": behavior}} if behavior else {}
             )
         (trigger,) = made["spec"]["triggers"]
         trigger["type"] = "external-push" if push else "external"
