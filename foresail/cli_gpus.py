@@ -1,0 +1,247 @@
+"""The verbs about GPUs: what there is, what to take, where it goes."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+from typing_extensions import override
+
+from foresail.logs import log_to_stderr
+
+
+@click.command()
+@click.option("--memory", type=click.FloatRange(min=0), default=0.0, help="GiB, of all its GPUs.")
+@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="A replica.")
+@click.option("--precision", type=click.Choice(["fp16", "bf16", "fp8", "fp4"]))
+@click.option(
+    "--bottleneck",
+    type=click.Choice(["prefill", "decode", "kv"]),
+    default="decode",
+    show_default=True,
+    help="What runs out first: arithmetic, bandwidth, memory.",
+)
+@click.option("--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it.")
+@click.option("--json", "as_json", is_flag=True)
+def gpus(
+    *,
+    memory: float,
+    gpus: int,
+    precision: str | None,
+    bottleneck: str,
+    prices: Path | None,
+    as_json: bool,
+) -> None:
+    """GPU generations, the cheapest for a need first, and why the others are out."""
+    from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
+    from foresail import listing
+    from foresail.prices import prices_in
+
+    catalogue = shipped().priced(prices_in(prices, shipped())) if prices else shipped()
+
+    need = Need(
+        memory_gib=memory,
+        gpus=gpus,
+        precision=Precision(precision) if precision else None,
+        bottleneck=Bottleneck(bottleneck),
+    )
+    listing.show(rank(catalogue, need), need, catalogue, as_json=as_json)
+
+
+_BY = ("generation", "cluster", "pool", "node", "namespace", "model")
+
+
+@click.command()
+@click.option("--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated.")
+@click.option("--all-contexts", "every_context", is_flag=True)
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What `kubectl get -o json` wrote, a file or a folder a cluster; no cluster is asked.",
+)
+@click.option("--by", "bys", multiple=True, type=click.Choice(_BY), help="A table each.")
+@click.option(
+    "--prometheus",
+    multiple=True,
+    metavar="[CLUSTER=]URL",
+    help="That scrapes the DCGM exporters: which GPUs are idle.",
+)
+@click.option("--prometheus-token-file", "token_file", type=click.Path(path_type=Path))
+@click.option("--idle-minutes", type=click.FloatRange(min=1), default=30.0, show_default=True)
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU-hour by GPU or machine type.",
+)
+@click.option("--model-label", "model_labels", multiple=True, help="Pod label with the model.")
+@click.option("--watch", "follow", is_flag=True, help="Again with every change.")
+@click.option("--json", "as_json", is_flag=True)
+def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:
+    """Every GPU of your clusters: used, free, idle, split off, and what it costs. Only reads."""
+    from rich.console import Console
+
+    from fleet.tally import By
+    from foresail import fleet_command
+    from foresail.fleet_options import Wanted
+
+    wanted = Wanted(bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, **given)
+    run = fleet_command.watch if follow else fleet_command.show
+    asyncio.run(run(wanted, Console()))
+
+
+class Claim(click.Command):
+    """Takes its facts from the table that the annotations have, when it is asked for."""
+
+    @override
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from foresail import claiming
+
+        return [*claiming.options(), *super().get_params(ctx)]
+
+
+@click.command(cls=Claim)
+@click.option(
+    "--for",
+    "given_by",
+    type=click.Choice(["dra", "device-plugin"]),
+    default="dra",
+    show_default=True,
+    help="Who hands out the GPUs: DRA drivers, or device plugins.",
+)
+@click.option("--name", help="Of the template; by its content unless said.")
+@click.option("--namespace", help="Of the template.")
+@click.option(
+    "--prices",
+    "prices_file",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The object and the whole ranking.")
+def claim(
+    *,
+    given_by: str,
+    name: str | None,
+    namespace: str | None,
+    prices_file: Path | None,
+    as_json: bool,
+    **told: str | None,
+) -> None:
+    """A ResourceClaimTemplate for a need, the cheapest generations first, and the reasons.
+
+    The facts are those of a pod's `foresail.io/...` annotations: docs/claims.md.
+    """
+    from foresail import claiming
+    from scheduler.admission import GivenBy
+
+    claiming.show(
+        told,
+        given_by=GivenBy(given_by),
+        name=name,
+        namespace=namespace,
+        prices_file=prices_file,
+        as_json=as_json,
+    )
+
+
+@click.command()
+@click.option("--node", envvar="NODE_NAME", help="This node's name; the variable NODE_NAME.")
+@click.option(
+    "--every",
+    "every_seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds between two looks; the node is only touched when something changed.",
+)
+@click.option("--once", is_flag=True, help="One look, then end.")
+@click.option("--print", "prints", is_flag=True, help="Show the report once; touch no cluster.")
+@click.option("--json", "as_json", is_flag=True, help="With --print: as the annotation has it.")
+@click.option(
+    "--record", type=click.Path(path_type=Path), help="Write NVML's answers, without UUIDs; end."
+)
+@click.option(
+    "--from", "recorded", type=click.Path(path_type=Path), help="Read such a file, not NVML."
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def agent(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    node: str | None,
+    every_seconds: float,
+    once: bool,
+    prints: bool,
+    as_json: bool,
+    record: Path | None,
+    recorded: Path | None,
+    log_level: str,
+) -> None:
+    """What GPUs this node has, and how they are joined: one annotation on its node object."""
+    from foresail import agent as telling
+
+    log_to_stderr(log_level)
+    machine = telling.machine_of(recorded)
+    if record is not None:
+        telling.record(machine, record)
+    elif prints or as_json:
+        from rich.console import Console
+
+        from foresail import topology
+
+        report = telling.survey(machine)
+        if as_json:
+            click.echo(report.text())
+        else:
+            topology.show(report, Console())
+    elif not node:
+        message = "name this node with --node or NODE_NAME, or look at its GPUs with --print"
+        raise click.UsageError(message)
+    else:
+        asyncio.run(telling.tell(machine, node, every_seconds=None if once else every_seconds))
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:8888", show_default=True, help="For kube-scheduler.")
+@click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
+@click.option("--webhook", default="0.0.0.0:8443", show_default=True, help="Admission, with TLS.")
+@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM, for admission.")
+@click.option("--tls-key", type=click.Path(path_type=Path))
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
+@click.option("--context", help="Of the kubeconfig.")
+@click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
+@click.option(
+    "--gpus-by",
+    "given_by",
+    type=click.Choice(["dra", "device-plugin"]),
+    default="dra",
+    show_default=True,
+    help="Who hands out the GPUs that pods with a need get at admission.",
+)
+@click.option(
+    "--prices",
+    "prices_file",
+    type=click.Path(path_type=Path),
+    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def scheduler(
+    *,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    given_by: str,
+    prices_file: Path | None,
+    log_level: str,
+    **options: Any,
+) -> None:
+    """Answer kube-scheduler, beside a second one; and, with TLS, admit pods that state a need."""
+    from functools import partial
+
+    from foresail import scheduling
+    from foresail.claim_webhook import claim_webhook
+    from scheduler.admission import GivenBy
+
+    log_to_stderr(log_level)
+    made = scheduling.SchedulerOptions(certificate=tls_certificate, key=tls_key, **options)
+    webhook = partial(claim_webhook, given_by=GivenBy(given_by), prices_file=prices_file)
+    asyncio.run(scheduling.schedule(made, webhook))

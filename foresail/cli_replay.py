@@ -1,0 +1,142 @@
+"""The verbs that replay traffic, recorded or a workload's own."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foresail.settings import read
+from scaler.errors import ForesailError
+
+
+def _reported(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that ends with a comparison of rules."""
+    options = (
+        click.option(
+            "--plan",
+            "plan_file",
+            type=click.Path(path_type=Path),
+            help="YAML: engine, start-up, objective, bounds. Default: a 32B model on one H100.",
+        ),
+        click.option(
+            "--against",
+            default="hpa-inflight,keda-waiting,knative-kpa,static-peak",
+            show_default=True,
+            help="Rules to stand beside, or `all`.",
+        ),
+        click.option(
+            "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
+        ),
+        click.option("--seed", type=int, default=1, show_default=True),
+        click.option("--html", type=click.Path(path_type=Path), help="Write the report: one file."),
+        click.option(
+            "--json", "json_file", type=click.Path(path_type=Path), help="Write all results."
+        ),
+        click.option(
+            "--kept", type=click.Path(path_type=Path), help="File of finished runs to go on from."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("trace", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--generate",
+    "shape",
+    type=click.Choice(["diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic"]),
+    help="Three generated days of this shape in place of a file.",
+)
+@click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
+@click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
+@_reported
+def replay(
+    *,
+    trace: Path | None,
+    shape: str | None,
+    scale_to: float | None,
+    days: float | None,
+    **reported: Any,
+) -> None:
+    """The shipped rule on recorded traffic, beside the rules people use today.
+
+    TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
+    (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Without one, days are generated.
+    """
+    if trace and shape:
+        message = "TRACE and --generate exclude each other"
+        raise click.UsageError(message)
+    from foresail import replaying
+    from replay.generated import generated
+    from replay.traces import read as read_trace
+
+    if trace:
+        traffic = read_trace(trace)
+    else:
+        traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
+    if trace is None and scale_to is None:
+        scale_to = replaying.GENERATED_REPLICAS
+    replaying.tell(traffic, scale_to=scale_to, days=days, **reported)
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
+@click.option("--csv", "export", type=click.Path(path_type=Path), help="An export, in its place.")
+@click.option("--source", help="One of its sources; the first unless said.")
+@click.option("--engine", default="vllm", show_default=True)
+@click.option("--model", help="The served model's name in the metrics.")
+@click.option("--namespace", help="Of the workload.")
+@click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
+@click.option("--days", type=click.FloatRange(min=0.02), default=7.0, show_default=True)
+@_reported
+def backtest(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    config: Path | None,
+    export: Path | None,
+    source: str | None,
+    engine: str,
+    model: str | None,
+    namespace: str | None,
+    match: tuple[str, ...],
+    days: float,
+    **reported: Any,
+) -> None:
+    """What Foresail would have done with a workload's last days, read from its Prometheus.
+
+    Where that cannot be reached, --csv takes an export of it with the columns time,
+    requests_per_second, prompt_tokens_per_second and generated_tokens_per_second.
+    """
+    from foresail import backtesting, replaying
+    from foresail.clock import wall_clock
+    from replay.traces import read as read_trace
+    from scaler.sources.catalogue import shipped
+    from scaler.sources.scope import Scope
+
+    if export:
+        replaying.tell(read_trace(export), scale_to=None, days=None, **reported)
+        return
+    if not (config and model):
+        message = "--config and --model, or --csv"
+        raise click.UsageError(message)
+    if engine not in shipped():
+        raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
+    labels = dict(replaying.label_of(text) for text in match)
+    past = asyncio.run(
+        backtesting.past_of(
+            read(config),
+            source=source,
+            engine=engine,
+            scope=Scope(model=model, namespace=namespace, labels=labels),
+            days=days,
+            now_seconds=wall_clock(),
+        )
+    )
+    replaying.tell(past.trace, scale_to=None, days=None, **reported)
+    click.echo(
+        f"as it was: {past.replica_hours():,.1f} replica-hours reported over the whole past;"
+        " requests that nobody answered are in no counter, and so not in this replay"
+    )
