@@ -73,6 +73,8 @@ class PrometheusServer:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    # The kernel ends it when the tests die in whatever way.
+                    *("setpriv", "--pdeathsig", "KILL", "--"),
                     "prometheus",
                     f"--config.file={self.folder / 'prometheus.yml'}",
                     f"--web.config.file={self.folder / 'web.yml'}",

@@ -76,6 +76,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
     try:
         _deploy(site, engines)
         site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
+        site.bed.wait(lambda: not math.isnan(site.answers(NAME)), "the first answer")
         begin, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
         told = site.servers["a"].log_since()
         moments = []

@@ -90,6 +90,10 @@ class Site:
         )
         self.prometheus.start()
         self.serve("a")
+        # Until the first scrape there is nothing to read, and KEDA's fallback would act.
+        self.bed.wait(
+            lambda: "llm_d_epp_request_running" in self.prometheus.names(), "the first scrape"
+        )
 
     def end(self) -> None:
         for server in self.servers.values():
@@ -326,6 +330,19 @@ class Site:
         path = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects/{name}"
         conditions = self.bed.read(path)["status"]["conditions"]
         return any(one["type"] == "Fallback" and one["status"] == "True" for one in conditions)
+
+    def calls(self, server: str = "a") -> float:
+        """How often a server gave KEDA a number."""
+        made = self.exported(
+            "foresail_rpc_duration_seconds_count", server, method="GetMetrics", code="OK"
+        )
+        return 0.0 if math.isnan(made) else made
+
+    def reads(self, name: str, signal_name: str) -> float:
+        """What Foresail reads of one signal for this object; NaN = nothing."""
+        return self.exported(
+            "foresail_reading", namespace=NAMESPACE, scaled_object=name, signal=signal_name
+        )
 
     def answers(self, name: str) -> float:
         """What Foresail would tell KEDA now; NaN while it refuses."""

@@ -56,7 +56,7 @@ def test_zero_comes_only_when_the_queue_is_drained(site: Site, chat: str) -> Non
     with site.recording(chat) as record:
         site.picker.running = 0
         site.picker.queued = 2
-        site.bed.wait(lambda: site.exported("foresail_reading", signal="waiting") == 2, "a queue")
+        site.bed.wait(lambda: site.reads(chat, "waiting") == 2, "a queue")
         site.bed.wait(lambda: site.replicas(chat) < 3, "the queue's need")
         assert site.replicas(chat) > 0
         site.picker.queued = 0
@@ -73,7 +73,7 @@ def test_replicas_go_after_the_hold_and_not_before(site: Site, chat: str) -> Non
     with site.recording(chat) as record:
         site.picker.asks(2)
         # Within the hold the need has fallen and the answer has not.
-        site.bed.wait(lambda: site.exported("foresail_reading", signal="running") == 2, "2 running")
+        site.bed.wait(lambda: site.reads(chat, "running") == 2, "2 running")
         assert site.answers(chat) == 6
         seen_at = monotonic()
         site.reaches(chat, 2)

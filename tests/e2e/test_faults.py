@@ -1,11 +1,9 @@
 """No fault of ours, of KEDA's or of Prometheus' takes a replica away."""
 
-import math
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import pytest
 
@@ -91,10 +89,8 @@ def test_two_servers_rolled_one_after_the_other_fail_no_call(
 
 def _asked(site: Site, name: str) -> None:
     """Wait until KEDA asks this server."""
-    counted = partial(site.exported, "foresail_rpc_duration_seconds_count", name)
-    before = counted(method="GetMetrics", code="OK")
-    before = 0.0 if math.isnan(before) else before
-    site.bed.wait(lambda: counted(method="GetMetrics", code="OK") > before, f"calls to {name}")
+    before = site.calls(name)
+    site.bed.wait(lambda: site.calls(name) > before, f"calls to {name}")
 
 
 @pytest.mark.parametrize("name", ["keda-operator", "keda-adapter"])

@@ -43,7 +43,7 @@ def test_a_paused_object_stays_where_it_was_told(site: Site, chat: str) -> None:
     _annotate(site, chat, "autoscaling.keda.sh/paused-replicas=2")
     site.reaches(chat, 2)
     site.picker.asks(7)
-    site.bed.wait(lambda: site.exported("foresail_reading", signal="running") == 7, "7 running")
+    site.bed.wait(lambda: site.reads(chat, "running") == 7, "7 running")
     assert site.replicas(chat) == 2
     _annotate(site, chat, "autoscaling.keda.sh/paused-replicas-")
     site.reaches(chat, 7)
@@ -71,7 +71,7 @@ def test_a_scaled_job_gets_as_many_jobs_as_replicas_are_wanted(site: Site) -> No
         site.picker.asks(3)
         site.bed.wait(lambda: len(_jobs(site)) >= 3, "three jobs")
         site.picker.asks(0)
-        site.bed.wait(lambda: site.exported("foresail_reading", signal="running") == 0, "none")
+        site.bed.wait(lambda: site.reads("batch", "running") == 0, "none")
         assert all(job["spec"]["parallelism"] == 1 for job in _jobs(site))
         assert len(_jobs(site)) == 3  # those that run count against what is wanted
     finally:
@@ -119,7 +119,8 @@ def _apply_scaled_job(site: Site, name: str) -> None:
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {
                 "jobTargetRef": {"template": template, "backoffLimit": 0},
-                "pollingInterval": 1,
+                # Jobs that KEDA made are in its cache by the next poll, and count.
+                "pollingInterval": 10,
                 "maxReplicaCount": 10,
                 "triggers": [trigger],
             },
