@@ -26,7 +26,7 @@ def main() -> None:
     played = verbs.add_parser("day", help="a recorded day, drawn")
     played.add_argument("--trace", type=Path, default=TRACE, help="CSV in bins")
     played.add_argument("--day", type=int, default=0, help="of the trace, from 0")
-    played.add_argument("--seconds", type=float, default=720, help="that the day lasts")
+    played.add_argument("--seconds", type=float, default=360, help="that the day lasts")
     played.add_argument("--svg", type=Path, default=ROOT / "docs" / "day.svg")
     played.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -44,8 +44,8 @@ def chat(site: Site) -> Iterator[str]:
     """A Deployment at zero under the example's ScaledObject, gone after the test."""
     site.picker.asks(0)
     site.picker.renamed = False
-    # Else KEDA would be told first what the last test asked for. NaN: nobody asked yet.
-    site.bed.wait(lambda: not site.answers("chat") > 0, "the answer 0")
+    # Else KEDA would be told first what the last test asked for. NaN: nothing was read yet.
+    site.bed.wait(lambda: not site.reads("chat", "running") > 0, "nothing running")
     site.deploy("chat")
     site.scale("chat")
     yield "chat"

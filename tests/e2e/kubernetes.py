@@ -200,4 +200,12 @@ def add_node(bed: Bed, name: str, *, gpus: int = 0, **metadata: Any) -> None:
             "status": {"capacity": room, "allocatable": room},
         }
     )
-    bed.wait(lambda: bed.conditions("node", name).get("Ready") == "True", f"node {name}")
+
+    def is_open() -> bool:
+        # Ready is not enough: the taint of a node that was not goes a moment later.
+        found = bed.read(f"/api/v1/nodes/{name}")
+        conditions = found["status"].get("conditions", ())
+        ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        return ready and not found["spec"].get("taints")
+
+    bed.wait(is_open, f"node {name}")
