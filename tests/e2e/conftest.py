@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -39,14 +40,18 @@ def site(bed: Bed) -> Iterator[Site]:
         made.end()
 
 
+_numbers = count(1)
+
+
 @pytest.fixture
 def chat(site: Site) -> Iterator[str]:
-    """A Deployment at zero under the example's ScaledObject, gone after the test."""
-    site.picker.asks(0)
-    site.picker.renamed = False
-    # Else KEDA would be told first what the last test asked for. NaN: nothing was read yet.
-    site.bed.wait(lambda: not site.reads("chat", "running") > 0, "nothing running")
-    site.deploy("chat")
-    site.scale("chat")
-    yield "chat"
-    site.forget("chat")
+    """A Deployment at zero under the example's ScaledObject, gone after the test.
+
+    Its name is new, as the HPA's controller remembers what it recommended to one of the same name.
+    """
+    name = f"chat-{next(_numbers)}"
+    site.rests()
+    site.deploy(name)
+    site.scale(name)
+    yield name
+    site.forget(name)

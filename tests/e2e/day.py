@@ -63,28 +63,28 @@ class Day:
 def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
     """Play one day of the trace within `seconds`."""
     asked, means = _asked(trace, day, seconds)
-    begin = monotonic()
+    dawn = math.inf  # until it breaks, what is asked is what is asked at midnight
     engines = Engines(
         model=MODEL,
-        asked=asked,
+        asked=lambda at_seconds: asked(at_seconds - dawn),
         pods=lambda: _ready_pods(site),
-        clock=lambda: monotonic() - begin,
+        clock=monotonic,
         prompt_tokens_per_second=means.prompt_tokens / REPLICAS_MEAN,
         generated_tokens_per_second=means.generated_tokens / REPLICAS_MEAN,
     )
     site.engines_page = engines.page
+    told = site.servers["a"].log_since()
     try:
         _deploy(site, engines)
         site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
-        site.bed.wait(lambda: not math.isnan(site.answers(NAME)), "the first answer")
-        begin, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
-        told = site.servers["a"].log_since()
+        site.bed.wait(lambda: site.replicas(NAME) == site.answers(NAME), "the first answer")
+        dawn, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
         moments = []
         with site.recording(NAME) as record:
-            while engines.clock() < seconds:
-                moments.append(_moment(site, engines))
-                due = len(moments) * _SAMPLE_SECONDS
-                site.bed.wait(lambda due=due: engines.clock() >= due, "time", seconds=30)
+            while (at := monotonic()) < dawn + seconds:
+                moments.append(_moment(site, engines, at, dawn))
+                due = dawn + len(moments) * _SAMPLE_SECONDS
+                site.bed.wait(lambda due=due: monotonic() >= due, "time", seconds=30)
         answers = [
             float(line["replicas_to"])
             for line in map(_parsed, told())
@@ -159,14 +159,13 @@ def _ready_pods(site: Site) -> Collection[str]:
     ]
 
 
-def _moment(site: Site, engines: Engines) -> Moment:
-    at = engines.clock()
+def _moment(site: Site, engines: Engines, at: float, dawn: float) -> Moment:
     hpa = site.bed.read(
         f"/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers/keda-hpa-{NAME}"
     )
     exports = site.exports()
     return Moment(
-        at_seconds=at,
+        at_seconds=at - dawn,
         need=engines.need(at),
         band=_band(exports, engines),
         answered=exports("foresail_desired_replicas", namespace=NAMESPACE, scaled_object=NAME),

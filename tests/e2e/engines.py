@@ -35,11 +35,11 @@ class Engines:
 
     model: str
     asked: Callable[[float], Asked]
-    """By seconds since the start."""
+    """By the clock."""
     pods: Callable[[], Collection[str]]
     """Who serves now."""
     clock: Callable[[], float]
-    """Seconds since the start."""
+    """Seconds; never back, as counters must not fall."""
     prompt_tokens_per_second: float
     """What one replica can do."""
     generated_tokens_per_second: float
@@ -47,8 +47,11 @@ class Engines:
     offered: float = 0.0
     delayed: float = 0.0
     """Requests that found every replica busy."""
-    _then: float = 0.0
     _counters: dict[str, _Counters] = field(default_factory=dict)
+    _then: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._then = self.clock()
 
     def need(self, at_seconds: float) -> float:
         """Replicas that serve all who come at this time."""

@@ -30,8 +30,8 @@ EXAMPLES = ROOT / "deploy" / "examples"
 BLIND_SECONDS_MAX = 6
 SERVICE = "foresail.foresail.svc.cluster.local"
 """The headless Service of the examples."""
-ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2"}
-"""Two servers behind it."""
+ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
+"""Servers behind it, as far as they run."""
 CLIENT_SECRET = "foresail-keda-client"
 
 
@@ -105,6 +105,18 @@ class Site:
 
     def _serving(self) -> list[str]:
         return [ADDRESSES[name] for name, server in self.servers.items() if server.runs]
+
+    def rests(self) -> None:
+        """Wait until nothing is asked, as far as Foresail knows.
+
+        Else the next object would be told first what the last one was.
+        """
+        self.picker.asks(0)
+        self.picker.renamed = False
+        # NaN: nothing was read yet.
+        self.bed.wait(
+            lambda: not self.exported("foresail_reading", signal="running") > 0, "nothing running"
+        )
 
     # -- certificates ----------------------------------------------------------------------------
 

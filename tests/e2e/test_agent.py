@@ -11,22 +11,19 @@ import pytest
 import requests
 import yaml
 
-from scheduler.agent.report import REPORT
+from fleet.annotations import REPORT
 from scheduler.machines import machine_of
 from tests.agent.machines import FOLDER, report, told
 from tests.deploy.examples import AGENT
-
-bed_module = pytest.importorskip("tests.e2e.bed", reason="no bed in this tree")
+from tests.e2e.bed import Bed
+from tests.e2e.kubernetes import add_node
 
 NODES = ("agent-1", "agent-2")
-Bed = Any
 
 
 @pytest.fixture(scope="module")
 def pods(bed: Bed) -> Iterator[dict[str, str]]:
     """The DaemonSet's pod on each GPU node."""
-    from tests.e2e.kubernetes import add_node  # noqa: PLC0415 - the bed is there by now
-
     bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "foresail"}})
     runtime = {"name": "nvidia"}
     bed.apply({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": runtime,

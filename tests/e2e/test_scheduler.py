@@ -9,7 +9,7 @@ import pytest
 import requests
 import yaml
 
-from scheduler.agent.report import REPORT
+from fleet.annotations import REPORT
 from tests.agent.islands import reported
 from tests.deploy.examples import SCHEDULER
 from tests.e2e import kubernetes
