@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from fleet.annotations import PRICE, REPORT
 from fleet.catalogue import Catalogue, Generation
 from fleet.documents import Json, amount, is_object, listed, named, part, text
 from fleet.instances import Instance
 
-REPORT: Final = "foresail.io/gpu-report"
-"""The node agent's annotation."""
-PRICE: Final = "foresail.io/usd-per-gpu-hour"
-"""The operator's annotation."""
 _SCHEMA: Final = 1
 _PRODUCTS: Final = (
     "nvidia.com/gpu.product",

@@ -204,6 +204,8 @@ class Feed:
             async for event in events:
                 await self._take(kind, event)
                 self._changes.set()
+                while self.intake.faults:
+                    log.warning("object_not_usable", why=self.intake.faults.popleft())
 
     async def _take(self, kind: Kind, event: Event) -> None:
         match event:

@@ -5,7 +5,7 @@ said yet is said when the rest has come. An object that cannot be read is counte
 others go on. Nothing here waits or asks.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -21,6 +21,7 @@ from scheduler.naming import usd_per_gpu_hour
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
 
 Json = Mapping[str, Any]
+_FAULTS = 256
 
 
 class Kind(StrEnum):
@@ -45,7 +46,8 @@ class Intake:
         self.known = Known(claims=self.claims, sizes=self.sizes)
         self.unread: Counter[Kind] = Counter()
         """Objects that could not be read, since the start."""
-        self.last_fault: str | None = None
+        self.faults: deque[str] = deque(maxlen=_FAULTS)
+        """What was found wrong with objects, for who logs it and takes it from here."""
         self._history = history
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in Kind}
         self._nodes: dict[str, Json] = {}
@@ -94,7 +96,7 @@ class Intake:
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             # Whatever a tenant, or a driver of tomorrow, has written into one object.
             self.unread[kind] += 1
-            self.last_fault = f"{kind} {str(document.get('metadata'))[:128]}: {error}"
+            self.faults.append(f"{kind} {str(document.get('metadata'))[:128]}: {error}")
 
     def gone(self, kind: Kind, document: Json) -> None:
         """An object was deleted."""
@@ -128,6 +130,10 @@ class Intake:
         before = self.desk.state.machines.get(name)
         machine = self._machine(document, self._devices(name))
         self.desk.state.put(machine)
+        if machine.report_refused and (
+            before is None or before.report_refused != machine.report_refused
+        ):
+            self.faults.append(f"node {name}: {machine.report_refused}")
         if before is None or before.devices != machine.devices:
             for uid in sorted(self._holders_on.get(name, ())):
                 self._hold(uid)

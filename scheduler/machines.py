@@ -10,8 +10,9 @@ from math import floor
 from sys import intern
 from typing import Final
 
+from fleet.annotations import PRICE, REPORT, WEIGHTS_CACHED
 from fleet.quantities import quantity
-from scheduler.agent.report import REPORT, Report, UnreadableReportError, report_from
+from scheduler.agent.report import Report, UnreadableReportError, report_from
 from scheduler.devices import PRODUCT as NAME
 from scheduler.devices import gpus as whole_gpus
 from scheduler.devices import is_gpu
@@ -22,10 +23,6 @@ from scheduler.pods import GPU_RESOURCES, Json
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 CLIQUE: Final = "nvidia.com/gpu.clique"
-WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
-"""Annotation: models whose weights the node holds, joined by a comma; of who puts them there."""
-PRICE: Final = "foresail.io/usd-per-gpu-hour"
-"""Annotation: the operator's, or that of what made the node; no agent knows it."""
 _MIB: Final = 2**20
 SLOW_IMAGE_BYTES: Final = 500 * _MIB
 """Below, an image is pulled in seconds, and whether it is there says nothing."""

@@ -9,7 +9,7 @@ from typing import Final
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient
 
-from scheduler.agent.report import REPORT
+from fleet.annotations import REPORT
 from scheduler.agent.rounds import NodeRefusedError
 
 MANAGER: Final = "foresail-agent"

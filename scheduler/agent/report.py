@@ -12,8 +12,6 @@ from pydantic.alias_generators import to_camel
 
 from scheduler.agent.links import Way
 
-REPORT: Final = "foresail.io/gpu-report"
-"""The annotation."""
 SCHEMA: Final = 1
 
 

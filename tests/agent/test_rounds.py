@@ -11,8 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio import client
 
+from fleet.annotations import REPORT
 from scheduler.agent.node import ApiNode
-from scheduler.agent.report import REPORT, report_from
+from scheduler.agent.report import report_from
 from scheduler.agent.rounds import AGAIN_SECONDS, NodeRefusedError, Rounds, UnreadableMachineError
 from tests.agent.machines import told
 

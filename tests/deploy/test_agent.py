@@ -8,8 +8,8 @@ import yaml
 from cel_expr_python import cel
 from click.testing import CliRunner
 
+from fleet.annotations import REPORT
 from foresail.cli import main
-from scheduler.agent.report import REPORT
 from tests.deploy.examples import AGENT, Manifest
 from tests.deploy.schema import unknown_fields
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from scheduler.agent.report import REPORT
+from fleet.annotations import REPORT
 from tests.agent.islands import reported
 
 Json = dict[str, Any]

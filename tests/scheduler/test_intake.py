@@ -81,8 +81,16 @@ class TestNodes:
     def test_a_node_that_cannot_be_read_is_left_to_kube_scheduler(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=64)), (Kind.NODE, node("b", gpus=1)))
         assert made.unread == {Kind.NODE: 1}
-        assert "node a has 64 GPUs" in str(made.last_fault)
+        (fault,) = made.faults
+        assert "node a has 64 GPUs" in fault
         assert passed(made, pod("p", gpus=4), "a", "b") == ["a"]
+
+    def test_a_report_that_counts_as_none_is_told_once(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
+        made.changed(Kind.NODE, node("a", gpus=4, **{"gpu-report": "{"}), 0)
+        (fault,) = made.faults
+        assert fault.startswith("node a: annotation foresail.io/gpu-report: ")
+        assert made.unread == {}
 
     def test_prices_come_from_the_catalogue_unless_the_node_says(self) -> None:
         made = intake(
