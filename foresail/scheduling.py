@@ -10,11 +10,11 @@ import gc
 import signal
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import web
@@ -25,6 +25,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
 from foresail.scheduling_metrics import DeskCollector
+from foresail.sites import Sites, certificates, keep_current
 from scaler.errors import ForesailError
 from scheduler.desk import Desk
 from scheduler.extender import Extender, ExtenderMetrics
@@ -52,8 +53,6 @@ _SLICE: Final = 32
 _WARM_NODES: Final = 64
 _WARM_PAUSE_SECONDS: Final = 0.02
 _EXPECT_SECONDS: Final = 600.0
-_CERTIFICATE_SECONDS: Final = 10.0
-_STOP_SECONDS: Final = 2.0
 
 Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
 Webhook: TypeAlias = Callable[[ApiClient], web.Application]
@@ -118,7 +117,7 @@ async def running(
 ) -> AsyncIterator[Ports]:
     """An extender that answers and is fed; stopped at the end."""
     feed = Feed(follow, mix_from(options.mix))
-    tls = certificates(options)
+    tls = certificates(options.certificate, options.key)
     async with Sites() as sites:
         ports = Ports(
             extender=await sites.add(feed.extender.application(), options.listen),
@@ -179,8 +178,9 @@ class Feed:
             ("expect", self._expect()),
             ("collector", self._spare_collector()),
         ]
-        if tls is not None:
-            rest.append(("certificates", _reload(options, tls)))
+        if tls is not None and options.certificate is not None:
+            reloading = keep_current(tls, options.certificate, options.key)
+            rest.append(("certificates", reloading))
         return [*following, *rest]
 
     def pages(self) -> web.Application:
@@ -270,72 +270,6 @@ class Feed:
             await asyncio.sleep(_EXPECT_SECONDS)
             self.intake.desk.expect(self.history.mix(wall_clock()))
             self._changes.set()
-
-
-@dataclass(slots=True)
-class Sites:
-    """Applications on their addresses, all closed at the end."""
-
-    _runners: list[web.AppRunner] = field(default_factory=list)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for runner in reversed(self._runners):
-            await runner.cleanup()
-
-    async def add(
-        self, application: web.Application, address: str, tls: ssl.SSLContext | None = None
-    ) -> int:
-        """Serve an application; the port.
-
-        Raises:
-            ForesailError: the address is none, or taken.
-        """
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ForesailError(f"{address!r} is not host:port, such as 127.0.0.1:8888")
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_SECONDS)
-        await runner.setup()
-        self._runners.append(runner)
-        try:
-            await web.TCPSite(runner, host.strip("[]"), int(port), ssl_context=tls).start()
-        except (OSError, OverflowError) as error:
-            raise ForesailError(f"cannot listen on {address}: {error}") from error
-        return int(runner.addresses[0][1])
-
-
-def certificates(options: SchedulerOptions) -> ssl.SSLContext | None:
-    """What the webhook proves itself with; None = no files were named.
-
-    Raises:
-        ForesailError: one of the two was named alone, or they are no pair.
-    """
-    if options.certificate is None and options.key is None:
-        return None
-    if options.certificate is None or options.key is None:
-        raise ForesailError("--tls-certificate and --tls-key go together")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(options.certificate, options.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ForesailError(f"{options.certificate}, {options.key}: {error}") from error
-    return context
-
-
-async def _reload(options: SchedulerOptions, context: ssl.SSLContext) -> None:
-    """Take a rotated pair at the next handshake; half a pair leaves the old one in use."""
-    assert options.certificate is not None
-    before = None
-    while True:
-        with suppress(OSError):
-            stamp = options.certificate.stat().st_mtime_ns
-            if before not in {None, stamp}:
-                context.load_cert_chain(options.certificate, options.key)
-                log.info("certificates_reloaded", certificate=str(options.certificate))
-            before = stamp
-        await asyncio.sleep(_CERTIFICATE_SECONDS)
 
 
 def mix_from(path: Path | None) -> Mix | None:

@@ -5,6 +5,7 @@ start: discovery hands over every five seconds, at a start too.
 """
 
 import errno
+import os
 import random
 import shutil
 import socket
@@ -21,7 +22,8 @@ import yaml
 from scaler.sources.access import Tls
 
 DEADLINE_SECONDS = 20.0
-_PORTS = (15_000, 32_000)
+_PORTS = range(15_000, 32_000)
+_handed: set[int] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +130,15 @@ def free_port() -> int:
     """A port nobody listens on, below those that the kernel lends to clients.
 
     One of the kernel's own choice may be some client's by the time a server that was stopped
-    wants it back.
+    wants it back. No two calls have the same one, nor two of the processes that share the tests.
     """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    workers = os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    ours = _PORTS[int(worker) :: int(workers)]
     while True:
-        port = random.randrange(*_PORTS)  # noqa: S311 - no secret
+        port = random.choice(ours)  # noqa: S311 - no secret
+        if port in _handed:
+            continue
         try:
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
@@ -139,6 +146,7 @@ def free_port() -> int:
             if error.errno != errno.EADDRINUSE:
                 raise
         else:
+            _handed.add(port)
             return port
 
 
