@@ -19,7 +19,7 @@ import numpy as np
 
 from foresail.svg import HEIGHT, WIDTH, Axes, Layer, Plot
 from replay.traces import Trace
-from tests.e2e.engines import Asked, Engines
+from tests.e2e.engines import LATENCY_SECONDS, Asked, Engines
 from tests.e2e.site import NAMESPACE, Exports, Site
 
 NAME, MODEL = "day", "qwen3-32b"
@@ -28,6 +28,8 @@ REPLICAS_MEAN = 8
 START_UP_SECONDS = 2.0
 LEAD_SECONDS = 6
 """Start-up, and what scrapes, looks, polls and syncs of a second or two take together."""
+_SLOTS = 2 * LATENCY_SECONDS
+"""For each request per second: a replica's tokens end before its slots."""
 _SAMPLE_SECONDS = 0.5
 _BAND = ("0.5", "0.9", "0.99")
 
@@ -75,7 +77,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
     site.engines_page = engines.page
     told = site.servers["a"].log_since()
     try:
-        _deploy(site, engines)
+        _deploy(site, engines, slots=math.ceil(_SLOTS * means.requests / REPLICAS_MEAN))
         site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
         site.bed.wait(lambda: site.replicas(NAME) == site.answers(NAME), "the first answer")
         dawn, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
@@ -127,7 +129,7 @@ def _asked(trace: Trace, day: int, seconds: float) -> tuple[Callable[[float], As
     return asked, means
 
 
-def _deploy(site: Site, engines: Engines) -> None:
+def _deploy(site: Site, engines: Engines, *, slots: int) -> None:
     delay = {"pod-ready.stage.kwok.x-k8s.io/delay": f"{START_UP_SECONDS:g}s"}
     site.deploy(NAME, replicas=REPLICAS_MEAN, **delay)
     site.scale(
@@ -140,7 +142,7 @@ def _deploy(site: Site, engines: Engines) -> None:
         leadTime=f"{LEAD_SECONDS}s",
         hold=None,
         utilization=None,
-        replicaRequests=None,
+        replicaRequests=str(slots),
         replicaPromptTokensPerSecond=f"{engines.prompt_tokens_per_second:.0f}",
         replicaGeneratedTokensPerSecond=f"{engines.generated_tokens_per_second:.0f}",
     )

@@ -11,7 +11,7 @@ from tests.e2e.site import Site
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
-SECONDS = 150.0
+SECONDS = 100.0
 
 
 def test_a_recorded_day_is_followed(site: Site) -> None:

@@ -131,7 +131,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_model_goes_through_the_same_counts(site: Site, chat: str, name: str) -> None:
     case = CASES[name]
-    modelled = _modelled(case)
+    modelled = _modelled(case, hpa_first=False)
     site.scale(chat, spec=case.spec, behavior=case.behavior)
     with site.recording(chat) as record:
         for value, counts in zip(case.script, modelled, strict=True):
@@ -142,10 +142,16 @@ def test_the_model_goes_through_the_same_counts(site: Site, chat: str, name: str
                 _wait_for_syncs(site, 2)
             elif case.period_seconds:
                 _wait_for_syncs(site, 1 + case.period_seconds // HPA_SYNC_SECONDS)
-    assert record.counts == [count for count, _ in groupby(c for each in modelled for c in each)]
+    # Who hears of a new value first is chance; the way to zero depends on it.
+    other = _modelled(case, hpa_first=True)
+    assert record.counts in [_in_a_row(modelled), _in_a_row(other)]
 
 
-def _modelled(case: Case) -> list[list[int]]:
+def _in_a_row(modelled: list[list[int]]) -> list[int]:
+    return [count for count, _ in groupby(count for counts in modelled for count in counts)]
+
+
+def _modelled(case: Case, *, hpa_first: bool) -> list[list[int]]:
     """For each value of the script, the count before it and every count after it."""
     keda_state, hpa_state = keda.KedaState(), hpa.HpaState()
     settings = hpa.HpaSettings(
@@ -155,20 +161,29 @@ def _modelled(case: Case) -> list[list[int]]:
         downscale_window_seconds=DOWNSCALE_SECONDS,
     )
     replicas, told = 0, []
+
+    def sync(now: int) -> int:
+        nonlocal keda_state, hpa_state
+        keda_state, metric = keda.read(case.scaled, keda_state, answer, replicas=replicas)
+        hpa_state, decision = hpa.sync(
+            settings, hpa_state, metric, replicas=replicas, now_seconds=now
+        )
+        return decision.replicas
+
     for place, value in enumerate(case.script):
         answer = keda.Value(total=value, target=1, is_active=value > 0)
         counts = [replicas]
-        for now in range(place * _SETTLED_SECONDS, (place + 1) * _SETTLED_SECONDS):
+        begin = place * _SETTLED_SECONDS
+        for now in range(begin, begin + _SETTLED_SECONDS):
+            due = now % HPA_SYNC_SECONDS == 0
+            if due and hpa_first and replicas:
+                counts.append(replicas := sync(now))
             keda_state, polled = keda.poll(
                 case.scaled, keda_state, answer, replicas=replicas, now_seconds=now
             )
             counts.append(replicas := polled.replicas)
-            if now % HPA_SYNC_SECONDS == 0 and replicas:
-                keda_state, metric = keda.read(case.scaled, keda_state, answer, replicas=replicas)
-                hpa_state, decision = hpa.sync(
-                    settings, hpa_state, metric, replicas=replicas, now_seconds=now
-                )
-                counts.append(replicas := decision.replicas)
+            if due and not hpa_first and replicas:
+                counts.append(replicas := sync(now))
         told.append([count for count, _ in groupby(counts)])
     return told
 
