@@ -1,4 +1,8 @@
-"""The same run as `fill_up`, but each pod goes through the extender's HTTP verbs."""
+"""The same run as `fill_up`, but each pod goes through the extender's HTTP verbs.
+
+Pod follows on pod, so nothing is worked out in between, as the shipped program does when it is left
+alone for a moment: the worst case of an answer that may not take long.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,6 +21,7 @@ from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.placement import Node, Shape
 from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
+from scheduler.rule import ROWS_IN_A_HURRY
 
 _WINDOW = 0.005
 
@@ -34,7 +39,7 @@ async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int
         for at, node in enumerate(in_random_order(nodes, random))
     ]
     machines = [machine(node) for node in ordered]
-    desk = Desk(machines, mix)
+    desk = Desk(machines, mix, rows_at_once=ROWS_IN_A_HURRY)
     capacity = int(desk.nodes.idle.sum())
     tally, arriving = Tally(), arrivals(pods, capacity, random)
     names = [node.name for node in ordered]

@@ -33,6 +33,7 @@ from scheduler.history import History
 from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
+from scheduler.rule import ROWS_IN_A_HURRY
 from scheduler.slimming import slim
 
 log = structlog.get_logger()
@@ -52,6 +53,8 @@ _SLICE: Final = 32
 """Objects of a list taken before an answer may come in between."""
 _WARM_NODES: Final = 64
 _WARM_PAUSE_SECONDS: Final = 0.02
+_LULL_SECONDS: Final = 0.01
+_LULL_WAIT_SECONDS: Final = 0.5
 _EXPECT_SECONDS: Final = 600.0
 
 Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
@@ -152,7 +155,8 @@ class Feed:
         self.history = History()
         self._given = mix
         first = mix or self.history.mix(wall_clock())
-        self.intake = Intake(Desk((), first), self.history)
+        desk = Desk((), first, rows_at_once=ROWS_IN_A_HURRY)
+        self.intake = Intake(desk, self.history)
         self.registry = CollectorRegistry()
         self.extender = Extender(
             desk=None,
@@ -248,10 +252,20 @@ class Feed:
     async def _warm(self) -> None:
         """Work out ahead what will be asked for, a little at a time."""
         while True:
+            await self._lull()
             if not self.intake.desk.warm(nodes_max=_WARM_NODES):
                 await self._changes.wait()
                 self._changes.clear()
             await asyncio.sleep(_WARM_PAUSE_SECONDS)
+
+    async def _lull(self) -> None:
+        """Until nobody has asked for a moment, or this has been put off for long enough."""
+        limit = steady_clock() + _LULL_WAIT_SECONDS
+        while steady_clock() < limit:
+            left = self.extender.answered_at + _LULL_SECONDS - steady_clock()
+            if left <= 0:
+                return
+            await asyncio.sleep(left)
 
     async def _spare_collector(self) -> None:
         """Keep the cycle collector's long passes off the answers.

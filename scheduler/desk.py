@@ -33,6 +33,9 @@ SHAPES_WARM: Final = 64
 class _View:
     """Every node in the eyes of one pod."""
 
+    pod: Pod
+    changes: int
+    """Of the nodes, until then."""
     scores: Float
     """Shape ``(N,)``, in GPU milli; -inf where it does not fit."""
     remainders: Int
@@ -46,10 +49,22 @@ class _View:
 class Desk:
     """Answers about one set of machines."""
 
-    def __init__(self, machines: Iterable[Machine], mix: Mix) -> None:
+    def __init__(
+        self, machines: Iterable[Machine], mix: Mix, *, rows_at_once: int | None = None
+    ) -> None:
+        """Know `machines` and expect the pods of `mix`.
+
+        Args:
+            machines: those that are there from the start.
+            mix: of the pods that are expected.
+            rows_at_once: nodes that one answer works out at the most, and `warm` the others; None
+                = all, however long it takes.
+        """
         self.state = Occupancy(machines)
+        self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
         self._coming: FillRule | None = None
+        self._last: _View | None = None
 
     @property
     def nodes(self) -> Nodes:
@@ -70,11 +85,11 @@ class Desk:
         if (self._coming or self._rule).warm(nodes_max=nodes_max):
             return True
         if self._coming is not None:
-            self._rule, self._coming = self._coming, None
+            self._rule, self._coming, self._last = self._coming, None, None
         return False
 
     def _rule_for(self, mix: Mix) -> FillRule:
-        rule = FillRule(self.nodes, mix)
+        rule = FillRule(self.nodes, mix, rows_at_once=self._rows_at_once)
         frequent = sorted(mix.weights, key=lambda one: -mix.weights[one])[:SHAPES_WARM]
         rule.expect(reversed(frequent))
         for gpus in {shape.gpus for shape in frequent if shape.gpus and not shape.is_share}:
@@ -133,6 +148,13 @@ class Desk:
         return _spread(asked, best)
 
     def _view(self, pod: Pod) -> _View:
+        """As the nodes are now; what filter has seen, prioritise need not see again."""
+        last, changes = self._last, self.nodes.changes
+        if last is None or last.changes != changes or last.pod != pod:
+            last = self._last = self._seen_by(pod)
+        return last
+
+    def _seen_by(self, pod: Pod) -> _View:
         if pod.claim is None:
             shape = pod.shape
             ranking = self._rule.rank(shape)
@@ -152,7 +174,7 @@ class Desk:
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
-        return _View(scores + speaks, remainders, wanted, offers, places)
+        return _View(pod, self.nodes.changes, scores + speaks, remainders, wanted, offers, places)
 
     @property
     def _has_cliques(self) -> bool:

@@ -82,6 +82,8 @@ class Extender:
     stale: str | None = None
     """Why what is known is old; None = it is not."""
     metrics: ExtenderMetrics | None = None
+    answered_at: float = 0.0
+    """By the clock."""
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
@@ -160,8 +162,9 @@ class Extender:
         return result, reason
 
     def _answered(self, verb: str, begun: float) -> None:
+        self.answered_at = self.clock()
         if self.metrics is not None:
-            self.metrics.seconds.labels(verb).observe(self.clock() - begun)
+            self.metrics.seconds.labels(verb).observe(self.answered_at - begun)
 
     def _refused(self, verb: str) -> None:
         if self.metrics is not None:

@@ -4,15 +4,13 @@ The Go types have no JSON tags: kube-scheduler writes Go's field names and reads
 `nodeCacheCapable` it sends and wants names only; without it whole nodes, and wants those back.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
+
+import orjson
 
 from scheduler.fit import Filtered
-
-_NAMES_KEPT: Final = 16_384
 
 
 class UnreadableRequestError(ValueError):
@@ -36,8 +34,8 @@ def arguments_of(body: bytes) -> Arguments:
         UnreadableRequestError: with what is not as it should be.
     """
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
         raise UnreadableRequestError(f"the body is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise UnreadableRequestError(f"the body is {type(document).__name__}, not ExtenderArgs")
@@ -81,12 +79,12 @@ def filter_answer(asked: Arguments, result: Filtered) -> bytes:
         passed = set(result.passed)
         kept = [n for name, n in zip(asked.names, asked.nodes, strict=True) if name in passed]
         answer |= {"Nodes": {"items": kept}, "NodeNames": None}
-    return _encoded(answer)
+    return orjson.dumps(answer)
 
 
 def filter_error(message: str) -> bytes:
     """ExtenderFilterResult that fails the attempt, or is skipped where `ignorable`."""
-    return _encoded(
+    return orjson.dumps(
         {
             "Nodes": None,
             "NodeNames": None,
@@ -98,16 +96,6 @@ def filter_error(message: str) -> bytes:
 
 
 def prioritise_answer(names: Sequence[str], scores: Sequence[int]) -> bytes:
-    """HostPriorityList; written by hand, because it is asked for in the scheduler's own cycle."""
-    told = zip(map(_quoted, names), scores, strict=True)
-    entries = [f'{{"Host":{host},"Score":{score}}}' for host, score in told]
-    return f"[{','.join(entries)}]".encode()
-
-
-@lru_cache(_NAMES_KEPT)
-def _quoted(name: str) -> str:
-    return json.dumps(name)
-
-
-def _encoded(answer: object) -> bytes:
-    return json.dumps(answer, separators=(",", ":")).encode()
+    """HostPriorityList."""
+    told = zip(names, scores, strict=True)
+    return orjson.dumps([{"Host": host, "Score": score} for host, score in told])

@@ -92,6 +92,7 @@ class Nodes:
         idle: shape ``(N,)``, milli left over all GPUs.
         model: shape ``(N,)``, index into `models`.
         version: shape ``(N,)``, counts the changes of each row.
+        changes: of all rows.
         came_milli: GPU that pods took of late, `left_milli` what pods that ended gave back; both
             fade as pods come, within about what all nodes have.
     """
@@ -109,6 +110,7 @@ class Nodes:
         self.idle: Int = np.empty(0, np.int64)
         self.model: Int = np.empty(0, np.int64)
         self.version: Int = np.empty(0, np.int64)
+        self.changes = 0
         self._spare: list[int] = []
         self.came_milli = self.left_milli = 0.0
         self._extend(len(rows))
@@ -238,3 +240,4 @@ class Nodes:
         self.most[row] = max(int(left.max()), 0)
         self.idle[row] = int(left[left > 0].sum())
         self.version[row] += 1
+        self.changes += 1

@@ -8,6 +8,9 @@
 The largest score wins and the first node among equals, so that the order is total. Coarse steps
 keep nodes together that lose about the same: filling one of them after the other leaves the others
 whole for pods of several GPUs. Scores of a shape are kept for each node until the node changes.
+
+Who cannot wait gets an answer from the nodes most likely to be best: no node loses more than it is
+worth, so those worth least come first, and the others count as losing all of it until worked out.
 """
 
 from collections import OrderedDict
@@ -30,8 +33,8 @@ IDLE_PRICE = 1.0
 _SHAPES_MAX = 512
 """Shapes whose scores are kept; of more, those asked longest ago are worked out again."""
 _SHAPES_WARM_MAX = 64
-_STALE_MAX = 48
-"""Nodes that are worked out in the few milliseconds an answer may take."""
+ROWS_IN_A_HURRY = 24
+"""Nodes that are worked out in the millisecond or two that an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +72,19 @@ class _Kept:
 class FillRule:
     """The rule over one set of nodes, whose changes it follows."""
 
-    def __init__(self, nodes: Nodes, mix: Mix, *, seed: int = 0) -> None:
+    def __init__(
+        self, nodes: Nodes, mix: Mix, *, seed: int = 0, rows_at_once: int | None = None
+    ) -> None:
+        """Follow `nodes`, expecting the pods of `mix`.
+
+        Args:
+            nodes: as they are now, and as they become.
+            mix: of the pods that are expected.
+            seed: of the sequences that stand for the mix.
+            rows_at_once: nodes that `rank` works out at the most; None = all that are due.
+        """
         self._nodes = nodes
+        self._rows_at_once = rows_at_once
         self._mix = mix
         self._sequences = sequences(mix, seed=seed)
         self._widths = Widths(mix)
@@ -105,9 +119,9 @@ class FillRule:
         """
         for shape in list(reversed(self._shapes))[:_SHAPES_WARM_MAX]:
             kept = self._kept_of(shape, is_asked=False)
-            if np.count_nonzero(kept.version != self._nodes.version) > _STALE_MAX:
+            if np.count_nonzero(kept.version != self._nodes.version) > ROWS_IN_A_HURRY:
                 due = self._due(shape, kept)
-                if len(due) > _STALE_MAX:
+                if len(due) > ROWS_IN_A_HURRY:
                     self._work_out(shape, kept, due[:nodes_max])
                     return True
         return False
@@ -115,9 +129,20 @@ class FillRule:
     def _current(self, shape: Shape) -> _Kept:
         kept = self._kept_of(shape)
         due = self._due(shape, kept)
+        if self._rows_at_once is not None and len(due) > self._rows_at_once:
+            due = self._likeliest(kept, due, self._rows_at_once)
         if len(due):
             self._work_out(shape, kept, due)
         return kept
+
+    def _likeliest(self, kept: _Kept, due: Int, count: int) -> Int:
+        """The rows worth least, as they last were; the others are taken at their worst."""
+        worth = np.where(self._values_version[due] < 0, np.inf, self._values[due])
+        order = np.argsort(worth, kind="stable")
+        later = order[count:]
+        kept.gains[due[later]] = -worth[later]
+        kept.remainders[due[later]] = -1
+        return due[order[:count]]
 
     def _kept_of(self, shape: Shape, *, is_asked: bool = True) -> _Kept:
         rows = len(self._nodes)

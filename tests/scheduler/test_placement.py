@@ -186,6 +186,37 @@ class TestRule:
             if row is not None:
                 nodes.place(row, pod, nodes.devices(row, pod))
 
+    def test_who_is_in_a_hurry_has_a_node_that_fits_at_once_and_the_best_soon(self) -> None:
+        mix = Mix({shape(): 3.0, shape(2): 1.0, shape(milli=300): 2.0})
+        nodes = Nodes([node(f"n{at}", *[1000] * 4) for at in range(40)])
+        for row in range(40):
+            taken = shape(row % 4)
+            nodes.place(row, taken, nodes.devices(row, taken))
+        hasty, patient = FillRule(nodes, mix, rows_at_once=8), FillRule(nodes, mix)
+        best = patient.rank(shape(2))
+        first = hasty.rank(shape(2))
+        row = first.best()
+        assert row is not None
+        assert nodes.free[row] >= 2
+        known = np.isfinite(first.scores)
+        # What is not worked out is taken at its worst, and never for what fits nowhere.
+        assert np.count_nonzero(known) == 8
+        assert first.scores[known].tolist() == best.scores[known].tolist()
+        for _ in range(4):
+            later = hasty.rank(shape(2))
+        assert later.scores.tolist() == best.scores.tolist()
+
+    def test_in_a_hurry_the_nodes_worth_least_come_first(self) -> None:
+        mix = Mix({shape(): 1.0})
+        nodes = Nodes([node(f"n{at}", *[1000] * 4) for at in range(40)])
+        for row in range(40):
+            taken = shape(row % 4)
+            nodes.place(row, taken, nodes.devices(row, taken))
+        rule = FillRule(nodes, mix, rows_at_once=10)
+        for _ in range(4):
+            rule.rank(shape())  # what every node is worth is known by now
+        assert rule.rank(shape(cpu=2000)).best() in range(3, 40, 4)  # one GPU is left there
+
 
 class TestIslands:
     @pytest.mark.parametrize(
