@@ -17,11 +17,11 @@ from bench._placement_run import Outcome, Tally
 from bench._placement_trace import arrivals, in_random_order
 from scheduler.desk import SCORE_MAX, Desk
 from scheduler.extender import Extender
+from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.placement import Node, Shape
 from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
-from scheduler.rule import ROWS_IN_A_HURRY
 
 _WINDOW = 0.005
 

@@ -4,17 +4,17 @@ Every rule answers with a row of the nodes, the first among equals, and how much
 that a share goes to. FGD and BestFit: Weng et al., USENIX ATC 2023, and its artefact's settings.
 """
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
+from scheduler.fragments import Fragments
+from scheduler.gains import outcomes
 from scheduler.mix import Mix
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
-from scheduler.rule import FillRule, outcomes
+from scheduler.rule import FillRule
 
-_TYPICAL_SHARE = 0.95
 _CPU_SCALE_MILLI = 128_000
 _GPU_SCALE = 8
 
@@ -48,13 +48,7 @@ class Fgd:
 
     def __init__(self, nodes: Nodes, mix: Mix) -> None:
         self._nodes = nodes
-        typical = _typical(mix)
-        self._popularity = np.array([weight for _, weight in typical])
-        self._popularity /= self._popularity.sum()
-        self._cpu = np.array([shape.cpu_milli for shape, _ in typical])
-        self._gpus = np.array([shape.gpus for shape, _ in typical])
-        self._milli = np.array([max(shape.gpu_milli, 1) for shape, _ in typical])
-        self._allowed: Bool = np.array([nodes.allows(shape.models) for shape, _ in typical])
+        self._fragments = Fragments(mix, nodes.models)
         self._kept: dict[Shape, tuple[Int, Float, Int]] = {}
 
     def choose(self, shape: Shape) -> Choice | None:
@@ -77,44 +71,21 @@ class Fgd:
     def fragment_milli(self) -> float:
         """GPU milli left that a typical pod cannot use, over all nodes."""
         nodes = self._nodes
-        return float(self._fragment(nodes.cpu, nodes.gpus, nodes.model).sum())
+        return float(self._fragments.milli(nodes.cpu, nodes.gpus, nodes.model).sum())
 
     def _scores(self, shape: Shape, rows: Int) -> tuple[Float, Int]:
         nodes = self._nodes
         whence, gpus, remainders = outcomes(shape, np.sort(nodes.gpus[rows], axis=1))
         taking = rows[whence]
-        before = self._fragment(nodes.cpu[rows], nodes.gpus[rows], nodes.model[rows])
-        after = self._fragment(nodes.cpu[taking] - shape.cpu_milli, gpus, nodes.model[taking])
+        before = self._fragments.milli(nodes.cpu[rows], nodes.gpus[rows], nodes.model[rows])
+        after = self._fragments.milli(
+            nodes.cpu[taking] - shape.cpu_milli, gpus, nodes.model[taking]
+        )
         drop = before[whence] - after
         scores = np.floor(100 / (1 + np.exp(-drop / WHOLE_MILLI)))
         order = np.lexsort((remainders, -scores, whence))
         best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
         return scores[best], remainders[best]
-
-    def _fragment(self, cpu: Int, gpus: Int, model: Int) -> Float:
-        """GPU milli of each state that a typical pod cannot use, on average."""
-        left = gpus.clip(0)[:, None, :]
-        enough = left >= self._milli[:, None]
-        runs = (self._gpus > 0) & self._allowed[:, model].T & (cpu[:, None] >= self._cpu)
-        runs &= enough.sum(axis=2) >= self._gpus
-        usable = np.where(runs, (enough * left).sum(axis=2), 0)
-        fragment: Float = (left.sum(axis=2) - usable) @ self._popularity
-        return fragment
-
-
-def _typical(mix: Mix) -> list[tuple[Shape, float]]:
-    """The most frequent shapes that make up `_TYPICAL_SHARE` of the pods; memory is no part."""
-    counts: Counter[Shape] = Counter()
-    for shape, weight in mix.weights.items():
-        bare = Shape(
-            cpu_milli=shape.cpu_milli, memory_mib=0, gpus=shape.gpus, gpu_milli=shape.gpu_milli,
-            models=shape.models,
-        )  # fmt: skip
-        counts[bare] += weight  # type: ignore[assignment]  # weights are floats
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    covered = np.cumsum([weight for _, weight in ordered])
-    kept = int(np.searchsorted(covered, _TYPICAL_SHARE * covered[-1])) + 1
-    return [(shape, float(weight)) for shape, weight in ordered[:kept]]
 
 
 class BestFit:

@@ -29,11 +29,11 @@ from foresail.sites import Sites, certificates, keep_current
 from scaler.errors import ForesailError
 from scheduler.desk import Desk
 from scheduler.extender import Extender, ExtenderMetrics
+from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.history import History
 from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
-from scheduler.rule import ROWS_IN_A_HURRY
 from scheduler.slimming import slim
 
 log = structlog.get_logger()

@@ -1,40 +1,39 @@
 """Where a pod goes: the node that loses least of what the expected pods could still get from it.
 
-    score(n) = V(n with the pod) - V(n)          V: `scheduler.fill`; down to whole steps
+    score(n) = W(n with the pod) - W(n)          down to whole steps
                - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
                - price of the places for wider pods that go
                - price of the GPU model          both: `scheduler.scarcity`
 
+While the cluster fills up, W is what the expected pods will get of the node, to the last of them:
+`scheduler.fill`. Where pods leave as others come there is no last of them, and W is what the next
+one cannot use, below zero: `scheduler.fragments`.
+
 The largest score wins and the first node among equals, so that the order is total. Coarse steps
 keep nodes together that lose about the same: filling one of them after the other leaves the others
-whole for pods of several GPUs. Scores of a shape are kept for each node until the node changes.
-
-Who cannot wait gets an answer from the nodes most likely to be best: no node loses more than it is
-worth, so those worth least come first, and the others count as losing all of it until worked out.
+whole for pods of several GPUs.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from scheduler.fill import Rollouts
+from scheduler.fragments import Fragments
+from scheduler.gains import Gains, Measure
 from scheduler.mix import Mix, sequences
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.scarcity import Models, Widths
 
 STEP_MILLI = 100.0
-_TURNOVER_FACTOR = 2.5
-"""How many times coarser the steps are where as much leaves as comes: what is whole must be made
-whole again by draining nodes, and only few places are free at a time."""
+BALANCED_FROM = 0.1
+"""The turnover from which pods that leave make the room for those that come."""
+BALANCED_STEP_MILLI = 50.0
+FINE_STEP_MILLI = 10.0
+"""The same where no pod of several GPUs is expected, for whom nodes would be left whole."""
 IDLE_PRICE = 1.0
 """GPU milli for each idle GPU: decides only within a step."""
-_SHAPES_MAX = 512
-"""Shapes whose scores are kept; of more, those asked longest ago are worked out again."""
-_SHAPES_WARM_MAX = 64
-ROWS_IN_A_HURRY = 24
-"""Nodes that are worked out in the millisecond or two that an answer may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +51,6 @@ class Ranking:
         return row if len(self.scores) and np.isfinite(self.scores[row]) else None
 
 
-@dataclass(slots=True)
-class _Kept:
-    version: Int
-    """Of each node, when its entries were worked out; -1 = never."""
-    gains: Float
-    remainders: Int
-    places: Int
-    """Shape ``(W, N)``: places for wider pods that go."""
-
-    def grow(self, rows: int) -> None:
-        more = (0, rows - len(self.version))
-        self.version = np.pad(self.version, more, constant_values=-1)
-        self.gains = np.pad(self.gains, more, constant_values=-np.inf)
-        self.remainders = np.pad(self.remainders, more, constant_values=-1)
-        self.places = np.pad(self.places, ((0, 0), more))
-
-
 class FillRule:
     """The rule over one set of nodes, whose changes it follows."""
 
@@ -84,167 +66,56 @@ class FillRule:
             rows_at_once: nodes that `rank` works out at the most; None = all that are due.
         """
         self._nodes = nodes
-        self._rows_at_once = rows_at_once
         self._mix = mix
-        self._sequences = sequences(mix, seed=seed)
         self._widths = Widths(mix)
-        self._models_known: tuple[str, ...] = ()
-        self._learn_models()
-        self._values = np.zeros(len(nodes))
-        self._values_version = np.full(len(nodes), -1, np.int64)
-        self._shapes: OrderedDict[Shape, _Kept] = OrderedDict()
+        self._models_known = nodes.models
+        self._models = Models(mix, nodes)
+        pods = sequences(mix, seed=seed)
+
+        def filling(models: tuple[str, ...]) -> Measure:
+            return Rollouts(pods, models).values
+
+        def balanced(models: tuple[str, ...]) -> Measure:
+            fragments = Fragments(mix, models)
+            return lambda cpu, _memory, gpus, model: -fragments.milli(cpu, gpus, model)
+
+        self._filling = Gains(nodes, filling, self._widths, rows_at_once=rows_at_once)
+        self._balanced = Gains(nodes, balanced, self._widths, rows_at_once=rows_at_once)
 
     def rank(self, shape: Shape) -> Ranking:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
-        kept = self._current(shape)
-        step = STEP_MILLI * (1 + _TURNOVER_FACTOR * nodes.turnover)
-        scores = np.floor(kept.gains / step) * step
+        kept = self._gains.of(shape)
+        scores = np.floor(kept.gains / self._step_milli) * self._step_milli
         scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
         for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
             scores -= self._widths.price_milli(width, nodes) * lost
         if shape.gpus:
+            if self._models_known != nodes.models:
+                self._models_known, self._models = nodes.models, Models(self._mix, nodes)
             scores -= self._models.price_milli(nodes)[nodes.model]
         return Ranking(scores, kept.remainders)
 
     def expect(self, shapes: Iterable[Shape]) -> None:
         """Pods of these shapes will be asked about; `warm` works out their scores beforehand."""
         for shape in shapes:
-            self._kept_of(shape)
+            self._filling.expect([shape])
+            self._balanced.expect([shape])
 
     def warm(self, *, nodes_max: int) -> bool:
-        """Work out some scores that are out of date on many nodes; whether there were any.
+        """Work out some scores that are out of date on many nodes; whether there were any."""
+        return self._gains.warm(nodes_max=nodes_max)
 
-        A few are cheaper to work out when they are asked for: most are out of date again by then.
-        """
-        for shape in list(reversed(self._shapes))[:_SHAPES_WARM_MAX]:
-            kept = self._kept_of(shape, is_asked=False)
-            if np.count_nonzero(kept.version != self._nodes.version) > ROWS_IN_A_HURRY:
-                due = self._due(shape, kept)
-                if len(due) > ROWS_IN_A_HURRY:
-                    self._work_out(shape, kept, due[:nodes_max])
-                    return True
-        return False
+    @property
+    def _is_balanced(self) -> bool:
+        return self._nodes.turnover >= BALANCED_FROM
 
-    def _current(self, shape: Shape) -> _Kept:
-        kept = self._kept_of(shape)
-        due = self._due(shape, kept)
-        if self._rows_at_once is not None and len(due) > self._rows_at_once:
-            due = self._likeliest(kept, due, self._rows_at_once)
-        if len(due):
-            self._work_out(shape, kept, due)
-        return kept
+    @property
+    def _gains(self) -> Gains:
+        return self._balanced if self._is_balanced else self._filling
 
-    def _likeliest(self, kept: _Kept, due: Int, count: int) -> Int:
-        """The rows worth least, as they last were; the others are taken at their worst."""
-        worth = np.where(self._values_version[due] < 0, np.inf, self._values[due])
-        order = np.argsort(worth, kind="stable")
-        later = order[count:]
-        kept.gains[due[later]] = -worth[later]
-        kept.remainders[due[later]] = -1
-        return due[order[:count]]
-
-    def _kept_of(self, shape: Shape, *, is_asked: bool = True) -> _Kept:
-        rows = len(self._nodes)
-        self._learn_models()
-        if len(self._values) < rows:
-            more = (0, rows - len(self._values))
-            self._values = np.pad(self._values, more)
-            self._values_version = np.pad(self._values_version, more, constant_values=-1)
-        kept = self._shapes.get(shape)
-        if kept is None:
-            kept = self._shapes[shape] = _Kept(
-                version=np.full(rows, -1, np.int64),
-                gains=np.full(rows, -np.inf),
-                remainders=np.full(rows, -1, np.int64),
-                places=np.zeros((len(self._widths.above(shape.gpus)), rows), np.int64),
-            )
-            if len(self._shapes) > _SHAPES_MAX:
-                self._shapes.popitem(last=False)
-        elif len(kept.version) < rows:
-            kept.grow(rows)
-        if is_asked:
-            self._shapes.move_to_end(shape)
-        return kept
-
-    def _learn_models(self) -> None:
-        """A model that was never seen before changes no node's worth, only who may go there."""
-        if self._models_known != self._nodes.models:
-            self._models_known = self._nodes.models
-            self._rollouts = Rollouts(self._sequences, self._models_known)
-            self._models = Models(self._mix, self._nodes)
-
-    def _due(self, shape: Shape, kept: _Kept) -> Int:
-        """Rows that the pod fits and whose score is out of date."""
-        nodes = self._nodes
-        stale = np.flatnonzero(kept.version != nodes.version)
-        if not len(stale):
-            return stale
-        fits = nodes.fits(shape)[stale]
-        gone = stale[~fits]
-        kept.version[gone] = nodes.version[gone]
-        kept.gains[gone] = -np.inf
-        return stale[fits]
-
-    def _work_out(self, shape: Shape, kept: _Kept, rows: Int) -> None:
-        nodes = self._nodes
-        whence, gpus, remainders = outcomes(shape, np.sort(nodes.gpus[rows], axis=1))
-        taking = rows[whence]
-        before = rows[self._values_version[rows] != nodes.version[rows]]
-        worth = self._worth(
-            np.concatenate([nodes.cpu[taking] - shape.cpu_milli, nodes.cpu[before]]),
-            np.concatenate([nodes.memory[taking] - shape.memory_mib, nodes.memory[before]]),
-            np.concatenate([gpus, nodes.gpus[before]]),
-            np.concatenate([nodes.model[taking], nodes.model[before]]),
-        )
-        self._values[before] = worth[len(taking) :]
-        self._values_version[before] = nodes.version[before]
-        after = worth[: len(taking)]
-        # Best first within a node; of equals the fullest GPU.
-        order = np.lexsort((remainders, -after, whence))
-        best = order[np.r_[True, whence[order][1:] != whence[order][:-1]]]
-        kept.version[rows] = nodes.version[rows]
-        kept.gains[rows] = after[best] - self._values[rows]
-        kept.remainders[rows] = remainders[best]
-        opened = remainders[best] == WHOLE_MILLI if shape.is_share else shape.gpus
-        for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
-            lost[rows] = self._widths.places(
-                width, nodes.free[rows], nodes.cpu[rows]
-            ) - self._widths.places(
-                width, nodes.free[rows] - opened, nodes.cpu[rows] - shape.cpu_milli
-            )
-
-    def _worth(self, cpu: Int, memory: Int, gpus: Int, model: Int) -> Float:
-        """As `Rollouts.values`, but equal states are worked out once."""
-        states = np.column_stack([cpu, memory, model, np.sort(gpus, axis=1)])
-        # Equal states have equal sums; two different ones have the same by a chance of 2^-64.
-        weights = np.random.default_rng(1).integers(-(2**62), 2**62, states.shape[1])
-        _, first, which = np.unique(states @ weights, return_index=True, return_inverse=True)
-        some = states[first]
-        return self._rollouts.values(some[:, 0], some[:, 1], some[:, 3:], some[:, 2])[which]
-
-
-def outcomes(shape: Shape, gpus: Int) -> tuple[Int, Int, Int]:
-    """The GPUs of each node with the pod on it, once for each different GPU it could share.
-
-    Args:
-        shape: what fits every one of the nodes.
-        gpus: shape ``(R, G)``, milli left, in ascending order.
-
-    Returns:
-        Of each outcome: the row it comes from, its GPUs, and what was left of the GPU shared.
-    """
-    rows = np.arange(len(gpus))
-    if not shape.is_share:
-        taken = gpus.copy()
-        if shape.gpus:
-            taken[:, -shape.gpus :] = 0
-        return rows, taken, np.full(len(gpus), -1, np.int64)
-    enough = gpus >= shape.gpu_milli
-    enough[:, 1:] &= gpus[:, 1:] != gpus[:, :-1]
-    whence, slot = np.nonzero(enough)
-    taken = gpus[whence]
-    at = np.arange(len(whence))
-    remainders = taken[at, slot]
-    taken[at, slot] -= shape.gpu_milli
-    return whence, taken, remainders
+    @property
+    def _step_milli(self) -> float:
+        if not self._is_balanced:
+            return STEP_MILLI
+        return BALANCED_STEP_MILLI if self._widths.above(1) else FINE_STEP_MILLI

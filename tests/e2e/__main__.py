@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 
 from replay.traces import read
 from tests.e2e import day
@@ -83,7 +84,8 @@ How many replicas are asked for is what you type here:
             elif text:
                 print(f"{text!r} is no whole number")
     except EOFError:
-        signal.pause()
+        while True:  # no pause(): it would miss a signal that comes just before it
+            sleep(1)
     except KeyboardInterrupt:
         print()
 

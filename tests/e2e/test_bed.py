@@ -30,8 +30,12 @@ def test_every_process_ends_with_the_one_that_started_it(number: signal.Signals)
             assert len(started) >= _PROGRAMS
         finally:
             person.send_signal(number)
-        wait_for(lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60)
-        person.wait()
+        try:
+            wait_for(
+                lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60
+            )
+        finally:
+            person.kill()  # or the test would wait for it for ever
     folder = Path(str(BUILT)).resolve().parent / f"bed-{person.pid}"
     if number == signal.SIGKILL:
         shutil.rmtree(folder)  # nobody was left to remove it

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.fill import CPU_GAIN_MILLI, Rollouts
+from scheduler.fragments import Fragments
 from scheduler.islands import REMAINDER_PRICE_MILLI, SPLIT_PRICE_MILLI, island_price_milli
 from scheduler.mix import LENGTH, SEQUENCES, Mix, sequences
 from scheduler.placement import Node, Nodes, Shape
@@ -151,6 +152,31 @@ class TestMix:
             Mix({shape(): 0.0})
 
 
+class TestFragments:
+    @pytest.mark.parametrize(
+        ("gpus", "cpu", "milli"),
+        [
+            ((500,), 96_000, 250.0),  # the share can use it, the whole pod cannot
+            ((1000,), 96_000, 0.0),
+            ((200,), 96_000, 200.0),
+            ((1000, 200), 96_000, 200.0),
+            ((1000,), 500, 1000.0),  # nobody's CPU
+            ((0, -1), 96_000, 0.0),
+        ],
+    )
+    def test_what_is_left_and_cannot_be_used(
+        self, gpus: tuple[int, ...], cpu: int, milli: float
+    ) -> None:
+        fragments = Fragments(Mix({shape(milli=300): 1.0, shape(1): 1.0}), ["h100"])
+        states = np.array([cpu]), np.array([gpus]), np.array([0])
+        assert fragments.milli(*states).tolist() == [milli]
+
+    def test_a_model_that_a_pod_cannot_run_on_is_no_use_to_it(self) -> None:
+        fragments = Fragments(Mix({shape(models="a100"): 3.0, shape(): 1.0}), ["a100", "h100"])
+        both = np.array([9000, 9000]), np.array([[1000], [1000]]), np.array([0, 1])
+        assert fragments.milli(*both).tolist() == [0.0, 750.0]
+
+
 class TestRule:
     def test_a_share_joins_a_share(self) -> None:
         nodes = Nodes([node("empty", 1000, 1000), node("begun", 400, 1000)])
@@ -186,6 +212,21 @@ class TestRule:
             if row is not None:
                 nodes.place(row, pod, nodes.devices(row, pod))
 
+    def test_where_pods_leave_as_others_come_holes_are_filled_that_nobody_else_can_use(
+        self,
+    ) -> None:
+        # Both nodes have a GPU that is begun. What is left of b's after the pod, 100, is of no use
+        # to anybody; what is left of a's, 300, is to the next of these pods.
+        nodes = Nodes([node("a", 600), node("b", 400)])
+        usual = shape(milli=300)
+        rule = FillRule(nodes, Mix({usual: 1.0}))
+        nodes.came(shape(8))
+        nodes.left(shape(8))
+        assert rule.rank(usual).best() == 0
+        nodes.place(0, usual, [0])
+        # Now a is left with nothing, b with 100.
+        assert rule.rank(usual).best() == 0
+
     def test_who_is_in_a_hurry_has_a_node_that_fits_at_once_and_the_best_soon(self) -> None:
         mix = Mix({shape(): 3.0, shape(2): 1.0, shape(milli=300): 2.0})
         nodes = Nodes([node(f"n{at}", *[1000] * 4) for at in range(40)])
@@ -198,10 +239,10 @@ class TestRule:
         row = first.best()
         assert row is not None
         assert nodes.free[row] >= 2
-        known = np.isfinite(first.scores)
-        # What is not worked out is taken at its worst, and never for what fits nowhere.
-        assert np.count_nonzero(known) == 8
-        assert first.scores[known].tolist() == best.scores[known].tolist()
+        # What is not worked out is taken at its worst, and nothing that does not fit is known.
+        assert (first.scores <= best.scores).all()
+        assert np.isfinite(first.scores).tolist() == np.isfinite(best.scores).tolist()
+        assert np.count_nonzero(first.scores == best.scores) >= 8
         for _ in range(4):
             later = hasty.rank(shape(2))
         assert later.scores.tolist() == best.scores.tolist()
