@@ -212,19 +212,16 @@ class TestRule:
             if row is not None:
                 nodes.place(row, pod, nodes.devices(row, pod))
 
-    def test_where_pods_leave_as_others_come_holes_are_filled_that_nobody_else_can_use(
-        self,
-    ) -> None:
+    def test_where_pods_leave_as_others_come_no_hole_is_made_that_nobody_can_use(self) -> None:
         # Both nodes have a GPU that is begun. What is left of b's after the pod, 100, is of no use
         # to anybody; what is left of a's, 300, is to the next of these pods.
         nodes = Nodes([node("a", 600), node("b", 400)])
         usual = shape(milli=300)
         rule = FillRule(nodes, Mix({usual: 1.0}))
+        # One such pod less finds room on either, and b is the fuller.
+        assert rule.rank(usual).best() == 1
         nodes.came(shape(8))
         nodes.left(shape(8))
-        assert rule.rank(usual).best() == 0
-        nodes.place(0, usual, [0])
-        # Now a is left with nothing, b with 100.
         assert rule.rank(usual).best() == 0
 
     def test_who_is_in_a_hurry_has_a_node_that_fits_at_once_and_the_best_soon(self) -> None:
