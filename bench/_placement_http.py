@@ -1,8 +1,4 @@
-"""The same run as `fill_up`, but each pod goes through the extender's HTTP verbs.
-
-Pod follows on pod, so nothing is worked out in between, as the shipped program does when it is left
-alone for a moment: the worst case of an answer that may not take long.
-"""
+"""The same run as `fill_up`, but each pod goes through the extender's HTTP verbs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,12 +22,21 @@ from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
 _WINDOW = 0.005
 
 
-def over_http(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int) -> Outcome:
+def over_http(
+    nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int, *, in_a_hurry: bool
+) -> Outcome:
     """Pods arrive one by one; the node with the highest score gets each."""
-    return asyncio.run(_run(nodes, pods, mix, seed))
+    rows_at_once = ROWS_IN_A_HURRY if in_a_hurry else None
+    return asyncio.run(_run(nodes, pods, mix, seed, rows_at_once))
 
 
-async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int) -> Outcome:
+async def _run(
+    nodes: Sequence[Node],
+    pods: Sequence[Shape],
+    mix: Mix,
+    seed: int,
+    rows_at_once: int | None,
+) -> Outcome:
     random = np.random.default_rng(seed)
     # As in the protocol: nodes are renamed in the seeded order, and ties go to the smallest name.
     ordered = [
@@ -39,7 +44,7 @@ async def _run(nodes: Sequence[Node], pods: Sequence[Shape], mix: Mix, seed: int
         for at, node in enumerate(in_random_order(nodes, random))
     ]
     machines = [machine(node) for node in ordered]
-    desk = Desk(machines, mix, rows_at_once=ROWS_IN_A_HURRY)
+    desk = Desk(machines, mix, rows_at_once=rows_at_once)
     capacity = int(desk.nodes.idle.sum())
     tally, arriving = Tally(), arrivals(pods, capacity, random)
     names = [node.name for node in ordered]

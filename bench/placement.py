@@ -3,6 +3,8 @@
 Pods only arrive, each is tried once; `allocation_100` is the mean GPU allocation while 99.5 to
 100.5 % of the cluster is asked for, `allocation_130` the one at the end. Nodes stand in a seeded
 order, and ties go to the first. The mix is the trace's own, or with `--mix` that of another trace.
+`--via http` asks the extender, which has all the time it wants; `--via hurry` asks it as it ships,
+pod after pod, so that it works nothing out in between: the worst case of an answer in no time.
 With `--load` pods also leave: `allocation_100` is then the mean over two lifetimes.
 `bound` is no rule but a linear programme that no rule exceeds.
 """
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pods", type=Path, required=True, nargs="+", help="CSVs of openb's pods")
     parser.add_argument("--policies", type=_policies, default=[*RULES, _BOUND])
     parser.add_argument("--seeds", type=_seeds, default=_seeds("42-51"), help="such as 42-51")
-    parser.add_argument("--via", choices=("function", "http"), default="function")
+    parser.add_argument("--via", choices=("function", "http", "hurry"), default="function")
     parser.add_argument("--mix", type=Path, help="CSV of the pods that are expected instead")
     parser.add_argument("--load", type=float, help="pods leave, and ask for so much of the GPUs")
     parser.add_argument("--quick", action="store_true", help="one seed, no bound")
@@ -59,10 +61,10 @@ def _outcome(policy: str, path: Path, seed: int, options: argparse.Namespace) ->
     if policy == _BOUND:
         return _bound(nodes, pods, seed)
     mix = mix_of(pods_of(options.mix) if options.mix else pods)
-    if options.via == "http" and policy == "foresail":
+    if options.via != "function" and policy == "foresail":
         from bench._placement_http import over_http  # noqa: PLC0415 only where it is asked for
 
-        return over_http(nodes, pods, mix, seed)
+        return over_http(nodes, pods, mix, seed, in_a_hurry=options.via == "hurry")
     if options.load is not None:
         return with_departures(nodes, pods, mix, seed, RULES[policy], load=options.load)
     return fill_up(nodes, pods, mix, seed, RULES[policy])

@@ -1,8 +1,8 @@
 """What each node gains or loses by taking a pod, kept until the node changes.
 
 Who cannot wait gets an answer from the nodes most likely to be best: no node loses more than its
-idle GPUs, so those with least idle come first, and the others count as losing all of it until they
-are worked out.
+idle GPUs and what its cores are worth, so those with least idle come first, and the others count as
+losing all of it until they are worked out.
 """
 
 from collections import OrderedDict
@@ -20,6 +20,8 @@ _SHAPES_MAX = 512
 _SHAPES_WARM_MAX = 64
 ROWS_IN_A_HURRY = 24
 """Nodes that are worked out in the millisecond or two that an answer may take."""
+_CORES_MILLI = 1000.0
+"""What the cores of a node are worth at the most, beside its GPUs."""
 
 Measure: TypeAlias = Callable[[Int, Int, Int, Int], Float]
 """Worth of states in GPU milli, shape ``(S,)``, of their CPU, memory, GPUs ``(S, G)`` and model."""
@@ -107,7 +109,7 @@ class Gains:
         idle = self._nodes.idle[due]
         order = np.argsort(idle, kind="stable")
         later = due[order[count:]]
-        kept.gains[later] = -self._nodes.idle[later]
+        kept.gains[later] = -self._nodes.idle[later] - _CORES_MILLI
         kept.remainders[later] = -1
         return due[order[:count]]
 

@@ -80,6 +80,8 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
         _deploy(site, engines, slots=math.ceil(_SLOTS * means.requests / REPLICAS_MEAN))
         site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
         site.bed.wait(lambda: site.replicas(NAME) == site.answers(NAME), "the first answer")
+        # A first forecast comes from a past in which nothing was served.
+        site.bed.wait(lambda: max(_band(site.exports(), engines) or (0,)) > 0, "a forecast")
         dawn, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
         moments = []
         with site.recording(NAME) as record:
@@ -253,7 +255,7 @@ def drawn(day: Day, *, seconds: float, title: str) -> str:
         ],
     )
     below = Plot(
-        title="What Foresail answered, what the HPA set, and the pods that were ready",
+        title="The answers, what the HPA set, and ready pods",
         axes=axes,
         layers=[
             replace(need),
@@ -273,9 +275,10 @@ def drawn(day: Day, *, seconds: float, title: str) -> str:
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #68737f; } .head { font-size: 14px; fill: #1c2430; }
 .grid { stroke: #e3e7ec; } .line { fill: none; stroke-width: 1.6; stroke: currentColor; }
-.band { fill: #0b6bcb33; } .need { color: #1c2430; } .forecast { color: #0b6bcb; }
+.band { fill: #0b6bcb; fill-opacity: 0.2; } .need { color: #1c2430; } .forecast { color: #0b6bcb; }
 .answered { color: #0b6bcb; } .hpa { color: #e07a1f; stroke-dasharray: 5 3; }
 .ready { color: #2e9e5b; } .key { stroke: currentColor; stroke-width: 3; }
+.band-key { stroke-width: 10; stroke-opacity: 0.2; }
 """
 _HEAD, _GAP = 30, 44
 
@@ -301,7 +304,8 @@ def _sheet(title: str, plots: list[Plot]) -> str:
 def _legend(plot: Plot) -> str:
     keys, x = [f'<text class="head" x="12" y="16">{escape(plot.title)}</text>'], 470
     for layer in plot.layers:
-        keys.append(f'<line class="key {layer.style}" x1="{x}" x2="{x + 16}" y1="12" y2="12"/>')
+        style = f"key {layer.style} {layer.shape}-key"
+        keys.append(f'<line class="{style}" x1="{x}" x2="{x + 16}" y1="12" y2="12"/>')
         keys.append(f'<text x="{x + 21}" y="16">{escape(layer.label)}</text>')
         x += 40 + 7 * len(layer.label)
     return "".join(keys)
