@@ -84,6 +84,9 @@ class Link:
         return cls(*await asyncio.open_connection(sock=end))
 
     def send(self, message: Message) -> None:
+        """Hand a message over; nobody gets it once the other end is gone."""
+        if self._writer.is_closing():
+            return
         body = pickle.dumps(message)
         self._writer.write(_LENGTH.pack(len(body)) + body)
 

@@ -67,6 +67,8 @@ async def plan(link: Link) -> None:
             finally:
                 for task in tasks:
                     task.cancel()
+                # Sources are closed after this: who still reads from one would call it a fault.
+                await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
     except ForesailError as error:
