@@ -34,6 +34,7 @@ def test_every_process_ends_with_the_one_that_started_it(number: signal.Signals)
             wait_for(
                 lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60
             )
+            person.wait(timeout=60)
         finally:
             person.kill()  # or the test would wait for it for ever
     folder = Path(str(BUILT)).resolve().parent / f"bed-{person.pid}"
