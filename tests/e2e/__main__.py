@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 
@@ -76,18 +76,22 @@ The bed runs: etcd, Kubernetes, kwok, KEDA, Prometheus and foresail serve. Ctrl-
 How many replicas are asked for is what you type here:
 """
     )
-    try:
-        while True:
-            text = input("replicas> ").strip()
-            if text.isdigit():
-                site.picker.asks(int(text))
-            elif text:
-                print(f"{text!r} is no whole number")
-    except EOFError:
-        while True:  # no pause(): it would miss a signal that comes just before it
-            sleep(1)
-    except KeyboardInterrupt:
-        print()
+    with suppress(KeyboardInterrupt):
+        try:
+            _ask_how_many(site)
+        except EOFError:
+            while True:  # no pause(): it would miss a signal that comes just before it
+                sleep(1)
+    print()
+
+
+def _ask_how_many(site: Site) -> None:
+    while True:
+        text = input("replicas> ").strip()
+        if text.isdigit():
+            site.picker.asks(int(text))
+        elif text:
+            print(f"{text!r} is no whole number")
 
 
 def _play(site: Site, options: argparse.Namespace) -> None:
