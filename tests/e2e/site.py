@@ -350,6 +350,15 @@ class Site:
         )
         return 0.0 if math.isnan(made) else made
 
+    def answered(self, server: str) -> float:
+        """How often a server answered KEDA, whatever the question.
+
+        Where KEDA asks two servers in turns, and an even number of questions a poll, each of them
+        is asked the same ones for ever.
+        """
+        made = self.exported("foresail_rpc_duration_seconds_count", server, code="OK")
+        return 0.0 if math.isnan(made) else made
+
     def reads(self, name: str, signal_name: str) -> float:
         """What Foresail reads of one signal for this object; NaN = nothing."""
         return self.exported(

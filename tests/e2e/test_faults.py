@@ -96,8 +96,8 @@ def test_two_servers_rolled_one_after_the_other_fail_no_call(
 
 def _asked(site: Site, name: str) -> None:
     """Wait until KEDA asks this server."""
-    before = site.calls(name)
-    site.bed.wait(lambda: site.calls(name) > before, f"calls to {name}")
+    before = site.answered(name)
+    site.bed.wait(lambda: site.answered(name) > before, f"calls to {name}")
 
 
 @pytest.mark.parametrize("name", ["keda-operator", "keda-adapter"])
