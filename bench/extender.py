@@ -2,10 +2,10 @@
 
 The server is the shipped program in a process of its own, fed by a watch of an API server that this
 process plays: nodes of eight GPUs that are part full, with slices, labels and images. Every call
-names all nodes, as with `percentageOfNodesToScore: 100`. Latency is what the caller sees on a plain
-blocking connection, from the first byte sent to the last one read; `cpu_ms`
-is the server's processor time for one pod, watch and background work included, and does not grow
-when the machine is busy with something else.
+names all nodes, as with `percentageOfNodesToScore: 100`. Latency is what the caller sees on a
+plain blocking connection, from the first byte sent to the last one read; `cpu_ms` is the server's
+processor time for one pod, watch and background work included, and does not grow when the machine
+is busy with something else.
 """
 
 import argparse

@@ -85,8 +85,8 @@ class FillRule:
     def rank(self, shape: Shape) -> Ranking:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
-        kept = self._gains.of(shape)
-        scores = np.floor(kept.gains / self._step_milli) * self._step_milli
+        kept, step = self._gains.of(shape), self._step_milli
+        scores = np.floor(kept.gains / step) * step
         scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
         for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
             scores -= self._widths.price_milli(width, nodes) * lost
@@ -98,9 +98,9 @@ class FillRule:
 
     def expect(self, shapes: Iterable[Shape]) -> None:
         """Pods of these shapes will be asked about; `warm` works out their scores beforehand."""
-        for shape in shapes:
-            self._filling.expect([shape])
-            self._balanced.expect([shape])
+        expected = list(shapes)
+        self._filling.expect(expected)
+        self._balanced.expect(expected)
 
     def warm(self, *, nodes_max: int) -> bool:
         """Work out some scores that are out of date on many nodes; whether there were any."""

@@ -343,21 +343,18 @@ class Site:
         conditions = self.bed.read(path)["status"]["conditions"]
         return any(one["type"] == "Fallback" and one["status"] == "True" for one in conditions)
 
-    def calls(self, server: str = "a") -> float:
-        """How often a server gave KEDA a number."""
-        made = self.exported(
-            "foresail_rpc_duration_seconds_count", server, method="GetMetrics", code="OK"
-        )
-        return 0.0 if math.isnan(made) else made
-
-    def answered(self, server: str) -> float:
-        """How often a server answered KEDA, whatever the question.
+    def answered(self, server: str, **labels: str) -> float:
+        """How often a server answered KEDA, whatever the question unless `labels` say which.
 
         Where KEDA asks two servers in turns, and an even number of questions a poll, each of them
         is asked the same ones for ever.
         """
-        made = self.exported("foresail_rpc_duration_seconds_count", server, code="OK")
+        made = self.exported("foresail_rpc_duration_seconds_count", server, code="OK", **labels)
         return 0.0 if math.isnan(made) else made
+
+    def calls(self, server: str = "a") -> float:
+        """How often a server gave KEDA a number."""
+        return self.answered(server, method="GetMetrics")
 
     def reads(self, name: str, signal_name: str) -> float:
         """What Foresail reads of one signal for this object; NaN = nothing."""
