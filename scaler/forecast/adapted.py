@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scaler.forecast.levels import LEVELS
 from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices, Singles
-from scaler.forecast.trees import Trees
+from scaler.forecast.trees import Bytes, Trees
 
 RATE = 1.0
 VISITS_PRIOR = 10.0
@@ -46,13 +46,13 @@ class Adapted:
         self.correction: Singles = np.zeros((ROWS_MORE, len(LEVELS)), np.float32)
         self.visits: Singles = np.zeros(ROWS_MORE, np.float32)
 
-    def sum_at(self, leaves: Indices) -> Floats:
+    def sum_at(self, leaves: Bytes) -> Floats:
         """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
         at = self.row_of[leaves[:, : self._count] + self._first]
         mean: Floats = np.take(self.correction, at, axis=0).sum(axis=1) / self._count
         return mean
 
-    def learn(self, due: Indices, leaves: Indices, is_below: npt.NDArray[np.bool_]) -> None:
+    def learn(self, due: Indices, leaves: Bytes, is_below: npt.NDArray[np.bool_]) -> None:
         """Take in outcomes.
 
         Args:

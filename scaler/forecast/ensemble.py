@@ -12,6 +12,7 @@ looks at a value before it is due, so the whole is causal by construction and te
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from scaler.forecast.adapted import Adapted
 from scaler.forecast.experts.port import PointExpert, Task
@@ -21,7 +22,7 @@ from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, Q90
 from scaler.forecast.once import once
 from scaler.forecast.own import OwnErrors
-from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
+from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.pending import Pending
 from scaler.forecast.rhythm import Rhythm
 from scaler.forecast.trees import Trees
@@ -51,15 +52,12 @@ class Ensemble:
         self._trees = trees
         self._features = features(task.step_seconds, tuple(task.horizons_steps.tolist()))
         width = len(LEVELS)
+        # Where everybody's numbers lie in a row of what was said.
+        self._own = slice(len(self.point_names), len(self.point_names) + width * OwnErrors.COUNT)
+        self._final = slice(self._own.stop, self._own.stop + width * len(FINAL))
         self.pending = Pending(
             ahead,
-            (
-                (len(self.point_names), np.float16),
-                (width * OwnErrors.COUNT, np.float16),
-                (3, np.float32),
-                (width * len(FINAL), np.float16),
-                (Adapted.TREES, np.uint8),
-            ),
+            ((self._final.stop, np.float16), (3, np.float32), (Adapted.TREES, np.uint8)),
         )
         stride = self.pending.stride
         overlap = ahead / stride
@@ -98,30 +96,35 @@ class Ensemble:
             self._say()
 
     def _judge(self, value: float) -> None:
-        due, (points, own, basis, final, leaves) = self.pending.due(self.past.step + 1)
+        due, (said, basis, leaves) = self.pending.due(self.past.step + 1)
         if not len(due):
             return
-        outcome = _distances(np.full((len(due), 1), value), basis)
-        final = final.reshape(len(due), len(LEVELS), len(FINAL))
-        self._record_skill(due, final, outcome, basis[:, 1])
-        self.point_hedge.learn(due, points[:, None, :], outcome[:, 0])
-        self.own.learn(due, own, basis, points[:, 0], outcome[:, 0])
-        self.adapted.learn(due, leaves.astype(np.intp), outcome < final[:, :, 2])
-        self.hedge.learn(due, final, outcome[:, 0])
+        said, basis = said.astype(np.float32), basis.astype(np.float64)
+        outcome = _halved((value - basis[:, 0]) / basis[:, 1]).astype(np.float32)
+        own = said[:, self._own].reshape(len(due), len(LEVELS), OwnErrors.COUNT)
+        final = said[:, self._final].reshape(len(due), len(LEVELS), len(FINAL))
+        self.point_hedge.learn(due, said[:, None, : self._own.start], outcome)
+        self.own.learn(due, own, basis, said[:, 0], outcome)
+        self.adapted.learn(due, leaves, outcome[:, None] < final[:, :, 2])
+        judged = self.hedge.learn(due, final, outcome)
+        self._record_skill(due, judged[:, Q90], final[:, Q90, 3], outcome, basis[:, 1])
 
-    def _record_skill(self, due: Indices, final: Floats, outcome: Floats, scale: Floats) -> None:
-        ours = np.einsum("hk,hk->h", self.hedge.weights(due)[:, Q90], final[:, Q90])
-        error = scale * (outcome[:, 0] - np.stack((ours, final[:, Q90, 3])))
+    def _record_skill(
+        self, due: Indices, ours: Singles, last: Singles, outcome: Singles, scale: Floats
+    ) -> None:
+        error = scale * (outcome - np.array((ours, last)))
         pinball = np.maximum(LEVELS[Q90] * error, (LEVELS[Q90] - 1) * error)
-        rates = np.maximum(self._skill_rates[:, due], 1.0 / self.own.judged[due].clip(1))
+        rates = np.maximum(self._skill_rates[:, due], 1.0 / self.own.judged[due])
         self.loss[:, :, due] += rates[:, None, :] * (pinball - self.loss[:, :, due])
 
     def _say(self) -> None:
         past = self.past
-        points = self._filled(np.concatenate([e.points(past) for e in self.experts], axis=1))
-        centre = self.point_hedge.mix(points[:, None, :])[:, 0]
+        points, centre = self._centre(
+            np.concatenate([expert.points(past) for expert in self.experts], axis=1)
+        )
         basis, own = self.own.say(past, points[:, 0], centre)
-        mixture = np.sort(self.own.hedge.mix(own), axis=1)
+        mixture = self.own.hedge.mix(own)
+        mixture.sort(axis=1)
         scale = basis[:, 1]
         self.situation = Situation(
             past=past,
@@ -133,41 +136,39 @@ class Ensemble:
             points=points[:, self._shown],
         )
         leaves = self._trees.leaves(self._features.of(self.situation))
-        prior = mixture + scale[:, None] * self._trees.sum_at(leaves)
-        adapted = prior + scale[:, None] * self.adapted.sum_at(leaves)
-        final = np.stack((mixture, prior, adapted, own[:, :, 0]), axis=2)
-        final = np.maximum(np.sort(final, axis=1), 0.0)
-        self.quantiles = np.sort(self.hedge.mix(final), axis=1)
+        final = np.empty((*mixture.shape, len(FINAL)))
+        final[:, :, 0] = mixture
+        final[:, :, 1] = mixture + scale[:, None] * self._trees.sum_at(leaves)
+        final[:, :, 2] = final[:, :, 1] + scale[:, None] * self.adapted.sum_at(leaves)
+        final[:, :, 3] = own[:, :, 0]
+        final.sort(axis=1)
+        np.maximum(final, 0.0, out=final)
+        self.quantiles = self.hedge.mix(final)
+        self.quantiles.sort(axis=1)
         count = len(centre)
-        self.pending.keep(
-            past.step,
-            [
-                _distances(points, basis),
-                _distances(own.reshape(count, -1), basis),
-                basis,
-                _distances(final.reshape(count, -1), basis),
-                leaves[:, : Adapted.TREES].astype(np.float64),
-            ],
-        )
+        said = np.concatenate((points, own.reshape(count, -1), final.reshape(count, -1)), axis=1)
+        said = _halved((said - basis[:, :1]) / basis[:, 1:2])
+        self.pending.keep(past.step, (said, basis, leaves[:, : Adapted.TREES]))
 
-    def _filled(self, points: Floats) -> Floats:
-        """Who has nothing to say repeats the others' mixture: no gain, no regret."""
-        unknown = np.isnan(points)
-        if not unknown.any():
-            return points
-        weights = np.where(unknown, 0.0, self.point_hedge.weights()[:, 0])
-        mixture = (weights * np.where(unknown, 0.0, points)).sum(axis=1) / weights.sum(axis=1)
-        return np.where(unknown, mixture[:, None], points)
+    def _centre(self, points: Floats) -> tuple[Floats, Floats]:
+        """The points' mixture, and the points where those with nothing to say repeat it.
+
+        Who repeats the mixture has no gain and no regret.
+        """
+        known = ~np.isnan(points)
+        weights = self.point_hedge.weights[:, 0] * known
+        points = np.where(known, points, 0.0)
+        centre = np.einsum("hk,hk->h", weights, points) / np.add.reduce(weights, axis=1)
+        return np.where(known, points, centre[:, None]), centre
 
 
-def _distances(numbers: Floats, basis: Floats) -> Floats:
-    """(rows, n) as distances from the centre in local scales, rounded as `Pending` keeps them.
+def _halved(distances: Floats) -> npt.NDArray[np.float16]:
+    """Distances from the centre in local scales, as `Pending` keeps them.
 
-    The outcome is rounded alike: what was equal stays equal, and a quantile of 0 is not exceeded
-    by a demand of 0.
+    The outcome is rounded like what was said of it: what was equal stays equal, and a quantile of
+    0 is not exceeded by a demand of 0.
     """
-    far = (numbers - basis[:, :1]) / basis[:, 1:2]
-    return np.clip(far, -DISTANCE_MAX, DISTANCE_MAX).astype(np.float16).astype(np.float64)
+    return np.minimum(np.maximum(distances, -DISTANCE_MAX), DISTANCE_MAX).astype(np.float16)
 
 
 def _point_prior(names: tuple[str, ...]) -> Floats:

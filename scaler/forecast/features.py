@@ -12,7 +12,7 @@ import numpy as np
 
 from scaler.forecast.experts.port import Task
 from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Indices, Past
-from scaler.forecast.rhythm import Rhythm
+from scaler.forecast.rhythm import Reaches, Rhythm
 
 UNKNOWN = -99.0
 DISTANCE_MAX = 30.0
@@ -21,6 +21,8 @@ HORIZON_SPANS = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0])
 WALL_SPANS_SECONDS = np.array([300.0, 1800.0, 7200.0, 21_600.0, 86_400.0])
 EXTREME_SPANS = np.array([1.0, 4.0, 16.0])
 HOUR_SECONDS = 3600.0
+HOURS = 3
+"""How many hours back the same minute is looked up."""
 LEVEL_MEAN = 8
 SHOWN_LEVELS = [0, 2, 5, 7]
 
@@ -49,6 +51,7 @@ class Features:
         step = task.step_seconds
         self._ahead = ahead
         self._ahead_steps = task.horizons_steps
+        self._reaches = Reaches(step, task.horizons_steps)
         self._step = step
         self._fixed = np.column_stack(
             (np.log2(ahead), np.log(ahead * step), np.full(len(ahead), np.log(step)))
@@ -59,50 +62,42 @@ class Features:
         self._ewma_by_wall = np.tile(by_wall, (len(ahead), 1))
         self._ahead_seconds = np.concatenate(([0.0], ahead * step))
         self._extreme = np.minimum(ahead[:, None] * EXTREME_SPANS, TAIL_STEPS).astype(np.intp) - 1
-        self._lags = np.column_stack(
-            (np.tile([0, 1, 2, 4], (len(ahead), 1)), ahead, 2 * ahead)
-        ).astype(np.intp)
-        hours = np.ceil(ahead * step / HOUR_SECONDS)[:, None] + np.arange(3)
-        hour_lags = hours * HOUR_SECONDS / step - ahead[:, None]
+        hours = np.ceil(ahead * step / HOUR_SECONDS)[:, None] + np.arange(HOURS)
+        hour_lags = np.round(hours * HOUR_SECONDS / step - ahead[:, None])
         # An hour of fewer than two steps has no inside, and its lags only repeat others.
-        self._hour_lags = np.where(step * 2 <= HOUR_SECONDS, np.round(hour_lags), -1).astype(
-            np.intp
-        )
+        self._lags = np.column_stack((
+            np.tile([0, 1, 2, 4], (len(ahead), 1)),
+            ahead,
+            2 * ahead,
+            hour_lags if step * 2 <= HOUR_SECONDS else np.full_like(hour_lags, -1.0),
+        )).astype(np.intp)  # fmt: skip
 
     def of(self, now: Situation) -> Floats:
         """Shape (horizons, features)."""
-        scale = now.scale[:, None]
-        distances = (self._levels(now) - now.centre[:, None]) / scale
-        rhythm = now.rhythm.read(now.past, self._ahead_steps)
-        changes = np.log((now.past.change + 1e-3 * scale) / scale)
-        raw = np.concatenate(
-            (
-                self._fixed,
-                self._sizes(now),
-                changes,
-                np.clip(np.concatenate((distances, rhythm), axis=1), -DISTANCE_MAX, DISTANCE_MAX),
-            ),
-            axis=1,
-        )
-        raw[np.isnan(raw)] = UNKNOWN
+        distances = (self._levels(now) - now.centre[:, None]) / now.scale[:, None]
+        rhythm = now.rhythm.read(now.past, self._ahead_steps, self._reaches)
+        far = np.concatenate((distances, rhythm), axis=1)
+        np.minimum(np.maximum(far, -DISTANCE_MAX, out=far), DISTANCE_MAX, out=far)
+        raw = np.concatenate((self._fixed, self._sizes(now), far), axis=1)
+        np.copyto(raw, UNKNOWN, where=np.isnan(raw))
         return raw
 
     def _sizes(self, now: Situation) -> Floats:
-        past, centre, scale = now.past, now.centre, now.scale
+        past, scale = now.past, now.scale
         tiny = 1e-9 + 1e-9 * past.peak
-        ones = np.ones_like(centre)
+        centre, small = np.abs(now.centre), 1e-3 * scale
         short, long = now.error_size
-        return np.stack(
-            (
-                np.log1p(past.measured / self._ahead),
-                np.log1p(past.measured) * ones,
-                np.log(scale / (np.abs(centre) + scale)),
-                np.log((short + 1e-3 * scale) / (long + 1e-3 * scale)),
-                np.log((past.ewma[LEVEL_MEAN] + tiny) / (np.abs(centre) + 0.1 * scale + tiny)),
-                past.change_product / (past.change_square + tiny) * ones,
-            ),
-            axis=1,
-        )
+        sizes = np.empty((6 + len(past.change), len(scale)))
+        sizes[0] = 1 + past.measured / self._ahead
+        sizes[1] = 1 + past.measured
+        sizes[2] = scale / (centre + scale)
+        sizes[3] = (short + small) / (long + small)
+        sizes[4] = (past.ewma[LEVEL_MEAN] + tiny) / (centre + 0.1 * scale + tiny)
+        sizes[6:] = (past.change[:, None] + small) / scale
+        sizes[5] = 1.0
+        np.log(sizes, out=sizes)
+        sizes[5] = past.change_product / (past.change_square + tiny)
+        return sizes.T
 
     def _levels(self, now: Situation) -> Floats:
         """Levels of demand, past and foretold, that are compared with the centre."""
@@ -111,23 +106,21 @@ class Features:
         reach = np.minimum(self._extreme, len(tail) - 1)
         lags_day = past.day_lags_seconds
         yesterday_steps = np.round(lags_day[0] / self._step - self._ahead).astype(np.intp)
-        lagged = past.lagged(
-            np.concatenate((self._lags, self._hour_lags, yesterday_steps[:, None]), axis=1)
-        )
-        hourly = lagged[:, 6:9]
+        lagged = past.lagged(np.concatenate((self._lags, yesterday_steps[:, None]), axis=1))
+        hourly = lagged[:, -1 - HOURS : -1]
         days = past.binned(lags_day[:, None] - self._ahead_seconds)
         day_change = days[:, 1:] - days[:, :1]
         return np.concatenate(
             (
-                lagged[:, :6],
+                lagged[:, : -1 - HOURS],
                 past.ewma[self._ewma_by_horizon],
                 past.ewma[self._ewma_by_wall],
                 np.maximum.accumulate(tail)[reach],
                 np.minimum.accumulate(tail)[reach],
                 hourly,
-                hourly.sum(axis=1, keepdims=True) / hourly.shape[1],
+                np.add.reduce(hourly, axis=1, keepdims=True) / HOURS,
                 days[:, 1:].T,
-                lagged[:, 9:],
+                lagged[:, -1:],
                 day_change[[0, 3]].T + now.centre[:, None],
                 now.mixture[:, SHOWN_LEVELS],
                 now.points,

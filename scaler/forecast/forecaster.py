@@ -156,7 +156,7 @@ class Forecaster:
         return tuple(rows)
 
     def _experts(self) -> tuple[ExpertWeight, ...]:
-        weights = self._ensemble.hedge.weights().mean(axis=(0, 1))
+        weights = self._ensemble.hedge.weights.mean(axis=(0, 1))
         pairs = zip(FINAL, weights, strict=True)
         return tuple(ExpertWeight(name=name, weight=float(weight)) for name, weight in pairs)
 

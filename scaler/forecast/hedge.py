@@ -24,9 +24,7 @@ RATE_MAX = 0.5
 FIXED_SHARE = 0.01
 REGRET_MAX = 8.0
 """Regrets are in units of the local scale; one surprise may not undo a week of evidence."""
-
-
-EVERY = slice(None)
+VARIANCE_MIN = 1e-12
 
 
 class Hedge:
@@ -43,46 +41,53 @@ class Hedge:
         overlap: shape (horizons,), how many learning steps in a row share their errors.
         """
         shape = (len(half_life_steps), len(levels), len(prior))
-        self._levels = once(levels)
-        self._log_prior = once(np.log(prior))
-        self._prior = once(prior)
-        self._keep = once(np.exp2(-1.0 / half_life_steps)[:, None, None])
-        self._overlap = once(overlap[:, None, None])
+        independent = overlap / np.log(len(prior) + 1.0)
+        self._levels = _single(levels)
+        self._log_prior = _single(np.log(prior))
+        self._shared = _single(FIXED_SHARE * prior)
+        self._keep = _single(np.exp2(-1.0 / half_life_steps)[:, None, None])
+        self._evidence_per_variance = _single(independent[:, None, None])
         self.regret: Singles = np.zeros(shape, np.float32)
         self.variance: Singles = np.zeros(shape, np.float32)
-
-    def weights(self, due: Indices | slice = EVERY) -> Floats:
-        """Shape (horizons, levels, experts), of the horizons `due`; experts sum to 1."""
-        regret, overlap = self.regret[due], self._overlap[due]
-        log_weight = self._log_prior + self._rate(self.variance[due], overlap) * regret
-        log_weight -= log_weight.max(axis=2, keepdims=True)
-        weight = np.exp(log_weight)
-        weight /= weight.sum(axis=2, keepdims=True)
-        return (1 - FIXED_SHARE) * weight + FIXED_SHARE * self._prior
+        self.weights: Singles = np.full(shape, prior, np.float32)
+        """Experts sum to 1."""
 
     def mix(self, advice: Floats) -> Floats:
         """The mixture of advice (horizons, levels, experts)."""
-        mixture: Floats = np.einsum("hqk,hqk->hq", self.weights(), advice)
+        mixture: Floats = np.einsum("hqk,hqk->hq", self.weights, advice)
         return mixture
 
-    def learn(self, due: Indices, advice: Floats, outcome: Floats) -> None:
+    def learn(self, due: Indices, advice: Singles, outcome: Singles) -> Singles:
         """Take in an outcome; it and the advice in units of a usual error then.
 
         Args:
             due: the horizons whose forecast for this moment is judged, shape (n,).
             advice: what the experts had said, shape (n, levels, experts).
             outcome: what came, shape (n,).
+
+        Returns: the mixture that is judged, shape (n, levels).
         """
-        mixture = np.einsum("hqk,hqk->hq", self.weights(due), advice)
+        mixture: Singles = np.einsum("hqk,hqk->hq", self.weights[due], advice)
         slope = (outcome[:, None] < mixture) - self._levels
         regret = slope[:, :, None] * (mixture[:, :, None] - advice)
-        np.clip(regret, -REGRET_MAX, REGRET_MAX, out=regret)
-        keep = self._keep[due]
-        self.variance[due] = variance = keep * self.variance[due] + regret * regret
-        rate = self._rate(variance, self._overlap[due])
-        self.regret[due] = keep * self.regret[due] + regret - rate * regret * regret
+        np.minimum(np.maximum(regret, -REGRET_MAX, out=regret), REGRET_MAX, out=regret)
+        keep, square = self._keep[due], regret * regret
+        variance = keep * self.variance[due] + square
+        evidence = self._evidence_per_variance[due] * variance + VARIANCE_MIN
+        rate = np.minimum(1.0 / np.sqrt(evidence), RATE_MAX)
+        total = keep * self.regret[due] + regret - rate * square
+        self.variance[due], self.regret[due] = variance, total
+        self.weights[due] = self._softmax(rate * total)
+        return mixture
 
-    def _rate(self, variance: Floats | Singles, overlap: Floats) -> Floats:
-        evidence = overlap * variance + 1e-12
-        rate: Floats = np.minimum(RATE_MAX, np.sqrt(np.log(len(self._prior) + 1.0) / evidence))
-        return rate
+    def _softmax(self, evidence: Singles) -> Singles:
+        log_weight = self._log_prior + evidence
+        log_weight -= np.maximum.reduce(log_weight, axis=2, keepdims=True)
+        weight: Singles = np.exp(log_weight)
+        weight *= (1 - FIXED_SHARE) / np.add.reduce(weight, axis=2, keepdims=True)
+        weight += self._shared
+        return weight
+
+
+def _single(numbers: Floats) -> Singles:
+    return once(numbers.astype(np.float32))

@@ -10,7 +10,7 @@ from scaler.forecast.experts.port import Task
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, USUAL_ERRORS
 from scaler.forecast.once import once
-from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, ew_rates
+from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.residuals import ERROR_MAX, Windows
 
 NAMES = ("last", "centre", "centre-scaled", "centre-scaled-long", "centre-level")
@@ -47,36 +47,37 @@ class OwnErrors:
         self.judged = np.zeros(len(ahead))
 
     def learn(
-        self, due: Indices, said: Floats, basis: Floats, last: Floats, outcome: Floats
+        self, due: Indices, said: Singles, basis: Floats, last: Singles, outcome: Singles
     ) -> None:
         """Take in an outcome.
 
         Args:
-            said, last, outcome: `say`'s quantiles, the last value and what came, all as distances
-                from the centre in local scales.
+            said: `say`'s quantiles, shape (n, levels, COUNT), as distances from the centre in
+                local scales, as are `last` and `outcome`: the last value and what came.
             basis: as `say` gave it then.
         """
         _, scale, level = basis.T
-        self.hedge.learn(due, said.reshape(len(due), len(LEVELS), self.COUNT), outcome)
-        scaled = np.clip(outcome, -ERROR_MAX, ERROR_MAX)
+        self.hedge.learn(due, said, outcome)
+        scaled = np.minimum(np.maximum(outcome, -ERROR_MAX), ERROR_MAX)
         error = scaled * scale
-        from_last = np.clip(outcome - last, -ERROR_MAX, ERROR_MAX) * scale
-        self.windows.learn(due, np.stack((from_last, error, scaled, scaled, error / level)))
+        from_last = np.minimum(np.maximum(outcome - last, -ERROR_MAX), ERROR_MAX) * scale
+        self.windows.learn(due, np.array((from_last, error, scaled, scaled, error / level)))
         self.judged[due] += 1
         rates = np.maximum(self._error_rates[:, due], 1.0 / self.judged[due])
-        self.error_size[:, due] += rates * (np.abs(error) - self.error_size[:, due])
+        size = self.error_size[:, due]
+        self.error_size[:, due] = size + rates * (np.abs(error) - size)
 
     def say(self, past: Past, last: Floats, centre: Floats) -> tuple[Floats, Floats]:
         """Centre, scale and level, shape (horizons, 3), and quantiles (horizons, levels, COUNT)."""
         scale = self._scale(past)
         level = np.maximum(0.5 * (np.abs(centre) + past.ewma[LEVEL_MEAN]), 1e-3 * past.peak) + 1e-9
         ones = np.ones_like(scale)
-        errors = self.windows.quantiles(np.stack((scale, scale, ones, ones, scale / level)))
-        unit = np.stack((ones, ones, scale, scale, level))
-        around = np.stack((last, centre, centre, centre, centre))
+        errors = self.windows.quantiles(np.array((scale, scale, ones, ones, scale / level)))
+        unit = np.array((ones, ones, scale, scale, level))
+        around = np.array((last, centre, centre, centre, centre))
         quantiles = (around[:, :, None] + errors * unit[:, :, None]).transpose(1, 2, 0)
         # Rounded as it will be kept: who measured a distance from it then must find it again.
-        basis = np.column_stack((centre, scale, level)).astype(np.float32).astype(np.float64)
+        basis = np.array((centre, scale, level)).T.astype(np.float32).astype(np.float64)
         return basis, np.maximum(quantiles, 0.0)
 
     def _scale(self, past: Past) -> Floats:

@@ -101,23 +101,27 @@ class Past:
     def tail(self, steps: int) -> Singles:
         """The last so many steps, newest first; the oldest is repeated at the start."""
         reach = min(steps, RECENT_STEPS, self.step + 1)
-        at = self.step % RECENT_STEPS + 1
-        newest_first = np.concatenate((self.recent[:at][::-1], self.recent[at:][::-1]))
-        return newest_first[:reach]
+        end = self.step % RECENT_STEPS + 1
+        newest = self.recent[max(0, end - reach) : end][::-1]
+        if reach <= end:
+            return newest
+        return np.concatenate((newest, self.recent[end - reach :][::-1]))
 
     def binned(self, ago_seconds: Floats) -> Floats:
         """The level so many seconds ago, linear between bin middles; NaN where not measured."""
         middle = (self.step + 0.5 - ago_seconds / self.step_seconds) / self.bin_steps - 0.5
-        below = np.floor(middle).astype(np.intp)
-        share = middle - below
-        size = len(self.bins)
-        newest = (self.step + 1) // self.bin_steps - 1
-        low = whole(self.bins[below % size]).astype(np.float64)
-        high = whole(self.bins[(below + 1) % size]).astype(np.float64)
-        level = np.where(
-            np.isnan(high), low, np.where(np.isnan(low), high, low + share * (high - low))
-        )
-        known = (below >= 0) & (below + 1 <= newest) & (below > newest - size)
+        floor = np.floor(middle)
+        below = floor.astype(np.intp)
+        size, newest = len(self.bins), (self.step + 1) // self.bin_steps - 1
+        known = (below >= max(0, newest - size + 1)) & (below < newest)
+        if not known.any():
+            return np.full_like(middle, np.nan)
+        low = whole(self.bins.take(below, mode="wrap"))
+        high = whole(self.bins.take(below + 1, mode="wrap"))
+        level = low + (middle - floor) * (high - low)
+        half_known = np.isnan(level)
+        if half_known.any():
+            level = np.where(half_known, np.where(np.isnan(low), high, low), level)
         return np.where(known, level, np.nan)
 
     def _measure(self, value: float) -> None:

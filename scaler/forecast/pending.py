@@ -6,11 +6,15 @@ and teach nothing twice, and memory stays the same for any horizon and step. The
 horizons lie one after the other, for a short horizon needs only a short one.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from scaler.forecast.once import once
-from scaler.forecast.past import Floats, Indices
+from scaler.forecast.past import Indices
+
+Numbers = npt.NDArray[Any]
 
 SLOTS = 9
 
@@ -29,9 +33,7 @@ class Pending:
         self._slots = once(horizons_steps // self._stride + 1)
         ends = np.cumsum(self._slots)
         self._first = once(ends - self._slots)
-        self.parts: list[npt.NDArray[np.generic]] = [
-            np.zeros((ends[-1], width), kind) for width, kind in parts
-        ]
+        self.parts: list[Numbers] = [np.zeros((ends[-1], width), kind) for width, kind in parts]
         self.made_step: npt.NDArray[np.int64] = np.full(ends[-1], -1, np.int64)
 
     @property
@@ -39,7 +41,7 @@ class Pending:
         """Every how many-th step a forecast of each horizon is kept, shape (horizons,)."""
         return self._stride
 
-    def keep(self, step: int, parts: list[Floats]) -> None:
+    def keep(self, step: int, parts: tuple[Numbers, ...]) -> None:
         """Remember what was said at `step`; every part has shape (horizons, width)."""
         due = np.flatnonzero(step % self._stride == 0)
         slot = self._first[due] + step // self._stride[due] % self._slots[due]
@@ -47,10 +49,10 @@ class Pending:
         for rings, part in zip(self.parts, parts, strict=True):
             rings[slot] = part[due]
 
-    def due(self, step: int) -> tuple[Indices, list[Floats]]:
+    def due(self, step: int) -> tuple[Indices, list[Numbers]]:
         """The horizons whose forecast was for `step`, and what was said of them then."""
         made = step - self._ahead
         slot = self._first + made // self._stride % self._slots
         held = (made >= 0) & (made % self._stride == 0) & (self.made_step[slot] == made)
         due = np.flatnonzero(held)
-        return due, [rings[slot[due]].astype(np.float64) for rings in self.parts]
+        return due, [rings[slot[due]] for rings in self.parts]

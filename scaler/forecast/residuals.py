@@ -50,14 +50,14 @@ class Windows:
 
     def learn(self, due: Indices, errors: Floats) -> None:
         """Take in errors of shape (kinds, due) of the horizons `due`."""
-        seen = self.seen[due]
-        halves = halved(errors)
-        for kind, every in enumerate(self._thinning[:, 0]):
-            kept = seen % every == 0
-            self.errors[kind, due[kept], seen[kept] // every % WINDOW] = halves[kind, kept]
+        place, skipped = np.divmod(self.seen[due], self._thinning)
+        kind, column = np.nonzero(skipped == 0)
+        at = place[kind, column] % WINDOW
+        self.errors[kind, due[column], at] = halved(errors[kind, column])
         self.seen[due] += 1
         self.age += 1
-        if self.age >= REFRESH_STEPS or self.seen.min() < WINDOW // 8:
+        # The last horizon, the longest, has been judged least.
+        if self.age >= REFRESH_STEPS or self.seen[-1] < WINDOW // 8:
             self.age = 0
             self._refresh()
 

@@ -7,6 +7,10 @@ the day, and how long ago, how far apart, how high and how long bursts have been
 relative to their mean: 1 = like any other time.
 """
 
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import accumulate
+
 import numpy as np
 
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles
@@ -19,60 +23,127 @@ BURST_RISE = 4.0
 """A rise of so many usual changes starts a burst."""
 SLOT_RATE_MIN = 0.12
 """A slot follows its last eight or so visits."""
-
+NEAR_SLOTS = 4
 VISITS_MAX = 255
+READ = 5
+"""Numbers read per horizon of a period, and of the bursts."""
+REACHES_KEPT = 1536
+"""A day of one-minute steps, through which all workloads walk together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Periods:
+    """The hour and the day, cut into slots that lie one after the other."""
+
+    steps: tuple[int, ...]
+    counts: tuple[int, ...]
+    firsts: tuple[int, ...]
+
+
+@cache
+def periods(step_seconds: float) -> Periods:
+    """Those with room for four steps; a day has it in any case."""
+    known = [(HOUR_SECONDS, HOUR_SLOTS_MAX), (DAY_SECONDS, DAY_SLOTS_MAX)]
+    if step_seconds * 4 > HOUR_SECONDS:
+        del known[0]
+    steps = tuple(max(1, round(seconds / step_seconds)) for seconds, _ in known)
+    counts = tuple(min(most, count) for (_, most), count in zip(known, steps, strict=True))
+    firsts = tuple(accumulate(counts[:-1], initial=0))
+    return Periods(steps=steps, counts=counts, firsts=firsts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The slots between one step and the horizons; arrays of shape (..., periods, horizons)."""
+
+    now: Indices
+    slots: Indices
+    edges: Indices
+    """In sums over all slots: behind now, NEAR_SLOTS before the horizon, behind the horizon."""
+    wraps: Indices
+    """How often a period has ended before each edge."""
+    lengths: Indices
+    """Slots from the first and from the second edge to the third."""
+
+
+class Reaches:
+    """The slots that some horizons reach from any step: one for all workloads."""
+
+    def __init__(self, step_seconds: float, ahead: Indices) -> None:
+        cut = periods(step_seconds)
+        self._steps, self.counts, self.firsts = (
+            np.array(each)[:, None] for each in (cut.steps, cut.counts, cut.firsts)
+        )
+        self._ahead = ahead
+        self._from = lru_cache(maxsize=REACHES_KEPT)(self._work_out)
+        self._periods = cut
+
+    def at(self, step: int) -> Reach:
+        return self._from(*(step % steps for steps in self._periods.steps))
+
+    def _work_out(self, *step: int) -> Reach:
+        at, counts, firsts = np.array(step)[:, None], self.counts, self.firsts
+        slots = (at + self._ahead) % self._steps * counts // self._steps
+        now = at * counts // self._steps
+        end = np.where(slots <= now, slots + counts, slots) + 1
+        begin = np.broadcast_to(now + 1, end.shape)
+        edges = np.stack((begin, np.maximum(begin, end - NEAR_SLOTS), end))
+        return Reach(
+            now=firsts + now,
+            slots=firsts + slots,
+            edges=firsts + edges % counts,
+            wraps=edges // counts,
+            lengths=end - edges[:2],
+        )
 
 
 class Slots:
-    """Usual rises in each slot of one period."""
+    """Usual rises in each slot."""
 
-    def __init__(self, *, period_seconds: float, slots_max: int, step_seconds: float) -> None:
-        self._steps = max(1, round(period_seconds / step_seconds))
-        self._count = min(slots_max, self._steps)
-        self.rise: Singles = np.ones(self._count, np.float32)
-        self.swing: Singles = np.ones(self._count, np.float32)
-        self.level: Singles = np.zeros(self._count, np.float32)
-        self.visits = np.zeros(self._count, np.uint8)
+    def __init__(self, step_seconds: float) -> None:
+        self._periods = periods(step_seconds)
+        count = sum(self._periods.counts)
+        self.rise: Singles = np.ones(count, np.float32)
+        self.swing: Singles = np.ones(count, np.float32)
+        self.level: Singles = np.zeros(count, np.float32)
+        self.visits = np.zeros(count, np.uint8)
 
     def learn(self, step: int, rise: float, swing: float, level: float) -> None:
-        slot = step % self._steps * self._count // self._steps
-        visits = min(int(self.visits[slot]) + 1, VISITS_MAX)
-        self.visits[slot] = visits
-        rate = max(SLOT_RATE_MIN * self._count / self._steps, 1.0 / (1.0 + visits))
-        self.rise[slot] += rate * (rise - self.rise[slot])
-        self.swing[slot] += rate * (swing - self.swing[slot])
-        self.level[slot] += rate * (level - self.level[slot])
+        cut = self._periods
+        for first, steps, count in zip(cut.firsts, cut.steps, cut.counts, strict=True):
+            slot = first + step % steps * count // steps
+            visits = min(int(self.visits[slot]) + 1, VISITS_MAX)
+            self.visits[slot] = visits
+            rate = max(SLOT_RATE_MIN * count / steps, 1.0 / (1.0 + visits))
+            self.rise[slot] += rate * (rise - self.rise[slot])
+            self.swing[slot] += rate * (swing - self.swing[slot])
+            self.level[slot] += rate * (level - self.level[slot])
 
-    def read(self, step: int, ahead: Indices) -> Floats:
-        """Shape (horizons, 5): rise then, rise until then, rise near then, swing, level change."""
-        slots = (step + ahead) % self._steps * self._count // self._steps
-        now = step % self._steps * self._count // self._steps
-        total = np.concatenate(([0.0], np.cumsum(np.concatenate((self.rise, self.rise)))))
-        end = np.where(slots <= now, slots + self._count, slots) + 1
-        mean = total[self._count] / self._count + 1e-3
-        until = (total[end] - total[now + 1]) / (end - now - 1)
-        start = np.maximum(now + 1, end - 4)
-        near = (total[end] - total[start]) / (end - start)
-        return np.column_stack((
-            self.rise[slots] / mean,
-            until / mean,
-            near / mean,
-            self.swing[slots] / (self.swing.sum() / self._count + 1e-3),
-            self.level[slots] - self.level[now],
-        ))  # fmt: skip
+    def read(self, step: int, reaches: Reaches) -> Floats:
+        """Shape (periods, READ, horizons).
+
+        Rise then, rise until then, rise near then, swing then, change of level.
+        """
+        reach, counts, firsts = reaches.at(step), reaches.counts, reaches.firsts
+        total = np.zeros(len(self.rise) + 1)
+        np.cumsum(self.rise, out=total[1:])
+        period = total[firsts + counts] - total[firsts]
+        edge = total[reach.edges] + reach.wraps * period
+        read = np.empty((len(counts), READ, reach.slots.shape[1]))
+        read[:, 0] = self.rise[reach.slots]
+        read[:, 1:3] = ((edge[2] - edge[:2]) / reach.lengths).transpose(1, 0, 2)
+        read[:, :3] /= (period / counts + 1e-3)[:, None]
+        swing = np.add.reduceat(self.swing, firsts[:, 0])[:, None] / counts
+        read[:, 3] = self.swing[reach.slots] / (swing + 1e-3)
+        read[:, 4] = self.level[reach.slots] - self.level[reach.now]
+        return read
 
 
 class Rhythm:
     """Onsets and bursts of one series."""
 
     def __init__(self, step_seconds: float) -> None:
-        self.hour = Slots(
-            period_seconds=HOUR_SECONDS, slots_max=HOUR_SLOTS_MAX, step_seconds=step_seconds
-        )
-        self.day = Slots(
-            period_seconds=DAY_SECONDS, slots_max=DAY_SLOTS_MAX, step_seconds=step_seconds
-        )
-        self._has_hour = step_seconds * 4 <= HOUR_SECONDS
+        self.slots = Slots(step_seconds)
         self.bursts = 0
         self.burst_step = -1
         self.burst_before = 0.0
@@ -91,9 +162,7 @@ class Rhythm:
         swing = min(abs(change), RISE_MAX)
         level = min(max((value - past.ewma[6]) / usual, -RISE_MAX), RISE_MAX)
         step = past.step + 1
-        if self._has_hour:
-            self.hour.learn(step, rise, swing, level)
-        self.day.learn(step, rise, swing, level)
+        self.slots.learn(step, rise, swing, level)
         self._follow_burst(past, step, value, change)
 
     def _follow_burst(self, past: Past, step: int, value: float, change: float) -> None:
@@ -114,22 +183,23 @@ class Rhythm:
             self.burst_before = past.ewma[3]
             self.burst_top = value
 
-    def read(self, past: Past, ahead: Indices) -> Floats:
-        """Shape (horizons, 15): hour slots, day slots, burst."""
-        count = len(ahead)
-        hour = self.hour.read(past.step, ahead) if self._has_hour else np.full((count, 5), np.nan)
-        day = self.day.read(past.step, ahead)
-        if not self.bursts:
-            return np.column_stack((hour, day, np.full((count, 5), np.nan)))
+    def read(self, past: Past, ahead: Indices, reaches: Reaches) -> Floats:
+        """Shape (horizons, 3 * READ): slots of the hour, of the day, burst; NaN = unknown."""
+        slots = self.slots.read(past.step, reaches)
+        read = np.full((3, READ, len(ahead)), np.nan)
+        read[2 - len(slots) : 2] = slots
+        if self.bursts:
+            self._read_burst(past, ahead, read[2])
+        return read.reshape(-1, len(ahead)).T
+
+    def _read_burst(self, past: Past, ahead: Indices, read: Floats) -> None:
         since = past.step - self.burst_step
-        height = self.burst_top - self.burst_before + 1e-9
         then = since + ahead
-        return np.column_stack((
-            hour,
-            day,
-            np.full(count, np.log1p(since)),
-            then / (self.gap_steps + 1.0) if self.bursts > 1 else np.full(count, np.nan),
-            then / (self.length_steps + 1.0),
-            np.full(count, (past.last - self.burst_before) / height if self.is_open else np.nan),
-            np.full(count, np.log1p(past.measured / self.bursts)),
-        ))  # fmt: skip
+        read[0] = np.log1p(since)
+        if self.bursts > 1:
+            read[1] = then / (self.gap_steps + 1.0)
+        read[2] = then / (self.length_steps + 1.0)
+        if self.is_open:
+            height = self.burst_top - self.burst_before + 1e-9
+            read[3] = (past.last - self.burst_before) / height
+        read[4] = np.log1p(past.measured / self.bursts)

@@ -26,7 +26,7 @@ def test_the_better_expert_gets_nearly_all_the_weight():
     judge, noise = hedge(), np.random.default_rng(1)
     for value in noise.normal(10, 1, 500):
         judge.learn(ALL, np.array([[[10.0, 14.0]]]), np.array([value]))
-    assert judge.weights()[0, 0, 0] > 0.95
+    assert judge.weights[0, 0, 0] > 0.95
 
 
 def test_the_worse_expert_is_kept_alive_and_comes_back_when_the_regime_changes():
@@ -34,14 +34,14 @@ def test_the_worse_expert_is_kept_alive_and_comes_back_when_the_regime_changes()
     for level in (10.0, 14.0):
         for value in noise.normal(level, 1, 1500):
             judge.learn(ALL, np.array([[[10.0, 14.0]]]), np.array([value]))
-    assert judge.weights()[0, 0, 1] > 0.9
+    assert judge.weights[0, 0, 1] > 0.9
 
 
 def test_whoever_repeats_the_mixture_keeps_the_prior_weight():
     judge = hedge((0.3, 0.7))
     for value in (3.0, 8.0, 1.0):
         judge.learn(ALL, np.array([[[5.0, 5.0]]]), np.array([value]))
-    assert judge.weights()[0, 0] == pytest.approx([0.3, 0.7])
+    assert judge.weights[0, 0] == pytest.approx([0.3, 0.7])
 
 
 def test_before_any_error_the_prior_shape_stands_in():

@@ -15,7 +15,7 @@ WEEK = DAY_LAGS.index(7)
 RATIO_MAX = 8.0
 SHRINK = 0.05
 """This share of the level is added to both sides of a ratio: two tiny numbers prove nothing."""
-NOW_EWMA = (1, 4)
+NOW_EWMA = np.array([1, 4])
 """Which means stand for today's level: half-lives of one and of eight steps."""
 BLUR_BINS = np.array([-1.0, 0.0, 1.0])
 
@@ -35,17 +35,18 @@ class Profile:
         if (past.step + 1) * past.step_seconds < past.day_lags_seconds[0]:
             return self._silent
         ago = past.day_lags_seconds[:, None] - self._ahead_seconds + BLUR_BINS * past.bin_seconds
-        level = past.binned(ago).sum(axis=2) / len(BLUR_BINS)
+        level = np.add.reduce(past.binned(ago), axis=2) / len(BLUR_BINS)
         known = ~np.isnan(level).any(axis=0)
         if not known.any():
             return self._silent
         floor = SHRINK * past.ewma[-1] + 1e-9
-        pooled = level[:, known].sum(axis=1) + floor * known.sum()
-        ratios = [pooled[1:] / pooled[0]]
+        now = past.ewma[NOW_EWMA]
+        points = np.full(self._silent.shape, np.nan)
+        pooled = np.add.reduce(level[:, known], axis=1) + floor * known.sum()
+        points[:, :2] = np.minimum(pooled[1:] / pooled[0], RATIO_MAX)[:, None] * now
         if known[WEEK]:
-            ratios.append((level[1:, WEEK] + floor) / (level[0, WEEK] + floor))
-        else:
-            ratios.append(np.full_like(ratios[0], np.nan))
-        points = [np.minimum(r, RATIO_MAX) * past.ewma[i] for r in ratios for i in NOW_EWMA]
-        yesterday = level[1:, 0] if known[0] else self._silent[:, 0]
-        return np.column_stack((*points, yesterday))
+            week = level[:, WEEK] + floor
+            points[:, 2:4] = np.minimum(week[1:] / week[0], RATIO_MAX)[:, None] * now
+        if known[0]:
+            points[:, 4] = level[1:, 0]
+        return points
