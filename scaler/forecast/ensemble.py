@@ -73,11 +73,10 @@ class Ensemble:
         self.hedge = Hedge(
             levels=LEVELS, prior=FINAL_PRIOR, half_life_steps=half_life, overlap=overlap
         )
-        self._skill_rates = once(
-            ew_rates(SKILL_HALF_LIVES_DAYS[:, None] * DAY_SECONDS / task.step_seconds / stride)
-        )
-        self.loss = np.zeros((2, 2, len(ahead)))
-        """Discounted 0.9 pinball loss: (day, week) x (forecast, last value) x horizon."""
+        half_lives_steps = SKILL_HALF_LIVES_DAYS * DAY_SECONDS / task.step_seconds
+        self._skill_rates = once(ew_rates(half_lives_steps / stride[:, None]))
+        self.loss = np.zeros((len(ahead), 2, 2))
+        """Discounted 0.9 pinball loss: horizon x (day, week) x (forecast, last value)."""
         self.quantiles = np.zeros((len(ahead), width))
         self.situation: Situation | None = None
         """The newest step's, as the prior was shown it."""
@@ -112,10 +111,11 @@ class Ensemble:
     def _record_skill(
         self, due: Indices, ours: Singles, last: Singles, outcome: Singles, scale: Floats
     ) -> None:
-        error = scale * (outcome - np.array((ours, last)))
+        error = (scale * (outcome - np.array((ours, last)))).T
         pinball = np.maximum(LEVELS[Q90] * error, (LEVELS[Q90] - 1) * error)
-        rates = np.maximum(self._skill_rates[:, due], 1.0 / self.own.judged[due])
-        self.loss[:, :, due] += rates[:, None, :] * (pinball - self.loss[:, :, due])
+        rates = np.maximum(self._skill_rates[due], 1.0 / self.own.judged[due, None])
+        loss = self.loss[due]
+        self.loss[due] = loss + rates[:, :, None] * (pinball[:, None] - loss)
 
     def _say(self) -> None:
         past = self.past

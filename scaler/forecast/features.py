@@ -36,7 +36,7 @@ class Situation:
     centre: Floats
     scale: Floats
     error_size: Floats
-    """Mean absolute error of the centre lately and over a day, shape (2, horizons)."""
+    """Mean absolute error of the centre lately and over a day, shape (horizons, 2)."""
     mixture: Floats
     """Quantiles of the experts that know this series only."""
     points: Floats
@@ -60,7 +60,7 @@ class Features:
         self._ewma_by_horizon = _nearest_mean(spans)
         by_wall = _nearest_mean(np.maximum(WALL_SPANS_SECONDS / step, 0.5))
         self._ewma_by_wall = np.tile(by_wall, (len(ahead), 1))
-        self._ahead_seconds = np.concatenate(([0.0], ahead * step))
+        self._from_now_seconds = task.from_now_seconds
         self._extreme = np.minimum(ahead[:, None] * EXTREME_SPANS, TAIL_STEPS).astype(np.intp) - 1
         hours = np.ceil(ahead * step / HOUR_SECONDS)[:, None] + np.arange(HOURS)
         hour_lags = np.round(hours * HOUR_SECONDS / step - ahead[:, None])
@@ -86,7 +86,7 @@ class Features:
         past, scale = now.past, now.scale
         tiny = 1e-9 + 1e-9 * past.peak
         centre, small = np.abs(now.centre), 1e-3 * scale
-        short, long = now.error_size
+        short, long = now.error_size.T
         sizes = np.empty((6 + len(past.change), len(scale)))
         sizes[0] = 1 + past.measured / self._ahead
         sizes[1] = 1 + past.measured
@@ -108,8 +108,8 @@ class Features:
         yesterday_steps = np.round(lags_day[0] / self._step - self._ahead).astype(np.intp)
         lagged = past.lagged(np.concatenate((self._lags, yesterday_steps[:, None]), axis=1))
         hourly = lagged[:, -1 - HOURS : -1]
-        days = past.binned(lags_day[:, None] - self._ahead_seconds)
-        day_change = days[:, 1:] - days[:, :1]
+        days = past.other_days(self._from_now_seconds)[:, :, 1]
+        day_change = days[1:] - days[0]
         return np.concatenate(
             (
                 lagged[:, : -1 - HOURS],
@@ -119,9 +119,9 @@ class Features:
                 np.minimum.accumulate(tail)[reach],
                 hourly,
                 np.add.reduce(hourly, axis=1, keepdims=True) / HOURS,
-                days[:, 1:].T,
+                days[1:],
                 lagged[:, -1:],
-                day_change[[0, 3]].T + now.centre[:, None],
+                day_change[:, [0, 3]] + now.centre[:, None],
                 now.mixture[:, SHOWN_LEVELS],
                 now.points,
             ),

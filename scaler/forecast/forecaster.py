@@ -147,8 +147,8 @@ class Forecaster:
         for i, horizon in enumerate(self._horizons):
             known = judged[i] >= SKILL_STEPS_MIN
             day, week = (
-                float(1 - loss[span, 0, i] / loss[span, 1, i])
-                if known and loss[span, 1, i] > 0
+                float(1 - loss[i, span, 0] / loss[i, span, 1])
+                if known and loss[i, span, 1] > 0
                 else None
                 for span in (0, 1)
             )

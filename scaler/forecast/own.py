@@ -38,12 +38,12 @@ class OwnErrors:
             levels=LEVELS, prior=USUAL_ERRORS, overlap=self._overlap, thinning=THINNING
         )
         step = task.step_seconds
-        memory = np.stack((
+        memory = np.column_stack((
             np.maximum(4.0 * ahead, SHORT_SECONDS / step),
             np.maximum(40.0 * ahead, DAY_SECONDS / step),
         ))  # fmt: skip
-        self._error_rates = once(ew_rates(memory / stride))
-        self.error_size = np.zeros((2, len(ahead)))
+        self._error_rates = once(ew_rates(memory / stride[:, None]))
+        self.error_size = np.zeros((len(ahead), 2))
         self.judged = np.zeros(len(ahead))
 
     def learn(
@@ -63,9 +63,9 @@ class OwnErrors:
         from_last = np.minimum(np.maximum(outcome - last, -ERROR_MAX), ERROR_MAX) * scale
         self.windows.learn(due, np.array((from_last, error, scaled, scaled, error / level)))
         self.judged[due] += 1
-        rates = np.maximum(self._error_rates[:, due], 1.0 / self.judged[due])
-        size = self.error_size[:, due]
-        self.error_size[:, due] = size + rates * (np.abs(error) - size)
+        rates = np.maximum(self._error_rates[due], 1.0 / self.judged[due, None])
+        size = self.error_size[due]
+        self.error_size[due] = size + rates * (np.abs(error)[:, None] - size)
 
     def say(self, past: Past, last: Floats, centre: Floats) -> tuple[Floats, Floats]:
         """Centre, scale and level, shape (horizons, 3), and quantiles (horizons, levels, COUNT)."""
@@ -86,7 +86,7 @@ class OwnErrors:
         guess = past.change[3] * np.sqrt(np.minimum(self._ahead, 16)) + 0.02 * level
         independent = self.judged / self._overlap
         trust = independent / (independent + GUESS_ERRORS)
-        usual = 0.5 * (self.error_size[0] + self.error_size[1])
+        usual = 0.5 * (self.error_size[:, 0] + self.error_size[:, 1])
         floor = 1e-3 * level + 1e-6 * past.peak + 1e-9
         scale: Floats = trust * usual + (1 - trust) * guess + floor
         return scale

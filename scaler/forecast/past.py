@@ -26,6 +26,7 @@ DAY_LAGS = (1, 2, 3, 7)
 RECENT_STEPS = 1560
 """A day and two hours of one-minute steps; shorter steps see yesterday through the bins."""
 BIN_SECONDS = 300.0
+BESIDE_BINS = np.array([-1.0, 0.0, 1.0])
 HALF_LIVES_STEPS = np.exp2(np.arange(-1.0, 12.0))
 CHANGE_HALF_LIVES_STEPS = np.array([2.0, 8.0, 64.0, 512.0])
 
@@ -37,6 +38,7 @@ def ew_rates(half_lives: Floats) -> Floats:
 
 EWMA_RATES = ew_rates(HALF_LIVES_STEPS)
 CHANGE_RATES = ew_rates(CHANGE_HALF_LIVES_STEPS)
+NOT_ASKED: tuple[Floats | None, Floats] = None, np.empty(0)
 
 
 class Past:
@@ -70,10 +72,12 @@ class Past:
         self.change_square = 0.0
         self.day_lags_seconds = np.array(DAY_LAGS) * DAY_SECONDS
         self.newest_change = 0.0
+        self._other_days = NOT_ASKED
 
     def advance(self, value: float) -> None:
         """One step on; NaN is a gap."""
         self.step += 1
+        self._other_days = NOT_ASKED
         if value == value:  # noqa: PLR0124 - the fastest test for NaN, on the hot path
             self._measure(value)
         self.recent[self.step % RECENT_STEPS] = self.last
@@ -83,6 +87,7 @@ class Past:
     def skip(self, steps: int) -> None:
         """Many gaps at once, at a cost that does not grow with them."""
         self.recent[:] = self.last
+        self._other_days = NOT_ASKED
         first = (self.step + 1) // self.bin_steps
         self.step += steps
         last = (self.step + 1) // self.bin_steps
@@ -106,6 +111,19 @@ class Past:
         if reach <= end:
             return newest
         return np.concatenate((newest, self.recent[end - reach :][::-1]))
+
+    def other_days(self, from_now_seconds: Floats) -> Floats:
+        """Levels then on other days, with the bins beside it; NaN where not measured.
+
+        Shape (moments, days, 3): a bin later, then, and a bin earlier. Two ask for them at each
+        step, with the same array of moments, so they are kept for a step.
+        """
+        asked, levels = self._other_days
+        if asked is not from_now_seconds:
+            ago = self.day_lags_seconds[:, None] - from_now_seconds[:, None, None]
+            levels = self.binned(ago + BESIDE_BINS * self.bin_seconds)
+            self._other_days = from_now_seconds, levels
+        return levels
 
     def binned(self, ago_seconds: Floats) -> Floats:
         """The level so many seconds ago, linear between bin middles; NaN where not measured."""

@@ -6,6 +6,9 @@ An expert sees only the past. It is never asked how sure it is: its rolling erro
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
+from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices, Past
 
 
@@ -15,6 +18,11 @@ class Task:
 
     step_seconds: float
     horizons_steps: Indices
+
+    @property
+    def from_now_seconds(self) -> Floats:
+        """Now and each horizon, in seconds from now."""
+        return once(np.concatenate(([0.0], self.horizons_steps * self.step_seconds)))
 
 
 class PointExpert(Protocol):

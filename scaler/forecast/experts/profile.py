@@ -17,25 +17,20 @@ SHRINK = 0.05
 """This share of the level is added to both sides of a ratio: two tiny numbers prove nothing."""
 NOW_EWMA = np.array([1, 4])
 """Which means stand for today's level: half-lives of one and of eight steps."""
-BLUR_BINS = np.array([-1.0, 0.0, 1.0])
 
 
 class Profile:
     names = ("day-1", "day-8", "week-1", "week-8", "yesterday")
 
     def __init__(self, task: Task) -> None:
-        ahead = np.concatenate(([0.0], task.horizons_steps * task.step_seconds))
-        self._ahead_seconds = once(ahead[:, None, None])
+        self._from_now_seconds = task.from_now_seconds
         self._silent = once(np.full((len(task.horizons_steps), len(self.names)), np.nan))
 
     def advance(self, past: Past) -> None:
         """The bins are the past's own."""
 
     def points(self, past: Past) -> Floats:
-        if (past.step + 1) * past.step_seconds < past.day_lags_seconds[0]:
-            return self._silent
-        ago = past.day_lags_seconds[:, None] - self._ahead_seconds + BLUR_BINS * past.bin_seconds
-        level = np.add.reduce(past.binned(ago), axis=2) / len(BLUR_BINS)
+        level = np.add.reduce(past.other_days(self._from_now_seconds), axis=2) / 3
         known = ~np.isnan(level).any(axis=0)
         if not known.any():
             return self._silent
