@@ -28,7 +28,7 @@ from scaler.forecast.rhythm import Rhythm
 from scaler.forecast.trees import Trees
 
 FINAL = ("own-past", "prior", "prior-adapted", "last")
-FINAL_PRIOR = np.array([0.2, 0.5, 0.25, 0.05])
+FINAL_PRIOR = np.array([0.1, 0.5, 0.35, 0.05])
 SHOWN_TO_PRIOR = (
     "last", "holt-0.8-0.2-0.8", "holt-0.5-0.1-0.9", "holt-0.3-0.1-0.95",
     "day-1", "day-8", "week-1", "yesterday",
