@@ -13,6 +13,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +37,7 @@ HORIZONS = {
     300: (300.0, 900.0, 1800.0),
     600: (600.0, 1800.0),
 }
+SEED = 7
 OUTCOME_MAX = 40.0
 LONG_STEPS = 5000
 ROWS_MAX = 26_000
@@ -61,25 +63,30 @@ def main(arguments: list[str]) -> None:
     ]
     if not series:
         sys.exit(f"bench forecast_prior: no traces in {TRACES}; give some with --traces PATH...")
-    random = np.random.default_rng(7)
+    random = np.random.default_rng(SEED)
     lessons = [lesson for s in series for lesson in _lessons(s, random)]
     share = Counter(_kind(lesson) for lesson in lessons)
-    parts = [
-        (lesson.series, _rows(lesson, lesson.weight / np.sqrt(share[_kind(lesson)]), random))
-        for lesson in track(lessons, "streaming", disable=not sys.stderr.isatty())
-    ]
-    if not options.leave_out:
-        _grow_from(parts, options.trees, options.out)
-        return
-    options.out.mkdir(parents=True, exist_ok=True)
-    for family in options.leave_out.split(","):
-        others = [part for part in parts if not _is_of(part[0], family)]
-        if len(others) == len(parts):
-            sys.exit(f"bench forecast_prior: no trace's name begins with {family!r}")
-        _grow_from(others, options.trees, options.out / f"{family}.npz")
+    weights = [lesson.weight / np.sqrt(share[_kind(lesson)]) for lesson in lessons]
+    with ProcessPoolExecutor(options.jobs) as pool:
+        streamed = pool.map(_rows, lessons, weights, range(SEED, SEED + len(lessons)))
+        rows = list(track(streamed, "streaming", len(lessons), disable=not sys.stderr.isatty()))
+        parts = [(lesson.series, part) for lesson, part in zip(lessons, rows, strict=True)]
+        if not options.leave_out:
+            print(_grow_from(parts, options.trees, options.out))
+            return
+        options.out.mkdir(parents=True, exist_ok=True)
+        growing = []
+        for family in options.leave_out.split(","):
+            others = [part for part in parts if not _is_of(part[0], family)]
+            if len(others) == len(parts):
+                sys.exit(f"bench forecast_prior: no trace's name begins with {family!r}")
+            out = options.out / f"{family}.npz"
+            growing.append(pool.submit(_grow_from, others, options.trees, out))
+        for grown in as_completed(growing):
+            print(grown.result(), flush=True)
 
 
-def _grow_from(parts: list[tuple[Series, Rows | None]], trees: int, out: Path) -> None:
+def _grow_from(parts: list[tuple[Series, Rows | None]], trees: int, out: Path) -> str:
     rows = _together([part for _, part in parts if part is not None])
     forest = grow(rows, LEVELS, Growth(trees=trees))
     np.savez_compressed(
@@ -88,7 +95,7 @@ def _grow_from(parts: list[tuple[Series, Rows | None]], trees: int, out: Path) -
         threshold=forest.threshold,
         leaf=forest.leaf.astype(np.float16),
     )
-    print(f"{trees} trees from {len(rows.outcome)} rows of {len(parts)} series: {out}")
+    return f"{trees} trees from {len(rows.outcome)} rows of {len(parts)} series: {out}"
 
 
 def _is_of(series: Series, family: str) -> bool:
@@ -127,8 +134,9 @@ def _lessons(series: Series, random: np.random.Generator) -> Iterator[Lesson]:
         yield Lesson(series=piece, family=family, weight=0.5, rows_max=ROWS_MAX)
 
 
-def _rows(lesson: Lesson, weight: float, random: np.random.Generator) -> Rows | None:
+def _rows(lesson: Lesson, weight: float, seed: int) -> Rows | None:
     """Stream a series and pair what was known at each step with what came."""
+    random = np.random.default_rng(seed)
     series = lesson.series
     step = series.step_seconds
     ahead = np.array(HORIZONS[round(step)]) / step
@@ -188,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
                         help="beginnings of trace names: a prior without each")  # fmt: skip
     parser.add_argument("--steps-max", type=int, metavar="N",
                         help="only the first N steps of each series: done sooner")  # fmt: skip
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes; default one per CPU")
     parser.add_argument("--trees", type=int, default=Growth().trees)
     parser.add_argument("--out", type=Path, default=Path("prior.npz"),
                         help="a file; a folder with --leave-out")  # fmt: skip
