@@ -99,7 +99,7 @@ class Ensemble:
         if not len(due):
             return
         said, basis = said.astype(np.float32), basis.astype(np.float64)
-        outcome = _halved((value - basis[:, 0]) / basis[:, 1]).astype(np.float32)
+        outcome = _as_kept((value - basis[:, 0]) / basis[:, 1]).astype(np.float32)
         own = said[:, self._own].reshape(len(due), len(LEVELS), OwnErrors.COUNT)
         final = said[:, self._final].reshape(len(due), len(LEVELS), len(FINAL))
         self.point_hedge.learn(due, said[:, None, : self._own.start], outcome)
@@ -147,7 +147,7 @@ class Ensemble:
         self.quantiles.sort(axis=1)
         count = len(centre)
         said = np.concatenate((points, own.reshape(count, -1), final.reshape(count, -1)), axis=1)
-        said = _halved((said - basis[:, :1]) / basis[:, 1:2])
+        said = _as_kept((said - basis[:, :1]) / basis[:, 1:2])
         self.pending.keep(past.step, (said, basis, leaves[:, : Adapted.TREES]))
 
     def _centre(self, points: Floats) -> tuple[Floats, Floats]:
@@ -162,7 +162,7 @@ class Ensemble:
         return np.where(known, points, centre[:, None]), centre
 
 
-def _halved(distances: Floats) -> npt.NDArray[np.float16]:
+def _as_kept(distances: Floats) -> npt.NDArray[np.float16]:
     """Distances from the centre in local scales, as `Pending` keeps them.
 
     The outcome is rounded like what was said of it: what was equal stays equal, and a quantile of

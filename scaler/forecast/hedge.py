@@ -41,12 +41,12 @@ class Hedge:
         overlap: shape (horizons,), how many learning steps in a row share their errors.
         """
         shape = (len(half_life_steps), len(levels), len(prior))
-        independent = overlap / np.log(len(prior) + 1.0)
+        evidence_per_variance = overlap / np.log(len(prior) + 1.0)
         self._levels = _single(levels)
         self._log_prior = _single(np.log(prior))
         self._shared = _single(FIXED_SHARE * prior)
         self._keep = _single(np.exp2(-1.0 / half_life_steps)[:, None, None])
-        self._evidence_per_variance = _single(independent[:, None, None])
+        self._evidence_per_variance = _single(evidence_per_variance[:, None, None])
         self.regret: Singles = np.zeros(shape, np.float32)
         self.variance: Singles = np.zeros(shape, np.float32)
         self.weights: Singles = np.full(shape, prior, np.float32)
