@@ -26,6 +26,7 @@ from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew
 from scaler.forecast.pending import Pending
 from scaler.forecast.rhythm import Rhythm
 from scaler.forecast.trees import Trees
+from scaler.forecast.within import within
 
 FINAL = ("own-past", "prior", "prior-adapted", "last")
 FINAL_PRIOR = np.array([0.1, 0.5, 0.35, 0.05])
@@ -168,7 +169,7 @@ def _as_kept(distances: Floats) -> npt.NDArray[np.float16]:
     The outcome is rounded like what was said of it: what was equal stays equal, and a quantile of
     0 is not exceeded by a demand of 0.
     """
-    return np.minimum(np.maximum(distances, -DISTANCE_MAX), DISTANCE_MAX).astype(np.float16)
+    return within(distances, DISTANCE_MAX).astype(np.float16)
 
 
 def _point_prior(names: tuple[str, ...]) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 from scaler.forecast.experts.port import Task
 from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Indices, Past
 from scaler.forecast.rhythm import Reaches, Rhythm
+from scaler.forecast.within import within
 
 UNKNOWN = -99.0
 DISTANCE_MAX = 30.0
@@ -50,7 +51,6 @@ class Features:
         ahead = task.horizons_steps.astype(np.float64)
         step = task.step_seconds
         self._ahead = ahead
-        self._ahead_steps = task.horizons_steps
         self._reaches = Reaches(step, task.horizons_steps)
         self._step = step
         self._fixed = np.column_stack(
@@ -75,9 +75,8 @@ class Features:
     def of(self, now: Situation) -> Floats:
         """Shape (horizons, features)."""
         distances = (self._levels(now) - now.centre[:, None]) / now.scale[:, None]
-        rhythm = now.rhythm.read(now.past, self._ahead_steps, self._reaches)
-        far = np.concatenate((distances, rhythm), axis=1)
-        np.minimum(np.maximum(far, -DISTANCE_MAX, out=far), DISTANCE_MAX, out=far)
+        rhythm = now.rhythm.read(now.past, self._reaches)
+        far = within(np.concatenate((distances, rhythm), axis=1), DISTANCE_MAX)
         raw = np.concatenate((self._fixed, self._sizes(now), far), axis=1)
         np.copyto(raw, UNKNOWN, where=np.isnan(raw))
         return raw
@@ -93,8 +92,8 @@ class Features:
         sizes[2] = scale / (centre + scale)
         sizes[3] = (short + small) / (long + small)
         sizes[4] = (past.ewma[LEVEL_MEAN] + tiny) / (centre + 0.1 * scale + tiny)
+        sizes[5] = 1.0  # a correlation follows there, which has no logarithm
         sizes[6:] = (past.change[:, None] + small) / scale
-        sizes[5] = 1.0
         np.log(sizes, out=sizes)
         sizes[5] = past.change_product / (past.change_square + tiny)
         return sizes.T

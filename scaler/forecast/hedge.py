@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scaler.forecast.once import once
+from scaler.forecast.within import within
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -69,8 +70,7 @@ class Hedge:
         """
         mixture: Singles = np.einsum("hqk,hqk->hq", self.weights[due], advice)
         slope = (outcome[:, None] < mixture) - self._levels
-        regret = slope[:, :, None] * (mixture[:, :, None] - advice)
-        np.minimum(np.maximum(regret, -REGRET_MAX, out=regret), REGRET_MAX, out=regret)
+        regret = within(slope[:, :, None] * (mixture[:, :, None] - advice), REGRET_MAX)
         keep, square = self._keep[due], regret * regret
         variance = keep * self.variance[due] + square
         evidence = self._evidence_per_variance[due] * variance + VARIANCE_MIN

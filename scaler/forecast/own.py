@@ -12,6 +12,7 @@ from scaler.forecast.levels import LEVELS, USUAL_ERRORS
 from scaler.forecast.once import once
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.residuals import ERROR_MAX, Windows
+from scaler.forecast.within import within
 
 NAMES = ("last", "centre", "centre-scaled", "centre-scaled-long", "centre-level")
 THINNING = (4, 1, 1, 8, 4)
@@ -58,9 +59,9 @@ class OwnErrors:
         """
         _, scale, level = basis.T
         self.hedge.learn(due, said, outcome)
-        scaled = np.minimum(np.maximum(outcome, -ERROR_MAX), ERROR_MAX)
+        scaled = within(outcome, ERROR_MAX)
         error = scaled * scale
-        from_last = np.minimum(np.maximum(outcome - last, -ERROR_MAX), ERROR_MAX) * scale
+        from_last = within(outcome - last, ERROR_MAX) * scale
         self.windows.learn(due, np.array((from_last, error, scaled, scaled, error / level)))
         self.judged[due] += 1
         rates = np.maximum(self._error_rates[due], 1.0 / self.judged[due, None])

@@ -42,7 +42,7 @@ class Periods:
 
 @cache
 def periods(step_seconds: float) -> Periods:
-    """Those with room for four steps; a day has it in any case."""
+    """The day, and the hour where it has room for four steps."""
     known = [(HOUR_SECONDS, HOUR_SLOTS_MAX), (DAY_SECONDS, DAY_SLOTS_MAX)]
     if step_seconds * 4 > HOUR_SECONDS:
         del known[0]
@@ -70,21 +70,20 @@ class Reaches:
     """The slots that some horizons reach from any step: one for all workloads."""
 
     def __init__(self, step_seconds: float, ahead: Indices) -> None:
-        cut = periods(step_seconds)
-        self._steps, self.counts, self.firsts = (
-            np.array(each)[:, None] for each in (cut.steps, cut.counts, cut.firsts)
-        )
-        self._ahead = ahead
+        self.ahead = ahead
+        self._periods = periods(step_seconds)
+        self.counts = np.array(self._periods.counts)[:, None]
+        self.firsts = np.array(self._periods.firsts)[:, None]
         self._from = lru_cache(maxsize=REACHES_KEPT)(self._work_out)
-        self._periods = cut
 
     def at(self, step: int) -> Reach:
         return self._from(*(step % steps for steps in self._periods.steps))
 
     def _work_out(self, *step: int) -> Reach:
-        at, counts, firsts = np.array(step)[:, None], self.counts, self.firsts
-        slots = (at + self._ahead) % self._steps * counts // self._steps
-        now = at * counts // self._steps
+        at, steps = np.array(step)[:, None], np.array(self._periods.steps)[:, None]
+        counts, firsts = self.counts, self.firsts
+        slots = (at + self.ahead) % steps * counts // steps
+        now = at * counts // steps
         end = np.where(slots <= now, slots + counts, slots) + 1
         begin = np.broadcast_to(now + 1, end.shape)
         edges = np.stack((begin, np.maximum(begin, end - NEAR_SLOTS), end))
@@ -183,14 +182,14 @@ class Rhythm:
             self.burst_before = past.ewma[3]
             self.burst_top = value
 
-    def read(self, past: Past, ahead: Indices, reaches: Reaches) -> Floats:
+    def read(self, past: Past, reaches: Reaches) -> Floats:
         """Shape (horizons, 3 * READ): slots of the hour, of the day, burst; NaN = unknown."""
         slots = self.slots.read(past.step, reaches)
-        read = np.full((3, READ, len(ahead)), np.nan)
+        read = np.full((3, READ, len(reaches.ahead)), np.nan)
         read[2 - len(slots) : 2] = slots
         if self.bursts:
-            self._read_burst(past, ahead, read[2])
-        return read.reshape(-1, len(ahead)).T
+            self._read_burst(past, reaches.ahead, read[2])
+        return read.reshape(-1, len(reaches.ahead)).T
 
     def _read_burst(self, past: Past, ahead: Indices, read: Floats) -> None:
         since = past.step - self.burst_step

@@ -9,7 +9,7 @@ import numpy as np
 
 from scaler.forecast.experts.port import Task
 from scaler.forecast.once import once
-from scaler.forecast.past import DAY_LAGS, Floats, Past
+from scaler.forecast.past import BESIDE_BINS, DAY_LAGS, Floats, Past
 
 WEEK = DAY_LAGS.index(7)
 RATIO_MAX = 8.0
@@ -30,7 +30,7 @@ class Profile:
         """The bins are the past's own."""
 
     def points(self, past: Past) -> Floats:
-        level = np.add.reduce(past.other_days(self._from_now_seconds), axis=2) / 3
+        level = np.add.reduce(past.other_days(self._from_now_seconds), axis=2) / len(BESIDE_BINS)
         known = ~np.isnan(level).any(axis=0)
         if not known.any():
             return self._silent
