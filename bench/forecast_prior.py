@@ -63,6 +63,10 @@ def main(arguments: list[str]) -> None:
     ]
     if not series:
         sys.exit(f"bench forecast_prior: no traces in {TRACES}; give some with --traces PATH...")
+    left_out = options.leave_out.split(",") if options.leave_out else []
+    for family in left_out:
+        if not any(_is_of(s, family) for s in series):
+            sys.exit(f"bench forecast_prior: no trace's name begins with {family!r}")
     random = np.random.default_rng(SEED)
     lessons = [lesson for s in series for lesson in _lessons(s, random)]
     share = Counter(_kind(lesson) for lesson in lessons)
@@ -71,15 +75,13 @@ def main(arguments: list[str]) -> None:
         streamed = pool.map(_rows, lessons, weights, range(SEED, SEED + len(lessons)))
         rows = list(track(streamed, "streaming", len(lessons), disable=not sys.stderr.isatty()))
         parts = [(lesson.series, part) for lesson, part in zip(lessons, rows, strict=True)]
-        if not options.leave_out:
+        if not left_out:
             print(_grow_from(parts, options.trees, options.out))
             return
         options.out.mkdir(parents=True, exist_ok=True)
         growing = []
-        for family in options.leave_out.split(","):
+        for family in left_out:
             others = [part for part in parts if not _is_of(part[0], family)]
-            if len(others) == len(parts):
-                sys.exit(f"bench forecast_prior: no trace's name begins with {family!r}")
             out = options.out / f"{family}.npz"
             growing.append(pool.submit(_grow_from, others, options.trees, out))
         for grown in as_completed(growing):
