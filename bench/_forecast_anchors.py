@@ -31,7 +31,7 @@ class Points:
     """What a method said: shape (origins, horizons), and what saying it cost."""
 
     origins: npt.NDArray[np.intp]
-    said: Floats
+    predictions: Floats
     cpu_seconds_per_refresh: float
 
 
@@ -47,8 +47,8 @@ def held(series: Floats) -> Floats:
 
 def last(series: Floats, horizons: npt.NDArray[np.intp], _step_seconds: float) -> Points:
     started = time.process_time()
-    said = np.repeat(held(series)[:, None], len(horizons), axis=1)
-    return _all(said, started)
+    predictions = np.repeat(held(series)[:, None], len(horizons), axis=1)
+    return _all(predictions, started)
 
 
 def seasonal_naive(series: Floats, horizons: npt.NDArray[np.intp], step_seconds: float) -> Points:
@@ -57,8 +57,8 @@ def seasonal_naive(series: Floats, horizons: npt.NDArray[np.intp], step_seconds:
     day = round(DAY_SECONDS / step_seconds)
     filled = held(series)
     at = np.arange(len(series))[:, None] + horizons - day
-    said = np.where(at >= 0, filled[np.clip(at, 0, len(series) - 1)], filled[:, None])
-    return _all(said, started)
+    predictions = np.where(at >= 0, filled[np.clip(at, 0, len(series) - 1)], filled[:, None])
+    return _all(predictions, started)
 
 
 def ewma(series: Floats, horizons: npt.NDArray[np.intp], _step_seconds: float) -> Points:
@@ -104,11 +104,11 @@ def _follow_best(series: Floats, bank: Floats, horizons: npt.NDArray[np.intp]) -
     return np.take_along_axis(bank, best[:, None, :], axis=1)[:, 0]
 
 
-def _all(said: Floats, started: float) -> Points:
+def _all(predictions: Floats, started: float) -> Points:
     return Points(
-        origins=np.arange(len(said)),
-        said=said,
-        cpu_seconds_per_refresh=(time.process_time() - started) / max(1, len(said)),
+        origins=np.arange(len(predictions)),
+        predictions=predictions,
+        cpu_seconds_per_refresh=(time.process_time() - started) / max(1, len(predictions)),
     )
 
 
@@ -136,16 +136,16 @@ def refitted(
     models = importlib.import_module("statsforecast.models")
     day = round(DAY_SECONDS / step_seconds)
     filled = held(series)
-    said = np.empty((len(origins), len(horizons)))
+    predictions = np.empty((len(origins), len(horizons)))
     started = time.process_time()
     for row, origin in enumerate(origins):
         reach = 3 * day if name == "mstl" else FIT_STEPS
         past = filled[max(0, origin + 1 - reach) : origin + 1]
         path = _path(models, name, past, day, int(horizons.max()))
-        said[row] = np.maximum(path[horizons - 1], 0.0)
+        predictions[row] = np.maximum(path[horizons - 1], 0.0)
     return Points(
         origins=np.array(origins),
-        said=said,
+        predictions=predictions,
         cpu_seconds_per_refresh=(time.process_time() - started) / max(1, len(origins)),
     )
 

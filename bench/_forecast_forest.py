@@ -61,7 +61,7 @@ def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
     random = np.random.default_rng(growth.seed)
     edges = _edges(rows.features, growth.bins)
     binned = _binned(rows.features, edges)
-    said = rows.start.copy()
+    predictions = rows.start.copy()
     # Outer levels have small gradients; without this only the middle would choose the splits.
     balance = (1.0 / np.sqrt(levels * (1 - levels))).astype(np.float32)
     features, thresholds, leaves = [], [], []
@@ -72,7 +72,7 @@ def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
             random.choice(width, max(1, int(growth.feature_share * width)), replace=False)
         )
         weight = rows.weight[some]
-        residual = rows.outcome[some, None] - said[some]
+        residual = rows.outcome[some, None] - predictions[some]
         gradient = (levels - (residual < 0)) * weight[:, None] * balance
         questions = _structure(binned[some][:, asked], gradient, weight, growth)
         chosen = [(int(asked[at]), border) for at, border in questions]
@@ -80,7 +80,7 @@ def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
             _leaf_quantiles(_place(binned[some], chosen), residual, weight, levels, growth)
             * growth.rate
         )
-        said += leaf[_place(binned, chosen)].astype(np.float32)
+        predictions += leaf[_place(binned, chosen)].astype(np.float32)
         features.append([at for at, _ in chosen])
         thresholds.append([edges[at][border] for at, border in chosen])
         leaves.append(leaf)

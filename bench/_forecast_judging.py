@@ -25,14 +25,14 @@ def dressed(points: Points, series: Floats, ahead: int, column: int) -> Floats:
 
     Split conformal prediction over the last `WINDOW_ERRORS` errors that were known at the origin.
     """
-    said = points.said[:, column]
-    quantiles = np.empty((len(said), len(LEVELS)))
+    predictions = points.predictions[:, column]
+    quantiles = np.empty((len(predictions), len(LEVELS)))
     ordered: list[float] = []
     window: deque[float] = deque()
     known = 0
     for row, origin in enumerate(points.origins):
         while points.origins[known] + ahead <= origin:
-            error = float(series[points.origins[known] + ahead] - said[known])
+            error = float(series[points.origins[known] + ahead] - predictions[known])
             known += 1
             if error != error:  # noqa: PLR0124 - NaN
                 continue
@@ -40,7 +40,7 @@ def dressed(points: Points, series: Floats, ahead: int, column: int) -> Floats:
             window.append(error)
             if len(window) > WINDOW_ERRORS:
                 ordered.pop(bisect_left(ordered, window.popleft()))
-        quantiles[row] = said[row] + _conformal(ordered)
+        quantiles[row] = predictions[row] + _conformal(ordered)
     return np.maximum(quantiles, 0.0)
 
 

@@ -12,7 +12,7 @@ from bench._forecast_judging import LEVELS, Score
 
 FILE_COLUMNS = 140
 SHOWN = 0.9
-SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
+INPUT_LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +109,16 @@ def _summary_cells(mine: Sequence[Judged], base: Sequence[Score]) -> Iterator[st
     yield str(len(mine))
     ratios = np.array(
         [
-            [one.score.pinball[p] / anchor.pinball[p] for p in SHOWN_LEVELS]
+            [one.score.pinball[p] / anchor.pinball[p] for p in INPUT_LEVELS]
             for one, anchor in zip(mine, base, strict=True)
             if all(one.score.pinball[p] > 0 and anchor.pinball[p] > 0 for p in LEVELS)
         ]
-    ).reshape(-1, len(SHOWN_LEVELS))
+    ).reshape(-1, len(INPUT_LEVELS))
     if len(ratios):
         yield from (f"{mean:.3f}" for mean in np.exp(np.log(ratios).mean(axis=0)))
         yield from (f"{worst:.2f}" for worst in ratios.max(axis=0)[[1, 3]])
     else:
-        yield from ("-",) * (len(SHOWN_LEVELS) + 2)
+        yield from ("-",) * (len(INPUT_LEVELS) + 2)
     for level, steps in ((0.9, 500), (0.99, 2000)):
         covered = [one.score.coverage[level] for one in mine if one.score.steps >= steps]
         yield f"{min(covered):.3f}-{max(covered):.3f}" if covered else "-"

@@ -69,11 +69,11 @@ def main(arguments: list[str]) -> None:
         print(f"bench forecast: skipped, no traces in {TRACES}; give some with --traces PATH...")
         return
     columns = options.columns.split(",") if options.columns else None
-    leaders = dict(pair.split("=") for pair in options.leading.split(",") if pair)
+    leading_columns = dict(pair.split("=") for pair in options.leading.split(",") if pair)
     work = [
         series
         for path in paths
-        for series in read(path, columns, leaders)
+        for series in read(path, columns, leading_columns)
         if not series.trace.startswith("raw_")
     ]
     if options.quick:
@@ -92,7 +92,9 @@ def main(arguments: list[str]) -> None:
 
 
 def read(
-    path: Path, columns: Sequence[str] | None, leaders: Mapping[str, str] = MappingProxyType({})
+    path: Path,
+    columns: Sequence[str] | None,
+    leading_columns: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Series]:
     """The numeric columns of a trace; an empty cell is a step that was not measured.
 
@@ -113,7 +115,9 @@ def read(
                 name=name,
                 step_seconds=float(data[1, 0] - data[0, 0]),
                 values=data[:, at],
-                leading=data[:, header.index(leaders[name])] if name in leaders else None,
+                leading=data[:, header.index(leading_columns[name])]
+                if name in leading_columns
+                else None,
             )
 
 
@@ -163,12 +167,16 @@ def _judge(
         every = max(1, count // options.origins)
     asked = np.arange(every, count, every)
     for method in methods:
-        said = _said(method, series, horizons, ahead, asked, options)
-        kept = np.isin(said.origins, asked) if every > 1 else np.ones(len(said.origins), bool)
+        predictions = _predictions(method, series, horizons, ahead, asked, options)
+        kept = (
+            np.isin(predictions.origins, asked)
+            if every > 1
+            else np.ones(len(predictions.origins), bool)
+        )
         for column, horizon in enumerate(horizons):
             result = score(
-                said.quantiles[kept, column],
-                said.origins[kept],
+                predictions.quantiles[kept, column],
+                predictions.origins[kept],
                 series.values,
                 ahead=int(ahead[column]),
                 first=first,
@@ -182,12 +190,12 @@ def _judge(
                     horizon_seconds=horizon,
                     method=method,
                     score=result,
-                    cpu_seconds_per_refresh=said.cpu_seconds_per_refresh,
+                    cpu_seconds_per_refresh=predictions.cpu_seconds_per_refresh,
                 )
         advance()
 
 
-def _said(
+def _predictions(
     method: str,
     series: Series,
     horizons: tuple[float, ...],

@@ -1,7 +1,7 @@
 """`python -m bench forecast_clients`: is a service's sum forecast better knowing its clients?
 
 The target is the sum of all client columns whose names share a prefix. Its forecaster runs twice:
-alone, and with the sum of its largest clients' medians (the rest are one more part) as `foretold`.
+alone, and with the sum of its largest clients' medians (the rest are one more part) as `exogenous`.
 """
 
 import argparse
@@ -42,8 +42,8 @@ def main(arguments: list[str]) -> None:
             ahead, first = round(horizon / step), int(len(total) * options.train_fraction)
             origins = np.arange(len(total))
             one, two = (
-                score(said[:, i], origins, total, ahead=ahead, first=first)
-                for said in (alone, knowing)
+                score(predictions[:, i], origins, total, ahead=ahead, first=first)
+                for predictions in (alone, knowing)
             )
             rows.append({
                 "clients": prefix,
@@ -75,13 +75,13 @@ def _both(
         )
 
     alone, knowing, each = forecaster(), forecaster(), [forecaster() for _ in parts]
-    said: tuple[list[Floats], list[Floats]] = ([], [])
+    predictions: tuple[list[Floats], list[Floats]] = ([], [])
     for step, value in enumerate(total):
         for part, series in zip(each, parts, strict=True):
             part.update(step * step_seconds, float(series[step]))
-        foretold = summed_medians([part.forecast() for part in each])
+        exogenous = summed_medians([part.forecast() for part in each])
         alone.update(step * step_seconds, float(value))
-        knowing.update(step * step_seconds, float(value), foretold=foretold)
-        said[0].append(alone.quantiles())
-        said[1].append(knowing.quantiles())
-    return np.array(said[0]), np.array(said[1])
+        knowing.update(step * step_seconds, float(value), exogenous=exogenous)
+        predictions[0].append(alone.quantiles())
+        predictions[1].append(knowing.quantiles())
+    return np.array(predictions[0]), np.array(predictions[1])

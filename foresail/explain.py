@@ -18,7 +18,7 @@ from scaler.watched import Watched
 
 Account = dict[str, Any]
 
-_SHOWN_LEVELS = (0.5, 0.9, 0.99)
+_INPUT_LEVELS = (0.5, 0.9, 0.99)
 _BAR_WIDTH = 40
 _WHOLE_FROM = 100
 
@@ -88,7 +88,7 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     """The forecast as a band over the horizons: █ to the median, ▓ to q0.9, ░ to q0.99."""
     levels = forecast["levels"]
     rows = [
-        (horizon, [_at_level(levels, row, level) for level in _SHOWN_LEVELS])
+        (horizon, [_at_level(levels, row, level) for level in _INPUT_LEVELS])
         for horizon, row in zip(forecast["horizons_seconds"], forecast["quantiles"], strict=True)
     ]
     skills = {skill["horizon_seconds"]: skill for skill in forecast["skill"]}
@@ -98,7 +98,7 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     for horizon, quantiles in rows:
         numbers = "  ".join(
             f"q{level:g} {value:>9,.0f}"
-            for level, value in zip(_SHOWN_LEVELS, quantiles, strict=True)
+            for level, value in zip(_INPUT_LEVELS, quantiles, strict=True)
         )
         lines.append(
             f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  "

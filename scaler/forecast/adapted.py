@@ -1,30 +1,29 @@
-"""The prior, as this workload corrects it: the shipped trees' leaves move with each outcome.
+"""The prior adapted to one workload: the shipped trees keep their splits, the leaves learn online.
 
-The trees were grown on other people's traffic, but their questions ("has a burst just begun, at a
-minute of the hour when bursts begin?") also tell this workload's own situations apart. So the
-structure stays and the leaves learn, by stochastic gradient steps on the pinball loss with rates
-that fall with a leaf's visits (Zinkevich 2003; Duchi et al. 2011): what a daily refit of boosted
-trees learns, without a refit, a history or a worker.
+The trees were trained on public traffic. Their splits ("a burst has just begun, at a minute of the
+hour when bursts begin") also separate this workload's situations. So the structure stays, and each
+outcome moves the leaf values by a stochastic gradient step on the pinball loss, with a rate that
+falls with the visits of the leaf (Zinkevich 2003; Duchi et al. 2011). This replaces a daily refit
+of boosted trees and needs neither a history nor a worker.
 
-A workload is seen in a fraction of all situations, so only leaves it has stood in have a row, and
-there is an end to them.
+A workload visits a fraction of all leaves. Only visited leaves get a row, up to `ROWS_MAX`.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 from scaler.forecast.levels import LEVELS
-from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices, Singles
+from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.trees import Bytes, Trees
 
 RATE = 1.0
 VISITS_PRIOR = 10.0
 ROWS_MORE = 48
 ROWS_MAX = 384
-"""Half of all leaves; situations that a workload meets later than these keep the prior's answer."""
+"""Half of all leaves; leaves visited first after these keep the prior's value."""
 LEVEL_STEP = np.array([1.5, 1.0, 1.0, 1.0, 1.3, 1.6, 2.2, 4.0, 6.0])
-"""Errors at the outer levels come rarely and are large; their steps are larger."""
+"""Errors at the outer quantile levels are rare and large, so their steps are larger."""
 
 
 class Adapted:
@@ -32,22 +31,22 @@ class Adapted:
 
     GROWING = ("correction", "visits")
     TREES = 24
-    """The first trees carry the broadest distinctions; more of them learn little more."""
+    """The first trees carry the coarsest splits; adapting more trees improves little."""
 
     def __init__(self, trees: Trees, overlap: Floats) -> None:
         count = min(self.TREES, len(trees.leaf))
-        self._caution = once(1.0 / np.sqrt(overlap))
+        self._caution = shared_constant(1.0 / np.sqrt(overlap))
         self._count = count
         leaves = trees.leaf.shape[1]
-        self._first = once(np.arange(count) * leaves)
+        self._first = shared_constant(np.arange(count) * leaves)
         self.row_of: npt.NDArray[np.uint16] = np.zeros(count * leaves, np.uint16)
         self.rows = 1
-        """In use; the first stands for all leaves without a row, and stays 0."""
+        """Rows in use; row 0 stands for all leaves without a row and stays 0."""
         self.correction: Singles = np.zeros((ROWS_MORE, len(LEVELS)), np.float32)
         self.visits: Singles = np.zeros(ROWS_MORE, np.float32)
 
     def sum_at(self, leaves: Bytes) -> Floats:
-        """What this workload adds at the leaves (rows, trees), shape (rows, levels)."""
+        """The workload's corrections summed over leaves (rows, trees); shape (rows, levels)."""
         at = self.row_of[leaves[:, : self._count] + self._first]
         mean: Floats = np.take(self.correction, at, axis=0).sum(axis=1) / self._count
         return mean

@@ -1,12 +1,13 @@
-"""What people know beforehand: a batch job's cron, a launch, a class of students at nine.
+"""Announced events: a batch job's cron schedule, a launch, a class of students at nine.
 
-An event says when, for how long, and about how many times the usual demand it brings. While one is
-in sight, the level of now times the ratio of the factors then and now is a voice among the others:
-believed by a quarter at first, and from then on by what it has proved. It is not a floor. Whoever
-must have capacity at a time, come what may, puts a KEDA cron trigger beside ours.
+An event states when it begins, how long it lasts, and by what factor it multiplies the usual
+demand. While an event lies within the horizons, the current level times the ratio of the factors
+then and now enters the forecast as one exogenous expert. Its weight starts at a quarter and then
+follows its own errors. An event is not a floor: for guaranteed capacity at a given time, add a KEDA
+cron trigger to the ScaledObject.
 
-Written as `WHEN for LENGTH xFACTOR`, with `;` between events; WHEN is five cron fields or a local
-date and time, both in the workload's time zone:
+The format is `WHEN for LENGTH xFACTOR`, with `;` between events. WHEN is five cron fields or a
+local date and time, both in the workload's time zone:
 
     0 9 * * mon-fri for 30m x2.5; 2027-03-01T18:00 for 2h x4
 """
@@ -33,7 +34,7 @@ _WRITTEN: Final = re.compile(r"(?P<when>.+?)\s+for\s+(?P<length>\S+)\s+x(?P<fact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One announcement; `when` as it was written."""
+    """One announced event; `when` is the text as given."""
 
     when: str
     length_seconds: float
@@ -72,7 +73,7 @@ def _event(text: str) -> Event:
 
 
 class Calendar:
-    """The events of one workload in its time zone; it remembers nothing."""
+    """The events of one workload in its time zone; stateless."""
 
     __slots__ = ("_events", "_tz")
 
@@ -80,10 +81,10 @@ class Calendar:
         self._events = tuple(events)
         self._tz = tz
 
-    def foretell(
+    def exogenous_forecast(
         self, level: float, unix_seconds: float, horizons_seconds: Sequence[float]
     ) -> Floats | None:
-        """Demand at each horizon, from its level now; None while no event is in sight."""
+        """Demand at each horizon from the level now; None while no event is within reach."""
         moments = unix_seconds + np.array((0.0, *horizons_seconds))
         factors = np.ones_like(moments)
         for event in self._events:
@@ -113,6 +114,6 @@ def _starts_of_day(event: Event, tz: str, day: int) -> tuple[float, ...]:
             raise ValueError("the time zone is the workload's")
         moment = moment.replace(tzinfo=zone)
         return (moment.timestamp(),) if begin <= moment < end else ()
-    # The iterator begins after its start, and a start at midnight belongs to its day.
+    # CronSim excludes its start, and an event at midnight belongs to the day it begins.
     coming = CronSim(event.when, (begin - timedelta(seconds=1)).astimezone(zone))
     return tuple(start.timestamp() for start in takewhile(lambda start: start < end, coming))

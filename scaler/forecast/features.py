@@ -1,8 +1,9 @@
-"""What a situation looks like, free of scale: the inputs of the shipped prior.
+"""Scale-free features: the inputs of the shipped prior.
 
-Every number is a ratio, a distance in local scales from the centre, or a duration in horizons, so
-that a thousand requests a second and three a minute look alike when they behave alike, and what
-was learnt on one family of traffic can be true of another. Unknown is `UNKNOWN`, never 0.
+Every feature is a ratio, a distance from the centre in local scales, or a duration in horizons.
+Series with a thousand requests a second and with three a minute have the same features where they
+behave alike, so that what was learned on one family of traffic transfers to another. An unknown
+feature is `UNKNOWN`, never 0.
 """
 
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from functools import cache
 
 import numpy as np
 
+from scaler.forecast.clip import clip
 from scaler.forecast.experts.port import Task
 from scaler.forecast.past import HALF_LIVES_STEPS, Floats, Indices, Past
 from scaler.forecast.rhythm import Reaches, Rhythm
-from scaler.forecast.within import within
 
 UNKNOWN = -99.0
 DISTANCE_MAX = 30.0
@@ -23,9 +24,9 @@ WALL_SPANS_SECONDS = np.array([300.0, 1800.0, 7200.0, 21_600.0, 86_400.0])
 EXTREME_SPANS = np.array([1.0, 4.0, 16.0])
 HOUR_SECONDS = 3600.0
 HOURS = 3
-"""How many hours back the same minute is looked up."""
+"""Number of past hours whose same minute is a feature."""
 LEVEL_MEAN = 8
-SHOWN_LEVELS = [0, 2, 5, 7]
+INPUT_LEVELS = [0, 2, 5, 7]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Situation:
     error_size: Floats
     """Mean absolute error of the centre lately and over a day, shape (horizons, 2)."""
     mixture: Floats
-    """Quantiles of the experts that know this series only."""
+    """Quantiles before the prior, from this series only."""
     points: Floats
     """A few point forecasts."""
 
@@ -64,7 +65,7 @@ class Features:
         self._extreme = np.minimum(ahead[:, None] * EXTREME_SPANS, TAIL_STEPS).astype(np.intp) - 1
         hours = np.ceil(ahead * step / HOUR_SECONDS)[:, None] + np.arange(HOURS)
         hour_lags = np.round(hours * HOUR_SECONDS / step - ahead[:, None])
-        # An hour of fewer than two steps has no inside, and its lags only repeat others.
+        # With fewer than two steps an hour, the hourly lags repeat others.
         self._lags = np.column_stack((
             np.tile([0, 1, 2, 4], (len(ahead), 1)),
             ahead,
@@ -76,7 +77,7 @@ class Features:
         """Shape (horizons, features)."""
         distances = (self._levels(now) - now.centre[:, None]) / now.scale[:, None]
         rhythm = now.rhythm.read(now.past, self._reaches)
-        far = within(np.concatenate((distances, rhythm), axis=1), DISTANCE_MAX)
+        far = clip(np.concatenate((distances, rhythm), axis=1), DISTANCE_MAX)
         raw = np.concatenate((self._fixed, self._sizes(now), far), axis=1)
         np.copyto(raw, UNKNOWN, where=np.isnan(raw))
         return raw
@@ -92,14 +93,14 @@ class Features:
         sizes[2] = scale / (centre + scale)
         sizes[3] = (short + small) / (long + small)
         sizes[4] = (past.ewma[LEVEL_MEAN] + tiny) / (centre + 0.1 * scale + tiny)
-        sizes[5] = 1.0  # a correlation follows there, which has no logarithm
+        sizes[5] = 1.0  # overwritten below by a correlation, which has no logarithm
         sizes[6:] = (past.change[:, None] + small) / scale
         np.log(sizes, out=sizes)
         sizes[5] = past.change_product / (past.change_square + tiny)
         return sizes.T
 
     def _levels(self, now: Situation) -> Floats:
-        """Levels of demand, past and foretold, that are compared with the centre."""
+        """Past and predicted levels of demand, to be compared with the centre."""
         past = now.past
         tail = past.tail(TAIL_STEPS)
         reach = np.minimum(self._extreme, len(tail) - 1)
@@ -121,7 +122,7 @@ class Features:
                 days[1:],
                 lagged[:, -1:],
                 day_change[:, [0, 3]] + now.centre[:, None],
-                now.mixture[:, SHOWN_LEVELS],
+                now.mixture[:, INPUT_LEVELS],
                 now.points,
             ),
             axis=1,
@@ -130,13 +131,13 @@ class Features:
 
 @cache
 def features(step_seconds: float, horizons_steps: tuple[int, ...]) -> Features:
-    """One for all workloads with the same task: it learns nothing."""
+    """Shared by all workloads with the same task: it has no state."""
     ahead = np.array(horizons_steps, np.intp)
     return Features(Task(step_seconds=step_seconds, horizons_steps=ahead))
 
 
 def _nearest_mean(spans_steps: Floats) -> Indices:
-    """Which exponentially weighted mean has about these half-lives."""
+    """Index of the exponentially weighted mean with the nearest half-life."""
     gap: Floats = np.abs(np.log2(spans_steps)[..., None] - np.log2(HALF_LIVES_STEPS))
     nearest: Indices = gap.argmin(axis=-1)
     return nearest

@@ -1,7 +1,6 @@
 """The forecaster of one signal of one workload: samples in, `DemandForecast` out.
 
-It owns no clock and does no I/O; the shell hands it samples with their times and asks when it
-likes. All answers come from memory.
+It reads no clock and does no I/O: samples come with their times, forecasts come from memory.
 """
 
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from scaler.forecast.announced import Calendar
 from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
 from scaler.forecast.grid import READING_MAX, Grid
-from scaler.forecast.levels import Reader
-from scaler.forecast.once import once
+from scaler.forecast.levels import LevelInterpolation
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
+from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.snapshot import dump, load
 from scaler.forecast.trees import Trees, shipped
 
@@ -36,12 +35,12 @@ class Forecaster:
         calendar: Calendar | None = None,
         trees: Trees | None = None,
     ) -> None:
-        """Start without a past.
+        """Start with an empty history.
 
         Args:
             start: the moment of time 0 of the samples; None = days are counted from there.
             tz: IANA name of the zone whose days and weeks the traffic follows.
-            calendar: events that were announced; its moments are unix times, so `start` is needed.
+            calendar: announced events; they are at Unix times, so `start` is needed.
             trees: the prior; None = the shipped one.
         """
         self._signal = signal
@@ -56,7 +55,7 @@ class Forecaster:
         ):
             raise ValueError(f"horizons {self._horizons} are not ascending and positive")
         self._grid = Grid(step_seconds)
-        steps = once(
+        steps = shared_constant(
             np.maximum(1, np.round(np.array(self._horizons) / step_seconds)).astype(np.intp)
         )
         self._past = Past(step_seconds=step_seconds, start=start, tz=tz)
@@ -64,7 +63,7 @@ class Forecaster:
         self._ensemble = Ensemble(task, self._past, trees or shipped())
         self._flush_steps = int(steps.max())
         self._calendar = calendar
-        self._reader = Reader(self._levels)
+        self._interpolation = LevelInterpolation(self._levels)
 
     def update(
         self,
@@ -72,14 +71,14 @@ class Forecaster:
         value: float | None,
         *,
         leading: float | None = None,
-        foretold: Sequence[float] | None = None,
+        exogenous: Sequence[float] | None = None,
     ) -> None:
         """Consume a sample; None, NaN, infinities and negative numbers are gaps.
 
         Args:
-            leading: a signal that runs ahead of this one, measured at the same moment.
-            foretold: somebody else's forecast made at this moment, one number per horizon; None =
-                what the calendar says.
+            leading: a leading indicator of this signal, measured at the same time.
+            exogenous: a forecast from elsewhere made at this time, one number per horizon; None =
+                from the calendar.
         """
         step = self._grid.place(t_seconds, value)
         if step is None:
@@ -91,15 +90,15 @@ class Forecaster:
         if step.gaps > walked:
             self._past.skip(step.gaps - walked)
         self._past.leading = _usable(leading)
-        told = self._announced(step.value) if foretold is None else foretold
-        if told is not None:
-            self._past.foretold = np.array([_usable(point) for point in told])
+        points = self._announced(step.value) if exogenous is None else exogenous
+        if points is not None:
+            self._past.exogenous = np.array([_usable(point) for point in points])
         self._ensemble.step(step.value)
-        self._past.foretold = None
+        self._past.exogenous = None
 
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
-        asked = self._reader.read(self._ensemble.quantiles)
+        asked = self._interpolation.read(self._ensemble.quantiles)
         return np.maximum.accumulate(asked, axis=1).clip(0.0)
 
     def forecast(self) -> DemandForecast:
@@ -119,18 +118,18 @@ class Forecaster:
 
     @property
     def leaves_used(self) -> int:
-        """How many of the prior's situations this series has met: what its state grows with."""
+        """Number of the prior's leaves that this series has visited; the state grows with it."""
         return self._ensemble.adapted.rows
 
     def snapshot(self) -> bytes:
-        """Everything learnt, for `restore` on a forecaster made with the same arguments."""
+        """The learned state, for `restore` on a forecaster made with the same arguments."""
         return dump(self)
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on where the snapshot was taken, with byte-equal quantiles.
+        """Continue from a snapshot, with byte-equal quantiles.
 
         Raises:
-            ValueError: it was taken of a forecaster made with other arguments.
+            ValueError: the snapshot is of a forecaster made with other arguments.
         """
         load(self, snapshot)
 
@@ -139,7 +138,7 @@ class Forecaster:
         if self._calendar is None or start is None or np.isnan(value):
             return None
         now_seconds = start + grid.seconds_at(grid.newest_step)
-        return self._calendar.foretell(value, now_seconds, self._horizons)
+        return self._calendar.exogenous_forecast(value, now_seconds, self._horizons)
 
     def _skill(self) -> tuple[Skill, ...]:
         loss, judged = self._ensemble.loss, self._ensemble.own.judged
@@ -162,5 +161,5 @@ class Forecaster:
 
 
 def _usable(value: float | None) -> float:
-    """The number, or NaN for what cannot be one of a demand."""
+    """The number; NaN where it is not a finite demand >= 0."""
     return float(value) if value is not None and 0 <= value <= READING_MAX else np.nan

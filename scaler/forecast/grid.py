@@ -1,26 +1,26 @@
-"""Samples become steps: whatever arrives, the forecast sees one value or one gap per step.
+"""Samples to grid steps: the ensemble gets exactly one value or one gap per step.
 
 Collectors repeat samples, deliver them late, restart, lose hours and have their clocks set back.
-All of that is decided here, so that no expert has to think of it:
+This module handles all of it, and the experts none:
 
-1. not a number, infinite, absurd or negative: a gap, never a zero;
-2. the same step again or an older one: dropped, what was learnt from stays learnt from;
-3. the third older one in a row: the clock was set back, and time goes on from where we were;
-4. steps left out: that many gaps.
+1. NaN, infinite, above `READING_MAX` or negative: a gap, never a zero;
+2. the same step again, or an older one: dropped, because learning cannot be undone;
+3. the third older one in a row: the clock was set back, and the grid continues from the last step;
+4. skipped steps: one gap each.
 """
 
 import math
 from dataclasses import dataclass
 
 READING_MAX = 1e15
-"""No workload serves a million times a billion of anything a second; such a reading is a fault."""
+"""Above this a reading is taken for a fault: no workload serves 10^15 of anything a second."""
 CLOCK_SET_BACK_SAMPLES = 3
-"""One or two old samples are stragglers; three in a row are a new clock."""
+"""Older samples in a row that mean a clock set back; one or two are late samples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one sample means: so many gaps, then this value (NaN = a gap itself)."""
+class GridStep:
+    """One sample on the grid: the number of gaps before it, and its value (NaN = a gap)."""
 
     gaps: int
     value: float
@@ -37,8 +37,8 @@ class Grid:
         self.newest_step = -1
         self.late_in_row = 0
 
-    def place(self, t_seconds: float, value: float | None) -> Step | None:
-        """What to learn from the sample; None for a late or repeated one."""
+    def place(self, t_seconds: float, value: float | None) -> GridStep | None:
+        """The sample on the grid; None for a late or repeated one."""
         if not math.isfinite(t_seconds):
             return None
         # Whole seconds may come as an integer, and a snapshot keeps the type it finds.
@@ -48,10 +48,10 @@ class Grid:
         if self.newest_step < 0:
             self.origin_seconds = t_seconds
             self.newest_step = 0
-            return Step(gaps=0, value=number)
+            return GridStep(gaps=0, value=number)
         step = round((t_seconds - self.origin_seconds) / self.step_seconds)
         if step <= self.newest_step:
-            # A repeated newest step is a retry of the collector and says nothing of its clock.
+            # A repeated newest step is a retry of the collector, not a clock set back.
             self.late_in_row += step < self.newest_step
             if self.late_in_row < CLOCK_SET_BACK_SAMPLES:
                 return None
@@ -60,7 +60,7 @@ class Grid:
         gaps = step - self.newest_step - 1
         self.newest_step = step
         self.late_in_row = 0
-        return Step(gaps=gaps, value=number)
+        return GridStep(gaps=gaps, value=number)
 
     def seconds_at(self, step: int) -> float:
         """The time of a step on the sample's own clock."""

@@ -1,21 +1,21 @@
-"""Who is listened to: weights by discounted loss, one set per horizon and quantile level.
+"""Expert weights from discounted loss, one set per horizon and quantile level.
 
 Bernstein online aggregation (Wintenberger 2017) on the pinball loss made linear at the mixture
 (Berrisch & Ziel 2023, "CRPS learning"): an expert's regret is the slope of the loss at the
 mixture times its distance from the mixture, and its learning rate falls with the variance of its
-regrets, so that an expert with wild days needs more evidence. Three things make evidence honest:
+regrets, so that a volatile expert needs more evidence. Three corrections apply:
 
-* forecasts h steps ahead that overlap are wrong together: evidence counts as n ÷ h;
-* the past is forgotten with a half-life, and a fixed share keeps everyone alive (Herbster &
-  Warmuth 1998), so that a change of regime is noticed;
-* an expert starts from a prior weight, which it must lose before anybody else gains.
+* overlapping forecasts h steps ahead have correlated errors: n of them count as n ÷ h;
+* evidence decays with a half-life, and a fixed share keeps every expert alive (Herbster & Warmuth
+  1998), so that the weights follow a change of regime;
+* the weights start from a prior.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from scaler.forecast.once import once
-from scaler.forecast.within import within
+from scaler.forecast.clip import clip
+from scaler.forecast.shared_constant import shared_constant
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -24,7 +24,7 @@ Indices = npt.NDArray[np.intp]
 RATE_MAX = 0.5
 FIXED_SHARE = 0.01
 REGRET_MAX = 8.0
-"""Regrets are in units of the local scale; one surprise may not undo a week of evidence."""
+"""In units of the local scale, so that one outlier cannot undo a week of evidence."""
 VARIANCE_MIN = 1e-12
 
 
@@ -59,18 +59,18 @@ class Hedge:
         return mixture
 
     def learn(self, due: Indices, advice: Singles, outcome: Singles) -> Singles:
-        """Take in an outcome; it and the advice in units of a usual error then.
+        """Update with an outcome; outcome and advice are in units of the local scale.
 
         Args:
-            due: the horizons whose forecast for this moment is judged, shape (n,).
-            advice: what the experts had said, shape (n, levels, experts).
-            outcome: what came, shape (n,).
+            due: the horizons whose forecast is for this step, shape (n,).
+            advice: the experts' predictions, shape (n, levels, experts).
+            outcome: the measured value, shape (n,).
 
-        Returns: the mixture that is judged, shape (n, levels).
+        Returns: the mixture before the update, shape (n, levels).
         """
         mixture: Singles = np.einsum("hqk,hqk->hq", self.weights[due], advice)
         slope = (outcome[:, None] < mixture) - self._levels
-        regret = within(slope[:, :, None] * (mixture[:, :, None] - advice), REGRET_MAX)
+        regret = clip(slope[:, :, None] * (mixture[:, :, None] - advice), REGRET_MAX)
         keep, square = self._keep[due], regret * regret
         variance = keep * self.variance[due] + square
         evidence = self._evidence_per_variance[due] * variance + VARIANCE_MIN
@@ -90,4 +90,4 @@ class Hedge:
 
 
 def _single(numbers: Floats) -> Singles:
-    return once(numbers.astype(np.float32))
+    return shared_constant(numbers.astype(np.float32))

@@ -1,27 +1,27 @@
-"""Quantile levels worked with inside; those asked for are read off between them."""
+"""The internal quantile levels, and interpolation to the requested ones."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from scaler.forecast.once import once
 from scaler.forecast.past import Floats
+from scaler.forecast.shared_constant import shared_constant
 
 LEVELS = np.array([0.05, 0.25, 0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995])
 MEDIAN, Q90 = 2, 5
 USUAL_ERRORS = np.array([-2.0, -0.7, 0.0, 0.5, 1.05, 1.55, 2.2, 4.2, 5.5])
-"""Error quantiles in mean absolute errors before a workload has shown its own: near Laplace's."""
+"""Prior error quantiles in mean absolute errors, close to a Laplace distribution's."""
 
 
-TAIL_FROM = LEVELS >= 0.9  # noqa: PLR2004 - from here upwards demand falls off exponentially
+TAIL_FROM = LEVELS >= 0.9  # noqa: PLR2004 - the tail above is exponential
 
 
-class Reader:
-    """Reads the asked levels off the inner ones: linear in between, exponential above.
+class LevelInterpolation:
+    """Interpolate between the internal levels: linear inside, exponential above.
 
     Above the top level Q(p) = Q(u) + b·ln((1 − u) ÷ (1 − p)), peaks over a threshold with shape 0
-    (Pickands 1975), b being the steepest mean slope of the upper levels; below the lowest, straight
-    towards a demand of zero.
+    (Pickands 1975), b being the steepest mean slope of the upper levels; below the lowest level,
+    linear to a demand of zero.
     """
 
     __slots__ = ("_above", "_inside", "_rarer")
@@ -36,9 +36,11 @@ class Reader:
         matrix[above - 1, columns] = 1 - share
         matrix[above, columns] += share
         matrix *= np.minimum(wanted / LEVELS[0], 1.0)
-        self._inside = once(matrix)
+        self._inside = shared_constant(matrix)
         self._above = bool((wanted > LEVELS[-1]).any())
-        self._rarer = once(np.log((1 - LEVELS[-1]) / (1 - np.maximum(wanted, LEVELS[-1]))))
+        self._rarer = shared_constant(
+            np.log((1 - LEVELS[-1]) / (1 - np.maximum(wanted, LEVELS[-1])))
+        )
 
     def read(self, inner: Floats) -> Floats:
         """Shape (horizons, asked levels) from (horizons, `LEVELS`)."""

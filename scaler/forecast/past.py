@@ -1,12 +1,12 @@
-"""What is remembered of a series, in constant space: the inputs that all experts share.
+"""The past of a series in constant space: the state that all experts share.
 
-Three resolutions stand for the whole past: the last steps one by one, bins of about five minutes
+It is kept at three resolutions: the last steps one by one, bins of about five minutes
 over eight days for the day and week profiles, and exponentially weighted means from half a step
 to thousands of steps. A gap repeats the last value in the steps, stays unknown in the bins and
 leaves the means alone.
 
-Lags of whole days are taken in the workload's own time zone: on the two days a year when its
-clock changes, "yesterday at this time" is 23 or 25 hours ago.
+Lags of whole days use the workload's time zone: after a change to or from daylight saving time,
+"yesterday at this time" is 23 or 25 hours ago.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from scaler.forecast.halves import Halves, halved, whole
+from scaler.forecast.bfloat16 import Bfloat16, from_bfloat16, to_bfloat16
 
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
@@ -24,7 +24,7 @@ Indices = npt.NDArray[np.intp]
 DAY_SECONDS = 86_400.0
 DAY_LAGS = (1, 2, 3, 7)
 RECENT_STEPS = 1560
-"""A day and two hours of one-minute steps; shorter steps see yesterday through the bins."""
+"""A day and two hours of one-minute steps; with shorter steps, yesterday comes from the bins."""
 BIN_SECONDS = 300.0
 BESIDE_BINS = np.array([-1.0, 0.0, 1.0])
 HALF_LIVES_STEPS = np.exp2(np.arange(-1.0, 12.0))
@@ -59,13 +59,13 @@ class Past:
         self.last = 0.0
         self.peak = 0.0
         self.recent: Singles = np.zeros(RECENT_STEPS, np.float32)
-        self.bins: Halves = halved(np.full(bins, np.nan))
+        self.bins: Bfloat16 = to_bfloat16(np.full(bins, np.nan))
         self.bin_sum = 0.0
         self.bin_count = 0
         self.leading = np.nan
-        """A signal that runs ahead of this one, at the newest step; NaN = none."""
-        self.foretold: Floats | None = None
-        """Somebody else's forecast, shape (horizons,), made at the newest step."""
+        """The leading indicator at the newest step; NaN = none."""
+        self.exogenous: Floats | None = None
+        """An exogenous forecast made at the newest step, shape (horizons,)."""
         self.ewma = np.zeros(len(HALF_LIVES_STEPS))
         self.change = np.zeros(len(CHANGE_HALF_LIVES_STEPS))
         self.change_product = 0.0
@@ -75,7 +75,7 @@ class Past:
         self._other_days = NOT_ASKED
 
     def advance(self, value: float) -> None:
-        """One step on; NaN is a gap."""
+        """Advance one step; NaN is a gap."""
         self.step += 1
         self._other_days = NOT_ASKED
         if value == value:  # noqa: PLR0124 - the fastest test for NaN, on the hot path
@@ -85,7 +85,7 @@ class Past:
             self._close_bin()
 
     def skip(self, steps: int) -> None:
-        """Many gaps at once, at a cost that does not grow with them."""
+        """Advance over many gaps in constant time."""
         self.recent[:] = self.last
         self._other_days = NOT_ASKED
         first = (self.step + 1) // self.bin_steps
@@ -93,18 +93,18 @@ class Past:
         last = (self.step + 1) // self.bin_steps
         closed = np.arange(first, last)[-len(self.bins) :]
         if len(closed):
-            self.bins[closed % len(self.bins)] = halved(np.nan)
+            self.bins[closed % len(self.bins)] = to_bfloat16(np.nan)
             self.bin_sum, self.bin_count = 0.0, 0
             self._read_clock()
 
     def lagged(self, lags_steps: Indices) -> Floats:
-        """Values so many steps ago; NaN where that is before the start or the ring's reach."""
+        """Values at these lags in steps; NaN before the start or beyond the ring."""
         known = (lags_steps >= 0) & (lags_steps < RECENT_STEPS) & (lags_steps <= self.step)
         values = self.recent[(self.step - lags_steps) % RECENT_STEPS].astype(np.float64)
         return np.where(known, values, np.nan)
 
     def tail(self, steps: int) -> Singles:
-        """The last so many steps, newest first; the oldest is repeated at the start."""
+        """The last `count` steps, newest first, padded with the oldest."""
         reach = min(steps, RECENT_STEPS, self.step + 1)
         end = self.step % RECENT_STEPS + 1
         newest = self.recent[max(0, end - reach) : end][::-1]
@@ -113,10 +113,10 @@ class Past:
         return np.concatenate((newest, self.recent[end - reach :][::-1]))
 
     def other_days(self, from_now_seconds: Floats) -> Floats:
-        """Levels then on other days, with the bins beside it; NaN where not measured.
+        """Levels at the same time on other days, with neighbouring bins; NaN where not measured.
 
-        Shape (moments, days, 3): a bin later, then, and a bin earlier. Two ask for them at each
-        step, with the same array of moments, so they are kept for a step.
+        Shape (moments, days, 3): one bin later, the bin itself, one bin earlier. Cached for a step,
+        because two callers ask with the same array of moments.
         """
         asked, levels = self._other_days
         if asked is not from_now_seconds:
@@ -126,7 +126,7 @@ class Past:
         return levels
 
     def binned(self, ago_seconds: Floats) -> Floats:
-        """The level so many seconds ago, linear between bin middles; NaN where not measured."""
+        """The level this many seconds ago, linear between bin centres; NaN where not measured."""
         middle = (self.step + 0.5 - ago_seconds / self.step_seconds) / self.bin_steps - 0.5
         floor = np.floor(middle)
         below = floor.astype(np.intp)
@@ -134,8 +134,8 @@ class Past:
         known = (below >= max(0, newest - size + 1)) & (below < newest)
         if not known.any():
             return np.full_like(middle, np.nan)
-        low = whole(self.bins.take(below, mode="wrap"))
-        high = whole(self.bins.take(below + 1, mode="wrap"))
+        low = from_bfloat16(self.bins.take(below, mode="wrap"))
+        high = from_bfloat16(self.bins.take(below + 1, mode="wrap"))
         level = low + (middle - floor) * (high - low)
         half_known = np.isnan(level)
         if half_known.any():
@@ -161,7 +161,7 @@ class Past:
 
     def _close_bin(self) -> None:
         mean = self.bin_sum / self.bin_count if self.bin_count else np.nan
-        self.bins[(self.step // self.bin_steps) % len(self.bins)] = halved(mean)
+        self.bins[(self.step // self.bin_steps) % len(self.bins)] = to_bfloat16(mean)
         self.bin_sum, self.bin_count = 0.0, 0
         self._read_clock()
 

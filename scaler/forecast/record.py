@@ -1,9 +1,9 @@
-"""What a forecast says: one frozen record for every reader of it.
+"""The forecast as one frozen record.
 
-The plan, `foresail explain`, the API and the demo read the same quantiles; nobody fits a
-distribution of their own to them. Between horizons and between levels the answer is linear; above
-the top level the tail is exponential, with the slope of the two highest levels that still have
-enough data behind them, because the rolling .995 of a few hundred steps alone is noise.
+The plan, `foresail explain`, the API and the demo read the same quantiles and fit no distribution
+of their own. Interpolation between horizons and levels is linear. Above the top level the tail is
+exponential, with the steepest mean slope of the upper levels, because the rolling .995 quantile of
+a few hundred steps alone is noise.
 """
 
 import bisect
@@ -14,14 +14,14 @@ DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
 """Quantile levels of every forecast, unless asked otherwise."""
 
 TAIL_FROM_LEVEL = 0.9
-"""From here upwards a distribution of demand is taken to fall off exponentially."""
+"""The tail of the distribution above this level is taken to be exponential."""
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertWeight:
-    """How much of the forecast came from one expert, over all horizons and levels."""
+    """The weight of one expert, averaged over horizons and levels."""
 
     name: str
     weight: float
@@ -80,7 +80,7 @@ class DemandForecast:
             return _tail(self.levels, row, level)
         after = bisect.bisect_left(self.levels, level)
         if after == 0:
-            # Nothing is known below the lowest level but that demand is not negative.
+            # Below the lowest level, interpolate to 0: demand is not negative.
             return row[0] * level / self.levels[0]
         share = (level - self.levels[after - 1]) / (self.levels[after] - self.levels[after - 1])
         return row[after - 1] + share * (row[after] - row[after - 1])

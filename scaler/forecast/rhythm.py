@@ -1,10 +1,10 @@
-"""When demand tends to rise: onsets by the minute of the hour and by the time of day, and bursts.
+"""Onset statistics: when demand tends to rise, by minute of the hour and time of day, and bursts.
 
 Scheduled work starts on the same minute whatever the day: in one public trace two bursts of five
-times the level start at :02 or :32 of every other hour, in places where no level profile shows
-them. So what is remembered here are rises in units of a usual change, per slot of the hour and of
-the day, and how long ago, how far apart, how high and how long bursts have been. Slots are read
-relative to their mean: 1 = like any other time.
+times the level start at :02 or :32 of every other hour, which a
+profile of levels does not show. So this module keeps rises in units of a usual change, per slot of
+the hour and of the day, and the age, spacing, height and length of bursts. Slots are reported
+relative to their mean: 1 = average.
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ HOUR_SLOTS_MAX = 60
 DAY_SLOTS_MAX = 288
 RISE_MAX = 12.0
 BURST_RISE = 4.0
-"""A rise of so many usual changes starts a burst."""
+"""A rise of at least this many usual changes starts a burst."""
 SLOT_RATE_MIN = 0.12
-"""A slot follows its last eight or so visits."""
+"""A slot averages over about its last eight visits."""
 NEAR_SLOTS = 4
 VISITS_MAX = 255
 READ = 5
 """Numbers read per horizon of a period, and of the bursts."""
 REACHES_KEPT = 1536
-"""A day of one-minute steps, through which all workloads walk together."""
+"""A day of one-minute steps; the cache is shared by all workloads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Periods:
-    """The hour and the day, cut into slots that lie one after the other."""
+    """The hour and the day, cut into consecutive slots."""
 
     steps: tuple[int, ...]
     counts: tuple[int, ...]
@@ -42,7 +42,7 @@ class Periods:
 
 @cache
 def periods(step_seconds: float) -> Periods:
-    """The day, and the hour where it has room for four steps."""
+    """The day, and the hour where it holds at least four steps."""
     known = [(HOUR_SECONDS, HOUR_SLOTS_MAX), (DAY_SECONDS, DAY_SLOTS_MAX)]
     if step_seconds * 4 > HOUR_SECONDS:
         del known[0]
@@ -61,7 +61,7 @@ class Reach:
     edges: Indices
     """In sums over all slots: behind now, NEAR_SLOTS before the horizon, behind the horizon."""
     wraps: Indices
-    """How often a period has ended before each edge."""
+    """Number of completed periods before each edge."""
     lengths: Indices
     """Slots from the first and from the second edge to the third."""
 
@@ -97,7 +97,7 @@ class Reaches:
 
 
 class Slots:
-    """Usual rises in each slot."""
+    """Mean rise in each slot."""
 
     def __init__(self, step_seconds: float) -> None:
         self._periods = periods(step_seconds)
@@ -152,7 +152,7 @@ class Rhythm:
         self.length_steps = 0.0
 
     def learn(self, past: Past, value: float) -> None:
-        """Take in a value just before `past` does."""
+        """Update with a value, before `past` is updated."""
         if past.measured < 2:  # noqa: PLR2004 - a change needs two values
             return
         usual = past.change[3] + 1e-6 * past.peak + 1e-9

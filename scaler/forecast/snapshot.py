@@ -1,10 +1,10 @@
 """A forecaster's state as bytes, and back.
 
-State is what a part keeps under a public name: numbers, arrays, and other parts; settings are
-private or repeat the constructor's arguments. A part names the arrays that lengthen as it learns
-in `GROWING`. So a snapshot is a flat table of arrays, loaded into
-a forecaster made in the same way. No pickle: a snapshot may come from a volume somebody else can
-write to, and must not be able to run anything.
+State is what an object keeps under a public name: numbers, arrays, and other objects. Settings are
+private or repeat the constructor's arguments. A class lists the arrays that grow as it learns in
+`GROWING`. A snapshot is a flat table of arrays that is loaded into a forecaster made with the same
+arguments. Pickle is not used: a snapshot may come from a volume that others can write to, and
+unpickling would run their code.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""One value in, quantiles out: the forecast behind the smallest interface a harness can ask for."""
+"""The forecaster behind a minimal streaming interface: one value in, quantiles out."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,11 +16,11 @@ class Stream:
         self._asked = np.ix_(rows, columns)
 
     def update(self, t_s: float, value: float | None) -> None:
-        """Consume one step's value; None or NaN says that it was not measured."""
+        """Consume one step's value; None or NaN = not measured."""
         self._forecaster.update(t_s, value)
 
     def predict(self) -> Floats:
-        """Quantiles of shape (horizons, levels), in the order asked for, from the newest step."""
+        """Quantiles from the newest step, shape (horizons, levels), in the requested order."""
         quantiles: Floats = self._forecaster.quantiles()[self._asked]
         return quantiles
 

@@ -1,9 +1,9 @@
-"""A sum foretold by its parts.
+"""The forecast of a sum from forecasts of its parts.
 
 ServeGen's authors trace the swings of a service's rate to a few of its clients. Where a source
-tells clients apart, each large client gets a forecaster of its own, the small ones share one, and
-the sum of their medians is given to the sum's forecaster as `foretold`: a voice among others,
-which `python -m bench forecast_clients` shows to earn its weight.
+distinguishes clients, each large client gets its own forecaster, the small ones share one, and the
+sum of their medians is an exogenous forecast of the total. `python -m bench forecast_clients`
+measures what it adds.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from scaler.forecast.record import DemandForecast
 def summed_medians(parts: Sequence[DemandForecast]) -> tuple[float, ...]:
     """The parts' medians added up, per horizon.
 
-    Medians do not add up exactly; what is left of that is learnt as the voice's own error.
+    Medians do not add up exactly; the expert's own errors correct the difference.
 
     Raises:
         ValueError: the parts are forecasts for different horizons.

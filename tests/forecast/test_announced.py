@@ -54,21 +54,21 @@ def test_an_event_that_cannot_be_read_is_named(text, why):
 )
 def test_demand_is_foretold_by_the_ratio_of_the_factors_then_and_now(now, expected):
     calendar = Calendar(parse("0 9 * * mon-fri for 30m x3"), "Europe/Berlin")
-    told = calendar.foretell(100.0, unix(*now), (300.0, 600.0, 1200.0))
-    assert told is None if expected is None else told == pytest.approx(expected)
+    predicted = calendar.exogenous_forecast(100.0, unix(*now), (300.0, 600.0, 1200.0))
+    assert predicted is None if expected is None else predicted == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("day", [(2027, 3, 28), (2027, 10, 31)], ids=["forward", "back"])
 def test_nine_is_nine_on_the_days_when_the_clock_changes(day):
     calendar = Calendar(parse("0 9 * * * for 30m x2"), "Europe/Berlin")
-    told = calendar.foretell(1.0, unix(*day, 8, 59), (30.0, 60.0))
-    assert told == pytest.approx([1.0, 2.0])
+    predicted = calendar.exogenous_forecast(1.0, unix(*day, 8, 59), (30.0, 60.0))
+    assert predicted == pytest.approx([1.0, 2.0])
 
 
 def test_an_event_that_spans_midnight_is_seen_on_both_sides():
     calendar = Calendar(parse("2027-03-01T23:30 for 2h x2"), "UTC")
     midnight = datetime(2027, 3, 2, tzinfo=ZoneInfo("UTC")).timestamp()
-    assert calendar.foretell(2.0, midnight, (60.0, 7200.0)) == pytest.approx([2.0, 1.0])
+    assert calendar.exogenous_forecast(2.0, midnight, (60.0, 7200.0)) == pytest.approx([2.0, 1.0])
 
 
 def test_an_announcement_is_believed_by_a_part_at_first_and_by_more_once_it_came_true():

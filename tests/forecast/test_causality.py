@@ -40,8 +40,8 @@ def test_the_benchmarks_anchors_are_causal_too(method):
     values, horizons = traffic(700), np.array([1, 3, 6])
     changed = values.copy()
     changed[400:] *= 7
-    before = CHEAP[method](values, horizons, STEP).said
-    after = CHEAP[method](changed, horizons, STEP).said
+    before = CHEAP[method](values, horizons, STEP).predictions
+    after = CHEAP[method](changed, horizons, STEP).predictions
     assert np.array_equal(before[:400], after[:400])
 
 

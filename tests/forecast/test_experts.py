@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from scaler.forecast.experts.foretold import Foretold
+from scaler.forecast.experts.exogenous import Exogenous
 from scaler.forecast.experts.holt import Holt
 from scaler.forecast.experts.leading import Leading
 from scaler.forecast.experts.port import Task
@@ -111,8 +111,8 @@ def test_nothing_leads_where_no_leading_signal_is_given():
 
 def test_a_foretelling_for_other_horizons_is_not_heard():
     series = past()
-    series.foretold = np.array([1.0, 2.0, 3.0])
-    assert np.isnan(Foretold(TASK).points(series)).all()
+    series.exogenous = np.array([1.0, 2.0, 3.0])
+    assert np.isnan(Exogenous(TASK).points(series)).all()
 
 
 def test_a_foretelling_that_is_always_right_takes_over_and_a_wrong_one_does_not():
@@ -125,8 +125,8 @@ def test_a_foretelling_that_is_always_right_takes_over_and_a_wrong_one_does_not(
         target = Forecaster(signal="requests", step_seconds=300.0, horizons_seconds=(300.0,))
         errors = []
         for step in range(400):
-            foretold = None if offset is None else [demand(step + 1) + offset]
-            target.update(step * 300.0, demand(step), foretold=foretold)
+            exogenous = None if offset is None else [demand(step + 1) + offset]
+            target.update(step * 300.0, demand(step), exogenous=exogenous)
             median = target.forecast().at(horizon_seconds=300, level=0.5)
             errors.append(abs(median - demand(step + 1)))
         means[told] = np.mean(errors[200:])

@@ -114,10 +114,10 @@ def test_a_clock_set_back_for_good_is_accepted_after_three_samples():
 
 def test_left_out_steps_are_the_same_as_steps_said_to_be_missing():
     values: list[float | None] = [20.0 + i % 5 for i in range(200)]
-    told = feed(forecaster(), [*values, *[None] * 12, 30.0])
+    predicted = feed(forecaster(), [*values, *[None] * 12, 30.0])
     skipped = feed(forecaster(), values)
     skipped.update(212 * STEP, 30.0)
-    assert told.quantiles().tobytes() == skipped.quantiles().tobytes()
+    assert predicted.quantiles().tobytes() == skipped.quantiles().tobytes()
 
 
 def test_a_gap_of_a_week_costs_little_and_leaves_the_level():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from scaler.forecast.levels import LEVELS, Reader
+from scaler.forecast.levels import LEVELS, LevelInterpolation
 from scaler.forecast.streaming import factory
 
 
@@ -29,11 +29,11 @@ def test_any_task_gets_sound_quantiles_from_any_values(step_s, horizons_s, quant
     for step in range(120):
         value = None if step % 11 == 3 else float("nan") if step % 17 == 5 else noise.poisson(30)
         stream.update(step * step_s, value)
-        said = stream.predict()
-        assert said.shape == (len(horizons_s), len(quantiles))
-        assert np.isfinite(said).all()
-        assert (said >= 0).all()
-        assert (np.diff(said[:, order], axis=1) >= 0).all()
+        predictions = stream.predict()
+        assert predictions.shape == (len(horizons_s), len(quantiles))
+        assert np.isfinite(predictions).all()
+        assert (predictions >= 0).all()
+        assert (np.diff(predictions[:, order], axis=1) >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_levels_are_read_linearly_between_and_exponentially_beyond():
     inner = np.array([[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 10.0, 11.0]])
     # Steepest from .9 up: (11 - 7) / ln(.05/.005) = 1.737 a natural log of rarity, and from .995
     # to .9995 there are ln 10 of them. A fifth of the lowest level is a fifth of its demand.
-    read = Reader((0.01, 0.6, 0.9, 0.9995)).read(inner)
+    read = LevelInterpolation((0.01, 0.6, 0.9, 0.9995)).read(inner)
     assert read == pytest.approx(np.array([[0.2, 3.5, 6.0, 15.0]]))
-    assert Reader(LEVELS.tolist()).read(inner) == pytest.approx(inner)
+    assert LevelInterpolation(LEVELS.tolist()).read(inner) == pytest.approx(inner)

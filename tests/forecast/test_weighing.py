@@ -119,11 +119,11 @@ def test_nine_of_ten_outcomes_lie_under_the_nine_tenths_quantile(draw, tolerance
     noise = np.random.default_rng(11)
     stream = factory(step_s=60.0, horizons_s=(60.0, 300.0))
     values = [float(draw(noise)) for _ in range(2000)]
-    said = []
+    predictions = []
     for i, value in enumerate(values):
         stream.update(i * 60.0, value)
-        said.append(stream.predict()[:, 3])
+        predictions.append(stream.predict()[:, 3])
     for column, ahead in enumerate((1, 5)):
         outcome = np.array(values[500 + ahead :])
-        covered = outcome <= np.array(said)[500:-ahead, column]
+        covered = outcome <= np.array(predictions)[500:-ahead, column]
         assert covered.mean() == pytest.approx(0.9, abs=tolerance)

@@ -1,1 +1,1 @@
-"""Small forecasters that are weighed against each other; `roster` lists them."""
+"""Point experts, combined by weight; `roster` lists them."""

@@ -1,7 +1,7 @@
 """Exponentially weighted means: demand is noise about a level.
 
 Brown, Smoothing, Forecasting and Prediction, 1963. One mean per half-life, from half a step to a
-thousand: which one fits a workload and a horizon is learnt, not set.
+thousand: the weights per horizon are learned.
 """
 
 from scaler.forecast.experts.port import Task
@@ -18,7 +18,7 @@ class Ewma:
         self._horizons = len(task.horizons_steps)
 
     def advance(self, past: Past) -> None:
-        """The means are the past's own."""
+        """Nothing to do: `Past` keeps the means."""
 
     def points(self, past: Past) -> Floats:
         return past.ewma[None, BANK].repeat(self._horizons, axis=0)

@@ -1,4 +1,4 @@
-"""Level and damped trend: demand that is going somewhere goes on a little.
+"""Level and damped trend (Holt's method).
 
 Gardner & McKenzie 1985; Hyndman & Athanasopoulos, Forecasting, 3rd ed., section 8.2:
 
@@ -11,8 +11,8 @@ Gardner & McKenzie 1985; Hyndman & Athanasopoulos, Forecasting, 3rd ed., section
 import numpy as np
 
 from scaler.forecast.experts.port import Task
-from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Past
+from scaler.forecast.shared_constant import shared_constant
 
 ALPHA_BETA_PHI = (
     (0.8, 0.2, 0.8),
@@ -30,7 +30,7 @@ class Holt:
     names = NAMES
 
     def __init__(self, task: Task) -> None:
-        self._reach = once(PHI * (1 - PHI ** task.horizons_steps[:, None]) / (1 - PHI))
+        self._reach = shared_constant(PHI * (1 - PHI ** task.horizons_steps[:, None]) / (1 - PHI))
         self.level = np.zeros(len(ALPHA_BETA_PHI))
         self.trend = np.zeros(len(ALPHA_BETA_PHI))
 
@@ -45,6 +45,6 @@ class Holt:
         self.level = level
 
     def points(self, past: Past) -> Floats:
-        # Demand has no business far above anything ever seen, whatever the slope.
+        # Extrapolation is limited to twice the highest value seen.
         points: Floats = np.clip(self.level + self._reach * self.trend, 0.0, 2.0 * past.peak)
         return points

@@ -1,4 +1,4 @@
-"""The last value: what every autoscaler without a forecast assumes."""
+"""The last value: the implicit forecast of every reactive autoscaler."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ class Last:
         self._shape = (len(task.horizons_steps), 1)
 
     def advance(self, past: Past) -> None:
-        """The last value is the past's own."""
+        """Nothing to do: `Past` keeps the last value."""
 
     def points(self, past: Past) -> Floats:
         return np.full(self._shape, past.last)

@@ -1,8 +1,8 @@
-"""A leading signal: what has arrived at the gateway will be tokens in a moment.
+"""A leading indicator: requests at the gateway become tokens a moment later.
 
-For a signal that runs ahead (gateway arrivals before prompt tokens, prompt tokens before generated
-ones, requests before those in flight): level of demand times the leading signal over its own
-level, for levels of several lengths. The classic ratio estimator (Cochran 1977, chapter 6), online.
+For a leading indicator (gateway arrivals before prompt tokens, prompt tokens before generated
+ones, requests before those in flight): level of demand times the indicator over its own level,
+for levels of several half-lives. The classic ratio estimator (Cochran 1977, chapter 6), online.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from scaler.forecast.past import EWMA_RATES, HALF_LIVES_STEPS, Floats, Past
 LEVELS_AT = np.array([3, 5, 7])
 """Which means are the levels: half-lives of 4, 16 and 64 steps."""
 NOW_AT = np.array([0, 2])
-"""Which means are the leading signal now: half-lives of a half and of two steps."""
+"""Which means are the indicator now: half-lives of a half and of two steps."""
 RATIO_MAX = 8.0
 NAMES = tuple(
     f"leading-{HALF_LIVES_STEPS[now]:g}-{HALF_LIVES_STEPS[level]:g}"

@@ -1,6 +1,6 @@
-"""What a point expert is: something that says where demand will be at each horizon.
+"""The interface of a point expert: a predicted level of demand at each horizon.
 
-An expert sees only the past. It is never asked how sure it is: its rolling errors say that.
+An expert reads only the past. It states no uncertainty: that comes from its rolling errors.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from scaler.forecast.once import once
 from scaler.forecast.past import Floats, Indices, Past
+from scaler.forecast.shared_constant import shared_constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What has to be forecast."""
+    """The forecasting task: step and horizons."""
 
     step_seconds: float
     horizons_steps: Indices
@@ -22,7 +22,7 @@ class Task:
     @property
     def from_now_seconds(self) -> Floats:
         """Now and each horizon, in seconds from now."""
-        return once(np.concatenate(([0.0], self.horizons_steps * self.step_seconds)))
+        return shared_constant(np.concatenate(([0.0], self.horizons_steps * self.step_seconds)))
 
 
 class PointExpert(Protocol):
@@ -32,9 +32,9 @@ class PointExpert(Protocol):
     def names(self) -> tuple[str, ...]: ...
 
     def advance(self, past: Past) -> None:
-        """Learn from the value that `past` has just measured."""
+        """Update with the value just added to `past`."""
         ...
 
     def points(self, past: Past) -> Floats:
-        """Shape (horizons, names); NaN where there is nothing to say yet."""
+        """Shape (horizons, names); NaN where no prediction is possible yet."""
         ...

@@ -1,9 +1,9 @@
-"""Who is asked. Adding a point expert is one file and one line here."""
+"""The list of point experts. Adding one is one file and one line here."""
 
 from collections.abc import Callable
 
 from scaler.forecast.experts.ewma import Ewma
-from scaler.forecast.experts.foretold import Foretold
+from scaler.forecast.experts.exogenous import Exogenous
 from scaler.forecast.experts.holt import Holt
 from scaler.forecast.experts.last import Last
 from scaler.forecast.experts.leading import Leading
@@ -16,5 +16,5 @@ ROSTER: tuple[Callable[[Task], PointExpert], ...] = (
     Holt,
     Profile,
     Leading,
-    Foretold,
+    Exogenous,
 )

@@ -1,25 +1,25 @@
-"""What a series alone can say: its last value and its centre, dressed with their own errors.
+"""Quantile experts from one series alone: last value and centre plus their own rolling errors.
 
-The unit of an error is a guess about how noise grows with the level, so several are kept side by
-side: as it is, per local scale (short and long memory), per level. Which one fits is learnt.
+How noise grows with the level differs between series, so errors are kept in several units: as they
+are, per local scale (short and long memory), and per level. The weights choose between them.
 """
 
 import numpy as np
 
+from scaler.forecast.clip import clip
 from scaler.forecast.experts.port import Task
 from scaler.forecast.hedge import Hedge
 from scaler.forecast.levels import LEVELS, USUAL_ERRORS
-from scaler.forecast.once import once
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Past, Singles, ew_rates
 from scaler.forecast.residuals import ERROR_MAX, Windows
-from scaler.forecast.within import within
+from scaler.forecast.shared_constant import shared_constant
 
 NAMES = ("last", "centre", "centre-scaled", "centre-scaled-long", "centre-level")
 THINNING = (4, 1, 1, 8, 4)
 SHORT_SECONDS = 1800.0
 LEVEL_MEAN = 8
 GUESS_ERRORS = 2.0
-"""The first guess of the error's size counts as so many independent errors."""
+"""Weight of the prior guess of the error size, in independent errors."""
 
 
 class OwnErrors:
@@ -27,7 +27,7 @@ class OwnErrors:
 
     def __init__(self, task: Task, stride: Indices, half_life_steps: Floats) -> None:
         ahead = task.horizons_steps
-        self._overlap = once(ahead / stride)
+        self._overlap = shared_constant(ahead / stride)
         self._ahead = ahead
         self.hedge = Hedge(
             levels=LEVELS,
@@ -43,32 +43,32 @@ class OwnErrors:
             np.maximum(4.0 * ahead, SHORT_SECONDS / step),
             np.maximum(40.0 * ahead, DAY_SECONDS / step),
         ))  # fmt: skip
-        self._error_rates = once(ew_rates(memory / stride[:, None]))
+        self._error_rates = shared_constant(ew_rates(memory / stride[:, None]))
         self.error_size = np.zeros((len(ahead), 2))
         self.judged = np.zeros(len(ahead))
 
     def learn(
-        self, due: Indices, said: Singles, basis: Floats, last: Singles, outcome: Singles
+        self, due: Indices, predictions: Singles, basis: Floats, last: Singles, outcome: Singles
     ) -> None:
-        """Take in an outcome.
+        """Update with an outcome.
 
         Args:
-            said: `say`'s quantiles, shape (n, levels, COUNT), as distances from the centre in
-                local scales, as are `last` and `outcome`: the last value and what came.
-            basis: as `say` gave it then.
+            predictions: `predict`'s quantiles, shape (n, levels, COUNT), as distances from the
+                centre in local scales, as are `last` and `outcome`: last and measured value.
+            basis: as `predict` gave it then.
         """
         _, scale, level = basis.T
-        self.hedge.learn(due, said, outcome)
-        scaled = within(outcome, ERROR_MAX)
+        self.hedge.learn(due, predictions, outcome)
+        scaled = clip(outcome, ERROR_MAX)
         error = scaled * scale
-        from_last = within(outcome - last, ERROR_MAX) * scale
+        from_last = clip(outcome - last, ERROR_MAX) * scale
         self.windows.learn(due, np.array((from_last, error, scaled, scaled, error / level)))
         self.judged[due] += 1
         rates = np.maximum(self._error_rates[due], 1.0 / self.judged[due, None])
         size = self.error_size[due]
         self.error_size[due] = size + rates * (np.abs(error)[:, None] - size)
 
-    def say(self, past: Past, last: Floats, centre: Floats) -> tuple[Floats, Floats]:
+    def predict(self, past: Past, last: Floats, centre: Floats) -> tuple[Floats, Floats]:
         """Centre, scale and level, shape (horizons, 3), and quantiles (horizons, levels, COUNT)."""
         scale = self._scale(past)
         level = np.maximum(0.5 * (np.abs(centre) + past.ewma[LEVEL_MEAN]), 1e-3 * past.peak) + 1e-9
@@ -77,12 +77,12 @@ class OwnErrors:
         unit = np.array((ones, ones, scale, scale, level))
         around = np.array((last, centre, centre, centre, centre))
         quantiles = (around[:, :, None] + errors * unit[:, :, None]).transpose(1, 2, 0)
-        # Rounded as it will be kept: who measured a distance from it then must find it again.
+        # Rounded to float32 as `Pending` keeps it, so that distances match on the way back.
         basis = np.array((centre, scale, level)).T.astype(np.float32).astype(np.float64)
         return basis, np.maximum(quantiles, 0.0)
 
     def _scale(self, past: Past) -> Floats:
-        """The size of a usual error now."""
+        """The current size of a typical error."""
         level = past.ewma[LEVEL_MEAN]
         guess = past.change[3] * np.sqrt(np.minimum(self._ahead, 16)) + 0.02 * level
         independent = self.judged / self._overlap

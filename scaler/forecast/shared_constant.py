@@ -1,7 +1,7 @@
-"""Numbers that follow from a task exist once, however many workloads share the task.
+"""Constant arrays shared between forecasters with the same task.
 
-A forecaster has some forty small arrays of settings. Each costs more as a Python object than as
-numbers, and a pod holds thousands of forecasters.
+A forecaster has about forty small constant arrays. The Python object of each costs more memory than
+its numbers, and a process holds thousands of forecasters.
 """
 
 from typing import TypeVar, cast
@@ -17,8 +17,8 @@ _known: WeakValueDictionary[tuple[str, tuple[int, ...], bytes], npt.NDArray[np.g
 )
 
 
-def once(numbers: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
-    """An equal array that others may hold too, hence read-only."""
+def shared_constant(numbers: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
+    """An equal, shared and therefore read-only array."""
     key = (numbers.dtype.str, numbers.shape, numbers.tobytes())
     found = _known.get(key)
     if found is None:
