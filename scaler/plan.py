@@ -10,12 +10,14 @@ In order:
    it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
 4. blind: with a part of the signals unmeasured, never below the last plan;
 5. hold: never below what was needed within the hold time;
-6. bounds, and in advise mode the reactive need instead of the plan.
+6. bounds;
+7. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from scaler.backlog import Order, outstanding
 from scaler.demand import Demand
@@ -37,7 +39,9 @@ class PlanState:
     """(time, replicas needed) within the hold; only what later entries do not exceed."""
     orders: tuple[Order, ...] = ()
     handed: int | None = None
-    """Replicas last handed over; None before the first plan."""
+    """Replicas last handed over; None before the first plan, and in advise mode."""
+    planned: int | None = None
+    """Replicas that the last plan wanted; None before the first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +49,10 @@ class ReplicaPlan:
     """A decision and the steps that shaped it."""
 
     at_seconds: float
-    desired: int
-    """Replicas to hand to KEDA."""
+    desired: int | None
+    """Replicas to hand to KEDA; None in advise mode, which hands over none."""
     planned: int
-    """Replicas the full plan wants; differs from `desired` in advise mode only."""
+    """Replicas the full plan wants, whatever the mode."""
     reactive: int
     """Replicas that the present alone needs, with head-room, within bounds."""
     active: bool
@@ -75,8 +79,8 @@ def decide(
     steps = [now_need, queue_need, ahead(outlook, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
     blind = [signal for signal in ESSENTIAL if observation.value(signal) is None]
-    if blind and state.handed is not None:
-        needed = max(needed, state.handed)
+    if blind and state.planned is not None:
+        needed = max(needed, state.planned)
         steps.append(
             Step(
                 rule="blind",
@@ -84,30 +88,23 @@ def decide(
                 replicas=needed,
             )
         )
-    before = _running_before(observation) if state.handed is None else state.needs
+    before = _running_before(observation) if state.planned is None else state.needs
     needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
     held = _held(needs, now)
     steps += [held] if held.replicas > needed else []
     planned, bound = _bounded(int(held.replicas), parameters)
     steps += bound
     reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
-    desired = planned
-    if parameters.mode is Mode.ADVISE:
-        # Unmeasured demand must not shrink a workload in this mode either.
-        desired = max(reactive_bounded, state.handed or 0) if blind else reactive_bounded
-        steps.append(
-            Step(
-                rule="advise",
-                text=f"the plan is {planned}; advise mode hands over the reactive need",
-                replicas=desired,
-            )
-        )
+    desired = _handed_over(
+        parameters.mode, planned, reactive_bounded, least=state.handed if blind else 0
+    )
+    steps += _mode_step(parameters.mode, planned, desired)
     plan = ReplicaPlan(
         at_seconds=now,
         desired=desired,
         planned=planned,
         reactive=reactive_bounded,
-        active=desired > 0 or bool(demand.in_flight),
+        active=bool(desired) or bool(demand.in_flight),
         blind=bool(blind),
         steps=tuple(steps),
     )
@@ -115,7 +112,31 @@ def decide(
         needs=needs,
         orders=_ordered(orders, desired, state.handed, now),
         handed=desired,
+        planned=planned,
     )
+
+
+def _handed_over(mode: Mode, planned: int, reactive: int, *, least: int | None) -> int | None:
+    """Replicas for KEDA; unmeasured demand must not shrink a workload in reactive mode either."""
+    match mode:
+        case Mode.ACT:
+            return planned
+        case Mode.REACTIVE:
+            return max(reactive, least or 0)
+        case Mode.ADVISE:
+            return None
+        case _:
+            assert_never(mode)
+
+
+def _mode_step(mode: Mode, planned: int, desired: int | None) -> list[Step]:
+    if mode is Mode.ACT:
+        return []
+    if desired is None:
+        text = f"{mode}: nothing is handed over"
+        return [Step(rule="mode", text=text, replicas=planned)]
+    text = f"{mode}: the plan is {planned}; the need of the present is handed over"
+    return [Step(rule="mode", text=text, replicas=desired)]
 
 
 def _needs(
@@ -163,8 +184,10 @@ def _orders(observation: Observation, state: PlanState) -> tuple[Order, ...]:
 
 
 def _ordered(
-    orders: tuple[Order, ...], desired: int, handed: int | None, now: float
+    orders: tuple[Order, ...], desired: int | None, handed: int | None, now: float
 ) -> tuple[Order, ...]:
+    if desired is None:
+        return ()  # nobody is asked, so nothing is on its way
     if handed is None or desired <= handed:
         return orders
     return (*orders, Order(at_seconds=now, replicas=desired - handed))

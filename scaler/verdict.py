@@ -45,8 +45,7 @@ def judge(
         parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
     )
     plan, state = decide(sight.observation, track.demand, outlook, parameters, standing.state)
-    answer = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=sight.at_seconds)
-    return answer, Standing(state=state, plan=plan)
+    return _answer(plan), Standing(state=state, plan=plan)
 
 
 def _blind(sight: Sight, standing: Standing, blind_seconds_max: float) -> tuple[Outcome, Standing]:
@@ -56,9 +55,13 @@ def _blind(sight: Sight, standing: Standing, blind_seconds_max: float) -> tuple[
     after = Standing(state=standing.state, plan=standing.plan, blind_since_seconds=since)
     plan, blind_seconds = standing.plan, sight.at_seconds - since
     if plan is not None and blind_seconds <= blind_seconds_max:
-        held = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=plan.at_seconds)
-        return held, after
+        return _answer(plan), after
     misconfigured = isinstance(sight.failure, SourceMisconfiguredError)
     code = RefusalCode.MISCONFIGURED if misconfigured else RefusalCode.UNAVAILABLE
     age = "nothing usable was ever read" if plan is None else f"blind for {written(blind_seconds)}"
     return Refusal(code=code, message=f"{age}: {sight.complaint()}"), after
+
+
+def _answer(plan: ReplicaPlan) -> Answer:
+    replicas = plan.planned if plan.desired is None else plan.desired
+    return Answer(replicas=replicas, active=plan.active, made_at_seconds=plan.at_seconds)

@@ -29,6 +29,7 @@ BLIND_SECONDS_MAX = 3
 # tokens/s a replica 6 are busy, and a reactive rule at utilisation 0.5 asks for 12 and the queue.
 METADATA = {
     "scalerAddress": "foresail:6500",
+    "mode": "act",
     "replicaPromptTokensPerSecond": "100",
     "replicaGeneratedTokensPerSecond": "1000",
     "replicaRequests": "1000",

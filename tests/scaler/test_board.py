@@ -45,7 +45,7 @@ class Desk:
 
 
 def reference(name: str, **metadata: str) -> Reference:
-    return Reference.of("llm", name, {"model": "m", **metadata})
+    return Reference.of("llm", name, {"model": "m", "mode": "act", **metadata})
 
 
 def answer(replicas: int) -> Answer:
@@ -88,7 +88,7 @@ def test_metadata_that_cannot_be_used_says_why_for_as_long_as_it_is_asked() -> N
     assert isinstance(outcome, Refusal)
     assert outcome.code is RefusalCode.INVALID
     with pytest.raises(MetadataError) as raised:
-        parse({"model": "m", "modle": "m"}, OFFER)
+        parse({"model": "m", "mode": "act", "modle": "m"}, OFFER)
     assert outcome.message == str(raised.value)
 
 

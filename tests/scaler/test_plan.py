@@ -33,7 +33,7 @@ PARAMETERS = PlanParameters(
 )
 
 
-BEGUN = PlanState(handed=1)
+BEGUN = PlanState(handed=1, planned=1)
 """After a first look that held nothing."""
 
 
@@ -135,7 +135,11 @@ def test_a_queue_is_counted_as_work_and_never_as_slots() -> None:
     # 3,600 wait: 72 replicas' slots. As work, 3600 × 2 ÷ 2 replica-seconds of which the 4 ready
     # leave 3600 − (4 − 2) × 300 = 3000 at the lead time: 2 + 3000 ÷ 120 replicas.
     plan, _ = decide(
-        seen(waiting=3600.0), asked(), outlook(0.2, work=2.0), PARAMETERS, PlanState(handed=4)
+        seen(waiting=3600.0),
+        asked(),
+        outlook(0.2, work=2.0),
+        PARAMETERS,
+        PlanState(handed=4, planned=4),
     )
 
     assert plan.desired == 27
@@ -149,14 +153,14 @@ def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
         asked(prompt=3000),
         outlook(0.1),
         PARAMETERS,
-        PlanState(handed=3),
+        PlanState(handed=3, planned=3),
     )
 
     assert plan.desired == 4
 
 
 def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> None:
-    ordered = PlanState(handed=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
+    ordered = PlanState(handed=5, planned=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
     # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued
     plan, _ = decide(
         seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlook(0.1), PARAMETERS, ordered
@@ -227,7 +231,7 @@ def test_a_forecast_wakes_a_workload_at_zero() -> None:
 
 @pytest.mark.parametrize("signal", ["running", "waiting", "prompt_tokens", "generated_tokens"])
 def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str) -> None:
-    before = PlanState(handed=9)
+    before = PlanState(handed=9, planned=9)
     partly = seen(**{signal: None})
 
     low, _ = decide(partly, asked(), outlook(0.1), PARAMETERS, before)
@@ -237,13 +241,42 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
     assert high.desired == 12
 
 
-def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
-    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+def test_reactive_mode_hands_over_the_need_of_the_present_and_shows_the_plan() -> None:
+    reactive = replace(PARAMETERS, mode=Mode.REACTIVE)
     # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
-    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
+    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), reactive, BEGUN)
 
     assert (plan.desired, plan.planned) == (3, 8)
-    assert "the plan is 8" in plan_of(plan, "advise")
+    assert "the plan is 8" in plan_of(plan, "mode")
+
+
+def test_advise_mode_hands_over_nothing_and_plans_in_full() -> None:
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+
+    plan, state = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
+
+    assert (plan.desired, plan.planned, plan.reactive) == (None, 8, 3)
+    assert plan_of(plan, "mode") == "advise: nothing is handed over"
+    assert (state.handed, state.orders) == (None, ())
+
+
+def test_a_plan_that_nobody_was_handed_has_no_replicas_on_their_way() -> None:
+    # The first plan wants replicas that nobody orders: the queue counts those that are ready.
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+    _, state = decide(seen(), asked(), outlook(0.2, work=9.0), advise, BEGUN)
+
+    at = NOW + 15
+    plan, _ = decide(seen(at, waiting=100.0), asked(at), outlook(0.2, work=9.0), advise, state)
+
+    assert "4 ready and 0 on their way" in plan_of(plan, "queue")
+
+
+def test_with_a_signal_unmeasured_an_advised_plan_is_not_below_the_last_one() -> None:
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+
+    plan, _ = decide(seen(running=None), asked(), outlook(0.1), advise, PlanState(planned=9))
+
+    assert (plan.desired, plan.planned) == (None, 9)
 
 
 demands = st.floats(0, 1e6)
@@ -259,7 +292,7 @@ def test_every_plan_is_within_bounds_and_not_below_the_present(
         asked(prompt=prompt, generated=generated),
         outlook(0.1, work=ahead),
         PARAMETERS,
-        PlanState(handed=handed),
+        PlanState(handed=handed, planned=handed),
     )
 
     needed = (prompt or 0) / 1000 + (generated or 0) / 500
@@ -293,7 +326,7 @@ def test_the_same_past_gives_the_same_decision(prompt: float, ahead: float) -> N
             asked(prompt=prompt),
             outlook(0.1, work=ahead),
             PARAMETERS,
-            PlanState(handed=3),
+            PlanState(handed=3, planned=3),
         )
         return plan
 
