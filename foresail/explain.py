@@ -29,9 +29,12 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
     told: Account = {
         "workload": str(entry.reference),
         "metadata": dict(entry.reference.metadata),
-        "asked_seconds_ago": round(now_seconds - entry.asked_at_seconds, 1),
-        "outcome": _outcome(entry.current(), now_seconds),
     }
+    if entry.watched:
+        told["outcome"] = {"watched": True}
+    else:
+        told["asked_seconds_ago"] = round(now_seconds - entry.asked_at_seconds, 1)
+        told["outcome"] = _outcome(entry.current(), now_seconds)
     if watched is None:
         return told
     sight, track = watched.sight, watched.track
@@ -153,6 +156,8 @@ def _outcome(reply: Reply, now_seconds: float) -> Account:
 
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:
+    if "watched" in outcome:
+        return "on the watch list, nobody is answered"
     if "advised" in outcome:
         return f"mode advise, no replica is changed: {outcome['advised']}"
     if "refused" in outcome:

@@ -30,7 +30,8 @@ class WorkloadCollector(Collector):
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = _families()
-        families["objects"].add_metric((), len(self._board))
+        asked_about = sum(not entry.watched for entry in self._board)
+        families["objects"].add_metric((), asked_about)
         now = self._clock()
         told = set()
         for entry in sorted(self._board, key=lambda entry: -entry.asked_at_seconds):
@@ -116,6 +117,8 @@ def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> 
     if entry.wishes is not None:
         families["objective"].add_metric((*labels, Signal.TTFT), entry.wishes.ttft)
         families["objective"].add_metric((*labels, Signal.ITL), entry.wishes.itl)
+    if entry.watched:
+        return
     families["asked"].add_metric(labels, now - entry.asked_at_seconds)
     reply = entry.current()
     families["answering"].add_metric(labels, float(not isinstance(reply, Refusal)))

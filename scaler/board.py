@@ -99,6 +99,8 @@ class Entry:
     """What KEDA gets in place of every outcome, in advise mode."""
     listeners: set[Callable[[], object]] = field(default_factory=set)
     """Called after each publication: open streams, or the link to another process."""
+    watched: bool = False
+    """On the operator's watch list: planned for and shown, asked by nobody, never forgotten."""
     published_at_seconds: float | None = None
     _polled: tuple[float, Reply] | None = None
 
@@ -177,6 +179,12 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
+    def watch(self, reference: Reference) -> Entry:
+        """The entry of a model on the operator's watch list, made now."""
+        entry = self.ask(reference)
+        entry.watched = True
+        return entry
+
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)
@@ -206,7 +214,8 @@ class Board:
         dropped = [
             entry
             for entry in self
-            if now - entry.asked_at_seconds > SUPERSEDED_SECONDS
+            if not entry.watched
+            and now - entry.asked_at_seconds > SUPERSEDED_SECONDS
             and newest[(entry.reference.namespace, entry.reference.name)] > entry.asked_at_seconds
         ]
         for entry in dropped:
@@ -235,8 +244,9 @@ class Board:
         return wishes, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
     def _make_room(self, now: float) -> None:
-        oldest = min(self._entries.values(), key=lambda entry: entry.asked_at_seconds)
-        if now - oldest.asked_at_seconds < SILENT_SECONDS:
+        forgettable = [entry for entry in self._entries.values() if not entry.watched]
+        oldest = min(forgettable, key=lambda entry: entry.asked_at_seconds, default=None)
+        if oldest is None or now - oldest.asked_at_seconds < SILENT_SECONDS:
             message = (
                 f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
                 f"{self._objects_max}: raise it, or shard by namespace"

@@ -255,7 +255,7 @@ class Site:
 
         Args:
             name: of the Deployment and of the ScaledObject.
-            spec: in place of the example's.
+            spec: in place of the example's; None = left out.
             behavior: of the HPA, in place of the example's; empty = the HPA's own.
             push: trigger `external-push`, else `external`.
             beside: another trigger.
@@ -272,6 +272,7 @@ class Site:
             "minReplicaCount": 0,
             **(spec or {}),
         }
+        made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
         if behavior is not None:
             made["spec"]["advanced"] = (
                 {"horizontalPodAutoscalerConfig": {"behavior": behavior}} if behavior else {}

@@ -231,6 +231,19 @@ def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> Non
     assert desk.board.forget_superseded() == []
 
 
+def test_a_watched_model_is_never_forgotten() -> None:
+    desk = Desk(objects_max=2)
+    watched = desk.board.watch(reference("a", mode="advise"))
+    desk.now += 30 * SILENT_SECONDS
+    desk.ask("a")
+    desk.now += 30 * SILENT_SECONDS
+    desk.ask("b")
+
+    assert desk.board.forget_superseded() == []
+    assert watched in list(desk.board)
+    assert {entry.reference.name for entry in desk.board} == {"a", "b"}
+
+
 def test_a_silent_object_is_a_paused_one_and_stays() -> None:
     desk = Desk()
     entry = desk.ask("a")
