@@ -8,7 +8,8 @@ In order:
 2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
 3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
    it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
-4. blind: with a part of the signals unmeasured, never below the last plan;
+4. blind: with a part of the signals unmeasured, never below the last plan, and where there is none
+   (a first look, a restart) never below the replicas that are ready;
 5. hold: never below what was needed within the hold time;
 6. bounds;
 7. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`.
@@ -62,6 +63,18 @@ class ReplicaPlan:
     steps: tuple[Step, ...] = field(repr=False)
 
 
+def decidable(observation: Observation, state: PlanState) -> bool:
+    """Whether `decide` has a floor: the last plan, the ready replicas, or every signal measured.
+
+    Without one a partly measured first look would take a fleet for as small as what it measured.
+    """
+    return (
+        state.planned is not None
+        or observation.value(Signal.REPLICAS) is not None
+        or not _unmeasured(observation)
+    )
+
+
 def decide(
     observation: Observation,
     demand: Demand,
@@ -69,7 +82,10 @@ def decide(
     parameters: PlanParameters,
     state: PlanState,
 ) -> tuple[ReplicaPlan, PlanState]:
-    """The plan at `observation.at_seconds`, and the state for the next one."""
+    """The plan at `observation.at_seconds`, and the state for the next one.
+
+    Only for what is `decidable`.
+    """
     now = observation.at_seconds
     orders = _orders(observation, state)
     found = shares(demand, observation, parameters.capacity)
@@ -78,16 +94,12 @@ def decide(
     reactive = with_headroom(now_need, queue_need, parameters)
     steps = [now_need, queue_need, ahead(outlook, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
-    blind = [signal for signal in ESSENTIAL if observation.value(signal) is None]
-    if blind and state.planned is not None:
-        needed = max(needed, state.planned)
-        steps.append(
-            Step(
-                rule="blind",
-                text=f"{', '.join(blind)} not measured: not below the last plan",
-                replicas=needed,
-            )
-        )
+    blind = _unmeasured(observation)
+    if blind:
+        floor, named = _floor(observation, state.planned)
+        needed = max(needed, floor)
+        text = f"{', '.join(blind)} not measured: not below {named}"
+        steps.append(Step(rule="blind", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
     needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
     held = _held(needs, now)
@@ -95,9 +107,8 @@ def decide(
     planned, bound = _bounded(int(held.replicas), parameters)
     steps += bound
     reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
-    desired = _handed_over(
-        parameters.mode, planned, reactive_bounded, least=state.handed if blind else 0
-    )
+    least = _floor(observation, state.handed)[0] if blind else 0
+    desired = _handed_over(parameters.mode, planned, reactive_bounded, least=least)
     steps += _mode_step(parameters.mode, planned, desired)
     plan = ReplicaPlan(
         at_seconds=now,
@@ -116,13 +127,25 @@ def decide(
     )
 
 
-def _handed_over(mode: Mode, planned: int, reactive: int, *, least: int | None) -> int | None:
+def _unmeasured(observation: Observation) -> list[Signal]:
+    return [signal for signal in ESSENTIAL if observation.value(signal) is None]
+
+
+def _floor(observation: Observation, last: int | None) -> tuple[int, str]:
+    """What a partly measured look must not go below, and its name."""
+    if last is not None:
+        return last, "the last plan"
+    ready = observation.value(Signal.REPLICAS)
+    return 0 if ready is None else int(ready), "the ready replicas"
+
+
+def _handed_over(mode: Mode, planned: int, reactive: int, *, least: int) -> int | None:
     """Replicas for KEDA; unmeasured demand must not shrink a workload in reactive mode either."""
     match mode:
         case Mode.ACT:
             return planned
         case Mode.REACTIVE:
-            return max(reactive, least or 0)
+            return max(reactive, least)
         case Mode.ADVISE:
             return None
         case _:

@@ -11,7 +11,7 @@ from scaler.board import Answer, Outcome, Refusal, RefusalCode
 from scaler.durations import written
 from scaler.errors import SourceMisconfiguredError
 from scaler.parameters import PlanParameters
-from scaler.plan import PlanState, ReplicaPlan, decide
+from scaler.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.track import Sight, Track
 
 
@@ -39,12 +39,16 @@ def judge(
         track: has taken `sight` already.
         blind_seconds_max: how long the last plan stands without a usable look.
     """
-    if sight.observation is None or track.demand is None or not sight.usable():
+    observation = sight.observation
+    if observation is None or track.demand is None or not sight.usable():
         return _blind(sight, standing, blind_seconds_max)
+    if not decidable(observation, standing.state):
+        message = f"no plan yet, and what is measured sets no floor: {sight.complaint()}"
+        return Refusal(code=RefusalCode.UNAVAILABLE, message=message), standing
     outlook = track.outlook(
         parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
     )
-    plan, state = decide(sight.observation, track.demand, outlook, parameters, standing.state)
+    plan, state = decide(observation, track.demand, outlook, parameters, standing.state)
     return _answer(plan), Standing(state=state, plan=plan)
 
 

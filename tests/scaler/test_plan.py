@@ -12,7 +12,7 @@ from scaler.demand import Demand
 from scaler.metadata import Mode
 from scaler.need import Outlook
 from scaler.parameters import PlanParameters
-from scaler.plan import PlanState, ReplicaPlan, decide
+from scaler.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 
 NOW = 10_000.0
@@ -239,6 +239,30 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
 
     assert (low.desired, low.blind) == (9, True)
     assert high.desired == 12
+
+
+def test_a_first_look_that_is_partly_blind_is_not_below_the_ready_replicas() -> None:
+    # Rates absent after a restart, and no hold that would keep what ran.
+    at_once = replace(PARAMETERS, hold_seconds=0)
+    partly = seen(prompt_tokens=None, generated_tokens=None, replicas=9.0)
+    demand = asked(prompt=None, generated=None)
+
+    for mode in Mode:
+        plan, state = decide(partly, demand, None, replace(at_once, mode=mode), PlanState())
+        assert plan.planned == 9
+        assert plan.desired == (None if mode is Mode.ADVISE else 9)
+        assert "not below the ready replicas" in plan_of(plan, "blind")
+        later, _ = decide(partly, demand, None, replace(at_once, mode=mode), state)
+        assert later.planned == 9
+
+
+def test_a_first_look_that_is_partly_blind_and_knows_no_replicas_decides_nothing() -> None:
+    partly = seen(running=None, replicas=None)
+
+    assert not decidable(partly, PlanState())
+    assert decidable(partly, PlanState(planned=9))
+    assert decidable(seen(running=None), PlanState())
+    assert decidable(seen(replicas=None), PlanState())
 
 
 def test_reactive_mode_hands_over_the_need_of_the_present_and_shows_the_plan() -> None:
