@@ -35,6 +35,8 @@ class Outlook:
     replicas: float
     """What the planned quantile of demand keeps busy."""
     text: str
+    reach_seconds: float
+    """How far the forecast looks; beyond, `replicas` is the demand at this distance."""
     skill: float | None
     """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
 
@@ -158,17 +160,28 @@ def ahead(
         if dimension is not Dimension.KV_CACHE  # it has its own limit below full
     }
     if outlook is not None and outlook.earned:
-        text = (
-            f"q{parameters.level:g} in {written(parameters.lead_seconds)}: {outlook.text}, "
-            f"skill {outlook.skill:+.0%}"
-        )
-        headroom[Dimension.WORK] = Step(rule="forecast", text=text, replicas=outlook.replicas)
+        headroom[Dimension.WORK] = _forecast(outlook, headroom.get(Dimension.WORK), parameters)
     elif Dimension.WORK in headroom:
         reactive = headroom[Dimension.WORK]
         text = f"not used, {_why_not(outlook)}; {reactive.text}"
         headroom[Dimension.WORK] = replace(reactive, text=text)
     nothing = Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
     return max(headroom.values(), key=lambda step: step.replicas, default=nothing)
+
+
+def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameters) -> Step:
+    """The forecast of work; where it does not reach the lead time, no less than head-room."""
+    lead, reach = parameters.lead_seconds, outlook.reach_seconds
+    text = (
+        f"q{parameters.level:g} in {written(min(lead, reach))}: {outlook.text}, "
+        f"skill {outlook.skill:+.0%}"
+    )
+    forecast = Step(rule="forecast", text=text, replicas=outlook.replicas)
+    if reach >= lead or reactive is None:
+        return forecast
+    larger = max(forecast, reactive, key=lambda step: step.replicas)
+    beyond = f"reaches {written(reach)} of {written(lead)}, so the larger of it and the present"
+    return replace(larger, text=f"{beyond}; {larger.text}")
 
 
 def _why_not(outlook: Outlook | None) -> str:

@@ -157,7 +157,10 @@ class Track:
         ]
         binds = capacity.work.together is Together.LARGER
         skill = max(parts, key=lambda part: part[0])[1] if binds else _weighted(parts)
-        return Outlook(replicas=work, text=tokens(prompt, generated), skill=skill)
+        reach = min(forecast.horizons_seconds[-1] for forecast in self.forecasts.values())
+        return Outlook(
+            replicas=work, text=tokens(prompt, generated), reach_seconds=reach, skill=skill
+        )
 
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""

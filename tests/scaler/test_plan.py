@@ -64,9 +64,9 @@ def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | No
     )
 
 
-def outlook(skill: float | None, *, work: float = 0.0) -> Outlook:
+def outlook(skill: float | None, *, work: float = 0.0, reach: float = 1800.0) -> Outlook:
     """A forecast in replicas."""
-    return Outlook(replicas=work, text="the forecast", skill=skill)
+    return Outlook(replicas=work, text="the forecast", reach_seconds=reach, skill=skill)
 
 
 def plan_of(plan: ReplicaPlan, rule: str) -> str:
@@ -107,6 +107,24 @@ def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
     plan, _ = decide(seen(), asked(prompt=5500), outlook(0.5, work=0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 6
+
+
+@pytest.mark.parametrize(
+    ("prompt", "work", "desired", "text"),
+    [(2000, 7.1, 8, "the forecast, skill"), (6000, 0.1, 8, "at utilisation 0.8")],
+    ids=["forecast-larger", "headroom-larger"],
+)
+def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_headroom(
+    prompt: float, work: float, desired: int, text: str
+) -> None:
+    # 6000 ÷ 1000 ÷ 0.8 = 7.5, of which a forecast of a fall would have left the 6 of the present
+    far = replace(PARAMETERS, lead_seconds=3600)
+
+    plan, _ = decide(seen(), asked(prompt=prompt), outlook(1.0, work=work), far, BEGUN)
+
+    assert plan.desired == desired
+    assert "reaches 30m of 1h, so the larger" in plan_of(plan, "forecast")
+    assert text in plan_of(plan, "forecast")
 
 
 @pytest.mark.parametrize(
