@@ -64,9 +64,13 @@ def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | No
     )
 
 
-def outlook(skill: float | None, *, work: float = 0.0, reach: float = 1800.0) -> Outlook:
+def outlook(
+    skill: float | None, *, work: float = 0.0, reach: float = 1800.0, judged: int = 1000
+) -> Outlook:
     """A forecast in replicas."""
-    return Outlook(replicas=work, text="the forecast", reach_seconds=reach, skill=skill)
+    return Outlook(
+        replicas=work, text="the forecast", reach_seconds=reach, skill=skill, judged=judged
+    )
 
 
 def plan_of(plan: ReplicaPlan, rule: str) -> str:
@@ -110,12 +114,12 @@ def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "work", "desired", "text"),
-    [(2000, 7.1, 8, "the forecast, skill"), (6000, 0.1, 8, "at utilisation 0.8")],
+    ("prompt", "work", "desired"),
+    [(2000, 7.1, 8), (6000, 0.1, 8)],
     ids=["forecast-larger", "headroom-larger"],
 )
 def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_headroom(
-    prompt: float, work: float, desired: int, text: str
+    prompt: float, work: float, desired: int
 ) -> None:
     # 6000 ÷ 1000 ÷ 0.8 = 7.5, of which a forecast of a fall would have left the 6 of the present
     far = replace(PARAMETERS, lead_seconds=3600)
@@ -123,8 +127,7 @@ def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_h
     plan, _ = decide(seen(), asked(prompt=prompt), outlook(1.0, work=work), far, BEGUN)
 
     assert plan.desired == desired
-    assert "reaches 30m of 1h, so the larger" in plan_of(plan, "forecast")
-    assert text in plan_of(plan, "forecast")
+    assert "reaches 30m of 1h, so not below head-room; q0.9 in 30m" in plan_of(plan, "forecast")
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,47 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
 
     assert plan.desired == 5
     assert why in plan_of(plan, "forecast")
+
+
+def forecast_step(outlook: Outlook, *, prompt: float = 8000.0) -> float:
+    """Replicas after the rule `forecast`; with head-room alone 8000 ÷ 1000 ÷ 0.8 = 10."""
+    plan, _ = decide(seen(), asked(prompt=prompt), outlook, PARAMETERS, BEGUN)
+    return next(step.replicas for step in plan.steps if step.rule == "forecast")
+
+
+def test_a_forecast_weighs_as_much_as_its_skill_earned() -> None:
+    # 10 with head-room alone, 8.5 forecast; a skill of 10 % is enough for the forecast alone
+    replicas = [forecast_step(outlook(skill, work=8.5)) for skill in (0.0, 0.001, 0.04, 0.1, 0.5)]
+
+    assert replicas == pytest.approx([10, 9.985, 9.4, 8.5, 8.5])
+
+
+def test_a_forecast_weighs_as_much_as_it_was_judged() -> None:
+    # Up to 30 judged forecasts nothing is known of the skill; from 60 on it counts in full.
+    replicas = [
+        forecast_step(outlook(0.5, work=8.5, judged=judged)) for judged in (30, 40, 60, 600)
+    ]
+
+    assert replicas == pytest.approx([10, 9.5, 8.5, 8.5])
+
+
+def test_the_weight_of_a_forecast_is_told() -> None:
+    plan, _ = decide(seen(), asked(prompt=8000), outlook(0.04, work=8.5), PARAMETERS, BEGUN)
+
+    assert plan_of(plan, "forecast") == (
+        "40% of q0.9 in 5m: the forecast, skill +4%; "
+        "the rest 8,000 prompt + 0 generated tokens/s (metadata) at utilisation 0.8"
+    )
+
+
+@given(skill=st.floats(-0.2, 1), more=st.floats(0, 0.001), work=st.floats(0, 50))
+def test_a_little_more_skill_changes_the_plan_a_little(
+    skill: float, more: float, work: float
+) -> None:
+    before, after = (forecast_step(outlook(earned, work=work)) for earned in (skill, skill + more))
+
+    # A weight is at most 10 times the skill, and moves the plan between the forecast and 10.
+    assert abs(after - before) <= 10 * more * abs(work - 10) + 1e-9
 
 
 def test_requests_in_flight_keep_headroom_beside_a_trusted_forecast_of_work() -> None:
@@ -325,14 +369,26 @@ demands = st.floats(0, 1e6)
 maybe = st.none() | demands
 
 
-@given(prompt=maybe, generated=maybe, ahead=demands, waiting=maybe, handed=st.integers(0, 50))
+@given(
+    prompt=maybe,
+    generated=maybe,
+    ahead=demands,
+    skill=st.none() | st.floats(-1, 1),
+    waiting=maybe,
+    handed=st.integers(0, 50),
+)
 def test_every_plan_is_within_bounds_and_not_below_the_present(
-    prompt: float | None, generated: float | None, ahead: float, waiting: float | None, handed: int
+    prompt: float | None,
+    generated: float | None,
+    ahead: float,
+    skill: float | None,
+    waiting: float | None,
+    handed: int,
 ) -> None:
     plan, _ = decide(
         seen(waiting=waiting),
         asked(prompt=prompt, generated=generated),
-        outlook(0.1, work=ahead),
+        outlook(skill, work=ahead),
         PARAMETERS,
         PlanState(handed=handed, planned=handed),
     )
