@@ -91,6 +91,7 @@ def _reference(index: int) -> pb.ScaledObjectRef:
     metadata = {
         "scalerAddress": "foresail:6500",
         "model": f"model-{index}",
+        "mode": "act",
         "leadTime": "5m",
         "maxReplicas": "40",
         "replicaPromptTokensPerSecond": "4000",

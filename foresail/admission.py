@@ -7,25 +7,13 @@ shall hold none of them.
 from foresail.clock import wall_clock
 from foresail.settings import Settings
 from scaler.board import Board
-from scaler.metadata import Offer, parse
+from scaler.metadata import parse
 from scaler.server import TlsFiles
-from scaler.sources.catalogue import load, shipped
-
-
-def offer_of(settings: Settings) -> Offer:
-    """What a trigger's metadata may choose."""
-    return Offer(
-        engines={name: load(name).survives_zero for name in shipped()},
-        sources=frozenset(source.name for source in settings.sources),
-        default_source=settings.source_by_default,
-        address_prefixes=settings.limits.metadata_addresses,
-        replicas_max=settings.limits.replicas_max,
-    )
 
 
 def board_of(settings: Settings, *, objects_max: int) -> Board:
     """An empty board that admits what the settings offer."""
-    offer = offer_of(settings)
+    offer = settings.offer
     return Board(
         lambda metadata: parse(metadata, offer),
         clock=wall_clock,

@@ -7,14 +7,12 @@ from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
+from scaler.horizons import horizons_seconds
 from scaler.loop import Connect, LoopSettings, ScalerLoop
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.sources.catalogue import Preset
 from scaler.track import Series
-
-HORIZON_STEPS = (1, 3, 5, 10, 15, 30)
-"""How far forecasts look: with steps of a minute to the longest lead time of a node."""
 
 
 def planning(
@@ -31,7 +29,9 @@ def planning(
         return Forecaster(
             signal=series,
             step_seconds=settings.step_seconds,
-            horizons_seconds=[steps * settings.step_seconds for steps in HORIZON_STEPS],
+            horizons_seconds=horizons_seconds(
+                lead_seconds=wishes.lead_time, step_seconds=settings.step_seconds
+            ),
             start=0.0,
             tz=wishes.timezone,
             calendar=Calendar(wishes.events, wishes.timezone) if wishes.events else None,

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.board import Answer, Entry, Outcome, Refusal
+from scaler.abstention import Abstention
+from scaler.board import Answer, Entry, Refusal, Reply
 from scaler.durations import written
 from scaler.metadata import TriggerMetadata
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
@@ -28,9 +29,12 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
     told: Account = {
         "workload": str(entry.reference),
         "metadata": dict(entry.reference.metadata),
-        "asked_seconds_ago": round(now_seconds - entry.asked_at_seconds, 1),
-        "outcome": _outcome(entry.current(), now_seconds),
     }
+    if entry.watched:
+        told["outcome"] = {"watched": True}
+    else:
+        told["asked_seconds_ago"] = round(now_seconds - entry.asked_at_seconds, 1)
+        told["outcome"] = _outcome(entry.current(), now_seconds)
     if watched is None:
         return told
     sight, track = watched.sight, watched.track
@@ -72,7 +76,8 @@ def text(told: Mapping[str, Any]) -> str:
         lines += [
             f"  {step['replicas']:8.2f}  {step['rule']:<9} {step['text']}" for step in plan["steps"]
         ]
-        lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
+        if plan["desired"] is not None:
+            lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
     lines += [
         f"objective: {name} p95 {shown}" for name, shown in told.get("objectives", {}).items()
     ]
@@ -136,19 +141,25 @@ def _bar(quantiles: Sequence[float], top: float) -> str:
     return f"{filled:<{_BAR_WIDTH}}"
 
 
-def _outcome(outcome: Outcome, now_seconds: float) -> Account:
-    match outcome:
+def _outcome(reply: Reply, now_seconds: float) -> Account:
+    match reply:
         case Answer():
             return {
-                "replicas": outcome.replicas,
-                "active": outcome.active,
-                "age_seconds": round(now_seconds - outcome.made_at_seconds, 1),
+                "replicas": reply.replicas,
+                "active": reply.active,
+                "age_seconds": round(now_seconds - reply.made_at_seconds, 1),
             }
+        case Abstention():
+            return {"advised": reply.text}
         case Refusal():
-            return {"refused": outcome.code.value, "message": outcome.message}
+            return {"refused": reply.code.value, "message": reply.message}
 
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:
+    if "watched" in outcome:
+        return "on the watch list, nobody is answered"
+    if "advised" in outcome:
+        return f"mode advise, no replica is changed: {outcome['advised']}"
     if "refused" in outcome:
         return f"no answer ({outcome['refused']}): {outcome['message']}"
     active = "active" if outcome["active"] else "not active"

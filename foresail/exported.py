@@ -6,7 +6,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scaler.board import Answer, Board, Entry
+from scaler.board import Answer, Board, Entry, Refusal
 from scaler.clock import Clock
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop
@@ -30,7 +30,8 @@ class WorkloadCollector(Collector):
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = _families()
-        families["objects"].add_metric((), len(self._board))
+        asked_about = sum(not entry.watched for entry in self._board)
+        families["objects"].add_metric((), asked_about)
         now = self._clock()
         told = set()
         for entry in sorted(self._board, key=lambda entry: -entry.asked_at_seconds):
@@ -42,14 +43,18 @@ class WorkloadCollector(Collector):
             watched = self._loop.watched.get(entry.reference)
             if watched is not None:
                 _feed(families, labels, watched)
-                _plan(families, labels, entry, watched)
+                _plan(families, labels, entry, watched, now)
         yield from families.values()
 
 
 def _families() -> dict[str, GaugeMetricFamily]:
     described = {
         "objects": ("foresail_objects", "Triggers that KEDA has asked about.", ()),
-        "desired": ("foresail_desired_replicas", "Replicas handed to KEDA.", _WORKLOAD),
+        "desired": (
+            "foresail_desired_replicas",
+            "Replicas handed to KEDA; none in mode advise.",
+            _WORKLOAD,
+        ),
         "planned": ("foresail_planned_replicas", "Replicas the full plan wants.", _WORKLOAD),
         "reactive": (
             "foresail_reactive_replicas",
@@ -58,12 +63,12 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "answering": (
             "foresail_answering",
-            "1 while KEDA gets a number, 0 while it gets an error.",
+            "1 while KEDA gets what the mode says, 0 while it gets an error instead.",
             _WORKLOAD,
         ),
         "age": (
             "foresail_reading_age_seconds",
-            "Age of the reading behind the answer.",
+            "Age of the reading behind the answer, in mode advise behind the plan.",
             _WORKLOAD,
         ),
         "asked": (
@@ -112,19 +117,23 @@ def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> 
     if entry.wishes is not None:
         families["objective"].add_metric((*labels, Signal.TTFT), entry.wishes.ttft)
         families["objective"].add_metric((*labels, Signal.ITL), entry.wishes.itl)
+    if entry.watched:
+        return
     families["asked"].add_metric(labels, now - entry.asked_at_seconds)
-    answer = entry.current()
-    families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
-    if isinstance(answer, Answer):
-        families["desired"].add_metric(labels, answer.replicas)
-        families["age"].add_metric(labels, now - answer.made_at_seconds)
+    reply = entry.current()
+    families["answering"].add_metric(labels, float(not isinstance(reply, Refusal)))
+    if isinstance(reply, Answer):
+        families["desired"].add_metric(labels, reply.replicas)
+        families["age"].add_metric(labels, now - reply.made_at_seconds)
 
 
-def _plan(families: _Families, labels: _Labels, entry: Entry, watched: Watched) -> None:
+def _plan(families: _Families, labels: _Labels, entry: Entry, watched: Watched, now: float) -> None:
     plan = watched.workloads[entry.reference].standing.plan
     if plan is not None:
         families["planned"].add_metric(labels, plan.planned)
         families["reactive"].add_metric(labels, plan.reactive)
+        if entry.abstention is not None:
+            families["age"].add_metric(labels, now - plan.at_seconds)
 
 
 def _feed(families: _Families, labels: _Labels, watched: Watched) -> None:

@@ -40,7 +40,7 @@ from foresail.link import (
 )
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
-from scaler.board import Board, BoardFullError, Entry
+from scaler.board import Board, BoardFullError, Entry, Reference
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 
@@ -86,7 +86,10 @@ async def _running(
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
     # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
-    board = board_of(settings, objects_max=2 * settings.limits.objects_max)
+    watch = settings.watch
+    board = board_of(settings, objects_max=2 * settings.limits.objects_max + len(watch))
+    for one in watch:
+        board.watch(Reference.of(one.namespace, one.name, one.metadata))
     loop = planning(
         board,
         sources.connect,

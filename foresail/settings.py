@@ -24,12 +24,18 @@ from pydantic.alias_generators import to_camel
 from foresail.faults import crossed, faults_of, shown
 from foresail.located import Document, UnreadableYamlError
 from scaler.durations import seconds
-from scaler.errors import ForesailError
+from scaler.errors import ForesailError, MetadataError
+from scaler.metadata import Offer, parse
+from scaler.sources.catalogue import load, shipped
 from scaler.spelling import nearest
 from scaler.track import Series
 
 _LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
+_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
+_ANSWERING_KEYS: Final = ("mode", "otherTriggers")
+"""Of a trigger, and without a meaning where nobody is answered."""
 
 Address = TypeVar("Address", str, AnyHttpUrl)
 
@@ -53,6 +59,15 @@ def _without_credentials(address: Address) -> Address:
         message = "not an address without credentials"
         raise ValueError(message)
     return address
+
+
+def _metadata_text(value: object) -> object:
+    """A trigger's value, which is a text in a ScaledObject and may be bare here."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise crossed("it takes a text or a number")
+    return str(value)
 
 
 # What a value must be stands in the description: an error shows it.
@@ -79,6 +94,7 @@ File = Annotated[Path, Field(description="the path of a file")]
 Port = Annotated[int, Field(ge=1, le=_PORT_MAX, strict=True, description="a port from 1 to 65535")]
 Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
 Text = Annotated[str, Field(description="a text")]
+MetadataText = Annotated[str, BeforeValidator(_metadata_text)]
 Labels = Annotated[dict[str, str], Field(description="names, each with a text")]
 
 
@@ -247,6 +263,41 @@ class LimitSettings(Part):
     """Addresses that a trigger's `serverAddress` may start with; none unless listed."""
 
 
+class WatchSettings(Part):
+    """A model that is planned for and shown, and no replica of which Foresail touches.
+
+    Further keys are those of a trigger's metadata: `leadTime`, `maxReplicas` and so on.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, MetadataText]
+
+    namespace: Text
+    """Of the engines."""
+    model: Text
+    """As the engines' metrics show it."""
+    engine: Text | None = None
+    """The preset that reads the engines' metrics; the trigger's default without it."""
+    given_name: str | None = Field(
+        default=None,
+        alias="name",
+        pattern=_NAME,
+        description="lower-case letters, digits, dashes and dots, at most 253",
+    )
+    """Under which it is shown."""
+
+    @property
+    def name(self) -> str:
+        """The name given, else the model's in lower case, with dashes for other characters."""
+        return self.given_name or _NOT_OF_A_NAME.sub("-", self.model.lower()).strip("-.")
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What a trigger for the same model would say."""
+        engine = {} if self.engine is None else {"engine": self.engine}
+        return {"model": self.model, **engine, **self.__pydantic_extra__}
+
+
 class Settings(Part):
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings | None = None
@@ -259,6 +310,10 @@ class Settings(Part):
     """The source of triggers that name none; needed only where there are several."""
     cycle: CycleSettings = CycleSettings()
     limits: LimitSettings = LimitSettings()
+    watch: tuple[WatchSettings, ...] = Field(
+        default=(), description="a list of models to plan for without a ScaledObject"
+    )
+    """Models that are planned for without a ScaledObject, and shown; nobody is answered."""
 
     @model_validator(mode="after")
     def _sources_named_once(self) -> Self:
@@ -273,6 +328,35 @@ class Settings(Part):
             )
             raise crossed(message, "defaultSource")
         return self
+
+    @model_validator(mode="after")
+    def _watch_in_order(self) -> Self:
+        names = [(one.namespace, one.name) for one in self.watch]
+        for index, one in enumerate(self.watch):
+            at = ("watch", index)
+            if names[index] in names[:index]:
+                message = f"two models are watched as {'/'.join(names[index])}: give one a name"
+                raise crossed(message, *at)
+            for key in _ANSWERING_KEYS:
+                if key in one.metadata:
+                    message = f"a watched model takes no {key}: nobody is answered"
+                    raise crossed(message, *at, key)
+            try:
+                parse(one.metadata, self.offer)
+            except MetadataError as error:
+                raise crossed(str(error), *at) from error
+        return self
+
+    @property
+    def offer(self) -> Offer:
+        """What a trigger's metadata may choose."""
+        return Offer(
+            engines={name: load(name).survives_zero for name in shipped()},
+            sources=frozenset(source.name for source in self.sources),
+            default_source=self.source_by_default,
+            address_prefixes=self.limits.metadata_addresses,
+            replicas_max=self.limits.replicas_max,
+        )
 
     @property
     def source_by_default(self) -> str | None:

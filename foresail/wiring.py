@@ -13,6 +13,7 @@ from foresail.settings import (
     SourceTlsSettings,
 )
 from scaler.board import Reference
+from scaler.horizons import horizons_seconds
 from scaler.loop import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
@@ -33,6 +34,8 @@ class Sources:
 
     presets: Mapping[str, Preset]
     by_name: dict[str, Source]
+    step_seconds: float
+    """Of the forecast's series."""
     _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
 
     @classmethod
@@ -43,7 +46,8 @@ class Sources:
             SourceMisconfiguredError: an address or a file of one cannot be used.
         """
         presets = {name: load(name) for name in shipped()}
-        return cls(presets, {source.name: _source(source) for source in settings.sources})
+        by_name = {source.name: _source(source) for source in settings.sources}
+        return cls(presets, by_name, settings.cycle.step)
 
     def connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         """The feed and the capacity for one trigger.
@@ -57,9 +61,10 @@ class Sources:
         )
         source = self._source_of(wishes)
         place = wishes.server_address or wishes.source
+        horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=self.step_seconds)
         return Connection(
-            # Zone and events are the forecast's, so two zones cannot share a track.
-            key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {scope}",
+            # Zone, events and reach are the forecast's: two zones, or two reaches, cannot share it.
+            key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {horizons[-1]} {scope}",
             feed=source.feed(preset=preset, scope=scope),
             capacity=capacity_of(wishes, preset),
         )

@@ -9,6 +9,7 @@ from replay.profile import (
     work_seconds,
 )
 from replay.score import Objective
+from scaler.metadata import Mode
 
 _AT_ONCE = hpa.ScalingRules(
     policies=(
@@ -50,6 +51,7 @@ def metadata_of(
     return {
         "scalerAddress": "foresail:6500",
         "model": profile.model_name,
+        "mode": Mode.ACT,
         "leadTime": f"{lead_seconds:.0f}s",
         "ttft": f"{objective.ttft_seconds:g}s",
         "itl": f"{objective.itl_seconds * 1000:.0f}ms",

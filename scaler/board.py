@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from typing_extensions import override
 
+from scaler.abstention import Abstention, abstention_of
 from scaler.clock import Clock
 from scaler.errors import ForesailError, MetadataError
 from scaler.metadata import TriggerMetadata
@@ -39,7 +40,7 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What KEDA is told."""
+    """What KEDA is told; in advise mode what the plan wants, of which KEDA is told nothing."""
 
     replicas: int
     active: bool
@@ -56,6 +57,9 @@ class Refusal:
 
 
 Outcome = Answer | Refusal
+"""What planning came to."""
+Reply = Answer | Abstention | Refusal
+"""What KEDA gets."""
 
 
 class BoardFullError(ForesailError):
@@ -91,10 +95,14 @@ class Entry:
     asked_at_seconds: float
     clock: Clock
     answer_seconds_max: float
+    abstention: Abstention | None = None
+    """What KEDA gets in place of every outcome, in advise mode."""
     listeners: set[Callable[[], object]] = field(default_factory=set)
     """Called after each publication: open streams, or the link to another process."""
+    watched: bool = False
+    """On the operator's watch list: planned for and shown, asked by nobody, never forgotten."""
     published_at_seconds: float | None = None
-    _polled: tuple[float, Outcome] | None = None
+    _polled: tuple[float, Reply] | None = None
 
     def publish(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -102,8 +110,10 @@ class Entry:
         for listener in tuple(self.listeners):
             listener()
 
-    def current(self) -> Outcome:
-        """The outcome, unless whoever publishes has been silent for too long."""
+    def current(self) -> Reply:
+        """What KEDA gets: the outcome, unless whoever publishes has been silent for too long."""
+        if self.abstention is not None:
+            return self.abstention
         if self.published_at_seconds is None:
             return self.outcome
         silent_seconds = self.clock() - self.published_at_seconds
@@ -112,13 +122,13 @@ class Entry:
         message = f"no plan was made for {silent_seconds:.0f} s: the planning process is not heard"
         return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
-    def polled(self) -> Outcome:
-        """The outcome, remembered as what this poll was told."""
+    def polled(self) -> Reply:
+        """The reply, remembered as what this poll was told."""
         self._polled = (self.clock(), self.current())
         return self._polled[1]
 
-    def in_same_poll(self) -> Outcome:
-        """What the poll under way was told, else the outcome."""
+    def in_same_poll(self) -> Reply:
+        """What the poll under way was told, else the reply of now."""
         if self._polled is not None and self.clock() - self._polled[0] <= COHERENT_SECONDS:
             return self._polled[1]
         return self.current()
@@ -169,6 +179,12 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
+    def watch(self, reference: Reference) -> Entry:
+        """The entry of a model on the operator's watch list, made now."""
+        entry = self.ask(reference)
+        entry.watched = True
+        return entry
+
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)
@@ -198,7 +214,8 @@ class Board:
         dropped = [
             entry
             for entry in self
-            if now - entry.asked_at_seconds > SUPERSEDED_SECONDS
+            if not entry.watched
+            and now - entry.asked_at_seconds > SUPERSEDED_SECONDS
             and newest[(entry.reference.namespace, entry.reference.name)] > entry.asked_at_seconds
         ]
         for entry in dropped:
@@ -209,7 +226,10 @@ class Board:
         if len(self._entries) >= self._objects_max:
             self._make_room(now)
         wishes, outcome = self._admitted(reference)
-        entry = Entry(reference, wishes, outcome, now, self._clock, self._answer_seconds_max)
+        abstention = None if wishes is None else abstention_of(wishes)
+        entry = Entry(
+            reference, wishes, outcome, now, self._clock, self._answer_seconds_max, abstention
+        )
         self._entries[reference] = entry
         self._new.append(entry)
         self.arrived.set()
@@ -224,8 +244,9 @@ class Board:
         return wishes, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
     def _make_room(self, now: float) -> None:
-        oldest = min(self._entries.values(), key=lambda entry: entry.asked_at_seconds)
-        if now - oldest.asked_at_seconds < SILENT_SECONDS:
+        forgettable = [entry for entry in self._entries.values() if not entry.watched]
+        oldest = min(forgettable, key=lambda entry: entry.asked_at_seconds, default=None)
+        if oldest is None or now - oldest.asked_at_seconds < SILENT_SECONDS:
             message = (
                 f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
                 f"{self._objects_max}: raise it, or shard by namespace"

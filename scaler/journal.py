@@ -24,6 +24,7 @@ def note_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
                 workload=workload,
                 replicas_from=previous,
                 replicas_to=replicas,
+                handed_over=entry.abstention is None,
                 why=[f"{step.rule}: {step.text}" for step in steps],
             )
         case Refusal(code=code, message=message):

@@ -48,10 +48,14 @@ _LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
 
 
 class Mode(StrEnum):
-    """What the forecast may do: `act` sets replicas; `advise` is shown, the present decides."""
+    """What a plan may do. It is computed in full, recorded and shown in every mode."""
 
     ADVISE = "advise"
+    """No replica changes."""
+    REACTIVE = "reactive"
+    """The need of the present, with head-room, sets replicas."""
     ACT = "act"
+    """The plan sets replicas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,11 @@ class TriggerMetadata(BaseModel):
     match_labels: Labels = Field(
         default=(), description="labels that a series must carry: name=value,name=value"
     )
-    mode: Mode = Field(default=Mode.ACT, description="act or advise")
+    mode: Mode = Field(default=Mode.ADVISE, description="advise, reactive or act")
+    other_triggers: bool = Field(
+        default=False,
+        description="true or false: whether the ScaledObject has other triggers, for mode advise",
+    )
     lead_time: Seconds = Field(
         default=300.0,
         ge=1,

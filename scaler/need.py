@@ -11,11 +11,20 @@ from scaler.backlog import Order, backlog_after
 from scaler.capacity import ReplicaCapacity
 from scaler.demand import Demand
 from scaler.durations import written
+from scaler.forecast.record import SKILL_STEPS_MIN
 from scaler.parameters import PlanParameters
 from scaler.signals import Observation, Signal
 
 DRAIN_SECONDS = 120.0
 """A backlog left at the lead time is to be gone within this."""
+SKILL_FULL = 0.1
+"""From this skill on a plan rests on the forecast alone; below, in proportion.
+
+On public traces the skill of a day wanders by 3 to 8 % around the skill of a week (one standard
+deviation), so a smaller skill may be chance; theirs are 12 to 40 %.
+"""
+EVIDENCE_FULL = 2 * SKILL_STEPS_MIN
+"""From so many judged forecasts on a skill counts in full; it is unknown up to half as many."""
 KV_USE_MAX = 0.9
 """Above this share of KV cache in use, engines start to preempt; more replicas then."""
 
@@ -35,13 +44,20 @@ class Outlook:
     replicas: float
     """What the planned quantile of demand keeps busy."""
     text: str
+    reach_seconds: float
+    """How far the forecast looks; beyond, `replicas` is the demand at this distance."""
     skill: float | None
     """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
+    judged: int
+    """Forecasts whose outcome is known: the evidence for the skill."""
 
     @property
-    def earned(self) -> bool:
-        """Whether the plan may rest on it."""
-        return self.skill is not None and self.skill > 0
+    def weight(self) -> float:
+        """How far the plan may rest on it, 0 to 1; it grows with skill and evidence, no jump."""
+        if self.skill is None or self.skill <= 0:
+            return 0.0
+        evidence = (self.judged - SKILL_STEPS_MIN) / (EVIDENCE_FULL - SKILL_STEPS_MIN)
+        return min(self.skill / SKILL_FULL, 1.0) * min(max(evidence, 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +159,7 @@ def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParamete
 def ahead(
     outlook: Outlook | None, found: Mapping[Dimension, Share], parameters: PlanParameters
 ) -> Step:
-    """Replicas a lead time ahead: the forecast of work where it earned it, else head-room.
+    """Replicas a lead time ahead: the forecast of work as far as it earned it, else head-room.
 
     Requests in flight are not forecast. Half of them may be a queue, and a forecast queue asks for
     slots that its own draining will not need: the step `queue` counts it as work instead.
@@ -157,18 +173,35 @@ def ahead(
         for dimension, share in found.items()
         if dimension is not Dimension.KV_CACHE  # it has its own limit below full
     }
-    if outlook is not None and outlook.earned:
-        text = (
-            f"q{parameters.level:g} in {written(parameters.lead_seconds)}: {outlook.text}, "
-            f"skill {outlook.skill:+.0%}"
-        )
-        headroom[Dimension.WORK] = Step(rule="forecast", text=text, replicas=outlook.replicas)
+    if outlook is not None and outlook.weight > 0:
+        headroom[Dimension.WORK] = _forecast(outlook, headroom.get(Dimension.WORK), parameters)
     elif Dimension.WORK in headroom:
         reactive = headroom[Dimension.WORK]
         text = f"not used, {_why_not(outlook)}; {reactive.text}"
         headroom[Dimension.WORK] = replace(reactive, text=text)
     nothing = Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
     return max(headroom.values(), key=lambda step: step.replicas, default=nothing)
+
+
+def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameters) -> Step:
+    """The forecast of work, mixed with head-room as far as it has yet to earn its weight.
+
+    Where it does not reach the lead time, no less than head-room.
+    """
+    lead, reach = parameters.lead_seconds, outlook.reach_seconds
+    text = (
+        f"q{parameters.level:g} in {written(min(lead, reach))}: {outlook.text}, "
+        f"skill {outlook.skill:+.0%}"
+    )
+    now = 0.0 if reactive is None else reactive.replicas
+    replicas = outlook.weight * outlook.replicas + (1 - outlook.weight) * now
+    if outlook.weight < 1:
+        rest = "nothing measured" if reactive is None else reactive.text
+        text = f"{outlook.weight:.0%} of {text}; the rest {rest}"
+    if reach < lead:
+        text = f"reaches {written(reach)} of {written(lead)}, so not below head-room; {text}"
+        replicas = max(replicas, now)
+    return Step(rule="forecast", text=text, replicas=replicas)
 
 
 def _why_not(outlook: Outlook | None) -> str:

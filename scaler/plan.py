@@ -8,14 +8,17 @@ In order:
 2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
 3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
    it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
-4. blind: with a part of the signals unmeasured, never below the last plan;
+4. blind: with a part of the signals unmeasured, never below the last plan, and where there is none
+   (a first look, a restart) never below the replicas that are ready;
 5. hold: never below what was needed within the hold time;
-6. bounds, and in advise mode the reactive need instead of the plan.
+6. bounds;
+7. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
 from scaler.backlog import Order, outstanding
 from scaler.demand import Demand
@@ -37,7 +40,9 @@ class PlanState:
     """(time, replicas needed) within the hold; only what later entries do not exceed."""
     orders: tuple[Order, ...] = ()
     handed: int | None = None
-    """Replicas last handed over; None before the first plan."""
+    """Replicas last handed over; None before the first plan, and in advise mode."""
+    planned: int | None = None
+    """Replicas that the last plan wanted; None before the first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +50,10 @@ class ReplicaPlan:
     """A decision and the steps that shaped it."""
 
     at_seconds: float
-    desired: int
-    """Replicas to hand to KEDA."""
+    desired: int | None
+    """Replicas to hand to KEDA; None in advise mode, which hands over none."""
     planned: int
-    """Replicas the full plan wants; differs from `desired` in advise mode only."""
+    """Replicas the full plan wants, whatever the mode."""
     reactive: int
     """Replicas that the present alone needs, with head-room, within bounds."""
     active: bool
@@ -58,6 +63,18 @@ class ReplicaPlan:
     steps: tuple[Step, ...] = field(repr=False)
 
 
+def decidable(observation: Observation, state: PlanState) -> bool:
+    """Whether `decide` has a floor: the last plan, the ready replicas, or every signal measured.
+
+    Without one a partly measured first look would take a fleet for as small as what it measured.
+    """
+    return (
+        state.planned is not None
+        or observation.value(Signal.REPLICAS) is not None
+        or not _unmeasured(observation)
+    )
+
+
 def decide(
     observation: Observation,
     demand: Demand,
@@ -65,7 +82,10 @@ def decide(
     parameters: PlanParameters,
     state: PlanState,
 ) -> tuple[ReplicaPlan, PlanState]:
-    """The plan at `observation.at_seconds`, and the state for the next one."""
+    """The plan at `observation.at_seconds`, and the state for the next one.
+
+    Only for what is `decidable`.
+    """
     now = observation.at_seconds
     orders = _orders(observation, state)
     found = shares(demand, observation, parameters.capacity)
@@ -74,40 +94,28 @@ def decide(
     reactive = with_headroom(now_need, queue_need, parameters)
     steps = [now_need, queue_need, ahead(outlook, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
-    blind = [signal for signal in ESSENTIAL if observation.value(signal) is None]
-    if blind and state.handed is not None:
-        needed = max(needed, state.handed)
-        steps.append(
-            Step(
-                rule="blind",
-                text=f"{', '.join(blind)} not measured: not below the last plan",
-                replicas=needed,
-            )
-        )
-    before = _running_before(observation) if state.handed is None else state.needs
+    blind = _unmeasured(observation)
+    if blind:
+        floor, named = _floor(observation, state.planned)
+        needed = max(needed, floor)
+        text = f"{', '.join(blind)} not measured: not below {named}"
+        steps.append(Step(rule="blind", text=text, replicas=needed))
+    before = _running_before(observation) if state.planned is None else state.needs
     needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
     held = _held(needs, now)
     steps += [held] if held.replicas > needed else []
     planned, bound = _bounded(int(held.replicas), parameters)
     steps += bound
     reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
-    desired = planned
-    if parameters.mode is Mode.ADVISE:
-        # Unmeasured demand must not shrink a workload in this mode either.
-        desired = max(reactive_bounded, state.handed or 0) if blind else reactive_bounded
-        steps.append(
-            Step(
-                rule="advise",
-                text=f"the plan is {planned}; advise mode hands over the reactive need",
-                replicas=desired,
-            )
-        )
+    least = _floor(observation, state.handed)[0] if blind else 0
+    desired = _handed_over(parameters.mode, planned, reactive_bounded, least=least)
+    steps += _mode_step(parameters.mode, planned, desired)
     plan = ReplicaPlan(
         at_seconds=now,
         desired=desired,
         planned=planned,
         reactive=reactive_bounded,
-        active=desired > 0 or bool(demand.in_flight),
+        active=bool(desired) or bool(demand.in_flight),
         blind=bool(blind),
         steps=tuple(steps),
     )
@@ -115,7 +123,43 @@ def decide(
         needs=needs,
         orders=_ordered(orders, desired, state.handed, now),
         handed=desired,
+        planned=planned,
     )
+
+
+def _unmeasured(observation: Observation) -> list[Signal]:
+    return [signal for signal in ESSENTIAL if observation.value(signal) is None]
+
+
+def _floor(observation: Observation, last: int | None) -> tuple[int, str]:
+    """What a partly measured look must not go below, and its name."""
+    if last is not None:
+        return last, "the last plan"
+    ready = observation.value(Signal.REPLICAS)
+    return 0 if ready is None else int(ready), "the ready replicas"
+
+
+def _handed_over(mode: Mode, planned: int, reactive: int, *, least: int) -> int | None:
+    """Replicas for KEDA; unmeasured demand must not shrink a workload in reactive mode either."""
+    match mode:
+        case Mode.ACT:
+            return planned
+        case Mode.REACTIVE:
+            return max(reactive, least)
+        case Mode.ADVISE:
+            return None
+        case _:
+            assert_never(mode)
+
+
+def _mode_step(mode: Mode, planned: int, desired: int | None) -> list[Step]:
+    if mode is Mode.ACT:
+        return []
+    if desired is None:
+        text = f"{mode}: nothing is handed over"
+        return [Step(rule="mode", text=text, replicas=planned)]
+    text = f"{mode}: the plan is {planned}; the need of the present is handed over"
+    return [Step(rule="mode", text=text, replicas=desired)]
 
 
 def _needs(
@@ -163,8 +207,10 @@ def _orders(observation: Observation, state: PlanState) -> tuple[Order, ...]:
 
 
 def _ordered(
-    orders: tuple[Order, ...], desired: int, handed: int | None, now: float
+    orders: tuple[Order, ...], desired: int | None, handed: int | None, now: float
 ) -> tuple[Order, ...]:
+    if desired is None:
+        return ()  # nobody is asked, so nothing is on its way
     if handed is None or desired <= handed:
         return orders
     return (*orders, Order(at_seconds=now, replicas=desired - handed))

@@ -18,16 +18,17 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
+from scaler.abstention import Abstention
 from scaler.board import (
     METADATA_CHARACTERS_MAX,
     Answer,
     Board,
     BoardFullError,
     Entry,
-    Outcome,
     Reference,
     Refusal,
     RefusalCode,
+    Reply,
 )
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
@@ -89,8 +90,13 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
                 await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
             entry = await self._entry(request.scaledObjectRef, context)
-            answer = await self._answer(entry, entry.polled(), context)
-            replicas = self._clamped(answer.replicas)
+            reply = await self._reply(entry, entry.polled(), context)
+            if isinstance(reply, Answer):
+                replicas = self._clamped(reply.replicas)
+            elif reply.beside_others:
+                replicas = 0.0
+            else:
+                return pb.GetMetricsResponse()
         return pb.GetMetricsResponse(
             metricValues=[
                 pb.MetricValue(
@@ -105,8 +111,9 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         with self._timed("IsActive", context):
             entry = await self._entry(request, context)
-            answer = await self._answer(entry, entry.in_same_poll(), context)
-            return pb.IsActiveResponse(result=answer.active)
+            reply = await self._reply(entry, entry.in_same_poll(), context)
+            active = reply.active if isinstance(reply, Answer) else not reply.beside_others
+            return pb.IsActiveResponse(result=active)
 
     @override
     async def StreamIsActive(
@@ -114,7 +121,8 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """Send the state at once, then each edge, and `true` again as a heartbeat.
 
-        While there is no answer nothing is sent: an error would put KEDA into its back-off.
+        While there is no answer nothing is sent: an error would put KEDA into its back-off. In
+        advise mode nothing is sent either: `true` wakes a workload from zero at once.
         """
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
@@ -179,16 +187,19 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         except BoardFullError as error:
             return await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
 
-    async def _answer(self, entry: Entry, outcome: Outcome, context: Context) -> Answer:
-        match outcome:
-            case Answer():
-                return outcome
+    async def _reply(self, entry: Entry, reply: Reply, context: Context) -> Answer | Abstention:
+        match reply:
+            case Abstention(is_error=True, text=text):
+                message = f"{entry.reference}: mode advise: {text}"
+                return await self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, message)
+            case Answer() | Abstention():
+                return reply
             case Refusal(code=code, message=message):
                 self._metrics.refusals.labels(code).inc()
                 text = f"{entry.reference}: {message}"
                 return await self._refuse(context, _STATUS[code], text)
             case _:
-                assert_never(outcome)
+                assert_never(reply)
 
     def _clamped(self, replicas: float) -> float:
         """Finite, not negative, within the operator's limit: KEDA reads anything else as 0."""
@@ -216,5 +227,5 @@ def _fault_of(request: pb.ScaledObjectRef) -> str | None:
     return None
 
 
-def _active(outcome: Outcome) -> bool | None:
-    return outcome.active if isinstance(outcome, Answer) else None
+def _active(reply: Reply) -> bool | None:
+    return reply.active if isinstance(reply, Answer) else None

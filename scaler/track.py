@@ -13,7 +13,7 @@ from typing import Protocol, assert_never
 from scaler.capacity import ReplicaCapacity, Together
 from scaler.demand import Demand, DemandState, demand_of
 from scaler.errors import SourceError
-from scaler.forecast.record import DemandForecast
+from scaler.forecast.record import DemandForecast, Skill
 from scaler.need import Outlook, tokens
 from scaler.signals import ESSENTIAL, Observation
 
@@ -149,15 +149,22 @@ class Track:
         work = capacity.work.replicas(prompt, generated)
         assert work is not None  # both are numbers
         parts = [
-            (per_token * amount, _skill(self.forecasts[series], lead_seconds))
+            (per_token * amount, _skill_at(self.forecasts[series], lead_seconds))
             for per_token, amount, series in (
                 (capacity.work.prompt, prompt, Series.PROMPT_TOKENS),
                 (capacity.work.generated, generated, Series.GENERATED_TOKENS),
             )
         ]
-        binds = capacity.work.together is Together.LARGER
-        skill = max(parts, key=lambda part: part[0])[1] if binds else _weighted(parts)
-        return Outlook(replicas=work, text=tokens(prompt, generated), skill=skill)
+        if capacity.work.together is Together.LARGER:
+            parts = [max(parts, key=lambda part: part[0])]
+        skill, judged = _together(parts)
+        return Outlook(
+            replicas=work,
+            text=tokens(prompt, generated),
+            reach_seconds=min(self.forecasts[s].horizons_seconds[-1] for s in PLANNED),
+            skill=skill,
+            judged=judged,
+        )
 
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""
@@ -169,28 +176,40 @@ def _mean(looks: Sequence[Demand], series: Series) -> float | None:
     return sum(measured) / len(measured) if measured else None
 
 
-def _weighted(parts: Sequence[tuple[float, float | None]]) -> float | None:
-    """The mean skill of what makes the load; None where a part of it has no evidence yet."""
-    total = sum(weight for weight, _ in parts)
-    loaded = [(weight, skill) for weight, skill in parts if weight > 0 or total == 0]
-    if any(skill is None for _, skill in loaded):
-        return None
-    if total == 0:
-        return min(skill for _, skill in loaded if skill is not None)
-    return sum(weight * skill for weight, skill in loaded if skill is not None) / total
+def _together(parts: Sequence[tuple[float, Skill | None]]) -> tuple[float | None, int]:
+    """The mean skill of what makes the load, and the least evidence for a part of it.
 
+    The skill is None where a part has no evidence yet.
 
-def _skill(forecast: DemandForecast, lead_seconds: float) -> float | None:
-    """Skill at the first horizon that reaches the lead, else at the last one.
-
-    The better of the last day's and the last week's: one flash crowd makes the loss of a whole day,
-    and a forecaster that was better all week is not worse for having missed it.
+    Args:
+        parts: the load of each part and its skill.
     """
+    total = sum(load for load, _ in parts)
+    loaded = [(load, skill) for load, skill in parts if load > 0 or total == 0]
+    judged = min(0 if skill is None else skill.judged for _, skill in loaded)
+    known = [(load, _better(skill)) for load, skill in loaded]
+    numbers = [(load, skill) for load, skill in known if skill is not None]
+    if len(numbers) < len(known):
+        return None, judged
+    if total == 0:
+        return min(skill for _, skill in numbers), judged
+    return sum(load * skill for load, skill in numbers) / total, judged
+
+
+def _skill_at(forecast: DemandForecast, lead_seconds: float) -> Skill | None:
+    """Skill at the first horizon that reaches the lead, else at the last one."""
     reaching = [s for s in forecast.skill if s.horizon_seconds >= lead_seconds]
-    for found in reaching[:1] or forecast.skill[-1:]:
-        known = [skill for skill in (found.day, found.week) if skill is not None]
-        return max(known, default=None)
-    return None
+    return next(iter(reaching[:1] or forecast.skill[-1:]), None)
+
+
+def _better(skill: Skill | None) -> float | None:
+    """The better of the last day's and the last week's.
+
+    One flash crowd makes the loss of a whole day, and a forecaster that was better all week is not
+    worse for having missed it.
+    """
+    spans = () if skill is None else (skill.day, skill.week)
+    return max((span for span in spans if span is not None), default=None)
 
 
 def amount(demand: Demand | None, series: Series) -> float | None:

@@ -11,7 +11,7 @@ from scaler.board import Answer, Outcome, Refusal, RefusalCode
 from scaler.durations import written
 from scaler.errors import SourceMisconfiguredError
 from scaler.parameters import PlanParameters
-from scaler.plan import PlanState, ReplicaPlan, decide
+from scaler.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.track import Sight, Track
 
 
@@ -39,14 +39,17 @@ def judge(
         track: has taken `sight` already.
         blind_seconds_max: how long the last plan stands without a usable look.
     """
-    if sight.observation is None or track.demand is None or not sight.usable():
+    observation = sight.observation
+    if observation is None or track.demand is None or not sight.usable():
         return _blind(sight, standing, blind_seconds_max)
+    if not decidable(observation, standing.state):
+        message = f"no plan yet, and what is measured sets no floor: {sight.complaint()}"
+        return Refusal(code=RefusalCode.UNAVAILABLE, message=message), standing
     outlook = track.outlook(
         parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
     )
-    plan, state = decide(sight.observation, track.demand, outlook, parameters, standing.state)
-    answer = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=sight.at_seconds)
-    return answer, Standing(state=state, plan=plan)
+    plan, state = decide(observation, track.demand, outlook, parameters, standing.state)
+    return _answer(plan), Standing(state=state, plan=plan)
 
 
 def _blind(sight: Sight, standing: Standing, blind_seconds_max: float) -> tuple[Outcome, Standing]:
@@ -56,9 +59,13 @@ def _blind(sight: Sight, standing: Standing, blind_seconds_max: float) -> tuple[
     after = Standing(state=standing.state, plan=standing.plan, blind_since_seconds=since)
     plan, blind_seconds = standing.plan, sight.at_seconds - since
     if plan is not None and blind_seconds <= blind_seconds_max:
-        held = Answer(replicas=plan.desired, active=plan.active, made_at_seconds=plan.at_seconds)
-        return held, after
+        return _answer(plan), after
     misconfigured = isinstance(sight.failure, SourceMisconfiguredError)
     code = RefusalCode.MISCONFIGURED if misconfigured else RefusalCode.UNAVAILABLE
     age = "nothing usable was ever read" if plan is None else f"blind for {written(blind_seconds)}"
     return Refusal(code=code, message=f"{age}: {sight.complaint()}"), after
+
+
+def _answer(plan: ReplicaPlan) -> Answer:
+    replicas = plan.planned if plan.desired is None else plan.desired
+    return Answer(replicas=replicas, active=plan.active, made_at_seconds=plan.at_seconds)

@@ -1,7 +1,7 @@
 """Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
 
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from replay import trigger
 from replay.course import Course
@@ -11,6 +11,7 @@ from replay.policies.port import PolicyKind, Seen
 from scaler.board import Answer
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.forecast.forecaster import Forecaster
+from scaler.horizons import horizons_seconds
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.parameters import parameters_of
 from scaler.signals import Observation, Signal, Value
@@ -18,7 +19,6 @@ from scaler.track import Series, Sight, Track
 from scaler.verdict import Standing, judge
 
 STEP_SECONDS = 60.0
-HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
 _BLIND_SECONDS_MAX = 300.0
 _OFFER = Offer(engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay")
 
@@ -37,8 +37,9 @@ class Shipped:
         )
         wishes = parse({**metadata, "quantile": f"{quantile:g}"}, _OFFER)
         self._parameters = parameters_of(wishes, _capacity(wishes))
+        horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=STEP_SECONDS)
         # Restoring the past is half of a run, and the same for every knob.
-        self._track = deepcopy(_restored(course))
+        self._track = deepcopy(_restored(course, horizons))
         self._standing = Standing()
         self._quantile = quantile
         self._lead_seconds = wishes.lead_time
@@ -96,9 +97,9 @@ def _start_seconds(course: Course) -> float:
 
 
 @lru_cache(maxsize=1)
-def _restored(course: Course) -> Track:
+def _restored(course: Course, horizons: tuple[float, ...]) -> Track:
     """A track that has seen the past, as a range query at start would tell it."""
-    track = Track(_forecaster, step_seconds=STEP_SECONDS)
+    track = Track(partial(_forecaster, horizons), step_seconds=STEP_SECONDS)
     past = course.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
@@ -119,9 +120,9 @@ def _restored(course: Course) -> Track:
     return track
 
 
-def _forecaster(series: Series) -> Forecaster:
+def _forecaster(horizons: tuple[float, ...], series: Series) -> Forecaster:
     return Forecaster(
-        signal=series, step_seconds=STEP_SECONDS, horizons_seconds=HORIZONS_SECONDS, start=0.0
+        signal=series, step_seconds=STEP_SECONDS, horizons_seconds=horizons, start=0.0
     )
 
 

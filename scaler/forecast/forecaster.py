@@ -14,12 +14,16 @@ from scaler.forecast.experts.port import Task
 from scaler.forecast.grid import READING_MAX, Grid
 from scaler.forecast.levels import LevelInterpolation
 from scaler.forecast.past import Floats, Past
-from scaler.forecast.record import DEFAULT_LEVELS, DemandForecast, ExpertWeight, Skill
+from scaler.forecast.record import (
+    DEFAULT_LEVELS,
+    SKILL_STEPS_MIN,
+    DemandForecast,
+    ExpertWeight,
+    Skill,
+)
 from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.snapshot import dump, load
 from scaler.forecast.trees import Trees, shipped
-
-SKILL_STEPS_MIN = 30
 
 
 class Forecaster:
@@ -151,7 +155,7 @@ class Forecaster:
                 else None
                 for span in (0, 1)
             )
-            rows.append(Skill(horizon_seconds=horizon, day=day, week=week))
+            rows.append(Skill(horizon_seconds=horizon, day=day, week=week, judged=int(judged[i])))
         return tuple(rows)
 
     def _experts(self) -> tuple[ExpertWeight, ...]:

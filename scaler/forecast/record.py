@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass
 DEFAULT_LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
 """Quantile levels of every forecast, unless asked otherwise."""
 
+SKILL_STEPS_MIN = 30
+"""Before so many of its forecasts are judged, a skill is unknown."""
 TAIL_FROM_LEVEL = 0.9
 """The tail of the distribution above this level is taken to be exponential."""
 
@@ -37,6 +39,8 @@ class Skill:
     horizon_seconds: float
     day: float | None
     week: float | None
+    judged: int
+    """Forecasts at this horizon whose outcome is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

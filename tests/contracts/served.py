@@ -13,7 +13,9 @@ from scaler.server import ScalerServer
 from scaler.service import ExternalScaler
 from scaler.streams import StreamLives
 
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+OFFER = Offer(
+    engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"
+)
 START = 1_790_000_000.0
 
 
@@ -31,7 +33,11 @@ class Served:
     channel: grpc.aio.Channel
     keda: "pb_grpc.ExternalScalerAsyncStub"
     metadata: dict[str, str] = field(
-        default_factory=lambda: {"scalerAddress": "foresail:6500", "model": "llama-70b"}
+        default_factory=lambda: {
+            "scalerAddress": "foresail:6500",
+            "model": "llama-70b",
+            "mode": "act",
+        }
     )
 
     def reference(self, name: str = "llama") -> pb.ScaledObjectRef:

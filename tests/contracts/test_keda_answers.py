@@ -169,7 +169,7 @@ async def test_beyond_the_limit_of_objects_a_new_one_is_refused_and_the_old_are_
 
 async def test_two_triggers_of_one_object_are_answered_apart(served: Served) -> None:
     served.publish(answer(3))
-    served.metadata = {"model": "other"}
+    served.metadata = {"model": "other", "mode": "act"}
     served.publish(answer(5))
 
     values = (await served.keda.GetMetrics(served.question())).metricValues
@@ -188,3 +188,62 @@ async def test_a_thousand_questions_on_one_channel_are_all_answered(served: Serv
     assert (
         served.count("foresail_rpc_duration_seconds_count", method="GetMetrics", code="OK") == 1000
     )
+
+
+# Mode advise: what changes no replica (scaler/abstention.py says why).
+
+
+async def test_advise_alone_gives_no_value_and_no_error_whatever_was_planned(
+    served: Served,
+) -> None:
+    served.metadata = {"model": "m", "mode": "advise"}
+
+    for outcome in (None, answer(17), Refusal(code=RefusalCode.UNAVAILABLE, message="down")):
+        if outcome is not None:
+            served.publish(outcome)
+        assert not (await served.keda.GetMetrics(served.question())).metricValues
+        assert (await served.keda.IsActive(served.reference())).result
+
+
+async def test_advise_is_the_mode_of_a_trigger_that_names_none(served: Served) -> None:
+    served.metadata = {"model": "m"}
+    served.publish(answer(17))
+
+    assert not (await served.keda.GetMetrics(served.question())).metricValues
+
+
+async def test_advise_beside_other_triggers_is_zero_and_not_active_whatever_was_planned(
+    served: Served,
+) -> None:
+    served.metadata = {"model": "m", "mode": "advise", "otherTriggers": "true"}
+
+    for outcome in (None, answer(17), Refusal(code=RefusalCode.UNAVAILABLE, message="down")):
+        if outcome is not None:
+            served.publish(outcome)
+        values = (await served.keda.GetMetrics(served.question())).metricValues
+        assert [(v.metricValue, v.metricValueFloat) for v in values] == [(0, 0.0)]
+        assert not (await served.keda.IsActive(served.reference())).result
+
+
+async def test_advise_alone_with_zero_allowed_is_an_error_that_says_why(served: Served) -> None:
+    served.metadata = {"model": "m", "engine": "llm-d", "mode": "advise", "minReplicas": "0"}
+    served.publish(answer(17))
+
+    for call in (
+        served.keda.GetMetrics(served.question()),
+        served.keda.IsActive(served.reference()),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "mode advise" in (raised.value.details() or "")
+
+
+async def test_advise_stands_however_long_the_planning_process_is_silent(served: Served) -> None:
+    served.metadata = {"model": "m", "mode": "advise", "otherTriggers": "true"}
+    served.publish(answer(17))
+    served.now[0] += 86_400
+
+    values = (await served.keda.GetMetrics(served.question())).metricValues
+
+    assert [v.metricValueFloat for v in values] == [0.0]

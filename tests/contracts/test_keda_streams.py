@@ -45,6 +45,20 @@ async def test_while_there_is_no_answer_a_stream_stays_open_and_silent(served: S
 
 
 @real_time
+async def test_in_advise_mode_a_stream_says_nothing_as_true_would_wake_a_workload(
+    served: Served,
+) -> None:
+    served.metadata = {"model": "m", "mode": "advise"}
+    call = served.keda.StreamIsActive(served.reference())
+    await served.keda.GetMetrics(served.question())  # by now the stream is open
+    served.publish(answer(17))
+
+    await served.server.drain()
+
+    assert await call.read() == END
+
+
+@real_time
 async def test_a_drained_server_ends_streams_with_ok(served: Served) -> None:
     served.publish(answer(1))
     active = served.keda.StreamIsActive(served.reference())

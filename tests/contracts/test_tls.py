@@ -17,7 +17,9 @@ from tests.contracts.served import Served
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
 
-REFERENCE = pb.ScaledObjectRef(name="llama", namespace="team-a", scalerMetadata={"model": "m"})
+REFERENCE = pb.ScaledObjectRef(
+    name="llama", namespace="team-a", scalerMetadata={"model": "m", "mode": "act"}
+)
 
 
 class Site:

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from foresail.admission import offer_of
 from foresail.cli import main
 from foresail.settings import read
 from replay.hpa import ScalingRules
@@ -42,7 +41,7 @@ def test_the_settings_are_in_order() -> None:
 
 
 def test_the_trigger_is_admitted_under_the_example_settings() -> None:
-    wishes = parse(trigger()["metadata"], offer_of(read(SETTINGS)))
+    wishes = parse(trigger()["metadata"], read(SETTINGS).offer)
 
     assert (wishes.model, wishes.source, wishes.lead_time) == ("qwen3-32b", "main", 300)
 
@@ -59,7 +58,7 @@ def test_the_trigger_repeats_the_bounds_that_keda_does_not_send() -> None:
 
 def test_keda_waits_two_lead_times_before_it_goes_to_zero() -> None:
     spec = only("ScaledObject")["spec"]
-    lead_seconds = parse(trigger()["metadata"], offer_of(read(SETTINGS))).lead_time
+    lead_seconds = parse(trigger()["metadata"], read(SETTINGS).offer).lead_time
 
     assert spec["cooldownPeriod"] >= 2 * lead_seconds
     assert spec["initialCooldownPeriod"] >= lead_seconds

@@ -248,15 +248,17 @@ class Site:
         spec: Mapping[str, object] | None = None,
         behavior: Mapping[str, object] | None = None,
         push: bool = True,
+        beside: Mapping[str, object] | None = None,
         **metadata: str | None,
     ) -> None:
         """The ScaledObject of the examples for this Deployment, faster and down to zero.
 
         Args:
             name: of the Deployment and of the ScaledObject.
-            spec: in place of the example's.
+            spec: in place of the example's; None = left out.
             behavior: of the HPA, in place of the example's; empty = the HPA's own.
             push: trigger `external-push`, else `external`.
+            beside: another trigger.
             metadata: of the trigger, in place of the example's; None = left out.
         """
         (made,) = documents("scaledobject.yaml")
@@ -270,6 +272,7 @@ class Site:
             "minReplicaCount": 0,
             **(spec or {}),
         }
+        made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}
         if behavior is not None:
             made["spec"]["advanced"] = (
                 {"horizontalPodAutoscalerConfig": {"behavior": behavior}} if behavior else {}
@@ -277,6 +280,7 @@ class Site:
         (trigger,) = made["spec"]["triggers"]
         trigger["type"] = "external-push" if push else "external"
         trigger["metadata"] = self.metadata(**metadata)
+        made["spec"]["triggers"] += [beside] if beside is not None else []
         self.bed.apply(made)
 
     def metadata(self, **changes: str | None) -> dict[str, str]:
@@ -365,6 +369,10 @@ class Site:
     def answers(self, name: str) -> float:
         """What Foresail would tell KEDA now; NaN while it refuses."""
         return self.exported("foresail_desired_replicas", namespace=NAMESPACE, scaled_object=name)
+
+    def planned(self, name: str) -> float:
+        """What Foresail's full plan wants for this object; NaN before the first one."""
+        return self.exported("foresail_planned_replicas", namespace=NAMESPACE, scaled_object=name)
 
     def _deployment(self, name: str) -> dict[str, Any]:
         return self.bed.read(_path(name))

@@ -17,7 +17,7 @@ FORECAST = DemandForecast(
     levels=(0.5, 0.9, 0.99),
     quantiles=((10.0, 20.0, 30.0), (20.0, 40.0, 60.0)),
     last_value=8.0,
-    skill=(Skill(horizon_seconds=60.0, day=0.2, week=None),),
+    skill=(Skill(horizon_seconds=60.0, day=0.2, week=None, judged=40),),
     experts=(ExpertWeight(name="last", weight=1.0),),
 )
 

@@ -9,7 +9,7 @@ from foresail.serve import SILENT_SECONDS_MAX, Answering
 from foresail.settings import Settings
 from scaler.board import Answer, Reference
 
-REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b"})
+REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b", "mode": "act"})
 SETTINGS = Settings.model_validate(
     {"sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}]}
 )
@@ -74,7 +74,7 @@ async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> N
 
 
 async def test_a_roll_call_names_the_trigger_before_an_edit_first() -> None:
-    edited = Reference.of("llm", "llama", {"model": "llama-70b", "hold": "5m"})
+    edited = Reference.of("llm", "llama", {"model": "llama-70b", "mode": "act", "hold": "5m"})
     front, link = Answering(SETTINGS), ToldLink()
     for reference in (edited, REFERENCE, edited):  # first seen is not last asked
         front.board.ask(reference)

@@ -44,7 +44,7 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, mode: str = "act") -> None:
         self.now = EPOCH
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
@@ -59,7 +59,8 @@ class Site:
             self.board, self._connect, settings, clock=lambda: self.now, registry=self.registry
         )
         self.registry.register(WorkloadCollector(self.board, self.loop, clock=lambda: self.now))
-        self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", {"model": "qwen"}))
+        metadata = {"model": "qwen", "mode": mode}
+        self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         work = Work(
@@ -147,7 +148,7 @@ async def test_the_skill_is_told_for_both_spans_that_a_plan_looks_at() -> None:
 async def test_before_the_first_look_the_metadata_and_the_refusal_are_told() -> None:
     site = Site()
 
-    assert site.told()["metadata"] == {"model": "qwen"}
+    assert site.told()["metadata"] == {"model": "qwen", "mode": "act"}
     (line,) = site.lines()
     assert line.startswith("llm/qwen: no answer (unavailable): no reading of model 'qwen' yet")
 
@@ -224,6 +225,25 @@ async def test_what_is_told_and_exported_is_what_keda_is_told() -> None:
     assert site.lines()[0].startswith("llm/qwen: no answer (unavailable): no plan was made for 301")
     assert site.exported("foresail_answering") == 0
     assert site.exported("foresail_desired_replicas") is None
+
+
+async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_handed_over() -> None:
+    site = Site(mode="advise")
+    await site.looks()
+    site.now += 5
+
+    lines = site.lines()
+
+    assert lines[0] == (
+        "llm/qwen: mode advise, no replica is changed: "
+        "KEDA gets no value, so that the HPA changes nothing"
+    )
+    assert "      7.00  mode      advise: nothing is handed over" in lines
+    assert not any("handed to KEDA" in line for line in lines)
+    assert site.exported("foresail_planned_replicas") == 7
+    assert site.exported("foresail_desired_replicas") is None
+    assert site.exported("foresail_answering") == 1
+    assert site.exported("foresail_reading_age_seconds") == 5
 
 
 @pytest.mark.parametrize("looks", [1, 3, 40])

@@ -29,6 +29,7 @@ BLIND_SECONDS_MAX = 3
 # tokens/s a replica 6 are busy, and a reactive rule at utilisation 0.5 asks for 12 and the queue.
 METADATA = {
     "scalerAddress": "foresail:6500",
+    "mode": "act",
     "replicaPromptTokensPerSecond": "100",
     "replicaGeneratedTokensPerSecond": "1000",
     "replicaRequests": "1000",
@@ -62,6 +63,8 @@ sources:
       url: {site.server.url}
       reading: {{window: 4s, staleAfter: 3s}}
       timeout: 900ms
+watch:
+  - {{namespace: llm, model: colon, name: seen, replicaRequests: 1000}}
 cycle: {{period: 1s, step: 2s, lookMax: 1s, blindMax: {BLIND_SECONDS_MAX}s, history: 1h}}
 """
 
@@ -331,6 +334,24 @@ async def test_two_scalers_over_one_prometheus_give_the_same_answer(
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0
+
+
+async def test_a_watched_model_is_planned_and_shown_without_anybody_asking(
+    scaler: subprocess.Popen[bytes], site: Site
+) -> None:
+    wait_for(lambda: "present" in explained(site, "llm/seen"), "a plan of the watched model")
+
+    assert explained(site, "llm/seen").startswith("llm/seen: on the watch list, nobody is answered")
+    page = site.page("/metrics")
+    assert 'foresail_planned_replicas{namespace="llm",scaled_object="seen"}' in page
+    assert 'foresail_desired_replicas{namespace="llm",scaled_object="seen"}' not in page
+
+
+def explained(site: Site, workload: str) -> str:
+    try:
+        return site.page(f"/explain/{workload}")
+    except OSError:
+        return ""
 
 
 async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> None:

@@ -122,6 +122,33 @@ def checked(path: Path) -> Result:
             id="an-address-that-would-admit-all",
         ),
         pytest.param("1: 2\n", "5: 1: a key is a text: quote it", id="number-as-key"),
+        pytest.param(
+            "watch:\n  - model: m\n",
+            "6: watch.0.namespace: is missing: it takes a text",
+            id="watch-without-namespace",
+        ),
+        pytest.param(
+            "watch:\n  - {namespace: llm, model: m}\n"
+            "  - {namespace: llm, model: n, leadtime: 5m, quantile: 2}\n",
+            "7: watch.1: key 'leadtime' (value '5m') is unknown: did you mean 'leadTime'?; "
+            "key 'quantile' has the value '2': it takes a number from 0.5 to 0.995",
+            id="watch-with-wrong-metadata",
+        ),
+        pytest.param(
+            "watch:\n  - {namespace: llm, model: m, leadTime: [5]}\n",
+            "6: watch.0.leadTime: it takes a text or a number",
+            id="watch-with-a-list",
+        ),
+        pytest.param(
+            "watch:\n  - {namespace: llm, model: m, mode: act}\n",
+            "6: watch.0.mode: a watched model takes no mode: nobody is answered",
+            id="watch-that-acts",
+        ),
+        pytest.param(
+            "watch:\n  - {namespace: llm, model: M}\n  - {namespace: llm, model: m}\n",
+            "7: watch.1: two models are watched as llm/m: give one a name",
+            id="watch-twice",
+        ),
     ],
 )
 def test_a_fault_says_line_key_value_and_what_is_allowed(
@@ -384,3 +411,20 @@ def test_serve_refuses_the_same_file_with_the_same_words(tmp_path: Path) -> None
 
     assert result.exit_code == 1
     assert result.stderr == checked(path).stderr
+
+
+def test_a_watched_model_says_what_a_trigger_would(tmp_path: Path) -> None:
+    (watched,) = settings_of(
+        tmp_path,
+        "watch:\n  - {namespace: llm, model: Qwen/Qwen3-32B, engine: llm-d, leadTime: 6m,\n"
+        "     replicaRequests: 64, prefillShare: 0.4}\n",
+    ).watch
+
+    assert (watched.namespace, watched.name) == ("llm", "qwen-qwen3-32b")
+    assert watched.metadata == {
+        "model": "Qwen/Qwen3-32B",
+        "engine": "llm-d",
+        "leadTime": "6m",
+        "replicaRequests": "64",
+        "prefillShare": "0.4",
+    }

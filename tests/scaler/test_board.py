@@ -45,7 +45,7 @@ class Desk:
 
 
 def reference(name: str, **metadata: str) -> Reference:
-    return Reference.of("llm", name, {"model": "m", **metadata})
+    return Reference.of("llm", name, {"model": "m", "mode": "act", **metadata})
 
 
 def answer(replicas: int) -> Answer:
@@ -88,7 +88,7 @@ def test_metadata_that_cannot_be_used_says_why_for_as_long_as_it_is_asked() -> N
     assert isinstance(outcome, Refusal)
     assert outcome.code is RefusalCode.INVALID
     with pytest.raises(MetadataError) as raised:
-        parse({"model": "m", "modle": "m"}, OFFER)
+        parse({"model": "m", "mode": "act", "modle": "m"}, OFFER)
     assert outcome.message == str(raised.value)
 
 
@@ -229,6 +229,19 @@ def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> Non
         desk.ask("a", mode="advise")
 
     assert desk.board.forget_superseded() == []
+
+
+def test_a_watched_model_is_never_forgotten() -> None:
+    desk = Desk(objects_max=2)
+    watched = desk.board.watch(reference("a", mode="advise"))
+    desk.now += 30 * SILENT_SECONDS
+    desk.ask("a")
+    desk.now += 30 * SILENT_SECONDS
+    desk.ask("b")
+
+    assert desk.board.forget_superseded() == []
+    assert watched in list(desk.board)
+    assert {entry.reference.name for entry in desk.board} == {"a", "b"}
 
 
 def test_a_silent_object_is_a_paused_one_and_stays() -> None:

@@ -84,7 +84,7 @@ class Site:
     registry: CollectorRegistry
 
     def ask(self, model: str, *, name: str | None = None, **metadata: str) -> Entry:
-        reference = Reference.of("llm", name or model, {"model": model, **metadata})
+        reference = Reference.of("llm", name or model, {"model": model, "mode": "act", **metadata})
         return self.board.ask(reference)
 
     def prompt_steps(self, entry: Entry) -> list[tuple[float, float | None]]:

@@ -18,7 +18,7 @@ def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> N
     wishes = parse({"model": "llama-70b"}, OFFER)
 
     assert wishes.model == "llama-70b"
-    assert (wishes.engine, wishes.source, wishes.mode) == ("vllm", "main", Mode.ACT)
+    assert (wishes.engine, wishes.source, wishes.mode) == ("vllm", "main", Mode.ADVISE)
     assert (wishes.lead_time, wishes.hold_seconds) == (300, 300)
     assert (wishes.min_replicas, wishes.max_replicas) == (1, 200)
 
@@ -38,7 +38,8 @@ def test_every_key_is_read_in_its_own_unit() -> None:
             "engine": "llm-d",
             "source": "edge",
             "matchLabels": "role=decode, app=llama",
-            "mode": "advise",
+            "mode": "reactive",
+            "otherTriggers": "true",
             "leadTime": "6m10s",
             "hold": "90",
             "ttft": "800ms",
@@ -57,6 +58,7 @@ def test_every_key_is_read_in_its_own_unit() -> None:
 
     assert wishes.match_labels == (("app", "llama"), ("role", "decode"))
     assert (wishes.lead_time, wishes.hold_seconds) == (370, 90)
+    assert (wishes.mode, wishes.other_triggers) == (Mode.REACTIVE, True)
     assert (wishes.ttft, wishes.itl) == (0.8, 0.05)
     assert (wishes.min_replicas, wishes.max_replicas) == (0, 24)
     assert wishes.replica_generated_tokens_per_second == 1200.5
@@ -127,7 +129,9 @@ def test_a_value_resolved_from_the_environment_keeps_its_suffix_and_counts() -> 
             id="zero-without-a-witness",
         ),
         pytest.param(
-            {"model": "m", "mode": "on"}, ["'mode'", "'on'", "act or advise"], id="unknown-mode"
+            {"model": "m", "mode": "on"},
+            ["'mode'", "'on'", "advise, reactive or act"],
+            id="unknown-mode",
         ),
         pytest.param(
             {"model": "m", "timezone": "Berlin"}, ["'timezone'", "Europe/Berlin"], id="zone"

@@ -12,7 +12,7 @@ from scaler.demand import Demand
 from scaler.metadata import Mode
 from scaler.need import Outlook
 from scaler.parameters import PlanParameters
-from scaler.plan import PlanState, ReplicaPlan, decide
+from scaler.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 
 NOW = 10_000.0
@@ -33,7 +33,7 @@ PARAMETERS = PlanParameters(
 )
 
 
-BEGUN = PlanState(handed=1)
+BEGUN = PlanState(handed=1, planned=1)
 """After a first look that held nothing."""
 
 
@@ -64,9 +64,13 @@ def asked(at: float = NOW, *, prompt: float | None = 2000, generated: float | No
     )
 
 
-def outlook(skill: float | None, *, work: float = 0.0) -> Outlook:
+def outlook(
+    skill: float | None, *, work: float = 0.0, reach: float = 1800.0, judged: int = 1000
+) -> Outlook:
     """A forecast in replicas."""
-    return Outlook(replicas=work, text="the forecast", skill=skill)
+    return Outlook(
+        replicas=work, text="the forecast", reach_seconds=reach, skill=skill, judged=judged
+    )
 
 
 def plan_of(plan: ReplicaPlan, rule: str) -> str:
@@ -110,6 +114,23 @@ def test_a_forecast_of_a_fall_never_goes_below_the_present() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "work", "desired"),
+    [(2000, 7.1, 8), (6000, 0.1, 8)],
+    ids=["forecast-larger", "headroom-larger"],
+)
+def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_headroom(
+    prompt: float, work: float, desired: int
+) -> None:
+    # 6000 ÷ 1000 ÷ 0.8 = 7.5, of which a forecast of a fall would have left the 6 of the present
+    far = replace(PARAMETERS, lead_seconds=3600)
+
+    plan, _ = decide(seen(), asked(prompt=prompt), outlook(1.0, work=work), far, BEGUN)
+
+    assert plan.desired == desired
+    assert "reaches 30m of 1h, so not below head-room; q0.9 in 30m" in plan_of(plan, "forecast")
+
+
+@pytest.mark.parametrize(
     ("skill", "why"),
     [(None, "no evidence yet"), (0.0, "skill +0%"), (-0.3, "skill -30%")],
     ids=["no-evidence", "no-better", "worse"],
@@ -124,6 +145,47 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     assert why in plan_of(plan, "forecast")
 
 
+def forecast_step(outlook: Outlook, *, prompt: float = 8000.0) -> float:
+    """Replicas after the rule `forecast`; with head-room alone 8000 ÷ 1000 ÷ 0.8 = 10."""
+    plan, _ = decide(seen(), asked(prompt=prompt), outlook, PARAMETERS, BEGUN)
+    return next(step.replicas for step in plan.steps if step.rule == "forecast")
+
+
+def test_a_forecast_weighs_as_much_as_its_skill_earned() -> None:
+    # 10 with head-room alone, 8.5 forecast; a skill of 10 % is enough for the forecast alone
+    replicas = [forecast_step(outlook(skill, work=8.5)) for skill in (0.0, 0.001, 0.04, 0.1, 0.5)]
+
+    assert replicas == pytest.approx([10, 9.985, 9.4, 8.5, 8.5])
+
+
+def test_a_forecast_weighs_as_much_as_it_was_judged() -> None:
+    # Up to 30 judged forecasts nothing is known of the skill; from 60 on it counts in full.
+    replicas = [
+        forecast_step(outlook(0.5, work=8.5, judged=judged)) for judged in (30, 40, 60, 600)
+    ]
+
+    assert replicas == pytest.approx([10, 9.5, 8.5, 8.5])
+
+
+def test_the_weight_of_a_forecast_is_told() -> None:
+    plan, _ = decide(seen(), asked(prompt=8000), outlook(0.04, work=8.5), PARAMETERS, BEGUN)
+
+    assert plan_of(plan, "forecast") == (
+        "40% of q0.9 in 5m: the forecast, skill +4%; "
+        "the rest 8,000 prompt + 0 generated tokens/s (metadata) at utilisation 0.8"
+    )
+
+
+@given(skill=st.floats(-0.2, 1), more=st.floats(0, 0.001), work=st.floats(0, 50))
+def test_a_little_more_skill_changes_the_plan_a_little(
+    skill: float, more: float, work: float
+) -> None:
+    before, after = (forecast_step(outlook(earned, work=work)) for earned in (skill, skill + more))
+
+    # A weight is at most 10 times the skill, and moves the plan between the forecast and 10.
+    assert abs(after - before) <= 10 * more * abs(work - 10) + 1e-9
+
+
 def test_requests_in_flight_keep_headroom_beside_a_trusted_forecast_of_work() -> None:
     # running 110 ÷ 50 ÷ 0.8 = 2.75, the forecast of work 2.1
     plan, _ = decide(seen(running=110.0), asked(), outlook(0.2, work=2.1), PARAMETERS, BEGUN)
@@ -135,7 +197,11 @@ def test_a_queue_is_counted_as_work_and_never_as_slots() -> None:
     # 3,600 wait: 72 replicas' slots. As work, 3600 × 2 ÷ 2 replica-seconds of which the 4 ready
     # leave 3600 − (4 − 2) × 300 = 3000 at the lead time: 2 + 3000 ÷ 120 replicas.
     plan, _ = decide(
-        seen(waiting=3600.0), asked(), outlook(0.2, work=2.0), PARAMETERS, PlanState(handed=4)
+        seen(waiting=3600.0),
+        asked(),
+        outlook(0.2, work=2.0),
+        PARAMETERS,
+        PlanState(handed=4, planned=4),
     )
 
     assert plan.desired == 27
@@ -149,14 +215,14 @@ def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
         asked(prompt=3000),
         outlook(0.1),
         PARAMETERS,
-        PlanState(handed=3),
+        PlanState(handed=3, planned=3),
     )
 
     assert plan.desired == 4
 
 
 def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> None:
-    ordered = PlanState(handed=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
+    ordered = PlanState(handed=5, planned=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
     # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued
     plan, _ = decide(
         seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlook(0.1), PARAMETERS, ordered
@@ -227,7 +293,7 @@ def test_a_forecast_wakes_a_workload_at_zero() -> None:
 
 @pytest.mark.parametrize("signal", ["running", "waiting", "prompt_tokens", "generated_tokens"])
 def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str) -> None:
-    before = PlanState(handed=9)
+    before = PlanState(handed=9, planned=9)
     partly = seen(**{signal: None})
 
     low, _ = decide(partly, asked(), outlook(0.1), PARAMETERS, before)
@@ -237,29 +303,94 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
     assert high.desired == 12
 
 
-def test_advise_mode_hands_over_the_reactive_need_and_shows_the_plan() -> None:
-    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+def test_a_first_look_that_is_partly_blind_is_not_below_the_ready_replicas() -> None:
+    # Rates absent after a restart, and no hold that would keep what ran.
+    at_once = replace(PARAMETERS, hold_seconds=0)
+    partly = seen(prompt_tokens=None, generated_tokens=None, replicas=9.0)
+    demand = asked(prompt=None, generated=None)
+
+    for mode in Mode:
+        plan, state = decide(partly, demand, None, replace(at_once, mode=mode), PlanState())
+        assert plan.planned == 9
+        assert plan.desired == (None if mode is Mode.ADVISE else 9)
+        assert "not below the ready replicas" in plan_of(plan, "blind")
+        later, _ = decide(partly, demand, None, replace(at_once, mode=mode), state)
+        assert later.planned == 9
+
+
+def test_a_first_look_that_is_partly_blind_and_knows_no_replicas_decides_nothing() -> None:
+    partly = seen(running=None, replicas=None)
+
+    assert not decidable(partly, PlanState())
+    assert decidable(partly, PlanState(planned=9))
+    assert decidable(seen(running=None), PlanState())
+    assert decidable(seen(replicas=None), PlanState())
+
+
+def test_reactive_mode_hands_over_the_need_of_the_present_and_shows_the_plan() -> None:
+    reactive = replace(PARAMETERS, mode=Mode.REACTIVE)
     # present 2000 ÷ 1000 ÷ 0.8 = 2.5 → 3; the plan of 8 changes nothing
-    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
+    plan, _ = decide(seen(), asked(), outlook(0.2, work=7.1), reactive, BEGUN)
 
     assert (plan.desired, plan.planned) == (3, 8)
-    assert "the plan is 8" in plan_of(plan, "advise")
+    assert "the plan is 8" in plan_of(plan, "mode")
+
+
+def test_advise_mode_hands_over_nothing_and_plans_in_full() -> None:
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+
+    plan, state = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
+
+    assert (plan.desired, plan.planned, plan.reactive) == (None, 8, 3)
+    assert plan_of(plan, "mode") == "advise: nothing is handed over"
+    assert (state.handed, state.orders) == (None, ())
+
+
+def test_a_plan_that_nobody_was_handed_has_no_replicas_on_their_way() -> None:
+    # The first plan wants replicas that nobody orders: the queue counts those that are ready.
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+    _, state = decide(seen(), asked(), outlook(0.2, work=9.0), advise, BEGUN)
+
+    at = NOW + 15
+    plan, _ = decide(seen(at, waiting=100.0), asked(at), outlook(0.2, work=9.0), advise, state)
+
+    assert "4 ready and 0 on their way" in plan_of(plan, "queue")
+
+
+def test_with_a_signal_unmeasured_an_advised_plan_is_not_below_the_last_one() -> None:
+    advise = replace(PARAMETERS, mode=Mode.ADVISE)
+
+    plan, _ = decide(seen(running=None), asked(), outlook(0.1), advise, PlanState(planned=9))
+
+    assert (plan.desired, plan.planned) == (None, 9)
 
 
 demands = st.floats(0, 1e6)
 maybe = st.none() | demands
 
 
-@given(prompt=maybe, generated=maybe, ahead=demands, waiting=maybe, handed=st.integers(0, 50))
+@given(
+    prompt=maybe,
+    generated=maybe,
+    ahead=demands,
+    skill=st.none() | st.floats(-1, 1),
+    waiting=maybe,
+    handed=st.integers(0, 50),
+)
 def test_every_plan_is_within_bounds_and_not_below_the_present(
-    prompt: float | None, generated: float | None, ahead: float, waiting: float | None, handed: int
+    prompt: float | None,
+    generated: float | None,
+    ahead: float,
+    skill: float | None,
+    waiting: float | None,
+    handed: int,
 ) -> None:
     plan, _ = decide(
         seen(waiting=waiting),
         asked(prompt=prompt, generated=generated),
-        outlook(0.1, work=ahead),
+        outlook(skill, work=ahead),
         PARAMETERS,
-        PlanState(handed=handed),
+        PlanState(handed=handed, planned=handed),
     )
 
     needed = (prompt or 0) / 1000 + (generated or 0) / 500
@@ -293,7 +424,7 @@ def test_the_same_past_gives_the_same_decision(prompt: float, ahead: float) -> N
             asked(prompt=prompt),
             outlook(0.1, work=ahead),
             PARAMETERS,
-            PlanState(handed=3),
+            PlanState(handed=3, planned=3),
         )
         return plan
 

@@ -117,6 +117,24 @@ def test_without_any_plan_a_failure_is_no_answer_at_once() -> None:
     assert "nothing usable was ever read" in refusal.message
 
 
+def test_a_first_look_that_sees_neither_all_signals_nor_the_replicas_is_no_answer() -> None:
+    # As after a restart, with `running` renamed by a new version of the engine.
+    story = Story()
+    partly: dict[Signal, Reading] = {
+        Signal.WAITING: Value(value=0, at_seconds=0),
+        Signal.PROMPT_TOKENS: Value(value=1500, at_seconds=0),
+        Signal.GENERATED_TOKENS: Value(value=0, at_seconds=0),
+        Signal.RUNNING: Absent(why="no series vllm:num_requests_running"),
+    }
+
+    refusal = story._look(0, partly)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is RefusalCode.UNAVAILABLE
+    assert "no series vllm:num_requests_running" in refusal.message
+    assert replicas(story.sees(15, prompt=1500)) == 2
+
+
 def test_sight_regained_ends_the_hold() -> None:
     story = Story()
     story.sees(0, prompt=7000)

@@ -1,0 +1,160 @@
+"""What each mode does to replicas: nothing, the need of the present, or the plan."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.e2e.site import BLIND_SECONDS_MAX, NAMESPACE, PATIENT, Site
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+ASKED_TIMES = 8
+"""More than the fallback's threshold of 3 failures."""
+
+
+@pytest.fixture
+def advised(site: Site, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Deployment of 5, under no ScaledObject yet, gone after the test."""
+    name = f"advised-{request.node.name.split('[')[0].rsplit('_', 1)[-1]}"
+    site.rests()
+    site.deploy(name, replicas=5)
+    site.bed.wait(lambda: site.ready(name) == 5, "5 ready")
+    yield name
+    site.forget(name)
+
+
+def test_advise_alone_changes_no_replica_whatever_is_planned_or_fails(
+    site: Site, advised: str
+) -> None:
+    # With the example's fallback to 4 or more, which must not act.
+    with site.recording(advised) as record:
+        site.scale(advised, spec={**PATIENT, "minReplicaCount": 1}, mode=None, minReplicas="1")
+        for asked in (9, 1):
+            site.picker.asks(asked)
+            site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
+            _asked(site)
+        site.picker.renamed = True
+        site.bed.wait(lambda: _age(site, advised) > BLIND_SECONDS_MAX, "no plan for too long")
+        _asked(site)
+    assert record.counts == [5]
+    assert math.isnan(site.answers(advised))
+    assert not site.falls_back(advised)
+
+
+def test_advise_alone_leaves_what_others_set(site: Site, advised: str) -> None:
+    site.scale(advised, spec={**PATIENT, "minReplicaCount": 1}, mode="advise", minReplicas="1")
+    site.picker.asks(9)
+    site.bed.wait(lambda: site.planned(advised) == 9, "a plan of 9")
+    with site.recording(advised) as record:
+        # Pods that start are the HPA's replicas and not yet ready ones.
+        for count in (12, 3):
+            _by_hand(site, advised, count)
+            _asked(site)
+    assert record.counts == [5, 12, 3]
+
+
+@pytest.mark.parametrize("standing", [3, 0])
+def test_advise_alone_with_zero_allowed_neither_wakes_nor_stops(
+    site: Site, advised: str, standing: int
+) -> None:
+    _by_hand(site, advised, standing)
+    with site.recording(advised) as record:
+        site.scale(advised, spec={"fallback": None}, mode="advise")
+        for asked in (4, 0):
+            site.picker.asks(asked)
+            site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
+            _asked(site)
+    assert record.counts == [standing]
+
+
+def test_advise_beside_another_trigger_leaves_all_to_it(site: Site, advised: str) -> None:
+    site.picker.asks(3)
+    _scraped(site, 3)
+    with site.recording(advised) as record:
+        # The plan is 4 times what the other trigger asks for, and changes nothing.
+        site.scale(
+            advised,
+            mode="advise",
+            otherTriggers="true",
+            replicaRequests="0.25",
+            beside=_other(site),
+        )
+        for asked in (3, 6, 2, 0, 1):
+            site.picker.asks(asked)
+            site.reaches(advised, asked)
+            if asked:
+                site.bed.wait(lambda asked=asked: site.planned(advised) == 4 * asked, "the plan")
+    # On the way to zero the HPA may take its minimum of 1 before KEDA acts.
+    assert record.counts in ([5, 3, 6, 2, 0, 1], [5, 3, 6, 2, 1, 0, 1])
+
+
+def test_advise_beside_a_trigger_it_was_not_told_of_never_takes_replicas_away(
+    site: Site, advised: str
+) -> None:
+    site.picker.asks(6)
+    _scraped(site, 6)
+    site.scale(advised, mode="advise", minReplicas="1", beside=_other(site))
+    site.reaches(advised, 6)
+    with site.recording(advised) as record:
+        site.picker.asks(2)
+        _scraped(site, 2)
+        _asked(site)
+        site.picker.asks(8)
+        site.reaches(advised, 8)
+    assert record.counts == [6, 8]
+
+
+def test_reactive_follows_the_present_and_shows_the_plan(site: Site, chat: str) -> None:
+    site.scale(chat, mode="reactive", hold="1h")
+    for asked in (6, 2):
+        site.picker.asks(asked)
+        site.reaches(chat, asked)
+    assert (site.planned(chat), site.answers(chat)) == (6, 2)
+
+
+def _other(site: Site) -> dict[str, Any]:
+    """A trigger of KEDA's own: a replica for each request that runs."""
+    return {
+        "type": "prometheus",
+        "name": "other",
+        "metadata": {
+            "serverAddress": site.prometheus.url,
+            "query": f'sum(llm_d_epp_request_running{{namespace="{NAMESPACE}"}})',
+            "threshold": "1",
+        },
+    }
+
+
+def _scraped(site: Site, asked: int) -> None:
+    """Until KEDA's own trigger sees it: KEDA cuts the time it asks for to whole seconds."""
+    query = {"query": "sum(llm_d_epp_request_running offset 2s)"}
+
+    def seen() -> bool:
+        url = f"{site.prometheus.url}/api/v1/query"
+        answer = requests.get(url, params=query, timeout=5)
+        return bool(
+            [one for one in answer.json()["data"]["result"] if one["value"][1] == f"{asked}"]
+        )
+
+    site.bed.wait(seen, f"{asked} scraped")
+
+
+def _asked(site: Site) -> None:
+    """Until KEDA asked again and again, for itself or for the HPA, whatever it was told."""
+
+    def times() -> float:
+        return site.exported("foresail_rpc_duration_seconds_count", method="GetMetrics")
+
+    until = times() + ASKED_TIMES
+    site.bed.wait(lambda: times() >= until, f"{ASKED_TIMES} questions")
+
+
+def _age(site: Site, name: str) -> float:
+    return site.exported("foresail_reading_age_seconds", namespace=NAMESPACE, scaled_object=name)
+
+
+def _by_hand(site: Site, name: str, count: int) -> None:
+    site.bed.kubectl("scale", "deployment", name, "-n", NAMESPACE, f"--replicas={count}")
