@@ -9,13 +9,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.abstention import Abstention
-from scaler.board import Answer, Entry, Refusal, Reply
+from scaler.abstention import abstention_of
+from scaler.board import Answer, Posted, Refusal
 from scaler.durations import written
 from scaler.metadata import TriggerMetadata
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
 from scaler.track import amount
-from scaler.watched import Watched
+from scaler.watched import WorkloadStatus
 
 Account = dict[str, Any]
 
@@ -24,33 +24,35 @@ _BAR_WIDTH = 40
 _WHOLE_FROM = 100
 
 
-def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Account:
-    """Everything known about one entry of the board."""
+def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
+    """Everything known about one workload.
+
+    Args:
+        now_seconds: on the monotonic clock.
+    """
     told: Account = {
-        "workload": str(entry.reference),
-        "metadata": dict(entry.reference.metadata),
+        "workload": str(status.reference),
+        "metadata": dict(status.reference.metadata),
     }
-    if entry.watched:
+    if status.on_watch_list:
         told["outcome"] = {"watched": True}
     else:
-        told["asked_seconds_ago"] = round(now_seconds - entry.asked_at_seconds, 1)
-        told["outcome"] = _outcome(entry.current(), now_seconds)
-    if watched is None:
-        return told
-    sight, track = watched.sight, watched.track
-    standing = watched.workloads[entry.reference].standing
-    if sight is not None:
-        told["looked_seconds_ago"] = round(now_seconds - sight.at_seconds, 1)
-        told["readings"] = _readings(sight.observation, now_seconds)
-        told["objectives"] = _objectives(entry.wishes, sight.observation)
+        told["asked_seconds_ago"] = round(now_seconds - status.asked_at_seconds, 1)
+        told["outcome"] = _outcome(status, now_seconds)
+    last = status.plan
+    if last is not None:
+        sight, since_look_seconds = last.sight, now_seconds - last.looked_at_seconds
+        told["looked_seconds_ago"] = round(since_look_seconds, 1)
+        told["readings"] = _readings(sight.observation, sight.at_seconds + since_look_seconds)
+        told["objectives"] = _objectives(status.wishes, sight.observation)
         told["remarks"] = list(sight.observation.remarks) if sight.observation else []
         told["failure"] = str(sight.failure) if sight.failure else None
-    told["forecasts"] = {
-        dimension: {"now": amount(track.demand, dimension), **forecast.to_json()}
-        for dimension, forecast in track.forecasts.items()
-    }
-    if standing.plan is not None:
-        plan = standing.plan
+        told["forecasts"] = {
+            dimension: {"now": amount(last.demand, dimension), **forecast.to_json()}
+            for dimension, forecast in last.forecasts.items()
+        }
+    plan = status.standing.plan
+    if plan is not None:
         told["plan"] = {
             "at": _time(plan.at_seconds),
             "desired": plan.desired,
@@ -141,18 +143,20 @@ def _bar(quantiles: Sequence[float], top: float) -> str:
     return f"{filled:<{_BAR_WIDTH}}"
 
 
-def _outcome(reply: Reply, now_seconds: float) -> Account:
-    match reply:
-        case Answer():
+def _outcome(status: WorkloadStatus, now_seconds: float) -> Account:
+    abstention = abstention_of(status.wishes) if status.wishes is not None else None
+    if abstention is not None:
+        return {"advised": abstention.text}
+    posted: Posted = status.standing.posted
+    match posted.current(now_seconds):
+        case Answer(replicas=replicas, active=active):
             return {
-                "replicas": reply.replicas,
-                "active": reply.active,
-                "age_seconds": round(now_seconds - reply.made_at_seconds, 1),
+                "replicas": replicas,
+                "active": active,
+                "age_seconds": round(now_seconds - posted.read_at_seconds, 1),
             }
-        case Abstention():
-            return {"advised": reply.text}
-        case Refusal():
-            return {"refused": reply.code.value, "message": reply.message}
+        case Refusal(code=code, message=message):
+            return {"refused": code.value, "message": message}
 
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What stands on the board, as Prometheus series made when they are scraped."""
+"""What stands for each workload, as Prometheus series made when they are scraped."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scaler.board import Answer, Board, Entry, Refusal
+from scaler.abstention import abstention_of
+from scaler.board import Answer
 from scaler.clock import Clock
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop
 from scaler.signals import Signal, Value, state_of
 from scaler.track import amount
-from scaler.watched import Watched
+from scaler.verdict import WorkloadPlan
+from scaler.watched import WorkloadStatus
 
 _WORKLOAD = ("namespace", "scaled_object")
 _LEVELS = (0.5, 0.9, 0.99)
@@ -22,28 +24,32 @@ _STATES = ("value", "zero", "stale", "absent")
 class WorkloadCollector(Collector):
     """One set of series for each workload that is known; gone when it is forgotten."""
 
-    def __init__(self, board: Board, loop: ScalerLoop, *, clock: Clock) -> None:
-        self._board = board
+    def __init__(self, loop: ScalerLoop, *, clock: Clock) -> None:
+        """Show the loop's workloads.
+
+        Args:
+            clock: the monotonic one.
+        """
         self._loop = loop
         self._clock = clock
 
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = _families()
-        asked_about = sum(not entry.watched for entry in self._board)
+        statuses = self._loop.statuses()
+        asked_about = sum(not status.on_watch_list for status in statuses)
         families["objects"].add_metric((), asked_about)
         now = self._clock()
         told = set()
-        for entry in sorted(self._board, key=lambda entry: -entry.asked_at_seconds):
-            labels = (entry.reference.namespace, entry.reference.name)
+        for status in statuses:
+            labels = (status.reference.namespace, status.reference.name)
             if labels in told:
                 continue  # a trigger before its edit, or a second one: the last asked is shown
             told.add(labels)
-            _outcome(families, labels, entry, now)
-            watched = self._loop.watched.get(entry.reference)
-            if watched is not None:
-                _feed(families, labels, watched)
-                _plan(families, labels, entry, watched, now)
+            _outcome(families, labels, status, now)
+            if status.plan is not None:
+                _signals(families, labels, status.plan)
+                _demand(families, labels, status.plan)
         yield from families.values()
 
 
@@ -113,39 +119,49 @@ _Families = dict[str, GaugeMetricFamily]
 _Labels = tuple[str, ...]
 
 
-def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> None:
-    if entry.wishes is not None:
-        families["objective"].add_metric((*labels, Signal.TTFT), entry.wishes.ttft)
-        families["objective"].add_metric((*labels, Signal.ITL), entry.wishes.itl)
-    if entry.watched:
-        return
-    families["asked"].add_metric(labels, now - entry.asked_at_seconds)
-    reply = entry.current()
-    families["answering"].add_metric(labels, float(not isinstance(reply, Refusal)))
-    if isinstance(reply, Answer):
-        families["desired"].add_metric(labels, reply.replicas)
-        families["age"].add_metric(labels, now - reply.made_at_seconds)
-
-
-def _plan(families: _Families, labels: _Labels, entry: Entry, watched: Watched, now: float) -> None:
-    plan = watched.workloads[entry.reference].standing.plan
+def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
+    if status.wishes is not None:
+        families["objective"].add_metric((*labels, Signal.TTFT), status.wishes.ttft)
+        families["objective"].add_metric((*labels, Signal.ITL), status.wishes.itl)
+    plan = status.standing.plan
     if plan is not None:
         families["planned"].add_metric(labels, plan.planned)
         families["reactive"].add_metric(labels, plan.reactive)
-        if entry.abstention is not None:
-            families["age"].add_metric(labels, now - plan.at_seconds)
+    if status.on_watch_list:
+        _plan_age(families, labels, status, now)
+        return
+    families["asked"].add_metric(labels, now - status.asked_at_seconds)
+    if status.wishes is not None and abstention_of(status.wishes) is not None:
+        families["answering"].add_metric(labels, 1.0)
+        _plan_age(families, labels, status, now)
+        return
+    posted = status.standing.posted
+    answer = posted.current(now)
+    families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
+    if isinstance(answer, Answer):
+        families["desired"].add_metric(labels, answer.replicas)
+        families["age"].add_metric(labels, now - posted.read_at_seconds)
 
 
-def _feed(families: _Families, labels: _Labels, watched: Watched) -> None:
-    observation = watched.sight.observation if watched.sight is not None else None
+def _plan_age(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
+    """The age of the reading behind the plan, where no number is handed over."""
+    if status.standing.read_at_seconds is not None:
+        families["age"].add_metric(labels, now - status.standing.read_at_seconds)
+
+
+def _signals(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
+    observation = plan.sight.observation
     for signal, reading in observation.readings.items() if observation else ():
         is_in = state_of(reading)
         for state in _STATES:
             families["signal"].add_metric((*labels, signal, state), float(state == is_in))
         if isinstance(reading, Value):
             families["reading"].add_metric((*labels, signal), reading.value)
-    for dimension, forecast in watched.track.forecasts.items():
-        now = amount(watched.track.demand, dimension)
+
+
+def _demand(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
+    for dimension, forecast in plan.forecasts.items():
+        now = amount(plan.demand, dimension)
         if now is not None:
             families["demand"].add_metric((*labels, dimension), now)
         _forecast(families, (*labels, dimension), forecast)

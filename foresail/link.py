@@ -2,7 +2,8 @@
 
 Answers must not wait for plans, and in one Python process they would: whatever parses a metrics
 page holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
-that the planning process fills. They share no state but these messages.
+that the planning process fills. They share no state but these messages, and the monotonic clock of
+their container: every time in a message is of that clock.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from foresail.settings import Settings
-from scaler.board import Outcome, Reference
+from scaler.board import Changes, Posted, Reference
 
 ALIVE_SECONDS: Final = 5.0
 _LENGTH: Final = struct.Struct("!I")
@@ -27,10 +28,17 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Answering → planning: objects that KEDA asked about, new ones at once."""
+class Known:
+    """Answering → planning, at once: objects that were admitted, and those that were forgotten."""
 
-    references: tuple[Reference, ...]
+    changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Answering → planning, now and then: which objects KEDA asked about, and when."""
+
+    times: tuple[tuple[Reference, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +71,13 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Planning → answering: the outcome of a look."""
+    """Planning → answering: what stands after a look."""
 
     reference: Reference
-    outcome: Outcome
+    posted: Posted
 
 
-Message = Begin | Asked | Front | Started | Failed | Alive | Published
+Message = Begin | Known | Asked | Front | Started | Failed | Alive | Published
 
 
 class Link:

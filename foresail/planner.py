@@ -10,9 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
-import structlog
 from aiohttp import web
 from prometheus_client import (
     GC_COLLECTOR,
@@ -22,9 +20,7 @@ from prometheus_client import (
 )
 
 from foresail import wiring
-from foresail.admission import board_of
-from foresail.assembly import planning
-from foresail.clock import wall_clock
+from foresail.clock import steady_clock, wall_clock
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
 from foresail.link import (
@@ -34,17 +30,18 @@ from foresail.link import (
     Begin,
     Failed,
     Front,
+    Known,
     Link,
     Published,
     Started,
 )
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
-from scaler.board import Board, BoardFullError, Entry, Reference
+from scaler.assembly import planning
+from scaler.board import Posted, Reference
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
-
-log = structlog.get_logger()
+from scaler.metadata import parse
 
 _NICENESS = 19
 
@@ -52,13 +49,15 @@ _NICENESS = 19
 async def plan(link: Link) -> None:
     """Plan until the answering process is gone."""
     first = await link.receive()
-    assert isinstance(first, Begin)
+    if not isinstance(first, Begin):
+        link.close()
+        return  # the answering process ended before it said anything
     front = FrontState()
     try:
-        async with _running(first.settings, front) as (board, loop, http_port):
+        async with _running(first.settings, front, link) as (loop, http_port):
             link.send(Started(http_port))
             cycle = asyncio.create_task(loop.run(), name="cycle")
-            listening = asyncio.create_task(_listen(link, board, front), name="listen")
+            listening = asyncio.create_task(_listen(link, loop, front), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
             tasks = {cycle, listening, beating}
             try:
@@ -67,7 +66,7 @@ async def plan(link: Link) -> None:
             finally:
                 for task in tasks:
                     task.cancel()
-                # Sources are closed after this: who still reads from one would call it a fault.
+                # Sources are closed after this; a look that still reads would call it a fault.
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
@@ -79,30 +78,33 @@ async def plan(link: Link) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, front: FrontState
-) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
+    settings: Settings, front: FrontState, link: Link
+) -> AsyncIterator[tuple[ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
-    # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
-    watch = settings.watch
-    board = board_of(settings, objects_max=2 * settings.limits.objects_max + len(watch))
-    for one in watch:
-        board.watch(Reference.of(one.namespace, one.name, one.metadata))
+
+    def publish(reference: Reference, posted: Posted) -> None:
+        link.send(Published(reference, posted))
+
     loop = planning(
-        board,
         sources.connect,
         wiring.loop_settings(settings),
-        clock=wall_clock,
+        publish=publish,
+        wall=wall_clock,
+        steady=steady_clock,
         registry=registry,
     )
-    registry.register(WorkloadCollector(board, loop, clock=wall_clock))
-    pages = Pages(board=board, loop=loop, registry=registry, clock=wall_clock, front=front)
+    for one in settings.watch:
+        reference = Reference.of(one.namespace, one.name, one.metadata)
+        loop.watch(reference, parse(one.metadata, settings.offer))
+    registry.register(WorkloadCollector(loop, clock=steady_clock))
+    pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
     runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
     await runner.setup()
     try:
-        yield board, loop, await _bound(runner, settings.listen.http)
+        yield loop, await _bound(runner, settings.listen.http)
     finally:
         await runner.cleanup()
         await sources.close()
@@ -118,19 +120,15 @@ async def _bound(runner: web.AppRunner, address: str) -> int:
     return int(runner.addresses[0][1])
 
 
-async def _listen(link: Link, board: Board, front: FrontState) -> None:
+async def _listen(link: Link, loop: ScalerLoop, front: FrontState) -> None:
     """Take what the answering process says, until it is gone."""
     while True:
         match await link.receive():
-            case Asked(references=references):
-                for reference in references:
-                    try:
-                        entry = board.ask(reference)
-                    except BoardFullError as error:
-                        log.warning("object_not_planned", object=str(reference), why=str(error))
-                        continue
-                    if not entry.listeners:
-                        entry.listeners.add(partial(_tell, link, entry))
+            case Known(changes=changes):
+                loop.apply(changes)
+            case Asked(times=times):
+                for reference, asked_at_seconds in times:
+                    loop.note_asked(reference, asked_at_seconds)
             case Front(accepting=accepting, metrics=metrics):
                 front.accepting, front.metrics = accepting, metrics
             case _:
@@ -142,10 +140,6 @@ async def _beat(link: Link) -> None:
     while True:
         link.send(Alive())
         await asyncio.sleep(ALIVE_SECONDS)
-
-
-def _tell(link: Link, entry: Entry) -> None:
-    link.send(Published(entry.reference, entry.outcome))
 
 
 def main() -> None:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
-from scaler.board import Entry, Reference
+from scaler.board import Reference
 from scaler.capacity import ReplicaCapacity
+from scaler.history import PastReading
+from scaler.metadata import TriggerMetadata
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
 from scaler.track import Sight, Track
-from scaler.verdict import Standing
+from scaler.verdict import Standing, WorkloadPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +18,8 @@ class Connection:
 
     key: str
     """Equal for triggers that read the same series the same way."""
+    source: str
+    """Whose slots and time-outs its looks share."""
     feed: Feed
     capacity: ReplicaCapacity
 
@@ -24,18 +28,77 @@ class Connection:
 class Watched:
     """A feed under watch, its track, and the workloads that read it."""
 
+    key: str
+    source: str
     feed: Feed
     track: Track
-    sight: Sight | None = None
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
+    due_at_seconds: float = 0.0
+    """The moment, in Unix time, that the next look is made for."""
+    in_flight: bool = False
+    """Whether a look waits for its slot or reads; a feed has one at most."""
+    reading: bool = False
+    """Whether it has its slot."""
+    looked: tuple[Sight, float] | None = None
+    """The newest look, and when it was made on the monotonic clock."""
+    past: PastReading | None = None
+    """As far as it was read; None before, and when it is whole."""
     since_restore: list[Sight] | None = None
-    """Looks taken while history is read, to be added behind it; None when it is not."""
+    """Looks taken while the past is read, to be added behind it; None when it is not."""
+
+    def take(self, sight: Sight, now_seconds: float) -> None:
+        """Account for a look."""
+        self.looked = (sight, now_seconds)
+        self.track.take(sight)
+        if self.since_restore is not None:
+            self.since_restore.append(sight)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Go on after the wall clock was set; what was read of the past is read again."""
+        self.track.clock_moved(seconds)
+        self.looked, self.past = None, None
 
 
 @dataclass(slots=True, eq=False)
 class Workload:
-    """One entry of the board and what is planned for it."""
+    """An object that KEDA asked about, and what is planned for it."""
 
-    entry: Entry
-    parameters: PlanParameters
-    standing: Standing = field(default_factory=Standing)
+    reference: Reference
+    wishes: TriggerMetadata | None
+    """None where the metadata cannot be used."""
+    asked_at_seconds: float
+    """On the monotonic clock."""
+    standing: Standing
+    on_watch_list: bool = False
+    """Planned for and shown; nobody asks about it, and it is never forgotten."""
+    watched: Watched | None = None
+    """None until it is connected."""
+    parameters: PlanParameters | None = None
+    plan: WorkloadPlan | None = None
+    """The last cycle's result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadStatus:
+    """A workload as it is shown: who asked for what, what it is told, and the last plan."""
+
+    reference: Reference
+    wishes: TriggerMetadata | None
+    asked_at_seconds: float
+    """On the monotonic clock."""
+    on_watch_list: bool
+    """Nobody asks about it."""
+    standing: Standing
+    plan: WorkloadPlan | None
+    """None before the first look."""
+
+
+def status_of(workload: Workload) -> WorkloadStatus:
+    return WorkloadStatus(
+        reference=workload.reference,
+        wishes=workload.wishes,
+        asked_at_seconds=workload.asked_at_seconds,
+        on_watch_list=workload.on_watch_list,
+        standing=workload.standing,
+        plan=workload.plan,
+    )

@@ -1,45 +1,63 @@
-"""The planning side put together, the same for `serve`, the demo, the tests and the benchmarks."""
+"""The planning side put together, the same for `serve`, the demo, replay, tests and benchmarks."""
 
 from prometheus_client import CollectorRegistry
 
-from scaler.board import Board
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.horizons import horizons_seconds
-from scaler.loop import Connect, LoopSettings, ScalerLoop
+from scaler.loop import Connect, Publish, ScalerLoop
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.sources.catalogue import Preset
-from scaler.track import Series
+from scaler.track import Series, Track
 
 
 def planning(
-    board: Board,
     connect: Connect,
     settings: LoopSettings,
     *,
-    clock: Clock,
+    publish: Publish,
+    wall: Clock,
+    steady: Clock,
     registry: CollectorRegistry,
 ) -> ScalerLoop:
-    """The cycle that fills `board`, with the shipped forecaster; nothing is read yet."""
+    """The cycle, with the shipped forecaster; nothing is read yet."""
 
-    def forecaster(wishes: TriggerMetadata, series: Series) -> Forecaster:
+    def make_track(wishes: TriggerMetadata) -> Track:
+        return track_of(wishes, step_seconds=settings.step_seconds, beside=settings.beside)
+
+    return ScalerLoop(
+        connect,
+        make_track,
+        settings,
+        publish=publish,
+        wall=wall,
+        steady=steady,
+        metrics=LoopMetrics(registry),
+    )
+
+
+def track_of(
+    wishes: TriggerMetadata, *, step_seconds: float, beside: tuple[Series, ...] = ()
+) -> Track:
+    """An empty track with the forecasters that ship."""
+
+    def forecaster(series: Series) -> Forecaster:
         return Forecaster(
             signal=series,
-            step_seconds=settings.step_seconds,
+            step_seconds=step_seconds,
             horizons_seconds=horizons_seconds(
-                lead_seconds=wishes.lead_time, step_seconds=settings.step_seconds
+                lead_seconds=wishes.lead_time, step_seconds=step_seconds
             ),
             start=0.0,
             tz=wishes.timezone,
             calendar=Calendar(wishes.events, wishes.timezone) if wishes.events else None,
         )
 
-    return ScalerLoop(
-        board, connect, forecaster, settings, clock=clock, metrics=LoopMetrics(registry)
-    )
+    return Track(forecaster, step_seconds=step_seconds, beside=beside)
 
 
 def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:

@@ -1,0 +1,26 @@
+"""The pace of the cycle and its limits."""
+
+from dataclasses import dataclass
+
+from scaler.track import Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopSettings:
+    """The pace of the cycle and its limits."""
+
+    look_period_seconds: float = 15.0
+    step_seconds: float = 60.0
+    """Of the forecast's series; a step's value is the mean of its looks."""
+    blind_seconds_max: float = 300.0
+    """How long an answer stands, counted from the reading behind it."""
+    look_seconds_max: float = 10.0
+    """For one look, from its slot to its observation."""
+    looks_at_once: int = 16
+    """At one source."""
+    history_seconds: float = 14 * 86400.0
+    restore_seconds_max: float = 600.0
+    restores_at_once: int = 2
+    """At one source: reading the past must leave it room for the present."""
+    beside: tuple[Series, ...] = ()
+    """Forecast to be shown, beside what plans are made from."""
