@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
 from math import inf
-from typing import Annotated
+from typing import Annotated, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -31,6 +31,18 @@ class Precision(StrEnum):
     BF16 = "bf16"
     FP8 = "fp8"
     FP4 = "fp4"
+    INT4 = "int4"
+    """Weights only, four bits in groups; arithmetic at 16 bits."""
+    AWQ = "awq"
+    """The same, in AWQ's format."""
+    GPTQ = "gptq"
+    """The same, in GPTQ's format."""
+
+
+WEIGHTS_ONLY: Final = frozenset({Precision.INT4, Precision.AWQ, Precision.GPTQ})
+"""Engines unpack these weights to 16 bits before they multiply."""
+_AWQ_CAPABILITY_MIN: Final = 7.5
+"""vLLM's table of quantisation kernels: AWQ from Turing on, GPTQ from Volta on."""
 
 
 class Bottleneck(StrEnum):
@@ -53,6 +65,8 @@ class Price(_Part):
 
     cloud: str
     instance: str
+    gpus: Annotated[int, Field(gt=0)] = 8
+    """On the instance: a wider replica does not fit on it."""
     usd_per_gpu_hour: Positive
 
 
@@ -68,8 +82,12 @@ class Generation(_Part):
     bandwidth_gb_s: Positive
     tflops: Mapping[Precision, Positive]
     """Dense, by precision."""
-    nvlink_gb_s: Annotated[float, Field(ge=0)]
-    """Both directions together; 0 = none."""
+    fabric_gb_s: Annotated[float, Field(ge=0)]
+    """NVLink or Infinity Fabric, both directions together; 0 = GPUs talk over PCIe only."""
+    fabric_peers: Annotated[int, Field(gt=0)] | None = None
+    """GPUs that the fabric's links go to, each its share of them; None = a switch shares them."""
+    pcie_gb_s: Positive | None = None
+    """Both directions together; None = GPUs of a node never talk over PCIe."""
     node_gpus_max: Annotated[int, Field(gt=0)] = 8
     """That one node has at most, in any system it is sold in."""
     source: str
@@ -88,7 +106,27 @@ class Generation(_Part):
     @property
     def usd_per_hour(self) -> float | None:
         """The cheapest list price."""
-        return min((price.usd_per_gpu_hour for price in self.prices), default=None)
+        return self.usd_per_hour_of(1)
+
+    def usd_per_hour_of(self, gpus: int) -> float | None:
+        """The cheapest list price of one GPU, on an instance with at least so many."""
+        prices = (price.usd_per_gpu_hour for price in self.prices if price.gpus >= gpus)
+        return min(prices, default=None)
+
+    def tflops_at(self, precision: Precision | None) -> float | None:
+        """Dense, at this precision; None = it has no such arithmetic.
+
+        Args:
+            precision: None = the fastest.
+        """
+        if precision is None:
+            return max(self.tflops.values())
+        if precision not in WEIGHTS_ONLY:
+            return self.tflops.get(precision)
+        capability = self.compute_capability
+        if precision is Precision.AWQ and capability and float(capability) < _AWQ_CAPABILITY_MIN:
+            return None
+        return self.tflops.get(Precision.BF16) or self.tflops.get(Precision.FP16)
 
     def called(self, name: str) -> bool:
         """Whether some tool calls it so: NVML, DRA, DCGM, GFD, a cloud's label."""
@@ -138,10 +176,21 @@ class Catalogue(_Part):
             if usd is None:
                 generations.append(one)
                 continue
-            price = {"cloud": "operator", "instance": one.name, "usdPerGpuHour": usd}
+            price = {
+                "cloud": "operator",
+                "instance": one.name,
+                "gpus": one.node_gpus_max,
+                "usdPerGpuHour": usd,
+            }
             prices = (Price.model_validate(price),)
             generations.append(one.model_copy(update={"prices": prices}))
         return self.model_copy(update={"generations": tuple(generations)})
+
+    def island_gpus(self, generation: Generation) -> int:
+        """GPUs of a node that NVLink or Infinity Fabric joins; bridges join PCIe cards in pairs."""
+        if generation.name in self.joined:
+            return generation.node_gpus_max
+        return 2 if generation.fabric_gb_s else 1
 
     def find(self, name: str) -> Generation | None:
         """The generation that goes by this name, None if none does."""
@@ -193,15 +242,29 @@ def rank(catalogue: Catalogue, need: Need) -> list[Ranked]:
 
 def _excluded(generation: Generation, need: Need) -> str | None:
     each = need.memory_gib / need.gpus
+    if need.gpus > generation.node_gpus_max:
+        return f"{generation.node_gpus_max} on a node"
     if each > generation.memory_gib:
-        return f"{generation.memory_gib:.1f} of {each:.1f} GiB"
-    if need.precision is not None and need.precision not in generation.tflops:
-        return f"no {need.precision.value}"
+        short = f"{generation.memory_gib:.1f} of {each:.1f} GiB"
+        enough = fewest_gpus(generation, need.memory_gib)
+        return short if enough is None else f"{short}; {enough} hold it"
+    if generation.tflops_at(need.precision) is None:
+        return f"no {need.precision}"
+    return None
+
+
+def fewest_gpus(generation: Generation, memory_gib: float) -> int | None:
+    """The narrowest power of two that has this memory; None = no node has as many."""
+    gpus = 1
+    while gpus <= generation.node_gpus_max:
+        if memory_gib <= gpus * generation.memory_gib:
+            return gpus
+        gpus *= 2
     return None
 
 
 def _usd_per_unit(generation: Generation, need: Need) -> float | None:
-    price = generation.usd_per_hour
+    price = generation.usd_per_hour_of(need.gpus)
     if price is None:
         return None
     match need.bottleneck:
@@ -210,8 +273,7 @@ def _usd_per_unit(generation: Generation, need: Need) -> float | None:
         case Bottleneck.KV:
             return price / (generation.memory_gib / 100)
         case Bottleneck.PREFILL:
-            flops = generation.tflops
-            best = flops.get(need.precision) if need.precision else max(flops.values())
+            best = generation.tflops_at(need.precision)
             return price / (best / 1000) if best else None
 
 

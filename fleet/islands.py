@@ -48,7 +48,7 @@ def partition(
         return None
     if generation.name in joined:
         return (tuple(range(gpus)),)
-    if generation.nvlink_gb_s == 0 or gpus == 1:
+    if generation.fabric_gb_s == 0 or gpus == 1:
         return tuple((index,) for index in range(gpus))
     return None
 

@@ -8,13 +8,23 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.catalogue import shipped
 from foresail.prices import generation_prices_in
 from scheduler.admission import GivenBy, Policy
-from scheduler.webhook import ClusterTemplates, Webhook
+from scheduler.webhook import ClusterTemplates, DeviceClasses, Webhook
 
 
 def claim_webhook(
-    client: ApiClient, *, given_by: GivenBy, prices_file: Path | None
+    client: ApiClient,
+    device_classes: DeviceClasses,
+    *,
+    given_by: GivenBy,
+    prices_file: Path | None,
 ) -> web.Application:
     """What answers admission, to be served over TLS.
+
+    Args:
+        client: that applies the claim templates.
+        device_classes: of the cluster.
+        given_by: who hands out the GPUs.
+        prices_file: YAML, dollars for a GPU's hour by generation.
 
     Raises:
         ForesailError: the prices cannot be used.
@@ -22,4 +32,6 @@ def claim_webhook(
     catalogue = shipped()
     own = generation_prices_in(prices_file, catalogue) if prices_file else None
     policy = Policy(catalogue=catalogue, given_by=given_by, usd_per_gpu_hour=own)
-    return Webhook(policy=policy, templates=ClusterTemplates(client)).application()
+    return Webhook(
+        policy=policy, templates=ClusterTemplates(client), device_classes=device_classes
+    ).application()

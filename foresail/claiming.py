@@ -4,30 +4,29 @@ The output is one file to apply or to commit: the reasons are comments in it. It
 what nothing could meet.
 """
 
+import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import yaml
 from typing_extensions import override
 
+from fleet.api import Resource, UnreadableError, pages
 from fleet.catalogue import Catalogue, shipped
+from fleet.clusters import NoWayError, connected
+from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
 from scheduler.admission import GivenBy
-from scheduler.claim import (
-    ALTERNATIVES_MAX,
-    Manifest,
-    NothingFitsError,
-    claim_spec,
-    content_name,
-    template,
-)
+from scheduler.claim import Manifest, NothingFitsError, claim_spec, content_name, template
 from scheduler.need_annotations import FIELDS, NeedError, need_of
 from scheduler.plugged import affinity, plugged
-from scheduler.ranking import NOT_NAMED, Candidate, Prices, Ranking, prices_of, rank
+from scheduler.ranking import Prices, Ranking, prices_of, rank
+
+_DEVICE_CLASSES = "/apis/resource.k8s.io/v1/deviceclasses"
 
 
 def options() -> list[click.Option]:
@@ -40,48 +39,85 @@ def options() -> list[click.Option]:
     ]
 
 
-def show(
-    told: Mapping[str, str | None],
-    *,
-    given_by: GivenBy,
-    name: str | None,
-    namespace: str | None,
-    prices_file: Path | None,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimOptions:
+    """What the command line says beside the need."""
+
+    given_by: GivenBy
+    """Who hands out the GPUs."""
+    name: str | None
+    """Of the template; None = by its content."""
+    namespace: str | None
+    """Of the template; None = where it is applied."""
+    prices_file: Path | None
+    """YAML, dollars for a GPU's hour by generation."""
+    context: str | None
+    """Of the cluster whose DeviceClasses count; None = no cluster is asked."""
+    kubeconfig: Path | None
+
+
+def show(told: Mapping[str, str | None], options: ClaimOptions, *, as_json: bool) -> None:
     """Print what the need becomes.
 
     Args:
         told: text by the attribute of `Need` that it states.
-        given_by: who hands out the GPUs.
-        name: of the template; None = by its content.
-        namespace: of the template; None = where it is applied.
-        prices_file: YAML, dollars for a GPU's hour by generation.
+        options: whose GPUs, and what the object is called.
         as_json: one object, with the whole ranking, in place of YAML with comments.
 
     Raises:
-        ForesailError: the need or the prices cannot be used, or nothing serves the need.
+        ForesailError: the need or the prices cannot be used, the cluster cannot be read, or nothing
+            serves the need.
     """
     catalogue = shipped()
-    own = generation_prices_in(prices_file, catalogue) if prices_file else None
+    file = options.prices_file
+    own = generation_prices_in(file, catalogue) if file else None
     texts = {field.key: text for field in FIELDS if (text := told.get(field.of)) is not None}
     try:
         need = need_of(texts, catalogue, called=lambda key: f"--{key}")
         prices = prices_of(catalogue, need.price_source, own)
-        ranking = rank(catalogue, need, prices)
-        if given_by is GivenBy.DRA:
+        ranking = rank(catalogue, need, prices, _device_classes(options))
+        if options.given_by is GivenBy.DRA:
             spec = claim_spec(ranking)
-            made = template(spec, name=name or content_name(spec), namespace=namespace)
+            name = options.name or content_name(spec)
+            made = template(spec, name=name, namespace=options.namespace)
         else:
             made, ranking = _pod_part(catalogue, ranking, prices)
     except (NeedError, NothingFitsError, ValueError) as error:
         raise ForesailError(str(error)) from error
+    report = Report(
+        ranking=ranking, catalogue=catalogue, given_by=options.given_by, cluster=options.context
+    )
     if as_json:
-        found = [_told(one) for one in ranking.candidates]
-        print(json.dumps({"object": made, "unit": ranking.unit, "ranking": found}, indent=1))  # noqa: T201
+        print(json.dumps({"object": made, **report.as_json()}, indent=1))  # noqa: T201
         return
-    print("\n".join(f"# {line}".rstrip() for line in _comments(ranking, catalogue, given_by)))  # noqa: T201
+    print("\n".join(f"# {line}".rstrip() for line in report.comments()))  # noqa: T201
     print(yaml.dump(made, Dumper=_Dumper, sort_keys=False, width=1000), end="")  # noqa: T201
+
+
+def _device_classes(options: ClaimOptions) -> frozenset[str] | None:
+    """Those of the cluster that the options name; None = they name none."""
+    if options.context is None:
+        if options.kubeconfig is not None:
+            raise ForesailError("--kubeconfig names no cluster alone: add --context NAME")
+        return None
+    if options.given_by is GivenBy.DEVICE_PLUGIN:
+        raise ForesailError(
+            "--context reads DeviceClasses, and device plugins have none: leave one of --context"
+            " and --for device-plugin out"
+        )
+    try:
+        return asyncio.run(_read_device_classes(options.context, options.kubeconfig))
+    except NoWayError as error:
+        raise ForesailError(f"--context {options.context}: {error}") from error
+    except UnreadableError as error:
+        hint = "\nwithout DRA use --for device-plugin" if error.absent else ""
+        raise ForesailError(f"--context {options.context}: {error}{hint}") from error
+
+
+async def _read_device_classes(context: str, kubeconfig: Path | None) -> frozenset[str]:
+    async with await connected(context, kubeconfig) as client:
+        found, _ = await pages(Resource(client=client, path=_DEVICE_CLASSES))
+    return frozenset(str(one["metadata"]["name"]) for one in found)
 
 
 def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[Manifest, Ranking]:
@@ -92,43 +128,6 @@ def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[M
         "containers": [{"name": "engine", "resources": {"limits": amount}}],
     }
     return {"spec": spec}, own.ranking
-
-
-def _comments(ranking: Ranking, catalogue: Catalogue, given_by: GivenBy) -> list[str]:
-    most = ALTERNATIVES_MAX if given_by is GivenBy.DRA else len(ranking.candidates)
-    taken, cut = ranking.feasible[:most], ranking.feasible[most:]
-    out: dict[str, list[str]] = {}
-    for one in ranking.candidates:
-        if one.excluded is not None:
-            name = "all others" if one.excluded == NOT_NAMED else one.generation.name
-            out.setdefault(one.excluded, []).append(name)
-    lines = [
-        f"foresail claim: {ranking.need}",
-        f"{ranking.unit} at the roofline; {ranking.prices} prices as of {catalogue.as_of}",
-        *(f"  {at}. {_line(one)}" for at, one in enumerate(taken, 1)),
-        *(f"  -  {_line(one)}: beyond the {most} that a claim may list" for one in cut),
-        *(f"  -  {', '.join(dict.fromkeys(names))}: {why}" for why, names in out.items()),
-    ]
-    if given_by is GivenBy.DEVICE_PLUGIN:
-        lines += ["Merge this into the pod template; call the container as yours is called."]
-    return lines
-
-
-def _line(one: Candidate) -> str:
-    cost = "no price known" if one.cost is None else f"{one.cost:.3g}"
-    joined = "" if one.gpus == 1 or one.generation.nvlink_gb_s else ", joined by PCIe only"
-    return f"{one.gpus} x {one.generation.name}: {cost}{joined}"
-
-
-def _told(one: Candidate) -> dict[str, Any]:
-    return {
-        "generation": one.generation.name,
-        "gpus": one.gpus,
-        "memoryMibEach": one.each_mib,
-        "usdPerGpuHour": one.usd_per_gpu_hour,
-        "cost": one.cost,
-        "excluded": one.excluded,
-    }
 
 
 class _Dumper(yaml.SafeDumper):

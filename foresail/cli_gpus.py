@@ -9,11 +9,13 @@ from typing_extensions import override
 
 from foresail.logs import log_to_stderr
 
+_PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
+
 
 @click.command()
 @click.option("--memory", type=click.FloatRange(min=0), default=0.0, help="GiB, of all its GPUs.")
 @click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="A replica.")
-@click.option("--precision", type=click.Choice(["fp16", "bf16", "fp8", "fp4"]))
+@click.option("--precision", type=click.Choice(_PRECISIONS))
 @click.option(
     "--bottleneck",
     type=click.Choice(["prefill", "decode", "kv"]),
@@ -119,13 +121,17 @@ class Claim(click.Command):
     type=click.Path(path_type=Path),
     help="YAML: dollars for a GPU's hour by its name, before list prices.",
 )
+@click.option("--context", help="Of the kubeconfig: offer only DeviceClasses of its cluster.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
 @click.option("--json", "as_json", is_flag=True, help="The object and the whole ranking.")
-def claim(
+def claim(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     given_by: str,
     name: str | None,
     namespace: str | None,
     prices_file: Path | None,
+    context: str | None,
+    kubeconfig: Path | None,
     as_json: bool,
     **told: str | None,
 ) -> None:
@@ -136,14 +142,15 @@ def claim(
     from foresail import claiming
     from scheduler.admission import GivenBy
 
-    claiming.show(
-        told,
+    options = claiming.ClaimOptions(
         given_by=GivenBy(given_by),
         name=name,
         namespace=namespace,
         prices_file=prices_file,
-        as_json=as_json,
+        context=context,
+        kubeconfig=kubeconfig,
     )
+    claiming.show(told, options, as_json=as_json)
 
 
 @click.command()

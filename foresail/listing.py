@@ -24,21 +24,20 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json:
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
     table.caption = f"list prices as of {catalogue.as_of}; dense FLOPS; - is unknown"
     table.add_column("GPU", no_wrap=True)
-    for head in ("GiB", "GB/s", "TFLOPS", "NVLink", "CC", "$/h", _UNITS[need.bottleneck]):
+    for head in ("GiB", "GB/s", "TFLOPS", "fabric", "CC", "$/h", _UNITS[need.bottleneck]):
         table.add_column(head, justify="right", no_wrap=True)
     for one in ranked:
         gpu = one.generation
-        precision = need.precision
-        best = gpu.tflops.get(precision) if precision else max(gpu.tflops.values())
+        best, usd = gpu.tflops_at(need.precision), gpu.usd_per_hour_of(need.gpus)
         unit = "-" if one.usd_per_unit is None else f"{one.usd_per_unit:.2f}"
         table.add_row(
             gpu.name,
             f"{gpu.memory_gib:.0f}",
             f"{gpu.bandwidth_gb_s:,.0f}",
             f"{best:,.0f}" if best else "-",
-            f"{gpu.nvlink_gb_s:,.0f}" if gpu.nvlink_gb_s else "none",
+            f"{gpu.fabric_gb_s:,.0f}" if gpu.fabric_gb_s else "none",
             gpu.compute_capability or "-",
-            "-" if gpu.usd_per_hour is None else f"{gpu.usd_per_hour:.2f}",
+            "-" if usd is None else f"{usd:.2f}",
             one.excluded or unit,
             style="dim" if one.excluded else None,
         )

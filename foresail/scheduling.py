@@ -35,6 +35,7 @@ from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
 from scheduler.slimming import slim
+from scheduler.webhook import DeviceClasses
 
 log = structlog.get_logger()
 
@@ -58,7 +59,7 @@ _LULL_WAIT_SECONDS: Final = 0.5
 _EXPECT_SECONDS: Final = 600.0
 
 Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
-Webhook: TypeAlias = Callable[[ApiClient], web.Application]
+Webhook: TypeAlias = Callable[[ApiClient, DeviceClasses], web.Application]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) ->
         def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
             return watched(client, path, keep=partial(slim, kind))
 
-        admission = None if webhook is None else webhook(client)
+        admission = None if webhook is None else partial(webhook, client)
         async with running(options, follow, admission) as ports:
             log.info("serving", extender=ports.extender, http=ports.http, webhook=ports.webhook)
             await stop.wait()
@@ -116,16 +117,26 @@ class Ports:
 
 @asynccontextmanager
 async def running(
-    options: SchedulerOptions, follow: Watch, webhook: web.Application | None = None
+    options: SchedulerOptions,
+    follow: Watch,
+    webhook: Callable[[DeviceClasses], web.Application] | None = None,
 ) -> AsyncIterator[Ports]:
-    """An extender that answers and is fed; stopped at the end."""
+    """An extender that answers and is fed; stopped at the end.
+
+    Args:
+        options: where to listen.
+        follow: the cluster's objects.
+        webhook: makes what answers admission, with the device classes that are followed.
+    """
     feed = Feed(follow, mix_from(options.mix))
     tls = certificates(options.certificate, options.key)
     async with Sites() as sites:
         ports = Ports(
             extender=await sites.add(feed.extender.application(), options.listen),
             http=await sites.add(feed.pages(), options.http),
-            webhook=await sites.add(webhook, options.webhook, tls) if webhook and tls else None,
+            webhook=await sites.add(webhook(feed.device_classes), options.webhook, tls)
+            if webhook and tls
+            else None,
         )
         tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks(options, tls)]
         for task in tasks:
@@ -186,6 +197,10 @@ class Feed:
             reloading = keep_current(tls, options.certificate, options.key)
             rest.append(("certificates", reloading))
         return [*following, *rest]
+
+    def device_classes(self) -> frozenset[str] | None:
+        """Of the cluster; None = they were not listed yet."""
+        return None if Kind.CLASS in self._pending else self.intake.device_classes
 
     def pages(self) -> web.Application:
         """Health, readiness and metrics."""

@@ -47,6 +47,10 @@ class DeniedError(ValueError):
     """A pod that cannot be given what it asks for; the message is for who made it."""
 
 
+class NotReadyError(Exception):
+    """A pod that could be given something as soon as the cluster is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the operator decided for all pods."""
@@ -68,15 +72,23 @@ class Admission:
     warnings: tuple[str, ...] = ()
 
 
-def admit(pod: Json, namespace: str, policy: Policy) -> Admission:
+def admit(
+    pod: Json,
+    namespace: str,
+    policy: Policy,
+    device_classes: frozenset[str] | None = None,
+) -> Admission:
     """What a pod that is being made gets.
 
     Args:
         pod: a `v1` Pod as it was sent; its name and namespace may be missing.
         namespace: where it will be.
         policy: the operator's.
+        device_classes: of the cluster; None = they are not known yet, and no claim can be made:
+            kube-scheduler refuses a pod if one alternative of its claim has none.
 
     Raises:
+        NotReadyError: a claim is to be made, and the cluster's device classes are not known.
         DeniedError: its need, or the pod, cannot be used.
     """
     metadata, spec = _part(pod, "metadata"), _part(pod, "spec")
@@ -92,7 +104,9 @@ def admit(pod: Json, namespace: str, policy: Policy) -> Admission:
         if policy.given_by is GivenBy.DEVICE_PLUGIN:
             patch = _plugged_patch(spec, at, need, policy.catalogue, prices)
             return Admission(patch=patch, warnings=warnings)
-        ranking = rank(policy.catalogue, need, prices)
+        if device_classes is None:
+            raise NotReadyError("the cluster's DeviceClasses are not read yet")
+        ranking = rank(policy.catalogue, need, prices, device_classes)
         made = owned_template(claim_spec(ranking), namespace=namespace, owner=_owner(metadata))
         patch = _claim_patch(spec, at, ranking, str(made["metadata"]["name"]))
     except (NeedError, NothingFitsError, ValueError) as error:

@@ -7,11 +7,11 @@ name, which both vendors' drivers publish; not by the compute capability, which 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
-from scheduler.ranking import Candidate, Ranking
+from scheduler.drivers import DRIVERS, Driver
+from scheduler.ranking import Candidate, Lack, Ranking, place
 
 ALTERNATIVES_MAX: Final = 8
 """Of `firstAvailable` (`resource.k8s.io/v1`)."""
@@ -19,37 +19,60 @@ REQUEST: Final = "gpus"
 MANAGED_BY: Final = {"app.kubernetes.io/managed-by": "foresail"}
 PCIE_ROOT: Final = "resource.kubernetes.io/pcieRoot"
 _DIGEST_DIGITS: Final = 12
+_SHOWN_MAX: Final = 4
 
 Manifest = dict[str, Any]
 
 
 class NothingFitsError(ValueError):
-    """No generation can serve the need; says why each is out."""
+    """No generation can serve the need; a line says why for each kind of reason."""
 
     def __init__(self, ranking: Ranking) -> None:
-        why = "; ".join(f"{one.generation.name}: {one.excluded}" for one in ranking.candidates)
-        super().__init__(f"no GPU generation serves {ranking.need}: {why}")
+        lines = [f"no GPU generation serves {ranking.need}"]
+        by_lack: dict[Lack, list[Candidate]] = {}
+        for one in ranking.candidates:
+            if one.excluded is not None:
+                by_lack.setdefault(one.excluded.lack, []).append(one)
+        named = [lack for lack in Lack if lack in by_lack]
+        # Which GPUs were not named is no news where those that were named are out as well.
+        told = [lack for lack in named if lack is not Lack.NAME or len(named) == 1]
+        lines += [f"  {_why(lack, by_lack[lack])}" for lack in told]
+        super().__init__("\n".join(lines))
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """How a vendor's DRA driver speaks of whole GPUs."""
-
-    name: str
-    device_class: str
-    kind: str
-    """Its `type` of a whole GPU: neither a partition nor one passed through to a machine."""
-
-
-DRIVERS: Final[Mapping[str, Driver]] = {
-    "nvidia": Driver("gpu.nvidia.com", "gpu.nvidia.com", "gpu"),
-    "amd": Driver("gpu.amd.com", "gpu.amd.com", "amdgpu"),
+_TO_DO: Final[Mapping[Lack, str]] = {
+    Lack.NAME: "change gpu-models or gpu-models-excluded",
+    Lack.VENDOR: "name them if the engine's image runs on them",
+    Lack.DEVICE_CLASS: "install the driver, or have device plugins hand out the GPUs",
+    Lack.ARITHMETIC: "choose another precision",
+    Lack.COUNT: "choose a smaller tensor-parallel",
+    Lack.MEMORY: "choose fewer bits (precision), fewer concurrent-requests or shorter requests",
+    Lack.SPEED: "allow more time (itl, ttft) or a larger tensor-parallel",
 }
-"""By vendor. kubernetes-sigs/dra-driver-nvidia-gpu, ROCm/k8s-gpu-dra-driver."""
+
+
+def _why(lack: Lack, out: Sequence[Candidate]) -> str:
+    """Which are out, the one that comes closest first, why that is, and what to do."""
+    if lack is Lack.MEMORY:
+        out = sorted(out, key=lambda one: one.gpus * one.generation.memory_gib, reverse=True)
+    elif lack is Lack.SPEED:
+        out = sorted(out, key=lambda one: one.gpus * one.generation.bandwidth_gb_s, reverse=True)
+    shown = 1 if lack in {Lack.MEMORY, Lack.SPEED} else _SHOWN_MAX
+    names = ", ".join(one.generation.name for one in out[:shown])
+    more = f" and {len(out) - shown} more" if len(out) > shown else ""
+    closest = out[0].excluded
+    if closest is None:
+        raise ValueError(f"{names} is not out")
+    wider = lack is Lack.MEMORY and closest.wider
+    to_do = f"set tensor-parallel to {wider}" if wider else _TO_DO[lack]
+    return f"{names}{more}: {closest.why}: {to_do}"
 
 
 def chosen(ranking: Ranking) -> tuple[Candidate, ...]:
     """The alternatives of the claim, in their order.
+
+    Each generation at its best width; where there is room left, at narrower ones too, so that what
+    is free of a node can be taken.
 
     Raises:
         NothingFitsError: there is none.
@@ -57,7 +80,12 @@ def chosen(ranking: Ranking) -> tuple[Candidate, ...]:
     feasible = ranking.feasible
     if not feasible:
         raise NothingFitsError(ranking)
-    return feasible[:ALTERNATIVES_MAX]
+
+    def order(one: Candidate) -> tuple[object, ...]:
+        return place(one, ranking.need)
+
+    narrower = sorted((less for one in feasible for less in one.narrower), key=order)
+    return tuple(sorted([*feasible, *narrower][:ALTERNATIVES_MAX], key=order))
 
 
 def claim_spec(ranking: Ranking) -> Manifest:
@@ -120,7 +148,7 @@ def content_name(*parts: object) -> str:
 def _alternative(one: Candidate) -> Manifest:
     driver = DRIVERS[one.generation.vendor]
     return {
-        "name": one.generation.name,
+        "name": one.name,
         "deviceClassName": driver.device_class,
         "allocationMode": "ExactCount",
         "count": one.gpus,
@@ -153,11 +181,11 @@ def _constraints(alternatives: Sequence[Candidate], *, same_root: bool) -> list[
         if requests:
             attribute = f"{driver.name}/productName"
             constraints.append({"requests": requests, "matchAttribute": attribute})
-    requests = [_path(one) for one in several if not one.generation.nvlink_gb_s]
+    requests = [_path(one) for one in several if one.over_pcie]
     if same_root and requests:
         constraints.append({"requests": requests, "matchAttribute": PCIE_ROOT})
     return constraints
 
 
 def _path(one: Candidate) -> str:
-    return f"{REQUEST}/{one.generation.name}"
+    return f"{REQUEST}/{one.name}"

@@ -98,6 +98,11 @@ class Intake:
             self.unread[kind] += 1
             self.faults.append(f"{kind} {str(document.get('metadata'))[:128]}: {error}")
 
+    @property
+    def device_classes(self) -> frozenset[str]:
+        """Names of those that the cluster has, readable or not."""
+        return frozenset(self._keys[Kind.CLASS])
+
     def gone(self, kind: Kind, document: Json) -> None:
         """An object was deleted."""
         self._gone(kind, _key(kind, document))

@@ -14,12 +14,14 @@ from typing import Any, Final
 
 from fleet.catalogue import Bottleneck, Catalogue, Precision
 from fleet.quantities import quantity
+from scheduler.drivers import DRIVERS
 from scheduler.need import Need
 from scheduler.pods import GPU_MODELS
 
 DOMAIN: Final = "foresail.io/"
 GPUS_MAX: Final = 32
 """Devices that one claim may hold (`resource.k8s.io/v1`)."""
+HEADS_MAX: Final = 1024
 TEXT_LENGTH_MAX: Final = 1024
 MISSPELT_MAX: Final = 16
 """Names that are compared with ours: a pod may have a hundred thousand."""
@@ -31,6 +33,17 @@ _DURATION: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{0,9})?)(ms|s)")
 
 class NeedError(ValueError):
     """A need that cannot be used; one line a fault."""
+
+
+class UnknownModelError(ValueError):
+    """A GPU model that has no such name in any vocabulary; says which names are near."""
+
+    def __init__(self, name: str, catalogue: Catalogue) -> None:
+        names = [one.name for one in catalogue.generations]
+        near = get_close_matches(name.lower(), names, 3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "`foresail gpus` lists them"
+        shown = name[:_SHOWN_MAX]
+        super().__init__(f"GPU models joined by |, and none is called {shown!r}: {hint}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +113,18 @@ def _models(text: str, catalogue: Catalogue) -> frozenset[str]:
     for part in filter(None, (part.strip() for part in text.split("|"))):
         found = catalogue.find(part)
         if found is None:
-            raise ValueError(f"{part!r} is in no vocabulary that the catalogue knows")
+            raise UnknownModelError(part, catalogue)
         names.add(found.name)
     if not names:
         raise ValueError("names no model")
     return frozenset(names)
+
+
+def _vendors(text: str, _: Catalogue) -> frozenset[str]:
+    vendors = frozenset(part.strip() for part in text.split("|"))
+    if not vendors <= DRIVERS.keys():
+        raise ValueError(f"{text!r} is no list of vendors")
+    return vendors
 
 
 def _flag(text: str, _: Catalogue) -> bool:
@@ -147,13 +167,18 @@ FIELDS: Final = (
     ),
     Field(
         key="precision", of="precision", read=_one_of(Precision),
-        takes="fp16, bf16, fp8 or fp4",
+        takes="fp16, bf16, fp8, fp4, int4, awq or gptq",
         what="of weights and arithmetic; bf16 if a model is told without",
     ),
     Field(
         key="tensor-parallel", of="tensor_parallel", read=_whole(GPUS_MAX),
-        takes=f"a whole number from 1 to {GPUS_MAX}",
-        what="GPUs of a replica; the fewest that hold it, by generation, if not told",
+        takes=f"a whole number from 1 to {GPUS_MAX} that divides the attention heads",
+        what="GPUs of a replica; the cheapest width for a token, by generation, if not told",
+    ),
+    Field(
+        key="attention-heads", of="attention_heads", read=_whole(HEADS_MAX),
+        takes=f"a whole number from 1 to {HEADS_MAX}",
+        what="of the model: num_attention_heads of its config.json; widths divide them",
     ),
     Field(
         key="bottleneck", of="bottleneck", read=_one_of(Bottleneck),
@@ -178,6 +203,11 @@ FIELDS: Final = (
     Field(
         key="gpu-models-excluded", of="excluded", read=_models,
         takes=_MODEL_NAMES, what="never to take",
+    ),
+    Field(
+        key="gpu-vendors", of="vendors", read=_vendors,
+        takes="nvidia, amd or nvidia|amd",
+        what="that the engine's image runs on; nvidia, and those of GPU models named, if not told",
     ),
     Field(
         key="price-source", of="price_source", read=lambda text, _: text,
@@ -233,17 +263,45 @@ def need_of(
         text = told[field.key]
         try:
             values[field.of] = field.read(_text(text), catalogue)
+        except UnknownModelError as error:
+            shown = str(text)[:_SHOWN_MAX]
+            faults.append(f"{called(field.key)} has the value {shown!r}: it takes {error}")
         except (ValueError, KeyError):
             shown = str(text)[:_SHOWN_MAX]
             faults.append(f"{called(field.key)} has the value {shown!r}: it takes {field.takes}")
     if faults:
-        raise NeedError("; ".join(faults))
+        raise NeedError("\n".join(faults))
     if not any(key in told for key in SIZES):
-        raise NeedError(f"a need is one of {', '.join(called(key) for key in SIZES)}; none is told")
+        first, *rest = SIZES
+        raise NeedError(
+            "the size of the model is missing\n"
+            f"set {called(first)}, such as 70B\n"
+            f"or {' or '.join(map(called, rest))}"
+        )
     need = Need(**values)
+    _check_width(need, called)
     if need.precision is None and need.weights:
         return replace(need, precision=Precision.BF16)
     return need
+
+
+def _check_width(need: Need, called: Callable[[str], str]) -> None:
+    """Engines give each GPU the same number of attention heads, and refuse to start otherwise."""
+    width, heads = need.tensor_parallel, need.attention_heads
+    if width is None or (heads or 2 ** (width.bit_length() - 1)) % width == 0:
+        return
+    what = f"{called('tensor-parallel')} has the value '{width}'"
+    if heads is not None:
+        even = [str(one) for one in range(1, GPUS_MAX + 1) if heads % one == 0]
+        raise NeedError(
+            f"{what}: it takes a divisor of the {heads} attention heads: {', '.join(even)}"
+        )
+    below = 2 ** (width.bit_length() - 1)
+    raise NeedError(
+        f"{what}: GPUs share the attention heads evenly, and {width} divides few models' heads\n"
+        f"it takes {below} or {2 * below}, or another divisor of the heads where"
+        f" {called('attention-heads')} tells them"
+    )
 
 
 def _text(value: object) -> str:

@@ -7,14 +7,14 @@ the pod is denied, not let in bare: its owner tries again, and a pod without GPU
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import ClientError, web
 from kubernetes_asyncio.client import ApiClient, ApiException
 
-from scheduler.admission import DeniedError, Policy, admit
+from scheduler.admission import DeniedError, NotReadyError, Policy, admit
 from scheduler.review import UnreadableReviewError, allowed, denied, review_of
 
 PATH: Final = "/mutate"
@@ -25,6 +25,10 @@ APPLY_SECONDS_MAX: Final = 3.0
 _RESOURCE: Final = "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaimtemplates/{name}"
 _APPLY: Final = "application/apply-patch+yaml"
 _MANAGER: Final = "foresail"
+
+
+DeviceClasses: TypeAlias = Callable[[], frozenset[str] | None]
+"""Names of the cluster's, now; None = not known yet."""
 
 
 class TemplateRefusedError(Exception):
@@ -81,6 +85,7 @@ class Webhook:
 
     policy: Policy
     templates: Templates
+    device_classes: DeviceClasses
 
     def routes(self) -> list[web.RouteDef]:
         """For an application whose `client_max_size` is at least `BODY_BYTES_MAX`."""
@@ -97,12 +102,14 @@ class Webhook:
         except UnreadableReviewError as error:
             return web.Response(status=400, text=f"foresail: {error}\n")
         try:
-            admission = admit(asked.pod or {}, asked.namespace, self.policy)
+            admission = admit(asked.pod or {}, asked.namespace, self.policy, self.device_classes())
             answer = allowed(asked.uid, admission)
             if admission.template is not None and not asked.is_dry_run:
                 await self.templates.apply(admission.template)
         except DeniedError as error:
             return _json(denied(asked.uid, str(error), code=422))
+        except NotReadyError as error:
+            return _json(denied(asked.uid, f"{error}; the pod is made again", code=503))
         except TemplateRefusedError as error:
             message = f"the claim template could not be applied ({error}); the pod is made again"
             return _json(denied(asked.uid, message, code=503))

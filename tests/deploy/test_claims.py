@@ -100,7 +100,12 @@ def test_the_rights_are_to_apply_templates_and_no_other() -> None:
 @pytest.mark.parametrize("given_by", GivenBy)
 def test_the_example_workload_is_given_gpus(given_by: GivenBy) -> None:
     template = workload()["spec"]["template"]
-    admission = admit(template, "llm", Policy(catalogue=shipped(), given_by=given_by))
+    admission = admit(
+        template,
+        "llm",
+        Policy(catalogue=shipped(), given_by=given_by),
+        frozenset({"gpu.nvidia.com"}),
+    )
     assert len(admission.patch) == 3
     assert admission.warnings == ()
 

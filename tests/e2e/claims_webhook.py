@@ -48,11 +48,17 @@ class WebhookServer:
         self._loop.run_until_complete(self._serve())
         self._loop.close()
 
+    def _device_classes(self) -> frozenset[str]:
+        found = self._bed.read("/apis/resource.k8s.io/v1/deviceclasses")["items"]
+        return frozenset(one["metadata"]["name"] for one in found)
+
     async def _serve(self) -> None:
         stop = asyncio.Event()
         kubeconfig = str(self._bed.kubeconfig("claims"))
         async with await config.new_client_from_config(kubeconfig) as client:
-            app = claim_webhook(client, given_by=self._given_by, prices_file=None)
+            app = claim_webhook(
+                client, self._device_classes, given_by=self._given_by, prices_file=None
+            )
             runner = web.AppRunner(app)
             await runner.setup()
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -23,7 +23,11 @@ from tests.scheduler import slices
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 NAMESPACE = "claims"
-NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
+NEED = {
+    "foresail.io/model-parameters": "70B",
+    "foresail.io/precision": "fp8",
+    "foresail.io/tensor-parallel": "2",
+}
 CLASSES = {
     # As the drivers' charts have them: without a guard.
     "gpu.nvidia.com": "device.driver == 'gpu.nvidia.com'"
@@ -45,15 +49,7 @@ ODD = {name: one for name, one in slices.ODD.items() if name != "bare"}
 def cluster(bed: Bed) -> Iterator[Bed]:
     """Nodes of every generation, and some whose slices are odd."""
     bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    for name, expression in CLASSES.items():
-        bed.apply(
-            {
-                "apiVersion": "resource.k8s.io/v1",
-                "kind": "DeviceClass",
-                "metadata": {"name": name},
-                "spec": {"selectors": [{"cel": {"expression": expression}}]},
-            }
-        )
+    bed.apply(*map(_device_class, CLASSES))
     offered = [*PLAIN.values(), *ODD.values()]
     nodes = sorted({one["spec"]["nodeName"] for one in offered})
     for name in nodes:
@@ -64,6 +60,15 @@ def cluster(bed: Bed) -> Iterator[Bed]:
     bed.kubectl("delete", "node", *nodes)
     bed.kubectl("delete", "resourceslice", *(one["metadata"]["name"] for one in offered))
     bed.kubectl("delete", "deviceclass", *CLASSES)
+
+
+def _device_class(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "DeviceClass",
+        "metadata": {"name": name},
+        "spec": {"selectors": [{"cel": {"expression": CLASSES[name]}}]},
+    }
 
 
 @pytest.fixture
@@ -150,28 +155,24 @@ def _forget(bed: Bed, *pods: str) -> None:
 def test_a_printed_template_is_taken_and_the_best_generation_given(cluster: Bed) -> None:
     cluster.apply(_printed("--model-parameters", "70B", "--precision", "fp8", "--name", "seventy"))
     cluster.apply(_of_template("first", "seventy"))
-    # B300 and B200 are not there; two H100 are a little cheaper for a token than an H200.
-    request, devices = _given(cluster, "first")
-    assert request == "gpus/h100-sxm"
-    assert [device.split("/")[1] for device in devices] in (
-        ["gpu-0", "gpu-1"],
-        ["gpu-7", "gpu-8"],
-    )
+    # B300 and B200 are not there; two H200 are the next cheapest for a token.
+    assert _given(cluster, "first") == ("gpus/h200-sxm", ["h200/gpu-0", "h200/gpu-1"])
     _forget(cluster, "first")
 
 
 def test_a_change_of_prices_changes_the_generation(cluster: Bed, tmp_path: Any) -> None:
     prices = tmp_path / "prices.yaml"
-    prices.write_text("h200-sxm: 1.0\n")
+    prices.write_text("l40s: 0.1\n")
     need = ("--model-parameters", "70B", "--precision", "fp8", "--prices", str(prices))
     cluster.apply(_printed(*need, "--name", "cheap"))
     cluster.apply(_of_template("cheap", "cheap"))
-    assert _given(cluster, "cheap") == ("gpus/h200-sxm", ["h200/gpu-0"])
+    request, devices = _given(cluster, "cheap")
+    assert (request, len(devices)) == ("gpus/l40s", 4)
     _forget(cluster, "cheap")
 
 
 def test_amd_and_a_list_with_both_vendors_are_taken(cluster: Bed) -> None:
-    need = ("--gpu-memory", "170Gi", "--tensor-parallel", "1")
+    need = ("--gpu-memory", "170Gi", "--tensor-parallel", "1", "--gpu-vendors", "nvidia|amd")
     cluster.apply(_printed(*need, "--memory-margin", "0", "--name", "large"))
     cluster.apply(_of_template("large", "large"))
     assert _given(cluster, "large") == ("gpus/mi300x", ["mi300x/gpu-0-128"])
@@ -196,6 +197,54 @@ def test_no_odd_slice_stops_a_pod_and_none_is_given(cluster: Bed) -> None:
         assert "cannot allocate all claims" in message, message
         assert "CEL" not in message
     _forget(cluster, *(f"odd-{name}" for name in ODD))
+
+
+@pytest.fixture
+def nvidia_only(cluster: Bed) -> Iterator[Bed]:
+    """The same cluster as most are: without AMD's DeviceClass."""
+    cluster.kubectl("delete", "deviceclass", "gpu.amd.com")
+    yield cluster
+    cluster.apply(_device_class("gpu.amd.com"))
+
+
+def test_a_claim_made_with_defaults_schedules_where_only_nvidias_driver_is(
+    nvidia_only: Bed,
+) -> None:
+    nvidia_only.apply(_printed("--model-parameters", "405B", "--name", "defaults"))
+    nvidia_only.apply(_of_template("defaults", "defaults"))
+    request, devices = _given(nvidia_only, "defaults")
+    assert (request, len(devices)) == ("gpus/h200-sxm", 8)
+    _forget(nvidia_only, "defaults")
+
+
+def test_classes_that_the_cluster_does_not_have_stop_a_pod_and_context_leaves_them_out(
+    nvidia_only: Bed,
+) -> None:
+    need = ("--model-parameters", "405B", "--gpu-vendors", "nvidia|amd")
+    at = ("--context", "bed", "--kubeconfig", str(nvidia_only.kubeconfig("admin")))
+    nvidia_only.apply(_printed(*need, "--name", "blind"), _printed(*need, *at, "--name", "seeing"))
+    nvidia_only.apply(_of_template("blind", "blind"))
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/blind"
+    nvidia_only.wait(lambda: _unschedulable(nvidia_only, path), "blind", seconds=30)
+    assert "device class gpu.amd.com does not exist" in _unschedulable(nvidia_only, path)
+    nvidia_only.apply(_of_template("seeing", "seeing"))
+    assert _given(nvidia_only, "seeing")[0] == "gpus/h200-sxm"
+    _forget(nvidia_only, "blind", "seeing")
+
+
+def test_the_webhook_offers_no_class_that_does_not_exist(
+    nvidia_only: Bed, webhook: WebhookServer
+) -> None:
+    need = {"foresail.io/model-parameters": "405B", "foresail.io/gpu-vendors": "nvidia|amd"}
+    nvidia_only.apply(_pod("both", need))
+    assert _given(nvidia_only, "both")[0] == "gpus/h200-sxm"
+    with pytest.raises(RuntimeError, match=r"the cluster has no DeviceClass gpu\.amd\.com"):
+        nvidia_only.apply(_pod("amd", {**need, "foresail.io/gpu-vendors": "amd"}))
+    _forget(nvidia_only, "both")
+    # Of a pod without an owner it stays.
+    (template,) = _templates(nvidia_only)
+    name = template["metadata"]["name"]
+    nvidia_only.kubectl("delete", "resourceclaimtemplate", "-n", NAMESPACE, name)
 
 
 def _unschedulable(bed: Bed, path: str) -> str:
@@ -255,7 +304,8 @@ def test_a_deployment_with_a_need_gets_claims_and_leaves_nothing(
     names = [one["metadata"]["name"] for one in cluster.read(pods)["items"]]
     for name in names:
         request, devices = _given(cluster, name)
-        assert (request, len(devices)) == ("gpus/h100-sxm", 2)
+        # The second goes to another node than the first: ReplicaSets are spread.
+        assert (request, len(devices)) in {("gpus/h200-sxm", 2), ("gpus/h100-sxm", 4)}
     (template,) = _templates(cluster)
     assert template["metadata"]["ownerReferences"][0]["kind"] == "ReplicaSet"
     (manager,) = template["metadata"]["managedFields"]
@@ -284,8 +334,8 @@ def test_a_dry_run_is_patched_and_makes_nothing(cluster: Bed, webhook: WebhookSe
 def test_a_need_that_cannot_be_read_is_told_to_who_made_it(
     cluster: Bed, webhook: WebhookServer
 ) -> None:
-    with pytest.raises(RuntimeError, match=r"foresail\.io/precision has the value 'int4'"):
-        cluster.apply(_pod("wrong", {**NEED, "foresail.io/precision": "int4"}))
+    with pytest.raises(RuntimeError, match=r"foresail\.io/precision has the value 'int3'"):
+        cluster.apply(_pod("wrong", {**NEED, "foresail.io/precision": "int3"}))
 
 
 @pytest.mark.parametrize("webhook", [GivenBy.DEVICE_PLUGIN], indirect=True)
@@ -312,7 +362,7 @@ def test_device_plugins_get_the_generation_by_its_label(
         pod = cluster.read(path)
         assert pod["spec"]["nodeName"] == "plugged-l40s"
         limits = pod["spec"]["containers"][0]["resources"]["limits"]
-        assert limits == {"nvidia.com/gpu": "2"}
+        assert limits == {"nvidia.com/gpu": "4"}
     finally:
         cluster.kubectl("delete", "pod", "-n", NAMESPACE, "plugged", "--ignore-not-found")
         cluster.kubectl("delete", "node", *(f"plugged-{name}" for name in room))

@@ -28,7 +28,11 @@ NODES = {
     "needs-h100-a": (slices.H100, 8),
     "needs-h100-b": (slices.H100, 8),
 }
-NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
+NEED = {
+    "foresail.io/model-parameters": "70B",
+    "foresail.io/precision": "fp8",
+    "foresail.io/tensor-parallel": "2",
+}
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +150,7 @@ def _given(bed: Bed, pod: str) -> tuple[str, str, int]:
 
 
 def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed) -> None:
-    """Two H100 are cheapest for a token, then an H200, then two L40S; 8, 8 and 2 pods fit."""
+    """Without H200 two H100 are cheapest for a token, then two L40S; 8 and 2 pods fit."""
     need = {**NEED, "foresail.io/gpu-models-excluded": "h200-sxm"}
     given = []
     for at in range(10):
@@ -160,5 +164,5 @@ def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed)
 
 
 def test_the_next_generation_is_given_where_the_cheapest_is_taken(placed: Bed) -> None:
-    placed.apply(_pod("next", NEED))
-    assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 1)
+    placed.apply(_pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
+    assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 2)

@@ -69,7 +69,7 @@ def test_who_cannot_serve_is_last_and_says_why() -> None:
     able = [one for one in ranked if one.excluded is None]
     assert able == ranked[: len(able)]
     why = {one.generation.name: one.excluded for one in ranked}
-    assert why["l4"] == "22.4 of 60.0 GiB"
+    assert why["l4"] == "22.4 of 60.0 GiB; 4 hold it"
     assert why["a100-sxm-80"] == "no fp8"
     assert able[0].generation.name == "h200-sxm"  # 1.65 $ per TB/s before the B200's 1.85
 
@@ -78,6 +78,28 @@ def test_several_gpus_share_the_memory() -> None:
     need = Need(memory_gib=60, precision=Precision.FP8, gpus=4)
     assert rank(shipped(), need)[0].generation.name == "h200-sxm"
     assert {o.generation.name: o.excluded for o in rank(shipped(), need)}["l4"] is None
+
+
+def test_a_count_that_no_node_has_is_out_and_its_price_is_of_a_machine_that_has_it() -> None:
+    ranked = {one.generation.name: one for one in rank(shipped(), Need(gpus=4))}
+    assert ranked["gh200-96"].excluded == "1 on a node"
+    assert ranked["t4"].usd_per_unit == pytest.approx(0.978 / 0.32)  # g4dn.metal, not xlarge
+
+
+@pytest.mark.parametrize("precision", [Precision.INT4, Precision.AWQ, Precision.GPTQ])
+def test_four_bit_weights_are_multiplied_at_sixteen_bits(precision: Precision) -> None:
+    h100, v100 = shipped().find("h100-sxm"), shipped().find("v100-sxm2-32")
+    assert h100 is not None
+    assert v100 is not None
+    assert h100.tflops_at(precision) == 989
+    assert v100.tflops_at(precision) == (None if precision is Precision.AWQ else 125)
+
+
+def test_infinity_fabric_joins_the_gpus_of_a_board() -> None:
+    mi300x = shipped().find("mi300x")
+    assert mi300x is not None
+    assert (mi300x.fabric_gb_s, mi300x.fabric_peers) == (7 * 128, 7)
+    assert shipped().island_gpus(mi300x) == 8
 
 
 def test_a_generation_without_a_price_is_listed_after_those_with_one() -> None:
@@ -117,7 +139,9 @@ def test_every_machine_type_has_a_generation_of_the_catalogue() -> None:
 
 def test_the_price_of_a_machine_type_is_that_of_its_gpus_in_the_catalogue() -> None:
     listed = {p.instance: p.usd_per_gpu_hour for g in shipped().generations for p in g.prices}
+    gpus = {p.instance: p.gpus for g in shipped().generations for p in g.prices}
     machines = {name: one for name, one in instances().items() if name in listed}
+    assert {name: gpus[name] for name in machines} == {n: one.gpus for n, one in machines.items()}
     assert len(machines) >= 10
     for name, one in machines.items():
         assert one.usd_per_hour is not None

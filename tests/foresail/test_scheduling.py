@@ -2,10 +2,11 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
@@ -17,10 +18,12 @@ from foresail.scheduling import Ports, SchedulerOptions, running
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import Kind
+from scheduler.webhook import DeviceClasses
 from tests.contracts.certificates import Authority
 from tests.scheduler.objects import node, pod
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+MakeWebhook: TypeAlias = Callable[[DeviceClasses], web.Application]
 OPTIONS = SchedulerOptions(listen="127.0.0.1:0", http="127.0.0.1:0", webhook="127.0.0.1:0")
 
 
@@ -44,7 +47,7 @@ class Api:
         for kind in Kind:
             if kind is Kind.NODE and kind is not but:
                 self.tell(kind, Listed((node("a", gpus=4),)))
-            elif kind in {Kind.CLASS, Kind.SLICE, Kind.CLAIM}:
+            elif kind in {Kind.CLASS, Kind.SLICE, Kind.CLAIM} - {but}:
                 self.tell(kind, Unavailable("the cluster has no such resource", absent=True))
             elif kind is not but:
                 self.tell(kind, Listed(()))
@@ -74,7 +77,7 @@ class Asking:
 
 @asynccontextmanager
 async def asking(
-    api: Api, options: SchedulerOptions = OPTIONS, webhook: web.Application | None = None
+    api: Api, options: SchedulerOptions = OPTIONS, webhook: MakeWebhook | None = None
 ) -> AsyncIterator[Asking]:
     async with running(options, api.follow, webhook) as ports, ClientSession() as session:
         yield Asking(ports, session)
@@ -145,7 +148,9 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
         assert line in page
 
 
-async def test_a_webhook_is_served_over_tls(tmp_path: Path) -> None:
+async def test_a_webhook_is_served_over_tls_and_knows_the_device_classes(
+    tmp_path: Path,
+) -> None:
     pair = Authority("test").sign("webhook")
     (tmp_path / "tls.crt").write_bytes(pair.certificate)
     (tmp_path / "tls.key").write_bytes(pair.key)
@@ -161,13 +166,26 @@ async def test_a_webhook_is_served_over_tls(tmp_path: Path) -> None:
     webhook.add_routes([web.post("/mutate", hello)])
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    async with asking(Api(), options, webhook) as asked:
+    api = Api()
+    seen: list[DeviceClasses] = []
+
+    def made(device_classes: DeviceClasses) -> web.Application:
+        seen.append(device_classes)
+        return webhook
+
+    async with asking(api, options, made) as asked:
         url = f"https://127.0.0.1:{asked.ports.webhook}/mutate"
         async with (
             ClientSession(connector=TCPConnector(ssl=context)) as session,
             session.post(url) as response,
         ):
             assert await response.text() == "admitted"
+        (device_classes,) = seen
+        assert device_classes() is None  # not read yet
+        api.tell_all(but=Kind.CLASS)
+        api.tell(Kind.CLASS, Listed(({"metadata": {"name": "gpu.nvidia.com"}},)))
+        await asked.until_ready()
+        assert device_classes() == {"gpu.nvidia.com"}
 
 
 @pytest.mark.parametrize(

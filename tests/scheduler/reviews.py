@@ -18,6 +18,9 @@ Json = dict[str, Any]
 POLICY = Policy(catalogue=shipped())
 PLUGGED = Policy(catalogue=shipped(), given_by=GivenBy.DEVICE_PLUGIN)
 NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
+NVIDIA_ONLY = frozenset({"gpu.nvidia.com"})
+BOTH = NVIDIA_ONLY | {"gpu.amd.com"}
+"""Names of the cluster's DeviceClasses."""
 OWNER = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "chat-7", "uid": "u-7"}
 
 
@@ -66,9 +69,13 @@ def review(document: object, **request: Any) -> Json:
 
 @asynccontextmanager
 async def asked_of(
-    policy: Policy = POLICY, templates: KeptTemplates | None = None
+    policy: Policy = POLICY,
+    templates: KeptTemplates | None = None,
+    classes: frozenset[str] | None = BOTH,
 ) -> AsyncIterator[TestClient[web.Request, web.Application]]:
-    webhook = Webhook(policy=policy, templates=templates or KeptTemplates())
+    webhook = Webhook(
+        policy=policy, templates=templates or KeptTemplates(), device_classes=lambda: classes
+    )
     async with TestClient(TestServer(webhook.application())) as client:
         yield client
 
@@ -77,9 +84,10 @@ async def answer(
     document: object,
     templates: KeptTemplates | None = None,
     policy: Policy = POLICY,
+    classes: frozenset[str] | None = BOTH,
     **request: Any,
 ) -> Json:
-    async with asked_of(policy, templates) as client:
+    async with asked_of(policy, templates, classes) as client:
         response = await client.post(PATH, json=review(document, **request))
         assert response.status == 200, await response.text()
         told: Json = await response.json()

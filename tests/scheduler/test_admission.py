@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from scheduler.admission import CLAIM, Admission, DeniedError, Policy, admit
 from tests.scheduler.reviews import (
+    BOTH,
     NEED,
+    NVIDIA_ONLY,
     OWNER,
     PLUGGED,
     POLICY,
@@ -45,8 +47,8 @@ async def test_a_pod_with_a_need_refers_to_a_template_that_is_there() -> None:
 async def test_the_pod_says_what_it_was_given_and_in_which_order() -> None:
     made = await admitted(pod())
     said = made["metadata"]["annotations"][CLAIM]
-    assert said.startswith("1 x b300 0.319, 1 x b200 0.326, 2 x h100-sxm 0.395, ")
-    assert said.endswith("1 x gb200 ? $ per million tokens (list prices)")
+    assert said.startswith("2 x b200 0.266, 2 x h200-sxm 0.267, 1 x b300 0.319, ")
+    assert said.endswith("2 x gb200 ? $ per million tokens (list prices)")
 
 
 async def test_equal_needs_of_one_owner_share_a_template() -> None:
@@ -132,9 +134,9 @@ async def test_a_misspelt_annotation_is_a_warning() -> None:
     ("document", "message"),
     [
         pytest.param(
-            pod({**NEED, "foresail.io/precision": "int4"}),
-            "foresail: annotation foresail.io/precision has the value 'int4':"
-            " it takes fp16, bf16, fp8 or fp4",
+            pod({**NEED, "foresail.io/precision": "int3"}),
+            "foresail: annotation foresail.io/precision has the value 'int3':"
+            " it takes fp16, bf16, fp8, fp4, int4, awq or gptq",
             id="value",
         ),
         pytest.param(
@@ -176,8 +178,49 @@ async def test_what_cannot_be_given_is_denied_in_words(document: Json, message: 
 async def test_a_need_that_nothing_serves_is_denied_with_the_reasons() -> None:
     response = await answer(pod({**NEED, "foresail.io/gpu-models": "t4|a10"}))
     message = response["status"]["message"]
-    assert "t4: no fp8 arithmetic" in message
+    assert message.splitlines()[1:] == ["  a10, t4: no fp8 arithmetic: choose another precision"]
     assert len(message) <= 4096
+
+
+async def test_a_class_that_the_cluster_does_not_have_is_not_offered() -> None:
+    """kube-scheduler gives up a pod if the class of any alternative is missing."""
+    both = {**NEED, "foresail.io/gpu-models": "h200-sxm|mi300x"}
+    for classes, vendors in ((BOTH, {"h200-sxm", "mi300x"}), (NVIDIA_ONLY, {"h200-sxm"})):
+        templates = KeptTemplates()
+        response = await answer(pod(both), templates, classes=classes)
+        assert response["allowed"], response
+        (template,) = templates.kept.values()
+        (request,) = template["spec"]["spec"]["devices"]["requests"]
+        names = {one["name"].removesuffix("-x1") for one in request["firstAvailable"]}
+        assert names == vendors
+
+
+async def test_amd_gpus_are_offered_by_request_only() -> None:
+    for annotations, expected in (
+        (NEED, {"gpu.nvidia.com"}),
+        ({**NEED, "foresail.io/gpu-vendors": "amd"}, {"gpu.amd.com"}),
+    ):
+        templates = KeptTemplates()
+        await answer(pod(annotations), templates)
+        (template,) = templates.kept.values()
+        (request,) = template["spec"]["spec"]["devices"]["requests"]
+        assert {one["deviceClassName"] for one in request["firstAvailable"]} == expected
+
+
+async def test_a_cluster_without_the_class_denies_and_names_it() -> None:
+    response = await answer(pod(), classes=frozenset())
+    assert response["allowed"] is False
+    assert "the cluster has no DeviceClass gpu.nvidia.com" in response["status"]["message"]
+
+
+async def test_before_the_classes_are_known_a_claim_waits() -> None:
+    response = await answer(pod(), classes=None)
+    assert response["status"] == {
+        "code": 503,
+        "message": "foresail: the cluster's DeviceClasses are not read yet; the pod is made again",
+    }
+    assert (await answer(pod(), policy=PLUGGED, classes=None))["allowed"]
+    assert (await answer(pod({}), classes=None))["allowed"]
 
 
 async def test_a_pod_is_not_let_in_without_its_template() -> None:
@@ -222,7 +265,7 @@ async def test_the_cheaper_generation_weighs_more() -> None:
     told = {
         one["preference"]["matchExpressions"][0]["values"][0]: one["weight"] for one in preferred
     }
-    assert list(told.items())[:2] == [("NVIDIA-B300-SXM6-AC", 100), ("NVIDIA-B200", 90)]
+    assert list(told.items())[:2] == [("NVIDIA-B200", 100), ("NVIDIA-H200", 90)]
     assert all(1 <= weight <= 100 for weight in told.values())
 
 
@@ -285,7 +328,7 @@ def test_any_pod_is_admitted_or_denied(part: str, value: object, policy: Policy)
     }  # fmt: skip
     places[part][part] = value
     try:
-        found = admit(document, "llm", policy)
+        found = admit(document, "llm", policy, BOTH)
     except DeniedError as error:
         found = error  # type: ignore[assignment]
     assert isinstance(found, Admission | DeniedError)

@@ -1,6 +1,7 @@
 """A need: how it is written, what is wrong with it, and what it comes to."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -57,7 +58,7 @@ def test_every_fact_is_read() -> None:
         tensor_parallel="8", bottleneck="kv", ttft="1500ms", itl="0.05s",
         gpu_models="NVIDIA-H200 | b200", gpu_models_preferred="h200-sxm",
         gpu_models_excluded="Tesla T4", price_source="aws", memory_margin="0.15",
-        same_pcie_root="true",
+        same_pcie_root="true", attention_heads="128", gpu_vendors="amd | nvidia",
     )  # fmt: skip
     assert need == Need(
         parameters=671e9, active_parameters=37e9, weights_bytes=640 * GIB, kv_token_bytes=69 * 1024,
@@ -65,19 +66,79 @@ def test_every_fact_is_read() -> None:
         tensor_parallel=8, bottleneck=Bottleneck.KV, ttft_seconds=1.5, itl_seconds=0.05,
         only=frozenset({"h200-sxm", "b200"}), preferred=frozenset({"h200-sxm"}),
         excluded=frozenset({"t4"}), price_source="aws", memory_margin=0.15, same_pcie_root=True,
+        attention_heads=128, vendors=frozenset({"nvidia", "amd"}),
     )  # fmt: skip
 
 
 def test_all_faults_are_told_with_annotation_value_and_what_it_takes() -> None:
     with pytest.raises(NeedError) as raised:
-        of(model_parameters="70 billion", precision="int4", tensor_parallel="0")
+        of(model_parameters="70 billion", precision="int3", tensor_parallel="0")
     assert str(raised.value) == (
         "annotation foresail.io/model-parameters has the value '70 billion':"
-        " it takes a count such as 70B or 70e9;"
-        " annotation foresail.io/precision has the value 'int4': it takes fp16, bf16, fp8 or fp4;"
-        " annotation foresail.io/tensor-parallel has the value '0':"
-        " it takes a whole number from 1 to 32"
+        " it takes a count such as 70B or 70e9\n"
+        "annotation foresail.io/precision has the value 'int3':"
+        " it takes fp16, bf16, fp8, fp4, int4, awq or gptq\n"
+        "annotation foresail.io/tensor-parallel has the value '0':"
+        " it takes a whole number from 1 to 32 that divides the attention heads"
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        pytest.param(
+            {"tensor_parallel": "3"},
+            "annotation foresail.io/tensor-parallel has the value '3': GPUs share the attention"
+            " heads evenly, and 3 divides few models' heads\n"
+            "it takes 2 or 4, or another divisor of the heads where"
+            " annotation foresail.io/attention-heads tells them",
+            id="heads-unknown",
+        ),
+        pytest.param(
+            {"tensor_parallel": "8", "attention_heads": "28"},  # Qwen2.5 7B
+            "annotation foresail.io/tensor-parallel has the value '8':"
+            " it takes a divisor of the 28 attention heads: 1, 2, 4, 7, 14, 28",
+            id="heads-known",
+        ),
+    ],
+)
+def test_a_width_that_no_engine_starts_with_is_refused(told: dict[str, str], why: str) -> None:
+    with pytest.raises(NeedError) as raised:
+        of(model_parameters="7B", **told)
+    assert str(raised.value) == why
+
+
+def test_a_width_that_divides_the_heads_is_taken() -> None:
+    need = of(model_parameters="7B", tensor_parallel="7", attention_heads="28")
+    assert need is not None
+    assert need.tensor_parallel == 7
+
+
+def test_widths_are_the_powers_of_two_that_divide_the_heads() -> None:
+    need = Need(parameters=7e9)
+    assert need.widths(8) == [1, 2, 4, 8]
+    assert need.widths(1) == [1]
+    assert replace(need, attention_heads=28).widths(8) == [1, 2, 4]
+    assert replace(need, tensor_parallel=4).widths(1) == [4]
+
+
+def test_a_model_name_that_is_near_another_is_pointed_out() -> None:
+    with pytest.raises(NeedError, match=r"none is called 'h20': did you mean .*h200-sxm") as raised:
+        of(gpu_memory="20Gi", gpu_models="t4|h20")
+    assert "foresail.io/gpu-models has the value 't4|h20': it takes GPU models" in str(raised.value)
+
+
+@pytest.mark.parametrize("precision", ["int4", "awq", "gptq"])
+def test_four_bit_weights_are_a_quarter_and_their_scales(precision: str) -> None:
+    # 128 weights of four bits, a scale of 16 and a zero of four: 532 bits.
+    need = of(model_parameters="128B", precision=precision)
+    assert need is not None
+    assert need.weights == pytest.approx(532e9 / 8)
+
+
+def test_the_cache_of_a_mixture_is_by_what_a_token_passes() -> None:
+    need = Need(parameters=235e9, active_parameters=32e9, prompt_tokens=1000, output_tokens=0)
+    assert need.kv_request == pytest.approx(1000 * 262_144)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: str(field.key))
