@@ -230,7 +230,7 @@ def test_the_object_as_it_is_shows_a_plan_and_changes_no_replica(
     with reader.bed.watching(WORKLOAD, record.take):
         reader.types(apply)
         forwarding = reader.leaves_running(forward.removesuffix("&"))
-        wait_for(lambda: "Forwarding from" in forwarding.tail(), "the port-forward")
+        wait_for(lambda: "Forwarding from" in forwarding.tail(), f"port 8080: {forwarding.log}")
         wait_for(
             lambda: _planned(reader, explain) == NEEDED, f"a plan of {NEEDED}", deadline_seconds=180
         )
