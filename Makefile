@@ -32,7 +32,7 @@ bed: $(VENV)/.dev .cache/prometheus bed-programs ## leave that control plane run
 day: $(VENV)/.dev .cache/prometheus bed-programs ## play a recorded day through it and draw docs/day.svg
 	$(WITH_PROMETHEUS) $(BIN)/python -m tests.e2e day $(ARGS)
 
-bench: $(VENV)/.bench ## every number in the README: make bench ARGS="rpc --objects 2000"
+bench: $(VENV)/.bench ## every number in docs/results.md: make bench ARGS="rpc --objects 2000"
 	$(BIN)/python -m bench $(ARGS)
 
 lock: $(VENV)/.dev ## pin and hash the dependencies again, from pyproject.toml

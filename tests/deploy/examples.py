@@ -16,6 +16,7 @@ MANIFESTS = tuple(
         "deployment.yaml",
         "scaledobject.yaml",
         "triggerauthentication.yaml",
+        "triggerauthentication-namespaced.yaml",
     )
 )
 """Of `foresail serve`; each other process has files of its own."""

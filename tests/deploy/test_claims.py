@@ -73,7 +73,12 @@ def test_the_condition_is_that_the_pod_states_a_size(metadata: Manifest, *, sent
 
 def test_the_api_server_dials_the_service_by_the_name_in_its_certificate() -> None:
     to = webhook()["clientConfig"]["service"]
-    service, certificate = only("Service"), only("Certificate")
+    service = only("Service")
+    (certificate,) = (
+        one
+        for one in documents_of("certificates.yaml")
+        if one["metadata"]["name"] == "foresail-webhook"
+    )
     assert (to["name"], to["namespace"]) == (
         service["metadata"]["name"],
         service["metadata"]["namespace"],

@@ -30,6 +30,12 @@ def containers() -> dict[str, Manifest]:
     return {one["name"]: one for one in pod["containers"]}
 
 
+def options() -> dict[str, str]:
+    """Of `foresail scheduler`, by name."""
+    _, *arguments = containers()["foresail"]["args"]
+    return dict(one.split("=", 1) for one in arguments)
+
+
 @pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda one: f"{one['kind']}/{one['metadata']['name']}"
 )
@@ -54,8 +60,7 @@ def test_no_node_is_left_out_of_a_sample() -> None:
 
 def test_kube_scheduler_asks_where_foresail_listens() -> None:
     (extender,) = configuration()["extenders"]
-    arguments = containers()["foresail"]["args"]
-    listen = arguments[arguments.index("--listen") + 1]
+    listen = options()["--listen"]
 
     assert extender["urlPrefix"] == f"http://{listen}"
     assert listen == SchedulerOptions().listen
@@ -71,9 +76,23 @@ def test_probes_ask_the_port_that_is_served() -> None:
     foresail = containers()["foresail"]
     (port,) = [one for one in foresail["ports"] if one["name"] == "http"]
 
-    assert foresail["args"][-1].rpartition(":")[2] == str(port["containerPort"])
+    assert options()["--http"].rpartition(":")[2] == str(port["containerPort"])
     assert foresail["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
     assert foresail["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port["name"]}
+
+
+def test_the_webhook_listens_with_the_certificate_of_its_secret() -> None:
+    foresail = containers()["foresail"]
+    (port,) = [one for one in foresail["ports"] if one["name"] == "webhook"]
+    (mount,) = foresail["volumeMounts"]
+    pod = named("Deployment", "foresail-scheduler")["spec"]["template"]["spec"]
+    secrets = {one["name"]: one["secret"] for one in pod["volumes"] if "secret" in one}
+
+    assert options()["--webhook"].rpartition(":")[2] == str(port["containerPort"])
+    assert options()["--tls-certificate"] == f"{mount['mountPath']}/tls.crt"
+    assert options()["--tls-key"] == f"{mount['mountPath']}/tls.key"
+    # Not optional: without its files `foresail scheduler` would not start.
+    assert secrets == {"webhook": {"secretName": "foresail-webhook"}}
 
 
 def test_what_is_followed_may_be_read_and_nothing_else() -> None:

@@ -98,7 +98,8 @@ def _play(site: Site, options: argparse.Namespace) -> None:
     played = day.play(site, read(options.trace), day=options.day, seconds=options.seconds)
     title = (
         f"Day {options.day} of {options.trace.stem} in {options.seconds:g} s through the real"
-        f" Prometheus, KEDA, HPA and scheduler; start-up {day.START_UP_SECONDS:g} s"
+        f" Prometheus, KEDA, HPA and scheduler; start-up {day.START_UP_SECONDS:g} s,"
+        f" {day.START_UP_SECONDS * 86_400 / options.seconds / 60:g} min of that day"
     )
     options.svg.write_text(day.drawn(played, seconds=options.seconds, title=title))
     if options.json:

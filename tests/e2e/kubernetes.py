@@ -147,7 +147,10 @@ def _is_ready(bed: Bed) -> bool:
 
 def start_nodes(bed: Bed) -> None:
     """kwok, and one node that takes whatever is scheduled."""
-    stages = module("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage"
+    kustomize = module("kwok", "sigs.k8s.io/kwok") / "kustomize"
+    forwards = kustomize / "crd" / "bases" / "kwok.x-k8s.io_clusterportforwards.yaml"
+    bed.kubectl("apply", "--server-side", "-f", str(forwards))
+    stages = kustomize / "stage"
     chosen = [
         *sorted((stages / "node" / "fast").glob("node-*.yaml")),
         *sorted((stages / "node" / "heartbeat-with-lease").glob("node-*.yaml")),
@@ -157,6 +160,7 @@ def start_nodes(bed: Bed) -> None:
         "stages.yaml",
         yaml.safe_dump_all(_patient(yaml.safe_load(path.read_text())) for path in chosen).encode(),
     )
+    port = free_port()
     bed.start(
         "kwok",
         [
@@ -164,8 +168,14 @@ def start_nodes(bed: Bed) -> None:
             f"--kubeconfig={bed.kubeconfig('admin')}",
             "--manage-all-nodes=true",
             "--node-lease-duration-seconds=40",
-            f"--server-address=127.0.0.1:{free_port()}",
             f"--config={bed.file('stages.yaml')}",
+            # Where the API server finds each node's kubelet, for `kubectl port-forward`.
+            f"--server-address=127.0.0.1:{port}",
+            "--node-ip=127.0.0.1",
+            f"--node-port={port}",
+            f"--tls-cert-file={bed.file('server.crt')}",
+            f"--tls-private-key-file={bed.file('server.key')}",
+            "--enable-crds=ClusterPortForward",
         ],
     )
     add_node(bed, "node-a", gpus=64)

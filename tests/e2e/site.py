@@ -78,8 +78,8 @@ class Site:
 
     def begin(self) -> None:
         """Prometheus, certificates, the trigger authentication of the examples, one server."""
-        for document in documents("triggerauthentication.yaml"):
-            self.bed.apply(document)
+        for name in ("triggerauthentication.yaml", "triggerauthentication-namespaced.yaml"):
+            self.bed.apply(*documents(name))
         self.trust(self.bed.authority)
         self.prove(self.bed.authority)
         self.prometheus.configure(
@@ -291,6 +291,7 @@ class Site:
             **trigger["metadata"],
             # The example's, asked of our name server.
             "scalerAddress": f"dns://{self._names.address}/{SERVICE}:{self.port}",
+            "mode": "act",
             "model": self.picker.model,
             "engine": "llm-d",
             "minReplicas": "0",

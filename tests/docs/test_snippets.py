@@ -1,0 +1,280 @@
+"""Every code block of the documentation is taken by a test: parsed, checked, run, or compared.
+
+Manifests go to a real API server in tests/e2e/test_readme.py; here their fields are looked at.
+"""
+
+import argparse
+import importlib
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from bench.__main__ import names
+from fleet.catalogue import shipped
+from foresail.cli import main
+from foresail.prices import prices_in
+from foresail.replay_plan import ReplayPlan
+from foresail.settings import validated
+from scaler.metadata import Offer, parse
+from scheduler.mix_file import mix_of
+from tests.deploy.schema import unknown_fields
+from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, Snippet, inline_commands, snippets
+
+ALL = [one for page in PAGES for one in snippets(page)]
+FORESAIL = [
+    *((one.where, command) for one in ALL for command in one.commands()),
+    *((page.name, command) for page in PAGES for command in inline_commands(page)),
+]
+TARGETS = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+KUBECTL = frozenset({"apply", "create", "get", "patch", "port-forward", "rollout"})
+
+
+def of(kind: Kind) -> list[Any]:
+    return [pytest.param(one, id=one.where) for one in ALL if one.kind is kind]
+
+
+def test_every_block_says_what_it_is() -> None:
+    unknown = [f"{one.where}\n{one.text}" for one in ALL if one.kind is None]
+
+    assert unknown == [], "mark each with <!-- snippet: KIND, REASON -->; tests/docs/snippets.py"
+
+
+@pytest.mark.parametrize("snippet", of(Kind.OUTPUT))
+def test_an_output_says_who_compares_it_or_why_nobody_does(snippet: Snippet) -> None:
+    assert snippet.reason
+    for name in re.findall(r"tests/\S+\.py", snippet.reason):
+        assert (ROOT / name).exists()
+
+
+# Commands.
+
+
+def parsed(words: list[str]) -> None:
+    """Let click read a command of ours, and do nothing."""
+    verb, *arguments = words
+    main.commands[verb].make_context(verb, arguments)
+
+
+def _is_named_only(words: list[str]) -> bool:
+    """`foresail serve` in a text names the verb; its options are not meant to be left out."""
+    return len(words) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(w[1:], id=f"{at} {shlex.join(w[1:])}")
+        for at, w in FORESAIL
+        if w[0] == "foresail"
+    ],
+)
+def test_the_command_line_takes_every_command(words: list[str]) -> None:
+    if _is_named_only(words):
+        assert words[0] in main.commands
+        return
+    try:
+        parsed(words)
+    except click.UsageError as error:
+        pytest.fail(error.format_message())
+
+
+def test_a_command_with_an_option_that_is_not_there_is_found() -> None:
+    with pytest.raises(click.UsageError):
+        parsed(["explain", "llm/chat", "--sever", "http://127.0.0.1:8080"])
+
+
+@pytest.mark.parametrize("snippet", of(Kind.COMMANDS))
+def test_other_programs_are_given_what_is_there(
+    snippet: Snippet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for program, *words in snippet.commands():
+        for trace in (word for word in words if re.fullmatch(r"\w+\.csv", word)):
+            Path(trace).write_text(TRACE)
+        match program:
+            case "make":
+                assert words[0] in TARGETS
+                if words[0] == "bench":
+                    _bench_takes(shlex.split(words[1].removeprefix("ARGS=")), monkeypatch)
+            case "python":
+                assert words[:2] == ["-m", "bench"]
+                _bench_takes(words[2:], monkeypatch)
+            case "kubectl":
+                assert KUBECTL & set(words)
+                assert _missing(words, EXAMPLES) == []
+            case "docker" | "cd" | "sh":
+                assert _missing(words, ROOT) == [] or _missing(words, EXAMPLES) == []
+
+
+_MADE = {"certificates/secrets.yaml", "certificates/webhook-ca.yaml"}
+"""By certificates.sh; tests/deploy/test_certificates.py looks at them."""
+
+
+def _missing(words: list[str], folder: Path) -> list[str]:
+    """Files and folders that are named and are not there."""
+    named = [
+        word.rpartition("=")[2] for word in words if re.search(r"\.(ya?ml|sh)$|^deploy/", word)
+    ]
+    return [one for one in named if one not in _MADE and not (folder / one).exists()]
+
+
+TRACE = "t_s,requests,prompt_tokens,output_tokens\n0,60,6000,600\n60,60,6000,600\n"
+
+
+class Taken(Exception):  # noqa: N818 - it is no error
+    """The arguments were understood."""
+
+
+def _bench_takes(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    name, *arguments = words
+    assert name in names()
+    try:
+        module = importlib.import_module(f"bench.{name}")
+    except ModuleNotFoundError:
+        return  # needs the bench extra
+
+    def understand(parser: argparse.ArgumentParser, words: list[str]) -> None:
+        _, unknown = parser.parse_known_args(words)
+        assert unknown == []
+        raise Taken
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", understand)
+    with pytest.raises(Taken):
+        module.main(arguments)
+
+
+# Commands that need nothing but files are run.
+
+BY_ITSELF: Mapping[str, Callable[[list[str]], bool]] = {
+    "gpus": bool,
+    "claim": bool,
+    "check-config": bool,
+    "agent": lambda words: "--from" in words,
+    "fleet": lambda words: "--file" in words,
+}
+"""Verbs, and with which arguments they need no cluster, no server and no GPU."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place with the files that the commands name."""
+    shutil.copy(EXAMPLES / "foresail.yaml", tmp_path)
+    shutil.copy(
+        ROOT / "tests" / "fixtures" / "machines" / "a100-4-pairs.json", tmp_path / "machine.json"
+    )
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}, "status": {}}
+    (tmp_path / "prod.json").write_text(json.dumps({"kind": "List", "items": [node]}))
+    (tmp_path / "prices.yaml").write_text("h100-sxm: 2.10\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(w[1:], id=shlex.join(w[1:]))
+        for _, w in {shlex.join(w): (at, w) for at, w in FORESAIL}.values()
+        if w[0] == "foresail" and len(w) > 2 and BY_ITSELF.get(w[1], lambda _: False)(w[2:])
+    ],
+)
+def test_a_command_that_needs_nothing_else_runs(folder: Path, words: list[str]) -> None:
+    if "FILE" in words:
+        words[words.index("FILE")] = "foresail.yaml"
+    shown_as_faulty = words[0] == "check-config" and "FILE" not in words
+
+    result = CliRunner().invoke(main, words)
+
+    assert result.exit_code == 0 or shown_as_faulty, result.output
+    assert result.output
+
+
+# Files.
+
+
+@pytest.mark.parametrize("snippet", of(Kind.SETTINGS))
+def test_settings_are_in_order(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "foresail.yaml"
+    file.write_text(whole(snippet))
+
+    result = CliRunner().invoke(main, ["check-config", str(file)])
+
+    assert result.exit_code == 0, result.output
+
+
+def whole(snippet: Snippet) -> str:
+    """The settings of a snippet, with the source that a part of them leaves out."""
+    source = "sources: [{name: main, prometheus: {url: 'http://prometheus:9090'}}]\n"
+    return snippet.text if "sources:" in snippet.text else snippet.text + source
+
+
+@pytest.mark.parametrize("snippet", of(Kind.MANIFEST))
+def test_kubernetes_knows_every_field(snippet: Snippet) -> None:
+    for document in snippet.documents():
+        if "." not in document["apiVersion"].partition("/")[0]:
+            assert list(unknown_fields(document, f"V1{document['kind']}")) == []
+
+
+@pytest.mark.parametrize("snippet", of(Kind.PART))
+def test_a_part_of_a_file_is_in_that_file(snippet: Snippet) -> None:
+    file = ROOT / snippet.reason.removeprefix("of ")
+    (part,), (whole, *_) = snippet.documents(), yaml.safe_load_all(file.read_text())
+
+    assert list(differences(part, whole)) == []
+
+
+def test_the_settings_of_the_readme_are_those_of_the_example() -> None:
+    (snippet,) = [one for one in snippets(ROOT / "README.md") if one.kind is Kind.SETTINGS]
+    (part,) = snippet.documents()
+
+    example = yaml.safe_load((EXAMPLES / "foresail.yaml").read_text())
+    assert list(differences(part, example)) == []
+
+
+def differences(part: Any, whole: Any, at: str = "") -> list[str]:
+    """Where a part says something else than the whole."""
+    match part, whole:
+        case dict(), dict():
+            pairs = [(part[key], whole.get(key), f"{at}.{key}") for key in part]
+        case list(), list() if len(part) == len(whole):
+            pairs = [(a, b, f"{at}[{i}]") for i, (a, b) in enumerate(zip(part, whole, strict=True))]
+        case _:
+            return [] if part == whole else [f"{at}: {part!r} and {whole!r}"]
+    return [fault for a, b, where in pairs for fault in differences(a, b, where)]
+
+
+@pytest.mark.parametrize("snippet", of(Kind.METADATA))
+def test_metadata_is_admitted(snippet: Snippet) -> None:
+    offer = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+    pairs = dict(line.split(": ", 1) for line in snippet.text.splitlines())
+
+    parse({"model": "m", **pairs}, offer)
+
+
+@pytest.mark.parametrize("snippet", of(Kind.PLAN))
+def test_a_plan_is_taken(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(snippet.text)
+
+    assert validated(file, ReplayPlan).platform()
+
+
+@pytest.mark.parametrize("snippet", of(Kind.MIX))
+def test_a_mix_is_taken(snippet: Snippet) -> None:
+    assert mix_of(snippet.text)
+
+
+@pytest.mark.parametrize("snippet", of(Kind.PRICES))
+def test_prices_are_taken(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text(snippet.text)
+
+    assert len(prices_in(file, shipped())) == len(snippet.text.splitlines())
