@@ -33,7 +33,7 @@ def page(report: Report) -> str:
 
 def _said(report: Report) -> str:
     """What comes before the numbers: what they cannot show, or what they do."""
-    limits = " ".join(limit.what for limit in report.limits)
+    limits = " ".join(f"{limit.what} {limit.remedy}" for limit in report.limits)
     if not report.is_valid:
         return (
             f"<p class=invalid><b>Not valid:</b> no rule can be in time for"

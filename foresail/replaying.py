@@ -192,4 +192,4 @@ def _tell_limits(limits: Sequence[Limit], attainment: float, console: Console) -
             highlight=False,
         )
     for limit in limits:
-        console.print(limit.what, style="yellow", highlight=False)
+        console.print(f"{limit.what} {limit.remedy}", style="yellow", highlight=False)

@@ -22,7 +22,9 @@ class Limit:
     attainable: float
     """Share that can be in time at most."""
     what: str
-    """For a person: the limit, what would be needed, what to do."""
+    """For a person: the limit, and what would be needed."""
+    remedy: str
+    """What to do about it, where a plan says what is replayed."""
 
 
 def replicas_max_for(course: Course) -> int:
@@ -67,9 +69,9 @@ def _of_one_replica(course: Course) -> Limit | None:
         attainable=1 - share,
         what=(
             f"{share:.1%} of the requests are too large for one replica of {profile.name} with"
-            f" nothing else to do: {' and '.join(told)}. No number of replicas helps. Set a later"
-            " ttft in the plan, or a replica that can (engine, serves)."
+            f" nothing else to do: {' and '.join(told)}. No number of replicas helps."
         ),
+        remedy="Set a later ttft in the plan, or a replica that can (engine, serves).",
     )
 
 
@@ -87,9 +89,12 @@ def _of_the_fleet(course: Course) -> Limit | None:
     return Limit(
         attainable=attainable,
         what=(
-            f"The busiest minute needs {ceil(need.max()):,} replicas, and the plan allows {most:,}"
-            f" (replicas.max). With all {most:,} ready all the time about {attainable:.1%} of the"
-            " requests are in time. Leave replicas.max out of the plan, or set"
+            f"The busiest minute needs {ceil(need.max()):,} replicas, and {most:,} are allowed."
+            f" With all {most:,} ready all the time about {attainable:.1%} of the requests are in"
+            " time."
+        ),
+        remedy=(
+            "Leave replicas.max out of the plan, or set it to"
             f" {replicas_max_for(course):,}, or scale the traffic down (--scale-to)."
         ),
     )

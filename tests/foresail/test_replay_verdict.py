@@ -140,12 +140,12 @@ def test_in_hindsight_the_cheapest_settings_stand_side_by_side(ours: float, own:
 
 
 def test_a_run_that_is_not_valid_has_no_verdict() -> None:
-    limit = Limit(attainable=0.476, what="too few replicas")
+    limit = Limit(attainable=0.476, what="too few replicas", remedy="more")
     assert not list(verdict(report(result("foresail", 0.4759, 1393), limits=(limit,))))
 
 
 def test_a_limit_that_leaves_what_is_asked_leaves_the_verdict() -> None:
-    limit = Limit(attainable=0.998, what="a tight bound")
+    limit = Limit(attainable=0.998, what="a tight bound", remedy="more")
     assert list(verdict(report(result("foresail", 0.995, 100), limits=(limit,))))
 
 

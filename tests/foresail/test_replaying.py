@@ -74,7 +74,9 @@ def test_a_bound_below_the_need_is_said_first_and_leaves_no_verdict(
     done = run(trace, "--plan", plan, "--against", "static-peak", "--html", page, "--json", results)
     assert done.exit_code == 0, done.output
     assert done.output.startswith("NOT VALID")
-    assert "the plan allows 3" in " ".join(done.output.split())
+    said = " ".join(done.output.split())
+    assert "3 are allowed" in said
+    assert "Leave replicas.max out of the plan" in said
     assert "Foresail as it ships" not in done.output
     html = page.read_text()
     assert html.index("<b>Not valid:</b>") < html.index("<table>")

@@ -35,7 +35,8 @@ def test_a_fleet_that_holds_the_demand_is_no_limit() -> None:
 
 def test_a_bound_below_the_need_says_what_is_needed_and_what_can_be_had() -> None:
     (limit,) = limits_of(allowed(5))
-    assert "The busiest minute needs 8 replicas, and the plan allows 5 (replicas.max)" in limit.what
+    assert "The busiest minute needs 8 replicas, and 5 are allowed" in limit.what
+    assert "or set it to 64" in limit.remedy
     # 125 of 255 parts of the requests come in the jump, where five replicas fall behind at once.
     assert limit.attainable == pytest.approx(130 / 255, abs=0.04)
 
