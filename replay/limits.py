@@ -13,6 +13,8 @@ from replay.traffic import Floats
 
 _MAX_PER_PEAK = 2
 """Replicas allowed for each that the busiest minute needs: a rule may overshoot, and be seen to."""
+_HELD = 0.9995
+"""In time with all replicas ready: from here on they hold the demand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,8 @@ def _of_the_fleet(course: Course) -> Limit | None:
     late = float(lateness(course, np.array([float(most)]), pace_ratio=1.0)[steps].sum())
     asked = float(course.arrivals[course.run_in_seconds :].sum())
     attainable = max(0.0, 1 - late / asked) if asked else 1.0
+    if attainable > _HELD:
+        return None  # the need has a margin that a fleet can do without
     return Limit(
         attainable=attainable,
         what=(
