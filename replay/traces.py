@@ -225,7 +225,7 @@ def _binned(
     if lengths is not None:
         sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
         sums[:, 2] = sums[:, 0] * lengths.output_tokens
-    return _trace(path.stem, step, sums, bad)
+    return _trace(path, step, sums, bad)
 
 
 def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> Trace:
@@ -252,14 +252,17 @@ def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> 
         ],
         axis=1,
     )
-    return _trace(path.stem, REQUEST_STEP_SECONDS, sums, bad)
+    return _trace(path, REQUEST_STEP_SECONDS, sums, bad)
 
 
-def _trace(name: str, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+def _trace(path: Path, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+    for place, what in enumerate(("requests", "prompt tokens", "generated tokens")):
+        if not np.nansum(sums[:, place]) > 0:
+            raise TraceError(f"{path}: no {what} in the whole file: there is nothing to replay")
     with np.errstate(invalid="ignore", divide="ignore"):
         prompt, output = (np.where(sums[:, 0] > 0, sums[:, c] / sums[:, 0], np.nan) for c in (1, 2))
     return Trace(
-        name=name,
+        name=path.stem,
         step_seconds=step,
         requests_per_second=sums[:, 0] / step,
         prompt_tokens=prompt,

@@ -44,6 +44,20 @@ def test_a_missing_and_an_empty_step_are_gaps_and_a_step_without_requests_is_zer
     assert np.isnan(trace.prompt_tokens[1])
 
 
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        pytest.param("0,0,0", "no requests", id="requests"),
+        pytest.param("5,0,50", "no prompt tokens", id="prompt"),
+        pytest.param("5,50,0", "no generated tokens", id="generated"),
+    ],
+)
+def test_a_file_that_holds_only_zeros_is_no_traffic(tmp_path: Path, row: str, what: str) -> None:
+    path = written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n0,{row}\n60,{row}\n")
+    with pytest.raises(TraceError, match=f"{what} in the whole file"):
+        read(path)
+
+
 def test_requests_alone_take_their_tokens_from_beside_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "t_s,requests\n0,120\n60,0\n120,60\n")
     trace = read(path, Lengths(prompt_tokens=700, output_tokens=90))
@@ -68,7 +82,7 @@ def test_the_tokens_that_a_file_lacks_are_named_with_the_options(tmp_path: Path)
 )
 def test_the_last_days_of_a_trace(tmp_path: Path, days: float, first: float) -> None:
     # Four days by the hour; each hour's rate is its number.
-    rows = "".join(f"{3600 * hour},{3600 * hour},0,0\n" for hour in range(96))
+    rows = "".join(f"{3600 * hour},{3600 * hour},9,9\n" for hour in range(96))
     trace = read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
     assert trace.last(days).requests_per_second[0] == first
     assert trace.last(days).requests_per_second[-1] == 95.0
