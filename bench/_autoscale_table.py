@@ -6,7 +6,14 @@ from statistics import mean
 
 from bench._report import Row
 from replay.contest import ORACLE, knobs
-from replay.frontier import Point, at_attainment, cheapest, picked_nightly, without_first_day
+from replay.frontier import (
+    Point,
+    at_attainment,
+    cheapest,
+    cheapest_known,
+    picked_nightly,
+    without_first_day,
+)
 from replay.policies.catalogue import KINDS
 from replay.race import Result
 
@@ -43,7 +50,10 @@ class Table:
         return self._of_points("equal, hindsight", name, points)
 
     def oracle_at(self, attainment: float) -> Row:
-        points = [at_attainment(self._of(ORACLE, seed), attainment) for seed in self._seeds]
+        points = [
+            cheapest_known(self._of(ORACLE, seed), self._rules(seed), attainment)
+            for seed in self._seeds
+        ]
         return self._of_points("best schedule found", ORACLE, points)
 
     def nightly(self, name: str, rules: Sequence[str]) -> Row | None:
@@ -57,19 +67,25 @@ class Table:
         at = self._seeds.index(seed)
         return [results[at] for (policy, _), results in self._runs.items() if policy == name]
 
+    def _rules(self, seed: int) -> list[Result]:
+        at = self._seeds.index(seed)
+        return [results[at] for (policy, _), results in self._runs.items() if policy != ORACLE]
+
     def _ratio(
         self, gpu_hours: Sequence[float], attainments: Sequence[float], *, nightly: bool
     ) -> float | None:
         ratios = []
         for seed, hours, attainment in zip(self._seeds, gpu_hours, attainments, strict=True):
-            oracle = self._of(ORACLE, seed)
+            oracle, rules = self._of(ORACLE, seed), self._rules(seed)
             if nightly:
-                oracle = [without_first_day(result) for result in oracle]
+                oracle, rules = (
+                    [without_first_day(result) for result in results] for results in (oracle, rules)
+                )
             if not oracle:
                 return None
             # Who is in time more often than its dearest schedule is held against that one.
             most = max(result.attainment for result in oracle)
-            best = at_attainment(oracle, min(attainment, most))
+            best = cheapest_known(oracle, rules, min(attainment, most))
             assert best is not None
             ratios.append(hours / best.gpu_hours)
         return mean(ratios)

@@ -15,10 +15,12 @@ from rich.progress import Progress
 
 from bench._autoscale_table import NIGHTLY, PEERS, Runs, Table
 from bench._report import Row, show
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from replay.contest import ORACLE, Entry, Ground, contest, knobs
-from replay.course import Platform, fixed_start_up
+from replay.course import REPLICAS_MAX, Platform, fixed_start_up
 from replay.fleet import FleetSettings
 from replay.generated import generated
+from replay.limits import limits_of
 from replay.nodes import NodePool
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
@@ -28,7 +30,6 @@ from replay.score import Objective
 from replay.start_up import FIVE_MINUTES, StartUp
 from replay.traces import Trace, TraceError, read
 
-_ROWS = 128
 _VIEWS = ("usual", "equal", NIGHTLY)
 _GENERATED_DAYS = 6
 
@@ -38,7 +39,10 @@ def main(arguments: list[str]) -> None:
     platform = Platform(
         profile=options.replica,
         objective=Objective(ttft_seconds=options.ttft, itl_seconds=options.itl),
-        fleet=FleetSettings(start_up=options.startup, rows=_ROWS, nodes=options.nodes),
+        fleet=FleetSettings(
+            start_up=options.startup, rows=2 * options.replicas_max, nodes=options.nodes
+        ),
+        replicas_max=options.replicas_max,
     )
     here, *elsewhere = (
         Ground(
@@ -49,6 +53,8 @@ def main(arguments: list[str]) -> None:
         )
         for trace in (options.trace, *(options.tune_on or [_generated()]))
     )
+    for limit in limits_of(here.course(options.seeds[0])):
+        print(limit.what)
     views = _VIEWS if options.tune else options.view
     sweep = "equal" in views or NIGHTLY in views
     policies = [name for name in options.policies if name != ORACLE]
@@ -116,12 +122,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
     parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")
     parser.add_argument("--consolidate-after", type=float, default=0.0, help="seconds")
-    parser.add_argument("--ttft", type=float, default=2.0)
-    parser.add_argument("--itl", type=float, default=0.06)
+    parser.add_argument("--ttft", type=float, default=TTFT_SECONDS)
+    parser.add_argument("--itl", type=float, default=ITL_SECONDS)
     parser.add_argument("--policies", type=_policies, default=[*KINDS, ORACLE])
     parser.add_argument("--seeds", type=_seeds, default="1")
     parser.add_argument("--replica", type=_profile, default=QWEN3_32B_FP8_H100, metavar="JSON")
     parser.add_argument("--replicas-mean", type=float, default=8.0)
+    parser.add_argument("--replicas-max", type=int, default=REPLICAS_MAX)
     parser.add_argument("--attainment", type=float, default=0.99, help="for the equal view")
     parser.add_argument("--gpu-usd-hour", type=float)
     parser.add_argument("--view", type=_views, default=["usual"])

@@ -1,6 +1,7 @@
 """The verbs that replay traffic, recorded or a workload's own."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,36 @@ import click
 
 from foresail.settings import read
 from scaler.errors import ForesailError
+
+_DAYS = 7.0
+"""Read from a Prometheus where nobody says how many."""
+
+
+def _writable(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse a file that could not be written when the work is done."""
+    if path is None:
+        return None
+    if path.is_dir():
+        message = f"{path} is a folder; name a file in it"
+        raise click.BadParameter(message)
+    if not path.parent.is_dir():
+        message = f"{path}: there is no folder {path.parent}"
+        raise click.BadParameter(message)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        message = f"{path} may not be written"
+        raise click.BadParameter(message)
+    return path
+
+
+def _lengths(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that reads a file which may count requests only."""
+    for name in ("--output-tokens", "--prompt-tokens"):
+        command = click.option(
+            name,
+            type=click.FloatRange(min=0, min_open=True),
+            help="Of a request, on average: for a file that counts requests and no tokens.",
+        )(command)
+    return command
 
 
 def _reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,12 +61,24 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
             "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
         ),
         click.option("--seed", type=int, default=1, show_default=True),
-        click.option("--html", type=click.Path(path_type=Path), help="Write the report: one file."),
         click.option(
-            "--json", "json_file", type=click.Path(path_type=Path), help="Write all results."
+            "--html",
+            type=click.Path(path_type=Path),
+            callback=_writable,
+            help="Write the report: one file.",
         ),
         click.option(
-            "--kept", type=click.Path(path_type=Path), help="File of finished runs to go on from."
+            "--json",
+            "json_file",
+            type=click.Path(path_type=Path),
+            callback=_writable,
+            help="Write all results.",
+        ),
+        click.option(
+            "--kept",
+            type=click.Path(path_type=Path),
+            callback=_writable,
+            help="File of finished runs to go on from.",
         ),
     )
     for option in reversed(options):
@@ -53,6 +96,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
 @click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
+@_lengths
 @_reported
 def replay(
     *,
@@ -60,22 +104,27 @@ def replay(
     shape: str | None,
     scale_to: float | None,
     days: float | None,
+    prompt_tokens: float | None,
+    output_tokens: float | None,
     **reported: Any,
 ) -> None:
     """The shipped rule on recorded traffic, beside the rules people use today.
 
     TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
-    (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Without one, days are generated.
+    (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Where it counts requests only,
+    --prompt-tokens and --output-tokens say the rest. Without one, days are generated.
     """
     if trace and shape:
         message = "TRACE and --generate exclude each other"
         raise click.UsageError(message)
+    if (prompt_tokens or output_tokens) and not trace:
+        message = "--prompt-tokens and --output-tokens are for a TRACE that counts requests only"
+        raise click.UsageError(message)
     from foresail import replaying
     from replay.generated import generated
-    from replay.traces import read as read_trace
 
     if trace:
-        traffic = read_trace(trace)
+        traffic = replaying.traffic_of(trace, prompt_tokens, output_tokens)
     else:
         traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
     if trace is None and scale_to is None:
@@ -91,7 +140,12 @@ def replay(
 @click.option("--model", help="The served model's name in the metrics.")
 @click.option("--namespace", help="Of the workload.")
 @click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
-@click.option("--days", type=click.FloatRange(min=0.02), default=7.0, show_default=True)
+@click.option(
+    "--days",
+    type=click.FloatRange(min=0.02),
+    help="The last days to read. Default: 7 of a Prometheus, all of an export.",
+)
+@_lengths
 @_reported
 def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     *,
@@ -102,23 +156,31 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     model: str | None,
     namespace: str | None,
     match: tuple[str, ...],
-    days: float,
+    days: float | None,
+    prompt_tokens: float | None,
+    output_tokens: float | None,
     **reported: Any,
 ) -> None:
     """What Foresail would have done with a workload's last days, read from its Prometheus.
 
     Where that cannot be reached, --csv takes an export of it with the columns time,
-    requests_per_second, prompt_tokens_per_second and generated_tokens_per_second.
+    requests_per_second, prompt_tokens_per_second and generated_tokens_per_second, or the first
+    two with --prompt-tokens and --output-tokens.
     """
     from foresail import backtesting, replaying
     from foresail.clock import wall_clock
-    from replay.traces import read as read_trace
     from scaler.sources.catalogue import shipped
     from scaler.sources.scope import Scope
 
     if export:
-        replaying.tell(read_trace(export), scale_to=None, days=None, **reported)
+        traffic = replaying.traffic_of(export, prompt_tokens, output_tokens)
+        if days is not None:
+            traffic = traffic.last(days)
+        replaying.tell(traffic, scale_to=None, days=None, **reported)
         return
+    if prompt_tokens or output_tokens:
+        message = "--prompt-tokens and --output-tokens are for a --csv that counts requests only"
+        raise click.UsageError(message)
     if not (config and model):
         message = "--config and --model, or --csv"
         raise click.UsageError(message)
@@ -131,7 +193,7 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
             source=source,
             engine=engine,
             scope=Scope(model=model, namespace=namespace, labels=labels),
-            days=days,
+            days=_DAYS if days is None else days,
             now_seconds=wall_clock(),
         )
     )

@@ -1,11 +1,11 @@
 """A replay as one HTML file that needs nothing else: verdict, table, plots, decisions, rules."""
 
-from collections.abc import Iterator
 from html import escape
 
 from foresail.replay_plots import plots_of
-from foresail.replay_report import FORESAIL, Report
-from replay.frontier import at_attainment
+from foresail.replay_report import FORESAIL, Report, about, percent
+from foresail.replay_verdict import verdict
+from replay.frontier import Point, at_attainment
 from replay.policies.catalogue import KINDS
 from replay.race import Result
 
@@ -17,8 +17,8 @@ def page(report: Report) -> str:
     """The HTML."""
     title = f"Replay of {report.course.name}"
     body = [
-        f"<h1>{escape(title)}</h1><p class=about>{escape(_about(report))}</p>",
-        f"<p class=verdict>{escape(' '.join(verdict(report)))}</p>",
+        f"<h1>{escape(title)}</h1><p class=about>{escape(about(report.course))}</p>",
+        _said(report),
         _table(report),
         *(
             f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>{plot.svg()}"
@@ -31,58 +31,17 @@ def page(report: Report) -> str:
     return _SHELL.format(title=escape(title), style=_STYLE, body="\n".join(body))
 
 
-def _about(report: Report) -> str:
-    course, platform = report.course, report.course.platform
-    return (
-        f"{_length(course.seconds)}, {course.arrivals.sum():,.0f} requests of"
-        f" {course.mix.prompt_tokens:,.0f} prompt and {course.mix.output_tokens:,.0f} generated"
-        f" tokens · {platform.profile.name} · start-up"
-        f" {platform.fleet.start_up.median_seconds:.0f} s · in time: first token within"
-        f" {platform.objective.ttft_seconds:g} s, the others within"
-        f" {platform.objective.itl_seconds * 1000:.0f} ms each"
-    )
-
-
-def verdict(report: Report) -> Iterator[str]:
-    """What to take away, in sentences."""
-    ours = report.usual[FORESAIL]
-    best = report.best(ours.attainment)
-    yield (
-        f"As it ships, Foresail served {ours.attainment:.2%} in time for"
-        f" {ours.gpu_hours:,.1f} GPU-hours"
-        + (
-            f", {ours.gpu_hours / best.gpu_hours:.2f} times the best schedule found in hindsight."
-            if best
-            else "."
+def _said(report: Report) -> str:
+    """What comes before the numbers: what they cannot show, or what they do."""
+    limits = " ".join(f"{limit.what} {limit.remedy}" for limit in report.limits)
+    if not report.is_valid:
+        return (
+            f"<p class=invalid><b>Not valid:</b> no rule can be in time for"
+            f" {percent(report.attainment)} of the requests here, so the numbers below say nothing"
+            f" about the rules.<br>{escape(limits)}</p>"
         )
-    )
-    others = [result for name, result in report.usual.items() if name != FORESAIL]
-    as_good = [r for r in others if r.attainment >= ours.attainment and not _knows_all(r)]
-    if as_good:
-        cheapest = min(as_good, key=lambda result: result.gpu_hours)
-        yield (
-            f"Of the rules at their usual settings that were in time as often,"
-            f" {cheapest.policy} was the cheapest with {cheapest.gpu_hours:,.1f}."
-        )
-    elif others:
-        yield "No other rule at its usual setting was in time as often."
-    at = {
-        name: point
-        for name, results in report.sweeps.items()
-        if (point := at_attainment(results, report.attainment))
-    }
-    if peers := [name for name in at if name != FORESAIL]:
-        first = min(peers, key=lambda name: at[name].gpu_hours)
-        took = f"{at[FORESAIL].gpu_hours:,.1f}" if FORESAIL in at else "no setting of its own"
-        yield (
-            f"With each rule's setting chosen in hindsight for {report.attainment:.0%} in time,"
-            f" {first} took {at[first].gpu_hours:,.1f} GPU-hours and Foresail {took}."
-        )
-
-
-def _knows_all(result: Result) -> bool:
-    """Sized by somebody who had seen the whole trace."""
-    return result.policy.startswith("static")
+    note = f"<p class=note>{escape(limits)}</p>" if limits else ""
+    return f"{note}<p class=verdict>{escape(' '.join(verdict(report)))}</p>"
 
 
 def _table(report: Report) -> str:
@@ -90,7 +49,7 @@ def _table(report: Report) -> str:
         report.usual.values(),
         key=lambda r: (r.policy != FORESAIL, -round(r.attainment, 3), r.gpu_hours),
     )
-    best = report.best(report.attainment)
+    best = report.best()
     money = report.gpu_usd_hour is not None
     nodes = any(result.node_hours is not None for result in rows)
     head = (
@@ -100,22 +59,28 @@ def _table(report: Report) -> str:
         + "<th>TTFT p95<th>TTFT p99<th>ITL p99<th>gave up<br>or killed<th>moves"
     )
     if report.sweeps:
-        head += f"<th>GPU-hours at {report.attainment:.0%},<br>tuned in hindsight"
+        head += f"<th>GPU-hours at {percent(report.attainment)},<br>tuned in hindsight"
     lines = [_row(report, result, money=money, nodes=nodes) for result in rows]
     if best is not None:
         cost = f"<td>{_usd(best.gpu_hours * (report.gpu_usd_hour or 0))}" if money else ""
         rest = "<td>" * 5 + (f"<td>{best.gpu_hours:,.1f}" if report.sweeps else "")
         lines.append(
-            "<tr class=oracle><th>oracle<small>best schedule found</small>"
+            f"<tr class=oracle><th>oracle<small>{escape(_bound(report, best))}</small>"
             f"<td>{best.attainment:.2%}<td>{best.gpu_hours:,.1f}<td>1.00"
             f"{'<td>' if nodes else ''}{cost}{rest}"
         )
     return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
 
 
+def _bound(report: Report, best: Point) -> str:
+    if best.attainment < report.attainment:
+        return "of all schedules found the most in time"
+    return f"cheapest schedule found for {percent(report.attainment)}"
+
+
 def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
-    best = report.best(result.attainment)
-    ratio = f"{result.gpu_hours / best.gpu_hours:.2f}" if best else "-"
+    times = report.ratio(result)
+    ratio = f"{times:.2f}" if times else "-"
     kind = KINDS[result.policy]
     met = "met" if result.attainment >= report.attainment else "missed"
     node_hours = "-" if result.node_hours is None else f"{result.node_hours:,.1f}"
@@ -127,7 +92,7 @@ def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
         f"<td class={met}>{result.attainment:.2%}<td>{result.gpu_hours:,.1f}<td>{ratio}",
         f"<td>{node_hours}" if nodes else "",
         f"<td>{_usd(result.gpu_hours * (report.gpu_usd_hour or 0))}" if money else "",
-        *(f"<td>{_wait(report, wait)}" for wait in (result.ttft_p95, result.ttft_p99)),
+        *(f"<td>{escape(report.wait(wait))}" for wait in (result.ttft_p95, result.ttft_p99)),
         f"<td>{result.itl_p99 * 1000:.0f} ms",
         f"<td>{result.errors:,.0f}<td>{result.actions:,}",
     ]
@@ -174,24 +139,10 @@ def _footnote() -> str:
     return (
         "<p class=about>Each rule but Foresail is our reading of its published source, at its"
         " documented default. Start-up and drain are GPU-hours; who gave up, was killed or was"
-        " served late is a miss. The oracle is the best schedule found by a dynamic program that"
-        " knows every arrival; “to the oracle” compares at the rule's own attainment.</p>"
+        " served late is a miss. The oracle is the cheapest schedule found with every arrival"
+        " known: by a dynamic program, or by a rule where that was better; “to the oracle” compares"
+        " at the rule's own attainment.</p>"
     )
-
-
-def _wait(report: Report, seconds: float) -> str:
-    """Waits are counted in whole seconds, and end with a client's patience."""
-    patience = report.course.platform.patience_seconds
-    if seconds < 1:
-        return "&lt; 1 s"
-    return f"{seconds:.0f} s" if seconds <= patience else f"&gt; {patience} s"
-
-
-def _length(seconds: int) -> str:
-    for name, unit in (("days", _DAY), ("hours", _HOUR)):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds / _MINUTE:.0f} minutes"
 
 
 def _clock(seconds: int) -> str:
@@ -229,6 +180,9 @@ tr.foresail th, tr.foresail td { font-weight: 700; } td.missed { color: var(--ba
 td { white-space: nowrap; }
 .verdict { margin: 1rem 0 1.4rem; padding: .7rem .9rem; border-left: 3px solid var(--ours);
  background: var(--band); }
+.invalid, .note { margin: 1rem 0 1.4rem; padding: .7rem .9rem;
+ border-left: 3px solid var(--rival); }
+.invalid { border-color: var(--bad); color: var(--bad); }
 .moves td { white-space: normal; } td.met { color: var(--good); } tr.oracle { color: var(--soft); }
 .moves td, .moves th { text-align: left; }
 .moves td { font-size: .8rem; } .moves td:first-child { white-space: nowrap; }

@@ -5,9 +5,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fleet.catalogue import Precision, shipped
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from foresail.faults import crossed
 from foresail.settings import Part, Seconds, SecondsFromZero
-from replay.course import Platform, fixed_start_up
+from replay.course import REPLICAS_MAX, Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage
 from replay.nodes import NodePool
@@ -118,13 +119,14 @@ class DerivedPlan(Part):
 
 class ReplicasPlan(Part):
     min: Whole = 1
-    max: Whole = 64
+    max: Whole | None = None
+    """Absent: 64, or twice what the traffic's busiest minute needs where that is more."""
     mean: Positive | None = None
     """Scale the traffic so that its mean keeps so many replicas busy; absent = as recorded."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.min > self.max:
+        if self.max is not None and self.min > self.max:
             raise crossed(f"min {self.min} is more than max {self.max}", "min")
         return self
 
@@ -152,8 +154,8 @@ class ReplayPlan(Part):
     """When the cloud has no GPU to give: what is ordered then starts when it is over."""
     grace: SecondsFromZero = 120.0
     """How long a drained replica may finish its streams."""
-    ttft: Seconds = 2.0
-    itl: Seconds = 0.06
+    ttft: Seconds = TTFT_SECONDS
+    itl: Seconds = ITL_SECONDS
     patience: Seconds = 60.0
     """A client without a first token by then gives up, and counts as missed."""
     attainment: Ratio = 0.99
@@ -184,8 +186,26 @@ class ReplayPlan(Part):
         served = self.engine or self.serves
         return served.profile() if served else QWEN3_32B_FP8_H100
 
-    def platform(self) -> Platform:
+    @model_validator(mode="after")
+    def _can_keep_pace(self) -> Self:
         profile = self._profile()
+        if self.itl <= profile.fixed_seconds:
+            raise crossed(
+                f"{self.itl * 1000:g} ms cannot be kept: with nothing to do a replica of"
+                f" {profile.name} takes {profile.fixed_seconds * 1000:g} ms for a token; set a"
+                " later itl, or a faster replica under engine or serves",
+                "itl",
+            )
+        return self
+
+    def platform(self, replicas_max: int = REPLICAS_MAX) -> Platform:
+        """What serves.
+
+        Args:
+            replicas_max: the bound where the plan names none.
+        """
+        profile = self._profile()
+        most = self.replicas.max or max(replicas_max, self.replicas.min)
         return Platform(
             profile=profile,
             objective=Objective(ttft_seconds=self.ttft, itl_seconds=self.itl),
@@ -197,12 +217,12 @@ class ReplayPlan(Part):
                     Shortage(begin_seconds=one.at, end_seconds=one.at + one.lasts)
                     for one in self.shortages
                 ),
-                rows=2 * self.replicas.max,
+                rows=2 * most,
                 nodes=self.nodes.pool() if self.nodes else None,
             ),
             patience_seconds=round(self.patience),
             replicas_min=self.replicas.min,
-            replicas_max=self.replicas.max,
+            replicas_max=most,
             variance_ratio=self.burstiness,
         )
 

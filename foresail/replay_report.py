@@ -1,12 +1,15 @@
 """What a replay found, for its table, its JSON and its page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replay.course import Course
-from replay.frontier import Point, at_attainment
+from replay.frontier import Point, cheapest_known
+from replay.limits import Limit
 from replay.race import Result
 
 FORESAIL = "foresail"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -15,6 +18,8 @@ class Report:
 
     course: Course
     attainment: float
+    limits: tuple[Limit, ...]
+    """That no rule gets past."""
     usual: dict[str, Result]
     """By policy, with marks."""
     oracle: list[Result]
@@ -22,12 +27,36 @@ class Report:
     """By policy; empty where only usual settings ran."""
     gpu_usd_hour: float | None
 
-    def best(self, attainment: float) -> Point | None:
-        """The oracle's place at this attainment, or its dearest schedule."""
+    @property
+    def is_valid(self) -> bool:
+        """Whether some fleet that is allowed could be in time as often as is asked."""
+        return valid(self.limits, self.attainment)
+
+    def best(self) -> Point | None:
+        """The cheapest schedule known for what is asked, or else the one that comes nearest."""
+        return cheapest_known(self.oracle, self._ran(), self.attainment) if self.oracle else None
+
+    def ratio(self, result: Result) -> float | None:
+        """GPU-hours over those of the cheapest schedule known that is in time as often.
+
+        A rule in time more often than the oracle's dearest schedule is held against that one.
+        """
         if not self.oracle:
             return None
-        most = max(result.attainment for result in self.oracle)
-        return at_attainment(self.oracle, min(attainment, most))
+        most = max(one.attainment for one in self.oracle)
+        best = cheapest_known(self.oracle, self._ran(), min(result.attainment, most))
+        return result.gpu_hours / best.gpu_hours if best and best.gpu_hours else None
+
+    def wait(self, seconds: float) -> str:
+        """Waits are counted in whole seconds, and end with a client's patience."""
+        patience = self.course.platform.patience_seconds
+        if seconds < 1:
+            return "< 1 s"
+        return f"{seconds:.0f} s" if seconds <= patience else f"> {patience} s"
+
+    def _ran(self) -> list[Result]:
+        swept = (result for results in self.sweeps.values() for result in results)
+        return [*self.usual.values(), *swept]
 
     def rival(self) -> Result | None:
         """The peer to draw beside Foresail.
@@ -40,3 +69,34 @@ class Report:
         return max(
             alike or peers, key=lambda r: (round(r.attainment, 2), -r.gpu_hours), default=None
         )
+
+
+def valid(limits: Sequence[Limit], attainment: float) -> bool:
+    """Whether what is asked can be had at all."""
+    return all(limit.attainable >= attainment for limit in limits)
+
+
+def about(course: Course) -> str:
+    """What was replayed on what, in one line."""
+    platform = course.platform
+    return (
+        f"{_length(course.seconds)}, {course.arrivals.sum():,.0f} requests of"
+        f" {course.mix.prompt_tokens:,.0f} prompt and {course.mix.output_tokens:,.0f} generated"
+        f" tokens · {platform.profile.name} · {platform.replicas_min:,} to"
+        f" {platform.replicas_max:,} replicas · start-up"
+        f" {platform.fleet.start_up.median_seconds:.0f} s · in time: first token within"
+        f" {platform.objective.ttft_seconds:g} s, the others within"
+        f" {platform.objective.itl_seconds * 1000:.0f} ms each"
+    )
+
+
+def _length(seconds: int) -> str:
+    for name, unit in (("days", _DAY), ("hours", _HOUR)):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:.3g} {name}"
+    return f"{seconds / _MINUTE:.0f} minutes"
+
+
+def percent(ratio: float) -> str:
+    """As it was asked: 99%, 99.5%."""
+    return f"{100 * ratio:.5g}%"

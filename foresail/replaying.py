@@ -1,25 +1,23 @@
 """`foresail replay`: a trace, one plan file, the rules to stand beside; a table, JSON, a page."""
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
-from foresail.replay_report import FORESAIL, Report
+from foresail.replay_report import FORESAIL, Report, about, percent, valid
+from foresail.replay_table import as_json, table
+from foresail.replay_verdict import verdict
 from foresail.settings import validated
 from replay.contest import ORACLE, Entry, Ground, by_policy, contest, knobs
-from replay.frontier import at_attainment
+from replay.limits import Limit, limits_of, replicas_max_for
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
-from replay.race import Result
-from replay.traces import Trace
+from replay.traces import Lengths, Trace, read
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
 
@@ -47,17 +45,41 @@ def tell(  # noqa: PLR0913 - the verb's options
         replicas = plan.replicas.model_copy(update={"mean": scale_to})
         plan = plan.model_copy(update={"replicas": replicas})
     console = Console()
-    for remark in _remarks(trace):
-        console.print(remark, style="yellow", highlight=False)
     report = replay(
         trace, plan, against=names, seed=seed, sweep=sweep, days=days, kept=kept, console=console
     )
     console.print(table(report))
+    for sentence in verdict(report):
+        console.print(sentence, highlight=False)
     if html:
-        html.write_text(page(report), encoding="utf-8")
+        _write(html, page(report))
         console.print(f"report: {html}", highlight=False)
     if json_file:
-        json_file.write_text(as_json(report), encoding="utf-8")
+        _write(json_file, as_json(report))
+
+
+def traffic_of(path: Path, prompt_tokens: float | None, output_tokens: float | None) -> Trace:
+    """A file's traffic.
+
+    Args:
+        prompt_tokens: of a request, on average, where the file counts requests only.
+        output_tokens: the same.
+
+    Raises:
+        ForesailError: the file cannot be used, or one of the two is missing.
+    """
+    if prompt_tokens is None and output_tokens is None:
+        return read(path)
+    if prompt_tokens is None or output_tokens is None:
+        raise ForesailError("--prompt-tokens and --output-tokens go together: one is missing")
+    return read(path, Lengths(prompt_tokens=prompt_tokens, output_tokens=output_tokens))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ForesailError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def label_of(text: str) -> tuple[str, str]:
@@ -113,9 +135,13 @@ def replay(  # noqa: PLR0913 - the verb's options
     console: Console,
 ) -> Report:
     """Run everything that the report needs."""
-    ground = Ground(
-        trace=trace, platform=plan.platform(), replicas_mean=plan.replicas.mean, days_max=days
-    )
+    ground = _ground(trace, plan, seed=seed, days=days)
+    course = ground.course(seed)
+    limits = limits_of(course)
+    _tell_limits(limits, plan.attainment, console)
+    for remark in _remarks(trace):
+        console.print(remark, style="yellow", highlight=False)
+    console.print(about(course), style="dim", highlight=False)
     names = [FORESAIL, *against]
     entries = [
         Entry(ground=0, policy=name, knob=knob, seed=seed, marks=knob == KINDS[name].usual)
@@ -134,8 +160,9 @@ def replay(  # noqa: PLR0913 - the verb's options
         results = contest([ground], entries, kept=kept, progress=lambda: progress.advance(task))
     found = by_policy(results, ground=0, seed=seed)
     return Report(
-        course=ground.course(seed),
+        course=course,
         attainment=plan.attainment,
+        limits=limits,
         usual={
             name: next(result for result in found[name] if result.knob == KINDS[name].usual)
             for name in names
@@ -146,56 +173,23 @@ def replay(  # noqa: PLR0913 - the verb's options
     )
 
 
-def table(report: Report) -> Table:
-    """For a terminal."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 0), caption_justify="left")
-    shown.add_column("policy", no_wrap=True)
-    for head in ("in time", "TTFT p99", "lost", "GPU-h", "x oracle", "moves"):
-        shown.add_column(head, justify="right", no_wrap=True)
-    if report.sweeps:
-        shown.add_column(f"at {report.attainment:.0%}*", justify="right", no_wrap=True)
-        shown.caption = "* GPU-hours at that attainment, each rule's setting tuned in hindsight"
-    for name, result in report.usual.items():
-        best = report.best(result.attainment)
-        cells = [
-            name,
-            f"{result.attainment:.2%}",
-            f"{result.ttft_p99:.0f} s",
-            f"{result.errors:,.0f}",
-            f"{result.gpu_hours:,.1f}",
-            f"{result.gpu_hours / best.gpu_hours:.2f}" if best else "-",
-            f"{result.actions:,}",
-        ]
-        if report.sweeps:
-            point = at_attainment(report.sweeps[name], report.attainment)
-            cells.append(f"{point.gpu_hours:,.1f}" if point else "-")
-        shown.add_row(*cells, style="bold" if name == FORESAIL else None)
-    if best := report.best(report.attainment):
-        at = f"{best.attainment:.2%}"
-        cells = ["oracle", at, "", "", f"{best.gpu_hours:,.1f}", "1.00", ""]
-        shown.add_row(*cells, *([f"{best.gpu_hours:,.1f}"] if report.sweeps else []), style="dim")
-    return shown
-
-
-def as_json(report: Report) -> str:
-    """All results, and what they were made on."""
-    course = report.course
-
-    def told(result: Result) -> dict[str, object]:
-        return {name: value for name, value in asdict(result).items() if name != "marks"}
-
-    return json.dumps(
-        {
-            "trace": course.name,
-            "seconds": course.seconds,
-            "requests": float(course.arrivals.sum()),
-            "attainment": report.attainment,
-            "usual": {name: told(result) for name, result in report.usual.items()},
-            "oracle": [told(result) for result in report.oracle],
-            "sweeps": {
-                name: [told(result) for result in results]
-                for name, results in report.sweeps.items()
-            },
-        },
-        indent=1,
+def _ground(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Ground:
+    """With a bound on replicas that fits the traffic, where the plan names none."""
+    ground = Ground(
+        trace=trace, platform=plan.platform(), replicas_mean=plan.replicas.mean, days_max=days
     )
+    if plan.replicas.max is not None:
+        return ground
+    return replace(ground, platform=plan.platform(replicas_max_for(ground.course(seed))))
+
+
+def _tell_limits(limits: Sequence[Limit], attainment: float, console: Console) -> None:
+    if not valid(limits, attainment):
+        console.print(
+            f"NOT VALID: no rule can be in time for {percent(attainment)} of these requests, so"
+            " there is no verdict.",
+            style="bold red",
+            highlight=False,
+        )
+    for limit in limits:
+        console.print(f"{limit.what} {limit.remedy}", style="yellow", highlight=False)

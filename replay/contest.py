@@ -6,6 +6,7 @@ the code included; a contest that was interrupted finds it there and goes on.
 
 import json
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 
 from pydantic import TypeAdapter
 
@@ -119,23 +122,34 @@ def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tu
         return
     # A process that was forked off threads may hang; one that is spawned reads no state of ours.
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _take, (tuple(grounds),)) as pool:
+    leash, hold = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _take, (tuple(grounds), leash))
+    try:
         runs = {pool.submit(_run, entry): entry for entry in entries}
-        try:
-            for run in as_completed(runs):
-                yield runs[run], run.result()
-        finally:
-            # Who interrupts a contest does not want to wait for the rest of it.
-            pool.shutdown(cancel_futures=True)
+        for run in as_completed(runs):
+            yield runs[run], run.result()
+    finally:
+        # An interrupted contest does not wait for the runs that it has begun.
+        hold.close()
+        pool.shutdown(cancel_futures=True)
 
 
 _grounds: tuple[Ground, ...] = ()
 """Of a worker: given once, for a trace is large beside an entry."""
 
 
-def _take(grounds: tuple[Ground, ...]) -> None:
+def _take(grounds: tuple[Ground, ...], leash: Connection) -> None:
     global _grounds  # noqa: PLW0603 - a process pool has no other way to hand something over once
     _grounds = grounds
+    # Ctrl-C reaches all processes of a terminal: the first of them ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with, args=(leash,), daemon=True).start()
+
+
+def _end_with(leash: Connection) -> None:
+    """Leave as soon as the other end is let go: on purpose, or because its process is no more."""
+    leash.poll(None)
+    os._exit(1)
 
 
 def _run(entry: Entry) -> Result:

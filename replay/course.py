@@ -19,6 +19,8 @@ from replay.traffic import DAY_SECONDS, Floats, RateHistory, gamma_poisson
 
 USED_RATIO = 0.85
 """Of the mean-field capacity: what a fleet serves in time."""
+REPLICAS_MAX = 64
+"""Enough to overshoot in, where the mean keeps eight busy."""
 _PAST_SHARE_MAX = 1 / 3
 _PAST_DAYS_MAX = 4
 _RUN_IN_SECONDS = 600
@@ -39,7 +41,7 @@ class Platform:
     fleet: FleetSettings = field(default_factory=lambda: FleetSettings(rows=128))
     patience_seconds: int = 60
     replicas_min: int = 1
-    replicas_max: int = 64
+    replicas_max: int = REPLICAS_MAX
     variance_ratio: float = 2.25
     """Variance over mean of the requests in a second."""
 

@@ -40,6 +40,22 @@ def at_attainment(results: Sequence[Result], attainment: float) -> Point | None:
     return min(reached, key=lambda point: point.gpu_hours, default=None)
 
 
+def cheapest_known(
+    oracle: Sequence[Result], rules: Sequence[Result], attainment: float
+) -> Point | None:
+    """The cheapest way known to be in time so often, or else the one that comes nearest.
+
+    A rule's own run is a schedule too, so no rule is ever better than this.
+    """
+    ways = [_point(rule) for rule in rules if rule.attainment >= attainment]
+    if best := at_attainment(oracle, attainment):
+        ways.append(best)
+    if ways:
+        return min(ways, key=lambda way: (way.gpu_hours, -way.attainment))
+    ways = [_point(result) for result in (*oracle, *rules)]
+    return max(ways, key=lambda way: (way.attainment, -way.gpu_hours), default=None)
+
+
 def cheapest(results: Sequence[Result], attainment: float) -> Result:
     """The setting that reaches `attainment` for the least, or else the one that comes nearest."""
     reached = [result for result in results if result.attainment >= attainment]

@@ -108,15 +108,26 @@ def schedule(course: Course, foreseen: Foreseen, rho: float) -> Ints:
 
 @lru_cache(maxsize=1)
 def foresee(course: Course) -> Foreseen:
-    """Lateness by number of replicas, from the equations of `replay.meanfield`."""
+    """Lateness by number of replicas, for all that are allowed."""
+    ready = np.arange(1, course.platform.replicas_max + 1, dtype=np.float64)
+    return Foreseen(lateness(course, ready, pace_ratio=_ITL_MARGIN))
+
+
+def lateness(course: Course, ready: Floats, *, pace_ratio: float) -> Floats:
+    """Requests late of each step with each of these fleets, by the equations of `meanfield`.
+
+    Args:
+        ready: replicas, ready all along.
+        pace_ratio: of the objective's time between tokens, from which on a token is late.
+    """
     platform = course.platform
     profile, objective = platform.profile, platform.objective
-    ready = np.arange(1, platform.replicas_max + 1, dtype=np.float64)
     steps = ceil(course.seconds / STEP_SECONDS)
     late = np.zeros((steps, len(ready)))
     running, waiting = np.zeros_like(ready), np.zeros_like(ready)
     itl = np.full_like(ready, profile.fixed_seconds)
     computed_ratio = 1 - profile.prefix_hit_ratio
+    come = np.concatenate(([0.0], course.arrivals.cumsum()))
     columns = (
         course.arrivals.tolist(),
         course.prompt_tokens.tolist(),
@@ -142,15 +153,18 @@ def foresee(course: Course) -> Foreseen:
         busy = admitted * prefill / ready
         iterations = busy / (iteration + profile.chunk_seconds) + (1 - busy) / iteration
         itl += (1 / iterations - itl) * np.minimum(1.0, 1 / (output * iteration))
+        # First come, first served: who came before this second minus the wait allowed is late.
+        early = np.maximum(now - np.floor(objective.ttft_seconds - prefill), 0).astype(np.intp)
+        overdue = np.maximum(waiting - (come[now + 1] - come[np.minimum(early, now + 1)]), 0.0)
         waiting -= admitted
         running += admitted - np.minimum(running, running * iterations / output)
         gone = np.maximum(waiting - takes * platform.patience_seconds, 0.0)
         waiting -= gone
-        slow = (waiting / takes + prefill > objective.ttft_seconds) | (
-            itl > objective.itl_seconds * _ITL_MARGIN
+        late_now = np.where(
+            itl > objective.itl_seconds * pace_ratio, admitted, np.minimum(admitted, overdue)
         )
-        late[now // STEP_SECONDS] += np.where(slow, admitted, 0.0) + gone
-    return Foreseen(late)
+        late[now // STEP_SECONDS] += late_now + gone
+    return late
 
 
 def _running_least(values: Floats) -> tuple[Floats, Ints]:

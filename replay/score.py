@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from replay.ledger import Ledger, Outcome, Seconds
 
 
@@ -16,8 +17,8 @@ from replay.ledger import Ledger, Outcome, Seconds
 class Objective:
     """What a user should see."""
 
-    ttft_seconds: float = 2.0
-    itl_seconds: float = 0.06
+    ttft_seconds: float = TTFT_SECONDS
+    itl_seconds: float = ITL_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,19 +12,21 @@ Five shapes are read, told apart by what they begin with:
   `Response tokens`) and Mooncake's JSON lines (`timestamp` in milliseconds, `input_length`,
   `output_length`).
 
+Bins and exports may lack the tokens where the means of a request are given beside the file.
+
 A row that cannot be used is counted and named with its line, never dropped in silence.
 """
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from replay.traffic import Floats
+from replay.traffic import DAY_SECONDS, Floats
 from scaler.errors import ForesailError
 
 REQUEST_STEP_SECONDS = 10.0
@@ -42,6 +44,7 @@ _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
 _LINES_SHOWN = 5
+_COUNTED = {1: "number", 3: "three numbers"}
 
 _Request = tuple[float, float, float]
 """Seconds, prompt tokens, output tokens."""
@@ -73,6 +76,19 @@ class Trace:
         """Steps of which nothing is known."""
         return int(np.isnan(self.requests_per_second).sum())
 
+    def last(self, days: float) -> "Trace":
+        """Its last days, from a whole day of it on where that is more than one."""
+        steps = len(self.requests_per_second)
+        first = max(0, steps - max(2, round(days * DAY_SECONDS / self.step_seconds)))
+        a_day = max(1, round(DAY_SECONDS / self.step_seconds))
+        if days > 1:
+            first = -(-first // a_day) * a_day
+        cut = {
+            name: getattr(self, name)[first:]
+            for name in ("requests_per_second", "prompt_tokens", "output_tokens")
+        }
+        return replace(self, **cut)
+
     def complaint(self) -> str | None:
         """What was left out, for a person; None where all was used."""
         if not self.bad_lines:
@@ -82,26 +98,41 @@ class Trace:
         return f"{self.name}: {len(self.bad_lines)} rows left out ({shown}{more})"
 
 
-def read(path: Path) -> Trace:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Tokens of a request, on average, for a file that counts requests only."""
+
+    prompt_tokens: float
+    output_tokens: float
+
+
+def read(path: Path, lengths: Lengths | None = None) -> Trace:
     """Read a trace.
 
+    Args:
+        lengths: for a file that knows no tokens.
+
     Raises:
-        TraceError: unreadable, of another shape, or with fewer than two usable rows.
+        TraceError: unreadable, of another shape, with fewer than two usable rows, or with tokens
+            from nowhere or from both the file and `lengths`.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             if path.suffix in {".jsonl", ".json"}:
+                _no_lengths(path, lengths)
                 return _of_requests(path, _json_lines(file))
             rows = csv.reader(file)
             header = [column.strip() for column in next(rows, [])]
-            if set(_BINS) <= set(header):
-                return _binned(path, [header.index(name) for name in _BINS], rows)
             low = [column.lower() for column in header]
-            if set(_RATES) <= set(low):
-                places = [low.index(name) for name in _RATES]
-                return _binned(path, places, rows, when=_moment, rates=True)
+            if set(_BINS[:2]) <= set(header):
+                places = _places(path, _BINS, header, lengths)
+                return _binned(path, places, rows, lengths=lengths)
+            if set(_RATES[:2]) <= set(low):
+                places = _places(path, _RATES, low, lengths)
+                return _binned(path, places, rows, lengths=lengths, when=_moment, rates=True)
             for columns, when in ((_AZURE, _unix), (_BURST_GPT, float)):
                 if set(columns) <= set(header):
+                    _no_lengths(path, lengths)
                     places = [header.index(name) for name in columns]
                     return _of_requests(path, _csv_requests(rows, places, when))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -111,6 +142,28 @@ def read(path: Path) -> Trace:
         f"{', '.join(_BINS)}, or {', '.join(_RATES)}, or one row a request: "
         f"{', '.join(_AZURE)}, or {', '.join(_BURST_GPT)}"
     )
+
+
+def _places(
+    path: Path, names: Sequence[str], header: Sequence[str], lengths: Lengths | None
+) -> list[int]:
+    """Of time, requests and tokens; of the first two where the tokens are given beside the file."""
+    missing = [name for name in names if name not in header]
+    if not missing:
+        _no_lengths(path, lengths)
+    elif lengths is None:
+        raise TraceError(
+            f"{path}: line 1: no column {' and no '.join(missing)}; say how many tokens a request"
+            " has on average, such as --prompt-tokens 800 --output-tokens 200"
+        )
+    return [header.index(name) for name in (names[:2] if missing else names)]
+
+
+def _no_lengths(path: Path, lengths: Lengths | None) -> None:
+    if lengths is not None:
+        raise TraceError(
+            f"{path} has tokens of its own; leave out --prompt-tokens and --output-tokens"
+        )
 
 
 def _csv_requests(
@@ -139,6 +192,7 @@ def _binned(
     columns: Sequence[int],
     rows: Iterator[list[str]],
     *,
+    lengths: Lengths | None,
     when: Callable[[str], float] = float,
     rates: bool = False,
 ) -> Trace:
@@ -151,7 +205,9 @@ def _binned(
             at, *amounts = (row[column] for column in columns)
             numbers = (when(at), *map(float, amounts))
         except (ValueError, IndexError):
-            bad.append((line, f"no time and three numbers in {','.join(row)[:60]!r}"))
+            bad.append(
+                (line, f"no time and {_COUNTED[len(columns) - 1]} in {','.join(row)[:60]!r}")
+            )
             continue
         if not all(0 <= number < np.inf for number in numbers[1:]):
             bad.append((line, "a negative number or none"))
@@ -165,8 +221,11 @@ def _binned(
     step = float(table[1, 0] - table[0, 0])
     places = np.round((table[:, 0] - table[0, 0]) / step).astype(np.intp)
     sums = np.full((places[-1] + 1, 3), np.nan)
-    sums[places] = table[:, 1:] * (step if rates else 1)
-    return _trace(path.stem, step, sums, bad)
+    sums[places, : table.shape[1] - 1] = table[:, 1:] * (step if rates else 1)
+    if lengths is not None:
+        sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
+        sums[:, 2] = sums[:, 0] * lengths.output_tokens
+    return _trace(path, step, sums, bad)
 
 
 def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> Trace:
@@ -193,14 +252,17 @@ def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> 
         ],
         axis=1,
     )
-    return _trace(path.stem, REQUEST_STEP_SECONDS, sums, bad)
+    return _trace(path, REQUEST_STEP_SECONDS, sums, bad)
 
 
-def _trace(name: str, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+def _trace(path: Path, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+    for place, what in enumerate(("requests", "prompt tokens", "generated tokens")):
+        if not np.nansum(sums[:, place]) > 0:
+            raise TraceError(f"{path}: no {what} in the whole file: there is nothing to replay")
     with np.errstate(invalid="ignore", divide="ignore"):
         prompt, output = (np.where(sums[:, 0] > 0, sums[:, c] / sums[:, 0], np.nan) for c in (1, 2))
     return Trace(
-        name=name,
+        name=path.stem,
         step_seconds=step,
         requests_per_second=sums[:, 0] / step,
         prompt_tokens=prompt,

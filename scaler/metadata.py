@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from scaler.durations import seconds
 from scaler.errors import MetadataError
 from scaler.forecast import announced
@@ -132,10 +133,13 @@ class TriggerMetadata(BaseModel):
         description="a duration such as 5m, from 0s to 24h: how long lower need must last",
     )
     ttft: Seconds = Field(
-        default=2.0, gt=0, le=3600, description="a duration such as 2s or 800ms, at most 1h"
+        default=TTFT_SECONDS,
+        gt=0,
+        le=3600,
+        description="a duration such as 2s or 800ms, at most 1h",
     )
     itl: Seconds = Field(
-        default=0.1, gt=0, le=60, description="a duration such as 50ms, at most 60s"
+        default=ITL_SECONDS, gt=0, le=60, description="a duration such as 50ms, at most 60s"
     )
     min_replicas: int = Field(default=1, ge=0, le=100_000, description="a whole number from 0")
     max_replicas: int | None = Field(

@@ -157,7 +157,7 @@ KINDS = (
     ),
     PolicyKind(
         name="wva-queueing",
-        source="llm-d WVA, queueing model with learned parameters, our objective",
+        source="llm-d WVA, queueing model, our objective; told the parameters it learns in life",
         knob="share of the highest rate the model allows",
         usual=1.0,
         knobs=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),

@@ -135,6 +135,37 @@ def test_an_export_stands_in_for_a_prometheus(tmp_path: Path) -> None:
     assert told["requests"] / told["seconds"] == pytest.approx(6, rel=0.03)
 
 
+def exported(path: Path, *, days: float, columns: str, row: str) -> Path:
+    """An export of even traffic by the minute."""
+    steps = round(days * 1440)
+    path.write_text(f"time,{columns}\n" + "".join(f"{60 * m},{row}\n" for m in range(steps)))
+    return path
+
+
+def test_days_cut_an_export_to_its_last(tmp_path: Path) -> None:
+    rates = "requests_per_second,prompt_tokens_per_second,generated_tokens_per_second"
+    export = exported(tmp_path / "export.csv", days=0.1, columns=rates, row="6,4800,1200")
+    results = tmp_path / "results.json"
+    done = CliRunner().invoke(
+        main,
+        ["backtest", "--csv", str(export), "--days", "0.05", "--against", "static-mean",
+         "--json", str(results)],
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert json.loads(results.read_text())["seconds"] == 72 * 60  # a twentieth of a day
+
+
+def test_an_export_of_requests_only_takes_its_tokens_from_the_options(tmp_path: Path) -> None:
+    export = exported(tmp_path / "export.csv", days=0.03, columns="requests_per_second", row="6")
+    arguments = ["backtest", "--csv", str(export), "--against", "static-mean"]
+    refused = CliRunner().invoke(main, arguments)
+    assert refused.exit_code == 1
+    assert "--prompt-tokens 800 --output-tokens 200" in refused.output
+    done = CliRunner().invoke(main, [*arguments, "--prompt-tokens", "700", "--output-tokens", "90"])
+    assert done.exit_code == 0, done.output
+    assert "of 700 prompt and 90 generated tokens" in " ".join(done.output.split())
+
+
 def test_a_backtest_needs_something_to_read() -> None:
     done = CliRunner().invoke(main, ["backtest"])
     assert done.exit_code == 2

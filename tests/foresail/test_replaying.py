@@ -66,6 +66,117 @@ def test_a_sweep_tells_the_cost_at_equal_attainment(trace: Path, tmp_path: Path)
     assert "Cost and attainment" in page.read_text()
 
 
+def test_a_bound_below_the_need_is_said_first_and_leaves_no_verdict(
+    trace: Path, tmp_path: Path
+) -> None:
+    plan, page, results = (tmp_path / name for name in ("plan.yaml", "report.html", "r.json"))
+    plan.write_text("replicas: {max: 3, mean: 6}\n")
+    done = run(trace, "--plan", plan, "--against", "static-peak", "--html", page, "--json", results)
+    assert done.exit_code == 0, done.output
+    assert done.output.startswith("NOT VALID")
+    said = " ".join(done.output.split())
+    assert "3 are allowed" in said
+    assert "Leave replicas.max out of the plan" in said
+    assert "Foresail as it ships" not in done.output
+    html = page.read_text()
+    assert html.index("<b>Not valid:</b>") < html.index("<table>")
+    assert "class=verdict" not in html
+    told = json.loads(results.read_text())
+    assert (told["valid"], told["verdict"]) == (False, [])
+    rows = [line.split() for line in done.output.splitlines()]
+    in_time = {
+        row[0]: float(row[1].rstrip("%"))
+        for row in rows
+        if row and row[0] in {"foresail", "static-peak", "oracle"}
+    }
+    assert len(in_time) == 3
+    assert in_time["oracle"] == max(in_time.values())
+
+
+def test_traffic_that_needs_more_than_the_usual_bound_gets_one_that_holds_it(
+    trace: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results.json"
+    # A mean of 60 with a third of the time at double the rest: 90 at the peak.
+    done = run(trace, "--scale-to", 60, "--against", "static-peak", "--json", results)
+    assert done.exit_code == 0, done.output
+    told = json.loads(results.read_text())
+    assert told["replicas_max"] == pytest.approx(180, rel=0.05)
+    assert (told["valid"], told["limits"]) == (True, [])
+    assert max(run["attainment"] for run in told["oracle"]) > 0.99
+    assert len(told["verdict"]) >= 2
+
+
+def test_the_verdict_stands_below_the_table_and_on_the_page(trace: Path, tmp_path: Path) -> None:
+    page, results = tmp_path / "report.html", tmp_path / "results.json"
+    done = run(
+        trace, "--scale-to", 3, "--against", "static-peak", "--html", page, "--json", results
+    )
+    verdict = " ".join(json.loads(results.read_text())["verdict"])
+    assert verdict in " ".join(done.output.split())
+    assert f"<p class=verdict>{verdict}</p>" in page.read_text()
+
+
+def test_a_pace_that_no_replica_keeps_is_a_fault_of_the_plan(trace: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("ttft: 2s\nitl: 10ms\n")
+    done = run(trace, "--plan", plan)
+    assert done.exit_code == 1
+    assert "plan.yaml:2: itl: 10 ms cannot be kept" in done.output
+    assert "takes 14.5 ms for a token" in done.output
+
+
+def test_traffic_that_counts_requests_only_takes_its_tokens_from_the_options(
+    tmp_path: Path,
+) -> None:
+    counted, results = tmp_path / "counted.csv", tmp_path / "results.json"
+    counted.write_text("t_s,requests\n" + "".join(f"{60 * m},300\n" for m in range(40)))
+    refused = run(counted)
+    assert refused.exit_code == 1
+    assert "no column prompt_tokens and no output_tokens" in refused.output
+    assert "--prompt-tokens 800 --output-tokens 200" in refused.output
+
+    options = ("--prompt-tokens", 800, "--output-tokens", 200)
+    done = run(counted, *options, "--against", "static-peak", "--json", results)
+    assert done.exit_code == 0, done.output
+    assert "of 800 prompt and 200 generated tokens" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(("--prompt-tokens", 800), "go together", id="one-of-two"),
+        pytest.param(
+            ("--prompt-tokens", 800, "--output-tokens", 200), "tokens of its own", id="both"
+        ),
+    ],
+)
+def test_tokens_from_two_places_or_half_of_them_are_refused(
+    trace: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    done = run(trace, *arguments)
+    assert done.exit_code == 1
+    assert message in done.output
+
+
+@pytest.mark.parametrize("option", ["--html", "--json", "--kept"])
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param("nowhere/out", "there is no folder", id="no-such-folder"),
+        pytest.param(".", "is a folder; name a file in it", id="a-folder"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    trace: Path, tmp_path: Path, option: str, path: str, message: str
+) -> None:
+    done = run(trace, option, tmp_path / path)
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+    assert message in done.output
+    assert "in time" not in done.output
+
+
 def test_an_unknown_rule_is_named_with_its_nearest(trace: Path) -> None:
     done = run(trace, "--against", "hpa-inflihgt")
     assert done.exit_code == 1

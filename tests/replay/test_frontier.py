@@ -1,8 +1,16 @@
 """Equal attainment by straight lines, and a knob that is picked each night."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from replay.frontier import at_attainment, cheapest, picked_nightly, without_first_day
+from replay.frontier import (
+    at_attainment,
+    cheapest,
+    cheapest_known,
+    picked_nightly,
+    without_first_day,
+)
 from replay.race import Day, Result
 
 
@@ -35,6 +43,36 @@ def test_a_setting_that_is_better_and_cheaper_wins_over_the_line() -> None:
 
 def test_a_rule_that_never_gets_there_has_no_point_and_is_no_extrapolation() -> None:
     assert at_attainment([result(0.5, 0.98, 120), result(0.7, 0.9, 90)], 0.99) is None
+
+
+def test_a_rule_that_did_better_than_the_oracle_is_the_best_schedule_known() -> None:
+    oracle = [result(1, 0.995, 100), result(2, 0.98, 70)]
+    found = cheapest_known(oracle, [result(9, 0.992, 60)], 0.99)
+    assert found is not None
+    assert (found.attainment, found.gpu_hours) == (0.992, 60)
+
+
+def test_where_nobody_gets_there_the_most_in_time_is_the_bound() -> None:
+    found = cheapest_known([result(1, 0.4724, 844)], [result(9, 0.4759, 1393)], 0.99)
+    assert found is not None
+    assert (found.attainment, found.gpu_hours) == (0.4759, 1393)
+
+
+runs = st.lists(
+    st.builds(result, st.floats(0.1, 400), st.floats(0, 1), st.floats(0.1, 9000)), max_size=8
+)
+
+
+@given(oracle=runs.filter(bool), rules=runs, asked=st.floats(0.5, 0.999))
+def test_no_rule_is_better_than_the_best_schedule_known(
+    oracle: list[Result], rules: list[Result], asked: float
+) -> None:
+    best = cheapest_known(oracle, rules, asked)
+    assert best is not None
+    for rule in rules:
+        as_often = rule.attainment >= best.attainment
+        assert not (as_often and rule.gpu_hours < best.gpu_hours)
+        assert best.attainment >= min(rule.attainment, asked)
 
 
 def test_the_cheapest_that_reaches_wins_and_else_the_nearest() -> None:

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from replay.course import Course
+from replay.course import Course, Platform, fixed_start_up
+from replay.course import course as course_of
+from replay.fleet import FleetSettings
 from replay.frontier import at_attainment
 from replay.oracle import RHOS, STEP_SECONDS, Foreseen, Oracle, best_found, foresee, schedule
 from replay.policies.catalogue import KINDS
 from replay.policies.port import Policy
 from replay.race import Result, race
+from replay.traces import Trace
 from tests.replay.small import small_course
 
 GRAIN = 0.005
@@ -47,6 +50,23 @@ def test_the_static_peak_attains_what_every_rule_does(course: Course) -> None:
     for name, kind in KINDS.items():
         result = raced(course, kind.make(course, kind.usual), name, kind.usual)
         assert result.attainment <= peak.attainment + 1e-9, name
+
+
+def test_as_few_as_are_never_late_are_never_late_in_a_large_fleet_either() -> None:
+    # Even traffic leaves no slack of its own: the queue of each second decides.
+    rate = np.ones(90)
+    rate[30:60] = 2.0
+    trace = Trace(
+        name="large",
+        step_seconds=60.0,
+        requests_per_second=rate,
+        prompt_tokens=np.full(90, 800.0),
+        output_tokens=np.full(90, 200.0),
+    )
+    fleet = FleetSettings(start_up=fixed_start_up(300), rows=400)
+    large = course_of(trace, Platform(fleet=fleet, replicas_max=200), seed=1, replicas_mean=60)
+    peak = raced(large, KINDS["static-peak"].make(large, 1.0), "static-peak", 1.0)
+    assert peak.attainment == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_dearer_late_request_is_a_larger_fleet(course: Course) -> None:

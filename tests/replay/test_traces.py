@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from replay.traces import TraceError, read
+from replay.traces import Lengths, TraceError, read
 
 
 def written(folder: Path, text: str) -> Path:
@@ -42,6 +42,50 @@ def test_a_missing_and_an_empty_step_are_gaps_and_a_step_without_requests_is_zer
     assert trace.step_seconds == 120
     assert trace.requests_per_second[:2].tolist() == [0.05, 0.0]
     assert np.isnan(trace.prompt_tokens[1])
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        pytest.param("0,0,0", "no requests", id="requests"),
+        pytest.param("5,0,50", "no prompt tokens", id="prompt"),
+        pytest.param("5,50,0", "no generated tokens", id="generated"),
+    ],
+)
+def test_a_file_that_holds_only_zeros_is_no_traffic(tmp_path: Path, row: str, what: str) -> None:
+    path = written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n0,{row}\n60,{row}\n")
+    with pytest.raises(TraceError, match=f"{what} in the whole file"):
+        read(path)
+
+
+def test_requests_alone_take_their_tokens_from_beside_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "t_s,requests\n0,120\n60,0\n120,60\n")
+    trace = read(path, Lengths(prompt_tokens=700, output_tokens=90))
+    assert trace.requests_per_second.tolist() == [2.0, 0.0, 1.0]
+    assert trace.prompt_tokens[[0, 2]].tolist() == [700.0, 700.0]
+    assert trace.output_tokens[[0, 2]].tolist() == [90.0, 90.0]
+
+
+def test_the_tokens_that_a_file_lacks_are_named_with_the_options(tmp_path: Path) -> None:
+    path = written(tmp_path, "t_s,requests,prompt_tokens\n0,120,9\n60,0,9\n")
+    with pytest.raises(TraceError, match=r"line 1: no column output_tokens; .*--prompt-tokens"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("days", "first"),
+    [
+        pytest.param(0.25, 90.0, id="hours-are-the-very-last"),
+        pytest.param(1.5, 72.0, id="more-than-a-day-begins-with-a-whole-one"),
+        pytest.param(9.0, 0.0, id="all-where-there-is-less"),
+    ],
+)
+def test_the_last_days_of_a_trace(tmp_path: Path, days: float, first: float) -> None:
+    # Four days by the hour; each hour's rate is its number.
+    rows = "".join(f"{3600 * hour},{3600 * hour},9,9\n" for hour in range(96))
+    trace = read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
+    assert trace.last(days).requests_per_second[0] == first
+    assert trace.last(days).requests_per_second[-1] == 95.0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""A replay as a table for a terminal, and as JSON."""
+
+import json
+from dataclasses import asdict
+
+from rich import box
+from rich.table import Table
+
+from foresail.replay_report import FORESAIL, Report, percent
+from foresail.replay_verdict import verdict
+from replay.frontier import at_attainment
+from replay.race import Result
+
+
+def table(report: Report) -> Table:
+    """For a terminal."""
+    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 0), caption_justify="left")
+    shown.add_column("policy", no_wrap=True)
+    for head in ("in time", "TTFT p99", "lost", "GPU-h", "x oracle", "moves"):
+        shown.add_column(head, justify="right", no_wrap=True)
+    if report.sweeps:
+        shown.add_column(f"at {percent(report.attainment)}*", justify="right", no_wrap=True)
+        shown.caption = "* GPU-hours at that attainment, each rule's setting tuned in hindsight"
+    for name, result in report.usual.items():
+        times = report.ratio(result)
+        cells = [
+            name,
+            f"{result.attainment:.2%}",
+            report.wait(result.ttft_p99),
+            f"{result.errors:,.0f}",
+            f"{result.gpu_hours:,.1f}",
+            f"{times:.2f}" if times else "-",
+            f"{result.actions:,}",
+        ]
+        if report.sweeps:
+            point = at_attainment(report.sweeps[name], report.attainment)
+            cells.append(f"{point.gpu_hours:,.1f}" if point else "-")
+        shown.add_row(*cells, style="bold" if name == FORESAIL else None)
+    if best := report.best():
+        at = f"{best.attainment:.2%}"
+        name = f"oracle at {percent(report.attainment)}" if report.is_valid else "oracle"
+        cells = [name, at, "", "", f"{best.gpu_hours:,.1f}", "1.00", ""]
+        shown.add_row(*cells, *([f"{best.gpu_hours:,.1f}"] if report.sweeps else []), style="dim")
+    return shown
+
+
+def as_json(report: Report) -> str:
+    """All results, and what they were made on."""
+    course = report.course
+
+    def told(result: Result) -> dict[str, object]:
+        return {name: value for name, value in asdict(result).items() if name != "marks"}
+
+    return json.dumps(
+        {
+            "trace": course.name,
+            "seconds": course.seconds,
+            "requests": float(course.arrivals.sum()),
+            "attainment": report.attainment,
+            "replicas_max": course.platform.replicas_max,
+            "valid": report.is_valid,
+            "limits": [asdict(limit) for limit in report.limits],
+            "verdict": list(verdict(report)),
+            "usual": {name: told(result) for name, result in report.usual.items()},
+            "oracle": [told(result) for result in report.oracle],
+            "sweeps": {
+                name: [told(result) for result in results]
+                for name, results in report.sweeps.items()
+            },
+        },
+        indent=1,
+    )

@@ -1,0 +1,109 @@
+"""What no rule can get past on a course, asked before anything is compared on it."""
+
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay.course import REPLICAS_MAX, Course
+from replay.engine import KV_ADMISSION_RATIO
+from replay.oracle import STEP_SECONDS, lateness
+from replay.traffic import Floats
+
+_MAX_PER_PEAK = 2
+"""Replicas allowed for each that the busiest minute needs: a rule may overshoot, and be seen to."""
+_HELD = 0.9995
+"""In time with all replicas ready: from here on they hold the demand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """Something that keeps requests from being in time whatever the rule."""
+
+    attainable: float
+    """Share that can be in time at most."""
+    what: str
+    """For a person: the limit, and what would be needed."""
+    remedy: str
+    """What to do about it, where a plan says what is replayed."""
+
+
+def replicas_max_for(course: Course) -> int:
+    """The bound where nobody named one: it shall not be what decides."""
+    peak = float(course.need_by_minute().max(initial=0.0))
+    return max(REPLICAS_MAX, ceil(_MAX_PER_PEAK * peak), course.platform.replicas_min)
+
+
+def limits_of(course: Course) -> tuple[Limit, ...]:
+    """All that stands in the way."""
+    found = (_of_one_replica(course), _of_the_fleet(course))
+    return tuple(limit for limit in found if limit is not None)
+
+
+def _of_one_replica(course: Course) -> Limit | None:
+    """Requests that even a replica with nothing else to do answers late, or never."""
+    profile = course.platform.profile
+    ttft_seconds = course.platform.objective.ttft_seconds
+    computed = course.prompt_tokens * (1 - profile.prefix_hit_ratio)
+    per_token = (
+        profile.per_prefill_token_seconds + profile.fixed_seconds / profile.batched_tokens_max
+    )
+    context = course.prompt_tokens + course.output_tokens / 2
+    slow = computed * per_token > ttft_seconds
+    large = context > profile.kv_tokens_max * KV_ADMISSION_RATIO
+    judged = slice(course.run_in_seconds, None)
+    share = _share(course.arrivals[judged], (slow | large)[judged])
+    if not share:
+        return None
+    told = []
+    if slow[judged].any():
+        told.append(
+            f"prompts of {course.prompt_tokens[judged].max():,.0f} tokens alone take"
+            f" {computed[judged].max() * per_token:.3g} s of the ttft of {ttft_seconds:g} s"
+        )
+    if large[judged].any():
+        told.append(
+            f"requests of {context[judged].max():,.0f} tokens do not fit a KV cache of"
+            f" {profile.kv_tokens_max:,}"
+        )
+    return Limit(
+        attainable=1 - share,
+        what=(
+            f"{share:.1%} of the requests are too large for one replica of {profile.name} with"
+            f" nothing else to do: {' and '.join(told)}. No number of replicas helps."
+        ),
+        remedy="Set a later ttft in the plan, or a replica that can (engine, serves).",
+    )
+
+
+def _of_the_fleet(course: Course) -> Limit | None:
+    """More demand than the largest fleet allowed can take."""
+    most = course.platform.replicas_max
+    need = course.need_by_minute()
+    over = int((need > most).sum())
+    if not over:
+        return None
+    steps = slice(ceil(course.run_in_seconds / STEP_SECONDS), None)
+    late = float(lateness(course, np.array([float(most)]), pace_ratio=1.0)[steps].sum())
+    asked = float(course.arrivals[course.run_in_seconds :].sum())
+    attainable = max(0.0, 1 - late / asked) if asked else 1.0
+    if attainable > _HELD:
+        return None  # the need has a margin that a fleet can do without
+    return Limit(
+        attainable=attainable,
+        what=(
+            f"The busiest minute needs {ceil(need.max()):,} replicas, and {most:,} are allowed."
+            f" With all {most:,} ready all the time about {attainable:.1%} of the requests are in"
+            " time."
+        ),
+        remedy=(
+            "Leave replicas.max out of the plan, or set it to"
+            f" {replicas_max_for(course):,}, or scale the traffic down (--scale-to)."
+        ),
+    )
+
+
+def _share(arrivals: Floats, chosen: NDArray[np.bool_]) -> float:
+    asked = float(arrivals.sum())
+    return float(arrivals[chosen].sum()) / asked if asked else 0.0

@@ -1,0 +1,84 @@
+"""Many runs at once, and nothing left of them when they are ended."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+CONTEST = """
+import multiprocessing
+
+import numpy as np
+
+from replay.contest import Entry, Ground, contest
+from replay.course import Platform
+from replay.traces import Trace
+
+def told():
+    print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+def ground(minutes):
+    trace = Trace(
+        name="even", step_seconds=60.0, requests_per_second=np.ones(minutes),
+        prompt_tokens=np.full(minutes, 800.0), output_tokens=np.full(minutes, 200.0),
+    )
+    return Ground(trace=trace, platform=Platform(), replicas_mean=4)
+
+if __name__ == "__main__":
+    # One run that ends soon, and two of weeks that nobody waits for.
+    entries = [Entry(ground=int(seed > 1), policy="static-mean", knob=1.0, seed=seed)
+               for seed in (1, 2, 3)]
+    contest([ground(30), ground(60_000)], entries, progress=told)
+"""
+
+
+@pytest.fixture
+def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    script = tmp_path_factory.mktemp("contest") / "run.py"
+    script.write_text(CONTEST)
+    process = subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        # A shell's background job ignores the signal, and so would its children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_contest_that_is_killed_leaves_no_worker(
+    contest: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    assert contest.stdout is not None
+    workers = [int(text) for text in contest.stdout.readline().split()]
+    assert workers
+    ends = select.poll()
+    handles = [os.pidfd_open(worker) for worker in workers]
+    for handle in handles:
+        ends.register(handle, select.POLLIN)
+
+    contest.send_signal(number)  # to the first process alone
+
+    left = set(handles)
+    while left and (ended := ends.poll(10_000)):
+        for handle, _ in ended:
+            ends.unregister(handle)
+            left.remove(handle)
+    for worker, handle in zip(workers, handles, strict=True):
+        if handle in left:
+            os.kill(worker, signal.SIGKILL)
+        os.close(handle)
+    assert not left
+    contest.wait(timeout=10)
