@@ -5,12 +5,16 @@ scale loop and each `--hpa` seconds for its HPA, as facts of KEDA's source have 
 channel for all, no phase shift between objects beyond their start. The server is the shipped one in
 processes of its own, and its objects are live: each has its own model, read from a metrics source
 over HTTP every 15 s, forecast and planned while questions come. Latency is what the caller sees.
+
+With `--hung N` as many of the objects name a second source, which takes every query and answers
+none; errors and missed looks are then counted of the other objects only.
 """
 
 import argparse
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -26,7 +30,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from rich.progress import track
 
 from bench._report import show
-from bench._rpc_source import prometheus
+from bench._rpc_source import HUNG_PATH, prometheus
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.service import METRIC_NAME
@@ -49,11 +53,14 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--poll", type=float, default=15.0, help="seconds between KEDA's polls")
     parser.add_argument("--hpa", type=float, default=15.0, help="seconds between HPA syncs")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long calls are counted")
+    parser.add_argument("--hung", type=int, default=0, help="objects whose source never answers")
     parser.add_argument("--quick", action="store_true", help="200 objects for 20 s")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args(arguments)
     if options.quick:
         options.objects, options.seconds = 200, 20.0
+    if not 0 <= options.hung < options.objects:
+        parser.error(f"--hung {options.hung}: it takes 0 to {options.objects - 1}, under --objects")
     row = asyncio.run(_measured(options))
     show("rpc", vars(options), [row], options.json)
 
@@ -62,8 +69,9 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
     with prometheus(options.objects) as port:
         async with _serving(port) as server, _channel(server) as channel:
             keda = pb_grpc.ExternalScalerStub(channel)
-            await _until_live(keda, options.objects)
+            await _until_live(keda, options)
             tally = Tally()
+            missed_before = await server.looks_missed()
             cpu_before, begun = server.cpu_seconds(), perf_counter()
             await _drive(keda, options, tally)
             wall = perf_counter() - begun
@@ -72,6 +80,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
             p50, p99 = np.quantile(latencies, (0.5, 0.99))
             return {
                 "objects": options.objects,
+                "hung": options.hung,
                 "calls": len(tally.seconds),
                 "p50_ms": float(p50),
                 "p99_ms": float(p99),
@@ -80,6 +89,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "rss_mib": sum(server.rss_bytes()) / _MIB,
                 "rss_answering_mib": server.rss_bytes()[0] / _MIB,
                 "errors": tally.errors,
+                "looks_missed": await server.looks_missed() - missed_before,
             }
 
 
@@ -87,9 +97,10 @@ def _channel(server: "_Server") -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
 
 
-def _reference(index: int) -> pb.ScaledObjectRef:
+def _reference(index: int, *, hung: int) -> pb.ScaledObjectRef:
     metadata = {
         "scalerAddress": "foresail:6500",
+        "source": "hung" if index < hung else "main",
         "model": f"model-{index}",
         "mode": "act",
         "leadTime": "5m",
@@ -99,9 +110,11 @@ def _reference(index: int) -> pb.ScaledObjectRef:
     return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
 
 
-async def _poll(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tally) -> None:
+async def _poll(
+    keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tally, *, hung: int
+) -> None:
     """One poll: three calls, one after another; an error fails the rest of it."""
-    reference = _reference(index)
+    reference = _reference(index, hung=hung)
     question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
     calls = (
         lambda: keda.GetMetricSpec(reference),
@@ -113,8 +126,10 @@ async def _poll(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tall
         try:
             await call()
         except grpc.aio.AioRpcError:
-            tally.errors += 1
-            return
+            # What a hung source's object gets is an error, and right.
+            tally.errors += index >= hung
+            if index >= hung:
+                return
         tally.seconds.append(perf_counter() - begun)
 
 
@@ -132,7 +147,7 @@ async def _drive(
         at = begun + phase * period
         while at < begun + options.seconds:
             await asyncio.sleep(at - loop.time())
-            await _poll(keda, index, tally)
+            await _poll(keda, index, tally, hung=options.hung)
             at += period
 
     generator = np.random.default_rng(1)
@@ -142,23 +157,25 @@ async def _drive(
                 _ = group.create_task(clock(index, period, generator.random()))
 
 
-async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", objects: int) -> None:
+async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", options: argparse.Namespace) -> None:
     """Make every object known and wait until each has a plan: counted calls meet live objects."""
     deadline = perf_counter() + _LIVE_SECONDS_MAX
-    missing = list(range(objects))
-    for index in track(missing, "objects made known", transient=True):
-        await keda.GetMetricSpec(_reference(index))
+    objects, hung = options.objects, options.hung
+    for index in track(range(objects), "objects made known", transient=True):
+        await keda.GetMetricSpec(_reference(index, hung=hung))
+    missing = list(range(hung, objects))
     while missing:
         if perf_counter() > deadline:
             sys.exit(
                 f"{len(missing)} of {objects} objects have no plan after {_LIVE_SECONDS_MAX} s"
             )
         await asyncio.sleep(1.0)
-        missing = [index for index in missing if not await _answers(keda, index)]
+        missing = [index for index in missing if not await _answers(keda, index, hung=hung)]
 
 
-async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int) -> bool:
-    question = pb.GetMetricsRequest(scaledObjectRef=_reference(index), metricName=METRIC_NAME)
+async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, *, hung: int) -> bool:
+    reference = _reference(index, hung=hung)
+    question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
     try:
         await keda.GetMetrics(question)
     except grpc.aio.AioRpcError:
@@ -182,6 +199,14 @@ class _Server:
             ticks += int(stat[11]) + int(stat[12])
         return ticks / os.sysconf("SC_CLK_TCK")
 
+    async def looks_missed(self) -> int:
+        """Looks that were due at the source that answers and not begun, so far."""
+        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        async with ClientSession() as session, session.get(url) as response:
+            page = await response.text()
+        found = re.search(r'^foresail_looks_missed_total{source="main"} (\S+)$', page, re.MULTILINE)
+        return int(float(found[1])) if found else 0
+
     def rss_bytes(self) -> list[int]:
         """Resident memory of the answering process and of its planner."""
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids()]
@@ -203,6 +228,8 @@ async def _serving(prometheus_port: int) -> AsyncIterator[_Server]:
             "sources:\n"
             "  - name: main\n"
             f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n"
+            "  - name: hung\n"
+            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}{HUNG_PATH}'}}\n"
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
