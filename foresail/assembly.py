@@ -2,6 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
+from foresail.settings import CycleSettings
 from scaler.board import Board
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
@@ -39,6 +40,18 @@ def planning(
 
     return ScalerLoop(
         board, connect, forecaster, settings, clock=clock, metrics=LoopMetrics(registry)
+    )
+
+
+def loop_settings(cycle: CycleSettings) -> LoopSettings:
+    return LoopSettings(
+        look_period_seconds=cycle.period,
+        step_seconds=cycle.step,
+        blind_seconds_max=cycle.blind_max,
+        look_seconds_max=cycle.look_max,
+        looks_at_once=cycle.looks_at_once,
+        history_seconds=cycle.history,
+        beside=cycle.also_forecast,
     )
 
 

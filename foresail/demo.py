@@ -15,7 +15,8 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import capacity_of, planning
+from foresail.assembly import capacity_of, loop_settings, planning
+from foresail.settings import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
@@ -28,7 +29,7 @@ from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.board import Board, Reference
 from scaler.forecast.record import DemandForecast
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
@@ -175,7 +176,7 @@ class Demo:
             objects_max=1,
             answer_seconds_max=300.0,
         )
-        settings = LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS)
+        settings = loop_settings(CycleSettings(history=HISTORY_SECONDS, step=STEP_SECONDS))
         loop = planning(
             board, self._connect, settings, clock=self._clock, registry=CollectorRegistry()
         )

@@ -23,7 +23,7 @@ from prometheus_client import (
 
 from foresail import wiring
 from foresail.admission import board_of
-from foresail.assembly import planning
+from foresail.assembly import loop_settings, planning
 from foresail.clock import wall_clock
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
@@ -93,7 +93,7 @@ async def _running(
     loop = planning(
         board,
         sources.connect,
-        wiring.loop_settings(settings),
+        loop_settings(settings.cycle),
         clock=wall_clock,
         registry=registry,
     )

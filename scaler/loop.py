@@ -33,20 +33,20 @@ _ASK_AGAIN_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
-    """The pace of the cycle and its limits."""
+    """The pace of the cycle and its limits; the operator's settings hold the defaults."""
 
-    look_period_seconds: float = 15.0
-    step_seconds: float = 60.0
+    look_period_seconds: float
+    step_seconds: float
     """Of the forecast's series; a step's value is the mean of its looks."""
-    blind_seconds_max: float = 300.0
+    blind_seconds_max: float
     """How long the last plan stands without a usable reading."""
-    look_seconds_max: float = 10.0
-    looks_at_once: int = 16
-    history_seconds: float = 14 * 86400.0
+    look_seconds_max: float
+    looks_at_once: int
+    history_seconds: float
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """Reading the past must leave the source room for the present."""
-    beside: tuple[Series, ...] = ()
+    beside: tuple[Series, ...]
     """Forecast to be shown, beside what plans are made from."""
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import planning
+from foresail.assembly import loop_settings, planning
 from foresail.explain import Account, account, text
 from foresail.exported import WorkloadCollector
+from foresail.settings import CycleSettings
 from scaler.board import Board, Entry, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.watched import Connection
@@ -54,7 +55,7 @@ class Site:
             objects_max=1,
             answer_seconds_max=300,
         )
-        settings = LoopSettings(history_seconds=0)
+        settings = loop_settings(CycleSettings(history=0))
         self.loop: ScalerLoop = planning(
             self.board, self._connect, settings, clock=lambda: self.now, registry=self.registry
         )

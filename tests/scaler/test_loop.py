@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prometheus_client import CollectorRegistry
 
+from foresail.assembly import loop_settings
+from foresail.settings import CycleSettings
 from scaler.board import Answer, Board, Entry, Reference, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.signals import Observation, Signal, Value
@@ -128,7 +130,7 @@ async def running(
         board,
         connect or by_model,
         forecaster,
-        LoopSettings(**{"history_seconds": 0.0, **settings}),  # type: ignore[arg-type]
+        replace(loop_settings(CycleSettings(history=0)), **settings),  # type: ignore[arg-type]
         clock=clock,
         metrics=LoopMetrics(registry),
     )
