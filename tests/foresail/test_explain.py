@@ -228,6 +228,23 @@ async def test_what_is_told_and_exported_is_what_keda_is_told() -> None:
     assert site.exported("foresail_desired_replicas") is None
 
 
+async def test_objectives_are_told_beside_what_is_measured_and_said_to_move_nothing() -> None:
+    site = Site()
+    await site.looks()
+    measured = {Signal.TTFT: Value(value=2.5, at_seconds=site.now)}
+    site.feed.readings = {**site.feed.readings, **measured}
+    await site._cycle()
+
+    lines = site.lines()
+
+    at = lines.index("objectives, shown beside what is measured; no plan depends on them:")
+    assert lines[at + 1 : at + 3] == [
+        "  TTFT p95 2.5 s of 2 s, missed",
+        "  ITL p95 not measured of 0.1 s",
+    ]
+    assert "         7  handed to KEDA" in lines
+
+
 async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_handed_over() -> None:
     site = Site(mode="advise")
     await site.looks()
