@@ -15,6 +15,8 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
+from foresail.pace import loop_settings
+from foresail.settings import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
@@ -29,7 +31,6 @@ from scaler.assembly import capacity_of, planning
 from scaler.board import Board, Reference
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop
-from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
@@ -175,7 +176,7 @@ class Demo:
             clock=self._clock,
             objects_max=1,
         )
-        settings = LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS)
+        settings = loop_settings(CycleSettings(history=HISTORY_SECONDS, step=STEP_SECONDS))
         loop = planning(
             self._connect,
             settings,

@@ -80,9 +80,9 @@ def text(told: Mapping[str, Any]) -> str:
         ]
         if plan["desired"] is not None:
             lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
-    lines += [
-        f"objective: {name} p95 {shown}" for name, shown in told.get("objectives", {}).items()
-    ]
+    if told.get("objectives"):
+        lines.append("objectives, shown beside what is measured; no plan depends on them:")
+        lines += [f"  {name} p95 {shown}" for name, shown in told["objectives"].items()]
     if told.get("readings"):
         lines.append("readings:")
         lines += [f"  {name:<18} {shown}" for name, shown in told["readings"].items()]

@@ -94,7 +94,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "objective": (
             "foresail_objective_seconds",
-            "The latency that the trigger asks for.",
+            "The latency objective of the trigger; no plan depends on it.",
             (*_WORKLOAD, "signal"),
         ),
         "demand": ("foresail_demand", "Demand now, by dimension.", (*_WORKLOAD, "dimension")),

@@ -36,6 +36,7 @@ from foresail.link import (
     Started,
 )
 from foresail.logs import log_to_stderr
+from foresail.pace import loop_settings
 from foresail.settings import Settings
 from scaler.assembly import planning
 from scaler.board import Posted, Reference
@@ -90,7 +91,7 @@ async def _running(
 
     loop = planning(
         sources.connect,
-        wiring.loop_settings(settings),
+        loop_settings(settings.cycle),
         publish=publish,
         wall=wall_clock,
         steady=steady_clock,

@@ -27,6 +27,7 @@ from scaler.durations import seconds
 from scaler.errors import ForesailError, MetadataError
 from scaler.metadata import Offer, parse
 from scaler.sources.catalogue import load, shipped
+from scaler.sources.reading import Limits
 from scaler.spelling import nearest
 from scaler.track import Series
 
@@ -34,6 +35,7 @@ _LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
+_LIMITS: Final = Limits()
 _ANSWERING_KEYS: Final = ("mode", "otherTriggers")
 """Of a trigger, and without a meaning where nobody is answered."""
 
@@ -142,9 +144,9 @@ class BasicSettings(Part):
 
 
 class ReadingSettings(Part):
-    window: Seconds = 60.0
+    window: Seconds = _LIMITS.window_seconds
     """Rates and percentiles are of this long; it must hold two scrapes."""
-    stale_after: Seconds = 60.0
+    stale_after: Seconds = _LIMITS.stale_after_seconds
     """A sample older than this is no reading; at least twice the scrape interval."""
 
 

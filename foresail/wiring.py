@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pydantic import AnyHttpUrl
+
 from foresail.settings import (
     PrometheusSettings,
     ReadingSettings,
@@ -15,7 +17,6 @@ from scaler.assembly import capacity_of
 from scaler.board import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.horizons import horizons_seconds
-from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
@@ -85,22 +86,9 @@ class Sources:
                 raise SourceMisconfiguredError(message)
             return source
         if address not in self._by_address:
-            config = PrometheusConfig(name=address, url=address)
-            self._by_address[address] = PrometheusSource(config)
+            settings = PrometheusSettings(url=AnyHttpUrl(address))
+            self._by_address[address] = PrometheusSource(_prometheus(address, settings))
         return self._by_address[address]
-
-
-def loop_settings(settings: Settings) -> LoopSettings:
-    cycle = settings.cycle
-    return LoopSettings(
-        look_period_seconds=cycle.period,
-        step_seconds=cycle.step,
-        blind_seconds_max=cycle.blind_max,
-        look_seconds_max=cycle.look_max,
-        looks_at_once=cycle.looks_at_once,
-        history_seconds=cycle.history,
-        beside=cycle.also_forecast,
-    )
 
 
 def _source(settings: SourceSettings) -> Source:

@@ -7,20 +7,20 @@ from scaler.track import Series
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopSettings:
-    """The pace of the cycle and its limits."""
+    """The pace of the cycle and its limits; the operator's settings hold the defaults."""
 
-    look_period_seconds: float = 15.0
-    step_seconds: float = 60.0
+    look_period_seconds: float
+    step_seconds: float
     """Of the forecast's series; a step's value is the mean of its looks."""
-    blind_seconds_max: float = 300.0
+    blind_seconds_max: float
     """How long an answer stands, counted from the reading behind it."""
-    look_seconds_max: float = 10.0
+    look_seconds_max: float
     """For one look, from its slot to its observation."""
-    looks_at_once: int = 16
+    looks_at_once: int
     """At one source."""
-    history_seconds: float = 14 * 86400.0
+    history_seconds: float
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """At one source: reading the past must leave it room for the present."""
-    beside: tuple[Series, ...] = ()
+    beside: tuple[Series, ...]
     """Forecast to be shown, beside what plans are made from."""

@@ -136,10 +136,15 @@ class TriggerMetadata(BaseModel):
         default=TTFT_SECONDS,
         gt=0,
         le=3600,
-        description="a duration such as 2s or 800ms, at most 1h",
+        description="a duration such as 2s or 800ms, at most 1h: shown beside the measured p95, "
+        "and no plan depends on it",
     )
     itl: Seconds = Field(
-        default=ITL_SECONDS, gt=0, le=60, description="a duration such as 50ms, at most 60s"
+        default=ITL_SECONDS,
+        gt=0,
+        le=60,
+        description="a duration such as 50ms, at most 60s: shown beside the measured p95, and no "
+        "plan depends on it",
     )
     min_replicas: int = Field(default=1, ge=0, le=100_000, description="a whole number from 0")
     max_replicas: int | None = Field(

@@ -60,7 +60,7 @@ class PrometheusConfig:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels that series must have, `cluster` on a global store."""
     limits: Limits = field(default_factory=Limits)
-    timeout_seconds: float = 10.0
+    timeout_seconds: float
     """For one read as a whole, waiting for a free thread included."""
     concurrency: int = 8
 

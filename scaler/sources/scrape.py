@@ -43,7 +43,7 @@ class ScrapeConfig:
     tls_server_name: str | None = None
     """The name in the pods' certificates; we call them by address."""
     limits: Limits = field(default_factory=Limits)
-    timeout_seconds: float = 5.0
+    timeout_seconds: float
     """For all targets of one read."""
     concurrency: int = 32
     body_bytes_max: int = 16 * 2**20

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 
 from foresail.explain import Account, account, text
 from foresail.exported import WorkloadCollector
+from foresail.pace import loop_settings
+from foresail.settings import CycleSettings
 from scaler.assembly import planning
 from scaler.board import Board, Entry, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
 from scaler.loop import ScalerLoop
-from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.watched import Connection
@@ -54,7 +55,7 @@ class Site:
             clock=lambda: self.now,
             objects_max=1,
         )
-        settings = LoopSettings(history_seconds=0)
+        settings = loop_settings(CycleSettings(history=0))
         self.loop: ScalerLoop = planning(
             self._connect,
             settings,
@@ -231,6 +232,23 @@ async def test_what_is_told_and_exported_is_what_keda_is_told() -> None:
     assert site.lines()[0].startswith("llm/qwen: no answer (unavailable): no plan was made for 301")
     assert site.exported("foresail_answering") == 0
     assert site.exported("foresail_desired_replicas") is None
+
+
+async def test_objectives_are_told_beside_what_is_measured_and_said_to_move_nothing() -> None:
+    site = Site()
+    await site.looks()
+    measured = {Signal.TTFT: Value(value=2.5, at_seconds=site.now)}
+    site.feed.readings = {**site.feed.readings, **measured}
+    await site._cycle()
+
+    lines = site.lines()
+
+    at = lines.index("objectives, shown beside what is measured; no plan depends on them:")
+    assert lines[at + 1 : at + 3] == [
+        "  TTFT p95 2.5 s of 2 s, missed",
+        "  ITL p95 not measured of 0.06 s",
+    ]
+    assert "         7  handed to KEDA" in lines
 
 
 async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_handed_over() -> None:

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from foresail.pace import loop_settings
+from foresail.settings import CycleSettings
 from scaler.board import Answer, Board, Changes, Entry, Reference, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.loop import ScalerLoop
-from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.plan import ReplicaPlan
@@ -160,7 +161,7 @@ async def running(
         forecasters.append(NoForecast(series))
         return forecasters[-1]
 
-    used = LoopSettings(**{"history_seconds": 0.0, **settings})  # type: ignore[arg-type]
+    used = replace(loop_settings(CycleSettings(history=0)), **settings)  # type: ignore[arg-type]
     board = Board(
         lambda metadata: parse(metadata, OFFER), clock=wall.steady, objects_max=objects_max
     )

@@ -234,7 +234,7 @@ async def test_a_model_elsewhere_is_said_to_be_there(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
     await until(feed_of(live.server, "colon"), lambda o: o.value(Signal.RUNNING) == 7)
-    source = PrometheusSource(PrometheusConfig(name="main", url=live.server.url))
+    source = PrometheusSource(PrometheusConfig(name="main", url=live.server.url, timeout_seconds=5))
     feed = source.feed(preset=VLLM, scope=Scope(model="colon", namespace="other"))
     reading = (await feed.observe(now_seconds=now())).readings[Signal.RUNNING]
     await source.close()

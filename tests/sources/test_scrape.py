@@ -83,6 +83,7 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     sources = []
 
     def made(discovery: Discovery, **settings: object) -> Feed:
+        settings = {"timeout_seconds": 5} | settings
         source = ScrapeSource(ScrapeConfig(name="pods", discovery=discovery, **settings))
         sources.append(source)
         return source.feed(preset=VLLM, scope=SCOPE)
