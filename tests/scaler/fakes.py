@@ -30,3 +30,9 @@ class NoForecast:
             skill=(),
             experts=(),
         )
+
+    def snapshot(self) -> bytes:
+        return b""
+
+    def restore(self, snapshot: bytes) -> None:
+        pass
