@@ -28,7 +28,7 @@ from scaler.errors import ForesailError
 from scaler.spelling import nearest
 from scaler.track import Series
 
-_LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
 
 Address = TypeVar("Address", str, AnyHttpUrl)
@@ -39,9 +39,16 @@ class SettingsError(ForesailError):
 
 
 def _listen(text: str) -> str:
-    match = _LISTEN.fullmatch(text)
+    match = _ADDRESS.fullmatch(text)
     if match is None or int(match[1]) > _PORT_MAX:
         message = "not host:port"
+        raise ValueError(message)
+    return text
+
+
+def _dialled(text: str) -> str:
+    if int(_listen(text).rpartition(":")[2]) == 0:
+        message = "a port that nobody listens on"
         raise ValueError(message)
     return text
 
@@ -69,6 +76,11 @@ SecondsFromZero = Annotated[
 Listen = Annotated[
     str, AfterValidator(_listen), Field(description="host:port, such as 0.0.0.0:6500")
 ]
+Dial = Annotated[
+    str,
+    AfterValidator(_dialled),
+    Field(description="host:port, such as foresail.foresail.svc.cluster.local:6500"),
+]
 Url = Annotated[
     AnyHttpUrl,
     AfterValidator(_without_credentials),
@@ -76,6 +88,7 @@ Url = Annotated[
 ]
 AddressPrefix = Annotated[str, AfterValidator(_without_credentials)]
 File = Annotated[Path, Field(description="the path of a file")]
+Folder = Annotated[Path, Field(description="the path of a folder")]
 Port = Annotated[int, Field(ge=1, le=_PORT_MAX, strict=True, description="a port from 1 to 65535")]
 Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
 Text = Annotated[str, Field(description="a text")]
@@ -247,6 +260,17 @@ class LimitSettings(Part):
     """Addresses that a trigger's `serverAddress` may start with; none unless listed."""
 
 
+class StateSettings(Part):
+    """What outlives a process: forecasts, last plans and last answers."""
+
+    directory: Folder | None = None
+    """Where states are kept on disk, one folder a pod; without it a restart begins anew."""
+    peers: Dial | None = None
+    """A name that leads to all replicas, so that a joining one takes over what another knows."""
+    every: Seconds = 300.0
+    """How often each forecast is written; what came after it is read from the source again."""
+
+
 class Settings(Part):
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings | None = None
@@ -259,6 +283,7 @@ class Settings(Part):
     """The source of triggers that name none; needed only where there are several."""
     cycle: CycleSettings = CycleSettings()
     limits: LimitSettings = LimitSettings()
+    state: StateSettings = StateSettings()
 
     @model_validator(mode="after")
     def _sources_named_once(self) -> Self:
@@ -272,6 +297,13 @@ class Settings(Part):
                 ", ".join(names) + (f"; did you mean {near!r}?" if near else "")
             )
             raise crossed(message, "defaultSource")
+        return self
+
+    @model_validator(mode="after")
+    def _peers_known(self) -> Self:
+        if self.state.peers and self.tls is not None and self.tls.client_ca is None:
+            message = "peers know each other by their certificates: give tls.clientCa too"
+            raise crossed(message, "state", "peers")
         return self
 
     @property

@@ -29,8 +29,8 @@ SLICES: Final = 64
 """How many files hold the feeds: what is written at a time is a sixty-fourth of all."""
 KEPT_SECONDS: Final = 86_400.0
 """A feed that nobody asks about keeps its state so long: its object may be paused."""
-KEPT_MAX: Final = 500
-"""Such states in one slice, the newest; with those in use they bound a file."""
+KEPT_MAX: Final = 20
+"""Such states in one slice, the newest: over a thousand in all, in 150 MiB."""
 _WORKLOADS: Final = "workloads.state"
 
 
