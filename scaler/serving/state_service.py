@@ -39,7 +39,7 @@ class StateService(pb_grpc.StateServicer):
 
     def __init__(
         self,
-        workloads: Callable[[], Iterable[bytes]],
+        workloads: Callable[[], Iterable[pb.WorkloadState]],
         feeds: Feeds,
         *,
         instance: str,
@@ -66,8 +66,8 @@ class StateService(pb_grpc.StateServicer):
         self._open += 1
         try:
             page = pb.ListWorkloadsResponse()
-            for payload in tuple(self._workloads()):
-                page.workloads.add().ParseFromString(payload)
+            for state in self._workloads():
+                page.workloads.append(state)
                 if len(page.workloads) == PAGE_WORKLOADS:
                     yield page
                     page = pb.ListWorkloadsResponse()

@@ -8,7 +8,7 @@ Losing a state costs accuracy for a while and nothing else, so a reader refuses 
 doubt.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -111,16 +111,6 @@ class FeedState:
         if age > FEED_AGE_SECONDS_MAX:
             message = f"state of feed {key!r} is {age / 86400:.1f} days old"
             raise StateRefusedError(RefusalReason.OLD, message)
-
-
-def newest(states: Iterable[WorkloadState]) -> dict[Reference, WorkloadState]:
-    """Of several states of one workload the one with the latest reading."""
-    found: dict[Reference, WorkloadState] = {}
-    for state in states:
-        before = found.get(state.reference)
-        if before is None or before.made_at_seconds <= state.made_at_seconds:
-            found[state.reference] = state
-    return found
 
 
 def _refuse_future(what: str, at_seconds: float, now_seconds: float) -> None:

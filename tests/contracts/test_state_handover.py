@@ -65,8 +65,8 @@ async def started(
 ) -> tuple[ScalerServer, Running]:
     feeds = HeldFeeds()
     feeds.gate.set()
-    payloads = [encode_workload(state) for state in WORKLOADS]
-    state = StateService(lambda: payloads, feeds, instance="running", admit=admit)
+    messages = [pb.WorkloadState.FromString(encode_workload(state)) for state in WORKLOADS]
+    state = StateService(lambda: messages, feeds, instance="running", admit=admit)
     server = ScalerServer(served.service, served.lives, state=state)
     return server, Running(feeds, await server.start(address, tls))
 
@@ -118,7 +118,8 @@ async def test_a_name_that_is_not_in_dns_is_nothing_found(served: Served) -> Non
 
 async def test_fields_of_a_newer_peer_arrive(served: Served) -> None:
     payload = encode_workload(WORKLOADS[0]) + b"\xa2\x06\x05hello"
-    state = StateService(lambda: [payload], HeldFeeds(), instance="newer", admit=admit_all)
+    messages = [pb.WorkloadState.FromString(payload)]
+    state = StateService(lambda: messages, HeldFeeds(), instance="newer", admit=admit_all)
     server = ScalerServer(served.service, served.lives, state=state)
     port = await server.start("127.0.0.1:0", None)
     (found,) = await Running(HeldFeeds(), port).peers().workloads()

@@ -18,7 +18,6 @@ from scaler.state.records import (
     RefusalReason,
     StateRefusedError,
     WorkloadState,
-    newest,
 )
 from scaler.state.wire import (
     FEED_BYTES_MAX,
@@ -124,13 +123,6 @@ def test_a_feed_of_another_key_or_of_last_week_is_refused() -> None:
     with pytest.raises(StateRefusedError, match=r"8\.0 days old") as raised:
         feed("a", at=NOW - 8 * 86_400).check("a", NOW)
     assert raised.value.reason is RefusalReason.OLD
-
-
-def test_of_several_states_the_latest_reading_counts() -> None:
-    old, new = workload(9, at=NOW - 60), workload(4, at=NOW)
-    unread = dataclasses.replace(new, answer=None)
-
-    assert newest([new, old, unread]) == {new.reference: new}
 
 
 names = st.text(st.characters(codec="utf-8"), max_size=10)
