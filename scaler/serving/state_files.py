@@ -56,6 +56,10 @@ class StateFiles:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for left in self.directory.glob("*.tmp"):
                 left.unlink()
+        except BlockingIOError as error:
+            os.close(lock)
+            message = "another process keeps its states here"
+            raise BlockingIOError(error.errno, message, str(self.directory)) from error
         except OSError:
             os.close(lock)
             raise

@@ -16,8 +16,8 @@ from scaler.board import Reference
 from scaler.clock import Clock
 from scaler.serving.state_files import SLICES, StateFiles, slice_of
 from scaler.state.frames import Frame
-from scaler.state.records import FeedState, WorkloadState
-from scaler.state.wire import encode_feed, encode_workload
+from scaler.state.records import FeedState
+from scaler.state.wire import encode_feed
 
 log = structlog.get_logger()
 
@@ -41,16 +41,17 @@ class StateKeeper:
         self._files = files
         self._every_seconds = every_seconds
         self._clock = clock
-        self._latest: dict[Reference, WorkloadState] = {}
-        self._changed: dict[Reference, WorkloadState] = {}
+        self._latest: dict[Reference, Frame] = {}
+        self._changed: dict[Reference, Frame] = {}
         self._size_whole: int | None = None
         """Of the workloads' file when it was last written whole; None before."""
         self._works = True
         self._disk = asyncio.Lock()
 
-    def note(self, state: WorkloadState) -> None:
+    def note(self, reference: Reference, payload: bytes, *, at_seconds: float) -> None:
         """Have a workload's state written soon."""
-        self._latest[state.reference] = self._changed[state.reference] = state
+        frame = Frame(name=str(reference), at_seconds=at_seconds, payload=payload)
+        self._latest[reference] = self._changed[reference] = frame
 
     def forget(self, reference: Reference) -> None:
         """Leave a workload out when the file is next written whole."""
@@ -75,15 +76,14 @@ class StateKeeper:
             if not await self._tried(self._append_or_replace, changed):
                 self._changed = {**changed, **self._changed}
 
-    def _append_or_replace(self, changed: Mapping[Reference, WorkloadState]) -> None:
+    def _append_or_replace(self, changed: Mapping[Reference, Frame]) -> None:
         self._files.acquire()
         if self._size_whole is not None:
-            size = self._files.append_workloads(map(_workload_frame, changed.values()))
+            size = self._files.append_workloads(changed.values())
             if size <= max(APPENDED_BYTES_MIN, 4 * self._size_whole):
                 return
         # Also at the start: what a crash left at the end of the file would hide what is appended.
-        states = tuple(self._latest.values())
-        self._size_whole = self._files.replace_workloads(map(_workload_frame, states))
+        self._size_whole = self._files.replace_workloads(tuple(self._latest.values()))
 
     async def _write_slices(self, feeds: TakeFeeds) -> None:
         while True:
@@ -117,14 +117,6 @@ class StateKeeper:
             log.info("state_kept_again", directory=str(self._files.directory))
         self._works = True
         return True
-
-
-def _workload_frame(state: WorkloadState) -> Frame:
-    return Frame(
-        name=str(state.reference),
-        at_seconds=state.asked_at_seconds,
-        payload=encode_workload(state),
-    )
 
 
 def _feed_frame(state: FeedState) -> Frame:

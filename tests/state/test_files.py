@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from scaler.serving.state_files import KEPT_MAX, KEPT_SECONDS, SLICES, StateFiles, slice_of
 from scaler.serving.state_keeper import StateKeeper
 from scaler.state.frames import Frame
-from scaler.state.records import FeedState
-from scaler.state.wire import decode_feed, decode_workload
+from scaler.state.records import FeedState, WorkloadState
+from scaler.state.wire import decode_feed, decode_workload, encode_workload
 from tests.state.records import NOW, REFERENCE, feed, workload
 
 
@@ -182,11 +182,15 @@ def keeping(directory: Path, feeds: Mapping[str, FeedState] | None = None) -> It
         task.cancel()
 
 
+def note(keeper: StateKeeper, state: WorkloadState) -> None:
+    keeper.note(state.reference, encode_workload(state), at_seconds=NOW)
+
+
 async def test_a_noted_workload_is_on_disk_soon(tmp_path: Path) -> None:
     with keeping(tmp_path) as keeper:
-        keeper.note(workload(7))
+        note(keeper, workload(7))
         await until(lambda: bool(StateFiles(tmp_path).read_workloads()))
-        keeper.note(workload(9))
+        note(keeper, workload(9))
         await until(lambda: len(StateFiles(tmp_path).read_workloads()) > 1)
 
     last = StateFiles(tmp_path).read_workloads()[-1]
@@ -195,8 +199,8 @@ async def test_a_noted_workload_is_on_disk_soon(tmp_path: Path) -> None:
 
 async def test_a_forgotten_workload_is_left_out_of_the_next_whole_file(tmp_path: Path) -> None:
     with keeping(tmp_path) as keeper:
-        keeper.note(workload(7))
-        keeper.note(workload(8, name="other"))
+        note(keeper, workload(7))
+        note(keeper, workload(8, name="other"))
         keeper.forget(REFERENCE)
         await until(lambda: bool(StateFiles(tmp_path).read_workloads()))
 
@@ -220,7 +224,7 @@ async def test_a_disk_that_cannot_be_written_is_said_once_and_again_when_it_work
     directory = tmp_path / "states"
     directory.write_bytes(b"a file where a directory should be")
     with capture_logs() as said, keeping(directory, {"a": feed("a")}) as keeper:
-        keeper.note(workload(7))
+        note(keeper, workload(7))
         await until(lambda: bool(said))
         await asyncio.sleep(600)
         assert [line["event"] for line in said] == ["state_not_kept"]
@@ -240,7 +244,7 @@ async def test_what_a_crash_left_at_the_end_of_the_file_hides_nothing_new(tmp_pa
         os.truncate(tmp_path / "workloads.state", 60)
 
     with keeping(tmp_path) as keeper:
-        keeper.note(workload(7))
+        note(keeper, workload(7))
         await until(lambda: bool(files.read_workloads()))
 
     assert decode_workload(files.read_workloads()[0].payload) == workload(7)
