@@ -7,9 +7,11 @@ from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
-from scaler.loop import Connect, LoopSettings, ScalerLoop
+from scaler.loop import Connect, ScalerLoop
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
+from scaler.serving.state_book import NoStates, StateBook
 from scaler.sources.catalogue import Preset
 from scaler.track import Series
 
@@ -24,8 +26,13 @@ def planning(
     *,
     clock: Clock,
     registry: CollectorRegistry,
+    states: StateBook | None = None,
 ) -> ScalerLoop:
-    """The cycle that fills `board`, with the shipped forecaster; nothing is read yet."""
+    """The cycle that fills `board`, with the shipped forecaster; nothing is read yet.
+
+    Args:
+        states: None begins anew and leaves nothing behind.
+    """
 
     def forecaster(wishes: TriggerMetadata, series: Series) -> Forecaster:
         return Forecaster(
@@ -38,7 +45,13 @@ def planning(
         )
 
     return ScalerLoop(
-        board, connect, forecaster, settings, clock=clock, metrics=LoopMetrics(registry)
+        board,
+        connect,
+        forecaster,
+        settings,
+        clock=clock,
+        metrics=LoopMetrics(registry),
+        states=states or NoStates(),
     )
 
 

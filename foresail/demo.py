@@ -28,7 +28,8 @@ from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.board import Board, Reference
 from scaler.forecast.record import DemandForecast
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb

@@ -34,6 +34,28 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class States:
+    """Answering → planning, before objects are asked about: what is known of workloads."""
+
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedsWanted:
+    """Both ways: feeds whose states are asked for, of the peers or for one."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFound:
+    """Both ways: one feed's state, or that there is none."""
+
+    key: str
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Front:
     """Answering → planning, every few seconds: what the pages of the second port need of it."""
 
@@ -67,9 +89,13 @@ class Published:
 
     reference: Reference
     outcome: Outcome
+    state: bytes | None
+    """What a later process goes on from; None before the first look."""
 
 
-Message = Begin | Asked | Front | Started | Failed | Alive | Published
+Message = (
+    Begin | Asked | States | FeedsWanted | FeedFound | Front | Started | Failed | Alive | Published
+)
 
 
 class Link:

@@ -33,14 +33,19 @@ from foresail.link import (
     Asked,
     Begin,
     Failed,
+    FeedFound,
+    FeedsWanted,
     Front,
     Link,
+    Message,
     Published,
     Started,
+    States,
 )
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
-from scaler.board import Board, BoardFullError, Entry
+from foresail.states import PlannerStates
+from scaler.board import Board, BoardFullError, Entry, Reference
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 
@@ -54,13 +59,16 @@ async def plan(link: Link) -> None:
     first = await link.receive()
     assert isinstance(first, Begin)
     front = FrontState()
+    states = PlannerStates(first.settings.state, link)
     try:
-        async with _running(first.settings, front) as (board, loop, http_port):
+        async with _running(first.settings, front, states) as (board, loop, http_port):
             link.send(Started(http_port))
+            listener = _Listener(link, board, front, loop, states)
             cycle = asyncio.create_task(loop.run(), name="cycle")
-            listening = asyncio.create_task(_listen(link, board, front), name="listen")
+            listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
-            tasks = {cycle, listening, beating}
+            keeping = asyncio.create_task(states.run(loop.feed_states), name="keep-states")
+            tasks = {cycle, listening, beating, keeping}
             try:
                 # Whichever ends first ends the process: a planner without a cycle is no planner.
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -79,7 +87,7 @@ async def plan(link: Link) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, front: FrontState
+    settings: Settings, front: FrontState, states: PlannerStates
 ) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
@@ -93,6 +101,7 @@ async def _running(
         wiring.loop_settings(settings),
         clock=wall_clock,
         registry=registry,
+        states=states,
     )
     registry.register(WorkloadCollector(board, loop, clock=wall_clock))
     pages = Pages(board=board, loop=loop, registry=registry, clock=wall_clock, front=front)
@@ -115,23 +124,65 @@ async def _bound(runner: web.AppRunner, address: str) -> int:
     return int(runner.addresses[0][1])
 
 
-async def _listen(link: Link, board: Board, front: FrontState) -> None:
-    """Take what the answering process says, until it is gone."""
-    while True:
-        match await link.receive():
+class _Listener:
+    """Takes what the answering process says."""
+
+    def __init__(
+        self,
+        link: Link,
+        board: Board,
+        front: FrontState,
+        loop: ScalerLoop,
+        states: PlannerStates,
+    ) -> None:
+        self._link = link
+        self._board = board
+        self._front = front
+        self._loop = loop
+        self._states = states
+
+    async def run(self) -> None:
+        """Listen until that process is gone."""
+        async with asyncio.TaskGroup() as group:
+            while (message := await self._link.receive()) is not None:
+                if isinstance(message, FeedsWanted):
+                    handing = self._states.hand_over(message.keys, self._loop.feed_states)
+                    _ = group.create_task(handing, name="hand-over")
+                else:
+                    self._take(message)
+
+    def _take(self, message: Message) -> None:
+        match message:
             case Asked(references=references):
                 for reference in references:
-                    try:
-                        entry = board.ask(reference)
-                    except BoardFullError as error:
-                        log.warning("object_not_planned", object=str(reference), why=str(error))
-                        continue
-                    if not entry.listeners:
-                        entry.listeners.add(partial(_tell, link, entry))
+                    self._ask(reference)
+            case States(payloads=payloads):
+                self._states.inherit(payloads, self._board)
+                for entry in self._board:
+                    self._attach(entry)
+            case FeedFound(key=key, payload=payload):
+                self._states.requests.found(key, payload)
             case Front(accepting=accepting, metrics=metrics):
-                front.accepting, front.metrics = accepting, metrics
+                self._front.accepting, self._front.metrics = accepting, metrics
             case _:
-                return
+                log.error("message_not_for_a_planner", kind=type(message).__name__)
+
+    def _ask(self, reference: Reference) -> None:
+        try:
+            entry = self._board.ask(reference)
+        except BoardFullError as error:
+            log.warning("object_not_planned", object=str(reference), why=str(error))
+            return
+        self._attach(entry)
+
+    def _attach(self, entry: Entry) -> None:
+        if not entry.listeners:
+            entry.listeners.add(partial(self._tell, entry))
+
+    def _tell(self, entry: Entry) -> None:
+        reference = entry.reference
+        state = self._states.payload(reference)
+        self._link.send(Published(reference, entry.outcome, state))
 
 
 async def _beat(link: Link) -> None:
@@ -139,10 +190,6 @@ async def _beat(link: Link) -> None:
     while True:
         link.send(Alive())
         await asyncio.sleep(ALIVE_SECONDS)
-
-
-def _tell(link: Link, entry: Entry) -> None:
-    link.send(Published(entry.reference, entry.outcome))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -20,8 +20,22 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import board_of, tls_files
 from foresail.clock import wall_clock
-from foresail.link import Alive, Asked, Begin, Failed, Front, Link, Published, Started
+from foresail.handover import Handover
+from foresail.link import (
+    Alive,
+    Asked,
+    Begin,
+    Failed,
+    FeedFound,
+    FeedsWanted,
+    Front,
+    Link,
+    Published,
+    Started,
+    States,
+)
 from foresail.settings import Settings
+from scaler.board import Entry
 from scaler.errors import ForesailError
 from scaler.metrics import ServiceMetrics
 from scaler.server import ScalerServer
@@ -71,7 +85,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
 async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIterator[Ports]:
     """A scaler that answers and plans; drained at the end."""
     front = Answering(settings)
-    planner = await Planner.start(settings, log_level)
+    planner, _ = await asyncio.gather(Planner.start(settings, log_level), front.handover.begin())
     keeper = None
     try:
         port = await front.server.start(settings.listen.grpc, tls_files(settings))
@@ -118,6 +132,7 @@ class Answering:
         limits = settings.limits
         self.registry = CollectorRegistry()
         self.board = board_of(settings, objects_max=limits.objects_max)
+        self.handover = Handover(settings, self.board)
         lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
         service = ExternalScaler(
             self.board,
@@ -125,7 +140,7 @@ class Answering:
             lives,
             replicas_max=limits.replicas_max,
         )
-        self.server = ScalerServer(service, lives)
+        self.server = ScalerServer(service, lives, state=self.handover.service)
         self.accepting = False
 
     async def keep(self, planner: "Planner", log_level: str) -> None:
@@ -153,8 +168,11 @@ class Answering:
 
     async def _exchange(self, link: Link) -> None:
         """Until the planner is gone, or so silent that it must be stuck."""
+        self.handover.attach(link)
         async with asyncio.TaskGroup() as group:
             tasks = [
+                group.create_task(self.handover.serve_planner(link), name="feeds-of-peers"),
+                group.create_task(self.handover.follow(), name="follow-peers"),
                 group.create_task(self._tell_new(link), name="tell-new"),
                 group.create_task(self._report(link), name="report"),
             ]
@@ -165,6 +183,7 @@ class Answering:
                 log.error("planner_stuck", silent_seconds=SILENT_SECONDS_MAX)  # noqa: TRY400 said
             for task in tasks:
                 task.cancel()
+        self.handover.attach(None)
 
     async def _hear(self, link: Link) -> bool:
         """Take one message; False when the planner is gone.
@@ -174,17 +193,40 @@ class Answering:
         """
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
-        if isinstance(message, Published):
-            entry = self.board.known(message.reference)
-            if entry is not None:
-                entry.publish(message.outcome)
-        return isinstance(message, Published | Alive)
+        match message:
+            case Published():
+                self._publish(message)
+            case FeedsWanted(keys=keys):
+                self.handover.want(keys)
+            case FeedFound(key=key, payload=payload):
+                self.handover.found(key, payload)
+            case Alive():
+                pass
+            case _:
+                return False
+        return True
+
+    def _publish(self, message: Published) -> None:
+        entry = self.board.known(message.reference)
+        if entry is None:
+            self.handover.held.forget(message.reference)
+            return
+        if message.state is not None:
+            self.handover.held.keep(message.reference, message.state)
+        entry.publish(message.outcome)
 
     async def _tell_new(self, link: Link) -> None:
-        link.send(Asked(tuple(entry.reference for entry in self.board)))
+        _ = self.board.take_arrivals()
+        self._tell(link, sorted(self.board, key=lambda entry: entry.asked_at_seconds))
         while True:
             await self.board.arrived.wait()
-            link.send(Asked(tuple(entry.reference for entry in self.board.take_arrivals())))
+            self._tell(link, self.board.take_arrivals())
+
+    def _tell(self, link: Link, entries: Sequence[Entry]) -> None:
+        """Name objects to the planner, with what is known of them."""
+        references = tuple(entry.reference for entry in entries)
+        link.send(States(self.handover.held.of(references)))
+        link.send(Asked(references))
 
     async def _report(self, link: Link) -> None:
         """Pass on this process's own series, and who was asked about, for the second port."""

@@ -13,7 +13,7 @@ from foresail.settings import (
     SourceTlsSettings,
 )
 from scaler.board import Reference
-from scaler.loop import LoopSettings
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped

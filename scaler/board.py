@@ -169,6 +169,25 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
+    def adopt(self, reference: Reference, answer: Answer | None, asked_at_seconds: float) -> None:
+        """Make an object known that KEDA asked another process about; that was no question here.
+
+        Its answer stands until there is a newer one, as old as its reading. An object that is known
+        here keeps its own; where there is no room it stays unknown.
+        """
+        now = self._clock()
+        entry = self._entries.get(reference)
+        if entry is None:
+            try:
+                entry = self._first_question(reference, now)
+            except BoardFullError:
+                return
+            entry.asked_at_seconds = asked_at_seconds
+            if answer is not None and entry.wishes is not None:
+                entry.outcome = answer
+                entry.published_at_seconds = min(now, answer.made_at_seconds)
+        entry.asked_at_seconds = max(entry.asked_at_seconds, min(now, asked_at_seconds))
+
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)

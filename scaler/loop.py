@@ -8,19 +8,22 @@ that fails or is slow ends as its own sight, and the others do not notice.
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
-from scaler.history import Span, read_into
 from scaler.journal import note_change, note_refused
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.parameters import parameters_of
+from scaler.serving.restoring import Restorer
+from scaler.serving.state_book import StateBook
 from scaler.signals import Feed
+from scaler.state.records import FeedState
 from scaler.track import Forecaster, Series, Sight, Track
 from scaler.verdict import Standing, judge
 from scaler.watched import Connection, Watched, Workload
@@ -31,25 +34,6 @@ _ASK_AGAIN_SECONDS = (60.0, 300.0, 900.0, 3600.0)
 """Between tries to read a past from a source that was down when we began."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoopSettings:
-    """The pace of the cycle and its limits."""
-
-    look_period_seconds: float = 15.0
-    step_seconds: float = 60.0
-    """Of the forecast's series; a step's value is the mean of its looks."""
-    blind_seconds_max: float = 300.0
-    """How long the last plan stands without a usable reading."""
-    look_seconds_max: float = 10.0
-    looks_at_once: int = 16
-    history_seconds: float = 14 * 86400.0
-    restore_seconds_max: float = 600.0
-    restores_at_once: int = 2
-    """Reading the past must leave the source room for the present."""
-    beside: tuple[Series, ...] = ()
-    """Forecast to be shown, beside what plans are made from."""
-
-
 Connect = Callable[[Reference, TriggerMetadata], Connection]
 MakeForecaster = Callable[[TriggerMetadata, Series], Forecaster]
 
@@ -57,7 +41,7 @@ MakeForecaster = Callable[[TriggerMetadata, Series], Forecaster]
 class ScalerLoop:
     """The cycle over all feeds. `run` owns every task it starts."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last three by name
         self,
         board: Board,
         connect: Connect,
@@ -66,6 +50,7 @@ class ScalerLoop:
         *,
         clock: Clock,
         metrics: LoopMetrics,
+        states: StateBook,
     ) -> None:
         self._board = board
         self._connect = connect
@@ -76,13 +61,22 @@ class ScalerLoop:
         self._watched: dict[str, Watched] = {}
         self._known: dict[Reference, Watched] = {}
         self._looks = asyncio.Semaphore(settings.looks_at_once)
-        self._restores = asyncio.Semaphore(settings.restores_at_once)
+        self._states = states
+        self._restorer = Restorer(settings, states, clock=clock)
         self._cycled_at = clock()
 
     @property
     def watched(self) -> Mapping[Reference, Watched]:
         """Each workload's feed, for whoever explains or exports it."""
         return self._known
+
+    def feed_states(self) -> Mapping[str, Callable[[], FeedState]]:
+        """The feeds whose past is known, each with how to take its state."""
+        return {
+            key: partial(watched.state, at_seconds=self._clock())
+            for key, watched in self._watched.items()
+            if watched.has_past
+        }
 
     async def run(self) -> None:
         """Cycle until cancelled."""
@@ -114,6 +108,8 @@ class ScalerLoop:
         with self._metrics.cycle_seconds.time():
             async with asyncio.TaskGroup() as group:
                 for watched in tuple(self._watched.values()):
+                    if watched.awaits_state:
+                        continue
                     look = self._look_and_publish(watched, at_seconds)
                     _ = group.create_task(self._guarded(look, watched), name="look")
         self._board.forget_superseded()
@@ -175,10 +171,13 @@ class ScalerLoop:
         if watched is None:
             watched = self._watched[connection.key] = self._watch(connection, wishes)
         workload = Workload(entry, parameters_of(wishes, connection.capacity))
+        workload.resume(self._states.workload(entry.reference))
         watched.workloads[entry.reference] = workload
         self._known[entry.reference] = watched
         if watched.sight is not None:
             self._publish(watched, watched.sight, [workload])
+        if begun:
+            watched.awaits_state = workload.standing.plan is not None
         return watched if begun else None
 
     def _watch(self, connection: Connection, wishes: TriggerMetadata) -> Watched:
@@ -187,52 +186,37 @@ class ScalerLoop:
 
         settings = self._settings
         track = Track(make, step_seconds=settings.step_seconds, beside=settings.beside)
-        return Watched(connection.feed, track)
+        return Watched(connection.key, connection.feed, track)
 
-    async def _begin(self, watched: Watched) -> bool:
-        """First an answer from the present, then the past for the forecast; False without it."""
-        await self._look_and_publish(watched, self._clock())
-        return await self._restore(watched)
+    async def _begin(self, watched: Watched) -> FeedState | None:
+        """First an answer, then the past for the forecast.
+
+        Where a plan stands from before, it stands until the forecast is there again: a look without
+        one could ask for less. Elsewhere a look comes first.
+        """
+        if not watched.awaits_state:
+            await self._look_and_publish(watched, self._clock())
+            state = await self._restorer.resume(watched)
+        else:
+            try:
+                state = await self._restorer.resume(watched)
+            finally:
+                watched.awaits_state = False
+            await self._look_and_publish(watched, self._clock())
+        watched.has_past = await self._restorer.read_past(watched, state)
+        return state
 
     async def _begin_patiently(self, watched: Watched) -> None:
         """Begin, and ask again for a past that its source could not tell at the start."""
-        restored = await self._begin(watched)
+        state = await self._begin(watched)
         for wait_seconds in _ASK_AGAIN_SECONDS:
-            if restored:
+            if watched.has_past:
                 return
             await asyncio.sleep(wait_seconds)
             if not watched.workloads:
                 return
-            restored = await self._restore(watched)
-
-    async def _restore(self, watched: Watched) -> bool:
-        """Read the feed's past; False where its source could not tell it this time."""
-        if self._settings.history_seconds == 0:
-            return True
-        async with self._restores:
-            return await self._read_past(watched)
-
-    async def _read_past(self, watched: Watched) -> bool:
-        """Read the past into a fresh track and put it in place of the one that began."""
-        settings, end = self._settings, self._clock()
-        track = watched.track.beginning()
-        span = Span(
-            start_seconds=end - settings.history_seconds,
-            end_seconds=end - settings.step_seconds,
-            step_seconds=settings.step_seconds,
-            reading_seconds_max=settings.restore_seconds_max,
-        )
-        watched.since_restore = []
-        try:
-            steps = await read_into(track, watched.feed, span)
-        finally:
-            live, watched.since_restore = watched.since_restore or [], None
-        if steps:
-            for sight in live:
-                track.take(sight)
-            watched.track = track
-            log.info("history_restored", steps=steps, workloads=len(watched.workloads))
-        return steps is not None
+            watched.has_past = await self._restorer.read_past(watched, state)
+        watched.has_past = True  # what it learned since then is worth keeping by now
 
     async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
         async with self._looks:
@@ -275,9 +259,11 @@ class ScalerLoop:
                 blind_seconds_max=self._settings.blind_seconds_max,
             )
             note_change(workload.entry, outcome, workload.standing)
+            self._states.note(workload.state())
             workload.entry.publish(outcome)
 
     def _forget(self, reference: Reference) -> None:
+        self._states.forget(reference)
         watched = self._known.pop(reference, None)
         if watched is None:
             return

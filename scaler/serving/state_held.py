@@ -22,20 +22,19 @@ class HeldStates:
     def __init__(self) -> None:
         self._payloads: dict[Reference, bytes] = {}
 
-    def __len__(self) -> int:
-        return len(self._payloads)
-
     def keep(self, reference: Reference, payload: bytes) -> None:
         self._payloads[reference] = payload
 
     def forget(self, reference: Reference) -> None:
         self._payloads.pop(reference, None)
 
-    def all(self) -> tuple[bytes, ...]:
-        return tuple(self._payloads.values())
+    def of(self, references: Iterable[Reference]) -> tuple[bytes, ...]:
+        """The states of these workloads, where there are any."""
+        held = self._payloads
+        return tuple(held[reference] for reference in references if reference in held)
 
     def adopt(self, payloads: Iterable[bytes], *, now_seconds: float) -> list[WorkloadState]:
-        """Hold what others knew of workloads that are not held here; these.
+        """Hold what others knew of workloads that are not held here; all that may be used.
 
         Of several states of one workload the one with the latest reading counts.
         """
@@ -44,9 +43,9 @@ class HeldStates:
             before = found.get(state.reference)
             if before is None or before[0].made_at_seconds <= state.made_at_seconds:
                 found[state.reference] = state, payload
-        new = [found[reference] for reference in found if reference not in self._payloads]
-        self._payloads.update({state.reference: payload for state, payload in new})
-        return [state for state, _ in new]
+        for reference, (_, payload) in found.items():
+            self._payloads.setdefault(reference, payload)
+        return [state for state, _ in found.values()]
 
     def asked_since(
         self, since_seconds: float, asked_at: Callable[[Reference], float | None]

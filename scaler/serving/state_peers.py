@@ -27,7 +27,10 @@ PEERS_MAX: Final = 8
 """Addresses asked; a pair is usual."""
 LIST_SECONDS_MAX: Final = 5.0
 """A joining server waits so long for its peers before it answers KEDA."""
-FEEDS_SECONDS_MAX: Final = 30.0
+FEEDS_SECONDS_MAX: Final = 8.0
+"""Less than a planner waits for a request: what does not come is then looked for on its disk."""
+SILENCE_SECONDS: Final = 60.0
+"""A peer that failed is not asked for feeds again for so long."""
 WORKLOADS_MAX: Final = 20_000
 """Taken from one peer; a server knows limits.objectsMax of them."""
 
@@ -69,6 +72,7 @@ class Peers:
         self._address = address
         self._instance = instance
         self._tls = tls
+        self._silent_until: dict[str, float] = {}
 
     async def workloads(self) -> list[bytes]:
         """The states of all peers' workloads; empty where none answers in time."""
@@ -81,10 +85,12 @@ class Peers:
 
     async def feeds(self, keys: Sequence[str]) -> AsyncIterator[bytes]:
         """The states of these feeds, each from the first peer that has it."""
-        missing = list(keys)
+        missing, now = list(keys), asyncio.get_running_loop().time()
         for host in await self._hosts():
             if not missing:
                 return
+            if self._silent_until.get(host, now) > now:
+                continue
             async for feed in self._get(host, missing):
                 if feed.key in missing:
                     missing.remove(feed.key)
@@ -113,6 +119,7 @@ class Peers:
                     yield response.feed
         except (grpc.aio.AioRpcError, OSError) as error:
             _say(host, error)
+            self._silent_until[host] = asyncio.get_running_loop().time() + SILENCE_SECONDS
 
     async def _hosts(self) -> list[str]:
         address = self._address

@@ -1,12 +1,13 @@
 """Asking another process of this installation for feeds' states, over messages that cross.
 
-The answering process asks its planner on behalf of a peer, and the planner asks the answering process,
+The answering process asks its planner on behalf of a peer, and the planner asks the answering one,
 which asks the peers. Both sides ask for keys, and hear of each key once: a state, or that there is
 none.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 REQUEST_SECONDS_MAX = 10.0
@@ -27,7 +28,7 @@ class FeedRequests:
         self._send = send
         self._waiting: set[_Request] = set()
 
-    async def read(self, keys: Sequence[str]) -> AsyncIterator[bytes]:
+    async def read(self, keys: Sequence[str]) -> AsyncGenerator[bytes]:
         """States as they come, in any order; one that does not come in time is left out."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + REQUEST_SECONDS_MAX
@@ -45,6 +46,13 @@ class FeedRequests:
                     yield payload
         finally:
             self._waiting.discard(request)
+
+    async def one(self, key: str) -> bytes | None:
+        """One state; None where there is none, or not in time."""
+        async with aclosing(self.read([key])) as found:
+            async for payload in found:
+                return payload
+        return None
 
     def found(self, key: str, payload: bytes | None) -> None:
         """Hear of one key."""

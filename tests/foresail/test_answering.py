@@ -57,7 +57,7 @@ async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> N
 
 async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
     told = Answer(replicas=7, active=True, made_at_seconds=0.0)
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, told)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, told, None)), (1, None)))
 
     entry = front.board.known(REFERENCE)
     assert entry is not None
@@ -68,7 +68,7 @@ async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> N
     stranger = Reference.of("llm", "other", {"model": "m"})
     told = Answer(replicas=7, active=True, made_at_seconds=0.0)
 
-    front, _ = await exchanged(ToldLink((1, Published(stranger, told)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(stranger, told, None)), (1, None)))
 
     assert front.board.known(stranger) is None
 

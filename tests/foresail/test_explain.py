@@ -14,7 +14,8 @@ from foresail.exported import WorkloadCollector
 from scaler.board import Board, Entry, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.watched import Connection

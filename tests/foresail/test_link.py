@@ -47,10 +47,12 @@ REFERENCE = Reference.of("llm", "qwen", {"model": "qwen", "maxReplicas": "4"})
         pytest.param(Started(8080), id="started"),
         pytest.param(Failed("listen.http: taken"), id="failed"),
         pytest.param(
-            Published(REFERENCE, Answer(replicas=3, active=True, made_at_seconds=1.5)), id="answer"
+            Published(REFERENCE, Answer(replicas=3, active=True, made_at_seconds=1.5), b"state"),
+            id="answer",
         ),
         pytest.param(
-            Published(REFERENCE, Refusal(code=RefusalCode.UNAVAILABLE, message="é")), id="refusal"
+            Published(REFERENCE, Refusal(code=RefusalCode.UNAVAILABLE, message="é"), None),
+            id="refusal",
         ),
     ],
 )

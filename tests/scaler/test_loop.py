@@ -10,9 +10,11 @@ from prometheus_client import CollectorRegistry
 from scaler.board import Answer, Board, Entry, Reference, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.loop import LoopSettings, ScalerLoop
+from scaler.loop import ScalerLoop
+from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
+from scaler.serving.state_book import NoStates, StateBook
 from scaler.signals import Observation, Signal, Value
 from scaler.track import PLANNED, Series
 from scaler.watched import Connection
@@ -103,6 +105,7 @@ async def running(
     *,
     connect: Callable[[Reference, TriggerMetadata], Connection] | None = None,
     objects_max: int = 100,
+    states: StateBook | None = None,
     **settings: float,
 ) -> AsyncIterator[Site]:
     """A running loop over feeds by model; no history unless the settings say so."""
@@ -131,6 +134,7 @@ async def running(
         LoopSettings(**{"history_seconds": 0.0, **settings}),  # type: ignore[arg-type]
         clock=clock,
         metrics=LoopMetrics(registry),
+        states=states or NoStates(),
     )
     task = asyncio.create_task(loop.run())
     try:

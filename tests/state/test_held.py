@@ -19,15 +19,15 @@ def test_of_several_states_the_latest_reading_counts() -> None:
     adopted = held.adopt(map(encode_workload, (new, old, unread)), now_seconds=NOW)
 
     assert adopted == [new]
-    assert held.all() == (encode_workload(new),)
+    assert held.of([REFERENCE]) == (encode_workload(new),)
 
 
 def test_a_state_of_ones_own_is_not_replaced_by_anothers() -> None:
     held = HeldStates()
     held.keep(REFERENCE, encode_workload(workload(4, at=NOW - 60)))
 
-    assert held.adopt([encode_workload(workload(9))], now_seconds=NOW) == []
-    assert held.all() == (encode_workload(workload(4, at=NOW - 60)),)
+    assert held.adopt([encode_workload(workload(9))], now_seconds=NOW) == [workload(9)]
+    assert held.of([REFERENCE]) == (encode_workload(workload(4, at=NOW - 60)),)
 
 
 @pytest.mark.parametrize(
