@@ -203,6 +203,8 @@ class ScalerLoop:
             finally:
                 watched.awaits_state = False
             await self._look_and_publish(watched, self._clock())
+        if state is not None:
+            self._metrics.resumed.inc()
         watched.has_past = await self._restorer.read_past(watched, state)
         return state
 
