@@ -1,10 +1,10 @@
-"""From settings to what the answering process needs: whom it admits, and with which wishes.
+"""From settings to what the answering process needs: which objects it admits, with which wishes.
 
 Apart from `wiring`, because that brings every source's library, and the process that answers KEDA
 shall hold none of them.
 """
 
-from foresail.clock import wall_clock
+from foresail.clock import steady_clock
 from foresail.settings import Settings
 from scaler.board import Board
 from scaler.metadata import Offer, parse
@@ -23,14 +23,13 @@ def offer_of(settings: Settings) -> Offer:
     )
 
 
-def board_of(settings: Settings, *, objects_max: int) -> Board:
+def board_of(settings: Settings) -> Board:
     """An empty board that admits what the settings offer."""
     offer = offer_of(settings)
     return Board(
         lambda metadata: parse(metadata, offer),
-        clock=wall_clock,
-        objects_max=objects_max,
-        answer_seconds_max=settings.cycle.blind_max,
+        clock=steady_clock,
+        objects_max=settings.limits.objects_max,
     )
 
 

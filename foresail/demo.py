@@ -15,7 +15,6 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import capacity_of, planning
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
@@ -26,6 +25,7 @@ from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
+from scaler.assembly import capacity_of, planning
 from scaler.board import Board, Reference
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop
@@ -142,7 +142,7 @@ class Demo:
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         capacity = capacity_of(wishes, self._preset)
-        return Connection(key=str(reference), feed=self._feed, capacity=capacity)
+        return Connection(key=str(reference), source="demo", feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""
@@ -174,11 +174,15 @@ class Demo:
             lambda metadata: parse(metadata, offer),
             clock=self._clock,
             objects_max=1,
-            answer_seconds_max=300.0,
         )
         settings = LoopSettings(history_seconds=HISTORY_SECONDS, step_seconds=STEP_SECONDS)
         loop = planning(
-            board, self._connect, settings, clock=self._clock, registry=CollectorRegistry()
+            self._connect,
+            settings,
+            publish=board.publish,
+            wall=self._clock,
+            steady=self._clock,
+            registry=CollectorRegistry(),
         )
         lives = StreamLives(per_peer_max=1)
         metrics = ServiceMetrics(CollectorRegistry())
@@ -191,6 +195,7 @@ class Demo:
                 stub = pb_grpc.ExternalScalerStub(channel)
                 # KEDA's first call when a ScaledObject is made; it makes the workload known.
                 await stub.GetMetricSpec(self._reference())
+                loop.apply(board.take_changes())
                 await loop.begin()
                 yield loop, stub
         finally:
@@ -216,9 +221,9 @@ class Demo:
         )
 
     def _frame(self, loop: ScalerLoop, now: int, asked: int | None) -> Frame:
-        reference, watched = next(iter(loop.watched.items()))
-        plan = watched.workloads[reference].standing.plan
-        forecast = watched.track.forecasts.get(Series.PROMPT_TOKENS)
+        (status,) = loop.statuses()
+        plan = status.standing.plan
+        forecast = status.plan.forecasts.get(Series.PROMPT_TOKENS) if status.plan else None
         return Frame(
             at_seconds=now,
             clock_seconds=self._clock(),

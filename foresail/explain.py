@@ -9,12 +9,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.board import Answer, Entry, Outcome, Refusal
+from scaler.board import Answer, Posted, Refusal
 from scaler.durations import written
 from scaler.metadata import TriggerMetadata
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
 from scaler.track import amount
-from scaler.watched import Watched
+from scaler.watched import WorkloadStatus
 
 Account = dict[str, Any]
 
@@ -23,30 +23,32 @@ _BAR_WIDTH = 40
 _WHOLE_FROM = 100
 
 
-def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Account:
-    """Everything known about one entry of the board."""
+def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
+    """Everything known about one workload.
+
+    Args:
+        now_seconds: on the monotonic clock.
+    """
     told: Account = {
-        "workload": str(entry.reference),
-        "metadata": dict(entry.reference.metadata),
-        "asked_seconds_ago": round(now_seconds - entry.asked_at_seconds, 1),
-        "outcome": _outcome(entry.current(), now_seconds),
+        "workload": str(status.reference),
+        "metadata": dict(status.reference.metadata),
+        "asked_seconds_ago": round(now_seconds - status.asked_at_seconds, 1),
+        "outcome": _outcome(status.standing.posted, now_seconds),
     }
-    if watched is None:
-        return told
-    sight, track = watched.sight, watched.track
-    standing = watched.workloads[entry.reference].standing
-    if sight is not None:
-        told["looked_seconds_ago"] = round(now_seconds - sight.at_seconds, 1)
-        told["readings"] = _readings(sight.observation, now_seconds)
-        told["objectives"] = _objectives(entry.wishes, sight.observation)
+    last = status.plan
+    if last is not None:
+        sight, since_look_seconds = last.sight, now_seconds - last.looked_at_seconds
+        told["looked_seconds_ago"] = round(since_look_seconds, 1)
+        told["readings"] = _readings(sight.observation, sight.at_seconds + since_look_seconds)
+        told["objectives"] = _objectives(status.wishes, sight.observation)
         told["remarks"] = list(sight.observation.remarks) if sight.observation else []
         told["failure"] = str(sight.failure) if sight.failure else None
-    told["forecasts"] = {
-        dimension: {"now": amount(track.demand, dimension), **forecast.to_json()}
-        for dimension, forecast in track.forecasts.items()
-    }
-    if standing.plan is not None:
-        plan = standing.plan
+        told["forecasts"] = {
+            dimension: {"now": amount(last.demand, dimension), **forecast.to_json()}
+            for dimension, forecast in last.forecasts.items()
+        }
+    plan = status.standing.plan
+    if plan is not None:
         told["plan"] = {
             "at": _time(plan.at_seconds),
             "desired": plan.desired,
@@ -136,16 +138,16 @@ def _bar(quantiles: Sequence[float], top: float) -> str:
     return f"{filled:<{_BAR_WIDTH}}"
 
 
-def _outcome(outcome: Outcome, now_seconds: float) -> Account:
-    match outcome:
-        case Answer():
+def _outcome(posted: Posted, now_seconds: float) -> Account:
+    match posted.current(now_seconds):
+        case Answer(replicas=replicas, active=active):
             return {
-                "replicas": outcome.replicas,
-                "active": outcome.active,
-                "age_seconds": round(now_seconds - outcome.made_at_seconds, 1),
+                "replicas": replicas,
+                "active": active,
+                "age_seconds": round(now_seconds - posted.read_at_seconds, 1),
             }
-        case Refusal():
-            return {"refused": outcome.code.value, "message": outcome.message}
+        case Refusal(code=code, message=message):
+            return {"refused": code.value, "message": message}
 
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What stands on the board, as Prometheus series made when they are scraped."""
+"""What stands for each workload, as Prometheus series made when they are scraped."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scaler.board import Answer, Board, Entry
+from scaler.board import Answer
 from scaler.clock import Clock
 from scaler.forecast.record import DemandForecast
 from scaler.loop import ScalerLoop
 from scaler.signals import Signal, Value, state_of
 from scaler.track import amount
-from scaler.watched import Watched
+from scaler.verdict import WorkloadPlan
+from scaler.watched import WorkloadStatus
 
 _WORKLOAD = ("namespace", "scaled_object")
 _LEVELS = (0.5, 0.9, 0.99)
@@ -22,27 +23,31 @@ _STATES = ("value", "zero", "stale", "absent")
 class WorkloadCollector(Collector):
     """One set of series for each workload that is known; gone when it is forgotten."""
 
-    def __init__(self, board: Board, loop: ScalerLoop, *, clock: Clock) -> None:
-        self._board = board
+    def __init__(self, loop: ScalerLoop, *, clock: Clock) -> None:
+        """Show the loop's workloads.
+
+        Args:
+            clock: the monotonic one.
+        """
         self._loop = loop
         self._clock = clock
 
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = _families()
-        families["objects"].add_metric((), len(self._board))
+        statuses = self._loop.statuses()
+        families["objects"].add_metric((), len(statuses))
         now = self._clock()
         told = set()
-        for entry in sorted(self._board, key=lambda entry: -entry.asked_at_seconds):
-            labels = (entry.reference.namespace, entry.reference.name)
+        for status in statuses:
+            labels = (status.reference.namespace, status.reference.name)
             if labels in told:
                 continue  # a trigger before its edit, or a second one: the last asked is shown
             told.add(labels)
-            _outcome(families, labels, entry, now)
-            watched = self._loop.watched.get(entry.reference)
-            if watched is not None:
-                _feed(families, labels, watched)
-                _plan(families, labels, entry, watched)
+            _outcome(families, labels, status, now)
+            if status.plan is not None:
+                _signals(families, labels, status.plan)
+                _demand(families, labels, status.plan)
         yield from families.values()
 
 
@@ -108,35 +113,36 @@ _Families = dict[str, GaugeMetricFamily]
 _Labels = tuple[str, ...]
 
 
-def _outcome(families: _Families, labels: _Labels, entry: Entry, now: float) -> None:
-    if entry.wishes is not None:
-        families["objective"].add_metric((*labels, Signal.TTFT), entry.wishes.ttft)
-        families["objective"].add_metric((*labels, Signal.ITL), entry.wishes.itl)
-    families["asked"].add_metric(labels, now - entry.asked_at_seconds)
-    answer = entry.current()
+def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
+    if status.wishes is not None:
+        families["objective"].add_metric((*labels, Signal.TTFT), status.wishes.ttft)
+        families["objective"].add_metric((*labels, Signal.ITL), status.wishes.itl)
+    families["asked"].add_metric(labels, now - status.asked_at_seconds)
+    posted = status.standing.posted
+    answer = posted.current(now)
     families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
     if isinstance(answer, Answer):
         families["desired"].add_metric(labels, answer.replicas)
-        families["age"].add_metric(labels, now - answer.made_at_seconds)
-
-
-def _plan(families: _Families, labels: _Labels, entry: Entry, watched: Watched) -> None:
-    plan = watched.workloads[entry.reference].standing.plan
+        families["age"].add_metric(labels, now - posted.read_at_seconds)
+    plan = status.standing.plan
     if plan is not None:
         families["planned"].add_metric(labels, plan.planned)
         families["reactive"].add_metric(labels, plan.reactive)
 
 
-def _feed(families: _Families, labels: _Labels, watched: Watched) -> None:
-    observation = watched.sight.observation if watched.sight is not None else None
+def _signals(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
+    observation = plan.sight.observation
     for signal, reading in observation.readings.items() if observation else ():
         is_in = state_of(reading)
         for state in _STATES:
             families["signal"].add_metric((*labels, signal, state), float(state == is_in))
         if isinstance(reading, Value):
             families["reading"].add_metric((*labels, signal), reading.value)
-    for dimension, forecast in watched.track.forecasts.items():
-        now = amount(watched.track.demand, dimension)
+
+
+def _demand(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
+    for dimension, forecast in plan.forecasts.items():
+        now = amount(plan.demand, dimension)
         if now is not None:
             families["demand"].add_metric((*labels, dimension), now)
         _forecast(families, (*labels, dimension), forecast)

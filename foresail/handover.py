@@ -12,10 +12,10 @@ from uuid import uuid4
 import structlog
 
 from foresail.admission import tls_files
-from foresail.clock import wall_clock
+from foresail.clock import steady_clock, wall_clock
 from foresail.link import FeedFound, FeedsWanted, Link
 from foresail.settings import Settings
-from scaler.board import SUPERSEDED_SECONDS, Board, Reference
+from scaler.board import SUPERSEDED_SECONDS, Answer, Board, Posted, Reference
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_held import HeldStates
@@ -45,6 +45,7 @@ class Handover:
         """
         state, instance = settings.state, uuid4().hex
         self._board = board
+        self._answer_seconds_max = settings.cycle.blind_max
         self._files = StateFiles(state.directory) if state.directory else None
         address = PeerAddress.of(state.peers) if state.peers else None
         tls = tls_files(settings)
@@ -121,7 +122,9 @@ class Handover:
 
     def _asked_at(self, reference: Reference) -> float | None:
         entry = self._board.known(reference)
-        return entry.asked_at_seconds if entry is not None else None
+        if entry is None:
+            return None
+        return wall_clock() - (steady_clock() - entry.asked_at_seconds)
 
     def _on_disk(self) -> list[bytes]:
         if self._files is None:
@@ -136,7 +139,19 @@ class Handover:
         """Make objects known with their last answers, pausing for KEDA's questions."""
         states = self.held.adopt(payloads, now_seconds=wall_clock())
         for number, state in enumerate(states, 1):
-            self._board.adopt(state.reference, state.answer, state.asked_at_seconds)
+            asked_at = steady_clock() - max(0.0, wall_clock() - state.asked_at_seconds)
+            self._board.adopt(state.reference, self._posted(state.answer), asked_at)
             if number % _ADOPTED_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return len(states)
+
+    def _posted(self, answer: Answer | None) -> Posted | None:
+        """The answer as it stands now: its age is that of its reading."""
+        if answer is None:
+            return None
+        read_at = steady_clock() - max(0.0, wall_clock() - answer.made_at_seconds)
+        return Posted(
+            outcome=answer,
+            read_at_seconds=read_at,
+            valid_until_seconds=read_at + self._answer_seconds_max,
+        )

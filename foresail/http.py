@@ -6,7 +6,6 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail import explain
-from scaler.board import Board
 from scaler.clock import Clock
 from scaler.loop import ScalerLoop
 from scaler.spelling import nearest
@@ -26,10 +25,10 @@ class FrontState:
 class Pages:
     """The routes of the second port, over the running parts."""
 
-    board: Board
     loop: ScalerLoop
     registry: CollectorRegistry
     clock: Clock
+    """The monotonic one."""
     front: FrontState
 
     def application(self) -> web.Application:
@@ -45,17 +44,27 @@ class Pages:
         return app
 
     async def healthz(self, _: web.Request) -> web.Response:
+        """Whether the event loop turns; no source and no feed has a part in it."""
         late_seconds = self.loop.overdue_seconds()
         if late_seconds > 0:
-            return web.Response(status=500, text=f"no cycle ended for {late_seconds:.0f} s\n")
+            return web.Response(status=500, text=f"no look was begun for {late_seconds:.0f} s\n")
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        # Readiness must not wait for a reading: KEDA asks only ready pods, and only its first
-        # question says what to read.
-        if self.front.accepting:
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="not answering KEDA: starting or draining\n")
+        """Whether KEDA is answered, and what it is told is current.
+
+        An error that says why there is no number is current. An object that was never looked at
+        does not count: KEDA asks only ready pods, and only its first question says what to read.
+        """
+        if not self.front.accepting:
+            return web.Response(status=503, text="not answering KEDA: starting or draining\n")
+        now = self.clock()
+        known = self.loop.statuses()
+        old = [status for status in known if now > status.standing.posted.valid_until_seconds]
+        if known and len(old) == len(known):
+            text = f"nothing newer than its age limit for any of {len(known)} objects\n"
+            return web.Response(status=503, text=text)
+        return web.Response(text="ok\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
         page = self.front.metrics + generate_latest(self.registry)
@@ -63,20 +72,17 @@ class Pages:
 
     async def explain(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        entries = self.board.find(namespace, name)
-        if not entries:
-            return self._never_asked(f"{namespace}/{name}")
-        now = self.clock()
-        told = [
-            explain.account(entry, self.loop.watched.get(entry.reference), now_seconds=now)
-            for entry in entries
-        ]
+        known = self.loop.statuses()
+        found = [s for s in known if (s.reference.namespace, s.reference.name) == (namespace, name)]
+        if not found:
+            return _never_asked(f"{namespace}/{name}", [str(status.reference) for status in known])
+        told = [explain.account(status, now_seconds=self.clock()) for status in found]
         if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
             return web.json_response(told)
         return web.Response(text="\n".join(explain.text(one) for one in told))
 
-    def _never_asked(self, name: str) -> web.Response:
-        known = [str(entry.reference) for entry in self.board]
-        near = nearest(name, known)
-        hint = f"did you mean {near}?" if near else f"{len(known)} objects are known"
-        return web.Response(status=404, text=f"KEDA never asked about {name}; {hint}\n")
+
+def _never_asked(name: str, known: list[str]) -> web.Response:
+    near = nearest(name, known)
+    hint = f"did you mean {near}?" if near else f"{len(known)} objects are known"
+    return web.Response(status=404, text=f"KEDA never asked about {name}; {hint}\n")

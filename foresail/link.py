@@ -2,7 +2,8 @@
 
 Answers must not wait for plans, and in one Python process they would: whatever parses a metrics
 page holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
-that the planning process fills. They share no state but these messages.
+that the planning process fills. They share no state but these messages, and the monotonic clock of
+their container: every time in a message is of that clock, but for those in states.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from foresail.settings import Settings
-from scaler.board import Outcome, Reference
+from scaler.board import Changes, Posted, Reference
 
 ALIVE_SECONDS: Final = 5.0
 _LENGTH: Final = struct.Struct("!I")
@@ -27,15 +28,15 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Answering → planning: objects that KEDA asked about, new ones at once."""
+class Known:
+    """Answering → planning, at once: objects that were admitted, and those that were forgotten."""
 
-    references: tuple[Reference, ...]
+    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """Answering → planning, before objects are asked about: what is known of workloads."""
+    """Answering → planning, before objects are named: what is known of workloads from before."""
 
     payloads: tuple[bytes, ...]
 
@@ -53,6 +54,13 @@ class FeedFound:
 
     key: str
     payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Answering → planning, now and then: which objects KEDA asked about, and when."""
+
+    times: tuple[tuple[Reference, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +93,26 @@ class Alive:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Planning → answering: the outcome of a look."""
+    """Planning → answering: what stands after a look."""
 
     reference: Reference
-    outcome: Outcome
+    posted: Posted
     state: bytes | None
-    """What a later process goes on from; None before the first look."""
+    """What a later process goes on from."""
 
 
 Message = (
-    Begin | Asked | States | FeedsWanted | FeedFound | Front | Started | Failed | Alive | Published
+    Begin
+    | Known
+    | Asked
+    | States
+    | FeedsWanted
+    | FeedFound
+    | Front
+    | Started
+    | Failed
+    | Alive
+    | Published
 )
 
 

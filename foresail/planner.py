@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 
 import structlog
 from aiohttp import web
@@ -22,9 +21,7 @@ from prometheus_client import (
 )
 
 from foresail import wiring
-from foresail.admission import board_of
-from foresail.assembly import planning
-from foresail.clock import wall_clock
+from foresail.clock import steady_clock, wall_clock
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
 from foresail.link import (
@@ -36,6 +33,7 @@ from foresail.link import (
     FeedFound,
     FeedsWanted,
     Front,
+    Known,
     Link,
     Message,
     Published,
@@ -45,7 +43,8 @@ from foresail.link import (
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
 from foresail.states import PlannerStates
-from scaler.board import Board, BoardFullError, Entry, Reference
+from scaler.assembly import planning
+from scaler.board import Posted, Reference
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 
@@ -57,13 +56,15 @@ _NICENESS = 19
 async def plan(link: Link) -> None:
     """Plan until the answering process is gone."""
     first = await link.receive()
-    assert isinstance(first, Begin)
+    if not isinstance(first, Begin):
+        link.close()
+        return  # the answering process ended before it said anything
     front = FrontState()
     states = PlannerStates(first.settings.state, link)
     try:
-        async with _running(first.settings, front, states) as (board, loop, http_port):
+        async with _running(first.settings, front, link, states) as (loop, http_port):
             link.send(Started(http_port))
-            listener = _Listener(link, board, front, loop, states)
+            listener = _Listener(link, loop, front, states)
             cycle = asyncio.create_task(loop.run(), name="cycle")
             listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
@@ -75,7 +76,7 @@ async def plan(link: Link) -> None:
             finally:
                 for task in tasks:
                     task.cancel()
-                # Sources are closed after this: who still reads from one would call it a fault.
+                # Sources are closed after this; a look that still reads would call it a fault.
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
@@ -87,28 +88,31 @@ async def plan(link: Link) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, front: FrontState, states: PlannerStates
-) -> AsyncIterator[tuple[Board, ScalerLoop, int]]:
+    settings: Settings, front: FrontState, link: Link, states: PlannerStates
+) -> AsyncIterator[tuple[ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
-    # Who is admitted is decided where KEDA asks; here is room for what was forgotten there.
-    board = board_of(settings, objects_max=2 * settings.limits.objects_max)
+
+    def publish(reference: Reference, posted: Posted) -> None:
+        link.send(Published(reference, posted, states.payload(reference)))
+
     loop = planning(
-        board,
         sources.connect,
         wiring.loop_settings(settings),
-        clock=wall_clock,
+        publish=publish,
+        wall=wall_clock,
+        steady=steady_clock,
         registry=registry,
         states=states,
     )
-    registry.register(WorkloadCollector(board, loop, clock=wall_clock))
-    pages = Pages(board=board, loop=loop, registry=registry, clock=wall_clock, front=front)
+    registry.register(WorkloadCollector(loop, clock=steady_clock))
+    pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
     runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
     await runner.setup()
     try:
-        yield board, loop, await _bound(runner, settings.listen.http)
+        yield loop, await _bound(runner, settings.listen.http)
     finally:
         await runner.cleanup()
         await sources.close()
@@ -128,17 +132,11 @@ class _Listener:
     """Takes what the answering process says."""
 
     def __init__(
-        self,
-        link: Link,
-        board: Board,
-        front: FrontState,
-        loop: ScalerLoop,
-        states: PlannerStates,
+        self, link: Link, loop: ScalerLoop, front: FrontState, states: PlannerStates
     ) -> None:
         self._link = link
-        self._board = board
-        self._front = front
         self._loop = loop
+        self._front = front
         self._states = states
 
     async def run(self) -> None:
@@ -153,36 +151,19 @@ class _Listener:
 
     def _take(self, message: Message) -> None:
         match message:
-            case Asked(references=references):
-                for reference in references:
-                    self._ask(reference)
+            case Known(changes=changes):
+                self._loop.apply(changes)
+            case Asked(times=times):
+                for reference, asked_at_seconds in times:
+                    self._loop.note_asked(reference, asked_at_seconds)
             case States(payloads=payloads):
-                self._states.inherit(payloads, self._board)
-                for entry in self._board:
-                    self._attach(entry)
+                self._states.inherit(payloads)
             case FeedFound(key=key, payload=payload):
                 self._states.requests.found(key, payload)
             case Front(accepting=accepting, metrics=metrics):
                 self._front.accepting, self._front.metrics = accepting, metrics
             case _:
                 log.error("message_not_for_a_planner", kind=type(message).__name__)
-
-    def _ask(self, reference: Reference) -> None:
-        try:
-            entry = self._board.ask(reference)
-        except BoardFullError as error:
-            log.warning("object_not_planned", object=str(reference), why=str(error))
-            return
-        self._attach(entry)
-
-    def _attach(self, entry: Entry) -> None:
-        if not entry.listeners:
-            entry.listeners.add(partial(self._tell, entry))
-
-    def _tell(self, entry: Entry) -> None:
-        reference = entry.reference
-        state = self._states.payload(reference)
-        self._link.send(Published(reference, entry.outcome, state))
 
 
 async def _beat(link: Link) -> None:

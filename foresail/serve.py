@@ -1,8 +1,8 @@
 """`foresail serve`: the answering process, and the planning process that it keeps alive.
 
-A planner that dies is started again and told every known object. Until it has planned anew, its
-last answers stand as long as a blind source's would, and then KEDA gets errors; at no time does an
-answer wait.
+A planner that dies is started again and told every known object with the answer that stands. An
+answer stands until its age limit, whatever happens to the planner, and then KEDA gets errors; at no
+time does an answer wait.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import board_of, tls_files
-from foresail.clock import wall_clock
+from foresail.clock import steady_clock
 from foresail.handover import Handover
 from foresail.link import (
     Alive,
@@ -29,13 +29,14 @@ from foresail.link import (
     FeedFound,
     FeedsWanted,
     Front,
+    Known,
     Link,
     Published,
     Started,
     States,
 )
 from foresail.settings import Settings
-from scaler.board import Entry
+from scaler.board import Changes, arrival_of
 from scaler.errors import ForesailError
 from scaler.metrics import ServiceMetrics
 from scaler.server import ScalerServer
@@ -46,7 +47,8 @@ log = structlog.get_logger()
 
 _REPORT_SECONDS = 5.0
 _REPORTS_A_ROLL_CALL = 6
-_ROLL_SLICE = 20
+_SLICE = 20
+"""Objects in a message: the answers that come meanwhile wait for one slice at most."""
 _START_SECONDS_MAX = 60.0
 _END_SECONDS_MAX = 5.0
 _BACKOFF_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -131,7 +133,7 @@ class Answering:
         self._settings = settings
         limits = settings.limits
         self.registry = CollectorRegistry()
-        self.board = board_of(settings, objects_max=limits.objects_max)
+        self.board = board_of(settings)
         self.handover = Handover(settings, self.board)
         lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
         service = ExternalScaler(
@@ -194,8 +196,10 @@ class Answering:
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
         match message:
-            case Published():
-                self._publish(message)
+            case Published(reference=reference, posted=posted, state=state):
+                if state is not None and self.board.known(reference) is not None:
+                    self.handover.held.keep(reference, state)
+                self.board.publish(reference, posted)
             case FeedsWanted(keys=keys):
                 self.handover.want(keys)
             case FeedFound(key=key, payload=payload):
@@ -206,50 +210,47 @@ class Answering:
                 return False
         return True
 
-    def _publish(self, message: Published) -> None:
-        entry = self.board.known(message.reference)
-        if entry is None:
-            self.handover.held.forget(message.reference)
-            return
-        if message.state is not None:
-            self.handover.held.keep(message.reference, message.state)
-        entry.publish(message.outcome)
-
     async def _tell_new(self, link: Link) -> None:
-        _ = self.board.take_arrivals()
-        self._tell(link, sorted(self.board, key=lambda entry: entry.asked_at_seconds))
+        _ = self.board.take_changes()  # they are among all
+        arrivals = [arrival_of(entry) for entry in self.board]
+        for start in range(0, len(arrivals), _SLICE):
+            self._tell(link, Changes(arrived=tuple(arrivals[start : start + _SLICE])))
+            await asyncio.sleep(0)
         while True:
             await self.board.arrived.wait()
-            self._tell(link, self.board.take_arrivals())
+            self._tell(link, self.board.take_changes())
 
-    def _tell(self, link: Link, entries: Sequence[Entry]) -> None:
-        """Name objects to the planner, with what is known of them."""
-        references = tuple(entry.reference for entry in entries)
-        link.send(States(self.handover.held.of(references)))
-        link.send(Asked(references))
+    def _tell(self, link: Link, changes: Changes) -> None:
+        """Name objects to the planner, with what is known of them from before."""
+        held = self.handover.held
+        for reference in changes.forgotten:
+            held.forget(reference)
+        link.send(States(held.of(arrival.reference for arrival in changes.arrived)))
+        link.send(Known(changes))
 
     async def _report(self, link: Link) -> None:
-        """Pass on this process's own series, and who was asked about, for the second port."""
+        """Pass on this process's own series, and what was asked about, for the second port."""
         reported = 0
-        since = wall_clock()
+        since = steady_clock()
         while True:
             link.send(Front(self.accepting, generate_latest(self.registry)))
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
                 self.board.forget_superseded()
+                self._tell(link, self.board.take_changes())
                 since = await self._call_roll(link, since)
 
     async def _call_roll(self, link: Link, since: float) -> float:
-        """Say who was asked about; in slices, because questions come in between."""
-        until = wall_clock()
-        entries = [entry for entry in self.board if entry.asked_at_seconds >= since]
-        # In the order of the questions: of an edited object's triggers the last asked about is the
-        # one that stands, over there too.
-        entries.sort(key=lambda entry: entry.asked_at_seconds)
-        asked = [entry.reference for entry in entries]
-        for start in range(0, len(asked), _ROLL_SLICE):
-            link.send(Asked(tuple(asked[start : start + _ROLL_SLICE])))
+        """Say what was asked about, and when; in slices, because questions come in between."""
+        until = steady_clock()
+        asked = [
+            (entry.reference, entry.asked_at_seconds)
+            for entry in self.board
+            if entry.asked_at_seconds >= since
+        ]
+        for start in range(0, len(asked), _SLICE):
+            link.send(Asked(tuple(asked[start : start + _SLICE])))
             await asyncio.sleep(0)
         return until
 

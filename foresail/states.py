@@ -13,7 +13,7 @@ from typing_extensions import override
 from foresail.clock import wall_clock
 from foresail.link import FeedFound, FeedsWanted, Link
 from foresail.settings import StateSettings
-from scaler.board import Board, Reference
+from scaler.board import Reference
 from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_keeper import StateKeeper
@@ -42,13 +42,17 @@ class PlannerStates(StateBook):
         self._payloads: dict[Reference, bytes] = {}
         self.requests = FeedRequests(lambda keys: link.send(FeedsWanted(keys)))
 
-    def inherit(self, payloads: Iterable[bytes], board: Board) -> None:
-        """Take what the answering process knows of workloads; it has checked them."""
+    def inherit(self, payloads: Iterable[bytes]) -> None:
+        """Take what the answering process knows of workloads."""
         for payload in payloads:
-            state = decode_workload(payload)
+            try:
+                state = decode_workload(payload)
+                state.check(wall_clock())
+            except StateRefusedError as error:  # the wall clock was set since
+                log.warning("state_refused", reason=error.reason.value, why=str(error))
+                continue
             self._inherited[state.reference] = state
             self._keep(state.reference, payload, state.asked_at_seconds)
-            board.adopt(state.reference, state.answer, state.asked_at_seconds)
 
     def payload(self, reference: Reference) -> bytes | None:
         """The newest state of a workload, as bytes."""

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from foresail.assembly import capacity_of
 from foresail.settings import (
     PrometheusSettings,
     ReadingSettings,
@@ -12,7 +11,9 @@ from foresail.settings import (
     SourceSettings,
     SourceTlsSettings,
 )
+from scaler.assembly import capacity_of
 from scaler.board import Reference
+from scaler.errors import SourceMisconfiguredError
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
@@ -56,10 +57,11 @@ class Sources:
             model=wishes.model, namespace=reference.namespace, labels=dict(wishes.match_labels)
         )
         source = self._source_of(wishes)
-        place = wishes.server_address or wishes.source
+        place = wishes.server_address or str(wishes.source)
         return Connection(
             # Zone and events are the forecast's, so two zones cannot share a track.
             key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {scope}",
+            source=place,
             feed=source.feed(preset=preset, scope=scope),
             capacity=capacity_of(wishes, preset),
         )
@@ -71,8 +73,12 @@ class Sources:
     def _source_of(self, wishes: TriggerMetadata) -> Source:
         address = wishes.server_address
         if address is None:
-            assert wishes.source is not None  # parsing fills it in
-            return self.by_name[wishes.source]
+            source = self.by_name.get(str(wishes.source))
+            if source is None:
+                known = ", ".join(sorted(self.by_name))
+                message = f"source {wishes.source!r} is not in the settings (known: {known})"
+                raise SourceMisconfiguredError(message)
+            return source
         if address not in self._by_address:
             config = PrometheusConfig(name=address, url=address)
             self._by_address[address] = PrometheusSource(config)
@@ -95,8 +101,9 @@ def loop_settings(settings: Settings) -> LoopSettings:
 def _source(settings: SourceSettings) -> Source:
     if settings.prometheus is not None:
         return PrometheusSource(_prometheus(settings.name, settings.prometheus))
-    assert settings.scrape is not None  # the settings hold exactly one kind
-    return ScrapeSource(_scrape(settings.name, settings.scrape))
+    if settings.scrape is not None:
+        return ScrapeSource(_scrape(settings.name, settings.scrape))
+    raise SourceMisconfiguredError(f"source {settings.name!r} has neither prometheus nor scrape")
 
 
 def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:

@@ -4,9 +4,14 @@ KEDA sets no deadline on its calls, and one that does not return blocks that Sca
 So a question never waits: it is answered from the board, and the loop that reads metrics and makes
 plans publishes here at its own pace. An object is known by what KEDA sends: name, namespace and the
 metadata; two triggers of one object, or one before and after an edit, are two entries.
+
+There is one board, in the process that answers KEDA. It alone admits objects and forgets them, and
+hands both on as `Changes`. All times here are of the monotonic clock, which is one for all
+processes of a container.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -44,7 +49,7 @@ class Answer:
     replicas: int
     active: bool
     made_at_seconds: float
-    """When the reading behind it was made."""
+    """When the reading behind it was made, in Unix time: a label for people and for states."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,33 @@ class Refusal:
 
 
 Outcome = Answer | Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posted:
+    """An outcome and how long it stands; both times are of the monotonic clock."""
+
+    outcome: Outcome
+    read_at_seconds: float
+    """When the reading behind an answer was made, or when the refusal was."""
+    valid_until_seconds: float = math.inf
+
+    def current(self, now_seconds: float) -> Outcome:
+        """The outcome, unless its time is over."""
+        if now_seconds <= self.valid_until_seconds:
+            return self.outcome
+        age = now_seconds - self.read_at_seconds
+        message = f"no plan was made for {age:.0f} s: the planning process is not heard"
+        return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+
+    def followed_by(self, newer: "Posted", now_seconds: float) -> "Posted":
+        """What stands when `newer` arrives: an answer outlives refusals until its time is over.
+
+        The one rule for a source that is blind and for a planner that was started anew: neither
+        takes an answer away before its age limit does.
+        """
+        stands = isinstance(self.outcome, Answer) and now_seconds <= self.valid_until_seconds
+        return self if stands and isinstance(newer.outcome, Refusal) else newer
 
 
 class BoardFullError(ForesailError):
@@ -87,30 +119,21 @@ class Entry:
     reference: Reference
     wishes: TriggerMetadata | None
     """None where the metadata cannot be used; the outcome says why."""
-    outcome: Outcome
+    posted: Posted
     asked_at_seconds: float
     clock: Clock
-    answer_seconds_max: float
     listeners: set[Callable[[], object]] = field(default_factory=set)
-    """Called after each publication: open streams, or the link to another process."""
-    published_at_seconds: float | None = None
+    """Called after each publication, for open streams."""
     _polled: tuple[float, Outcome] | None = None
 
-    def publish(self, outcome: Outcome) -> None:
-        self.outcome = outcome
-        self.published_at_seconds = self.clock()
+    def publish(self, posted: Posted) -> None:
+        self.posted = self.posted.followed_by(posted, self.clock())
         for listener in tuple(self.listeners):
             listener()
 
     def current(self) -> Outcome:
-        """The outcome, unless whoever publishes has been silent for too long."""
-        if self.published_at_seconds is None:
-            return self.outcome
-        silent_seconds = self.clock() - self.published_at_seconds
-        if silent_seconds <= self.answer_seconds_max:
-            return self.outcome
-        message = f"no plan was made for {silent_seconds:.0f} s: the planning process is not heard"
-        return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+        """What stands now."""
+        return self.posted.current(self.clock())
 
     def polled(self) -> Outcome:
         """The outcome, remembered as what this poll was told."""
@@ -124,6 +147,24 @@ class Entry:
         return self.current()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """An object as the planning side gets to know it: admitted, with the answer that stands."""
+
+    reference: Reference
+    wishes: TriggerMetadata | None
+    posted: Posted
+    asked_at_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What became known and what was forgotten since the last changes; forgotten comes first."""
+
+    forgotten: tuple[Reference, ...] = ()
+    arrived: tuple[Arrival, ...] = ()
+
+
 class Board:
     """Entries by reference; asking about an unknown object makes it known."""
 
@@ -133,22 +174,21 @@ class Board:
         *,
         clock: Clock,
         objects_max: int,
-        answer_seconds_max: float,
     ) -> None:
         """Make an empty board.
 
         Args:
             admit: parses a trigger's metadata, or raises `MetadataError`.
-            answer_seconds_max: how long an outcome stands when nothing newer is published.
+            clock: the monotonic one.
         """
         self._admit = admit
         self._clock = clock
         self._objects_max = objects_max
-        self._answer_seconds_max = answer_seconds_max
-        self._new: list[Entry] = []
+        self._new: dict[Reference, Entry] = {}
+        self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
         self.arrived = asyncio.Event()
-        """Set while objects were asked about for the first time and nobody took them up."""
+        """Set while objects were asked about for the first time and nobody took the changes."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -169,51 +209,49 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
-    def adopt(self, reference: Reference, answer: Answer | None, asked_at_seconds: float) -> None:
+    def adopt(self, reference: Reference, posted: Posted | None, asked_at_seconds: float) -> None:
         """Make an object known that KEDA asked another process about; that was no question here.
 
-        Its answer stands until there is a newer one, as old as its reading. An object that is known
-        here keeps its own; where there is no room it stays unknown.
+        Its outcome stands as that process left it, until there is a newer one. An object that is
+        known here keeps its own; where there is no room it stays unknown.
         """
-        now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
             try:
-                entry = self._first_question(reference, now)
+                entry = self._first_question(reference, asked_at_seconds)
             except BoardFullError:
                 return
-            entry.asked_at_seconds = asked_at_seconds
-            if answer is not None and entry.wishes is not None:
-                entry.outcome = answer
-                entry.published_at_seconds = min(now, answer.made_at_seconds)
-        entry.asked_at_seconds = max(entry.asked_at_seconds, min(now, asked_at_seconds))
+            if posted is not None and entry.wishes is not None:
+                entry.posted = posted
+        entry.asked_at_seconds = max(entry.asked_at_seconds, asked_at_seconds)
 
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)
 
-    def take_arrivals(self) -> list[Entry]:
-        """Entries that are new since the last call."""
-        new, self._new = self._new, []
+    def publish(self, reference: Reference, posted: Posted) -> None:
+        """Let an outcome stand, if its object is still known."""
+        entry = self._entries.get(reference)
+        if entry is not None:
+            entry.publish(posted)
+
+    def take_changes(self) -> Changes:
+        """What is new and what was forgotten since the last call."""
+        changes = Changes(
+            forgotten=tuple(self._forgotten),
+            arrived=tuple(arrival_of(entry) for entry in self._new.values()),
+        )
+        self._forgotten, self._new = [], {}
         self.arrived.clear()
-        return new
+        return changes
 
-    def find(self, namespace: str, name: str) -> list[Entry]:
-        """All entries of one ScaledObject, the last asked first."""
-        found = [
-            entry
-            for entry in self._entries.values()
-            if (entry.reference.namespace, entry.reference.name) == (namespace, name)
-        ]
-        return sorted(found, key=lambda entry: -entry.asked_at_seconds)
-
-    def forget_superseded(self) -> list[Entry]:
-        """Drop entries that an edit of their object's metadata left behind, and name them."""
+    def forget_superseded(self) -> None:
+        """Drop entries that an edit of their object's metadata left behind."""
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:
             key = (entry.reference.namespace, entry.reference.name)
-            newest[key] = max(newest.get(key, 0.0), entry.asked_at_seconds)
+            newest[key] = max(newest.get(key, -math.inf), entry.asked_at_seconds)
         dropped = [
             entry
             for entry in self
@@ -221,16 +259,20 @@ class Board:
             and newest[(entry.reference.namespace, entry.reference.name)] > entry.asked_at_seconds
         ]
         for entry in dropped:
-            del self._entries[entry.reference]
-        return dropped
+            self._forget(entry.reference)
+
+    def _forget(self, reference: Reference) -> None:
+        del self._entries[reference]
+        if self._new.pop(reference, None) is None:
+            self._forgotten.append(reference)
 
     def _first_question(self, reference: Reference, now: float) -> Entry:
         if len(self._entries) >= self._objects_max:
             self._make_room(now)
         wishes, outcome = self._admitted(reference)
-        entry = Entry(reference, wishes, outcome, now, self._clock, self._answer_seconds_max)
-        self._entries[reference] = entry
-        self._new.append(entry)
+        posted = Posted(outcome=outcome, read_at_seconds=now)
+        entry = Entry(reference, wishes, posted, now, self._clock)
+        self._entries[reference] = self._new[reference] = entry
         self.arrived.set()
         return entry
 
@@ -250,4 +292,13 @@ class Board:
                 f"{self._objects_max}: raise it, or shard by namespace"
             )
             raise BoardFullError(message)
-        del self._entries[oldest.reference]
+        self._forget(oldest.reference)
+
+
+def arrival_of(entry: Entry) -> Arrival:
+    return Arrival(
+        reference=entry.reference,
+        wishes=entry.wishes,
+        posted=entry.posted,
+        asked_at_seconds=entry.asked_at_seconds,
+    )

@@ -1,11 +1,12 @@
-"""A feed's past, read into a fresh track at the start.
+"""A feed's past, read into a fresh track, which takes the place of the one that began without it.
 
-It is read in small slices, because the present comes first: whoever shares the event loop waits for
-one slice at most. What cannot be read costs accuracy for a while and nothing else.
+It is read in small slices, because the present comes first: the event loop waits for one slice at
+most. A reading that breaks off counts for nothing yet: the part that was read is kept, and the next
+one goes on behind it. What cannot be read costs accuracy for a while and nothing else.
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -19,38 +20,40 @@ _SLICE = 20
 """Observations taken between two pauses."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """Which past, on which grid, and how long reading it may take."""
+@dataclass(slots=True, eq=False)
+class PastReading:
+    """The reading of one feed's past, over as many attempts as it takes."""
 
-    start_seconds: float
-    end_seconds: float
+    feed: Feed
+    track: Track
+    """What was read so far."""
     step_seconds: float
-    reading_seconds_max: float
+    next_seconds: float
+    """Where the next attempt begins."""
+    steps: int = field(default=0, init=False)
+    """That were measured."""
 
+    async def read(self, end_seconds: float, *, seconds_max: float) -> bool:
+        """Read on until `end_seconds`; False where the source broke off or took too long."""
+        try:
+            async with asyncio.timeout(seconds_max):
+                await self._read(end_seconds)
+        except (SourceError, TimeoutError) as error:
+            log.warning("history_not_restored", steps=self.steps, error=str(error) or "too slow")
+            return False
+        return True
 
-async def read_into(track: Track, feed: Feed, span: Span) -> int | None:
-    """Let `track` take the feed's past.
-
-    Returns:
-        The number of steps that were measured; None where nothing could be read this time.
-    """
-    taken = 0
-    try:
-        async with asyncio.timeout(span.reading_seconds_max):
-            async for observation in feed.history(
-                start_seconds=span.start_seconds,
-                end_seconds=span.end_seconds,
-                step_seconds=span.step_seconds,
-            ):
-                sight = Sight(at_seconds=observation.at_seconds, observation=observation)
-                if not sight.usable():
-                    continue  # a gap: the next usable step says how long it was
-                track.take(sight)
-                taken += 1
-                if taken % _SLICE == 0:
-                    await asyncio.sleep(0)
-    except (SourceError, TimeoutError) as error:
-        log.warning("history_not_restored", steps=taken, error=str(error) or "too slow")
-        return taken or None
-    return taken
+    async def _read(self, end_seconds: float) -> None:
+        async for observation in self.feed.history(
+            start_seconds=self.next_seconds,
+            end_seconds=end_seconds,
+            step_seconds=self.step_seconds,
+        ):
+            self.next_seconds = observation.at_seconds + self.step_seconds
+            sight = Sight(at_seconds=observation.at_seconds, observation=observation)
+            if not sight.usable():
+                continue  # a gap: the next usable step says how long it was
+            self.track.take(sight)
+            self.steps += 1
+            if self.steps % _SLICE == 0:
+                await asyncio.sleep(0)

@@ -4,21 +4,21 @@ from typing import assert_never
 
 import structlog
 
-from scaler.board import Answer, Entry, Outcome, Refusal
+from scaler.board import Answer, Reference, Refusal
 from scaler.verdict import Standing
 
 log = structlog.get_logger()
 
 
-def note_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
-    """Say how the outcome about to be published differs from the one that stands."""
-    workload, before = str(entry.reference), entry.outcome
-    match outcome:
+def note_change(reference: Reference, before: Standing, after: Standing) -> None:
+    """Say how what KEDA is told differs from what it was told before."""
+    workload, told = str(reference), before.posted.outcome
+    match after.posted.outcome:
         case Answer(replicas=replicas):
-            previous = before.replicas if isinstance(before, Answer) else None
+            previous = told.replicas if isinstance(told, Answer) else None
             if replicas == previous:
                 return
-            steps = standing.plan.steps if standing.plan is not None else ()
+            steps = after.plan.steps if after.plan is not None else ()
             log.info(
                 "scaling_decided",
                 workload=workload,
@@ -27,19 +27,13 @@ def note_change(entry: Entry, outcome: Outcome, standing: Standing) -> None:
                 why=[f"{step.rule}: {step.text}" for step in steps],
             )
         case Refusal(code=code, message=message):
-            is_new = not (isinstance(before, Refusal) and before.code == code)
+            is_new = not (isinstance(told, Refusal) and told.code == code)
             say = log.warning if is_new else log.debug
             say("no_answer", workload=workload, reason=code, message=message)
         case _:
-            assert_never(outcome)
+            assert_never(after.posted.outcome)
 
 
-def note_refused(entry: Entry) -> None:
+def note_refused(reference: Reference, refusal: Refusal) -> None:
     """Say why an object's metadata cannot be used, when KEDA asks about it for the first time."""
-    if isinstance(entry.outcome, Refusal):
-        log.warning(
-            "no_answer",
-            workload=str(entry.reference),
-            reason=entry.outcome.code,
-            message=entry.outcome.message,
-        )
+    log.warning("no_answer", workload=str(reference), reason=refusal.code, message=refusal.message)

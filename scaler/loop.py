@@ -1,233 +1,279 @@
-"""The cycle: look at every feed, plan every workload, publish on the board.
+"""The cycle: look at a feed, plan its workloads, publish what KEDA is told.
 
-It runs at its own pace on a grid of wall time, so that every replica of Foresail looks at the same
-moments; questions from KEDA only wake it when they name something new. Feeds are independent: one
-that fails or is slow ends as its own sight, and the others do not notice.
+Every feed is looked at on one grid of moments, multiples of the period in wall time, so that every
+replica of Foresail reads the same samples. The pace itself is the monotonic clock's: a wall clock
+that is set changes the labels of the moments and delays none of them (`_absorb_clock_step`).
+
+No look waits for another feed's. At each moment a feed whose last look has ended gets a new one; a
+feed whose look is still under way has missed that moment. Looks wait for a slot of their own source
+only, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
 import structlog
 
-from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
-from scaler.clock import Clock
+from scaler.board import Arrival, Changes, Posted, Reference, Refusal, RefusalCode
+from scaler.clock import Clock, WallTime
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.journal import note_change, note_refused
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.parameters import parameters_of
-from scaler.serving.restoring import Restorer
+from scaler.restoring import Restorer
 from scaler.serving.state_book import StateBook
-from scaler.signals import Feed
+from scaler.slots import SourceSlots
 from scaler.state.records import FeedState
-from scaler.track import Forecaster, Series, Sight, Track
+from scaler.track import Sight, Track
 from scaler.verdict import Standing, judge
-from scaler.watched import Connection, Watched, Workload
+from scaler.watched import Connection, Watched, Workload, WorkloadStatus, status_of
 
 log = structlog.get_logger()
 
-_ASK_AGAIN_SECONDS = (60.0, 300.0, 900.0, 3600.0)
-"""Between tries to read a past from a source that was down when we began."""
-
+_PERIODS_LATE_MAX: Final = 3
 
 Connect = Callable[[Reference, TriggerMetadata], Connection]
-MakeForecaster = Callable[[TriggerMetadata, Series], Forecaster]
+MakeTrack = Callable[[TriggerMetadata], Track]
+Publish = Callable[[Reference, Posted], None]
 
 
 class ScalerLoop:
     """The cycle over all feeds. `run` owns every task it starts."""
 
-    def __init__(  # noqa: PLR0913 - the last three by name
+    def __init__(  # noqa: PLR0913 - the cycle's edges, all by name but what it is about
         self,
-        board: Board,
         connect: Connect,
-        make_forecaster: MakeForecaster,
+        make_track: MakeTrack,
         settings: LoopSettings,
         *,
-        clock: Clock,
+        publish: Publish,
+        wall: Clock,
+        steady: Clock,
         metrics: LoopMetrics,
         states: StateBook,
     ) -> None:
-        self._board = board
+        """Make a loop that knows no workload yet.
+
+        Args:
+            publish: hands an outcome to whatever answers KEDA.
+            wall: Unix time, for labels.
+            steady: the event loop's clock, for pace and ages.
+            states: what workloads and feeds go on from, and leave behind.
+        """
         self._connect = connect
-        self._make_forecaster = make_forecaster
+        self._make_track = make_track
         self._settings = settings
-        self._clock = clock
+        self._publish = publish
+        self._wall = WallTime(wall, steady)
+        self._steady = steady
         self._metrics = metrics
         self._watched: dict[str, Watched] = {}
-        self._known: dict[Reference, Watched] = {}
-        self._looks = asyncio.Semaphore(settings.looks_at_once)
+        self._workloads: dict[Reference, Workload] = {}
+        self._slots = SourceSlots(
+            looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
+        )
         self._states = states
-        self._restorer = Restorer(settings, states, clock=clock)
-        self._cycled_at = clock()
+        self._restorer = Restorer(settings, self._slots, self._wall, states)
+        self._new: list[Watched] = []
+        self._has_new = asyncio.Event()
+        self._moment = 0.0
+        self._turned_at = steady()
 
-    @property
-    def watched(self) -> Mapping[Reference, Watched]:
-        """Each workload's feed, for whoever explains or exports it."""
-        return self._known
+    # What is asked of the loop, and what it shows.
+
+    def apply(self, changes: Changes) -> None:
+        """Forget workloads, then take new ones up."""
+        for reference in changes.forgotten:
+            self._forget(reference)
+        for arrival in changes.arrived:
+            self._take_up(arrival)
+
+    def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
+        """Remember that KEDA asked about a workload, on the monotonic clock."""
+        workload = self._workloads.get(reference)
+        if workload is not None:
+            workload.asked_at_seconds = asked_at_seconds
+
+    def statuses(self) -> list[WorkloadStatus]:
+        """Every workload as it stands, the last asked first."""
+        workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
+        return [status_of(workload) for workload in workloads]
 
     def feed_states(self) -> Mapping[str, Callable[[], FeedState]]:
         """The feeds whose past is known, each with how to take its state."""
         return {
-            key: partial(watched.state, at_seconds=self._clock())
+            key: partial(watched.state, at_seconds=self._wall.now())
             for key, watched in self._watched.items()
             if watched.has_past
         }
 
+    def overdue_seconds(self) -> float:
+        """How long ago looks should have been begun; 0 while the event loop turns.
+
+        No feed can delay this: looks are begun here and not waited for.
+        """
+        allowed = _PERIODS_LATE_MAX * self._settings.look_period_seconds
+        return max(0.0, self._steady() - self._turned_at - allowed)
+
+    # The pace.
+
     async def run(self) -> None:
         """Cycle until cancelled."""
-        next_at = self._next_look()
-        again: list[Entry] = []
         async with asyncio.TaskGroup() as group:
+            _ = group.create_task(self._begin_new(group), name="begin-new")
             while True:
-                for watched in self._admit([*self._board.take_arrivals(), *again]):
-                    beginning = self._guarded(self._begin_patiently(watched), watched)
-                    _ = group.create_task(beginning, name="begin")
-                left = next_at - self._clock()
-                if left > 0:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(left):
-                            await self._board.arrived.wait()
-                    again = []
-                    continue
-                await self.cycle(at_seconds=next_at)
-                again = self._not_taken_up()
-                next_at = self._next_look()
+                for watched in self._due(await self._next_moment()):
+                    _ = group.create_task(self._guarded(self._look(watched), watched), name="look")
 
     async def begin(self) -> None:
-        """Take up everything the board was newly asked about, and its history; then return."""
-        for watched in self._admit(self._board.take_arrivals()):
+        """Look at every new feed, and read its past; then return."""
+        for watched in self._take_new():
             await self._guarded(self._begin(watched), watched)
 
     async def cycle(self, *, at_seconds: float) -> None:
-        """Look at every feed once, as of `at_seconds`; plan and publish."""
-        with self._metrics.cycle_seconds.time():
-            async with asyncio.TaskGroup() as group:
-                for watched in tuple(self._watched.values()):
-                    if watched.awaits_state:
-                        continue
-                    look = self._look_and_publish(watched, at_seconds)
-                    _ = group.create_task(self._guarded(look, watched), name="look")
-        self._board.forget_superseded()
-        # The board also drops what was silent for long when it is full.
-        for reference in tuple(self._known):
-            if self._board.known(reference) is None:
-                self._forget(reference)
-        self._cycled_at = self._clock()
+        """Look at every feed once, as of `at_seconds`, and return when all looks have ended.
 
-    def overdue_seconds(self) -> float:
-        """How long past its time the last cycle is; 0 while the loop keeps up."""
-        allowed = 3 * self._settings.look_period_seconds + self._settings.look_seconds_max
-        return max(0.0, self._clock() - self._cycled_at - allowed)
+        For whoever moves time along himself; `run` never waits for all.
+        """
+        _ = self._absorb_clock_step()
+        async with asyncio.TaskGroup() as group:
+            for watched in self._due(at_seconds):
+                _ = group.create_task(self._guarded(self._look(watched), watched), name="look")
 
-    def _next_look(self) -> float:
-        """The next moment of the grid; moments that a long cycle overran are left out."""
+    async def _next_moment(self) -> float:
+        """Wait for the next moment of the grid, and return its label.
+
+        Moments that went by while the process was stopped are left out.
+        """
         period = self._settings.look_period_seconds
-        return (self._clock() // period + 1) * period
+        now = self._wall.now()
+        # A wall clock that is slewed may be some milliseconds before the moment that just was.
+        moment = max((now // period + 1) * period, self._moment + period)
+        # Never longer, even where the wall clock was set between two lines of this.
+        deadline = self._steady() + min(moment - now, 2 * period)
+        await asyncio.sleep(deadline - self._steady())
+        moment += max(0.0, self._steady() - deadline) // period * period
+        if self._absorb_clock_step():
+            moment = self._wall.now() // period * period
+        self._moment = moment
+        return moment
 
-    def _not_taken_up(self) -> list[Entry]:
-        """Entries whose connection was refused: what stood in its way may be gone by now.
-
-        Tried in vain, they are refused anew, and so are not taken for forgotten.
-        """
-        return [
-            entry
-            for entry in self._board
-            if entry.wishes is not None and entry.reference not in self._known
-        ]
-
-    def _admit(self, entries: Iterable[Entry]) -> list[Watched]:
-        """Take up entries; the feeds that are new with them."""
-        new = []
-        for entry in entries:
-            try:
-                watched = self._join(entry)
-            except SourceError as error:
-                refusal = Refusal(code=RefusalCode.MISCONFIGURED, message=str(error))
-                note_change(entry, refusal, Standing())
-                entry.publish(refusal)
-            except Exception:
-                self._metrics.cycle_errors.inc()
-                log.exception("workload_not_taken_up", workload=str(entry.reference))
+    def _due(self, moment: float) -> Iterator[Watched]:
+        """The feeds to look at for this moment; those whose look is under way miss it."""
+        self._turned_at = self._steady()
+        for watched in tuple(self._watched.values()):
+            watched.due_at_seconds = moment
+            if watched.awaits_state:
+                continue
+            if watched.in_flight:
+                self._miss(watched)
             else:
-                new += [watched] if watched is not None else []
-        return new
+                watched.in_flight = True
+                yield watched
+        for workload in tuple(self._workloads.values()):
+            if workload.watched is None:
+                self._connect_workload(workload)  # what stood in its way may be gone by now
 
-    def _join(self, entry: Entry) -> Watched | None:
-        """Let an entry read its feed, and return the feed if nobody read it before."""
-        wishes, joined = entry.wishes, self._known.get(entry.reference)
-        if wishes is None:
-            note_refused(entry)
-            return None
-        if joined is not None and joined.workloads[entry.reference].entry is entry:
-            return None
-        connection = self._connect(entry.reference, wishes)
-        watched = self._watched.get(connection.key)
-        begun = watched is None
-        if watched is None:
-            watched = self._watched[connection.key] = self._watch(connection, wishes)
-        workload = Workload(entry, parameters_of(wishes, connection.capacity))
-        workload.resume(self._states.workload(entry.reference))
-        watched.workloads[entry.reference] = workload
-        self._known[entry.reference] = watched
-        if watched.sight is not None:
-            self._publish(watched, watched.sight, [workload])
-        if begun:
-            watched.awaits_state = workload.standing.plan is not None
-        return watched if begun else None
+    def _absorb_clock_step(self) -> bool:
+        """Move every remembered label if the wall clock was set since the last call.
 
-    def _watch(self, connection: Connection, wishes: TriggerMetadata) -> Watched:
-        def make(series: Series) -> Forecaster:
-            return self._make_forecaster(wishes, series)
-
-        settings = self._settings
-        track = Track(make, step_seconds=settings.step_seconds, beside=settings.beside)
-        return Watched(connection.key, connection.feed, track)
-
-    async def _begin(self, watched: Watched) -> FeedState | None:
-        """First an answer, then the past for the forecast.
-
-        Where a plan stands from before, it stands until the forecast is there again: a look without
-        one could ask for less. Elsewhere a look comes first.
+        The one place that knows of it. What is remembered keeps its age, so that nothing lies in
+        the future and no hold ends early; looks and readings of the past under way are dropped,
+        because their labels are of before.
         """
-        if not watched.awaits_state:
-            await self._look_and_publish(watched, self._clock())
-            state = await self._restorer.resume(watched)
-        else:
+        seconds = self._wall.step()
+        if seconds == 0.0:
+            return False
+        log.warning("wall_clock_set", seconds=round(seconds, 3))
+        self._metrics.clock_steps.inc()
+        for watched in self._watched.values():
+            watched.clock_moved(seconds)
+        for workload in self._workloads.values():
+            workload.standing = workload.standing.moved(seconds)
+        return True
+
+    # One look.
+
+    async def _look(self, watched: Watched) -> None:
+        """Look at a feed and plan its workloads; whoever calls has put it in flight."""
+        try:
+            async with self._slots.of(watched.source).looks:
+                if not watched.workloads:
+                    return  # forgotten while it waited
+                watched.reading = True
+                clock_steps = self._wall.steps
+                sight = await self._read(watched)
+            if clock_steps == self._wall.steps:
+                self._take(watched, sight)
+        finally:
+            watched.in_flight = watched.reading = False
+
+    async def _read(self, watched: Watched) -> Sight:
+        # The newest moment that it is due for: it may have waited for its slot since another one.
+        at, limit = watched.due_at_seconds, self._settings.look_seconds_max
+        with self._metrics.look_seconds.labels(watched.source).time():
             try:
-                state = await self._restorer.resume(watched)
-            finally:
-                watched.awaits_state = False
-            await self._look_and_publish(watched, self._clock())
-        if state is not None:
-            self._metrics.resumed.inc()
-        watched.has_past = await self._restorer.read_past(watched, state)
-        return state
+                async with asyncio.timeout(limit):
+                    observation = await watched.feed.observe(now_seconds=at)
+            except SourceError as error:
+                return Sight(at_seconds=at, observation=None, failure=error)
+            except TimeoutError:
+                failure = SourceUnavailableError(f"no answer within {limit:g} s")
+                return Sight(at_seconds=at, observation=None, failure=failure)
+        return Sight(at_seconds=at, observation=observation)
 
-    async def _begin_patiently(self, watched: Watched) -> None:
-        """Begin, and ask again for a past that its source could not tell at the start."""
-        state = await self._begin(watched)
-        for wait_seconds in _ASK_AGAIN_SECONDS:
-            if watched.has_past:
-                return
-            await asyncio.sleep(wait_seconds)
-            if not watched.workloads:
-                return
-            watched.has_past = await self._restorer.read_past(watched, state)
-        watched.has_past = True  # what it learned since then is worth keeping by now
+    def _miss(self, watched: Watched) -> None:
+        """Account for a moment at which the feed's look was still under way."""
+        self._metrics.looks_missed.labels(watched.source).inc()
+        if not watched.reading:  # else it ends within its time limit, and says more
+            message = f"all {self._settings.looks_at_once} slots of its source are in use"
+            failure = SourceUnavailableError(message)
+            self._take(
+                watched,
+                Sight(at_seconds=watched.due_at_seconds, observation=None, failure=failure),
+            )
 
-    async def _look_and_publish(self, watched: Watched, at_seconds: float) -> None:
-        async with self._looks:
-            sight = await self._look(watched.feed, at_seconds)
-            watched.sight = sight
-            watched.track.take(sight)
-            if watched.since_restore is not None:
-                watched.since_restore.append(sight)
-            self._publish(watched, sight, list(watched.workloads.values()))
+    def _take(self, watched: Watched, sight: Sight) -> None:
+        looked_at = self._steady() - (self._wall.now() - sight.at_seconds)
+        watched.take(sight, looked_at)
+        for workload in tuple(watched.workloads.values()):
+            self._plan(workload, watched)
+
+    def _plan(self, workload: Workload, watched: Watched) -> None:
+        """Plan one workload from its feed's newest look, if there was one."""
+        if watched.looked is None or workload.parameters is None:
+            return
+        sight, looked_at = watched.looked
+        try:
+            plan = judge(
+                workload.reference,
+                sight,
+                watched.track,
+                workload.parameters,
+                workload.standing,
+                now_seconds=looked_at,
+                answer_seconds_max=self._settings.blind_seconds_max,
+            )
+        except Exception:
+            self._metrics.cycle_errors.inc()
+            log.exception("workload_not_planned", workload=str(workload.reference))
+            return
+        workload.plan = plan
+        self._stand(workload, plan.standing)
+
+    def _stand(self, workload: Workload, after: Standing) -> None:
+        before, workload.standing = workload.standing, after
+        asked_seconds_ago = self._steady() - workload.asked_at_seconds
+        asked_at = self._wall.now() - asked_seconds_ago
+        self._states.note(workload.state(asked_at_seconds=asked_at))
+        if after.posted is not before.posted:
+            note_change(workload.reference, before, after)
+            self._publish(workload.reference, after.posted)
 
     async def _guarded(self, work: Coroutine[None, None, object], watched: Watched) -> None:
         """Do a feed's work; a fault of ours in it must not stop the other feeds.
@@ -238,37 +284,107 @@ class ScalerLoop:
             await work
         except Exception:
             self._metrics.cycle_errors.inc()
-            log.exception("workload_not_planned", workloads=[str(r) for r in watched.workloads])
+            log.exception("feed_not_looked_at", workloads=[str(r) for r in watched.workloads])
 
-    async def _look(self, feed: Feed, now: float) -> Sight:
+    # Workloads that come and go.
+
+    def _take_up(self, arrival: Arrival) -> None:
+        if arrival.reference in self._workloads:
+            self.note_asked(arrival.reference, arrival.asked_at_seconds)
+            return
+        workload = Workload(
+            arrival.reference,
+            arrival.wishes,
+            arrival.asked_at_seconds,
+            Standing(posted=arrival.posted),
+        )
+        self._workloads[arrival.reference] = workload
+        state = self._states.workload(arrival.reference)
+        if state is not None:
+            workload.resume(state)
+        if isinstance(arrival.posted.outcome, Refusal) and arrival.wishes is None:
+            note_refused(arrival.reference, arrival.posted.outcome)
+        self._connect_workload(workload)
+
+    def _connect_workload(self, workload: Workload) -> None:
+        """Let a workload read its feed; a new feed is looked at soon."""
+        if workload.wishes is None:
+            return
         try:
-            async with asyncio.timeout(self._settings.look_seconds_max):
-                return Sight(at_seconds=now, observation=await feed.observe(now_seconds=now))
+            self._join(workload, workload.wishes)
         except SourceError as error:
-            return Sight(at_seconds=now, observation=None, failure=error)
-        except TimeoutError:
-            message = f"no answer within {self._settings.look_seconds_max:g} s"
-            failure = SourceUnavailableError(message)
-            return Sight(at_seconds=now, observation=None, failure=failure)
-
-    def _publish(self, watched: Watched, sight: Sight, workloads: list[Workload]) -> None:
-        for workload in workloads:
-            outcome, workload.standing = judge(
-                sight,
-                watched.track,
-                workload.parameters,
-                workload.standing,
-                blind_seconds_max=self._settings.blind_seconds_max,
+            now = self._steady()
+            refused = Posted(
+                outcome=Refusal(code=RefusalCode.MISCONFIGURED, message=str(error)),
+                read_at_seconds=now,
+                valid_until_seconds=now + self._settings.blind_seconds_max,
             )
-            note_change(workload.entry, outcome, workload.standing)
-            self._states.note(workload.state())
-            workload.entry.publish(outcome)
+            before = workload.standing
+            posted = before.posted.followed_by(refused, now)
+            self._stand(workload, replace(before, posted=posted))
+        except Exception:
+            self._metrics.cycle_errors.inc()
+            log.exception("workload_not_taken_up", workload=str(workload.reference))
+
+    def _join(self, workload: Workload, wishes: TriggerMetadata) -> None:
+        connection = self._connect(workload.reference, wishes)
+        parameters = parameters_of(wishes, connection.capacity)
+        watched = self._watched.get(connection.key)
+        if watched is None:
+            watched = Watched(
+                connection.key, connection.source, connection.feed, self._make_track(wishes)
+            )
+            watched.in_flight = True  # its first look is made at once, off the grid
+            watched.awaits_state = workload.standing.plan is not None
+            self._watched[connection.key] = watched
+            self._new.append(watched)
+            self._has_new.set()
+        watched.workloads[workload.reference] = workload
+        workload.watched, workload.parameters = watched, parameters
+        self._plan(workload, watched)
 
     def _forget(self, reference: Reference) -> None:
         self._states.forget(reference)
-        watched = self._known.pop(reference, None)
-        if watched is None:
+        workload = self._workloads.pop(reference, None)
+        if workload is None or workload.watched is None:
             return
+        watched = workload.watched
         del watched.workloads[reference]
         if not watched.workloads:
-            self._watched = {key: w for key, w in self._watched.items() if w is not watched}
+            del self._watched[watched.key]
+            self._slots.keep({other.source for other in self._watched.values()})
+
+    # The beginning of a feed.
+
+    async def _begin_new(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            await self._has_new.wait()
+            for watched in self._take_new():
+                _ = group.create_task(self._guarded(self._begin(watched), watched), name="begin")
+
+    def _take_new(self) -> list[Watched]:
+        new, self._new = self._new, []
+        self._has_new.clear()
+        return new
+
+    async def _begin(self, watched: Watched) -> None:
+        """First an answer from the present, then the past for the forecast.
+
+        Where a plan stands from before, it stands until the forecast is there again: a look without
+        one could ask for less.
+        """
+        if not watched.awaits_state:
+            await self._first_look(watched)
+        try:
+            if await self._restorer.resume(watched):
+                self._metrics.resumed.inc()
+        finally:
+            stood, watched.awaits_state = watched.awaits_state, False
+        if stood:
+            await self._first_look(watched)
+        await self._restorer.restore_patiently(watched)
+
+    async def _first_look(self, watched: Watched) -> None:
+        _ = self._absorb_clock_step()
+        watched.due_at_seconds = self._wall.now()
+        await self._look(watched)

@@ -13,16 +13,18 @@ class LoopSettings:
     step_seconds: float = 60.0
     """Of the forecast's series; a step's value is the mean of its looks."""
     blind_seconds_max: float = 300.0
-    """How long the last plan stands without a usable reading."""
+    """How long an answer stands, counted from the reading behind it."""
     look_seconds_max: float = 10.0
+    """For one look, from its slot to its observation."""
     looks_at_once: int = 16
+    """At one source."""
     history_seconds: float = 14 * 86400.0
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
-    """Reading the past must leave the source room for the present."""
+    """At one source: reading the past must leave it room for the present."""
     resume_seconds_max: float = 60.0
     """How long a feed waits for its state, with the last plans standing, before it is looked at."""
     resumes_at_once: int = 32
-    """A state is megabytes of traffic for some; a peer's planner has its own work to do."""
+    """Peers and the disk have other work to do."""
     beside: tuple[Series, ...] = ()
     """Forecast to be shown, beside what plans are made from."""

@@ -6,7 +6,7 @@ when Prometheus scrapes: no work in between, and no series of a workload that is
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_CYCLE_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_LOOK_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _RPC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
@@ -14,15 +14,27 @@ class LoopMetrics:
     """Series of the cycle."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.cycle_seconds = Histogram(
-            "foresail_cycle_duration_seconds",
-            "Time to look at every feed and plan every workload once.",
-            buckets=_CYCLE_BUCKETS,
+        self.look_seconds = Histogram(
+            "foresail_look_duration_seconds",
+            "Time to read one feed, without the wait for a slot, by source.",
+            ["source"],
+            buckets=_LOOK_BUCKETS,
+            registry=registry,
+        )
+        self.looks_missed = Counter(
+            "foresail_looks_missed",
+            "Looks that were due while the feed's last one had not ended, by source.",
+            ["source"],
+            registry=registry,
+        )
+        self.clock_steps = Counter(
+            "foresail_wall_clock_steps",
+            "Times that the wall clock was set back or forward.",
             registry=registry,
         )
         self.cycle_errors = Counter(
             "foresail_cycle_errors",
-            "Workloads that a cycle could not plan because of a fault of Foresail's.",
+            "Cycles of a workload that ended without a plan because of a fault of Foresail's.",
             registry=registry,
         )
         self.resumed = Counter(

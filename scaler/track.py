@@ -6,7 +6,7 @@ make the same forecasts whenever each of them looks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, assert_never
 
@@ -47,6 +47,10 @@ class Forecaster(Protocol):
         ...
 
     def forecast(self) -> DemandForecast: ...
+
+    def relabel(self, seconds: float) -> None:
+        """Go on where it is, with every time of the samples so far moved by `seconds`."""
+        ...
 
     def snapshot(self) -> bytes:
         """Everything learnt, for `restore` on a forecaster made in the same way."""
@@ -137,13 +141,33 @@ class Track:
         """Account for a look at the feed; a step without a usable one is a gap in every series."""
         step = int(sight.at_seconds // self._step_seconds)
         if self._open_step is not None and step < self._open_step:
-            return  # from the past: a clock went back, or a replica of the samples came late
+            if step < self._open_step - 1:
+                return  # later than any look ends
+            step = self._open_step  # begun before that step was opened
         if self._open_step is not None and step > self._open_step:
             self._close(self._open_step)
         self._open_step = step
         if sight.observation is not None and sight.usable():
             self.demand, self._state = demand_of(sight.observation, self._state)
             self._looks.append(self.demand)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Go on after the wall clock was set by `seconds`; back if negative.
+
+        Set back, the series goes on in the step that is open, under its new time. Set forward, the
+        steps between are gaps, as they are after a virtual machine was suspended. Either way two
+        queues across the step are not compared: nobody knows how much time lies between them.
+        """
+        if self._state is not None:
+            mix = self._state.mix
+            self._state = DemandState(mix=replace(mix, at_seconds=mix.at_seconds + seconds))
+        if self.demand is not None:
+            self.demand = replace(self.demand, at_seconds=self.demand.at_seconds + seconds)
+        if seconds < 0 and self._open_step is not None:
+            steps = round(seconds / self._step_seconds)
+            self._open_step += steps
+            for forecaster in self._forecasters.values():
+                forecaster.relabel(steps * self._step_seconds)
 
     def _close(self, step: int) -> None:
         at = step * self._step_seconds

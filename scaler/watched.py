@@ -1,15 +1,17 @@
 """What the loop keeps of each feed: the feed, its track, and the workloads that read it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from scaler.board import Answer, Entry, Reference
+from scaler.board import Answer, Reference
 from scaler.capacity import ReplicaCapacity
+from scaler.history import PastReading
+from scaler.metadata import TriggerMetadata
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.track import Sight, Track
-from scaler.verdict import Standing
+from scaler.verdict import Standing, WorkloadPlan
 
 Carried = tuple[Mapping[str, Learned], bytes]
 """Of a state that was read: figures learned, and fields that a newer program wrote."""
@@ -22,6 +24,8 @@ class Connection:
 
     key: str
     """Equal for triggers that read the same series the same way."""
+    source: str
+    """Whose slots and time-outs its looks share."""
     feed: Feed
     capacity: ReplicaCapacity
 
@@ -31,14 +35,25 @@ class Watched:
     """A feed under watch, its track, and the workloads that read it."""
 
     key: str
+    source: str
     feed: Feed
     track: Track
-    sight: Sight | None = None
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
+    due_at_seconds: float = 0.0
+    """The moment, in Unix time, that the next look is made for."""
+    in_flight: bool = False
+    """Whether a look waits for its slot or reads; a feed has one at most."""
+    reading: bool = False
+    """Whether it has its slot."""
+    looked: tuple[Sight, float] | None = None
+    """The newest look, and when it was made on the monotonic clock."""
+    past: PastReading | None = None
+    """As far as it was read; None before, and when it is whole."""
     since_restore: list[Sight] | None = None
-    """Looks taken while history is read, to be added behind it; None when it is not."""
+    """Looks taken while the past is read, to be added behind it; None when it is not."""
+
     awaits_state: bool = False
-    """Whether the plans from before stand until the forecast's state is there."""
+    """Whether the plans from before stand, without looks, until the forecast's state is there."""
     has_past: bool = False
     """Whether the track holds a past, from a state or from the source, that is worth keeping."""
     carried: Carried = NOTHING_CARRIED
@@ -54,34 +69,84 @@ class Watched:
             unknown=unknown,
         )
 
+    def take(self, sight: Sight, now_seconds: float) -> None:
+        """Account for a look."""
+        self.looked = (sight, now_seconds)
+        self.track.take(sight)
+        if self.since_restore is not None:
+            self.since_restore.append(sight)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Go on after the wall clock was set; what was read of the past is read again."""
+        self.track.clock_moved(seconds)
+        self.looked, self.past = None, None
+
 
 @dataclass(slots=True, eq=False)
 class Workload:
-    """One entry of the board and what is planned for it."""
+    """An object that KEDA asked about, and what is planned for it."""
 
-    entry: Entry
-    parameters: PlanParameters
-    standing: Standing = field(default_factory=Standing)
+    reference: Reference
+    wishes: TriggerMetadata | None
+    """None where the metadata cannot be used."""
+    asked_at_seconds: float
+    """On the monotonic clock."""
+    standing: Standing
+    watched: Watched | None = None
+    """None until it is connected."""
+    parameters: PlanParameters | None = None
+    plan: WorkloadPlan | None = None
+    """The last cycle's result."""
     carried: Carried = NOTHING_CARRIED
 
-    def state(self) -> WorkloadState:
-        """What a later process goes on from."""
-        standing, (learned, unknown) = self.standing, self.carried
-        plan = standing.plan
+    def state(self, *, asked_at_seconds: float) -> WorkloadState:
+        """What a later process goes on from.
+
+        Args:
+            asked_at_seconds: when KEDA last asked about it, in Unix time.
+        """
+        plan, (learned, unknown) = self.standing.plan, self.carried
         return WorkloadState(
-            reference=self.entry.reference,
-            asked_at_seconds=self.entry.asked_at_seconds,
+            reference=self.reference,
+            asked_at_seconds=asked_at_seconds,
             answer=None
             if plan is None
             else Answer(replicas=plan.desired, active=plan.active, made_at_seconds=plan.at_seconds),
-            memory=standing.state,
+            memory=self.standing.state,
             plan=plan,
             learned=learned,
             unknown=unknown,
         )
 
-    def resume(self, state: WorkloadState | None) -> None:
-        """Go on from a state of before, if there is one."""
-        if state is not None:
-            self.standing = Standing(state=state.memory, plan=state.plan)
-            self.carried = (state.learned, state.unknown)
+    def resume(self, state: WorkloadState) -> None:
+        """Go on from a state of before."""
+        self.standing = replace(
+            self.standing,
+            state=state.memory,
+            plan=state.plan,
+            read_at_seconds=self.standing.posted.read_at_seconds if state.plan else None,
+        )
+        self.carried = (state.learned, state.unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadStatus:
+    """A workload as it is shown: who asked for what, what it is told, and the last plan."""
+
+    reference: Reference
+    wishes: TriggerMetadata | None
+    asked_at_seconds: float
+    """On the monotonic clock."""
+    standing: Standing
+    plan: WorkloadPlan | None
+    """None before the first look."""
+
+
+def status_of(workload: Workload) -> WorkloadStatus:
+    return WorkloadStatus(
+        reference=workload.reference,
+        wishes=workload.wishes,
+        asked_at_seconds=workload.asked_at_seconds,
+        standing=workload.standing,
+        plan=workload.plan,
+    )

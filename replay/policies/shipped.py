@@ -2,24 +2,24 @@
 
 from copy import deepcopy
 from functools import lru_cache
+from typing import assert_never
 
 from replay import trigger
 from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
-from scaler.board import Answer
-from scaler.capacity import ReplicaCapacity, Speeds, work_of
-from scaler.forecast.forecaster import Forecaster
+from scaler.assembly import capacity_of, track_of
+from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.parameters import parameters_of
 from scaler.signals import Observation, Signal, Value
+from scaler.sources.catalogue import load
 from scaler.track import Series, Sight, Track
-from scaler.verdict import Standing, judge
+from scaler.verdict import Standing, WorkloadPlan, judge
 
 STEP_SECONDS = 60.0
-HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
-_BLIND_SECONDS_MAX = 300.0
+_ANSWER_SECONDS_MAX = 300.0
 _OFFER = Offer(engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay")
 
 
@@ -27,19 +27,14 @@ class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
     def __init__(self, course: Course, quantile: float) -> None:
-        platform = course.platform
-        metadata = trigger.metadata_of(
-            platform.profile,
-            course.mix,
-            platform.objective,
-            lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
-            replicas=(platform.replicas_min, platform.replicas_max),
-        )
-        wishes = parse({**metadata, "quantile": f"{quantile:g}"}, _OFFER)
-        self._parameters = parameters_of(wishes, _capacity(wishes))
+        wishes = _wishes(course, quantile)
+        self._reference = Reference.of("replay", "shipped", {})
+        self._parameters = parameters_of(wishes, capacity_of(wishes, load("vllm")))
         # Restoring the past is half of a run, and the same for every knob.
         self._track = deepcopy(_restored(course))
-        self._standing = Standing()
+        unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
+        self._standing = Standing(posted=Posted(outcome=unread, read_at_seconds=0.0))
+        self._plan: WorkloadPlan | None = None
         self._quantile = quantile
         self._lead_seconds = wishes.lead_time
         self._start = _start_seconds(course)
@@ -59,15 +54,24 @@ class Shipped:
             },
         )
         self._track.take(sight)
-        outcome, self._standing = judge(
+        self._plan = judge(
+            self._reference,
             sight,
             self._track,
             self._parameters,
             self._standing,
-            blind_seconds_max=_BLIND_SECONDS_MAX,
+            now_seconds=sight.at_seconds,
+            answer_seconds_max=_ANSWER_SECONDS_MAX,
         )
-        assert isinstance(outcome, Answer)  # every signal is measured here
-        return float(outcome.replicas), 1.0
+        self._standing = self._plan.standing
+        outcome = self._standing.posted.outcome
+        match outcome:
+            case Answer(replicas=replicas):
+                return float(replicas), 1.0
+            case Refusal(message=message):
+                raise ValueError(f"the rule refuses a whole observation: {message}")
+            case _:
+                assert_never(outcome)
 
     def why(self) -> str:
         """The steps of the last plan, one a line."""
@@ -80,7 +84,7 @@ class Shipped:
 
     def foretold(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""
-        forecast = self._track.forecasts.get(Series.PROMPT_TOKENS)
+        forecast = self._plan.forecasts.get(Series.PROMPT_TOKENS) if self._plan else None
         if forecast is None:
             return None
         median, planned = (
@@ -88,6 +92,19 @@ class Shipped:
             for level in (0.5, self._quantile)
         )
         return median, planned
+
+
+def _wishes(course: Course, quantile: float) -> TriggerMetadata:
+    """The trigger that an operator would write for this platform."""
+    platform = course.platform
+    metadata = trigger.metadata_of(
+        platform.profile,
+        course.mix,
+        platform.objective,
+        lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
+        replicas=(platform.replicas_min, platform.replicas_max),
+    )
+    return parse({**metadata, "quantile": f"{quantile:g}"}, _OFFER)
 
 
 def _start_seconds(course: Course) -> float:
@@ -98,7 +115,8 @@ def _start_seconds(course: Course) -> float:
 @lru_cache(maxsize=1)
 def _restored(course: Course) -> Track:
     """A track that has seen the past, as a range query at start would tell it."""
-    track = Track(_forecaster, step_seconds=STEP_SECONDS)
+    # The forecast does not depend on the quantile that is planned for.
+    track = track_of(_wishes(course, 0.5), step_seconds=STEP_SECONDS)
     past = course.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
@@ -117,23 +135,6 @@ def _restored(course: Course) -> Track:
         }
         track.take(_sight(at, amounts))
     return track
-
-
-def _forecaster(series: Series) -> Forecaster:
-    return Forecaster(
-        signal=series, step_seconds=STEP_SECONDS, horizons_seconds=HORIZONS_SECONDS, start=0.0
-    )
-
-
-def _capacity(wishes: TriggerMetadata) -> ReplicaCapacity:
-    assert wishes.replica_requests is not None
-    work = work_of(
-        wishes.replica_prompt_tokens_per_second,
-        wishes.replica_generated_tokens_per_second,
-        prefill_share=wishes.prefill_share,
-        prior=Speeds(prompt=1.0, generated=1.0),
-    )
-    return ReplicaCapacity(work=work, requests=wishes.replica_requests)
 
 
 def _sight(at_seconds: float, amounts: dict[Signal, float]) -> Sight:

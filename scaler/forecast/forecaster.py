@@ -97,6 +97,10 @@ class Forecaster:
         self._ensemble.step(step.value)
         self._past.foretold = None
 
+    def relabel(self, seconds: float) -> None:
+        """Move the times of all samples so far by whole steps: the clock that made them was set."""
+        self._grid.relabel(seconds)
+
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
         asked = self._reader.read(self._ensemble.quantiles)

@@ -62,6 +62,10 @@ class Grid:
         self.late_in_row = 0
         return Step(gaps=gaps, value=number)
 
+    def relabel(self, seconds: float) -> None:
+        """Move the times of all steps so far; the next sample is placed by the new ones."""
+        self.origin_seconds += seconds
+
     def seconds_at(self, step: int) -> float:
         """The time of a step on the sample's own clock."""
         return float(self.origin_seconds + step * self.step_seconds)

@@ -18,9 +18,7 @@ from tests.contracts.served import OFFER, START, Served
 async def served() -> AsyncIterator[Served]:
     now = [START]
     registry = CollectorRegistry()
-    board = Board(
-        lambda m: parse(m, OFFER), clock=lambda: now[0], objects_max=3, answer_seconds_max=300.0
-    )
+    board = Board(lambda m: parse(m, OFFER), clock=lambda: now[0], objects_max=3)
     lives = StreamLives(per_peer_max=4)
     service = ExternalScaler(board, ServiceMetrics(registry), lives, replicas_max=1000)
     server = ScalerServer(service, lives)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from scaler.board import Answer, Board, Entry, Outcome, Reference
+from scaler.board import Answer, Board, Entry, Outcome, Posted, Reference
 from scaler.metadata import Offer
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
@@ -46,7 +46,9 @@ class Served:
         return self.board.ask(Reference.of("team-a", name, self.metadata))
 
     def publish(self, outcome: Outcome, name: str = "llama") -> None:
-        self.entry(name).publish(outcome)
+        now = self.now[0]
+        posted = Posted(outcome=outcome, read_at_seconds=now, valid_until_seconds=now + 300.0)
+        self.entry(name).publish(posted)
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

@@ -4,12 +4,13 @@ import asyncio
 
 import pytest
 
-from foresail.link import Alive, Asked, Message, Published
+from foresail.link import Alive, Asked, Known, Message, Published
 from foresail.serve import SILENT_SECONDS_MAX, Answering
 from foresail.settings import Settings
-from scaler.board import Answer, Reference
+from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
 
 REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b"})
+SEVEN = Answer(replicas=7, active=True, made_at_seconds=0.0)
 SETTINGS = Settings.model_validate(
     {"sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}]}
 )
@@ -31,6 +32,16 @@ class ToldLink:
         after_seconds, message = self._said.pop(0)
         await asyncio.sleep(after_seconds)
         return message
+
+
+def posted(outcome: Answer | Refusal) -> Posted:
+    return Posted(outcome=outcome, read_at_seconds=0.0)
+
+
+def current(front: Answering) -> Answer | Refusal:
+    entry = front.board.known(REFERENCE)
+    assert entry is not None
+    return entry.current()
 
 
 async def exchanged(link: ToldLink) -> tuple[Answering, float]:
@@ -56,29 +67,35 @@ async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> N
 
 
 async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
-    told = Answer(replicas=7, active=True, made_at_seconds=0.0)
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, told, None)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
 
-    entry = front.board.known(REFERENCE)
-    assert entry is not None
-    assert entry.outcome == told
+    assert current(front) == SEVEN
+
+
+async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> None:
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
+    blind = Refusal(code=RefusalCode.UNAVAILABLE, message="nothing usable was ever read")
+    fresh = ToldLink((1, Published(REFERENCE, posted(blind), None)), (1, None))
+
+    await front._exchange(fresh)
+
+    assert current(front) == SEVEN
+    (arrival,) = [a for m in fresh.sent if isinstance(m, Known) for a in m.changes.arrived]
+    assert arrival.posted == posted(SEVEN)  # the fresh planner goes on from it
 
 
 async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> None:
     stranger = Reference.of("llm", "other", {"model": "m"})
-    told = Answer(replicas=7, active=True, made_at_seconds=0.0)
 
-    front, _ = await exchanged(ToldLink((1, Published(stranger, told, None)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(stranger, posted(SEVEN), None)), (1, None)))
 
     assert front.board.known(stranger) is None
 
 
-async def test_a_roll_call_names_the_trigger_before_an_edit_first() -> None:
-    edited = Reference.of("llm", "llama", {"model": "llama-70b", "hold": "5m"})
+async def test_a_roll_call_says_when_each_object_was_last_asked_about() -> None:
     front, link = Answering(SETTINGS), ToldLink()
-    for reference in (edited, REFERENCE, edited):  # first seen is not last asked
-        front.board.ask(reference)
+    entry = front.board.ask(REFERENCE)
 
     await front._call_roll(link, 0.0)
 
-    assert link.sent == [Asked((REFERENCE, edited))]
+    assert link.sent == [Asked(((REFERENCE, entry.asked_at_seconds),))]

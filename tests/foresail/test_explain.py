@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from foresail.assembly import planning
 from foresail.explain import Account, account, text
 from foresail.exported import WorkloadCollector
+from scaler.assembly import planning
 from scaler.board import Board, Entry, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
@@ -53,21 +53,26 @@ class Site:
             lambda metadata: parse(metadata, OFFER),
             clock=lambda: self.now,
             objects_max=1,
-            answer_seconds_max=300,
         )
         settings = LoopSettings(history_seconds=0)
         self.loop: ScalerLoop = planning(
-            self.board, self._connect, settings, clock=lambda: self.now, registry=self.registry
+            self._connect,
+            settings,
+            publish=self.board.publish,
+            wall=lambda: self.now,
+            steady=lambda: self.now,
+            registry=self.registry,
         )
-        self.registry.register(WorkloadCollector(self.board, self.loop, clock=lambda: self.now))
+        self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", {"model": "qwen"}))
+        self.loop.apply(self.board.take_changes())
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         work = Work(
             prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
         )
         capacity = ReplicaCapacity(work=work, requests=50)
-        return Connection(key="a", feed=self.feed, capacity=capacity)
+        return Connection(key="a", source="main", feed=self.feed, capacity=capacity)
 
     async def looks(self, *, prompt: float = 4000.0, every: float = 15.0, times: int = 1) -> None:
         self.feed.failure = None
@@ -91,8 +96,8 @@ class Site:
 
     def told(self) -> Account:
         """As it arrives over HTTP, which must be JSON."""
-        watched = self.loop.watched.get(self.entry.reference)
-        made = account(self.entry, watched, now_seconds=self.now)
+        (status,) = self.loop.statuses()
+        made = account(status, now_seconds=self.now)
         document: Account = json.loads(json.dumps(made, allow_nan=False))
         return document
 

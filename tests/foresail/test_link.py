@@ -7,9 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from foresail.link import Asked, Begin, Failed, Front, Link, Message, Published, Started
+from foresail.link import (
+    Asked,
+    Begin,
+    Failed,
+    FeedFound,
+    FeedsWanted,
+    Front,
+    Known,
+    Link,
+    Message,
+    Published,
+    Started,
+    States,
+)
 from foresail.settings import Settings, read
-from scaler.board import Answer, Reference, Refusal, RefusalCode
+from scaler.board import Answer, Arrival, Changes, Outcome, Posted, Reference, Refusal, RefusalCode
+from scaler.metadata import Offer, parse
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
@@ -35,25 +49,42 @@ def settings() -> Settings:
     return read(EXAMPLE)
 
 
-REFERENCE = Reference.of("llm", "qwen", {"model": "qwen", "maxReplicas": "4"})
+def posted(outcome: Outcome) -> Posted:
+    return Posted(outcome=outcome, read_at_seconds=7.25, valid_until_seconds=307.25)
+
+
+METADATA = {"model": "qwen", "maxReplicas": "4", "events": "0 9 * * mon-fri for 30m x2.5"}
+OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+REFERENCE = Reference.of("llm", "qwen", METADATA)
+UNREAD = Refusal(code=RefusalCode.UNAVAILABLE, message="é")
+ARRIVAL = Arrival(
+    reference=REFERENCE,
+    wishes=parse(METADATA, OFFER),
+    posted=posted(UNREAD),
+    asked_at_seconds=12.5,
+)
 
 
 @pytest.mark.parametrize(
     "message",
     [
         pytest.param(Begin(settings()), id="begin"),
-        pytest.param(Asked((REFERENCE,)), id="asked"),
+        pytest.param(Known(Changes(forgotten=(REFERENCE,), arrived=(ARRIVAL,))), id="known"),
+        pytest.param(Asked(((REFERENCE, 12.5),)), id="asked"),
         pytest.param(Front(accepting=True, metrics=b"# \xc3\xa9\n"), id="front"),
         pytest.param(Started(8080), id="started"),
         pytest.param(Failed("listen.http: taken"), id="failed"),
+        pytest.param(States((b"one", b"two")), id="states"),
+        pytest.param(FeedsWanted(("a", "b")), id="feeds-wanted"),
+        pytest.param(FeedFound("a", b"state"), id="feed-found"),
+        pytest.param(FeedFound("b", None), id="feed-not-found"),
         pytest.param(
-            Published(REFERENCE, Answer(replicas=3, active=True, made_at_seconds=1.5), b"state"),
+            Published(
+                REFERENCE, posted(Answer(replicas=3, active=True, made_at_seconds=1.5)), b"state"
+            ),
             id="answer",
         ),
-        pytest.param(
-            Published(REFERENCE, Refusal(code=RefusalCode.UNAVAILABLE, message="é"), None),
-            id="refusal",
-        ),
+        pytest.param(Published(REFERENCE, posted(UNREAD), None), id="refusal"),
     ],
 )
 async def test_every_message_arrives_as_it_was_sent(

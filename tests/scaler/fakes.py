@@ -13,13 +13,18 @@ class NoForecast:
     series: Series
     steps: list[tuple[float, float | None]] = field(default_factory=list)
     leading: list[float | None] = field(default_factory=list)
+    made: DemandForecast | None = None
+    """The newest forecast."""
 
     def update(self, t_seconds: float, value: float | None, *, leading: float | None) -> None:
         self.steps.append((t_seconds, value))
         self.leading.append(leading)
 
+    def relabel(self, seconds: float) -> None:
+        self.steps = [(at + seconds, value) for at, value in self.steps]
+
     def forecast(self) -> DemandForecast:
-        return DemandForecast(
+        self.made = DemandForecast(
             signal=self.series,
             made_at_seconds=0.0,
             data_age_seconds=0.0,
@@ -30,6 +35,7 @@ class NoForecast:
             skill=(),
             experts=(),
         )
+        return self.made
 
     def snapshot(self) -> bytes:
         return b""

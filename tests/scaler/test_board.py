@@ -11,7 +11,10 @@ from scaler.board import (
     Answer,
     Board,
     BoardFullError,
+    Changes,
     Entry,
+    Outcome,
+    Posted,
     Reference,
     Refusal,
     RefusalCode,
@@ -33,11 +36,23 @@ class Desk:
             self._admit,
             clock=lambda: self.now,
             objects_max=objects_max,
-            answer_seconds_max=ANSWER_SECONDS_MAX,
         )
 
     def ask(self, name: str, **metadata: str) -> Entry:
         return self.board.ask(reference(name, **metadata))
+
+    def publish(self, entry: Entry, outcome: Outcome) -> None:
+        """As a planner does whose reading was made just now."""
+        entry.publish(
+            Posted(
+                outcome=outcome,
+                read_at_seconds=self.now,
+                valid_until_seconds=self.now + ANSWER_SECONDS_MAX,
+            )
+        )
+
+    def names(self) -> set[str]:
+        return {entry.reference.name for entry in self.board}
 
     def _admit(self, metadata: Mapping[str, str]) -> TriggerMetadata:
         self.parsed += 1
@@ -109,21 +124,12 @@ def test_an_object_arrives_once() -> None:
     entry = desk.ask("a")
     assert desk.board.arrived.is_set()
 
-    assert desk.board.take_arrivals() == [entry]
+    (arrival,) = desk.board.take_changes().arrived
     desk.ask("a")
 
+    assert (arrival.reference, arrival.wishes) == (entry.reference, entry.wishes)
     assert not desk.board.arrived.is_set()
-    assert desk.board.take_arrivals() == []
-
-
-def test_the_triggers_of_one_object_are_found_the_last_asked_first() -> None:
-    desk = Desk()
-    before = desk.ask("a")
-    desk.now += 1
-    after = desk.ask("a", mode="advise")
-    desk.ask("another")
-
-    assert desk.board.find("llm", "a") == [after, before]
+    assert desk.board.take_changes() == Changes()
 
 
 # Answers and their age.
@@ -132,7 +138,7 @@ def test_the_triggers_of_one_object_are_found_the_last_asked_first() -> None:
 def test_an_answer_stands_until_its_limit_and_then_there_is_none() -> None:
     desk = Desk()
     entry = desk.ask("a")
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
 
     desk.now += ANSWER_SECONDS_MAX
     assert entry.current() == answer(7)
@@ -147,9 +153,9 @@ def test_an_answer_stands_until_its_limit_and_then_there_is_none() -> None:
 def test_an_answer_published_after_a_silence_stands_again() -> None:
     desk = Desk()
     entry = desk.ask("a")
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
     desk.now += 2 * ANSWER_SECONDS_MAX
-    entry.publish(answer(8))
+    desk.publish(entry, answer(8))
 
     assert entry.current() == answer(8)
 
@@ -157,9 +163,9 @@ def test_an_answer_published_after_a_silence_stands_again() -> None:
 def test_a_poll_is_told_one_answer_however_many_are_published_meanwhile() -> None:
     desk = Desk()
     entry = desk.ask("a")
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
     assert entry.polled() == answer(7)
-    entry.publish(answer(0))
+    desk.publish(entry, answer(0))
     desk.now += COHERENT_SECONDS
 
     assert entry.in_same_poll() == answer(7)
@@ -168,9 +174,10 @@ def test_a_poll_is_told_one_answer_however_many_are_published_meanwhile() -> Non
 
 
 def test_a_poll_that_was_refused_is_refused_throughout() -> None:
-    entry = Desk().ask("a")
+    desk = Desk()
+    entry = desk.ask("a")
     refused = entry.polled()
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
 
     assert isinstance(refused, Refusal)
     assert entry.in_same_poll() == refused
@@ -179,7 +186,7 @@ def test_a_poll_that_was_refused_is_refused_throughout() -> None:
 def test_an_answer_does_not_outlive_its_limit_within_a_poll() -> None:
     desk = Desk()
     entry = desk.ask("a")
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
     desk.now += ANSWER_SECONDS_MAX
     entry.polled()
     desk.now += COHERENT_SECONDS + 1
@@ -187,8 +194,48 @@ def test_an_answer_does_not_outlive_its_limit_within_a_poll() -> None:
     assert isinstance(entry.in_same_poll(), Refusal)
 
 
+def refusal(message: str) -> Refusal:
+    return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+
+
+def test_a_refusal_takes_no_answer_away_before_its_age_limit() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    desk.publish(entry, answer(7))
+
+    desk.now += 200
+    desk.publish(entry, refusal("nothing usable was ever read"))
+    assert entry.current() == answer(7)
+    desk.now += 100
+    assert entry.current() == answer(7)
+    desk.now += 1
+    assert isinstance(entry.current(), Refusal)
+    desk.publish(entry, refusal("prometheus is down"))
+    assert entry.current() == refusal("prometheus is down")
+
+
+def test_an_answer_that_was_read_long_ago_is_no_younger_for_being_published_now() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    read_at = desk.now - 200
+    entry.publish(
+        Posted(
+            outcome=answer(7),
+            read_at_seconds=read_at,
+            valid_until_seconds=read_at + ANSWER_SECONDS_MAX,
+        )
+    )
+
+    desk.now += 101
+    outcome = entry.current()
+
+    assert isinstance(outcome, Refusal)
+    assert "no plan was made for 301 s" in outcome.message
+
+
 def test_listeners_hear_each_publication_and_may_leave_while_they_are_told() -> None:
-    entry = Desk().ask("a")
+    desk = Desk()
+    entry = desk.ask("a")
     heard: list[str] = []
 
     def leaves() -> None:
@@ -199,8 +246,8 @@ def test_listeners_hear_each_publication_and_may_leave_while_they_are_told() -> 
         heard.append("stays")
 
     entry.listeners |= {leaves, stays}
-    entry.publish(answer(1))
-    entry.publish(answer(2))
+    desk.publish(entry, answer(1))
+    desk.publish(entry, answer(2))
 
     assert sorted(heard) == ["leaves", "stays", "stays"]
 
@@ -214,11 +261,31 @@ def test_what_an_edit_left_behind_is_forgotten_after_its_time() -> None:
     desk.now += 1
     desk.ask("a", mode="advise")
     desk.now += SUPERSEDED_SECONDS - 1
-    assert desk.board.forget_superseded() == []
+    desk.board.forget_superseded()
+    assert desk.board.known(before.reference) is before
+    _ = desk.board.take_changes()
     desk.now += 1
 
-    assert desk.board.forget_superseded() == [before]
+    desk.board.forget_superseded()
+
     assert desk.board.known(before.reference) is None
+    assert desk.board.take_changes() == Changes(forgotten=(before.reference,))
+
+
+def test_an_object_that_was_forgotten_before_anybody_heard_of_it_is_no_change() -> None:
+    desk = Desk()
+    desk.ask("a")
+    desk.now += 1
+    desk.ask("a", mode="advise")
+    desk.now += SUPERSEDED_SECONDS
+    desk.board.forget_superseded()
+
+    changes = desk.board.take_changes()
+
+    assert changes.forgotten == ()
+    assert [dict(arrival.reference.metadata) for arrival in changes.arrived] == [
+        {"model": "m", "mode": "advise"}
+    ]
 
 
 def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> None:
@@ -228,16 +295,19 @@ def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> Non
         desk.ask("a")
         desk.ask("a", mode="advise")
 
-    assert desk.board.forget_superseded() == []
+    desk.board.forget_superseded()
+
+    assert len(desk.board) == 2
 
 
 def test_a_silent_object_is_a_paused_one_and_stays() -> None:
     desk = Desk()
     entry = desk.ask("a")
-    entry.publish(answer(7))
+    desk.publish(entry, answer(7))
     desk.now += 30 * SILENT_SECONDS
 
-    assert desk.board.forget_superseded() == []
+    desk.board.forget_superseded()
+
     assert desk.ask("a") is entry
 
 
@@ -249,7 +319,7 @@ def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones() -> None:
     with pytest.raises(BoardFullError, match=r"limits\.objectsMax"):
         desk.ask("c")
 
-    assert {entry.reference.name for entry in desk.board} == {"a", "b"}
+    assert desk.names() == {"a", "b"}
     desk.ask("a")
 
 
@@ -262,7 +332,7 @@ def test_a_full_board_drops_the_object_that_was_silent_longest() -> None:
 
     desk.ask("new")
 
-    assert {entry.reference.name for entry in desk.board} == {"old", "new"}
+    assert desk.names() == {"old", "new"}
 
 
 def test_the_board_may_be_walked_while_questions_come() -> None:

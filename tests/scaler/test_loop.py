@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+import pytest
 from prometheus_client import CollectorRegistry
 
 from scaler.board import Answer, Board, Entry, Reference, Refusal, RefusalCode
@@ -14,10 +15,11 @@ from scaler.loop import ScalerLoop
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
-from scaler.serving.state_book import NoStates, StateBook
+from scaler.plan import ReplicaPlan
+from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
-from scaler.track import PLANNED, Series
-from scaler.watched import Connection
+from scaler.track import PLANNED, Series, Track
+from scaler.watched import Connection, WorkloadStatus
 from tests.scaler.fakes import NoForecast
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
@@ -38,6 +40,10 @@ class FakeFeed:
     """Between two observations of the past."""
     past_failure: Exception | None = None
     """Raised after the past."""
+    past_ends_after: int | None = None
+    """Observations of the past that are told; None tells all."""
+    past_asked_from: list[float] = field(default_factory=list)
+    """Where each reading of the past began, from the last minute before the start."""
     looked: list[float] = field(default_factory=list)
     """Loop time of each look."""
     asked_for: list[float] = field(default_factory=list)
@@ -54,9 +60,14 @@ class FakeFeed:
     async def history(
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
-        first = max(start_seconds, end_seconds - self.past_seconds)
+        self.past_asked_from.append(
+            start_seconds // step_seconds * step_seconds - BEGIN_SECONDS + 7
+        )
+        first = max(start_seconds, BEGIN_SECONDS - 7 - self.past_seconds)
         at = -(-first // step_seconds) * step_seconds
-        while at <= end_seconds and self.past_seconds:
+        steps = 0
+        while at <= end_seconds and self.past_seconds and steps != self.past_ends_after:
+            steps += 1
             await asyncio.sleep(self.past_delay_seconds)
             yield observed(at, self.prompt)
             at += step_seconds
@@ -84,19 +95,46 @@ class Site:
     board: Board
     loop: ScalerLoop
     registry: CollectorRegistry
+    wall: "Wall"
+    forecasters: list[NoForecast]
+    """Of the tracks in the order they were made: each reading of the past makes one more."""
 
     def ask(self, model: str, *, name: str | None = None, **metadata: str) -> Entry:
         reference = Reference.of("llm", name or model, {"model": model, **metadata})
         return self.board.ask(reference)
 
+    def status(self, entry: Entry) -> WorkloadStatus:
+        (found,) = [s for s in self.loop.statuses() if s.reference == entry.reference]
+        return found
+
     def prompt_steps(self, entry: Entry) -> list[tuple[float, float | None]]:
-        """The steps of the prompt series in the track that the entry's plans are made from."""
-        made = self.loop.watched[entry.reference].track._forecasters[Series.PROMPT_TOKENS]
-        assert isinstance(made, NoForecast)
+        """The steps of the prompt series that the entry's last plan was made from."""
+        plan = self.status(entry).plan
+        assert plan is not None
+        forecast = plan.forecasts.get(Series.PROMPT_TOKENS)
+        if forecast is None:
+            return []
+        (made,) = [each for each in self.forecasters if each.made is forecast]
         return [(at - BEGIN_SECONDS + 7, value) for at, value in made.steps]
+
+    def known(self) -> set[Reference]:
+        return {status.reference for status in self.loop.statuses()}
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(name, labels) or 0.0
 
     def faults(self) -> float | None:
         return self.registry.get_sample_value("foresail_cycle_errors_total")
+
+
+@dataclass
+class Wall:
+    """A wall clock that can be set; the loop's own time goes on undisturbed."""
+
+    set_by: float = 0.0
+
+    def __call__(self) -> float:
+        return BEGIN_SECONDS + asyncio.get_running_loop().time() + self.set_by
 
 
 @asynccontextmanager
@@ -105,54 +143,65 @@ async def running(
     *,
     connect: Callable[[Reference, TriggerMetadata], Connection] | None = None,
     objects_max: int = 100,
-    states: StateBook | None = None,
     **settings: float,
 ) -> AsyncIterator[Site]:
     """A running loop over feeds by model; no history unless the settings say so."""
-    clock_loop = asyncio.get_running_loop()
-    registry = CollectorRegistry()
-
-    def clock() -> float:
-        return BEGIN_SECONDS + clock_loop.time()
+    registry, wall, steady = CollectorRegistry(), Wall(), asyncio.get_running_loop().time
+    forecasters: list[NoForecast] = []
 
     def by_model(reference: Reference, wishes: TriggerMetadata) -> Connection:
         return connection(wishes.model, feeds[wishes.model])
 
-    def forecaster(wishes: TriggerMetadata, series: Series) -> NoForecast:
-        return NoForecast(series)
+    def forecaster(series: Series) -> NoForecast:
+        forecasters.append(NoForecast(series))
+        return forecasters[-1]
 
-    board = Board(
-        lambda metadata: parse(metadata, OFFER),
-        clock=clock,
-        objects_max=objects_max,
-        answer_seconds_max=300,
-    )
+    used = LoopSettings(**{"history_seconds": 0.0, **settings})  # type: ignore[arg-type]
+    board = Board(lambda metadata: parse(metadata, OFFER), clock=steady, objects_max=objects_max)
     loop = ScalerLoop(
-        board,
         connect or by_model,
-        forecaster,
-        LoopSettings(**{"history_seconds": 0.0, **settings}),  # type: ignore[arg-type]
-        clock=clock,
+        lambda _: Track(forecaster, step_seconds=used.step_seconds),
+        used,
+        publish=board.publish,
+        wall=wall,
+        steady=steady,
         metrics=LoopMetrics(registry),
-        states=states or NoStates(),
+        states=NoStates(),
     )
-    task = asyncio.create_task(loop.run())
+    tasks = [asyncio.create_task(loop.run()), asyncio.create_task(hand_over(board, loop))]
     try:
-        yield Site(board, loop, registry)
-        assert not task.done(), task
+        yield Site(board, loop, registry, wall, forecasters)
+        assert not any(task.done() for task in tasks), tasks
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def connection(key: str, feed: FakeFeed) -> Connection:
+async def hand_over(board: Board, loop: ScalerLoop) -> None:
+    """Tell the loop what the board learns, as the link between two processes does."""
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await board.arrived.wait()
+        board.forget_superseded()
+        loop.apply(board.take_changes())
+
+
+def connection(key: str, feed: FakeFeed, *, source: str = "main") -> Connection:
     capacity = ReplicaCapacity(
         work=Work(
             prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
         ),
         requests=50,
     )
-    return Connection(key=key, feed=feed, capacity=capacity)
+    return Connection(key=key, source=source, feed=feed, capacity=capacity)
+
+
+def plan_of(site: Site, entry: Entry) -> ReplicaPlan:
+    plan = site.status(entry).standing.plan
+    assert plan is not None
+    return plan
 
 
 def replicas(entry: Entry) -> int:
@@ -196,18 +245,31 @@ async def test_a_new_object_is_looked_at_at_once() -> None:
         assert replicas(entry) == 5
 
 
-async def test_moments_that_a_long_cycle_overran_are_left_out() -> None:
+async def test_feeds_of_a_source_that_is_too_slow_for_all_take_turns() -> None:
     slow = {name: FakeFeed(delay_seconds=9) for name in ("a", "b", "c")}
     async with running(slow, looks_at_once=1) as site:
         for name in slow:
             site.ask(name)
-        await until(100)
+        await until(270)
 
-    # The first looks end at 27 s and those of second 8 at 54; 23, 38 and 53 went by meanwhile.
-    asked_for = sorted({at for feed in slow.values() for at in feed.asked_for})
-    assert asked_for[:2] == [0, 8]
-    assert all((at - 8) % 15 == 0 for at in asked_for[1:])
-    assert 23 not in asked_for
+    # One look at a time and 9 s each: 30 looks. A look is made for the newest moment there was.
+    counts = [len(feed.looked) for feed in slow.values()]
+    assert sum(counts) == 30
+    assert min(counts) >= 9
+    for feed in slow.values():
+        pairs = zip(feed.looked, feed.asked_for, strict=True)
+        assert all(0 <= at - moment < 15 for at, moment in pairs)
+
+
+async def test_a_moment_at_which_a_look_is_under_way_is_missed_and_counted() -> None:
+    feed = FakeFeed(delay_seconds=20)
+    async with running({"a": feed}, look_seconds_max=25.0) as site:
+        site.ask("a")
+        await until(60)
+
+        # 0 to 20 s misses 8; 23 to 43 misses 38.
+        assert feed.looked == [0, 23, 53]
+        assert site.counted("foresail_looks_missed_total", source="main") == 2
 
 
 async def test_a_loop_that_keeps_up_is_not_overdue() -> None:
@@ -215,6 +277,111 @@ async def test_a_loop_that_keeps_up_is_not_overdue() -> None:
         await until(300)
 
         assert site.loop.overdue_seconds() == 0
+
+
+# A wall clock that is set.
+
+
+@pytest.mark.parametrize("hours", [-1, 1], ids=["back", "forward"])
+async def test_a_clock_that_is_set_delays_no_look_and_no_answer(hours: int) -> None:
+    feed = FakeFeed(prompt=4000)
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(30)
+        site.wall.set_by = 3600.0 * hours
+        feed.prompt = 8000
+        await until(100)
+
+        assert feed.looked == [0, 8, 23, 38, 53, 68, 83, 98]
+        assert feed.asked_for[:4] == [0, 8, 23, 38 + 3600 * hours]
+        assert replicas(entry) == 10
+        assert site.loop.overdue_seconds() == 0
+        assert site.counted("foresail_wall_clock_steps_total") == 1
+
+
+@pytest.mark.parametrize("seconds", [-3600, 600, 3600], ids=["back", "suspended", "forward"])
+async def test_a_clock_that_is_set_ends_no_hold_early_and_makes_none_longer(seconds: int) -> None:
+    feed = FakeFeed(prompt=8000)
+    async with running({"a": feed}) as site:
+        entry = site.ask("a", hold="5m")
+        await until(60)
+        feed.prompt = 800
+        await until(70)
+        site.wall.set_by = float(seconds)
+        await until(90)
+
+        (held,) = [s for s in plan_of(site, entry).steps if s.rule == "hold"]
+        assert held.text == "10 were needed 30s ago"  # at 53 s, and it is 83 s
+        await until(350)
+        assert replicas(entry) == 10
+        await until(360)
+        assert replicas(entry) == 1
+
+
+async def test_an_answer_read_before_the_clock_was_set_back_ages_all_the_same() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(39)
+        site.wall.set_by = -3600.0
+        feed.failure = SourceUnavailableError("prometheus 'main' is down")
+        await until(38 + 300)
+        assert replicas(entry) == 2
+        await until(38 + 301)
+
+        assert "no plan was made for 301 s" in refusal(entry).message
+        await until(38 + 301 + 15)
+        assert "blind for 5m15s: prometheus 'main' is down" in refusal(entry).message
+
+
+async def test_a_look_that_was_under_way_when_the_clock_was_set_back_is_dropped() -> None:
+    feed = FakeFeed(prompt=4000)
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(30)
+        feed.delay_seconds, feed.prompt = 14.0, 40_000.0  # made for 38 s, told at 52 s
+        await until(40)
+        site.wall.set_by = -3600.0
+        await until(60)
+
+        assert replicas(entry) == 5
+
+
+async def test_the_series_goes_on_in_its_step_when_the_clock_is_set_back() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(130)
+        site.wall.set_by = -3600.0
+        await until(310)
+
+        # A step a minute, none twice and none left out; the times are the new clock's.
+        assert site.prompt_steps(entry) == [(60.0 * n - 3600, 1000.0) for n in range(5)]
+
+
+async def test_the_series_has_a_gap_where_a_machine_was_suspended() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(130)
+        site.wall.set_by = 600.0
+        await until(310)
+
+        assert [at for at, _ in site.prompt_steps(entry)] == [0, 60, 120, 720, 780, 840]
+
+
+async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:
+    feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
+    async with running({"a": feed}, history_seconds=3600) as site:
+        entry = site.ask("a")
+        await until(20)
+        site.wall.set_by = 600.0
+        await until(300)
+
+        assert len(feed.past_asked_from) == 2
+        steps = [at for at, _ in site.prompt_steps(entry)]
+        assert steps == sorted(set(steps))
+        assert steps[0] < 0
 
 
 # Feeds that fail.
@@ -228,6 +395,41 @@ async def test_a_slow_feed_delays_no_other() -> None:
 
         assert feeds["quick"].looked == [0, 8, 23, 38, 53]
         assert "no answer within 10 s" in refusal(slow).message
+
+
+async def test_a_source_that_hangs_costs_no_other_source_a_look() -> None:
+    feeds = {f"hung-{n}": FakeFeed(delay_seconds=1e9) for n in range(64)}
+    feeds["sound"] = FakeFeed()
+
+    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
+        model = wishes.model
+        return connection(model, feeds[model], source=model.partition("-")[0])
+
+    async with running(feeds, connect=connect) as site:
+        for model in feeds:
+            entry = site.ask(model)
+        await until(300)
+
+        # 20 periods, 20 moments.
+        assert len(feeds["sound"].looked) == 1 + 20
+        assert site.counted("foresail_looks_missed_total", source="sound") == 0
+        assert replicas(entry) == 2
+
+
+async def test_feeds_that_hang_by_the_hundred_do_not_make_the_loop_late() -> None:
+    feeds = {f"hung-{n}": FakeFeed(delay_seconds=1e9) for n in range(500)}
+    async with running(feeds, objects_max=500) as site:
+        entries = [site.ask(model) for model in feeds]
+        for second in range(15, 900, 15):
+            await until(second)
+            assert site.loop.overdue_seconds() == 0
+
+        # Each says what its source does, also those that never got a slot.
+        messages = {refusal(entry).message for entry in entries}
+        assert {m.partition(": ")[2] for m in messages} == {
+            "no answer within 10 s",
+            "all 16 slots of its source are in use",
+        }
 
 
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:
@@ -328,9 +530,13 @@ async def test_forecasts_exist_as_soon_as_the_past_is_read() -> None:
         entry = site.ask("a")
         await until(1)
 
+        await until(9)
+
         # Begun at 7 s past the minute: the last whole step of the past is the minute before.
-        assert site.prompt_steps(entry) == [(-60.0 * n, 1000.0) for n in range(10, 1, -1)]
-        assert set(site.loop.watched[entry.reference].track.forecasts) == set(PLANNED)
+        assert site.prompt_steps(entry) == [(-60.0 * n, 1000.0) for n in range(10, 0, -1)]
+        plan = site.status(entry).plan
+        assert plan is not None
+        assert set(plan.forecasts) == set(PLANNED)
 
 
 async def test_an_answer_does_not_wait_for_the_past() -> None:
@@ -397,13 +603,28 @@ async def test_a_past_that_takes_too_long_leaves_the_present() -> None:
         assert [at for at, _ in site.prompt_steps(entry)] == [0, 60, 120]
 
 
-async def test_a_past_that_breaks_off_counts_as_far_as_it_was_read() -> None:
-    feed = FakeFeed(past_seconds=300, past_failure=SourceUnavailableError("503"))
+async def test_a_past_that_breaks_off_is_asked_for_again_from_there() -> None:
+    feed = FakeFeed(past_seconds=600, past_ends_after=4, past_failure=SourceUnavailableError("503"))
     async with running({"a": feed}, history_seconds=3600) as site:
         entry = site.ask("a")
-        await until(60)
+        await until(30)
+        assert site.prompt_steps(entry) == []  # a past with a hole up to now counts for nothing
+        feed.past_ends_after, feed.past_failure = None, None
+        await until(130)
 
-        assert [at for at, _ in site.prompt_steps(entry)] == [-300, -240, -180, -120, -60, 0]
+        # What was read is not read again, and what was missing is not a gap.
+        assert feed.past_asked_from == [-3600, -360]
+        assert site.prompt_steps(entry) == [(60.0 * n, 1000.0) for n in range(-10, 2)]
+
+
+async def test_a_past_that_its_source_never_tells_is_asked_for_every_hour() -> None:
+    feed = FakeFeed(past_failure=SourceUnavailableError("503"))
+    async with running({"a": feed}, history_seconds=3600) as site:
+        site.ask("a")
+        await until(5 * 3600)
+
+        # After 1, 5, 15 and 60 minutes, and then every hour: at 0, 60, 360, 1260, 4860, 8460 ...
+        assert len(feed.past_asked_from) == 8
 
 
 async def test_a_fault_of_ours_in_the_past_leaves_the_present() -> None:
@@ -440,7 +661,7 @@ async def test_an_edit_of_a_trigger_keeps_what_was_learnt_and_is_answered_at_onc
 
         assert replicas(after) == 3
         assert feed.looked[-1] == 128  # nothing was read for it
-        assert site.loop.watched[after.reference] is site.loop.watched[before.reference]
+        assert site.prompt_steps(after) == site.prompt_steps(before)
 
 
 async def test_what_an_edit_left_behind_is_forgotten_and_its_feed_with_it() -> None:
@@ -453,7 +674,7 @@ async def test_what_an_edit_left_behind_is_forgotten_and_its_feed_with_it() -> N
         site.ask("b", name="one")
         await until(3700)
 
-        assert set(site.loop.watched) == {new.reference}
+        assert site.known() == {new.reference}
         assert old.reference != new.reference
         assert feeds["a"].looked[-1] < 3670 < feeds["b"].looked[-1]
 
@@ -467,7 +688,7 @@ async def test_what_a_full_board_drops_is_not_looked_at_any_more() -> None:
         new = site.ask("new")
         await until(100_000)
 
-        assert set(site.loop.watched) == {new.reference}
+        assert site.known() == {new.reference}
         assert max(feeds["silent"].looked) < 90_500
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaler.board import Answer, Refusal, RefusalCode
+from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.metadata import Mode
@@ -27,7 +27,7 @@ PARAMETERS = PlanParameters(
         requests=50,
     ),
 )
-BLIND_SECONDS_MAX = 300.0
+ANSWER_SECONDS_MAX = 300.0
 
 
 class Story:
@@ -36,7 +36,8 @@ class Story:
     def __init__(self) -> None:
         self.forecasters: dict[Series, NoForecast] = {}
         self.track = Track(self._make, step_seconds=60)
-        self.standing = Standing()
+        unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
+        self.standing = Standing(posted=Posted(outcome=unread, read_at_seconds=0.0))
 
     def _make(self, series: Series) -> NoForecast:
         return self.forecasters.setdefault(series, NoForecast(series))
@@ -58,14 +59,17 @@ class Story:
 
     def _take(self, sight: Sight) -> Answer | Refusal:
         self.track.take(sight)
-        outcome, self.standing = judge(
+        made = judge(
+            Reference.of("llm", "a", {}),
             sight,
             self.track,
             PARAMETERS,
             self.standing,
-            blind_seconds_max=BLIND_SECONDS_MAX,
+            now_seconds=sight.at_seconds,
+            answer_seconds_max=ANSWER_SECONDS_MAX,
         )
-        return outcome
+        self.standing = made.standing
+        return self.standing.posted.current(sight.at_seconds)
 
 
 def replicas(outcome: Answer | Refusal) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.backlog import Order
@@ -33,11 +33,13 @@ FIELD_OF_TOMORROW = b"\xa2\x06\x05hello"
 """Field 100, five bytes long: no program of today knows it."""
 
 
+@settings(deadline=None)
 @given(workloads)
 def test_a_workloads_state_is_read_as_it_was_written(state: WorkloadState) -> None:
     assert decode_workload(encode_workload(state)) == state
 
 
+@settings(deadline=None)
 @given(feeds)
 def test_a_feeds_state_is_read_as_it_was_written(state: FeedState) -> None:
     assert decode_feed(encode_feed(state)) == state
@@ -51,6 +53,7 @@ def test_fields_of_a_newer_program_survive_a_reading_and_a_writing() -> None:
     assert FIELD_OF_TOMORROW in encode_feed(decode_feed(of_feed))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_state_or_refused(payload: bytes) -> None:
     for decode in (decode_workload, decode_feed):
@@ -140,11 +143,13 @@ def read(content: bytes) -> tuple[list[Frame], RefusalReason | None]:
     return found, None
 
 
+@settings(deadline=None)
 @given(st.lists(frames, max_size=5))
 def test_frames_are_read_as_they_were_written(written: list[Frame]) -> None:
     assert read(MAGIC + b"".join(map(frame_bytes, written))) == (written, None)
 
 
+@settings(deadline=None)
 @given(st.lists(frames, min_size=1, max_size=5), st.data())
 def test_a_damaged_byte_costs_what_follows_it_and_nothing_before(
     written: list[Frame], data: st.DataObject
@@ -160,6 +165,7 @@ def test_a_damaged_byte_costs_what_follows_it_and_nothing_before(
     assert read(bytes(content)) == (written[:whole], RefusalReason.CORRUPTED)
 
 
+@settings(deadline=None)
 @given(st.lists(frames, min_size=1, max_size=5), st.data())
 def test_a_file_cut_off_keeps_the_frames_before_the_cut(
     written: list[Frame], data: st.DataObject

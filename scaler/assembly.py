@@ -1,58 +1,70 @@
-"""The planning side put together, the same for `serve`, the demo, the tests and the benchmarks."""
+"""The planning side put together, the same for `serve`, the demo, replay, tests and benchmarks."""
 
 from prometheus_client import CollectorRegistry
 
-from scaler.board import Board
 from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
-from scaler.loop import Connect, ScalerLoop
+from scaler.loop import Connect, Publish, ScalerLoop
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.serving.state_book import NoStates, StateBook
 from scaler.sources.catalogue import Preset
-from scaler.track import Series
+from scaler.track import Series, Track
 
 HORIZON_STEPS = (1, 3, 5, 10, 15, 30)
 """How far forecasts look: with steps of a minute to the longest lead time of a node."""
 
 
-def planning(
-    board: Board,
+def planning(  # noqa: PLR0913 - the cycle's edges
     connect: Connect,
     settings: LoopSettings,
     *,
-    clock: Clock,
+    publish: Publish,
+    wall: Clock,
+    steady: Clock,
     registry: CollectorRegistry,
     states: StateBook | None = None,
 ) -> ScalerLoop:
-    """The cycle that fills `board`, with the shipped forecaster; nothing is read yet.
+    """The cycle, with the shipped forecaster; nothing is read yet.
 
     Args:
         states: None begins anew and leaves nothing behind.
     """
 
-    def forecaster(wishes: TriggerMetadata, series: Series) -> Forecaster:
+    def make_track(wishes: TriggerMetadata) -> Track:
+        return track_of(wishes, step_seconds=settings.step_seconds, beside=settings.beside)
+
+    return ScalerLoop(
+        connect,
+        make_track,
+        settings,
+        publish=publish,
+        wall=wall,
+        steady=steady,
+        metrics=LoopMetrics(registry),
+        states=states or NoStates(),
+    )
+
+
+def track_of(
+    wishes: TriggerMetadata, *, step_seconds: float, beside: tuple[Series, ...] = ()
+) -> Track:
+    """An empty track with the forecasters that ship."""
+
+    def forecaster(series: Series) -> Forecaster:
         return Forecaster(
             signal=series,
-            step_seconds=settings.step_seconds,
-            horizons_seconds=[steps * settings.step_seconds for steps in HORIZON_STEPS],
+            step_seconds=step_seconds,
+            horizons_seconds=[steps * step_seconds for steps in HORIZON_STEPS],
             start=0.0,
             tz=wishes.timezone,
             calendar=Calendar(wishes.events, wishes.timezone) if wishes.events else None,
         )
 
-    return ScalerLoop(
-        board,
-        connect,
-        forecaster,
-        settings,
-        clock=clock,
-        metrics=LoopMetrics(registry),
-        states=states or NoStates(),
-    )
+    return Track(forecaster, step_seconds=step_seconds, beside=beside)
 
 
 def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
