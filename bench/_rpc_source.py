@@ -11,6 +11,8 @@ from multiprocessing.queues import SimpleQueue
 
 from aiohttp import web
 
+HUNG_PATH = "/hung"
+"""Below it there is a source that takes every question and answers none."""
 _SCRAPE_SECONDS = 15.0
 _MODEL = re.compile(r'model_name="model-(\d+)"')
 
@@ -43,12 +45,20 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
     async def query_range(_: web.Request) -> web.Response:
         return web.json_response(_matrix([]))
 
+    async def hang(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
     os.nice(19)  # scaffolding: on a small machine it must not take the answers' time
 
     async def serve() -> None:
         app = web.Application()
         app.add_routes(
-            [web.post("/api/v1/query", query), web.post("/api/v1/query_range", query_range)]
+            [
+                web.post("/api/v1/query", query),
+                web.post("/api/v1/query_range", query_range),
+                web.post(f"{HUNG_PATH}/{{rest:.*}}", hang),
+            ]
         )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()

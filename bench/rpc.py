@@ -6,6 +6,9 @@ channel for all, no phase shift between objects beyond their start. The server i
 processes of its own, and its objects are live: each has its own model, read from a metrics source
 over HTTP every 15 s, forecast and planned while questions come. Latency is what the caller sees.
 
+With `--hung N` as many of the objects name a second source, which takes every query and answers
+none; errors and missed looks are then counted of the other objects only.
+
 With `--restart` the server is killed instead and started again: how long until every object is
 answered, and how many first answers are lower than the last ones before.
 """
@@ -14,6 +17,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -32,7 +36,7 @@ from rich.progress import track
 
 from bench._report import show
 from bench._rpc_restart import first_answers, forecasts_on_disk, forecasts_resumed, last_answers
-from bench._rpc_source import prometheus
+from bench._rpc_source import HUNG_PATH, prometheus
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.service import METRIC_NAME
@@ -55,12 +59,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--poll", type=float, default=15.0, help="seconds between KEDA's polls")
     parser.add_argument("--hpa", type=float, default=15.0, help="seconds between HPA syncs")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long calls are counted")
+    parser.add_argument("--hung", type=int, default=0, help="objects whose source never answers")
     parser.add_argument("--restart", action="store_true", help="kill the server and start it again")
     parser.add_argument("--quick", action="store_true", help="200 objects for 20 s")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args(arguments)
     if options.quick:
         options.objects, options.seconds = 200, 20.0
+    if not 0 <= options.hung < options.objects:
+        parser.error(f"--hung {options.hung}: it takes 0 to {options.objects - 1}, under --objects")
     row = asyncio.run(_restarted(options) if options.restart else _measured(options))
     show("rpc", vars(options), [row], options.json)
 
@@ -69,8 +76,9 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
     with prometheus(options.objects) as port:
         async with _serving(port) as server, _channel(server) as channel:
             keda = pb_grpc.ExternalScalerStub(channel)
-            await _until_live(keda, options.objects)
+            await _until_live(keda, options)
             tally = Tally()
+            missed_before = await server.looks_missed()
             cpu_before, begun = server.cpu_seconds(), perf_counter()
             await _drive(keda, options, tally)
             wall = perf_counter() - begun
@@ -79,6 +87,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
             p50, p99 = np.quantile(latencies, (0.5, 0.99))
             return {
                 "objects": options.objects,
+                "hung": options.hung,
                 "calls": len(tally.seconds),
                 "p50_ms": float(p50),
                 "p99_ms": float(p99),
@@ -87,6 +96,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "rss_mib": sum(server.rss_bytes()) / _MIB,
                 "rss_answering_mib": server.rss_bytes()[0] / _MIB,
                 "errors": tally.errors,
+                "looks_missed": await server.looks_missed() - missed_before,
             }
 
 
@@ -95,7 +105,7 @@ async def _restarted(options: argparse.Namespace) -> dict[str, float | int]:
         states = Path(folder) / "states"
         async with _serving(port, states) as server, _channel(server) as channel:
             keda = pb_grpc.ExternalScalerStub(channel)
-            await _until_live(keda, options.objects)
+            await _until_live(keda, options)
             await forecasts_on_disk(states, options.objects)
             before = await last_answers(partial(_replicas, keda), options.objects)
             begun = perf_counter()
@@ -117,9 +127,10 @@ def _channel(server: "_Server") -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
 
 
-def _reference(index: int) -> pb.ScaledObjectRef:
+def _reference(index: int, *, hung: int) -> pb.ScaledObjectRef:
     metadata = {
         "scalerAddress": "foresail:6500",
+        "source": "hung" if index < hung else "main",
         "model": f"model-{index}",
         "leadTime": "5m",
         "maxReplicas": "40",
@@ -128,9 +139,11 @@ def _reference(index: int) -> pb.ScaledObjectRef:
     return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
 
 
-async def _poll(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tally) -> None:
+async def _poll(
+    keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tally, *, hung: int
+) -> None:
     """One poll: three calls, one after another; an error fails the rest of it."""
-    reference = _reference(index)
+    reference = _reference(index, hung=hung)
     question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
     calls = (
         lambda: keda.GetMetricSpec(reference),
@@ -142,8 +155,10 @@ async def _poll(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, tally: Tall
         try:
             await call()
         except grpc.aio.AioRpcError:
-            tally.errors += 1
-            return
+            # What a hung source's object gets is an error, and right.
+            tally.errors += index >= hung
+            if index >= hung:
+                return
         tally.seconds.append(perf_counter() - begun)
 
 
@@ -161,7 +176,7 @@ async def _drive(
         at = begun + phase * period
         while at < begun + options.seconds:
             await asyncio.sleep(at - loop.time())
-            await _poll(keda, index, tally)
+            await _poll(keda, index, tally, hung=options.hung)
             at += period
 
     generator = np.random.default_rng(1)
@@ -171,28 +186,32 @@ async def _drive(
                 _ = group.create_task(clock(index, period, generator.random()))
 
 
-async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", objects: int) -> None:
+async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", options: argparse.Namespace) -> None:
     """Make every object known and wait until each has a plan: counted calls meet live objects."""
     deadline = perf_counter() + _LIVE_SECONDS_MAX
-    missing = list(range(objects))
-    for index in track(missing, "objects made known", transient=True):
-        await keda.GetMetricSpec(_reference(index))
+    objects, hung = options.objects, options.hung
+    for index in track(range(objects), "objects made known", transient=True):
+        await keda.GetMetricSpec(_reference(index, hung=hung))
+    missing = list(range(hung, objects))
     while missing:
         if perf_counter() > deadline:
             sys.exit(
                 f"{len(missing)} of {objects} objects have no plan after {_LIVE_SECONDS_MAX} s"
             )
         await asyncio.sleep(1.0)
-        missing = [index for index in missing if not await _answers(keda, index)]
+        missing = [index for index in missing if not await _answers(keda, index, hung=hung)]
 
 
-async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int) -> bool:
-    return await _replicas(keda, index) is not None
+async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, *, hung: int) -> bool:
+    return await _replicas(keda, index, hung=hung) is not None
 
 
-async def _replicas(keda: "pb_grpc.ExternalScalerAsyncStub", index: int) -> float | None:
+async def _replicas(
+    keda: "pb_grpc.ExternalScalerAsyncStub", index: int, *, hung: int = 0
+) -> float | None:
     """The number for an object; None for an error."""
-    question = pb.GetMetricsRequest(scaledObjectRef=_reference(index), metricName=METRIC_NAME)
+    reference = _reference(index, hung=hung)
+    question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
     try:
         return (await keda.GetMetrics(question)).metricValues[0].metricValueFloat
     except grpc.aio.AioRpcError:
@@ -214,6 +233,14 @@ class _Server:
             stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(stat[11]) + int(stat[12])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+    async def looks_missed(self) -> int:
+        """Looks that were due at the source that answers and not begun, so far."""
+        url = f"http://127.0.0.1:{self.http_port}/metrics"
+        async with ClientSession() as session, session.get(url) as response:
+            page = await response.text()
+        found = re.search(r'^foresail_looks_missed_total{source="main"} (\S+)$', page, re.MULTILINE)
+        return int(float(found[1])) if found else 0
 
     def rss_bytes(self) -> list[int]:
         """Resident memory of the answering process and of its planner."""
@@ -245,7 +272,9 @@ async def _serving(prometheus_port: int, states: Path | None = None) -> AsyncIte
             f"listen: {{grpc: '127.0.0.1:{grpc_port}', http: '127.0.0.1:{http_port}'}}\n"
             "sources:\n"
             "  - name: main\n"
-            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n" + state
+            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n"
+            "  - name: hung\n"
+            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}{HUNG_PATH}'}}\n" + state
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,

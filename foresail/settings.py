@@ -221,13 +221,13 @@ class CycleSettings(Part):
     step: Seconds = 60.0
     """Of the forecast's series: each value is the mean of the looks in it."""
     blind_max: Seconds = 300.0
-    """How long the last plan stands without a usable reading; then KEDA gets an error."""
+    """How long an answer stands, counted from the reading behind it; then KEDA gets an error."""
     look_max: Seconds = 10.0
-    """How long one look at one feed may take."""
+    """How long one look at one feed may take, without the wait for a slot."""
     looks_at_once: int = Field(
         default=16, ge=1, le=1000, strict=True, description="a whole number from 1 to 1000"
     )
-    """How many feeds are looked at together: the load that a source gets from us."""
+    """How many feeds of one source are looked at together: the load that it gets from us."""
     history: SecondsFromZero = 7 * 86400.0
     """How much past is read at start, a week for the week's profile; 0 reads none."""
     also_forecast: tuple[Literal[Series.REQUESTS, Series.IN_FLIGHT], ...] = Field(

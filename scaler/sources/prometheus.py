@@ -203,17 +203,40 @@ class _PrometheusFeed:
                 at_seconds=now_seconds,
                 readings=dict.fromkeys(self._preset.signals, Absent(why=why)),
             )
-        self._seen_at_seconds = max(sample.at_seconds for sample in samples)
+        self._refuse_past(samples, now_seconds)
         # A new reader each time: the answer holds the whole window, so nothing need be kept of
         # thousands of workloads between two reads.
         reader = Reader(self._preset, model=self._scope.model, limits=self._limits)
         return reader.observe(samples, now_seconds=now_seconds)
 
+    def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
+        """Refuse an answer from before the last one: the demand in it was that of another hour.
+
+        When our clock or the server's is set back, queries at the time it then is find old samples,
+        and find them fresh.
+
+        Raises:
+            SourceUnavailableError: until there are samples newer than those that were read.
+        """
+        stale_after, seen = self._limits.stale_after_seconds, self._seen_at_seconds
+        # The reader takes nothing from further ahead either.
+        times = [s.at_seconds for s in samples if s.at_seconds <= now_seconds + stale_after]
+        if not times:
+            return
+        newest = max(times)
+        if seen is not None and newest < seen - stale_after:
+            config = self._source.config
+            raise SourceUnavailableError(
+                f"source {config.name!r} at {config.url}: its newest sample is "
+                f"{seen - newest:.0f} s older than one that was read before: a clock was set back"
+            )
+        self._seen_at_seconds = newest if seen is None else max(seen, newest)
+
     def _selector(self, preset: Preset) -> str:
         return selector(preset.spelled, self._equal)
 
     def _why_nothing(self, now_seconds: float) -> str:
-        if now_seconds >= self._hint_until_seconds:
+        if not 0 < self._hint_until_seconds - now_seconds <= _HINT_EVERY_SECONDS:
             try:
                 self._hint = self._hinted(now_seconds)
             except SourceError:

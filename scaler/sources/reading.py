@@ -58,6 +58,7 @@ class Reader:
         """The observation at `now_seconds` from these samples and the ones before."""
         latest_seconds = now_seconds + self._limits.stale_after_seconds
         refused = self._tracks.add(samples, latest_seconds=latest_seconds)
+        self._tracks.forget_after(latest_seconds)
         self._tracks.forget_before(now_seconds - self._limits.keep_seconds)
         pages = {
             exporter: Page(

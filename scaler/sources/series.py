@@ -99,8 +99,13 @@ class Track:
 
     def since(self, start_seconds: float) -> None:
         """Forget what is older."""
-        if self.points[0][0] < start_seconds:
+        if self.points and self.points[0][0] < start_seconds:
             self.points[:] = [point for point in self.points if point[0] >= start_seconds]
+
+    def until(self, end_seconds: float) -> None:
+        """Forget what is newer."""
+        if self.points[-1][0] > end_seconds:
+            self.points[:] = [point for point in self.points if point[0] <= end_seconds]
 
     def increase(self, window_seconds: float) -> tuple[float, float] | None:
         """(Increase, seconds it took) over at least the window, as far back as there are points.
@@ -181,6 +186,11 @@ class Tracks:
             track.since(start_seconds)
         self._tracks = {key: track for key, track in self._tracks.items() if track.points}
         self._origins = {track.origin.labels: track.origin for track in self._tracks.values()}
+
+    def forget_after(self, end_seconds: float) -> None:
+        """Forget what is newer: a clock that was set back made it, and would call it the newest."""
+        for track in self._tracks.values():
+            track.until(end_seconds)
 
     def by_exporter(self) -> dict[Exporter, dict[str, list[Track]]]:
         """Exporter → the engine's series name → tracks, exporters in order.

@@ -132,9 +132,14 @@ class Wall:
     """A wall clock that can be set; the loop's own time goes on undisturbed."""
 
     set_by: float = 0.0
+    stopped_seconds: float = 0.0
+    """For which the process did not run, while every clock did."""
 
     def __call__(self) -> float:
-        return BEGIN_SECONDS + asyncio.get_running_loop().time() + self.set_by
+        return BEGIN_SECONDS + self.steady() + self.set_by
+
+    def steady(self) -> float:
+        return asyncio.get_running_loop().time() + self.stopped_seconds
 
 
 @asynccontextmanager
@@ -146,7 +151,7 @@ async def running(
     **settings: float,
 ) -> AsyncIterator[Site]:
     """A running loop over feeds by model; no history unless the settings say so."""
-    registry, wall, steady = CollectorRegistry(), Wall(), asyncio.get_running_loop().time
+    registry, wall = CollectorRegistry(), Wall()
     forecasters: list[NoForecast] = []
 
     def by_model(reference: Reference, wishes: TriggerMetadata) -> Connection:
@@ -157,14 +162,16 @@ async def running(
         return forecasters[-1]
 
     used = LoopSettings(**{"history_seconds": 0.0, **settings})  # type: ignore[arg-type]
-    board = Board(lambda metadata: parse(metadata, OFFER), clock=steady, objects_max=objects_max)
+    board = Board(
+        lambda metadata: parse(metadata, OFFER), clock=wall.steady, objects_max=objects_max
+    )
     loop = ScalerLoop(
         connect or by_model,
         lambda _: Track(forecaster, step_seconds=used.step_seconds),
         used,
         publish=board.publish,
         wall=wall,
-        steady=steady,
+        steady=wall.steady,
         metrics=LoopMetrics(registry),
         states=NoStates(),
     )
@@ -270,6 +277,21 @@ async def test_a_moment_at_which_a_look_is_under_way_is_missed_and_counted() -> 
         # 0 to 20 s misses 8; 23 to 43 misses 38.
         assert feed.looked == [0, 23, 53]
         assert site.counted("foresail_looks_missed_total", source="main") == 2
+
+
+async def test_a_process_that_was_stopped_goes_on_with_the_moment_that_it_is() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(30)
+        site.wall.stopped_seconds = 600.0
+        assert "no plan was made for 607 s" in refusal(entry).message
+        await until(60)
+
+        # The moments that went by are left out, and no clock was set.
+        assert feed.asked_for == [0, 8, 23, 638, 653]
+        assert site.counted("foresail_wall_clock_steps_total") == 0
+        assert replicas(entry) == 2
 
 
 async def test_a_loop_that_keeps_up_is_not_overdue() -> None:

@@ -71,6 +71,28 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
         await source.close()
 
 
+def waiting(value: float, *, at: float) -> str:
+    metric = {"__name__": "vllm:num_requests_waiting", "model_name": "m", "pod": "a"}
+    result = [{"metric": metric, "values": [[at, str(value)]]}]
+    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+
+
+async def test_samples_from_before_those_that_were_read_are_refused(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    feed, now = feed_of(stub.url), 1_800_000_000.0
+    stub.body = waiting(9, at=now - 5)
+    assert (await feed.observe(now_seconds=now)).value(Signal.WAITING) == 9
+
+    # Our clock is set back an hour: the server finds what it scraped then.
+    stub.body = waiting(1, at=now - 3605)
+    with pytest.raises(SourceUnavailableError, match="3600 s older than one that was read before"):
+        await feed.observe(now_seconds=now - 3600)
+
+    stub.body = waiting(8, at=now + 10)
+    assert (await feed.observe(now_seconds=now + 15)).value(Signal.WAITING) == 8
+
+
 @pytest.mark.parametrize(
     ("status", "error", "said"),
     [

@@ -96,6 +96,18 @@ def url(pod: Pod) -> str:
     return f"http://127.0.0.1:{pod.port}/metrics"
 
 
+async def test_a_clock_that_is_set_back_leaves_no_newer_sample_to_be_read(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    feed = feed_of(StaticTargets(url(pods[0])))
+    await feed.observe(now_seconds=10_000.0)
+
+    pods[0].running = 5
+    read = await feed.observe(now_seconds=6_415.0)
+
+    assert read.value(Signal.RUNNING) == 5
+
+
 async def test_pods_are_added_and_two_reads_make_a_rate(
     pods: list[Pod], feed_of: Callable[..., Feed]
 ) -> None:

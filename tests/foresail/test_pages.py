@@ -1,0 +1,137 @@
+"""Liveness and readiness: whether the loop turns, and whether what KEDA is told is current."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp.test_utils import make_mocked_request
+from prometheus_client import CollectorRegistry
+
+from foresail.http import FrontState, Pages
+from scaler.board import Board, Reference
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.errors import SourceUnavailableError
+from scaler.loop import ScalerLoop
+from scaler.loop_settings import LoopSettings
+from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.metrics import LoopMetrics
+from scaler.signals import Observation, Signal, Value
+from scaler.track import Track
+from scaler.watched import Connection
+from tests.scaler.fakes import NoForecast
+
+OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+CAPACITY = ReplicaCapacity(
+    work=Work(prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA),
+    requests=50,
+)
+
+
+class FakeFeed:
+    """Reads one number, fails, or never answers."""
+
+    def __init__(self, *, hangs: bool = False, fails: bool = False) -> None:
+        self.hangs = hangs
+        self.fails = fails
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails:
+            raise SourceUnavailableError("prometheus is down")
+        reading = Value(value=1000.0, at_seconds=now_seconds)
+        return Observation(at_seconds=now_seconds, readings={Signal.PROMPT_TOKENS: reading})
+
+    async def history(self, **_: float) -> AsyncIterator[Observation]:
+        raise NotImplementedError
+        yield
+
+
+class Site:
+    """The pages over a loop that is told of each object as it is asked about."""
+
+    def __init__(self, feeds: dict[str, FakeFeed]) -> None:
+        steady, registry = asyncio.get_running_loop().time, CollectorRegistry()
+
+        def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
+            model = wishes.model
+            return Connection(key=model, source=model, feed=feeds[model], capacity=CAPACITY)
+
+        self.board = Board(lambda m: parse(m, OFFER), clock=steady, objects_max=10_000)
+        self.loop = ScalerLoop(
+            connect,
+            lambda _: Track(NoForecast, step_seconds=60.0),
+            LoopSettings(history_seconds=0),
+            publish=self.board.publish,
+            wall=lambda: 1_800_000_000.0 + steady(),
+            steady=steady,
+            metrics=LoopMetrics(registry),
+        )
+        self.front = FrontState(accepting=True)
+        self.pages = Pages(loop=self.loop, registry=registry, clock=steady, front=self.front)
+
+    def ask(self, model: str) -> None:
+        self.board.ask(Reference.of("llm", model, {"model": model}))
+        self.loop.apply(self.board.take_changes())
+
+    async def status(self, path: str) -> int:
+        request = make_mocked_request("GET", path)
+        page = {"/healthz": self.pages.healthz, "/readyz": self.pages.readyz}[path]
+        return (await page(request)).status
+
+
+@asynccontextmanager
+async def running(site: Site) -> AsyncIterator[None]:
+    task = asyncio.create_task(site.loop.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_hundreds_of_feeds_that_hang_leave_the_pod_alive_and_ready() -> None:
+    feeds = {f"hung-{n}": FakeFeed(hangs=True) for n in range(500)}
+    site = Site({**feeds, "sound": FakeFeed()})
+    async with running(site):
+        for model in (*feeds, "sound"):
+            site.ask(model)
+        for _ in range(40):
+            await asyncio.sleep(15)
+
+            assert await site.status("/healthz") == 200
+            assert await site.status("/readyz") == 200
+
+
+async def test_a_loop_that_does_not_turn_is_not_alive() -> None:
+    site = Site({})  # nobody runs its loop
+
+    await asyncio.sleep(45)
+    assert await site.status("/healthz") == 200
+    await asyncio.sleep(1)
+    assert await site.status("/healthz") == 500
+
+
+async def test_a_pod_that_is_not_accepting_is_not_ready() -> None:
+    site = Site({})
+    site.front.accepting = False
+
+    assert await site.status("/readyz") == 503
+
+
+async def test_an_object_that_was_never_read_makes_nobody_unready() -> None:
+    site = Site({"a": FakeFeed()})
+    site.ask("a")
+
+    assert await site.status("/readyz") == 200
+
+
+async def test_errors_that_say_why_are_current_and_old_answers_are_not() -> None:
+    site = Site({"a": FakeFeed(fails=True)})
+    async with running(site):
+        site.ask("a")
+        await asyncio.sleep(1000)
+        assert await site.status("/readyz") == 200  # a source that is down is no fault of the pod
+
+    await asyncio.sleep(301)  # and now nobody plans
+    assert await site.status("/readyz") == 503
