@@ -26,6 +26,7 @@ from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.serving.state_files import StateFiles
 from scaler.state.frames import Frame, frames_in
 from scaler.state.wire import FEED_BYTES_MAX, decode_feed, decode_workload
+from tests.contracts.certificates import Authority
 from tests.exporter import Engine, Exporter, served
 from tests.prometheus import free_port, wait_for
 
@@ -53,6 +54,8 @@ class Server:
     folder: Path
     source: str
     peers: str | None = None
+    tls: Path | None = None
+    """A folder with the certificate, its key and the CA."""
     grpc_port: int = 0
     http_port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
@@ -65,6 +68,10 @@ class Server:
         self.folder.mkdir(exist_ok=True)
         self.grpc_port, self.http_port = free_port(), free_port()
         peers = f", peers: '{self.peers}'" if self.peers else ""
+        tls = ""
+        if self.tls:
+            files = {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}
+            tls = f"tls: {json.dumps({key: str(self.tls / name) for key, name in files.items()})}"
         config = self.folder / "foresail.yaml"
         config.write_text(f"""
 listen: {{grpc: "127.0.0.1:{self.grpc_port}", http: "127.0.0.1:{self.http_port}"}}
@@ -73,6 +80,7 @@ sources:
       reading: {{window: 4s, staleAfter: 3s}}}}}}
 cycle: {{period: 1s, step: 2s, lookMax: 1s, history: 1h}}
 state: {{directory: {self.states}, every: 1s{peers}}}
+{tls}
 """)
         with (self.folder / "serve.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -121,8 +129,18 @@ state: {{directory: {self.states}, every: 1s{peers}}}
 
     @asynccontextmanager
     async def asked(self) -> "AsyncIterator[Keda]":
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.grpc_port}") as channel:
+        address = f"127.0.0.1:{self.grpc_port}"
+        async with (
+            grpc.aio.secure_channel(address, credentials(self.tls))
+            if self.tls
+            else grpc.aio.insecure_channel(address)
+        ) as channel:
             yield Keda(pb_grpc.ExternalScalerStub(channel))
+
+
+def credentials(folder: Path) -> grpc.ChannelCredentials:
+    files = [(folder / name).read_bytes() for name in ("ca.crt", "tls.key", "tls.crt")]
+    return grpc.ssl_channel_credentials(*files)
 
 
 @dataclass
@@ -240,17 +258,30 @@ async def test_a_killed_server_answers_its_first_question_with_no_less_than_befo
         wait_for(lambda: server.weights() == learned, "the forecast from before")
 
 
+@pytest.fixture(params=["plain-text", "mtls"])
+def certificates(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    """The Secret that servers share, with a certificate for `localhost`."""
+    if request.param == "plain-text":
+        return None
+    authority = Authority("foresail-ca")
+    pair = authority.sign("foresail")
+    (tmp_path / "tls.crt").write_bytes(pair.certificate)
+    (tmp_path / "tls.key").write_bytes(pair.key)
+    (tmp_path / "ca.crt").write_bytes(authority.certificate)
+    return tmp_path
+
+
 async def test_a_joining_server_answers_its_first_question_as_its_peer_does(
-    engine: Exporter, tmp_path: Path
+    engine: Exporter, tmp_path: Path, certificates: Path | None
 ) -> None:
-    running = Server(tmp_path / "a", engine.address, peers="localhost:1")
-    joining = Server(tmp_path / "b", engine.address)
+    running = Server(tmp_path / "a", engine.address, peers="localhost:1", tls=certificates)
+    joining = Server(tmp_path / "b", engine.address, tls=certificates)
     with killed_at_the_end(running, joining):
         running.start()
         before = await settled(running, engine)
         learned = running.weights()
 
-        joining.peers = f"127.0.0.1:{running.grpc_port}"
+        joining.peers = f"localhost:{running.grpc_port}"
         joining.start()
         async with joining.asked() as keda:
             first = await keda.ask()
