@@ -4,23 +4,29 @@ A few forecasters live through some days of made traffic (daily waves of counts,
 half-hour, on and off, a walk); then as many as were asked for are restored from their snapshots,
 as after a restart, and what the process has grown by is what they take: arrays, Python's objects
 and the allocator's losses alike. A forecaster's state grows with the situations it has met until
-its leaves are all in use; how many are is shown beside it.
+its leaves are all in use; how many are is shown beside it. Then one workload's state is written and
+read as `foresail serve` does for its disk and its peers: how many bytes, and how much CPU each way.
 """
 
 import argparse
 import gc
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 
 from bench._report import Row, show
 from scaler.forecast.forecaster import Forecaster
+from scaler.state.records import FeedState
+from scaler.state.wire import decode_feed, encode_feed
+from scaler.track import Track
 
 STEP_SECONDS = 60.0
 DAY_STEPS = 1440
 BURST_STEPS = 3
+REPEATS = 200
 HORIZONS_SECONDS = (60.0, 180.0, 300.0, 600.0, 900.0, 1800.0)
 
 Value = Callable[[int], float]
@@ -47,8 +53,38 @@ def main(arguments: list[str]) -> None:
         "series_kib": 1024 * grown / count,
         "snapshot_kib": float(np.mean([len(snapshot) for snapshot in snapshots])) / 1024,
         "leaves_used": max(forecaster.leaves_used for forecaster in lived),
+        **_written(lived),
     }
     show("forecast_state", vars(options), [row], options.json)
+
+
+def _written(lived: Sequence[Forecaster]) -> Row:
+    """Bytes of one workload's state, and the CPU to write and to read it."""
+    shapes = iter(lived)
+    track = Track(lambda _: next(shapes), step_seconds=STEP_SECONDS)
+    empty = Track(lambda _: _forecaster(), step_seconds=STEP_SECONDS)
+
+    def write() -> bytes:
+        return encode_feed(FeedState(key="bench", taken_at_seconds=0.0, track=track.state()))
+
+    def read() -> Track:
+        restored = empty.beginning()
+        restored.resume(decode_feed(payload).track)
+        return restored
+
+    payload = write()
+    return {
+        "workload_kib": len(payload) / 1024,
+        "write_cpu_ms": _cpu_ms(write),
+        "read_cpu_ms": _cpu_ms(read),
+    }
+
+
+def _cpu_ms(work: Callable[[], object]) -> float:
+    begun = process_time()
+    for _ in range(REPEATS):
+        work()
+    return 1000 * (process_time() - begun) / REPEATS
 
 
 def _forecaster() -> Forecaster:

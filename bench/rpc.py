@@ -8,6 +8,9 @@ over HTTP every 15 s, forecast and planned while questions come. Latency is what
 
 With `--hung N` as many of the objects name a second source, which takes every query and answers
 none; errors and missed looks are then counted of the other objects only.
+
+With `--restart` the server is killed instead and started again: how long until every object is
+answered, and how many first answers are lower than the last ones before.
 """
 
 import argparse
@@ -15,11 +18,13 @@ import asyncio
 import contextlib
 import os
 import re
+import signal
 import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -30,6 +35,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from rich.progress import track
 
 from bench._report import show
+from bench._rpc_restart import first_answers, forecasts_on_disk, forecasts_resumed, last_answers
 from bench._rpc_source import HUNG_PATH, prometheus
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
@@ -54,6 +60,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--hpa", type=float, default=15.0, help="seconds between HPA syncs")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long calls are counted")
     parser.add_argument("--hung", type=int, default=0, help="objects whose source never answers")
+    parser.add_argument("--restart", action="store_true", help="kill the server and start it again")
     parser.add_argument("--quick", action="store_true", help="200 objects for 20 s")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args(arguments)
@@ -61,7 +68,7 @@ def main(arguments: list[str]) -> None:
         options.objects, options.seconds = 200, 20.0
     if not 0 <= options.hung < options.objects:
         parser.error(f"--hung {options.hung}: it takes 0 to {options.objects - 1}, under --objects")
-    row = asyncio.run(_measured(options))
+    row = asyncio.run(_restarted(options) if options.restart else _measured(options))
     show("rpc", vars(options), [row], options.json)
 
 
@@ -91,6 +98,29 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "errors": tally.errors,
                 "looks_missed": await server.looks_missed() - missed_before,
             }
+
+
+async def _restarted(options: argparse.Namespace) -> dict[str, float | int]:
+    with prometheus(options.objects) as port, tempfile.TemporaryDirectory() as folder:
+        states = Path(folder) / "states"
+        async with _serving(port, states) as server, _channel(server) as channel:
+            keda = pb_grpc.ExternalScalerStub(channel)
+            await _until_live(keda, options)
+            await forecasts_on_disk(states, options.objects)
+            before = await last_answers(partial(_replicas, keda), options.objects)
+            begun = perf_counter()
+            server.kill()
+        async with _serving(port, states) as server, _channel(server) as channel:
+            keda = pb_grpc.ExternalScalerStub(channel)
+            restart = await first_answers(partial(_replicas, keda), before, begun)
+            resumed = await forecasts_resumed(server.http_port, options.objects, begun)
+            rss_mib = sum(server.rss_bytes()) / _MIB
+    return {
+        "objects": options.objects,
+        **restart.row(),
+        "forecasts_seconds": resumed,
+        "rss_mib": rss_mib,
+    }
 
 
 def _channel(server: "_Server") -> grpc.aio.Channel:
@@ -174,13 +204,19 @@ async def _until_live(keda: "pb_grpc.ExternalScalerAsyncStub", options: argparse
 
 
 async def _answers(keda: "pb_grpc.ExternalScalerAsyncStub", index: int, *, hung: int) -> bool:
+    return await _replicas(keda, index, hung=hung) is not None
+
+
+async def _replicas(
+    keda: "pb_grpc.ExternalScalerAsyncStub", index: int, *, hung: int = 0
+) -> float | None:
+    """The number for an object; None for an error."""
     reference = _reference(index, hung=hung)
     question = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=METRIC_NAME)
     try:
-        await keda.GetMetrics(question)
+        return (await keda.GetMetrics(question)).metricValues[0].metricValueFloat
     except grpc.aio.AioRpcError:
-        return False
-    return True
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,14 +248,24 @@ class _Server:
         pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids()]
         return [count * os.sysconf("SC_PAGE_SIZE") for count in pages]
 
+    def kill(self) -> None:
+        """End both processes as a crash does."""
+        for pid in self._pids():
+            os.kill(pid, signal.SIGKILL)
+
     def _pids(self) -> list[int]:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return [self.pid, *map(int, children)]
 
 
 @contextlib.asynccontextmanager
-async def _serving(prometheus_port: int) -> AsyncIterator[_Server]:
-    """The shipped server, with settings as an operator writes them."""
+async def _serving(prometheus_port: int, states: Path | None = None) -> AsyncIterator[_Server]:
+    """The shipped server, with settings as an operator writes them.
+
+    Args:
+        states: where it keeps them; None = nowhere.
+    """
+    state = f"state: {{directory: '{states}', every: 60s}}\n" if states is not None else ""
     grpc_port, http_port = _free_port(), _free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "foresail.yaml"
@@ -229,7 +275,7 @@ async def _serving(prometheus_port: int) -> AsyncIterator[_Server]:
             "  - name: main\n"
             f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n"
             "  - name: hung\n"
-            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}{HUNG_PATH}'}}\n"
+            f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}{HUNG_PATH}'}}\n" + state
         )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -245,7 +291,8 @@ async def _serving(prometheus_port: int) -> AsyncIterator[_Server]:
             await _until_ready(http_port)
             yield _Server(grpc_port, http_port, process.pid)
         finally:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
 
 

@@ -3,7 +3,7 @@
 Answers must not wait for plans, and in one Python process they would: whatever parses a metrics
 page holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
 that the planning process fills. They share no state but these messages, and the monotonic clock of
-their container: every time in a message is of that clock.
+their container: every time in a message is of that clock, but for those in states.
 """
 
 import asyncio
@@ -32,6 +32,28 @@ class Known:
     """Answering → planning, at once: objects that were admitted, and those that were forgotten."""
 
     changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """Answering → planning, before objects are named: what is known of workloads from before."""
+
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedsWanted:
+    """Both ways: feeds whose states are asked for, of the peers or for one."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedFound:
+    """Both ways: one feed's state, or that there is none."""
+
+    key: str
+    payload: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +97,23 @@ class Published:
 
     reference: Reference
     posted: Posted
+    state: bytes | None
+    """What a later process goes on from."""
 
 
-Message = Begin | Known | Asked | Front | Started | Failed | Alive | Published
+Message = (
+    Begin
+    | Known
+    | Asked
+    | States
+    | FeedsWanted
+    | FeedFound
+    | Front
+    | Started
+    | Failed
+    | Alive
+    | Published
+)
 
 
 class Link:

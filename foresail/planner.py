@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import structlog
 from aiohttp import web
 from prometheus_client import (
     GC_COLLECTOR,
@@ -29,20 +30,27 @@ from foresail.link import (
     Asked,
     Begin,
     Failed,
+    FeedFound,
+    FeedsWanted,
     Front,
     Known,
     Link,
+    Message,
     Published,
     Started,
+    States,
 )
 from foresail.logs import log_to_stderr
 from foresail.pace import loop_settings
 from foresail.settings import Settings
+from foresail.states import PlannerStates
 from scaler.assembly import planning
 from scaler.board import Posted, Reference
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
 from scaler.metadata import parse
+
+log = structlog.get_logger()
 
 _NICENESS = 19
 
@@ -54,13 +62,16 @@ async def plan(link: Link) -> None:
         link.close()
         return  # the answering process ended before it said anything
     front = FrontState()
+    states = PlannerStates(first.settings.state, link)
     try:
-        async with _running(first.settings, front, link) as (loop, http_port):
+        async with _running(first.settings, front, link, states) as (loop, http_port):
             link.send(Started(http_port))
+            listener = _Listener(link, loop, front, states)
             cycle = asyncio.create_task(loop.run(), name="cycle")
-            listening = asyncio.create_task(_listen(link, loop, front), name="listen")
+            listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
-            tasks = {cycle, listening, beating}
+            keeping = asyncio.create_task(states.run(loop.feed_states), name="keep-states")
+            tasks = {cycle, listening, beating, keeping}
             try:
                 # Whichever ends first ends the process: a planner without a cycle is no planner.
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -79,7 +90,7 @@ async def plan(link: Link) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, front: FrontState, link: Link
+    settings: Settings, front: FrontState, link: Link, states: PlannerStates
 ) -> AsyncIterator[tuple[ScalerLoop, int]]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
@@ -87,7 +98,7 @@ async def _running(
         registry.register(collector)
 
     def publish(reference: Reference, posted: Posted) -> None:
-        link.send(Published(reference, posted))
+        link.send(Published(reference, posted, states.payload(reference)))
 
     loop = planning(
         sources.connect,
@@ -96,6 +107,7 @@ async def _running(
         wall=wall_clock,
         steady=steady_clock,
         registry=registry,
+        states=states,
     )
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
@@ -121,19 +133,42 @@ async def _bound(runner: web.AppRunner, address: str) -> int:
     return int(runner.addresses[0][1])
 
 
-async def _listen(link: Link, loop: ScalerLoop, front: FrontState) -> None:
-    """Take what the answering process says, until it is gone."""
-    while True:
-        match await link.receive():
+class _Listener:
+    """Takes what the answering process says."""
+
+    def __init__(
+        self, link: Link, loop: ScalerLoop, front: FrontState, states: PlannerStates
+    ) -> None:
+        self._link = link
+        self._loop = loop
+        self._front = front
+        self._states = states
+
+    async def run(self) -> None:
+        """Listen until that process is gone."""
+        async with asyncio.TaskGroup() as group:
+            while (message := await self._link.receive()) is not None:
+                if isinstance(message, FeedsWanted):
+                    handing = self._states.hand_over(message.keys, self._loop.feed_states)
+                    _ = group.create_task(handing, name="hand-over")
+                else:
+                    self._take(message)
+
+    def _take(self, message: Message) -> None:
+        match message:
             case Known(changes=changes):
-                loop.apply(changes)
+                self._loop.apply(changes)
             case Asked(times=times):
                 for reference, asked_at_seconds in times:
-                    loop.note_asked(reference, asked_at_seconds)
+                    self._loop.note_asked(reference, asked_at_seconds)
+            case States(payloads=payloads):
+                self._states.inherit(payloads)
+            case FeedFound(key=key, payload=payload):
+                self._states.requests.found(key, payload)
             case Front(accepting=accepting, metrics=metrics):
-                front.accepting, front.metrics = accepting, metrics
+                self._front.accepting, self._front.metrics = accepting, metrics
             case _:
-                return
+                log.error("message_not_for_a_planner", kind=type(message).__name__)
 
 
 async def _beat(link: Link) -> None:

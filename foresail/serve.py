@@ -20,7 +20,21 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import board_of, tls_files
 from foresail.clock import steady_clock
-from foresail.link import Alive, Asked, Begin, Failed, Front, Known, Link, Published, Started
+from foresail.handover import Handover
+from foresail.link import (
+    Alive,
+    Asked,
+    Begin,
+    Failed,
+    FeedFound,
+    FeedsWanted,
+    Front,
+    Known,
+    Link,
+    Published,
+    Started,
+    States,
+)
 from foresail.settings import Settings
 from scaler.board import Changes, arrival_of
 from scaler.errors import ForesailError
@@ -73,7 +87,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
 async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIterator[Ports]:
     """A scaler that answers and plans; drained at the end."""
     front = Answering(settings)
-    planner = await Planner.start(settings, log_level)
+    planner, _ = await asyncio.gather(Planner.start(settings, log_level), front.handover.begin())
     keeper = None
     try:
         port = await front.server.start(settings.listen.grpc, tls_files(settings))
@@ -120,6 +134,7 @@ class Answering:
         limits = settings.limits
         self.registry = CollectorRegistry()
         self.board = board_of(settings)
+        self.handover = Handover(settings, self.board)
         lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
         service = ExternalScaler(
             self.board,
@@ -127,7 +142,7 @@ class Answering:
             lives,
             replicas_max=limits.replicas_max,
         )
-        self.server = ScalerServer(service, lives)
+        self.server = ScalerServer(service, lives, state=self.handover.service)
         self.accepting = False
 
     async def keep(self, planner: "Planner", log_level: str) -> None:
@@ -155,8 +170,11 @@ class Answering:
 
     async def _exchange(self, link: Link) -> None:
         """Until the planner is gone, or so silent that it must be stuck."""
+        self.handover.attach(link)
         async with asyncio.TaskGroup() as group:
             tasks = [
+                group.create_task(self.handover.serve_planner(link), name="feeds-of-peers"),
+                group.create_task(self.handover.follow(), name="follow-peers"),
                 group.create_task(self._tell_new(link), name="tell-new"),
                 group.create_task(self._report(link), name="report"),
             ]
@@ -167,6 +185,7 @@ class Answering:
                 log.error("planner_stuck", silent_seconds=SILENT_SECONDS_MAX)  # noqa: TRY400 said
             for task in tasks:
                 task.cancel()
+        self.handover.attach(None)
 
     async def _hear(self, link: Link) -> bool:
         """Take one message; False when the planner is gone.
@@ -176,20 +195,38 @@ class Answering:
         """
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
-        if isinstance(message, Published):
-            self.board.publish(message.reference, message.posted)
-        return isinstance(message, Published | Alive)
+        match message:
+            case Published(reference=reference, posted=posted, state=state):
+                if state is not None and self.board.known(reference) is not None:
+                    self.handover.held.keep(reference, state)
+                self.board.publish(reference, posted)
+            case FeedsWanted(keys=keys):
+                self.handover.want(keys)
+            case FeedFound(key=key, payload=payload):
+                self.handover.found(key, payload)
+            case Alive():
+                pass
+            case _:
+                return False
+        return True
 
     async def _tell_new(self, link: Link) -> None:
         _ = self.board.take_changes()  # they are among all
         arrivals = [arrival_of(entry) for entry in self.board]
         for start in range(0, len(arrivals), _SLICE):
-            arrived = tuple(arrivals[start : start + _SLICE])
-            link.send(Known(Changes(arrived=arrived)))
+            self._tell(link, Changes(arrived=tuple(arrivals[start : start + _SLICE])))
             await asyncio.sleep(0)
         while True:
             await self.board.arrived.wait()
-            link.send(Known(self.board.take_changes()))
+            self._tell(link, self.board.take_changes())
+
+    def _tell(self, link: Link, changes: Changes) -> None:
+        """Name objects to the planner, with what is known of them from before."""
+        held = self.handover.held
+        for reference in changes.forgotten:
+            held.forget(reference)
+        link.send(States(held.of(arrival.reference for arrival in changes.arrived)))
+        link.send(Known(changes))
 
     async def _report(self, link: Link) -> None:
         """Pass on this process's own series, and what was asked about, for the second port."""
@@ -201,7 +238,7 @@ class Answering:
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
                 self.board.forget_superseded()
-                link.send(Known(self.board.take_changes()))
+                self._tell(link, self.board.take_changes())
                 since = await self._call_roll(link, since)
 
     async def _call_roll(self, link: Link, since: float) -> float:

@@ -31,7 +31,7 @@ from scaler.sources.reading import Limits
 from scaler.spelling import nearest
 from scaler.track import Series
 
-_LISTEN: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
+_ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
@@ -47,9 +47,16 @@ class SettingsError(ForesailError):
 
 
 def _listen(text: str) -> str:
-    match = _LISTEN.fullmatch(text)
+    match = _ADDRESS.fullmatch(text)
     if match is None or int(match[1]) > _PORT_MAX:
         message = "not host:port"
+        raise ValueError(message)
+    return text
+
+
+def _dialled(text: str) -> str:
+    if int(_listen(text).rpartition(":")[2]) == 0:
+        message = "a port that nobody listens on"
         raise ValueError(message)
     return text
 
@@ -86,6 +93,11 @@ SecondsFromZero = Annotated[
 Listen = Annotated[
     str, AfterValidator(_listen), Field(description="host:port, such as 0.0.0.0:6500")
 ]
+Dial = Annotated[
+    str,
+    AfterValidator(_dialled),
+    Field(description="host:port, such as foresail.foresail.svc.cluster.local:6500"),
+]
 Url = Annotated[
     AnyHttpUrl,
     AfterValidator(_without_credentials),
@@ -93,6 +105,7 @@ Url = Annotated[
 ]
 AddressPrefix = Annotated[str, AfterValidator(_without_credentials)]
 File = Annotated[Path, Field(description="the path of a file")]
+Folder = Annotated[Path, Field(description="the path of a folder")]
 Port = Annotated[int, Field(ge=1, le=_PORT_MAX, strict=True, description="a port from 1 to 65535")]
 Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
 Text = Annotated[str, Field(description="a text")]
@@ -300,6 +313,17 @@ class WatchSettings(Part):
         return {"model": self.model, **engine, **self.__pydantic_extra__}
 
 
+class StateSettings(Part):
+    """What outlives a process: forecasts, last plans and last answers."""
+
+    directory: Folder | None = None
+    """Where states are kept on disk, one folder a pod; without it a restart begins anew."""
+    peers: Dial | None = None
+    """A name that leads to all replicas, so that a joining one takes over what another knows."""
+    every: Seconds = 300.0
+    """How often each forecast is written; what came after it is read from the source again."""
+
+
 class Settings(Part):
     listen: ListenSettings = ListenSettings()
     tls: TlsSettings | None = None
@@ -316,6 +340,7 @@ class Settings(Part):
         default=(), description="a list of models to plan for without a ScaledObject"
     )
     """Models that are planned for without a ScaledObject, and shown; nobody is answered."""
+    state: StateSettings = StateSettings()
 
     @model_validator(mode="after")
     def _sources_named_once(self) -> Self:
@@ -359,6 +384,13 @@ class Settings(Part):
             address_prefixes=self.limits.metadata_addresses,
             replicas_max=self.limits.replicas_max,
         )
+
+    @model_validator(mode="after")
+    def _peers_known(self) -> Self:
+        if self.state.peers and self.tls is not None and self.tls.client_ca is None:
+            message = "peers know each other by their certificates: give tls.clientCa too"
+            raise crossed(message, "state", "peers")
+        return self
 
     @property
     def source_by_default(self) -> str | None:

@@ -11,11 +11,12 @@ from scaler.loop import Connect, Publish, ScalerLoop
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
+from scaler.serving.state_book import NoStates, StateBook
 from scaler.sources.catalogue import Preset
 from scaler.track import Series, Track
 
 
-def planning(
+def planning(  # noqa: PLR0913 - the cycle's edges
     connect: Connect,
     settings: LoopSettings,
     *,
@@ -23,8 +24,13 @@ def planning(
     wall: Clock,
     steady: Clock,
     registry: CollectorRegistry,
+    states: StateBook | None = None,
 ) -> ScalerLoop:
-    """The cycle, with the shipped forecaster; nothing is read yet."""
+    """The cycle, with the shipped forecaster; nothing is read yet.
+
+    Args:
+        states: None begins anew and leaves nothing behind.
+    """
 
     def make_track(wishes: TriggerMetadata) -> Track:
         return track_of(wishes, step_seconds=settings.step_seconds, beside=settings.beside)
@@ -37,6 +43,7 @@ def planning(
         wall=wall,
         steady=steady,
         metrics=LoopMetrics(registry),
+        states=states or NoStates(),
     )
 
 

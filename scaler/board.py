@@ -215,6 +215,22 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
+    def adopt(self, reference: Reference, posted: Posted | None, asked_at_seconds: float) -> None:
+        """Make an object known that KEDA asked another process about; that was no question here.
+
+        Its outcome stands as that process left it, until there is a newer one. An object that is
+        known here keeps its own; where there is no room it stays unknown.
+        """
+        entry = self._entries.get(reference)
+        if entry is None:
+            try:
+                entry = self._first_question(reference, asked_at_seconds)
+            except BoardFullError:
+                return
+            if posted is not None and entry.wishes is not None:
+                entry.posted = posted
+        entry.asked_at_seconds = max(entry.asked_at_seconds, asked_at_seconds)
+
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)

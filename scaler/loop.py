@@ -10,8 +10,9 @@ only, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
@@ -25,7 +26,9 @@ from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
 from scaler.parameters import parameters_of
 from scaler.restoring import Restorer
+from scaler.serving.state_book import StateBook
 from scaler.slots import SourceSlots
+from scaler.state.records import FeedState
 from scaler.track import Sight, Track
 from scaler.verdict import Standing, judge
 from scaler.watched import Connection, Watched, Workload, WorkloadStatus, status_of
@@ -52,6 +55,7 @@ class ScalerLoop:
         wall: Clock,
         steady: Clock,
         metrics: LoopMetrics,
+        states: StateBook,
     ) -> None:
         """Make a loop that knows no workload yet.
 
@@ -59,6 +63,7 @@ class ScalerLoop:
             publish: hands an outcome to whatever answers KEDA.
             wall: Unix time, for labels.
             steady: the event loop's clock, for pace and ages.
+            states: what workloads and feeds go on from, and leave behind.
         """
         self._connect = connect
         self._make_track = make_track
@@ -72,7 +77,8 @@ class ScalerLoop:
         self._slots = SourceSlots(
             looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
         )
-        self._restorer = Restorer(settings, self._slots, self._wall)
+        self._states = states
+        self._restorer = Restorer(settings, self._slots, self._wall, states)
         self._new: list[Watched] = []
         self._has_new = asyncio.Event()
         self._moment = 0.0
@@ -92,9 +98,8 @@ class ScalerLoop:
         now = self._steady()
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
         posted = Posted(outcome=unread, read_at_seconds=now)
-        workload = Workload(reference, wishes, now, Standing(posted=posted), on_watch_list=True)
-        self._workloads[reference] = workload
-        self._connect_workload(workload)
+        standing = Standing(posted=posted)
+        self._begin_workload(Workload(reference, wishes, now, standing, on_watch_list=True))
 
     def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
         """Remember that KEDA asked about a workload, on the monotonic clock."""
@@ -106,6 +111,14 @@ class ScalerLoop:
         """Every workload as it stands, the last asked first."""
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
+
+    def feed_states(self) -> Mapping[str, Callable[[], FeedState]]:
+        """The feeds whose past is known, each with how to take its state."""
+        return {
+            key: partial(watched.state, at_seconds=self._wall.now())
+            for key, watched in self._watched.items()
+            if watched.has_past
+        }
 
     def overdue_seconds(self) -> float:
         """How long ago looks should have been begun; 0 while the event loop turns.
@@ -163,6 +176,8 @@ class ScalerLoop:
         self._turned_at = self._steady()
         for watched in tuple(self._watched.values()):
             watched.due_at_seconds = moment
+            if watched.awaits_state:
+                continue
             if watched.in_flight:
                 self._miss(watched)
             else:
@@ -261,6 +276,9 @@ class ScalerLoop:
 
     def _stand(self, workload: Workload, after: Standing) -> None:
         before, workload.standing = workload.standing, after
+        asked_seconds_ago = self._steady() - workload.asked_at_seconds
+        asked_at = self._wall.now() - asked_seconds_ago
+        self._states.note(workload.state(asked_at_seconds=asked_at))
         if after.posted is not before.posted:
             note_change(workload.reference, before, after)
             self._publish(workload.reference, after.posted)
@@ -288,9 +306,16 @@ class ScalerLoop:
             arrival.asked_at_seconds,
             Standing(posted=arrival.posted),
         )
-        self._workloads[arrival.reference] = workload
         if isinstance(arrival.posted.outcome, Refusal) and arrival.wishes is None:
             note_refused(arrival.reference, arrival.posted.outcome)
+        self._begin_workload(workload)
+
+    def _begin_workload(self, workload: Workload) -> None:
+        """Go on from a state of before, if there is one, and read the feed."""
+        self._workloads[workload.reference] = workload
+        state = self._states.workload(workload.reference)
+        if state is not None:
+            workload.resume(state)
         self._connect_workload(workload)
 
     def _connect_workload(self, workload: Workload) -> None:
@@ -322,6 +347,7 @@ class ScalerLoop:
                 connection.key, connection.source, connection.feed, self._make_track(wishes)
             )
             watched.in_flight = True  # its first look is made at once, off the grid
+            watched.awaits_state = workload.standing.plan is not None
             self._watched[connection.key] = watched
             self._new.append(watched)
             self._has_new.set()
@@ -331,7 +357,10 @@ class ScalerLoop:
 
     def _forget(self, reference: Reference) -> None:
         workload = self._workloads.get(reference)
-        if workload is None or workload.on_watch_list:
+        if workload is not None and workload.on_watch_list:
+            return
+        self._states.forget(reference)
+        if workload is None:
             return
         del self._workloads[reference]
         if workload.watched is None:
@@ -356,8 +385,23 @@ class ScalerLoop:
         return new
 
     async def _begin(self, watched: Watched) -> None:
-        """First an answer from the present, then the past for the forecast."""
+        """First an answer from the present, then the past for the forecast.
+
+        Where a plan stands from before, it stands until the forecast is there again: a look without
+        one could ask for less.
+        """
+        if not watched.awaits_state:
+            await self._first_look(watched)
+        try:
+            if await self._restorer.resume(watched):
+                self._metrics.resumed.inc()
+        finally:
+            stood, watched.awaits_state = watched.awaits_state, False
+        if stood:
+            await self._first_look(watched)
+        await self._restorer.restore_patiently(watched)
+
+    async def _first_look(self, watched: Watched) -> None:
         _ = self._absorb_clock_step()
         watched.due_at_seconds = self._wall.now()
         await self._look(watched)
-        await self._restorer.restore_patiently(watched)

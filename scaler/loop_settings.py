@@ -22,5 +22,9 @@ class LoopSettings:
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """At one source: reading the past must leave it room for the present."""
+    resume_seconds_max: float = 60.0
+    """How long a feed waits for its state, with the last plans standing, before it is looked at."""
+    resumes_at_once: int = 32
+    """Peers and the disk have other work to do."""
     beside: tuple[Series, ...]
     """Forecast to be shown, beside what plans are made from."""

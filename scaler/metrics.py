@@ -37,6 +37,11 @@ class LoopMetrics:
             "Cycles of a workload that ended without a plan because of a fault of Foresail's.",
             registry=registry,
         )
+        self.resumed = Counter(
+            "foresail_forecasts_resumed",
+            "Forecasts that went on from a state, of a peer or of the disk.",
+            registry=registry,
+        )
 
 
 class ServiceMetrics:

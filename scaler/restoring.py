@@ -1,10 +1,13 @@
-"""A feed's forecast after a start: its source's past, read into a fresh track beside the live one.
+"""A feed's forecast after a start: from a state, and from its source's past.
 
-When the past is whole its track takes the place of the one that began without it, with the looks
-that were taken meanwhile behind it. Until then the workload is planned from the present.
+A state is read in milliseconds and a week's past in many seconds, so a state comes first, and the
+past is then read from its end on. Either goes into a fresh track beside the live one. When it is
+whole it takes the place of the one that began without it, with the looks that were taken meanwhile
+behind it. Until then the workload is planned from the present.
 """
 
 import asyncio
+from contextlib import suppress
 from itertools import chain, repeat
 from typing import Final
 
@@ -13,7 +16,10 @@ import structlog
 from scaler.clock import WallTime
 from scaler.history import PastReading
 from scaler.loop_settings import LoopSettings
+from scaler.serving.state_book import StateBook
 from scaler.slots import SourceSlots
+from scaler.state.records import FeedState, RefusalReason
+from scaler.track import Track
 from scaler.watched import Watched
 
 log = structlog.get_logger()
@@ -25,16 +31,59 @@ _ASK_AGAIN_SECONDS: Final = (60.0, 300.0, 900.0, 3600.0)
 class Restorer:
     """Fills the tracks of feeds that are new to this process."""
 
-    def __init__(self, settings: LoopSettings, slots: SourceSlots, wall: WallTime) -> None:
+    def __init__(
+        self, settings: LoopSettings, slots: SourceSlots, wall: WallTime, states: StateBook
+    ) -> None:
         self._settings = settings
         self._slots = slots
         self._wall = wall
+        self._states = states
+        self._resumes = asyncio.Semaphore(settings.resumes_at_once)
+
+    async def resume(self, watched: Watched) -> bool:
+        """Go on from the feed's state; False where there is no usable one in time."""
+        watched.since_restore, clock_steps = [], self._wall.steps
+        try:
+            state = await self._state_of(watched)
+        finally:
+            live, watched.since_restore = watched.since_restore or [], None
+        if state is None or clock_steps != self._wall.steps:
+            return False
+        track = _resumed(watched, state)
+        if track is None:
+            return False
+        for sight in live:
+            track.take(sight)
+        watched.track, watched.carried = track, (state.learned, state.unknown)
+        watched.has_past = True
+        self._ask_for_the_rest(watched, state)
+        return True
+
+    async def _state_of(self, watched: Watched) -> FeedState | None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.resume_seconds_max), self._resumes:
+                return await self._states.feed(watched.key)
+        log.warning("state_too_slow", feed=watched.key, seconds=self._settings.resume_seconds_max)
+        return None
+
+    def _ask_for_the_rest(self, watched: Watched, state: FeedState) -> None:
+        """Have the past read that lies between the end of the state and now, if there is any."""
+        settings, now = self._settings, self._wall.now()
+        begin = max(_end_of(state), now - settings.history_seconds)
+        rest = _resumed(watched, state)
+        if begin <= now - settings.step_seconds and rest is not None:
+            watched.past = PastReading(watched.feed, rest, settings.step_seconds, begin)
 
     async def restore_patiently(self, watched: Watched) -> None:
         """Read the past, and ask again for what its source could not tell."""
+        if watched.has_past and watched.past is None:
+            return  # the state told all of it
         try:
             for wait_seconds in chain(_ASK_AGAIN_SECONDS, repeat(_ASK_AGAIN_SECONDS[-1])):
-                if not watched.workloads or await self.restore(watched):
+                if not watched.workloads:
+                    return
+                if await self.restore(watched):
+                    watched.has_past = True
                     return
                 await asyncio.sleep(wait_seconds)
         finally:
@@ -72,3 +121,23 @@ class Restorer:
             watched.track = past.track
             log.info("history_restored", steps=past.steps, workloads=len(watched.workloads))
         return True
+
+
+def _resumed(watched: Watched, state: FeedState) -> Track | None:
+    """A track that goes on from the state, or None where it does not fit."""
+    track = watched.track.beginning()
+    try:
+        track.resume(state.track)
+        _ = track.forecasts  # a state that yields no forecast now never will
+    except (ValueError, IndexError, OverflowError) as error:
+        reason = RefusalReason.FOREIGN.value
+        log.warning("state_refused", feed=state.key, reason=reason, why=str(error))
+        return None
+    return track
+
+
+def _end_of(state: FeedState) -> float:
+    """The beginning of the first step that a state knows nothing of."""
+    if state.track.open_step is None:
+        return float("-inf")
+    return (state.track.open_step + 1) * state.track.step_seconds

@@ -18,7 +18,9 @@ from grpc_health.v1.health import aio as health
 
 from scaler.errors import ForesailError
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
 from scaler.service import ExternalScaler
+from scaler.serving.state_service import StateService
 from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLives
 
 SERVICE_NAME = "externalscaler.ExternalScaler"
@@ -90,7 +92,9 @@ class ReloadingCertificates:
 class ScalerServer:
     """The listening server: start, tell health, drain."""
 
-    def __init__(self, service: ExternalScaler, lives: StreamLives) -> None:
+    def __init__(
+        self, service: ExternalScaler, lives: StreamLives, *, state: StateService | None = None
+    ) -> None:
         self._lives = lives
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
@@ -108,6 +112,8 @@ class ScalerServer:
             ]
         )
         pb_grpc.add_ExternalScalerServicer_to_server(service, self._server)
+        if state is not None:
+            state_grpc.add_StateServicer_to_server(state, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     async def start(self, address: str, tls: TlsFiles | None) -> int:

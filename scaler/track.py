@@ -52,6 +52,35 @@ class Forecaster(Protocol):
         """Go on where it is, with every time of the samples so far moved by `seconds`."""
         ...
 
+    def snapshot(self) -> bytes:
+        """Everything learnt, for `restore` on a forecaster made in the same way."""
+        ...
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on where the snapshot was taken.
+
+        Raises:
+            ValueError: it does not fit; nothing has been changed then.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackState:
+    """What a track remembers: another one made in the same way goes on from it."""
+
+    step_seconds: float
+    open_step: int | None
+    """The step that is not closed yet; None before the first look."""
+    looks: tuple[Demand, ...]
+    """Of the open step."""
+    demand: Demand | None
+    demand_state: DemandState | None
+    has_closed: bool
+    """Whether a step was ever closed: before that there is no forecast."""
+    forecasters: Mapping[Series, bytes]
+    """Snapshots; they hold the closed steps."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
@@ -193,6 +222,39 @@ class Track:
     def beginning(self) -> "Track":
         """An empty track of the same kind, for history to be read into."""
         return Track(self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside)
+
+    def state(self) -> TrackState:
+        return TrackState(
+            step_seconds=self._step_seconds,
+            open_step=self._open_step,
+            looks=tuple(self._looks),
+            demand=self.demand,
+            demand_state=self._state,
+            has_closed=self._forecasts != {},
+            forecasters={series: f.snapshot() for series, f in self._forecasters.items()},
+        )
+
+    def resume(self, state: TrackState) -> None:
+        """Go on from `state`, with the same forecasts; for an empty track only.
+
+        A series that the state does not have begins without a past, unless plans are made from it.
+
+        Raises:
+            ValueError: the state is of another step or of other series, or a snapshot does not fit;
+                the track is of no use then.
+        """
+        if state.step_seconds != self._step_seconds:
+            message = f"its step is {state.step_seconds:g} s, not {self._step_seconds:g} s"
+            raise ValueError(message)
+        missing = [series for series in PLANNED if series not in state.forecasters]
+        if missing:
+            raise ValueError(f"it has no forecast of {', '.join(missing)}")
+        for series, forecaster in self._forecasters.items():
+            if series in state.forecasters:
+                forecaster.restore(state.forecasters[series])
+        self._open_step, self._looks = state.open_step, list(state.looks)
+        self.demand, self._state = state.demand, state.demand_state
+        self._forecasts = None if state.has_closed else {}
 
 
 def _mean(looks: Sequence[Demand], series: Series) -> float | None:

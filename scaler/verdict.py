@@ -86,7 +86,7 @@ def judge(  # noqa: PLR0913 - a look, what it is judged by, and the moment
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )
         plan, state = decide(observation, track.demand, outlook, parameters, standing.state)
-        posted = Posted(outcome=_answer(plan), read_at_seconds=now_seconds)
+        posted = Posted(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = Standing(posted=posted, state=state, plan=plan, read_at_seconds=now_seconds)
     posted = replace(after.posted, valid_until_seconds=now_seconds + answer_seconds_max)
     return WorkloadPlan(
@@ -100,7 +100,8 @@ def judge(  # noqa: PLR0913 - a look, what it is judged by, and the moment
     )
 
 
-def _answer(plan: ReplicaPlan) -> Answer:
+def answer_of(plan: ReplicaPlan) -> Answer:
+    """The answer that hands a plan over; in advise mode what it would be."""
     replicas = plan.planned if plan.desired is None else plan.desired
     return Answer(replicas=replicas, active=plan.active, made_at_seconds=plan.at_seconds)
 

@@ -1,6 +1,7 @@
 """What the loop keeps of each feed: the feed, its track, and the workloads that read it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from scaler.board import Reference
 from scaler.capacity import ReplicaCapacity
@@ -8,8 +9,13 @@ from scaler.history import PastReading
 from scaler.metadata import TriggerMetadata
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
+from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.track import Sight, Track
-from scaler.verdict import Standing, WorkloadPlan
+from scaler.verdict import Standing, WorkloadPlan, answer_of
+
+Carried = tuple[Mapping[str, Learned], bytes]
+"""Of a state that was read: figures learned, and fields that a newer program wrote."""
+NOTHING_CARRIED: Carried = ({}, b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +52,23 @@ class Watched:
     since_restore: list[Sight] | None = None
     """Looks taken while the past is read, to be added behind it; None when it is not."""
 
+    awaits_state: bool = False
+    """Whether the plans from before stand, without looks, until the forecast's state is there."""
+    has_past: bool = False
+    """Whether the track holds a past, from a state or from the source, that is worth keeping."""
+    carried: Carried = NOTHING_CARRIED
+
+    def state(self, *, at_seconds: float) -> FeedState:
+        """What a later process goes on from."""
+        learned, unknown = self.carried
+        return FeedState(
+            key=self.key,
+            taken_at_seconds=at_seconds,
+            track=self.track.state(),
+            learned=learned,
+            unknown=unknown,
+        )
+
     def take(self, sight: Sight, now_seconds: float) -> None:
         """Account for a look."""
         self.looked = (sight, now_seconds)
@@ -76,6 +99,34 @@ class Workload:
     parameters: PlanParameters | None = None
     plan: WorkloadPlan | None = None
     """The last cycle's result."""
+    carried: Carried = NOTHING_CARRIED
+
+    def state(self, *, asked_at_seconds: float) -> WorkloadState:
+        """What a later process goes on from.
+
+        Args:
+            asked_at_seconds: when KEDA last asked about it, in Unix time.
+        """
+        plan, (learned, unknown) = self.standing.plan, self.carried
+        return WorkloadState(
+            reference=self.reference,
+            asked_at_seconds=asked_at_seconds,
+            answer=None if plan is None else answer_of(plan),
+            memory=self.standing.state,
+            plan=plan,
+            learned=learned,
+            unknown=unknown,
+        )
+
+    def resume(self, state: WorkloadState) -> None:
+        """Go on from a state of before."""
+        self.standing = replace(
+            self.standing,
+            state=state.memory,
+            plan=state.plan,
+            read_at_seconds=self.standing.posted.read_at_seconds if state.plan else None,
+        )
+        self.carried = (state.learned, state.unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("fleet", "foresail", "replay", "scaler", "scheduler")
-STUBS = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
+STUBS = sorted(
+    str(path.relative_to(ROOT / "scaler" / "rpc"))
+    for path in (ROOT / "scaler" / "rpc").rglob("*_pb2*")
+    if path.suffix in {".py", ".pyi"}
+)
 LOCKED = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -74,8 +78,9 @@ def test_the_stubs_are_those_of_the_contract(tmp_path: Path) -> None:
         timeout=60,
     )
 
-    for ending in STUBS:
-        name = f"externalscaler{ending}"
+    made = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_pb2*")]
+    assert sorted(made) == STUBS
+    for name in STUBS:
         kept = (ROOT / "scaler" / "rpc" / name).read_text()
         assert kept == (tmp_path / name).read_text(), f"{name} is stale: make proto"
 

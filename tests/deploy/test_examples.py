@@ -159,6 +159,37 @@ def test_the_files_that_the_settings_name_are_mounted_from_the_server_certificat
     assert secrets["tls"] == _certificate("foresail-server")["spec"]["secretName"]
 
 
+def test_peers_find_each_other_by_the_name_in_the_certificate_that_they_show() -> None:
+    settings, certificate = read(SETTINGS), _certificate("foresail-server")["spec"]
+    assert settings.state.peers is not None
+    host, _, port = settings.state.peers.rpartition(":")
+
+    assert host == trigger()["metadata"]["scalerAddress"].rpartition(":")[0]
+    assert host in certificate["dnsNames"]
+    assert set(certificate["usages"]) == {"server auth", "client auth"}
+    assert int(port) == only("Service")["spec"]["ports"][0]["port"]
+
+
+def test_a_pod_may_ask_its_peers() -> None:
+    asked_by = [
+        (list(sender), port["port"])
+        for rule in only("NetworkPolicy")["spec"]["ingress"]
+        for sender in rule["from"]
+        for port in rule["ports"]
+        if sender.get("podSelector", {}).get("matchLabels")
+        == only("Deployment")["spec"]["selector"]["matchLabels"]
+    ]
+
+    assert asked_by == [(["podSelector"], "grpc")]
+
+
+def test_states_are_kept_in_a_folder_that_the_container_may_write_to() -> None:
+    (mount,) = [one for one in container()["volumeMounts"] if one["name"] == "state"]
+
+    assert Path(mount["mountPath"]) == read(SETTINGS).state.directory
+    assert not mount.get("readOnly")
+
+
 def test_the_settings_are_mounted_where_the_command_looks() -> None:
     *_, config = container()["args"]
     folders = {mount["name"]: Path(mount["mountPath"]) for mount in container()["volumeMounts"]}

@@ -67,15 +67,15 @@ async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> N
 
 
 async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN))), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
 
     assert current(front) == SEVEN
 
 
 async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN))), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
     blind = Refusal(code=RefusalCode.UNAVAILABLE, message="nothing usable was ever read")
-    fresh = ToldLink((1, Published(REFERENCE, posted(blind))), (1, None))
+    fresh = ToldLink((1, Published(REFERENCE, posted(blind), None)), (1, None))
 
     await front._exchange(fresh)
 
@@ -87,7 +87,7 @@ async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> No
 async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> None:
     stranger = Reference.of("llm", "other", {"model": "m"})
 
-    front, _ = await exchanged(ToldLink((1, Published(stranger, posted(SEVEN))), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(stranger, posted(SEVEN), None)), (1, None)))
 
     assert front.board.known(stranger) is None
 

@@ -11,12 +11,15 @@ from foresail.link import (
     Asked,
     Begin,
     Failed,
+    FeedFound,
+    FeedsWanted,
     Front,
     Known,
     Link,
     Message,
     Published,
     Started,
+    States,
 )
 from foresail.settings import Settings, read
 from scaler.board import Answer, Arrival, Changes, Outcome, Posted, Reference, Refusal, RefusalCode
@@ -71,11 +74,17 @@ ARRIVAL = Arrival(
         pytest.param(Front(accepting=True, metrics=b"# \xc3\xa9\n"), id="front"),
         pytest.param(Started(8080), id="started"),
         pytest.param(Failed("listen.http: taken"), id="failed"),
+        pytest.param(States((b"one", b"two")), id="states"),
+        pytest.param(FeedsWanted(("a", "b")), id="feeds-wanted"),
+        pytest.param(FeedFound("a", b"state"), id="feed-found"),
+        pytest.param(FeedFound("b", None), id="feed-not-found"),
         pytest.param(
-            Published(REFERENCE, posted(Answer(replicas=3, active=True, made_at_seconds=1.5))),
+            Published(
+                REFERENCE, posted(Answer(replicas=3, active=True, made_at_seconds=1.5)), b"state"
+            ),
             id="answer",
         ),
-        pytest.param(Published(REFERENCE, posted(UNREAD)), id="refusal"),
+        pytest.param(Published(REFERENCE, posted(UNREAD), None), id="refusal"),
     ],
 )
 async def test_every_message_arrives_as_it_was_sent(

@@ -8,11 +8,12 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
 from foresail.http import FrontState, Pages
+from foresail.pace import loop_settings
+from foresail.settings import CycleSettings
 from scaler.board import Board, Reference
 from scaler.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
 from scaler.loop import ScalerLoop
-from scaler.loop_settings import LoopSettings
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.signals import Observation, Signal, Value
@@ -61,7 +62,7 @@ class Site:
         self.loop = ScalerLoop(
             connect,
             lambda _: Track(NoForecast, step_seconds=60.0),
-            LoopSettings(history_seconds=0),
+            loop_settings(CycleSettings(history=0)),
             publish=self.board.publish,
             wall=lambda: 1_800_000_000.0 + steady(),
             steady=steady,
@@ -71,7 +72,7 @@ class Site:
         self.pages = Pages(loop=self.loop, registry=registry, clock=steady, front=self.front)
 
     def ask(self, model: str) -> None:
-        self.board.ask(Reference.of("llm", model, {"model": model}))
+        self.board.ask(Reference.of("llm", model, {"model": model, "mode": "act"}))
         self.loop.apply(self.board.take_changes())
 
     async def status(self, path: str) -> int:

@@ -93,6 +93,17 @@ def checked(path: Path) -> Result:
             id="yes-is-not-one",
         ),
         pytest.param(
+            "state: {peers: 'foresail.foresail.svc:0'}\n",
+            "5: state.peers: has the value 'foresail.foresail.svc:0': it takes host:port, such as "
+            "foresail.foresail.svc.cluster.local:6500",
+            id="peers-without-a-port",
+        ),
+        pytest.param(
+            "tls: {certificate: tls.crt, key: tls.key}\nstate:\n  peers: foresail:6500\n",
+            "7: state.peers: peers know each other by their certificates: give tls.clientCa too",
+            id="peers-nobody-can-tell",
+        ),
+        pytest.param(
             "cycle: {looksAtOnce: 2000}\n",
             "5: cycle.looksAtOnce: has the value 2000: it takes a whole number from 1 to 1000",
             id="too-many",

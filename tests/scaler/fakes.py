@@ -36,3 +36,9 @@ class NoForecast:
             experts=(),
         )
         return self.made
+
+    def snapshot(self) -> bytes:
+        return b""
+
+    def restore(self, snapshot: bytes) -> None:
+        pass

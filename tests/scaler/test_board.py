@@ -343,3 +343,68 @@ def test_the_board_may_be_walked_while_questions_come() -> None:
         desk.ask(f"{entry.reference.name}-too")
 
     assert len(desk.board) == 2
+
+
+def adopted(
+    desk: Desk, replicas: int = 7, *, read_ago: float = 100.0, asked_ago: float = 20.0
+) -> Entry:
+    """The entry of an object that another process answered."""
+    posted = Posted(
+        outcome=answer(replicas),
+        read_at_seconds=desk.now - read_ago,
+        valid_until_seconds=desk.now - read_ago + 300,
+    )
+    desk.board.adopt(reference("a"), posted, desk.now - asked_ago)
+    entry = desk.board.known(reference("a"))
+    assert entry is not None
+    return entry
+
+
+def test_an_adopted_object_is_answered_at_once_until_its_reading_is_too_old() -> None:
+    desk = Desk()
+    entry = adopted(desk)
+
+    desk.now += 200
+    assert desk.ask("a").current() == answer(7)
+    desk.now += 1
+    assert isinstance(entry.current(), Refusal)
+
+
+def test_an_adopted_object_arrives_as_one_that_was_asked_about_then() -> None:
+    desk = Desk()
+    entry = adopted(desk)
+
+    (arrival,) = desk.board.take_changes().arrived
+    assert (arrival.posted, arrival.asked_at_seconds) == (entry.posted, desk.now - 20)
+
+
+def test_a_known_object_keeps_its_own_answer_and_hears_when_others_were_asked() -> None:
+    desk = Desk()
+    entry = desk.ask("a")
+    desk.publish(entry, answer(9))
+    desk.now += 60
+
+    adopted(desk, 7, read_ago=0, asked_ago=5)
+    assert entry.current() == answer(9)
+    assert entry.asked_at_seconds == desk.now - 5
+    adopted(desk, 7, asked_ago=50)
+    assert entry.asked_at_seconds == desk.now - 5
+
+
+def test_a_full_board_adopts_nothing() -> None:
+    desk = Desk(objects_max=1)
+    desk.ask("b")
+
+    desk.board.adopt(reference("a"), None, desk.now)
+
+    assert desk.names() == {"b"}
+
+
+def test_an_adopted_object_without_an_answer_or_with_bad_metadata_has_none() -> None:
+    desk = Desk()
+    desk.board.adopt(reference("a"), None, desk.now)
+    bad = Reference.of("llm", "b", {"modle": "m"})
+    desk.board.adopt(bad, Posted(outcome=answer(7), read_at_seconds=desk.now), desk.now)
+
+    for entry in desk.board:
+        assert isinstance(entry.current(), Refusal)

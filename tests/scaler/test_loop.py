@@ -17,6 +17,7 @@ from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
 from scaler.plan import ReplicaPlan
+from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.track import PLANNED, Series, Track
 from scaler.watched import Connection, WorkloadStatus
@@ -173,6 +174,7 @@ async def running(
         wall=wall,
         steady=wall.steady,
         metrics=LoopMetrics(registry),
+        states=NoStates(),
     )
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(hand_over(board, loop))]
     try:

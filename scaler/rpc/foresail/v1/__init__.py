@@ -1,0 +1,1 @@
+"""Stubs generated from proto/foresail by `make proto`; never edited."""

@@ -1,0 +1,196 @@
+"""States in a directory: one file of all workloads, and sixty-four of feeds.
+
+A file is replaced whole: it is written beside the old one, flushed to the disk and renamed. Only
+the workloads' file is also appended to, because a number that was handed over must be found again
+after a crash a second later. All functions block, and are called in a thread.
+
+One process writes into a directory at a time, with a lock that the kernel gives back when the
+process dies. Whatever holds the lock, anyone may read.
+"""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from io import FileIO
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import structlog
+
+from scaler.state.frames import FILE_BYTES_MAX, MAGIC, Frame, frame_bytes, frames_in
+from scaler.state.records import StateRefusedError
+from scaler.state.wire import FEED_BYTES_MAX, WORKLOAD_BYTES_MAX
+
+log = structlog.get_logger()
+
+SLICES: Final = 64
+"""How many files hold the feeds: what is written at a time is a sixty-fourth of all."""
+KEPT_SECONDS: Final = 86_400.0
+"""A feed that nobody asks about keeps its state so long: its object may be paused."""
+KEPT_MAX: Final = 20
+"""Such states in one slice, the newest: over a thousand in all, in 150 MiB."""
+_WORKLOADS: Final = "workloads.state"
+
+
+class StateFiles:
+    """A directory of states."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock: int | None = None
+        self._places: dict[int, tuple[tuple[int, int], dict[str, tuple[int, int]]]] = {}
+
+    def acquire(self) -> None:
+        """Become the one process that writes here; what an earlier one left half-written goes.
+
+        Raises:
+            OSError: the directory cannot be written to, or another process has it.
+        """
+        if self._lock is not None:
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for left in self.directory.glob("*.tmp"):
+                left.unlink()
+        except BlockingIOError as error:
+            os.close(lock)
+            message = "another process keeps its states here"
+            raise BlockingIOError(error.errno, message, str(self.directory)) from error
+        except OSError:
+            os.close(lock)
+            raise
+        self._lock = lock
+
+    def release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def read_workloads(self) -> list[Frame]:
+        """All workloads' states, in the order in which they were written.
+
+        Raises:
+            OSError: the file is there and cannot be read.
+        """
+        return self._read(self.directory / _WORKLOADS, WORKLOAD_BYTES_MAX)
+
+    def append_workloads(self, frames: Iterable[Frame]) -> int:
+        """Add newer states behind the older ones; the size of the file then."""
+        content = b"".join(map(frame_bytes, frames))
+        with (self.directory / _WORKLOADS).open("ab", buffering=0) as file:
+            size = file.tell()
+            if size == 0:
+                content = MAGIC + content
+            try:
+                _write_all(file, content)
+            except OSError:
+                # Nothing behind a half-written state would ever be read.
+                file.truncate(size)
+                raise
+            return size + len(content)
+
+    def replace_workloads(self, frames: Iterable[Frame]) -> int:
+        """Write these states only; the size of the file then."""
+        return self._replace(self.directory / _WORKLOADS, frames)
+
+    def read_feed(self, key: str) -> bytes | None:
+        """One feed's state; None without one.
+
+        Raises:
+            OSError: its file is there and cannot be read.
+        """
+        number = slice_of(key)
+        try:
+            with self._feeds_path(number).open("rb") as file:
+                places = self._places_in(number, file)
+                if key not in places:
+                    return None
+                start, length = places[key]
+                file.seek(start)
+                return file.read(length)
+        except FileNotFoundError:
+            return None
+
+    def write_feeds(self, number: int, states: Mapping[str, Frame], *, now_seconds: float) -> None:
+        """Replace a slice by these states and those of feeds that nobody asked about lately."""
+        path = self._feeds_path(number)
+        try:
+            before = self._read(path, FEED_BYTES_MAX)
+        except OSError:
+            before = []
+        others = [
+            frame
+            for frame in before
+            if frame.name not in states and 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS
+        ]
+        others.sort(key=lambda frame: -frame.at_seconds)
+        frames = [*states.values(), *others[:KEPT_MAX]]
+        if frames:
+            self._replace(path, frames)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _feeds_path(self, number: int) -> Path:
+        return self.directory / f"feeds-{number:02}.state"
+
+    def _places_in(self, number: int, file: BinaryIO) -> dict[str, tuple[int, int]]:
+        """Where each feed's state stands in a slice; worked out once for a file."""
+        stat = os.fstat(file.fileno())
+        stamp = (stat.st_mtime_ns, stat.st_ino)
+        known = self._places.get(number)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        places, end = {}, len(MAGIC)
+        for frame in _frames(file, FEED_BYTES_MAX):
+            end += frame.size
+            places[frame.name] = (end - len(frame.payload), len(frame.payload))
+        self._places[number] = (stamp, places)
+        return places
+
+    def _read(self, path: Path, payload_bytes_max: int) -> list[Frame]:
+        try:
+            with path.open("rb") as file:
+                return _frames(file, payload_bytes_max)
+        except FileNotFoundError:
+            return []
+
+    def _replace(self, path: Path, frames: Iterable[Frame]) -> int:
+        beside = path.with_suffix(".tmp")
+        try:
+            with beside.open("wb") as file:
+                file.write(MAGIC)
+                for frame in frames:
+                    file.write(frame_bytes(frame))
+                size = file.tell()
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+        return size
+
+
+def slice_of(key: str) -> int:
+    return sha256(key.encode()).digest()[0] % SLICES
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    if file.write(content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+
+
+def _frames(file: BinaryIO, payload_bytes_max: int) -> list[Frame]:
+    """The whole frames from the beginning of a file; what ends them is said in the log."""
+    frames: list[Frame] = []
+    content = file.read(FILE_BYTES_MAX + 1)
+    try:
+        for frame in frames_in(content, payload_bytes_max=payload_bytes_max):
+            frames.append(frame)  # noqa: PERF402 those before a fault count
+    except StateRefusedError as error:
+        log.warning("state_refused", file=file.name, reason=error.reason.value, why=str(error))
+    return frames

@@ -1,0 +1,123 @@
+"""Keeping states on disk while the scaler runs, at a pace that nobody notices.
+
+Workloads' states are appended every second: after a crash the last number handed over is found
+again. Feeds' states are written slice by slice, all of them once in a while. Encoding pauses after
+each feed, and the disk is waited for in a thread. A disk that is full, read-only or gone is said
+once, and again when it works: planning goes on without it.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
+
+from scaler.board import Reference
+from scaler.clock import Clock
+from scaler.serving.state_files import SLICES, StateFiles, slice_of
+from scaler.state.frames import Frame
+from scaler.state.records import FeedState
+from scaler.state.wire import encode_feed
+
+log = structlog.get_logger()
+
+APPEND_SECONDS: Final = 1.0
+APPENDED_BYTES_MIN: Final = 2**23
+"""The workloads' file is written anew when it is larger than this and than four times as new."""
+
+TakeFeeds = Callable[[], Mapping[str, Callable[[], FeedState]]]
+"""The feeds whose state is worth keeping, each with how to take it."""
+
+
+class StateKeeper:
+    """The one writer of a directory of states."""
+
+    def __init__(self, files: StateFiles, *, every_seconds: float, clock: Clock) -> None:
+        """Keep states in `files`.
+
+        Args:
+            every_seconds: how often each feed's state is written.
+        """
+        self._files = files
+        self._every_seconds = every_seconds
+        self._clock = clock
+        self._latest: dict[Reference, Frame] = {}
+        self._changed: dict[Reference, Frame] = {}
+        self._size_whole: int | None = None
+        """Of the workloads' file when it was last written whole; None before."""
+        self._works = True
+        self._disk = asyncio.Lock()
+
+    def note(self, reference: Reference, payload: bytes, *, at_seconds: float) -> None:
+        """Have a workload's state written soon."""
+        frame = Frame(name=str(reference), at_seconds=at_seconds, payload=payload)
+        self._latest[reference] = self._changed[reference] = frame
+
+    def forget(self, reference: Reference) -> None:
+        """Leave a workload out when the file is next written whole."""
+        self._latest.pop(reference, None)
+        self._changed.pop(reference, None)
+
+    async def run(self, feeds: TakeFeeds) -> None:
+        """Write until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                _ = group.create_task(self._write_workloads(), name="write-workloads")
+                _ = group.create_task(self._write_slices(feeds), name="write-feeds")
+        finally:
+            self._files.release()
+
+    async def _write_workloads(self) -> None:
+        while True:
+            await asyncio.sleep(APPEND_SECONDS)
+            if not self._changed:
+                continue
+            changed, self._changed = self._changed, {}
+            if not await self._tried(self._append_or_replace, changed):
+                self._changed = {**changed, **self._changed}
+
+    def _append_or_replace(self, changed: Mapping[Reference, Frame]) -> None:
+        self._files.acquire()
+        if self._size_whole is not None:
+            size = self._files.append_workloads(changed.values())
+            if size <= max(APPENDED_BYTES_MIN, 4 * self._size_whole):
+                return
+        # Also at the start: what a crash left at the end of the file would hide what is appended.
+        self._size_whole = self._files.replace_workloads(tuple(self._latest.values()))
+
+    async def _write_slices(self, feeds: TakeFeeds) -> None:
+        while True:
+            for number in range(SLICES):
+                await asyncio.sleep(self._every_seconds / SLICES)
+                frames = {}
+                for key, take in feeds().items():
+                    if slice_of(key) == number:
+                        frames[key] = _feed_frame(take())
+                        await asyncio.sleep(0)
+                if frames:
+                    _ = await self._tried(self._write_slice, number, frames)
+
+    def _write_slice(self, number: int, frames: Mapping[str, Frame]) -> None:
+        self._files.acquire()
+        self._files.write_feeds(number, frames, now_seconds=self._clock())
+
+    async def _tried(self, write: Callable[..., None], *arguments: object) -> bool:
+        """Write in a thread; whether it went well."""
+        try:
+            async with self._disk:
+                await asyncio.to_thread(write, *arguments)
+        except OSError as error:
+            if self._works:
+                log.warning(
+                    "state_not_kept", directory=str(self._files.directory), error=str(error)
+                )
+            self._works = False
+            return False
+        if not self._works:
+            log.info("state_kept_again", directory=str(self._files.directory))
+        self._works = True
+        return True
+
+
+def _feed_frame(state: FeedState) -> Frame:
+    return Frame(name=state.key, at_seconds=state.taken_at_seconds, payload=encode_feed(state))

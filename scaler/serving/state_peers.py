@@ -1,0 +1,164 @@
+"""Asking other servers for their states.
+
+One name in DNS leads to all servers, the asking one too, which refuses its own question. Whatever
+goes wrong here costs accuracy or a moment's silence, so every failure ends as "nothing found", with
+one line in the log.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+import grpc.aio
+import structlog
+
+from scaler.errors import ForesailError
+from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
+from scaler.server import TlsFiles
+
+log = structlog.get_logger()
+
+PEERS_MAX: Final = 8
+"""Addresses asked; a pair is usual."""
+LIST_SECONDS_MAX: Final = 5.0
+"""A joining server waits so long for its peers before it answers KEDA."""
+FEEDS_SECONDS_MAX: Final = 8.0
+"""Less than a planner waits for a request: what does not come is then looked for on its disk."""
+SILENCE_SECONDS: Final = 60.0
+"""A peer that failed is not asked for feeds again for so long."""
+WORKLOADS_MAX: Final = 20_000
+"""Taken from one peer; a server knows limits.objectsMax of them."""
+
+
+class PeerError(ForesailError):
+    """Peers cannot be asked as the settings are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerAddress:
+    """Where all servers of one installation are found."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, text: str) -> "PeerAddress":
+        host, _, port = text.rpartition(":")
+        return cls(host=host.strip("[]"), port=int(port))
+
+
+class Peers:
+    """The other servers of this installation."""
+
+    def __init__(self, address: PeerAddress, *, instance: str, tls: TlsFiles | None) -> None:
+        """Ask at `address`.
+
+        Args:
+            instance: this server's random name, which it does not answer.
+            tls: the server's own files; its certificate is shown to peers too, and the client CA
+                is the one that must have signed theirs.
+
+        Raises:
+            PeerError: the files name no client CA.
+        """
+        if tls is not None and tls.client_ca is None:
+            message = "peers over TLS need tls.clientCa: without it servers cannot tell who asks"
+            raise PeerError(message)
+        self._address = address
+        self._instance = instance
+        self._tls = tls
+        self._silent_until: dict[str, float] = {}
+
+    async def workloads(self) -> list[bytes]:
+        """The states of all peers' workloads; empty where none answers in time."""
+        hosts = await self._hosts()
+        found: list[bytes] = []
+        async with asyncio.TaskGroup() as group:
+            for host in hosts:
+                _ = group.create_task(self._list(host, found), name="list-workloads")
+        return found
+
+    async def feeds(self, keys: Sequence[str]) -> AsyncIterator[bytes]:
+        """The states of these feeds, each from the first peer that has it."""
+        missing, now = list(keys), asyncio.get_running_loop().time()
+        for host in await self._hosts():
+            if not missing:
+                return
+            if self._silent_until.get(host, now) > now:
+                continue
+            async for feed in self._get(host, missing):
+                if feed.key in missing:
+                    missing.remove(feed.key)
+                    yield feed.SerializeToString()
+
+    async def _list(self, host: str, found: list[bytes]) -> None:
+        request = pb.ListWorkloadsRequest(instance=self._instance)
+        try:
+            async with self._stub(host) as stub:
+                count = 0
+                async for page in stub.ListWorkloads(request, timeout=LIST_SECONDS_MAX):
+                    count += len(page.workloads)
+                    if count > WORKLOADS_MAX:
+                        log.warning("peer_cut_off", peer=host, workloads_max=WORKLOADS_MAX)
+                        return
+                    found.extend(state.SerializeToString() for state in page.workloads)
+                    await asyncio.sleep(0)
+        except (grpc.aio.AioRpcError, OSError) as error:
+            _say(host, error)
+
+    async def _get(self, host: str, keys: Sequence[str]) -> AsyncIterator[pb.FeedState]:
+        request = pb.GetFeedsRequest(instance=self._instance, keys=keys)
+        try:
+            async with self._stub(host) as stub:
+                async for response in stub.GetFeeds(request, timeout=FEEDS_SECONDS_MAX):
+                    yield response.feed
+        except (grpc.aio.AioRpcError, OSError) as error:
+            _say(host, error)
+            self._silent_until[host] = asyncio.get_running_loop().time() + SILENCE_SECONDS
+
+    async def _hosts(self) -> list[str]:
+        address = self._address
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                address.host, address.port, type=socket.SOCK_STREAM
+            )
+        except OSError as error:
+            # A server that is alone has no ready peer, and a headless Service then no address.
+            log.info("no_peer", name=address.host, error=str(error))
+            return []
+        return list(dict.fromkeys(str(one[4][0]) for one in found))[:PEERS_MAX]
+
+    @asynccontextmanager
+    async def _stub(self, host: str) -> "AsyncIterator[pb_grpc.StateAsyncStub]":
+        target = f"[{host}]:{self._address.port}" if ":" in host else f"{host}:{self._address.port}"
+        if self._tls is None:
+            channel = grpc.aio.insecure_channel(target)
+        else:
+            # The name that the certificate carries; the address came from DNS.
+            options = [("grpc.ssl_target_name_override", self._address.host)]
+            channel = grpc.aio.secure_channel(target, _credentials(self._tls), options)
+        async with channel:
+            yield pb_grpc.StateStub(channel)
+
+
+def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    """Read for each connection, so that a rotated certificate is the one shown."""
+    authorities = tls.client_ca.read_bytes() if tls.client_ca is not None else None
+    return grpc.ssl_channel_credentials(
+        authorities, tls.key.read_bytes(), tls.certificate.read_bytes()
+    )
+
+
+def _say(host: str, error: Exception) -> None:
+    if isinstance(error, grpc.aio.AioRpcError):
+        if error.code() is grpc.StatusCode.ALREADY_EXISTS:
+            return  # ourselves
+        text = f"{error.code().name}: {error.details()}"
+    else:
+        text = str(error)
+    log.warning("peer_not_heard", peer=host, error=text)

@@ -1,0 +1,120 @@
+"""The state of a workload and of a feed, and the reasons for which one is refused.
+
+A workload is a trigger of a ScaledObject; its state is small and changes at every look. A feed is
+the series that it is planned from, which workloads may share; its state is a hundred times larger
+and changes at every step of the forecast.
+
+Losing a state costs accuracy for a while and nothing else, so a reader refuses whatever is in
+doubt.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from scaler.board import Answer, Reference
+from scaler.errors import ForesailError
+from scaler.plan import PlanState, ReplicaPlan
+from scaler.track import TrackState
+
+CLOCK_SECONDS_MAX = 60.0
+"""Clocks of two nodes may differ so much; a state from further ahead was made by a wrong clock."""
+FEED_AGE_SECONDS_MAX = 7 * 86400.0
+"""A forecaster keeps eight days of its series: of an older state only the weights are left."""
+
+
+class RefusalReason(StrEnum):
+    """Why a state is not used."""
+
+    CORRUPTED = "corrupted"
+    NEWER = "newer_format"
+    FUTURE = "from_the_future"
+    OLD = "too_old"
+    LARGE = "too_large"
+    FOREIGN = "foreign"
+    """Of another feed, or of a forecaster made in another way."""
+
+
+class StateRefusedError(ForesailError):
+    """A state that is not used; the message says whose it is and what is wrong with it."""
+
+    def __init__(self, reason: RefusalReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learned:
+    """One figure learned from a workload, as its learner wrote it."""
+
+    version: int
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadState:
+    """What is kept of one workload."""
+
+    reference: Reference
+    asked_at_seconds: float
+    """When KEDA last asked about it."""
+    answer: Answer | None = None
+    """The last number handed over, with the time of its reading; None before the first."""
+    memory: PlanState = field(default_factory=PlanState)
+    plan: ReplicaPlan | None = None
+    """The last plan; None before the first."""
+    learned: Mapping[str, Learned] = field(default_factory=dict)
+    unknown: bytes = b""
+    """Fields that a newer program wrote, to be passed on."""
+
+    @property
+    def made_at_seconds(self) -> float:
+        """When its answer was read, or −∞ without one: of two states the later one is newer."""
+        return self.answer.made_at_seconds if self.answer is not None else float("-inf")
+
+    def check(self, now_seconds: float) -> None:
+        """Refuse a state that a wrong clock made.
+
+        Raises:
+            StateRefusedError: one of its times lies ahead of `now_seconds`.
+        """
+        times = [self.asked_at_seconds]
+        times += [self.answer.made_at_seconds] if self.answer is not None else []
+        times += [self.plan.at_seconds] if self.plan is not None else []
+        times += [at for at, _ in self.memory.needs]
+        times += [order.at_seconds for order in self.memory.orders]
+        _refuse_future(f"state of {self.reference}", max(times), now_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedState:
+    """What is kept of one feed."""
+
+    key: str
+    taken_at_seconds: float
+    track: TrackState
+    learned: Mapping[str, Learned] = field(default_factory=dict)
+    unknown: bytes = b""
+    """Fields that a newer program wrote, to be passed on."""
+
+    def check(self, key: str, now_seconds: float) -> None:
+        """Refuse a state of another feed, of a wrong clock, or of a time long past.
+
+        Raises:
+            StateRefusedError: naming what is wrong.
+        """
+        if self.key != key:
+            message = f"state of feed {self.key!r} where {key!r} was asked for"
+            raise StateRefusedError(RefusalReason.FOREIGN, message)
+        _refuse_future(f"state of feed {key!r}", self.taken_at_seconds, now_seconds)
+        age = now_seconds - self.taken_at_seconds
+        if age > FEED_AGE_SECONDS_MAX:
+            message = f"state of feed {key!r} is {age / 86400:.1f} days old"
+            raise StateRefusedError(RefusalReason.OLD, message)
+
+
+def _refuse_future(what: str, at_seconds: float, now_seconds: float) -> None:
+    # Written so that a time that is not a number is refused too.
+    if not at_seconds - now_seconds <= CLOCK_SECONDS_MAX:
+        message = f"{what} is of {at_seconds:.0f}, {at_seconds - now_seconds:.0f} s from now"
+        raise StateRefusedError(RefusalReason.FUTURE, message)

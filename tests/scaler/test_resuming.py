@@ -1,0 +1,314 @@
+"""Feeds and workloads that go on from states, in simulated time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from foresail.pace import loop_settings
+from foresail.settings import CycleSettings
+from scaler.board import Answer, Arrival, Changes, Posted, Reference
+from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.errors import SourceUnavailableError
+from scaler.loop import ScalerLoop
+from scaler.metadata import Offer, parse
+from scaler.metrics import LoopMetrics
+from scaler.plan import PlanState, ReplicaPlan
+from scaler.serving.state_book import StateBook
+from scaler.signals import Observation, Signal, Value
+from scaler.state.records import FeedState, Learned, WorkloadState
+from scaler.track import PLANNED, Series, Track, TrackState
+from scaler.watched import Connection
+from tests.scaler.fakes import NoForecast
+
+BEGIN = 1_800_000_000.0
+METADATA = {"model": "llama", "mode": "act", "maxReplicas": "40"}
+REFERENCE = Reference.of("llm", "llama", METADATA)
+OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+
+
+@dataclass
+class Remembered(StateBook):
+    """States that are there from the start, or after a while; and what was noted."""
+
+    workloads: dict[Reference, WorkloadState] = field(default_factory=dict)
+    feeds: dict[str, FeedState] = field(default_factory=dict)
+    after_seconds: float = 0.0
+    noted: list[WorkloadState] = field(default_factory=list)
+
+    @override
+    def workload(self, reference: Reference) -> WorkloadState | None:
+        return self.workloads.get(reference)
+
+    @override
+    async def feed(self, key: str) -> FeedState | None:
+        await asyncio.sleep(self.after_seconds)
+        return self.feeds.get(key)
+
+    @override
+    def note(self, state: WorkloadState) -> None:
+        self.noted.append(state)
+
+    @override
+    def forget(self, reference: Reference) -> None:
+        pass
+
+
+@dataclass
+class Feed:
+    """1,000 prompt tokens a second, now and at every minute of the past."""
+
+    looks: list[float] = field(default_factory=list)
+    """Seconds from the start."""
+    asked: list[tuple[float, float]] = field(default_factory=list)
+    """Spans of the past, from the start."""
+    fails: bool = False
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        self.looks.append(now_seconds - BEGIN)
+        if self.fails:
+            raise SourceUnavailableError("down")
+        return observed(now_seconds)
+
+    async def history(
+        self, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> AsyncIterator[Observation]:
+        self.asked.append((start_seconds - BEGIN, end_seconds - BEGIN))
+        at = start_seconds
+        while at <= end_seconds:
+            yield observed(at)
+            at += step_seconds
+
+
+def observed(at: float) -> Observation:
+    values = {
+        Signal.RUNNING: 1.0,
+        Signal.WAITING: 0.0,
+        Signal.GENERATED_TOKENS: 0.0,
+        Signal.PROMPT_TOKENS: 1000.0,
+        Signal.REPLICAS: 9.0,
+    }
+    readings = {signal: Value(value=value, at_seconds=at) for signal, value in values.items()}
+    return Observation(at_seconds=at, readings=readings)
+
+
+def workload(replicas: int, *, at: float = BEGIN - 30, hold: bool = False) -> WorkloadState:
+    return WorkloadState(
+        reference=REFERENCE,
+        asked_at_seconds=at,
+        answer=Answer(replicas=replicas, active=True, made_at_seconds=at),
+        memory=PlanState(needs=((at, replicas),) if hold else (), handed=replicas),
+        plan=ReplicaPlan(
+            at_seconds=at,
+            desired=replicas,
+            planned=replicas,
+            reactive=replicas,
+            active=True,
+            blind=False,
+            steps=(),
+        ),
+        learned={"capacity": Learned(version=3, value=b"figures")},
+        unknown=b"\xa2\x06\x05hello",
+    )
+
+
+def feed_state(*, age_minutes: int) -> FeedState:
+    """A state whose open step began so many minutes before the start."""
+    return FeedState(
+        key="llama",
+        taken_at_seconds=BEGIN - 60 * age_minutes,
+        track=TrackState(
+            step_seconds=60.0,
+            open_step=int(BEGIN // 60) - age_minutes,
+            looks=(),
+            demand=None,
+            demand_state=None,
+            has_closed=True,
+            forecasters=dict.fromkeys(PLANNED, b""),
+        ),
+    )
+
+
+@dataclass
+class Site:
+    loop: ScalerLoop
+    feed: Feed
+    states: Remembered
+    posted: list[Posted] = field(default_factory=list)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+
+    def replicas(self) -> list[int]:
+        outcomes = [posted.outcome for posted in self.posted]
+        return [outcome.replicas for outcome in outcomes if isinstance(outcome, Answer)]
+
+
+@asynccontextmanager
+async def running(
+    states: Remembered, feed: Feed | None = None, **settings: float
+) -> AsyncIterator[Site]:
+    """A loop with one workload, whose answer stands from before if there is a state of it."""
+    clock, reads, posted = asyncio.get_running_loop(), feed or Feed(), []
+    registry = CollectorRegistry()
+    begun = clock.time()
+    capacity = ReplicaCapacity(
+        work=Work(
+            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
+        ),
+        requests=50,
+    )
+
+    def forecaster(series: Series) -> NoForecast:
+        return NoForecast(series)
+
+    loop = ScalerLoop(
+        lambda *_: Connection(key="llama", source="main", feed=reads, capacity=capacity),
+        lambda _: Track(forecaster, step_seconds=60.0),
+        replace(loop_settings(CycleSettings(history=86_400)), **settings),  # type: ignore[arg-type]
+        publish=lambda _, one: posted.append(one),
+        wall=lambda: BEGIN + clock.time() - begun,
+        steady=clock.time,
+        metrics=LoopMetrics(registry),
+        states=states,
+    )
+    state = states.workload(REFERENCE)
+    answer = state.answer if state is not None else None
+    first = Posted(
+        outcome=answer or Answer(replicas=0, active=False, made_at_seconds=0.0),
+        read_at_seconds=clock.time() - 30,
+        valid_until_seconds=clock.time() + 270 if answer else clock.time() - 1,
+    )
+    task = asyncio.create_task(loop.run())
+    arrival = Arrival(
+        reference=REFERENCE,
+        wishes=parse(METADATA, OFFER),
+        posted=first,
+        asked_at_seconds=clock.time(),
+    )
+    loop.apply(Changes(arrived=(arrival,)))
+    try:
+        yield Site(loop, reads, states, posted, registry)
+        assert not task.done(), task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_there() -> None:
+    states = Remembered({REFERENCE: workload(9)}, {"llama": feed_state(age_minutes=0)}, 40.0)
+    async with running(states) as site:
+        await asyncio.sleep(39)
+        assert (site.feed.looks, site.posted) == ([], [])
+
+        await asyncio.sleep(2)
+        assert site.feed.looks == [40]
+        await asyncio.sleep(15)
+        assert len(site.feed.looks) == 2
+
+
+async def test_a_state_that_does_not_come_is_not_waited_for_longer_than_allowed() -> None:
+    states = Remembered({REFERENCE: workload(9)}, after_seconds=1e6)
+    async with running(states, resume_seconds_max=50.0) as site:
+        await asyncio.sleep(51)
+
+        assert site.feed.looks == [50]
+
+
+async def test_without_a_plan_from_before_a_look_comes_first() -> None:
+    states = Remembered(feeds={"llama": feed_state(age_minutes=0)}, after_seconds=40.0)
+    async with running(states) as site:
+        await asyncio.sleep(1)
+
+        assert site.feed.looks == [0]
+
+
+async def test_needs_of_before_hold_after_a_restart_as_long_as_they_would_have() -> None:
+    # 1,000 tokens/s are one replica; nine were needed 30 s before, and the hold is 5 min.
+    states = Remembered({REFERENCE: workload(9, hold=True)})
+    async with running(states, history_seconds=0.0) as site:
+        await asyncio.sleep(260)
+        assert set(site.replicas()) == {9}
+
+        await asyncio.sleep(30)
+        assert site.replicas()[-1] < 9
+
+
+async def test_a_blind_source_after_a_restart_hands_over_no_less_than_before() -> None:
+    states = Remembered({REFERENCE: workload(9)})
+    async with running(states, Feed(fails=True)) as site:
+        await asyncio.sleep(200)
+
+        assert site.replicas() == []  # nothing newer: the answer of before stands
+
+
+@pytest.mark.parametrize(
+    ("age_minutes", "asked"),
+    [
+        pytest.param(0, [], id="nothing-missing"),
+        pytest.param(30, [(-29 * 60, -60)], id="half-an-hour"),
+        pytest.param(3000, [(-86_400, -60)], id="longer-than-the-history"),
+    ],
+)
+async def test_only_what_came_after_the_state_is_read_of_the_past(
+    age_minutes: int, asked: list[tuple[float, float]]
+) -> None:
+    states = Remembered({REFERENCE: workload(9)}, {"llama": feed_state(age_minutes=age_minutes)})
+    async with running(states) as site:
+        await asyncio.sleep(10)
+
+        assert site.feed.asked == asked
+        assert site.registry.get_sample_value("foresail_forecasts_resumed_total") == 1
+
+
+async def test_a_state_that_does_not_fit_is_refused_and_the_whole_past_is_read() -> None:
+    state = feed_state(age_minutes=5)
+    other = FeedState(
+        key="llama",
+        taken_at_seconds=BEGIN,
+        track=TrackState(
+            step_seconds=30.0,
+            open_step=None,
+            looks=(),
+            demand=None,
+            demand_state=None,
+            has_closed=False,
+            forecasters=state.track.forecasters,
+        ),
+    )
+    async with running(Remembered({REFERENCE: workload(9)}, {"llama": other})) as site:
+        await asyncio.sleep(10)
+
+        assert site.feed.asked == [(-86_400, -60)]
+        assert site.registry.get_sample_value("foresail_forecasts_resumed_total") == 0
+
+
+async def test_a_feed_is_worth_keeping_once_its_past_is_known() -> None:
+    class Slow(Feed):
+        @override
+        async def history(self, **span: float) -> AsyncIterator[Observation]:
+            await asyncio.sleep(100)
+            yield observed(span["end_seconds"])
+
+    async with running(Remembered(), Slow()) as site:
+        await asyncio.sleep(50)
+        assert dict(site.loop.feed_states()) == {}
+
+        await asyncio.sleep(60)
+        state = site.loop.feed_states()["llama"]()
+        assert (state.key, state.taken_at_seconds) == ("llama", BEGIN + 110)
+
+
+async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
+    states = Remembered({REFERENCE: workload(9, hold=True)})
+    async with running(states) as site:
+        await asyncio.sleep(1)
+
+        noted = states.noted[-1]
+        assert noted.answer == site.posted[-1].outcome
+        assert noted.memory.handed == 9
+        assert noted.asked_at_seconds == BEGIN
+        assert noted.learned == {"capacity": Learned(version=3, value=b"figures")}
+        assert noted.unknown == b"\xa2\x06\x05hello"
