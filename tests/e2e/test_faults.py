@@ -94,6 +94,30 @@ def test_two_servers_rolled_one_after_the_other_fail_no_call(
     assert not _spec_failures(logged())
 
 
+def test_one_of_two_servers_that_dies_takes_no_replica_away(
+    site: Site, second: None, chat: str
+) -> None:
+    serving(site, chat, 5)
+    with no_scale_down(site, chat):
+        site.servers["a"].kill()
+        serving(site, chat, 7)
+        site.serve("a")
+        site.servers["b"].kill()
+        serving(site, chat, 9)
+
+
+def test_two_servers_that_die_together_take_no_replica_away(
+    site: Site, second: None, chat: str
+) -> None:
+    serving(site, chat, 5)
+    with no_scale_down(site, chat):
+        for name in ("a", "b"):
+            site.servers[name].kill()
+        for name in ("a", "b"):
+            site.serve(name)
+        serving(site, chat, 7)
+
+
 def _asked(site: Site, name: str) -> None:
     """Wait until KEDA asks this server."""
     before = site.answered(name)
