@@ -34,12 +34,13 @@ workloads = st.builds(
         needs=st.lists(st.tuples(times, counts), max_size=4).map(tuple),
         orders=st.lists(st.builds(Order, at_seconds=times, replicas=counts), max_size=4).map(tuple),
         handed=st.none() | counts,
+        planned=st.none() | counts,
     ),
     plan=st.none()
     | st.builds(
         ReplicaPlan,
         at_seconds=times,
-        desired=counts,
+        desired=st.none() | counts,
         planned=counts,
         reactive=counts,
         active=st.booleans(),
