@@ -18,14 +18,9 @@ from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_keeper import StateKeeper
 from scaler.serving.state_requests import FeedRequests
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState, StateRefusedError, WorkloadState
-from scaler.state.wire import (
-    WORKLOAD_BYTES_MAX,
-    decode_feed,
-    decode_workload,
-    encode_feed,
-    encode_workload,
-)
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 
 log = structlog.get_logger()
 

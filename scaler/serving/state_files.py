@@ -19,9 +19,10 @@ from typing import BinaryIO, Final
 
 import structlog
 
+from scaler.state.feed_bytes import FEED_BYTES_MAX
 from scaler.state.frames import FILE_BYTES_MAX, MAGIC, Frame, frame_bytes, frames_in
 from scaler.state.records import StateRefusedError
-from scaler.state.wire import FEED_BYTES_MAX, WORKLOAD_BYTES_MAX
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX
 
 log = structlog.get_logger()
 

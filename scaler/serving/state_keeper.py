@@ -15,9 +15,9 @@ import structlog
 from scaler.board import Reference
 from scaler.clock import Clock
 from scaler.serving.state_files import SLICES, StateFiles, name_of, slice_of
+from scaler.state.feed_bytes import FEED_BYTES_MAX, encode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState
-from scaler.state.wire import FEED_BYTES_MAX, encode_feed
 
 log = structlog.get_logger()
 

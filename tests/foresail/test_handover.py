@@ -15,8 +15,9 @@ from foresail.serve import Answering
 from foresail.settings import Settings
 from scaler.board import Answer, Reference, Refusal
 from scaler.server import ScalerServer
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import WorkloadState
-from scaler.state.wire import decode_feed, encode_feed, encode_workload
+from scaler.state.workload_bytes import encode_workload
 from tests.prometheus import free_port
 from tests.state.records import feed
 

@@ -13,9 +13,10 @@ from structlog.testing import capture_logs
 
 from scaler.serving.state_files import KEPT_MAX, KEPT_SECONDS, SLICES, StateFiles, name_of, slice_of
 from scaler.serving.state_keeper import StateKeeper
+from scaler.state.feed_bytes import decode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState, WorkloadState
-from scaler.state.wire import decode_feed, decode_workload, encode_workload
+from scaler.state.workload_bytes import decode_workload, encode_workload
 from tests.state.records import NOW, REFERENCE, feed, workload
 
 

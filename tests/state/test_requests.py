@@ -12,9 +12,10 @@ from foresail.settings import StateSettings
 from foresail.states import PlannerStates
 from scaler.serving.state_files import StateFiles, name_of, slice_of
 from scaler.serving.state_requests import REQUEST_SECONDS_MAX, FeedRequests
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState
-from scaler.state.wire import decode_feed, encode_feed, encode_workload
+from scaler.state.workload_bytes import encode_workload
 from tests.state.records import REFERENCE, feed, workload
 
 
