@@ -17,8 +17,8 @@ from time import perf_counter
 
 from aiohttp import ClientSession
 
+from scaler.state.feed_bytes import FEED_BYTES_MAX
 from scaler.state.frames import frames_in
-from scaler.state.wire import FEED_BYTES_MAX
 
 Ask = Callable[[int], Awaitable[float | None]]
 """The number for one object; None for an error."""

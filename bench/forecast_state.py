@@ -19,8 +19,8 @@ import numpy as np
 
 from bench._report import Row, show
 from scaler.forecast.forecaster import Forecaster
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState
-from scaler.state.wire import decode_feed, encode_feed
 from scaler.track import Track
 
 STEP_SECONDS = 60.0

@@ -18,8 +18,9 @@ from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_keeper import StateKeeper
 from scaler.serving.state_requests import FeedRequests
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState, StateRefusedError, WorkloadState
-from scaler.state.wire import decode_feed, decode_workload, encode_feed, encode_workload
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 
 log = structlog.get_logger()
 
@@ -95,6 +96,10 @@ class PlannerStates(StateBook):
         await asyncio.Event().wait()
 
     def _keep(self, reference: Reference, payload: bytes, at_seconds: float) -> None:
+        if len(payload) > WORKLOAD_BYTES_MAX:
+            # KEDA's contract bounds no name; a reader would take all behind it for damaged.
+            self.forget(reference)
+            return
         self._payloads[reference] = payload
         if self._keeper is not None:
             self._keeper.note(reference, payload, at_seconds=at_seconds)

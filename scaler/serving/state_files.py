@@ -11,7 +11,7 @@ process dies. Whatever holds the lock, anyone may read.
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -19,9 +19,10 @@ from typing import BinaryIO, Final
 
 import structlog
 
+from scaler.state.feed_bytes import FEED_BYTES_MAX
 from scaler.state.frames import FILE_BYTES_MAX, MAGIC, Frame, frame_bytes, frames_in
 from scaler.state.records import StateRefusedError
-from scaler.state.wire import FEED_BYTES_MAX, WORKLOAD_BYTES_MAX
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX
 
 log = structlog.get_logger()
 
@@ -107,16 +108,17 @@ class StateFiles:
         try:
             with self._feeds_path(number).open("rb") as file:
                 places = self._places_in(number, file)
-                if key not in places:
+                if name_of(key) not in places:
                     return None
-                start, length = places[key]
+                start, length = places[name_of(key)]
                 file.seek(start)
                 return file.read(length)
         except FileNotFoundError:
             return None
 
-    def write_feeds(self, number: int, states: Mapping[str, Frame], *, now_seconds: float) -> None:
+    def write_feeds(self, number: int, states: Iterable[Frame], *, now_seconds: float) -> None:
         """Replace a slice by these states and those of feeds that nobody asked about lately."""
+        newest = {frame.name: frame for frame in states}
         path = self._feeds_path(number)
         try:
             before = self._read(path, FEED_BYTES_MAX)
@@ -125,10 +127,10 @@ class StateFiles:
         others = [
             frame
             for frame in before
-            if frame.name not in states and 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS
+            if frame.name not in newest and 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS
         ]
         others.sort(key=lambda frame: -frame.at_seconds)
-        frames = [*states.values(), *others[:KEPT_MAX]]
+        frames = [*newest.values(), *others[:KEPT_MAX]]
         if frames:
             self._replace(path, frames)
         else:
@@ -175,8 +177,13 @@ class StateFiles:
         return size
 
 
+def name_of(key: str) -> str:
+    """A feed's name in a file: a key holds a tenant's metadata and may be long."""
+    return sha256(key.encode()).hexdigest()
+
+
 def slice_of(key: str) -> int:
-    return sha256(key.encode()).digest()[0] % SLICES
+    return int(name_of(key)[:2], 16) % SLICES
 
 
 def _write_all(file: FileIO, content: bytes) -> None:

@@ -11,7 +11,7 @@ import structlog
 from scaler.board import SILENT_SECONDS, Reference
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.state.records import StateRefusedError, WorkloadState
-from scaler.state.wire import decode_workload
+from scaler.state.workload_bytes import decode_workload
 
 log = structlog.get_logger()
 

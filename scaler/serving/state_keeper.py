@@ -7,17 +7,17 @@ once, and again when it works: planning goes on without it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
 
 from scaler.board import Reference
 from scaler.clock import Clock
-from scaler.serving.state_files import SLICES, StateFiles, slice_of
+from scaler.serving.state_files import SLICES, StateFiles, name_of, slice_of
+from scaler.state.feed_bytes import FEED_BYTES_MAX, encode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState
-from scaler.state.wire import encode_feed
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class StateKeeper:
 
     def note(self, reference: Reference, payload: bytes, *, at_seconds: float) -> None:
         """Have a workload's state written soon."""
-        frame = Frame(name=str(reference), at_seconds=at_seconds, payload=payload)
+        frame = Frame(name="", at_seconds=at_seconds, payload=payload)
         self._latest[reference] = self._changed[reference] = frame
 
     def forget(self, reference: Reference) -> None:
@@ -89,15 +89,15 @@ class StateKeeper:
         while True:
             for number in range(SLICES):
                 await asyncio.sleep(self._every_seconds / SLICES)
-                frames = {}
+                frames = []
                 for key, take in feeds().items():
                     if slice_of(key) == number:
-                        frames[key] = _feed_frame(take())
+                        frames += _feed_frame(key, take)
                         await asyncio.sleep(0)
                 if frames:
                     _ = await self._tried(self._write_slice, number, frames)
 
-    def _write_slice(self, number: int, frames: Mapping[str, Frame]) -> None:
+    def _write_slice(self, number: int, frames: Sequence[Frame]) -> None:
         self._files.acquire()
         self._files.write_feeds(number, frames, now_seconds=self._clock())
 
@@ -119,5 +119,15 @@ class StateKeeper:
         return True
 
 
-def _feed_frame(state: FeedState) -> Frame:
-    return Frame(name=state.key, at_seconds=state.taken_at_seconds, payload=encode_feed(state))
+def _feed_frame(key: str, take: Callable[[], FeedState]) -> list[Frame]:
+    """The state as it goes into a file; none where it cannot be taken, a fault of ours."""
+    try:
+        state = take()
+        payload = encode_feed(state)
+    except Exception:
+        log.exception("state_not_taken", feed=key)
+        return []
+    if len(payload) > FEED_BYTES_MAX:  # a reader would take all behind it for damaged
+        log.error("state_too_large", feed=key, bytes=len(payload), bytes_max=FEED_BYTES_MAX)
+        return []
+    return [Frame(name=name_of(key), at_seconds=state.taken_at_seconds, payload=payload)]

@@ -37,7 +37,7 @@ class FeedRequests:
         try:
             if keys:
                 self._send(tuple(keys))
-            for _ in range(len(request.missing)):
+            for _ in set(keys):
                 try:
                     payload = await asyncio.wait_for(request.arrived.get(), deadline - loop.time())
                 except TimeoutError:

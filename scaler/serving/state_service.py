@@ -21,7 +21,9 @@ PAGE_WORKLOADS: Final = 20
 """In one message; between two the event loop answers KEDA."""
 KEYS_MAX: Final = 64
 TRANSFERS_MAX: Final = 2
-"""Streams open at a time: what they ask for costs the planning process its time."""
+"""Streams of feeds open at a time: what they ask for costs the planning process its time."""
+LISTS_MAX: Final = 8
+"""Streams of workloads open at a time; each is over in a second."""
 
 Context = grpc.aio.ServicerContext[object, object]
 
@@ -56,14 +58,15 @@ class StateService(pb_grpc.StateServicer):
         self._feeds = feeds
         self._instance = instance
         self._admit = admit
-        self._open = 0
+        self._lists = 0
+        self._transfers = 0
 
     @override
     async def ListWorkloads(
         self, request: pb.ListWorkloadsRequest, context: Context
     ) -> AsyncIterator[pb.ListWorkloadsResponse]:
-        await self._check(request.instance, context)
-        self._open += 1
+        await self._check(request.instance, context, open_now=self._lists, most=LISTS_MAX)
+        self._lists += 1
         try:
             page = pb.ListWorkloadsResponse()
             for state in self._workloads():
@@ -75,31 +78,31 @@ class StateService(pb_grpc.StateServicer):
             if page.workloads:
                 yield page
         finally:
-            self._open -= 1
+            self._lists -= 1
 
     @override
     async def GetFeeds(
         self, request: pb.GetFeedsRequest, context: Context
     ) -> AsyncIterator[pb.GetFeedsResponse]:
-        await self._check(request.instance, context)
+        await self._check(request.instance, context, open_now=self._transfers, most=TRANSFERS_MAX)
         if len(request.keys) > KEYS_MAX:
             message = f"{len(request.keys)} keys are more than {KEYS_MAX}: ask again for the rest"
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, message)
-        self._open += 1
+        self._transfers += 1
         try:
             async for payload in self._feeds.read(tuple(request.keys)):
                 yield pb.GetFeedsResponse(feed=pb.FeedState.FromString(payload))
         finally:
-            self._open -= 1
+            self._transfers -= 1
 
-    async def _check(self, instance: str, context: Context) -> None:
+    async def _check(self, instance: str, context: Context, *, open_now: int, most: int) -> None:
         if instance == self._instance:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "you are this server")
         why_not = self._admit(context)
         if why_not is not None:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, why_not)
-        if self._open >= TRANSFERS_MAX:
-            message = f"{self._open} transfers are open, the limit: ask again later"
+        if open_now >= most:
+            message = f"{open_now} streams are open, the limit: ask again later"
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 

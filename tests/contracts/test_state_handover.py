@@ -22,7 +22,8 @@ from scaler.serving.state_service import (
     admit_all,
     admit_named,
 )
-from scaler.state.wire import decode_workload, encode_feed, encode_workload
+from scaler.state.feed_bytes import encode_feed
+from scaler.state.workload_bytes import decode_workload, encode_workload
 from tests.contracts.certificates import Authority, Pair
 from tests.contracts.served import Served
 from tests.state.records import feed, workload

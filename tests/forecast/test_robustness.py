@@ -143,3 +143,14 @@ def test_a_negative_reading_is_a_counter_reset_and_no_value():
     target.update(100 * STEP, -15.0)
     assert target.forecast().last_value == 20.0
     assert target.forecast().data_age_seconds == 60.0
+
+
+def test_a_series_that_is_told_of_its_new_clock_goes_on_without_a_gap():
+    values = np.random.default_rng(1).uniform(1.0, 9.0, 80).tolist()
+    told, undisturbed = feed(forecaster(), values[:50]), feed(forecaster(), values)
+
+    told.relabel(-30 * STEP)
+    feed(told, values[50:], first_step=20)
+
+    assert told.quantiles().tobytes() == undisturbed.quantiles().tobytes()
+    assert told.forecast().made_at_seconds == 49 * STEP

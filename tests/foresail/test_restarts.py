@@ -24,8 +24,9 @@ import pytest
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.serving.state_files import StateFiles
+from scaler.state.feed_bytes import FEED_BYTES_MAX, decode_feed
 from scaler.state.frames import Frame, frames_in
-from scaler.state.wire import FEED_BYTES_MAX, decode_feed, decode_workload
+from scaler.state.workload_bytes import decode_workload
 from tests.contracts.certificates import Authority
 from tests.exporter import Engine, Exporter, served
 from tests.prometheus import free_port, wait_for

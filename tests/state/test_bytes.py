@@ -11,6 +11,7 @@ from scaler.backlog import Order
 from scaler.board import Answer
 from scaler.plan import PlanState
 from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.state.feed_bytes import FEED_BYTES_MAX, decode_feed, encode_feed
 from scaler.state.frames import MAGIC, Frame, frame_bytes, frames_in
 from scaler.state.records import (
     CLOCK_SECONDS_MAX,
@@ -19,14 +20,7 @@ from scaler.state.records import (
     StateRefusedError,
     WorkloadState,
 )
-from scaler.state.wire import (
-    FEED_BYTES_MAX,
-    WORKLOAD_BYTES_MAX,
-    decode_feed,
-    decode_workload,
-    encode_feed,
-    encode_workload,
-)
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 from tests.state.records import NOW, feed, feeds, workload, workloads
 
 FIELD_OF_TOMORROW = b"\xa2\x06\x05hello"

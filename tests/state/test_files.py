@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from scaler.serving.state_files import KEPT_MAX, KEPT_SECONDS, SLICES, StateFiles, slice_of
+from scaler.serving.state_files import KEPT_MAX, KEPT_SECONDS, SLICES, StateFiles, name_of, slice_of
 from scaler.serving.state_keeper import StateKeeper
+from scaler.state.feed_bytes import decode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState, WorkloadState
-from scaler.state.wire import decode_feed, decode_workload, encode_workload
+from scaler.state.workload_bytes import decode_workload, encode_workload
 from tests.state.records import NOW, REFERENCE, feed, workload
 
 
@@ -24,8 +25,7 @@ def frame(name: str = "feed", payload: bytes = b"state", *, at: float = NOW) -> 
 
 
 def write(files: StateFiles, key: str, *, at: float = NOW, payload: bytes = b"state") -> None:
-    states = {key: frame(key, payload, at=at)}
-    files.write_feeds(slice_of(key), states, now_seconds=NOW)
+    files.write_feeds(slice_of(key), [frame(name_of(key), payload, at=at)], now_seconds=NOW)
 
 
 def same_slice(count: int) -> list[str]:
@@ -70,8 +70,9 @@ def test_a_feed_is_read_from_the_file_that_stands_there_now(tmp_path: Path) -> N
 def test_feeds_that_nobody_asks_about_are_kept_for_a_day_and_bounded(tmp_path: Path) -> None:
     files = StateFiles(tmp_path)
     asked, old, *others = same_slice(KEPT_MAX + 12)
-    aged = {key: frame(key, at=NOW - 10 - number) for number, key in enumerate(others)}
-    files.write_feeds(0, {**aged, old: frame(old, at=NOW - KEPT_SECONDS - 1)}, now_seconds=NOW)
+    aged = [frame(name_of(key), at=NOW - 10 - number) for number, key in enumerate(others)]
+    aged.append(frame(name_of(old), at=NOW - KEPT_SECONDS - 1))
+    files.write_feeds(0, aged, now_seconds=NOW)
 
     write(files, asked)
 
@@ -204,7 +205,8 @@ async def test_a_forgotten_workload_is_left_out_of_the_next_whole_file(tmp_path:
         keeper.forget(REFERENCE)
         await until(lambda: bool(StateFiles(tmp_path).read_workloads()))
 
-    assert [frame.name for frame in StateFiles(tmp_path).read_workloads()] == ["llm/other"]
+    (kept,) = StateFiles(tmp_path).read_workloads()
+    assert decode_workload(kept.payload).reference.name == "other"
 
 
 async def test_every_feed_is_on_disk_after_a_round(tmp_path: Path) -> None:
@@ -248,3 +250,27 @@ async def test_what_a_crash_left_at_the_end_of_the_file_hides_nothing_new(tmp_pa
         await until(lambda: bool(files.read_workloads()))
 
     assert decode_workload(files.read_workloads()[0].payload) == workload(7)
+
+
+async def test_a_state_that_cannot_be_taken_costs_no_other(tmp_path: Path) -> None:
+    def broken() -> FeedState:
+        raise RuntimeError("a fault of ours")
+
+    keeper = StateKeeper(StateFiles(tmp_path), every_seconds=64.0, clock=lambda: NOW)
+    one, other = same_slice(2)
+    feeds = {one: broken, other: lambda: feed(other)}
+    task = asyncio.create_task(keeper.run(lambda: feeds))
+    with capture_logs() as said:
+        await until(lambda: StateFiles(tmp_path).read_feed(other) is not None)
+    task.cancel()
+
+    assert {line["event"] for line in said} == {"state_not_taken"}
+
+
+async def test_a_state_larger_than_a_reader_takes_is_not_written(tmp_path: Path) -> None:
+    one, other = same_slice(2)
+    large = feed(one, snapshot=b"x" * 2**21)
+    with keeping(tmp_path, {one: large, other: feed(other)}):
+        await until(lambda: StateFiles(tmp_path).read_feed(other) is not None)
+
+    assert StateFiles(tmp_path).read_feed(one) is None

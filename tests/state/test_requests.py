@@ -10,11 +10,12 @@ from structlog.testing import capture_logs
 from foresail.link import FeedFound, FeedsWanted, Message
 from foresail.settings import StateSettings
 from foresail.states import PlannerStates
-from scaler.serving.state_files import StateFiles, slice_of
+from scaler.serving.state_files import StateFiles, name_of, slice_of
 from scaler.serving.state_requests import REQUEST_SECONDS_MAX, FeedRequests
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState
-from scaler.state.wire import decode_feed, encode_feed, encode_workload
+from scaler.state.workload_bytes import encode_workload
 from tests.state.records import REFERENCE, feed, workload
 
 
@@ -68,10 +69,12 @@ def planner(link: PeersLink, *, directory: Path | None = None, peers: bool = Fal
 
 
 def on_disk(directory: Path, state: FeedState) -> None:
-    frame = Frame(name=state.key, at_seconds=state.taken_at_seconds, payload=encode_feed(state))
+    frame = Frame(
+        name=name_of(state.key), at_seconds=state.taken_at_seconds, payload=encode_feed(state)
+    )
     directory.mkdir(exist_ok=True)
     StateFiles(directory).write_feeds(
-        slice_of(state.key), {state.key: frame}, now_seconds=state.taken_at_seconds
+        slice_of(state.key), [frame], now_seconds=state.taken_at_seconds
     )
 
 
@@ -144,3 +147,12 @@ async def test_an_inherited_workload_is_resumed_once_and_its_bytes_pass_on() -> 
     assert states.payload(REFERENCE) == encode_workload(workload(8))
     states.forget(REFERENCE)
     assert states.payload(REFERENCE) is None
+
+
+async def test_a_workload_whose_name_is_no_name_is_not_kept() -> None:
+    states = planner(PeersLink())
+    long = workload(name="x" * 2**20)
+
+    states.note(long)
+
+    assert states.payload(long.reference) is None

@@ -7,8 +7,8 @@ import pytest
 
 from scaler.forecast.forecaster import Forecaster
 from scaler.signals import Observation, Signal, Value
+from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState
-from scaler.state.wire import decode_feed, encode_feed
 from scaler.track import Series, Sight, Track
 from tests.state.records import NOW
 

@@ -1,0 +1,121 @@
+"""A feed's state as bytes, in the message of `proto/foresail/v1/state.proto`."""
+
+import math
+from typing import Final
+
+from scaler.demand import Demand, DemandState, Mix
+from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.state.messages import (
+    FORMAT,
+    learned,
+    optional,
+    parse,
+    refuse_format,
+    refuse_large,
+    unknown_of,
+    write_learned,
+)
+from scaler.state.records import FeedState, RefusalReason, StateRefusedError
+from scaler.track import Series, TrackState
+
+FEED_BYTES_MAX: Final = 3 * 2**20
+"""Below gRPC's limit of 4 MiB a message; a feed takes a few hundred KiB at most."""
+_AMOUNTS: Final = ("prompt_tokens", "generated_tokens", "requests", "in_flight")
+
+
+def encode_feed(state: FeedState) -> bytes:
+    track = state.track
+    message = pb.FeedState.FromString(state.unknown)
+    message.format = FORMAT
+    message.key = state.key
+    message.taken_at_seconds = state.taken_at_seconds
+    message.step_seconds = track.step_seconds
+    if track.open_step is not None:
+        message.open_step = track.open_step
+    message.looks.extend(_demand_message(look) for look in track.looks)
+    if track.demand is not None:
+        message.demand.CopyFrom(_demand_message(track.demand))
+    if track.demand_state is not None:
+        message.demand_memory.CopyFrom(_demand_memory_message(track.demand_state))
+    message.has_closed = track.has_closed
+    for series, snapshot in track.forecasters.items():
+        message.forecasters[series] = snapshot
+    write_learned(message.learned, state.learned)
+    return message.SerializeToString()
+
+
+def decode_feed(payload: bytes) -> FeedState:
+    """The state in `payload`; its snapshots are checked when they are restored.
+
+    Raises:
+        StateRefusedError: too large, corrupted, or of a newer format.
+    """
+    refuse_large("feed", payload, FEED_BYTES_MAX)
+    message = pb.FeedState()
+    parse("feed", message, payload)
+    refuse_format("feed", message.format)
+    if not message.key or not 0 < message.step_seconds < math.inf:
+        raise StateRefusedError(RefusalReason.CORRUPTED, "state of a feed without a key or a step")
+    known = {series.value: series for series in Series}
+    track = TrackState(
+        step_seconds=message.step_seconds,
+        open_step=message.open_step if message.HasField("open_step") else None,
+        looks=tuple(_demand(look) for look in message.looks),
+        demand=_demand(message.demand) if message.HasField("demand") else None,
+        demand_state=_demand_state(message.demand_memory)
+        if message.HasField("demand_memory")
+        else None,
+        has_closed=message.has_closed,
+        forecasters={
+            known[name]: bytes(snapshot)
+            for name, snapshot in message.forecasters.items()
+            if name in known
+        },
+    )
+    return FeedState(
+        key=message.key,
+        taken_at_seconds=message.taken_at_seconds,
+        track=track,
+        learned=learned(message.learned),
+        unknown=unknown_of(message),
+    )
+
+
+def _demand_message(demand: Demand) -> pb.Demand:
+    return pb.Demand(
+        at_seconds=demand.at_seconds,
+        prompt_tokens=demand.prompt_tokens,
+        generated_tokens=demand.generated_tokens,
+        requests=demand.requests,
+        in_flight=demand.in_flight,
+    )
+
+
+def _demand(message: pb.Demand) -> Demand:
+    amounts = {name: optional(message, name) for name in _AMOUNTS}
+    return Demand(at_seconds=message.at_seconds, **amounts)
+
+
+def _demand_memory_message(state: DemandState) -> pb.DemandMemory:
+    return pb.DemandMemory(
+        mix_at_seconds=state.mix.at_seconds,
+        mix_requests=state.mix.requests,
+        mix_prompt_tokens=state.mix.prompt_tokens,
+        mix_generated_tokens=state.mix.generated_tokens,
+        waiting=state.waiting,
+        waiting_at_seconds=state.waiting_at_seconds,
+    )
+
+
+def _demand_state(message: pb.DemandMemory) -> DemandState:
+    mix = Mix(
+        at_seconds=message.mix_at_seconds,
+        requests=message.mix_requests,
+        prompt_tokens=message.mix_prompt_tokens,
+        generated_tokens=message.mix_generated_tokens,
+    )
+    return DemandState(
+        mix=mix,
+        waiting=optional(message, "waiting"),
+        waiting_at_seconds=message.waiting_at_seconds,
+    )

@@ -1,0 +1,161 @@
+"""Two answering processes over one connection: what one knows, the other answers."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from foresail import handover
+from foresail.handover import Handover
+from foresail.link import FeedFound, FeedsWanted, Message
+from foresail.serve import Answering
+from foresail.settings import Settings
+from scaler.board import Answer, Reference, Refusal
+from scaler.server import ScalerServer
+from scaler.state.feed_bytes import decode_feed, encode_feed
+from scaler.state.records import WorkloadState
+from scaler.state.workload_bytes import encode_workload
+from tests.prometheus import free_port
+from tests.state.records import feed
+
+pytestmark = pytest.mark.looptime(False)  # sockets need real time
+
+
+@dataclass
+class Server:
+    """An answering process without its planner."""
+
+    front: Answering
+    port: int
+
+    @property
+    def handover(self) -> Handover:
+        return self.front.handover
+
+    def answered(self, name: str, replicas: int, *, age_seconds: float = 0.0) -> Reference:
+        """KEDA asked about an object, and the planner published this a while ago."""
+        reference = Reference.of("llm", name, {"model": "m"})
+        self.front.board.ask(reference)
+        at = time.time() - age_seconds  # noqa: TID251
+        answer = Answer(replicas=replicas, active=True, made_at_seconds=at)
+        state = WorkloadState(reference=reference, asked_at_seconds=at, answer=answer)
+        self.handover.held.keep(reference, encode_workload(state))
+        return reference
+
+    def outcome(self, reference: Reference) -> Answer | Refusal | None:
+        entry = self.front.board.known(reference)
+        return entry.current() if entry is not None else None
+
+
+@asynccontextmanager
+async def serving(peers_port: int) -> AsyncIterator[Server]:
+    settings = Settings.model_validate(
+        {
+            "sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}],
+            "state": {"peers": f"localhost:{peers_port}"},
+        }
+    )
+    front = Answering(settings)
+    server: ScalerServer = front.server
+    port = await server.start("127.0.0.1:0", None)
+    try:
+        yield Server(front, port)
+    finally:
+        await server.drain()
+
+
+@asynccontextmanager
+async def pair() -> AsyncIterator[tuple[Server, Server]]:
+    """A server that runs, and one whose peer it is."""
+    async with serving(free_port()) as running, serving(running.port) as joining:
+        yield running, joining
+
+
+async def test_a_joining_server_answers_as_old_as_the_peers_reading() -> None:
+    async with pair() as (running, joining):
+        fresh = running.answered("fresh", 7, age_seconds=100)
+        stale = running.answered("stale", 8, age_seconds=400)
+
+        await joining.handover.begin()
+
+        outcome = joining.outcome(fresh)
+        assert isinstance(outcome, Answer)
+        assert outcome.replicas == 7
+        assert isinstance(joining.outcome(stale), Refusal)  # blindMax is five minutes
+        arrived = joining.front.board.take_changes().arrived
+        assert {arrival.reference for arrival in arrived} == {fresh, stale}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_an_object_that_only_the_peer_was_asked_about_later_becomes_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handover, "FOLLOW_SECONDS", 0.05)
+    async with pair() as (running, joining):
+        await joining.handover.begin()
+        following = asyncio.create_task(joining.handover.follow())
+
+        reference = running.answered("later", 5)
+        await until(lambda: joining.outcome(reference) is not None)
+        following.cancel()
+
+        outcome = joining.outcome(reference)
+        assert isinstance(outcome, Answer)
+        assert outcome.replicas == 5
+
+
+class PlannerLink:
+    """A planner that has the feed `a`, or asks for feeds."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.heard: list[Message] = []
+
+    def send(self, message: Message) -> None:
+        self.heard.append(message)
+        if isinstance(message, FeedsWanted):
+            for key in message.keys:
+                self.server.handover.found(key, encode_feed(feed("a")) if key == "a" else None)
+
+
+async def test_a_planner_gets_its_peers_feeds_through_both_answering_processes() -> None:
+    async with pair() as (running, joining):
+        running.handover.attach(PlannerLink(running))  # type: ignore[arg-type]
+        link = PlannerLink(joining)
+        joining.handover.attach(link)  # type: ignore[arg-type]
+        serving_planner = asyncio.create_task(
+            joining.handover.serve_planner(link)  # type: ignore[arg-type]
+        )
+
+        joining.handover.want(("a", "b"))
+        await until(lambda: len(link.heard) == 2)
+        serving_planner.cancel()
+
+        first, second = link.heard
+        assert isinstance(first, FeedFound)
+        assert first.payload is not None
+        assert decode_feed(first.payload) == feed("a")
+        assert second == FeedFound("b", None)
+
+
+async def test_without_a_planner_a_server_has_no_feeds_and_its_peer_hears_so() -> None:
+    async with pair() as (_, joining):
+        link = PlannerLink(joining)
+        joining.handover.attach(link)  # type: ignore[arg-type]
+        serving_planner = asyncio.create_task(
+            joining.handover.serve_planner(link)  # type: ignore[arg-type]
+        )
+
+        joining.handover.want(("a",))
+        await until(lambda: len(link.heard) == 1)
+        serving_planner.cancel()
+
+        assert link.heard == [FeedFound("a", None)]
