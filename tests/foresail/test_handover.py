@@ -37,7 +37,7 @@ class Server:
 
     def answered(self, name: str, replicas: int, *, age_seconds: float = 0.0) -> Reference:
         """KEDA asked about an object, and the planner published this a while ago."""
-        reference = Reference.of("llm", name, {"model": "m"})
+        reference = Reference.of("llm", name, {"model": "m", "mode": "act"})
         self.front.board.ask(reference)
         at = time.time() - age_seconds  # noqa: TID251
         answer = Answer(replicas=replicas, active=True, made_at_seconds=at)
