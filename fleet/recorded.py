@@ -69,6 +69,8 @@ def _documents(file: Path) -> Iterator[object]:
             yield from yaml.load_all(content, Loader=loader)
     except OSError as error:
         raise UnreadableRecordError(f"{file}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise UnreadableRecordError(f"{file}: nested too deep to be Kubernetes objects") from error
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
         raise UnreadableRecordError(f"{file}: neither JSON nor YAML: {said}") from error

@@ -57,7 +57,14 @@ def serve(config: Path, log_level: str) -> None:
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
-    """Check a settings file; every fault is told with its line."""
+    """Check a settings file; every fault is told at once, with its line.
+
+    Where the text is not YAML, the rest of the file cannot be checked, and the message says so.
+
+    \b
+    Status 0: in order.
+    Status 1: faults, one a line on stderr.
+    """
     settings = read(file)
     names = ", ".join(source.name for source in settings.sources)
     click.echo(f"{file}: in order; sources: {names}")

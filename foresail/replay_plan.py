@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 
 from fleet.catalogue import Precision, shipped
 from foresail.faults import crossed
-from foresail.settings import Part, Seconds, SecondsFromZero
+from foresail.parts import Part
+from foresail.settings import Seconds, SecondsFromZero
 from replay.course import Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage

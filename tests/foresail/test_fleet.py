@@ -157,6 +157,12 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
             ["--file", "{empty}"], "no Node in it; write one with `kubectl get", id="empty"
         ),
         pytest.param(["--file", "{text}"], "neither JSON nor YAML", id="no-json"),
+        pytest.param(["--file", "{deep}"], "nested too deep to be Kubernetes objects", id="deep"),
+        pytest.param(
+            ["--file", "{file}", "--prices", "{deep}"],
+            "nested too deep to be a price list",
+            id="deep-prices",
+        ),
         pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),
     ],
 )
@@ -169,7 +175,9 @@ def test_what_cannot_be_done_is_said_in_one_line(
         "empty": write(tmp_path / "empty.json"),
         "bad": tmp_path / "bad.yaml",
         "text": tmp_path / "text.json",
+        "deep": tmp_path / "deep.json",
     }
+    files["deep"].write_text("[" * 100_000)
     files["bad"].write_text("h100-sxm: -1\n")
     files["text"].write_text("{")
 
