@@ -1,19 +1,21 @@
 """Why a workload has the replicas it has: one JSON-able account, and its text for people.
 
 The account is copied from what the decision left behind (readings, forecasts, steps). Nothing in it
-is computed again, so what is shown is what happened.
+is computed again, so what is shown is what happened. What nobody measured is null, with the reason
+beside it, and `?` in the text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.board import Answer, Entry, Outcome, Refusal
+from scaler.board import Answer, Entry, Outcome, Refusal, RefusalCode
 from scaler.durations import written
+from scaler.forecast.record import DemandForecast
 from scaler.metadata import TriggerMetadata
-from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
-from scaler.track import amount
+from scaler.need import Step
+from scaler.signals import Observation, Signal, state_of
+from scaler.track import Series, Sight, amount
 from scaler.watched import Watched
 
 Account = dict[str, Any]
@@ -21,6 +23,18 @@ Account = dict[str, Any]
 _SHOWN_LEVELS = (0.5, 0.9, 0.99)
 _BAR_WIDTH = 40
 _WHOLE_FROM = 100
+_UNKNOWN = "?"
+_ADVICE: Mapping[str, str] = {
+    RefusalCode.INVALID: "correct the trigger's metadata; docs/metadata.md has all keys",
+    RefusalCode.MISCONFIGURED: "correct what the source refuses; docs/settings.md has all keys",
+}
+_BEHIND = {
+    Series.PROMPT_TOKENS: (Signal.PROMPT_TOKENS,),
+    Series.GENERATED_TOKENS: (Signal.GENERATED_TOKENS,),
+    Series.REQUESTS: (Signal.REQUESTS,),
+    Series.IN_FLIGHT: (Signal.RUNNING, Signal.WAITING),
+}
+"""The signals without which a series is not measured."""
 
 
 def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Account:
@@ -33,17 +47,17 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
     }
     if watched is None:
         return told
-    sight, track = watched.sight, watched.track
+    sight = watched.sight
     standing = watched.workloads[entry.reference].standing
     if sight is not None:
         told["looked_seconds_ago"] = round(now_seconds - sight.at_seconds, 1)
-        told["readings"] = _readings(sight.observation, now_seconds)
+        told["readings"] = _readings(sight.observation)
         told["objectives"] = _objectives(entry.wishes, sight.observation)
         told["remarks"] = list(sight.observation.remarks) if sight.observation else []
         told["failure"] = str(sight.failure) if sight.failure else None
     told["forecasts"] = {
-        dimension: {"now": amount(track.demand, dimension), **forecast.to_json()}
-        for dimension, forecast in track.forecasts.items()
+        dimension: _forecast(dimension, forecast, watched, now_seconds)
+        for dimension, forecast in watched.track.forecasts.items()
     }
     if standing.plan is not None:
         plan = standing.plan
@@ -53,7 +67,7 @@ def account(entry: Entry, watched: Watched | None, *, now_seconds: float) -> Acc
             "planned": plan.planned,
             "reactive": plan.reactive,
             "active": plan.active,
-            "steps": [asdict(step) for step in plan.steps],
+            "steps": [_step(step) for step in plan.steps],
         }
     return told
 
@@ -70,22 +84,39 @@ def text(told: Mapping[str, Any]) -> str:
         which = "decision" if stands else "the last decision, which stands no longer,"
         lines.append(f"{which} of {plan['at']}, each rule and the replicas after it:")
         lines += [
-            f"  {step['replicas']:8.2f}  {step['rule']:<9} {step['text']}" for step in plan["steps"]
+            f"  {_replicas(step['replicas']):>8}  {step['rule']:<9} {step['text']}"
+            for step in plan["steps"]
         ]
         lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
     lines += [
-        f"objective: {name} p95 {shown}" for name, shown in told.get("objectives", {}).items()
+        f"objective: {name} p95 {_objective_text(one)}"
+        for name, one in told.get("objectives", {}).items()
     ]
     if told.get("readings"):
-        lines.append("readings:")
-        lines += [f"  {name:<18} {shown}" for name, shown in told["readings"].items()]
+        lines += _readings_text(told["readings"])
     for dimension, forecast in told.get("forecasts", {}).items():
         lines += ["", *_band(dimension, forecast)]
     return "\n".join(lines) + "\n"
 
 
+def advice(told: Mapping[str, Any]) -> str | None:
+    """What to do where KEDA gets no number; None where it gets one."""
+    refused = told["outcome"].get("refused")
+    if refused is None:
+        return None
+    if refused in _ADVICE:
+        return _ADVICE[refused]
+    if told.get("failure"):
+        return "bring its source back; the next reading makes an answer"
+    if not told.get("readings"):
+        return "ask again in a minute: the first reading is under way"
+    return "make the trigger's `model`, and its namespace, those of the engine's series"
+
+
 def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     """The forecast as a band over the horizons: █ to the median, ▓ to q0.9, ░ to q0.99."""
+    if forecast["quantiles"] is None:
+        return [f"forecast of {dimension}: {_UNKNOWN}, never measured"]
     levels = forecast["levels"]
     rows = [
         (horizon, [_at_level(levels, row, level) for level in _SHOWN_LEVELS])
@@ -93,8 +124,7 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     ]
     skills = {skill["horizon_seconds"]: skill for skill in forecast["skill"]}
     top = max((quantiles[-1] for _, quantiles in rows), default=0.0)
-    now = forecast["now"]
-    lines = [f"forecast of {dimension}, now {'not measured' if now is None else f'{now:,.0f}'}:"]
+    lines = [f"forecast of {dimension}, now {_now_text(forecast)}:"]
     for horizon, quantiles in rows:
         numbers = "  ".join(
             f"q{level:g} {value:>9,.0f}"
@@ -109,6 +139,12 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
         named = ", ".join(f"{expert['name']} {expert['weight']:.0%}" for expert in carried)
         lines.append(f"  carried by {named}")
     return lines
+
+
+def _now_text(forecast: Mapping[str, Any]) -> str:
+    if forecast["now"] is not None:
+        return f"{forecast['now']:,.0f}"
+    return f"{_UNKNOWN}, from data of {written(forecast['data_seconds_ago'])} ago"
 
 
 def _earned(skill: Mapping[str, float | None]) -> str:
@@ -155,36 +191,86 @@ def _outcome_text(outcome: Mapping[str, Any]) -> str:
     return f"{outcome['replicas']} replicas, {active}, read {outcome['age_seconds']:.0f} s ago"
 
 
-def _objectives(wishes: TriggerMetadata | None, seen: Observation | None) -> dict[str, str]:
+def _replicas(replicas: float | None) -> str:
+    return _UNKNOWN if replicas is None else f"{replicas:.2f}"
+
+
+def _step(step: Step) -> Account:
+    replicas = step.replicas if step.measured else None
+    return {"rule": step.rule, "text": step.text, "replicas": replicas}
+
+
+def _forecast(
+    dimension: Series, forecast: DemandForecast, watched: Watched, now_seconds: float
+) -> Account:
+    """A forecast, and the demand it goes on from; what was never measured has no quantiles."""
+    now = amount(watched.demand, dimension)
+    why = _why_not(dimension, watched.sight) if now is None else None
+    told: Account = {"now": now, "why": why, **forecast.to_json()}
+    if not forecast.measured:
+        return {**told, "quantiles": None, "last_value": None}
+    data_at = forecast.made_at_seconds - forecast.data_age_seconds
+    return {**told, "data_seconds_ago": round(now_seconds - data_at, 1)}
+
+
+def _why_not(dimension: Series, sight: Sight | None) -> str:
+    """Why a series is not measured now."""
+    if sight is None or sight.observation is None:
+        return "not read yet" if sight is None else sight.complaint()
+    reasons = [sight.observation.why_not(signal) for signal in _BEHIND[dimension]]
+    return next((why for why in reasons if why is not None), "no forecast step is complete yet")
+
+
+def _objectives(wishes: TriggerMetadata | None, seen: Observation | None) -> dict[str, Account]:
     """Each latency objective, and whether the engine's own histogram says it is met."""
     if wishes is None or seen is None:
         return {}
     told = {}
     for signal, limit in ((Signal.TTFT, wishes.ttft), (Signal.ITL, wishes.itl)):
         value = seen.value(signal)
-        shown = "not measured" if value is None else f"{value:.3g} s"
-        met = "" if value is None else ", met" if value <= limit else ", missed"
-        told[signal.value.upper()] = f"{shown} of {limit:g} s{met}"
+        told[signal.value.upper()] = {
+            "seconds": value,
+            "limit_seconds": limit,
+            "met": None if value is None else value <= limit,
+            "why": seen.why_not(signal),
+        }
     return told
 
 
-def _readings(observation: Observation | None, now_seconds: float) -> dict[str, str]:
+def _objective_text(objective: Mapping[str, Any]) -> str:
+    limit = f"of {objective['limit_seconds']:g} s"
+    if objective["seconds"] is None:
+        return f"{_UNKNOWN} {limit}"
+    return f"{objective['seconds']:.3g} s {limit}, {'met' if objective['met'] else 'missed'}"
+
+
+def _readings(observation: Observation | None) -> dict[str, Account]:
     if observation is None:
         return {}
     return {
-        signal.value: f"{state_of(reading):<6} {_shown(reading, now_seconds)}"
+        signal.value: {
+            "state": state_of(reading),
+            "value": observation.value(signal),
+            "why": observation.why_not(signal),
+        }
         for signal, reading in observation.readings.items()
     }
 
 
-def _shown(reading: Reading, now_seconds: float) -> str:
-    match reading:
-        case Value(value=value):
-            return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
-        case Stale(at_seconds=at):
-            return f"newest sample {written(now_seconds - at)} ago"
-        case Absent(why=why):
-            return why
+def _readings_text(readings: Mapping[str, Account]) -> list[str]:
+    """A line each; one line where all are missing for one reason."""
+    whys = {reading["why"] for reading in readings.values()}
+    if len(readings) > 1 and len(whys) == 1 and None not in whys:
+        return [f"readings: {_UNKNOWN}, none of {len(readings)} signals: {whys.pop()}"]
+    shown = [(name, reading["state"], _reading_text(reading)) for name, reading in readings.items()]
+    return ["readings:", *(f"  {name:<18} {state:<6} {text}" for name, state, text in shown)]
+
+
+def _reading_text(reading: Mapping[str, Any]) -> str:
+    value = reading["value"]
+    if value is None:
+        return f"{_UNKNOWN}, {reading['why']}"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
 
 
 def _time(seconds: float) -> str:

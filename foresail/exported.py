@@ -42,7 +42,8 @@ class WorkloadCollector(Collector):
             watched = self._loop.watched.get(entry.reference)
             if watched is not None:
                 _feed(families, labels, watched)
-                _plan(families, labels, entry, watched)
+                if isinstance(entry.current(), Answer):
+                    _plan(families, labels, entry, watched)
         yield from families.values()
 
 
@@ -50,7 +51,11 @@ def _families() -> dict[str, GaugeMetricFamily]:
     described = {
         "objects": ("foresail_objects", "Triggers that KEDA has asked about.", ()),
         "desired": ("foresail_desired_replicas", "Replicas handed to KEDA.", _WORKLOAD),
-        "planned": ("foresail_planned_replicas", "Replicas the full plan wants.", _WORKLOAD),
+        "planned": (
+            "foresail_planned_replicas",
+            "Replicas the full plan wants; none once it stands no longer.",
+            _WORKLOAD,
+        ),
         "reactive": (
             "foresail_reactive_replicas",
             "Replicas that the present alone needs.",
@@ -86,10 +91,14 @@ def _families() -> dict[str, GaugeMetricFamily]:
             "The latency that the trigger asks for.",
             (*_WORKLOAD, "signal"),
         ),
-        "demand": ("foresail_demand", "Demand now, by dimension.", (*_WORKLOAD, "dimension")),
+        "demand": (
+            "foresail_demand",
+            "Demand now, by dimension; none while it is not read.",
+            (*_WORKLOAD, "dimension"),
+        ),
         "forecast": (
             "foresail_forecast_demand",
-            "Forecast demand by dimension, horizon and quantile.",
+            "Forecast demand by dimension, horizon and quantile; none of what was never measured.",
             (*_WORKLOAD, "dimension", "horizon_seconds", "quantile"),
         ),
         "skill": (
@@ -136,10 +145,11 @@ def _feed(families: _Families, labels: _Labels, watched: Watched) -> None:
         if isinstance(reading, Value):
             families["reading"].add_metric((*labels, signal), reading.value)
     for dimension, forecast in watched.track.forecasts.items():
-        now = amount(watched.track.demand, dimension)
+        now = amount(watched.demand, dimension)
         if now is not None:
             families["demand"].add_metric((*labels, dimension), now)
-        _forecast(families, (*labels, dimension), forecast)
+        if forecast.measured:
+            _forecast(families, (*labels, dimension), forecast)
 
 
 def _forecast(families: _Families, labels: _Labels, forecast: DemandForecast) -> None:

@@ -78,5 +78,11 @@ class Pages:
     def _never_asked(self, name: str) -> web.Response:
         known = [str(entry.reference) for entry in self.board]
         near = nearest(name, known)
-        hint = f"did you mean {near}?" if near else f"{len(known)} objects are known"
-        return web.Response(status=404, text=f"KEDA never asked about {name}; {hint}\n")
+        if near:
+            hint = f"did you mean {near}?"
+        elif known:
+            hint = f"it asked about {len(known)} others; does yours have this server's address?"
+        else:
+            hint = "it asked about nothing yet; do your ScaledObjects have this server's address?"
+        text = f"KEDA never asked about {name} since this server began; {hint}\n"
+        return web.Response(status=404, text=text)

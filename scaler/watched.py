@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from scaler.board import Entry, Reference
 from scaler.capacity import ReplicaCapacity
+from scaler.demand import Demand
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
 from scaler.track import Sight, Track
@@ -30,6 +31,13 @@ class Watched:
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
     since_restore: list[Sight] | None = None
     """Looks taken while history is read, to be added behind it; None when it is not."""
+
+    @property
+    def demand(self) -> Demand | None:
+        """As the last look measured it; None where that look was of no use."""
+        newest, sight = self.track.demand, self.sight
+        is_of_it = newest and sight and newest.at_seconds == sight.at_seconds
+        return newest if is_of_it else None
 
 
 @dataclass(slots=True, eq=False)
