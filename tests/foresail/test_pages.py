@@ -16,6 +16,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
+from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.track import Track
 from scaler.watched import Connection
@@ -67,6 +68,7 @@ class Site:
             wall=lambda: 1_800_000_000.0 + steady(),
             steady=steady,
             metrics=LoopMetrics(registry),
+            states=NoStates(),
         )
         self.front = FrontState(accepting=True)
         self.pages = Pages(loop=self.loop, registry=registry, clock=steady, front=self.front)

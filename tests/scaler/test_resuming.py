@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -101,7 +101,9 @@ def workload(replicas: int, *, at: float = BEGIN - 30, hold: bool = False) -> Wo
         reference=REFERENCE,
         asked_at_seconds=at,
         answer=Answer(replicas=replicas, active=True, made_at_seconds=at),
-        memory=PlanState(needs=((at, replicas),) if hold else (), handed=replicas),
+        memory=PlanState(
+            needs=((at, replicas),) if hold else (), handed=replicas, planned=replicas
+        ),
         plan=ReplicaPlan(
             at_seconds=at,
             desired=replicas,
