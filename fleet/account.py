@@ -29,7 +29,7 @@ class GpuDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGpus:
-    """The GPUs of a node; `allocated + free + out = gpus`."""
+    """The GPUs of a node; `allocated + free + out = gpus`, or all three are unknown."""
 
     node: str
     pool: str | None
@@ -38,17 +38,17 @@ class NodeGpus:
     product: str | None
     """As somebody calls it; None = nobody says."""
     gpus: int
-    allocated: float
-    free: float
+    allocated: float | None
+    free: float | None
     """That new pods can have."""
-    out: float
+    out: float | None
     """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
     idle: float | None
     """Allocated ones that did nothing; None = not measured."""
     islands: Islands | None
     """GPUs of each, by index; None = nobody knows."""
     lie: Lie | None
-    """Of the free ones in them."""
+    """Of the free ones in them; None = it is unknown which are joined, or which are free."""
     clique: str | None
     """The NVLink domain that the node shares with others."""
     usd_per_gpu_hour: float | None
@@ -56,6 +56,8 @@ class NodeGpus:
     uses: tuple[Use, ...]
     devices: tuple[GpuDevice, ...]
     """Of DRA; a device plugin does not tell which GPU is whose."""
+    not_read: str | None
+    """The kind of object that would tell what is allocated; None = all was read."""
     remarks: tuple[str, ...]
     """What does not add up."""
 
@@ -91,18 +93,19 @@ def account_of(
         free = max(0.0, min(gpus - allocated, usable - (allocated - lost)))
     idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
     islands = _islands(held, gpus, catalogue)
+    known = held.not_read is None
     return NodeGpus(
         node=machine.name,
         pool=machine.pool,
         generation=machine.generation.name if machine.generation else None,
         product=machine.product,
         gpus=gpus,
-        allocated=exact(allocated),
-        free=exact(free),
-        out=exact(gpus - allocated - free),
+        allocated=exact(allocated) if known else None,
+        free=exact(free) if known else None,
+        out=exact(gpus - allocated - free) if known else None,
         idle=None if idle is None else exact(idle),
         islands=islands,
-        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None else None,
+        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None and known else None,
         clique=machine.clique,
         usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
         price_source=machine.price.source if machine.price else None,
@@ -116,6 +119,7 @@ def account_of(
             )
             for gpu in dra
         ),
+        not_read=held.not_read,
         remarks=tuple(_remarks(held, gpus, asked)),
     )
 
@@ -149,6 +153,6 @@ def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
-    if not held.dra and not held.quota.share:
+    if not held.dra and not held.quota.share and held.not_read is None:
         found.append(f"node {name}: nobody gives out its {gpus} GPUs yet")
     return found

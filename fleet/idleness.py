@@ -17,7 +17,7 @@ def idle_of(
     it. Whose it is takes the exporter's mapping to pods, or DRA's devices. What a pod has that
     began within the window is not idle: it had no time to do anything.
     """
-    if activity is None:
+    if activity is None or held.not_read is not None:
         return None, list(uses)
     if not uses:
         return 0.0, []

@@ -66,7 +66,7 @@ async def read_world(client: ApiClient, cluster: str, patience: Patience = PATIE
         for field, kind in KINDS.items()
     }
     answers = await asyncio.gather(*(_tried(one) for one in asked.values()))
-    found: dict[str, tuple[Json, ...]] = {}
+    found: dict[str, tuple[Json, ...] | None] = {}
     remarks = []
     for (field_name, kind), answer in zip(KINDS.items(), answers, strict=True):
         if isinstance(answer, UnreadableError):
@@ -74,9 +74,10 @@ async def read_world(client: ApiClient, cluster: str, patience: Patience = PATIE
                 raise answer
             if not answer.absent:
                 remarks.append(str(answer))
+                found[field_name] = None
         else:
             found[field_name] = answer
-    return World(cluster=cluster, remarks=tuple(remarks), **found)
+    return World.of(cluster, found, remarks)
 
 
 async def _tried(resource: Resource) -> tuple[Json, ...] | UnreadableError:
@@ -114,12 +115,14 @@ class Mirror:
     def world(self) -> World:
         """What is known; what is stale is among the remarks."""
         remarks = []
+        objects: dict[str, tuple[Json, ...] | None] = {}
         for name, trouble in self._trouble.items():
             if not trouble.absent:
                 stale = "what was known of it is shown" if name in self._objects else "left out"
                 remarks.append(f"{trouble.reason} ({stale})")
-        objects = {name: tuple(found.values()) for name, found in self._objects.items()}
-        return World(cluster=self.cluster, remarks=tuple(remarks), **objects)
+                objects[name] = None
+        objects |= {name: tuple(found.values()) for name, found in self._objects.items()}
+        return World.of(self.cluster, objects, remarks)
 
     def take(self, name: str, event: Event) -> None:
         """Learn of an event of a kind."""

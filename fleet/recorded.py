@@ -8,7 +8,7 @@ from typing import Final
 import yaml
 
 from fleet.documents import Json, is_object, listed, text
-from fleet.snapshot import World
+from fleet.snapshot import KUBECTL, World
 
 _FIELDS: Final = {
     "Node": "nodes",
@@ -35,28 +35,18 @@ def recorded(path: Path) -> World:
         files = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
     else:
         files = [path]
-    found: dict[str, list[Json]] = {field: [] for field in _FIELDS.values()}
+    found: dict[str, list[Json]] = {}
     for file in files:
         for document in _documents(file):
-            for one in _objects(document):
-                field = _FIELDS.get(text(one, "kind") or "")
-                if field is not None:
-                    found[field].append(one)
-    if not found["nodes"]:
-        raise UnreadableRecordError(
-            f"{path}: no Node in it; write one with `kubectl get nodes,pods,resourceslices,"
-            "resourceclaims,deviceclasses -A -o json`"
-        )
+            for kind, objects in _objects(document):
+                if kind in _FIELDS:
+                    found.setdefault(_FIELDS[kind], []).extend(objects)
+    if not found.get("nodes"):
+        raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
     name = path.resolve().name if path.is_dir() else path.stem
-    return World(
-        cluster=name,
-        nodes=tuple(found["nodes"]),
-        pods=tuple(found["pods"]),
-        slices=tuple(found["slices"]),
-        claims=tuple(found["claims"]),
-        classes=tuple(found["classes"]),
-        node_pools=tuple(found["node_pools"]),
-    )
+    # A kind of which there is no object was left out, as far as anybody can tell.
+    fields = {one: tuple(found[one]) if one in found else None for one in _FIELDS.values()}
+    return World.of(name, fields, remarks=())
 
 
 def _documents(file: Path) -> Iterator[object]:
@@ -69,18 +59,23 @@ def _documents(file: Path) -> Iterator[object]:
             yield from yaml.load_all(content, Loader=loader)
     except OSError as error:
         raise UnreadableRecordError(f"{file}: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise UnreadableRecordError(f"{file}: nested too deep to be Kubernetes objects") from error
     except (ValueError, yaml.YAMLError) as error:
         said = " ".join(str(error).split())
         raise UnreadableRecordError(f"{file}: neither JSON nor YAML: {said}") from error
 
 
-def _objects(document: object) -> Iterator[Json]:
-    """The objects of a list, or the object; the items of a typed list do not say their kind."""
+def _objects(document: object) -> Iterator[tuple[str, list[Json]]]:
+    """Objects and their kind; the items of a typed list do not say it, and may be none."""
     if not is_object(document):
         return
     kind = text(document, "kind") or ""
-    if not kind.endswith("List"):
-        yield document
+    of_list = kind.removesuffix("List")
+    if of_list == kind:
+        yield kind, [document]
         return
+    if of_list:
+        yield of_list, []
     for one in listed(document, "items"):
-        yield {"kind": kind.removesuffix("List"), **one}
+        yield text(one, "kind") or of_list, [one]

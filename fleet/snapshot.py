@@ -5,8 +5,9 @@ nobody told is None, and never 0.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from fleet.account import NodeGpus, account_of
 from fleet.activity import Activity
@@ -19,6 +20,9 @@ from fleet.pods import MODEL_LABELS, Pod, pods_of
 from fleet.quotas import WHOLE, quota_of
 from fleet.uses import Held
 
+KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
+"""What writes down all that tells who has which GPU."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -26,13 +30,30 @@ class World:
 
     cluster: str
     nodes: tuple[Json, ...] = ()
-    pods: tuple[Json, ...] = ()
-    slices: tuple[Json, ...] = ()
-    claims: tuple[Json, ...] = ()
-    classes: tuple[Json, ...] = ()
-    node_pools: tuple[Json, ...] = ()
+    # Of these, None = nobody read them, and there may be some.
+    pods: tuple[Json, ...] | None = ()
+    slices: tuple[Json, ...] | None = ()
+    claims: tuple[Json, ...] | None = ()
+    classes: tuple[Json, ...] | None = ()
+    node_pools: tuple[Json, ...] | None = ()
     remarks: tuple[str, ...] = ()
     """What could not be read."""
+
+    @classmethod
+    def of(
+        cls, cluster: str, objects: Mapping[str, tuple[Json, ...] | None], remarks: Iterable[str]
+    ) -> "World":
+        """A cluster by the objects of each field; of a field that is left out there are none."""
+        return cls(
+            cluster=cluster,
+            nodes=objects.get("nodes") or (),
+            pods=objects.get("pods", ()),
+            slices=objects.get("slices", ()),
+            claims=objects.get("claims", ()),
+            classes=objects.get("classes", ()),
+            node_pools=objects.get("node_pools", ()),
+            remarks=tuple(remarks),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +83,10 @@ class FleetSnapshot:
     cluster: str
     nodes: tuple[NodeGpus, ...]
     """Those with GPUs."""
-    node_pools: tuple[NodePool, ...]
-    waiting_gpus: float
-    """That pods without a node ask for, by extended resources or by claims."""
+    node_pools: tuple[NodePool, ...] | None
+    """None = nobody read them."""
+    waiting_gpus: float | None
+    """That pods without a node ask for, by extended resources or by claims; None = unknown."""
     remarks: tuple[str, ...]
     """What could not be read, and what does not add up."""
 
@@ -81,7 +103,7 @@ def snapshot_of(
         now_seconds: when the objects were read; a pod that began within the window of the
             activity is not idle yet.
     """
-    pods = {pod.name: pod for pod in pods_of(world.pods, known.model_labels)}
+    pods = {pod.name: pod for pod in pods_of(world.pods or (), known.model_labels)}
     placed: dict[str | None, list[Pod]] = defaultdict(list)
     for pod in pods.values():
         placed[pod.node].append(pod)
@@ -90,20 +112,21 @@ def snapshot_of(
     for document in world.nodes:
         name = named(document)
         held = _held(document, known, placed.get(name, []), dra.pop(name, []))
+        held = replace(held, not_read=_not_read(world, held, pods.values()))
         account = account_of(held, known.catalogue, pods, activity, now_seconds)
         if account is not None:
             nodes.append(account)
         elif held.machine.has_gpus:
             uncounted.append(f"node {name} has GPUs that nobody has counted yet")
     told = (remark for node in nodes for remark in node.remarks)
-    remarks = [*world.remarks, *told, *uncounted]
+    remarks = [*world.remarks, *_unknown_uses(nodes), *told, *uncounted]
     strays = sum(map(len, dra.values()))
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
     return FleetSnapshot(
         cluster=world.cluster,
         nodes=tuple(nodes),
-        node_pools=tuple(_node_pool(one) for one in world.node_pools),
+        node_pools=None if world.node_pools is None else tuple(map(_node_pool, world.node_pools)),
         waiting_gpus=_waiting(placed.get(None, []), world),
         remarks=tuple(remarks),
     )
@@ -119,19 +142,47 @@ def _held(document: Json, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held
 
 
 def _dra_by_node(world: World, catalogue: Catalogue) -> dict[str, list[Gpu]]:
-    devices = devices_of(world.slices)
+    devices = devices_of(world.slices or ())
     products = {device.product for device in devices if device.product}
     generations = {product: catalogue.find(product) for product in products}
     found: dict[str, list[Gpu]] = defaultdict(list)
-    for gpu in gpus_of(devices, grants_of(world.claims), generations):
+    for gpu in gpus_of(devices, grants_of(world.claims or ()), generations):
         found[gpu.node or ""].append(gpu)
     return found
 
 
-def _waiting(pods: list[Pod], world: World) -> float:
-    resources = {*WHOLE, *dra_resources(world.classes)}
+def _not_read(world: World, held: Held, pods: Iterable[Pod]) -> str | None:
+    """The kind of object without which nobody knows who has the GPUs of a node."""
+    if held.quota.share and world.pods is None:
+        return "Pod"
+    by_claims = world.pods is None or any(pod.claims for pod in pods)
+    if by_claims and held.dra and world.claims is None:
+        return "ResourceClaim"
+    if by_claims and not held.dra and not held.quota.share and world.slices is None:
+        return "ResourceSlice"
+    return None
+
+
+def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
+    """What was not read, and of how many GPUs it would tell who has them."""
+    gpus: dict[str, int] = {}
+    for node in nodes:
+        if node.not_read is not None:
+            gpus[node.not_read] = gpus.get(node.not_read, 0) + node.gpus
+    return [
+        f"no {kind} was read: of {count} GPUs it is unknown which are used or free; {KUBECTL} "
+        "writes down what tells"
+        for kind, count in gpus.items()
+    ]
+
+
+def _waiting(pods: list[Pod], world: World) -> float | None:
     claims = {claim for pod in pods for claim in pod.claims}  # pods may share one
-    wanted = wanted_of(world.claims, world.classes)
+    claimed = bool(claims) or any(pod.claimed for pod in pods)
+    if world.pods is None or (claimed and (world.claims is None or world.classes is None)):
+        return None
+    resources = {*WHOLE, *dra_resources(world.classes or ())}
+    wanted = wanted_of(world.claims or (), world.classes or ())
     plugged = (
         count
         for pod in pods

@@ -14,6 +14,7 @@ UNKNOWN: Final = "unknown"
 NONE: Final = "(none)"
 FREE: Final = "(free)"
 OUT: Final = "(out)"
+UNREAD: Final = "(unknown)"
 
 
 class By(StrEnum):
@@ -41,10 +42,12 @@ class Row:
     allocated: float
     free: float
     out: float
+    uses_unknown: float
+    """Of which nobody knows whether they are allocated, free or out."""
     idle: float
     """Of those allocated."""
     idle_unknown: float
-    """Allocated ones that are not measured."""
+    """Ones that are not measured, of those that are or may be allocated."""
     fragmented: float
     islands: int
     islands_whole: int
@@ -53,6 +56,8 @@ class Row:
     """GPUs of nodes whose islands nobody knows."""
     usd_per_hour: float
     free_usd_per_hour: float
+    free_usd_unknown: float
+    """GPUs without a price, or that may be free."""
     idle_usd_per_hour: float
     unpriced: float
     """GPUs without a price."""
@@ -68,6 +73,7 @@ class _Entry:
     allocated: float = 0.0
     free: float = 0.0
     out: float = 0.0
+    uses_unknown: float = 0.0
     idle: float | None = 0.0
     fragmented: float = 0.0
     islands: int = 0
@@ -87,7 +93,7 @@ def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
     for entry in entries:
         found[entry.key].append(entry)
     rows = [_row(key, of_key) for key, of_key in found.items()]
-    return sorted(rows, key=lambda row: (row.key in {FREE, OUT}, -row.gpus, row.key))
+    return sorted(rows, key=lambda row: (row.key in {FREE, OUT, UNREAD}, -row.gpus, row.key))
 
 
 def total(snapshots: Sequence[FleetSnapshot]) -> Row:
@@ -111,9 +117,10 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
         key=key,
         usd_per_gpu_hour=node.usd_per_gpu_hour,
         gpus=node.gpus,
-        allocated=node.allocated,
-        free=node.free,
-        out=node.out,
+        allocated=node.allocated or 0.0,
+        free=node.free or 0.0,
+        out=node.out or 0.0,
+        uses_unknown=0.0 if node.not_read is None else node.gpus,
         idle=node.idle,
         fragmented=lie.fragmented if lie else 0.0,
         islands=lie.islands if lie else 0,
@@ -132,6 +139,9 @@ def _of_uses(node: NodeGpus, by: By) -> Iterator[_Entry]:
             allocated=use.gpus,
             idle=use.idle,
         )
+    if node.not_read is not None:
+        rest = max(0.0, node.gpus - sum(use.gpus for use in node.uses))
+        yield _Entry(key=UNREAD, usd_per_gpu_hour=price, gpus=rest, uses_unknown=rest, idle=None)
     if node.free:
         yield _Entry(key=FREE, usd_per_gpu_hour=price, gpus=node.free, free=node.free)
     if node.out:
@@ -149,14 +159,18 @@ def _row(key: str, entries: Sequence[_Entry]) -> Row:
         allocated=_sum(one.allocated for one in entries),
         free=_sum(one.free for one in entries),
         out=_sum(one.out for one in entries),
+        uses_unknown=_sum(one.uses_unknown for one in entries),
         idle=_sum(one.idle or 0.0 for one in entries),
-        idle_unknown=_sum(one.allocated for one in entries if one.idle is None),
+        idle_unknown=_sum(one.allocated + one.uses_unknown for one in entries if one.idle is None),
         fragmented=_sum(one.fragmented for one in entries),
         islands=sum(one.islands for one in entries),
         islands_whole=sum(one.islands_whole for one in entries),
         islands_unknown=_sum(one.islands_unknown for one in entries),
         usd_per_hour=_sum(one.gpus * (one.usd_per_gpu_hour or 0.0) for one in entries),
         free_usd_per_hour=_sum(one.free * (one.usd_per_gpu_hour or 0.0) for one in entries),
+        free_usd_unknown=_sum(
+            one.gpus if one.usd_per_gpu_hour is None else one.uses_unknown for one in entries
+        ),
         idle_usd_per_hour=_sum(
             (one.idle or 0.0) * (one.usd_per_gpu_hour or 0.0) for one in entries
         ),

@@ -36,6 +36,8 @@ class Held:
     """Of the device plugin."""
     pods: Sequence[Pod]
     dra: Sequence[Gpu]
+    not_read: str | None = None
+    """The kind of object that would tell who has the GPUs; None = all was read."""
 
 
 def uses_of(held: Held, pods: Mapping[str, Pod]) -> list[Use]:

@@ -26,6 +26,12 @@ class Refused(click.ClickException):
         click.echo(self.format_message(), file=file, err=file is None)
 
 
+class Unanswered(Refused):
+    """The question is answered, with the news that KEDA's is not."""
+
+    exit_code = 3
+
+
 class Verbs(click.Group):
     """A group whose commands say why, and no more, when Foresail refuses."""
 
@@ -57,7 +63,12 @@ def serve(config: Path, log_level: str) -> None:
 @main.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
-    """Check a settings file; every fault is told with its line."""
+    """Check a settings file; every fault is told at once, with its line.
+
+    Where the text is not YAML, the rest of the file cannot be checked, and the message says so.
+
+    Status 0: in order. Status 1: faults, one a line on stderr.
+    """
     settings = read(file)
     names = ", ".join(source.name for source in settings.sources)
     click.echo(f"{file}: in order; sources: {names}")
@@ -95,38 +106,28 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
 def explain(workload: str, server: str, *, as_json: bool) -> None:
-    """Why a workload has the replicas it has: readings, forecast, and each rule's step."""
+    """Why a workload has the replicas it has: readings, forecast, and each rule's step.
+
+    Status 0: KEDA gets what the mode says, or the model is only watched. Status 1: nothing is known
+    of the workload, or the server does not answer. Status 3: KEDA gets an error in place of that;
+    what is known is printed, and stderr says what to do.
+    """
     from foresail import explain as explained
+    from foresail.asking import accounts
 
     namespace, slash, name = workload.partition("/")
-    if not (namespace and slash and name):
+    if not (namespace and slash and name) or "/" in name:
         message = f"{workload!r} is not of the form NAMESPACE/NAME"
         raise click.UsageError(message)
-    told = asyncio.run(_account(f"{server.rstrip('/')}/explain/{namespace}/{name}"))
+    told = asyncio.run(accounts(server, namespace, name))
     if as_json:
         click.echo(json.dumps(told, indent=1))
     else:
         click.echo("\n".join(explained.text(one) for one in told), nl=False)
-
-
-async def _account(url: str) -> list[dict[str, Any]]:
-    import aiohttp
-
-    timeout = aiohttp.ClientTimeout(total=10)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers={"Accept": "application/json"}) as response,
-        ):
-            if not response.ok:
-                raise ForesailError((await response.text()).strip())
-            accounts: list[dict[str, Any]] = await response.json()
-            return accounts
-    except (aiohttp.ClientError, TimeoutError) as error:
-        message = (
-            f"no answer from {url}: {str(error) or 'timed out'}; name the server with --server"
-        )
-        raise ForesailError(message) from error
+    # Of several triggers, or one before and after an edit, the last asked comes first.
+    advice = explained.advice(told[0])
+    if advice is not None:
+        raise Unanswered(f"{workload}: KEDA gets no number: {advice}")
 
 
 for _verb in (

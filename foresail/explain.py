@@ -1,27 +1,42 @@
 """Why a workload has the replicas it has: one JSON-able account, and its text for people.
 
 The account is copied from what the decision left behind (readings, forecasts, steps). Nothing in it
-is computed again, so what is shown is what happened.
+is computed again, so what is shown is what happened. What nobody measured is null, with the reason
+beside it, and `?` in the text.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from scaler.abstention import abstention_of
-from scaler.board import Answer, Posted, Refusal
+from scaler.board import Answer, Posted, Refusal, RefusalCode
 from scaler.durations import written
+from scaler.forecast.record import DemandForecast
 from scaler.metadata import TriggerMetadata
-from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value, state_of
-from scaler.track import amount
+from scaler.need import Step
+from scaler.signals import Observation, Signal, state_of
+from scaler.track import Series, Sight, amount
+from scaler.verdict import WorkloadPlan
 from scaler.watched import WorkloadStatus
 
 Account = dict[str, Any]
 
-_INPUT_LEVELS = (0.5, 0.9, 0.99)
+_LEVELS_SHOWN = (0.5, 0.9, 0.99)
 _BAR_WIDTH = 40
 _WHOLE_FROM = 100
+_UNKNOWN = "?"
+_ADVICE: Mapping[str, str] = {
+    RefusalCode.INVALID: "correct the trigger's metadata; docs/metadata.md has all keys",
+    RefusalCode.MISCONFIGURED: "correct what the source refuses; docs/settings.md has all keys",
+}
+_BEHIND = {
+    Series.PROMPT_TOKENS: (Signal.PROMPT_TOKENS,),
+    Series.GENERATED_TOKENS: (Signal.GENERATED_TOKENS,),
+    Series.REQUESTS: (Signal.REQUESTS,),
+    Series.IN_FLIGHT: (Signal.RUNNING, Signal.WAITING),
+}
+"""The signals without which a series is not measured."""
 
 
 def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
@@ -41,14 +56,16 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
         told["outcome"] = _outcome(status, now_seconds)
     last = status.plan
     if last is not None:
-        sight, since_look_seconds = last.sight, now_seconds - last.looked_at_seconds
+        observation = last.sight.observation
+        since_look_seconds = now_seconds - last.looked_at_seconds
+        unix_seconds = last.sight.at_seconds + since_look_seconds
         told["looked_seconds_ago"] = round(since_look_seconds, 1)
-        told["readings"] = _readings(sight.observation, sight.at_seconds + since_look_seconds)
-        told["objectives"] = _objectives(status.wishes, sight.observation)
-        told["remarks"] = list(sight.observation.remarks) if sight.observation else []
-        told["failure"] = str(sight.failure) if sight.failure else None
+        told["readings"] = _readings(observation, unix_seconds)
+        told["objectives"] = _objectives(status.wishes, observation, unix_seconds)
+        told["remarks"] = list(observation.remarks) if observation else []
+        told["failure"] = str(last.sight.failure) if last.sight.failure else None
         told["forecasts"] = {
-            dimension: {"now": amount(last.demand, dimension), **forecast.to_json()}
+            dimension: _forecast(dimension, forecast, last, unix_seconds)
             for dimension, forecast in last.forecasts.items()
         }
     plan = status.standing.plan
@@ -59,7 +76,8 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
             "planned": plan.planned,
             "reactive": plan.reactive,
             "active": plan.active,
-            "steps": [asdict(step) for step in plan.steps],
+            "stands": isinstance(status.standing.posted.current(now_seconds), Answer),
+            "steps": [_step(step) for step in plan.steps],
         }
     return told
 
@@ -72,40 +90,57 @@ def text(told: Mapping[str, Any]) -> str:
     lines += [f"  note: {remark}" for remark in told.get("remarks", ())]
     plan = told.get("plan")
     if plan:
-        stands = "refused" not in told["outcome"]
+        stands = plan["stands"]
         which = "decision" if stands else "the last decision, which stands no longer,"
         lines.append(f"{which} of {plan['at']}, each rule and the replicas after it:")
         lines += [
-            f"  {step['replicas']:8.2f}  {step['rule']:<9} {step['text']}" for step in plan["steps"]
+            f"  {_replicas(step['replicas']):>8}  {step['rule']:<9} {step['text']}"
+            for step in plan["steps"]
         ]
         if plan["desired"] is not None:
             lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
     if told.get("objectives"):
         lines.append("objectives, shown beside what is measured; no plan depends on them:")
-        lines += [f"  {name} p95 {shown}" for name, shown in told["objectives"].items()]
+        lines += [
+            f"  {name} p95 {_objective_text(one)}" for name, one in told["objectives"].items()
+        ]
     if told.get("readings"):
-        lines.append("readings:")
-        lines += [f"  {name:<18} {shown}" for name, shown in told["readings"].items()]
+        lines += _readings_text(told["readings"])
     for dimension, forecast in told.get("forecasts", {}).items():
         lines += ["", *_band(dimension, forecast)]
     return "\n".join(lines) + "\n"
 
 
+def advice(told: Mapping[str, Any]) -> str | None:
+    """What to do where KEDA gets no number; None where it gets one."""
+    refused = told["outcome"].get("refused")
+    if refused is None:
+        return None
+    if refused in _ADVICE:
+        return _ADVICE[refused]
+    if told.get("failure"):
+        return "bring its source back; the next reading makes an answer"
+    if not told.get("readings"):
+        return "ask again in a minute: the first reading is under way"
+    return "make the trigger's `model`, and its namespace, those of the engine's series"
+
+
 def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     """The forecast as a band over the horizons: █ to the median, ▓ to q0.9, ░ to q0.99."""
+    if forecast["quantiles"] is None:
+        return [f"forecast of {dimension}: {_UNKNOWN}, never measured"]
     levels = forecast["levels"]
     rows = [
-        (horizon, [_at_level(levels, row, level) for level in _INPUT_LEVELS])
+        (horizon, [_at_level(levels, row, level) for level in _LEVELS_SHOWN])
         for horizon, row in zip(forecast["horizons_seconds"], forecast["quantiles"], strict=True)
     ]
     skills = {skill["horizon_seconds"]: skill for skill in forecast["skill"]}
     top = max((quantiles[-1] for _, quantiles in rows), default=0.0)
-    now = forecast["now"]
-    lines = [f"forecast of {dimension}, now {'not measured' if now is None else f'{now:,.0f}'}:"]
+    lines = [f"forecast of {dimension}, now {_now_text(forecast)}:"]
     for horizon, quantiles in rows:
         numbers = "  ".join(
             f"q{level:g} {value:>9,.0f}"
-            for level, value in zip(_INPUT_LEVELS, quantiles, strict=True)
+            for level, value in zip(_LEVELS_SHOWN, quantiles, strict=True)
         )
         lines.append(
             f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  "
@@ -116,6 +151,12 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
         named = ", ".join(f"{expert['name']} {expert['weight']:.0%}" for expert in carried)
         lines.append(f"  carried by {named}")
     return lines
+
+
+def _now_text(forecast: Mapping[str, Any]) -> str:
+    if forecast["now"] is not None:
+        return f"{forecast['now']:,.0f}"
+    return f"{_UNKNOWN}, from data of {written(forecast['data_seconds_ago'])} ago"
 
 
 def _earned(skill: Mapping[str, float | None]) -> str:
@@ -170,36 +211,89 @@ def _outcome_text(outcome: Mapping[str, Any]) -> str:
     return f"{outcome['replicas']} replicas, {active}, read {outcome['age_seconds']:.0f} s ago"
 
 
-def _objectives(wishes: TriggerMetadata | None, seen: Observation | None) -> dict[str, str]:
+def _replicas(replicas: float | None) -> str:
+    return _UNKNOWN if replicas is None else f"{replicas:.2f}"
+
+
+def _step(step: Step) -> Account:
+    replicas = step.replicas if step.measured else None
+    return {"rule": step.rule, "text": step.text, "replicas": replicas}
+
+
+def _forecast(
+    dimension: Series, forecast: DemandForecast, last: WorkloadPlan, unix_seconds: float
+) -> Account:
+    """A forecast, and the demand it goes on from; what was never measured has no quantiles."""
+    now = amount(last.demand, dimension)
+    why = _why_not(dimension, last.sight, unix_seconds) if now is None else None
+    told: Account = {"now": now, "why": why, **forecast.to_json()}
+    if not forecast.measured:
+        return {**told, "quantiles": None, "last_value": None}
+    data_at = forecast.made_at_seconds - forecast.data_age_seconds
+    return {**told, "data_seconds_ago": round(unix_seconds - data_at, 1)}
+
+
+def _why_not(dimension: Series, sight: Sight, unix_seconds: float) -> str:
+    """Why a series is not measured now."""
+    seen = sight.observation
+    if seen is None:
+        return sight.complaint()
+    reasons = [seen.why_not(signal, now_seconds=unix_seconds) for signal in _BEHIND[dimension]]
+    return next((why for why in reasons if why is not None), "no forecast step is complete yet")
+
+
+def _objectives(
+    wishes: TriggerMetadata | None, seen: Observation | None, unix_seconds: float
+) -> dict[str, Account]:
     """Each latency objective, and whether the engine's own histogram says it is met."""
     if wishes is None or seen is None:
         return {}
     told = {}
     for signal, limit in ((Signal.TTFT, wishes.ttft), (Signal.ITL, wishes.itl)):
         value = seen.value(signal)
-        shown = "not measured" if value is None else f"{value:.3g} s"
-        met = "" if value is None else ", met" if value <= limit else ", missed"
-        told[signal.value.upper()] = f"{shown} of {limit:g} s{met}"
+        told[signal.value.upper()] = {
+            "seconds": value,
+            "limit_seconds": limit,
+            "met": None if value is None else value <= limit,
+            "why": seen.why_not(signal, now_seconds=unix_seconds),
+        }
     return told
 
 
-def _readings(observation: Observation | None, now_seconds: float) -> dict[str, str]:
+def _objective_text(objective: Mapping[str, Any]) -> str:
+    limit = f"of {objective['limit_seconds']:g} s"
+    if objective["seconds"] is None:
+        return f"{_UNKNOWN} {limit}"
+    return f"{objective['seconds']:.3g} s {limit}, {'met' if objective['met'] else 'missed'}"
+
+
+def _readings(observation: Observation | None, unix_seconds: float) -> dict[str, Account]:
     if observation is None:
         return {}
     return {
-        signal.value: f"{state_of(reading):<6} {_shown(reading, now_seconds)}"
+        signal.value: {
+            "state": state_of(reading),
+            "value": observation.value(signal),
+            "why": observation.why_not(signal, now_seconds=unix_seconds),
+        }
         for signal, reading in observation.readings.items()
     }
 
 
-def _shown(reading: Reading, now_seconds: float) -> str:
-    match reading:
-        case Value(value=value):
-            return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
-        case Stale(at_seconds=at):
-            return f"newest sample {written(now_seconds - at)} ago"
-        case Absent(why=why):
-            return why
+def _readings_text(readings: Mapping[str, Account]) -> list[str]:
+    """A line each; one line where all are missing for one reason."""
+    whys = {reading["why"] for reading in readings.values()}
+    if len(readings) > 1 and len(whys) == 1 and None not in whys:
+        return [f"readings: {_UNKNOWN}, none of {len(readings)} signals: {whys.pop()}"]
+    shown = [(name, reading["state"], _reading_text(reading)) for name, reading in readings.items()]
+    return ["readings:", *(f"  {name:<18} {state:<6} {text}" for name, state, text in shown)]
+
+
+def _reading_text(reading: Mapping[str, Any]) -> str:
+    value = reading["value"]
+    if value is None:
+        return f"{_UNKNOWN}, {reading['why']}"
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
 
 
 def _time(seconds: float) -> str:

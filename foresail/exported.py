@@ -61,7 +61,11 @@ def _families() -> dict[str, GaugeMetricFamily]:
             "Replicas handed to KEDA; none in mode advise.",
             _WORKLOAD,
         ),
-        "planned": ("foresail_planned_replicas", "Replicas the full plan wants.", _WORKLOAD),
+        "planned": (
+            "foresail_planned_replicas",
+            "Replicas the full plan wants; none once it stands no longer.",
+            _WORKLOAD,
+        ),
         "reactive": (
             "foresail_reactive_replicas",
             "Replicas that the present alone needs.",
@@ -97,10 +101,14 @@ def _families() -> dict[str, GaugeMetricFamily]:
             "The latency objective of the trigger; no plan depends on it.",
             (*_WORKLOAD, "signal"),
         ),
-        "demand": ("foresail_demand", "Demand now, by dimension.", (*_WORKLOAD, "dimension")),
+        "demand": (
+            "foresail_demand",
+            "Demand now, by dimension; none while it is not read.",
+            (*_WORKLOAD, "dimension"),
+        ),
         "forecast": (
             "foresail_forecast_demand",
-            "Forecast demand by dimension, horizon and quantile.",
+            "Forecast demand by dimension, horizon and quantile; none of what was never measured.",
             (*_WORKLOAD, "dimension", "horizon_seconds", "quantile"),
         ),
         "skill": (
@@ -123,8 +131,9 @@ def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: 
     if status.wishes is not None:
         families["objective"].add_metric((*labels, Signal.TTFT), status.wishes.ttft)
         families["objective"].add_metric((*labels, Signal.ITL), status.wishes.itl)
-    plan = status.standing.plan
-    if plan is not None:
+    posted, plan = status.standing.posted, status.standing.plan
+    answer = posted.current(now)
+    if plan is not None and isinstance(answer, Answer):
         families["planned"].add_metric(labels, plan.planned)
         families["reactive"].add_metric(labels, plan.reactive)
     if status.on_watch_list:
@@ -135,8 +144,6 @@ def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: 
         families["answering"].add_metric(labels, 1.0)
         _plan_age(families, labels, status, now)
         return
-    posted = status.standing.posted
-    answer = posted.current(now)
     families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
     if isinstance(answer, Answer):
         families["desired"].add_metric(labels, answer.replicas)
@@ -164,7 +171,8 @@ def _demand(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
         now = amount(plan.demand, dimension)
         if now is not None:
             families["demand"].add_metric((*labels, dimension), now)
-        _forecast(families, (*labels, dimension), forecast)
+        if forecast.measured:
+            _forecast(families, (*labels, dimension), forecast)
 
 
 def _forecast(families: _Families, labels: _Labels, forecast: DemandForecast) -> None:

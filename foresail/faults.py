@@ -12,13 +12,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from foresail.located import Document
+from foresail.located import Document, name_of, shortened
 from scaler.spelling import nearest
 
 _CROSSED: Final = "crossed"
 _MAYBE_SECRET: Final = frozenset({"headers", "basic", "bearerTokenFile", "passwordFile"})
 _USER_INFO: Final = re.compile(r"//[^/]*@")
-_SHOWN_CHARACTERS_MAX: Final = 80
+_SHOWN_BITS_MAX: Final = 256
+"""Python refuses to write numbers of more than 4,300 digits in full."""
 
 Location = tuple[str | int, ...]
 
@@ -31,41 +32,37 @@ def crossed(message: str, *at: str | int) -> PydanticCustomError:
 def faults_of(
     error: ValidationError, model: type[BaseModel], document: Document
 ) -> list[tuple[int, str]]:
-    """Line and text of every fault, in the order of the file."""
+    """Line and text of every fault; the document has its own, which are not told again."""
     found = []
     for fault in _worth_telling(error.errors(include_url=False)):
         at: Location = (*fault["loc"], *fault.get("ctx", {}).get("at", ()))
-        name = ".".join(str(part) for part in at if part != "[key]")
-        text = _text(fault, *_setting_at(model, at))
+        if document.has_no_value(at) and fault["type"] != "extra_forbidden":
+            continue
+        name, text = name_of(at), _text(fault, *_setting_at(model, at))
         found.append((document.line_of(at), f"{name}: {text}" if name else text))
-    return sorted(found)
+    return found
 
 
 def shown(given: object) -> str:
     """A value for a message: without user info, and cut."""
+    if isinstance(given, int) and given.bit_length() > _SHOWN_BITS_MAX:
+        return shortened(hex(given))
     text = _USER_INFO.sub("//…@", str(given))
-    return repr(given if text == str(given) and len(text) <= _SHOWN_CHARACTERS_MAX else _cut(text))
-
-
-def _cut(text: str) -> str:
-    limit = _SHOWN_CHARACTERS_MAX
-    return text if len(text) <= limit else text[:limit] + "…"
+    return repr(given if text == str(given) == shortened(text) else shortened(text))
 
 
 def _worth_telling(found: list[ErrorDetails]) -> Iterator[ErrorDetails]:
     """All but those that only say that faulty items made their list too short."""
     for fault in found:
-        location = fault["loc"]
-        inside = [one for one in found if one["loc"][: len(location)] == location]
-        if fault["type"] != "too_short" or len(inside) == 1:
+        at = fault["loc"]
+        short = fault["type"] == "too_short"
+        if not short or sum(one["loc"][: len(at)] == at for one in found) == 1:
             yield fault
 
 
 def _text(fault: ErrorDetails, group: type[BaseModel], setting: FieldInfo | None) -> str:
     if fault["type"] == "extra_forbidden":
         return _unknown(str(fault["loc"][-1]), group)
-    if fault["type"] == "invalid_key":
-        return "a key is a text: quote it"
     takes = f"it takes {_takes(group, setting)}"
     if fault["type"] == "missing":
         return f"is missing: {takes}"
@@ -79,7 +76,7 @@ def _text(fault: ErrorDetails, group: type[BaseModel], setting: FieldInfo | None
 
 def _unknown(key: str, group: type[BaseModel]) -> str:
     keys = _keys(group)
-    near = nearest(key, keys)
+    near = nearest(shortened(key), keys)
     return "unknown key; " + (f"did you mean {near!r}?" if near else f"known: {', '.join(keys)}")
 
 

@@ -90,9 +90,9 @@ def _table(fleet: Fleet, by: By, whole: Row, columns: int) -> RenderableType:
 def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]:  # noqa: FBT001
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("GPUs", lambda row: _gpus(row.gpus)),
-        ("used", lambda row: _gpus(row.allocated)),
-        ("free", lambda row: _gpus(row.free)),
-        ("out", lambda row: _gpus(row.out)),
+        ("used", lambda row: _partly(_gpus(row.allocated), row.uses_unknown, row.gpus)),
+        ("free", lambda row: _partly(_gpus(row.free), row.uses_unknown, row.gpus)),
+        ("out", lambda row: _partly(_gpus(row.out), row.uses_unknown, row.gpus)),
     ]
     if measured:
         columns.append(("idle", _idle))
@@ -121,7 +121,7 @@ def _partly(known: str, missing: float, all_of: float) -> str:
 
 
 def _idle(row: Row) -> str:
-    return _partly(_gpus(row.idle), row.idle_unknown, row.allocated)
+    return _partly(_gpus(row.idle), row.idle_unknown, row.allocated + row.uses_unknown)
 
 
 def _fragmented(row: Row) -> str:
@@ -137,14 +137,14 @@ def _usd(row: Row) -> str:
 
 
 def _free_usd(row: Row) -> str:
-    return _partly(_dollars(row.free_usd_per_hour), row.unpriced, row.gpus)
+    return _partly(_dollars(row.free_usd_per_hour), row.free_usd_unknown, row.gpus)
 
 
 def _unused(row: Row) -> str:
     """Free and idle ones together."""
     usd = row.free_usd_per_hour + row.idle_usd_per_hour
-    if row.unpriced:
-        return _partly(_dollars(usd), row.unpriced, row.gpus)
+    if row.free_usd_unknown:
+        return _partly(_dollars(usd), row.free_usd_unknown, row.gpus)
     return _partly(_dollars(usd), row.idle_unknown, row.gpus)
 
 
@@ -156,7 +156,7 @@ def _limits(fleet: Fleet) -> list[str]:
     """What Karpenter may still buy: pools whose limit names GPUs, those without a node too."""
     lines = []
     for one in fleet.snapshots:
-        for pool in one.node_pools:
+        for pool in one.node_pools or ():
             if pool.gpus_limit is not None:
                 has = sum(node.gpus for node in one.nodes if node.pool == pool.name)
                 limit = f"{has:,} of {_gpus(pool.gpus_limit)} GPUs that its limit allows"
@@ -174,9 +174,11 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
         notes.append(f"{_gpus(whole.unpriced)} GPUs without a price; give some with --prices")
     if not fleet.measured and whole.allocated:
         notes.append("idle GPUs are not measured: name a Prometheus with --prometheus")
-    waiting = sum(one.waiting_gpus for one in fleet.snapshots)
-    if waiting:
-        notes.append(f"{_gpus(waiting)} GPUs are asked for by pods without a node")
+    counts = [one.waiting_gpus for one in fleet.snapshots]
+    waiting = sum(count or 0.0 for count in counts)
+    if waiting or None in counts:
+        shown = _partly(_gpus(waiting), counts.count(None), len(counts))
+        notes.append(f"{shown} GPUs are asked for by pods without a node")
     several = len(fleet.snapshots) > 1
     remarks = [
         *fleet.remarks,
@@ -192,14 +194,18 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
 
 def _honest(row: Row) -> dict[str, object]:
     """A row whose sums are null where nothing of them is known."""
+    unmeasured = row.idle_unknown >= row.allocated + row.uses_unknown > 0
     nothing = {
-        "idle": row.idle_unknown >= row.allocated > 0,
+        "allocated": row.uses_unknown >= row.gpus > 0,
+        "free": row.uses_unknown >= row.gpus > 0,
+        "out": row.uses_unknown >= row.gpus > 0,
+        "idle": unmeasured,
         "fragmented": row.islands_unknown >= row.gpus > 0,
         "islands": row.islands_unknown >= row.gpus > 0,
         "islands_whole": row.islands_unknown >= row.gpus > 0,
         "usd_per_hour": row.unpriced >= row.gpus > 0,
-        "free_usd_per_hour": row.unpriced >= row.gpus > 0,
-        "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or row.idle_unknown >= row.allocated > 0,
+        "free_usd_per_hour": row.free_usd_unknown >= row.gpus > 0,
+        "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or unmeasured,
     }
     return {key: None if nothing.get(key) else value for key, value in asdict(row).items()}
 

@@ -1,5 +1,6 @@
 """The second port: health for the kubelet, metrics for Prometheus, explanations for people."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -9,6 +10,7 @@ from foresail import explain
 from scaler.clock import Clock
 from scaler.loop import ScalerLoop
 from scaler.spelling import nearest
+from scaler.watched import WorkloadStatus
 
 
 @dataclass(slots=True)
@@ -75,14 +77,21 @@ class Pages:
         known = self.loop.statuses()
         found = [s for s in known if (s.reference.namespace, s.reference.name) == (namespace, name)]
         if not found:
-            return _never_asked(f"{namespace}/{name}", [str(status.reference) for status in known])
+            return _never_asked(f"{namespace}/{name}", known)
         told = [explain.account(status, now_seconds=self.clock()) for status in found]
         if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
             return web.json_response(told)
         return web.Response(text="\n".join(explain.text(one) for one in told))
 
 
-def _never_asked(name: str, known: list[str]) -> web.Response:
-    near = nearest(name, known)
-    hint = f"did you mean {near}?" if near else f"{len(known)} objects are known"
-    return web.Response(status=404, text=f"KEDA never asked about {name}; {hint}\n")
+def _never_asked(name: str, known: Sequence[WorkloadStatus]) -> web.Response:
+    near = nearest(name, [str(status.reference) for status in known])
+    asked_about = sum(not status.on_watch_list for status in known)
+    if near:
+        hint = f"did you mean {near}?"
+    elif asked_about:
+        hint = f"it asked about {asked_about} others; does yours have this server's address?"
+    else:
+        hint = "it asked about nothing yet; do your ScaledObjects have this server's address?"
+    text = f"KEDA never asked about {name} since this server began; {hint}\n"
+    return web.Response(status=404, text=text)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fleet.catalogue import Bottleneck, Catalogue, Need, Ranked
 
+_UNKNOWN = "?"
 _UNITS = {
     Bottleneck.DECODE: "$ per TB/s-h",
     Bottleneck.PREFILL: "$ per PFLOP/s-h",
@@ -22,14 +23,17 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json:
         print(json.dumps([_told(one) for one in ranked], indent=1))  # noqa: T201 - the output
         return
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
-    table.caption = f"list prices as of {catalogue.as_of}; dense FLOPS; - is unknown"
+    table.caption = (
+        f"list prices as of {catalogue.as_of}, dense FLOPS; - is not there\n"
+        "? is unknown: give your price with --prices"
+    )
     table.add_column("GPU", no_wrap=True)
     for head in ("GiB", "GB/s", "TFLOPS", "fabric", "CC", "$/h", _UNITS[need.bottleneck]):
         table.add_column(head, justify="right", no_wrap=True)
     for one in ranked:
         gpu = one.generation
         best, usd = gpu.tflops_at(need.precision), gpu.usd_per_hour_of(need.gpus)
-        unit = "-" if one.usd_per_unit is None else f"{one.usd_per_unit:.2f}"
+        unit = _UNKNOWN if one.usd_per_unit is None else f"{one.usd_per_unit:.2f}"
         table.add_row(
             gpu.name,
             f"{gpu.memory_gib:.0f}",
@@ -37,7 +41,7 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json:
             f"{best:,.0f}" if best else "-",
             f"{gpu.fabric_gb_s:,.0f}" if gpu.fabric_gb_s else "none",
             gpu.compute_capability or "-",
-            "-" if usd is None else f"{usd:.2f}",
+            _UNKNOWN if usd is None else f"{usd:.2f}",
             one.excluded or unit,
             style="dim" if one.excluded else None,
         )

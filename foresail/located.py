@@ -1,126 +1,203 @@
-"""YAML whose values know their lines, so that an error can point at the line to change."""
+"""YAML whose values know their lines, so that an error can point at the line to change.
+
+The parser stops at the first place where the text is no YAML. Everything else that is wrong with a
+text (a key twice, a key that is no text, a scalar that is no value) is gathered while the rest is
+read, so that all of it is told at once.
+"""
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import yaml
+from typing_extensions import override
 from yaml.reader import ReaderError
 
 from scaler.errors import ForesailError
 
+DEPTH_MAX: Final = 64
+"""Levels of nesting. Settings have seven; PyYAML needs three stack frames for each."""
+_SHOWN_CHARACTERS_MAX: Final = 80
+_TEXT: Final = "tag:yaml.org,2002:str"
+_KEY_TAGS: Final = frozenset({_TEXT, "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
+_NO_VALUE: Final = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
+"""What PyYAML raises for `2026-13-45`, `!!timestamp x`, `!!bool x` or `!!int ''`."""
+
+Path = tuple[str | int, ...]
+
 
 class UnreadableYamlError(ForesailError):
-    """Text that is not YAML, or means something other than it looks like."""
+    """Text that cannot be read as a whole."""
 
     def __init__(self, line: int, why: str) -> None:
-        super().__init__(why)
+        super().__init__(f"{why}; the rest of the file is checked once this is mended")
         self.line = line
 
 
 class Document:
-    """A parsed YAML document: its value, and the line of any path into it."""
+    """A parsed YAML document: its value, its faults, and the line of any path into it."""
 
     def __init__(self, text: str) -> None:
         """Parse `text`.
 
         Raises:
-            UnreadableYamlError: it is not YAML, is not a mapping, repeats a key, or contains
+            UnreadableYamlError: it is not YAML, is not a mapping, is nested too deep, or contains
                 itself.
         """
-        try:
-            self._root = yaml.compose(text, Loader=yaml.SafeLoader)
-            if self._root is not None:
-                _refuse_surprises(self._root, above=(), done=set())
-            self.value: Any = {} if self._root is None else _constructed(self._root)
-        except ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            why = f"not YAML: it holds the control character {error.character:#04x}"
-            raise UnreadableYamlError(line, why) from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise UnreadableYamlError(line, f"not YAML: {error.problem}") from error
-        if not isinstance(self.value, dict):
+        self.faults: list[tuple[int, str]] = []
+        """Line and text of what the value does not show, or shows as a text."""
+        self._no_values: set[int] = set()
+        self._done: set[int] = set()
+        self._root = _composed(text)
+        if self._root is None:
+            self.value: Any = {}
+            return
+        if not isinstance(self._root, yaml.MappingNode):
             raise UnreadableYamlError(1, "the file must hold a mapping of settings")
+        try:
+            self._survey(self._root, (), frozenset())
+            self.value = _Loader("").construct_document(self._root)
+        except yaml.MarkedYAMLError as error:
+            raise _unreadable(error) from error
+        except _NO_VALUE as error:
+            raise UnreadableYamlError(1, f"not YAML: {error}") from error
 
     def line_of(self, path: Sequence[Hashable]) -> int:
         """The line of the key at `path`, or of its nearest parent that is there; from 1."""
-        node, line = self._root, 1
+        line = 1
+        for key, _ in self._way(path):
+            line = _line(key)
+        return line
+
+    def has_no_value(self, path: Sequence[Hashable]) -> bool:
+        """Whether the faults name the scalar at `path`, which is given as a text then."""
+        return any(id(value) in self._no_values for _, value in self._way(path))
+
+    def _way(self, path: Sequence[Hashable]) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+        """Key and value of each part of the path, as far as they are there."""
+        node = self._root
         for part in path:
             found = _child(node, part)
             if found is None:
-                break
-            line, node = found
-        return line
+                return
+            yield found
+            node = found[1]
+
+    def _survey(self, node: yaml.Node, path: Path, above: frozenset[int]) -> None:
+        """Note every fault in a node and below it; what is noted is a text from here on.
+
+        Raises:
+            UnreadableYamlError: it contains itself, or a key is a list or a mapping.
+        """
+        if id(node) in above:
+            raise UnreadableYamlError(_line(node), "this value contains itself, through an alias")
+        if id(node) in self._done:
+            return
+        self._done.add(id(node))
+        match node:
+            case yaml.ScalarNode():
+                self._survey_scalar(node, path)
+            case yaml.MappingNode(value=pairs):
+                self._survey_keys(pairs, path)
+                for key, value in pairs:
+                    self._survey(value, (*path, key.value), above | {id(node)})
+            case yaml.SequenceNode(value=items):
+                for index, item in enumerate(items):
+                    self._survey(item, (*path, index), above | {id(node)})
+            case _:
+                pass
+
+    def _survey_scalar(self, node: yaml.ScalarNode, path: Path) -> None:
+        try:
+            _Loader("").construct_object(node)
+        except _NO_VALUE as error:
+            shown = shortened(node.value)
+            why = "too long a number" if "digits" in str(error) else " ".join(str(error).split())
+            self._note(node, path, f"{shown!r} is no value: {why}")
+            self._no_values.add(id(node))
+            node.tag = _TEXT
+
+    def _survey_keys(self, pairs: list[tuple[yaml.Node, yaml.Node]], path: Path) -> None:
+        """YAML keeps the last of two equal keys in silence, and takes any value for a key."""
+        lines: dict[str, int] = {}
+        for key, _ in pairs:
+            if not isinstance(key, yaml.ScalarNode):
+                raise UnreadableYamlError(_line(key), "a key is a text, not a list or a mapping")
+            if key.tag not in _KEY_TAGS:
+                self._note(key, (*path, key.value), "a key is a text: quote it")
+                key.tag = _TEXT
+            if key.value in lines:
+                why = f"key {shortened(key.value)!r} is on line {lines[key.value]} already"
+                self._note(key, (), why)
+            lines.setdefault(key.value, _line(key))
+
+    def _note(self, node: yaml.Node, path: Path, why: str) -> None:
+        name = name_of(path)
+        self.faults.append((_line(node), f"{name}: {why}" if name else why))
 
 
-def _constructed(root: yaml.Node) -> Any:
+def name_of(path: Sequence[object]) -> str:
+    """A path for a message: `sources.0.name`; what a terminal would obey is escaped."""
+    parts = (shortened(str(part)) for part in path)
+    return ".".join(part if part.isprintable() else repr(part)[1:-1] for part in parts)
+
+
+def shortened(text: str) -> str:
+    """A text for a message, cut where it is long."""
+    limit = _SHOWN_CHARACTERS_MAX
+    return text if len(text) <= limit else text[:limit] + "…"
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what would take its stack."""
+
+    _depth = 0
+
+    @override
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise UnreadableYamlError(line, f"nested deeper than {DEPTH_MAX} levels")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+def _composed(text: str) -> yaml.Node | None:
+    loader = None
     try:
-        return yaml.SafeLoader("").construct_document(root)
-    except ValueError as error:
-        # A scalar of the form of a date or a number that is none: 2026-13-45, !!int x.
-        line, text = next(_misformed(root))
-        raise UnreadableYamlError(line, f"{text!r} is no value: {error}") from error
+        loader = _Loader(text)
+        return loader.get_single_node()
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        why = f"not YAML: it holds the control character {error.character:#04x}"
+        raise UnreadableYamlError(line, why) from error
+    except yaml.MarkedYAMLError as error:
+        raise _unreadable(error) from error
+    except ValueError as error:  # an escape beyond Unicode, which PyYAML does not expect
+        assert loader is not None
+        raise UnreadableYamlError(loader.line + 1, f"not YAML: {error}") from error
 
 
-def _misformed(node: yaml.Node) -> Iterator[tuple[int, str]]:
-    match node:
-        case yaml.ScalarNode():
-            try:
-                yaml.SafeLoader("").construct_object(node)
-            except ValueError:
-                yield node.start_mark.line + 1, node.value
-        case yaml.MappingNode(value=pairs):
-            for key, value in pairs:
-                yield from _misformed(key)
-                yield from _misformed(value)
-        case yaml.SequenceNode(value=items):
-            for item in items:
-                yield from _misformed(item)
-        case _:
-            pass
+def _unreadable(error: yaml.MarkedYAMLError) -> UnreadableYamlError:
+    line = error.problem_mark.line + 1 if error.problem_mark else 1
+    return UnreadableYamlError(line, f"not YAML: {error.problem}")
 
 
-def _child(node: yaml.Node | None, part: Hashable) -> tuple[int, yaml.Node] | None:
+def _line(node: yaml.Node) -> int:
+    line: int = node.start_mark.line
+    return line + 1
+
+
+def _child(node: yaml.Node | None, part: Hashable) -> tuple[yaml.Node, yaml.Node] | None:
     match node:
         case yaml.MappingNode(value=pairs):
             # From the end: what was merged in with `<<` stands before the mapping's own keys.
             for key, value in reversed(pairs):
                 if key.value == str(part):
-                    return key.start_mark.line + 1, value
+                    return key, value
         case yaml.SequenceNode(value=items) if isinstance(part, int) and part < len(items):
-            return items[part].start_mark.line + 1, items[part]
+            return items[part], items[part]
         case _:
             pass
     return None
-
-
-def _refuse_surprises(node: yaml.Node, above: tuple[yaml.Node, ...], done: set[int]) -> None:
-    """YAML keeps the last of two equal keys in silence, and lets a value contain itself."""
-    line = node.start_mark.line + 1
-    if any(node is one for one in above):
-        raise UnreadableYamlError(line, "this value contains itself, through an alias")
-    if id(node) in done:
-        return
-    done.add(id(node))
-    match node:
-        case yaml.MappingNode(value=pairs):
-            _refuse_repeated_keys(pairs)
-            inner = [value for _, value in pairs]
-        case yaml.SequenceNode(value=items):
-            inner = items
-        case _:
-            return
-    for value in inner:
-        _refuse_surprises(value, (*above, node), done)
-
-
-def _refuse_repeated_keys(pairs: list[tuple[yaml.Node, yaml.Node]]) -> None:
-    lines: dict[tuple[str, str], int] = {}
-    for key, _ in pairs:
-        if not isinstance(key, yaml.ScalarNode):
-            continue
-        line, name = key.start_mark.line + 1, (key.tag, key.value)
-        if name in lines:
-            why = f"key {key.value!r} is on line {lines[name]} already"
-            raise UnreadableYamlError(line, why)
-        lines[name] = line

@@ -16,6 +16,8 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
     """
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ForesailError(f"--prices {file}: nested too deep to be a price list") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ForesailError(f"--prices {file}: {error}") from error
     if not isinstance(document, dict):

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from fleet.catalogue import Precision, shipped
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from foresail.faults import crossed
-from foresail.settings import Part, Seconds, SecondsFromZero
+from foresail.parts import Part
+from foresail.settings import Seconds, SecondsFromZero
 from replay.course import REPLICAS_MAX, Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage

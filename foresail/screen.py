@@ -1,5 +1,6 @@
 """What the demo shows: a live screen, lines in a log, and the comparison at the end."""
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,7 +31,6 @@ class Column:
     demand: float = 0.0
     ready: float = 0.0
     wanted: float = 0.0
-    ttft_p95_seconds: float = 0.0
 
     def take(self, frame: Frame) -> None:
         view = frame.view
@@ -39,7 +39,6 @@ class Column:
         self.demand += share * (view.demand_prompt_tokens_per_second - self.demand)
         self.ready += share * (view.ready - self.ready)
         self.wanted += share * ((frame.asked or 0) - self.wanted)
-        self.ttft_p95_seconds = max(self.ttft_p95_seconds, _number(view.ttft_p95_seconds))
 
 
 @dataclass(slots=True)
@@ -72,7 +71,9 @@ class Screen:
             ),
             Panel(self._numbers(frame), title="now", title_align="left"),
             Panel(
-                why, title=f"asked for {frame.asked} replicas; {frame.control}", title_align="left"
+                why,
+                title=f"asked for {_asked(frame)} replicas; {frame.control}",
+                title_align="left",
             ),
         )
 
@@ -123,13 +124,13 @@ class Screen:
 
     def _numbers(self, frame: Frame) -> RenderableType:
         view, objective = frame.view, self.course.scenario.objective
-        late = _number(view.ttft_p95_seconds) > objective.ttft_seconds
+        late = view.ttft_p95_seconds > objective.ttft_seconds
         return Text.assemble(
             f"ready {view.ready}  starting {view.starting}  draining {view.draining}   "
             f"running {view.running}  waiting {view.waiting}   "
             f"{view.demand_requests_per_second:.1f} requests/s   ",
             (
-                f"TTFT p95 {_number(view.ttft_p95_seconds):.2f} s of {objective.ttft_seconds:g} s",
+                f"TTFT p95 {_seconds(view.ttft_p95_seconds)} of {objective.ttft_seconds:g} s",
                 "red" if late else "green",
             ),
             f"   GPU-hours {view.gpu_hours:.1f}",
@@ -142,9 +143,9 @@ def line(frame: Frame) -> str:
     shaped = max(frame.why, key=_replicas_named, default="no decision yet") if frame.why else "-"
     return (
         f"{_clock(frame.clock_seconds)}  demand {view.demand_requests_per_second:5.1f} req/s "
-        f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {frame.asked}  "
+        f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {_asked(frame)}  "
         f"ready {view.ready}+{view.starting}  waiting {view.waiting}  "
-        f"TTFT p95 {_number(view.ttft_p95_seconds):.2f} s  GPU-h {view.gpu_hours:.1f}  {shaped}"
+        f"TTFT p95 {_seconds(view.ttft_p95_seconds)}  GPU-h {view.gpu_hours:.1f}  {shaped}"
     )
 
 
@@ -269,5 +270,9 @@ def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M")
 
 
-def _number(value: float) -> float:
-    return 0.0 if value != value else value  # noqa: PLR0124 NaN: no request to judge
+def _asked(frame: Frame) -> str:
+    return "?" if frame.asked is None else str(frame.asked)
+
+
+def _seconds(value: float) -> str:
+    return "? s" if math.isnan(value) else f"{value:.2f} s"  # NaN: no request to judge

@@ -5,24 +5,26 @@ is what it is; `docs/settings.md` shows the same. Secrets are named by file, nev
 """
 
 import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     AnyHttpUrl,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
-    model_validator,
 )
-from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+from typing_extensions import override
 
 from foresail.faults import crossed, faults_of, shown
-from foresail.located import Document, UnreadableYamlError
+from foresail.located import Document, UnreadableYamlError, shortened
+from foresail.parts import Faulty, Part, key_of, sound_items
 from scaler.durations import seconds
 from scaler.errors import ForesailError, MetadataError
 from scaler.metadata import Offer, parse
@@ -33,8 +35,14 @@ from scaler.track import Series
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
-_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_BYTES_MAX: Final = 2**20
+"""Of a settings file."""
+_COUNT_MAX: Final = 1_000_000
+_SOURCE_NAME: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_WATCH_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
+_ASCENDING: Final = {"look_max": "lookMax", "period": "period", "step": "step"}
+"""Durations that must, by field and by key."""
 _LIMITS: Final = Limits()
 _ANSWERING_KEYS: Final = ("mode", "otherTriggers")
 """Of a trigger, and without a meaning where nobody is answered."""
@@ -107,16 +115,13 @@ AddressPrefix = Annotated[str, AfterValidator(_without_credentials)]
 File = Annotated[Path, Field(description="the path of a file")]
 Folder = Annotated[Path, Field(description="the path of a folder")]
 Port = Annotated[int, Field(ge=1, le=_PORT_MAX, strict=True, description="a port from 1 to 65535")]
-Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from 1")]
+Count = Annotated[
+    int,
+    Field(ge=1, le=_COUNT_MAX, strict=True, description=f"a whole number from 1 to {_COUNT_MAX}"),
+]
 Text = Annotated[str, Field(description="a text")]
 MetadataText = Annotated[str, BeforeValidator(_metadata_text)]
 Labels = Annotated[dict[str, str], Field(description="names, each with a text")]
-
-
-class Part(BaseModel):
-    """A group of settings: frozen, camel case, nothing unknown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class ListenSettings(Part):
@@ -143,12 +148,12 @@ class SourceTlsSettings(Part):
     key: File | None = None
     """PEM file of its private key."""
 
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            given = "key" if self.certificate is None else "certificate"
-            raise crossed("certificate and key go together: give both or neither", given)
-        return self
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if (values["certificate"] is None) != (values["key"] is None):
+            given = "key" if values["certificate"] is None else "certificate"
+            yield crossed("certificate and key go together: give both or neither", given)
 
 
 class BasicSettings(Part):
@@ -171,7 +176,7 @@ class PrometheusSettings(Part):
     basic: BasicSettings | None = None
     """HTTP basic authentication in place of the token."""
     tls: SourceTlsSettings = SourceTlsSettings()
-    headers: Labels = {}
+    headers: Labels = Field(default_factory=dict)
     """Sent with each query; a tenant for Mimir, Thanos or Cortex is `X-Scope-OrgID`."""
     namespace_label: Text | None = "namespace"
     """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
@@ -179,11 +184,11 @@ class PrometheusSettings(Part):
     timeout: Seconds = 8.0
     """Shorter than a look at a feed may take, so that the error says which source it was."""
 
-    @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        if self.bearer_token_file is not None and self.basic is not None:
-            raise crossed("bearerTokenFile and basic exclude each other: give one", "basic")
-        return self
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if values["bearer_token_file"] is not None and values["basic"] is not None:
+            yield crossed("bearerTokenFile and basic exclude each other: give one", "basic")
 
 
 class DnsSettings(Part):
@@ -193,7 +198,7 @@ class DnsSettings(Part):
 
 
 class PodsSettings(Part):
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict)
     """Labels of the engine's pods, beside the trigger's `matchLabels`; in its namespace."""
     port: Port
 
@@ -210,27 +215,28 @@ class ScrapeSettings(Part):
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 3.0
 
-    @model_validator(mode="after")
-    def _one_discovery(self) -> Self:
-        if sum((bool(self.urls), self.dns is not None, self.pods is not None)) != 1:
-            raise crossed("give exactly one of urls, dns, pods")
-        return self
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        given = (bool(values["urls"]), values["dns"] is not None, values["pods"] is not None)
+        if sum(given) != 1:
+            yield crossed("give exactly one of urls, dns, pods")
 
 
 class SourceSettings(Part):
     name: str = Field(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+        pattern=f"^{_SOURCE_NAME.pattern}$",
         description="lower-case letters, digits and dashes, at most 63",
     )
     """What a trigger's `source` names."""
     prometheus: PrometheusSettings | None = None
     scrape: ScrapeSettings | None = None
 
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.prometheus is None) == (self.scrape is None):
-            raise crossed("give exactly one of prometheus, scrape")
-        return self
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if (values["prometheus"] is None) == (values["scrape"] is None):
+            yield crossed("give exactly one of prometheus, scrape")
 
 
 class CycleSettings(Part):
@@ -254,15 +260,17 @@ class CycleSettings(Part):
     """Shown by `explain` and the metrics; plans are made from the tokens. Each costs as much again
     as half of what a workload's forecast takes."""
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if not self.look_max <= self.period <= self.step:
-            message = (
-                f"lookMax ({self.look_max:g} s), period ({self.period:g} s) and step "
-                f"({self.step:g} s) must ascend"
-            )
-            raise crossed(message, "step" if self.step < self.period else "lookMax")
-        return self
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        ascending = {key: values[name] for name, key in _ASCENDING.items()}
+        known = [(key, one) for key, one in ascending.items() if not isinstance(one, Faulty)]
+        wrong = [pair for pair in pairwise(known) if pair[0][1] > pair[1][1]]
+        if wrong:
+            *first, last = [f"{key} ({one:g} s)" for key, one in known]
+            (low, _), (high, _) = wrong[-1]
+            message = f"{', '.join(first)} and {last} must ascend"
+            yield crossed(message, "step" if high == "step" else low)
 
 
 class LimitSettings(Part):
@@ -296,7 +304,7 @@ class WatchSettings(Part):
     given_name: str | None = Field(
         default=None,
         alias="name",
-        pattern=_NAME,
+        pattern=_WATCH_NAME,
         description="lower-case letters, digits, dashes and dots, at most 253",
     )
     """Under which it is shown."""
@@ -342,60 +350,94 @@ class Settings(Part):
     """Models that are planned for without a ScaledObject, and shown; nobody is answered."""
     state: StateSettings = StateSettings()
 
-    @model_validator(mode="after")
-    def _sources_named_once(self) -> Self:
-        names = [source.name for source in self.sources]
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        names = list(_names(values["sources"]))
         for index, name in enumerate(names):
-            if name in names[:index]:
-                raise crossed(f"two sources are named {name!r}", "sources", index, "name")
-        if self.default_source is not None and self.default_source not in names:
-            near = nearest(self.default_source, names)
-            message = f"no source is named {shown(self.default_source)}: it takes one of " + (
-                ", ".join(names) + (f"; did you mean {near!r}?" if near else "")
+            if name is not None and name in names[:index]:
+                yield crossed(f"two sources are named {name!r}", "sources", index, "name")
+        default = values["default_source"]
+        known = [name for name in names if name is not None]
+        if isinstance(default, str) and known == names and default not in known:
+            near = nearest(shortened(default), known)
+            message = f"no source is named {shown(default)}: it takes one of " + (
+                ", ".join(known) + (f"; did you mean {near!r}?" if near else "")
             )
-            raise crossed(message, "defaultSource")
-        return self
-
-    @model_validator(mode="after")
-    def _watch_in_order(self) -> Self:
-        names = [(one.namespace, one.name) for one in self.watch]
-        for index, one in enumerate(self.watch):
-            at = ("watch", index)
-            if names[index] in names[:index]:
-                message = f"two models are watched as {'/'.join(names[index])}: give one a name"
-                raise crossed(message, *at)
-            for key in _ANSWERING_KEYS:
-                if key in one.metadata:
-                    message = f"a watched model takes no {key}: nobody is answered"
-                    raise crossed(message, *at, key)
-            try:
-                parse(one.metadata, self.offer)
-            except MetadataError as error:
-                raise crossed(str(error), *at) from error
-        return self
+            yield crossed(message, "defaultSource")
+        yield from _watch_crossings(values)
+        peers, tls = key_of(values["state"], "peers"), values["tls"]
+        if peers and tls is not None and key_of(tls, "client_ca") is None:
+            message = "peers know each other by their certificates: give tls.clientCa too"
+            yield crossed(message, "state", "peers")
 
     @property
     def offer(self) -> Offer:
         """What a trigger's metadata may choose."""
         return Offer(
-            engines={name: load(name).survives_zero for name in shipped()},
+            engines=_engines(),
             sources=frozenset(source.name for source in self.sources),
             default_source=self.source_by_default,
             address_prefixes=self.limits.metadata_addresses,
             replicas_max=self.limits.replicas_max,
         )
 
-    @model_validator(mode="after")
-    def _peers_known(self) -> Self:
-        if self.state.peers and self.tls is not None and self.tls.client_ca is None:
-            message = "peers know each other by their certificates: give tls.clientCa too"
-            raise crossed(message, "state", "peers")
-        return self
-
     @property
     def source_by_default(self) -> str | None:
         """The source of a trigger that names none: the default, or the only one."""
         return self.default_source or (self.sources[0].name if len(self.sources) == 1 else None)
+
+
+def _names(sources: Any) -> Iterator[str | None]:
+    """The name of each source; None where it is faulty."""
+    given = sources.given if isinstance(sources, Faulty) else sources
+    for one in given if isinstance(given, list | tuple) else ():
+        name = one.get("name") if isinstance(one, dict) else getattr(one, "name", None)
+        yield name if isinstance(name, str) and _SOURCE_NAME.fullmatch(name) else None
+
+
+def _watch_crossings(values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+    names = set()
+    for index, one in sound_items(values["watch"], WatchSettings):
+        at, name = ("watch", index), (one.namespace, one.name)
+        if name in names:
+            yield crossed(f"two models are watched as {'/'.join(name)}: give one a name", *at)
+        names.add(name)
+        metadata = dict(one.metadata)
+        for key in _ANSWERING_KEYS:
+            if metadata.pop(key, None) is not None:
+                message = f"a watched model takes no {key}: nobody is answered"
+                yield crossed(message, *at, key)
+        try:
+            parse(metadata, _offer_to(metadata, values))
+        except MetadataError as error:
+            yield crossed(str(error), *at)
+
+
+def _offer_to(metadata: Mapping[str, str], values: Mapping[str, Any]) -> Offer:
+    """What a watched model may choose: anything that depends on a setting which is faulty."""
+    names = list(_names(values["sources"]))
+    default, limits = values["default_source"], values["limits"]
+    sources = {name for name in names if name is not None}
+    if len(sources) == 1:
+        default = default or next(iter(sources))
+    if isinstance(default, Faulty) or not names or None in names:
+        sources.add(default := metadata.get("source", ""))
+    addresses, replicas_max = (metadata.get("serverAddress", ""),), _COUNT_MAX
+    if not isinstance(limits, Faulty):
+        addresses, replicas_max = limits.metadata_addresses, limits.replicas_max
+    return Offer(
+        engines=_engines(),
+        sources=frozenset(sources),
+        default_source=default,
+        address_prefixes=addresses,
+        replicas_max=replicas_max,
+    )
+
+
+def _engines() -> dict[str, bool]:
+    """Each preset, and whether its metrics outlive the last replica."""
+    return {name: load(name).survives_zero for name in shipped()}
 
 
 def read(path: Path) -> Settings:
@@ -407,6 +449,21 @@ def read(path: Path) -> Settings:
     return validated(path, Settings)
 
 
+def _text_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > _BYTES_MAX:
+        raise SettingsError(f"{path}: cannot be read: larger than {_BYTES_MAX:,} bytes")
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}:{line}: cannot be read: not UTF-8 text") from error
+
+
 Model = TypeVar("Model", bound=Part)
 
 
@@ -416,19 +473,17 @@ def validated(path: Path, model: type[Model]) -> Model:
     Raises:
         SettingsError: the file cannot be read, or holds faults; all of them are named.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        message = f"{path}: cannot be read: {reason}"
-        raise SettingsError(message) from error
+    text = _text_of(path)
     try:
         document = Document(text)
     except UnreadableYamlError as error:
         message = f"{path}:{error.line}: {error}"
         raise SettingsError(message) from error
+    faults, made = document.faults, None
     try:
-        return model.model_validate(document.value)
+        made = model.model_validate(document.value)
     except ValidationError as error:
-        faults = faults_of(error, model, document)
-        raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in faults)) from error
+        faults = [*faults, *faults_of(error, model, document)]
+    if made is None or faults:
+        raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in sorted(faults)))
+    return made

@@ -4,6 +4,8 @@ import re
 from typing import Final
 
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_CHARACTERS_MAX: Final = 64
+"""The search below takes the square of a text's length; metadata may have 16,384 characters."""
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -12,7 +14,7 @@ def seconds(given: object) -> object:
 
     Unchanged, so that the field it was given to reports it in its own words.
     """
-    if not isinstance(given, str):
+    if not isinstance(given, str) or len(given) > _CHARACTERS_MAX:
         return given
     text = given.strip()
     parts = _PART.findall(text)

@@ -67,6 +67,8 @@ class Step:
     rule: str
     text: str
     replicas: float
+    """0 where nothing was measured: it asks for nothing, and is shown as unknown."""
+    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,15 +97,15 @@ def shares(
 
 
 def tokens(prompt: float | None, generated: float | None) -> str:
-    """`1,200 prompt + 300 generated tokens/s`; a dash for what is not measured."""
-    shown = ["-" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
+    """`1,200 prompt + 300 generated tokens/s`; `?` for what is not measured."""
+    shown = ["?" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
     return f"{shown[0]} prompt + {shown[1]} generated tokens/s"
 
 
 def present(found: Mapping[Dimension, Share]) -> Step:
     """Replicas that serve the present without head-room: the floor of every plan."""
     if not found:
-        return Step(rule="present", text="nothing measured", replicas=0.0)
+        return Step(rule="present", text="nothing measured", replicas=0.0, measured=False)
     busiest = max(found.values(), key=lambda share: share.replicas)
     return Step(rule="present", text=busiest.text, replicas=busiest.replicas)
 
@@ -128,8 +130,9 @@ def queue(
     """Replicas that serve the present and drain the backlog a lead time from now."""
     waiting, ready = observation.value(Signal.WAITING), observation.value(Signal.REPLICAS)
     if not waiting:
-        text = "nothing waits" if waiting == 0 else "queue not measured"
-        return Step(rule="queue", text=text, replicas=0.0)
+        measured = waiting is not None
+        text = "nothing waits" if measured else "queue not measured"
+        return Step(rule="queue", text=text, replicas=0.0, measured=measured)
     if not demand.requests or ready is None:
         replicas = load + waiting / parameters.capacity.requests
         text = f"{waiting:,.0f} wait, request rate or replicas unknown: counted by slots"
@@ -179,7 +182,8 @@ def ahead(
         reactive = headroom[Dimension.WORK]
         text = f"not used, {_why_not(outlook)}; {reactive.text}"
         headroom[Dimension.WORK] = replace(reactive, text=text)
-    nothing = Step(rule="forecast", text="nothing to forecast from", replicas=0.0)
+    text = "nothing to forecast from"
+    nothing = Step(rule="forecast", text=text, replicas=0.0, measured=False)
     return max(headroom.values(), key=lambda step: step.replicas, default=nothing)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
 
+from scaler.durations import written
+
 
 class Signal(StrEnum):
     """Canonical signals of one workload, summed over its replicas unless said otherwise."""
@@ -99,6 +101,22 @@ class Observation:
                 return value
             case _:
                 return None
+
+    def why_not(self, signal: Signal, *, now_seconds: float) -> str | None:
+        """Why there is no value of this signal, for a person; None where there is one.
+
+        Args:
+            now_seconds: when the person reads it; an age is told as of then.
+        """
+        match self.readings.get(signal):
+            case Value():
+                return None
+            case Stale(at_seconds=at):
+                return f"stale, newest sample {written(now_seconds - at)} ago"
+            case Absent(why=why):
+                return why
+            case None:
+                return "this engine's preset has no such signal"
 
 
 class Feed(Protocol):

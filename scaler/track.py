@@ -101,8 +101,12 @@ class Sight:
             return str(self.failure)
         if self.observation is None:
             return "not read yet"
-        readings = self.observation.readings
-        return "; ".join(f"{s}: {readings[s]}" for s in ESSENTIAL if s in readings)
+        reasons: dict[str, list[str]] = {}
+        for signal in ESSENTIAL:
+            why = self.observation.why_not(signal, now_seconds=self.at_seconds)
+            if why is not None:
+                reasons.setdefault(why, []).append(signal)
+        return "; ".join(f"{', '.join(signals)}: {why}" for why, signals in reasons.items())
 
 
 class Track:
@@ -188,25 +192,28 @@ class Track:
     def outlook(
         self, capacity: ReplicaCapacity, *, lead_seconds: float, level: float
     ) -> Outlook | None:
-        """The quantile of work at the lead time, in replicas; None before the first forecast.
+        """The quantile of work at the lead time, in replicas; None while nothing is forecast.
+
+        A series that was never measured is left out.
 
         Where the two kinds of work are added, so are their quantiles, as if they rose together: no
         less than the quantile of the sum.
         """
-        if not self.forecasts:
-            return None
+        known = {series: one for series, one in self.forecasts.items() if one.measured}
         prompt, generated = (
-            self.forecasts[series].at(horizon_seconds=lead_seconds, level=level)
-            for series in (Series.PROMPT_TOKENS, Series.GENERATED_TOKENS)
+            known[series].at(horizon_seconds=lead_seconds, level=level) if series in known else None
+            for series in PLANNED
         )
         work = capacity.work.replicas(prompt, generated)
-        assert work is not None  # both are numbers
+        if work is None:
+            return None
         parts = [
-            (per_token * amount, _skill_at(self.forecasts[series], lead_seconds))
+            (per_token * amount, _skill_at(known[series], lead_seconds))
             for per_token, amount, series in (
                 (capacity.work.prompt, prompt, Series.PROMPT_TOKENS),
                 (capacity.work.generated, generated, Series.GENERATED_TOKENS),
             )
+            if amount is not None
         ]
         if capacity.work.together is Together.LARGER:
             parts = [max(parts, key=lambda part: part[0])]
@@ -214,7 +221,7 @@ class Track:
         return Outlook(
             replicas=work,
             text=tokens(prompt, generated),
-            reach_seconds=min(self.forecasts[s].horizons_seconds[-1] for s in PLANNED),
+            reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
             skill=skill,
             judged=judged,
         )

@@ -51,7 +51,7 @@ class WorkloadPlan:
     looked_at_seconds: float
     """When that was, on the monotonic clock; the sight has the wall clock's label."""
     demand: Demand | None
-    """Of the newest usable look."""
+    """As this look measured it; None where the look was of no use."""
     forecasts: Mapping[Series, DemandForecast]
     standing: Standing
     """The outcome, the plan with its steps, and what the next cycle starts from."""
@@ -94,7 +94,7 @@ def judge(  # noqa: PLR0913 - a look, what it is judged by, and the moment
         parameters=parameters,
         sight=sight,
         looked_at_seconds=now_seconds,
-        demand=track.demand,
+        demand=track.demand if sight.usable() else None,
         forecasts=track.forecasts,
         standing=replace(after, posted=standing.posted.followed_by(posted, now_seconds)),
     )

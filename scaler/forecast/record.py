@@ -61,6 +61,11 @@ class DemandForecast:
     skill: tuple[Skill, ...]
     experts: tuple[ExpertWeight, ...]
 
+    @property
+    def measured(self) -> bool:
+        """Whether the series was ever measured; if not, every quantile is a 0 without meaning."""
+        return math.isfinite(self.data_age_seconds)
+
     def at(self, *, horizon_seconds: float, level: float) -> float:
         """The quantile at any horizon and level; flat beyond the last horizon.
 

@@ -123,7 +123,13 @@ def _plan_message(plan: ReplicaPlan) -> pb.Plan:
         active=plan.active,
         blind=plan.blind,
         steps=[
-            pb.Step(rule=step.rule, text=step.text, replicas=step.replicas) for step in plan.steps
+            pb.Step(
+                rule=step.rule,
+                text=step.text,
+                replicas=step.replicas,
+                unmeasured=not step.measured,
+            )
+            for step in plan.steps
         ],
     )
 
@@ -137,6 +143,12 @@ def _plan(message: pb.Plan) -> ReplicaPlan:
         active=message.active,
         blind=message.blind,
         steps=tuple(
-            Step(rule=step.rule, text=step.text, replicas=step.replicas) for step in message.steps
+            Step(
+                rule=step.rule,
+                text=step.text,
+                replicas=step.replicas,
+                measured=not step.unmeasured,
+            )
+            for step in message.steps
         ),
     )

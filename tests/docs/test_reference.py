@@ -61,7 +61,7 @@ def test_every_metadata_key_is_documented_and_no_other() -> None:
     ],
 )
 def test_the_documented_default_is_the_one_in_force(written: str, field: FieldInfo) -> None:
-    default = field.get_default()
+    default = field.get_default(call_default_factory=True)
     match written:
         case "required":
             assert default is PydanticUndefined

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
+from typing import NoReturn
 
 from replay.traces import read
 from tests.e2e import day
 from tests.e2e.bed import ROOT, Bed
+from tests.e2e.processes import END_SECONDS
 from tests.e2e.site import NAMESPACE, Site
 
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "servegen_m_mid_10m.csv"
@@ -23,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.e2e", description=__doc__)
     parser.add_argument("--built", type=Path, default=ROOT / ".cache" / "bed")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("bed", help="until Ctrl-C")
+    verbs.add_parser("bed", help="until Ctrl-C or SIGTERM")
     played = verbs.add_parser("day", help="a recorded day, drawn")
     played.add_argument("--trace", type=Path, default=TRACE, help="CSV in bins")
     played.add_argument("--day", type=int, default=0, help="of the trace, from 0")
@@ -38,11 +40,20 @@ def main() -> None:
             _play(site, options)
 
 
+def _end(number: int, _: object) -> NoReturn:
+    """End everything that was started, and then this process; a second signal ends it at once.
+
+    It raises by itself: in a background job of a shell without job control SIGINT is ignored, also
+    one that is sent on from here.
+    """
+    raise SystemExit(128 + number)
+
+
 @contextmanager
 def _site(built: Path) -> Iterator[Site]:
-    # A terminal's hang-up and a supervisor's word end everything as Ctrl-C does.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _end)
     folder = built.resolve().parent / f"bed-{os.getpid()}"
     try:
         with Bed(built.resolve(), folder) as bed:
@@ -62,7 +73,8 @@ def _leave_running(site: Site) -> None:
     kubectl = site.bed.program("kubernetes", "kubectl")
     print(
         f"""
-The bed runs: etcd, Kubernetes, kwok, KEDA, Prometheus and foresail serve. Ctrl-C ends it all.
+The bed runs: etcd, Kubernetes, kwok, KEDA, Prometheus and foresail serve. Ctrl-C or SIGTERM
+ends it all; a program that takes longer than {END_SECONDS:g} s to end is killed.
 
   export KUBECONFIG={site.bed.kubeconfig("admin")}
   alias kubectl={kubectl}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 END_SECONDS = 20.0
-"""An API server with open watches needs more than four."""
+"""Until a program that was asked to end is killed. An API server with open watches needs four."""
 
 
 @dataclass(eq=False)
@@ -19,6 +19,7 @@ class Program:
     command: Sequence[str]
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    end_seconds: float = END_SECONDS
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -38,7 +39,7 @@ class Program:
             )
 
     def stop(self) -> int | None:
-        """Ask it to end, and end it if it does not."""
+        """Ask it to end, and kill it with all that it started if it does not in time."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -78,9 +79,9 @@ class Program:
             return None
         process.send_signal(number)
         try:
-            return process.wait(timeout=END_SECONDS)
+            return process.wait(timeout=self.end_seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a session of its own
             return process.wait()
 
 

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,22 @@ _PROGRAMS = 9
 """etcd, four of Kubernetes and kwok, two of KEDA, Prometheus, Foresail."""
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "asked"])
-def test_every_process_ends_with_the_one_that_started_it(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "tests.e2e", "--built", str(BUILT), "bed"]
+_IN_BACKGROUND = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+"""SIGINT is ignored, as in a background job of a shell without job control."""
+
+
+@pytest.mark.parametrize(
+    ("number", "begin"),
+    [
+        pytest.param(signal.SIGKILL, (), id="killed"),
+        pytest.param(signal.SIGTERM, (), id="asked"),
+        pytest.param(signal.SIGTERM, _IN_BACKGROUND, id="asked-in-background"),
+    ],
+)
+def test_every_process_ends_with_the_one_that_started_it(
+    number: signal.Signals, begin: Sequence[str]
+) -> None:
+    command = [*begin, sys.executable, "-m", "tests.e2e", "--built", str(BUILT), "bed"]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     ) as person:
@@ -34,9 +48,10 @@ def test_every_process_ends_with_the_one_that_started_it(number: signal.Signals)
             wait_for(
                 lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60
             )
-            person.wait(timeout=60)
+            status = person.wait(timeout=60)
         finally:
             person.kill()  # or the test would wait for it for ever
+    assert status == (-number if number == signal.SIGKILL else 128 + number)
     folder = Path(str(BUILT)).resolve().parent / f"bed-{person.pid}"
     if number == signal.SIGKILL:
         shutil.rmtree(folder)  # nobody was left to remove it

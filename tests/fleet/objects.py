@@ -42,13 +42,20 @@ def node(
 
 
 def pod(
-    name: str, on: str | None = "n1", *, labels: Mapping[str, str] | None = None, **units: int
+    name: str,
+    on: str | None = "n1",
+    *,
+    labels: Mapping[str, str] | None = None,
+    claims: tuple[str, ...] = (),
+    **units: int,
 ) -> Object:
     """A running pod in namespace llm; `gpus=2` is what it asks of the device plugin."""
     limits = {GPU if key == "gpus" else key: str(count) for key, count in units.items()}
     spec: Object = {"containers": [{"name": "engine", "resources": {"limits": limits}}]}
     if on is not None:
         spec["nodeName"] = on
+    if claims:
+        spec["resourceClaims"] = [{"name": one, "resourceClaimName": one} for one in claims]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -142,7 +149,7 @@ def only(*objects: Object, **more: Any) -> NodeGpus:
     return found
 
 
-def counts(one: NodeGpus) -> tuple[float, float, float, float]:
+def counts(one: NodeGpus) -> tuple[float | None, ...]:
     """All of its GPUs, the allocated, the free, and those that are out."""
     return one.gpus, one.allocated, one.free, one.out
 

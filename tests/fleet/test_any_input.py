@@ -47,6 +47,9 @@ def test_gpus_are_allocated_free_or_out_and_never_counted_twice(  # noqa: PLR091
     )
 
     for one in snapshot.nodes:
+        assert one.allocated is not None
+        assert one.free is not None
+        assert one.out is not None
         assert one.allocated + one.free + one.out == pytest.approx(one.gpus, abs=1e-5)
         assert min(one.allocated, one.free, one.out) >= 0
         assert one.gpus <= max(gpus, slices)

@@ -72,9 +72,11 @@ async def test_what_can_be_done_without_is_remarked_on(
 ) -> None:
     server.forbidden.add(KINDS["node_pools"].path)
 
-    (remark,) = (await read_world(client, "c1")).remarks
+    world = await read_world(client, "c1")
 
+    (remark,) = world.remarks
     assert remark.startswith("/apis/karpenter.sh/v1/nodepools: HTTP 403")
+    assert world.node_pools is None
 
 
 async def test_a_mirror_has_no_world_before_everything_was_read() -> None:

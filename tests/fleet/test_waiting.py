@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.fleet.objects import Object, node, pod, seen
+from fleet.catalogue import shipped
+from fleet.snapshot import Known, World, snapshot_of
+from tests.fleet.objects import NOW_SECONDS, Object, node, pod, seen
 
 
 def test_waiting_pods_ask_for_gpus_that_are_not_there() -> None:
@@ -49,3 +51,27 @@ def test_claims_of_waiting_pods_ask_for_gpus(request_of: Object, gpus: float) ->
     snapshot = seen(*waiting, *classes, asked)
 
     assert snapshot.waiting_gpus == gpus  # once, though two pods share the claim
+
+
+@pytest.mark.parametrize(
+    ("world", "waiting"),
+    [
+        pytest.param(World(cluster="c", pods=None), None, id="no-pods"),
+        pytest.param(
+            World(cluster="c", pods=(pod("a", on=None, claims=("c",)),), classes=None),
+            None,
+            id="a-claim-of-unknown-class",
+        ),
+        pytest.param(
+            World(cluster="c", pods=(pod("a", on=None, gpus=2),), classes=None, claims=None),
+            2,
+            id="by-device-plugin",
+        ),
+    ],
+)
+def test_what_waits_is_unknown_where_what_would_tell_was_not_read(
+    world: World, waiting: float | None
+) -> None:
+    known = Known(catalogue=shipped(), instances={})
+
+    assert snapshot_of(world, known, None, NOW_SECONDS).waiting_gpus == waiting

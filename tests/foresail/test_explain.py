@@ -1,15 +1,25 @@
 """What a person is told of a workload: the answer, what it rests on, and what is missing."""
 
+import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import NoReturn
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import numpy as np
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
-from foresail.explain import Account, account, text
+from foresail.cli import main
+from foresail.explain import Account, account, advice, text
 from foresail.exported import WorkloadCollector
+from foresail.http import FrontState, Pages
 from foresail.pace import loop_settings
 from foresail.settings import CycleSettings
 from scaler.assembly import planning
@@ -46,7 +56,7 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self, *, mode: str = "act") -> None:
+    def __init__(self, *, mode: str = "act", asked: bool = True) -> None:
         self.now = EPOCH
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
@@ -65,9 +75,10 @@ class Site:
             registry=self.registry,
         )
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
-        metadata = {"model": "qwen", "mode": mode}
-        self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
-        self.loop.apply(self.board.take_changes())
+        if asked:
+            metadata = {"model": "qwen", "mode": mode}
+            self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
+            self.loop.apply(self.board.take_changes())
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         work = Work(
@@ -87,6 +98,12 @@ class Site:
             }
             await self._cycle()
 
+    async def sees(self, readings: dict[Signal, Reading], *, every: float = 15.0) -> None:
+        """One look that brings just these."""
+        self.now += every
+        self.feed.readings = readings
+        await self._cycle()
+
     async def fails(self, *, after: float, why: str = "prometheus 'main' is down") -> None:
         self.now += after
         self.feed.failure = SourceUnavailableError(why)
@@ -95,6 +112,19 @@ class Site:
     async def _cycle(self) -> None:
         await self.loop.begin()
         await self.loop.cycle(at_seconds=self.now)
+
+    async def page(self, workload: str) -> tuple[int, str]:
+        """Status and text of a workload's page."""
+        pages = Pages(
+            loop=self.loop,
+            registry=self.registry,
+            clock=lambda: self.now,
+            front=FrontState(),
+        )
+        namespace, _, name = workload.partition("/")
+        match = {"namespace": namespace, "name": name}
+        answer = await pages.explain(make_mocked_request("GET", "/", match_info=match))
+        return answer.status, answer.text or ""
 
     def told(self) -> Account:
         """As it arrives over HTTP, which must be JSON."""
@@ -106,8 +136,18 @@ class Site:
     def lines(self) -> list[str]:
         return text(self.told()).splitlines()
 
-    def exported(self, name: str) -> float | None:
-        return self.registry.get_sample_value(name, {"namespace": "llm", "scaled_object": "qwen"})
+    def exported(self, name: str, **more: str) -> float | None:
+        labels = {"namespace": "llm", "scaled_object": "qwen", **more}
+        return self.registry.get_sample_value(name, labels)
+
+    def families(self) -> set[str]:
+        """Names of the series that have a sample of this workload."""
+        return {
+            sample.name
+            for family in self.registry.collect()
+            for sample in family.samples
+            if sample.labels.get("scaled_object") == "qwen"
+        }
 
 
 async def test_an_answer_is_told_with_the_steps_that_made_it() -> None:
@@ -190,8 +230,13 @@ async def test_each_state_of_a_reading_is_told_in_its_own_words() -> None:
     assert "note: 1 of 2 engines asleep" in lines
     assert "running zero 0" in lines
     assert "waiting value 3" in lines
-    assert "prompt_tokens stale newest sample 1m30s ago" in lines
-    assert "kv_use absent no series vllm:kv_cache_usage_perc" in lines
+    assert "prompt_tokens stale ?, stale, newest sample 1m30s ago" in lines
+    assert "kv_use absent ?, no series vllm:kv_cache_usage_perc" in lines
+    assert site.told()["readings"]["kv_use"] == {
+        "state": "absent",
+        "value": None,
+        "why": "no series vllm:kv_cache_usage_perc",
+    }
 
 
 async def test_while_blind_the_answer_and_its_age_are_told_beside_the_reason() -> None:
@@ -246,7 +291,7 @@ async def test_objectives_are_told_beside_what_is_measured_and_said_to_move_noth
     at = lines.index("objectives, shown beside what is measured; no plan depends on them:")
     assert lines[at + 1 : at + 3] == [
         "  TTFT p95 2.5 s of 2 s, missed",
-        "  ITL p95 not measured of 0.06 s",
+        "  ITL p95 ? of 0.06 s",
     ]
     assert "         7  handed to KEDA" in lines
 
@@ -270,9 +315,305 @@ async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_hande
     assert site.exported("foresail_reading_age_seconds") == 5
 
 
+ESSENTIAL_NAMES = "running, waiting, prompt_tokens, generated_tokens"
+NO_SERIES = "no vllm series for model 'qwen', namespace 'llm'; is the engine scraped?"
+
+
+async def misnamed() -> Site:
+    """What a model shows that no engine has: nothing, for long enough to be forecast."""
+    site = Site()
+    for _ in range(3):
+        await site.sees({signal: Absent(why=NO_SERIES) for signal in Signal}, every=60)
+    return site
+
+
+async def test_of_a_model_that_no_engine_has_no_number_is_told() -> None:
+    site = await misnamed()
+
+    assert site.lines() == [
+        f"llm/qwen: no answer (unavailable): nothing usable was ever read: {ESSENTIAL_NAMES}: "
+        + NO_SERIES,
+        "objectives, shown beside what is measured; no plan depends on them:",
+        "  TTFT p95 ? of 2 s",
+        "  ITL p95 ? of 0.06 s",
+        f"readings: ?, none of 11 signals: {NO_SERIES}",
+        "",
+        "forecast of prompt_tokens: ?, never measured",
+        "",
+        "forecast of generated_tokens: ?, never measured",
+    ]
+
+
+async def test_of_a_model_that_no_engine_has_json_holds_null_and_the_reason() -> None:
+    told = (await misnamed()).told()
+
+    forecast = told["forecasts"]["prompt_tokens"]
+    assert {key: forecast[key] for key in ("now", "quantiles", "last_value", "why")} == {
+        "now": None,
+        "quantiles": None,
+        "last_value": None,
+        "why": NO_SERIES,
+    }
+    assert told["objectives"]["TTFT"] == {
+        "seconds": None,
+        "limit_seconds": 2.0,
+        "met": None,
+        "why": NO_SERIES,
+    }
+
+
+async def test_of_a_model_that_no_engine_has_no_number_is_exported() -> None:
+    site = await misnamed()
+
+    assert site.families() == {
+        "foresail_answering",
+        "foresail_asked_age_seconds",
+        "foresail_objective_seconds",
+        "foresail_signal_state",
+    }
+
+
+async def test_a_rule_that_nothing_was_measured_for_asks_for_an_unknown_number() -> None:
+    site = Site()
+    nothing_waits = Value(value=0.0, at_seconds=site.now + 15)
+    ready = Value(value=2.0, at_seconds=site.now + 15)
+    await site.sees({Signal.WAITING: nothing_waits, Signal.REPLICAS: ready})
+
+    steps = {step["rule"]: step["replicas"] for step in site.told()["plan"]["steps"]}
+
+    assert (steps["present"], steps["queue"], steps["forecast"]) == (None, 0.0, None)
+    assert "         ?  present   nothing measured" in site.lines()
+
+
+async def test_a_series_that_was_never_measured_is_no_zero_in_the_rule_that_uses_the_other() -> (
+    None
+):
+    site, noise = Site(), np.random.default_rng(1)
+    for _ in range(90):
+        prompt = Value(value=noise.uniform(3000.0, 5000.0), at_seconds=site.now + 60)
+        ready = Value(value=5.0, at_seconds=site.now + 60)
+        await site.sees({Signal.PROMPT_TOKENS: prompt, Signal.REPLICAS: ready}, every=60)
+
+    (forecast,) = [s for s in site.told()["plan"]["steps"] if s["rule"] == "forecast"]
+
+    assert "prompt + ? generated tokens/s" in forecast["text"]
+    assert "skill +" in forecast["text"]
+    assert "forecast of generated_tokens: ?, never measured" in site.lines()
+
+
+async def test_demand_of_an_earlier_look_is_not_told_or_exported_as_now() -> None:
+    site = Site()
+    await site.looks(every=60, times=3)
+    assert site.exported("foresail_demand", dimension="prompt_tokens") == 4000
+
+    await site.fails(after=90)
+
+    # The last look that brought anything was at 180 s, and this one is at 270 s.
+    assert "forecast of prompt_tokens, now ?, from data of 1m30s ago:" in site.lines()
+    assert site.told()["forecasts"]["prompt_tokens"]["now"] is None
+    assert site.exported("foresail_demand", dimension="prompt_tokens") is None
+
+
+async def test_a_plan_that_stands_no_longer_is_not_exported() -> None:
+    site = Site()
+    await site.looks()
+    assert site.exported("foresail_planned_replicas") == 7
+
+    await site.fails(after=301)
+
+    assert site.exported("foresail_planned_replicas") is None
+    assert site.exported("foresail_reactive_replicas") is None
+
+
+async def test_in_advise_mode_too_a_plan_that_stands_no_longer_is_told_as_the_last_one() -> None:
+    site = Site(mode="advise")
+    await site.looks()
+
+    await site.fails(after=301)
+
+    assert any(
+        line.startswith("the last decision, which stands no longer,") for line in site.lines()
+    )
+    assert site.exported("foresail_planned_replicas") is None
+    assert site.exported("foresail_reading_age_seconds") == 301
+
+
+async def test_the_age_of_a_stale_sample_grows_until_it_is_told() -> None:
+    site = Site()
+    await site.looks()
+    await site.sees({**site.feed.readings, Signal.PROMPT_TOKENS: Stale(at_seconds=site.now - 75)})
+    site.now += 30
+
+    # 75 s old at the last look, which brings the next one 15 s later; and 30 s since.
+    assert site.told()["readings"]["prompt_tokens"]["why"] == "stale, newest sample 2m ago"
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        pytest.param(lambda site: site.looks(), None, id="answered"),
+        pytest.param(
+            lambda site: site.fails(after=15),
+            "bring its source back; the next reading makes an answer",
+            id="source-down",
+        ),
+        pytest.param(
+            lambda site: site.sees({Signal.RUNNING: Absent(why=NO_SERIES)}),
+            "make the trigger's `model`, and its namespace, those of the engine's series",
+            id="no-series",
+        ),
+    ],
+)
+async def test_where_keda_gets_no_number_the_next_step_is_advised(
+    happens: Callable[[Site], Awaitable[None]], expected: str | None
+) -> None:
+    site = Site()
+    await happens(site)
+
+    assert advice(site.told()) == expected
+
+
 @pytest.mark.parametrize("looks", [1, 3, 40])
 async def test_every_account_is_json(looks: int) -> None:
     site = Site()
     await site.looks(prompt=0.0, every=60, times=looks)
 
     assert site.told()["outcome"]["replicas"] >= 1
+
+
+# The page.
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        pytest.param("llm/qwem", "; did you mean llm/qwen?", id="misspelt"),
+        pytest.param("prod/x", "; it asked about 1 others; does yours", id="other"),
+    ],
+)
+async def test_a_workload_that_keda_never_asked_about_is_told_with_what_to_look_at(
+    asked: str, said: str
+) -> None:
+    site = Site()
+
+    status, text = await site.page(asked)
+
+    assert status == 404
+    assert text.startswith(f"KEDA never asked about {asked} since this server began; ")
+    assert said in text
+
+
+async def test_before_keda_asked_anything_the_address_in_the_triggers_is_in_doubt() -> None:
+    site = Site(asked=False)
+
+    _, text = await site.page("llm/qwen")
+
+    assert text.endswith("nothing yet; do your ScaledObjects have this server's address?\n")
+
+
+# The command.
+
+
+@contextmanager
+def serving(body: str, *, status: str = "200 OK", kind: str = "application/json") -> Iterator[str]:
+    """The address of a server that answers everything with this."""
+
+    def answer(_: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        start(status, [("Content-Type", kind)])
+        return [body.encode()]
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    with make_server("127.0.0.1", 0, answer, handler_class=Quiet) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def explained(server: str, *more: str) -> Result:
+    return CliRunner().invoke(main, ["explain", "llm/qwen", "--server", server, *more])
+
+
+async def answered() -> Site:
+    site = Site()
+    await site.looks()
+    return site
+
+
+def test_explain_ends_with_0_where_keda_gets_a_number() -> None:
+    told = asyncio.run(answered()).told()
+
+    with serving(json.dumps([told])) as server:
+        result = explained(server)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("llm/qwen: 7 replicas, active")
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_explain_ends_with_3_and_says_what_to_do_where_keda_gets_an_error(form: list[str]) -> None:
+    told = asyncio.run(misnamed()).told()
+
+    with serving(json.dumps([told])) as server:
+        result = explained(server, *form)
+
+    assert result.exit_code == 3
+    assert NO_SERIES in result.stdout
+    assert result.stderr == (
+        "llm/qwen: KEDA gets no number: make the trigger's `model`, and its namespace, those of "
+        "the engine's series\n"
+    )
+
+
+def test_the_trigger_that_was_asked_about_last_decides_how_explain_ends() -> None:
+    edited, before = asyncio.run(answered()).told(), asyncio.run(misnamed()).told()
+
+    with serving(json.dumps([edited, before])) as server:
+        assert explained(server).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("served", "said"),
+    [
+        pytest.param({"body": "[]"}, "no explanation of a workload", id="nothing"),
+        pytest.param({"body": '[{"status": "success"}]'}, "no explanation", id="other-json"),
+        pytest.param({"body": "[{"}, "no answer from http://", id="broken-json"),
+        pytest.param({"body": "<html>", "kind": "text/html"}, "no answer from", id="a-web-page"),
+        pytest.param({"body": "", "status": "502 Bad Gateway"}, "status 502", id="empty-error"),
+        pytest.param(
+            {"body": "KEDA never asked about llm/qwen", "status": "404 Not Found"},
+            "KEDA never asked about llm/qwen",
+            id="unknown-workload",
+        ),
+    ],
+)
+def test_explain_ends_with_1_where_there_is_no_account(served: dict[str, str], said: str) -> None:
+    with serving(**served) as server:
+        result = explained(server)
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)  # told, not thrown
+    assert result.stdout == ""
+    assert said in result.stderr
+
+
+@pytest.mark.parametrize("server", ["http://127.0.0.1:1", "127.0.0.1:1", "ftp://x", ""])
+def test_explain_ends_with_1_where_no_server_is_and_names_the_option(server: str) -> None:
+    result = explained(server)
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "--server" in result.stderr
+
+
+def test_the_help_of_explain_has_its_exit_statuses() -> None:
+    shown = " ".join(CliRunner().invoke(main, ["explain", "--help"]).output.split())
+
+    for status in ("Status 0: KEDA gets", "Status 1: nothing is known", "Status 3: KEDA gets an"):
+        assert status in shown

@@ -71,6 +71,102 @@ def test_what_is_not_known_is_a_question_mark_and_null(tmp_path: Path) -> None:
     }
 
 
+NODES_ONLY = [node(f"n{n}", labels=P5, gpus=8) for n in range(4)] + [node("odd", gpus=1)]
+"""33 GPUs of two kinds, and nobody knows who has them."""
+
+
+def test_without_pods_it_is_unknown_what_is_used_and_free_and_the_reason_is_told(
+    tmp_path: Path,
+) -> None:
+    file = write(tmp_path / "nodes.json", *NODES_ONLY)
+
+    shown = fleet("--file", file, columns=200).output.splitlines()
+
+    assert shown[3].split() == ["h100-sxm", "32", "?", "?", "?", "?", "?", "220.16", "?"]
+    assert shown[4].split() == ["unknown", "1", "?", "?", "?", "?", "?", "?", "?"]
+    assert shown[6].split() == ["total", "33", "?", "?", "?", "?", "?", "≥220.16", "?"]
+    (reason,) = [line for line in shown if line.startswith("no Pod was read: of 33 GPUs it is")]
+    assert "`kubectl get nodes,pods,resourceslices" in reason
+    assert "? GPUs are asked for by pods without a node" in shown
+
+
+def test_without_pods_json_has_null_and_the_reason(tmp_path: Path) -> None:
+    file = write(tmp_path / "nodes.json", *NODES_ONLY)
+
+    told = json.loads(fleet("--file", file, "--json").output)
+
+    unknown = ("allocated", "free", "out", "idle", "fragmented", "freeUsdPerHour", "idleUsdPerHour")
+    assert {told["total"][key] for key in unknown} == {None}
+    assert (told["total"]["gpus"], told["total"]["usesUnknown"]) == (33, 33)
+    (cluster,) = told["clusters"]
+    assert {(one["allocated"], one["free"], one["notRead"]) for one in cluster["nodes"]} == {
+        (None, None, "Pod")
+    }
+    assert cluster["waitingGpus"] is None
+    assert cluster["remarks"][0].startswith("no Pod was read")
+
+
+@pytest.mark.parametrize("by", ["namespace", "model"])
+def test_gpus_that_anybody_may_have_are_in_a_row_of_their_own(tmp_path: Path, by: str) -> None:
+    file = write(tmp_path / "nodes.json", *NODES_ONLY)
+
+    shown = fleet("--file", file, "--by", by).output.splitlines()
+
+    assert shown[3].split() == ["(unknown)", "33", "?", "?", "?", "≥220.16"]
+
+
+def test_a_cluster_without_its_pods_makes_the_sums_of_all_clusters_a_least(tmp_path: Path) -> None:
+    bare = write(tmp_path / "bare.json", node(labels=P5, gpus=8))
+    whole = write(tmp_path / "whole.json", *OBJECTS)
+
+    shown = fleet("--file", bare, "--file", whole, "--by", "cluster").output.splitlines()
+
+    assert shown[3].split() == ["bare", "8", "?", "?", "?", "?", "?", "55.04", "?"]
+    assert shown[4].split() == ["whole", "8", "6", "2", "0", "2", "0/1", "55.04", "13.76"]
+    assert shown[6].split() == ["total", "16", "≥6", "≥2", "≥0", "≥2", "≥0/1", "110.08", "≥13.76"]
+
+
+def test_an_empty_list_of_pods_says_that_there_are_none(tmp_path: Path) -> None:
+    folder = tmp_path / "idle"
+    folder.mkdir()
+    write(folder / "nodes.json", node(labels=P5, gpus=8))
+    (folder / "pods.json").write_text(json.dumps({"kind": "PodList", "items": []}))
+
+    shown = fleet("--file", folder).output.splitlines()
+
+    assert shown[3].split() == ["h100-sxm", "8", "0", "8", "0", "0", "1/1", "55.04", "55.04"]
+
+
+@pytest.mark.parametrize(
+    ("objects", "missing"),
+    [
+        pytest.param(
+            [node(), resource_slice(device("gpu-0")), pod("a", claims=("c",))],
+            "ResourceClaim",
+            id="claims",
+        ),
+        pytest.param([node(labels=P5), pod("a", claims=("c",))], "ResourceSlice", id="slices"),
+    ],
+)
+def test_what_dra_gave_out_is_unknown_without_its_objects(
+    tmp_path: Path, objects: list[dict[str, Any]], missing: str
+) -> None:
+    file = write(tmp_path / "prod.json", *objects)
+
+    told = json.loads(fleet("--file", file, "--json").output)
+
+    ((one,),) = (cluster["nodes"] for cluster in told["clusters"])
+    assert (one["allocated"], one["free"], one["notRead"]) == (None, None, missing)
+
+
+def test_without_claims_that_anybody_names_nothing_of_dra_is_used(tmp_path: Path) -> None:
+    file = write(tmp_path / "prod.json", node(), resource_slice(device("gpu-0")), pod("a"))
+
+    (cluster,) = json.loads(fleet("--file", file, "--json").output)["clusters"]
+
+    assert [(one["allocated"], one["free"]) for one in cluster["nodes"]] == [(0, 1)]
+
+
 def test_json_has_every_node_and_who_has_its_gpus(tmp_path: Path) -> None:
     folder = tmp_path / "eu"
     folder.mkdir()
@@ -157,6 +253,12 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
             ["--file", "{empty}"], "no Node in it; write one with `kubectl get", id="empty"
         ),
         pytest.param(["--file", "{text}"], "neither JSON nor YAML", id="no-json"),
+        pytest.param(["--file", "{deep}"], "nested too deep to be Kubernetes objects", id="deep"),
+        pytest.param(
+            ["--file", "{file}", "--prices", "{deep}"],
+            "nested too deep to be a price list",
+            id="deep-prices",
+        ),
         pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),
     ],
 )
@@ -169,7 +271,9 @@ def test_what_cannot_be_done_is_said_in_one_line(
         "empty": write(tmp_path / "empty.json"),
         "bad": tmp_path / "bad.yaml",
         "text": tmp_path / "text.json",
+        "deep": tmp_path / "deep.json",
     }
+    files["deep"].write_text("[" * 100_000)
     files["bad"].write_text("h100-sxm: -1\n")
     files["text"].write_text("{")
 

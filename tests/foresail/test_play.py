@@ -1,6 +1,7 @@
 """The demo as somebody sees it who pipes it: lines, one comparison, the same for the same seed."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,10 @@ from functools import partial
 from typing import Any, NoReturn
 
 import pytest
+
+from foresail.demo import Frame
+from foresail.screen import line
+from replay.world import View
 
 COMMAND = (sys.executable, "-m", "foresail.cli", "demo", "--seconds", "1", "--seed", "7")
 """The shortest course, as fast as the machine can."""
@@ -22,6 +27,32 @@ class Played:
     scores: dict[str, dict[str, Any]]
     lines: list[str]
     errors: str
+
+
+def test_what_nobody_measured_is_a_question_mark_in_a_line() -> None:
+    view = View(
+        at_seconds=0.0,
+        ready=0,
+        starting=0,
+        draining=0,
+        waiting=0,
+        running=0,
+        demand_requests_per_second=0.0,
+        demand_prompt_tokens_per_second=0.0,
+        demand_generated_tokens_per_second=0.0,
+        ttft_p95_seconds=math.nan,  # no request came
+        timed_out=0,
+        killed=0,
+        gpu_hours=0.0,
+    )
+    frame = Frame(
+        at_seconds=0, clock_seconds=0.0, view=view, asked=None, why=(), control="", band={}
+    )
+
+    shown = line(frame)
+
+    assert "asked ?" in shown
+    assert "TTFT p95 ? s" in shown
 
 
 @pytest.fixture(scope="module")

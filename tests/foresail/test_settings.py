@@ -14,6 +14,9 @@ sources:
     prometheus:
       url: http://prometheus:9090
 """
+DURATION = "it takes a duration above 0, such as 15s or 5m"
+NAME = "it takes lower-case letters, digits and dashes, at most 63"
+MIAN = "5: defaultSource: no source is named 'mian': it takes one of main; did you mean 'main'?"
 
 
 def file_of(folder: Path, text: str | bytes) -> Path:
@@ -84,12 +87,12 @@ def checked(path: Path) -> Result:
         ),
         pytest.param(
             "limits: {objectsMax: many}\n",
-            "5: limits.objectsMax: has the value 'many': it takes a whole number from 1",
+            "5: limits.objectsMax: has the value 'many': it takes a whole number from 1 to 1000000",
             id="no-number",
         ),
         pytest.param(
             "limits: {objectsMax: yes}\n",
-            "5: limits.objectsMax: has the value True: it takes a whole number from 1",
+            "5: limits.objectsMax: has the value True: it takes a whole number from 1 to 1000000",
             id="yes-is-not-one",
         ),
         pytest.param(
@@ -183,8 +186,7 @@ def test_a_fault_says_line_key_value_and_what_is_allowed(
         ),
         pytest.param(
             "defaultSource: mian\n",
-            "5: defaultSource: no source is named 'mian': it takes one of main; "
-            "did you mean 'main'?",
+            MIAN,
             id="default-is-no-source",
         ),
     ],
@@ -252,6 +254,87 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
     assert [fault.partition(" ")[0] for fault in faults_of(tmp_path, text)] == ["1:", "7:", "8:"]
 
 
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        pytest.param(
+            MINIMAL + "cycle: {period: 90s, lookMax: fast}\n",
+            [
+                f"5: cycle.lookMax: has the value 'fast': {DURATION}",
+                "5: cycle.step: period (90 s) and step (60 s) must ascend",
+            ],
+            id="two-of-three-durations",
+        ),
+        pytest.param(
+            MINIMAL + "defaultSource: mian\nlisten: {grpc: x}\n",
+            [
+                MIAN,
+                "6: listen.grpc: has the value 'x': it takes host:port, such as 0.0.0.0:6500",
+            ],
+            id="another-group",
+        ),
+        pytest.param(
+            MINIMAL + "  - name: main\n    scrape: {urls: ['http://q'], path: p}\n",
+            [
+                "5: sources.1.name: two sources are named 'main'",
+                "6: sources.1.scrape.path: has the value 'p': it takes a path that begins with /",
+            ],
+            id="a-source-of-the-same-name",
+        ),
+        pytest.param(
+            "sources:\n  - name: main\n    scrape: {urls: ['http://q'], path: p}\n"
+            "    prometheus: {url: 'http://p', timeout: 0}\n",
+            [
+                "2: sources.0: give exactly one of prometheus, scrape",
+                "3: sources.0.scrape.path: has the value 'p': it takes a path that begins with /",
+                f"4: sources.0.prometheus.timeout: has the value 0: {DURATION}",
+            ],
+            id="both-of-two-that-exclude-each-other",
+        ),
+        pytest.param(
+            "sources:\n  - name: Main\n    prometheus: {url: 'http://p'}\ndefaultSource: main\n",
+            [
+                f"2: sources.0.name: has the value 'Main': {NAME}",
+            ],
+            id="a-name-that-is-to-change-excludes-nothing",
+        ),
+        pytest.param(
+            "sources:\n  - name: Main\n    prometheus: {url: 'http://p'}\n"
+            "limits: {replicasMax: 0}\nwatch:\n"
+            "  - {namespace: llm, model: m, source: main, maxReplicas: 5000}\n"
+            "  - {namespace: llm}\n"
+            "  - {namespace: llm, model: M, mode: act, leadtime: 5m}\n",
+            [
+                f"2: sources.0.name: has the value 'Main': {NAME}",
+                "4: limits.replicasMax: has the value 0: it takes a whole number from 1 to 1000000",
+                "7: watch.1.model: is missing: it takes a text",
+                "8: watch.2.mode: a watched model takes no mode: nobody is answered",
+                "8: watch.2: key 'leadtime' (value '5m') is unknown: did you mean 'leadTime'?",
+                "8: watch.2: two models are watched as llm/m: give one a name",
+            ],
+            id="watched-models",
+        ),
+        pytest.param(
+            MINIMAL + "tls: {certificate: 5}\nstate: {peers: 'foresail:6500', every: 0}\n",
+            [
+                "5: tls.certificate: has the value 5: it takes the path of a file",
+                "5: tls.key: is missing: it takes the path of a file",
+                f"6: state.every: has the value 0: {DURATION}",
+                (
+                    "6: state.peers: peers know each other by their certificates: give "
+                    "tls.clientCa too"
+                ),
+            ],
+            id="peers-in-faulty-groups",
+        ),
+    ],
+)
+def test_what_excludes_each_other_is_told_beside_what_is_faulty_by_itself(
+    tmp_path: Path, text: str, faults: list[str]
+) -> None:
+    assert faults_of(tmp_path, text) == faults
+
+
 def test_a_long_value_is_cut(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path, MINIMAL + f"cycle: {{period: {'x' * 5000}}}\n")
 
@@ -298,23 +381,112 @@ def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, prometheus: st
         pytest.param(
             "a: 1\nb: \x01\n", "2: not YAML: it holds the control character 0x01", id="\\1"
         ),
-        pytest.param("a: 1\nb: 2026-13-45\n", "2: '2026-13-45' is no value: ", id="no-date"),
-        pytest.param("a: 1\nb: !!int x\n", "2: 'x' is no value: ", id="no-integer"),
         pytest.param("a: 1\nb: &b [*b]\n", "2: this value contains itself", id="endless"),
         pytest.param("a: !!python/name:os.system\n", "1: not YAML: ", id="python-object"),
         pytest.param(
-            "cycle:\n  period: 5s\n  period: 9s\n",
-            "3: key 'period' is on line 2 already",
-            id="repeated-key",
+            "a: '\\U00110000'\nb: \"\\U00110000\"\n", "2: not YAML: ", id="beyond-unicode"
+        ),
+        pytest.param(b"\x89PNG\r\n\x1a\n\x00", "1: cannot be read: not UTF-8 text", id="binary"),
+        pytest.param("? [a, b]\n: 1\n", "1: a key is a text, not a list", id="a-list-as-key"),
+        pytest.param("a: " + "[" * 3000 + "]" * 3000, "1: nested deeper than 64", id="brackets"),
+        pytest.param("\n" + "{" * 3000, "2: nested deeper than 64 levels", id="open-braces"),
+        pytest.param("- " * 3000, "1: nested deeper than 64 levels", id="dashes"),
+        pytest.param(
+            "".join(f"{' ' * depth}a:\n" for depth in range(500)),
+            "64: nested deeper than 64 levels",
+            id="indented",
         ),
     ],
 )
-def test_a_text_that_is_no_settings_is_told_with_its_line(
-    tmp_path: Path, text: str, fault: str
+def test_a_text_that_cannot_be_read_on_is_told_with_its_line(
+    tmp_path: Path, text: str | bytes, fault: str
 ) -> None:
     (told,) = faults_of(tmp_path, text)
 
     assert told.startswith(fault)
+
+
+@pytest.mark.parametrize("text", ["a: [1\n", "a: " + "[" * 100], ids=["not-yaml", "deep"])
+def test_it_is_said_that_the_rest_of_such_a_text_was_not_checked(tmp_path: Path, text: str) -> None:
+    (told,) = faults_of(tmp_path, text)
+
+    assert told.endswith("; the rest of the file is checked once this is mended")
+
+
+@pytest.mark.parametrize(
+    ("added", "faults"),
+    [
+        pytest.param(
+            "cycle: {period: 5s, lookMax: 1s,\n  period: 9s,\n  lookMax: 2s}\ncycle: {}\n",
+            [
+                "6: key 'period' is on line 5 already",
+                "7: key 'lookMax' is on line 5 already",
+                "8: key 'cycle' is on line 5 already",
+            ],
+            id="repeated-keys",
+        ),
+        pytest.param(
+            "cycle: {period: 2026-13-45}\n",
+            ["5: cycle.period: '2026-13-45' is no value: month must be in 1..12"],
+            id="no-date",
+        ),
+        pytest.param(
+            "limits: {objectsMax: !!int x}\n",
+            ["5: limits.objectsMax: 'x' is no value: invalid literal for int() with base 10: 'x'"],
+            id="no-integer",
+        ),
+        pytest.param(
+            f"limits: {{objectsMax: {'9' * 5000}}}\n",
+            [f"5: limits.objectsMax: '{'9' * 80}…' is no value: too long a number"],
+            id="5000-digits",
+        ),
+        pytest.param(
+            f"limits: {{objectsMax: 0x{'f' * 5000}}}\n",
+            [
+                (
+                    f"5: limits.objectsMax: has the value 0x{'f' * 78}…: it takes a whole number "
+                    "from 1 to 1000000"
+                )
+            ],
+            id="5000-hexadecimal-digits",
+        ),
+        pytest.param(
+            "cycle: {period: !!timestamp x, lookMax: !!bool x}\n",
+            [
+                "5: cycle.lookMax: 'x' is no value: 'x'",
+                "5: cycle.period: 'x' is no value: 'NoneType' object has no attribute 'groupdict'",
+            ],
+            id="no-value-of-its-tag",
+        ),
+    ],
+)
+def test_what_yaml_would_take_in_silence_is_told_beside_every_other_fault(
+    tmp_path: Path, added: str, faults: list[str]
+) -> None:
+    text = MINIMAL + added + "cycel: {}\n"
+    last = f"{text.count(chr(10))}: cycel: unknown key; did you mean 'cycle'?"
+
+    assert faults_of(tmp_path, text) == [*faults, last]
+
+
+@pytest.mark.parametrize("key", ["~", "true", "2026-03-03", "1", "!!bool x"])
+def test_a_key_that_is_no_text_is_told_on_its_own_line(tmp_path: Path, key: str) -> None:
+    faults = faults_of(tmp_path, MINIMAL + f"{key}: 2\n")
+
+    name = key.removeprefix("!!bool ")
+    assert f"5: {name}: a key is a text: quote it" in faults
+    assert {fault.partition(":")[0] for fault in faults} == {"5"}
+
+
+def test_a_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    (fault,) = faults_of(tmp_path, MINIMAL + '"a\\nb\\e[31m": 1\n')
+
+    assert fault.startswith(r"5: a\nb\x1b[31m: unknown key")
+
+
+def test_a_settings_file_has_an_end(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="/dev/zero: cannot be read: larger than 1,048,576"):
+        read(Path("/dev/zero"))
 
 
 def test_a_key_merged_in_may_be_given_again(tmp_path: Path) -> None:
@@ -411,7 +583,7 @@ def test_check_config_prints_one_line_a_fault_and_ends_with_1(tmp_path: Path) ->
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
         f"{path}:5: cycel: unknown key; did you mean 'cycle'?",
-        f"{path}:6: limits.objectsMax: has the value 0: it takes a whole number from 1",
+        f"{path}:6: limits.objectsMax: has the value 0: it takes a whole number from 1 to 1000000",
     ]
 
 

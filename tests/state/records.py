@@ -45,9 +45,10 @@ workloads = st.builds(
         reactive=counts,
         active=st.booleans(),
         blind=st.booleans(),
-        steps=st.lists(st.builds(Step, rule=texts, text=texts, replicas=numbers), max_size=3).map(
-            tuple
-        ),
+        steps=st.lists(
+            st.builds(Step, rule=texts, text=texts, replicas=numbers, measured=st.booleans()),
+            max_size=3,
+        ).map(tuple),
     ),
     learned=learned,
 )

@@ -1,0 +1,36 @@
+"""A program that a test starts ends when it is asked to, and else is killed."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.processes import Program
+from tests.prometheus import wait_for
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+
+def started(folder: Path, script: str, *, end_seconds: float) -> Program:
+    """A shell that wrote `ready` into its log."""
+    program = Program("shell", ["sh", "-c", script], folder, end_seconds=end_seconds)
+    program.start()
+    wait_for(lambda: "ready" in program.log.read_text(), "the shell")
+    return program
+
+
+def test_a_program_ends_as_it_wants_when_it_is_asked_to(tmp_path: Path) -> None:
+    script = "trap 'exit 7' TERM; echo ready; while true; do sleep 0.05; done"
+    program = started(tmp_path, script, end_seconds=20)
+
+    assert program.stop() == 7
+    assert not program.runs
+
+
+def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 600 & echo ready; wait"
+    program = started(tmp_path, script, end_seconds=0.2)
+    (sleeper,) = program.children()
+
+    assert program.stop() == -signal.SIGKILL
+    wait_for(lambda: not Path(f"/proc/{sleeper}/exe").exists(), "what it started to end")
