@@ -5,7 +5,7 @@ from the disk, and goes to the disk at its own pace and to a peer that asks.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import structlog
 from typing_extensions import override
@@ -16,15 +16,13 @@ from foresail.settings import StateSettings
 from scaler.board import Reference
 from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
-from scaler.serving.state_keeper import StateKeeper
+from scaler.serving.state_keeper import StateKeeper, TakeFeeds
 from scaler.serving.state_requests import FeedRequests
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState, StateRefusedError, WorkloadState
 from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 
 log = structlog.get_logger()
-
-TakeFeeds = Callable[[], Mapping[str, Callable[[], FeedState]]]
 
 
 class PlannerStates(StateBook):

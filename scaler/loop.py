@@ -112,12 +112,12 @@ class ScalerLoop:
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
 
-    def feed_states(self) -> Mapping[str, Callable[[], FeedState]]:
-        """The feeds whose past is known, each with how to take its state."""
+    def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
+        """Every feed, with how to take its state; None while its past is not known."""
+        now = self._wall.now()
         return {
-            key: partial(watched.state, at_seconds=self._wall.now())
+            key: partial(watched.state, at_seconds=now) if watched.has_past else None
             for key, watched in self._watched.items()
-            if watched.has_past
         }
 
     def overdue_seconds(self) -> float:
@@ -176,7 +176,7 @@ class ScalerLoop:
         self._turned_at = self._steady()
         for watched in tuple(self._watched.values()):
             watched.due_at_seconds = moment
-            if watched.awaits_state:
+            if self._awaits_state(watched):
                 continue
             if watched.in_flight:
                 self._miss(watched)
@@ -346,8 +346,11 @@ class ScalerLoop:
             watched = Watched(
                 connection.key, connection.source, connection.feed, self._make_track(wishes)
             )
-            watched.in_flight = True  # its first look is made at once, off the grid
-            watched.awaits_state = workload.standing.plan is not None
+            if workload.standing.plan is None:
+                watched.in_flight = True  # its first look is made at once, off the grid
+            else:
+                limit = self._settings.resume_seconds_max
+                watched.awaits_state_until = self._steady() + limit
             self._watched[connection.key] = watched
             self._new.append(watched)
             self._has_new.set()
@@ -387,19 +390,25 @@ class ScalerLoop:
     async def _begin(self, watched: Watched) -> None:
         """First an answer from the present, then the past for the forecast.
 
-        Where a plan stands from before, it stands until the forecast is there again: a look without
-        one could ask for less.
+        Where a plan stands from before, it stands until the forecast is there again, for a while: a
+        look without one could ask for less.
         """
-        if not watched.awaits_state:
+        if watched.in_flight:
             await self._first_look(watched)
         try:
             if await self._restorer.resume(watched):
                 self._metrics.resumed.inc()
         finally:
-            stood, watched.awaits_state = watched.awaits_state, False
-        if stood:
+            awaited = self._awaits_state(watched)
+            watched.awaits_state_until = None
+        if awaited:
+            watched.in_flight = True
             await self._first_look(watched)
         await self._restorer.restore_patiently(watched)
+
+    def _awaits_state(self, watched: Watched) -> bool:
+        until = watched.awaits_state_until
+        return until is not None and self._steady() < until
 
     async def _first_look(self, watched: Watched) -> None:
         _ = self._absorb_clock_step()

@@ -23,7 +23,8 @@ class LoopSettings:
     restores_at_once: int = 2
     """At one source: reading the past must leave it room for the present."""
     resume_seconds_max: float = 60.0
-    """How long a feed waits for its state, with the last plans standing, before it is looked at."""
+    """How long the plans from before stand while a feed waits for its state; then it is looked at
+    without one. Also how long one state may take to come."""
     resumes_at_once: int = 32
     """Peers and the disk have other work to do."""
     beside: tuple[Series, ...]

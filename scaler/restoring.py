@@ -55,28 +55,22 @@ class Restorer:
         for sight in live:
             track.take(sight)
         watched.track, watched.carried = track, (state.learned, state.unknown)
-        watched.has_past = True
-        self._ask_for_the_rest(watched, state)
+        watched.resumed = True
+        end = self._wall.now() - self._settings.step_seconds
+        watched.has_past = self._settings.history_seconds == 0 or _end_of(state) > end
         return True
 
     async def _state_of(self, watched: Watched) -> FeedState | None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.resume_seconds_max), self._resumes:
-                return await self._states.feed(watched.key)
+        async with self._resumes:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.resume_seconds_max):
+                    return await self._states.feed(watched.key)
         log.warning("state_too_slow", feed=watched.key, seconds=self._settings.resume_seconds_max)
         return None
 
-    def _ask_for_the_rest(self, watched: Watched, state: FeedState) -> None:
-        """Have the past read that lies between the end of the state and now, if there is any."""
-        settings, now = self._settings, self._wall.now()
-        begin = max(_end_of(state), now - settings.history_seconds)
-        rest = _resumed(watched, state)
-        if begin <= now - settings.step_seconds and rest is not None:
-            watched.past = PastReading(watched.feed, rest, settings.step_seconds, begin)
-
     async def restore_patiently(self, watched: Watched) -> None:
         """Read the past, and ask again for what its source could not tell."""
-        if watched.has_past and watched.past is None:
+        if watched.has_past:
             return  # the state told all of it
         try:
             for wait_seconds in chain(_ASK_AGAIN_SECONDS, repeat(_ASK_AGAIN_SECONDS[-1])):
@@ -99,12 +93,9 @@ class Restorer:
     async def _read(self, watched: Watched) -> bool:
         settings, end, clock_steps = self._settings, self._wall.now(), self._wall.steps
         if watched.past is None:
-            watched.past = PastReading(
-                watched.feed,
-                watched.track.beginning(),
-                settings.step_seconds,
-                end - settings.history_seconds,
-            )
+            watched.past = await self._reading_of(watched, end - settings.history_seconds)
+        if watched.past is None:
+            return True
         past, watched.since_restore = watched.past, []
         try:
             whole = await past.read(
@@ -121,6 +112,21 @@ class Restorer:
             watched.track = past.track
             log.info("history_restored", steps=past.steps, workloads=len(watched.workloads))
         return True
+
+    async def _reading_of(self, watched: Watched, begin: float) -> PastReading | None:
+        """A reading of the past, from the end of the feed's state on if it went on from one.
+
+        The state is asked for again, because two thousand that wait for their source's slots are
+        more memory than all forecasts. None where it is gone: then the track stays as it is.
+        """
+        track: Track | None = watched.track.beginning()
+        if watched.resumed:
+            state = await self._state_of(watched)
+            track = _resumed(watched, state) if state is not None else None
+            begin = max(begin, _end_of(state)) if state is not None else begin
+        if track is None:
+            return None
+        return PastReading(watched.feed, track, self._settings.step_seconds, begin)
 
 
 def _resumed(watched: Watched, state: FeedState) -> Track | None:

@@ -52,8 +52,11 @@ class Watched:
     since_restore: list[Sight] | None = None
     """Looks taken while the past is read, to be added behind it; None when it is not."""
 
-    awaits_state: bool = False
-    """Whether the plans from before stand, without looks, until the forecast's state is there."""
+    awaits_state_until: float | None = None
+    """Until then on the monotonic clock the plans from before stand, without looks, for the
+    forecast's state; None where nothing is waited for."""
+    resumed: bool = False
+    """Whether the track went on from a state."""
     has_past: bool = False
     """Whether the track holds a past, from a state or from the source, that is worth keeping."""
     carried: Carried = NOTHING_CARRIED

@@ -11,7 +11,7 @@ process dies. Whatever holds the lock, anyone may read.
 import errno
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -116,8 +116,19 @@ class StateFiles:
         except FileNotFoundError:
             return None
 
-    def write_feeds(self, number: int, states: Iterable[Frame], *, now_seconds: float) -> None:
-        """Replace a slice by these states and those of feeds that nobody asked about lately."""
+    def write_feeds(
+        self,
+        number: int,
+        states: Iterable[Frame],
+        *,
+        now_seconds: float,
+        left: Collection[str] = frozenset(),
+    ) -> None:
+        """Replace a slice by these states and those of feeds that nobody asked about lately.
+
+        Args:
+            left: names of feeds whose states on disk, if there are any, stay as they are.
+        """
         newest = {frame.name: frame for frame in states}
         path = self._feeds_path(number)
         try:
@@ -130,7 +141,9 @@ class StateFiles:
             if frame.name not in newest and 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS
         ]
         others.sort(key=lambda frame: -frame.at_seconds)
-        frames = [*newest.values(), *others[:KEPT_MAX]]
+        kept = [frame for frame in others if frame.name in left]
+        kept += [frame for frame in others if frame.name not in left][:KEPT_MAX]
+        frames = [*newest.values(), *kept]
         if frames:
             self._replace(path, frames)
         else:

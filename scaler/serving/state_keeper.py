@@ -7,7 +7,7 @@ once, and again when it works: planning goes on without it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -25,8 +25,8 @@ APPEND_SECONDS: Final = 1.0
 APPENDED_BYTES_MIN: Final = 2**23
 """The workloads' file is written anew when it is larger than this and than four times as new."""
 
-TakeFeeds = Callable[[], Mapping[str, Callable[[], FeedState]]]
-"""The feeds whose state is worth keeping, each with how to take it."""
+TakeFeeds = Callable[[], Mapping[str, Callable[[], FeedState] | None]]
+"""Every feed, with how to take its state; None while what is on disk may be better."""
 
 
 class StateKeeper:
@@ -89,17 +89,21 @@ class StateKeeper:
         while True:
             for number in range(SLICES):
                 await asyncio.sleep(self._every_seconds / SLICES)
-                frames = []
+                frames, left = [], set()
                 for key, take in feeds().items():
-                    if slice_of(key) == number:
+                    if slice_of(key) != number:
+                        continue
+                    if take is None:
+                        left.add(name_of(key))
+                    else:
                         frames += _feed_frame(key, take)
                         await asyncio.sleep(0)
                 if frames:
-                    _ = await self._tried(self._write_slice, number, frames)
+                    _ = await self._tried(self._write_slice, number, frames, left)
 
-    def _write_slice(self, number: int, frames: Sequence[Frame]) -> None:
+    def _write_slice(self, number: int, frames: Sequence[Frame], left: Collection[str]) -> None:
         self._files.acquire()
-        self._files.write_feeds(number, frames, now_seconds=self._clock())
+        self._files.write_feeds(number, frames, left=left, now_seconds=self._clock())
 
     async def _tried(self, write: Callable[..., None], *arguments: object) -> bool:
         """Write in a thread; whether it went well."""

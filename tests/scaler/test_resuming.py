@@ -211,12 +211,27 @@ async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_th
         assert len(site.feed.looks) == 2
 
 
-async def test_a_state_that_does_not_come_is_not_waited_for_longer_than_allowed() -> None:
+async def test_a_state_that_comes_late_is_used_and_looks_go_on_before_it() -> None:
+    states = Remembered({REFERENCE: workload(9)}, {"llama": feed_state(age_minutes=0)}, 100.0)
+    async with running(states, resume_seconds_max=150.0) as site:
+        for watched in site.loop._watched.values():
+            watched.awaits_state_until = asyncio.get_running_loop().time() + 50
+        await asyncio.sleep(99)
+        assert site.feed.looks == [60, 75, 90]
+
+        await asyncio.sleep(2)
+        assert site.registry.get_sample_value("foresail_forecasts_resumed_total") == 1
+
+
+async def test_a_state_that_never_comes_is_given_up_and_the_past_is_read() -> None:
     states = Remembered({REFERENCE: workload(9)}, after_seconds=1e6)
     async with running(states, resume_seconds_max=50.0) as site:
-        await asyncio.sleep(51)
+        await asyncio.sleep(59)
+        assert site.feed.looks == []
+        assert site.feed.asked == [(-86_400 + 50, -10)]
 
-        assert site.feed.looks == [50]
+        await asyncio.sleep(2)
+        assert site.feed.looks == [60]
 
 
 async def test_without_a_plan_from_before_a_look_comes_first() -> None:
@@ -296,10 +311,12 @@ async def test_a_feed_is_worth_keeping_once_its_past_is_known() -> None:
 
     async with running(Remembered(), Slow()) as site:
         await asyncio.sleep(50)
-        assert dict(site.loop.feed_states()) == {}
+        assert dict(site.loop.feed_states()) == {"llama": None}
 
         await asyncio.sleep(60)
-        state = site.loop.feed_states()["llama"]()
+        take = site.loop.feed_states()["llama"]
+        assert take is not None
+        state = take()
         assert (state.key, state.taken_at_seconds) == ("llama", BEGIN + 110)
 
 

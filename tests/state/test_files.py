@@ -274,3 +274,17 @@ async def test_a_state_larger_than_a_reader_takes_is_not_written(tmp_path: Path)
         await until(lambda: StateFiles(tmp_path).read_feed(other) is not None)
 
     assert StateFiles(tmp_path).read_feed(one) is None
+
+
+async def test_a_feed_that_waits_for_its_past_keeps_what_is_on_disk(tmp_path: Path) -> None:
+    files = StateFiles(tmp_path)
+    known, *waiting = same_slice(KEPT_MAX + 10)
+    before = [frame(name_of(key), b"before") for key in (known, *waiting)]
+    files.write_feeds(0, before, now_seconds=NOW)
+    keeper = StateKeeper(files, every_seconds=64.0, clock=lambda: NOW)
+    feeds = {known: lambda: feed(known), **dict.fromkeys(waiting)}
+    task = asyncio.create_task(keeper.run(lambda: feeds))
+    await until(lambda: StateFiles(tmp_path).read_feed(known) != b"before")
+    task.cancel()
+
+    assert {StateFiles(tmp_path).read_feed(key) for key in waiting} == {b"before"}
