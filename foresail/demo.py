@@ -27,6 +27,7 @@ from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.board import Board, Reference
+from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
 from scaler.loop import LoopSettings, ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
@@ -36,6 +37,7 @@ from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.server import ScalerServer
 from scaler.service import METRIC_NAME, ExternalScaler
 from scaler.sources.catalogue import load
+from scaler.sources.scope import Scope
 from scaler.streams import StreamLives
 from scaler.track import Series
 from scaler.watched import Connection
@@ -141,7 +143,12 @@ class Demo:
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         capacity = capacity_of(wishes, self._preset)
-        return Connection(key=str(reference), feed=self._feed, capacity=capacity)
+        key = FeedKey(
+            source="demo",
+            engine=wishes.engine,
+            scope=Scope(namespace=reference.namespace, model=wishes.model),
+        )
+        return Connection(key=key, feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 
 from foresail.assembly import capacity_of
 from foresail.settings import (
+    BasicSettings,
     PrometheusSettings,
     ReadingSettings,
     ScrapeSettings,
+    ScrapeTlsSettings,
     Settings,
     SourceSettings,
     SourceTlsSettings,
 )
 from scaler.board import Reference
+from scaler.feed_key import FeedKey
 from scaler.loop import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.sources.access import Basic, Tls
@@ -52,14 +55,17 @@ class Sources:
             SourceMisconfiguredError: the source cannot be asked what the trigger wants.
         """
         preset = self.presets[wishes.engine]
-        scope = Scope(
-            model=wishes.model, namespace=reference.namespace, labels=dict(wishes.match_labels)
-        )
+        scope = Scope(namespace=reference.namespace, model=wishes.model, labels=wishes.match_labels)
         source = self._source_of(wishes)
-        place = wishes.server_address or wishes.source
         return Connection(
-            # Zone and events are the forecast's, so two zones cannot share a track.
-            key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {scope}",
+            key=FeedKey(
+                source=wishes.source,
+                address=wishes.server_address,
+                engine=preset.engine,
+                scope=scope,
+                timezone=wishes.timezone,
+                events=wishes.events,
+            ),
             feed=source.feed(preset=preset, scope=scope),
             capacity=capacity_of(wishes, preset),
         )
@@ -100,29 +106,39 @@ def _source(settings: SourceSettings) -> Source:
 
 
 def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
-    basic = settings.basic
     return PrometheusConfig(
         name=name,
         url=str(settings.url).rstrip("/"),
         bearer_token_file=settings.bearer_token_file,
-        basic=Basic(username=basic.username, password_file=basic.password_file) if basic else None,
+        basic=_basic(settings.basic),
         tls=_tls(settings.tls),
         headers=settings.headers,
         namespace_label=settings.namespace_label,
+        labels=settings.labels,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
 
 
 def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
+    tls, allowed = settings.tls or ScrapeTlsSettings(), settings.namespaces
     return ScrapeConfig(
         name=name,
         discovery=_discovery(settings),
+        namespaces=None if allowed is None or "*" in allowed else frozenset(allowed),
         bearer_token_file=settings.bearer_token_file,
-        tls=_tls(settings.tls or SourceTlsSettings()),
+        basic=_basic(settings.basic),
+        tls=_tls(tls),
+        tls_server_name=tls.server_name,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
+
+
+def _basic(settings: BasicSettings | None) -> Basic | None:
+    if settings is None:
+        return None
+    return Basic(username=settings.username, password_file=settings.password_file)
 
 
 def _limits(settings: ReadingSettings) -> Limits:

@@ -15,6 +15,7 @@ import structlog
 from scaler.board import Board, Entry, Reference, Refusal, RefusalCode
 from scaler.clock import Clock
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.feed_key import FeedKey
 from scaler.history import Span, read_into
 from scaler.journal import note_change, note_refused
 from scaler.metadata import TriggerMetadata
@@ -73,7 +74,7 @@ class ScalerLoop:
         self._settings = settings
         self._clock = clock
         self._metrics = metrics
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[FeedKey, Watched] = {}
         self._known: dict[Reference, Watched] = {}
         self._looks = asyncio.Semaphore(settings.looks_at_once)
         self._restores = asyncio.Semaphore(settings.restores_at_once)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from scaler.board import Entry, Reference
 from scaler.capacity import ReplicaCapacity
+from scaler.feed_key import FeedKey
 from scaler.parameters import PlanParameters
 from scaler.signals import Feed
 from scaler.track import Sight, Track
@@ -14,7 +15,7 @@ from scaler.verdict import Standing
 class Connection:
     """How one trigger's wishes are met: where to look, and what a replica serves."""
 
-    key: str
+    key: FeedKey
     """Equal for triggers that read the same series the same way."""
     feed: Feed
     capacity: ReplicaCapacity
