@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from fleet.located import Document, UnreadableYamlError
 from foresail.faults import crossed, faults_of, shown
-from foresail.located import Document, UnreadableYamlError
 from scaler.durations import seconds
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
