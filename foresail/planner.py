@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
-from aiohttp import web
 from prometheus_client import (
     GC_COLLECTOR,
     PLATFORM_COLLECTOR,
@@ -40,6 +39,7 @@ from foresail.link import (
 )
 from foresail.logs import log_to_stderr
 from foresail.settings import Settings
+from foresail.sites import Sites
 from scaler.board import Board, BoardFullError, Entry
 from scaler.errors import ForesailError
 from scaler.loop import ScalerLoop
@@ -96,23 +96,11 @@ async def _running(
     )
     registry.register(WorkloadCollector(board, loop, clock=wall_clock))
     pages = Pages(board=board, loop=loop, registry=registry, clock=wall_clock, front=front)
-    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
-    await runner.setup()
     try:
-        yield board, loop, await _bound(runner, settings.listen.http)
+        async with Sites() as sites:
+            yield board, loop, await sites.add(pages.application(), settings.listen.http)
     finally:
-        await runner.cleanup()
         await sources.close()
-
-
-async def _bound(runner: web.AppRunner, address: str) -> int:
-    host, _, port = address.rpartition(":")
-    try:
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-    except (OSError, ValueError) as error:
-        message = f"listen.http: cannot listen on {address}: {error}"
-        raise ForesailError(message) from error
-    return int(runner.addresses[0][1])
 
 
 async def _listen(link: Link, board: Board, front: FrontState) -> None:

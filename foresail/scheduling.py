@@ -8,7 +8,6 @@ webhook applies claim templates; nothing else is written.
 import asyncio
 import gc
 import signal
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import web
-from kubernetes_asyncio import config as kube_config
-from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
 from foresail.scheduling_metrics import DeskCollector
-from foresail.sites import Sites, certificates, keep_current
+from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.desk import Desk
 from scheduler.extender import Extender, ExtenderMetrics
@@ -127,7 +126,7 @@ async def running(
             http=await sites.add(feed.pages(), options.http),
             webhook=await sites.add(webhook, options.webhook, tls) if webhook and tls else None,
         )
-        tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks(options, tls)]
+        tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks()]
         for task in tasks:
             task.add_done_callback(_end_on_fault)
         try:
@@ -172,9 +171,7 @@ class Feed:
         self._changes = asyncio.Event()
         self.registry.register(DeskCollector(self.intake, self.troubles))
 
-    def tasks(
-        self, options: SchedulerOptions, tls: ssl.SSLContext | None
-    ) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
+    def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps the answers current; each runs until it is cancelled."""
         following = [(f"watch {kind}", self._watch(kind, path)) for kind, path in PATHS.items()]
         rest = [
@@ -182,9 +179,6 @@ class Feed:
             ("expect", self._expect()),
             ("collector", self._spare_collector()),
         ]
-        if tls is not None and options.certificate is not None:
-            reloading = keep_current(tls, options.certificate, options.key)
-            rest.append(("certificates", reloading))
         return [*following, *rest]
 
     def pages(self) -> web.Application:
@@ -310,19 +304,9 @@ async def client_of(options: SchedulerOptions) -> AsyncIterator[ApiClient]:
     Raises:
         ForesailError: there is no such file or context, and no service account.
     """
-    configuration = Configuration()
     try:
-        if options.kubeconfig is None and options.context is None:
-            kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration
-            )
-        else:
-            await kube_config.load_kube_config(
-                config_file=None if options.kubeconfig is None else str(options.kubeconfig),
-                context=options.context,
-                client_configuration=configuration,
-            )
-    except (kube_config.ConfigException, OSError) as error:
+        client = await connected(options.context, options.kubeconfig)
+    except NoWayError as error:
         raise ForesailError(f"no cluster to follow: {error}") from error
-    async with ApiClient(configuration) as client:
+    async with client:
         yield client

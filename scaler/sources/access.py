@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from scaler.errors import SourceMisconfiguredError
+from scaler.reloaded import Reloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +37,22 @@ class Tls:
 
 
 class TlsContexts:
-    """The SSL context of a `Tls`, made again when one of its files has changed."""
+    """The SSL context of a `Tls`, of its files as they are."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        self._made: tuple[tuple[int, ...], ssl.SSLContext] | None = None
+        self._reloaded: Reloaded[ssl.SSLContext] | None = None
 
     def current(self) -> ssl.SSLContext:
         """Raises SourceMisconfiguredError: a file is missing or is not what it should be."""
         tls = self._tls
-        files = [path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None]
-        try:
-            changed = tuple(path.stat().st_mtime_ns for path in files)
-            if self._made is None or self._made[0] != changed:
-                self._made = changed, self._context()
-        except OSError as error:
-            raise SourceMisconfiguredError(f"TLS: {error}") from error
-        return self._made[1]
+        if self._reloaded is None:
+            files = (tls.ca_file, tls.cert_file, tls.key_file)
+            try:
+                self._reloaded = Reloaded([file for file in files if file], self._context)
+            except OSError as error:
+                raise SourceMisconfiguredError(f"TLS: {error}") from error
+        return self._reloaded.current()
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._tls.ca_file)

@@ -10,6 +10,7 @@ from typing import Final
 
 from kubernetes_asyncio import client, config
 
+from fleet.clusters import NoWayError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.sources.scope import Scope, narrowing
 from scaler.sources.targets import Found, target_at
@@ -110,14 +111,14 @@ class PodTargets:
     async def _pods(self, namespace: str, selector: str) -> list[client.V1Pod]:
         try:
             if self.api is None:
-                self.api = await _connected()
+                self.api = await connected_from_here()
             answer = await client.CoreV1Api(self.api).list_namespaced_pod(
                 namespace,
                 label_selector=selector,
                 # From the API server's cache: we ask often, and a second late is early enough.
                 resource_version="0",
             )
-        except config.ConfigException as error:
+        except (NoWayError, config.ConfigException) as error:
             raise SourceMisconfiguredError(f"no way to the API server: {error}") from error
         except client.ApiException as error:
             said = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"
@@ -128,12 +129,3 @@ class PodTargets:
             raise SourceUnavailableError(f"listing pods in {namespace!r}: {error}") from error
         pods: list[client.V1Pod] = answer.items
         return pods
-
-
-async def _connected() -> client.ApiClient:
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=settings)
-    return client.ApiClient(settings)

@@ -429,8 +429,9 @@ async def test_certificates_are_checked_on_both_sides_and_may_be_replaced(
     with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*certificate verify failed"):
         await stranger.observe(now_seconds=100)
     files["ca"].unlink()
+    assert (await feed.observe(now_seconds=130)).value(Signal.RUNNING) == 3, "the old ones serve"
     with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*No such file"):
-        await stranger.observe(now_seconds=100)
+        await feed_of(StaticTargets(page), tls=tls).observe(now_seconds=100)
     await runner.cleanup()
 
 
