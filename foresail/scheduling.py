@@ -6,8 +6,6 @@ webhook applies claim templates; nothing else is written.
 """
 
 import asyncio
-import gc
-import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
+from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import DeskCollector
 from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
@@ -89,9 +88,7 @@ async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) ->
     Raises:
         ForesailError: a port is taken, or a file cannot be used.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signalled()
     async with client_of(options) as client:
 
         def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
@@ -128,23 +125,13 @@ async def running(
         )
         tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks()]
         for task in tasks:
-            task.add_done_callback(_end_on_fault)
+            task.add_done_callback(end_on_fault)
         try:
             yield ports
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _end_on_fault(task: asyncio.Task[None]) -> None:
-    """Without one of its tasks this process would answer from an ageing picture: better a new one.
-
-    kube-scheduler goes on without us meanwhile, as the extender is `ignorable`.
-    """
-    if not task.cancelled() and task.exception() is not None:
-        log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
-        signal.raise_signal(signal.SIGTERM)
 
 
 class Feed:
@@ -262,15 +249,8 @@ class Feed:
             await asyncio.sleep(left)
 
     async def _spare_collector(self) -> None:
-        """Keep the cycle collector's long passes off the answers.
-
-        A full pass over a cluster's objects takes as long as fifty answers, and next to none of
-        them is ever part of a cycle.
-        """
         await self._complete.wait()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 50, 1_000)
+        spare_collector()
 
     async def _expect(self) -> None:
         """What came of late is what is expected, unless the operator said."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from scaler.errors import SourceMisconfiguredError
 from scaler.reloaded import Reloaded
 
@@ -74,6 +76,20 @@ def secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SourceMisconfiguredError(f"secret file {path}: {error.strerror}") from error
+
+
+def authorization(bearer_token_file: Path | None, basic: Basic | None) -> dict[str, str]:
+    """The header that lets us in, from the secrets as they are now; empty without any.
+
+    Raises:
+        SourceMisconfiguredError: the secret cannot be read.
+    """
+    if bearer_token_file is not None:
+        return {"Authorization": f"Bearer {secret(bearer_token_file)}"}
+    if basic is not None:
+        password = secret(basic.password_file)
+        return {"Authorization": aiohttp.encode_basic_auth(basic.username, password)}
+    return {}
 
 
 def checked_url(url: str) -> str:

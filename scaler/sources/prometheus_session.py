@@ -14,11 +14,11 @@ from pathlib import Path
 import aiohttp
 import requests
 from requests.adapters import BaseAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.auth import AuthBase
 from typing_extensions import override
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
-from scaler.sources.access import Basic, secret
+from scaler.sources.access import Basic, authorization
 from scaler.sources.prometheus_transport import NoAnswerError
 
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
@@ -71,11 +71,7 @@ class _Credentials(AuthBase):
 
     @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._bearer_token_file is not None:
-            request.headers["Authorization"] = f"Bearer {secret(self._bearer_token_file)}"
-        elif self._basic is not None:
-            password = secret(self._basic.password_file)
-            HTTPBasicAuth(self._basic.username, password)(request)
+        request.headers.update(authorization(self._bearer_token_file, self._basic))
         return request
 
 

@@ -12,15 +12,14 @@ from concurrent.futures import CancelledError
 from io import BytesIO
 from typing import Final, TypeVar
 
-import aiohttp
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from typing_extensions import override
 
-from scaler.sources.access import Tls, TlsContexts
+from scaler.sources.access import Tls
+from scaler.sources.connections import CHUNK_BYTES, Connections
 
-_CHUNK_BYTES: Final = 2**16
 _Answer = TypeVar("_Answer")
 _Limit = tuple[asyncio.AbstractEventLoop, float]
 _LIMIT: Final[contextvars.ContextVar[_Limit]] = contextvars.ContextVar("limit")
@@ -36,9 +35,8 @@ class Transport(BaseAdapter):
 
     def __init__(self, tls: Tls, *, body_bytes_max: int) -> None:
         super().__init__()
-        self._tls = TlsContexts(tls)
+        self._connections = Connections(tls)
         self._body_bytes_max = body_bytes_max
-        self._session: aiohttp.ClientSession | None = None
 
     def bound(
         self, work: Callable[[], _Answer], loop: asyncio.AbstractEventLoop, limit: float
@@ -72,24 +70,18 @@ class Transport(BaseAdapter):
         """Nothing: `end` closes the connections, in the loop that they are of."""
 
     async def end(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
 
     async def _answer(self, request: requests.PreparedRequest, limit: float) -> requests.Response:
         url = str(request.url)
         async with (
             asyncio.timeout_at(limit),
-            self._opened().request(
-                str(request.method),
-                url,
-                data=request.body,
-                headers=request.headers,
-                ssl=self._tls.current() if url.startswith("https") else True,
-                allow_redirects=False,
+            self._connections.request(
+                str(request.method), url, headers=request.headers, body=request.body
             ) as answer,
         ):
             body = bytearray()
-            async for chunk in answer.content.iter_chunked(_CHUNK_BYTES):
+            async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
                 body += chunk
                 if len(body) > self._body_bytes_max:
                     raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
@@ -101,12 +93,3 @@ class Transport(BaseAdapter):
             response.url = url
             response.request = request
             return response
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # The source's threads bound them.
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session

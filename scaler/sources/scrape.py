@@ -16,8 +16,9 @@ import aiohttp
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.signals import Feed, Observation
-from scaler.sources.access import Basic, Tls, TlsContexts, secret
+from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.catalogue import Preset
+from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, Reader
 from scaler.sources.scope import Scope
@@ -28,7 +29,6 @@ from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 # Asked for OpenMetrics, prometheus_client would replace the colons in names.
 _ACCEPT: Final = "text/plain;version=0.0.4"
 _REFUSED: Final = frozenset({401, 403})
-_CHUNK_BYTES: Final = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +61,7 @@ class ScrapeSource:
 
     def __init__(self, config: ScrapeConfig) -> None:
         self.config = config
-        self._tls = TlsContexts(config.tls)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(config.tls, server_name=config.tls_server_name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -79,8 +78,7 @@ class ScrapeSource:
         return _ScrapeFeed(self, preset, scope)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
         await self.config.discovery.close()
 
     async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
@@ -95,46 +93,20 @@ class ScrapeSource:
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 
     async def _fetched(self, target: Target, names: Collection[str]) -> list[str]:
-        async with self._opened().get(
-            target.url,
-            headers=self._authorization(),
-            ssl=self._tls.current() if target.url.startswith("https") else True,
-            server_hostname=self.config.tls_server_name,
-            allow_redirects=False,
-        ) as response:
+        config = self.config
+        headers = {"Accept": _ACCEPT, **authorization(config.bearer_token_file, config.basic)}
+        async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
                 raise SourceMisconfiguredError(f"{target.url}: HTTP {response.status}")
             if response.status != HTTPStatus.OK:
                 raise SourceUnavailableError(f"{target.url}: HTTP {response.status}")
-            page = PageLines(
-                names, bytes_max=self.config.body_bytes_max, lines_max=self.config.samples_max
-            )
+            page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
             try:
-                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     page.add(chunk)
             except PageTooLongError as error:
                 raise SourceUnavailableError(f"{target.url}: {error}") from error
             return page.end()
-
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                headers={"Accept": _ACCEPT},
-                # The feeds' own limits bound it; one for all would let hung pods starve the others.
-                connector=aiohttp.TCPConnector(limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
-
-    def _authorization(self) -> dict[str, str]:
-        if self.config.bearer_token_file is not None:
-            return {"Authorization": f"Bearer {secret(self.config.bearer_token_file)}"}
-        if self.config.basic is not None:
-            password = secret(self.config.basic.password_file)
-            return {
-                "Authorization": aiohttp.encode_basic_auth(self.config.basic.username, password)
-            }
-        return {}
 
 
 class _ScrapeFeed:
