@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from foresail.located import Document
+from fleet.located import Document
 from scaler.spelling import nearest
 
 _CROSSED: Final = "crossed"

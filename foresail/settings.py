@@ -21,8 +21,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from fleet.located import Document, UnreadableYamlError
 from foresail.faults import crossed, faults_of, shown
-from foresail.located import Document, UnreadableYamlError
 from scaler.durations import seconds
 from scaler.errors import ForesailError, MetadataError
 from scaler.metadata import Offer, parse
@@ -111,6 +111,10 @@ Count = Annotated[int, Field(ge=1, strict=True, description="a whole number from
 Text = Annotated[str, Field(description="a text")]
 MetadataText = Annotated[str, BeforeValidator(_metadata_text)]
 Labels = Annotated[dict[str, str], Field(description="names, each with a text")]
+SeriesLabels = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$")], str],
+    Field(description="label names of letters, digits and underscores, each with a text"),
+]
 
 
 class Part(BaseModel):
@@ -151,9 +155,29 @@ class SourceTlsSettings(Part):
         return self
 
 
+class ScrapeTlsSettings(SourceTlsSettings):
+    server_name: Text | None = None
+    """The name in the pods' certificates, where it is not the address they are asked at."""
+
+
 class BasicSettings(Part):
     username: Text
     password_file: File
+
+
+class Credentials(Part):
+    """How a source is asked for access."""
+
+    bearer_token_file: File | None = None
+    """Sent as `Authorization: Bearer`; read again when it changes."""
+    basic: BasicSettings | None = None
+    """HTTP basic authentication in place of the token."""
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if self.bearer_token_file is not None and self.basic is not None:
+            raise crossed("bearerTokenFile and basic exclude each other: give one", "basic")
+        return self
 
 
 class ReadingSettings(Part):
@@ -163,26 +187,25 @@ class ReadingSettings(Part):
     """A sample older than this is no reading; at least twice the scrape interval."""
 
 
-class PrometheusSettings(Part):
+class PrometheusSettings(Credentials):
     url: Url
     """The server's address, with its path prefix where it has one."""
-    bearer_token_file: File | None = None
-    """Sent as `Authorization: Bearer`; read again when it changes."""
-    basic: BasicSettings | None = None
-    """HTTP basic authentication in place of the token."""
     tls: SourceTlsSettings = SourceTlsSettings()
     headers: Labels = {}
     """Sent with each query; a tenant for Mimir, Thanos or Cortex is `X-Scope-OrgID`."""
     namespace_label: Text | None = "namespace"
     """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
+    labels: SeriesLabels = {}
+    """Labels that each series must carry, `cluster` on a store of many; no trigger may name one."""
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 8.0
     """Shorter than a look at a feed may take, so that the error says which source it was."""
 
     @model_validator(mode="after")
-    def _one_identity(self) -> Self:
-        if self.bearer_token_file is not None and self.basic is not None:
-            raise crossed("bearerTokenFile and basic exclude each other: give one", "basic")
+    def _namespace_from_trigger(self) -> Self:
+        if self.namespace_label in self.labels:
+            message = f"{self.namespace_label!r} is the namespaceLabel and comes from each trigger"
+            raise crossed(message, "labels", self.namespace_label)
         return self
 
 
@@ -198,14 +221,17 @@ class PodsSettings(Part):
     port: Port
 
 
-class ScrapeSettings(Part):
+class ScrapeSettings(Credentials):
     urls: tuple[Url, ...] = ()
     """Fixed addresses of metrics pages."""
     dns: DnsSettings | None = None
     pods: PodsSettings | None = None
     path: str = Field(default="/metrics", pattern=r"^/", description="a path that begins with /")
-    bearer_token_file: File | None = None
-    tls: SourceTlsSettings | None = None
+    namespaces: tuple[Text, ...] | None = Field(
+        default=None, description='a list of namespaces, or ["*"] for every one'
+    )
+    """Whose ScaledObjects may read the pages of `urls` or `dns`: pages name no tenant."""
+    tls: ScrapeTlsSettings | None = None
     """Present: pods are asked over https."""
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 3.0
@@ -214,6 +240,18 @@ class ScrapeSettings(Part):
     def _one_discovery(self) -> Self:
         if sum((bool(self.urls), self.dns is not None, self.pods is not None)) != 1:
             raise crossed("give exactly one of urls, dns, pods")
+        return self
+
+    @model_validator(mode="after")
+    def _isolated(self) -> Self:
+        if self.pods is not None and self.namespaces is not None:
+            message = "pods are read in the trigger's own namespace only: remove namespaces"
+            raise crossed(message, "namespaces")
+        if self.pods is None and not self.namespaces:
+            raise crossed(
+                "namespaces is missing: pages of urls and dns do not tell tenants apart, so list "
+                'the namespaces whose ScaledObjects may read them, or ["*"] for every one'
+            )
         return self
 
 

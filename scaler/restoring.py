@@ -62,8 +62,10 @@ class Restorer:
     async def _state_of(self, watched: Watched) -> FeedState | None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.resume_seconds_max), self._resumes:
-                return await self._states.feed(watched.key)
-        log.warning("state_too_slow", feed=watched.key, seconds=self._settings.resume_seconds_max)
+                return await self._states.feed(watched.key_text)
+        log.warning(
+            "state_too_slow", feed=watched.key_text, seconds=self._settings.resume_seconds_max
+        )
         return None
 
     def _ask_for_the_rest(self, watched: Watched, state: FeedState) -> None:

@@ -16,10 +16,11 @@ from scaler.errors import SourceUnavailableError
 from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import LoopMetrics
+from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.track import Track
 from scaler.watched import Connection
-from tests.scaler.fakes import NoForecast
+from tests.scaler.fakes import NoForecast, feed_key
 
 OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
 CAPACITY = ReplicaCapacity(
@@ -56,7 +57,9 @@ class Site:
 
         def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
             model = wishes.model
-            return Connection(key=model, source=model, feed=feeds[model], capacity=CAPACITY)
+            return Connection(
+                key=feed_key(model), source=model, feed=feeds[model], capacity=CAPACITY
+            )
 
         self.board = Board(lambda m: parse(m, OFFER), clock=steady, objects_max=10_000)
         self.loop = ScalerLoop(
@@ -67,6 +70,7 @@ class Site:
             wall=lambda: 1_800_000_000.0 + steady(),
             steady=steady,
             metrics=LoopMetrics(registry),
+            states=NoStates(),
         )
         self.front = FrontState(accepting=True)
         self.pages = Pages(loop=self.loop, registry=registry, clock=steady, front=self.front)

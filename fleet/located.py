@@ -6,10 +6,8 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from scaler.errors import ForesailError
 
-
-class UnreadableYamlError(ForesailError):
+class UnreadableYamlError(Exception):
     """Text that is not YAML, or means something other than it looks like."""
 
     def __init__(self, line: int, why: str) -> None:
