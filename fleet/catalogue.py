@@ -13,9 +13,10 @@ from importlib.resources import files
 from math import inf
 from typing import Annotated, Final
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from fleet.located import Document
 
 _GIB_PER_GB = 1e9 / 2**30
 NOMINAL_USED_RATIO = 0.97
@@ -281,4 +282,4 @@ def _usd_per_unit(generation: Generation, need: Need) -> float | None:
 def shipped() -> Catalogue:
     """The catalogue that comes with Foresail."""
     text = files("fleet").joinpath("generations.yaml").read_text(encoding="utf-8")
-    return Catalogue.model_validate(yaml.safe_load(text))
+    return Catalogue.model_validate(Document(text).value)

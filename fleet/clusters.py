@@ -32,14 +32,16 @@ def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]
 
 
 async def connected(context: str | None, kubeconfig: Path | None = None) -> client.ApiClient:
-    """A client of a context's cluster; None = of the cluster we run in. Close it after use.
+    """A client of a context's cluster; None = the file's current one. Close it after use.
+
+    With neither named it is the cluster we run in.
 
     Raises:
         NoWayError: no such context, or no credentials to be had.
     """
     settings = client.Configuration()
     try:
-        if context is None:
+        if context is None and kubeconfig is None:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             loader = await config.load_kube_config(
@@ -50,9 +52,25 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
     # The loader runs programs and reads files that a user wrote: anything may come out of it.
     except Exception as error:
         why = str(error) or type(error).__name__
-        if context is None:
-            raise NoWayError(f"no kubeconfig, and no cluster around us: {why}") from error
-        raise NoWayError(f"context {context!r}: {why}") from error
+        if context is not None:
+            why = f"context {context!r}: {why}"
+        elif kubeconfig is not None:
+            why = f"kubeconfig {kubeconfig}: {why}"
+        else:
+            why = f"no kubeconfig, and no cluster around us: {why}"
+        raise NoWayError(why) from error
+
+
+async def connected_from_here() -> client.ApiClient:
+    """A client of the cluster we run in, else of the one kubectl talks to. Close it after use.
+
+    Raises:
+        NoWayError: neither is there.
+    """
+    try:
+        return await connected(None)
+    except NoWayError:
+        return await connected(None, Path(KUBE_CONFIG_DEFAULT_LOCATION))
 
 
 class _Renewal:

@@ -7,9 +7,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from fleet.located import Document
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -66,7 +67,7 @@ def instances() -> Mapping[str, Instance]:
             usd_per_hour=one.usd_per_hour,
             source=f"{cloud.cloud} list: {cloud.what}; {cloud.as_of}",
         )
-        for cloud in _File.model_validate(yaml.safe_load(text)).clouds
+        for cloud in _File.model_validate(Document(text).value).clouds
         for machines in cloud.machines
         for name, one in machines.types.items()
     }

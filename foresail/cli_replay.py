@@ -186,7 +186,7 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
         raise click.UsageError(message)
     if engine not in shipped():
         raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
-    labels = dict(replaying.label_of(text) for text in match)
+    labels = tuple(replaying.label_of(text) for text in match)
     past = asyncio.run(
         backtesting.past_of(
             read(config),

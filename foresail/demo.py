@@ -29,7 +29,9 @@ from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.assembly import capacity_of, planning
 from scaler.board import Board, Reference
+from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
+from scaler.horizons import horizons_seconds
 from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.metrics import ServiceMetrics
@@ -38,6 +40,7 @@ from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.server import ScalerServer
 from scaler.service import METRIC_NAME, ExternalScaler
 from scaler.sources.catalogue import load
+from scaler.sources.scope import Scope
 from scaler.streams import StreamLives
 from scaler.track import Series
 from scaler.watched import Connection
@@ -143,7 +146,14 @@ class Demo:
 
     def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
         capacity = capacity_of(wishes, self._preset)
-        return Connection(key=str(reference), source="demo", feed=self._feed, capacity=capacity)
+        horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=STEP_SECONDS)
+        key = FeedKey(
+            source="demo",
+            engine=wishes.engine,
+            scope=Scope(namespace=reference.namespace, model=wishes.model),
+            reach_seconds=horizons[-1],
+        )
+        return Connection(key=key, source="demo", feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from foresail.located import Document, name_of, shortened
+from fleet.located import Document, name_of, shortened
 from scaler.spelling import nearest
 
 _CROSSED: Final = "crossed"

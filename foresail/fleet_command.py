@@ -136,7 +136,7 @@ async def _read(wanted: Wanted, name: str) -> World | str:
 
 
 async def _client(wanted: Wanted, name: str) -> ApiClient:
-    return await connected(None if name == IN_CLUSTER else name, wanted.kubeconfig)
+    return await (connected(None) if name == IN_CLUSTER else connected(name, wanted.kubeconfig))
 
 
 def _missing(name: str, error: object) -> str:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
-from aiohttp import web
 from prometheus_client import (
     GC_COLLECTOR,
     PLATFORM_COLLECTOR,
@@ -43,6 +42,7 @@ from foresail.link import (
 from foresail.logs import log_to_stderr
 from foresail.pace import loop_settings
 from foresail.settings import Settings
+from foresail.sites import Sites
 from foresail.states import PlannerStates
 from scaler.assembly import planning
 from scaler.board import Posted, Reference
@@ -108,29 +108,22 @@ async def _running(
         steady=steady_clock,
         registry=registry,
         states=states,
+        keep_sources=sources.keep,
     )
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
         loop.watch(reference, parse(one.metadata, settings.offer))
     registry.register(WorkloadCollector(loop, clock=steady_clock))
     pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
-    runner = web.AppRunner(pages.application(), access_log=None, handle_signals=False)
-    await runner.setup()
     try:
-        yield loop, await _bound(runner, settings.listen.http)
+        async with Sites() as sites:
+            try:
+                port = await sites.add(pages.application(), settings.listen.http)
+            except ForesailError as error:
+                raise ForesailError(f"listen.http: {error}") from error
+            yield loop, port
     finally:
-        await runner.cleanup()
         await sources.close()
-
-
-async def _bound(runner: web.AppRunner, address: str) -> int:
-    host, _, port = address.rpartition(":")
-    try:
-        await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-    except (OSError, ValueError) as error:
-        message = f"listen.http: cannot listen on {address}: {error}"
-        raise ForesailError(message) from error
-    return int(runner.addresses[0][1])
 
 
 class _Listener:

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import yaml
-
 from fleet.catalogue import Catalogue
+from fleet.located import Document, UnreadableYamlError
 from scaler.errors import ForesailError
 
 
@@ -15,17 +14,18 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
         ForesailError: the file cannot be read, or a price is none.
     """
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except RecursionError as error:
-        raise ForesailError(f"--prices {file}: nested too deep to be a price list") from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        document = Document(file.read_text(encoding="utf-8"))
+    except UnreadableYamlError as error:
+        raise ForesailError(f"--prices {file}: line {error.line}: {error}") from error
+    except (OSError, ValueError) as error:
         raise ForesailError(f"--prices {file}: {error}") from error
-    if not isinstance(document, dict):
-        raise ForesailError(f"--prices {file}: not a mapping of GPUs to dollars an hour")
     prices = {}
-    for name, usd in document.items():
+    for name, usd in document.value.items():
         if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd < float("inf"):
-            raise ForesailError(f"--prices {file}: {name} costs {usd!r}: it takes dollars above 0")
+            raise ForesailError(
+                f"--prices {file}: line {document.line_of([name])}: {name} costs {usd!r}: "
+                "it takes dollars above 0"
+            )
         generation = catalogue.find(str(name))
         # What is no generation is a machine type, also of clouds that we do not know.
         prices[generation.name if generation else str(name)] = float(usd)

@@ -6,9 +6,6 @@ webhook applies claim templates; nothing else is written.
 """
 
 import asyncio
-import gc
-import signal
-import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -18,14 +15,15 @@ from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import web
-from kubernetes_asyncio import config as kube_config
-from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
+from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import DeskCollector
-from foresail.sites import Sites, certificates, keep_current
+from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.desk import Desk
 from scheduler.extender import Extender, ExtenderMetrics
@@ -91,9 +89,7 @@ async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) ->
     Raises:
         ForesailError: a port is taken, or a file cannot be used.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signalled()
     async with client_of(options) as client:
 
         def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
@@ -138,25 +134,15 @@ async def running(
             if webhook and tls
             else None,
         )
-        tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks(options, tls)]
+        tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks()]
         for task in tasks:
-            task.add_done_callback(_end_on_fault)
+            task.add_done_callback(end_on_fault)
         try:
             yield ports
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _end_on_fault(task: asyncio.Task[None]) -> None:
-    """Without one of its tasks this process would answer from an ageing picture: better a new one.
-
-    kube-scheduler goes on without us meanwhile, as the extender is `ignorable`.
-    """
-    if not task.cancelled() and task.exception() is not None:
-        log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
-        signal.raise_signal(signal.SIGTERM)
 
 
 class Feed:
@@ -183,9 +169,7 @@ class Feed:
         self._changes = asyncio.Event()
         self.registry.register(DeskCollector(self.intake, self.troubles))
 
-    def tasks(
-        self, options: SchedulerOptions, tls: ssl.SSLContext | None
-    ) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
+    def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps the answers current; each runs until it is cancelled."""
         following = [(f"watch {kind}", self._watch(kind, path)) for kind, path in PATHS.items()]
         rest = [
@@ -193,9 +177,6 @@ class Feed:
             ("expect", self._expect()),
             ("collector", self._spare_collector()),
         ]
-        if tls is not None and options.certificate is not None:
-            reloading = keep_current(tls, options.certificate, options.key)
-            rest.append(("certificates", reloading))
         return [*following, *rest]
 
     def device_classes(self) -> frozenset[str] | None:
@@ -283,15 +264,8 @@ class Feed:
             await asyncio.sleep(left)
 
     async def _spare_collector(self) -> None:
-        """Keep the cycle collector's long passes off the answers.
-
-        A full pass over a cluster's objects takes as long as fifty answers, and next to none of
-        them is ever part of a cycle.
-        """
         await self._complete.wait()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 50, 1_000)
+        spare_collector()
 
     async def _expect(self) -> None:
         """What came of late is what is expected, unless the operator said."""
@@ -325,19 +299,9 @@ async def client_of(options: SchedulerOptions) -> AsyncIterator[ApiClient]:
     Raises:
         ForesailError: there is no such file or context, and no service account.
     """
-    configuration = Configuration()
     try:
-        if options.kubeconfig is None and options.context is None:
-            kube_config.load_incluster_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration
-            )
-        else:
-            await kube_config.load_kube_config(
-                config_file=None if options.kubeconfig is None else str(options.kubeconfig),
-                context=options.context,
-                client_configuration=configuration,
-            )
-    except (kube_config.ConfigException, OSError) as error:
+        client = await connected(options.context, options.kubeconfig)
+    except NoWayError as error:
         raise ForesailError(f"no cluster to follow: {error}") from error
-    async with ApiClient(configuration) as client:
+    async with client:
         yield client

@@ -6,9 +6,6 @@ time does an answer wait.
 """
 
 import asyncio
-import gc
-import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -35,6 +32,7 @@ from foresail.link import (
     Started,
     States,
 )
+from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.board import Changes, arrival_of
 from scaler.errors import ForesailError
@@ -72,9 +70,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     Raises:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info("serving", grpc_port=ports.grpc, http_port=ports.http)
         if settings.tls is None:
@@ -92,8 +88,8 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
     try:
         port = await front.server.start(settings.listen.grpc, tls_files(settings))
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
-        keeper.add_done_callback(_end_on_fault)
-        _spare_collector()
+        keeper.add_done_callback(end_on_fault)
+        spare_collector()
         await front.server.serving(ready=True)
         front.accepting = True
         yield Ports(grpc=port, http=planner.http_port)
@@ -106,24 +102,6 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
             keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await keeper
-
-
-def _end_on_fault(keeper: asyncio.Task[None]) -> None:
-    """Without its keeper this process would answer from an ageing board: better a new one."""
-    if not keeper.cancelled():
-        log.error("keeper_ended", error=repr(keeper.exception()))
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _spare_collector() -> None:
-    """Keep the cycle collector's long passes off the answers.
-
-    What was made until now stays; a full pass over all known objects takes as long as fifty
-    answers, and this process makes next to no cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 1_000)
 
 
 class Answering:

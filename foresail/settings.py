@@ -22,8 +22,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from fleet.located import Document, UnreadableYamlError, shortened
 from foresail.faults import crossed, faults_of, shown
-from foresail.located import Document, UnreadableYamlError, shortened
 from foresail.parts import Faulty, Part, key_of, sound_items
 from scaler.durations import seconds
 from scaler.errors import ForesailError, MetadataError
@@ -122,6 +122,10 @@ Count = Annotated[
 Text = Annotated[str, Field(description="a text")]
 MetadataText = Annotated[str, BeforeValidator(_metadata_text)]
 Labels = Annotated[dict[str, str], Field(description="names, each with a text")]
+SeriesLabels = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_]*$")], str],
+    Field(description="label names of letters, digits and underscores, each with a text"),
+]
 
 
 class ListenSettings(Part):
@@ -156,9 +160,29 @@ class SourceTlsSettings(Part):
             yield crossed("certificate and key go together: give both or neither", given)
 
 
+class ScrapeTlsSettings(SourceTlsSettings):
+    server_name: Text | None = None
+    """The name in the pods' certificates, where it is not the address they are asked at."""
+
+
 class BasicSettings(Part):
     username: Text
     password_file: File
+
+
+class Credentials(Part):
+    """How a source is asked for access."""
+
+    bearer_token_file: File | None = None
+    """Sent as `Authorization: Bearer`; read again when it changes."""
+    basic: BasicSettings | None = None
+    """HTTP basic authentication in place of the token."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if values["bearer_token_file"] is not None and values["basic"] is not None:
+            yield crossed("bearerTokenFile and basic exclude each other: give one", "basic")
 
 
 class ReadingSettings(Part):
@@ -168,18 +192,16 @@ class ReadingSettings(Part):
     """A sample older than this is no reading; at least twice the scrape interval."""
 
 
-class PrometheusSettings(Part):
+class PrometheusSettings(Credentials):
     url: Url
     """The server's address, with its path prefix where it has one."""
-    bearer_token_file: File | None = None
-    """Sent as `Authorization: Bearer`; read again when it changes."""
-    basic: BasicSettings | None = None
-    """HTTP basic authentication in place of the token."""
     tls: SourceTlsSettings = SourceTlsSettings()
     headers: Labels = Field(default_factory=dict)
     """Sent with each query; a tenant for Mimir, Thanos or Cortex is `X-Scope-OrgID`."""
     namespace_label: Text | None = "namespace"
     """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
+    labels: SeriesLabels = Field(default_factory=dict)
+    """Labels that each series must carry, `cluster` on a store of many; no trigger may name one."""
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 8.0
     """Shorter than a look at a feed may take, so that the error says which source it was."""
@@ -187,8 +209,11 @@ class PrometheusSettings(Part):
     @classmethod
     @override
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
-        if values["bearer_token_file"] is not None and values["basic"] is not None:
-            yield crossed("bearerTokenFile and basic exclude each other: give one", "basic")
+        yield from super().crossings(values)
+        if values["namespace_label"] in values["labels"]:
+            label = values["namespace_label"]
+            message = f"{label!r} is the namespaceLabel and comes from each trigger"
+            yield crossed(message, "labels", label)
 
 
 class DnsSettings(Part):
@@ -203,14 +228,17 @@ class PodsSettings(Part):
     port: Port
 
 
-class ScrapeSettings(Part):
+class ScrapeSettings(Credentials):
     urls: tuple[Url, ...] = ()
     """Fixed addresses of metrics pages."""
     dns: DnsSettings | None = None
     pods: PodsSettings | None = None
     path: str = Field(default="/metrics", pattern=r"^/", description="a path that begins with /")
-    bearer_token_file: File | None = None
-    tls: SourceTlsSettings | None = None
+    namespaces: tuple[Text, ...] | None = Field(
+        default=None, description='a list of namespaces, or ["*"] for every one'
+    )
+    """Whose ScaledObjects may read the pages of `urls` or `dns`: pages name no tenant."""
+    tls: ScrapeTlsSettings | None = None
     """Present: pods are asked over https."""
     reading: ReadingSettings = ReadingSettings()
     timeout: Seconds = 3.0
@@ -218,9 +246,18 @@ class ScrapeSettings(Part):
     @classmethod
     @override
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        yield from super().crossings(values)
         given = (bool(values["urls"]), values["dns"] is not None, values["pods"] is not None)
         if sum(given) != 1:
             yield crossed("give exactly one of urls, dns, pods")
+        if values["pods"] is not None and values["namespaces"] is not None:
+            message = "pods are read in the trigger's own namespace only: remove namespaces"
+            yield crossed(message, "namespaces")
+        if values["pods"] is None and not values["namespaces"]:
+            yield crossed(
+                "namespaces is missing: pages of urls and dns do not tell tenants apart, so list "
+                'the namespaces whose ScaledObjects may read them, or ["*"] for every one'
+            )
 
 
 class SourceSettings(Part):

@@ -1,21 +1,16 @@
 """HTTP applications on their addresses, and the certificates that one may prove itself with."""
 
-import asyncio
 import ssl
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-import structlog
 from aiohttp import web
 
 from scaler.errors import ForesailError
-
-log = structlog.get_logger()
+from scaler.reloaded import reloading_server_context
 
 _STOP_SECONDS: Final = 2.0
-_LOOK_SECONDS: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -53,7 +48,7 @@ class Sites:
 
 
 def certificates(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """What a server proves itself with; None = no files were named.
+    """What a server proves itself with, read again as it changes; None = no files were named.
 
     Raises:
         ForesailError: one of the two was named alone, or they are no pair.
@@ -62,22 +57,7 @@ def certificates(certificate: Path | None, key: Path | None) -> ssl.SSLContext |
         return None
     if certificate is None or key is None:
         raise ForesailError("--tls-certificate and --tls-key go together")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
+        return reloading_server_context(certificate, key)
+    except OSError as error:
         raise ForesailError(f"{certificate}, {key}: {error}") from error
-    return context
-
-
-async def keep_current(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Take a rotated pair at the next handshake; half a pair leaves the old one in use."""
-    before = None
-    while True:
-        with suppress(OSError):
-            stamp = certificate.stat().st_mtime_ns  # noqa: ASYNC240 - local, and short
-            if before not in {None, stamp}:
-                context.load_cert_chain(certificate, key)
-                log.info("certificates_reloaded", certificate=str(certificate))
-            before = stamp
-        await asyncio.sleep(_LOOK_SECONDS)

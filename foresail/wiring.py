@@ -1,14 +1,17 @@
 """From settings to parts that run: sources, what a trigger may choose, how its wishes are met."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import AnyHttpUrl
 
 from foresail.settings import (
+    BasicSettings,
     PrometheusSettings,
     ReadingSettings,
     ScrapeSettings,
+    ScrapeTlsSettings,
     Settings,
     SourceSettings,
     SourceTlsSettings,
@@ -16,8 +19,10 @@ from foresail.settings import (
 from scaler.assembly import capacity_of
 from scaler.board import Reference
 from scaler.errors import SourceMisconfiguredError
+from scaler.feed_key import FeedKey
 from scaler.horizons import horizons_seconds
 from scaler.metadata import TriggerMetadata
+from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
@@ -39,6 +44,8 @@ class Sources:
     step_seconds: float
     """Of the forecast's series."""
     _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
+    """Of triggers' `serverAddress`, as long as a feed reads them."""
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
     def of(cls, settings: Settings) -> "Sources":
@@ -58,37 +65,56 @@ class Sources:
             SourceMisconfiguredError: the source cannot be asked what the trigger wants.
         """
         preset = self.presets[wishes.engine]
-        scope = Scope(
-            model=wishes.model, namespace=reference.namespace, labels=dict(wishes.match_labels)
-        )
-        source = self._source_of(wishes)
-        place = wishes.server_address or str(wishes.source)
+        scope = Scope(namespace=reference.namespace, model=wishes.model, labels=wishes.match_labels)
+        feed = self._feed(wishes, preset, scope)
         horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=self.step_seconds)
         return Connection(
-            # Zone, events and reach are the forecast's: two zones, or two reaches, cannot share it.
-            key=f"{place} {preset.engine} {wishes.timezone} {wishes.events} {horizons[-1]} {scope}",
-            source=place,
-            feed=source.feed(preset=preset, scope=scope),
+            key=FeedKey(
+                source=wishes.source,
+                address=wishes.server_address,
+                engine=preset.engine,
+                scope=scope,
+                timezone=wishes.timezone,
+                events=wishes.events,
+                reach_seconds=horizons[-1],
+            ),
+            source=wishes.server_address or str(wishes.source),
+            feed=feed,
             capacity=capacity_of(wishes, preset),
         )
+
+    def keep(self, in_use: Collection[str]) -> None:
+        """Close the sources of all addresses that are not among these.
+
+        A tenant may edit an address without end, and each was a source with threads of its own.
+        """
+        for address in self._by_address.keys() - in_use:
+            closing = asyncio.create_task(self._by_address.pop(address).close(), name="close")
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         for source in (*self.by_name.values(), *self._by_address.values()):
             await source.close()
+        await asyncio.gather(*self._closing)
 
-    def _source_of(self, wishes: TriggerMetadata) -> Source:
+    def _feed(self, wishes: TriggerMetadata, preset: Preset, scope: Scope) -> Feed:
         address = wishes.server_address
         if address is None:
-            source = self.by_name.get(str(wishes.source))
-            if source is None:
+            named = self.by_name.get(str(wishes.source))
+            if named is None:
                 known = ", ".join(sorted(self.by_name))
                 message = f"source {wishes.source!r} is not in the settings (known: {known})"
                 raise SourceMisconfiguredError(message)
-            return source
-        if address not in self._by_address:
+            return named.feed(preset=preset, scope=scope)
+        source = self._by_address.get(address)
+        if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
-            self._by_address[address] = PrometheusSource(_prometheus(address, settings))
-        return self._by_address[address]
+            source = PrometheusSource(_prometheus(address, settings))
+        feed = source.feed(preset=preset, scope=scope)
+        # Not before: a source whose only trigger is refused would be nobody's to let go.
+        self._by_address[address] = source
+        return feed
 
 
 def _source(settings: SourceSettings) -> Source:
@@ -100,29 +126,39 @@ def _source(settings: SourceSettings) -> Source:
 
 
 def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
-    basic = settings.basic
     return PrometheusConfig(
         name=name,
         url=str(settings.url).rstrip("/"),
         bearer_token_file=settings.bearer_token_file,
-        basic=Basic(username=basic.username, password_file=basic.password_file) if basic else None,
+        basic=_basic(settings.basic),
         tls=_tls(settings.tls),
         headers=settings.headers,
         namespace_label=settings.namespace_label,
+        labels=settings.labels,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
 
 
 def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
+    tls, allowed = settings.tls or ScrapeTlsSettings(), settings.namespaces
     return ScrapeConfig(
         name=name,
         discovery=_discovery(settings),
+        namespaces=None if allowed is None or "*" in allowed else frozenset(allowed),
         bearer_token_file=settings.bearer_token_file,
-        tls=_tls(settings.tls or SourceTlsSettings()),
+        basic=_basic(settings.basic),
+        tls=_tls(tls),
+        tls_server_name=tls.server_name,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
+
+
+def _basic(settings: BasicSettings | None) -> Basic | None:
+    if settings is None:
+        return None
+    return Basic(username=settings.username, password_file=settings.password_file)
 
 
 def _limits(settings: ReadingSettings) -> Limits:

@@ -7,7 +7,7 @@ from scaler.clock import Clock
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.horizons import horizons_seconds
-from scaler.loop import Connect, Publish, ScalerLoop
+from scaler.loop import Connect, KeepSources, Publish, ScalerLoop
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
 from scaler.metrics import LoopMetrics
@@ -25,11 +25,13 @@ def planning(  # noqa: PLR0913 - the cycle's edges
     steady: Clock,
     registry: CollectorRegistry,
     states: StateBook | None = None,
+    keep_sources: KeepSources | None = None,
 ) -> ScalerLoop:
     """The cycle, with the shipped forecaster; nothing is read yet.
 
     Args:
         states: None begins anew and leaves nothing behind.
+        keep_sources: hears which sources are still read when workloads were forgotten.
     """
 
     def make_track(wishes: TriggerMetadata) -> Track:
@@ -44,6 +46,7 @@ def planning(  # noqa: PLR0913 - the cycle's edges
         steady=steady,
         metrics=LoopMetrics(registry),
         states=states or NoStates(),
+        keep_sources=keep_sources,
     )
 
 

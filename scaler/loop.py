@@ -10,7 +10,7 @@ only, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ import structlog
 from scaler.board import Arrival, Changes, Posted, Reference, Refusal, RefusalCode
 from scaler.clock import Clock, WallTime
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.feed_key import FeedKey
 from scaler.journal import note_change, note_refused
 from scaler.loop_settings import LoopSettings
 from scaler.metadata import TriggerMetadata
@@ -40,6 +41,7 @@ _PERIODS_LATE_MAX: Final = 3
 Connect = Callable[[Reference, TriggerMetadata], Connection]
 MakeTrack = Callable[[TriggerMetadata], Track]
 Publish = Callable[[Reference, Posted], None]
+KeepSources = Callable[[Collection[str]], None]
 
 
 class ScalerLoop:
@@ -56,6 +58,7 @@ class ScalerLoop:
         steady: Clock,
         metrics: LoopMetrics,
         states: StateBook,
+        keep_sources: KeepSources | None = None,
     ) -> None:
         """Make a loop that knows no workload yet.
 
@@ -64,7 +67,9 @@ class ScalerLoop:
             wall: Unix time, for labels.
             steady: the event loop's clock, for pace and ages.
             states: what workloads and feeds go on from, and leave behind.
+            keep_sources: hears which sources are still read when workloads were forgotten.
         """
+        self._keep_sources = keep_sources
         self._connect = connect
         self._make_track = make_track
         self._settings = settings
@@ -72,7 +77,7 @@ class ScalerLoop:
         self._wall = WallTime(wall, steady)
         self._steady = steady
         self._metrics = metrics
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[FeedKey, Watched] = {}
         self._workloads: dict[Reference, Workload] = {}
         self._slots = SourceSlots(
             looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
@@ -90,6 +95,8 @@ class ScalerLoop:
         """Forget workloads, then take new ones up."""
         for reference in changes.forgotten:
             self._forget(reference)
+        if changes.forgotten:
+            self._leave_sources()
         for arrival in changes.arrived:
             self._take_up(arrival)
 
@@ -116,8 +123,8 @@ class ScalerLoop:
         """Every feed, with how to take its state; None while its past is not known."""
         now = self._wall.now()
         return {
-            key: partial(watched.state, at_seconds=now) if watched.has_past else None
-            for key, watched in self._watched.items()
+            watched.key_text: partial(watched.state, at_seconds=now) if watched.has_past else None
+            for watched in self._watched.values()
         }
 
     def overdue_seconds(self) -> float:
@@ -372,7 +379,13 @@ class ScalerLoop:
         del watched.workloads[reference]
         if not watched.workloads:
             del self._watched[watched.key]
-            self._slots.keep({other.source for other in self._watched.values()})
+
+    def _leave_sources(self) -> None:
+        """Let go of sources that no feed reads: a trigger may name an address, and be edited."""
+        in_use = {watched.source for watched in self._watched.values()}
+        self._slots.keep(in_use)
+        if self._keep_sources is not None:
+            self._keep_sources(in_use)
 
     # The beginning of a feed.
 

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from fleet.invalid import invalid, shown
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from scaler.durations import seconds
 from scaler.errors import MetadataError
@@ -224,7 +225,7 @@ def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
     try:
         parsed = TriggerMetadata.model_validate(known)
     except ValidationError as error:
-        faults += [_invalid(known, loc, text) for loc, text in _faults_of(error)]
+        faults += [_invalid(known, shown(at[:1], whole=""), why) for at, why in invalid(error)]
         raise MetadataError("; ".join(faults)) from error
     faults += _not_offered(parsed, offer)
     if faults:
@@ -237,16 +238,9 @@ def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
     )
 
 
-def _faults_of(error: ValidationError) -> list[tuple[str, str]]:
-    return [
-        (str(fault["loc"][0]) if fault["loc"] else "", fault["msg"])
-        for fault in error.errors(include_url=False, include_input=False)
-    ]
-
-
 def _invalid(known: Mapping[str, str], key: str, text: str) -> str:
     if not key:
-        return text.removeprefix("Value error, ")
+        return text
     allowed = TriggerMetadata.model_fields[ALIASES[key]].description
     if key not in known:
         return f"key {key!r} is missing: it takes {allowed}"

@@ -64,8 +64,10 @@ class Restorer:
         async with self._resumes:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.resume_seconds_max):
-                    return await self._states.feed(watched.key)
-        log.warning("state_too_slow", feed=watched.key, seconds=self._settings.resume_seconds_max)
+                    return await self._states.feed(watched.key_text)
+        log.warning(
+            "state_too_slow", feed=watched.key_text, seconds=self._settings.resume_seconds_max
+        )
         return None
 
     async def restore_patiently(self, watched: Watched) -> None:

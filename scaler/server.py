@@ -12,11 +12,11 @@ from pathlib import Path
 
 import grpc
 import grpc.aio
-import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
 
 from scaler.errors import ForesailError
+from scaler.reloaded import Reloaded, server_context
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
 from scaler.service import ExternalScaler
@@ -25,8 +25,6 @@ from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, Str
 
 SERVICE_NAME = "externalscaler.ExternalScaler"
 _SHUTDOWN_SECONDS = 5.0
-
-log = structlog.get_logger()
 
 
 class ListenError(ForesailError):
@@ -44,44 +42,31 @@ class TlsFiles:
 
 
 class ReloadingCertificates:
-    """The pair to serve with: read again when a file changed, the last good one otherwise."""
+    """The pair to serve with, as gRPC asks for it."""
 
     def __init__(self, files: TlsFiles) -> None:
         """Read the files.
 
         Raises:
-            ListenError: a file is missing or not readable.
+            ListenError: a file is missing or not readable, or key and certificate are no pair.
         """
         self._files = files
+        paths = [files.certificate, files.key, *([files.client_ca] if files.client_ca else [])]
         try:
-            self._stamp = self._stamps()
-            self.configuration = self._read()
+            self._reloaded = Reloaded(paths, self._read)
         except OSError as error:
-            message = f"TLS file {error.filename}: {error.strerror}"
-            raise ListenError(message) from error
+            given = error.filename or f"{files.certificate}, {files.key}"
+            raise ListenError(f"TLS file {given}: {error.strerror}") from error
+        self.configuration = self._reloaded.current()
 
     def fetch(self) -> grpc.ServerCertificateConfiguration | None:
         """What gRPC asks at every handshake: a new configuration, or None to keep the old."""
-        try:
-            stamp = self._stamps()
-            if stamp == self._stamp:
-                return None
-            self.configuration = self._read()
-        except OSError as error:
-            log.warning("certificates_not_reloaded", error=str(error))
-            return None
-        self._stamp = stamp
-        log.info("certificates_reloaded", certificate=str(self._files.certificate))
-        return self.configuration
-
-    def _paths(self) -> list[Path]:
-        files = (self._files.certificate, self._files.key, self._files.client_ca)
-        return [path for path in files if path is not None]
-
-    def _stamps(self) -> list[tuple[int, int]]:
-        return [(stat.st_mtime_ns, stat.st_ino) for stat in (p.stat() for p in self._paths())]
+        before, self.configuration = self.configuration, self._reloaded.current()
+        return None if self.configuration is before else self.configuration
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
+        # gRPC takes any bytes, and serves nobody with half of a pair.
+        server_context(self._files.certificate, self._files.key)
         ca = self._files.client_ca
         return grpc.ssl_server_certificate_configuration(
             [(self._files.key.read_bytes(), self._files.certificate.read_bytes())],

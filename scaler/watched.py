@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.board import Reference
 from scaler.capacity import ReplicaCapacity
+from scaler.feed_key import FeedKey
 from scaler.history import PastReading
 from scaler.metadata import TriggerMetadata
 from scaler.parameters import PlanParameters
@@ -22,7 +23,7 @@ NOTHING_CARRIED: Carried = ({}, b"")
 class Connection:
     """How one trigger's wishes are met: where to look, and what a replica serves."""
 
-    key: str
+    key: FeedKey
     """Equal for triggers that read the same series the same way."""
     source: str
     """Whose slots and time-outs its looks share."""
@@ -34,10 +35,12 @@ class Connection:
 class Watched:
     """A feed under watch, its track, and the workloads that read it."""
 
-    key: str
+    key: FeedKey
     source: str
     feed: Feed
     track: Track
+    key_text: str = field(init=False)
+    """The key as states carry it, in files and between processes."""
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
     due_at_seconds: float = 0.0
     """The moment, in Unix time, that the next look is made for."""
@@ -61,11 +64,14 @@ class Watched:
     """Whether the track holds a past, from a state or from the source, that is worth keeping."""
     carried: Carried = NOTHING_CARRIED
 
+    def __post_init__(self) -> None:
+        self.key_text = self.key.encoded()
+
     def state(self, *, at_seconds: float) -> FeedState:
         """What a later process goes on from."""
         learned, unknown = self.carried
         return FeedState(
-            key=self.key,
+            key=self.key_text,
             taken_at_seconds=at_seconds,
             track=self.track.state(),
             learned=learned,

@@ -9,10 +9,11 @@ pods:
 from math import ceil
 from typing import Annotated, Final
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from fleet.invalid import invalid_lines
+from fleet.located import Document, UnreadableYamlError
 from fleet.quantities import quantity
 from scheduler.mix import Mix
 from scheduler.naming import model_name
@@ -24,7 +25,7 @@ Amount = Annotated[float, BeforeValidator(lambda told: float(quantity(told))), F
 
 
 class MixFileError(ValueError):
-    """A mix file that cannot be used; one line a fault, each with its place."""
+    """A mix file that cannot be used; one line a fault, each with its line and place."""
 
 
 class _Part(BaseModel):
@@ -60,13 +61,16 @@ def mix_of(text: str) -> Mix:
         MixFileError: with what is wrong, and where.
     """
     try:
-        file = _File.model_validate(yaml.safe_load(text))
+        document = Document(text)
+    except UnreadableYamlError as error:
+        raise MixFileError(f"line {error.line}: {error}") from error
+    try:
+        file = _File.model_validate(document.value)
         weights: dict[Shape, float] = {}
         for pod in file.pods:
             weights[pod.shape()] = weights.get(pod.shape(), 0.0) + pod.weight
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise MixFileError("\n".join(faults)) from error
-    except (yaml.YAMLError, ValueError) as error:
+        raise MixFileError("\n".join(invalid_lines(error, document))) from error
+    except ValueError as error:
         raise MixFileError(str(error)) from error
     return Mix(weights)

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from scaler.errors import SourceMisconfiguredError
+from scaler.reloaded import Reloaded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +39,22 @@ class Tls:
 
 
 class TlsContexts:
-    """The SSL context of a `Tls`, made again when one of its files has changed."""
+    """The SSL context of a `Tls`, of its files as they are."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
-        self._made: tuple[tuple[int, ...], ssl.SSLContext] | None = None
+        self._reloaded: Reloaded[ssl.SSLContext] | None = None
 
     def current(self) -> ssl.SSLContext:
         """Raises SourceMisconfiguredError: a file is missing or is not what it should be."""
         tls = self._tls
-        files = [path for path in (tls.ca_file, tls.cert_file, tls.key_file) if path is not None]
-        try:
-            changed = tuple(path.stat().st_mtime_ns for path in files)
-            if self._made is None or self._made[0] != changed:
-                self._made = changed, self._context()
-        except OSError as error:
-            raise SourceMisconfiguredError(f"TLS: {error}") from error
-        return self._made[1]
+        if self._reloaded is None:
+            files = (tls.ca_file, tls.cert_file, tls.key_file)
+            try:
+                self._reloaded = Reloaded([file for file in files if file], self._context)
+            except OSError as error:
+                raise SourceMisconfiguredError(f"TLS: {error}") from error
+        return self._reloaded.current()
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._tls.ca_file)
@@ -74,6 +76,20 @@ def secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SourceMisconfiguredError(f"secret file {path}: {error.strerror}") from error
+
+
+def authorization(bearer_token_file: Path | None, basic: Basic | None) -> dict[str, str]:
+    """The header that lets us in, from the secrets as they are now; empty without any.
+
+    Raises:
+        SourceMisconfiguredError: the secret cannot be read.
+    """
+    if bearer_token_file is not None:
+        return {"Authorization": f"Bearer {secret(bearer_token_file)}"}
+    if basic is not None:
+        password = secret(basic.password_file)
+        return {"Authorization": aiohttp.encode_basic_auth(basic.username, password)}
+    return {}
 
 
 def checked_url(url: str) -> str:

@@ -14,9 +14,10 @@ from functools import cached_property
 from importlib import resources
 from typing import Final, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fleet.invalid import invalid_lines
+from fleet.located import Document, UnreadableYamlError
 from scaler.errors import ForesailError
 from scaler.signals import Signal
 
@@ -273,15 +274,14 @@ def parse(text: str, *, name: str) -> Preset:
     """A preset from YAML text; `name` is what messages call it.
 
     Raises:
-        PresetError: not YAML, or not a preset; every fault with its place.
+        PresetError: not YAML, or not a preset; every fault with its line and place.
     """
     try:
-        return Preset.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise PresetError(f"engine preset {name!r} is not YAML: {error}") from error
+        document = Document(text)
+    except UnreadableYamlError as error:
+        raise PresetError(f"engine preset {name!r}: line {error.line}: {error}") from error
+    try:
+        return Preset.model_validate(document.value)
     except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'top'}: {fault['msg']}"
-            for fault in error.errors(include_url=False)
-        )
+        faults = "; ".join(invalid_lines(error, document))
         raise PresetError(f"engine preset {name!r}: {faults}") from error

@@ -3,17 +3,20 @@
 A module of its own because the Kubernetes client is a large import, and only this needs it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from kubernetes_asyncio import client, config
 
+from fleet.clusters import NoWayError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.sources.scope import Scope
+from scaler.sources.scope import Scope, narrowing
 from scaler.sources.targets import Found, target_at
 
 _HTTP_FORBIDDEN: Final = frozenset({401, 403})
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,24 +28,25 @@ class PodTargets:
     scheme: str = "http"
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels every such pod has, with the trigger's own."""
-    timeout_seconds: float = 5.0
     api: client.ApiClient | None = None
     """None: the cluster we run in, else the one kubectl talks to."""
 
+    def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
+        """None: the trigger's labels choose pods, and a pod's page holds its own series alone."""
+        narrowing(scope, reserved)
+        self._selected(scope)
+        return {}
+
     async def find(self, scope: Scope) -> Found:
-        labels = {**scope.labels, **self.labels}
-        if scope.namespace is None or not labels:
-            given = "no labels" if scope.namespace else "no namespace"
-            raise SourceMisconfiguredError(
-                f"pods are found by namespace and labels; the trigger gives {given}"
-            )
-        selector = ",".join(f"{label}={value}" for label, value in sorted(labels.items()))
-        pods = await self._pods(scope.namespace, selector)
-        serving = [pod for pod in pods if _serves(pod)]
+        namespace, selector = self._selected(scope)
+        listed = await self._pods(namespace, selector)
+        # A pod of another namespace is never read, whatever the server answers.
+        pods = [pod for pod in listed if pod.metadata.namespace == namespace]
+        serving = [pod for pod in pods if self._serves(pod)]
         waiting = len(pods) - len(serving)
         remarks = [f"{waiting} of {len(pods)} pods not ready or ending"] if waiting else []
         if not pods:
-            remarks.append(f"no pod in namespace {scope.namespace!r} with {selector}")
+            remarks.append(f"no pod in namespace {namespace!r} with {selector}")
         return Found(
             targets=tuple(
                 target_at(
@@ -50,7 +54,7 @@ class PodTargets:
                     pod.status.pod_ip,
                     self.port,
                     self.path,
-                    {"namespace": scope.namespace, "pod": pod.metadata.name},
+                    {"namespace": namespace, "pod": pod.metadata.name},
                 )
                 for pod in serving
             ),
@@ -61,18 +65,60 @@ class PodTargets:
         if self.api is not None:
             await self.api.close()
 
+    def _selected(self, scope: Scope) -> tuple[str, str]:
+        """The namespace to list pods in, and the label selector.
+
+        Raises:
+            SourceMisconfiguredError: the scope cannot be asked for.
+        """
+        reserved = dict.fromkeys(self.labels, "a label of the operator")
+        labels = {**narrowing(scope, reserved), **self.labels}
+        if scope.namespace is None or not labels:
+            given = "no labels" if scope.namespace else "no namespace"
+            raise SourceMisconfiguredError(
+                f"pods are found by namespace and labels; the trigger gives {given}"
+            )
+        for label, value in labels.items():
+            # A selector is a text of its own grammar, in which a value could go on.
+            if not _LABEL_VALUE.fullmatch(value):
+                raise SourceMisconfiguredError(f"label {label!r}: {value!r} is no label value")
+        return scope.namespace, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
+
+    def _serves(self, pod: client.V1Pod) -> bool:
+        ready = any(
+            condition.type == "Ready" and condition.status == "True"
+            for condition in pod.status.conditions or ()
+        )
+        return (
+            ready
+            and pod.metadata.deletion_timestamp is None
+            and bool(pod.status.pod_ip)
+            and (not pod.spec.host_network or self._has_port(pod))
+        )
+
+    def _has_port(self, pod: client.V1Pod) -> bool:
+        """Whether the pod declares the port, which no second pod on its node may then do.
+
+        On the host's network the address is the node's: without this a pod that listens nowhere
+        would have another tenant's page read in its name.
+        """
+        return any(
+            port.container_port == self.port
+            for container in pod.spec.containers
+            for port in container.ports or ()
+        )
+
     async def _pods(self, namespace: str, selector: str) -> list[client.V1Pod]:
         try:
             if self.api is None:
-                self.api = await _connected()
+                self.api = await connected_from_here()
             answer = await client.CoreV1Api(self.api).list_namespaced_pod(
                 namespace,
                 label_selector=selector,
                 # From the API server's cache: we ask often, and a second late is early enough.
                 resource_version="0",
-                _request_timeout=self.timeout_seconds,
             )
-        except config.ConfigException as error:
+        except (NoWayError, config.ConfigException) as error:
             raise SourceMisconfiguredError(f"no way to the API server: {error}") from error
         except client.ApiException as error:
             said = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"
@@ -83,20 +129,3 @@ class PodTargets:
             raise SourceUnavailableError(f"listing pods in {namespace!r}: {error}") from error
         pods: list[client.V1Pod] = answer.items
         return pods
-
-
-async def _connected() -> client.ApiClient:
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=settings)
-    return client.ApiClient(settings)
-
-
-def _serves(pod: client.V1Pod) -> bool:
-    ready = any(
-        condition.type == "Ready" and condition.status == "True"
-        for condition in pod.status.conditions or ()
-    )
-    return ready and pod.metadata.deletion_timestamp is None and bool(pod.status.pod_ip)

@@ -29,6 +29,7 @@ from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
+from scaler.sources.prometheus_transport import Transport
 from scaler.sources.reading import Limits, Reader
 from scaler.sources.scope import Scope, duration, matchers, selector
 from scaler.sources.series import Sample
@@ -40,6 +41,8 @@ CHUNK_STEPS: Final = 240
 _WHOLE_OR_NOTHING: Final = {"partial_response": "false", "deny_partial_response": "1"}
 _HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
+_CLOSING_SECONDS: Final = 0.05
+"""After a read gave up its request ends: in this order, for the read to say why."""
 _Answer = TypeVar("_Answer")
 
 
@@ -63,6 +66,8 @@ class PrometheusConfig:
     timeout_seconds: float
     """For one read as a whole, waiting for a free thread included."""
     concurrency: int = 8
+    body_bytes_max: int = 64 * 2**20
+    """Of one answer, unpacked: four hours of 500 pods by the minute are half of it."""
 
 
 class _Series(TypedDict):
@@ -81,10 +86,11 @@ class PrometheusSource:
     def __init__(self, config: PrometheusConfig) -> None:
         self.config = config
         url = checked_url(config.url)
+        self._transport = Transport(config.tls, body_bytes_max=config.body_bytes_max)
         self._session = PrometheusSession(
+            self._transport,
             bearer_token_file=config.bearer_token_file,
             basic=config.basic,
-            tls=config.tls,
             headers=config.headers,
         )
         self._client = PrometheusConnect(
@@ -92,7 +98,6 @@ class PrometheusSource:
             session=self._session,
             # The next cycle is the retry; one inside it only makes an outage slower to see.
             retry=Retry(total=0, redirect=False),
-            timeout=config.timeout_seconds,
             method="POST",
         )
         self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
@@ -107,19 +112,35 @@ class PrometheusSource:
 
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._transport.end()
         self._session.close()
 
     async def run(self, work: Callable[[], _Answer]) -> _Answer:
-        """Do blocking work in one of the source's threads, within its time limit."""
+        """Do blocking work in one of the source's threads, within its time limit.
+
+        The limit ends the requests in it too, so that the thread is free again.
+        """
+        if self._transport.ended:  # a feed that was forgotten may have been about to read
+            raise self._is_closed()
         loop = asyncio.get_running_loop()
+        limit = loop.time() + self.config.timeout_seconds
+        work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS)
         try:
-            async with asyncio.timeout(self.config.timeout_seconds):
+            async with asyncio.timeout_at(limit):
                 return await loop.run_in_executor(self._threads, work)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self._transport.ended and task is not None and not task.cancelling():
+                raise self._is_closed() from error  # the work was, before it had a thread
+            raise
         except TimeoutError as error:
             raise SourceUnavailableError(
                 f"source {self.config.name!r} at {self.config.url}: no answer within "
                 f"{self.config.timeout_seconds:g} s"
             ) from error
+
+    def _is_closed(self) -> SourceUnavailableError:
+        return SourceUnavailableError(f"source {self.config.name!r}: closed")
 
     def window(self, query: str, *, now_seconds: float) -> list[Sample]:
         """The samples of a range selector, each with the time of its scrape. Blocks."""
@@ -250,23 +271,24 @@ class _PrometheusFeed:
         return f"{why}{self._hint}"
 
     def _hinted(self, now_seconds: float) -> str:
-        """What a person should compare: the models that are there, else where this model is."""
-        model_label, namespace_label = self._preset.model_label, self._source.config.namespace_label
-        without_model = {k: v for k, v in self._equal.items() if k != model_label}
-        without_place = {k: v for k, v in self._equal.items() if k != namespace_label}
+        """What a person should compare. Of other namespaces only that there are any."""
+        config, model_label = self._source.config, self._preset.model_label
         start_seconds = now_seconds - _HINT_LOOKBACK_SECONDS
 
         def seen(label: str, equal: Mapping[str, str]) -> Sequence[str]:
             query = selector(self._preset.spelled, equal)
             return self._source.label_values(label, query, start_seconds=start_seconds)
 
+        without_model = {k: v for k, v in self._equal.items() if k != model_label}
         models = seen(model_label, without_model)
         if models:
             return f"; models seen there: {listed(models)}"
-        if namespace_label is not None and namespace_label in self._equal:
-            namespaces = seen(namespace_label, without_place)
-            if namespaces:
-                return f"; it is seen with {namespace_label} {listed(namespaces)}"
+        place = config.namespace_label
+        if place is not None and seen(place, config.labels):
+            return (
+                f"; the engine is seen, but not with {place} {self._scope.namespace!r} "
+                "and these labels"
+            )
         return "; is the engine scraped, and under these labels?"
 
 

@@ -2,7 +2,8 @@
 
 The client takes any `requests.Session`; ours adds what it lacks: credentials read from files at
 each request, queries in a POST's body (the client puts them in the URL, which proxies cut off at 8
-KiB), no redirects to a login page, and the status code of a refusal.
+KiB), no redirects to a login page, and the status code of a refusal. `prometheus_transport` adds
+limits on the time and the size of an answer.
 """
 
 import ssl
@@ -10,12 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import aiohttp
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.adapters import BaseAdapter
+from requests.auth import AuthBase
 from typing_extensions import override
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
-from scaler.sources.access import Basic, Tls, secret
+from scaler.sources.access import Basic, authorization
+from scaler.sources.prometheus_transport import NoAnswerError
 
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
 
@@ -32,22 +36,26 @@ class PrometheusSession(requests.Session):
 
     def __init__(
         self,
+        transport: BaseAdapter,
         *,
         bearer_token_file: Path | None,
         basic: Basic | None,
-        tls: Tls,
         headers: Mapping[str, str],
     ) -> None:
         super().__init__()
         # Else ~/.netrc could put credentials in that nobody configured.
         self.trust_env = False
         self.headers.update(headers)
+        self.headers["Accept-Encoding"] = "gzip, deflate"
         self.auth = _Credentials(bearer_token_file, basic)
-        self.verify = str(tls.ca_file) if tls.ca_file and tls.verify else tls.verify
-        if tls.cert_file and tls.key_file:
-            self.cert = (str(tls.cert_file), str(tls.key_file))
+        self._transport = transport
         # Called before a redirect is followed, so a login page is a refusal too.
         self.hooks["response"].append(_refuse)
+
+    @override
+    def get_adapter(self, url: str | bytes) -> BaseAdapter:
+        # Whatever the client mounts: its adapter has no limit on the time or size of an answer.
+        return self._transport
 
     @override
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
@@ -63,11 +71,7 @@ class _Credentials(AuthBase):
 
     @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if self._bearer_token_file is not None:
-            request.headers["Authorization"] = f"Bearer {secret(self._bearer_token_file)}"
-        elif self._basic is not None:
-            password = secret(self._basic.password_file)
-            HTTPBasicAuth(self._basic.username, password)(request)
+        request.headers.update(authorization(self._bearer_token_file, self._basic))
         return request
 
 
@@ -89,21 +93,17 @@ def translated(name: str, url: str) -> Iterator[None]:
         yield
     except _RefusedError as error:
         raise _refusal(source, error) from error
-    except requests.exceptions.SSLError as error:
+    except (aiohttp.ClientError, TimeoutError, NoAnswerError) as error:
         root = _root(error)
-        if isinstance(root, ssl.SSLEOFError):
-            # Cut off in the handshake: a server going down, or one that wants a certificate of us.
-            raise SourceUnavailableError(f"{source}: TLS: {root}") from error
-        raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
+        said = f"{source}: {str(root) or type(root).__name__}"
+        # An end in the handshake: a server going down, or one that wants a certificate of us.
+        if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
+            raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
+        raise SourceUnavailableError(said) from error
     except (requests.exceptions.InvalidJSONError, KeyError, TypeError, ValueError) as error:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
         ) from error
-    except requests.exceptions.RequestException as error:
-        raise SourceUnavailableError(f"{source}: {_root(error)}") from error
-    except OSError as error:
-        # requests' way to say that a certificate file is missing.
-        raise SourceMisconfiguredError(f"{source}: {error}") from error
 
 
 def _refusal(source: str, error: _RefusedError) -> SourceError:

@@ -6,7 +6,7 @@ an unescaped quote in a model name would otherwise be a query for everybody's me
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from typing_extensions import override
@@ -15,23 +15,34 @@ from scaler.errors import SourceMisconfiguredError
 from scaler.sources.catalogue import Preset
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_INTERNAL: Final = "__"
+"""Prometheus keeps names that begin so for itself; `__name__` is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """One workload, as its metrics know it."""
+    """One workload, as its metrics know it.
 
+    The three parts stay apart: a tenant writes `labels` and never the namespace, so no label may
+    stand for it, in a query or in a comparison of two scopes.
+    """
+
+    namespace: str | None = None
+    """Of the ScaledObject. None reads all namespaces: an operator's question, never a trigger's."""
     model: str | None = None
     """The served model's name in the metrics; None where the scraped address is enough."""
-    namespace: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Further labels, all of which must be equal."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """The trigger's further labels, all of which must be equal."""
+
+    def __post_init__(self) -> None:
+        # In PromQL an empty value matches the series that lack the label: everybody's.
+        if self.namespace == "" or self.model == "":
+            raise SourceMisconfiguredError("an empty namespace or model name selects nothing")
 
     @override
     def __str__(self) -> str:
-        parts = {"model": self.model, "namespace": self.namespace, **self.labels}
-        given = [f"{key} {value!r}" for key, value in parts.items() if value is not None]
-        return ", ".join(given) or "any model"
+        parts = [("model", self.model), ("namespace", self.namespace), *self.labels]
+        return ", ".join(f"{key} {value!r}" for key, value in parts if value) or "any model"
 
 
 def matchers(
@@ -41,22 +52,52 @@ def matchers(
 
     The model is left out where some of the preset's series do not carry it (a pool's), and for the
     reader to sort out.
+
+    Raises:
+        SourceMisconfiguredError: a label of the trigger or of the operator names what the scope
+            sets.
     """
-    found = {}
+    found: dict[str, str] = {}
+    reserved = {preset.model_label: "the model"}
+    if namespace_label is not None:
+        reserved[namespace_label] = "the namespace"
+        if scope.namespace is not None:
+            found[namespace_label] = scope.namespace
     if scope.model is not None and preset.all_by_model:
         found[preset.model_label] = scope.model
-    if scope.namespace is not None and namespace_label is not None:
-        found[namespace_label] = scope.namespace
-    for label, value in scope.labels.items():
-        if not _LABEL_NAME.fullmatch(label):
-            raise SourceMisconfiguredError(f"{label!r} is no label name")
-        # A tenant's label narrows the scope and never replaces what the operator or we set.
-        if found.get(label, value) != value or labels.get(label, value) != value:
+    for label, value in labels.items():
+        if label in reserved:
             raise SourceMisconfiguredError(
-                f"label {label!r} is set by the source, not by a trigger"
+                f"the source's label {label!r} holds {reserved[label]}: remove it from `labels`"
             )
+        reserved[label] = "a label of the operator"
         found[label] = value
-    return {**found, **labels}
+    return {**narrowing(scope, reserved), **found}
+
+
+def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
+    """The trigger's labels, each of which can only make the selection smaller.
+
+    Args:
+        scope: whose labels.
+        reserved: labels that are not the trigger's to name, and what each holds.
+
+    Raises:
+        SourceMisconfiguredError: a label is reserved, comes twice or is no label.
+    """
+    found: dict[str, str] = {}
+    for label, value in scope.labels:
+        if not _LABEL_NAME.fullmatch(label) or label.startswith(_INTERNAL):
+            raise SourceMisconfiguredError(f"matchLabels: {label!r} is no label name")
+        if label in reserved:
+            raise SourceMisconfiguredError(
+                f"matchLabels: label {label!r} holds {reserved[label]} and is set by the source; "
+                f"remove it from the trigger"
+            )
+        if label in found:
+            raise SourceMisconfiguredError(f"matchLabels: label {label!r} is given twice")
+        found[label] = value
+    return found
 
 
 def selector(names: Mapping[str, str], equal: Mapping[str, str]) -> str:

@@ -6,24 +6,25 @@ would. Only when none answers is the source unavailable.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.signals import Feed, Observation
-from scaler.sources.access import Basic, Tls, TlsContexts, secret
+from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.catalogue import Preset
+from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, Reader
 from scaler.sources.scope import Scope
 from scaler.sources.series import Sample
 from scaler.sources.targets import Discovery, Target
+from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 
 # Asked for OpenMetrics, prometheus_client would replace the colons in names.
 _ACCEPT: Final = "text/plain;version=0.0.4"
@@ -37,6 +38,8 @@ class ScrapeConfig:
     name: str
     """What the operator calls it; messages do too."""
     discovery: Discovery
+    namespaces: frozenset[str] | None = None
+    """Whose objects may read the pages; None = of every namespace."""
     bearer_token_file: Path | None = None
     basic: Basic | None = None
     tls: Tls = field(default_factory=Tls)
@@ -44,10 +47,13 @@ class ScrapeConfig:
     """The name in the pods' certificates; we call them by address."""
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float
-    """For all targets of one read."""
+    """For one read as a whole: finding the targets and all their pages."""
     concurrency: int = 32
+    """Pages read at once for one workload. Not for all: pods that hang would hold up others'."""
     body_bytes_max: int = 16 * 2**20
-    """vLLM's page is 50 kB; a page without end must not fill our memory."""
+    """vLLM's page is 50 kB; a page without end must not keep us reading."""
+    samples_max: int = 20_000
+    """That one page may have of the preset's series; vLLM's has under a thousand."""
 
 
 class ScrapeSource:
@@ -55,23 +61,30 @@ class ScrapeSource:
 
     def __init__(self, config: ScrapeConfig) -> None:
         self.config = config
-        self._tls = TlsContexts(config.tls)
-        self._places = asyncio.Semaphore(config.concurrency)
-        self._session: aiohttp.ClientSession | None = None
+        self._connections = Connections(config.tls, server_name=config.tls_server_name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
+        """The feed of one workload.
+
+        Raises:
+            SourceMisconfiguredError: the scope cannot be asked for, or not by its namespace.
+        """
+        allowed = self.config.namespaces
+        if allowed is not None and scope.namespace not in allowed:
+            raise SourceMisconfiguredError(
+                f"source {self.config.name!r}: objects of namespace {scope.namespace!r} may not "
+                "read it; the operator's settings list those that may (scrape.namespaces)"
+            )
         return _ScrapeFeed(self, preset, scope)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._connections.close()
         await self.config.discovery.close()
 
-    async def page(self, target: Target) -> str | SourceError:
-        """The target's page, or why there is none: one dead pod must not end the others' reads."""
+    async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
+        """The lines of these series, or why there are none: one dead pod must not end others'."""
         try:
-            async with self._places:
-                return await self._fetched(target)
+            return await self._fetched(target, names)
         except SourceError as error:
             return error
         except aiohttp.ClientConnectorCertificateError as error:
@@ -79,38 +92,21 @@ class ScrapeSource:
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
             return SourceUnavailableError(f"{target.url}: {str(error) or type(error).__name__}")
 
-    async def _fetched(self, target: Target) -> str:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(headers={"Accept": _ACCEPT})
-        async with self._session.get(
-            target.url,
-            headers=self._authorization(),
-            ssl=self._tls.current() if target.url.startswith("https") else True,
-            server_hostname=self.config.tls_server_name,
-            allow_redirects=False,
-        ) as response:
+    async def _fetched(self, target: Target, names: Collection[str]) -> list[str]:
+        config = self.config
+        headers = {"Accept": _ACCEPT, **authorization(config.bearer_token_file, config.basic)}
+        async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
                 raise SourceMisconfiguredError(f"{target.url}: HTTP {response.status}")
             if response.status != HTTPStatus.OK:
                 raise SourceUnavailableError(f"{target.url}: HTTP {response.status}")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(2**16):
-                body += chunk
-                if len(body) > self.config.body_bytes_max:
-                    raise SourceUnavailableError(
-                        f"{target.url}: a page of over {self.config.body_bytes_max} bytes"
-                    )
-            return body.decode()
-
-    def _authorization(self) -> dict[str, str]:
-        if self.config.bearer_token_file is not None:
-            return {"Authorization": f"Bearer {secret(self.config.bearer_token_file)}"}
-        if self.config.basic is not None:
-            password = secret(self.config.basic.password_file)
-            return {
-                "Authorization": aiohttp.encode_basic_auth(self.config.basic.username, password)
-            }
-        return {}
+            page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
+            try:
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    page.add(chunk)
+            except PageTooLongError as error:
+                raise SourceUnavailableError(f"{target.url}: {error}") from error
+            return page.end()
 
 
 class _ScrapeFeed:
@@ -118,21 +114,29 @@ class _ScrapeFeed:
         self._source = source
         self._preset = preset
         self._scope = scope
+        reserved = {preset.model_label: "the model"}
+        self._required = source.config.discovery.required_labels(scope, reserved).items()
         self._reader = Reader(preset, model=scope.model, limits=source.config.limits)
+        self._slots = asyncio.Semaphore(source.config.concurrency)
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
-        found = await self._source.config.discovery.find(self._scope)
-        pages = await self._pages(found.targets)
+        limit = asyncio.get_running_loop().time() + self._source.config.timeout_seconds
+        try:
+            async with asyncio.timeout_at(limit):
+                found = await self._source.config.discovery.find(self._scope)
+        except TimeoutError as error:
+            raise SourceUnavailableError(
+                f"source {name!r}: its targets were not found {self._within}"
+            ) from error
+        pages = await self._pages(found.targets, limit)
         samples: list[Sample] = []
         failed: dict[str, SourceError] = {}
         for target, page in zip(found.targets, pages, strict=True):
             try:
                 if isinstance(page, SourceError):
                     raise page
-                samples += samples_of(
-                    page, names=self._preset.spelled, labels=target.labels, at_seconds=now_seconds
-                )
+                samples += self._samples(page, target, now_seconds)
             except SourceError as error:
                 failed[target.url] = error
             except ValueError:
@@ -156,46 +160,28 @@ class _ScrapeFeed:
         for observation in past:
             yield observation
 
-    async def _pages(self, targets: Sequence[Target]) -> list[str | SourceError]:
-        timeout_seconds = self._source.config.timeout_seconds
-        limit = asyncio.get_running_loop().time() + timeout_seconds
-
-        async def page(target: Target) -> str | SourceError:
+    async def _pages(
+        self, targets: Sequence[Target], limit: float
+    ) -> list[list[str] | SourceError]:
+        async def page(target: Target) -> list[str] | SourceError:
             try:
-                async with asyncio.timeout_at(limit):
-                    return await self._source.page(target)
+                async with asyncio.timeout_at(limit), self._slots:
+                    return await self._source.lines(target, self._preset.spelled)
             except TimeoutError:
-                return SourceUnavailableError(
-                    f"{target.url}: no answer within {timeout_seconds:g} s"
-                )
+                return SourceUnavailableError(f"{target.url}: no answer {self._within}")
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(page(target)) for target in targets]
         return [task.result() for task in tasks]
 
+    @property
+    def _within(self) -> str:
+        return f"within {self._source.config.timeout_seconds:g} s"
 
-def samples_of(
-    page: str, *, names: Collection[str], labels: Mapping[str, str], at_seconds: float
-) -> Iterator[Sample]:
-    """The samples of these names on a page in Prometheus' text format.
-
-    Other lines are dropped before they are parsed: a preset reads one line of eight.
-
-    Raises:
-        ValueError: not that format.
-    """
-    wanted = (line for line in page.splitlines() if _name_of(line) in names)
-    for family in text_string_to_metric_families("\n".join(wanted) + "\n"):
-        for sample in family.samples:
-            # The exporter's own labels win, as with `honor_labels`: they say what it is.
-            yield Sample(
-                name=sample.name,
-                labels={**labels, **sample.labels},
-                value=sample.value,
-                at_seconds=at_seconds,
-            )
-
-
-def _name_of(line: str) -> str:
-    brace = line.find("{")
-    return line[:brace] if brace >= 0 else line.partition(" ")[0]
+    def _samples(self, lines: Sequence[str], target: Target, now_seconds: float) -> list[Sample]:
+        """What is the workload's of a page; as in PromQL a label that is not there is empty."""
+        return [
+            sample
+            for sample in samples_of(lines, labels=target.labels, at_seconds=now_seconds)
+            if all(sample.labels.get(label, "") == value for label, value in self._required)
+        ]

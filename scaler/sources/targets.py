@@ -7,13 +7,13 @@ would have put on its samples; that keeps one exporter one exporter (`scaler.sou
 import asyncio
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from scaler.errors import SourceUnavailableError
 from scaler.sources.access import checked_url
-from scaler.sources.scope import Scope
+from scaler.sources.scope import Scope, narrowing
 
 _NO_ADDRESS: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)})
 
@@ -37,6 +37,18 @@ class Found:
 class Discovery(Protocol):
     """Finds a workload's targets."""
 
+    def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
+        """Labels that each sample of the targets must carry to be the workload's.
+
+        Args:
+            scope: whose labels.
+            reserved: labels that are not the trigger's to name, and what each holds.
+
+        Raises:
+            SourceMisconfiguredError: the scope cannot be asked for.
+        """
+        ...
+
     async def find(self, scope: Scope) -> Found:
         """Raises SourceError: they could not be looked for."""
         ...
@@ -55,6 +67,9 @@ class StaticTargets:
             )
         )
 
+    def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
+        return narrowing(scope, reserved)
+
     async def find(self, scope: Scope) -> Found:
         return self._found
 
@@ -62,16 +77,37 @@ class StaticTargets:
         return
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class DnsTargets:
-    """The addresses behind a name: a headless Service resolves to its ready pods."""
+    """The addresses behind a name: a headless Service resolves to its ready pods.
+
+    One look-up at a time serves all feeds: each occupies a thread until the resolver gives up, and
+    there are few threads and hundreds of feeds.
+    """
 
     host: str
     port: int
     path: str = "/metrics"
     scheme: str = "http"
+    _lookup: "asyncio.Task[Found | SourceUnavailableError] | None" = field(default=None, init=False)
+
+    def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
+        return narrowing(scope, reserved)
 
     async def find(self, scope: Scope) -> Found:
+        if self._lookup is None or self._lookup.done():
+            self._lookup = asyncio.create_task(self._look_up(), name=f"look up {self.host}")
+        # Shielded: who gives up waiting must not end it for the others.
+        found = await asyncio.shield(self._lookup)
+        if isinstance(found, SourceUnavailableError):
+            raise found
+        return found
+
+    async def close(self) -> None:
+        if self._lookup is not None:
+            self._lookup.cancel()
+
+    async def _look_up(self) -> Found | SourceUnavailableError:
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
@@ -79,12 +115,9 @@ class DnsTargets:
             if error.errno in _NO_ADDRESS:
                 # A headless Service without a ready pod has no record either.
                 return Found(targets=(), remarks=(f"{self.host} has no address",))
-            raise SourceUnavailableError(f"looking up {self.host}: {error.strerror}") from error
+            return SourceUnavailableError(f"looking up {self.host}: {error.strerror}")
         addresses = sorted({str(address[0]) for *_, address in answers})
         return Found(targets=tuple(self._target(address) for address in addresses))
-
-    async def close(self) -> None:
-        return
 
     def _target(self, address: str) -> Target:
         return target_at(self.scheme, address, self.port, self.path, {})

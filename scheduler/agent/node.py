@@ -10,6 +10,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.annotations import REPORT
+from fleet.clusters import NoWayError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
 
 MANAGER: Final = "foresail-agent"
@@ -43,7 +44,7 @@ class ApiNode:
         }
         try:
             if self._api is None:
-                self._api = await _connected()
+                self._api = await connected_from_here()
             await client.CoreV1Api(self._api).patch_node(  # type: ignore[call-arg]  # in no stub
                 self._name,
                 applied,
@@ -51,7 +52,7 @@ class ApiNode:
                 _content_type="application/apply-patch+yaml",
                 _request_timeout=_TIMEOUT_SECONDS,
             )
-        except config.ConfigException as error:
+        except (NoWayError, config.ConfigException) as error:
             raise NodeRefusedError(f"no way to the API server: {error}") from error
         except client.ApiException as error:
             said = f"node {self._name}: HTTP {error.status}: {_message(error)}"
@@ -72,12 +73,3 @@ def _message(error: client.ApiException) -> str:
         return str(json.loads(error.body or "")["message"])[:_MESSAGE_LENGTH_MAX]
     except (KeyError, TypeError, ValueError):
         return str(error.reason)
-
-
-async def _connected() -> ApiClient:
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        await config.load_kube_config(client_configuration=settings)
-    return ApiClient(settings)

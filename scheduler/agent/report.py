@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from fleet.invalid import invalid, shown
 from scheduler.agent.links import Way
 
 SCHEMA: Final = 1
@@ -154,6 +155,5 @@ def report_from(text: str) -> Report:
             )
         return Report.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        at = ".".join(str(one) for one in first["loc"])
-        raise UnreadableReportError(f"{at or 'the text'}: {first['msg']}") from error
+        at, why = next(invalid(error))
+        raise UnreadableReportError(f"{shown(at, whole='the text')}: {why}") from error

@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 from pydantic import ValidationError
 
+from fleet.invalid import invalid
 from scheduler.agent.recording import Recording
 from scheduler.agent.report import Report
 from scheduler.agent.survey import report_of
@@ -57,10 +58,10 @@ def surveyed(machine: Machine) -> Report:
     try:
         recording = Recording.model_validate(machine.read())
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
+        place, why = next(invalid(error))
         # Between the keys pydantic names the types that it tried, such as `Gpu`.
-        at = ".".join(str(key) for key in first["loc"] if isinstance(key, int) or _KEY(key))
-        raise UnreadableMachineError(f"no recording of a machine: {at}: {first['msg']}") from error
+        at = ".".join(str(key) for key in place if isinstance(key, int) or _KEY(key))
+        raise UnreadableMachineError(f"no recording of a machine: {at}: {why}") from error
     return report_of(recording)
 
 

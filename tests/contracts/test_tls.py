@@ -99,6 +99,17 @@ async def test_a_half_written_pair_leaves_the_old_one_in_use(site: Site) -> None
     await site.ask(site.clients.sign("keda-operator"))
 
 
+async def test_a_key_of_another_certificate_leaves_the_old_pair_in_use(site: Site) -> None:
+    # The certificate of the new pair is there already, its key is not.
+    fresh = Authority("fresh servers")
+    pair = fresh.sign("foresail")
+    site.files.certificate.write_bytes(pair.certificate)
+    await site.ask(site.clients.sign("keda-operator"))
+
+    site.files.key.write_bytes(pair.key)
+    await site.ask(site.clients.sign("keda-operator"), trust=fresh.certificate)
+
+
 async def test_the_served_protocol_is_at_least_tls_1_2(site: Site) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -114,6 +125,15 @@ async def test_a_missing_file_is_named_at_start(served: Served, tmp_path: Path) 
     files = TlsFiles(certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key")
 
     with pytest.raises(ListenError, match=r"tls\.crt: No such file"):
+        await ScalerServer(served.service, served.lives).start("127.0.0.1:0", files)
+
+
+async def test_a_pair_that_is_none_is_named_at_start(served: Served, tmp_path: Path) -> None:
+    files = TlsFiles(certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key")
+    files.certificate.write_bytes(Authority("one").sign("foresail").certificate)
+    files.key.write_bytes(Authority("two").sign("foresail").key)
+
+    with pytest.raises(ListenError, match=r"tls\.key: .*mismatch"):
         await ScalerServer(served.service, served.lives).start("127.0.0.1:0", files)
 
 

@@ -219,11 +219,14 @@ def test_an_operators_prices_change_the_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param("- 1", "not a mapping of GPUs to dollars an hour", id="list"),
+        pytest.param("- 1", "line 1: the file must hold a mapping", id="list"),
         pytest.param("h1000: 2", "'h1000' is no GPU that `foresail gpus` lists", id="name"),
-        pytest.param("l40s: free", "l40s costs 'free': it takes dollars above 0", id="text"),
+        pytest.param(
+            "l4: 1\nl40s: free", "line 2: l40s costs 'free': it takes dollars above 0", id="text"
+        ),
         pytest.param("l40s: 0", "l40s costs 0: it takes dollars above 0", id="zero"),
-        pytest.param("a: [", "while parsing", id="no-yaml"),
+        pytest.param("a: [", "line 1: not YAML: expected the node content", id="no-yaml"),
+        pytest.param("l4: 1\nl4: 2", "line 2: key 'l4' is on line 1 already", id="twice"),
     ],
 )
 def test_prices_that_cannot_be_used_are_refused(tmp_path: Path, content: str, message: str) -> None:

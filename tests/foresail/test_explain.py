@@ -30,6 +30,7 @@ from scaler.loop import ScalerLoop
 from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.watched import Connection
+from tests.scaler.fakes import feed_key
 
 EPOCH = 1_772_496_000.0  # 2026-03-03 00:00 UTC
 OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
@@ -85,7 +86,7 @@ class Site:
             prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
         )
         capacity = ReplicaCapacity(work=work, requests=50)
-        return Connection(key="a", source="main", feed=self.feed, capacity=capacity)
+        return Connection(key=feed_key("a"), source="main", feed=self.feed, capacity=capacity)
 
     async def looks(self, *, prompt: float = 4000.0, every: float = 15.0, times: int = 1) -> None:
         self.feed.failure = None

@@ -20,7 +20,7 @@ from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.track import Track
 from scaler.watched import Connection
-from tests.scaler.fakes import NoForecast
+from tests.scaler.fakes import NoForecast, feed_key
 
 OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
 CAPACITY = ReplicaCapacity(
@@ -57,7 +57,9 @@ class Site:
 
         def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
             model = wishes.model
-            return Connection(key=model, source=model, feed=feeds[model], capacity=CAPACITY)
+            return Connection(
+                key=feed_key(model), source=model, feed=feeds[model], capacity=CAPACITY
+            )
 
         self.board = Board(lambda m: parse(m, OFFER), clock=steady, objects_max=10_000)
         self.loop = ScalerLoop(

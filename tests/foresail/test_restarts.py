@@ -79,7 +79,7 @@ class Server:
 listen: {{grpc: "127.0.0.1:{self.grpc_port}", http: "127.0.0.1:{self.http_port}"}}
 sources:
   - {{name: main, scrape: {{urls: ["http://{self.source}/metrics"], timeout: 500ms,
-      reading: {{window: 4s, staleAfter: 3s}}}}}}
+      namespaces: ['*'], reading: {{window: 4s, staleAfter: 3s}}}}}}
 cycle: {{period: 1s, step: 2s, lookMax: 1s, history: 1h}}
 state: {{directory: {self.states}, every: 1s{peers}}}
 {tls}

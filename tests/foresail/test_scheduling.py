@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from fleet.watch import Changed, Event, Listed, Unavailable
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
+from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import Kind
@@ -186,6 +187,36 @@ async def test_a_webhook_is_served_over_tls_and_knows_the_device_classes(
         api.tell(Kind.CLASS, Listed(({"metadata": {"name": "gpu.nvidia.com"}},)))
         await asked.until_ready()
         assert device_classes() == {"gpu.nvidia.com"}
+
+
+async def test_a_rotated_pair_of_the_webhook_is_served_at_the_next_handshake(
+    tmp_path: Path,
+) -> None:
+    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
+    old, new = Authority("old"), Authority("new")
+
+    def write(authority: Authority) -> None:
+        pair = authority.sign("webhook")
+        certificate.write_bytes(pair.certificate)
+        key.write_bytes(pair.key)
+
+    async def ask(port: int, authority: Authority) -> None:
+        trust = ssl.create_default_context(cadata=authority.certificate.decode())
+        async with (
+            ClientSession(connector=TCPConnector(ssl=trust)) as session,
+            session.get(f"https://127.0.0.1:{port}/") as response,
+        ):
+            assert response.status == 404
+
+    write(old)
+    async with Sites() as sites:
+        tls = certificates(certificate, key)
+        port = await sites.add(web.Application(), "127.0.0.1:0", tls)
+        await ask(port, old)
+        key.write_bytes(new.sign("webhook").key)
+        await ask(port, old)
+        write(new)
+        await ask(port, new)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_values_that_exclude_each_other_are_told_where_one_is_to_change(
     [
         pytest.param("", "2: sources.0: give exactly one of prometheus, scrape", id="no-kind"),
         pytest.param(
-            "prometheus: {url: 'http://p'}\n    scrape: {urls: ['http://q']}",
+            "prometheus: {url: 'http://p'}\n    scrape: {urls: ['http://q'], namespaces: [llm]}",
             "2: sources.0: give exactly one of prometheus, scrape",
             id="two-kinds",
         ),
@@ -215,6 +215,37 @@ def test_values_that_exclude_each_other_are_told_where_one_is_to_change(
             "scrape: {dns: {host: q, port: 8000}, path: metrics}",
             "3: sources.0.scrape.path: has the value 'metrics': it takes a path that begins with /",
             id="path-without-slash",
+        ),
+        pytest.param(
+            "scrape: {urls: ['http://q']}",
+            "3: sources.0.scrape: namespaces is missing: pages of urls and dns do not tell tenants "
+            'apart, so list the namespaces whose ScaledObjects may read them, or ["*"] for every '
+            "one",
+            id="urls-for-nobody",
+        ),
+        pytest.param(
+            "scrape: {pods: {port: 8000}, namespaces: [llm]}",
+            "3: sources.0.scrape.namespaces: pods are read in the trigger's own namespace only: "
+            "remove namespaces",
+            id="pods-have-a-namespace",
+        ),
+        pytest.param(
+            "scrape:\n      pods: {port: 8000}\n      bearerTokenFile: t\n"
+            "      basic: {username: u, passwordFile: f}",
+            "6: sources.0.scrape.basic: bearerTokenFile and basic exclude each other: give one",
+            id="two-identities-of-pages",
+        ),
+        pytest.param(
+            "prometheus: {url: 'http://p', labels: {namespace: llm}}",
+            "3: sources.0.prometheus.labels.namespace: 'namespace' is the namespaceLabel and comes "
+            "from each trigger",
+            id="namespace-as-a-label",
+        ),
+        pytest.param(
+            "prometheus: {url: 'http://p', labels: {a-b: c}}",
+            "3: sources.0.prometheus.labels.a-b: has the value 'a-b': it takes label names "
+            "of letters, digits and underscores, each with a text",
+            id="no-label-name",
         ),
         pytest.param(
             "prometheus: {}",
@@ -243,7 +274,7 @@ def test_a_faulty_source_is_one_fault(tmp_path: Path, source: str, fault: str) -
 
 
 def test_the_second_of_two_sources_with_one_name_is_told(tmp_path: Path) -> None:
-    text = MINIMAL + "  - name: main\n    scrape: {urls: ['http://q']}\n"
+    text = MINIMAL + "  - name: main\n    scrape: {urls: ['http://q'], namespaces: [llm]}\n"
 
     assert faults_of(tmp_path, text) == ["5: sources.1.name: two sources are named 'main'"]
 
@@ -556,7 +587,7 @@ def test_durations_are_read_as_people_write_them(tmp_path: Path) -> None:
 
 
 def test_there_is_no_default_among_several_sources_unless_one_is_named(tmp_path: Path) -> None:
-    two = "  - {name: edge, scrape: {urls: ['http://edge:8000/metrics']}}\n"
+    two = "  - {name: edge, scrape: {urls: ['http://edge:8000/metrics'], namespaces: [llm]}}\n"
 
     assert settings_of(tmp_path, two).source_by_default is None
     assert settings_of(tmp_path, two + "defaultSource: edge\n").source_by_default == "edge"

@@ -1,9 +1,16 @@
-"""A forecaster for tests of what stands around forecasts."""
+"""A forecaster and keys for tests of what stands around forecasts."""
 
 from dataclasses import dataclass, field
 
+from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
+from scaler.sources.scope import Scope
 from scaler.track import Series
+
+
+def feed_key(model: str) -> FeedKey:
+    scope = Scope(namespace="llm", model=model)
+    return FeedKey(source="main", engine="vllm", scope=scope, reach_seconds=1800.0)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The cycle in simulated time: when feeds are looked at, and that none holds up another."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
@@ -21,7 +21,7 @@ from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.track import PLANNED, Series, Track
 from scaler.watched import Connection, WorkloadStatus
-from tests.scaler.fakes import NoForecast
+from tests.scaler.fakes import NoForecast, feed_key
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
@@ -99,6 +99,8 @@ class Site:
     wall: "Wall"
     forecasters: list[NoForecast]
     """Of the tracks in the order they were made: each reading of the past makes one more."""
+    kept: list[Collection[str]]
+    """The sources in use, at each time that workloads were forgotten."""
 
     def ask(self, model: str, *, name: str | None = None, **metadata: str) -> Entry:
         reference = Reference.of("llm", name or model, {"model": model, "mode": "act", **metadata})
@@ -153,6 +155,7 @@ async def running(
 ) -> AsyncIterator[Site]:
     """A running loop over feeds by model; no history unless the settings say so."""
     registry, wall = CollectorRegistry(), Wall()
+    kept: list[Collection[str]] = []
     forecasters: list[NoForecast] = []
 
     def by_model(reference: Reference, wishes: TriggerMetadata) -> Connection:
@@ -175,10 +178,11 @@ async def running(
         steady=wall.steady,
         metrics=LoopMetrics(registry),
         states=NoStates(),
+        keep_sources=kept.append,
     )
     tasks = [asyncio.create_task(loop.run()), asyncio.create_task(hand_over(board, loop))]
     try:
-        yield Site(board, loop, registry, wall, forecasters)
+        yield Site(board, loop, registry, wall, forecasters, kept)
         assert not any(task.done() for task in tasks), tasks
     finally:
         for task in tasks:
@@ -203,7 +207,7 @@ def connection(key: str, feed: FakeFeed, *, source: str = "main") -> Connection:
         ),
         requests=50,
     )
-    return Connection(key=key, source=source, feed=feed, capacity=capacity)
+    return Connection(key=feed_key(key), source=source, feed=feed, capacity=capacity)
 
 
 def plan_of(site: Site, entry: Entry) -> ReplicaPlan:
@@ -727,6 +731,22 @@ async def test_an_object_that_is_asked_about_again_after_it_was_dropped_is_plann
         await until(2 * 86_500 + 1)
 
         assert replicas(again) == 2
+
+
+async def test_sources_that_no_feed_reads_any_more_are_let_go() -> None:
+    feeds = {model: FakeFeed() for model in ("here", "there")}
+
+    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
+        return connection(wishes.model, feeds[wishes.model], source=wishes.model)
+
+    async with running(feeds, connect=connect) as site:
+        here, _ = site.ask("here"), site.ask("there")
+        await until(1)
+        assert site.kept == []
+
+        site.loop.apply(Changes(forgotten=(here.reference,)))
+
+        assert [set(in_use) for in_use in site.kept] == [{"there"}]
 
 
 async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> None:

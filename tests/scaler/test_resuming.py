@@ -23,11 +23,12 @@ from scaler.signals import Observation, Signal, Value
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.track import PLANNED, Series, Track, TrackState
 from scaler.watched import Connection
-from tests.scaler.fakes import NoForecast
+from tests.scaler.fakes import NoForecast, feed_key
 
 BEGIN = 1_800_000_000.0
 METADATA = {"model": "llama", "mode": "act", "maxReplicas": "40"}
 REFERENCE = Reference.of("llm", "llama", METADATA)
+LLAMA = feed_key("llama").encoded()
 OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
 
 
@@ -121,7 +122,7 @@ def workload(replicas: int, *, at: float = BEGIN - 30, hold: bool = False) -> Wo
 def feed_state(*, age_minutes: int) -> FeedState:
     """A state whose open step began so many minutes before the start."""
     return FeedState(
-        key="llama",
+        key=LLAMA,
         taken_at_seconds=BEGIN - 60 * age_minutes,
         track=TrackState(
             step_seconds=60.0,
@@ -167,7 +168,7 @@ async def running(
         return NoForecast(series)
 
     loop = ScalerLoop(
-        lambda *_: Connection(key="llama", source="main", feed=reads, capacity=capacity),
+        lambda *_: Connection(key=feed_key("llama"), source="main", feed=reads, capacity=capacity),
         lambda _: Track(forecaster, step_seconds=60.0),
         replace(loop_settings(CycleSettings(history=86_400)), **settings),  # type: ignore[arg-type]
         publish=lambda _, one: posted.append(one),
@@ -200,7 +201,7 @@ async def running(
 
 
 async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_there() -> None:
-    states = Remembered({REFERENCE: workload(9)}, {"llama": feed_state(age_minutes=0)}, 40.0)
+    states = Remembered({REFERENCE: workload(9)}, {LLAMA: feed_state(age_minutes=0)}, 40.0)
     async with running(states) as site:
         await asyncio.sleep(39)
         assert (site.feed.looks, site.posted) == ([], [])
@@ -235,7 +236,7 @@ async def test_a_state_that_never_comes_is_given_up_and_the_past_is_read() -> No
 
 
 async def test_without_a_plan_from_before_a_look_comes_first() -> None:
-    states = Remembered(feeds={"llama": feed_state(age_minutes=0)}, after_seconds=40.0)
+    states = Remembered(feeds={LLAMA: feed_state(age_minutes=0)}, after_seconds=40.0)
     async with running(states) as site:
         await asyncio.sleep(1)
 
@@ -272,7 +273,7 @@ async def test_a_blind_source_after_a_restart_hands_over_no_less_than_before() -
 async def test_only_what_came_after_the_state_is_read_of_the_past(
     age_minutes: int, asked: list[tuple[float, float]]
 ) -> None:
-    states = Remembered({REFERENCE: workload(9)}, {"llama": feed_state(age_minutes=age_minutes)})
+    states = Remembered({REFERENCE: workload(9)}, {LLAMA: feed_state(age_minutes=age_minutes)})
     async with running(states) as site:
         await asyncio.sleep(10)
 
@@ -283,7 +284,7 @@ async def test_only_what_came_after_the_state_is_read_of_the_past(
 async def test_a_state_that_does_not_fit_is_refused_and_the_whole_past_is_read() -> None:
     state = feed_state(age_minutes=5)
     other = FeedState(
-        key="llama",
+        key=LLAMA,
         taken_at_seconds=BEGIN,
         track=TrackState(
             step_seconds=30.0,
@@ -295,7 +296,7 @@ async def test_a_state_that_does_not_fit_is_refused_and_the_whole_past_is_read()
             forecasters=state.track.forecasters,
         ),
     )
-    async with running(Remembered({REFERENCE: workload(9)}, {"llama": other})) as site:
+    async with running(Remembered({REFERENCE: workload(9)}, {LLAMA: other})) as site:
         await asyncio.sleep(10)
 
         assert site.feed.asked == [(-86_400, -60)]
@@ -311,13 +312,13 @@ async def test_a_feed_is_worth_keeping_once_its_past_is_known() -> None:
 
     async with running(Remembered(), Slow()) as site:
         await asyncio.sleep(50)
-        assert dict(site.loop.feed_states()) == {"llama": None}
+        assert dict(site.loop.feed_states()) == {LLAMA: None}
 
         await asyncio.sleep(60)
-        take = site.loop.feed_states()["llama"]
+        take = site.loop.feed_states()[LLAMA]
         assert take is not None
         state = take()
-        assert (state.key, state.taken_at_seconds) == ("llama", BEGIN + 110)
+        assert (state.key, state.taken_at_seconds) == (LLAMA, BEGIN + 110)
 
 
 async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:

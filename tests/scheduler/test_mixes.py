@@ -63,13 +63,15 @@ class TestFile:
     @pytest.mark.parametrize(
         ("text", "why"),
         [
-            ("", "Input should be"),
-            ("pods: []", "pods: Tuple should have at least 1 item"),
-            ("pods: [{weight: 0, cpu: 1, memory: 1Gi}]", "pods.0.weight"),
+            ("", "line 1: pods: Field required"),
+            ("pods: []", "line 1: pods: Tuple should have at least 1 item"),
+            ("pods:\n- {cpu: 1, memory: 1Gi,\n   weight: 0}", "line 3: pods.0.weight"),
             ("pods: [{weight: 1, cpu: many, memory: 1Gi}]", "pods.0.cpu: .*'many' is no quantity"),
             ("pods: [{weight: 1, cpu: 1, memory: 1Gi, gpu: 1}]", "pods.0.gpu: Extra inputs"),
             ("pods: [{weight: 1, cpu: 1, memory: 1Gi, gpus: 2, gpuMilli: 5}]", "several GPUs"),
-            ("pods: [", "flow node"),
+            ("pods:\n- cpu: 1\n  cpu: 2", "line 3: key 'cpu' is on line 2 already"),
+            ("- pods", "line 1: the file must hold a mapping"),
+            ("pods: [", "line 1: not YAML: expected the node content"),
         ],
     )
     def test_what_is_wrong_is_named_with_its_place(self, text: str, why: str) -> None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
+from scaler.sources.catalogue import Preset
 from scaler.sources.series import Sample
+from scaler.sources.text_format import PageLines, samples_of
 
 MODEL = "llama-70b"
 
@@ -16,6 +18,13 @@ def sample(name: str, value: float, at_seconds: float, /, **labels: str) -> Samp
         value=value,
         at_seconds=at_seconds,
     )
+
+
+def samples_on(page: str, preset: Preset, *, at_seconds: float, **labels: str) -> list[Sample]:
+    """The preset's samples on an exporter's page."""
+    lines = PageLines(preset.spelled, bytes_max=2**20, lines_max=1000)
+    lines.add(page.encode())
+    return list(samples_of(lines.end(), labels=labels, at_seconds=at_seconds))
 
 
 def series(name: str, points: Mapping[float, float], /, **labels: str) -> list[Sample]:

@@ -47,17 +47,25 @@ def test_a_preset_is_a_name_and_not_a_path(name: str) -> None:
 @pytest.mark.parametrize(
     ("good", "bad", "place"),
     [
-        ("engine: x", "engin: x", "engine: Field required; engin: Extra inputs"),
+        ("engine: x", "engin: x", "line 2: engin: Extra inputs"),
         ('"x:waiting"', '"x waiting"', "signals.waiting.series.0.name"),
         ("waiting:", "wating:", "signals.wating"),
-        ("series_labels: []", "series_labels: [", "is not YAML"),
+        ("series_labels: []", "series_labels: [", "not YAML"),
+        ("series_labels: []", "engine: x\nseries_labels: []", "key 'engine' is on line"),
         (
             '[{name: "x:waiting"}]',
             "[{name: x, kind: histogram}, {name: y}]",
-            "signals.waiting: Value error, a signal is read from histograms or",
+            "signals.waiting: a signal is read from histograms or",
         ),
     ],
-    ids=["unknown key", "no series name", "unknown signal", "no YAML", "mixed kinds"],
+    ids=[
+        "unknown key",
+        "no series name",
+        "unknown signal",
+        "no YAML",
+        "a key twice",
+        "mixed kinds",
+    ],
 )
 def test_a_fault_in_a_preset_is_named_with_its_place(good: str, bad: str, place: str) -> None:
     catalogue.parse(GOOD, name="mine")

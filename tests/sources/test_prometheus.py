@@ -230,7 +230,7 @@ async def test_nan_is_not_zero(live: Live, feed_of: Callable[..., Feed]) -> None
     assert seen[-1].value(Signal.RUNNING) == 7
 
 
-async def test_a_model_elsewhere_is_said_to_be_there(
+async def test_a_wrong_namespace_is_told_without_naming_other_tenants(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
     await until(feed_of(live.server, "colon"), lambda o: o.value(Signal.RUNNING) == 7)
@@ -239,7 +239,10 @@ async def test_a_model_elsewhere_is_said_to_be_there(
     reading = (await feed.observe(now_seconds=now())).readings[Signal.RUNNING]
     await source.close()
     assert isinstance(reading, Absent)
-    assert reading.why.endswith("; it is seen with namespace llm")
+    assert reading.why == (
+        "no vllm series for model 'colon', namespace 'other'; "
+        "the engine is seen, but not with namespace 'other' and these labels"
+    )
 
 
 @pytest.mark.parametrize("chunk_steps", [240, 7], ids=["one query", "many queries"])
@@ -286,7 +289,7 @@ async def test_a_killed_prometheus_is_an_outage_and_an_emptied_one_an_absence(
             await until(feed, lambda o: o.value(Signal.RUNNING) == 7)
 
             server.kill()
-            with pytest.raises(SourceUnavailableError, match="Connection refused") as caught:
+            with pytest.raises(SourceUnavailableError, match="Connect call failed") as caught:
                 await feed.observe(now_seconds=now())
             assert str(caught.value).startswith(f"source 'main' at {server.url}: ")
 

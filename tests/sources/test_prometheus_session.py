@@ -1,8 +1,10 @@
 """Whose fault a failure is, and what is sent: Prometheus' API played by a stub."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -33,15 +35,33 @@ class Stub:
     lookups: str = json.dumps({"status": "success", "data": []})
     lookup_status: int = 200
     delay_seconds: float = 0.0
+    drips: bool = False
+    packed: bytes = b""
+    """Sent with `Content-Encoding: gzip` in place of the body."""
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     asked: list[tuple[web.Request, dict[str, list[str]]]] = field(default_factory=list)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request, parse_qs(await request.text())))
+        if self.drips:
+            return await self._dripped(request)
+        if self.packed:
+            return web.Response(body=self.packed, headers={"Content-Encoding": "gzip"})
         await asyncio.sleep(self.delay_seconds)
         if request.path.startswith("/api/v1/label"):
             return web.Response(text=self.lookups, status=self.lookup_status)
         return web.Response(text=self.body, status=self.status, headers=self.headers)
+
+    async def _dripped(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b" ")
+                await asyncio.sleep(0.01)
+        self.hung_up.set()
+        return response
 
 
 @pytest.fixture
@@ -158,6 +178,43 @@ async def test_no_answer_in_time_is_an_outage(stub: Stub, feed_of: Callable[...,
         await feed_of(stub.url, timeout_seconds=0.1).observe(now_seconds=100)
 
 
+async def test_a_read_has_one_limit_for_all_its_questions(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    # Nothing is found, so hints are looked up: three questions of 0.2 s, each in time by itself.
+    stub.delay_seconds = 0.2
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    with pytest.raises(SourceUnavailableError, match=r"no answer within 0\.5 s"):
+        await feed_of(stub.url, timeout_seconds=0.5).observe(now_seconds=100)
+    assert loop.time() - begun < 0.6
+
+
+async def test_a_prometheus_that_drips_keeps_no_thread_and_no_socket(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.drips = True
+    feed = feed_of(stub.url, timeout_seconds=0.2, concurrency=1)
+    with pytest.raises(SourceUnavailableError, match=r"no answer within 0\.2 s"):
+        await feed.observe(now_seconds=100)
+    await asyncio.wait_for(stub.hung_up.wait(), 1)
+
+    # The source's only thread is free for the next read.
+    stub.drips = False
+    reading = (await feed.observe(now_seconds=115)).readings[Signal.RUNNING]
+    assert isinstance(reading, Absent)
+
+
+async def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    page = json.dumps(NOTHING)
+    stub.packed = gzip.compress((page + " " * 2**20).encode())
+    assert len(stub.packed) < 2**11
+    with pytest.raises(SourceUnavailableError, match=r"main.*an answer of over 65536 bytes"):
+        await feed_of(stub.url, body_bytes_max=2**16).observe(now_seconds=100)
+
+
 async def test_a_hanging_prometheus_takes_no_more_threads_than_its_own(
     stub: Stub, feed_of: Callable[..., Feed]
 ) -> None:
@@ -241,3 +298,19 @@ async def test_a_hint_is_looked_up_once_a_minute_and_never_in_the_way(
     stub.lookup_status = 403
     later = (await feed.observe(now_seconds=161)).readings[Signal.RUNNING]
     assert later == Absent(why="no vllm series for model 'm'")
+
+
+async def test_reads_under_way_when_their_source_is_closed_end_as_an_outage(stub: Stub) -> None:
+    stub.delay_seconds = 2
+    config = PrometheusConfig(name="main", url=stub.url, timeout_seconds=5, concurrency=1)
+    source = PrometheusSource(config)
+    feed = source.feed(preset=load("vllm"), scope=Scope(model="m"))
+    reads = [asyncio.create_task(feed.observe(now_seconds=100)) for _ in range(2)]
+    while not stub.asked:
+        await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(1):
+        await source.close()
+        ends = await asyncio.gather(*reads, return_exceptions=True)
+
+    assert [type(end) for end in ends] == [SourceUnavailableError] * 2

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from scaler.signals import Absent, Observation, Signal, Stale, Value
 from scaler.sources.catalogue import load, spellings
 from scaler.sources.reading import Limits, Reader
-from scaler.sources.scrape import samples_of
 from scaler.sources.series import Sample
-from tests.sources.pages import MODEL, histogram, sample, series
+from tests.sources.pages import MODEL, histogram, sample, samples_on, series
 
 VLLM = load("vllm")
 RECORDED = Path(__file__).parent.parent / "fixtures" / "vllm_0.33.0.prom"
@@ -29,14 +28,14 @@ def read(samples: list[Sample], *, now: float, model: str | None = MODEL) -> Obs
 def test_a_recorded_page_is_read_by_its_meaning() -> None:
     page = RECORDED.read_text()
     reader = Reader(VLLM, model="llama-70b")
-    before = list(samples_of(page, names=VLLM.spelled, labels={"pod": "a"}, at_seconds=100))
+    before = samples_on(page, VLLM, at_seconds=100, pod="a")
     reader.observe(before, now_seconds=100)
     after = page.replace(
         'generation_tokens_total{engine="0",model_name="llama-70b"} 17.0',
         'generation_tokens_total{engine="0",model_name="llama-70b"} 617.0',
     )
     assert after != page
-    samples = list(samples_of(after, names=VLLM.spelled, labels={"pod": "a"}, at_seconds=130))
+    samples = samples_on(after, VLLM, at_seconds=130, pod="a")
 
     observation = reader.observe(samples, now_seconds=130)
 

@@ -1,8 +1,9 @@
 """Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,15 +17,17 @@ from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.scope import Scope
-from scaler.sources.scrape import ScrapeConfig, ScrapeSource, samples_of
-from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
+from scaler.sources.scrape import ScrapeConfig, ScrapeSource
+from scaler.sources.targets import Discovery, DnsTargets, Found, StaticTargets
 from tests.contracts.certificates import Authority
+from tests.sources.pages import samples_on
 
 # Sockets take real time.
 pytestmark = pytest.mark.looptime(False)
 
 VLLM = load("vllm")
-SCOPE = Scope(model="m", namespace="llm", labels={"app": "vllm"})
+SCOPE = Scope(model="m", namespace="llm")
+LABELLED = Scope(model="m", namespace="llm", labels=(("app", "vllm"),))
 
 
 @dataclass
@@ -46,6 +49,22 @@ class Pod:
             f'vllm:generation_tokens_total{{engine="0",model_name="m"}} {self.tokens}\n'
         )
         return web.Response(text=page + self.extra, status=self.status)
+
+
+@dataclass
+class ByModel:
+    """Other targets for each model."""
+
+    targets: dict[str, StaticTargets]
+
+    def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
+        return {}
+
+    async def find(self, scope: Scope) -> Found:
+        return await self.targets[scope.model].find(scope)
+
+    async def close(self) -> None:
+        return
 
 
 Serve = Callable[..., Awaitable[int]]
@@ -82,11 +101,11 @@ async def pods(serve: Serve) -> list[Pod]:
 async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     sources = []
 
-    def made(discovery: Discovery, **settings: object) -> Feed:
+    def made(discovery: Discovery, *, scope: Scope = SCOPE, **settings: object) -> Feed:
         settings = {"timeout_seconds": 5} | settings
         source = ScrapeSource(ScrapeConfig(name="pods", discovery=discovery, **settings))
         sources.append(source)
-        return source.feed(preset=VLLM, scope=SCOPE)
+        return source.feed(preset=VLLM, scope=scope)
 
     yield made
     for source in sources:
@@ -196,6 +215,90 @@ async def test_a_page_that_never_comes_holds_nobody_up(
     assert observation.value(Signal.RUNNING) == 3
 
 
+async def test_targets_that_are_not_found_in_time_are_an_outage(
+    serve: Serve, feed_of: Callable[..., Feed]
+) -> None:
+    async def silent(_: web.Request) -> web.Response:
+        await asyncio.sleep(1)
+        return web.json_response({})
+
+    settings = client.Configuration(host=f"http://127.0.0.1:{await serve(silent)}")
+    discovery = PodTargets(port=8000, api=client.ApiClient(settings))
+    feed = feed_of(discovery, scope=LABELLED, timeout_seconds=0.2)
+    with pytest.raises(SourceUnavailableError, match=r"'pods': its targets .* within 0\.2 s"):
+        await feed.observe(now_seconds=100)
+
+
+async def test_pods_of_one_workload_that_hang_hold_up_no_other(
+    serve: Serve, pods: list[Pod]
+) -> None:
+    async def silent(_: web.Request) -> web.Response:
+        await asyncio.sleep(1)
+        return web.Response()
+
+    port = await serve(silent)
+    hung = [f"http://127.0.0.1:{port}/{page}" for page in range(8)]
+    targets = ByModel({"hung": StaticTargets(*hung), "m": StaticTargets(url(pods[0]))})
+    source = ScrapeSource(
+        ScrapeConfig(name="pods", discovery=targets, concurrency=2, timeout_seconds=0.5)
+    )
+    hanging = source.feed(preset=VLLM, scope=Scope(model="hung", namespace="llm"))
+    healthy = source.feed(preset=VLLM, scope=SCOPE)
+    attack = asyncio.create_task(hanging.observe(now_seconds=100))
+    await asyncio.sleep(0.1)
+
+    async with asyncio.timeout(0.2):
+        observation = await healthy.observe(now_seconds=100)
+
+    assert observation.value(Signal.RUNNING) == 3
+    with pytest.raises(SourceUnavailableError, match="none of 8 targets answers"):
+        await attack
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        ('vllm:num_requests_running{a="%d"} 1\n' * 101 % tuple(range(101)), "over 100 series"),
+        ("x" * 70_000, "a line of over 65536 bytes"),
+    ],
+    ids=["series", "line"],
+)
+async def test_a_page_that_no_engine_writes_is_not_parsed(
+    serve: Serve, feed_of: Callable[..., Feed], page: str, why: str
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text=page)
+
+    targets = StaticTargets(f"http://127.0.0.1:{await serve(answer)}/metrics")
+    with pytest.raises(SourceUnavailableError, match=why):
+        await feed_of(targets, samples_max=100).observe(now_seconds=100)
+
+
+async def test_a_triggers_label_chooses_series_of_a_fixed_page(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    pods[0].extra = 'vllm:num_requests_running{engine="1",model_name="m",role="decode"} 40\n'
+    decode = Scope(model="m", namespace="llm", labels=(("role", "decode"),))
+    observation = await feed_of(StaticTargets(url(pods[0])), scope=decode).observe(now_seconds=100)
+    assert observation.value(Signal.RUNNING) == 40
+
+
+async def test_feeds_share_one_look_up_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, asked = asyncio.get_running_loop(), []
+
+    async def looked_up(host: str, port: int, **_: object) -> list[object]:
+        asked.append(host)
+        await asyncio.sleep(0.05)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(loop, "getaddrinfo", looked_up)
+    targets = DnsTargets(host="engines", port=8000)
+    found = await asyncio.gather(*(targets.find(SCOPE) for _ in range(64)))
+    assert {one.targets[0].url for one in found} == {"http://127.0.0.1:8000/metrics"}
+    assert asked == ["engines"]
+
+
 async def test_credentials_come_from_files_as_they_are_now(
     pods: list[Pod], feed_of: Callable[..., Feed], tmp_path: Path
 ) -> None:
@@ -246,6 +349,7 @@ def pod_record(name: str, *, ready: bool = True, ending: bool = False) -> dict[s
     status = "True" if ready else "False"
     return {
         "metadata": metadata,
+        "spec": {"containers": [{"name": "engine"}]},
         "status": {"podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": status}]},
     }
 
@@ -269,7 +373,7 @@ async def test_ready_pods_that_do_not_end_are_read(
     targets = PodTargets(
         port=pods[0].port, labels={"role": "decode"}, api=client.ApiClient(settings)
     )
-    feed = feed_of(targets)
+    feed = feed_of(targets, scope=LABELLED)
 
     observation = await feed.observe(now_seconds=100)
 
@@ -296,7 +400,7 @@ async def test_an_api_server_that_refuses_is_no_empty_cluster(
         return web.json_response({}, status=status)
 
     settings = client.Configuration(host=f"http://127.0.0.1:{await serve(api)}")
-    feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)))
+    feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)), scope=LABELLED)
     with pytest.raises(error, match=f"listing pods in 'llm': HTTP {status}"):
         await feed.observe(now_seconds=100)
 
@@ -338,13 +442,14 @@ async def test_certificates_are_checked_on_both_sides_and_may_be_replaced(
     with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*certificate verify failed"):
         await stranger.observe(now_seconds=100)
     files["ca"].unlink()
+    assert (await feed.observe(now_seconds=130)).value(Signal.RUNNING) == 3, "the old ones serve"
     with pytest.raises(SourceMisconfiguredError, match=r"TLS: .*No such file"):
-        await stranger.observe(now_seconds=100)
+        await feed_of(StaticTargets(page), tls=tls).observe(now_seconds=100)
     await runner.cleanup()
 
 
 def test_only_the_named_lines_are_parsed() -> None:
     page = 'junk{"\nvllm:num_requests_running{model_name="a } b,\\"c\\""} 3\nother 1\n\n# HELP x\n'
-    (sample,) = samples_of(page, names=VLLM.spelled, labels={"pod": "p"}, at_seconds=1)
+    (sample,) = samples_on(page, VLLM, at_seconds=1, pod="p")
     assert sample.labels == {"pod": "p", "model_name": 'a } b,"c"'}
     assert sample.value == 3

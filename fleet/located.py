@@ -12,8 +12,6 @@ import yaml
 from typing_extensions import override
 from yaml.reader import ReaderError
 
-from scaler.errors import ForesailError
-
 DEPTH_MAX: Final = 64
 """Levels of nesting. Settings have seven; PyYAML needs three stack frames for each."""
 _SHOWN_CHARACTERS_MAX: Final = 80
@@ -25,7 +23,7 @@ _NO_VALUE: Final = (ValueError, ArithmeticError, AttributeError, LookupError, Ty
 Path = tuple[str | int, ...]
 
 
-class UnreadableYamlError(ForesailError):
+class UnreadableYamlError(Exception):
     """Text that cannot be read as a whole."""
 
     def __init__(self, line: int, why: str) -> None:

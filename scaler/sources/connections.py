@@ -1,0 +1,54 @@
+"""HTTP connections of one source: its TLS, and nothing that a server could leave in them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+
+from scaler.sources.access import Tls, TlsContexts
+
+CHUNK_BYTES: Final = 2**16
+"""Of a body, read at once."""
+
+
+class Connections:
+    """Opened at the first request, in the event loop that makes it."""
+
+    def __init__(self, tls: Tls, *, server_name: str | None = None) -> None:
+        self._tls = TlsContexts(tls)
+        self._server_name = server_name
+        self._session: aiohttp.ClientSession | None = None
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | str | None = None,
+    ) -> "aiohttp.client._RequestContextManager":
+        """The answer, as an asynchronous context manager; its time is the caller's to limit.
+
+        Raises:
+            SourceMisconfiguredError: a TLS file cannot be used.
+        """
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # The callers' limits bound it; one for all would let hung servers starve others.
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session.request(
+            method,
+            url,
+            data=body,
+            headers=headers,
+            ssl=self._tls.current() if url.startswith("https") else True,
+            server_hostname=self._server_name,
+            # A login page is a refusal.
+            allow_redirects=False,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
