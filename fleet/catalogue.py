@@ -282,4 +282,4 @@ def _usd_per_unit(generation: Generation, need: Need) -> float | None:
 def shipped() -> Catalogue:
     """The catalogue that comes with Foresail."""
     text = files("fleet").joinpath("generations.yaml").read_text(encoding="utf-8")
-    return Catalogue.model_validate(Document(text).value)
+    return Catalogue.model_validate(Document.sound(text).value)

@@ -67,7 +67,7 @@ def instances() -> Mapping[str, Instance]:
             usd_per_hour=one.usd_per_hour,
             source=f"{cloud.cloud} list: {cloud.what}; {cloud.as_of}",
         )
-        for cloud in _File.model_validate(Document(text).value).clouds
+        for cloud in _File.model_validate(Document.sound(text).value).clouds
         for machines in cloud.machines
         for name, one in machines.types.items()
     }

@@ -59,6 +59,18 @@ class Document:
         except _NO_VALUE as error:
             raise UnreadableYamlError(1, f"not YAML: {error}") from error
 
+    @classmethod
+    def sound(cls, text: str) -> "Document":
+        """The document of a text that has no fault at all.
+
+        Raises:
+            UnreadableYamlError: as above, and for the first of the faults.
+        """
+        made = cls(text)
+        for line, why in made.faults:
+            raise UnreadableYamlError(line, why)
+        return made
+
     def line_of(self, path: Sequence[Hashable]) -> int:
         """The line of the key at `path`, or of its nearest parent that is there; from 1."""
         line = 1

@@ -38,7 +38,11 @@ def faults_of(
         at: Location = (*fault["loc"], *fault.get("ctx", {}).get("at", ()))
         if document.has_no_value(at) and fault["type"] != "extra_forbidden":
             continue
-        name, text = name_of(at), _text(fault, *_setting_at(model, at))
+        # pydantic's word for a fault of a key, where the path already ends with it
+        name, text = (
+            name_of([part for part in at if part != "[key]"]),
+            _text(fault, *_setting_at(model, at)),
+        )
         found.append((document.line_of(at), f"{name}: {text}" if name else text))
     return found
 

@@ -14,7 +14,7 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
         ForesailError: the file cannot be read, or a price is none.
     """
     try:
-        document = Document(file.read_text(encoding="utf-8"))
+        document = Document.sound(file.read_text(encoding="utf-8"))
     except UnreadableYamlError as error:
         raise ForesailError(f"--prices {file}: line {error.line}: {error}") from error
     except (OSError, ValueError) as error:

@@ -210,8 +210,8 @@ class PrometheusSettings(Credentials):
     @override
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
         yield from super().crossings(values)
-        if values["namespace_label"] in values["labels"]:
-            label = values["namespace_label"]
+        label, labels = values["namespace_label"], values["labels"]
+        if isinstance(label, str) and isinstance(labels, dict) and label in labels:
             message = f"{label!r} is the namespaceLabel and comes from each trigger"
             yield crossed(message, "labels", label)
 
@@ -250,10 +250,10 @@ class ScrapeSettings(Credentials):
         given = (bool(values["urls"]), values["dns"] is not None, values["pods"] is not None)
         if sum(given) != 1:
             yield crossed("give exactly one of urls, dns, pods")
-        if values["pods"] is not None and values["namespaces"] is not None:
+        elif values["pods"] is not None and values["namespaces"] is not None:
             message = "pods are read in the trigger's own namespace only: remove namespaces"
             yield crossed(message, "namespaces")
-        if values["pods"] is None and not values["namespaces"]:
+        elif values["pods"] is None and not values["namespaces"]:
             yield crossed(
                 "namespaces is missing: pages of urls and dns do not tell tenants apart, so list "
                 'the namespaces whose ScaledObjects may read them, or ["*"] for every one'

@@ -61,7 +61,7 @@ def mix_of(text: str) -> Mix:
         MixFileError: with what is wrong, and where.
     """
     try:
-        document = Document(text)
+        document = Document.sound(text)
     except UnreadableYamlError as error:
         raise MixFileError(f"line {error.line}: {error}") from error
     try:

@@ -277,7 +277,7 @@ def parse(text: str, *, name: str) -> Preset:
         PresetError: not YAML, or not a preset; every fault with its line and place.
     """
     try:
-        document = Document(text)
+        document = Document.sound(text)
     except UnreadableYamlError as error:
         raise PresetError(f"engine preset {name!r}: line {error.line}: {error}") from error
     try:

@@ -212,7 +212,7 @@ def test_values_that_exclude_each_other_are_told_where_one_is_to_change(
             id="two-discoveries",
         ),
         pytest.param(
-            "scrape: {dns: {host: q, port: 8000}, path: metrics}",
+            "scrape: {dns: {host: q, port: 8000}, path: metrics, namespaces: [llm]}",
             "3: sources.0.scrape.path: has the value 'metrics': it takes a path that begins with /",
             id="path-without-slash",
         ),
@@ -305,7 +305,8 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
             id="another-group",
         ),
         pytest.param(
-            MINIMAL + "  - name: main\n    scrape: {urls: ['http://q'], path: p}\n",
+            MINIMAL
+            + "  - name: main\n    scrape: {urls: ['http://q'], path: p, namespaces: [llm]}\n",
             [
                 "5: sources.1.name: two sources are named 'main'",
                 "6: sources.1.scrape.path: has the value 'p': it takes a path that begins with /",
@@ -313,7 +314,8 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
             id="a-source-of-the-same-name",
         ),
         pytest.param(
-            "sources:\n  - name: main\n    scrape: {urls: ['http://q'], path: p}\n"
+            "sources:\n  - name: main\n"
+            "    scrape: {urls: ['http://q'], path: p, namespaces: [llm]}\n"
             "    prometheus: {url: 'http://p', timeout: 0}\n",
             [
                 "2: sources.0: give exactly one of prometheus, scrape",
