@@ -18,10 +18,10 @@ from time import process_time
 import numpy as np
 
 from bench._report import Row, show
+from scaler.decision.tracker import DemandTracker
 from scaler.forecast.forecaster import Forecaster
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState
-from scaler.track import Track
 
 STEP_SECONDS = 60.0
 DAY_STEPS = 1440
@@ -61,15 +61,15 @@ def main(arguments: list[str]) -> None:
 def _written(lived: Sequence[Forecaster]) -> Row:
     """Bytes of one workload's state, and the CPU to write and to read it."""
     shapes = iter(lived)
-    track = Track(lambda _: next(shapes), step_seconds=STEP_SECONDS)
-    empty = Track(lambda _: _forecaster(), step_seconds=STEP_SECONDS)
+    tracker = DemandTracker(lambda _: next(shapes), step_seconds=STEP_SECONDS)
+    empty = DemandTracker(lambda _: _forecaster(), step_seconds=STEP_SECONDS)
 
     def write() -> bytes:
-        return encode_feed(FeedState(key="bench", taken_at_seconds=0.0, track=track.state()))
+        return encode_feed(FeedState(key="bench", taken_at_seconds=0.0, tracker=tracker.state()))
 
-    def read() -> Track:
+    def read() -> DemandTracker:
         restored = empty.beginning()
-        restored.resume(decode_feed(payload).track)
+        restored.resume(decode_feed(payload).tracker)
         return restored
 
     payload = write()

@@ -39,7 +39,7 @@ from bench._rpc_restart import first_answers, forecasts_on_disk, forecasts_resum
 from bench._rpc_source import HUNG_PATH, prometheus
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.service import METRIC_NAME
+from scaler.serving.service import METRIC_NAME
 
 _LIVE_SECONDS_MAX = 300.0
 _MIB = 2**20

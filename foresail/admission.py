@@ -6,16 +6,16 @@ shall hold none of them.
 
 from foresail.clock import steady_clock
 from foresail.settings import Settings
-from scaler.board import Board
-from scaler.metadata import parse
-from scaler.server import TlsFiles
+from scaler.serving.board import Board
+from scaler.serving.server import TlsFiles
+from scaler.trigger import parse
 
 
 def board_of(settings: Settings) -> Board:
     """An empty board that admits what the settings offer."""
-    offer = settings.offer
+    allowed = settings.allowed
     return Board(
-        lambda metadata: parse(metadata, offer),
+        lambda metadata: parse(metadata, allowed),
         clock=steady_clock,
         objects_max=settings.limits.objects_max,
     )

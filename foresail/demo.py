@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
 from replay import trigger
 from replay.control import Control
@@ -27,23 +27,24 @@ from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
-from scaler.assembly import capacity_of, planning
-from scaler.board import Board, Reference
+from scaler.decision.answers import Reference
+from scaler.decision.tracker import DemandSeries
 from scaler.feed_key import FeedKey
+from scaler.forecast.horizons import horizons_seconds
 from scaler.forecast.record import DemandForecast
-from scaler.horizons import horizons_seconds
-from scaler.loop import ScalerLoop
-from scaler.metadata import Offer, TriggerMetadata, parse
-from scaler.metrics import ServiceMetrics
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.server import ScalerServer
-from scaler.service import METRIC_NAME, ExternalScaler
+from scaler.serving.assembly import capacity_of, planning
+from scaler.serving.board import Board
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import Binding
+from scaler.serving.metrics import ServiceMetrics
+from scaler.serving.server import ScalerServer
+from scaler.serving.service import METRIC_NAME, ExternalScaler
+from scaler.serving.streams import StreamLifetimes
 from scaler.sources.catalogue import load
 from scaler.sources.scope import Scope
-from scaler.streams import StreamLives
-from scaler.track import Series
-from scaler.watched import Connection
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 DAY_WALL_SECONDS = 120.0
 """Wall time in which a whole day passes when `--seconds` does not say otherwise."""
@@ -144,16 +145,16 @@ class Demo:
     def _clock(self) -> float:
         return self.course.epoch_seconds + self.world.now_seconds
 
-    def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
-        capacity = capacity_of(wishes, self._preset)
-        horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=STEP_SECONDS)
+    def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        capacity = capacity_of(trigger_spec, self._preset)
+        horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=STEP_SECONDS)
         key = FeedKey(
             source="demo",
-            engine=wishes.engine,
-            scope=Scope(namespace=reference.namespace, model=wishes.model),
+            engine=trigger_spec.engine,
+            scope=Scope(namespace=reference.namespace, model=trigger_spec.model),
             reach_seconds=horizons[-1],
         )
-        return Connection(key=key, source="demo", feed=self._feed, capacity=capacity)
+        return Binding(key=key, source="demo", feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""
@@ -178,15 +179,17 @@ class Demo:
     @asynccontextmanager
     async def _scaler(
         self,
-    ) -> AsyncIterator[tuple[ScalerLoop, "pb_grpc.ExternalScalerAsyncStub"]]:
+    ) -> AsyncIterator[tuple[PlanningCycle, "pb_grpc.ExternalScalerAsyncStub"]]:
         """The shipped scaler on a free port of loopback, and a client that dials as KEDA does."""
-        offer = Offer(engines={"vllm": False}, sources=frozenset({"demo"}), default_source="demo")
+        allowed = AllowedOptions(
+            engines={"vllm": False}, sources=frozenset({"demo"}), default_source="demo"
+        )
         board = Board(
-            lambda metadata: parse(metadata, offer),
+            lambda metadata: parse(metadata, allowed),
             clock=self._clock,
             objects_max=1,
         )
-        settings = loop_settings(CycleSettings(history=HISTORY_SECONDS, step=STEP_SECONDS))
+        settings = planning_settings(CycleSettings(history=HISTORY_SECONDS, step=STEP_SECONDS))
         loop = planning(
             self._connect,
             settings,
@@ -195,10 +198,10 @@ class Demo:
             steady=self._clock,
             registry=CollectorRegistry(),
         )
-        lives = StreamLives(per_peer_max=1)
+        lifetimes = StreamLifetimes(per_peer_max=1)
         metrics = ServiceMetrics(CollectorRegistry())
-        service = ExternalScaler(board, metrics, lives, replicas_max=1000)
-        server = ScalerServer(service, lives)
+        service = ExternalScaler(board, metrics, lifetimes, replicas_max=1000)
+        server = ScalerServer(service, lifetimes)
         starting = asyncio.create_task(server.start("127.0.0.1:0", None), name="start")
         try:
             port = await asyncio.shield(starting)
@@ -231,10 +234,10 @@ class Demo:
             total=value.metricValueFloat, target=spec.targetSizeFloat, is_active=active.result
         )
 
-    def _frame(self, loop: ScalerLoop, now: int, asked: int | None) -> Frame:
+    def _frame(self, loop: PlanningCycle, now: int, asked: int | None) -> Frame:
         (status,) = loop.statuses()
-        plan = status.standing.plan
-        forecast = status.plan.forecasts.get(Series.PROMPT_TOKENS) if status.plan else None
+        plan = status.cycle_state.plan
+        forecast = status.plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if status.plan else None
         return Frame(
             at_seconds=now,
             clock_seconds=self._clock(),

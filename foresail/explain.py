@@ -9,16 +9,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from scaler.abstention import abstention_of
-from scaler.board import Answer, Posted, Refusal, RefusalCode
-from scaler.durations import written
+from scaler.decision.abstention import abstention_of
+from scaler.decision.answers import Answer, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.evaluate import WorkloadPlan
+from scaler.decision.need import Step
+from scaler.decision.tracker import DemandSeries, PollResult, amount
+from scaler.durations import format_duration
 from scaler.forecast.record import DemandForecast
-from scaler.metadata import TriggerMetadata
-from scaler.need import Step
+from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Observation, Signal, state_of
-from scaler.track import Series, Sight, amount
-from scaler.verdict import WorkloadPlan
-from scaler.watched import WorkloadStatus
+from scaler.trigger import TriggerSpec
 
 Account = dict[str, Any]
 
@@ -31,10 +31,10 @@ _ADVICE: Mapping[str, str] = {
     RefusalCode.MISCONFIGURED: "correct what the source refuses; docs/settings.md has all keys",
 }
 _BEHIND = {
-    Series.PROMPT_TOKENS: (Signal.PROMPT_TOKENS,),
-    Series.GENERATED_TOKENS: (Signal.GENERATED_TOKENS,),
-    Series.REQUESTS: (Signal.REQUESTS,),
-    Series.IN_FLIGHT: (Signal.RUNNING, Signal.WAITING),
+    DemandSeries.PROMPT_TOKENS: (Signal.PROMPT_TOKENS,),
+    DemandSeries.GENERATED_TOKENS: (Signal.GENERATED_TOKENS,),
+    DemandSeries.REQUESTS: (Signal.REQUESTS,),
+    DemandSeries.IN_FLIGHT: (Signal.RUNNING, Signal.WAITING),
 }
 """The signals without which a series is not measured."""
 
@@ -56,19 +56,19 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
         told["outcome"] = _outcome(status, now_seconds)
     last = status.plan
     if last is not None:
-        observation = last.sight.observation
+        observation = last.poll.observation
         since_look_seconds = now_seconds - last.looked_at_seconds
-        unix_seconds = last.sight.at_seconds + since_look_seconds
+        unix_seconds = last.poll.at_seconds + since_look_seconds
         told["looked_seconds_ago"] = round(since_look_seconds, 1)
         told["readings"] = _readings(observation, unix_seconds)
-        told["objectives"] = _objectives(status.wishes, observation, unix_seconds)
+        told["objectives"] = _objectives(status.trigger_spec, observation, unix_seconds)
         told["remarks"] = list(observation.remarks) if observation else []
-        told["failure"] = str(last.sight.failure) if last.sight.failure else None
+        told["failure"] = str(last.poll.failure) if last.poll.failure else None
         told["forecasts"] = {
             dimension: _forecast(dimension, forecast, last, unix_seconds)
             for dimension, forecast in last.forecasts.items()
         }
-    plan = status.standing.plan
+    plan = status.cycle_state.plan
     if plan is not None:
         told["plan"] = {
             "at": _time(plan.at_seconds),
@@ -76,7 +76,7 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
             "planned": plan.planned,
             "reactive": plan.reactive,
             "active": plan.active,
-            "stands": isinstance(status.standing.posted.current(now_seconds), Answer),
+            "stands": isinstance(status.cycle_state.timed.current(now_seconds), Answer),
             "steps": [_step(step) for step in plan.steps],
         }
     return told
@@ -143,7 +143,7 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
             for level, value in zip(_LEVELS_SHOWN, quantiles, strict=True)
         )
         lines.append(
-            f"  in {written(horizon):<6} {_bar(quantiles, top)}  {numbers}  "
+            f"  in {format_duration(horizon):<6} {_bar(quantiles, top)}  {numbers}  "
             + _earned(skills.get(horizon, {}))
         )
     carried = sorted(forecast["experts"], key=lambda expert: -expert["weight"])[:4]
@@ -156,7 +156,7 @@ def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
 def _now_text(forecast: Mapping[str, Any]) -> str:
     if forecast["now"] is not None:
         return f"{forecast['now']:,.0f}"
-    return f"{_UNKNOWN}, from data of {written(forecast['data_seconds_ago'])} ago"
+    return f"{_UNKNOWN}, from data of {format_duration(forecast['data_seconds_ago'])} ago"
 
 
 def _earned(skill: Mapping[str, float | None]) -> str:
@@ -185,16 +185,16 @@ def _bar(quantiles: Sequence[float], top: float) -> str:
 
 
 def _outcome(status: WorkloadStatus, now_seconds: float) -> Account:
-    abstention = abstention_of(status.wishes) if status.wishes is not None else None
+    abstention = abstention_of(status.trigger_spec) if status.trigger_spec is not None else None
     if abstention is not None:
         return {"advised": abstention.text}
-    posted: Posted = status.standing.posted
-    match posted.current(now_seconds):
+    timed: TimedOutcome = status.cycle_state.timed
+    match timed.current(now_seconds):
         case Answer(replicas=replicas, active=active):
             return {
                 "replicas": replicas,
                 "active": active,
-                "age_seconds": round(now_seconds - posted.read_at_seconds, 1),
+                "age_seconds": round(now_seconds - timed.read_at_seconds, 1),
             }
         case Refusal(code=code, message=message):
             return {"refused": code.value, "message": message}
@@ -221,11 +221,11 @@ def _step(step: Step) -> Account:
 
 
 def _forecast(
-    dimension: Series, forecast: DemandForecast, last: WorkloadPlan, unix_seconds: float
+    dimension: DemandSeries, forecast: DemandForecast, last: WorkloadPlan, unix_seconds: float
 ) -> Account:
     """A forecast, and the demand it goes on from; what was never measured has no quantiles."""
     now = amount(last.demand, dimension)
-    why = _why_not(dimension, last.sight, unix_seconds) if now is None else None
+    why = _why_not(dimension, last.poll, unix_seconds) if now is None else None
     told: Account = {"now": now, "why": why, **forecast.to_json()}
     if not forecast.measured:
         return {**told, "quantiles": None, "last_value": None}
@@ -233,23 +233,23 @@ def _forecast(
     return {**told, "data_seconds_ago": round(unix_seconds - data_at, 1)}
 
 
-def _why_not(dimension: Series, sight: Sight, unix_seconds: float) -> str:
+def _why_not(dimension: DemandSeries, poll: PollResult, unix_seconds: float) -> str:
     """Why a series is not measured now."""
-    seen = sight.observation
+    seen = poll.observation
     if seen is None:
-        return sight.complaint()
+        return poll.complaint()
     reasons = [seen.why_not(signal, now_seconds=unix_seconds) for signal in _BEHIND[dimension]]
     return next((why for why in reasons if why is not None), "no forecast step is complete yet")
 
 
 def _objectives(
-    wishes: TriggerMetadata | None, seen: Observation | None, unix_seconds: float
+    trigger_spec: TriggerSpec | None, seen: Observation | None, unix_seconds: float
 ) -> dict[str, Account]:
     """Each latency objective, and whether the engine's own histogram says it is met."""
-    if wishes is None or seen is None:
+    if trigger_spec is None or seen is None:
         return {}
     told = {}
-    for signal, limit in ((Signal.TTFT, wishes.ttft), (Signal.ITL, wishes.itl)):
+    for signal, limit in ((Signal.TTFT, trigger_spec.ttft), (Signal.ITL, trigger_spec.itl)):
         value = seen.value(signal)
         told[signal.value.upper()] = {
             "seconds": value,

@@ -6,15 +6,15 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scaler.abstention import abstention_of
-from scaler.board import Answer
 from scaler.clock import Clock
+from scaler.decision.abstention import abstention_of
+from scaler.decision.answers import Answer
+from scaler.decision.evaluate import WorkloadPlan
+from scaler.decision.tracker import amount
 from scaler.forecast.record import DemandForecast
-from scaler.loop import ScalerLoop
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Signal, Value, state_of
-from scaler.track import amount
-from scaler.verdict import WorkloadPlan
-from scaler.watched import WorkloadStatus
 
 _WORKLOAD = ("namespace", "scaled_object")
 _LEVELS = (0.5, 0.9, 0.99)
@@ -24,7 +24,7 @@ _STATES = ("value", "zero", "stale", "absent")
 class WorkloadCollector(Collector):
     """One set of series for each workload that is known; gone when it is forgotten."""
 
-    def __init__(self, loop: ScalerLoop, *, clock: Clock) -> None:
+    def __init__(self, loop: PlanningCycle, *, clock: Clock) -> None:
         """Show the loop's workloads.
 
         Args:
@@ -128,11 +128,11 @@ _Labels = tuple[str, ...]
 
 
 def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
-    if status.wishes is not None:
-        families["objective"].add_metric((*labels, Signal.TTFT), status.wishes.ttft)
-        families["objective"].add_metric((*labels, Signal.ITL), status.wishes.itl)
-    posted, plan = status.standing.posted, status.standing.plan
-    answer = posted.current(now)
+    if status.trigger_spec is not None:
+        families["objective"].add_metric((*labels, Signal.TTFT), status.trigger_spec.ttft)
+        families["objective"].add_metric((*labels, Signal.ITL), status.trigger_spec.itl)
+    timed, plan = status.cycle_state.timed, status.cycle_state.plan
+    answer = timed.current(now)
     if plan is not None and isinstance(answer, Answer):
         families["planned"].add_metric(labels, plan.planned)
         families["reactive"].add_metric(labels, plan.reactive)
@@ -140,24 +140,24 @@ def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: 
         _plan_age(families, labels, status, now)
         return
     families["asked"].add_metric(labels, now - status.asked_at_seconds)
-    if status.wishes is not None and abstention_of(status.wishes) is not None:
+    if status.trigger_spec is not None and abstention_of(status.trigger_spec) is not None:
         families["answering"].add_metric(labels, 1.0)
         _plan_age(families, labels, status, now)
         return
     families["answering"].add_metric(labels, float(isinstance(answer, Answer)))
     if isinstance(answer, Answer):
         families["desired"].add_metric(labels, answer.replicas)
-        families["age"].add_metric(labels, now - posted.read_at_seconds)
+        families["age"].add_metric(labels, now - timed.read_at_seconds)
 
 
 def _plan_age(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
     """The age of the reading behind the plan, where no number is handed over."""
-    if status.standing.read_at_seconds is not None:
-        families["age"].add_metric(labels, now - status.standing.read_at_seconds)
+    if status.cycle_state.read_at_seconds is not None:
+        families["age"].add_metric(labels, now - status.cycle_state.read_at_seconds)
 
 
 def _signals(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
-    observation = plan.sight.observation
+    observation = plan.poll.observation
     for signal, reading in observation.readings.items() if observation else ():
         is_in = state_of(reading)
         for state in _STATES:

@@ -15,8 +15,9 @@ from foresail.admission import tls_files
 from foresail.clock import steady_clock, wall_clock
 from foresail.link import FeedFound, FeedsWanted, Link
 from foresail.settings import Settings
-from scaler.board import SUPERSEDED_SECONDS, Answer, Board, Posted, Reference
+from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.serving.board import SUPERSEDED_SECONDS, Board
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_held import HeldStates
 from scaler.serving.state_peers import PeerAddress, Peers
@@ -45,7 +46,7 @@ class Handover:
         """
         state, instance = settings.state, uuid4().hex
         self._board = board
-        self._answer_seconds_max = settings.cycle.blind_max
+        self._answer_seconds_max = settings.cycle.answer_max
         self._files = StateFiles(state.directory) if state.directory else None
         address = PeerAddress.of(state.peers) if state.peers else None
         tls = tls_files(settings)
@@ -145,12 +146,12 @@ class Handover:
                 await asyncio.sleep(0)
         return len(states)
 
-    def _posted(self, answer: Answer | None) -> Posted | None:
+    def _posted(self, answer: Answer | None) -> TimedOutcome | None:
         """The answer as it stands now: its age is that of its reading."""
         if answer is None:
             return None
         read_at = steady_clock() - max(0.0, wall_clock() - answer.made_at_seconds)
-        return Posted(
+        return TimedOutcome(
             outcome=answer,
             read_at_seconds=read_at,
             valid_until_seconds=read_at + self._answer_seconds_max,

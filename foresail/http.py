@@ -8,9 +8,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from foresail import explain
 from scaler.clock import Clock
-from scaler.loop import ScalerLoop
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import WorkloadStatus
 from scaler.spelling import nearest
-from scaler.watched import WorkloadStatus
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class FrontState:
 class Pages:
     """The routes of the second port, over the running parts."""
 
-    loop: ScalerLoop
+    loop: PlanningCycle
     registry: CollectorRegistry
     clock: Clock
     """The monotonic one."""
@@ -62,7 +62,7 @@ class Pages:
             return web.Response(status=503, text="not answering KEDA: starting or draining\n")
         now = self.clock()
         known = self.loop.statuses()
-        old = [status for status in known if now > status.standing.posted.valid_until_seconds]
+        old = [status for status in known if now > status.cycle_state.timed.valid_until_seconds]
         if known and len(old) == len(known):
             text = f"nothing newer than its age limit for any of {len(known)} objects\n"
             return web.Response(status=503, text=text)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from foresail.settings import Settings
-from scaler.board import Changes, Posted, Reference
+from scaler.decision.answers import Reference, TimedOutcome
+from scaler.serving.board import Changes
 
 ALIVE_SECONDS: Final = 5.0
 _LENGTH: Final = struct.Struct("!I")
@@ -96,7 +97,7 @@ class Published:
     """Planning → answering: what stands after a look."""
 
     reference: Reference
-    posted: Posted
+    timed: TimedOutcome
     state: bytes | None
     """What a later process goes on from."""
 

@@ -1,14 +1,14 @@
 """From the settings of the cycle to those that the scaler's room takes."""
 
 from foresail.settings import CycleSettings
-from scaler.loop_settings import LoopSettings
+from scaler.serving.cycle_settings import PlanningSettings
 
 
-def loop_settings(cycle: CycleSettings) -> LoopSettings:
-    return LoopSettings(
+def planning_settings(cycle: CycleSettings) -> PlanningSettings:
+    return PlanningSettings(
         look_period_seconds=cycle.period,
         step_seconds=cycle.step,
-        blind_seconds_max=cycle.blind_max,
+        answer_seconds_max=cycle.answer_max,
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,

@@ -40,15 +40,15 @@ from foresail.link import (
     States,
 )
 from foresail.logs import log_to_stderr
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import Settings
 from foresail.sites import Sites
 from foresail.states import PlannerStates
-from scaler.assembly import planning
-from scaler.board import Posted, Reference
+from scaler.decision.answers import Reference, TimedOutcome
 from scaler.errors import ForesailError
-from scaler.loop import ScalerLoop
-from scaler.metadata import parse
+from scaler.serving.assembly import planning
+from scaler.serving.cycle import PlanningCycle
+from scaler.trigger import parse
 
 log = structlog.get_logger()
 
@@ -91,18 +91,18 @@ async def plan(link: Link) -> None:
 @asynccontextmanager
 async def _running(
     settings: Settings, front: FrontState, link: Link, states: PlannerStates
-) -> AsyncIterator[tuple[ScalerLoop, int]]:
+) -> AsyncIterator[tuple[PlanningCycle, int]]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
 
-    def publish(reference: Reference, posted: Posted) -> None:
-        link.send(Published(reference, posted, states.payload(reference)))
+    def publish(reference: Reference, timed: TimedOutcome) -> None:
+        link.send(Published(reference, timed, states.payload(reference)))
 
     loop = planning(
         sources.connect,
-        loop_settings(settings.cycle),
+        planning_settings(settings.cycle),
         publish=publish,
         wall=wall_clock,
         steady=steady_clock,
@@ -112,7 +112,7 @@ async def _running(
     )
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
-        loop.watch(reference, parse(one.metadata, settings.offer))
+        loop.watch(reference, parse(one.metadata, settings.allowed))
     registry.register(WorkloadCollector(loop, clock=steady_clock))
     pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
     try:
@@ -130,7 +130,7 @@ class _Listener:
     """Takes what the answering process says."""
 
     def __init__(
-        self, link: Link, loop: ScalerLoop, front: FrontState, states: PlannerStates
+        self, link: Link, loop: PlanningCycle, front: FrontState, states: PlannerStates
     ) -> None:
         self._link = link
         self._loop = loop

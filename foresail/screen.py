@@ -14,7 +14,7 @@ from rich.text import Text
 
 from foresail.demo import Course, Frame
 from replay.score import Score
-from scaler.durations import written
+from scaler.durations import format_duration
 
 COLUMN_SECONDS = 180
 """One column of a chart: five hours of past and half an hour of forecast fit a terminal."""
@@ -175,7 +175,7 @@ def greeting(course: Course) -> str:
     """What is about to be seen."""
     scenario = course.scenario
     hours = scenario.seconds / 3600
-    start_up = written(scenario.fleet.start_up.median_seconds)
+    start_up = format_duration(scenario.fleet.start_up.median_seconds)
     return (
         f"{hours:.1f} h of generated LLM traffic from {_clock(course.epoch_seconds)} on, "
         f"{scenario.profile.name} replicas that take about {start_up} to start,\n"

@@ -34,12 +34,12 @@ from foresail.link import (
 )
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
-from scaler.board import Changes, arrival_of
 from scaler.errors import ForesailError
-from scaler.metrics import ServiceMetrics
-from scaler.server import ScalerServer
-from scaler.service import ExternalScaler
-from scaler.streams import StreamLives
+from scaler.serving.board import Changes, arrival_of
+from scaler.serving.metrics import ServiceMetrics
+from scaler.serving.server import ScalerServer
+from scaler.serving.service import ExternalScaler
+from scaler.serving.streams import StreamLifetimes
 
 log = structlog.get_logger()
 
@@ -113,14 +113,14 @@ class Answering:
         self.registry = CollectorRegistry()
         self.board = board_of(settings)
         self.handover = Handover(settings, self.board)
-        lives = StreamLives(per_peer_max=limits.streams_per_connection_max)
+        lifetimes = StreamLifetimes(per_peer_max=limits.streams_per_connection_max)
         service = ExternalScaler(
             self.board,
             ServiceMetrics(self.registry),
-            lives,
+            lifetimes,
             replicas_max=limits.replicas_max,
         )
-        self.server = ScalerServer(service, lives, state=self.handover.service)
+        self.server = ScalerServer(service, lifetimes, state=self.handover.service)
         self.accepting = False
 
     async def keep(self, planner: "Planner", log_level: str) -> None:
@@ -174,10 +174,10 @@ class Answering:
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
         match message:
-            case Published(reference=reference, posted=posted, state=state):
+            case Published(reference=reference, timed=timed, state=state):
                 if state is not None and self.board.known(reference) is not None:
                     self.handover.held.keep(reference, state)
-                self.board.publish(reference, posted)
+                self.board.publish(reference, timed)
             case FeedsWanted(keys=keys):
                 self.handover.want(keys)
             case FeedFound(key=key, payload=payload):

@@ -25,13 +25,13 @@ from typing_extensions import override
 from fleet.located import Document, UnreadableYamlError, shortened
 from foresail.faults import crossed, faults_of, shown
 from foresail.parts import Faulty, Part, key_of, sound_items
-from scaler.durations import seconds
+from scaler.decision.tracker import DemandSeries
+from scaler.durations import parse_duration
 from scaler.errors import ForesailError, MetadataError
-from scaler.metadata import Offer, parse
 from scaler.sources.catalogue import load, shipped
 from scaler.sources.reading import Limits
 from scaler.spelling import nearest
-from scaler.track import Series
+from scaler.trigger import AllowedOptions, parse
 
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 _PORT_MAX: Final = 65_535
@@ -90,12 +90,12 @@ def _metadata_text(value: object) -> object:
 # What a value must be stands in the description: an error shows it.
 Seconds = Annotated[
     float,
-    BeforeValidator(seconds),
+    BeforeValidator(parse_duration),
     Field(gt=0, allow_inf_nan=False, description="a duration above 0, such as 15s or 5m"),
 ]
 SecondsFromZero = Annotated[
     float,
-    BeforeValidator(seconds),
+    BeforeValidator(parse_duration),
     Field(ge=0, allow_inf_nan=False, description="a duration from 0, such as 0s or 7d"),
 ]
 Listen = Annotated[
@@ -281,7 +281,7 @@ class CycleSettings(Part):
     """How often every feed is looked at; more often than it is scraped shows nothing new."""
     step: Seconds = 60.0
     """Of the forecast's series: each value is the mean of the looks in it."""
-    blind_max: Seconds = 300.0
+    answer_max: Seconds = 300.0
     """How long an answer stands, counted from the reading behind it; then KEDA gets an error."""
     look_max: Seconds = 10.0
     """How long one look at one feed may take, without the wait for a slot."""
@@ -291,7 +291,7 @@ class CycleSettings(Part):
     """How many feeds of one source are looked at together: the load that it gets from us."""
     history: SecondsFromZero = 7 * 86400.0
     """How much past is read at start, a week for the week's profile; 0 reads none."""
-    also_forecast: tuple[Literal[Series.REQUESTS, Series.IN_FLIGHT], ...] = Field(
+    also_forecast: tuple[Literal[DemandSeries.REQUESTS, DemandSeries.IN_FLIGHT], ...] = Field(
         default=(), description="a list of requests and in_flight"
     )
     """Shown by `explain` and the metrics; plans are made from the tokens. Each costs as much again
@@ -409,9 +409,9 @@ class Settings(Part):
             yield crossed(message, "state", "peers")
 
     @property
-    def offer(self) -> Offer:
+    def allowed(self) -> AllowedOptions:
         """What a trigger's metadata may choose."""
-        return Offer(
+        return AllowedOptions(
             engines=_engines(),
             sources=frozenset(source.name for source in self.sources),
             default_source=self.source_by_default,
@@ -451,7 +451,7 @@ def _watch_crossings(values: Mapping[str, Any]) -> Iterator[PydanticCustomError]
             yield crossed(str(error), *at)
 
 
-def _offer_to(metadata: Mapping[str, str], values: Mapping[str, Any]) -> Offer:
+def _offer_to(metadata: Mapping[str, str], values: Mapping[str, Any]) -> AllowedOptions:
     """What a watched model may choose: anything that depends on a setting which is faulty."""
     names = list(_names(values["sources"]))
     default, limits = values["default_source"], values["limits"]
@@ -463,7 +463,7 @@ def _offer_to(metadata: Mapping[str, str], values: Mapping[str, Any]) -> Offer:
     addresses, replicas_max = (metadata.get("serverAddress", ""),), _COUNT_MAX
     if not isinstance(limits, Faulty):
         addresses, replicas_max = limits.metadata_addresses, limits.replicas_max
-    return Offer(
+    return AllowedOptions(
         engines=_engines(),
         sources=frozenset(sources),
         default_source=default,

@@ -13,7 +13,7 @@ from typing_extensions import override
 from foresail.clock import wall_clock
 from foresail.link import FeedFound, FeedsWanted, Link
 from foresail.settings import StateSettings
-from scaler.board import Reference
+from scaler.decision.answers import Reference
 from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
 from scaler.serving.state_keeper import StateKeeper, TakeFeeds

@@ -16,12 +16,12 @@ from foresail.settings import (
     SourceSettings,
     SourceTlsSettings,
 )
-from scaler.assembly import capacity_of
-from scaler.board import Reference
+from scaler.decision.answers import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.feed_key import FeedKey
-from scaler.horizons import horizons_seconds
-from scaler.metadata import TriggerMetadata
+from scaler.forecast.horizons import horizons_seconds
+from scaler.serving.assembly import capacity_of
+from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
@@ -30,7 +30,7 @@ from scaler.sources.reading import Limits
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
-from scaler.watched import Connection
+from scaler.trigger import TriggerSpec
 
 Source = PrometheusSource | ScrapeSource
 
@@ -58,29 +58,35 @@ class Sources:
         by_name = {source.name: _source(source) for source in settings.sources}
         return cls(presets, by_name, settings.cycle.step)
 
-    def connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
+    def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         """The feed and the capacity for one trigger.
 
         Raises:
             SourceMisconfiguredError: the source cannot be asked what the trigger wants.
         """
-        preset = self.presets[wishes.engine]
-        scope = Scope(namespace=reference.namespace, model=wishes.model, labels=wishes.match_labels)
-        feed = self._feed(wishes, preset, scope)
-        horizons = horizons_seconds(lead_seconds=wishes.lead_time, step_seconds=self.step_seconds)
-        return Connection(
+        preset = self.presets[trigger_spec.engine]
+        scope = Scope(
+            namespace=reference.namespace,
+            model=trigger_spec.model,
+            labels=trigger_spec.match_labels,
+        )
+        feed = self._feed(trigger_spec, preset, scope)
+        horizons = horizons_seconds(
+            lead_seconds=trigger_spec.lead_time, step_seconds=self.step_seconds
+        )
+        return Binding(
             key=FeedKey(
-                source=wishes.source,
-                address=wishes.server_address,
+                source=trigger_spec.source,
+                address=trigger_spec.server_address,
                 engine=preset.engine,
                 scope=scope,
-                timezone=wishes.timezone,
-                events=wishes.events,
+                timezone=trigger_spec.timezone,
+                events=trigger_spec.events,
                 reach_seconds=horizons[-1],
             ),
-            source=wishes.server_address or str(wishes.source),
+            source=trigger_spec.server_address or str(trigger_spec.source),
             feed=feed,
-            capacity=capacity_of(wishes, preset),
+            capacity=capacity_of(trigger_spec, preset),
         )
 
     def keep(self, in_use: Collection[str]) -> None:
@@ -98,13 +104,13 @@ class Sources:
             await source.close()
         await asyncio.gather(*self._closing)
 
-    def _feed(self, wishes: TriggerMetadata, preset: Preset, scope: Scope) -> Feed:
-        address = wishes.server_address
+    def _feed(self, trigger_spec: TriggerSpec, preset: Preset, scope: Scope) -> Feed:
+        address = trigger_spec.server_address
         if address is None:
-            named = self.by_name.get(str(wishes.source))
+            named = self.by_name.get(str(trigger_spec.source))
             if named is None:
                 known = ", ".join(sorted(self.by_name))
-                message = f"source {wishes.source!r} is not in the settings (known: {known})"
+                message = f"source {trigger_spec.source!r} is not in the settings (known: {known})"
                 raise SourceMisconfiguredError(message)
             return named.feed(preset=preset, scope=scope)
         source = self._by_address.get(address)

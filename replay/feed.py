@@ -11,7 +11,7 @@ import numpy as np
 from replay.world import World
 from scaler.signals import Observation, Reading, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.sources.reading import Reader
+from scaler.sources.reading import ObservationReader
 from scaler.sources.series import Sample
 
 
@@ -21,7 +21,7 @@ class WorldFeed:
     def __init__(self, world: World, *, epoch_seconds: float) -> None:
         self._world = world
         self._epoch_seconds = epoch_seconds
-        self._reader = Reader(load("vllm"), model=world.scenario.profile.model_name)
+        self._reader = ObservationReader(load("vllm"), model=world.scenario.profile.model_name)
 
     async def observe(self, *, now_seconds: float) -> Observation:
         return self._reader.observe(self._samples(now_seconds), now_seconds=now_seconds)

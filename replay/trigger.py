@@ -9,7 +9,7 @@ from replay.profile import (
     work_seconds,
 )
 from replay.score import Objective
-from scaler.metadata import Mode
+from scaler.trigger import Mode
 
 _AT_ONCE = hpa.ScalingRules(
     policies=(

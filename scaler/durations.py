@@ -9,7 +9,7 @@ _CHARACTERS_MAX: Final = 64
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
-def seconds(given: object) -> object:
+def parse_duration(given: object) -> object:
     """The seconds of a written duration; anything else unchanged.
 
     Unchanged, so that the field it was given to reports it in its own words.
@@ -23,7 +23,7 @@ def seconds(given: object) -> object:
     return given
 
 
-def written(seconds_: float) -> str:
+def format_duration(seconds_: float) -> str:
     """`90` → `1m30s`, to the second."""
     whole = round(seconds_)
     parts = ((whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-from scaler.durations import written
+from scaler.durations import format_duration
 
 
 class Signal(StrEnum):
@@ -112,7 +112,7 @@ class Observation:
             case Value():
                 return None
             case Stale(at_seconds=at):
-                return f"stale, newest sample {written(now_seconds - at)} ago"
+                return f"stale, newest sample {format_duration(now_seconds - at)} ago"
             case Absent(why=why):
                 return why
             case None:

@@ -9,39 +9,41 @@ from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
-from scaler.assembly import capacity_of, track_of
-from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
-from scaler.metadata import Offer, TriggerMetadata, parse
-from scaler.parameters import parameters_of
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
+from scaler.decision.parameters import parameters_of
+from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.serving.assembly import capacity_of, tracker_of
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.track import Series, Sight, Track
-from scaler.verdict import Standing, WorkloadPlan, judge
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 STEP_SECONDS = 60.0
 _ANSWER_SECONDS_MAX = 300.0
-_OFFER = Offer(engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay")
+_ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay"
+)
 
 
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
     def __init__(self, course: Course, quantile: float) -> None:
-        wishes = _wishes(course, quantile)
+        trigger_spec = _trigger_spec(course, quantile)
         self._reference = Reference.of("replay", "shipped", {})
-        self._parameters = parameters_of(wishes, capacity_of(wishes, load("vllm")))
+        self._parameters = parameters_of(trigger_spec, capacity_of(trigger_spec, load("vllm")))
         # Restoring the past is half of a run, and the same for every knob.
-        self._track = deepcopy(_restored(course))
+        self._tracker = deepcopy(_restored(course))
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
-        self._standing = Standing(posted=Posted(outcome=unread, read_at_seconds=0.0))
+        self._standing = CycleState(timed=TimedOutcome(outcome=unread, read_at_seconds=0.0))
         self._plan: WorkloadPlan | None = None
         self._quantile = quantile
-        self._lead_seconds = wishes.lead_time
+        self._lead_seconds = trigger_spec.lead_time
         self._start = _start_seconds(course)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
-        sight = _sight(
+        poll = _poll_of(
             self._start + seen.at_seconds,
             {
                 Signal.PROMPT_TOKENS: seen.prompt_tokens_per_second,
@@ -53,18 +55,18 @@ class Shipped:
                 Signal.REPLICAS: float(seen.ready),
             },
         )
-        self._track.take(sight)
-        self._plan = judge(
+        self._tracker.take(poll)
+        self._plan = evaluate(
             self._reference,
-            sight,
-            self._track,
+            poll,
+            self._tracker,
             self._parameters,
             self._standing,
-            now_seconds=sight.at_seconds,
+            now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
         )
-        self._standing = self._plan.standing
-        outcome = self._standing.posted.outcome
+        self._standing = self._plan.cycle_state
+        outcome = self._standing.timed.outcome
         match outcome:
             case Answer(replicas=replicas):
                 return float(replicas), 1.0
@@ -84,7 +86,7 @@ class Shipped:
 
     def foretold(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""
-        forecast = self._plan.forecasts.get(Series.PROMPT_TOKENS) if self._plan else None
+        forecast = self._plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if self._plan else None
         if forecast is None:
             return None
         median, planned = (
@@ -94,7 +96,7 @@ class Shipped:
         return median, planned
 
 
-def _wishes(course: Course, quantile: float) -> TriggerMetadata:
+def _trigger_spec(course: Course, quantile: float) -> TriggerSpec:
     """The trigger that an operator would write for this platform."""
     platform = course.platform
     metadata = trigger.metadata_of(
@@ -104,7 +106,7 @@ def _wishes(course: Course, quantile: float) -> TriggerMetadata:
         lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
-    return parse({**metadata, "quantile": f"{quantile:g}"}, _OFFER)
+    return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
 
 
 def _start_seconds(course: Course) -> float:
@@ -113,10 +115,10 @@ def _start_seconds(course: Course) -> float:
 
 
 @lru_cache(maxsize=1)
-def _restored(course: Course) -> Track:
+def _restored(course: Course) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    track = track_of(_wishes(course, 0.5), step_seconds=STEP_SECONDS)
+    tracker = tracker_of(_trigger_spec(course, 0.5), step_seconds=STEP_SECONDS)
     past = course.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
@@ -133,14 +135,14 @@ def _restored(course: Course) -> Track:
             Signal.RUNNING: output * 2 * course.platform.profile.fixed_seconds,
             Signal.WAITING: 0.0,
         }
-        track.take(_sight(at, amounts))
-    return track
+        tracker.take(_poll_of(at, amounts))
+    return tracker
 
 
-def _sight(at_seconds: float, amounts: dict[Signal, float]) -> Sight:
+def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
     readings = {s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()}
     observation = Observation(at_seconds=at_seconds, readings=readings)
-    return Sight(at_seconds=at_seconds, observation=observation)
+    return PollResult(at_seconds=at_seconds, observation=observation)
 
 
 class Foresail(KedaDriven):
@@ -162,7 +164,7 @@ FORESAIL = PolicyKind(
     name="foresail",
     source="this repository, at its defaults",
     knob="quantile of demand planned for",
-    usual=TriggerMetadata.model_fields["quantile"].default,
+    usual=TriggerSpec.model_fields["quantile"].default,
     knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
     make=Foresail,
 )

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from cronsim import CronSim, CronSimError
 
-from scaler.durations import seconds
+from scaler.durations import parse_duration
 from scaler.forecast.past import DAY_SECONDS, Floats
 
 FACTOR_MAX: Final = 100.0
@@ -58,7 +58,7 @@ def _event(text: str) -> Event:
     found = _WRITTEN.fullmatch(text)
     if found is None:
         raise ValueError(f"event {text!r} is not of the form WHEN for LENGTH xFACTOR")
-    length, factor = seconds(found["length"]), float(found["factor"])
+    length, factor = parse_duration(found["length"]), float(found["factor"])
     if not isinstance(length, float) or not 0 < length <= DAY_SECONDS:
         raise ValueError(f"event {text!r}: {found['length']} is no length up to 24h, such as 30m")
     if not 0 < factor <= FACTOR_MAX:

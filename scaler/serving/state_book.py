@@ -4,7 +4,7 @@ from typing import Protocol
 
 from typing_extensions import override
 
-from scaler.board import Reference
+from scaler.decision.answers import Reference
 from scaler.state.records import FeedState, WorkloadState
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
-from scaler.board import SILENT_SECONDS, Reference
+from scaler.decision.answers import Reference
 from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.serving.board import SILENT_SECONDS
 from scaler.state.records import StateRefusedError, WorkloadState
 from scaler.state.workload_bytes import decode_workload
 

@@ -12,8 +12,8 @@ from typing import Final
 
 import structlog
 
-from scaler.board import Reference
 from scaler.clock import Clock
+from scaler.decision.answers import Reference
 from scaler.serving.state_files import SLICES, StateFiles, name_of, slice_of
 from scaler.state.feed_bytes import FEED_BYTES_MAX, encode_feed
 from scaler.state.frames import Frame

@@ -19,7 +19,7 @@ import structlog
 from scaler.errors import ForesailError
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
-from scaler.server import TlsFiles
+from scaler.serving.server import TlsFiles
 
 log = structlog.get_logger()
 

@@ -55,7 +55,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Series(_Record):
+class MetricSeries(_Record):
     """One series an engine exports, by the name in the engine's own source."""
 
     name: str = Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
@@ -102,7 +102,7 @@ class SignalRule(_Record):
     """How one canonical signal is read."""
 
     combine: Combine = Combine.SUM
-    series: tuple[Series, ...] = Field(min_length=1)
+    series: tuple[MetricSeries, ...] = Field(min_length=1)
     """In order of preference; each exporter is read by the first one that says something."""
     zero_while: tuple[Zero, ...] = ()
 

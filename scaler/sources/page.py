@@ -10,14 +10,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.signals import Absent, Stale
-from scaler.sources.catalogue import Asleep, Condition, Kind, Preset, Series, SignalRule
-from scaler.sources.series import Track
+from scaler.sources.catalogue import Asleep, Condition, Kind, MetricSeries, Preset, SignalRule
+from scaler.sources.series import TimeSeries
 
 _View = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class MatchedSeries:
     """What one exporter says of one signal."""
 
     numbers: tuple[float, ...] = ()
@@ -41,14 +41,14 @@ class Page:
     model: str | None
     window_seconds: float
     fresh_from_seconds: float
-    tracks: Mapping[str, Sequence[Track]] = field(repr=False)
+    tracks: Mapping[str, Sequence[TimeSeries]] = field(repr=False)
 
-    def read(self, rule: SignalRule) -> Found | Missing:
+    def read(self, rule: SignalRule) -> MatchedSeries | Missing:
         """By the first of the rule's series that says a number."""
         answers = []
         for series in rule.series:
             answer = self._read_series(series)
-            if isinstance(answer, Found):
+            if isinstance(answer, MatchedSeries):
                 return answer
             answers.append(answer)
         not_yet = next((answer for answer in answers if isinstance(answer, Absent)), None)
@@ -60,7 +60,7 @@ class Page:
         for zero in rule.zero_while:
             proof = self._fresh(self._matching(zero.name, {}, by_model=zero.by_model))
             if proof:
-                return Found(numbers=(0.0,), at_seconds=_newest_of(proof))
+                return MatchedSeries(numbers=(0.0,), at_seconds=_newest_of(proof))
         return next((answer for answer in answers if answer is not None), None)
 
     def reports(self) -> bool:
@@ -75,7 +75,7 @@ class Page:
         tracks = self._matching(condition.name, condition.labels, by_model=False)
         return [track.newest for track in self._fresh(tracks)]
 
-    def _read_series(self, series: Series) -> Found | Missing:
+    def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
         every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
         if not every:
             return None
@@ -94,7 +94,7 @@ class Page:
                 numbers = self._rates(series, tracks)
         if not numbers and not buckets:
             return Absent(why=f"one sample of {series.name} yet, a rate takes two")
-        return Found(
+        return MatchedSeries(
             numbers=numbers,
             buckets=buckets,
             at_seconds=_newest_of(tracks),
@@ -102,7 +102,7 @@ class Page:
             copies=copies,
         )
 
-    def _rates(self, series: Series, tracks: Sequence[Track]) -> tuple[float, ...]:
+    def _rates(self, series: MetricSeries, tracks: Sequence[TimeSeries]) -> tuple[float, ...]:
         rates = self._increases_per_second(tracks)
         if series.exposed_less is None or not rates:
             return rates
@@ -110,11 +110,11 @@ class Page:
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
-    def _increases_per_second(self, tracks: Iterable[Track]) -> tuple[float, ...]:
+    def _increases_per_second(self, tracks: Iterable[TimeSeries]) -> tuple[float, ...]:
         increases = (track.increase(self.window_seconds) for track in tracks)
         return tuple(total / seconds for total, seconds in filter(None, increases))
 
-    def _buckets(self, tracks: Iterable[Track]) -> dict[float, float]:
+    def _buckets(self, tracks: Iterable[TimeSeries]) -> dict[float, float]:
         buckets: defaultdict[float, float] = defaultdict(float)
         for track in tracks:
             increase = track.increase(self.window_seconds)
@@ -124,7 +124,7 @@ class Page:
 
     def _matching(
         self, name: str, labels: Mapping[str, tuple[str, ...]], *, by_model: bool
-    ) -> list[Track]:
+    ) -> list[TimeSeries]:
         wanted = dict(labels)
         if by_model and self.model is not None:
             wanted[self.preset.model_label] = (self.model,)
@@ -134,20 +134,22 @@ class Page:
             if all(track.labels.get(label) in values for label, values in wanted.items())
         ]
 
-    def _fresh(self, tracks: Iterable[Track]) -> list[Track]:
+    def _fresh(self, tracks: Iterable[TimeSeries]) -> list[TimeSeries]:
         return [track for track in tracks if track.newest_seconds >= self.fresh_from_seconds]
 
-    def _uncopied(self, series: Series, tracks: Sequence[Track]) -> tuple[list[Track], str | None]:
+    def _uncopied(
+        self, series: MetricSeries, tracks: Sequence[TimeSeries]
+    ) -> tuple[list[TimeSeries], str | None]:
         """Of each series' fresh copies, one that can say a number, among these the newest.
 
         Series by series: data-parallel ranks with a port each are one pod's, and no copies.
         """
         needs = 1 if series.kind is Kind.GAUGE else 2
-        copies: defaultdict[tuple[object, ...], list[Track]] = defaultdict(list)
+        copies: defaultdict[tuple[object, ...], list[TimeSeries]] = defaultdict(list)
         for track in self._fresh(tracks):
             copies[track.series].append(track)
 
-        def rank(track: Track) -> tuple[bool, float, _View]:
+        def rank(track: TimeSeries) -> tuple[bool, float, _View]:
             return len(track.points) >= needs, track.newest_seconds, track.view
 
         chosen = [same[0] if len(same) == 1 else max(same, key=rank) for same in copies.values()]
@@ -179,5 +181,5 @@ def _differing(views: Collection[_View]) -> str:
     return listed({label or "name" for (label, _), count in seen.items() if count < len(views)})
 
 
-def _newest_of(tracks: Iterable[Track]) -> float:
+def _newest_of(tracks: Iterable[TimeSeries]) -> float:
     return max(track.newest_seconds for track in tracks)

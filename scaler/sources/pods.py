@@ -13,7 +13,7 @@ from kubernetes_asyncio import client, config
 from fleet.clusters import NoWayError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.sources.scope import Scope, narrowing
-from scaler.sources.targets import Found, target_at
+from scaler.sources.targets import DiscoveredTargets, target_at
 
 _HTTP_FORBIDDEN: Final = frozenset({401, 403})
 _LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
@@ -37,7 +37,7 @@ class PodTargets:
         self._selected(scope)
         return {}
 
-    async def find(self, scope: Scope) -> Found:
+    async def find(self, scope: Scope) -> DiscoveredTargets:
         namespace, selector = self._selected(scope)
         listed = await self._pods(namespace, selector)
         # A pod of another namespace is never read, whatever the server answers.
@@ -47,7 +47,7 @@ class PodTargets:
         remarks = [f"{waiting} of {len(pods)} pods not ready or ending"] if waiting else []
         if not pods:
             remarks.append(f"no pod in namespace {namespace!r} with {selector}")
-        return Found(
+        return DiscoveredTargets(
             targets=tuple(
                 target_at(
                     self.scheme,

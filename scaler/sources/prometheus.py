@@ -30,7 +30,7 @@ from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
-from scaler.sources.reading import Limits, Reader
+from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.scope import Scope, duration, matchers, selector
 from scaler.sources.series import Sample
 
@@ -201,7 +201,7 @@ class _PrometheusFeed:
             window_seconds=max(self._limits.window_seconds, step_seconds),
             stale_after_seconds=step_seconds / 2,
         )
-        reader = Reader(preset, model=self._scope.model, limits=limits)
+        reader = ObservationReader(preset, model=self._scope.model, limits=limits)
         # A millisecond short of a step: Prometheus 2 counts a range's left end in, 3 does not, and
         # a sample on the grid would be seen at two steps.
         query = f"last_over_time({self._selector(preset)}[{duration(step_seconds - 0.001)}])"
@@ -227,7 +227,7 @@ class _PrometheusFeed:
         self._refuse_past(samples, now_seconds)
         # A new reader each time: the answer holds the whole window, so nothing need be kept of
         # thousands of workloads between two reads.
-        reader = Reader(self._preset, model=self._scope.model, limits=self._limits)
+        reader = ObservationReader(self._preset, model=self._scope.model, limits=self._limits)
         return reader.observe(samples, now_seconds=now_seconds)
 
     def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
@@ -297,7 +297,7 @@ class _Past:
     """One chunk of history, read in a thread."""
 
     source: PrometheusSource
-    reader: Reader
+    reader: ObservationReader
     query: str
     start_seconds: float
     end_seconds: float

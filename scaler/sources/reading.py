@@ -19,8 +19,8 @@ from typing import Final, assert_never
 
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.catalogue import Combine, Condition, Kind, Preset, SignalRule
-from scaler.sources.page import Found, Page, listed
-from scaler.sources.series import Exporter, Sample, Tracks, quantile
+from scaler.sources.page import MatchedSeries, Page, listed
+from scaler.sources.series import Exporter, Sample, SeriesStore, quantile
 
 _QUANTILE: Final = 0.95
 _Pages = Mapping[Exporter, Page]
@@ -43,7 +43,7 @@ class Limits:
         return self.window_seconds + self.stale_after_seconds
 
 
-class Reader:
+class ObservationReader:
     """Reads one workload; holds the samples that the next reading still needs, and no more."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Reader:
         self._preset = preset
         self._model = model
         self._limits = limits or Limits()
-        self._tracks = Tracks(preset)
+        self._tracks = SeriesStore(preset)
 
     def observe(self, samples: Iterable[Sample], *, now_seconds: float) -> Observation:
         """The observation at `now_seconds` from these samples and the ones before."""
@@ -87,7 +87,9 @@ def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str
     }
     for signal, rule in preset.signals.items():
         answers = {exporter: page.read(rule) for exporter, page in pages.items()}
-        found = {key: answer for key, answer in answers.items() if isinstance(answer, Found)}
+        found = {
+            key: answer for key, answer in answers.items() if isinstance(answer, MatchedSeries)
+        }
         missing = [answer for answer in answers.values() if isinstance(answer, (Stale, Absent))]
         readings[signal] = _combined(rule, found, asleep) if found else _missing(rule, missing)
         old_names.update(answer.old_name for answer in found.values() if answer.old_name)
@@ -108,7 +110,9 @@ def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str
     return readings, remarks
 
 
-def _combined(rule: SignalRule, found: Mapping[Exporter, Found], asleep: set[Exporter]) -> Reading:
+def _combined(
+    rule: SignalRule, found: Mapping[Exporter, MatchedSeries], asleep: set[Exporter]
+) -> Reading:
     at_seconds = max(answer.at_seconds for answer in found.values())
     if rule.series[0].kind is Kind.HISTOGRAM:
         return _latency(found.values(), at_seconds=at_seconds)
@@ -131,7 +135,7 @@ def _combined(rule: SignalRule, found: Mapping[Exporter, Found], asleep: set[Exp
             assert_never(rule.combine)
 
 
-def _latency(found: Iterable[Found], *, at_seconds: float) -> Reading:
+def _latency(found: Iterable[MatchedSeries], *, at_seconds: float) -> Reading:
     merged: defaultdict[float, float] = defaultdict(float)
     for answer in found:
         for bound, count in (answer.buckets or {}).items():

@@ -20,7 +20,7 @@ from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.catalogue import Preset
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
-from scaler.sources.reading import Limits, Reader
+from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.scope import Scope
 from scaler.sources.series import Sample
 from scaler.sources.targets import Discovery, Target
@@ -116,7 +116,7 @@ class _ScrapeFeed:
         self._scope = scope
         reserved = {preset.model_label: "the model"}
         self._required = source.config.discovery.required_labels(scope, reserved).items()
-        self._reader = Reader(preset, model=scope.model, limits=source.config.limits)
+        self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
         self._slots = asyncio.Semaphore(source.config.concurrency)
 
     async def observe(self, *, now_seconds: float) -> Observation:

@@ -57,7 +57,7 @@ class Origin:
 
 
 @dataclass(slots=True)
-class Track:
+class TimeSeries:
     """One series of one exporter, seen one way; its points of the recent past, oldest first."""
 
     name: str
@@ -125,19 +125,19 @@ class Track:
         return total, covered[-1][0] - covered[0][0]
 
 
-class Tracks:
+class SeriesStore:
     """All tracks of one workload, bounded by age."""
 
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
-        self._tracks: dict[tuple[str, frozenset[tuple[str, str]]], Track] = {}
+        self._tracks: dict[tuple[str, frozenset[tuple[str, str]]], TimeSeries] = {}
         self._origins: dict[tuple[tuple[str, str], ...], Origin] = {}
 
     def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
         """Take the preset's samples; the count of those refused, by reason."""
         refused: Counter[str] = Counter()
         before: Sample | None = None
-        track: Track | None = None
+        track: TimeSeries | None = None
         for sample in samples:
             if sample.name not in self._preset.spelled:
                 continue
@@ -153,14 +153,14 @@ class Tracks:
                 before = sample
         return refused
 
-    def _track(self, sample: Sample) -> Track:
+    def _track(self, sample: Sample) -> TimeSeries:
         key = (sample.name, frozenset(sample.labels.items()))
         track = self._tracks.get(key)
         if track is None:
             track = self._tracks[key] = self._begun(sample)
         return track
 
-    def _begun(self, sample: Sample) -> Track:
+    def _begun(self, sample: Sample) -> TimeSeries:
         own: dict[str, str] = {}
         foreign: list[tuple[str, str]] = []
         for label, value in sample.labels.items():
@@ -173,7 +173,7 @@ class Tracks:
         origin = self._origins.get(labels)
         if origin is None:
             origin = self._origins[labels] = _origin(self._preset.identity, labels)
-        return Track(
+        return TimeSeries(
             name=self._preset.spelled[sample.name],
             spelling=sample.name,
             origin=origin,
@@ -192,7 +192,7 @@ class Tracks:
         for track in self._tracks.values():
             track.until(end_seconds)
 
-    def by_exporter(self) -> dict[Exporter, dict[str, list[Track]]]:
+    def by_exporter(self) -> dict[Exporter, dict[str, list[TimeSeries]]]:
         """Exporter → the engine's series name → tracks, exporters in order.
 
         A scrape job that gives no pod label shares the address with one that does; those are one.
@@ -201,7 +201,7 @@ class Tracks:
         for origin in self._origins.values():
             if origin.exporter.pod:
                 pods[origin.instance].add(origin.exporter)
-        found: dict[Exporter, dict[str, list[Track]]] = {}
+        found: dict[Exporter, dict[str, list[TimeSeries]]] = {}
         for track in self._tracks.values():
             exporter = track.origin.exporter
             if not exporter.pod:

@@ -27,7 +27,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class DiscoveredTargets:
     """The targets of a workload now, and what a person should know of the search."""
 
     targets: tuple[Target, ...]
@@ -49,7 +49,7 @@ class Discovery(Protocol):
         """
         ...
 
-    async def find(self, scope: Scope) -> Found:
+    async def find(self, scope: Scope) -> DiscoveredTargets:
         """Raises SourceError: they could not be looked for."""
         ...
 
@@ -60,7 +60,7 @@ class StaticTargets:
     """Addresses from the settings."""
 
     def __init__(self, *urls: str) -> None:
-        self._found = Found(
+        self._found = DiscoveredTargets(
             targets=tuple(
                 Target(url=checked_url(url), labels={"instance": urlsplit(url).netloc})
                 for url in urls
@@ -70,7 +70,7 @@ class StaticTargets:
     def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
         return narrowing(scope, reserved)
 
-    async def find(self, scope: Scope) -> Found:
+    async def find(self, scope: Scope) -> DiscoveredTargets:
         return self._found
 
     async def close(self) -> None:
@@ -89,12 +89,14 @@ class DnsTargets:
     port: int
     path: str = "/metrics"
     scheme: str = "http"
-    _lookup: "asyncio.Task[Found | SourceUnavailableError] | None" = field(default=None, init=False)
+    _lookup: "asyncio.Task[DiscoveredTargets | SourceUnavailableError] | None" = field(
+        default=None, init=False
+    )
 
     def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
         return narrowing(scope, reserved)
 
-    async def find(self, scope: Scope) -> Found:
+    async def find(self, scope: Scope) -> DiscoveredTargets:
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.create_task(self._look_up(), name=f"look up {self.host}")
         # Shielded: who gives up waiting must not end it for the others.
@@ -107,17 +109,17 @@ class DnsTargets:
         if self._lookup is not None:
             self._lookup.cancel()
 
-    async def _look_up(self) -> Found | SourceUnavailableError:
+    async def _look_up(self) -> DiscoveredTargets | SourceUnavailableError:
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             if error.errno in _NO_ADDRESS:
                 # A headless Service without a ready pod has no record either.
-                return Found(targets=(), remarks=(f"{self.host} has no address",))
+                return DiscoveredTargets(targets=(), remarks=(f"{self.host} has no address",))
             return SourceUnavailableError(f"looking up {self.host}: {error.strerror}")
         addresses = sorted({str(address[0]) for *_, address in answers})
-        return Found(targets=tuple(self._target(address) for address in addresses))
+        return DiscoveredTargets(targets=tuple(self._target(address) for address in addresses))
 
     def _target(self, address: str) -> Target:
         return target_at(self.scheme, address, self.port, self.path, {})

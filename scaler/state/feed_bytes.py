@@ -3,7 +3,8 @@
 import math
 from typing import Final
 
-from scaler.demand import Demand, DemandState, Mix
+from scaler.decision.demand import Demand, DemandState, Mix
+from scaler.decision.tracker import DemandSeries, TrackerState
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.state.messages import (
     FORMAT,
@@ -16,7 +17,6 @@ from scaler.state.messages import (
     write_learned,
 )
 from scaler.state.records import FeedState, RefusalReason, StateRefusedError
-from scaler.track import Series, TrackState
 
 FEED_BYTES_MAX: Final = 3 * 2**20
 """Below gRPC's limit of 4 MiB a message; a feed takes a few hundred KiB at most."""
@@ -24,21 +24,21 @@ _AMOUNTS: Final = ("prompt_tokens", "generated_tokens", "requests", "in_flight")
 
 
 def encode_feed(state: FeedState) -> bytes:
-    track = state.track
+    tracker = state.tracker
     message = pb.FeedState.FromString(state.unknown)
     message.format = FORMAT
     message.key = state.key
     message.taken_at_seconds = state.taken_at_seconds
-    message.step_seconds = track.step_seconds
-    if track.open_step is not None:
-        message.open_step = track.open_step
-    message.looks.extend(_demand_message(look) for look in track.looks)
-    if track.demand is not None:
-        message.demand.CopyFrom(_demand_message(track.demand))
-    if track.demand_state is not None:
-        message.demand_memory.CopyFrom(_demand_memory_message(track.demand_state))
-    message.has_closed = track.has_closed
-    for series, snapshot in track.forecasters.items():
+    message.step_seconds = tracker.step_seconds
+    if tracker.open_step is not None:
+        message.open_step = tracker.open_step
+    message.looks.extend(_demand_message(look) for look in tracker.looks)
+    if tracker.demand is not None:
+        message.demand.CopyFrom(_demand_message(tracker.demand))
+    if tracker.demand_state is not None:
+        message.demand_memory.CopyFrom(_demand_memory_message(tracker.demand_state))
+    message.has_closed = tracker.has_closed
+    for series, snapshot in tracker.forecasters.items():
         message.forecasters[series] = snapshot
     write_learned(message.learned, state.learned)
     return message.SerializeToString()
@@ -56,8 +56,8 @@ def decode_feed(payload: bytes) -> FeedState:
     refuse_format("feed", message.format)
     if not message.key or not 0 < message.step_seconds < math.inf:
         raise StateRefusedError(RefusalReason.CORRUPTED, "state of a feed without a key or a step")
-    known = {series.value: series for series in Series}
-    track = TrackState(
+    known = {series.value: series for series in DemandSeries}
+    tracker = TrackerState(
         step_seconds=message.step_seconds,
         open_step=message.open_step if message.HasField("open_step") else None,
         looks=tuple(_demand(look) for look in message.looks),
@@ -75,7 +75,7 @@ def decode_feed(payload: bytes) -> FeedState:
     return FeedState(
         key=message.key,
         taken_at_seconds=message.taken_at_seconds,
-        track=track,
+        tracker=tracker,
         learned=learned(message.learned),
         unknown=unknown_of(message),
     )

@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from scaler.board import Answer, Reference
+from scaler.decision.answers import Answer, Reference
+from scaler.decision.plan import PlanState, ReplicaPlan
+from scaler.decision.tracker import TrackerState
 from scaler.errors import ForesailError
-from scaler.plan import PlanState, ReplicaPlan
-from scaler.track import TrackState
 
 CLOCK_SECONDS_MAX = 60.0
 """Clocks of two nodes may differ so much; a state from further ahead was made by a wrong clock."""
@@ -92,7 +92,7 @@ class FeedState:
 
     key: str
     taken_at_seconds: float
-    track: TrackState
+    tracker: TrackerState
     learned: Mapping[str, Learned] = field(default_factory=dict)
     unknown: bytes = b""
     """Fields that a newer program wrote, to be passed on."""

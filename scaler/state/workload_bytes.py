@@ -7,11 +7,12 @@ unharmed.
 
 from typing import Final
 
-from scaler.backlog import Order
-from scaler.board import METADATA_CHARACTERS_MAX, Answer, Reference
-from scaler.need import Step
-from scaler.plan import PlanState, ReplicaPlan
+from scaler.decision.answers import Answer, Reference
+from scaler.decision.backlog import Order
+from scaler.decision.need import Step
+from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.rpc.foresail.v1 import state_pb2 as pb
+from scaler.serving.board import METADATA_CHARACTERS_MAX
 from scaler.state.messages import (
     FORMAT,
     learned,
@@ -121,7 +122,7 @@ def _plan_message(plan: ReplicaPlan) -> pb.Plan:
         planned=plan.planned,
         reactive=plan.reactive,
         active=plan.active,
-        blind=plan.blind,
+        partly_measured=plan.partly_measured,
         steps=[
             pb.Step(
                 rule=step.rule,
@@ -141,7 +142,7 @@ def _plan(message: pb.Plan) -> ReplicaPlan:
         planned=message.planned,
         reactive=message.reactive,
         active=message.active,
-        blind=message.blind,
+        partly_measured=message.partly_measured,
         steps=tuple(
             Step(
                 rule=step.rule,

@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 import grpc.aio
 from prometheus_client import CollectorRegistry
 
-from scaler.board import Answer, Board, Entry, Outcome, Posted, Reference
-from scaler.metadata import Offer
+from scaler.decision.answers import Answer, Outcome, Reference, TimedOutcome
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.server import ScalerServer
-from scaler.service import ExternalScaler
-from scaler.streams import StreamLives
+from scaler.serving.board import Board, Entry
+from scaler.serving.server import ScalerServer
+from scaler.serving.service import ExternalScaler
+from scaler.serving.streams import StreamLifetimes
+from scaler.trigger import AllowedOptions
 
-OFFER = Offer(
+ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"
 )
 START = 1_790_000_000.0
@@ -26,7 +27,7 @@ class Served:
     board: Board
     server: ScalerServer
     service: ExternalScaler
-    lives: StreamLives
+    lifetimes: StreamLifetimes
     registry: CollectorRegistry
     port: int
     now: list[float]
@@ -53,8 +54,8 @@ class Served:
 
     def publish(self, outcome: Outcome, name: str = "llama") -> None:
         now = self.now[0]
-        posted = Posted(outcome=outcome, read_at_seconds=now, valid_until_seconds=now + 300.0)
-        self.entry(name).publish(posted)
+        timed = TimedOutcome(outcome=outcome, read_at_seconds=now, valid_until_seconds=now + 300.0)
+        self.entry(name).publish(timed)
 
     def count(self, name: str, **labels: str) -> float:
         return self.registry.get_sample_value(name, labels) or 0.0

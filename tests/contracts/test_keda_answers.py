@@ -6,7 +6,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from scaler.board import Refusal, RefusalCode
+from scaler.decision.answers import Refusal, RefusalCode
 from scaler.rpc import externalscaler_pb2 as pb
 from tests.contracts.served import START, Served, answer
 
@@ -190,7 +190,7 @@ async def test_a_thousand_questions_on_one_channel_are_all_answered(served: Serv
     )
 
 
-# Mode advise: what changes no replica (scaler/abstention.py says why).
+# Mode advise: what changes no replica (scaler/decision/abstention.py says why).
 
 
 async def test_advise_alone_gives_no_value_and_no_error_whatever_was_planned(

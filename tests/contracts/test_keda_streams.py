@@ -6,9 +6,9 @@ import grpc
 import grpc.aio
 import pytest
 
-from scaler.board import Refusal, RefusalCode
+from scaler.decision.answers import Refusal, RefusalCode
 from scaler.rpc import externalscaler_pb2 as pb
-from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLives
+from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
 from tests.contracts.served import Served, answer
 
 real_time = pytest.mark.looptime(False)  # sockets need it
@@ -88,7 +88,7 @@ async def test_a_cancelled_stream_is_forgotten(served: Served) -> None:
     call.cancel()
 
     async with asyncio.timeout(5):
-        while served.lives.open():
+        while served.lifetimes.open():
             await asyncio.sleep(0.01)
     assert not served.entry().listeners
 
@@ -106,12 +106,12 @@ async def test_one_connection_holds_only_so_many_streams(served: Served) -> None
 
 
 async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_is_cut() -> None:
-    lives = StreamLives(per_peer_max=100)
+    lifetimes = StreamLifetimes(per_peer_max=100)
     announced_latest = 1.1 * CONNECTION_AGE_SECONDS
     cut_earliest = 0.9 * CONNECTION_AGE_SECONDS + CONNECTION_GRACE_SECONDS
     begun = asyncio.get_running_loop().time()
 
-    deadlines = {lives.begin("ipv4:10.0.0.1:4711").deadline_seconds - begun for _ in range(50)}
+    deadlines = {lifetimes.begin("ipv4:10.0.0.1:4711").deadline_seconds - begun for _ in range(50)}
 
     assert announced_latest < min(deadlines)
     assert max(deadlines) < cut_earliest
@@ -119,14 +119,14 @@ async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_i
 
 
 async def test_a_late_stream_ends_with_its_connection_not_a_full_life_later() -> None:
-    lives = StreamLives(per_peer_max=100)
+    lifetimes = StreamLifetimes(per_peer_max=100)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    lives.begin("peer")
+    lifetimes.begin("peer")
     await asyncio.sleep(CONNECTION_AGE_SECONDS * 0.8)
 
-    life = lives.begin("peer")
-    while not life.over():
-        await life.wait(at_most_seconds=20)
+    lifetime = lifetimes.begin("peer")
+    while not lifetime.over():
+        await lifetime.wait(at_most_seconds=20)
 
     assert loop.time() - begun < CONNECTION_AGE_SECONDS * 0.9 + CONNECTION_GRACE_SECONDS

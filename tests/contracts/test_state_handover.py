@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
-from scaler.server import ScalerServer, TlsFiles
+from scaler.serving.server import ScalerServer, TlsFiles
 from scaler.serving.state_peers import PeerAddress, PeerError, Peers
 from scaler.serving.state_service import (
     KEYS_MAX,
@@ -68,7 +68,7 @@ async def started(
     feeds.gate.set()
     messages = [pb.WorkloadState.FromString(encode_workload(state)) for state in WORKLOADS]
     state = StateService(lambda: messages, feeds, instance="running", admit=admit)
-    server = ScalerServer(served.service, served.lives, state=state)
+    server = ScalerServer(served.service, served.lifetimes, state=state)
     return server, Running(feeds, await server.start(address, tls))
 
 
@@ -121,7 +121,7 @@ async def test_fields_of_a_newer_peer_arrive(served: Served) -> None:
     payload = encode_workload(WORKLOADS[0]) + b"\xa2\x06\x05hello"
     messages = [pb.WorkloadState.FromString(payload)]
     state = StateService(lambda: messages, HeldFeeds(), instance="newer", admit=admit_all)
-    server = ScalerServer(served.service, served.lives, state=state)
+    server = ScalerServer(served.service, served.lifetimes, state=state)
     port = await server.start("127.0.0.1:0", None)
     (found,) = await Running(HeldFeeds(), port).peers().workloads()
     await server.drain()

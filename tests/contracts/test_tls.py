@@ -11,7 +11,7 @@ import pytest
 
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.server import ListenError, ScalerServer, TlsFiles
+from scaler.serving.server import ListenError, ScalerServer, TlsFiles
 from tests.contracts.certificates import Authority, Pair
 from tests.contracts.served import Served
 
@@ -55,7 +55,7 @@ class Site:
 @pytest.fixture
 async def site(served: Served, tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(tmp_path)
-    server = ScalerServer(served.service, served.lives)
+    server = ScalerServer(served.service, served.lifetimes)
     site.port = await server.start("127.0.0.1:0", site.files)
     yield site
     await server.drain()
@@ -125,7 +125,7 @@ async def test_a_missing_file_is_named_at_start(served: Served, tmp_path: Path) 
     files = TlsFiles(certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key")
 
     with pytest.raises(ListenError, match=r"tls\.crt: No such file"):
-        await ScalerServer(served.service, served.lives).start("127.0.0.1:0", files)
+        await ScalerServer(served.service, served.lifetimes).start("127.0.0.1:0", files)
 
 
 async def test_a_pair_that_is_none_is_named_at_start(served: Served, tmp_path: Path) -> None:
@@ -134,9 +134,9 @@ async def test_a_pair_that_is_none_is_named_at_start(served: Served, tmp_path: P
     files.key.write_bytes(Authority("two").sign("foresail").key)
 
     with pytest.raises(ListenError, match=r"tls\.key: .*mismatch"):
-        await ScalerServer(served.service, served.lives).start("127.0.0.1:0", files)
+        await ScalerServer(served.service, served.lifetimes).start("127.0.0.1:0", files)
 
 
 async def test_a_taken_port_is_named_at_start(served: Served) -> None:
     with pytest.raises(ListenError, match=str(served.port)):
-        await ScalerServer(served.service, served.lives).start(f"127.0.0.1:{served.port}", None)
+        await ScalerServer(served.service, served.lifetimes).start(f"127.0.0.1:{served.port}", None)

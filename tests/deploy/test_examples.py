@@ -15,7 +15,7 @@ from foresail.cli import main
 from foresail.settings import read
 from replay.hpa import ScalingRules
 from replay.trigger import BEHAVIOR
-from scaler.metadata import parse
+from scaler.trigger import parse
 from tests.deploy.examples import (
     FOLDER,
     SETTINGS,
@@ -41,9 +41,13 @@ def test_the_settings_are_in_order() -> None:
 
 
 def test_the_trigger_is_admitted_under_the_example_settings() -> None:
-    wishes = parse(trigger()["metadata"], read(SETTINGS).offer)
+    trigger_spec = parse(trigger()["metadata"], read(SETTINGS).allowed)
 
-    assert (wishes.model, wishes.source, wishes.lead_time) == ("qwen3-32b", "main", 300)
+    assert (trigger_spec.model, trigger_spec.source, trigger_spec.lead_time) == (
+        "qwen3-32b",
+        "main",
+        300,
+    )
 
 
 def test_the_trigger_repeats_the_bounds_that_keda_does_not_send() -> None:
@@ -58,7 +62,7 @@ def test_the_trigger_repeats_the_bounds_that_keda_does_not_send() -> None:
 
 def test_keda_waits_two_lead_times_before_it_goes_to_zero() -> None:
     spec = only("ScaledObject")["spec"]
-    lead_seconds = parse(trigger()["metadata"], read(SETTINGS).offer).lead_time
+    lead_seconds = parse(trigger()["metadata"], read(SETTINGS).allowed).lead_time
 
     assert spec["cooldownPeriod"] >= 2 * lead_seconds
     assert spec["initialCooldownPeriod"] >= lead_seconds

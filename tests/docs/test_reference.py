@@ -14,10 +14,10 @@ from pydantic_core import PydanticUndefined
 from foresail.cli import main
 from foresail.faults import groups_in
 from foresail.settings import Settings
-from scaler.durations import seconds
+from scaler.durations import parse_duration
 from scaler.errors import MetadataError
-from scaler.metadata import Offer, TriggerMetadata, parse
 from scaler.sources.catalogue import shipped
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROW = re.compile(r"\| `([^`]+)` \| (.+) \| (.+) \| (.+) \|")
@@ -41,7 +41,7 @@ def leaves(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fiel
 
 
 SETTINGS = dict(leaves(Settings))
-METADATA = dict(leaves(TriggerMetadata))
+METADATA = dict(leaves(TriggerSpec))
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
@@ -68,7 +68,7 @@ def test_the_documented_default_is_the_one_in_force(written: str, field: FieldIn
         case "none":
             assert default is None or default == ()
         case quoted if quoted.startswith("`") and "`" not in quoted[1:-1]:
-            value = seconds(yaml.safe_load(quoted.strip("`")))
+            value = parse_duration(yaml.safe_load(quoted.strip("`")))
             assert (list(default) if isinstance(default, tuple) else default) == value
         case _:  # words that say where the value then comes from
             assert default is None
@@ -83,7 +83,9 @@ def test_the_presets_named_are_the_ones_shipped() -> None:
 
 
 def test_the_fault_shown_for_metadata_is_the_one_given() -> None:
-    offer = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+    offer = AllowedOptions(
+        engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+    )
 
     with pytest.raises(MetadataError) as raised:
         parse({"model": "m", "leadtime": "5m", "quantile": "0.999"}, offer)

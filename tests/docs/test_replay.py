@@ -12,8 +12,8 @@ from foresail.settings import validated
 from replay.policies.catalogue import KINDS
 from replay.scenario import DEFAULT
 from replay.score import Objective
-from scaler.durations import seconds
-from scaler.metadata import TriggerMetadata
+from scaler.durations import parse_duration
+from scaler.trigger import TriggerSpec
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "replay.md").read_text()
@@ -48,7 +48,7 @@ def test_the_plan_shown_is_one_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_objective_is_the_same_wherever_nobody_names_one() -> None:
-    trigger = {name: TriggerMetadata.model_fields[name].default for name in ("ttft", "itl")}
+    trigger = {name: TriggerSpec.model_fields[name].default for name in ("ttft", "itl")}
     assert (trigger["ttft"], trigger["itl"]) == OBJECTIVE
     assert (ReplayPlan().ttft, ReplayPlan().itl) == OBJECTIVE
     for objective in (Objective(), DEFAULT.objective):
@@ -63,4 +63,4 @@ def test_the_example_asks_for_the_objective_that_is_replayed() -> None:
         if document["kind"] == "ScaledObject"
         for trigger in document["spec"]["triggers"]
     ]
-    assert (seconds(metadata["ttft"]), seconds(metadata["itl"])) == OBJECTIVE
+    assert (parse_duration(metadata["ttft"]), parse_duration(metadata["itl"])) == OBJECTIVE

@@ -24,7 +24,7 @@ from foresail.cli import main
 from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
 from foresail.settings import validated
-from scaler.metadata import Offer, parse
+from scaler.trigger import AllowedOptions, parse
 from scheduler.mix_file import mix_of
 from tests.deploy.schema import unknown_fields
 from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, Snippet, inline_commands, snippets
@@ -253,7 +253,9 @@ def differences(part: Any, whole: Any, at: str = "") -> list[str]:
 
 @pytest.mark.parametrize("snippet", of(Kind.METADATA))
 def test_metadata_is_admitted(snippet: Snippet) -> None:
-    offer = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+    offer = AllowedOptions(
+        engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+    )
     pairs = dict(line.split(": ", 1) for line in snippet.text.splitlines())
 
     parse({"model": "m", **pairs}, offer)

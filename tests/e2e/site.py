@@ -27,7 +27,7 @@ PATIENT = {"cooldownPeriod": 600, "initialCooldownPeriod": 300}
 """As the example has it. KEDA 2.21 takes a poll whose scalers were closed by an error in between
 for an inactive one without error; only a cooldown stands between that and zero."""
 EXAMPLES = ROOT / "deploy" / "examples"
-BLIND_SECONDS_MAX = 6
+ANSWER_SECONDS_MAX = 6
 SERVICE = "foresail.foresail.svc.cluster.local"
 """The headless Service of the examples."""
 ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
@@ -185,7 +185,7 @@ class Site:
                 "period": "1s",
                 "step": "2s",
                 "lookMax": "1s",
-                "blindMax": f"{BLIND_SECONDS_MAX}s",
+                "answerMax": f"{ANSWER_SECONDS_MAX}s",
                 "history": "1h",
             },
         }

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.e2e.site import BLIND_SECONDS_MAX, NAMESPACE, PATIENT, Site
+from tests.e2e.site import ANSWER_SECONDS_MAX, NAMESPACE, PATIENT, Site
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -37,7 +37,7 @@ def test_advise_alone_changes_no_replica_whatever_is_planned_or_fails(
             site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
             _asked(site)
         site.picker.renamed = True
-        site.bed.wait(lambda: _age(site, advised) > BLIND_SECONDS_MAX, "no plan for too long")
+        site.bed.wait(lambda: _age(site, advised) > ANSWER_SECONDS_MAX, "no plan for too long")
         _asked(site)
     assert record.counts == [5]
     assert math.isnan(site.answers(advised))
@@ -58,16 +58,16 @@ def test_advise_alone_leaves_what_others_set(site: Site, advised: str) -> None:
 
 @pytest.mark.parametrize("standing", [3, 0])
 def test_advise_alone_with_zero_allowed_neither_wakes_nor_stops(
-    site: Site, advised: str, standing: int
+    site: Site, advised: str, cycle_state: int
 ) -> None:
-    _by_hand(site, advised, standing)
+    _by_hand(site, advised, cycle_state)
     with site.recording(advised) as record:
         site.scale(advised, spec={"fallback": None}, mode="advise")
         for asked in (4, 0):
             site.picker.asks(asked)
             site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
             _asked(site)
-    assert record.counts == [standing]
+    assert record.counts == [cycle_state]
 
 
 def test_advise_beside_another_trigger_leaves_all_to_it(site: Site, advised: str) -> None:

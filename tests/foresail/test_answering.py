@@ -7,7 +7,7 @@ import pytest
 from foresail.link import Alive, Asked, Known, Message, Published
 from foresail.serve import SILENT_SECONDS_MAX, Answering
 from foresail.settings import Settings
-from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 
 REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b", "mode": "act"})
 SEVEN = Answer(replicas=7, active=True, made_at_seconds=0.0)
@@ -34,8 +34,8 @@ class ToldLink:
         return message
 
 
-def posted(outcome: Answer | Refusal) -> Posted:
-    return Posted(outcome=outcome, read_at_seconds=0.0)
+def timed(outcome: Answer | Refusal) -> TimedOutcome:
+    return TimedOutcome(outcome=outcome, read_at_seconds=0.0)
 
 
 def current(front: Answering) -> Answer | Refusal:
@@ -67,27 +67,27 @@ async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> N
 
 
 async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None)))
 
     assert current(front) == SEVEN
 
 
 async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, posted(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None)))
     blind = Refusal(code=RefusalCode.UNAVAILABLE, message="nothing usable was ever read")
-    fresh = ToldLink((1, Published(REFERENCE, posted(blind), None)), (1, None))
+    fresh = ToldLink((1, Published(REFERENCE, timed(blind), None)), (1, None))
 
     await front._exchange(fresh)
 
     assert current(front) == SEVEN
     (arrival,) = [a for m in fresh.sent if isinstance(m, Known) for a in m.changes.arrived]
-    assert arrival.posted == posted(SEVEN)  # the fresh planner goes on from it
+    assert arrival.timed == timed(SEVEN)  # the fresh planner goes on from it
 
 
 async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> None:
     stranger = Reference.of("llm", "other", {"model": "m"})
 
-    front, _ = await exchanged(ToldLink((1, Published(stranger, posted(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(ToldLink((1, Published(stranger, timed(SEVEN), None)), (1, None)))
 
     assert front.board.known(stranger) is None
 

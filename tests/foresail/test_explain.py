@@ -20,20 +20,23 @@ from foresail.cli import main
 from foresail.explain import Account, account, advice, text
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
-from scaler.assembly import planning
-from scaler.board import Board, Entry, Reference
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Reference
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
-from scaler.loop import ScalerLoop
-from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.serving.assembly import planning
+from scaler.serving.board import Board, Entry
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import Binding
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.watched import Connection
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 from tests.scaler.fakes import feed_key
 
 EPOCH = 1_772_496_000.0  # 2026-03-03 00:00 UTC
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.GENERATED_TOKENS, Signal.PROMPT_TOKENS)
 
 
@@ -62,12 +65,12 @@ class Site:
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
         self.board = Board(
-            lambda metadata: parse(metadata, OFFER),
+            lambda metadata: parse(metadata, ALLOWED),
             clock=lambda: self.now,
             objects_max=1,
         )
-        settings = loop_settings(CycleSettings(history=0))
-        self.loop: ScalerLoop = planning(
+        settings = planning_settings(CycleSettings(history=0))
+        self.loop: PlanningCycle = planning(
             self._connect,
             settings,
             publish=self.board.publish,
@@ -81,12 +84,12 @@ class Site:
             self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
             self.loop.apply(self.board.take_changes())
 
-    def _connect(self, reference: Reference, wishes: TriggerMetadata) -> Connection:
+    def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         work = Work(
             prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
         )
         capacity = ReplicaCapacity(work=work, requests=50)
-        return Connection(key=feed_key("a"), source="main", feed=self.feed, capacity=capacity)
+        return Binding(key=feed_key("a"), source="main", feed=self.feed, capacity=capacity)
 
     async def looks(self, *, prompt: float = 4000.0, every: float = 15.0, times: int = 1) -> None:
         self.feed.failure = None
@@ -262,7 +265,7 @@ async def test_a_decision_that_stands_no_longer_is_told_as_the_last_one() -> Non
 
     lines = site.lines()
 
-    assert lines[0].startswith("llm/qwen: no answer (unavailable): blind for 5m20s")
+    assert lines[0].startswith("llm/qwen: no answer (unavailable): nothing usable for 5m20s")
     assert any(line.startswith("the last decision, which stands no longer,") for line in lines)
     assert "         7  was handed to KEDA" in lines
 

@@ -13,8 +13,8 @@ from foresail.handover import Handover
 from foresail.link import FeedFound, FeedsWanted, Message
 from foresail.serve import Answering
 from foresail.settings import Settings
-from scaler.board import Answer, Reference, Refusal
-from scaler.server import ScalerServer
+from scaler.decision.answers import Answer, Reference, Refusal
+from scaler.serving.server import ScalerServer
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import WorkloadState
 from scaler.state.workload_bytes import encode_workload
@@ -84,7 +84,7 @@ async def test_a_joining_server_answers_as_old_as_the_peers_reading() -> None:
         outcome = joining.outcome(fresh)
         assert isinstance(outcome, Answer)
         assert outcome.replicas == 7
-        assert isinstance(joining.outcome(stale), Refusal)  # blindMax is five minutes
+        assert isinstance(joining.outcome(stale), Refusal)  # answerMax is five minutes
         arrived = joining.front.board.take_changes().arrived
         assert {arrival.reference for arrival in arrived} == {fresh, stale}
 

@@ -22,8 +22,9 @@ from foresail.link import (
     States,
 )
 from foresail.settings import Settings, read
-from scaler.board import Answer, Arrival, Changes, Outcome, Posted, Reference, Refusal, RefusalCode
-from scaler.metadata import Offer, parse
+from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.serving.board import Arrival, Changes
+from scaler.trigger import AllowedOptions, parse
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
@@ -49,18 +50,20 @@ def settings() -> Settings:
     return read(EXAMPLE)
 
 
-def posted(outcome: Outcome) -> Posted:
-    return Posted(outcome=outcome, read_at_seconds=7.25, valid_until_seconds=307.25)
+def timed(outcome: Outcome) -> TimedOutcome:
+    return TimedOutcome(outcome=outcome, read_at_seconds=7.25, valid_until_seconds=307.25)
 
 
 METADATA = {"model": "qwen", "maxReplicas": "4", "events": "0 9 * * mon-fri for 30m x2.5"}
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 REFERENCE = Reference.of("llm", "qwen", METADATA)
 UNREAD = Refusal(code=RefusalCode.UNAVAILABLE, message="é")
 ARRIVAL = Arrival(
     reference=REFERENCE,
-    wishes=parse(METADATA, OFFER),
-    posted=posted(UNREAD),
+    trigger_spec=parse(METADATA, ALLOWED),
+    timed=timed(UNREAD),
     asked_at_seconds=12.5,
 )
 
@@ -80,11 +83,11 @@ ARRIVAL = Arrival(
         pytest.param(FeedFound("b", None), id="feed-not-found"),
         pytest.param(
             Published(
-                REFERENCE, posted(Answer(replicas=3, active=True, made_at_seconds=1.5)), b"state"
+                REFERENCE, timed(Answer(replicas=3, active=True, made_at_seconds=1.5)), b"state"
             ),
             id="answer",
         ),
-        pytest.param(Published(REFERENCE, posted(UNREAD), None), id="refusal"),
+        pytest.param(Published(REFERENCE, timed(UNREAD), None), id="refusal"),
     ],
 )
 async def test_every_message_arrives_as_it_was_sent(

@@ -8,21 +8,24 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
 from foresail.http import FrontState, Pages
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
-from scaler.board import Board, Reference
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Reference
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.tracker import DemandTracker
 from scaler.errors import SourceUnavailableError
-from scaler.loop import ScalerLoop
-from scaler.metadata import Offer, TriggerMetadata, parse
-from scaler.metrics import LoopMetrics
+from scaler.serving.board import Board
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import Binding
+from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
-from scaler.track import Track
-from scaler.watched import Connection
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 from tests.scaler.fakes import NoForecast, feed_key
 
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 CAPACITY = ReplicaCapacity(
     work=Work(prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA),
     requests=50,
@@ -55,21 +58,19 @@ class Site:
     def __init__(self, feeds: dict[str, FakeFeed]) -> None:
         steady, registry = asyncio.get_running_loop().time, CollectorRegistry()
 
-        def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
-            model = wishes.model
-            return Connection(
-                key=feed_key(model), source=model, feed=feeds[model], capacity=CAPACITY
-            )
+        def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+            model = trigger_spec.model
+            return Binding(key=feed_key(model), source=model, feed=feeds[model], capacity=CAPACITY)
 
-        self.board = Board(lambda m: parse(m, OFFER), clock=steady, objects_max=10_000)
-        self.loop = ScalerLoop(
+        self.board = Board(lambda m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
+        self.loop = PlanningCycle(
             connect,
-            lambda _: Track(NoForecast, step_seconds=60.0),
-            loop_settings(CycleSettings(history=0)),
+            lambda _: DemandTracker(NoForecast, step_seconds=60.0),
+            planning_settings(CycleSettings(history=0)),
             publish=self.board.publish,
             wall=lambda: 1_800_000_000.0 + steady(),
             steady=steady,
-            metrics=LoopMetrics(registry),
+            metrics=PlanningMetrics(registry),
             states=NoStates(),
         )
         self.front = FrontState(accepting=True)

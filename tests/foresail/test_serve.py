@@ -24,7 +24,7 @@ from tests.prometheus import Job, PrometheusServer, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
-BLIND_SECONDS_MAX = 3
+ANSWER_SECONDS_MAX = 3
 # Per engine: 7 running, 5 waiting, 600 computed and 120 generated tokens/s. With 100 prompt
 # tokens/s a replica 6 are busy, and a reactive rule at utilisation 0.5 asks for 12 and the queue.
 METADATA = {
@@ -65,7 +65,7 @@ sources:
       timeout: 900ms
 watch:
   - {{namespace: llm, model: colon, name: seen, replicaRequests: 1000}}
-cycle: {{period: 1s, step: 2s, lookMax: 1s, blindMax: {BLIND_SECONDS_MAX}s, history: 1h}}
+cycle: {{period: 1s, step: 2s, lookMax: 1s, answerMax: {ANSWER_SECONDS_MAX}s, history: 1h}}
 """
 
 

@@ -114,7 +114,7 @@ def checked(path: Path) -> Result:
         pytest.param(
             "cycle: soon\n",
             "5: cycle: has the value 'soon': it takes a mapping with the keys period, step, "
-            "blindMax, lookMax, looksAtOnce, history, "
+            "answerMax, lookMax, looksAtOnce, history, "
             "alsoForecast",
             id="no-group",
         ),
@@ -576,10 +576,10 @@ def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
 
 def test_durations_are_read_as_people_write_them(tmp_path: Path) -> None:
     cycle = settings_of(
-        tmp_path, "cycle: {lookMax: 250ms, period: 15, step: 1m30s, blindMax: '60', history: 0}"
+        tmp_path, "cycle: {lookMax: 250ms, period: 15, step: 1m30s, answerMax: '60', history: 0}"
     ).cycle
 
-    assert (cycle.look_max, cycle.period, cycle.step, cycle.blind_max, cycle.history) == (
+    assert (cycle.look_max, cycle.period, cycle.step, cycle.answer_max, cycle.history) == (
         0.25,
         15,
         90,

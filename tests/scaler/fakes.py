@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from scaler.decision.tracker import DemandSeries
 from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
 from scaler.sources.scope import Scope
-from scaler.track import Series
 
 
 def feed_key(model: str) -> FeedKey:
@@ -17,7 +17,7 @@ def feed_key(model: str) -> FeedKey:
 class NoForecast:
     """Never earned anything, and remembers the steps it was given."""
 
-    series: Series
+    series: DemandSeries
     steps: list[tuple[float, float | None]] = field(default_factory=list)
     leading: list[float | None] = field(default_factory=list)
     made: DemandForecast | None = None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.backlog import Order, backlog_after, outstanding
+from scaler.decision.backlog import Order, backlog_after, outstanding
 
 
 def order(at: float, replicas: int) -> Order:

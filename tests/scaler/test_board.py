@@ -4,25 +4,22 @@ from collections.abc import Mapping
 
 import pytest
 
-from scaler.board import (
+from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.errors import MetadataError
+from scaler.serving.board import (
     COHERENT_SECONDS,
     SILENT_SECONDS,
     SUPERSEDED_SECONDS,
-    Answer,
     Board,
     BoardFullError,
     Changes,
     Entry,
-    Outcome,
-    Posted,
-    Reference,
-    Refusal,
-    RefusalCode,
 )
-from scaler.errors import MetadataError
-from scaler.metadata import Offer, TriggerMetadata, parse
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 ANSWER_SECONDS_MAX = 300.0
 
 
@@ -44,7 +41,7 @@ class Desk:
     def publish(self, entry: Entry, outcome: Outcome) -> None:
         """As a planner does whose reading was made just now."""
         entry.publish(
-            Posted(
+            TimedOutcome(
                 outcome=outcome,
                 read_at_seconds=self.now,
                 valid_until_seconds=self.now + ANSWER_SECONDS_MAX,
@@ -54,9 +51,9 @@ class Desk:
     def names(self) -> set[str]:
         return {entry.reference.name for entry in self.board}
 
-    def _admit(self, metadata: Mapping[str, str]) -> TriggerMetadata:
+    def _admit(self, metadata: Mapping[str, str]) -> TriggerSpec:
         self.parsed += 1
-        return parse(metadata, OFFER)
+        return parse(metadata, ALLOWED)
 
 
 def reference(name: str, **metadata: str) -> Reference:
@@ -99,11 +96,11 @@ def test_metadata_that_cannot_be_used_says_why_for_as_long_as_it_is_asked() -> N
 
     outcome = entry.current()
 
-    assert entry.wishes is None
+    assert entry.trigger_spec is None
     assert isinstance(outcome, Refusal)
     assert outcome.code is RefusalCode.INVALID
     with pytest.raises(MetadataError) as raised:
-        parse({"model": "m", "mode": "act", "modle": "m"}, OFFER)
+        parse({"model": "m", "mode": "act", "modle": "m"}, ALLOWED)
     assert outcome.message == str(raised.value)
 
 
@@ -127,7 +124,7 @@ def test_an_object_arrives_once() -> None:
     (arrival,) = desk.board.take_changes().arrived
     desk.ask("a")
 
-    assert (arrival.reference, arrival.wishes) == (entry.reference, entry.wishes)
+    assert (arrival.reference, arrival.trigger_spec) == (entry.reference, entry.trigger_spec)
     assert not desk.board.arrived.is_set()
     assert desk.board.take_changes() == Changes()
 
@@ -219,7 +216,7 @@ def test_an_answer_that_was_read_long_ago_is_no_younger_for_being_published_now(
     entry = desk.ask("a")
     read_at = desk.now - 200
     entry.publish(
-        Posted(
+        TimedOutcome(
             outcome=answer(7),
             read_at_seconds=read_at,
             valid_until_seconds=read_at + ANSWER_SECONDS_MAX,
@@ -349,12 +346,12 @@ def adopted(
     desk: Desk, replicas: int = 7, *, read_ago: float = 100.0, asked_ago: float = 20.0
 ) -> Entry:
     """The entry of an object that another process answered."""
-    posted = Posted(
+    timed = TimedOutcome(
         outcome=answer(replicas),
         read_at_seconds=desk.now - read_ago,
         valid_until_seconds=desk.now - read_ago + 300,
     )
-    desk.board.adopt(reference("a"), posted, desk.now - asked_ago)
+    desk.board.adopt(reference("a"), timed, desk.now - asked_ago)
     entry = desk.board.known(reference("a"))
     assert entry is not None
     return entry
@@ -375,7 +372,7 @@ def test_an_adopted_object_arrives_as_one_that_was_asked_about_then() -> None:
     entry = adopted(desk)
 
     (arrival,) = desk.board.take_changes().arrived
-    assert (arrival.posted, arrival.asked_at_seconds) == (entry.posted, desk.now - 20)
+    assert (arrival.timed, arrival.asked_at_seconds) == (entry.timed, desk.now - 20)
 
 
 def test_a_known_object_keeps_its_own_answer_and_hears_when_others_were_asked() -> None:
@@ -404,7 +401,7 @@ def test_an_adopted_object_without_an_answer_or_with_bad_metadata_has_none() -> 
     desk = Desk()
     desk.board.adopt(reference("a"), None, desk.now)
     bad = Reference.of("llm", "b", {"modle": "m"})
-    desk.board.adopt(bad, Posted(outcome=answer(7), read_at_seconds=desk.now), desk.now)
+    desk.board.adopt(bad, TimedOutcome(outcome=answer(7), read_at_seconds=desk.now), desk.now)
 
     for entry in desk.board:
         assert isinstance(entry.current(), Refusal)

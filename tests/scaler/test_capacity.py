@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.capacity import Origin, Speeds, work_of
+from scaler.decision.capacity import Origin, Speeds, work_of
 
 PRIOR = Speeds(prompt=8000, generated=1600)
 speeds = st.floats(1, 1e6)

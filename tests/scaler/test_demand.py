@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaler.demand import DemandState, demand_of
+from scaler.decision.demand import DemandState, demand_of
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 
 

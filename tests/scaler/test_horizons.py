@@ -4,13 +4,13 @@ import pytest
 
 from foresail.settings import Settings
 from foresail.wiring import Sources
-from scaler.board import Reference
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Reference
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.forecast.forecaster import Forecaster
-from scaler.horizons import horizons_seconds
-from scaler.metadata import parse
+from scaler.forecast.horizons import horizons_seconds
 from scaler.signals import Observation, Signal, Value
-from scaler.track import Sight, Track
+from scaler.trigger import parse
 
 SETTINGS = Settings.model_validate(
     {"sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}]}
@@ -44,7 +44,7 @@ def test_horizons_reach_the_lead_time(
 def outlook_of_a_ramp(lead_seconds: float, *, step_seconds: float, steps: int) -> float:
     """Replicas at the lead time after demand grew by 1 token/s a step."""
     horizons = horizons_seconds(lead_seconds=lead_seconds, step_seconds=step_seconds)
-    track = Track(
+    tracker = DemandTracker(
         lambda series: Forecaster(
             signal=series, step_seconds=step_seconds, horizons_seconds=horizons
         ),
@@ -55,9 +55,11 @@ def outlook_of_a_ramp(lead_seconds: float, *, step_seconds: float, steps: int) -
         amounts = dict.fromkeys((Signal.RUNNING, Signal.WAITING), 0.0)
         amounts |= {Signal.PROMPT_TOKENS: 1000.0 + step, Signal.GENERATED_TOKENS: 0.0}
         readings = {s: Value(value=amount, at_seconds=at) for s, amount in amounts.items()}
-        track.take(Sight(at_seconds=at, observation=Observation(at_seconds=at, readings=readings)))
+        tracker.take(
+            PollResult(at_seconds=at, observation=Observation(at_seconds=at, readings=readings))
+        )
     work = Work(prompt=1.0, generated=1.0, together=Together.SUM, origin=Origin.METADATA)
-    outlook = track.outlook(
+    outlook = tracker.outlook(
         ReplicaCapacity(work=work, requests=1), lead_seconds=lead_seconds, level=0.5
     )
     assert outlook is not None
@@ -78,7 +80,7 @@ def test_workloads_share_a_feed_when_one_reach_serves_their_lead_times() -> None
     def key(lead: str) -> object:
         metadata = {"model": "m", "leadTime": lead}
         return sources.connect(
-            Reference.of("llm", "a", metadata), parse(metadata, SETTINGS.offer)
+            Reference.of("llm", "a", metadata), parse(metadata, SETTINGS.allowed)
         ).key
 
     assert key("5m") == key("30m")

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.backlog import Order
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
-from scaler.demand import Demand
-from scaler.metadata import Mode
-from scaler.need import Outlook
-from scaler.parameters import PlanParameters
-from scaler.plan import PlanState, ReplicaPlan, decidable, decide
+from scaler.decision.backlog import Order
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.demand import Demand
+from scaler.decision.need import Outlook
+from scaler.decision.parameters import PlanParameters
+from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
+from scaler.trigger import Mode
 
 NOW = 10_000.0
 PARAMETERS = PlanParameters(
@@ -299,7 +299,7 @@ def test_with_a_signal_unmeasured_a_workload_may_grow_but_not_shrink(signal: str
     low, _ = decide(partly, asked(), outlook(0.1), PARAMETERS, before)
     high, _ = decide(partly, asked(prompt=12_000), outlook(0.1), PARAMETERS, before)
 
-    assert (low.desired, low.blind) == (9, True)
+    assert (low.desired, low.partly_measured) == (9, True)
     assert high.desired == 12
 
 
@@ -313,7 +313,7 @@ def test_a_first_look_that_is_partly_blind_is_not_below_the_ready_replicas() -> 
         plan, state = decide(partly, demand, None, replace(at_once, mode=mode), PlanState())
         assert plan.planned == 9
         assert plan.desired == (None if mode is Mode.ADVISE else 9)
-        assert "not below the ready replicas" in plan_of(plan, "blind")
+        assert "not below the ready replicas" in plan_of(plan, "unmeasured")
         later, _ = decide(partly, demand, None, replace(at_once, mode=mode), state)
         assert later.planned == 9
 

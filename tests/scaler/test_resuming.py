@@ -9,27 +9,30 @@ import pytest
 from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
-from scaler.board import Answer, Arrival, Changes, Posted, Reference
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Answer, Reference, TimedOutcome
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.plan import PlanState, ReplicaPlan
+from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker, TrackerState
 from scaler.errors import SourceUnavailableError
-from scaler.loop import ScalerLoop
-from scaler.metadata import Offer, parse
-from scaler.metrics import LoopMetrics
-from scaler.plan import PlanState, ReplicaPlan
+from scaler.serving.board import Arrival, Changes
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import Binding
+from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import StateBook
 from scaler.signals import Observation, Signal, Value
 from scaler.state.records import FeedState, Learned, WorkloadState
-from scaler.track import PLANNED, Series, Track, TrackState
-from scaler.watched import Connection
+from scaler.trigger import AllowedOptions, parse
 from tests.scaler.fakes import NoForecast, feed_key
 
 BEGIN = 1_800_000_000.0
 METADATA = {"model": "llama", "mode": "act", "maxReplicas": "40"}
 REFERENCE = Reference.of("llm", "llama", METADATA)
 LLAMA = feed_key("llama").encoded()
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 
 
 @dataclass
@@ -111,7 +114,7 @@ def workload(replicas: int, *, at: float = BEGIN - 30, hold: bool = False) -> Wo
             planned=replicas,
             reactive=replicas,
             active=True,
-            blind=False,
+            partly_measured=False,
             steps=(),
         ),
         learned={"capacity": Learned(version=3, value=b"figures")},
@@ -124,7 +127,7 @@ def feed_state(*, age_minutes: int) -> FeedState:
     return FeedState(
         key=LLAMA,
         taken_at_seconds=BEGIN - 60 * age_minutes,
-        track=TrackState(
+        tracker=TrackerState(
             step_seconds=60.0,
             open_step=int(BEGIN // 60) - age_minutes,
             looks=(),
@@ -138,14 +141,14 @@ def feed_state(*, age_minutes: int) -> FeedState:
 
 @dataclass
 class Site:
-    loop: ScalerLoop
+    loop: PlanningCycle
     feed: Feed
     states: Remembered
-    posted: list[Posted] = field(default_factory=list)
+    timed: list[TimedOutcome] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
     def replicas(self) -> list[int]:
-        outcomes = [posted.outcome for posted in self.posted]
+        outcomes = [timed.outcome for timed in self.timed]
         return [outcome.replicas for outcome in outcomes if isinstance(outcome, Answer)]
 
 
@@ -154,7 +157,7 @@ async def running(
     states: Remembered, feed: Feed | None = None, **settings: float
 ) -> AsyncIterator[Site]:
     """A loop with one workload, whose answer stands from before if there is a state of it."""
-    clock, reads, posted = asyncio.get_running_loop(), feed or Feed(), []
+    clock, reads, timed = asyncio.get_running_loop(), feed or Feed(), []
     registry = CollectorRegistry()
     begun = clock.time()
     capacity = ReplicaCapacity(
@@ -164,22 +167,22 @@ async def running(
         requests=50,
     )
 
-    def forecaster(series: Series) -> NoForecast:
+    def forecaster(series: DemandSeries) -> NoForecast:
         return NoForecast(series)
 
-    loop = ScalerLoop(
-        lambda *_: Connection(key=feed_key("llama"), source="main", feed=reads, capacity=capacity),
-        lambda _: Track(forecaster, step_seconds=60.0),
-        replace(loop_settings(CycleSettings(history=86_400)), **settings),  # type: ignore[arg-type]
-        publish=lambda _, one: posted.append(one),
+    loop = PlanningCycle(
+        lambda *_: Binding(key=feed_key("llama"), source="main", feed=reads, capacity=capacity),
+        lambda _: DemandTracker(forecaster, step_seconds=60.0),
+        replace(planning_settings(CycleSettings(history=86_400)), **settings),  # type: ignore[arg-type]
+        publish=lambda _, one: timed.append(one),
         wall=lambda: BEGIN + clock.time() - begun,
         steady=clock.time,
-        metrics=LoopMetrics(registry),
+        metrics=PlanningMetrics(registry),
         states=states,
     )
     state = states.workload(REFERENCE)
     answer = state.answer if state is not None else None
-    first = Posted(
+    first = TimedOutcome(
         outcome=answer or Answer(replicas=0, active=False, made_at_seconds=0.0),
         read_at_seconds=clock.time() - 30,
         valid_until_seconds=clock.time() + 270 if answer else clock.time() - 1,
@@ -187,13 +190,13 @@ async def running(
     task = asyncio.create_task(loop.run())
     arrival = Arrival(
         reference=REFERENCE,
-        wishes=parse(METADATA, OFFER),
-        posted=first,
+        trigger_spec=parse(METADATA, ALLOWED),
+        timed=first,
         asked_at_seconds=clock.time(),
     )
     loop.apply(Changes(arrived=(arrival,)))
     try:
-        yield Site(loop, reads, states, posted, registry)
+        yield Site(loop, reads, states, timed, registry)
         assert not task.done(), task
     finally:
         task.cancel()
@@ -204,7 +207,7 @@ async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_th
     states = Remembered({REFERENCE: workload(9)}, {LLAMA: feed_state(age_minutes=0)}, 40.0)
     async with running(states) as site:
         await asyncio.sleep(39)
-        assert (site.feed.looks, site.posted) == ([], [])
+        assert (site.feed.looks, site.timed) == ([], [])
 
         await asyncio.sleep(2)
         assert site.feed.looks == [40]
@@ -286,14 +289,14 @@ async def test_a_state_that_does_not_fit_is_refused_and_the_whole_past_is_read()
     other = FeedState(
         key=LLAMA,
         taken_at_seconds=BEGIN,
-        track=TrackState(
+        tracker=TrackerState(
             step_seconds=30.0,
             open_step=None,
             looks=(),
             demand=None,
             demand_state=None,
             has_closed=False,
-            forecasters=state.track.forecasters,
+            forecasters=state.tracker.forecasters,
         ),
     )
     async with running(Remembered({REFERENCE: workload(9)}, {LLAMA: other})) as site:
@@ -327,7 +330,7 @@ async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
         await asyncio.sleep(1)
 
         noted = states.noted[-1]
-        assert noted.answer == site.posted[-1].outcome
+        assert noted.answer == site.timed[-1].outcome
         assert noted.memory.handed == 9
         assert noted.asked_at_seconds == BEGIN
         assert noted.learned == {"capacity": Learned(version=3, value=b"figures")}

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.signals import Absent, Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.sources.reading import Reader
+from scaler.sources.reading import ObservationReader
 from scaler.sources.series import Sample
 from tests.sources.pages import MODEL, histogram, sample, series
 
@@ -18,7 +18,7 @@ STALE_QUEUE = Absent(
 
 def read(*parts: list[Sample], model: str | None = MODEL) -> Observation:
     samples = [each for part in parts for each in part]
-    return Reader(LLM_D, model=model).observe(samples, now_seconds=100)
+    return ObservationReader(LLM_D, model=model).observe(samples, now_seconds=100)
 
 
 def pool(name: str, value: float, /, **labels: str) -> list[Sample]:

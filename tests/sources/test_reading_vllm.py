@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scaler.signals import Absent, Observation, Signal, Stale, Value
 from scaler.sources.catalogue import load, spellings
-from scaler.sources.reading import Limits, Reader
+from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.series import Sample
 from tests.sources.pages import MODEL, histogram, sample, samples_on, series
 
@@ -22,12 +22,12 @@ TOKENS = "vllm:generation_tokens_total"
 
 
 def read(samples: list[Sample], *, now: float, model: str | None = MODEL) -> Observation:
-    return Reader(VLLM, model=model).observe(samples, now_seconds=now)
+    return ObservationReader(VLLM, model=model).observe(samples, now_seconds=now)
 
 
 def test_a_recorded_page_is_read_by_its_meaning() -> None:
     page = RECORDED.read_text()
-    reader = Reader(VLLM, model="llama-70b")
+    reader = ObservationReader(VLLM, model="llama-70b")
     before = samples_on(page, VLLM, at_seconds=100, pod="a")
     reader.observe(before, now_seconds=100)
     after = page.replace(
@@ -95,7 +95,7 @@ def test_old_names_are_read_and_remarked() -> None:
 
 
 def test_a_rename_in_mid_run_leaves_no_hole() -> None:
-    reader = Reader(VLLM, model=MODEL)
+    reader = ObservationReader(VLLM, model=MODEL)
     names = {**dict.fromkeys(range(0, 60, 15), "vllm:gpu_cache_usage_perc")}
     names |= dict.fromkeys(range(60, 150, 15), "vllm_kv_cache_usage_perc")
     tokens = {at: TOKENS if at < 60 else spellings(TOKENS)[1] for at in names}
@@ -174,7 +174,7 @@ def test_one_sample_of_a_counter_is_no_rate() -> None:
 
 
 def test_a_sample_brought_twice_counts_once() -> None:
-    reader = Reader(VLLM, model=MODEL)
+    reader = ObservationReader(VLLM, model=MODEL)
     answer = series(TOKENS, {70: 0, 85: 150, 100: 300})
     reader.observe(answer, now_seconds=100)
     reader.observe(answer, now_seconds=101)
@@ -321,7 +321,7 @@ def test_a_gone_pods_last_words_are_dropped() -> None:
 
 
 def test_when_all_fall_silent_the_metrics_stopped_and_not_the_demand() -> None:
-    reader = Reader(VLLM, model=MODEL)
+    reader = ObservationReader(VLLM, model=MODEL)
     pods = [series("vllm:num_requests_running", {30: 8}, pod=pod) for pod in "ab"]
     reader.observe([*pods[0], *pods[1]], now_seconds=30)
 
@@ -442,7 +442,7 @@ def test_the_order_of_samples_changes_nothing() -> None:
 
 def test_a_reader_keeps_no_more_than_the_next_reading_needs() -> None:
     limits = Limits(window_seconds=60, stale_after_seconds=60)
-    reader = Reader(VLLM, model=MODEL, limits=limits)
+    reader = ObservationReader(VLLM, model=MODEL, limits=limits)
     for at in range(0, 86_400, 15):
         pod = f"pod-{at // 3600}"
         reader.observe(

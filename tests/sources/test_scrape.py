@@ -18,7 +18,7 @@ from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
-from scaler.sources.targets import Discovery, DnsTargets, Found, StaticTargets
+from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
 from tests.contracts.certificates import Authority
 from tests.sources.pages import samples_on
 
@@ -60,7 +60,7 @@ class ByModel:
     def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
         return {}
 
-    async def find(self, scope: Scope) -> Found:
+    async def find(self, scope: Scope) -> DiscoveredTargets:
         return await self.targets[scope.model].find(scope)
 
     async def close(self) -> None:

@@ -14,17 +14,17 @@ from kubernetes_asyncio import client
 
 from foresail.settings import read
 from foresail.wiring import Sources
-from scaler.board import Reference
+from scaler.decision.answers import Reference
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
-from scaler.metadata import Offer, parse
+from scaler.serving.feeds import Binding
 from scaler.signals import Feed, Observation, Signal
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.prometheus import PrometheusConfig
 from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
-from scaler.watched import Connection
+from scaler.trigger import AllowedOptions, parse
 from tests import prometheus
 from tests.contracts.certificates import Authority
 from tests.exporter import Engine, served
@@ -33,7 +33,7 @@ from tests.prometheus import Job, PrometheusServer
 # Sockets and a real Prometheus take real time.
 pytestmark = pytest.mark.looptime(False)
 
-OFFER = Offer(
+ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"
 )
 VICTIMS, ATTACKERS = 7.0, 400.0
@@ -67,9 +67,9 @@ def sources_of(folder: Path, source: dict[str, object]) -> Sources:
     return Sources.of(read(path))
 
 
-def connected(sources: Sources, namespace: str, **metadata: str) -> Connection:
+def connected(sources: Sources, namespace: str, **metadata: str) -> Binding:
     reference = Reference(namespace=namespace, name="llm", metadata=())
-    return sources.connect(reference, parse({"model": "m", **metadata}, OFFER))
+    return sources.connect(reference, parse({"model": "m", **metadata}, ALLOWED))
 
 
 async def running(sources: Sources, namespace: str, **metadata: str) -> float | None:
@@ -153,12 +153,12 @@ async def test_an_address_that_no_trigger_names_any_more_has_no_source(
     server: PrometheusServer, tmp_path: Path
 ) -> None:
     sources = sources_of(tmp_path, {"prometheus": {"url": "http://127.0.0.1:9"}})
-    offer = replace(OFFER, address_prefixes=(server.url,))
+    offer = replace(ALLOWED, address_prefixes=(server.url,))
 
     def feed_at(address: str) -> Feed:
-        wishes = parse({"model": "m", "serverAddress": address}, offer)
+        trigger_spec = parse({"model": "m", "serverAddress": address}, offer)
         reference = Reference(namespace="ns-a", name="llm", metadata=())
-        return sources.connect(reference, wishes).feed
+        return sources.connect(reference, trigger_spec).feed
 
     stays, goes = feed_at(server.url), feed_at(f"{server.url}/")
     assert (await goes.observe(now_seconds=now())).value(Signal.RUNNING) == VICTIMS

@@ -2,13 +2,13 @@
 
 from hypothesis import strategies as st
 
-from scaler.backlog import Order
-from scaler.board import Answer, Reference
-from scaler.demand import Demand, DemandState, Mix
-from scaler.need import Step
-from scaler.plan import PlanState, ReplicaPlan
+from scaler.decision.answers import Answer, Reference
+from scaler.decision.backlog import Order
+from scaler.decision.demand import Demand, DemandState, Mix
+from scaler.decision.need import Step
+from scaler.decision.plan import PlanState, ReplicaPlan
+from scaler.decision.tracker import DemandSeries, TrackerState
 from scaler.state.records import FeedState, Learned, WorkloadState
-from scaler.track import Series, TrackState
 
 NOW = 1_790_000_000.0
 REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b", "maxReplicas": "40"})
@@ -44,7 +44,7 @@ workloads = st.builds(
         planned=counts,
         reactive=counts,
         active=st.booleans(),
-        blind=st.booleans(),
+        partly_measured=st.booleans(),
         steps=st.lists(
             st.builds(Step, rule=texts, text=texts, replicas=numbers, measured=st.booleans()),
             max_size=3,
@@ -65,8 +65,8 @@ feeds = st.builds(
     FeedState,
     key=names,
     taken_at_seconds=times,
-    track=st.builds(
-        TrackState,
+    tracker=st.builds(
+        TrackerState,
         step_seconds=st.floats(0.1, 1e5),
         open_step=st.none() | st.integers(-(2**40), 2**40),
         looks=st.lists(demands, max_size=4).map(tuple),
@@ -85,7 +85,7 @@ feeds = st.builds(
             waiting_at_seconds=times,
         ),
         has_closed=st.booleans(),
-        forecasters=st.dictionaries(st.sampled_from(list(Series)), st.binary(max_size=200)),
+        forecasters=st.dictionaries(st.sampled_from(list(DemandSeries)), st.binary(max_size=200)),
     ),
     learned=learned,
 )
@@ -105,13 +105,16 @@ def feed(key: str = "feed", *, at: float = NOW, snapshot: bytes = b"") -> FeedSt
     return FeedState(
         key=key,
         taken_at_seconds=at,
-        track=TrackState(
+        tracker=TrackerState(
             step_seconds=60.0,
             open_step=None,
             looks=(),
             demand=None,
             demand_state=None,
             has_closed=False,
-            forecasters={Series.PROMPT_TOKENS: snapshot, Series.GENERATED_TOKENS: snapshot},
+            forecasters={
+                DemandSeries.PROMPT_TOKENS: snapshot,
+                DemandSeries.GENERATED_TOKENS: snapshot,
+            },
         ),
     )

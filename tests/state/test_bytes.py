@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaler.backlog import Order
-from scaler.board import Answer
-from scaler.plan import PlanState
+from scaler.decision.answers import Answer
+from scaler.decision.backlog import Order
+from scaler.decision.plan import PlanState
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.state.feed_bytes import FEED_BYTES_MAX, decode_feed, encode_feed
 from scaler.state.frames import MAGIC, Frame, frame_bytes, frames_in

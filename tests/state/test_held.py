@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from structlog.testing import capture_logs
 
-from scaler.board import SILENT_SECONDS
+from scaler.serving.board import SILENT_SECONDS
 from scaler.serving.state_held import HeldStates
 from scaler.state.workload_bytes import decode_workload, encode_workload
 from tests.state.records import NOW, REFERENCE, workload

@@ -5,31 +5,31 @@ import random
 
 import pytest
 
+from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.forecast.forecaster import Forecaster
 from scaler.signals import Observation, Signal, Value
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState
-from scaler.track import Series, Sight, Track
 from tests.state.records import NOW
 
 STEP = 60.0
 LOOK = 15.0
 
 
-def track(*beside: Series, step: float = STEP) -> Track:
-    def make(series: Series) -> Forecaster:
+def tracker(*beside: DemandSeries, step: float = STEP) -> DemandTracker:
+    def make(series: DemandSeries) -> Forecaster:
         return Forecaster(
             signal=series, step_seconds=step, horizons_seconds=(60.0, 300.0, 1800.0), start=0.0
         )
 
-    return Track(make, step_seconds=step, beside=beside)
+    return DemandTracker(make, step_seconds=step, beside=beside)
 
 
-def sight(number: int) -> Sight:
+def poll(number: int) -> PollResult:
     """A look at an engine whose load wanders; every ninth look brings nothing."""
     at, noise = NOW + number * LOOK, random.Random(number)  # noqa: S311 a load, no secret
     if number % 9 == 0:
-        return Sight(at_seconds=at, observation=None)
+        return PollResult(at_seconds=at, observation=None)
     readings = {
         signal: Value(value=noise.uniform(0.5, 1.5) * mean, at_seconds=at)
         for signal, mean in (
@@ -40,69 +40,71 @@ def sight(number: int) -> Sight:
             (Signal.REQUESTS, 3),
         )
     }
-    return Sight(at_seconds=at, observation=Observation(at_seconds=at, readings=readings))
+    return PollResult(at_seconds=at, observation=Observation(at_seconds=at, readings=readings))
 
 
-def through_bytes(running: Track, at: float = NOW) -> Track:
-    state = FeedState(key="feed", taken_at_seconds=at, track=running.state())
+def through_bytes(running: DemandTracker, at: float = NOW) -> DemandTracker:
+    state = FeedState(key="feed", taken_at_seconds=at, tracker=running.state())
     resumed = running.beginning()
-    resumed.resume(decode_feed(encode_feed(state)).track)
+    resumed.resume(decode_feed(encode_feed(state)).tracker)
     return resumed
 
 
 @pytest.mark.parametrize("looks", [0, 1, 3, 4, 5, 250])
 def test_a_track_resumed_between_any_looks_goes_on_to_the_last_digit(looks: int) -> None:
-    running = track(Series.REQUESTS)
+    running = tracker(DemandSeries.REQUESTS)
     for number in range(looks):
-        running.take(sight(number))
+        running.take(poll(number))
 
     resumed = through_bytes(running)
 
     assert (resumed.forecasts, resumed.demand) == (running.forecasts, running.demand)
     for number in range(looks, looks + 60):
-        running.take(sight(number))
-        resumed.take(sight(number))
+        running.take(poll(number))
+        resumed.take(poll(number))
         assert resumed.demand == running.demand
     assert resumed.forecasts == running.forecasts
 
 
 def test_a_pause_is_a_gap_to_the_resumed_track_as_to_the_one_that_saw_nothing() -> None:
-    running = track()
+    running = tracker()
     for number in range(100):
-        running.take(sight(number))
+        running.take(poll(number))
     resumed = through_bytes(running)
 
     for number in range(500, 540):
-        running.take(sight(number))
-        resumed.take(sight(number))
+        running.take(poll(number))
+        resumed.take(poll(number))
 
     assert resumed.forecasts == running.forecasts
 
 
 def test_a_series_that_is_only_shown_may_be_new() -> None:
-    running = track()
+    running = tracker()
     for number in range(20):
-        running.take(sight(number))
-    more = track(Series.REQUESTS)
+        running.take(poll(number))
+    more = tracker(DemandSeries.REQUESTS)
 
     more.resume(running.state())
 
-    assert more.forecasts[Series.PROMPT_TOKENS] == running.forecasts[Series.PROMPT_TOKENS]
-    assert Series.REQUESTS in more.forecasts
+    assert (
+        more.forecasts[DemandSeries.PROMPT_TOKENS] == running.forecasts[DemandSeries.PROMPT_TOKENS]
+    )
+    assert DemandSeries.REQUESTS in more.forecasts
 
 
 def test_a_state_of_another_step_or_without_a_planned_series_is_refused() -> None:
-    state = track().state()
+    state = tracker().state()
 
     with pytest.raises(ValueError, match="its step is 60 s, not 30 s"):
-        track(step=30.0).resume(state)
+        tracker(step=30.0).resume(state)
     with pytest.raises(ValueError, match="no forecast of prompt_tokens, generated_tokens"):
-        track().resume(dataclasses.replace(state, forecasters={}))
+        tracker().resume(dataclasses.replace(state, forecasters={}))
 
 
 def test_a_snapshot_that_does_not_fit_is_refused() -> None:
-    state = track().state()
+    state = tracker().state()
     broken = dict.fromkeys(state.forecasters, b"\x08\x01")
 
     with pytest.raises(ValueError, match="another forecaster"):
-        track().resume(dataclasses.replace(state, forecasters=broken))
+        tracker().resume(dataclasses.replace(state, forecasters=broken))

@@ -332,7 +332,7 @@ class Plan(_message.Message):
     PLANNED_FIELD_NUMBER: _builtins.int
     REACTIVE_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
-    BLIND_FIELD_NUMBER: _builtins.int
+    PARTLY_MEASURED_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     at_seconds: _builtins.float
     desired: _builtins.int
@@ -340,7 +340,8 @@ class Plan(_message.Message):
     planned: _builtins.int
     reactive: _builtins.int
     active: _builtins.bool
-    blind: _builtins.bool
+    partly_measured: _builtins.bool
+    """Whether a signal that the plan rests on was not measured."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]: ...
     def __init__(
@@ -351,12 +352,12 @@ class Plan(_message.Message):
         planned: _builtins.int = ...,
         reactive: _builtins.int = ...,
         active: _builtins.bool = ...,
-        blind: _builtins.bool = ...,
+        partly_measured: _builtins.bool = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_desired", b"_desired", "desired", b"desired"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired", b"_desired", "active", b"active", "at_seconds", b"at_seconds", "blind", b"blind", "desired", b"desired", "planned", b"planned", "reactive", b"reactive", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_desired", b"_desired", "active", b"active", "at_seconds", b"at_seconds", "desired", b"desired", "partly_measured", b"partly_measured", "planned", b"planned", "reactive", b"reactive", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__desired: _TypeAlias = _typing.Literal["desired"]  # noqa: Y015
     _WhichOneofArgType__desired: _TypeAlias = _typing.Literal["_desired", b"_desired"]  # noqa: Y015

@@ -21,7 +21,7 @@ scaler and fails the other triggers' metrics with it.
 
 from dataclasses import dataclass
 
-from scaler.metadata import Mode, TriggerMetadata
+from scaler.trigger import Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class Abstention:
         return "KEDA gets no value, so that the HPA changes nothing"
 
 
-def abstention_of(trigger: TriggerMetadata) -> Abstention | None:
+def abstention_of(trigger: TriggerSpec) -> Abstention | None:
     """The trigger's abstention; None in the modes that hand over replicas."""
     if trigger.mode is not Mode.ADVISE:
         return None

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from scaler.backlog import Order, backlog_after
-from scaler.capacity import ReplicaCapacity
-from scaler.demand import Demand
-from scaler.durations import written
+from scaler.decision.backlog import Order, backlog_after
+from scaler.decision.capacity import ReplicaCapacity
+from scaler.decision.demand import Demand
+from scaler.decision.parameters import PlanParameters
+from scaler.durations import format_duration
 from scaler.forecast.record import SKILL_STEPS_MIN
-from scaler.parameters import PlanParameters
 from scaler.signals import Observation, Signal
 
 DRAIN_SECONDS = 120.0
@@ -148,7 +148,7 @@ def queue(
     pending = sum(order.replicas for order in orders)
     text = (
         f"{waiting:,.0f} wait, {ready:.0f} ready and {pending} on their way: "
-        f"{left:,.0f} replica-seconds left in {written(parameters.lead_seconds)}"
+        f"{left:,.0f} replica-seconds left in {format_duration(parameters.lead_seconds)}"
     )
     return Step(rule="queue", text=text, replicas=load + left / DRAIN_SECONDS if left else 0.0)
 
@@ -194,7 +194,7 @@ def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameter
     """
     lead, reach = parameters.lead_seconds, outlook.reach_seconds
     text = (
-        f"q{parameters.level:g} in {written(min(lead, reach))}: {outlook.text}, "
+        f"q{parameters.level:g} in {format_duration(min(lead, reach))}: {outlook.text}, "
         f"skill {outlook.skill:+.0%}"
     )
     now = 0.0 if reactive is None else reactive.replicas
@@ -203,7 +203,8 @@ def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameter
         rest = "nothing measured" if reactive is None else reactive.text
         text = f"{outlook.weight:.0%} of {text}; the rest {rest}"
     if reach < lead:
-        text = f"reaches {written(reach)} of {written(lead)}, so not below head-room; {text}"
+        reaches = f"reaches {format_duration(reach)} of {format_duration(lead)}"
+        text = f"{reaches}, so not below head-room; {text}"
         replicas = max(replicas, now)
     return Step(rule="forecast", text=text, replicas=replicas)
 

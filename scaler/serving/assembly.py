@@ -2,23 +2,23 @@
 
 from prometheus_client import CollectorRegistry
 
-from scaler.capacity import ReplicaCapacity, Speeds, work_of
 from scaler.clock import Clock
+from scaler.decision.capacity import ReplicaCapacity, Speeds, work_of
+from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
-from scaler.horizons import horizons_seconds
-from scaler.loop import Connect, KeepSources, Publish, ScalerLoop
-from scaler.loop_settings import LoopSettings
-from scaler.metadata import TriggerMetadata
-from scaler.metrics import LoopMetrics
+from scaler.forecast.horizons import horizons_seconds
+from scaler.serving.cycle import Connect, KeepSources, PlanningCycle, Publish
+from scaler.serving.cycle_settings import PlanningSettings
+from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates, StateBook
 from scaler.sources.catalogue import Preset
-from scaler.track import Series, Track
+from scaler.trigger import TriggerSpec
 
 
 def planning(  # noqa: PLR0913 - the cycle's edges
     connect: Connect,
-    settings: LoopSettings,
+    settings: PlanningSettings,
     *,
     publish: Publish,
     wall: Clock,
@@ -26,7 +26,7 @@ def planning(  # noqa: PLR0913 - the cycle's edges
     registry: CollectorRegistry,
     states: StateBook | None = None,
     keep_sources: KeepSources | None = None,
-) -> ScalerLoop:
+) -> PlanningCycle:
     """The cycle, with the shipped forecaster; nothing is read yet.
 
     Args:
@@ -34,53 +34,55 @@ def planning(  # noqa: PLR0913 - the cycle's edges
         keep_sources: hears which sources are still read when workloads were forgotten.
     """
 
-    def make_track(wishes: TriggerMetadata) -> Track:
-        return track_of(wishes, step_seconds=settings.step_seconds, beside=settings.beside)
+    def make_tracker(trigger_spec: TriggerSpec) -> DemandTracker:
+        return tracker_of(trigger_spec, step_seconds=settings.step_seconds, beside=settings.beside)
 
-    return ScalerLoop(
+    return PlanningCycle(
         connect,
-        make_track,
+        make_tracker,
         settings,
         publish=publish,
         wall=wall,
         steady=steady,
-        metrics=LoopMetrics(registry),
+        metrics=PlanningMetrics(registry),
         states=states or NoStates(),
         keep_sources=keep_sources,
     )
 
 
-def track_of(
-    wishes: TriggerMetadata, *, step_seconds: float, beside: tuple[Series, ...] = ()
-) -> Track:
+def tracker_of(
+    trigger_spec: TriggerSpec, *, step_seconds: float, beside: tuple[DemandSeries, ...] = ()
+) -> DemandTracker:
     """An empty track with the forecasters that ship."""
 
-    def forecaster(series: Series) -> Forecaster:
+    def forecaster(series: DemandSeries) -> Forecaster:
         return Forecaster(
             signal=series,
             step_seconds=step_seconds,
             horizons_seconds=horizons_seconds(
-                lead_seconds=wishes.lead_time, step_seconds=step_seconds
+                lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds
             ),
             start=0.0,
-            tz=wishes.timezone,
-            calendar=Calendar(wishes.events, wishes.timezone) if wishes.events else None,
+            tz=trigger_spec.timezone,
+            calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
+            if trigger_spec.events
+            else None,
         )
 
-    return Track(forecaster, step_seconds=step_seconds, beside=beside)
+    return DemandTracker(forecaster, step_seconds=step_seconds, beside=beside)
 
 
-def capacity_of(wishes: TriggerMetadata, preset: Preset) -> ReplicaCapacity:
+def capacity_of(trigger_spec: TriggerSpec, preset: Preset) -> ReplicaCapacity:
     """What the trigger says a replica serves, else the preset's prior."""
     prior = preset.replica_prior
     return ReplicaCapacity(
         work=work_of(
-            wishes.replica_prompt_tokens_per_second,
-            wishes.replica_generated_tokens_per_second,
-            prefill_share=wishes.prefill_share,
+            trigger_spec.replica_prompt_tokens_per_second,
+            trigger_spec.replica_generated_tokens_per_second,
+            prefill_share=trigger_spec.prefill_share,
             prior=Speeds(
                 prompt=prior.prompt_tokens_per_second, generated=prior.generated_tokens_per_second
             ),
         ),
-        requests=wishes.replica_requests or prior.concurrent_requests,
+        requests=trigger_spec.replica_requests or prior.concurrent_requests,
     )

@@ -8,8 +8,8 @@ In order:
 2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
 3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
    it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
-4. blind: with a part of the signals unmeasured, never below the last plan, and where there is none
-   (a first look, a restart) never below the replicas that are ready;
+4. unmeasured: with a part of the signals missing, never below the last plan, and without one (a
+   first look, a restart) never below the replicas that are ready;
 5. hold: never below what was needed within the hold time;
 6. bounds;
 7. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`.
@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from scaler.backlog import Order, outstanding
-from scaler.demand import Demand
-from scaler.durations import written
-from scaler.metadata import Mode
-from scaler.need import Outlook, Step, ahead, present, queue, shares, with_headroom
-from scaler.parameters import PlanParameters
+from scaler.decision.backlog import Order, outstanding
+from scaler.decision.demand import Demand
+from scaler.decision.need import Outlook, Step, ahead, present, queue, shares, with_headroom
+from scaler.decision.parameters import PlanParameters
+from scaler.durations import format_duration
 from scaler.signals import ESSENTIAL, Observation, Signal
+from scaler.trigger import Mode
 
 IDLE_REPLICAS = 0.02
 """Less than this share of one replica is nobody's demand but a forecast's last digits."""
@@ -58,7 +58,7 @@ class ReplicaPlan:
     """Replicas that the present alone needs, with head-room, within bounds."""
     active: bool
     """Whether the workload must not be at zero."""
-    blind: bool
+    partly_measured: bool
     """Whether a signal the plan rests on was not measured."""
     steps: tuple[Step, ...] = field(repr=False)
 
@@ -94,12 +94,12 @@ def decide(
     reactive = with_headroom(now_need, queue_need, parameters)
     steps = [now_need, queue_need, ahead(outlook, found, parameters)]
     needed = _whole(max(step.replicas for step in steps))
-    blind = _unmeasured(observation)
-    if blind:
+    partly_measured = _unmeasured(observation)
+    if partly_measured:
         floor, named = _floor(observation, state.planned)
         needed = max(needed, floor)
-        text = f"{', '.join(blind)} not measured: not below {named}"
-        steps.append(Step(rule="blind", text=text, replicas=needed))
+        text = f"{', '.join(partly_measured)} not measured: not below {named}"
+        steps.append(Step(rule="unmeasured", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
     needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
     held = _held(needs, now)
@@ -107,7 +107,7 @@ def decide(
     planned, bound = _bounded(int(held.replicas), parameters)
     steps += bound
     reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
-    least = _floor(observation, state.handed)[0] if blind else 0
+    least = _floor(observation, state.handed)[0] if partly_measured else 0
     desired = _handed_over(parameters.mode, planned, reactive_bounded, least=least)
     steps += _mode_step(parameters.mode, planned, desired)
     plan = ReplicaPlan(
@@ -116,7 +116,7 @@ def decide(
         planned=planned,
         reactive=reactive_bounded,
         active=bool(desired) or bool(demand.in_flight),
-        blind=bool(blind),
+        partly_measured=bool(partly_measured),
         steps=tuple(steps),
     )
     return plan, PlanState(
@@ -185,7 +185,7 @@ def _running_before(observation: Observation) -> tuple[tuple[float, int], ...]:
 
 def _held(needs: Sequence[tuple[float, int]], now: float) -> Step:
     at, replicas = needs[0]
-    text = f"{replicas} were needed {written(now - at)} ago"
+    text = f"{replicas} were needed {format_duration(now - at)} ago"
     return Step(rule="hold", text=text, replicas=replicas)
 
 

@@ -17,46 +17,47 @@ from typing import Final
 
 import structlog
 
-from scaler.board import Arrival, Changes, Posted, Reference, Refusal, RefusalCode
 from scaler.clock import Clock, WallTime
+from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.evaluate import CycleState, evaluate
+from scaler.decision.parameters import parameters_of
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.feed_key import FeedKey
-from scaler.journal import note_change, note_refused
-from scaler.loop_settings import LoopSettings
-from scaler.metadata import TriggerMetadata
-from scaler.metrics import LoopMetrics
-from scaler.parameters import parameters_of
-from scaler.restoring import Restorer
+from scaler.serving.board import Arrival, Changes
+from scaler.serving.cycle_settings import PlanningSettings
+from scaler.serving.decision_log import log_change, log_refused
+from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
+from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.restoring import Restorer
+from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
-from scaler.slots import SourceSlots
 from scaler.state.records import FeedState
-from scaler.track import Sight, Track
-from scaler.verdict import Standing, judge
-from scaler.watched import Connection, Watched, Workload, WorkloadStatus, status_of
+from scaler.trigger import TriggerSpec
 
 log = structlog.get_logger()
 
 _PERIODS_LATE_MAX: Final = 3
 
-Connect = Callable[[Reference, TriggerMetadata], Connection]
-MakeTrack = Callable[[TriggerMetadata], Track]
-Publish = Callable[[Reference, Posted], None]
+Connect = Callable[[Reference, TriggerSpec], Binding]
+MakeTracker = Callable[[TriggerSpec], DemandTracker]
+Publish = Callable[[Reference, TimedOutcome], None]
 KeepSources = Callable[[Collection[str]], None]
 
 
-class ScalerLoop:
+class PlanningCycle:
     """The cycle over all feeds. `run` owns every task it starts."""
 
     def __init__(  # noqa: PLR0913 - the cycle's edges, all by name but what it is about
         self,
         connect: Connect,
-        make_track: MakeTrack,
-        settings: LoopSettings,
+        make_tracker: MakeTracker,
+        settings: PlanningSettings,
         *,
         publish: Publish,
         wall: Clock,
         steady: Clock,
-        metrics: LoopMetrics,
+        metrics: PlanningMetrics,
         states: StateBook,
         keep_sources: KeepSources | None = None,
     ) -> None:
@@ -71,20 +72,20 @@ class ScalerLoop:
         """
         self._keep_sources = keep_sources
         self._connect = connect
-        self._make_track = make_track
+        self._make_tracker = make_tracker
         self._settings = settings
         self._publish = publish
         self._wall = WallTime(wall, steady)
         self._steady = steady
         self._metrics = metrics
-        self._watched: dict[FeedKey, Watched] = {}
+        self._feeds: dict[FeedKey, LiveFeed] = {}
         self._workloads: dict[Reference, Workload] = {}
         self._slots = SourceSlots(
             looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
         )
         self._states = states
         self._restorer = Restorer(settings, self._slots, self._wall, states)
-        self._new: list[Watched] = []
+        self._new: list[LiveFeed] = []
         self._has_new = asyncio.Event()
         self._moment = 0.0
         self._turned_at = steady()
@@ -100,13 +101,15 @@ class ScalerLoop:
         for arrival in changes.arrived:
             self._take_up(arrival)
 
-    def watch(self, reference: Reference, wishes: TriggerMetadata) -> None:
+    def watch(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
         """Plan for an object of the operator's watch list, which nobody asks about."""
         now = self._steady()
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
-        posted = Posted(outcome=unread, read_at_seconds=now)
-        standing = Standing(posted=posted)
-        self._begin_workload(Workload(reference, wishes, now, standing, on_watch_list=True))
+        timed = TimedOutcome(outcome=unread, read_at_seconds=now)
+        cycle_state = CycleState(timed=timed)
+        self._begin_workload(
+            Workload(reference, trigger_spec, now, cycle_state, on_watch_list=True)
+        )
 
     def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
         """Remember that KEDA asked about a workload, on the monotonic clock."""
@@ -123,8 +126,8 @@ class ScalerLoop:
         """Every feed, with how to take its state; None while its past is not known."""
         now = self._wall.now()
         return {
-            watched.key_text: partial(watched.state, at_seconds=now) if watched.has_past else None
-            for watched in self._watched.values()
+            live.key_text: partial(live.state, at_seconds=now) if live.has_past else None
+            for live in self._feeds.values()
         }
 
     def overdue_seconds(self) -> float:
@@ -142,13 +145,13 @@ class ScalerLoop:
         async with asyncio.TaskGroup() as group:
             _ = group.create_task(self._begin_new(group), name="begin-new")
             while True:
-                for watched in self._due(await self._next_moment()):
-                    _ = group.create_task(self._guarded(self._look(watched), watched), name="look")
+                for live in self._due(await self._next_moment()):
+                    _ = group.create_task(self._guarded(self._look(live), live), name="look")
 
     async def begin(self) -> None:
         """Look at every new feed, and read its past; then return."""
-        for watched in self._take_new():
-            await self._guarded(self._begin(watched), watched)
+        for live in self._take_new():
+            await self._guarded(self._begin(live), live)
 
     async def cycle(self, *, at_seconds: float) -> None:
         """Look at every feed once, as of `at_seconds`, and return when all looks have ended.
@@ -157,8 +160,8 @@ class ScalerLoop:
         """
         _ = self._absorb_clock_step()
         async with asyncio.TaskGroup() as group:
-            for watched in self._due(at_seconds):
-                _ = group.create_task(self._guarded(self._look(watched), watched), name="look")
+            for live in self._due(at_seconds):
+                _ = group.create_task(self._guarded(self._look(live), live), name="look")
 
     async def _next_moment(self) -> float:
         """Wait for the next moment of the grid, and return its label.
@@ -178,20 +181,20 @@ class ScalerLoop:
         self._moment = moment
         return moment
 
-    def _due(self, moment: float) -> Iterator[Watched]:
+    def _due(self, moment: float) -> Iterator[LiveFeed]:
         """The feeds to look at for this moment; those whose look is under way miss it."""
         self._turned_at = self._steady()
-        for watched in tuple(self._watched.values()):
-            watched.due_at_seconds = moment
-            if self._awaits_state(watched):
+        for live in tuple(self._feeds.values()):
+            live.due_at_seconds = moment
+            if self._awaits_state(live):
                 continue
-            if watched.in_flight:
-                self._miss(watched)
+            if live.in_flight:
+                self._miss(live)
             else:
-                watched.in_flight = True
-                yield watched
+                live.in_flight = True
+                yield live
         for workload in tuple(self._workloads.values()):
-            if workload.watched is None:
+            if workload.live is None:
                 self._connect_workload(workload)  # what stood in its way may be gone by now
 
     def _absorb_clock_step(self) -> bool:
@@ -206,91 +209,91 @@ class ScalerLoop:
             return False
         log.warning("wall_clock_set", seconds=round(seconds, 3))
         self._metrics.clock_steps.inc()
-        for watched in self._watched.values():
-            watched.clock_moved(seconds)
+        for live in self._feeds.values():
+            live.clock_moved(seconds)
         for workload in self._workloads.values():
-            workload.standing = workload.standing.moved(seconds)
+            workload.cycle_state = workload.cycle_state.moved(seconds)
         return True
 
     # One look.
 
-    async def _look(self, watched: Watched) -> None:
+    async def _look(self, live: LiveFeed) -> None:
         """Look at a feed and plan its workloads; whoever calls has put it in flight."""
         try:
-            async with self._slots.of(watched.source).looks:
-                if not watched.workloads:
+            async with self._slots.of(live.source).looks:
+                if not live.workloads:
                     return  # forgotten while it waited
-                watched.reading = True
+                live.reading = True
                 clock_steps = self._wall.steps
-                sight = await self._read(watched)
+                poll = await self._read(live)
             if clock_steps == self._wall.steps:
-                self._take(watched, sight)
+                self._take(live, poll)
         finally:
-            watched.in_flight = watched.reading = False
+            live.in_flight = live.reading = False
 
-    async def _read(self, watched: Watched) -> Sight:
+    async def _read(self, live: LiveFeed) -> PollResult:
         # The newest moment that it is due for: it may have waited for its slot since another one.
-        at, limit = watched.due_at_seconds, self._settings.look_seconds_max
-        with self._metrics.look_seconds.labels(watched.source).time():
+        at, limit = live.due_at_seconds, self._settings.look_seconds_max
+        with self._metrics.look_seconds.labels(live.source).time():
             try:
                 async with asyncio.timeout(limit):
-                    observation = await watched.feed.observe(now_seconds=at)
+                    observation = await live.feed.observe(now_seconds=at)
             except SourceError as error:
-                return Sight(at_seconds=at, observation=None, failure=error)
+                return PollResult(at_seconds=at, observation=None, failure=error)
             except TimeoutError:
                 failure = SourceUnavailableError(f"no answer within {limit:g} s")
-                return Sight(at_seconds=at, observation=None, failure=failure)
-        return Sight(at_seconds=at, observation=observation)
+                return PollResult(at_seconds=at, observation=None, failure=failure)
+        return PollResult(at_seconds=at, observation=observation)
 
-    def _miss(self, watched: Watched) -> None:
+    def _miss(self, live: LiveFeed) -> None:
         """Account for a moment at which the feed's look was still under way."""
-        self._metrics.looks_missed.labels(watched.source).inc()
-        if not watched.reading:  # else it ends within its time limit, and says more
+        self._metrics.looks_missed.labels(live.source).inc()
+        if not live.reading:  # else it ends within its time limit, and says more
             message = f"all {self._settings.looks_at_once} slots of its source are in use"
             failure = SourceUnavailableError(message)
             self._take(
-                watched,
-                Sight(at_seconds=watched.due_at_seconds, observation=None, failure=failure),
+                live,
+                PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure),
             )
 
-    def _take(self, watched: Watched, sight: Sight) -> None:
-        looked_at = self._steady() - (self._wall.now() - sight.at_seconds)
-        watched.take(sight, looked_at)
-        for workload in tuple(watched.workloads.values()):
-            self._plan(workload, watched)
+    def _take(self, live: LiveFeed, poll: PollResult) -> None:
+        looked_at = self._steady() - (self._wall.now() - poll.at_seconds)
+        live.take(poll, looked_at)
+        for workload in tuple(live.workloads.values()):
+            self._plan(workload, live)
 
-    def _plan(self, workload: Workload, watched: Watched) -> None:
+    def _plan(self, workload: Workload, live: LiveFeed) -> None:
         """Plan one workload from its feed's newest look, if there was one."""
-        if watched.looked is None or workload.parameters is None:
+        if live.looked is None or workload.parameters is None:
             return
-        sight, looked_at = watched.looked
+        poll, looked_at = live.looked
         try:
-            plan = judge(
+            plan = evaluate(
                 workload.reference,
-                sight,
-                watched.track,
+                poll,
+                live.tracker,
                 workload.parameters,
-                workload.standing,
+                workload.cycle_state,
                 now_seconds=looked_at,
-                answer_seconds_max=self._settings.blind_seconds_max,
+                answer_seconds_max=self._settings.answer_seconds_max,
             )
         except Exception:
             self._metrics.cycle_errors.inc()
             log.exception("workload_not_planned", workload=str(workload.reference))
             return
         workload.plan = plan
-        self._stand(workload, plan.standing)
+        self._stand(workload, plan.cycle_state)
 
-    def _stand(self, workload: Workload, after: Standing) -> None:
-        before, workload.standing = workload.standing, after
+    def _stand(self, workload: Workload, after: CycleState) -> None:
+        before, workload.cycle_state = workload.cycle_state, after
         asked_seconds_ago = self._steady() - workload.asked_at_seconds
         asked_at = self._wall.now() - asked_seconds_ago
         self._states.note(workload.state(asked_at_seconds=asked_at))
-        if after.posted is not before.posted:
-            note_change(workload.reference, before, after)
-            self._publish(workload.reference, after.posted)
+        if after.timed is not before.timed:
+            log_change(workload.reference, before, after)
+            self._publish(workload.reference, after.timed)
 
-    async def _guarded(self, work: Coroutine[None, None, object], watched: Watched) -> None:
+    async def _guarded(self, work: Coroutine[None, None, object], live: LiveFeed) -> None:
         """Do a feed's work; a fault of ours in it must not stop the other feeds.
 
         It shows in the counter and the log, and the age of the answer keeps growing.
@@ -299,7 +302,7 @@ class ScalerLoop:
             await work
         except Exception:
             self._metrics.cycle_errors.inc()
-            log.exception("feed_not_looked_at", workloads=[str(r) for r in watched.workloads])
+            log.exception("feed_not_looked_at", workloads=[str(r) for r in live.workloads])
 
     # Workloads that come and go.
 
@@ -309,12 +312,12 @@ class ScalerLoop:
             return
         workload = Workload(
             arrival.reference,
-            arrival.wishes,
+            arrival.trigger_spec,
             arrival.asked_at_seconds,
-            Standing(posted=arrival.posted),
+            CycleState(timed=arrival.timed),
         )
-        if isinstance(arrival.posted.outcome, Refusal) and arrival.wishes is None:
-            note_refused(arrival.reference, arrival.posted.outcome)
+        if isinstance(arrival.timed.outcome, Refusal) and arrival.trigger_spec is None:
+            log_refused(arrival.reference, arrival.timed.outcome)
         self._begin_workload(workload)
 
     def _begin_workload(self, workload: Workload) -> None:
@@ -327,43 +330,43 @@ class ScalerLoop:
 
     def _connect_workload(self, workload: Workload) -> None:
         """Let a workload read its feed; a new feed is looked at soon."""
-        if workload.wishes is None:
+        if workload.trigger_spec is None:
             return
         try:
-            self._join(workload, workload.wishes)
+            self._join(workload, workload.trigger_spec)
         except SourceError as error:
             now = self._steady()
-            refused = Posted(
+            refused = TimedOutcome(
                 outcome=Refusal(code=RefusalCode.MISCONFIGURED, message=str(error)),
                 read_at_seconds=now,
-                valid_until_seconds=now + self._settings.blind_seconds_max,
+                valid_until_seconds=now + self._settings.answer_seconds_max,
             )
-            before = workload.standing
-            posted = before.posted.followed_by(refused, now)
-            self._stand(workload, replace(before, posted=posted))
+            before = workload.cycle_state
+            timed = before.timed.followed_by(refused, now)
+            self._stand(workload, replace(before, timed=timed))
         except Exception:
             self._metrics.cycle_errors.inc()
             log.exception("workload_not_taken_up", workload=str(workload.reference))
 
-    def _join(self, workload: Workload, wishes: TriggerMetadata) -> None:
-        connection = self._connect(workload.reference, wishes)
-        parameters = parameters_of(wishes, connection.capacity)
-        watched = self._watched.get(connection.key)
-        if watched is None:
-            watched = Watched(
-                connection.key, connection.source, connection.feed, self._make_track(wishes)
+    def _join(self, workload: Workload, trigger_spec: TriggerSpec) -> None:
+        connection = self._connect(workload.reference, trigger_spec)
+        parameters = parameters_of(trigger_spec, connection.capacity)
+        live = self._feeds.get(connection.key)
+        if live is None:
+            live = LiveFeed(
+                connection.key, connection.source, connection.feed, self._make_tracker(trigger_spec)
             )
-            if workload.standing.plan is None:
-                watched.in_flight = True  # its first look is made at once, off the grid
+            if workload.cycle_state.plan is None:
+                live.in_flight = True  # its first look is made at once, off the grid
             else:
                 limit = self._settings.resume_seconds_max
-                watched.awaits_state_until = self._steady() + limit
-            self._watched[connection.key] = watched
-            self._new.append(watched)
+                live.awaits_state_until = self._steady() + limit
+            self._feeds[connection.key] = live
+            self._new.append(live)
             self._has_new.set()
-        watched.workloads[workload.reference] = workload
-        workload.watched, workload.parameters = watched, parameters
-        self._plan(workload, watched)
+        live.workloads[workload.reference] = workload
+        workload.live, workload.parameters = live, parameters
+        self._plan(workload, live)
 
     def _forget(self, reference: Reference) -> None:
         workload = self._workloads.get(reference)
@@ -373,16 +376,16 @@ class ScalerLoop:
         if workload is None:
             return
         del self._workloads[reference]
-        if workload.watched is None:
+        if workload.live is None:
             return
-        watched = workload.watched
-        del watched.workloads[reference]
-        if not watched.workloads:
-            del self._watched[watched.key]
+        live = workload.live
+        del live.workloads[reference]
+        if not live.workloads:
+            del self._feeds[live.key]
 
     def _leave_sources(self) -> None:
         """Let go of sources that no feed reads: a trigger may name an address, and be edited."""
-        in_use = {watched.source for watched in self._watched.values()}
+        in_use = {live.source for live in self._feeds.values()}
         self._slots.keep(in_use)
         if self._keep_sources is not None:
             self._keep_sources(in_use)
@@ -392,38 +395,38 @@ class ScalerLoop:
     async def _begin_new(self, group: asyncio.TaskGroup) -> None:
         while True:
             await self._has_new.wait()
-            for watched in self._take_new():
-                _ = group.create_task(self._guarded(self._begin(watched), watched), name="begin")
+            for live in self._take_new():
+                _ = group.create_task(self._guarded(self._begin(live), live), name="begin")
 
-    def _take_new(self) -> list[Watched]:
+    def _take_new(self) -> list[LiveFeed]:
         new, self._new = self._new, []
         self._has_new.clear()
         return new
 
-    async def _begin(self, watched: Watched) -> None:
+    async def _begin(self, live: LiveFeed) -> None:
         """First an answer from the present, then the past for the forecast.
 
         Where a plan stands from before, it stands until the forecast is there again, for a while: a
         look without one could ask for less.
         """
-        if watched.in_flight:
-            await self._first_look(watched)
+        if live.in_flight:
+            await self._first_look(live)
         try:
-            if await self._restorer.resume(watched):
+            if await self._restorer.resume(live):
                 self._metrics.resumed.inc()
         finally:
-            awaited = self._awaits_state(watched)
-            watched.awaits_state_until = None
+            awaited = self._awaits_state(live)
+            live.awaits_state_until = None
         if awaited:
-            watched.in_flight = True
-            await self._first_look(watched)
-        await self._restorer.restore_patiently(watched)
+            live.in_flight = True
+            await self._first_look(live)
+        await self._restorer.restore_patiently(live)
 
-    def _awaits_state(self, watched: Watched) -> bool:
-        until = watched.awaits_state_until
+    def _awaits_state(self, live: LiveFeed) -> bool:
+        until = live.awaits_state_until
         return until is not None and self._steady() < until
 
-    async def _first_look(self, watched: Watched) -> None:
+    async def _first_look(self, live: LiveFeed) -> None:
         _ = self._absorb_clock_step()
-        watched.due_at_seconds = self._wall.now()
-        await self._look(watched)
+        live.due_at_seconds = self._wall.now()
+        await self._look(live)

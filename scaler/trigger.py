@@ -25,7 +25,7 @@ from pydantic.alias_generators import to_camel
 
 from fleet.invalid import invalid, shown
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
-from scaler.durations import seconds
+from scaler.durations import parse_duration
 from scaler.errors import MetadataError
 from scaler.forecast import announced
 from scaler.forecast.announced import Event
@@ -61,7 +61,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class AllowedOptions:
     """What the operator's settings let a trigger choose from."""
 
     engines: Mapping[str, bool]
@@ -87,13 +87,13 @@ def _events(text: object) -> object:
     return announced.parse(text) if isinstance(text, str) else text
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
+Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Labels = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_labels)]
 Events = Annotated[tuple[Event, ...], BeforeValidator(_events)]
 TokenRate = Annotated[float | None, Field(gt=0, lt=1e9, allow_inf_nan=False)]
 
 
-class TriggerMetadata(BaseModel):
+class TriggerSpec(BaseModel):
     """One trigger's wishes. Field names are the metadata keys in snake case.
 
     Each description says what is allowed; it is what an error message shows.
@@ -205,10 +205,10 @@ class TriggerMetadata(BaseModel):
         return self.lead_time if self.hold is None else self.hold
 
 
-ALIASES: Final = {field.alias or name: name for name, field in TriggerMetadata.model_fields.items()}
+ALIASES: Final = {field.alias or name: name for name, field in TriggerSpec.model_fields.items()}
 
 
-def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
+def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     """The trigger's wishes, checked against what the operator offers.
 
     Raises:
@@ -223,17 +223,17 @@ def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
     faults = [_unknown_key(key, wanted[key]) for key in sorted(wanted.keys() - ALIASES.keys())]
     known = {key: value for key, value in wanted.items() if key in ALIASES}
     try:
-        parsed = TriggerMetadata.model_validate(known)
+        parsed = TriggerSpec.model_validate(known)
     except ValidationError as error:
         faults += [_invalid(known, shown(at[:1], whole=""), why) for at, why in invalid(error)]
         raise MetadataError("; ".join(faults)) from error
-    faults += _not_offered(parsed, offer)
+    faults += _not_offered(parsed, allowed)
     if faults:
         raise MetadataError("; ".join(faults))
     return parsed.model_copy(
         update={
-            "source": parsed.source or (None if parsed.server_address else offer.default_source),
-            "max_replicas": parsed.max_replicas or max(offer.replicas_max, parsed.min_replicas),
+            "source": parsed.source or (None if parsed.server_address else allowed.default_source),
+            "max_replicas": parsed.max_replicas or max(allowed.replicas_max, parsed.min_replicas),
         }
     )
 
@@ -241,7 +241,7 @@ def parse(metadata: Mapping[str, str], offer: Offer) -> TriggerMetadata:
 def _invalid(known: Mapping[str, str], key: str, text: str) -> str:
     if not key:
         return text
-    allowed = TriggerMetadata.model_fields[ALIASES[key]].description
+    allowed = TriggerSpec.model_fields[ALIASES[key]].description
     if key not in known:
         return f"key {key!r} is missing: it takes {allowed}"
     return f"key {key!r} has the value {_shown(known[key])}: it takes {allowed}"
@@ -260,38 +260,41 @@ def _unknown_key(key: str, value: str) -> str:
     return f"key {key!r} (value {_shown(value)}) is unknown: {hint}"
 
 
-def _not_offered(parsed: TriggerMetadata, offer: Offer) -> list[str]:
+def _not_offered(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
     faults = []
-    if parsed.engine not in offer.engines:
-        faults.append(_not_among("engine", parsed.engine, offer.engines))
-    elif parsed.min_replicas == 0 and not offer.engines[parsed.engine]:
+    if parsed.engine not in allowed.engines:
+        faults.append(_not_among("engine", parsed.engine, allowed.engines))
+    elif parsed.min_replicas == 0 and not allowed.engines[parsed.engine]:
         faults.append(
             f"key 'minReplicas' has the value '0': the metrics of engine {parsed.engine!r} vanish "
             "with the last replica, so nothing could wake the workload; use 1 or more, or an "
             "engine whose gateway keeps reporting: "
-            + (", ".join(sorted(name for name, lasts in offer.engines.items() if lasts)) or "none")
+            + (
+                ", ".join(sorted(name for name, lasts in allowed.engines.items() if lasts))
+                or "none"
+            )
         )
-    if parsed.max_replicas is not None and parsed.max_replicas > offer.replicas_max:
+    if parsed.max_replicas is not None and parsed.max_replicas > allowed.replicas_max:
         faults.append(
             f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "
-            f"{offer.replicas_max}"
+            f"{allowed.replicas_max}"
         )
-    return faults + _source_faults(parsed, offer)
+    return faults + _source_faults(parsed, allowed)
 
 
-def _source_faults(parsed: TriggerMetadata, offer: Offer) -> list[str]:
+def _source_faults(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
     address = parsed.server_address
     if address is not None:
         if parsed.source is not None:
             return ["keys 'source' and 'serverAddress' exclude each other: give one"]
-        if not any(_within(address, prefix) for prefix in offer.address_prefixes):
+        if not any(_within(address, prefix) for prefix in allowed.address_prefixes):
             return [_refused("serverAddress", address)]
         return []
-    if parsed.source is None and offer.default_source is None:
-        choice = ", ".join(sorted(offer.sources)) or "none"
+    if parsed.source is None and allowed.default_source is None:
+        choice = ", ".join(sorted(allowed.sources)) or "none"
         return [f"key 'source' is missing: there are several or no sources (known: {choice})"]
-    if parsed.source is not None and parsed.source not in offer.sources:
-        return [_not_among("source", parsed.source, offer.sources)]
+    if parsed.source is not None and parsed.source not in allowed.sources:
+        return [_not_among("source", parsed.source, allowed.sources)]
     return []
 
 

@@ -14,14 +14,12 @@ import asyncio
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from typing_extensions import override
-
-from scaler.abstention import Abstention, abstention_of
 from scaler.clock import Clock
+from scaler.decision.abstention import Abstention, abstention_of
+from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
-from scaler.metadata import TriggerMetadata
+from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
 """`IsActive` this soon after `GetMetrics` is the same poll, and gets the same answer."""
@@ -32,88 +30,8 @@ SILENT_SECONDS = 86400.0
 METADATA_CHARACTERS_MAX = 16_384
 
 
-class RefusalCode(StrEnum):
-    """Why there is no number; the service turns each into one gRPC status."""
-
-    INVALID = "invalid"
-    """The trigger's metadata cannot be used."""
-    UNAVAILABLE = "unavailable"
-    """No reading that may be used, or none for too long."""
-    MISCONFIGURED = "misconfigured"
-    """The metrics source refuses the question; somebody must change something."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What KEDA is told; in advise mode what the plan wants, of which KEDA is told nothing."""
-
-    replicas: int
-    active: bool
-    made_at_seconds: float
-    """When the reading behind it was made, in Unix time: a label for people and for states."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """Why KEDA is told nothing; its fallback counts these."""
-
-    code: RefusalCode
-    message: str
-
-
-Outcome = Answer | Refusal
-"""What planning came to."""
-Reply = Answer | Abstention | Refusal
-"""What KEDA gets."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
-    """An outcome and how long it stands; both times are of the monotonic clock."""
-
-    outcome: Outcome
-    read_at_seconds: float
-    """When the reading behind an answer was made, or when the refusal was."""
-    valid_until_seconds: float = math.inf
-
-    def current(self, now_seconds: float) -> Outcome:
-        """The outcome, unless its time is over."""
-        if now_seconds <= self.valid_until_seconds:
-            return self.outcome
-        age = now_seconds - self.read_at_seconds
-        message = f"no plan was made for {age:.0f} s: the planning process is not heard"
-        return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
-
-    def followed_by(self, newer: "Posted", now_seconds: float) -> "Posted":
-        """What stands when `newer` arrives: an answer outlives refusals until its time is over.
-
-        The one rule for a source that is blind and for a planner that was started anew: neither
-        takes an answer away before its age limit does.
-        """
-        stands = isinstance(self.outcome, Answer) and now_seconds <= self.valid_until_seconds
-        return self if stands and isinstance(newer.outcome, Refusal) else newer
-
-
 class BoardFullError(ForesailError):
     """As many objects are known as the operator's limits allow."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """How KEDA names a scaler."""
-
-    namespace: str
-    name: str
-    metadata: tuple[tuple[str, str], ...]
-    """Sorted by key, so that equal maps are equal."""
-
-    @classmethod
-    def of(cls, namespace: str, name: str, metadata: Mapping[str, str]) -> "Reference":
-        return cls(namespace, name, tuple(sorted(metadata.items())))
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(slots=True, eq=False)
@@ -121,9 +39,9 @@ class Entry:
     """One object's place on the board. Only the board writes it."""
 
     reference: Reference
-    wishes: TriggerMetadata | None
+    trigger_spec: TriggerSpec | None
     """None where the metadata cannot be used; the outcome says why."""
-    posted: Posted
+    timed: TimedOutcome
     asked_at_seconds: float
     clock: Clock
     abstention: Abstention | None = None
@@ -132,14 +50,14 @@ class Entry:
     """Called after each publication, for open streams."""
     _polled: tuple[float, Reply] | None = None
 
-    def publish(self, posted: Posted) -> None:
-        self.posted = self.posted.followed_by(posted, self.clock())
+    def publish(self, timed: TimedOutcome) -> None:
+        self.timed = self.timed.followed_by(timed, self.clock())
         for listener in tuple(self.listeners):
             listener()
 
     def current(self) -> Reply:
         """What KEDA gets now."""
-        return self.abstention or self.posted.current(self.clock())
+        return self.abstention or self.timed.current(self.clock())
 
     def polled(self) -> Reply:
         """The reply, remembered as what this poll was told."""
@@ -158,8 +76,8 @@ class Arrival:
     """An object as the planning side gets to know it: admitted, with the answer that stands."""
 
     reference: Reference
-    wishes: TriggerMetadata | None
-    posted: Posted
+    trigger_spec: TriggerSpec | None
+    timed: TimedOutcome
     asked_at_seconds: float
 
 
@@ -176,7 +94,7 @@ class Board:
 
     def __init__(
         self,
-        admit: Callable[[Mapping[str, str]], TriggerMetadata],
+        admit: Callable[[Mapping[str, str]], TriggerSpec],
         *,
         clock: Clock,
         objects_max: int,
@@ -215,7 +133,9 @@ class Board:
         entry.asked_at_seconds = now
         return entry
 
-    def adopt(self, reference: Reference, posted: Posted | None, asked_at_seconds: float) -> None:
+    def adopt(
+        self, reference: Reference, timed: TimedOutcome | None, asked_at_seconds: float
+    ) -> None:
         """Make an object known that KEDA asked another process about; that was no question here.
 
         Its outcome stands as that process left it, until there is a newer one. An object that is
@@ -227,19 +147,19 @@ class Board:
                 entry = self._first_question(reference, asked_at_seconds)
             except BoardFullError:
                 return
-            if posted is not None and entry.wishes is not None:
-                entry.posted = posted
+            if timed is not None and entry.trigger_spec is not None:
+                entry.timed = timed
         entry.asked_at_seconds = max(entry.asked_at_seconds, asked_at_seconds)
 
     def known(self, reference: Reference) -> Entry | None:
         """The entry, if the object was ever asked about; this is no question."""
         return self._entries.get(reference)
 
-    def publish(self, reference: Reference, posted: Posted) -> None:
+    def publish(self, reference: Reference, timed: TimedOutcome) -> None:
         """Let an outcome stand, if its object is still known."""
         entry = self._entries.get(reference)
         if entry is not None:
-            entry.publish(posted)
+            entry.publish(timed)
 
     def take_changes(self) -> Changes:
         """What is new and what was forgotten since the last call."""
@@ -275,21 +195,23 @@ class Board:
     def _first_question(self, reference: Reference, now: float) -> Entry:
         if len(self._entries) >= self._objects_max:
             self._make_room(now)
-        wishes, outcome = self._admitted(reference)
-        abstention = None if wishes is None else abstention_of(wishes)
-        posted = Posted(outcome=outcome, read_at_seconds=now)
-        entry = Entry(reference, wishes, posted, now, self._clock, abstention)
+        trigger_spec, outcome = self._admitted(reference)
+        abstention = None if trigger_spec is None else abstention_of(trigger_spec)
+        timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
+        entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention)
         self._entries[reference] = self._new[reference] = entry
         self.arrived.set()
         return entry
 
-    def _admitted(self, reference: Reference) -> tuple[TriggerMetadata | None, Outcome]:
+    def _admitted(self, reference: Reference) -> tuple[TriggerSpec | None, Outcome]:
         try:
-            wishes = self._admit(dict(reference.metadata))
+            trigger_spec = self._admit(dict(reference.metadata))
         except MetadataError as error:
             return None, Refusal(code=RefusalCode.INVALID, message=str(error))
-        message = f"no reading of model {wishes.model!r} yet; asked for the first time just now"
-        return wishes, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+        message = (
+            f"no reading of model {trigger_spec.model!r} yet; asked for the first time just now"
+        )
+        return trigger_spec, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
     def _make_room(self, now: float) -> None:
         oldest = min(self._entries.values(), key=lambda entry: entry.asked_at_seconds)
@@ -305,7 +227,7 @@ class Board:
 def arrival_of(entry: Entry) -> Arrival:
     return Arrival(
         reference=entry.reference,
-        wishes=entry.wishes,
-        posted=entry.posted,
+        trigger_spec=entry.trigger_spec,
+        timed=entry.timed,
         asked_at_seconds=entry.asked_at_seconds,
     )

@@ -3,9 +3,9 @@
 import pytest
 
 from scaler.errors import MetadataError
-from scaler.metadata import Mode, Offer, parse
+from scaler.trigger import AllowedOptions, Mode, parse
 
-OFFER = Offer(
+ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True},
     sources=frozenset({"main", "edge"}),
     default_source="main",
@@ -15,24 +15,28 @@ OFFER = Offer(
 
 
 def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> None:
-    wishes = parse({"model": "llama-70b"}, OFFER)
+    trigger_spec = parse({"model": "llama-70b"}, ALLOWED)
 
-    assert wishes.model == "llama-70b"
-    assert (wishes.engine, wishes.source, wishes.mode) == ("vllm", "main", Mode.ADVISE)
-    assert (wishes.lead_time, wishes.hold_seconds) == (300, 300)
-    assert (wishes.min_replicas, wishes.max_replicas) == (1, 200)
+    assert trigger_spec.model == "llama-70b"
+    assert (trigger_spec.engine, trigger_spec.source, trigger_spec.mode) == (
+        "vllm",
+        "main",
+        Mode.ADVISE,
+    )
+    assert (trigger_spec.lead_time, trigger_spec.hold_seconds) == (300, 300)
+    assert (trigger_spec.min_replicas, trigger_spec.max_replicas) == (1, 200)
 
 
 def test_announced_events_are_read_and_one_that_cannot_be_is_refused() -> None:
-    wishes = parse({"model": "m", "events": "0 9 * * mon-fri for 30m x2.5"}, OFFER)
-    assert [(event.length_seconds, event.factor) for event in wishes.events] == [(1800, 2.5)]
+    trigger_spec = parse({"model": "m", "events": "0 9 * * mon-fri for 30m x2.5"}, ALLOWED)
+    assert [(event.length_seconds, event.factor) for event in trigger_spec.events] == [(1800, 2.5)]
 
     with pytest.raises(MetadataError, match="'nine x2': it takes WHEN for LENGTH"):
-        parse({"model": "m", "events": "nine x2"}, OFFER)
+        parse({"model": "m", "events": "nine x2"}, ALLOWED)
 
 
 def test_every_key_is_read_in_its_own_unit() -> None:
-    wishes = parse(
+    trigger_spec = parse(
         {
             "model": "m",
             "engine": "llm-d",
@@ -53,15 +57,15 @@ def test_every_key_is_read_in_its_own_unit() -> None:
             "replicaRequests": "64",
             "timezone": "Europe/Berlin",
         },
-        OFFER,
+        ALLOWED,
     )
 
-    assert wishes.match_labels == (("app", "llama"), ("role", "decode"))
-    assert (wishes.lead_time, wishes.hold_seconds) == (370, 90)
-    assert (wishes.mode, wishes.other_triggers) == (Mode.REACTIVE, True)
-    assert (wishes.ttft, wishes.itl) == (0.8, 0.05)
-    assert (wishes.min_replicas, wishes.max_replicas) == (0, 24)
-    assert wishes.replica_generated_tokens_per_second == 1200.5
+    assert trigger_spec.match_labels == (("app", "llama"), ("role", "decode"))
+    assert (trigger_spec.lead_time, trigger_spec.hold_seconds) == (370, 90)
+    assert (trigger_spec.mode, trigger_spec.other_triggers) == (Mode.REACTIVE, True)
+    assert (trigger_spec.ttft, trigger_spec.itl) == (0.8, 0.05)
+    assert (trigger_spec.min_replicas, trigger_spec.max_replicas) == (0, 24)
+    assert trigger_spec.replica_generated_tokens_per_second == 1200.5
 
 
 def test_what_keda_sends_for_itself_is_no_fault() -> None:
@@ -72,12 +76,12 @@ def test_what_keda_sends_for_itself_is_no_fault() -> None:
             "unsafeSsl": "false",
             "model": "m",
         },
-        OFFER,
+        ALLOWED,
     )
 
 
 def test_a_value_resolved_from_the_environment_keeps_its_suffix_and_counts() -> None:
-    assert parse({"modelFromEnv": "llama-70b"}, OFFER).model == "llama-70b"
+    assert parse({"modelFromEnv": "llama-70b"}, ALLOWED).model == "llama-70b"
 
 
 @pytest.mark.parametrize(
@@ -167,7 +171,7 @@ def test_a_fault_names_the_key_the_value_and_what_is_allowed(
     metadata: dict[str, str], parts: list[str]
 ) -> None:
     with pytest.raises(MetadataError) as raised:
-        parse(metadata, OFFER)
+        parse(metadata, ALLOWED)
 
     for part in parts:
         assert part in str(raised.value)
@@ -175,7 +179,7 @@ def test_a_fault_names_the_key_the_value_and_what_is_allowed(
 
 def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(MetadataError) as raised:
-        parse({"modell": "m", "leadTime": "x"}, OFFER)
+        parse({"modell": "m", "leadTime": "x"}, ALLOWED)
 
     text = str(raised.value)
     assert "'modell'" in text
@@ -185,7 +189,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_a_huge_value_is_cut_in_the_message() -> None:
     with pytest.raises(MetadataError) as raised:
-        parse({"model": "m", "engine": "x" * 10_000}, OFFER)
+        parse({"model": "m", "engine": "x" * 10_000}, ALLOWED)
 
     assert len(str(raised.value)) < 500
 
@@ -199,9 +203,9 @@ def test_a_huge_value_is_cut_in_the_message() -> None:
     ],
 )
 def test_an_address_the_operator_allows_is_taken_and_needs_no_source(address: str) -> None:
-    wishes = parse({"model": "m", "serverAddress": address}, OFFER)
+    trigger_spec = parse({"model": "m", "serverAddress": address}, ALLOWED)
 
-    assert (wishes.server_address, wishes.source) == (address, None)
+    assert (trigger_spec.server_address, trigger_spec.source) == (address, None)
 
 
 @pytest.mark.parametrize(
@@ -217,11 +221,13 @@ def test_an_address_the_operator_allows_is_taken_and_needs_no_source(address: st
 )
 def test_an_address_that_only_looks_allowed_is_refused(address: str) -> None:
     with pytest.raises(MetadataError, match="do not allow"):
-        parse({"model": "m", "serverAddress": address}, OFFER)
+        parse({"model": "m", "serverAddress": address}, ALLOWED)
 
 
 def test_without_a_default_source_a_trigger_must_name_one() -> None:
-    offer = Offer(engines={"vllm": False}, sources=frozenset({"a", "b"}), default_source=None)
+    allowed = AllowedOptions(
+        engines={"vllm": False}, sources=frozenset({"a", "b"}), default_source=None
+    )
 
     with pytest.raises(MetadataError, match=r"'source' is missing: .*known: a, b"):
-        parse({"model": "m"}, offer)
+        parse({"model": "m"}, allowed)

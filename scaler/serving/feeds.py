@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from scaler.board import Reference
-from scaler.capacity import ReplicaCapacity
+from scaler.decision.answers import Reference
+from scaler.decision.capacity import ReplicaCapacity
+from scaler.decision.evaluate import CycleState, WorkloadPlan, answer_of
+from scaler.decision.parameters import PlanParameters
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.feed_key import FeedKey
-from scaler.history import PastReading
-from scaler.metadata import TriggerMetadata
-from scaler.parameters import PlanParameters
+from scaler.serving.history import PastReading
 from scaler.signals import Feed
 from scaler.state.records import FeedState, Learned, WorkloadState
-from scaler.track import Sight, Track
-from scaler.verdict import Standing, WorkloadPlan, answer_of
+from scaler.trigger import TriggerSpec
 
 Carried = tuple[Mapping[str, Learned], bytes]
 """Of a state that was read: figures learned, and fields that a newer program wrote."""
@@ -20,7 +20,7 @@ NOTHING_CARRIED: Carried = ({}, b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Binding:
     """How one trigger's wishes are met: where to look, and what a replica serves."""
 
     key: FeedKey
@@ -32,13 +32,13 @@ class Connection:
 
 
 @dataclass(slots=True, eq=False)
-class Watched:
+class LiveFeed:
     """A feed under watch, its track, and the workloads that read it."""
 
     key: FeedKey
     source: str
     feed: Feed
-    track: Track
+    tracker: DemandTracker
     key_text: str = field(init=False)
     """The key as states carry it, in files and between processes."""
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Watched:
     """Whether a look waits for its slot or reads; a feed has one at most."""
     reading: bool = False
     """Whether it has its slot."""
-    looked: tuple[Sight, float] | None = None
+    looked: tuple[PollResult, float] | None = None
     """The newest look, and when it was made on the monotonic clock."""
     past: PastReading | None = None
     """As far as it was read; None before, and when it is whole."""
-    since_restore: list[Sight] | None = None
+    since_restore: list[PollResult] | None = None
     """Looks taken while the past is read, to be added behind it; None when it is not."""
 
     awaits_state_until: float | None = None
@@ -73,21 +73,21 @@ class Watched:
         return FeedState(
             key=self.key_text,
             taken_at_seconds=at_seconds,
-            track=self.track.state(),
+            tracker=self.tracker.state(),
             learned=learned,
             unknown=unknown,
         )
 
-    def take(self, sight: Sight, now_seconds: float) -> None:
+    def take(self, poll: PollResult, now_seconds: float) -> None:
         """Account for a look."""
-        self.looked = (sight, now_seconds)
-        self.track.take(sight)
+        self.looked = (poll, now_seconds)
+        self.tracker.take(poll)
         if self.since_restore is not None:
-            self.since_restore.append(sight)
+            self.since_restore.append(poll)
 
     def clock_moved(self, seconds: float) -> None:
         """Go on after the wall clock was set; what was read of the past is read again."""
-        self.track.clock_moved(seconds)
+        self.tracker.clock_moved(seconds)
         self.looked, self.past = None, None
 
 
@@ -96,14 +96,14 @@ class Workload:
     """An object that KEDA asked about, and what is planned for it."""
 
     reference: Reference
-    wishes: TriggerMetadata | None
+    trigger_spec: TriggerSpec | None
     """None where the metadata cannot be used."""
     asked_at_seconds: float
     """On the monotonic clock."""
-    standing: Standing
+    cycle_state: CycleState
     on_watch_list: bool = False
     """Planned for and shown; nobody asks about it, and it is never forgotten."""
-    watched: Watched | None = None
+    live: LiveFeed | None = None
     """None until it is connected."""
     parameters: PlanParameters | None = None
     plan: WorkloadPlan | None = None
@@ -116,12 +116,12 @@ class Workload:
         Args:
             asked_at_seconds: when KEDA last asked about it, in Unix time.
         """
-        plan, (learned, unknown) = self.standing.plan, self.carried
+        plan, (learned, unknown) = self.cycle_state.plan, self.carried
         return WorkloadState(
             reference=self.reference,
             asked_at_seconds=asked_at_seconds,
             answer=None if plan is None else answer_of(plan),
-            memory=self.standing.state,
+            memory=self.cycle_state.state,
             plan=plan,
             learned=learned,
             unknown=unknown,
@@ -129,11 +129,11 @@ class Workload:
 
     def resume(self, state: WorkloadState) -> None:
         """Go on from a state of before."""
-        self.standing = replace(
-            self.standing,
+        self.cycle_state = replace(
+            self.cycle_state,
             state=state.memory,
             plan=state.plan,
-            read_at_seconds=self.standing.posted.read_at_seconds if state.plan else None,
+            read_at_seconds=self.cycle_state.timed.read_at_seconds if state.plan else None,
         )
         self.carried = (state.learned, state.unknown)
 
@@ -143,12 +143,12 @@ class WorkloadStatus:
     """A workload as it is shown: who asked for what, what it is told, and the last plan."""
 
     reference: Reference
-    wishes: TriggerMetadata | None
+    trigger_spec: TriggerSpec | None
     asked_at_seconds: float
     """On the monotonic clock."""
     on_watch_list: bool
     """Nobody asks about it."""
-    standing: Standing
+    cycle_state: CycleState
     plan: WorkloadPlan | None
     """None before the first look."""
 
@@ -156,9 +156,9 @@ class WorkloadStatus:
 def status_of(workload: Workload) -> WorkloadStatus:
     return WorkloadStatus(
         reference=workload.reference,
-        wishes=workload.wishes,
+        trigger_spec=workload.trigger_spec,
         asked_at_seconds=workload.asked_at_seconds,
         on_watch_list=workload.on_watch_list,
-        standing=workload.standing,
+        cycle_state=workload.cycle_state,
         plan=workload.plan,
     )

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from scaler.track import Series
+from scaler.decision.tracker import DemandSeries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoopSettings:
+class PlanningSettings:
     """The pace of the cycle and its limits; the operator's settings hold the defaults."""
 
     look_period_seconds: float
     step_seconds: float
     """Of the forecast's series; a step's value is the mean of its looks."""
-    blind_seconds_max: float
+    answer_seconds_max: float
     """How long an answer stands, counted from the reading behind it."""
     look_seconds_max: float
     """For one look, from its slot to its observation."""
@@ -27,5 +27,5 @@ class LoopSettings:
     without one. Also how long one state may take to come."""
     resumes_at_once: int = 32
     """Peers and the disk have other work to do."""
-    beside: tuple[Series, ...]
+    beside: tuple[DemandSeries, ...]
     """Forecast to be shown, beside what plans are made from."""

@@ -19,9 +19,9 @@ from scaler.errors import ForesailError
 from scaler.reloaded import Reloaded, server_context
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.rpc.foresail.v1 import state_pb2_grpc as state_grpc
-from scaler.service import ExternalScaler
+from scaler.serving.service import ExternalScaler
 from scaler.serving.state_service import StateService
-from scaler.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLives
+from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
 
 SERVICE_NAME = "externalscaler.ExternalScaler"
 _SHUTDOWN_SECONDS = 5.0
@@ -78,9 +78,13 @@ class ScalerServer:
     """The listening server: start, tell health, drain."""
 
     def __init__(
-        self, service: ExternalScaler, lives: StreamLives, *, state: StateService | None = None
+        self,
+        service: ExternalScaler,
+        lifetimes: StreamLifetimes,
+        *,
+        state: StateService | None = None,
     ) -> None:
-        self._lives = lives
+        self._lifetimes = lifetimes
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
             options=[
@@ -126,7 +130,7 @@ class ScalerServer:
     async def drain(self) -> None:
         """End all streams with OK, let calls finish, stop."""
         await self.serving(ready=False)
-        self._lives.drain()
+        self._lifetimes.drain()
         await self._server.stop(_SHUTDOWN_SECONDS)
 
     def _bind(self, address: str, tls: TlsFiles | None) -> int:

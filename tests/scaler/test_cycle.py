@@ -8,24 +8,27 @@ from dataclasses import dataclass, field, replace
 import pytest
 from prometheus_client import CollectorRegistry
 
-from foresail.pace import loop_settings
+from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
-from scaler.board import Answer, Board, Changes, Entry, Reference, Refusal, RefusalCode
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.plan import ReplicaPlan
+from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.loop import ScalerLoop
-from scaler.metadata import Offer, TriggerMetadata, parse
-from scaler.metrics import LoopMetrics
-from scaler.plan import ReplicaPlan
+from scaler.serving.board import Board, Changes, Entry
+from scaler.serving.cycle import PlanningCycle
+from scaler.serving.feeds import Binding, WorkloadStatus
+from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
-from scaler.track import PLANNED, Series, Track
-from scaler.watched import Connection, WorkloadStatus
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
 from tests.scaler.fakes import NoForecast, feed_key
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
-OFFER = Offer(engines={"vllm": False}, sources=frozenset({"main"}), default_source="main")
+ALLOWED = AllowedOptions(
+    engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
+)
 
 
 @dataclass
@@ -94,7 +97,7 @@ class Site:
     """A board, its loop, and what they were made of."""
 
     board: Board
-    loop: ScalerLoop
+    loop: PlanningCycle
     registry: CollectorRegistry
     wall: "Wall"
     forecasters: list[NoForecast]
@@ -114,7 +117,7 @@ class Site:
         """The steps of the prompt series that the entry's last plan was made from."""
         plan = self.status(entry).plan
         assert plan is not None
-        forecast = plan.forecasts.get(Series.PROMPT_TOKENS)
+        forecast = plan.forecasts.get(DemandSeries.PROMPT_TOKENS)
         if forecast is None:
             return []
         (made,) = [each for each in self.forecasters if each.made is forecast]
@@ -149,7 +152,7 @@ class Wall:
 async def running(
     feeds: Mapping[str, FakeFeed],
     *,
-    connect: Callable[[Reference, TriggerMetadata], Connection] | None = None,
+    connect: Callable[[Reference, TriggerSpec], Binding] | None = None,
     objects_max: int = 100,
     **settings: float,
 ) -> AsyncIterator[Site]:
@@ -158,25 +161,25 @@ async def running(
     kept: list[Collection[str]] = []
     forecasters: list[NoForecast] = []
 
-    def by_model(reference: Reference, wishes: TriggerMetadata) -> Connection:
-        return connection(wishes.model, feeds[wishes.model])
+    def by_model(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        return connection(trigger_spec.model, feeds[trigger_spec.model])
 
-    def forecaster(series: Series) -> NoForecast:
+    def forecaster(series: DemandSeries) -> NoForecast:
         forecasters.append(NoForecast(series))
         return forecasters[-1]
 
-    used = replace(loop_settings(CycleSettings(history=0)), **settings)  # type: ignore[arg-type]
+    used = replace(planning_settings(CycleSettings(history=0)), **settings)  # type: ignore[arg-type]
     board = Board(
-        lambda metadata: parse(metadata, OFFER), clock=wall.steady, objects_max=objects_max
+        lambda metadata: parse(metadata, ALLOWED), clock=wall.steady, objects_max=objects_max
     )
-    loop = ScalerLoop(
+    loop = PlanningCycle(
         connect or by_model,
-        lambda _: Track(forecaster, step_seconds=used.step_seconds),
+        lambda _: DemandTracker(forecaster, step_seconds=used.step_seconds),
         used,
         publish=board.publish,
         wall=wall,
         steady=wall.steady,
-        metrics=LoopMetrics(registry),
+        metrics=PlanningMetrics(registry),
         states=NoStates(),
         keep_sources=kept.append,
     )
@@ -190,7 +193,7 @@ async def running(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def hand_over(board: Board, loop: ScalerLoop) -> None:
+async def hand_over(board: Board, loop: PlanningCycle) -> None:
     """Tell the loop what the board learns, as the link between two processes does."""
     while True:
         with suppress(TimeoutError):
@@ -200,18 +203,18 @@ async def hand_over(board: Board, loop: ScalerLoop) -> None:
         loop.apply(board.take_changes())
 
 
-def connection(key: str, feed: FakeFeed, *, source: str = "main") -> Connection:
+def connection(key: str, feed: FakeFeed, *, source: str = "main") -> Binding:
     capacity = ReplicaCapacity(
         work=Work(
             prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
         ),
         requests=50,
     )
-    return Connection(key=feed_key(key), source=source, feed=feed, capacity=capacity)
+    return Binding(key=feed_key(key), source=source, feed=feed, capacity=capacity)
 
 
 def plan_of(site: Site, entry: Entry) -> ReplicaPlan:
-    plan = site.status(entry).standing.plan
+    plan = site.status(entry).cycle_state.plan
     assert plan is not None
     return plan
 
@@ -358,7 +361,7 @@ async def test_an_answer_read_before_the_clock_was_set_back_ages_all_the_same() 
 
         assert "no plan was made for 301 s" in refusal(entry).message
         await until(38 + 301 + 15)
-        assert "blind for 5m15s: prometheus 'main' is down" in refusal(entry).message
+        assert "nothing usable for 5m15s: prometheus 'main' is down" in refusal(entry).message
 
 
 async def test_a_look_that_was_under_way_when_the_clock_was_set_back_is_dropped() -> None:
@@ -428,8 +431,8 @@ async def test_a_source_that_hangs_costs_no_other_source_a_look() -> None:
     feeds = {f"hung-{n}": FakeFeed(delay_seconds=1e9) for n in range(64)}
     feeds["sound"] = FakeFeed()
 
-    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
-        model = wishes.model
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        model = trigger_spec.model
         return connection(model, feeds[model], source=model.partition("-")[0])
 
     async with running(feeds, connect=connect) as site:
@@ -497,7 +500,7 @@ async def test_a_feed_that_recovers_is_planned_again() -> None:
 
 
 async def test_a_source_that_cannot_be_asked_is_a_refusal_that_stands() -> None:
-    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         raise SourceMisconfiguredError("label 'namespace' is set by the source, not by a trigger")
 
     async with running({}, connect=connect) as site:
@@ -513,7 +516,7 @@ async def test_a_source_that_cannot_be_asked_is_a_refusal_that_stands() -> None:
 async def test_a_source_that_can_be_asked_later_is() -> None:
     feed, refused = FakeFeed(), True
 
-    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         if refused:
             raise SourceMisconfiguredError("secret file token: No such file or directory")
         return connection("a", feed)
@@ -736,8 +739,8 @@ async def test_an_object_that_is_asked_about_again_after_it_was_dropped_is_plann
 async def test_sources_that_no_feed_reads_any_more_are_let_go() -> None:
     feeds = {model: FakeFeed() for model in ("here", "there")}
 
-    def connect(reference: Reference, wishes: TriggerMetadata) -> Connection:
-        return connection(wishes.model, feeds[wishes.model], source=wishes.model)
+    def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
+        return connection(trigger_spec.model, feeds[trigger_spec.model], source=trigger_spec.model)
 
     async with running(feeds, connect=connect) as site:
         here, _ = site.ask("here"), site.ask("there")
@@ -753,11 +756,11 @@ async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> Non
     feed = FakeFeed()
     reference = Reference.of("llm", "seen", {"model": "a"})
     async with running({"a": feed}) as site:
-        site.loop.watch(reference, parse({"model": "a"}, OFFER))
+        site.loop.watch(reference, parse({"model": "a"}, ALLOWED))
         site.loop.apply(Changes(forgotten=(reference,)))
         await until(24)
 
         (status,) = site.loop.statuses()
         assert status.on_watch_list
-        assert status.standing.plan is not None
+        assert status.cycle_state.plan is not None
         assert feed.asked_for[-1] == 23

@@ -4,16 +4,16 @@ from typing import assert_never
 
 import structlog
 
-from scaler.board import Answer, Reference, Refusal
-from scaler.verdict import Standing
+from scaler.decision.answers import Answer, Reference, Refusal
+from scaler.decision.evaluate import CycleState
 
 log = structlog.get_logger()
 
 
-def note_change(reference: Reference, before: Standing, after: Standing) -> None:
+def log_change(reference: Reference, before: CycleState, after: CycleState) -> None:
     """Say how what KEDA is told differs from what it was told before."""
-    workload, told = str(reference), before.posted.outcome
-    match after.posted.outcome:
+    workload, told = str(reference), before.timed.outcome
+    match after.timed.outcome:
         case Answer(replicas=replicas):
             previous = told.replicas if isinstance(told, Answer) else None
             if replicas == previous:
@@ -32,9 +32,9 @@ def note_change(reference: Reference, before: Standing, after: Standing) -> None
             say = log.warning if is_new else log.debug
             say("no_answer", workload=workload, reason=code, message=message)
         case _:
-            assert_never(after.posted.outcome)
+            assert_never(after.timed.outcome)
 
 
-def note_refused(reference: Reference, refusal: Refusal) -> None:
+def log_refused(reference: Reference, refusal: Refusal) -> None:
     """Say why an object's metadata cannot be used, when KEDA asks about it for the first time."""
     log.warning("no_answer", workload=str(reference), reason=refusal.code, message=refusal.message)

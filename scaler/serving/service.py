@@ -18,22 +18,13 @@ import grpc
 import grpc.aio
 from typing_extensions import override
 
-from scaler.abstention import Abstention
-from scaler.board import (
-    METADATA_CHARACTERS_MAX,
-    Answer,
-    Board,
-    BoardFullError,
-    Entry,
-    Reference,
-    Refusal,
-    RefusalCode,
-    Reply,
-)
-from scaler.metrics import ServiceMetrics
+from scaler.decision.abstention import Abstention
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Reply
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.streams import Life, StreamLives, TooManyStreamsError
+from scaler.serving.board import METADATA_CHARACTERS_MAX, Board, BoardFullError, Entry
+from scaler.serving.metrics import ServiceMetrics
+from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
 
 METRIC_NAME: Final = "foresail-replicas"
 TARGET: Final = 1
@@ -56,13 +47,13 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self,
         board: Board,
         metrics: ServiceMetrics,
-        lives: StreamLives,
+        lifetimes: StreamLifetimes,
         *,
         replicas_max: int,
     ) -> None:
         self._board = board
         self._metrics = metrics
-        self._lives = lives
+        self._lifetimes = lifetimes
         self._replicas_max = replicas_max
         self._spec = pb.GetMetricSpecResponse(
             metricSpecs=[
@@ -127,18 +118,18 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
         sent, sent_at = None, -math.inf
-        async with self._stream("StreamIsActive", context) as life:
-            entry.listeners.add(life.wake.set)
+        async with self._stream("StreamIsActive", context) as lifetime:
+            entry.listeners.add(lifetime.wake.set)
             try:
-                while not life.over():
+                while not lifetime.over():
                     active = _active(entry.current())
                     beat = active and loop.time() - sent_at >= HEARTBEAT_SECONDS
                     if active is not None and (active != sent or beat):
                         yield pb.IsActiveResponse(result=active)
                         sent, sent_at = active, loop.time()
-                    await life.wait(at_most_seconds=HEARTBEAT_SECONDS)
+                    await lifetime.wait(at_most_seconds=HEARTBEAT_SECONDS)
             finally:
-                entry.listeners.discard(life.wake.set)
+                entry.listeners.discard(lifetime.wake.set)
 
     @override
     async def StreamMetricSpec(
@@ -149,10 +140,10 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         KEDA prefers what was streamed to asking `GetMetricSpec`, so an open stream carries an
         HPA through a restart of ours.
         """
-        async with self._stream("StreamMetricSpec", context) as life:
+        async with self._stream("StreamMetricSpec", context) as lifetime:
             yield self._spec
-            while not life.over():
-                await life.wait(at_most_seconds=math.inf)
+            while not lifetime.over():
+                await lifetime.wait(at_most_seconds=math.inf)
 
     @contextmanager
     def _timed(self, method: str, context: Context) -> Iterator[None]:
@@ -165,17 +156,17 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
             self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)
 
     @asynccontextmanager
-    async def _stream(self, method: str, context: Context) -> AsyncIterator[Life]:
+    async def _stream(self, method: str, context: Context) -> AsyncIterator[StreamLifetime]:
         peer = context.peer()
         try:
-            life = self._lives.begin(peer)
+            lifetime = self._lifetimes.begin(peer)
         except TooManyStreamsError as error:
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         self._metrics.streams.labels(method).inc()
         try:
-            yield life
+            yield lifetime
         finally:
-            self._lives.end(peer, life)
+            self._lifetimes.end(peer, lifetime)
             self._metrics.streams.labels(method).dec()
 
     async def _entry(self, reference: pb.ScaledObjectRef, context: Context) -> Entry:

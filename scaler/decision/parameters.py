@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from scaler.capacity import ReplicaCapacity
-from scaler.metadata import Mode, TriggerMetadata
+from scaler.decision.capacity import ReplicaCapacity
+from scaler.trigger import Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,16 +21,16 @@ class PlanParameters:
     capacity: ReplicaCapacity
 
 
-def parameters_of(wishes: TriggerMetadata, capacity: ReplicaCapacity) -> PlanParameters:
+def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
     """The plan's parameters from a trigger's metadata."""
-    assert wishes.max_replicas is not None  # parsing fills it in
+    assert trigger_spec.max_replicas is not None  # parsing fills it in
     return PlanParameters(
-        lead_seconds=wishes.lead_time,
-        hold_seconds=wishes.hold_seconds,
-        level=wishes.quantile,
-        utilization=wishes.utilization,
-        replicas_min=wishes.min_replicas,
-        replicas_max=wishes.max_replicas,
-        mode=wishes.mode,
+        lead_seconds=trigger_spec.lead_time,
+        hold_seconds=trigger_spec.hold_seconds,
+        level=trigger_spec.quantile,
+        utilization=trigger_spec.utilization,
+        replicas_min=trigger_spec.min_replicas,
+        replicas_max=trigger_spec.max_replicas,
+        mode=trigger_spec.mode,
         capacity=capacity,
     )

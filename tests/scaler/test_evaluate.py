@@ -2,14 +2,14 @@
 
 import pytest
 
-from scaler.board import Answer, Posted, Reference, Refusal, RefusalCode
-from scaler.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.evaluate import CycleState, evaluate
+from scaler.decision.parameters import PlanParameters
+from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
-from scaler.metadata import Mode
-from scaler.parameters import PlanParameters
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.track import Series, Sight, Track
-from scaler.verdict import Standing, judge
+from scaler.trigger import Mode
 from tests.scaler.fakes import NoForecast
 
 PARAMETERS = PlanParameters(
@@ -34,12 +34,12 @@ class Story:
     """One workload's looks in order, and what each led to."""
 
     def __init__(self) -> None:
-        self.forecasters: dict[Series, NoForecast] = {}
-        self.track = Track(self._make, step_seconds=60)
+        self.forecasters: dict[DemandSeries, NoForecast] = {}
+        self.tracker = DemandTracker(self._make, step_seconds=60)
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
-        self.standing = Standing(posted=Posted(outcome=unread, read_at_seconds=0.0))
+        self.cycle_state = CycleState(timed=TimedOutcome(outcome=unread, read_at_seconds=0.0))
 
-    def _make(self, series: Series) -> NoForecast:
+    def _make(self, series: DemandSeries) -> NoForecast:
         return self.forecasters.setdefault(series, NoForecast(series))
 
     def sees(self, at: float, prompt: float) -> Answer | Refusal:
@@ -51,25 +51,25 @@ class Story:
         return self._look(at, dict.fromkeys(map(Signal, names), reading))
 
     def fails(self, at: float, failure: SourceError) -> Answer | Refusal:
-        return self._take(Sight(at_seconds=at, observation=None, failure=failure))
+        return self._take(PollResult(at_seconds=at, observation=None, failure=failure))
 
     def _look(self, at: float, readings: dict[Signal, Reading]) -> Answer | Refusal:
         observation = Observation(at_seconds=at, readings=readings)
-        return self._take(Sight(at_seconds=at, observation=observation))
+        return self._take(PollResult(at_seconds=at, observation=observation))
 
-    def _take(self, sight: Sight) -> Answer | Refusal:
-        self.track.take(sight)
-        made = judge(
+    def _take(self, poll: PollResult) -> Answer | Refusal:
+        self.tracker.take(poll)
+        made = evaluate(
             Reference.of("llm", "a", {}),
-            sight,
-            self.track,
+            poll,
+            self.tracker,
             PARAMETERS,
-            self.standing,
-            now_seconds=sight.at_seconds,
+            self.cycle_state,
+            now_seconds=poll.at_seconds,
             answer_seconds_max=ANSWER_SECONDS_MAX,
         )
-        self.standing = made.standing
-        return self.standing.posted.current(sight.at_seconds)
+        self.cycle_state = made.cycle_state
+        return self.cycle_state.timed.current(poll.at_seconds)
 
 
 def replicas(outcome: Answer | Refusal) -> int:
@@ -100,7 +100,7 @@ def test_the_last_plan_stands_for_a_while_and_then_there_is_no_answer(blindness)
 
     assert isinstance(refusal, Refusal)
     assert refusal.code is RefusalCode.UNAVAILABLE
-    assert "blind for 5m15s" in refusal.message
+    assert "nothing usable for 5m15s" in refusal.message
 
 
 def test_a_source_that_refuses_the_question_is_named_as_misconfigured() -> None:
@@ -163,7 +163,7 @@ def test_a_step_of_the_series_is_the_mean_of_its_looks_and_a_blind_step_is_a_gap
     story.sees(120, prompt=5000)
     story.sees(180, prompt=5000)
 
-    assert story.forecasters[Series.PROMPT_TOKENS].steps == [
+    assert story.forecasters[DemandSeries.PROMPT_TOKENS].steps == [
         (0, 2000.0),
         (60, None),
         (120, 5000.0),
@@ -177,7 +177,7 @@ def test_a_clock_that_goes_back_rewrites_no_history() -> None:
     story.sees(0, prompt=9000)
     story.sees(720, prompt=1000)
 
-    assert [at for at, _ in story.forecasters[Series.PROMPT_TOKENS].steps] == [600, 660]
+    assert [at for at, _ in story.forecasters[DemandSeries.PROMPT_TOKENS].steps] == [600, 660]
 
 
 def test_a_series_is_told_what_runs_ahead_of_it() -> None:
@@ -186,12 +186,12 @@ def test_a_series_is_told_what_runs_ahead_of_it() -> None:
         story.sees(at, 400)
 
     # Prompts run ahead of what is generated from them; arrivals are not measured here.
-    assert story.forecasters[Series.GENERATED_TOKENS].leading == [400.0]
-    assert story.forecasters[Series.PROMPT_TOKENS].leading == [None]
+    assert story.forecasters[DemandSeries.GENERATED_TOKENS].leading == [400.0]
+    assert story.forecasters[DemandSeries.PROMPT_TOKENS].leading == [None]
 
 
 def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -> None:
-    track = Track(NoForecast, step_seconds=60, beside=(Series.IN_FLIGHT,))
+    tracker = DemandTracker(NoForecast, step_seconds=60, beside=(DemandSeries.IN_FLIGHT,))
     readings = {
         signal: Value(value=3.0, at_seconds=at)
         for at in (600.0,)
@@ -199,9 +199,9 @@ def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -
     }
     for at in (600.0, 660.0):
         observation = Observation(at_seconds=at, readings=readings)
-        track.take(Sight(at_seconds=at, observation=observation))
+        tracker.take(PollResult(at_seconds=at, observation=observation))
 
-    assert set(track.forecasts) == {
-        Series.PROMPT_TOKENS, Series.GENERATED_TOKENS, Series.IN_FLIGHT,
+    assert set(tracker.forecasts) == {
+        DemandSeries.PROMPT_TOKENS, DemandSeries.GENERATED_TOKENS, DemandSeries.IN_FLIGHT,
     }  # fmt: skip
-    assert set(track.beginning()._forecasters) == set(track.forecasts)
+    assert set(tracker.beginning()._forecasters) == set(tracker.forecasts)

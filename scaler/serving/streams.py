@@ -24,7 +24,7 @@ class TooManyStreamsError(ForesailError):
 
 
 @dataclass(slots=True, eq=False)
-class Life:
+class StreamLifetime:
     """One stream's time: it waits to be woken, and is over at its deadline or when draining."""
 
     deadline_seconds: float
@@ -49,10 +49,10 @@ class Life:
 @dataclass(slots=True)
 class _Peer:
     first_seen_seconds: float
-    lives: set[Life] = field(default_factory=set)
+    lifetimes: set[StreamLifetime] = field(default_factory=set)
 
 
-class StreamLives:
+class StreamLifetimes:
     """The open streams by peer; a peer is one connection, as gRPC names it."""
 
     def __init__(self, *, per_peer_max: int) -> None:
@@ -60,7 +60,7 @@ class StreamLives:
         self._peers: dict[str, _Peer] = {}
         self._draining = False
 
-    def begin(self, peer_name: str) -> Life:
+    def begin(self, peer_name: str) -> StreamLifetime:
         """A new stream of this peer.
 
         Raises:
@@ -69,36 +69,36 @@ class StreamLives:
         now = asyncio.get_running_loop().time()
         self._forget_closed(now)
         peer = self._peers.setdefault(peer_name, _Peer(now))
-        if len(peer.lives) >= self._per_peer_max:
-            message = f"{len(peer.lives)} streams are open on one connection, the limit"
+        if len(peer.lifetimes) >= self._per_peer_max:
+            message = f"{len(peer.lifetimes)} streams are open on one connection, the limit"
             raise TooManyStreamsError(message)
         if now > peer.first_seen_seconds + _LATEST * CONNECTION_AGE_SECONDS:
             peer.first_seen_seconds = now  # nobody cut this connection: it runs without an age
         age = random.uniform(_EARLIEST, _LATEST) * CONNECTION_AGE_SECONDS  # noqa: S311 spread only
-        life = Life(peer.first_seen_seconds + age, draining=self._draining)
-        peer.lives.add(life)
-        return life
+        lifetime = StreamLifetime(peer.first_seen_seconds + age, draining=self._draining)
+        peer.lifetimes.add(lifetime)
+        return lifetime
 
-    def end(self, peer_name: str, life: Life) -> None:
+    def end(self, peer_name: str, lifetime: StreamLifetime) -> None:
         if peer_name in self._peers:
-            self._peers[peer_name].lives.discard(life)
+            self._peers[peer_name].lifetimes.discard(lifetime)
 
     def drain(self) -> None:
         """End every stream with OK, now and from now on."""
         self._draining = True
         for peer in self._peers.values():
-            for life in peer.lives:
-                life.draining = True
-                life.wake.set()
+            for lifetime in peer.lifetimes:
+                lifetime.draining = True
+                lifetime.wake.set()
 
     def open(self) -> int:
-        return sum(len(peer.lives) for peer in self._peers.values())
+        return sum(len(peer.lifetimes) for peer in self._peers.values())
 
     def _forget_closed(self, now: float) -> None:
         gone = CONNECTION_AGE_SECONDS * 1.1 + CONNECTION_GRACE_SECONDS
         for name in [
             name
             for name, peer in self._peers.items()
-            if not peer.lives and now - peer.first_seen_seconds > gone
+            if not peer.lifetimes and now - peer.first_seen_seconds > gone
         ]:
             del self._peers[name]

@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-from scaler.capacity import ReplicaCapacity, Together
-from scaler.demand import Demand, DemandState, demand_of
+from scaler.decision.capacity import ReplicaCapacity, Together
+from scaler.decision.demand import Demand, DemandState, demand_of
+from scaler.decision.need import Outlook, tokens
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast, Skill
-from scaler.need import Outlook, tokens
 from scaler.signals import ESSENTIAL, Observation
 
 
-class Series(StrEnum):
+class DemandSeries(StrEnum):
     """What can be forecast."""
 
     PROMPT_TOKENS = "prompt_tokens"
@@ -27,13 +27,13 @@ class Series(StrEnum):
     IN_FLIGHT = "in_flight"
 
 
-PLANNED = (Series.PROMPT_TOKENS, Series.GENERATED_TOKENS)
+PLANNED = (DemandSeries.PROMPT_TOKENS, DemandSeries.GENERATED_TOKENS)
 """What a plan is made from. The others are shown where the operator asks for them."""
 
-LEADER = {
-    Series.PROMPT_TOKENS: Series.REQUESTS,
-    Series.GENERATED_TOKENS: Series.PROMPT_TOKENS,
-    Series.IN_FLIGHT: Series.REQUESTS,
+LEADING_INDICATOR = {
+    DemandSeries.PROMPT_TOKENS: DemandSeries.REQUESTS,
+    DemandSeries.GENERATED_TOKENS: DemandSeries.PROMPT_TOKENS,
+    DemandSeries.IN_FLIGHT: DemandSeries.REQUESTS,
 }
 """What may run ahead of a series: arrivals of their prompts, prompts of what is generated from
 them. Engines that count a request when it is done make a leader of no use; its weight says so."""
@@ -66,7 +66,7 @@ class Forecaster(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrackState:
+class TrackerState:
     """What a track remembers: another one made in the same way goes on from it."""
 
     step_seconds: float
@@ -78,12 +78,12 @@ class TrackState:
     demand_state: DemandState | None
     has_closed: bool
     """Whether a step was ever closed: before that there is no forecast."""
-    forecasters: Mapping[Series, bytes]
+    forecasters: Mapping[DemandSeries, bytes]
     """Snapshots; they hold the closed steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class PollResult:
     """What one look at the feed brought: an observation, or why there is none."""
 
     at_seconds: float
@@ -109,7 +109,7 @@ class Sight:
         return "; ".join(f"{', '.join(signals)}: {why}" for why, signals in reasons.items())
 
 
-class Track:
+class DemandTracker:
     """Demand and forecasts of one feed.
 
     Looks come more often than the forecast's steps. A step's value is the mean of its looks; it is
@@ -118,10 +118,10 @@ class Track:
 
     def __init__(
         self,
-        make_forecaster: Callable[[Series], Forecaster],
+        make_forecaster: Callable[[DemandSeries], Forecaster],
         *,
         step_seconds: float,
-        beside: Sequence[Series] = (),
+        beside: Sequence[DemandSeries] = (),
     ) -> None:
         """Start without a past.
 
@@ -139,11 +139,11 @@ class Track:
         self._looks: list[Demand] = []
         self.demand: Demand | None = None
         """Of the newest usable look."""
-        self._forecasts: Mapping[Series, DemandForecast] | None = {}
+        self._forecasts: Mapping[DemandSeries, DemandForecast] | None = {}
 
-    def take(self, sight: Sight) -> None:
+    def take(self, poll: PollResult) -> None:
         """Account for a look at the feed; a step without a usable one is a gap in every series."""
-        step = int(sight.at_seconds // self._step_seconds)
+        step = int(poll.at_seconds // self._step_seconds)
         if self._open_step is not None and step < self._open_step:
             if step < self._open_step - 1:
                 return  # later than any look ends
@@ -151,8 +151,8 @@ class Track:
         if self._open_step is not None and step > self._open_step:
             self._close(self._open_step)
         self._open_step = step
-        if sight.observation is not None and sight.usable():
-            self.demand, self._state = demand_of(sight.observation, self._state)
+        if poll.observation is not None and poll.usable():
+            self.demand, self._state = demand_of(poll.observation, self._state)
             self._looks.append(self.demand)
 
     def clock_moved(self, seconds: float) -> None:
@@ -175,15 +175,15 @@ class Track:
 
     def _close(self, step: int) -> None:
         at = step * self._step_seconds
-        means = {series: _mean(self._looks, series) for series in Series}
+        means = {series: _mean(self._looks, series) for series in DemandSeries}
         for series, forecaster in self._forecasters.items():
-            leading = means[LEADER[series]] if series in LEADER else None
+            leading = means[LEADING_INDICATOR[series]] if series in LEADING_INDICATOR else None
             forecaster.update(at, means[series], leading=leading)
         self._looks.clear()
         self._forecasts = None
 
     @property
-    def forecasts(self) -> Mapping[Series, DemandForecast]:
+    def forecasts(self) -> Mapping[DemandSeries, DemandForecast]:
         """As of the last closed step; empty before the first."""
         if self._forecasts is None:
             self._forecasts = {s: f.forecast() for s, f in self._forecasters.items()}
@@ -210,8 +210,8 @@ class Track:
         parts = [
             (per_token * amount, _skill_at(known[series], lead_seconds))
             for per_token, amount, series in (
-                (capacity.work.prompt, prompt, Series.PROMPT_TOKENS),
-                (capacity.work.generated, generated, Series.GENERATED_TOKENS),
+                (capacity.work.prompt, prompt, DemandSeries.PROMPT_TOKENS),
+                (capacity.work.generated, generated, DemandSeries.GENERATED_TOKENS),
             )
             if amount is not None
         ]
@@ -226,12 +226,14 @@ class Track:
             judged=judged,
         )
 
-    def beginning(self) -> "Track":
+    def beginning(self) -> "DemandTracker":
         """An empty track of the same kind, for history to be read into."""
-        return Track(self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside)
+        return DemandTracker(
+            self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside
+        )
 
-    def state(self) -> TrackState:
-        return TrackState(
+    def state(self) -> TrackerState:
+        return TrackerState(
             step_seconds=self._step_seconds,
             open_step=self._open_step,
             looks=tuple(self._looks),
@@ -241,7 +243,7 @@ class Track:
             forecasters={series: f.snapshot() for series, f in self._forecasters.items()},
         )
 
-    def resume(self, state: TrackState) -> None:
+    def resume(self, state: TrackerState) -> None:
         """Go on from `state`, with the same forecasts; for an empty track only.
 
         A series that the state does not have begins without a past, unless plans are made from it.
@@ -264,7 +266,7 @@ class Track:
         self._forecasts = None if state.has_closed else {}
 
 
-def _mean(looks: Sequence[Demand], series: Series) -> float | None:
+def _mean(looks: Sequence[Demand], series: DemandSeries) -> float | None:
     measured = [value for look in looks if (value := amount(look, series)) is not None]
     return sum(measured) / len(measured) if measured else None
 
@@ -305,18 +307,18 @@ def _better(skill: Skill | None) -> float | None:
     return max((span for span in spans if span is not None), default=None)
 
 
-def amount(demand: Demand | None, series: Series) -> float | None:
+def amount(demand: Demand | None, series: DemandSeries) -> float | None:
     """The demand of one series, or None where it is not measured."""
     if demand is None:
         return None
     match series:
-        case Series.PROMPT_TOKENS:
+        case DemandSeries.PROMPT_TOKENS:
             return demand.prompt_tokens
-        case Series.GENERATED_TOKENS:
+        case DemandSeries.GENERATED_TOKENS:
             return demand.generated_tokens
-        case Series.REQUESTS:
+        case DemandSeries.REQUESTS:
             return demand.requests
-        case Series.IN_FLIGHT:
+        case DemandSeries.IN_FLIGHT:
             return demand.in_flight
         case _:
             assert_never(series)

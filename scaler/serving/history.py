@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceError
 from scaler.signals import Feed
-from scaler.track import Sight, Track
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class PastReading:
     """The reading of one feed's past, over as many attempts as it takes."""
 
     feed: Feed
-    track: Track
+    tracker: DemandTracker
     """What was read so far."""
     step_seconds: float
     next_seconds: float
@@ -50,10 +50,10 @@ class PastReading:
             step_seconds=self.step_seconds,
         ):
             self.next_seconds = observation.at_seconds + self.step_seconds
-            sight = Sight(at_seconds=observation.at_seconds, observation=observation)
-            if not sight.usable():
+            poll = PollResult(at_seconds=observation.at_seconds, observation=observation)
+            if not poll.usable():
                 continue  # a gap: the next usable step says how long it was
-            self.track.take(sight)
+            self.tracker.take(poll)
             self.steps += 1
             if self.steps % _SLICE == 0:
                 await asyncio.sleep(0)

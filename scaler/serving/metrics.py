@@ -10,7 +10,7 @@ _LOOK_BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 _RPC_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 
 
-class LoopMetrics:
+class PlanningMetrics:
     """Series of the cycle."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

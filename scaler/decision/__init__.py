@@ -1,0 +1,1 @@
+"""The decision: from a poll result to replicas, and why; read it from `evaluate` down."""

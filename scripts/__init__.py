@@ -1,0 +1,1 @@
+"""Import contracts that `lint-imports` loads."""
