@@ -19,6 +19,7 @@ Leaving the metric out with an empty `GetMetricSpec` is no way: KEDA takes that 
 scaler and fails the other triggers' metrics with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scaler.trigger import Mode, TriggerSpec
@@ -55,3 +56,17 @@ def abstention_of(trigger: TriggerSpec) -> Abstention | None:
     if trigger.mode is not Mode.ADVISE:
         return None
     return Abstention(beside_others=trigger.other_triggers, zero_allowed=trigger.min_replicas == 0)
+
+
+def abstention_of_unusable(metadata: Mapping[str, str]) -> Abstention | None:
+    """The abstention of a trigger whose metadata cannot be used; None where KEDA gets the error.
+
+    An error counts towards KEDA's `fallback`, which moves replicas: a misspelled key must not do
+    that to a workload that never asked for `act` or `reactive`. The log and explain tell the fault.
+    """
+    if metadata.get("mode", Mode.ADVISE) in (Mode.ACT, Mode.REACTIVE):
+        return None
+    beside_others = metadata.get("otherTriggers", "").strip().lower() == "true"
+    zero_allowed = metadata.get("minReplicas", "").strip() == "0"
+    made = Abstention(beside_others=beside_others, zero_allowed=zero_allowed)
+    return None if made.is_error else made

@@ -39,7 +39,7 @@ def dump(root: object) -> bytes:
         table.arrays.add(
             path=path, kind=stored.dtype.str, shape=stored.shape, data=stored.tobytes()
         )
-    return table.SerializeToString()
+    return table.SerializeToString(deterministic=True)
 
 
 def load(root: object, snapshot: bytes) -> None:

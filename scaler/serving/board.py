@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from scaler.clock import Clock
-from scaler.decision.abstention import Abstention, abstention_of
+from scaler.decision.abstention import Abstention, abstention_of, abstention_of_unusable
 from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
 from scaler.trigger import TriggerSpec
@@ -196,7 +196,10 @@ class Board:
         if len(self._entries) >= self._objects_max:
             self._make_room(now)
         trigger_spec, outcome = self._admitted(reference)
-        abstention = None if trigger_spec is None else abstention_of(trigger_spec)
+        if trigger_spec is None:
+            abstention = abstention_of_unusable(dict(reference.metadata))
+        else:
+            abstention = abstention_of(trigger_spec)
         timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
         entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention)
         self._entries[reference] = self._new[reference] = entry

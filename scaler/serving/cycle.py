@@ -359,7 +359,7 @@ class PlanningCycle:
             if workload.cycle_state.plan is None:
                 live.in_flight = True  # its first look is made at once, off the grid
             else:
-                limit = self._settings.resume_seconds_max
+                limit = self._settings.state_wait_seconds_max
                 live.awaits_state_until = self._steady() + limit
             self._feeds[connection.key] = live
             self._new.append(live)

@@ -22,9 +22,10 @@ class PlanningSettings:
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
     """At one source: reading the past must leave it room for the present."""
+    state_wait_seconds_max: float = 60.0
+    """How long the last plans stand while a feed waits for its state; then it is read without."""
     resume_seconds_max: float = 60.0
-    """How long the plans from before stand while a feed waits for its state; then it is looked at
-    without one. Also how long one state may take to come."""
+    """How long one state may take to come."""
     resumes_at_once: int = 32
     """Peers and the disk have other work to do."""
     beside: tuple[DemandSeries, ...]

@@ -94,7 +94,7 @@ class Peers:
             async for feed in self._get(host, missing):
                 if feed.key in missing:
                     missing.remove(feed.key)
-                    yield feed.SerializeToString()
+                    yield feed.SerializeToString(deterministic=True)
 
     async def _list(self, host: str, found: list[bytes]) -> None:
         request = pb.ListWorkloadsRequest(instance=self._instance)
@@ -106,7 +106,9 @@ class Peers:
                     if count > WORKLOADS_MAX:
                         log.warning("peer_cut_off", peer=host, workloads_max=WORKLOADS_MAX)
                         return
-                    found.extend(state.SerializeToString() for state in page.workloads)
+                    found.extend(
+                        state.SerializeToString(deterministic=True) for state in page.workloads
+                    )
                     await asyncio.sleep(0)
         except (grpc.aio.AioRpcError, OSError) as error:
             _say(host, error)

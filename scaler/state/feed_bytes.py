@@ -41,7 +41,7 @@ def encode_feed(state: FeedState) -> bytes:
     for series, snapshot in tracker.forecasters.items():
         message.forecasters[series] = snapshot
     write_learned(message.learned, state.learned)
-    return message.SerializeToString()
+    return message.SerializeToString(deterministic=True)
 
 
 def decode_feed(payload: bytes) -> FeedState:

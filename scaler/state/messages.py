@@ -37,7 +37,7 @@ def unknown_of(message: Message) -> bytes:
     """What is left of a message that was read: fields of newer programs. It is emptied."""
     for field in message.DESCRIPTOR.fields:
         message.ClearField(field.name)
-    return message.SerializeToString()
+    return message.SerializeToString(deterministic=True)
 
 
 def write_learned(into: MutableMapping[str, pb.Learned], learned: Mapping[str, Learned]) -> None:

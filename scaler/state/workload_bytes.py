@@ -46,7 +46,7 @@ def encode_workload(state: WorkloadState) -> bytes:
     if state.plan is not None:
         message.plan.CopyFrom(_plan_message(state.plan))
     write_learned(message.learned, state.learned)
-    return message.SerializeToString()
+    return message.SerializeToString(deterministic=True)
 
 
 def decode_workload(payload: bytes) -> WorkloadState:

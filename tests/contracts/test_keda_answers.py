@@ -109,7 +109,7 @@ async def test_an_object_never_read_is_unavailable_and_not_zero(served: Served) 
 
 
 async def test_wrong_metadata_is_told_by_get_metrics(served: Served) -> None:
-    served.metadata = {"model": "m", "leadtime": "5m"}
+    served.metadata = {"model": "m", "leadtime": "5m", "mode": "act"}
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await served.keda.GetMetrics(served.question())
@@ -203,6 +203,20 @@ async def test_advise_alone_gives_no_value_and_no_error_whatever_was_planned(
             served.publish(outcome)
         assert not (await served.keda.GetMetrics(served.question())).metricValues
         assert (await served.keda.IsActive(served.reference())).result
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "advise"}, {"mode": "atc"}], ids=str)
+async def test_wrong_metadata_that_do_not_ask_to_act_change_no_replica(
+    served: Served, mode: dict[str, str]
+) -> None:
+    # An error would count towards KEDA's fallback, which moves replicas.
+    served.metadata = {"model": "m", "leadtime": "5m", **mode}
+    assert not (await served.keda.GetMetrics(served.question())).metricValues
+
+    served.metadata = {**served.metadata, "otherTriggers": "true"}
+    (value,) = (await served.keda.GetMetrics(served.question())).metricValues
+    assert value.metricValueFloat == 0.0
+    assert not (await served.keda.IsActive(served.reference())).result
 
 
 async def test_advise_is_the_mode_of_a_trigger_that_names_none(served: Served) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,12 +26,13 @@ from tests.prometheus import Job, PrometheusServer, free_port, wait_for
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 ANSWER_SECONDS_MAX = 3
-# Per engine: 7 running, 5 waiting, 600 computed and 120 generated tokens/s. With 100 prompt
-# tokens/s a replica 6 are busy, and a reactive rule at utilisation 0.5 asks for 12 and the queue.
+# Per engine: 7 running, 5 waiting, 600 computed and 120 generated tokens/s. With 350 prompt
+# tokens/s a replica 1.7 are busy, and a reactive rule at utilisation 0.5 asks for 3.4: 4 replicas,
+# also where a busy machine makes the measured rates a tenth larger or smaller. The queue adds less.
 METADATA = {
     "scalerAddress": "foresail:6500",
     "mode": "act",
-    "replicaPromptTokensPerSecond": "100",
+    "replicaPromptTokensPerSecond": "350",
     "replicaGeneratedTokensPerSecond": "1000",
     "replicaRequests": "1000",
     "utilization": "0.5",
@@ -185,7 +187,7 @@ async def test_the_three_spellings_of_an_engine_get_the_same_replicas(keda: Keda
     found = [await settled(keda, model) for model in ("colon", "underscore", "ray")]
 
     assert len(set(found)) == 1
-    assert found[0] >= 12
+    assert found[0] == 4
 
 
 async def test_an_unknown_model_is_unavailable_and_the_known_ones_are_named(keda: Keda) -> None:
@@ -212,7 +214,7 @@ async def test_a_killed_prometheus_is_held_then_unavailable_then_answered_again(
         site.server.start()
 
     assert numbers(answers) == {before}
-    assert await settled(keda) >= 12
+    assert await settled(keda) == 4
 
 
 async def test_a_prometheus_that_wants_a_password_is_misconfigured_and_never_zero(
@@ -374,7 +376,7 @@ async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> 
     ).stdout
 
     assert told.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
-    assert "600 prompt + 120 generated tokens/s (metadata)" in told
+    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata", told)
     assert "handed to KEDA" in told
     assert "no plan depends on them:\n  TTFT p95 " in told
     document = json.loads(site.page("/explain/llm/underscore?format=json"))

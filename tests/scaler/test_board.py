@@ -400,7 +400,7 @@ def test_a_full_board_adopts_nothing() -> None:
 def test_an_adopted_object_without_an_answer_or_with_bad_metadata_has_none() -> None:
     desk = Desk()
     desk.board.adopt(reference("a"), None, desk.now)
-    bad = Reference.of("llm", "b", {"modle": "m"})
+    bad = Reference.of("llm", "b", {"modle": "m", "mode": "act"})
     desk.board.adopt(bad, TimedOutcome(outcome=answer(7), read_at_seconds=desk.now), desk.now)
 
     for entry in desk.board:

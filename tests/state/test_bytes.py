@@ -56,7 +56,7 @@ def test_any_bytes_are_a_state_or_refused(payload: bytes) -> None:
 
 
 def test_a_newer_format_is_refused_and_named() -> None:
-    payload = pb.WorkloadState(format=7).SerializeToString()
+    payload = pb.WorkloadState(format=7).SerializeToString(deterministic=True)
 
     with pytest.raises(StateRefusedError, match="format 7; this program reads up to 1") as raised:
         decode_workload(payload)

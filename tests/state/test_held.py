@@ -62,5 +62,7 @@ def test_a_peer_is_handed_what_keda_asked_about_lately_with_that_time() -> None:
 
     handed = list(held.asked_since(NOW - 60, lambda reference: asked_at.get(reference.name)))
 
-    (state,) = [decode_workload(message.SerializeToString()) for message in handed]
+    (state,) = [
+        decode_workload(message.SerializeToString(deterministic=True)) for message in handed
+    ]
     assert (state.reference.name, state.asked_at_seconds) == ("asked", NOW + 30)
