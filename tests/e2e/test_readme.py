@@ -224,7 +224,7 @@ def test_the_object_as_it_is_shows_a_plan_and_changes_no_replica(
     file = reader.folder / "scaledobject.yaml"
     file.write_text(file.read_text().replace(f"{SERVICE}:6500", f"{SERVICE}:{reader.port('grpc')}"))
     (apply,) = step("4")
-    forward, explain = step("5")[0].splitlines()
+    forward, explain = (one.strip() for one in step("5"))
     record = Record()
     record.take(reader.bed.read(WORKLOAD))
     with reader.bed.watching(WORKLOAD, record.take):
@@ -257,7 +257,7 @@ def _planned(reader: Reader, explain: str) -> int | None:
 def test_told_to_act_it_sets_the_replicas(reader: Reader, step: Step) -> None:
     file = reader.folder / "scaledobject.yaml"
     file.write_text(file.read_text().replace("mode: advise", "mode: act"))
-    (apply,) = step("4")
+    (apply,) = step("7")
 
     reader.types(apply)
 
@@ -268,7 +268,7 @@ def test_told_to_act_it_sets_the_replicas(reader: Reader, step: Step) -> None:
 
 def test_a_pod_that_states_a_need_gets_its_claim(reader: Reader, step: Step) -> None:
     bed = reader.bed
-    (commands,) = step("7")
+    (commands,) = step("8")
     *before, workload = commands.splitlines()
     bed.apply(_device_class())
     admission = reader.port("webhook")
