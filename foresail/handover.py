@@ -138,7 +138,7 @@ class Handover:
 
     async def _adopt(self, payloads: list[bytes]) -> int:
         """Make objects known with their last answers, pausing for KEDA's questions."""
-        states = self.held.adopt(payloads, now_seconds=wall_clock())
+        states = await self.held.adopt(payloads, now_seconds=wall_clock())
         for number, state in enumerate(states, 1):
             asked_at = steady_clock() - max(0.0, wall_clock() - state.asked_at_seconds)
             self._board.adopt(state.reference, self._posted(state.answer), asked_at)

@@ -16,9 +16,9 @@ from foresail.settings import StateSettings
 from scaler.decision.answers import Reference
 from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles
-from scaler.serving.state_keeper import StateKeeper, TakeFeeds
+from scaler.serving.state_keeper import StateKeeper, TakeFeeds, feed_payload
 from scaler.serving.state_requests import FeedRequests
-from scaler.state.feed_bytes import decode_feed, encode_feed
+from scaler.state.feed_bytes import decode_feed
 from scaler.state.records import FeedState, StateRefusedError, WorkloadState
 from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 
@@ -83,8 +83,8 @@ class PlannerStates(StateBook):
         """Send the states of feeds to the answering process, for a peer."""
         for key in keys:
             take = feeds().get(key)
-            payload = encode_feed(take()) if take is not None else None
-            self._link.send(FeedFound(key, payload))
+            found = feed_payload(key, take) if take is not None else None
+            self._link.send(FeedFound(key, found[1] if found is not None else None))
             await asyncio.sleep(0)
 
     async def run(self, feeds: TakeFeeds) -> None:

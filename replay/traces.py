@@ -25,6 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.traffic import DAY_SECONDS, Floats
 from scaler.errors import ForesailError
@@ -218,14 +219,26 @@ def _binned(
     if len(good) < 2:  # noqa: PLR2004 - a step needs two
         raise TraceError(f"{path}: {len(good)} usable rows, at least two are needed: {bad[:1]}")
     table = np.array(good)
-    step = float(table[1, 0] - table[0, 0])
-    places = np.round((table[:, 0] - table[0, 0]) / step).astype(np.intp)
+    step, places = _grid(path, table[:, 0])
     sums = np.full((places[-1] + 1, 3), np.nan)
     sums[places, : table.shape[1] - 1] = table[:, 1:] * (step if rates else 1)
     if lengths is not None:
         sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
         sums[:, 2] = sums[:, 0] * lengths.output_tokens
     return _trace(path, step, sums, bad)
+
+
+def _grid(path: Path, at_seconds: Floats) -> tuple[float, npt.NDArray[np.intp]]:
+    """The usual distance of rows, and each row's place on that grid.
+
+    The usual one, not the first: a row that is left out near the start would double it.
+    """
+    distances, counts = np.unique(np.diff(at_seconds), return_counts=True)
+    step = float(distances[counts.argmax()])
+    places = np.round((at_seconds - at_seconds[0]) / step).astype(np.intp)
+    if len(np.unique(places)) < len(places):
+        raise TraceError(f"{path}: rows lie closer together than the usual step of {step:g} s")
+    return step, places
 
 
 def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> Trace:

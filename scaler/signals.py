@@ -45,6 +45,11 @@ ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERA
 """Signals a plan rests on: without any of them there is no plan, with some it may not shrink."""
 
 
+READING_MAX = 1e15
+"""Above this a number is a fault of its exporter, such as a counter that wrapped below zero: no
+workload serves 10^15 of anything a second."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Value:
     """A measured value; `value == 0` is a true zero."""

@@ -31,6 +31,10 @@ from scaler.forecast import announced
 from scaler.forecast.announced import Event
 from scaler.spelling import nearest
 
+METADATA_CHARACTERS_MAX: Final = 16_384
+"""Of all keys and values of one trigger."""
+REPLICAS_MAX: Final = 100_000
+"""More than any trigger may ask for."""
 KEDA_KEYS: Final = frozenset(
     {
         "scalerAddress",
@@ -147,9 +151,9 @@ class TriggerSpec(BaseModel):
         description="a duration such as 50ms, at most 60s: shown beside the measured p95, and no "
         "plan depends on it",
     )
-    min_replicas: int = Field(default=1, ge=0, le=100_000, description="a whole number from 0")
+    min_replicas: int = Field(default=1, ge=0, le=REPLICAS_MAX, description="a whole number from 0")
     max_replicas: int | None = Field(
-        default=None, ge=1, le=100_000, description="a whole number from 1"
+        default=None, ge=1, le=REPLICAS_MAX, description="a whole number from 1"
     )
     quantile: float = Field(
         default=0.95, ge=0.5, le=0.995, description="a number from 0.5 to 0.995"

@@ -124,4 +124,6 @@ def _unserved_per_second(
 def _asked(served: float | None, unserved: float, per_request: float | None) -> float | None:
     if served is None:
         return None
-    return max(0.0, served + unserved * (per_request or 0.0))
+    asked = served + unserved * (per_request or 0.0)
+    # max(0.0, nan) is 0.0: what cannot be told must not pass for a true zero.
+    return max(0.0, asked) if math.isfinite(asked) else None

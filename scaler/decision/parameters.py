@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.trigger import Mode, TriggerSpec
+from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,14 +23,13 @@ class PlanParameters:
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
     """The plan's parameters from a trigger's metadata."""
-    assert trigger_spec.max_replicas is not None  # parsing fills it in
     return PlanParameters(
         lead_seconds=trigger_spec.lead_time,
         hold_seconds=trigger_spec.hold_seconds,
         level=trigger_spec.quantile,
         utilization=trigger_spec.utilization,
         replicas_min=trigger_spec.min_replicas,
-        replicas_max=trigger_spec.max_replicas,
+        replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
         mode=trigger_spec.mode,
         capacity=capacity,
     )

@@ -101,10 +101,12 @@ def decide(
         text = f"{', '.join(partly_measured)} not measured: not below {named}"
         steps.append(Step(rule="unmeasured", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
-    needs = _needs(before, (now, needed), since=now - parameters.hold_seconds)
+    # What is held is bounded too: a need that nothing can meet must not outlive its hold.
+    within = min(needed, parameters.replicas_max)
+    needs = _needs(before, (now, within), since=now - parameters.hold_seconds)
     held = _held(needs, now)
-    steps += [held] if held.replicas > needed else []
-    planned, bound = _bounded(int(held.replicas), parameters)
+    steps += [held] if held.replicas > within else []
+    planned, bound = _bounded(max(int(held.replicas), needed), parameters)
     steps += bound
     reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
     least = _floor(observation, state.handed)[0] if partly_measured else 0

@@ -11,7 +11,7 @@ import numpy as np
 from scaler.forecast.announced import Calendar
 from scaler.forecast.ensemble import FINAL, Ensemble
 from scaler.forecast.experts.port import Task
-from scaler.forecast.grid import READING_MAX, Grid
+from scaler.forecast.grid import Grid
 from scaler.forecast.levels import LevelInterpolation
 from scaler.forecast.past import Floats, Past
 from scaler.forecast.record import (
@@ -24,6 +24,7 @@ from scaler.forecast.record import (
 from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.snapshot import dump, load
 from scaler.forecast.trees import Trees, shipped
+from scaler.signals import READING_MAX
 
 
 class Forecaster:

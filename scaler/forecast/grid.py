@@ -12,8 +12,8 @@ This module handles all of it, and the experts none:
 import math
 from dataclasses import dataclass
 
-READING_MAX = 1e15
-"""Above this a reading is taken for a fault: no workload serves 10^15 of anything a second."""
+from scaler.signals import READING_MAX
+
 CLOCK_SET_BACK_SAMPLES = 3
 """Older samples in a row that mean a clock set back; one or two are late samples."""
 

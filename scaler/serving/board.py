@@ -27,7 +27,6 @@ SUPERSEDED_SECONDS = 3600.0
 """An entry silent this long, while another of the same object is asked, was edited away."""
 SILENT_SECONDS = 86400.0
 """Only when the board is full are entries this silent forgotten: silence may be a paused object."""
-METADATA_CHARACTERS_MAX = 16_384
 
 
 class BoardFullError(ForesailError):

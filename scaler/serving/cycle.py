@@ -32,7 +32,7 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.restoring import Restorer
 from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
-from scaler.state.records import FeedState
+from scaler.state.records import FeedState, WorkloadState
 from scaler.trigger import TriggerSpec
 
 log = structlog.get_logger()
@@ -189,7 +189,7 @@ class PlanningCycle:
             if self._awaits_state(live):
                 continue
             if live.in_flight:
-                self._miss(live)
+                self._miss_guarded(live)
             else:
                 live.in_flight = True
                 yield live
@@ -224,17 +224,21 @@ class PlanningCycle:
                 if not live.workloads:
                     return  # forgotten while it waited
                 live.reading = True
+                _ = self._absorb_clock_step()
                 clock_steps = self._wall.steps
+                # The age of the reading, counted before the wall clock can be set again.
+                looked_at = self._steady() - (self._wall.now() - live.due_at_seconds)
                 poll = await self._read(live)
+            _ = self._absorb_clock_step()
             if clock_steps == self._wall.steps:
-                self._take(live, poll)
+                self._take(live, poll, looked_at)
         finally:
             live.in_flight = live.reading = False
 
     async def _read(self, live: LiveFeed) -> PollResult:
         # The newest moment that it is due for: it may have waited for its slot since another one.
         at, limit = live.due_at_seconds, self._settings.look_seconds_max
-        with self._metrics.look_seconds.labels(live.source).time():
+        with self._metrics.look_seconds.labels(live.label).time():
             try:
                 async with asyncio.timeout(limit):
                     observation = await live.feed.observe(now_seconds=at)
@@ -245,19 +249,24 @@ class PlanningCycle:
                 return PollResult(at_seconds=at, observation=None, failure=failure)
         return PollResult(at_seconds=at, observation=observation)
 
+    def _miss_guarded(self, live: LiveFeed) -> None:
+        """Account for a missed moment; a fault of ours in it must not stop the cycle."""
+        try:
+            self._miss(live)
+        except Exception:
+            self._metrics.cycle_errors.inc()
+            log.exception("feed_not_looked_at", workloads=[str(r) for r in live.workloads])
+
     def _miss(self, live: LiveFeed) -> None:
         """Account for a moment at which the feed's look was still under way."""
-        self._metrics.looks_missed.labels(live.source).inc()
+        self._metrics.looks_missed.labels(live.label).inc()
         if not live.reading:  # else it ends within its time limit, and says more
             message = f"all {self._settings.looks_at_once} slots of its source are in use"
             failure = SourceUnavailableError(message)
-            self._take(
-                live,
-                PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure),
-            )
+            poll = PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure)
+            self._take(live, poll, self._steady())
 
-    def _take(self, live: LiveFeed, poll: PollResult) -> None:
-        looked_at = self._steady() - (self._wall.now() - poll.at_seconds)
+    def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> None:
         live.take(poll, looked_at)
         for workload in tuple(live.workloads.values()):
             self._plan(workload, live)
@@ -277,21 +286,22 @@ class PlanningCycle:
                 now_seconds=looked_at,
                 answer_seconds_max=self._settings.answer_seconds_max,
             )
+            workload.plan = plan
+            self._stand(workload, plan.cycle_state)
         except Exception:
             self._metrics.cycle_errors.inc()
             log.exception("workload_not_planned", workload=str(workload.reference))
-            return
-        workload.plan = plan
-        self._stand(workload, plan.cycle_state)
 
     def _stand(self, workload: Workload, after: CycleState) -> None:
         before, workload.cycle_state = workload.cycle_state, after
-        asked_seconds_ago = self._steady() - workload.asked_at_seconds
-        asked_at = self._wall.now() - asked_seconds_ago
-        self._states.note(workload.state(asked_at_seconds=asked_at))
         if after.timed is not before.timed:
             log_change(workload.reference, before, after)
             self._publish(workload.reference, after.timed)
+        if workload.on_watch_list:
+            return  # a state would make it an object that KEDA asked about
+        asked_seconds_ago = self._steady() - workload.asked_at_seconds
+        asked_at = self._wall.now() - asked_seconds_ago
+        self._states.note(workload.state(asked_at_seconds=asked_at))
 
     async def _guarded(self, work: Coroutine[None, None, object], live: LiveFeed) -> None:
         """Do a feed's work; a fault of ours in it must not stop the other feeds.
@@ -325,8 +335,22 @@ class PlanningCycle:
         self._workloads[workload.reference] = workload
         state = self._states.workload(workload.reference)
         if state is not None:
-            workload.resume(state)
+            workload.resume(state, self._remembers(workload, state))
+        else:
+            workload.hold_standing_answer(self._wall.now(), self._steady())
         self._connect_workload(workload)
+
+    def _remembers(self, workload: Workload, state: WorkloadState) -> bool:
+        """Whether what a state remembers of needs and orders still counts.
+
+        What was planned before a long outage says nothing of the replicas that run now: KEDA's
+        fallback may hold more.
+        """
+        spec = workload.trigger_spec
+        if state.plan is None or spec is None:
+            return False
+        age_seconds = self._wall.now() - state.plan.at_seconds
+        return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
     def _connect_workload(self, workload: Workload) -> None:
         """Let a workload read its feed; a new feed is looked at soon."""

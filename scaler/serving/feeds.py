@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from scaler.decision.answers import Reference
+from scaler.decision.answers import Answer, Reference
 from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.decision.parameters import PlanParameters
+from scaler.decision.plan import PlanState
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.feed_key import FeedKey
 from scaler.serving.history import PastReading
@@ -89,6 +90,12 @@ class LiveFeed:
         """Go on after the wall clock was set; what was read of the past is read again."""
         self.tracker.clock_moved(seconds)
         self.looked, self.past = None, None
+        self.due_at_seconds += seconds
+
+    @property
+    def label(self) -> str:
+        """The source, for metrics: addresses that triggers name share one, as they come and go."""
+        return "serverAddress" if self.key.address else self.source
 
 
 @dataclass(slots=True, eq=False)
@@ -127,11 +134,30 @@ class Workload:
             unknown=unknown,
         )
 
-    def resume(self, state: WorkloadState) -> None:
-        """Go on from a state of before."""
+    def hold_standing_answer(self, wall_seconds: float, steady_seconds: float) -> None:
+        """Without a state, count the answer that stands as a need of now: it holds for one hold.
+
+        A planner whose predecessor was killed, and whose states were refused, would else begin
+        from what one look measures, and take replicas away from under an answer that stands.
+        """
+        answer = self.cycle_state.timed.current(steady_seconds)
+        if isinstance(answer, Answer):
+            memory = PlanState(
+                needs=((wall_seconds, answer.replicas),),
+                handed=answer.replicas,
+                planned=answer.replicas,
+            )
+            self.cycle_state = replace(self.cycle_state, state=memory)
+
+    def resume(self, state: WorkloadState, remembers: bool) -> None:  # noqa: FBT001 one fact
+        """Go on from a state of before.
+
+        Args:
+            remembers: whether its needs and orders still count.
+        """
         self.cycle_state = replace(
             self.cycle_state,
-            state=state.memory,
+            state=state.memory if remembers else PlanState(),
             plan=state.plan,
             read_at_seconds=self.cycle_state.timed.read_at_seconds if state.plan else None,
         )

@@ -22,9 +22,10 @@ from scaler.decision.abstention import Abstention
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Reply
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.board import METADATA_CHARACTERS_MAX, Board, BoardFullError, Entry
+from scaler.serving.board import Board, BoardFullError, Entry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
+from scaler.trigger import METADATA_CHARACTERS_MAX
 
 METRIC_NAME: Final = "foresail-replicas"
 TARGET: Final = 1

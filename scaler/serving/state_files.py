@@ -11,6 +11,7 @@ process dies. Whatever holds the lock, anyone may read.
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Collection, Iterable
 from hashlib import sha256
 from io import FileIO
@@ -106,7 +107,7 @@ class StateFiles:
         """
         number = slice_of(key)
         try:
-            with self._feeds_path(number).open("rb") as file:
+            with _regular(self._feeds_path(number)) as file:
                 places = self._places_in(number, file)
                 if name_of(key) not in places:
                     return None
@@ -138,7 +139,8 @@ class StateFiles:
         others = [
             frame
             for frame in before
-            if frame.name not in newest and 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS
+            if frame.name not in newest
+            and (frame.name in left or 0 <= now_seconds - frame.at_seconds <= KEPT_SECONDS)
         ]
         others.sort(key=lambda frame: -frame.at_seconds)
         kept = [frame for frame in others if frame.name in left]
@@ -168,7 +170,7 @@ class StateFiles:
 
     def _read(self, path: Path, payload_bytes_max: int) -> list[Frame]:
         try:
-            with path.open("rb") as file:
+            with _regular(path) as file:
                 return _frames(file, payload_bytes_max)
         except FileNotFoundError:
             return []
@@ -193,6 +195,19 @@ class StateFiles:
 def name_of(key: str) -> str:
     """A feed's name in a file: a key holds a tenant's metadata and may be long."""
     return sha256(key.encode()).hexdigest()
+
+
+def _regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a FIFO or a device would be waited for without end.
+
+    Raises:
+        OSError: it is not there, or no regular file.
+    """
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115 Path.open takes no opener, and the caller closes
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
 
 
 def slice_of(key: str) -> int:

@@ -4,6 +4,7 @@ They come from the planning process at every look, and at the start from peers a
 planning process that is started anew is given them, and so is a peer that joins.
 """
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator
 
 import structlog
@@ -15,6 +16,9 @@ from scaler.state.records import StateRefusedError, WorkloadState
 from scaler.state.workload_bytes import decode_workload
 
 log = structlog.get_logger()
+
+_SLICE = 10
+"""States between two pauses."""
 
 
 class HeldStates:
@@ -34,13 +38,16 @@ class HeldStates:
         held = self._payloads
         return tuple(held[reference] for reference in references if reference in held)
 
-    def adopt(self, payloads: Iterable[bytes], *, now_seconds: float) -> list[WorkloadState]:
+    async def adopt(self, payloads: Iterable[bytes], *, now_seconds: float) -> list[WorkloadState]:
         """Hold what others knew of workloads that are not held here; all that may be used.
 
-        Of several states of one workload the one with the latest reading counts.
+        Of several states of one workload the one with the latest reading counts. 2,000 states take
+        half a second to read, so KEDA's questions are let in between.
         """
         found: dict[Reference, tuple[WorkloadState, bytes]] = {}
-        for state, payload in _usable(payloads, now_seconds):
+        for number, (state, payload) in enumerate(_usable(payloads, now_seconds), 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
             before = found.get(state.reference)
             if before is None or before[0].made_at_seconds <= state.made_at_seconds:
                 found[state.reference] = state, payload

@@ -123,15 +123,23 @@ class StateKeeper:
         return True
 
 
-def _feed_frame(key: str, take: Callable[[], FeedState]) -> list[Frame]:
-    """The state as it goes into a file; none where it cannot be taken, a fault of ours."""
+def feed_payload(key: str, take: Callable[[], FeedState]) -> tuple[float, bytes] | None:
+    """Time and bytes of a feed's state; None where it cannot be taken, a fault of ours."""
     try:
         state = take()
         payload = encode_feed(state)
     except Exception:
         log.exception("state_not_taken", feed=key)
-        return []
+        return None
     if len(payload) > FEED_BYTES_MAX:  # a reader would take all behind it for damaged
         log.error("state_too_large", feed=key, bytes=len(payload), bytes_max=FEED_BYTES_MAX)
+        return None
+    return state.taken_at_seconds, payload
+
+
+def _feed_frame(key: str, take: Callable[[], FeedState]) -> list[Frame]:
+    found = feed_payload(key, take)
+    if found is None:
         return []
-    return [Frame(name=name_of(key), at_seconds=state.taken_at_seconds, payload=payload)]
+    at_seconds, payload = found
+    return [Frame(name=name_of(key), at_seconds=at_seconds, payload=payload)]

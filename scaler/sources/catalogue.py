@@ -10,7 +10,7 @@ HTTP 200.
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import Final, Self
 
@@ -258,6 +258,7 @@ def shipped() -> tuple[str, ...]:
     )
 
 
+@cache
 def load(name: str) -> Preset:
     """The shipped preset of that name.
 

@@ -17,11 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
+from scaler.signals import READING_MAX, Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.catalogue import Combine, Condition, Kind, Preset, SignalRule
 from scaler.sources.page import MatchedSeries, Page, listed
 from scaler.sources.series import Exporter, Sample, SeriesStore, quantile
 
+_ASLEEP: Final = "every replica is asleep"
 _QUANTILE: Final = 0.95
 _Pages = Mapping[Exporter, Page]
 
@@ -122,8 +123,10 @@ def _combined(
     numbers = [number for answer in counted for number in answer.numbers]
     if rule.combine is Combine.COUNT:
         return Value(value=float(len(counted)), at_seconds=at_seconds)
-    if not numbers:
-        return Absent(why="every replica is asleep")
+    absurd = [number for number in numbers if not abs(number) <= READING_MAX]
+    if not numbers or absurd:
+        why = f"a value of {absurd[0]:.3g}, which no workload reaches" if absurd else _ASLEEP
+        return Absent(why=why)
     match rule.combine:
         case Combine.SUM:
             return Value(value=math.fsum(numbers), at_seconds=at_seconds)

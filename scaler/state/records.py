@@ -83,7 +83,8 @@ class WorkloadState:
         times += [self.plan.at_seconds] if self.plan is not None else []
         times += [at for at, _ in self.memory.needs]
         times += [order.at_seconds for order in self.memory.orders]
-        _refuse_future(f"state of {self.reference}", max(times), now_seconds)
+        for at_seconds in times:
+            _refuse_future(f"state of {self.reference}", at_seconds, now_seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

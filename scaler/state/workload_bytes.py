@@ -12,7 +12,6 @@ from scaler.decision.backlog import Order
 from scaler.decision.need import Step
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.rpc.foresail.v1 import state_pb2 as pb
-from scaler.serving.board import METADATA_CHARACTERS_MAX
 from scaler.state.messages import (
     FORMAT,
     learned,
@@ -23,6 +22,7 @@ from scaler.state.messages import (
     write_learned,
 )
 from scaler.state.records import RefusalReason, StateRefusedError, WorkloadState
+from scaler.trigger import METADATA_CHARACTERS_MAX, REPLICAS_MAX
 
 WORKLOAD_BYTES_MAX: Final = 4 * METADATA_CHARACTERS_MAX + 65_536
 
@@ -87,8 +87,9 @@ def _refuse_absurd(state: WorkloadState) -> None:
     counts += [replicas for _, replicas in state.memory.needs]
     counts += [order.replicas for order in state.memory.orders]
     counts += [n for n in (state.memory.handed, state.memory.planned) if n is not None]
-    if any(count < 0 for count in counts):
-        message = f"state of {state.reference} has {min(counts)} replicas"
+    absurd = [count for count in counts if not 0 <= count <= REPLICAS_MAX]
+    if absurd:
+        message = f"state of {state.reference} has {absurd[0]} replicas"
         raise StateRefusedError(RefusalReason.CORRUPTED, message)
 
 

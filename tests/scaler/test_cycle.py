@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from foresail.pace import planning_settings
 from foresail.settings import CycleSettings
-from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
@@ -544,7 +544,7 @@ async def test_a_fault_of_ours_in_connecting_stops_no_other_object() -> None:
 
 async def test_metadata_that_cannot_be_used_is_not_connected() -> None:
     async with running({}) as site:
-        entry = site.board.ask(Reference.of("llm", "a", {"modle": "a"}))
+        entry = site.board.ask(Reference.of("llm", "a", {"modle": "a", "mode": "act"}))
         await until(9)
 
         assert refusal(entry).code is RefusalCode.INVALID
@@ -764,3 +764,47 @@ async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> Non
         assert status.on_watch_list
         assert status.cycle_state.plan is not None
         assert feed.asked_for[-1] == 23
+
+
+async def test_a_need_beyond_all_bounds_stops_no_feed_and_is_answered_with_the_bound() -> None:
+    feeds = {"absurd": FakeFeed(prompt=1e25, delay_seconds=9), "sound": FakeFeed()}
+    async with running(feeds, looks_at_once=1) as site:
+        absurd, sound = site.ask("absurd", maxReplicas="7"), site.ask("sound")
+        await until(100)
+
+        assert replicas(absurd) == 7
+        assert replicas(sound) == 2
+        assert site.faults() == 0
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, 3600.0], ids=["back", "forward"])
+async def test_a_clock_that_is_set_during_a_look_makes_no_answer_younger_or_older(
+    seconds: float,
+) -> None:
+    feed = FakeFeed(delay_seconds=4)
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(25)  # the look of second 23 is under way
+        site.wall.set_by = seconds
+        await until(30)
+        feed.failure = SourceUnavailableError("down")
+        await until(8 + 300)
+        assert isinstance(entry.current(), Answer)
+
+        await until(30 + 301)
+        assert isinstance(entry.current(), Refusal)
+
+
+async def test_an_answer_that_stands_is_held_where_its_state_is_lost() -> None:
+    # As when the planner is killed just after its clock was set, and its states are refused.
+    feed = FakeFeed(prompt=1000)
+    reference = Reference.of("llm", "a", {"model": "a", "mode": "act", "hold": "60s"})
+    standing = Answer(replicas=20, active=True, made_at_seconds=BEGIN_SECONDS)
+    async with running({"a": feed}) as site:
+        entry = site.board.ask(reference)
+        entry.publish(TimedOutcome(outcome=standing, read_at_seconds=0, valid_until_seconds=300))
+        await until(30)
+        assert replicas(entry) == 20
+
+        await until(90)
+        assert replicas(entry) == 2

@@ -9,12 +9,13 @@ from scaler.decision.need import Step
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.decision.tracker import DemandSeries, TrackerState
 from scaler.state.records import FeedState, Learned, WorkloadState
+from scaler.trigger import REPLICAS_MAX
 
 NOW = 1_790_000_000.0
 REFERENCE = Reference.of("llm", "llama", {"model": "llama-70b", "maxReplicas": "40"})
 
 times = st.floats(0, 4e9)
-counts = st.integers(0, 2**40)
+counts = st.integers(0, REPLICAS_MAX)
 numbers = st.floats(allow_nan=False)
 amounts = st.none() | st.floats(0, 1e15)
 texts = st.text(st.characters(codec="utf-8"), max_size=30)

@@ -288,3 +288,10 @@ async def test_a_feed_that_waits_for_its_past_keeps_what_is_on_disk(tmp_path: Pa
     task.cancel()
 
     assert {StateFiles(tmp_path).read_feed(key) for key in waiting} == {b"before"}
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "workloads.state")
+
+    with pytest.raises(OSError, match="not a regular file"):
+        StateFiles(tmp_path).read_workloads()

@@ -11,22 +11,22 @@ from scaler.state.workload_bytes import decode_workload, encode_workload
 from tests.state.records import NOW, REFERENCE, workload
 
 
-def test_of_several_states_the_latest_reading_counts() -> None:
+async def test_of_several_states_the_latest_reading_counts() -> None:
     old, new = workload(9, at=NOW - 60), workload(4, at=NOW)
     unread = dataclasses.replace(new, answer=None)
     held = HeldStates()
 
-    adopted = held.adopt(map(encode_workload, (new, old, unread)), now_seconds=NOW)
+    adopted = await held.adopt(map(encode_workload, (new, old, unread)), now_seconds=NOW)
 
     assert adopted == [new]
     assert held.of([REFERENCE]) == (encode_workload(new),)
 
 
-def test_a_state_of_ones_own_is_not_replaced_by_anothers() -> None:
+async def test_a_state_of_ones_own_is_not_replaced_by_anothers() -> None:
     held = HeldStates()
     held.keep(REFERENCE, encode_workload(workload(4, at=NOW - 60)))
 
-    assert held.adopt([encode_workload(workload(9))], now_seconds=NOW) == [workload(9)]
+    assert await held.adopt([encode_workload(workload(9))], now_seconds=NOW) == [workload(9)]
     assert held.of([REFERENCE]) == (encode_workload(workload(4, at=NOW - 60)),)
 
 
@@ -37,23 +37,25 @@ def test_a_state_of_ones_own_is_not_replaced_by_anothers() -> None:
         pytest.param(encode_workload(workload(at=NOW + 3600)), id="future"),
     ],
 )
-def test_what_is_refused_is_said_with_its_reason_and_the_rest_is_taken(payload: bytes) -> None:
+async def test_what_is_refused_is_said_with_its_reason_and_the_rest_is_taken(
+    payload: bytes,
+) -> None:
     held = HeldStates()
     with capture_logs() as said:
-        adopted = held.adopt([payload, encode_workload(workload())], now_seconds=NOW)
+        adopted = await held.adopt([payload, encode_workload(workload())], now_seconds=NOW)
 
     assert adopted == [workload()]
     (line,) = said
     assert sum(line["reasons"].values()) == 1
 
 
-def test_an_object_that_nobody_asked_about_for_a_day_is_left_out() -> None:
+async def test_an_object_that_nobody_asked_about_for_a_day_is_left_out() -> None:
     silent = workload(at=NOW - SILENT_SECONDS - 1)
 
-    assert HeldStates().adopt([encode_workload(silent)], now_seconds=NOW) == []
+    assert await HeldStates().adopt([encode_workload(silent)], now_seconds=NOW) == []
 
 
-def test_a_peer_is_handed_what_keda_asked_about_lately_with_that_time() -> None:
+async def test_a_peer_is_handed_what_keda_asked_about_lately_with_that_time() -> None:
     held = HeldStates()
     for name in ("asked", "silent", "gone"):
         state = workload(name=name)
