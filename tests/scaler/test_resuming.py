@@ -218,8 +218,8 @@ async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_th
 async def test_a_state_that_comes_late_is_used_and_looks_go_on_before_it() -> None:
     states = Remembered({REFERENCE: workload(9)}, {LLAMA: feed_state(age_minutes=0)}, 100.0)
     async with running(states, resume_seconds_max=150.0) as site:
-        for watched in site.loop._watched.values():
-            watched.awaits_state_until = asyncio.get_running_loop().time() + 50
+        for live in site.loop._feeds.values():
+            live.awaits_state_until = asyncio.get_running_loop().time() + 50
         await asyncio.sleep(99)
         assert site.feed.looks == [60, 75, 90]
 
