@@ -21,11 +21,11 @@ class PlanningSettings:
     history_seconds: float
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
-    """At one source: reading the past must leave it room for the present."""
+    """At one source; fewer than looks, so that reading the past leaves room for the present."""
     resume_seconds_max: float = 60.0
-    """How long the plans from before stand while a feed waits for its state; then it is looked at
-    without one. Also how long one state may take to come."""
+    """How long earlier plans stand while a feed waits for its state; then the feed gets a look
+    without one. Also the timeout for fetching one state."""
     resumes_at_once: int = 32
-    """Peers and the disk have other work to do."""
+    """Limits the load on peers and the disk."""
     beside: tuple[DemandSeries, ...]
-    """Forecast to be shown, beside what plans are made from."""
+    """Series that are forecast only to be shown."""
