@@ -1,8 +1,7 @@
 """Why a workload has the replicas it has: one JSON-able account, and its text for people.
 
-The account is copied from what the decision left behind (readings, forecasts, steps). Nothing in it
-is computed again, so what is shown is what happened. What nobody measured is null, with the reason
-beside it, and `?` in the text.
+The account copies the readings, forecasts and steps that the decision recorded, and computes
+nothing again. A value that was not measured is null with the reason beside it, and `?` in the text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,32 +44,32 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
     Args:
         now_seconds: on the monotonic clock.
     """
-    told: Account = {
+    payload: Account = {
         "workload": str(status.reference),
         "metadata": dict(status.reference.metadata),
     }
     if status.on_watch_list:
-        told["outcome"] = {"watched": True}
+        payload["outcome"] = {"watched": True}
     else:
-        told["asked_seconds_ago"] = round(now_seconds - status.asked_at_seconds, 1)
-        told["outcome"] = _outcome(status, now_seconds)
+        payload["asked_seconds_ago"] = round(now_seconds - status.asked_at_seconds, 1)
+        payload["outcome"] = _outcome(status, now_seconds)
     last = status.plan
     if last is not None:
         observation = last.poll.observation
         since_look_seconds = now_seconds - last.looked_at_seconds
         unix_seconds = last.poll.at_seconds + since_look_seconds
-        told["looked_seconds_ago"] = round(since_look_seconds, 1)
-        told["readings"] = _readings(observation, unix_seconds)
-        told["objectives"] = _objectives(status.trigger_spec, observation, unix_seconds)
-        told["remarks"] = list(observation.remarks) if observation else []
-        told["failure"] = str(last.poll.failure) if last.poll.failure else None
-        told["forecasts"] = {
+        payload["looked_seconds_ago"] = round(since_look_seconds, 1)
+        payload["readings"] = _readings(observation, unix_seconds)
+        payload["objectives"] = _objectives(status.trigger_spec, observation, unix_seconds)
+        payload["remarks"] = list(observation.remarks) if observation else []
+        payload["failure"] = str(last.poll.failure) if last.poll.failure else None
+        payload["forecasts"] = {
             dimension: _forecast(dimension, forecast, last, unix_seconds)
             for dimension, forecast in last.forecasts.items()
         }
     plan = status.cycle_state.plan
     if plan is not None:
-        told["plan"] = {
+        payload["plan"] = {
             "at": _time(plan.at_seconds),
             "desired": plan.desired,
             "planned": plan.planned,
@@ -79,16 +78,16 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
             "stands": isinstance(status.cycle_state.timed.current(now_seconds), Answer),
             "steps": [_step(step) for step in plan.steps],
         }
-    return told
+    return payload
 
 
-def text(told: Mapping[str, Any]) -> str:
+def text(payload: Mapping[str, Any]) -> str:
     """The account as lines for a terminal or `curl`."""
-    lines = [f"{told['workload']}: {_outcome_text(told['outcome'])}"]
-    if told.get("failure"):
-        lines.append(f"  source: {told['failure']}")
-    lines += [f"  note: {remark}" for remark in told.get("remarks", ())]
-    plan = told.get("plan")
+    lines = [f"{payload['workload']}: {_outcome_text(payload['outcome'])}"]
+    if payload.get("failure"):
+        lines.append(f"  source: {payload['failure']}")
+    lines += [f"  note: {remark}" for remark in payload.get("remarks", ())]
+    plan = payload.get("plan")
     if plan:
         stands = plan["stands"]
         which = "decision" if stands else "the last decision, which stands no longer,"
@@ -99,28 +98,28 @@ def text(told: Mapping[str, Any]) -> str:
         ]
         if plan["desired"] is not None:
             lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
-    if told.get("objectives"):
+    if payload.get("objectives"):
         lines.append("objectives, shown beside what is measured; no plan depends on them:")
         lines += [
-            f"  {name} p95 {_objective_text(one)}" for name, one in told["objectives"].items()
+            f"  {name} p95 {_objective_text(one)}" for name, one in payload["objectives"].items()
         ]
-    if told.get("readings"):
-        lines += _readings_text(told["readings"])
-    for dimension, forecast in told.get("forecasts", {}).items():
+    if payload.get("readings"):
+        lines += _readings_text(payload["readings"])
+    for dimension, forecast in payload.get("forecasts", {}).items():
         lines += ["", *_band(dimension, forecast)]
     return "\n".join(lines) + "\n"
 
 
-def advice(told: Mapping[str, Any]) -> str | None:
-    """What to do where KEDA gets no number; None where it gets one."""
-    refused = told["outcome"].get("refused")
+def advice(payload: Mapping[str, Any]) -> str | None:
+    """The advice where KEDA gets no replicas; None where it gets some."""
+    refused = payload["outcome"].get("refused")
     if refused is None:
         return None
     if refused in _ADVICE:
         return _ADVICE[refused]
-    if told.get("failure"):
+    if payload.get("failure"):
         return "bring its source back; the next reading makes an answer"
-    if not told.get("readings"):
+    if not payload.get("readings"):
         return "ask again in a minute: the first reading is under way"
     return "make the trigger's `model`, and its namespace, those of the engine's series"
 
@@ -160,7 +159,7 @@ def _now_text(forecast: Mapping[str, Any]) -> str:
 
 
 def _earned(skill: Mapping[str, float | None]) -> str:
-    """Both spans: a plan goes by the better one."""
+    """The skill over both spans; plans use the better one."""
     known = [
         f"{share:+.0%} this {span}"
         for span in ("day", "week")
@@ -223,14 +222,14 @@ def _step(step: Step) -> Account:
 def _forecast(
     dimension: DemandSeries, forecast: DemandForecast, last: WorkloadPlan, unix_seconds: float
 ) -> Account:
-    """A forecast, and the demand it goes on from; what was never measured has no quantiles."""
+    """A forecast and the demand now; a series that was never measured has no quantiles."""
     now = amount(last.demand, dimension)
     why = _why_not(dimension, last.poll, unix_seconds) if now is None else None
-    told: Account = {"now": now, "why": why, **forecast.to_json()}
+    payload: Account = {"now": now, "why": why, **forecast.to_json()}
     if not forecast.measured:
-        return {**told, "quantiles": None, "last_value": None}
+        return {**payload, "quantiles": None, "last_value": None}
     data_at = forecast.made_at_seconds - forecast.data_age_seconds
-    return {**told, "data_seconds_ago": round(unix_seconds - data_at, 1)}
+    return {**payload, "data_seconds_ago": round(unix_seconds - data_at, 1)}
 
 
 def _why_not(dimension: DemandSeries, poll: PollResult, unix_seconds: float) -> str:
@@ -248,16 +247,16 @@ def _objectives(
     """Each latency objective, and whether the engine's own histogram says it is met."""
     if trigger_spec is None or seen is None:
         return {}
-    told = {}
+    payload = {}
     for signal, limit in ((Signal.TTFT, trigger_spec.ttft), (Signal.ITL, trigger_spec.itl)):
         value = seen.value(signal)
-        told[signal.value.upper()] = {
+        payload[signal.value.upper()] = {
             "seconds": value,
             "limit_seconds": limit,
             "met": None if value is None else value <= limit,
             "why": seen.why_not(signal, now_seconds=unix_seconds),
         }
-    return told
+    return payload
 
 
 def _objective_text(objective: Mapping[str, Any]) -> str:
@@ -285,8 +284,8 @@ def _readings_text(readings: Mapping[str, Account]) -> list[str]:
     whys = {reading["why"] for reading in readings.values()}
     if len(readings) > 1 and len(whys) == 1 and None not in whys:
         return [f"readings: {_UNKNOWN}, none of {len(readings)} signals: {whys.pop()}"]
-    shown = [(name, reading["state"], _reading_text(reading)) for name, reading in readings.items()]
-    return ["readings:", *(f"  {name:<18} {state:<6} {text}" for name, state, text in shown)]
+    rows = [(name, reading["state"], _reading_text(reading)) for name, reading in readings.items()]
+    return ["readings:", *(f"  {name:<18} {state:<6} {text}" for name, state, text in rows)]
 
 
 def _reading_text(reading: Mapping[str, Any]) -> str:

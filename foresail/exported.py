@@ -1,4 +1,4 @@
-"""What stands for each workload, as Prometheus series made when they are scraped."""
+"""Prometheus series about each workload, made when they are scraped."""
 
 from collections.abc import Iterator
 
@@ -22,10 +22,10 @@ _STATES = ("value", "zero", "stale", "absent")
 
 
 class WorkloadCollector(Collector):
-    """One set of series for each workload that is known; gone when it is forgotten."""
+    """One set of series for each known workload; none for a forgotten one."""
 
     def __init__(self, loop: PlanningCycle, *, clock: Clock) -> None:
-        """Show the loop's workloads.
+        """Export the cycle's workloads.
 
         Args:
             clock: the monotonic one.
@@ -40,12 +40,12 @@ class WorkloadCollector(Collector):
         asked_about = sum(not status.on_watch_list for status in statuses)
         families["objects"].add_metric((), asked_about)
         now = self._clock()
-        told = set()
+        seen = set()
         for status in statuses:
             labels = (status.reference.namespace, status.reference.name)
-            if labels in told:
-                continue  # a trigger before its edit, or a second one: the last asked is shown
-            told.add(labels)
+            if labels in seen:
+                continue  # a trigger before its edit, or a second one: the last asked one counts
+            seen.add(labels)
             _outcome(families, labels, status, now)
             if status.plan is not None:
                 _signals(families, labels, status.plan)
@@ -151,7 +151,7 @@ def _outcome(families: _Families, labels: _Labels, status: WorkloadStatus, now: 
 
 
 def _plan_age(families: _Families, labels: _Labels, status: WorkloadStatus, now: float) -> None:
-    """The age of the reading behind the plan, where no number is handed over."""
+    """The age of the reading behind the plan, where KEDA gets no replicas."""
     if status.cycle_state.read_at_seconds is not None:
         families["age"].add_metric(labels, now - status.cycle_state.read_at_seconds)
 

@@ -1,7 +1,7 @@
-"""From what pydantic found wrong in a file to lines that say where, what, and what is allowed.
+"""Turns pydantic's errors into lines with the place, the value and the allowed values.
 
-What a setting takes is the description of its type, so that a message and the type cannot differ.
-Values are shown, but never where somebody may have put a secret in place of the file that holds it.
+The allowed values are the description of the setting's type, so message and type cannot differ.
+Messages quote values, except where a user may have written a secret in place of its file.
 """
 
 import re
@@ -32,7 +32,7 @@ def crossed(message: str, *at: str | int) -> PydanticCustomError:
 def faults_of(
     error: ValidationError, model: type[BaseModel], document: Document
 ) -> list[tuple[int, str]]:
-    """Line and text of every fault; the document has its own, which are not told again."""
+    """Line and text of every fault; the document reports its own faults itself."""
     found = []
     for fault in _worth_telling(error.errors(include_url=False)):
         at: Location = (*fault["loc"], *fault.get("ctx", {}).get("at", ()))
@@ -47,7 +47,7 @@ def faults_of(
     return found
 
 
-def shown(given: object) -> str:
+def quoted(given: object) -> str:
     """A value for a message: without user info, and cut."""
     if isinstance(given, int) and given.bit_length() > _SHOWN_BITS_MAX:
         return shortened(hex(given))
@@ -74,7 +74,7 @@ def _text(fault: ErrorDetails, group: type[BaseModel], setting: FieldInfo | None
         return fault["msg"]
     given = fault["input"]
     if isinstance(given, str | int | float) and not _MAYBE_SECRET & set(fault["loc"]):
-        return f"has the value {shown(given)}: {takes}"
+        return f"has the value {quoted(given)}: {takes}"
     return takes
 
 

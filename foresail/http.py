@@ -15,7 +15,7 @@ from scaler.spelling import nearest
 
 @dataclass(slots=True)
 class FrontState:
-    """What the process that answers KEDA last said of itself."""
+    """The last report of the process that answers KEDA."""
 
     accepting: bool = False
     """Whether questions are answered: listening, and not draining."""
@@ -46,17 +46,17 @@ class Pages:
         return app
 
     async def healthz(self, _: web.Request) -> web.Response:
-        """Whether the event loop turns; no source and no feed has a part in it."""
+        """Whether the event loop runs, independent of sources and feeds."""
         late_seconds = self.loop.overdue_seconds()
         if late_seconds > 0:
             return web.Response(status=500, text=f"no look was begun for {late_seconds:.0f} s\n")
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        """Whether KEDA is answered, and what it is told is current.
+        """Whether KEDA is answered, with current outcomes.
 
-        An error that says why there is no number is current. An object that was never looked at
-        does not count: KEDA asks only ready pods, and only its first question says what to read.
+        An error that gives the reason is current. A server without objects is ready: KEDA asks only
+        ready pods, and its first call names the object to read.
         """
         if not self.front.accepting:
             return web.Response(status=503, text="not answering KEDA: starting or draining\n")
@@ -78,10 +78,10 @@ class Pages:
         found = [s for s in known if (s.reference.namespace, s.reference.name) == (namespace, name)]
         if not found:
             return _never_asked(f"{namespace}/{name}", known)
-        told = [explain.account(status, now_seconds=self.clock()) for status in found]
+        accounts = [explain.account(status, now_seconds=self.clock()) for status in found]
         if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
-            return web.json_response(told)
-        return web.Response(text="\n".join(explain.text(one) for one in told))
+            return web.json_response(accounts)
+        return web.Response(text="\n".join(explain.text(one) for one in accounts))
 
 
 def _never_asked(name: str, known: Sequence[WorkloadStatus]) -> web.Response:

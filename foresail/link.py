@@ -1,7 +1,7 @@
-"""What the answering and the planning process tell each other, over a socket pair.
+"""The messages between the answering and the planning process, over a socket pair.
 
-Answers must not wait for plans, and in one Python process they would: whatever parses a metrics
-page holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
+Answers must not wait for plans, and in one Python process they would: parsing a metrics page
+holds the interpreter. So KEDA is answered by a process that does nothing else, from a board
 that the planning process fills. They share no state but these messages, and the monotonic clock of
 their container: every time in a message is of that clock, but for those in states.
 """
@@ -129,7 +129,7 @@ class Link:
         return cls(*await asyncio.open_connection(sock=end))
 
     def send(self, message: Message) -> None:
-        """Hand a message over; nobody gets it once the other end is gone."""
+        """Send a message; it is dropped if the other end is gone."""
         if self._writer.is_closing():
             return
         body = pickle.dumps(message)
@@ -139,7 +139,7 @@ class Link:
         """The next message; None when the other end is gone."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            # Both ends are this program, in one container: there is nobody to distrust.
+            # Both ends are this program, in one container: so the pickle is trusted.
             message: Message = pickle.loads(await self._reader.readexactly(length))  # noqa: S301
         except (asyncio.IncompleteReadError, ConnectionError):
             return None

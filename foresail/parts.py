@@ -1,4 +1,4 @@
-"""A group of settings that tells all its faults at once.
+"""A group of settings that reports all its faults at once.
 
 Pydantic looks at how values go together only where each is in order by itself, so that a second
 fault would wait until the first is mended. Here both are found in one reading.

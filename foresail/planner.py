@@ -60,7 +60,7 @@ async def plan(link: Link) -> None:
     first = await link.receive()
     if not isinstance(first, Begin):
         link.close()
-        return  # the answering process ended before it said anything
+        return  # the answering process ended before its first message
     front = FrontState()
     states = PlannerStates(first.settings.state, link)
     try:
@@ -73,12 +73,12 @@ async def plan(link: Link) -> None:
             keeping = asyncio.create_task(states.run(loop.feed_states), name="keep-states")
             tasks = {cycle, listening, beating, keeping}
             try:
-                # Whichever ends first ends the process: a planner without a cycle is no planner.
+                # The first task to end ends the process: no planner lives without its cycle.
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in tasks:
                     task.cancel()
-                # Sources are closed after this; a look that still reads would call it a fault.
+                # Sources are closed after this; a look that still reads would report a fault.
                 await asyncio.gather(*tasks, return_exceptions=True)
             for task in done:
                 task.result()
@@ -127,7 +127,7 @@ async def _running(
 
 
 class _Listener:
-    """Takes what the answering process says."""
+    """Takes the messages of the answering process."""
 
     def __init__(
         self, link: Link, loop: PlanningCycle, front: FrontState, states: PlannerStates
@@ -165,7 +165,7 @@ class _Listener:
 
 
 async def _beat(link: Link) -> None:
-    """Show that the event loop turns, also where there is nothing to publish."""
+    """Report that the event loop runs, even if there is nothing to publish."""
     while True:
         link.send(Alive())
         await asyncio.sleep(ALIVE_SECONDS)

@@ -1,4 +1,4 @@
-"""What the processes that answer have in common: how they are told to stop, and how they end."""
+"""Common parts of the answering processes: signals to stop, and the end on a fault."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ def stop_signalled() -> asyncio.Event:
 def end_on_fault(task: asyncio.Task[None]) -> None:
     """For `add_done_callback`: a fault in the task stops the process, as SIGTERM would.
 
-    Without the task the process would answer from what it knew; a restarted one answers right.
+    Without the task the process would keep sending old answers; a restarted one recovers.
     """
     if not task.cancelled() and task.exception() is not None:
         log.error("task_ended", task=task.get_name(), error=repr(task.exception()))

@@ -1,8 +1,7 @@
 """`foresail serve`: the answering process, and the planning process that it keeps alive.
 
-A planner that dies is started again and told every known object with the answer that stands. An
-answer stands until its age limit, whatever happens to the planner, and then KEDA gets errors; at no
-time does an answer wait.
+A planner that dies is started again and gets every known object with its current answer. An answer
+stands until its age limit, even without a planner; then KEDA gets errors. An RPC never waits.
 """
 
 import asyncio
@@ -147,7 +146,7 @@ class Answering:
                     break
 
     async def _exchange(self, link: Link) -> None:
-        """Until the planner is gone, or so silent that it must be stuck."""
+        """Exchange messages until the planner ends or is silent for `SILENT_SECONDS_MAX`."""
         self.handover.attach(link)
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -169,7 +168,7 @@ class Answering:
         """Take one message; False when the planner is gone.
 
         Raises:
-            TimeoutError: it said nothing for too long, not even that it is alive.
+            TimeoutError: no message came for too long, not even a heartbeat.
         """
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
@@ -272,7 +271,7 @@ class Planner:
 
 
 async def _ended(process: asyncio.subprocess.Process, link: Link) -> None:
-    """Close the link, which is the planner's word to end; kill one that does not listen."""
+    """Close the link, which ends the planner; kill one that does not end."""
     link.close()
     try:
         async with asyncio.timeout(_END_SECONDS_MAX):

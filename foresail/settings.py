@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from fleet.located import Document, UnreadableYamlError, shortened
-from foresail.faults import crossed, faults_of, shown
+from foresail.faults import crossed, faults_of, quoted
 from foresail.parts import Faulty, Part, key_of, sound_items
 from scaler.decision.tracker import DemandSeries
 from scaler.durations import parse_duration
@@ -359,7 +359,7 @@ class WatchSettings(Part):
 
 
 class StateSettings(Part):
-    """What outlives a process: forecasts, last plans and last answers."""
+    """Where forecasts, last plans and last answers are kept beyond a process."""
 
     directory: Folder | None = None
     """Where states are kept on disk, one folder a pod; without it a restart begins anew."""
@@ -398,7 +398,7 @@ class Settings(Part):
         known = [name for name in names if name is not None]
         if isinstance(default, str) and known == names and default not in known:
             near = nearest(shortened(default), known)
-            message = f"no source is named {shown(default)}: it takes one of " + (
+            message = f"no source is named {quoted(default)}: it takes one of " + (
                 ", ".join(known) + (f"; did you mean {near!r}?" if near else "")
             )
             yield crossed(message, "defaultSource")
@@ -410,7 +410,7 @@ class Settings(Part):
 
     @property
     def allowed(self) -> AllowedOptions:
-        """What a trigger's metadata may choose."""
+        """The allowed options of a trigger."""
         return AllowedOptions(
             engines=_engines(),
             sources=frozenset(source.name for source in self.sources),
@@ -446,12 +446,12 @@ def _watch_crossings(values: Mapping[str, Any]) -> Iterator[PydanticCustomError]
                 message = f"a watched model takes no {key}: nobody is answered"
                 yield crossed(message, *at, key)
         try:
-            parse(metadata, _offer_to(metadata, values))
+            parse(metadata, _allowed_for(metadata, values))
         except MetadataError as error:
             yield crossed(str(error), *at)
 
 
-def _offer_to(metadata: Mapping[str, str], values: Mapping[str, Any]) -> AllowedOptions:
+def _allowed_for(metadata: Mapping[str, str], values: Mapping[str, Any]) -> AllowedOptions:
     """What a watched model may choose: anything that depends on a setting which is faulty."""
     names = list(_names(values["sources"]))
     default, limits = values["default_source"], values["limits"]

@@ -1,4 +1,4 @@
-"""The planner's side of states: where it takes them from, and who is given them.
+"""The planner's side of states: their origin, and their receivers.
 
 A workload's state comes over the link, and goes with each outcome. A feed's comes from a peer, else
 from the disk, and goes to the disk at its own pace and to a peer that asks.

@@ -1,4 +1,4 @@
-"""From settings to parts that run: sources, what a trigger may choose, how its wishes are met."""
+"""Makes sources from the settings, and the binding of each trigger spec."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -62,7 +62,7 @@ class Sources:
         """The feed and the capacity for one trigger.
 
         Raises:
-            SourceMisconfiguredError: the source cannot be asked what the trigger wants.
+            SourceMisconfiguredError: the source cannot serve the trigger spec.
         """
         preset = self.presets[trigger_spec.engine]
         scope = Scope(
@@ -118,7 +118,7 @@ class Sources:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
             source = PrometheusSource(_prometheus(address, settings))
         feed = source.feed(preset=preset, scope=scope)
-        # Not before: a source whose only trigger is refused would be nobody's to let go.
+        # Kept only now: the source of a refused trigger would never be closed.
         self._by_address[address] = source
         return feed
 

@@ -1,15 +1,14 @@
-"""Time, handed to the rooms; the demo and the tests hand in their own.
+"""Clocks, passed in as arguments; the demo and the tests pass their own.
 
-Pace, time-outs and ages run on the monotonic clock. Wall time only labels: the time of a query, the
-grid of the forecast's series, the time of a decision. The wall clock is set back and forward, by
-NTP, by people, and after a virtual machine was suspended, so every label may move. `WallTime` sees
-that, and nothing else looks for it.
+Pace, time-outs and ages use the monotonic clock. Wall time is only a label: the time of a query,
+the grid of the forecast's series, the time of a decision. NTP, an administrator or a resumed
+virtual machine can set the wall clock back or forward. Only `WallTime` detects that.
 """
 
 from typing import Final, Protocol
 
 STEP_SECONDS_MIN: Final = 1.0
-"""NTP slews at most 0.5 ms a second, 8 ms between two looks; what moves further was set."""
+"""NTP slews at most 0.5 ms a second, 8 ms between two looks; a larger step means a set clock."""
 
 
 class Clock(Protocol):
@@ -26,7 +25,7 @@ class WallTime:
         self._steady = steady
         self._apart = wall() - steady()
         self.steps = 0
-        """How often it was set so far."""
+        """How often the wall clock was set so far."""
 
     def now(self) -> float:
         """Unix time in seconds."""

@@ -1,18 +1,18 @@
-"""Durations as people write them: `90`, `90s`, `1m30s`, `60ms`, `14d`."""
+"""Durations in text: `90`, `90s`, `1m30s`, `60ms`, `14d`."""
 
 import re
 from typing import Final
 
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _CHARACTERS_MAX: Final = 64
-"""The search below takes the square of a text's length; metadata may have 16,384 characters."""
+"""The regular expression takes quadratic time, and metadata may have 16,384 characters."""
 _UNIT_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(given: object) -> object:
     """The seconds of a written duration; anything else unchanged.
 
-    Unchanged, so that the field it was given to reports it in its own words.
+    The validation of the field then reports it with the field's description.
     """
     if not isinstance(given, str) or len(given) > _CHARACTERS_MAX:
         return given
@@ -23,8 +23,8 @@ def parse_duration(given: object) -> object:
     return given
 
 
-def format_duration(seconds_: float) -> str:
+def format_duration(seconds: float) -> str:
     """`90` → `1m30s`, to the second."""
-    whole = round(seconds_)
+    whole = round(seconds)
     parts = ((whole // 3600, "h"), (whole // 60 % 60, "m"), (whole % 60, "s"))
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"

@@ -1,10 +1,10 @@
-"""Foresail's error tree. A subclass exists only where somebody catches it.
+"""Foresail's error tree. A subclass exists only where code catches it.
 
 ForesailError
-├── MetadataError              a trigger's metadata cannot be used: the tenant mends it
-└── SourceError                a metrics source gave no answer that can be trusted
-    ├── SourceUnavailableError   it may pass: refused, timed out, 5xx
-    └── SourceMisconfiguredError it will not pass by itself: 401, 403, a query it rejects
+├── MetadataError              a trigger's metadata cannot be used: the tenant must correct it
+└── SourceError                a metrics source gave no usable answer
+    ├── SourceUnavailableError   temporary: refused, timed out, 5xx
+    └── SourceMisconfiguredError permanent until a setting changes: 401, 403, a query it rejects
 """
 
 
@@ -13,11 +13,11 @@ class ForesailError(Exception):
 
 
 class MetadataError(ForesailError):
-    """Trigger metadata that cannot be used; the message names each key, its value and the mend."""
+    """Trigger metadata that cannot be used; the message names key, value and correction."""
 
 
 class SourceError(ForesailError):
-    """A metrics source gave no usable answer. Absence of an answer is never a reading of zero."""
+    """A metrics source gave no usable answer. A missing answer is never a reading of zero."""
 
 
 class SourceUnavailableError(SourceError):
@@ -25,4 +25,4 @@ class SourceUnavailableError(SourceError):
 
 
 class SourceMisconfiguredError(SourceError):
-    """The source answered that the question will never be accepted as asked."""
+    """The source rejects the query until the settings or the trigger change."""

@@ -1,8 +1,8 @@
-"""What is made of files that are replaced while we run, certificates above all.
+"""A value made from files that change while the program runs, such as TLS certificates.
 
-Kubernetes replaces a mounted certificate in place, long before the old one ends, and a tool that is
-not as careful writes it file by file. So what is made of the files is made again when one of them
-has changed, and stays as it was while they make no sense.
+Kubernetes replaces a mounted certificate in place, long before the old one expires; other tools
+write it file by file. The value is made again when one of its files has changed. While the files
+cannot be used, the last value stays.
 """
 
 import ssl
@@ -18,10 +18,10 @@ Made = TypeVar("Made")
 
 
 class Reloaded(Generic[Made]):
-    """A value made of files, at each use the one of the files as they are."""
+    """A value made from files; each use gives the value of the current files."""
 
     def __init__(self, files: Sequence[Path], make: Callable[[], Made]) -> None:
-        """Make it for the first time.
+        """Make the value for the first time.
 
         Raises:
             OSError: a file cannot be read, or `make` raised it; `ssl.SSLError` is one.
@@ -29,7 +29,7 @@ class Reloaded(Generic[Made]):
         self._files = tuple(files)
         self._make = make
         self._warned = ""
-        # Stamped before it is read: a change in between is seen at the next use.
+        # Stamped before the read, so that a change in between shows at the next use.
         self._stamp = self._stamps()
         self._made = make()
 
@@ -55,7 +55,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's TLS with this pair.
 
     Raises:
-        OSError: a file cannot be read, or they are no pair.
+        OSError: a file cannot be read, or key and certificate do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -63,10 +63,10 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 def reloading_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The same, with the pair as it is at each handshake.
+    """The same, with the current pair at each handshake.
 
     Raises:
-        OSError: a file cannot be read, or they are no pair.
+        OSError: a file cannot be read, or key and certificate do not match.
     """
     reloaded = Reloaded((certificate, key), lambda: server_context(certificate, key))
     first = server_context(certificate, key)
@@ -74,6 +74,6 @@ def reloading_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     def take_current(socket: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
         socket.context = reloaded.current()
 
-    # Called at each handshake, also of a client that names no server.
+    # OpenSSL calls this at each handshake, also for a client that sends no server name.
     first.sni_callback = take_current
     return first

@@ -1,8 +1,8 @@
-"""What an inference engine says about itself, in one vocabulary for every engine.
+"""The signals that inference engines report, in one vocabulary for every engine.
 
-An `Observation` is everything read of one workload at one moment. Each signal in it is a `Reading`
-in one of four states, and the difference between them is the point of this module: a true zero
-may shrink a workload, a stale or absent reading may not. Autoscalers that mapped "no data" to 0
+An `Observation` holds all signals of one workload at one moment. Each signal in it is a `Reading`
+in one of four states (value, zero, stale, absent). A true zero may shrink a workload, a stale or
+absent reading may not. Autoscalers that mapped "no data" to 0
 have scaled loaded fleets to zero during an outage of their metrics.
 """
 
@@ -18,9 +18,9 @@ class Signal(StrEnum):
     """Canonical signals of one workload, summed over its replicas unless said otherwise."""
 
     WAITING = "waiting"
-    """Requests queued because capacity is short: what more replicas would cure."""
+    """Requests queued because capacity is short; more replicas shorten this queue."""
     WAITING_DEFERRED = "waiting_deferred"
-    """Requests queued for another reason (adapter budget, KV transfer): replicas cure nothing."""
+    """Requests queued for another reason (adapter budget, KV transfer); replicas do not help."""
     RUNNING = "running"
     """Requests being worked on."""
     KV_USE = "kv_use"
@@ -30,9 +30,9 @@ class Signal(StrEnum):
     GENERATED_TOKENS = "generated_tokens"
     """Generated tokens per second."""
     REQUESTS = "requests"
-    """Requests per second that were finished or, where the engine says it, accepted."""
+    """Requests per second that were finished or, where the engine counts them, accepted."""
     REJECTED = "rejected"
-    """Requests per second turned away at the door: demand that no queue shows."""
+    """Requests per second rejected on arrival: demand that no queue shows."""
     TTFT = "ttft"
     """Time to first token, seconds, 95th percentile over the reading window."""
     ITL = "itl"
@@ -42,7 +42,7 @@ class Signal(StrEnum):
 
 
 ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
-"""Signals a plan rests on: without any of them there is no plan, with some it may not shrink."""
+"""A plan needs these: if all are missing there is no plan, if some are, it may not shrink."""
 
 
 READING_MAX = 1e15
@@ -68,7 +68,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Absent:
-    """No series, or none that a value can be made from; `why` says it to a person."""
+    """No series, or none that a value can be made from; `why` is the reason in words."""
 
     why: str
 
@@ -91,13 +91,13 @@ def state_of(reading: Reading) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Everything read of one workload at one moment."""
+    """All signals of one workload at one moment."""
 
     at_seconds: float
     readings: Mapping[Signal, Reading]
     """A signal the engine's preset does not know is missing from the mapping."""
     remarks: tuple[str, ...] = ()
-    """What a person should know of it: twins dropped, old names used, engines asleep."""
+    """Notes for explanations: copies dropped, old names used, engines asleep."""
 
     def value(self, signal: Signal) -> float | None:
         """The measured value, or None where there is none that may be used."""
@@ -108,10 +108,10 @@ class Observation:
                 return None
 
     def why_not(self, signal: Signal, *, now_seconds: float) -> str | None:
-        """Why there is no value of this signal, for a person; None where there is one.
+        """Why there is no value of this signal, in words; None where there is one.
 
         Args:
-            now_seconds: when the person reads it; an age is told as of then.
+            now_seconds: the moment that ages refer to.
         """
         match self.readings.get(signal):
             case Value():
@@ -125,14 +125,14 @@ class Observation:
 
 
 class Feed(Protocol):
-    """One workload's observations, from whatever source serves them."""
+    """The observations of one workload, from any source."""
 
     async def observe(self, *, now_seconds: float) -> Observation:
         """Read now.
 
         Raises:
             SourceUnavailableError: no answer this time.
-            SourceMisconfiguredError: no answer until somebody changes something.
+            SourceMisconfiguredError: no answer until the settings or the trigger change.
         """
         ...
 

@@ -1,8 +1,8 @@
-"""Trigger metadata: what a ScaledObject asks of Foresail, as one validated record.
+"""The trigger spec: the metadata of a ScaledObject's trigger, as one validated record.
 
 The strings come from tenants, so they are checked here once and nowhere else. They name presets
-and sources that the operator set up; an address is refused unless the operator listed it, because
-KEDA hands the same text to the scaler that anyone with write access to a namespace may have typed.
+and sources that the operator set up. An address is refused unless the operator listed it, because
+anyone with write access to a namespace can write that text and KEDA passes it on unchanged.
 """
 
 import re
@@ -46,7 +46,7 @@ KEDA_KEYS: Final = frozenset(
         "tlsClientKey",
     }
 )
-"""KEDA's own keys; it sends the whole map, so they arrive too and are left alone."""
+"""KEDA's own keys; KEDA sends the whole map, so they arrive too and are ignored."""
 
 _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
 _FROM_ENV: Final = "FromEnv"
@@ -54,7 +54,7 @@ _LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
 
 
 class Mode(StrEnum):
-    """What a plan may do. It is computed in full, recorded and shown in every mode."""
+    """What a plan may change. The full plan is computed, recorded and shown in every mode."""
 
     ADVISE = "advise"
     """No replica changes."""
@@ -98,9 +98,9 @@ TokenRate = Annotated[float | None, Field(gt=0, lt=1e9, allow_inf_nan=False)]
 
 
 class TriggerSpec(BaseModel):
-    """One trigger's wishes. Field names are the metadata keys in snake case.
+    """The metadata of one trigger. Field names are the metadata keys in snake case.
 
-    Each description says what is allowed; it is what an error message shows.
+    Each description says what is allowed; error messages show it.
     """
 
     model_config = ConfigDict(
@@ -205,7 +205,7 @@ class TriggerSpec(BaseModel):
 
     @property
     def hold_seconds(self) -> float:
-        """How long lower need must last before replicas go; one lead time unless said."""
+        """How long a lower need must last before replicas are removed; by default one lead time."""
         return self.lead_time if self.hold is None else self.hold
 
 
@@ -213,7 +213,7 @@ ALIASES: Final = {field.alias or name: name for name, field in TriggerSpec.model
 
 
 def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
-    """The trigger's wishes, checked against what the operator offers.
+    """The trigger spec of this metadata, checked against the allowed options.
 
     Raises:
         MetadataError: naming every wrong key with its value, what is allowed, and the nearest
@@ -231,7 +231,7 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     except ValidationError as error:
         faults += [_invalid(known, shown(at[:1], whole=""), why) for at, why in invalid(error)]
         raise MetadataError("; ".join(faults)) from error
-    faults += _not_offered(parsed, allowed)
+    faults += _not_allowed(parsed, allowed)
     if faults:
         raise MetadataError("; ".join(faults))
     return parsed.model_copy(
@@ -264,7 +264,7 @@ def _unknown_key(key: str, value: str) -> str:
     return f"key {key!r} (value {_shown(value)}) is unknown: {hint}"
 
 
-def _not_offered(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
+def _not_allowed(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
     faults = []
     if parsed.engine not in allowed.engines:
         faults.append(_not_among("engine", parsed.engine, allowed.engines))
@@ -312,7 +312,7 @@ def _refused(key: str, address: str) -> str:
 def _within(address: str, prefix: str) -> bool:
     """Whether `address` is `prefix` or a path below it; `http://a` does not admit `http://a.evil`.
 
-    User info and dot segments are never admitted: both can lead away from what was allowed.
+    User info and dot segments are never admitted: both can lead outside the prefix.
     """
     base = prefix.rstrip("/")
     below = address.startswith(base + "/") and not any(sign in address for sign in ("@", ".."))
@@ -327,6 +327,6 @@ def _not_among(key: str, value: str, choices: Iterable[str]) -> str:
 
 
 def _shown(value: str) -> str:
-    """The value for a message: cut, because it lands in events and logs."""
+    """The value for a message, cut to 120 characters, because events and logs carry it."""
     limit = 120
     return repr(value if len(value) <= limit else value[:limit] + "…")

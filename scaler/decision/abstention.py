@@ -1,22 +1,22 @@
 """Mode advise: the answer that changes no replica.
 
-It depends on the trigger's metadata alone, so it stands whatever is read, planned or broken. No one
-answer serves every ScaledObject, because the HPA takes the highest of its metrics' proposals:
+It depends on the trigger's metadata alone, so neither a reading nor a plan nor a fault changes it.
+ScaledObjects need different answers, because the HPA takes the highest of its metrics' proposals:
 
 * Beside other triggers the answer is 0 and not active. The other triggers' proposals are never
   lower than 0, and KEDA is active while any trigger is. A number such as "what runs now" would
   block their scale-down, and so would an error: the HPA removes nothing while a metric is invalid,
   and KEDA fails the other triggers' metrics of that request too.
 * Alone, 0 would take the workload to its minimum. A number cannot hold it either: the HPA compares
-  with the pods that exist, metrics tell of those that are ready. So `GetMetrics` succeeds and
+  with the pods that exist, and metrics count those that are ready. So `GetMetrics` succeeds and
   carries no value. An HPA whose only metric has no value changes nothing; for KEDA it is no error,
   so that its `fallback` does not count it.
 * Alone and with zero as the minimum, `IsActive` matters too: true wakes a workload from zero, false
   sends it there after the cooldown. Only an error does neither, as long as the ScaledObject has no
   `fallback`.
 
-Leaving the metric out with an empty `GetMetricSpec` is no way: KEDA takes that for an error of the
-scaler and fails the other triggers' metrics with it.
+An empty `GetMetricSpec` does not work: KEDA takes that for an error of the scaler and fails the
+other triggers' metrics with it.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from scaler.trigger import Mode, TriggerSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Abstention:
-    """How KEDA is answered in mode advise."""
+    """The answer to KEDA in mode advise."""
 
     beside_others: bool
     """Whether other triggers decide the ScaledObject's replicas."""
@@ -41,7 +41,7 @@ class Abstention:
 
     @property
     def text(self) -> str:
-        """What KEDA gets, for a person."""
+        """The answer in words."""
         if self.beside_others:
             return "KEDA gets 0 and not active, so that the other triggers decide"
         if self.is_error:
@@ -52,7 +52,7 @@ class Abstention:
 
 
 def abstention_of(trigger: TriggerSpec) -> Abstention | None:
-    """The trigger's abstention; None in the modes that hand over replicas."""
+    """The trigger's abstention; None in the modes that send replicas to KEDA."""
     if trigger.mode is not Mode.ADVISE:
         return None
     return Abstention(beside_others=trigger.other_triggers, zero_allowed=trigger.min_replicas == 0)

@@ -1,4 +1,4 @@
-"""What KEDA asks about and what it gets: a number with its age limit, nothing, or an error."""
+"""KEDA's reference to a scaler, and its outcome: replicas with an age limit, or an error."""
 
 import math
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ class RefusalCode(StrEnum):
     UNAVAILABLE = "unavailable"
     """No reading that may be used, or none for too long."""
     MISCONFIGURED = "misconfigured"
-    """The metrics source refuses the question; somebody must change something."""
+    """The metrics source rejects the query until its settings or the trigger change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What KEDA is told; in advise mode what the plan wants, of which KEDA is told nothing."""
+    """Replicas for KEDA; in advise mode the plan's replicas, which KEDA does not get."""
 
     replicas: int
     active: bool
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why KEDA is told nothing; its fallback counts these."""
+    """Why there are no replicas: KEDA gets an error, and its fallback counts these."""
 
     code: RefusalCode
     message: str
@@ -61,14 +61,14 @@ class TimedOutcome:
         if now_seconds <= self.valid_until_seconds:
             return self.outcome
         age = now_seconds - self.read_at_seconds
-        message = f"no plan was made for {age:.0f} s: the planning process is not heard"
+        message = f"no plan was made for {age:.0f} s: the planning process sends nothing"
         return Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
     def followed_by(self, newer: "TimedOutcome", now_seconds: float) -> "TimedOutcome":
-        """What stands when `newer` arrives: an answer outlives refusals until its time is over.
+        """The outcome after `newer` arrives: an answer outlives refusals until its time is over.
 
-        The one rule for a source without usable readings and for a restarted planner: neither takes
-        an answer away before its age limit does.
+        So neither a source without usable metrics nor a restarted planner removes an answer before
+        its age limit.
         """
         stands = isinstance(self.outcome, Answer) and now_seconds <= self.valid_until_seconds
         return self if stands and isinstance(newer.outcome, Refusal) else newer

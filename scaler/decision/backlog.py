@@ -19,7 +19,7 @@ class Order:
 
 
 def outstanding(orders: Sequence[Order], *, pending: int) -> tuple[Order, ...]:
-    """The newest orders that add up to `pending`; what became ready is taken off the oldest."""
+    """The newest orders that add up to `pending`; replicas that became ready leave the oldest."""
     kept: list[Order] = []
     for order in sorted(orders, key=lambda order: -order.at_seconds):
         take = min(order.replicas, pending)
@@ -42,7 +42,7 @@ def backlog_after(
     """Replica-seconds of work still queued `lead_seconds` from now.
 
     A fluid queue: it changes by `load − serving` per second and never falls below zero. An order
-    that should have arrived already is expected at once: asking again would not bring it sooner.
+    that is overdue is expected at once, because a second order would arrive later still.
 
     Args:
         work: replica-seconds queued now.

@@ -2,10 +2,9 @@
 
 Prompt and generated tokens share a replica: an iteration of a continuous-batching engine takes time
 for both, so their work adds up. But two rates that a user gives may be what one replica serves
-*together*, at the usual mix, or two limits that were measured apart, and nothing in the numbers
-tells which. So without more knowledge the larger of the two ratios is the load, which asks for
-too many when the mix moves, never for too few. Who knows the share of a replica's second that
-prompts take at the usual mix gives it, and gets the sum:
+*together*, at the usual mix, or two limits that were measured apart, and the numbers do not say
+which. So without `prefillShare` the load is the larger of the two ratios. With `prefillShare`, the
+share of a replica's second that prompts take at the usual mix, the load is a sum:
 
     load = share × prompt ÷ prompt rate + (1 − share) × generated ÷ generated rate.
 
@@ -20,14 +19,14 @@ class Origin(StrEnum):
     """Where a capacity figure comes from."""
 
     METADATA = "metadata"
-    PRIOR = "prior of the engine preset"
+    PRIOR = "preset default"
 
 
 class Together(StrEnum):
-    """How the work of the two kinds of token makes a load."""
+    """How the work of the two kinds of token makes a load; the values are read in explanations."""
 
-    SUM = "sum"
-    LARGER = "larger"
+    SUM = "sum of"
+    LARGER = "the larger of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,14 +40,27 @@ class Work:
 
     def replicas(self, prompt: float | None, generated: float | None) -> float | None:
         """The load of these tokens per second; of one alone where only one is measured."""
-        parts = [
+        parts = self._parts(prompt, generated)
+        if not parts:
+            return None
+        return sum(parts) if self.together is Together.SUM else max(parts)
+
+    def reason(self, prompt: float | None, generated: float | None) -> str:
+        """Where the figures come from and, if both kinds count, how their loads were joined.
+
+        For example `metadata, the larger of 1.50 and 0.94`.
+        """
+        parts = self._parts(prompt, generated)
+        if len(parts) == 1 or not (self.prompt and self.generated):
+            return self.origin
+        return f"{self.origin}, {self.together} " + " and ".join(f"{part:.2f}" for part in parts)
+
+    def _parts(self, prompt: float | None, generated: float | None) -> list[float]:
+        return [
             per_token * rate
             for per_token, rate in ((self.prompt, prompt), (self.generated, generated))
             if rate is not None
         ]
-        if not parts:
-            return None
-        return sum(parts) if self.together is Together.SUM else max(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +83,13 @@ class ReplicaCapacity:
 def work_of(
     prompt: float | None, generated: float | None, *, prefill_share: float | None, prior: Speeds
 ) -> Work:
-    """The work of a token, from what the user measured, else from the preset's prior.
+    """The work of a token, from the trigger's metadata, else from the preset's defaults.
 
     Args:
         prompt: tokens per second of one replica; None where not given.
-        generated: likewise. With one of the two given, that one alone makes the load: the user
-            says what binds.
+        generated: likewise. If only one of the two is given, that one alone makes the load.
         prefill_share: share of a replica's second that prompts take at the usual mix, 0 to 1.
-        prior: what a replica serves of one kind if it did nothing else.
+        prior: what a replica serves of one kind while it serves nothing of the other.
     """
     if prompt is None and generated is None:
         return Work(

@@ -1,13 +1,13 @@
-"""From what an engine reports to what is asked of it.
+"""Demand, from the rates and queues that an engine reports.
 
-Engines count what they *served*. Once every replica is busy that number stops at capacity and the
-rest of the demand shows as a growing queue or as requests turned away, so a scaler that forecasts
-the counters forecasts its own shortage. Demand here is
+Engines count the tokens they *served*. These plateau at saturation, and the unmet demand shows as a
+growing queue or as rejected requests, so a forecast of the counters would forecast the capacity.
+Demand here is
 
     served rate + (growth of the queue + requests turned away) × tokens per request
 
 in tokens per second, never below zero. Tokens per request are running means that decay by time,
-not by sample count: a mean that waits for new requests to forget old ones stays wrong all night.
+not by sample count: a mean by count would keep the evening's mix all night.
 """
 
 import math
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from scaler.signals import Observation, Signal
 
 MIX_HALF_LIFE_SECONDS = 600.0
-"""How fast the token mix is relearnt: prompts change with the hour, not with the minute."""
+"""Of the token mix: prompt lengths change with the hour, not with the minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What is asked of a workload at one moment; None = not measured, never 0 for "unknown"."""
+    """The demand on a workload at one moment; None means not measured, never zero."""
 
     at_seconds: float
     prompt_tokens: float | None
@@ -58,8 +58,8 @@ class Mix:
             return self
         passed = max(0.0, observation.at_seconds - self.at_seconds)
         keep = math.exp2(-passed / MIX_HALF_LIFE_SECONDS)
-        # The weight of what is new is its length, so that a mean over an idle night stays a ratio
-        # of sums: with no requests nothing is added to either side of it.
+        # A new rate is weighted by the time it covers, so that tokens per request stay a ratio of
+        # sums: an idle night adds nothing to either sum.
         return Mix(
             at_seconds=observation.at_seconds,
             requests=self.requests * keep + requests * passed,
@@ -70,7 +70,7 @@ class Mix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemandState:
-    """What the next observation is compared with."""
+    """The values that the next observation is compared with."""
 
     mix: Mix
     waiting: float | None = None
@@ -112,7 +112,7 @@ def _unserved_per_second(
 ) -> float:
     """Requests per second that came and were not served: queue growth plus rejections.
 
-    Negative while a queue drains: those requests were counted when they came.
+    Negative while a queue drains, because its requests were counted when they arrived.
     """
     rejected = observation.value(Signal.REJECTED) or 0.0
     passed = observation.at_seconds - state.waiting_at_seconds

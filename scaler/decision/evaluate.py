@@ -1,7 +1,7 @@
-"""One cycle of one workload: from a look at its feed to the outcome that KEDA is told.
+"""One cycle of one workload: from a poll result to the outcome that KEDA gets.
 
-A look without anything usable has its own rule. It yields a refusal, and the last answer outlives
-refusals until its age limit (`TimedOutcome.followed_by`). KEDA then gets errors, which it counts
+A poll result without usable metrics yields a refusal. The last answer outlives refusals until its
+age limit (`TimedOutcome.followed_by`). KEDA then gets errors, which it counts
 towards the fallback that the user chose. Missing data is never replaced by a number.
 """
 
@@ -23,7 +23,7 @@ class CycleState:
     """What the next cycle of a workload starts from."""
 
     timed: TimedOutcome
-    """What KEDA is told."""
+    """The outcome that KEDA gets."""
     state: PlanState = field(default_factory=PlanState)
     plan: ReplicaPlan | None = None
     """The last one that was made; its answer may stand no longer."""
@@ -31,7 +31,7 @@ class CycleState:
     """When the reading behind that plan was made, on the monotonic clock."""
 
     def moved(self, seconds: float) -> "CycleState":
-        """The same after the wall clock was set: every label moves, so every age stays."""
+        """The same state with every wall-clock time moved by `seconds`, so that every age stays."""
         timed, outcome = self.timed, self.timed.outcome
         if isinstance(outcome, Answer):
             moved = replace(outcome, made_at_seconds=outcome.made_at_seconds + seconds)
@@ -42,22 +42,22 @@ class CycleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadPlan:
-    """What one cycle made of one workload; everybody who shows or hands over a plan reads this."""
+    """The result of one cycle for one workload; `explain`, metrics, log and replay all read it."""
 
     reference: Reference
     parameters: PlanParameters
     poll: PollResult
-    """What the look brought: the observation, or why there is none."""
+    """The result of the look: the observation, or why there is none."""
     looked_at_seconds: float
-    """When that was, on the monotonic clock; the sight has the wall clock's label."""
+    """When the look was made, on the monotonic clock; `poll` has the wall clock's time."""
     demand: Demand | None
-    """As this look measured it; None where the look was of no use."""
+    """As this look measured it; None if the look had no usable metrics."""
     forecasts: Mapping[DemandSeries, DemandForecast]
     cycle_state: CycleState
     """The outcome, the plan with its steps, and what the next cycle starts from."""
 
 
-def evaluate(  # noqa: PLR0913 - a look, what it is judged by, and the moment
+def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and the moment
     reference: Reference,
     poll: PollResult,
     tracker: DemandTracker,
@@ -70,7 +70,7 @@ def evaluate(  # noqa: PLR0913 - a look, what it is judged by, and the moment
     """The cycle's result.
 
     Args:
-        track: has taken `poll` already.
+        tracker: has taken `poll` already.
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
     """
@@ -103,7 +103,7 @@ def evaluate(  # noqa: PLR0913 - a look, what it is judged by, and the moment
 
 
 def answer_of(plan: ReplicaPlan) -> Answer:
-    """The answer that hands a plan over; in advise mode what it would be."""
+    """The answer for a plan; in advise mode the answer that `act` would give."""
     replicas = plan.planned if plan.desired is None else plan.desired
     return Answer(replicas=replicas, active=plan.active, made_at_seconds=plan.at_seconds)
 

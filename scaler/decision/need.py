@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from scaler.decision.backlog import Order, backlog_after
-from scaler.decision.capacity import ReplicaCapacity
+from scaler.decision.capacity import ReplicaCapacity, Work
 from scaler.decision.demand import Demand
 from scaler.decision.parameters import PlanParameters
 from scaler.durations import format_duration
@@ -18,19 +18,19 @@ from scaler.signals import Observation, Signal
 DRAIN_SECONDS = 120.0
 """A backlog left at the lead time is to be gone within this."""
 SKILL_FULL = 0.1
-"""From this skill on a plan rests on the forecast alone; below, in proportion.
+"""From this skill on the forecast alone sets the need; below it, it counts in proportion.
 
 On public traces the skill of a day wanders by 3 to 8 % around the skill of a week (one standard
-deviation), so a smaller skill may be chance; theirs are 12 to 40 %.
+deviation), so a smaller skill may be chance. The skills on those traces are 12 to 40 %.
 """
 EVIDENCE_FULL = 2 * SKILL_STEPS_MIN
-"""From so many judged forecasts on a skill counts in full; it is unknown up to half as many."""
+"""Judged forecasts from which a skill counts in full; below half of them it is unknown."""
 KV_USE_MAX = 0.9
 """Above this share of KV cache in use, engines start to preempt; more replicas then."""
 
 
 class Dimension(StrEnum):
-    """What can keep a replica busy."""
+    """The kinds of load that can keep a replica busy."""
 
     WORK = "token work"
     IN_FLIGHT = "requests in flight"
@@ -42,7 +42,7 @@ class Outlook:
     """The forecast of work at the lead time."""
 
     replicas: float
-    """What the planned quantile of demand keeps busy."""
+    """Replicas that the planned quantile of demand keeps busy."""
     text: str
     reach_seconds: float
     """How far the forecast looks; beyond, `replicas` is the demand at this distance."""
@@ -53,7 +53,7 @@ class Outlook:
 
     @property
     def weight(self) -> float:
-        """How far the plan may rest on it, 0 to 1; it grows with skill and evidence, no jump."""
+        """The forecast's share of the need, 0 to 1, continuous in skill and evidence."""
         if self.skill is None or self.skill <= 0:
             return 0.0
         evidence = (self.judged - SKILL_STEPS_MIN) / (EVIDENCE_FULL - SKILL_STEPS_MIN)
@@ -62,12 +62,12 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One rule's word: which, what it said with numbers, and the replicas after it."""
+    """The result of one rule: its name, its reasoning with numbers, and the replicas after it."""
 
     rule: str
     text: str
     replicas: float
-    """0 where nothing was measured: it asks for nothing, and is shown as unknown."""
+    """0 where nothing was measured: the step then asks for nothing and is shown as unknown."""
     measured: bool = True
 
 
@@ -88,7 +88,7 @@ def shares(
     found = {Dimension.KV_CACHE: _kv_share(observation)}
     work = capacity.work.replicas(prompt, generated)
     if work is not None:
-        text = f"{tokens(prompt, generated)} ({capacity.work.origin})"
+        text = work_text(capacity.work, prompt, generated)
         found[Dimension.WORK] = Share(replicas=work, text=text)
     if running is not None:
         text = f"{running:,.0f} requests running, {capacity.requests:,.0f} a replica"
@@ -96,10 +96,13 @@ def shares(
     return {dimension: share for dimension, share in found.items() if share is not None}
 
 
-def tokens(prompt: float | None, generated: float | None) -> str:
-    """`1,200 prompt + 300 generated tokens/s`; `?` for what is not measured."""
-    shown = ["?" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
-    return f"{shown[0]} prompt + {shown[1]} generated tokens/s"
+def work_text(work: Work, prompt: float | None, generated: float | None) -> str:
+    """The tokens per second and how they make a load; `?` for what is not measured.
+
+    For example `1,500 prompt + 300 generated tokens/s (metadata, the larger of 1.50 and 0.94)`.
+    """
+    rates = ["?" if amount is None else f"{amount:,.0f}" for amount in (prompt, generated)]
+    return f"{rates[0]} prompt + {rates[1]} generated tokens/s ({work.reason(prompt, generated)})"
 
 
 def present(found: Mapping[Dimension, Share]) -> Step:
@@ -162,10 +165,10 @@ def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParamete
 def ahead(
     outlook: Outlook | None, found: Mapping[Dimension, Share], parameters: PlanParameters
 ) -> Step:
-    """Replicas a lead time ahead: the forecast of work as far as it earned it, else head-room.
+    """Replicas a lead time ahead: the forecast of work by its weight, and head-room for the rest.
 
     Requests in flight are not forecast. Half of them may be a queue, and a forecast queue asks for
-    slots that its own draining will not need: the step `queue` counts it as work instead.
+    slots that draining it does not need. The step `queue` counts it as work instead.
     """
     headroom = {
         dimension: Step(
@@ -174,13 +177,13 @@ def ahead(
             replicas=share.replicas / parameters.utilization,
         )
         for dimension, share in found.items()
-        if dimension is not Dimension.KV_CACHE  # it has its own limit below full
+        if dimension is not Dimension.KV_CACHE  # `KV_USE_MAX` is its head-room
     }
     if outlook is not None and outlook.weight > 0:
         headroom[Dimension.WORK] = _forecast(outlook, headroom.get(Dimension.WORK), parameters)
     elif Dimension.WORK in headroom:
         reactive = headroom[Dimension.WORK]
-        text = f"not used, {_why_not(outlook)}; {reactive.text}"
+        text = f"{_why_not(outlook)}, so the present with head-room: {reactive.text}"
         headroom[Dimension.WORK] = replace(reactive, text=text)
     text = "nothing to forecast from"
     nothing = Step(rule="forecast", text=text, replicas=0.0, measured=False)
@@ -188,9 +191,9 @@ def ahead(
 
 
 def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameters) -> Step:
-    """The forecast of work, mixed with head-room as far as it has yet to earn its weight.
+    """The forecast of work by its weight, mixed with the present with head-room.
 
-    Where it does not reach the lead time, no less than head-room.
+    A forecast that does not reach the lead time never asks for less than head-room.
     """
     lead, reach = parameters.lead_seconds, outlook.reach_seconds
     text = (

@@ -1,13 +1,13 @@
 """Replicas from demand: what is needed now, what the forecast adds, what limits and holds.
 
 `decide` is a function of its arguments. Every rule that shaped the result leaves a `Step`, and
-those steps are the explanation that logs, `/explain` and the console show; nobody derives it again.
+those steps are the explanation in logs, `/explain` and the console, which derive nothing again.
 
 In order:
 1. present: demand now ÷ what a replica serves, the largest of the dimensions;
 2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
-3. forecast: the chosen quantile at the lead time ÷ what a replica serves, where its skill earned
-   it, else the present with the trigger's utilisation as head-room, as a reactive rule would;
+3. forecast: the chosen quantile at the lead time ÷ what a replica serves, weighted by its skill,
+   and for the rest of the weight the present ÷ the trigger's utilisation;
 4. unmeasured: with a part of the signals missing, never below the last plan, and without one (a
    first look, a restart) never below the replicas that are ready;
 5. hold: never below what was needed within the hold time;
@@ -29,18 +29,18 @@ from scaler.signals import ESSENTIAL, Observation, Signal
 from scaler.trigger import Mode
 
 IDLE_REPLICAS = 0.02
-"""Less than this share of one replica is nobody's demand but a forecast's last digits."""
+"""A need below this share of one replica counts as zero: the forecast is no more precise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanState:
-    """What the next decision remembers."""
+    """The memory for the next decision."""
 
     needs: tuple[tuple[float, int], ...] = ()
-    """(time, replicas needed) within the hold; only what later entries do not exceed."""
+    """(time, replicas needed) within the hold, without entries that a later one exceeds."""
     orders: tuple[Order, ...] = ()
     handed: int | None = None
-    """Replicas last handed over; None before the first plan, and in advise mode."""
+    """Replicas last sent to KEDA; None before the first plan, and in advise mode."""
     planned: int | None = None
     """Replicas that the last plan wanted; None before the first one."""
 
@@ -51,7 +51,7 @@ class ReplicaPlan:
 
     at_seconds: float
     desired: int | None
-    """Replicas to hand to KEDA; None in advise mode, which hands over none."""
+    """Replicas to send to KEDA; None in advise mode."""
     planned: int
     """Replicas the full plan wants, whatever the mode."""
     reactive: int
@@ -66,7 +66,7 @@ class ReplicaPlan:
 def decidable(observation: Observation, state: PlanState) -> bool:
     """Whether `decide` has a floor: the last plan, the ready replicas, or every signal measured.
 
-    Without one a partly measured first look would take a fleet for as small as what it measured.
+    Without a floor a partly measured first look would shrink a fleet to the part it measured.
     """
     return (
         state.planned is not None
@@ -134,7 +134,7 @@ def _unmeasured(observation: Observation) -> list[Signal]:
 
 
 def _floor(observation: Observation, last: int | None) -> tuple[int, str]:
-    """What a partly measured look must not go below, and its name."""
+    """The replicas that a partly measured look must not go below, and their name."""
     if last is not None:
         return last, "the last plan"
     ready = observation.value(Signal.REPLICAS)
@@ -158,9 +158,9 @@ def _mode_step(mode: Mode, planned: int, desired: int | None) -> list[Step]:
     if mode is Mode.ACT:
         return []
     if desired is None:
-        text = f"{mode}: nothing is handed over"
+        text = f"{mode}: no replicas are sent to KEDA"
         return [Step(rule="mode", text=text, replicas=planned)]
-    text = f"{mode}: the plan is {planned}; the need of the present is handed over"
+    text = f"{mode}: the plan is {planned}; KEDA gets the need of the present"
     return [Step(rule="mode", text=text, replicas=desired)]
 
 
@@ -176,10 +176,10 @@ def _needs(
 
 
 def _running_before(observation: Observation) -> tuple[tuple[float, int], ...]:
-    """What runs at the first look counts as needed just before it.
+    """The replicas that run at the first look count as needed just before it.
 
-    Somebody asked for those replicas, most likely Foresail before its restart, and it knew more of
-    the past than this first look does. They stay for one hold.
+    Most likely Foresail asked for them before its restart, with more of the past than this look
+    has. They stay for one hold.
     """
     ready = observation.value(Signal.REPLICAS)
     return () if ready is None else ((observation.at_seconds, int(ready)),)
@@ -212,7 +212,7 @@ def _ordered(
     orders: tuple[Order, ...], desired: int | None, handed: int | None, now: float
 ) -> tuple[Order, ...]:
     if desired is None:
-        return ()  # nobody is asked, so nothing is on its way
+        return ()  # KEDA gets no replicas, so none are on their way
     if handed is None or desired <= handed:
         return orders
     return (*orders, Order(at_seconds=now, replicas=desired - handed))

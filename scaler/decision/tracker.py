@@ -1,8 +1,8 @@
 """One feed's demand and forecasts, kept up to date one observation at a time.
 
-Workloads that read the same series share a track, and an edit of a trigger's bounds keeps it.
-Forecasts are made on the grid of the step, so that replicas of Foresail that read the same samples
-make the same forecasts whenever each of them looks.
+Workloads that read the same series share a tracker, and an edit of a trigger's bounds keeps it.
+Forecasts are made on the grid of the step, so replicas of Foresail that read the same samples make
+the same forecasts, whatever the moments of their looks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,14 @@ from typing import Protocol, assert_never
 
 from scaler.decision.capacity import ReplicaCapacity, Together
 from scaler.decision.demand import Demand, DemandState, demand_of
-from scaler.decision.need import Outlook, tokens
+from scaler.decision.need import Outlook, work_text
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.signals import ESSENTIAL, Observation
 
 
 class DemandSeries(StrEnum):
-    """What can be forecast."""
+    """The series that can be forecast."""
 
     PROMPT_TOKENS = "prompt_tokens"
     GENERATED_TOKENS = "generated_tokens"
@@ -28,46 +28,47 @@ class DemandSeries(StrEnum):
 
 
 PLANNED = (DemandSeries.PROMPT_TOKENS, DemandSeries.GENERATED_TOKENS)
-"""What a plan is made from. The others are shown where the operator asks for them."""
+"""Plans use these. The others are shown if the operator asks for them."""
 
 LEADING_INDICATOR = {
     DemandSeries.PROMPT_TOKENS: DemandSeries.REQUESTS,
     DemandSeries.GENERATED_TOKENS: DemandSeries.PROMPT_TOKENS,
     DemandSeries.IN_FLIGHT: DemandSeries.REQUESTS,
 }
-"""What may run ahead of a series: arrivals of their prompts, prompts of what is generated from
-them. Engines that count a request when it is done make a leader of no use; its weight says so."""
+"""The leading indicator of each series. Requests precede their prompt tokens, and prompts precede
+the tokens generated from them. In an engine that counts a request at its end the requests do not
+lead; their expert then loses its weight."""
 
 
 class Forecaster(Protocol):
     """Quantiles of one series' future, from its past."""
 
     def update(self, t_seconds: float, value: float | None, *, leading: float | None) -> None:
-        """Take the next step of the series and of its leader; None is a gap."""
+        """Take the next step of the series and of its leading indicator; None is a gap."""
         ...
 
     def forecast(self) -> DemandForecast: ...
 
     def relabel(self, seconds: float) -> None:
-        """Go on where it is, with every time of the samples so far moved by `seconds`."""
+        """Move the times of all samples so far by `seconds`."""
         ...
 
     def snapshot(self) -> bytes:
-        """Everything learnt, for `restore` on a forecaster made in the same way."""
+        """All that was learnt, for `restore` on a forecaster with the same arguments."""
         ...
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on where the snapshot was taken.
+        """Continue from a snapshot.
 
         Raises:
-            ValueError: it does not fit; nothing has been changed then.
+            ValueError: it does not fit; the forecaster is unchanged.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerState:
-    """What a track remembers: another one made in the same way goes on from it."""
+    """The memory of a tracker; another tracker with the same arguments can resume from it."""
 
     step_seconds: float
     open_step: int | None
@@ -84,7 +85,7 @@ class TrackerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollResult:
-    """What one look at the feed brought: an observation, or why there is none."""
+    """The result of one look at a feed: an observation, or why there is none."""
 
     at_seconds: float
     observation: Observation | None
@@ -96,7 +97,7 @@ class PollResult:
         return seen is not None and any(seen.value(signal) is not None for signal in ESSENTIAL)
 
     def complaint(self) -> str:
-        """Why it is not usable, for a person."""
+        """Why it is not usable, in words."""
         if self.failure is not None:
             return str(self.failure)
         if self.observation is None:
@@ -112,8 +113,8 @@ class PollResult:
 class DemandTracker:
     """Demand and forecasts of one feed.
 
-    Looks come more often than the forecast's steps. A step's value is the mean of its looks; it is
-    closed, and the forecasts are made anew, by the first look of a later step.
+    There are several looks in one step of the forecast. A step's value is the mean of its looks.
+    The first look of a later step closes it, and the forecasts are made anew.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class DemandTracker:
         """Start without a past.
 
         Args:
-            beside: series that are forecast to be shown, beside those that are planned from.
+            beside: series that are forecast only to be shown; plans do not use them.
         """
         self._make_forecaster = make_forecaster
         self._step_seconds = step_seconds
@@ -146,7 +147,7 @@ class DemandTracker:
         step = int(poll.at_seconds // self._step_seconds)
         if self._open_step is not None and step < self._open_step:
             if step < self._open_step - 1:
-                return  # later than any look ends
+                return  # a look never ends this late
             step = self._open_step  # begun before that step was opened
         if self._open_step is not None and step > self._open_step:
             self._close(self._open_step)
@@ -156,11 +157,11 @@ class DemandTracker:
             self._looks.append(self.demand)
 
     def clock_moved(self, seconds: float) -> None:
-        """Go on after the wall clock was set by `seconds`; back if negative.
+        """Continue after the wall clock was set by `seconds`; back if negative.
 
-        Set back, the series goes on in the step that is open, under its new time. Set forward, the
-        steps between are gaps, as they are after a virtual machine was suspended. Either way two
-        queues across the step are not compared: nobody knows how much time lies between them.
+        Set back, the series continues in the open step, under its new time. Set forward, the steps
+        between are gaps, as they are after a virtual machine was suspended. In both cases the next
+        queue is not compared with the last one, because the time between them is unknown.
         """
         if self._state is not None:
             mix = self._state.mix
@@ -196,8 +197,8 @@ class DemandTracker:
 
         A series that was never measured is left out.
 
-        Where the two kinds of work are added, so are their quantiles, as if they rose together: no
-        less than the quantile of the sum.
+        Where the two kinds of work are added, their quantiles are added too. That is at least the
+        quantile of the sum, and equal to it if both rise together.
         """
         known = {series: one for series, one in self.forecasts.items() if one.measured}
         prompt, generated = (
@@ -220,14 +221,14 @@ class DemandTracker:
         skill, judged = _together(parts)
         return Outlook(
             replicas=work,
-            text=tokens(prompt, generated),
+            text=work_text(capacity.work, prompt, generated),
             reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
             skill=skill,
             judged=judged,
         )
 
     def beginning(self) -> "DemandTracker":
-        """An empty track of the same kind, for history to be read into."""
+        """An empty tracker of the same kind, to read history into."""
         return DemandTracker(
             self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside
         )
@@ -244,13 +245,13 @@ class DemandTracker:
         )
 
     def resume(self, state: TrackerState) -> None:
-        """Go on from `state`, with the same forecasts; for an empty track only.
+        """Continue from `state`, with the same forecasts; for an empty tracker only.
 
-        A series that the state does not have begins without a past, unless plans are made from it.
+        A series that the state lacks begins without a past; it must not be one that plans use.
 
         Raises:
             ValueError: the state is of another step or of other series, or a snapshot does not fit;
-                the track is of no use then.
+                the tracker cannot be used then.
         """
         if state.step_seconds != self._step_seconds:
             message = f"its step is {state.step_seconds:g} s, not {self._step_seconds:g} s"
@@ -272,7 +273,7 @@ def _mean(looks: Sequence[Demand], series: DemandSeries) -> float | None:
 
 
 def _together(parts: Sequence[tuple[float, Skill | None]]) -> tuple[float | None, int]:
-    """The mean skill of what makes the load, and the least evidence for a part of it.
+    """The mean skill of the parts, weighted by load, and the least evidence of any of them.
 
     The skill is None where a part has no evidence yet.
 
@@ -300,8 +301,7 @@ def _skill_at(forecast: DemandForecast, lead_seconds: float) -> Skill | None:
 def _better(skill: Skill | None) -> float | None:
     """The better of the last day's and the last week's.
 
-    One flash crowd makes the loss of a whole day, and a forecaster that was better all week is not
-    worse for having missed it.
+    One flash crowd dominates the loss of a day, and does not outweigh a week of better forecasts.
     """
     spans = () if skill is None else (skill.day, skill.week)
     return max((span for span in spans if span is not None), default=None)

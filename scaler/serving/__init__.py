@@ -1,1 +1,1 @@
-"""The edge of the scaler: what it tells peers and keeps on disk."""
+"""The edge of the scaler: the planning cycle, KEDA's service, and states on disk and of peers."""

@@ -30,8 +30,8 @@ def planning(  # noqa: PLR0913 - the cycle's edges
     """The cycle, with the shipped forecaster; nothing is read yet.
 
     Args:
-        states: None begins anew and leaves nothing behind.
-        keep_sources: hears which sources are still read when workloads were forgotten.
+        states: None starts without a past and keeps nothing.
+        keep_sources: called with the sources still read, after workloads were forgotten.
     """
 
     def make_tracker(trigger_spec: TriggerSpec) -> DemandTracker:
@@ -53,7 +53,7 @@ def planning(  # noqa: PLR0913 - the cycle's edges
 def tracker_of(
     trigger_spec: TriggerSpec, *, step_seconds: float, beside: tuple[DemandSeries, ...] = ()
 ) -> DemandTracker:
-    """An empty track with the forecasters that ship."""
+    """An empty tracker with the shipped forecasters."""
 
     def forecaster(series: DemandSeries) -> Forecaster:
         return Forecaster(
@@ -73,7 +73,7 @@ def tracker_of(
 
 
 def capacity_of(trigger_spec: TriggerSpec, preset: Preset) -> ReplicaCapacity:
-    """What the trigger says a replica serves, else the preset's prior."""
+    """The capacity of a replica by the trigger's metadata, else by the preset's defaults."""
     prior = preset.replica_prior
     return ReplicaCapacity(
         work=work_of(

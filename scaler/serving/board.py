@@ -1,12 +1,12 @@
-"""Every workload's current answer, in memory: all that an RPC may look at.
+"""The current answer of every workload, in memory. RPCs read nothing else.
 
 KEDA sets no deadline on its calls, and one that does not return blocks that ScaledObject for ever.
-So a question never waits: it is answered from the board, and the loop that reads metrics and makes
-plans publishes here at its own pace. An object is known by what KEDA sends: name, namespace and the
-metadata; two triggers of one object, or one before and after an edit, are two entries.
+So an RPC never waits: it is answered from the board. The planning cycle reads metrics, makes plans
+and publishes here at its own pace. KEDA identifies an object by name, namespace and metadata, so
+two triggers of one object, or one before and after an edit, are two entries.
 
-There is one board, in the process that answers KEDA. It alone admits objects and forgets them, and
-hands both on as `Changes`. All times here are of the monotonic clock, which is one for all
+There is one board, in the process that answers KEDA. It alone admits and forgets objects, and
+reports both as `Changes`. All times here are of the monotonic clock, which is one for all
 processes of a container.
 """
 
@@ -22,11 +22,13 @@ from scaler.errors import ForesailError, MetadataError
 from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
-"""`IsActive` this soon after `GetMetrics` is the same poll, and gets the same answer."""
+"""`IsActive` within this time of `GetMetrics` belongs to one poll of KEDA and gets its answer."""
 SUPERSEDED_SECONDS = 3600.0
-"""An entry silent this long, while another of the same object is asked, was edited away."""
+"""An entry that KEDA did not ask about for so long, while it asks about another of the same object,
+is taken for edited away."""
 SILENT_SECONDS = 86400.0
-"""Only when the board is full are entries this silent forgotten: silence may be a paused object."""
+"""A full board forgets entries that KEDA did not ask about for so long. A board with room keeps
+them, because the object may be paused."""
 
 
 class BoardFullError(ForesailError):
@@ -35,7 +37,7 @@ class BoardFullError(ForesailError):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One object's place on the board. Only the board writes it."""
+    """One object on the board. Only the board writes it."""
 
     reference: Reference
     trigger_spec: TriggerSpec | None
@@ -44,7 +46,7 @@ class Entry:
     asked_at_seconds: float
     clock: Clock
     abstention: Abstention | None = None
-    """What KEDA gets in place of every outcome, in advise mode."""
+    """The answer to KEDA in place of every outcome, in advise mode."""
     listeners: set[Callable[[], object]] = field(default_factory=set)
     """Called after each publication, for open streams."""
     _polled: tuple[float, Reply] | None = None
@@ -55,16 +57,16 @@ class Entry:
             listener()
 
     def current(self) -> Reply:
-        """What KEDA gets now."""
+        """The reply to KEDA now."""
         return self.abstention or self.timed.current(self.clock())
 
     def polled(self) -> Reply:
-        """The reply, remembered as what this poll was told."""
+        """The reply now, remembered as the reply of this poll."""
         self._polled = (self.clock(), self.current())
         return self._polled[1]
 
     def in_same_poll(self) -> Reply:
-        """What the poll under way was told, else the reply of now."""
+        """The reply of the poll under way, else the reply now."""
         if self._polled is not None and self.clock() - self._polled[0] <= COHERENT_SECONDS:
             return self._polled[1]
         return self.current()
@@ -72,7 +74,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """An object as the planning side gets to know it: admitted, with the answer that stands."""
+    """An admitted object and its current answer, for the planning cycle."""
 
     reference: Reference
     trigger_spec: TriggerSpec | None
@@ -82,7 +84,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What became known and what was forgotten since the last changes; forgotten comes first."""
+    """Objects forgotten and objects made known since the last changes; apply them in this order."""
 
     forgotten: tuple[Reference, ...] = ()
     arrived: tuple[Arrival, ...] = ()
@@ -111,7 +113,7 @@ class Board:
         self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
         self.arrived = asyncio.Event()
-        """Set while objects were asked about for the first time and nobody took the changes."""
+        """Set while there are new objects that `take_changes` has not returned yet."""
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
@@ -120,7 +122,7 @@ class Board:
         return len(self._entries)
 
     def ask(self, reference: Reference) -> Entry:
-        """The entry of this object, made on the first question.
+        """The entry of this object, made when KEDA first asks about it.
 
         Raises:
             BoardFullError: it is new and there is no room.
@@ -135,10 +137,10 @@ class Board:
     def adopt(
         self, reference: Reference, timed: TimedOutcome | None, asked_at_seconds: float
     ) -> None:
-        """Make an object known that KEDA asked another process about; that was no question here.
+        """Make an object known that KEDA asked another process about.
 
-        Its outcome stands as that process left it, until there is a newer one. An object that is
-        known here keeps its own; where there is no room it stays unknown.
+        It keeps the outcome of that process until there is a newer one. An object that is already
+        known here keeps its own outcome; on a full board the new object stays unknown.
         """
         entry = self._entries.get(reference)
         if entry is None:
@@ -151,17 +153,17 @@ class Board:
         entry.asked_at_seconds = max(entry.asked_at_seconds, asked_at_seconds)
 
     def known(self, reference: Reference) -> Entry | None:
-        """The entry, if the object was ever asked about; this is no question."""
+        """The entry, if the object is known; does not count as a call of KEDA."""
         return self._entries.get(reference)
 
     def publish(self, reference: Reference, timed: TimedOutcome) -> None:
-        """Let an outcome stand, if its object is still known."""
+        """Publish an outcome, if its object is still known."""
         entry = self._entries.get(reference)
         if entry is not None:
             entry.publish(timed)
 
     def take_changes(self) -> Changes:
-        """What is new and what was forgotten since the last call."""
+        """Objects made known and forgotten since the last call."""
         changes = Changes(
             forgotten=tuple(self._forgotten),
             arrived=tuple(arrival_of(entry) for entry in self._new.values()),
@@ -171,7 +173,7 @@ class Board:
         return changes
 
     def forget_superseded(self) -> None:
-        """Drop entries that an edit of their object's metadata left behind."""
+        """Drop the entries of metadata that was edited since."""
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:

@@ -1,12 +1,12 @@
-"""The cycle: look at a feed, plan its workloads, publish what KEDA is told.
+"""The planning cycle: look at a feed, plan its workloads, publish the outcomes for KEDA.
 
-Every feed is looked at on one grid of moments, multiples of the period in wall time, so that every
-replica of Foresail reads the same samples. The pace itself is the monotonic clock's: a wall clock
-that is set changes the labels of the moments and delays none of them (`_absorb_clock_step`).
+Looks are made on one grid of moments, multiples of the period in wall time, so that every replica
+of Foresail reads the same samples. The monotonic clock sets the pace: setting the wall clock
+changes the labels of the moments and delays none of them (`_absorb_clock_step`).
 
-No look waits for another feed's. At each moment a feed whose last look has ended gets a new one; a
-feed whose look is still under way has missed that moment. Looks wait for a slot of their own source
-only, and a look that has its slot ends within its time limit.
+No look waits for the look at another feed. At each moment a feed whose last look has ended gets a
+new one; a feed whose look is still under way misses that moment. Looks wait only for a slot of
+their own source, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
@@ -61,14 +61,14 @@ class PlanningCycle:
         states: StateBook,
         keep_sources: KeepSources | None = None,
     ) -> None:
-        """Make a loop that knows no workload yet.
+        """Make a cycle without workloads.
 
         Args:
-            publish: hands an outcome to whatever answers KEDA.
+            publish: sends an outcome to the board that answers KEDA.
             wall: Unix time, for labels.
             steady: the event loop's clock, for pace and ages.
-            states: what workloads and feeds go on from, and leave behind.
-            keep_sources: hears which sources are still read when workloads were forgotten.
+            states: the states to resume from, and the place to keep new ones.
+            keep_sources: called with the sources still read, after workloads were forgotten.
         """
         self._keep_sources = keep_sources
         self._connect = connect
@@ -90,10 +90,10 @@ class PlanningCycle:
         self._moment = 0.0
         self._turned_at = steady()
 
-    # What is asked of the loop, and what it shows.
+    # Commands and queries.
 
     def apply(self, changes: Changes) -> None:
-        """Forget workloads, then take new ones up."""
+        """Forget workloads, then begin the new ones."""
         for reference in changes.forgotten:
             self._forget(reference)
         if changes.forgotten:
@@ -102,7 +102,7 @@ class PlanningCycle:
             self._take_up(arrival)
 
     def watch(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
-        """Plan for an object of the operator's watch list, which nobody asks about."""
+        """Plan for an object of the operator's watch list, which KEDA does not ask about."""
         now = self._steady()
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
         timed = TimedOutcome(outcome=unread, read_at_seconds=now)
@@ -112,18 +112,18 @@ class PlanningCycle:
         )
 
     def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
-        """Remember that KEDA asked about a workload, on the monotonic clock."""
+        """Remember when KEDA asked about a workload, on the monotonic clock."""
         workload = self._workloads.get(reference)
         if workload is not None:
             workload.asked_at_seconds = asked_at_seconds
 
     def statuses(self) -> list[WorkloadStatus]:
-        """Every workload as it stands, the last asked first."""
+        """The status of every workload, the one that KEDA last asked about first."""
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
 
     def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
-        """Every feed, with how to take its state; None while its past is not known."""
+        """A function for every feed that returns its state; None while its past is not known."""
         now = self._wall.now()
         return {
             live.key_text: partial(live.state, at_seconds=now) if live.has_past else None
@@ -131,9 +131,9 @@ class PlanningCycle:
         }
 
     def overdue_seconds(self) -> float:
-        """How long ago looks should have been begun; 0 while the event loop turns.
+        """How long ago looks should have been started; 0 while the event loop runs.
 
-        No feed can delay this: looks are begun here and not waited for.
+        No feed can delay this, because the cycle starts looks and does not wait for them.
         """
         allowed = _PERIODS_LATE_MAX * self._settings.look_period_seconds
         return max(0.0, self._steady() - self._turned_at - allowed)
@@ -156,7 +156,7 @@ class PlanningCycle:
     async def cycle(self, *, at_seconds: float) -> None:
         """Look at every feed once, as of `at_seconds`, and return when all looks have ended.
 
-        For whoever moves time along himself; `run` never waits for all.
+        For the demo, replay and tests, which advance time themselves; `run` never waits for all.
         """
         _ = self._absorb_clock_step()
         async with asyncio.TaskGroup() as group:
@@ -166,13 +166,13 @@ class PlanningCycle:
     async def _next_moment(self) -> float:
         """Wait for the next moment of the grid, and return its label.
 
-        Moments that went by while the process was stopped are left out.
+        Moments that passed while the process was stopped are skipped.
         """
         period = self._settings.look_period_seconds
         now = self._wall.now()
-        # A wall clock that is slewed may be some milliseconds before the moment that just was.
+        # A slewed wall clock may be some milliseconds before the last moment.
         moment = max((now // period + 1) * period, self._moment + period)
-        # Never longer, even where the wall clock was set between two lines of this.
+        # At most two periods, even if the wall clock was set between the two lines above.
         deadline = self._steady() + min(moment - now, 2 * period)
         await asyncio.sleep(deadline - self._steady())
         moment += max(0.0, self._steady() - deadline) // period * period
@@ -182,7 +182,7 @@ class PlanningCycle:
         return moment
 
     def _due(self, moment: float) -> Iterator[LiveFeed]:
-        """The feeds to look at for this moment; those whose look is under way miss it."""
+        """The feeds to look at for this moment; a feed whose look is under way misses it."""
         self._turned_at = self._steady()
         for live in tuple(self._feeds.values()):
             live.due_at_seconds = moment
@@ -195,14 +195,14 @@ class PlanningCycle:
                 yield live
         for workload in tuple(self._workloads.values()):
             if workload.live is None:
-                self._connect_workload(workload)  # what stood in its way may be gone by now
+                self._connect_workload(workload)  # the source's fault may have ended
 
     def _absorb_clock_step(self) -> bool:
         """Move every remembered label if the wall clock was set since the last call.
 
-        The one place that knows of it. What is remembered keeps its age, so that nothing lies in
-        the future and no hold ends early; looks and readings of the past under way are dropped,
-        because their labels are of before.
+        No other code handles a set clock. Everything remembered keeps its age, so that nothing
+        lies in the future and no hold ends early. Looks and readings of the past that are under
+        way are dropped, because they carry labels of the old time.
         """
         seconds = self._wall.step()
         if seconds == 0.0:
@@ -218,7 +218,7 @@ class PlanningCycle:
     # One look.
 
     async def _look(self, live: LiveFeed) -> None:
-        """Look at a feed and plan its workloads; whoever calls has put it in flight."""
+        """Look at a feed and plan its workloads; the caller has set `in_flight`."""
         try:
             async with self._slots.of(live.source).looks:
                 if not live.workloads:
@@ -236,7 +236,7 @@ class PlanningCycle:
             live.in_flight = live.reading = False
 
     async def _read(self, live: LiveFeed) -> PollResult:
-        # The newest moment that it is due for: it may have waited for its slot since another one.
+        # The newest due moment: the look may have waited for its slot through several.
         at, limit = live.due_at_seconds, self._settings.look_seconds_max
         with self._metrics.look_seconds.labels(live.label).time():
             try:
@@ -260,7 +260,7 @@ class PlanningCycle:
     def _miss(self, live: LiveFeed) -> None:
         """Account for a moment at which the feed's look was still under way."""
         self._metrics.looks_missed.labels(live.label).inc()
-        if not live.reading:  # else it ends within its time limit, and says more
+        if not live.reading:  # else the look ends within its time limit, with a better message
             message = f"all {self._settings.looks_at_once} slots of its source are in use"
             failure = SourceUnavailableError(message)
             poll = PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure)
@@ -304,9 +304,9 @@ class PlanningCycle:
         self._states.note(workload.state(asked_at_seconds=asked_at))
 
     async def _guarded(self, work: Coroutine[None, None, object], live: LiveFeed) -> None:
-        """Do a feed's work; a fault of ours in it must not stop the other feeds.
+        """Do a feed's work; a fault of Foresail in it must not stop the other feeds.
 
-        It shows in the counter and the log, and the age of the answer keeps growing.
+        The fault is counted and logged, and the age of the answer keeps growing.
         """
         try:
             await work
@@ -331,7 +331,7 @@ class PlanningCycle:
         self._begin_workload(workload)
 
     def _begin_workload(self, workload: Workload) -> None:
-        """Go on from a state of before, if there is one, and read the feed."""
+        """Resume from a kept state, if there is one, and read the feed."""
         self._workloads[workload.reference] = workload
         state = self._states.workload(workload.reference)
         if state is not None:
@@ -353,7 +353,7 @@ class PlanningCycle:
         return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
 
     def _connect_workload(self, workload: Workload) -> None:
-        """Let a workload read its feed; a new feed is looked at soon."""
+        """Join a workload to its feed; a new feed gets its first look soon."""
         if workload.trigger_spec is None:
             return
         try:
@@ -373,19 +373,19 @@ class PlanningCycle:
             log.exception("workload_not_taken_up", workload=str(workload.reference))
 
     def _join(self, workload: Workload, trigger_spec: TriggerSpec) -> None:
-        connection = self._connect(workload.reference, trigger_spec)
-        parameters = parameters_of(trigger_spec, connection.capacity)
-        live = self._feeds.get(connection.key)
+        binding = self._connect(workload.reference, trigger_spec)
+        parameters = parameters_of(trigger_spec, binding.capacity)
+        live = self._feeds.get(binding.key)
         if live is None:
             live = LiveFeed(
-                connection.key, connection.source, connection.feed, self._make_tracker(trigger_spec)
+                binding.key, binding.source, binding.feed, self._make_tracker(trigger_spec)
             )
             if workload.cycle_state.plan is None:
                 live.in_flight = True  # its first look is made at once, off the grid
             else:
                 limit = self._settings.state_wait_seconds_max
                 live.awaits_state_until = self._steady() + limit
-            self._feeds[connection.key] = live
+            self._feeds[binding.key] = live
             self._new.append(live)
             self._has_new.set()
         live.workloads[workload.reference] = workload
@@ -408,7 +408,7 @@ class PlanningCycle:
             del self._feeds[live.key]
 
     def _leave_sources(self) -> None:
-        """Let go of sources that no feed reads: a trigger may name an address, and be edited."""
+        """Drop sources that no feed reads, such as the old `serverAddress` of an edited trigger."""
         in_use = {live.source for live in self._feeds.values()}
         self._slots.keep(in_use)
         if self._keep_sources is not None:
@@ -428,10 +428,10 @@ class PlanningCycle:
         return new
 
     async def _begin(self, live: LiveFeed) -> None:
-        """First an answer from the present, then the past for the forecast.
+        """Answer from the present first, then read the past for the forecast.
 
-        Where a plan stands from before, it stands until the forecast is there again, for a while: a
-        look without one could ask for less.
+        If there is a plan from an earlier process, it stands until the forecast is restored, for
+        `resume_seconds_max` at most: a look without the forecast could ask for less.
         """
         if live.in_flight:
             await self._first_look(live)

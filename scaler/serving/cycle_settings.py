@@ -21,12 +21,12 @@ class PlanningSettings:
     history_seconds: float
     restore_seconds_max: float = 600.0
     restores_at_once: int = 2
-    """At one source: reading the past must leave it room for the present."""
+    """At one source; fewer than looks, so that reading the past leaves room for the present."""
     state_wait_seconds_max: float = 60.0
-    """How long the last plans stand while a feed waits for its state; then it is read without."""
+    """How long earlier plans stand while a feed waits for its state; then it gets a look without."""
     resume_seconds_max: float = 60.0
-    """How long one state may take to come."""
+    """The timeout for fetching one state."""
     resumes_at_once: int = 32
-    """Peers and the disk have other work to do."""
+    """Limits the load on peers and the disk."""
     beside: tuple[DemandSeries, ...]
-    """Forecast to be shown, beside what plans are made from."""
+    """Series that are forecast only to be shown."""

@@ -1,4 +1,4 @@
-"""What the loop keeps of each feed: the feed, its track, and the workloads that read it."""
+"""The records of the planning cycle: each feed with its tracker, and the workloads that read it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,60 +16,60 @@ from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.trigger import TriggerSpec
 
 Carried = tuple[Mapping[str, Learned], bytes]
-"""Of a state that was read: figures learned, and fields that a newer program wrote."""
+"""Parts of a read state to pass on: learned figures, and fields that a newer program wrote."""
 NOTHING_CARRIED: Carried = ({}, b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """How one trigger's wishes are met: where to look, and what a replica serves."""
+    """What a trigger spec resolves to: the feed to read, and the capacity of a replica."""
 
     key: FeedKey
     """Equal for triggers that read the same series the same way."""
     source: str
-    """Whose slots and time-outs its looks share."""
+    """The source whose slots and time-outs its looks share."""
     feed: Feed
     capacity: ReplicaCapacity
 
 
 @dataclass(slots=True, eq=False)
 class LiveFeed:
-    """A feed under watch, its track, and the workloads that read it."""
+    """A feed that is read, its tracker, and the workloads that read it."""
 
     key: FeedKey
     source: str
     feed: Feed
     tracker: DemandTracker
     key_text: str = field(init=False)
-    """The key as states carry it, in files and between processes."""
+    """The key as text, for states in files and messages."""
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
     due_at_seconds: float = 0.0
-    """The moment, in Unix time, that the next look is made for."""
+    """The moment of the next look, in Unix time."""
     in_flight: bool = False
     """Whether a look waits for its slot or reads; a feed has one at most."""
     reading: bool = False
-    """Whether it has its slot."""
+    """Whether the look has its slot."""
     looked: tuple[PollResult, float] | None = None
-    """The newest look, and when it was made on the monotonic clock."""
+    """The newest poll result, and the time of its look on the monotonic clock."""
     past: PastReading | None = None
-    """As far as it was read; None before, and when it is whole."""
+    """The part of the past read so far; None before the first attempt and after the last."""
     since_restore: list[PollResult] | None = None
-    """Looks taken while the past is read, to be added behind it; None when it is not."""
+    """Poll results that came while the past is read, to be added after it; None otherwise."""
 
     awaits_state_until: float | None = None
-    """Until then on the monotonic clock the plans from before stand, without looks, for the
-    forecast's state; None where nothing is waited for."""
+    """Until this time on the monotonic clock the feed gets no looks and earlier plans stand, while
+    its state is fetched; None if it does not wait."""
     resumed: bool = False
-    """Whether the track went on from a state."""
+    """Whether the tracker resumed from a state."""
     has_past: bool = False
-    """Whether the track holds a past, from a state or from the source, that is worth keeping."""
+    """Whether the tracker holds a past, from a state or from the source, that is worth keeping."""
     carried: Carried = NOTHING_CARRIED
 
     def __post_init__(self) -> None:
         self.key_text = self.key.encoded()
 
     def state(self, *, at_seconds: float) -> FeedState:
-        """What a later process goes on from."""
+        """The state that a later process resumes from."""
         learned, unknown = self.carried
         return FeedState(
             key=self.key_text,
@@ -80,14 +80,14 @@ class LiveFeed:
         )
 
     def take(self, poll: PollResult, now_seconds: float) -> None:
-        """Account for a look."""
+        """Account for a poll result."""
         self.looked = (poll, now_seconds)
         self.tracker.take(poll)
         if self.since_restore is not None:
             self.since_restore.append(poll)
 
     def clock_moved(self, seconds: float) -> None:
-        """Go on after the wall clock was set; what was read of the past is read again."""
+        """Continue after the wall clock was set; the past is read again from the beginning."""
         self.tracker.clock_moved(seconds)
         self.looked, self.past = None, None
         self.due_at_seconds += seconds
@@ -100,7 +100,7 @@ class LiveFeed:
 
 @dataclass(slots=True, eq=False)
 class Workload:
-    """An object that KEDA asked about, and what is planned for it."""
+    """An object that KEDA asked about, and its plan."""
 
     reference: Reference
     trigger_spec: TriggerSpec | None
@@ -109,7 +109,7 @@ class Workload:
     """On the monotonic clock."""
     cycle_state: CycleState
     on_watch_list: bool = False
-    """Planned for and shown; nobody asks about it, and it is never forgotten."""
+    """Planned for and shown. KEDA does not ask about it, and it is never forgotten."""
     live: LiveFeed | None = None
     """None until it is connected."""
     parameters: PlanParameters | None = None
@@ -118,7 +118,7 @@ class Workload:
     carried: Carried = NOTHING_CARRIED
 
     def state(self, *, asked_at_seconds: float) -> WorkloadState:
-        """What a later process goes on from.
+        """The state that a later process resumes from.
 
         Args:
             asked_at_seconds: when KEDA last asked about it, in Unix time.
@@ -150,7 +150,7 @@ class Workload:
             self.cycle_state = replace(self.cycle_state, state=memory)
 
     def resume(self, state: WorkloadState, remembers: bool) -> None:  # noqa: FBT001 one fact
-        """Go on from a state of before.
+        """Resume from the state of an earlier process.
 
         Args:
             remembers: whether its needs and orders still count.
@@ -166,14 +166,14 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadStatus:
-    """A workload as it is shown: who asked for what, what it is told, and the last plan."""
+    """A workload for display: its reference and trigger spec, the cycle state and the last plan."""
 
     reference: Reference
     trigger_spec: TriggerSpec | None
     asked_at_seconds: float
     """On the monotonic clock."""
     on_watch_list: bool
-    """Nobody asks about it."""
+    """KEDA does not ask about it."""
     cycle_state: CycleState
     plan: WorkloadPlan | None
     """None before the first look."""

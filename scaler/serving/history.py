@@ -1,8 +1,8 @@
-"""A feed's past, read into a fresh track, which takes the place of the one that began without it.
+"""Reads the past of a feed into a new tracker, which then replaces the one without a past.
 
-It is read in small slices, because the present comes first: the event loop waits for one slice at
-most. A reading that breaks off counts for nothing yet: the part that was read is kept, and the next
-one goes on behind it. What cannot be read costs accuracy for a while and nothing else.
+It reads small slices, so that the event loop waits for one slice at most. After an attempt that
+fails, the part read so far is kept, and the next attempt continues after it. A past that cannot be
+read costs accuracy until the forecast has learnt it, and nothing else.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ class PastReading:
 
     feed: Feed
     tracker: DemandTracker
-    """What was read so far."""
+    """Holds the part read so far."""
     step_seconds: float
     next_seconds: float
     """Where the next attempt begins."""
     steps: int = field(default=0, init=False)
-    """That were measured."""
+    """Steps with usable metrics."""
 
     async def read(self, end_seconds: float, *, seconds_max: float) -> bool:
-        """Read on until `end_seconds`; False where the source broke off or took too long."""
+        """Continue up to `end_seconds`; False if the source failed or took too long."""
         try:
             async with asyncio.timeout(seconds_max):
                 await self._read(end_seconds)
@@ -52,7 +52,7 @@ class PastReading:
             self.next_seconds = observation.at_seconds + self.step_seconds
             poll = PollResult(at_seconds=observation.at_seconds, observation=observation)
             if not poll.usable():
-                continue  # a gap: the next usable step says how long it was
+                continue  # a gap, which the tracker fills up to the next usable step
             self.tracker.take(poll)
             self.steps += 1
             if self.steps % _SLICE == 0:

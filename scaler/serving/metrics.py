@@ -1,7 +1,7 @@
-"""The scaler's own Prometheus series: what it was asked, and what stands on the board.
+"""The scaler's own Prometheus series, of the planning cycle and of the gRPC service.
 
-Counters of the request path are updated there. Everything about workloads is read off the board
-when Prometheus scrapes: no work in between, and no series of a workload that is gone.
+`WorkloadCollector` makes the series about workloads when Prometheus scrapes, so that no series of
+a forgotten workload stays.
 """
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram

@@ -1,9 +1,9 @@
-"""A feed's forecast after a start: from a state, and from its source's past.
+"""Restores a feed's forecast after a start, from a state and from the past that its source keeps.
 
-A state is read in milliseconds and a week's past in many seconds, so a state comes first, and the
-past is then read from its end on. Either goes into a fresh track beside the live one. When it is
-whole it takes the place of the one that began without it, with the looks that were taken meanwhile
-behind it. Until then the workload is planned from the present.
+A state is read in milliseconds and a week's past in many seconds. So the state comes first, and the
+past is read from the state's end on. Both go into a new tracker beside the live one. When it is
+complete, the poll results that came meanwhile are added and it replaces the live one. Until then
+the workload is planned from the present.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from scaler.state.records import FeedState, RefusalReason
 log = structlog.get_logger()
 
 _ASK_AGAIN_SECONDS: Final = (60.0, 300.0, 900.0, 3600.0)
-"""Between tries to read a past that its source could not tell; the last one again and again."""
+"""Waits between attempts to read a past that its source could not deliver; the last one repeats."""
 
 
 class Restorer:
-    """Fills the tracks of feeds that are new to this process."""
+    """Fills the trackers of feeds that are new to this process."""
 
     def __init__(
         self, settings: PlanningSettings, slots: SourceSlots, wall: WallTime, states: StateBook
@@ -41,7 +41,7 @@ class Restorer:
         self._resumes = asyncio.Semaphore(settings.resumes_at_once)
 
     async def resume(self, live: LiveFeed) -> bool:
-        """Go on from the feed's state; False where there is no usable one in time."""
+        """Resume from the feed's state; False if no usable one comes in time."""
         live.since_restore, clock_steps = [], self._wall.steps
         try:
             state = await self._state_of(live)
@@ -69,9 +69,9 @@ class Restorer:
         return None
 
     async def restore_patiently(self, live: LiveFeed) -> None:
-        """Read the past, and ask again for what its source could not tell."""
+        """Read the past, with further attempts for what its source could not deliver."""
         if live.has_past:
-            return  # the state told all of it
+            return  # the state held all of it
         try:
             for wait_seconds in chain(_ASK_AGAIN_SECONDS, repeat(_ASK_AGAIN_SECONDS[-1])):
                 if not live.workloads:
@@ -84,7 +84,7 @@ class Restorer:
             live.past = None
 
     async def restore(self, live: LiveFeed) -> bool:
-        """Read the past, or what is missing of it; False where the source broke off."""
+        """Read the past, or the missing part of it; False if the source failed."""
         if self._settings.history_seconds == 0:
             return True
         async with self._slots.of(live.source).restores:
@@ -114,10 +114,10 @@ class Restorer:
         return True
 
     async def _reading_of(self, live: LiveFeed, begin: float) -> PastReading | None:
-        """A reading of the past, from the end of the feed's state on if it went on from one.
+        """A reading of the past, from the end of the feed's state on if the feed resumed from one.
 
-        The state is asked for again, because two thousand that wait for their source's slots are
-        more memory than all forecasts. None where it is gone: then the track stays as it is.
+        The state is fetched again rather than kept: 2,000 states that wait for a slot of their
+        source take more memory than all forecasts. None if it is gone; the tracker stays then.
         """
         tracker: DemandTracker | None = live.tracker.beginning()
         if live.resumed:
@@ -130,11 +130,11 @@ class Restorer:
 
 
 def _resumed(live: LiveFeed, state: FeedState) -> DemandTracker | None:
-    """A track that goes on from the state, or None where it does not fit."""
+    """A tracker that resumes from the state, or None if the state does not fit."""
     tracker = live.tracker.beginning()
     try:
         tracker.resume(state.tracker)
-        _ = tracker.forecasts  # a state that yields no forecast now never will
+        _ = tracker.forecasts  # makes the forecasts: fails here on a state that cannot
     except (ValueError, IndexError, OverflowError) as error:
         reason = RefusalReason.FOREIGN.value
         log.warning("state_refused", feed=state.key, reason=reason, why=str(error))
@@ -143,7 +143,7 @@ def _resumed(live: LiveFeed, state: FeedState) -> DemandTracker | None:
 
 
 def _end_of(state: FeedState) -> float:
-    """The beginning of the first step that a state knows nothing of."""
+    """The beginning of the first step after the state."""
     if state.tracker.open_step is None:
         return float("-inf")
     return (state.tracker.open_step + 1) * state.tracker.step_seconds

@@ -1,10 +1,10 @@
-"""The gRPC server KEDA dials.
+"""The gRPC server that KEDA connects to.
 
-An asyncio server, because a threaded one gives each open stream a worker, and as many push triggers
-as it has workers stop every answer.
+It is an asyncio server. A threaded server gives each open stream a worker, so as many push triggers
+as there are workers would block every answer.
 
-Certificates are read again when their files change, at the next handshake: a rotated secret needs
-no restart, and a half-written one leaves the old pair in use.
+Certificates are read again at the next handshake after their files change: a rotated secret needs
+no restart, and with a half-written one the old pair stays in use.
 """
 
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class TlsFiles:
 
 
 class ReloadingCertificates:
-    """The pair to serve with, as gRPC asks for it."""
+    """The certificate and key to serve with, in the form that gRPC takes."""
 
     def __init__(self, files: TlsFiles) -> None:
         """Read the files.
@@ -60,12 +60,12 @@ class ReloadingCertificates:
         self.configuration = self._reloaded.current()
 
     def fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """What gRPC asks at every handshake: a new configuration, or None to keep the old."""
+        """Called by gRPC at every handshake: a new configuration, or None to keep the old."""
         before, self.configuration = self.configuration, self._reloaded.current()
         return None if self.configuration is before else self.configuration
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
-        # gRPC takes any bytes, and serves nobody with half of a pair.
+        # gRPC accepts any bytes, and with a key of another certificate fails every handshake.
         server_context(self._files.certificate, self._files.key)
         ca = self._files.client_ca
         return grpc.ssl_server_certificate_configuration(
@@ -75,7 +75,7 @@ class ReloadingCertificates:
 
 
 class ScalerServer:
-    """The listening server: start, tell health, drain."""
+    """The listening server: start, report health, drain."""
 
     def __init__(
         self,
@@ -88,15 +88,15 @@ class ScalerServer:
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
             options=[
-                # Drop an operator whose node died; admit its own pings.
+                # Drop the connection of an operator whose node died; allow the operator's pings.
                 ("grpc.keepalive_time_ms", 30_000),
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-                # Without an age a new replica of ours gets no traffic until a connection breaks.
+                # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
-                # A taken port must fail the start, not share its connections with a stranger.
+                # A taken port must fail the start, not share its connections with another program.
                 ("grpc.so_reuseport", 0),
             ]
         )
@@ -119,8 +119,8 @@ class ScalerServer:
         await self._server.start()
         return port
 
-    async def serving(self, ready: bool) -> None:  # noqa: FBT001 the one fact it tells
-        """Tell the health service."""
+    async def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
+        """Set the status of the health service."""
         status = health_pb2.HealthCheckResponse.SERVING
         if not ready:
             status = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -1,8 +1,8 @@
-"""KEDA's external-scaler contract, every answer from the board.
+"""KEDA's external-scaler contract; every answer comes from the board.
 
-The metric's name and its target of 1 never change: KEDA hands a target to the HPA only when the
+The metric's name and its target of 1 never change: KEDA passes a target to the HPA only when the
 ScaledObject is reconciled, and a failing `GetMetricSpec` disables fallback and every other trigger
-of the object. So that call cannot fail for anything KEDA sends; faults are told by `GetMetrics`.
+of the object. So that call never fails, whatever KEDA sends; `GetMetrics` reports faults.
 The value is the number of replicas wanted, which with target 1 and AverageValue is what the HPA
 sets. It travels in the float field and, rounded up, in the integer one for KEDA before 2.17.
 """
@@ -42,7 +42,7 @@ Context = grpc.aio.ServicerContext[object, object]
 
 
 class ExternalScaler(pb_grpc.ExternalScalerServicer):
-    """The five RPCs. Nothing here waits for anything but a stream's next edge."""
+    """The five RPCs. Only the streams wait, for the next change."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def GetMetricSpec(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> pb.GetMetricSpecResponse:
-        """Answer whatever is asked, and make a new object known: readings can then begin."""
+        """Answer for every object, and make a new one known so that its looks begin."""
         with self._timed("GetMetricSpec", context):
             if _fault_of(request) is None:
                 with suppress(BoardFullError):
@@ -111,10 +111,10 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     async def StreamIsActive(
         self, request: pb.ScaledObjectRef, context: Context
     ) -> AsyncIterator[pb.IsActiveResponse]:
-        """Send the state at once, then each edge, and `true` again as a heartbeat.
+        """Send the activity at once, then each change, and `true` again as a heartbeat.
 
-        While there is no answer nothing is sent: an error would put KEDA into its back-off. In
-        advise mode nothing is sent either: `true` wakes a workload from zero at once.
+        Without an answer nothing is sent, because an error would put KEDA into its back-off. In
+        advise mode nothing is sent either, because `true` wakes a workload from zero at once.
         """
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
@@ -138,8 +138,8 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> AsyncIterator[pb.GetMetricSpecResponse]:
         """Send the spec, which never changes, and stay open.
 
-        KEDA prefers what was streamed to asking `GetMetricSpec`, so an open stream carries an
-        HPA through a restart of ours.
+        KEDA prefers the streamed spec to a call of `GetMetricSpec`, so an HPA keeps its metric
+        while Foresail restarts.
         """
         async with self._stream("StreamMetricSpec", context) as lifetime:
             yield self._spec
@@ -152,7 +152,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         try:
             yield
         finally:
-            code: object = context.code()  # the integer 0 until somebody sets a status
+            code: object = context.code()  # the integer 0 until a status is set
             name = code.name if isinstance(code, grpc.StatusCode) else "OK"
             self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)
 
@@ -202,7 +202,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, message: str) -> Never:
         await context.abort(code, message)
-        raise AssertionError  # abort raises; its stub does not say so
+        raise AssertionError  # abort raises; its type stub does not declare that
 
 
 def _reference(request: pb.ScaledObjectRef) -> Reference:
@@ -210,7 +210,7 @@ def _reference(request: pb.ScaledObjectRef) -> Reference:
 
 
 def _fault_of(request: pb.ScaledObjectRef) -> str | None:
-    """What is wrong with how the object is named, or None."""
+    """The fault of the reference, or None."""
     if not request.name or not request.namespace:
         return "the reference names no object: name and namespace must both be set"
     size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())

@@ -1,4 +1,4 @@
-"""A source's slots: one that hangs uses up its own, and the others' feeds do not notice."""
+"""Slots by source: a source that hangs uses up its own slots and delays no feed of another."""
 
 import asyncio
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How much is asked of one source at a time."""
+    """The limits on what is read from one source at a time."""
 
     looks: asyncio.Semaphore
     restores: asyncio.Semaphore
@@ -30,5 +30,5 @@ class SourceSlots:
         return slots
 
     def keep(self, sources: Collection[str]) -> None:
-        """Forget all others: a trigger may name an address, and edits leave them behind."""
+        """Drop all others, such as the old `serverAddress` of an edited trigger."""
         self._by_source = {name: s for name, s in self._by_source.items() if name in sources}

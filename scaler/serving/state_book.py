@@ -1,4 +1,4 @@
-"""What the cycle asks of states: those it goes on from, and a place for those it makes."""
+"""The planning cycle's port to states: those it resumes from, and a place for new ones."""
 
 from typing import Protocol
 
@@ -12,22 +12,22 @@ class StateBook(Protocol):
     """The states of one planning process."""
 
     def workload(self, reference: Reference) -> WorkloadState | None:
-        """What was known of a workload before this process; None without a usable state."""
+        """The state of a workload from an earlier process; None without a usable one."""
         ...
 
     async def feed(self, key: str) -> FeedState | None:
-        """The same of a feed; it may come from a peer or from a disk, and never raises."""
+        """The state of a feed, from a peer or the disk; None without a usable one. Never raises."""
         ...
 
     def note(self, state: WorkloadState) -> None:
-        """Take a workload's state after a look, before its outcome is published."""
+        """Keep a workload's state after a look, before its outcome is published."""
         ...
 
     def forget(self, reference: Reference) -> None: ...
 
 
 class NoStates(StateBook):
-    """For a process that begins anew and leaves nothing behind: the demo, a backtest."""
+    """For a process that starts without a past and keeps nothing: the demo, a backtest."""
 
     @override
     def workload(self, reference: Reference) -> None:

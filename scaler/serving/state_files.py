@@ -1,11 +1,11 @@
 """States in a directory: one file of all workloads, and sixty-four of feeds.
 
 A file is replaced whole: it is written beside the old one, flushed to the disk and renamed. Only
-the workloads' file is also appended to, because a number that was handed over must be found again
-after a crash a second later. All functions block, and are called in a thread.
+the workloads' file is also appended to, because replicas sent to KEDA must survive a crash a second
+later. All functions block, and are called in a thread.
 
-One process writes into a directory at a time, with a lock that the kernel gives back when the
-process dies. Whatever holds the lock, anyone may read.
+One process writes into a directory at a time, with a lock that the kernel releases when the process
+dies. Reading needs no lock.
 """
 
 import errno
@@ -28,11 +28,11 @@ from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX
 log = structlog.get_logger()
 
 SLICES: Final = 64
-"""How many files hold the feeds: what is written at a time is a sixty-fourth of all."""
+"""How many files hold the feeds, so that one write covers a sixty-fourth of all."""
 KEPT_SECONDS: Final = 86_400.0
-"""A feed that nobody asks about keeps its state so long: its object may be paused."""
+"""How long the state of a feed without workloads is kept: its object may be paused."""
 KEPT_MAX: Final = 20
-"""Such states in one slice, the newest: over a thousand in all, in 150 MiB."""
+"""Such states kept in one slice, the newest: over a thousand in all, in 150 MiB."""
 _WORKLOADS: Final = "workloads.state"
 
 
@@ -45,7 +45,7 @@ class StateFiles:
         self._places: dict[int, tuple[tuple[int, int], dict[str, tuple[int, int]]]] = {}
 
     def acquire(self) -> None:
-        """Become the one process that writes here; what an earlier one left half-written goes.
+        """Become the only process that writes here; removes half-written files of an earlier one.
 
         Raises:
             OSError: the directory cannot be written to, or another process has it.
@@ -81,7 +81,7 @@ class StateFiles:
         return self._read(self.directory / _WORKLOADS, WORKLOAD_BYTES_MAX)
 
     def append_workloads(self, frames: Iterable[Frame]) -> int:
-        """Add newer states behind the older ones; the size of the file then."""
+        """Append newer states; returns the size of the file."""
         content = b"".join(map(frame_bytes, frames))
         with (self.directory / _WORKLOADS).open("ab", buffering=0) as file:
             size = file.tell()
@@ -90,13 +90,13 @@ class StateFiles:
             try:
                 _write_all(file, content)
             except OSError:
-                # Nothing behind a half-written state would ever be read.
+                # A reader ignores everything after a half-written state.
                 file.truncate(size)
                 raise
             return size + len(content)
 
     def replace_workloads(self, frames: Iterable[Frame]) -> int:
-        """Write these states only; the size of the file then."""
+        """Replace the file by these states; returns its size."""
         return self._replace(self.directory / _WORKLOADS, frames)
 
     def read_feed(self, key: str) -> bytes | None:
@@ -125,7 +125,7 @@ class StateFiles:
         now_seconds: float,
         left: Collection[str] = frozenset(),
     ) -> None:
-        """Replace a slice by these states and those of feeds that nobody asked about lately.
+        """Replace a slice by these states and the kept ones of feeds without workloads.
 
         Args:
             left: names of feeds whose states on disk, if there are any, stay as they are.
@@ -155,7 +155,7 @@ class StateFiles:
         return self.directory / f"feeds-{number:02}.state"
 
     def _places_in(self, number: int, file: BinaryIO) -> dict[str, tuple[int, int]]:
-        """Where each feed's state stands in a slice; worked out once for a file."""
+        """The position of each feed's state in a slice; computed once for a file."""
         stat = os.fstat(file.fileno())
         stamp = (stat.st_mtime_ns, stat.st_ino)
         known = self._places.get(number)
@@ -220,12 +220,12 @@ def _write_all(file: FileIO, content: bytes) -> None:
 
 
 def _frames(file: BinaryIO, payload_bytes_max: int) -> list[Frame]:
-    """The whole frames from the beginning of a file; what ends them is said in the log."""
+    """The whole frames from the beginning of a file; the fault that ends them is logged."""
     frames: list[Frame] = []
     content = file.read(FILE_BYTES_MAX + 1)
     try:
         for frame in frames_in(content, payload_bytes_max=payload_bytes_max):
-            frames.append(frame)  # noqa: PERF402 those before a fault count
+            frames.append(frame)  # noqa: PERF402 frames before a fault are kept
     except StateRefusedError as error:
         log.warning("state_refused", file=file.name, reason=error.reason.value, why=str(error))
     return frames

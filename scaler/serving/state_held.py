@@ -1,7 +1,7 @@
 """The workloads' states that the answering process holds, as bytes.
 
-They come from the planning process at every look, and at the start from peers and from the disk. A
-planning process that is started anew is given them, and so is a peer that joins.
+They come from the planning process at every look, and at the start from peers and from the disk.
+They go to a planning process that is started anew, and to a joining peer.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class HeldStates:
         return tuple(held[reference] for reference in references if reference in held)
 
     async def adopt(self, payloads: Iterable[bytes], *, now_seconds: float) -> list[WorkloadState]:
-        """Hold what others knew of workloads that are not held here; all that may be used.
+        """Hold the states of workloads that are not held here yet; returns all that may be used.
 
         Of several states of one workload the one with the latest reading counts. 2,000 states take
         half a second to read, so KEDA's questions are let in between.
@@ -73,7 +73,7 @@ class HeldStates:
 
 
 def _usable(payloads: Iterable[bytes], now_seconds: float) -> Iterator[tuple[WorkloadState, bytes]]:
-    """States that may be used; how many are not, and why, is said once."""
+    """States that may be used; one log line counts the refused ones by reason."""
     refused: dict[str, int] = {}
     example = ""
     for payload in payloads:

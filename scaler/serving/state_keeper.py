@@ -1,9 +1,9 @@
-"""Keeping states on disk while the scaler runs, at a pace that nobody notices.
+"""Keeps states on disk while the scaler runs, without delaying the planning cycle.
 
-Workloads' states are appended every second: after a crash the last number handed over is found
-again. Feeds' states are written slice by slice, all of them once in a while. Encoding pauses after
-each feed, and the disk is waited for in a thread. A disk that is full, read-only or gone is said
-once, and again when it works: planning goes on without it.
+Workloads' states are appended every second, so that the last replicas sent to KEDA survive a crash.
+Feeds' states are written slice by slice, all of them within `state.every`. Encoding pauses after
+each feed, and a thread waits for the disk. A disk that is full, read-only or gone is logged once,
+and once more when it works again; planning continues without it.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ log = structlog.get_logger()
 
 APPEND_SECONDS: Final = 1.0
 APPENDED_BYTES_MIN: Final = 2**23
-"""The workloads' file is written anew when it is larger than this and than four times as new."""
+"""The workloads' file is written anew above this and above four times its size when new."""
 
 TakeFeeds = Callable[[], Mapping[str, Callable[[], FeedState] | None]]
-"""Every feed, with how to take its state; None while what is on disk may be better."""
+"""A function for every feed that returns its state; None while the one on disk may be better."""
 
 
 class StateKeeper:
-    """The one writer of a directory of states."""
+    """The only writer of a directory of states."""
 
     def __init__(self, files: StateFiles, *, every_seconds: float, clock: Clock) -> None:
         """Keep states in `files`.
@@ -44,7 +44,7 @@ class StateKeeper:
         self._latest: dict[Reference, Frame] = {}
         self._changed: dict[Reference, Frame] = {}
         self._size_whole: int | None = None
-        """Of the workloads' file when it was last written whole; None before."""
+        """Size of the workloads' file when it was last written whole; None before."""
         self._works = True
         self._disk = asyncio.Lock()
 
@@ -82,7 +82,7 @@ class StateKeeper:
             size = self._files.append_workloads(changed.values())
             if size <= max(APPENDED_BYTES_MIN, 4 * self._size_whole):
                 return
-        # Also at the start: what a crash left at the end of the file would hide what is appended.
+        # Also at the start: a half-written state at the end of the file would hide appended ones.
         self._size_whole = self._files.replace_workloads(tuple(self._latest.values()))
 
     async def _write_slices(self, feeds: TakeFeeds) -> None:
@@ -106,7 +106,7 @@ class StateKeeper:
         self._files.write_feeds(number, frames, left=left, now_seconds=self._clock())
 
     async def _tried(self, write: Callable[..., None], *arguments: object) -> bool:
-        """Write in a thread; whether it went well."""
+        """Write in a thread; returns whether it succeeded."""
         try:
             async with self._disk:
                 await asyncio.to_thread(write, *arguments)
@@ -131,7 +131,7 @@ def feed_payload(key: str, take: Callable[[], FeedState]) -> tuple[float, bytes]
     except Exception:
         log.exception("state_not_taken", feed=key)
         return None
-    if len(payload) > FEED_BYTES_MAX:  # a reader would take all behind it for damaged
+    if len(payload) > FEED_BYTES_MAX:  # a reader would take everything after it for damaged
         log.error("state_too_large", feed=key, bytes=len(payload), bytes_max=FEED_BYTES_MAX)
         return None
     return state.taken_at_seconds, payload

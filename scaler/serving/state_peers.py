@@ -1,8 +1,8 @@
-"""Asking other servers for their states.
+"""Asks other servers for their states.
 
-One name in DNS leads to all servers, the asking one too, which refuses its own question. Whatever
-goes wrong here costs accuracy or a moment's silence, so every failure ends as "nothing found", with
-one line in the log.
+One DNS name resolves to all servers, including this one, which refuses its own request. A failure
+here costs accuracy or a moment without an answer, so every failure yields no states and one line in
+the log.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ log = structlog.get_logger()
 PEERS_MAX: Final = 8
 """Addresses asked; a pair is usual."""
 LIST_SECONDS_MAX: Final = 5.0
-"""A joining server waits so long for its peers before it answers KEDA."""
+"""How long a joining server waits for its peers before it answers KEDA."""
 FEEDS_SECONDS_MAX: Final = 8.0
-"""Less than a planner waits for a request: what does not come is then looked for on its disk."""
+"""Less than a planner waits for a request, which leaves it time to read its disk instead."""
 SILENCE_SECONDS: Final = 60.0
-"""A peer that failed is not asked for feeds again for so long."""
+"""How long a peer that failed is not asked for feeds."""
 WORKLOADS_MAX: Final = 20_000
-"""Taken from one peer; a server knows limits.objectsMax of them."""
+"""Accepted from one peer; a server knows at most limits.objectsMax."""
 
 
 class PeerError(ForesailError):
@@ -41,7 +41,7 @@ class PeerError(ForesailError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerAddress:
-    """Where all servers of one installation are found."""
+    """The address that leads to all servers of one installation."""
 
     host: str
     port: int
@@ -67,7 +67,7 @@ class Peers:
             PeerError: the files name no client CA.
         """
         if tls is not None and tls.client_ca is None:
-            message = "peers over TLS need tls.clientCa: without it servers cannot tell who asks"
+            message = "peers over TLS need tls.clientCa: without it servers cannot verify peers"
             raise PeerError(message)
         self._address = address
         self._instance = instance
@@ -111,7 +111,7 @@ class Peers:
                     )
                     await asyncio.sleep(0)
         except (grpc.aio.AioRpcError, OSError) as error:
-            _say(host, error)
+            _log_failure(host, error)
 
     async def _get(self, host: str, keys: Sequence[str]) -> AsyncIterator[pb.FeedState]:
         request = pb.GetFeedsRequest(instance=self._instance, keys=keys)
@@ -120,7 +120,7 @@ class Peers:
                 async for response in stub.GetFeeds(request, timeout=FEEDS_SECONDS_MAX):
                     yield response.feed
         except (grpc.aio.AioRpcError, OSError) as error:
-            _say(host, error)
+            _log_failure(host, error)
             self._silent_until[host] = asyncio.get_running_loop().time() + SILENCE_SECONDS
 
     async def _hosts(self) -> list[str]:
@@ -130,7 +130,7 @@ class Peers:
                 address.host, address.port, type=socket.SOCK_STREAM
             )
         except OSError as error:
-            # A server that is alone has no ready peer, and a headless Service then no address.
+            # A headless Service has no address while no peer is ready.
             log.info("no_peer", name=address.host, error=str(error))
             return []
         return list(dict.fromkeys(str(one[4][0]) for one in found))[:PEERS_MAX]
@@ -141,7 +141,7 @@ class Peers:
         if self._tls is None:
             channel = grpc.aio.insecure_channel(target)
         else:
-            # The name that the certificate carries; the address came from DNS.
+            # The certificate carries the DNS name, and the channel connects to an address.
             options = [("grpc.ssl_target_name_override", self._address.host)]
             channel = grpc.aio.secure_channel(target, _credentials(self._tls), options)
         async with channel:
@@ -149,17 +149,17 @@ class Peers:
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
-    """Read for each connection, so that a rotated certificate is the one shown."""
+    """Read for each connection, so that it uses a rotated certificate."""
     authorities = tls.client_ca.read_bytes() if tls.client_ca is not None else None
     return grpc.ssl_channel_credentials(
         authorities, tls.key.read_bytes(), tls.certificate.read_bytes()
     )
 
 
-def _say(host: str, error: Exception) -> None:
+def _log_failure(host: str, error: Exception) -> None:
     if isinstance(error, grpc.aio.AioRpcError):
         if error.code() is grpc.StatusCode.ALREADY_EXISTS:
-            return  # ourselves
+            return  # this server itself
         text = f"{error.code().name}: {error.details()}"
     else:
         text = str(error)

@@ -1,8 +1,8 @@
-"""Asking another process of this installation for feeds' states, over messages that cross.
+"""Requests for feeds' states between the two processes of this installation.
 
 The answering process asks its planner on behalf of a peer, and the planner asks the answering one,
-which asks the peers. Both sides ask for keys, and hear of each key once: a state, or that there is
-none.
+which asks the peers. Each side asks for keys and gets one message for each key, with a state or
+without one.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 REQUEST_SECONDS_MAX = 10.0
-"""For all the states of one request; what did not come by then is left out."""
+"""Timeout for all the states of one request; later ones are left out."""
 
 
 @dataclass(slots=True, eq=False)
@@ -21,10 +21,10 @@ class _Request:
 
 
 class FeedRequests:
-    """The requests of this side that wait for the other one."""
+    """The requests of this side that wait for the other side."""
 
     def __init__(self, send: Callable[[tuple[str, ...]], None]) -> None:
-        """Ask through `send`, which hands keys to the other side."""
+        """Ask through `send`, which sends keys to the other side."""
         self._send = send
         self._waiting: set[_Request] = set()
 
@@ -55,7 +55,7 @@ class FeedRequests:
         return None
 
     def found(self, key: str, payload: bytes | None) -> None:
-        """Hear of one key."""
+        """Take the reply for one key."""
         for request in self._waiting:
             if key in request.missing:
                 request.missing.discard(key)

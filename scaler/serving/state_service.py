@@ -1,4 +1,4 @@
-"""Our own gRPC service: a running scaler hands its states to a joining one.
+"""Foresail's own gRPC service: a running scaler sends its states to a joining one.
 
 It is served on KEDA's port with KEDA's certificates, and admits fewer callers: the states hold the
 traffic figures of all tenants, and a tenant may hold the client certificate that its triggers name.
@@ -18,10 +18,10 @@ from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
 
 PAGE_WORKLOADS: Final = 20
-"""In one message; between two the event loop answers KEDA."""
+"""Workloads in one message; between two messages the event loop answers KEDA."""
 KEYS_MAX: Final = 64
 TRANSFERS_MAX: Final = 2
-"""Streams of feeds open at a time: what they ask for costs the planning process its time."""
+"""Streams of feeds open at a time; each takes time of the planning process."""
 LISTS_MAX: Final = 8
 """Streams of workloads open at a time; each is over in a second."""
 
@@ -29,7 +29,7 @@ Context = grpc.aio.ServicerContext[object, object]
 
 
 class Feeds(Protocol):
-    """The feeds' states, wherever they are kept."""
+    """The feeds' states."""
 
     def read(self, keys: Sequence[str]) -> AsyncIterator[bytes]:
         """States as they become ready; one that does not come in time is left out."""
@@ -47,7 +47,7 @@ class StateService(pb_grpc.StateServicer):
         instance: str,
         admit: Callable[[Context], str | None],
     ) -> None:
-        """Serve from what is kept.
+        """Serve these states.
 
         Args:
             workloads: the states of workloads that were asked about lately.
@@ -107,7 +107,7 @@ class StateService(pb_grpc.StateServicer):
 
 
 def admit_all(_: Context) -> None:
-    """For a server in plain text: it answers anyone, KEDA's questions too."""
+    """For a server in plain text, which answers KEDA's calls from any client too."""
 
 
 def admit_named(host: str) -> Callable[[Context], str | None]:
@@ -117,7 +117,7 @@ def admit_named(host: str) -> Callable[[Context], str | None]:
         names = context.auth_context().get("x509_subject_alternative_name", ())
         if host.encode() in names:
             return None
-        shown = b", ".join(names).decode(errors="replace") or "none"
-        return f"states are read with a certificate for {host} only; yours has the names: {shown}"
+        given = b", ".join(names).decode(errors="replace") or "none"
+        return f"states are read with a certificate for {host} only; yours has the names: {given}"
 
     return admit

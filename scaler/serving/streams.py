@@ -1,10 +1,10 @@
-"""How long a push stream lives, and how it ends well.
+"""The lifetime of push streams.
 
 KEDA reconnects a stream that ended with OK after 2 s, and backs off up to a minute after an error,
-a back-off that a long healthy stream never resets. So no stream of ours ends with an error: all end
-with OK when the server drains, and when their connection has passed its age, inside the grace
-that follows. gRPC announces a connection's end at its maximum age ± 10 % and cuts it off after the
-grace; ending the streams in between moves KEDA to a new connection, and so to new replicas.
+a back-off that a long healthy stream never resets. So Foresail ends every stream with OK: when the
+server drains, and when the connection has passed its age, inside the grace that follows. gRPC
+announces a connection's end at its maximum age ± 10 % and cuts it off after the grace. Ending the
+streams in between moves KEDA to a new connection, and so to new replicas.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class StreamLifetimes:
             message = f"{len(peer.lifetimes)} streams are open on one connection, the limit"
             raise TooManyStreamsError(message)
         if now > peer.first_seen_seconds + _LATEST * CONNECTION_AGE_SECONDS:
-            peer.first_seen_seconds = now  # nobody cut this connection: it runs without an age
+            peer.first_seen_seconds = now  # gRPC did not end this connection at its age
         age = random.uniform(_EARLIEST, _LATEST) * CONNECTION_AGE_SECONDS  # noqa: S311 spread only
         lifetime = StreamLifetime(peer.first_seen_seconds + age, draining=self._draining)
         peer.lifetimes.add(lifetime)

@@ -1,1 +1,1 @@
-"""Where demand is read: Prometheus and the pods; engines are data in presets/."""
+"""Sources of demand: Prometheus and the pods' own pages; engines are data in presets/."""

@@ -1,7 +1,7 @@
-"""How a source lets us in: secrets and certificates in files, read again as they change.
+"""Access to a source: secrets and certificates in files, read again as they change.
 
-Kubernetes replaces a mounted token or certificate in place, long before the old one ends. Secrets
-are only ever named by file, so no configuration, message or log can carry one.
+Kubernetes replaces a mounted token or certificate in place, long before the old one expires.
+Settings name secrets by file only, so no configuration, message or log can carry one.
 """
 
 import ssl
@@ -25,7 +25,7 @@ class Basic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """Whom we trust and who we are; the system's authorities and nobody by default."""
+    """The CA to trust and the client certificate; by default the system's CAs and none."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -39,14 +39,14 @@ class Tls:
 
 
 class TlsContexts:
-    """The SSL context of a `Tls`, of its files as they are."""
+    """The SSL context of a `Tls`, made from the current files."""
 
     def __init__(self, tls: Tls) -> None:
         self._tls = tls
         self._reloaded: Reloaded[ssl.SSLContext] | None = None
 
     def current(self) -> ssl.SSLContext:
-        """Raises SourceMisconfiguredError: a file is missing or is not what it should be."""
+        """Raises SourceMisconfiguredError: a file is missing or has the wrong content."""
         tls = self._tls
         if self._reloaded is None:
             files = (tls.ca_file, tls.cert_file, tls.key_file)
@@ -79,7 +79,7 @@ def secret(path: Path) -> str:
 
 
 def authorization(bearer_token_file: Path | None, basic: Basic | None) -> dict[str, str]:
-    """The header that lets us in, from the secrets as they are now; empty without any.
+    """The authorization header, from the current secrets; empty without any.
 
     Raises:
         SourceMisconfiguredError: the secret cannot be read.

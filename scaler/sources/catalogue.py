@@ -1,11 +1,10 @@
 """The engine presets: which series of which engine means which signal.
 
-An engine is a YAML file in `presets/`, never code. This module is its schema and its reader. What
-every file has in common is decided here once: how a name is spelled by the exporters, scrapers and
-frameworks between the engine and us. `prometheus_client` turns `vllm:x` into `vllm_x` for a
+An engine is a YAML file in `presets/`, never code. This module is its schema and its reader, and
+knows the spellings that exporters, scrapers and frameworks make of a name, because they are the
+same for all engines. `prometheus_client` turns `vllm:x` into `vllm_x` for a
 Prometheus 2.x that asks for OpenMetrics, and Ray puts `ray_` before what its workers export, so
-one engine has four names for one series, and a query for the wrong one answers "nothing", with
-HTTP 200.
+one series has four names, and a query for the wrong one returns no series, with HTTP 200.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,11 +24,11 @@ _SUFFIX: Final = ".yaml"
 
 
 class PresetError(ForesailError):
-    """A preset that cannot be used: unknown, or wrong inside; the message says which and where."""
+    """A preset that is unknown or invalid; the message names it and the place of each fault."""
 
 
 class Kind(StrEnum):
-    """What a series is, and so how a number is made of it."""
+    """The kind of a series, which decides how a number is made from it."""
 
     GAUGE = "gauge"
     """The newest sample."""
@@ -38,11 +37,11 @@ class Kind(StrEnum):
     HISTOGRAM_SUM = "histogram_sum"
     """The increase per second of its `_sum`: of a histogram of token counts, tokens per second."""
     HISTOGRAM = "histogram"
-    """The 95th percentile of what was observed in the reading window, from its `_bucket`s."""
+    """The 95th percentile of the observations in the reading window, from its `_bucket`s."""
 
 
 class Combine(StrEnum):
-    """How the series of all replicas become one number."""
+    """The way to combine the series of all replicas into one number."""
 
     SUM = "sum"
     MEAN = "mean"
@@ -65,10 +64,10 @@ class MetricSeries(_Record):
     less: str | None = None
     """A series of the same kind whose rate is taken off: prompt tokens less cached ones."""
     by_model: bool = True
-    """Whether it carries the model label. A pool's series do not; they are taken as they come."""
+    """Whether it carries the model label. Series of a pool do not and are read unfiltered."""
     since: str | None = None
     until: str | None = None
-    """Versions, for people: the engine's own words on where it appeared and went."""
+    """Versions of the engine that added and removed it; documentation only."""
 
     @property
     def exposed_name(self) -> str:
@@ -88,10 +87,10 @@ _EXPOSED_SUFFIX: Final = {
 
 
 class Zero(_Record):
-    """When a missing series means zero: while this one, of the same exporter, is fresh.
+    """A missing series means zero while this other one, of the same exporter, is fresh.
 
-    For what an engine exports only once it has happened. Never for a series that is always there:
-    its absence is a rename, and a rename read as zero scales a loaded pool away.
+    Only for a series that an engine exports after its first event. A series that is always
+    exported and missing was renamed, and a rename read as zero would scale down a loaded pool.
     """
 
     name: str
@@ -99,11 +98,11 @@ class Zero(_Record):
 
 
 class SignalRule(_Record):
-    """How one canonical signal is read."""
+    """The rule by which one canonical signal is read."""
 
     combine: Combine = Combine.SUM
     series: tuple[MetricSeries, ...] = Field(min_length=1)
-    """In order of preference; each exporter is read by the first one that says something."""
+    """In order of preference; each exporter is read by the first one that has a value."""
     zero_while: tuple[Zero, ...] = ()
 
     @model_validator(mode="after")
@@ -115,7 +114,7 @@ class SignalRule(_Record):
 
 
 class Asleep(_Record):
-    """The gauge that says an engine is loaded but serves nothing; it is then no capacity."""
+    """The gauge of an engine that is loaded but serves nothing and is no capacity."""
 
     name: str
     labels: Mapping[str, tuple[str, ...]] = {}
@@ -138,7 +137,7 @@ class Condition(_Record):
 
 
 class Distrust(_Record):
-    """Readings not to be believed while all conditions hold: a blind exporter reports, wrongly."""
+    """Signals taken as absent while all conditions hold: the exporter then reports wrong values."""
 
     when: tuple[Condition, ...] = Field(min_length=1)
     signals: frozenset[Signal]
@@ -146,7 +145,7 @@ class Distrust(_Record):
 
 
 class ReplicaPrior(_Record):
-    """What one replica serves when nobody has said: coarse, and to be replaced by measurement."""
+    """The default capacity of one replica: coarse, to be replaced by a measurement."""
 
     prompt_tokens_per_second: float = Field(gt=0)
     generated_tokens_per_second: float = Field(gt=0)
@@ -155,10 +154,10 @@ class ReplicaPrior(_Record):
 
 
 class Identity(_Record):
-    """Which labels tell one exporter from another, the first present of each list.
+    """The labels that tell one exporter from another; the first present label of each list counts.
 
-    `exported_` comes first: it is what the exporter said of itself before a scraper without
-    `honor_labels` put its own beside it, as federation does.
+    `exported_` comes first: a scraper without `honor_labels`, such as federation, renames the
+    exporter's own label to that and adds its own label.
     """
 
     place: tuple[tuple[str, ...], ...] = (
@@ -180,11 +179,11 @@ class Preset(_Record):
     """The engine's version whose exposition this file was written from."""
     model_label: str
     series_labels: frozenset[str]
-    """Labels that the engine itself puts on a series to tell it from its others. All the rest was
-    added on the way (job, endpoint, an HA pair's replica label) and may not make one into two."""
+    """Labels that the engine itself puts on a series to tell it from its others. All other
+    labels (job, endpoint, an HA pair's replica label) were added on the way; ignored here."""
     identity: Identity = Identity()
     survives_zero: bool
-    """Whether it says anything with no replica left; if not, nothing can wake the workload."""
+    """Whether it reports with no replica left; if not, nothing can wake the workload."""
     signals: Mapping[Signal, SignalRule]
     asleep: Asleep | None = None
     distrust: tuple[Distrust, ...] = ()
@@ -208,7 +207,7 @@ class Preset(_Record):
         return not self.distrust and all(each.by_model for each in series)
 
     def without_histograms(self) -> "Preset":
-        """The same less its latencies, whose buckets are four of five series."""
+        """The preset without its latencies, whose buckets are four of five series."""
         signals = {
             signal: rule
             for signal, rule in self.signals.items()
@@ -263,7 +262,7 @@ def load(name: str) -> Preset:
     """The shipped preset of that name.
 
     Raises:
-        PresetError: there is none, or it is wrong inside.
+        PresetError: it is unknown or invalid.
     """
     if name not in shipped():
         raise PresetError(f"no engine preset {name!r}; there are: {', '.join(shipped())}")
@@ -272,7 +271,7 @@ def load(name: str) -> Preset:
 
 
 def parse(text: str, *, name: str) -> Preset:
-    """A preset from YAML text; `name` is what messages call it.
+    """A preset from YAML text; messages call it `name`.
 
     Raises:
         PresetError: not YAML, or not a preset; every fault with its line and place.

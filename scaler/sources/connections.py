@@ -1,4 +1,4 @@
-"""HTTP connections of one source: its TLS, and nothing that a server could leave in them."""
+"""HTTP connections of one source, with its TLS and without cookies or redirects."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ import aiohttp
 from scaler.sources.access import Tls, TlsContexts
 
 CHUNK_BYTES: Final = 2**16
-"""Of a body, read at once."""
+"""Part of a body read at once."""
 
 
 class Connections:
@@ -27,14 +27,14 @@ class Connections:
         headers: Mapping[str, str],
         body: bytes | str | None = None,
     ) -> "aiohttp.client._RequestContextManager":
-        """The answer, as an asynchronous context manager; its time is the caller's to limit.
+        """The answer, as an asynchronous context manager; the caller limits its time.
 
         Raises:
             SourceMisconfiguredError: a TLS file cannot be used.
         """
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # The callers' limits bound it; one for all would let hung servers starve others.
+                # The callers set limits; a common one would let hung servers starve others.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
             )
@@ -45,7 +45,7 @@ class Connections:
             headers=headers,
             ssl=self._tls.current() if url.startswith("https") else True,
             server_hostname=self._server_name,
-            # A login page is a refusal.
+            # A redirect to a login page counts as a refusal.
             allow_redirects=False,
         )
 

@@ -1,7 +1,7 @@
-"""What one exporter says at one moment: its tracks, asked by the preset's rules.
+"""The series of one exporter at one moment, read by the preset's rules.
 
-Absence comes in three shapes here, and they must not be mixed up: None is "this exporter has no
-such series", `Stale` is "it had", and `Absent` is "it has, and no number can be made of it yet".
+There are three kinds of absence, and they must not be confused. None: this exporter has no such
+series. `Stale`: it had one. `Absent`: it has one, and no number can be made from it yet.
 """
 
 import math
@@ -18,7 +18,7 @@ _View = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedSeries:
-    """What one exporter says of one signal."""
+    """The values of one signal at one exporter."""
 
     numbers: tuple[float, ...] = ()
     """One for each of its series."""
@@ -35,16 +35,16 @@ Missing = Stale | Absent | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One exporter's tracks, by the engine's own series names."""
+    """The series of one exporter, by the engine's own names."""
 
     preset: Preset
     model: str | None
     window_seconds: float
     fresh_from_seconds: float
-    tracks: Mapping[str, Sequence[TimeSeries]] = field(repr=False)
+    time_series: Mapping[str, Sequence[TimeSeries]] = field(repr=False)
 
     def read(self, rule: SignalRule) -> MatchedSeries | Missing:
-        """By the first of the rule's series that says a number."""
+        """Read by the first of the rule's series that has a number."""
         answers = []
         for series in rule.series:
             answer = self._read_series(series)
@@ -65,61 +65,61 @@ class Page:
 
     def reports(self) -> bool:
         """Whether any of its series is fresh."""
-        return any(self._fresh(tracks) for tracks in self.tracks.values())
+        return any(self._fresh(time_series) for time_series in self.time_series.values())
 
     def is_asleep(self, rule: Asleep) -> bool:
         states = self._fresh(self._matching(rule.name, rule.labels, by_model=True))
-        return bool(states) and all(track.newest == rule.equals for track in states)
+        return bool(states) and all(one.newest == rule.equals for one in states)
 
     def gauges(self, condition: Condition) -> list[float]:
-        tracks = self._matching(condition.name, condition.labels, by_model=False)
-        return [track.newest for track in self._fresh(tracks)]
+        time_series = self._matching(condition.name, condition.labels, by_model=False)
+        return [one.newest for one in self._fresh(time_series)]
 
     def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
         every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
         if not every:
             return None
-        tracks, copies = self._uncopied(series, every)
-        if not tracks:
+        time_series, copies = self._uncopied(series, every)
+        if not time_series:
             return Stale(at_seconds=_newest_of(every))
         numbers: tuple[float, ...] = ()
         buckets: Mapping[float, float] | None = None
         match series.kind:
             case Kind.GAUGE:
-                # A gauge counted up and down by several threads can be seen below zero.
-                numbers = tuple(max(0.0, track.newest) for track in tracks)
+                # A gauge that several threads count up and down can read below zero.
+                numbers = tuple(max(0.0, one.newest) for one in time_series)
             case Kind.HISTOGRAM:
-                buckets = self._buckets(tracks)
+                buckets = self._buckets(time_series)
             case Kind.COUNTER | Kind.HISTOGRAM_SUM:
-                numbers = self._rates(series, tracks)
+                numbers = self._rates(series, time_series)
         if not numbers and not buckets:
             return Absent(why=f"one sample of {series.name} yet, a rate takes two")
         return MatchedSeries(
             numbers=numbers,
             buckets=buckets,
-            at_seconds=_newest_of(tracks),
+            at_seconds=_newest_of(time_series),
             old_name=series.name if series.until else None,
             copies=copies,
         )
 
-    def _rates(self, series: MetricSeries, tracks: Sequence[TimeSeries]) -> tuple[float, ...]:
-        rates = self._increases_per_second(tracks)
+    def _rates(self, series: MetricSeries, time_series: Sequence[TimeSeries]) -> tuple[float, ...]:
+        rates = self._increases_per_second(time_series)
         if series.exposed_less is None or not rates:
             return rates
         every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
-    def _increases_per_second(self, tracks: Iterable[TimeSeries]) -> tuple[float, ...]:
-        increases = (track.increase(self.window_seconds) for track in tracks)
+    def _increases_per_second(self, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:
+        increases = (one.increase(self.window_seconds) for one in time_series)
         return tuple(total / seconds for total, seconds in filter(None, increases))
 
-    def _buckets(self, tracks: Iterable[TimeSeries]) -> dict[float, float]:
+    def _buckets(self, time_series: Iterable[TimeSeries]) -> dict[float, float]:
         buckets: defaultdict[float, float] = defaultdict(float)
-        for track in tracks:
-            increase = track.increase(self.window_seconds)
-            if increase is not None and not math.isnan(track.upper_bound):
-                buckets[track.upper_bound] += increase[0]
+        for one in time_series:
+            increase = one.increase(self.window_seconds)
+            if increase is not None and not math.isnan(one.upper_bound):
+                buckets[one.upper_bound] += increase[0]
         return buckets
 
     def _matching(
@@ -129,48 +129,48 @@ class Page:
         if by_model and self.model is not None:
             wanted[self.preset.model_label] = (self.model,)
         return [
-            track
-            for track in self.tracks.get(name, ())
-            if all(track.labels.get(label) in values for label, values in wanted.items())
+            one
+            for one in self.time_series.get(name, ())
+            if all(one.labels.get(label) in values for label, values in wanted.items())
         ]
 
-    def _fresh(self, tracks: Iterable[TimeSeries]) -> list[TimeSeries]:
-        return [track for track in tracks if track.newest_seconds >= self.fresh_from_seconds]
+    def _fresh(self, time_series: Iterable[TimeSeries]) -> list[TimeSeries]:
+        return [one for one in time_series if one.newest_seconds >= self.fresh_from_seconds]
 
     def _uncopied(
-        self, series: MetricSeries, tracks: Sequence[TimeSeries]
+        self, series: MetricSeries, time_series: Sequence[TimeSeries]
     ) -> tuple[list[TimeSeries], str | None]:
-        """Of each series' fresh copies, one that can say a number, among these the newest.
+        """One fresh copy of each series: the newest of those that have a number, else of all.
 
-        Series by series: data-parallel ranks with a port each are one pod's, and no copies.
+        Data-parallel ranks with a port each belong to one pod and are not copies.
         """
         needs = 1 if series.kind is Kind.GAUGE else 2
         copies: defaultdict[tuple[object, ...], list[TimeSeries]] = defaultdict(list)
-        for track in self._fresh(tracks):
-            copies[track.series].append(track)
+        for one in self._fresh(time_series):
+            copies[one.series].append(one)
 
-        def rank(track: TimeSeries) -> tuple[bool, float, _View]:
-            return len(track.points) >= needs, track.newest_seconds, track.view
+        def rank(one: TimeSeries) -> tuple[bool, float, _View]:
+            return len(one.points) >= needs, one.newest_seconds, one.view
 
         chosen = [same[0] if len(same) == 1 else max(same, key=rank) for same in copies.values()]
-        views = {track.view for same in copies.values() if len(same) > 1 for track in same}
+        views = {one.view for same in copies.values() if len(same) > 1 for one in same}
         return chosen, f"{series.name} ({_differing(views)})" if views else None
 
     def _other_models(self, rule: SignalRule) -> list[str]:
-        """Models the exporter reports the signal for, where ours is not among them.
+        """Models that the exporter reports the signal for, if the workload's is not among them.
 
         A misspelled model name must not pass for a model without requests.
         """
         if self.model is None:
             return []
         names = [series.exposed_name for series in rule.series if series.by_model]
-        tracks = self._fresh(track for name in names for track in self.tracks.get(name, ()))
-        models = {track.labels.get(self.preset.model_label, "") for track in tracks}
+        time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
+        models = {one.labels.get(self.preset.model_label, "") for one in time_series}
         return [] if self.model in models else sorted(models)
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a person, the first few of many."""
+    """Names for a message; of many the first five."""
     known = sorted(names)
     few = 5
     return ", ".join(known[:few]) + (f" and {len(known) - few} more" if len(known) > few else "")
@@ -181,5 +181,5 @@ def _differing(views: Collection[_View]) -> str:
     return listed({label or "name" for (label, _), count in seen.items() if count < len(views)})
 
 
-def _newest_of(tracks: Iterable[TimeSeries]) -> float:
-    return max(track.newest_seconds for track in tracks)
+def _newest_of(time_series: Iterable[TimeSeries]) -> float:
+    return max(one.newest_seconds for one in time_series)

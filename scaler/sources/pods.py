@@ -1,6 +1,6 @@
-"""The pods' own metrics pages, found by the API server.
+"""The pods' own metrics pages, found through the API server.
 
-A module of its own because the Kubernetes client is a large import, and only this needs it.
+This is a separate module because only it needs the Kubernetes client, an import of 70 MiB.
 """
 
 import re
@@ -27,9 +27,9 @@ class PodTargets:
     path: str = "/metrics"
     scheme: str = "http"
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels every such pod has, with the trigger's own."""
+    """Labels that every such pod has, in addition to the trigger's own."""
     api: client.ApiClient | None = None
-    """None: the cluster we run in, else the one kubectl talks to."""
+    """None: the cluster that Foresail runs in, else kubectl's current one."""
 
     def required_labels(self, scope: Scope, reserved: Mapping[str, str]) -> Mapping[str, str]:
         """None: the trigger's labels choose pods, and a pod's page holds its own series alone."""
@@ -40,7 +40,7 @@ class PodTargets:
     async def find(self, scope: Scope) -> DiscoveredTargets:
         namespace, selector = self._selected(scope)
         listed = await self._pods(namespace, selector)
-        # A pod of another namespace is never read, whatever the server answers.
+        # Checks the namespace again: a pod of another one must never be read.
         pods = [pod for pod in listed if pod.metadata.namespace == namespace]
         serving = [pod for pod in pods if self._serves(pod)]
         waiting = len(pods) - len(serving)
@@ -79,7 +79,7 @@ class PodTargets:
                 f"pods are found by namespace and labels; the trigger gives {given}"
             )
         for label, value in labels.items():
-            # A selector is a text of its own grammar, in which a value could go on.
+            # In the text of a selector a value with a comma would begin another condition.
             if not _LABEL_VALUE.fullmatch(value):
                 raise SourceMisconfiguredError(f"label {label!r}: {value!r} is no label value")
         return scope.namespace, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
@@ -97,10 +97,10 @@ class PodTargets:
         )
 
     def _has_port(self, pod: client.V1Pod) -> bool:
-        """Whether the pod declares the port, which no second pod on its node may then do.
+        """Whether the pod declares the port; then no second pod on its node can.
 
-        On the host's network the address is the node's: without this a pod that listens nowhere
-        would have another tenant's page read in its name.
+        A pod on the host's network has the node's address. Without the declaration a pod that
+        does not listen would read the page of another tenant's pod.
         """
         return any(
             port.container_port == self.port
@@ -115,16 +115,16 @@ class PodTargets:
             answer = await client.CoreV1Api(self.api).list_namespaced_pod(
                 namespace,
                 label_selector=selector,
-                # From the API server's cache: we ask often, and a second late is early enough.
+                # From the API server's cache: this call is frequent, and may lag by a second.
                 resource_version="0",
             )
         except (NoWayError, config.ConfigException) as error:
-            raise SourceMisconfiguredError(f"no way to the API server: {error}") from error
+            raise SourceMisconfiguredError(f"the API server cannot be reached: {error}") from error
         except client.ApiException as error:
-            said = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"
+            message = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"
             if error.status in _HTTP_FORBIDDEN:
-                raise SourceMisconfiguredError(f"{said}; grant get and list on pods") from error
-            raise SourceUnavailableError(said) from error
+                raise SourceMisconfiguredError(f"{message}; grant get and list on pods") from error
+            raise SourceUnavailableError(message) from error
         except (OSError, TimeoutError) as error:
             raise SourceUnavailableError(f"listing pods in {namespace!r}: {error}") from error
         pods: list[client.V1Pod] = answer.items

@@ -1,12 +1,12 @@
-"""Prometheus as a source: live by one range selector, the past by range queries.
+"""Prometheus as a source: one range selector for the present, range queries for the past.
 
 A live read asks for the raw samples of the last two minutes, not for `rate()` or an instant vector.
 Only raw samples carry the time of their scrape; an instant vector repeats a dead exporter's last
-value for five minutes with the time of the question. The rules for all of it are then the ones of
-`scaler.sources.reading`, the same for a scraped page.
+value for five minutes with the time of the query. `scaler.sources.reading` interprets the samples,
+as it does for a scraped page.
 
-Everything that blocks or computes (the request, the JSON, the reading) runs in the source's own few
-threads. Not in asyncio's: a Prometheus that hangs would otherwise hold up whoever shares those.
+Everything that blocks or computes (the request, the JSON, the reading) runs in a few threads of the
+source. It does not run in asyncio's threads, which a hanging Prometheus would block for all.
 """
 
 import asyncio
@@ -35,23 +35,23 @@ from scaler.sources.scope import Scope, duration, matchers, selector
 from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240
-"""Steps a range query covers. Prometheus allows 11,000; the answer's size is what limits us."""
-# Of Thanos and VictoriaMetrics: with a store down, an error instead of the sum of the others, which
-# nobody could tell from less demand. Prometheus reads past it.
+"""Steps in a range query. Prometheus allows 11,000; the size of the answer is the lower limit."""
+# For Thanos and VictoriaMetrics: with a store down, an error instead of the sum of the others,
+# which would look like less demand. Prometheus ignores the parameters.
 _WHOLE_OR_NOTHING: Final = {"partial_response": "false", "deny_partial_response": "1"}
 _HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
 _CLOSING_SECONDS: Final = 0.05
-"""After a read gave up its request ends: in this order, for the read to say why."""
+"""The request ends this much after the read gives up, so that the read reports the reason."""
 _Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusConfig:
-    """One Prometheus, or what speaks its API: Thanos, Mimir, VictoriaMetrics."""
+    """One Prometheus, or another server with its API: Thanos, Mimir, VictoriaMetrics."""
 
     name: str
-    """What the operator calls it; messages do too."""
+    """The operator's name for it, also in messages."""
     url: str
     bearer_token_file: Path | None = None
     basic: Basic | None = None
@@ -59,20 +59,20 @@ class PrometheusConfig:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with every request, `X-Scope-OrgID` for a tenant."""
     namespace_label: str | None = "namespace"
-    """The label that holds a workload to its own namespace; None lets it read them all."""
+    """The label that must equal the workload's namespace; None reads all namespaces."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels that series must have, `cluster` on a global store."""
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float
-    """For one read as a whole, waiting for a free thread included."""
+    """For one whole read, including the wait for a free thread."""
     concurrency: int = 8
     body_bytes_max: int = 64 * 2**20
-    """Of one answer, unpacked: four hours of 500 pods by the minute are half of it."""
+    """Of one answer, unpacked: twice the size of four hours of 500 pods by the minute."""
 
 
 class _Series(TypedDict):
     metric: dict[str, str]
-    # A native histogram has `histograms` instead; no preset reads one.
+    # A native histogram has `histograms` instead of `values`; no preset reads one.
     values: NotRequired[list[tuple[float, float]]]
 
 
@@ -96,7 +96,7 @@ class PrometheusSource:
         self._client = PrometheusConnect(
             url=url,
             session=self._session,
-            # The next cycle is the retry; one inside it only makes an outage slower to see.
+            # The next look is the retry; one inside a look would only delay the error.
             retry=Retry(total=0, redirect=False),
             method="POST",
         )
@@ -118,9 +118,9 @@ class PrometheusSource:
     async def run(self, work: Callable[[], _Answer]) -> _Answer:
         """Do blocking work in one of the source's threads, within its time limit.
 
-        The limit ends the requests in it too, so that the thread is free again.
+        The limit also ends the requests of the work, so that the thread is free again.
         """
-        if self._transport.ended:  # a feed that was forgotten may have been about to read
+        if self._transport.ended:  # a forgotten feed may still have begun to read
             raise self._is_closed()
         loop = asyncio.get_running_loop()
         limit = loop.time() + self.config.timeout_seconds
@@ -131,7 +131,7 @@ class PrometheusSource:
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if self._transport.ended and task is not None and not task.cancelling():
-                raise self._is_closed() from error  # the work was, before it had a thread
+                raise self._is_closed() from error  # the work was cancelled before it had a thread
             raise
         except TimeoutError as error:
             raise SourceUnavailableError(
@@ -182,8 +182,8 @@ class _PrometheusFeed:
         self._equal = matchers(
             preset, scope, namespace_label=config.namespace_label, labels=config.labels
         )
-        # A millisecond short, for the question's time is rounded to one: a sample that the reader
-        # then forgets would make "the series is gone" read as "the series never was".
+        # A millisecond short, because the query's time is rounded to one: the reader would forget
+        # a sample at the very edge, and take a series that is gone for one that never was.
         self._query = f"{self._selector(preset)}[{duration(self._limits.keep_seconds - 0.001)}]"
         self._hint = ""
         self._hint_until_seconds = 0.0
@@ -196,7 +196,7 @@ class _PrometheusFeed:
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
         preset = self._preset.without_histograms()
-        # A step without a sample is a gap: nothing older may stand in for it.
+        # A step without a sample is a gap; an older sample must not fill it.
         limits = Limits(
             window_seconds=max(self._limits.window_seconds, step_seconds),
             stale_after_seconds=step_seconds / 2,
@@ -225,22 +225,22 @@ class _PrometheusFeed:
                 readings=dict.fromkeys(self._preset.signals, Absent(why=why)),
             )
         self._refuse_past(samples, now_seconds)
-        # A new reader each time: the answer holds the whole window, so nothing need be kept of
-        # thousands of workloads between two reads.
+        # A new reader each time: the answer holds the whole window, so no samples of thousands of
+        # workloads are kept between two reads.
         reader = ObservationReader(self._preset, model=self._scope.model, limits=self._limits)
         return reader.observe(samples, now_seconds=now_seconds)
 
     def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
-        """Refuse an answer from before the last one: the demand in it was that of another hour.
+        """Refuse an answer that is older than the last one: its demand is that of another hour.
 
-        When our clock or the server's is set back, queries at the time it then is find old samples,
-        and find them fresh.
+        After our clock or the server's was set back, queries at the new time return old samples
+        that look fresh.
 
         Raises:
             SourceUnavailableError: until there are samples newer than those that were read.
         """
         stale_after, seen = self._limits.stale_after_seconds, self._seen_at_seconds
-        # The reader takes nothing from further ahead either.
+        # The same limit as in the reader.
         times = [s.at_seconds for s in samples if s.at_seconds <= now_seconds + stale_after]
         if not times:
             return
@@ -261,7 +261,7 @@ class _PrometheusFeed:
             try:
                 self._hint = self._hinted(now_seconds)
             except SourceError:
-                # A proxy may allow queries and no look-ups; the answer itself is still good.
+                # A proxy may allow queries and deny look-ups; the answer itself can still be used.
                 self._hint = ""
             self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
         why = f"no {self._preset.engine} series for {self._scope}"
@@ -271,7 +271,7 @@ class _PrometheusFeed:
         return f"{why}{self._hint}"
 
     def _hinted(self, now_seconds: float) -> str:
-        """What a person should compare. Of other namespaces only that there are any."""
+        """A hint at what to compare. It names nothing of other namespaces."""
         config, model_label = self._source.config, self._preset.model_label
         start_seconds = now_seconds - _HINT_LOOKBACK_SECONDS
 

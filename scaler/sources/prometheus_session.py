@@ -1,9 +1,9 @@
-"""The HTTP session under prometheus-api-client, and whose fault a failure is.
+"""The HTTP session under prometheus-api-client, and the errors it raises.
 
-The client takes any `requests.Session`; ours adds what it lacks: credentials read from files at
-each request, queries in a POST's body (the client puts them in the URL, which proxies cut off at 8
-KiB), no redirects to a login page, and the status code of a refusal. `prometheus_transport` adds
-limits on the time and the size of an answer.
+The client takes any `requests.Session`. This one adds credentials read from files at each request,
+queries in a POST's body (the client puts them in the URL, which proxies cut off at 8 KiB), no
+redirects to a login page, and the status code of a refusal. `prometheus_transport` adds limits on
+the time and the size of an answer.
 """
 
 import ssl
@@ -43,18 +43,18 @@ class PrometheusSession(requests.Session):
         headers: Mapping[str, str],
     ) -> None:
         super().__init__()
-        # Else ~/.netrc could put credentials in that nobody configured.
+        # Else ~/.netrc could add credentials that the settings do not name.
         self.trust_env = False
         self.headers.update(headers)
         self.headers["Accept-Encoding"] = "gzip, deflate"
         self.auth = _Credentials(bearer_token_file, basic)
         self._transport = transport
-        # Called before a redirect is followed, so a login page is a refusal too.
+        # Called before a redirect is followed, so a redirect to a login page is a refusal too.
         self.hooks["response"].append(_refuse)
 
     @override
     def get_adapter(self, url: str | bytes) -> BaseAdapter:
-        # Whatever the client mounts: its adapter has no limit on the time or size of an answer.
+        # Ignores the client's adapter, which has no limit on the time or size of an answer.
         return self._transport
 
     @override
@@ -77,16 +77,16 @@ class _Credentials(AuthBase):
 
 def _refuse(response: requests.Response, **_options: object) -> None:
     if response.status_code != requests.codes.ok:
-        raise _RefusedError(response.status_code, _said(response))
+        raise _RefusedError(response.status_code, _error_text(response))
 
 
 @contextmanager
 def translated(name: str, url: str) -> Iterator[None]:
-    """Turn what goes wrong inside into a SourceError that names the source.
+    """Turn every failure inside into a SourceError that names the source.
 
     Raises:
-        SourceUnavailableError: it may pass.
-        SourceMisconfiguredError: somebody has to change something.
+        SourceUnavailableError: the failure may be temporary.
+        SourceMisconfiguredError: the settings or the trigger must change.
     """
     source = f"source {name!r} at {url}"
     try:
@@ -95,11 +95,11 @@ def translated(name: str, url: str) -> Iterator[None]:
         raise _refusal(source, error) from error
     except (aiohttp.ClientError, TimeoutError, NoAnswerError) as error:
         root = _root(error)
-        said = f"{source}: {str(root) or type(root).__name__}"
-        # An end in the handshake: a server going down, or one that wants a certificate of us.
+        message = f"{source}: {str(root) or type(root).__name__}"
+        # EOF in the handshake: the server stops, or it asks for a client certificate.
         if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
             raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
-        raise SourceUnavailableError(said) from error
+        raise SourceUnavailableError(message) from error
     except (requests.exceptions.InvalidJSONError, KeyError, TypeError, ValueError) as error:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
@@ -107,26 +107,26 @@ def translated(name: str, url: str) -> Iterator[None]:
 
 
 def _refusal(source: str, error: _RefusedError) -> SourceError:
-    said = f"{source}: HTTP {error.status}: {error.text}"
+    message = f"{source}: HTTP {error.status}: {error.text}"
     match error.status:
         case 401 | 403:
             mend = "check its token, password, certificate or tenant header"
         case 400 | 422:
             mend = "it rejects the query"
         case 429 | 500 | 502 | 503 | 504:
-            return SourceUnavailableError(said)
+            return SourceUnavailableError(message)
         case _:
             mend = "check the address; Prometheus' API does not answer so"
-    return SourceMisconfiguredError(f"{said}; {mend}")
+    return SourceMisconfiguredError(f"{message}; {mend}")
 
 
-def _said(response: requests.Response) -> str:
-    """Prometheus' own words, or the page's."""
+def _error_text(response: requests.Response) -> str:
+    """Prometheus' error message, else the body."""
     try:
-        said = str(response.json()["error"])
+        text = str(response.json()["error"])
     except (requests.exceptions.InvalidJSONError, KeyError, TypeError):
-        said = response.text
-    return " ".join(said.split())[:_MESSAGE_CHARACTERS]
+        text = response.text
+    return " ".join(text.split())[:_MESSAGE_CHARACTERS]
 
 
 def _root(error: BaseException) -> BaseException:

@@ -1,8 +1,9 @@
-"""How a request of prometheus-api-client reaches the server: in a limit of time, and of size.
+"""Sends the requests of prometheus-api-client, with limits on their time and size.
 
 `requests` limits the wait for each part of an answer, not for the whole: a server that sends one
-byte a second keeps a thread for good. Here the event loop asks, with one limit for all requests of
-a read, closes the socket at the limit, and hands the answer to the thread that waits for it.
+byte a second would keep a thread for ever. Here the event loop sends the request with one limit for
+all requests of a read, closes the socket at the limit, and returns the answer to the waiting
+thread.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from scaler.sources.connections import CHUNK_BYTES, Connections
 _Answer = TypeVar("_Answer")
 _Limit = tuple[asyncio.AbstractEventLoop, float]
 _LIMIT: Final[contextvars.ContextVar[_Limit]] = contextvars.ContextVar("limit")
-"""The loop that asks for the current thread, and until when by its clock."""
+"""The loop that sends for the current thread, and the deadline by its clock."""
 
 
 class NoAnswerError(Exception):
@@ -31,7 +32,7 @@ class NoAnswerError(Exception):
 
 
 class Transport(BaseAdapter):
-    """Sends what the threads of one source ask, over the loop that started their work."""
+    """Sends the requests of one source's threads, over the loop that started their work."""
 
     def __init__(self, tls: Tls, *, body_bytes_max: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Transport(BaseAdapter):
     def bound(
         self, work: Callable[[], _Answer], loop: asyncio.AbstractEventLoop, limit: float
     ) -> Callable[[], _Answer]:
-        """The work, with all its requests over this loop and ended at this time of its clock."""
+        """The work, with all its requests sent over this loop and ended at this deadline."""
         context = contextvars.copy_context()
 
         def within_limit() -> _Answer:
@@ -68,7 +69,7 @@ class Transport(BaseAdapter):
 
     @override
     def close(self) -> None:
-        """Nothing: `end` closes the connections, in the loop that they are of."""
+        """Does nothing: `end` closes the connections, in their own loop."""
 
     async def end(self) -> None:
         self.ended = True

@@ -1,14 +1,14 @@
-"""Samples in, an observation out: what an engine's series mean, by its preset.
+"""Makes an observation from samples, by the engine's preset.
 
-The rules, all of them against one fault, a number where none was measured:
+All rules prevent one fault, a number where none was measured:
 
-* An exporter is read by the first of a signal's series that says something, so pods of two engine
+* An exporter is read by the first of a signal's series that has a value, so pods of two engine
   versions can serve side by side and a rename in mid-run changes nothing.
 * A series whose newest sample is too old belongs to a pod that is gone, while others are fresh. If
   all are old the reading is stale: the metrics stopped, not the demand.
 * A counter with one sample is absent, not zero. A histogram that counted nothing has no quantile.
-* A missing series is zero only where the preset says which fresh series proves that.
-* What a blind exporter says of what it cannot see is absent.
+* A missing series is zero only if the preset names a fresh series that proves it.
+* A signal that the preset distrusts is absent.
 """
 
 import math
@@ -35,17 +35,17 @@ class Limits:
     """Rates and quantiles are of the last minute: short enough to see a burst, long enough for two
     samples at the usual scrape intervals of 15 and 30 s."""
     stale_after_seconds: float = 60.0
-    """At least twice the scrape interval, or healthy series flicker. A pod that died is counted for
-    this long."""
+    """At least twice the scrape interval; below that, healthy series are stale between scrapes. A
+    pod that died is counted for this long."""
 
     @property
     def keep_seconds(self) -> float:
-        """How much past a reading needs: a whole window before the oldest sample still fresh."""
+        """The past that a reading needs: a whole window before the oldest fresh sample."""
         return self.window_seconds + self.stale_after_seconds
 
 
 class ObservationReader:
-    """Reads one workload; holds the samples that the next reading still needs, and no more."""
+    """Reads one workload; keeps only the samples that the next reading needs."""
 
     def __init__(
         self, preset: Preset, *, model: str | None = None, limits: Limits | None = None
@@ -53,23 +53,23 @@ class ObservationReader:
         self._preset = preset
         self._model = model
         self._limits = limits or Limits()
-        self._tracks = SeriesStore(preset)
+        self._store = SeriesStore(preset)
 
     def observe(self, samples: Iterable[Sample], *, now_seconds: float) -> Observation:
         """The observation at `now_seconds` from these samples and the ones before."""
         latest_seconds = now_seconds + self._limits.stale_after_seconds
-        refused = self._tracks.add(samples, latest_seconds=latest_seconds)
-        self._tracks.forget_after(latest_seconds)
-        self._tracks.forget_before(now_seconds - self._limits.keep_seconds)
+        refused = self._store.add(samples, latest_seconds=latest_seconds)
+        self._store.forget_after(latest_seconds)
+        self._store.forget_before(now_seconds - self._limits.keep_seconds)
         pages = {
             exporter: Page(
                 preset=self._preset,
                 model=self._model,
                 window_seconds=self._limits.window_seconds,
                 fresh_from_seconds=now_seconds - self._limits.stale_after_seconds,
-                tracks=tracks,
+                time_series=series,
             )
-            for exporter, tracks in self._tracks.by_exporter().items()
+            for exporter, series in self._store.by_exporter().items()
         }
         readings, remarks = read(self._preset, pages)
         ignored = [f"samples ignored, {why}: {count}" for why, count in refused.items()]
@@ -77,7 +77,7 @@ class ObservationReader:
 
 
 def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str]]:
-    """Every signal of the preset, and what a person should know of how it was read."""
+    """Every signal of the preset, and remarks on how it was read."""
     readings: dict[Signal, Reading] = {}
     old_names: set[str] = set()
     copies: set[str] = set()
@@ -117,7 +117,7 @@ def _combined(
     at_seconds = max(answer.at_seconds for answer in found.values())
     if rule.series[0].kind is Kind.HISTOGRAM:
         return _latency(found.values(), at_seconds=at_seconds)
-    # A request waiting at a sleeping engine is demand all the same: sums take everyone in.
+    # A request that waits at a sleeping engine is demand too, so sums include sleeping engines.
     awake = [answer for exporter, answer in found.items() if exporter not in asleep]
     counted = list(found.values()) if rule.combine is Combine.SUM else awake
     numbers = [number for answer in counted for number in answer.numbers]
@@ -150,7 +150,7 @@ def _latency(found: Iterable[MatchedSeries], *, at_seconds: float) -> Reading:
 
 
 def _missing(rule: SignalRule, answers: Sequence[Stale | Absent]) -> Reading:
-    """What comes nearest to a number: not yet one, then one of the past, then none ever."""
+    """The reading nearest to a number: not yet a number, else a stale one, else no series."""
     for answer in answers:
         if isinstance(answer, Absent):
             return answer

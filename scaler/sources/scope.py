@@ -1,7 +1,7 @@
-"""Which part of a source's series is one workload's, and how PromQL is told so.
+"""The part of a source's series that belongs to one workload, and its PromQL selector.
 
-Model names, namespaces and label values come from tenants, so they are quoted here, in one place:
-an unescaped quote in a model name would otherwise be a query for everybody's metrics.
+Model names, namespaces and label values come from tenants and are quoted in this module only. An
+unescaped quote in a model name could select the metrics of all tenants.
 """
 
 import re
@@ -16,26 +16,26 @@ from scaler.sources.catalogue import Preset
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _INTERNAL: Final = "__"
-"""Prometheus keeps names that begin so for itself; `__name__` is one."""
+"""Prefix of the label names that Prometheus reserves; `__name__` is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """One workload, as its metrics know it.
+    """The labels of one workload in its metrics.
 
-    The three parts stay apart: a tenant writes `labels` and never the namespace, so no label may
-    stand for it, in a query or in a comparison of two scopes.
+    The three parts are kept apart: a tenant writes `labels` and never the namespace, so a label
+    must not replace the namespace in a query or in a comparison of two scopes.
     """
 
     namespace: str | None = None
-    """Of the ScaledObject. None reads all namespaces: an operator's question, never a trigger's."""
+    """Of the ScaledObject. None reads all namespaces; only the operator can ask for that."""
     model: str | None = None
     """The served model's name in the metrics; None where the scraped address is enough."""
     labels: tuple[tuple[str, str], ...] = ()
     """The trigger's further labels, all of which must be equal."""
 
     def __post_init__(self) -> None:
-        # In PromQL an empty value matches the series that lack the label: everybody's.
+        # In PromQL an empty value matches all series that lack the label.
         if self.namespace == "" or self.model == "":
             raise SourceMisconfiguredError("an empty namespace or model name selects nothing")
 
@@ -50,8 +50,8 @@ def matchers(
 ) -> dict[str, str]:
     """Label → value that every series of the workload has; `labels` are the operator's own.
 
-    The model is left out where some of the preset's series do not carry it (a pool's), and for the
-    reader to sort out.
+    The model is left out if some of the preset's series do not carry it (a pool's); the reader then
+    selects by model.
 
     Raises:
         SourceMisconfiguredError: a label of the trigger or of the operator names what the scope
@@ -76,11 +76,11 @@ def matchers(
 
 
 def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
-    """The trigger's labels, each of which can only make the selection smaller.
+    """The trigger's labels, checked so that each can only narrow the selection.
 
     Args:
         scope: whose labels.
-        reserved: labels that are not the trigger's to name, and what each holds.
+        reserved: labels that a trigger must not name, and the content of each.
 
     Raises:
         SourceMisconfiguredError: a label is reserved, comes twice or is no label.

@@ -1,8 +1,8 @@
-"""The pods' own metrics pages as a source: for clusters without Prometheus, and for fresher eyes.
+"""The pods' own metrics pages as a source: for clusters without Prometheus, and for fresher data.
 
-Two reads make a rate, so the first one after a start says only what gauges say, and there is no
-past. A target that does not answer is left out; its last samples age in the reader as a gone pod's
-would. Only when none answers is the source unavailable.
+A rate takes two reads, so the first read after a start yields gauges only, and there is no past. A
+target that does not answer is left out; its last samples become stale as those of a gone pod do.
+The source is unavailable only if no target answers.
 """
 
 import asyncio
@@ -26,34 +26,34 @@ from scaler.sources.series import Sample
 from scaler.sources.targets import Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 
-# Asked for OpenMetrics, prometheus_client would replace the colons in names.
+# With OpenMetrics prometheus_client would replace the colons in names.
 _ACCEPT: Final = "text/plain;version=0.0.4"
 _REFUSED: Final = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapeConfig:
-    """One way to the pods' pages."""
+    """Discovery of and access to the pods' pages."""
 
     name: str
-    """What the operator calls it; messages do too."""
+    """The operator's name for it, also in messages."""
     discovery: Discovery
     namespaces: frozenset[str] | None = None
-    """Whose objects may read the pages; None = of every namespace."""
+    """Namespaces whose objects may read the pages; None means all."""
     bearer_token_file: Path | None = None
     basic: Basic | None = None
     tls: Tls = field(default_factory=Tls)
     tls_server_name: str | None = None
-    """The name in the pods' certificates; we call them by address."""
+    """The name in the pods' certificates, because requests go to addresses."""
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float
-    """For one read as a whole: finding the targets and all their pages."""
+    """For one whole read, with discovery and all pages."""
     concurrency: int = 32
-    """Pages read at once for one workload. Not for all: pods that hang would hold up others'."""
+    """Pages read at once for one workload; a limit for all would let hanging pods delay others."""
     body_bytes_max: int = 16 * 2**20
-    """vLLM's page is 50 kB; a page without end must not keep us reading."""
+    """Of one page; vLLM's has 50 kB, and a page without end must not be read for ever."""
     samples_max: int = 20_000
-    """That one page may have of the preset's series; vLLM's has under a thousand."""
+    """Of the preset's series on one page; vLLM's has under a thousand."""
 
 
 class ScrapeSource:
@@ -82,7 +82,7 @@ class ScrapeSource:
         await self.config.discovery.close()
 
     async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
-        """The lines of these series, or why there are none: one dead pod must not end others'."""
+        """The lines of these series, or the failure, so that one dead pod does not end the read."""
         try:
             return await self._fetched(target, names)
         except SourceError as error:
@@ -155,7 +155,7 @@ class _ScrapeFeed:
     async def history(
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
-        """Nothing: a page has no past."""
+        """Yields nothing: a page has no past."""
         past: tuple[Observation, ...] = ()
         for observation in past:
             yield observation
@@ -179,7 +179,7 @@ class _ScrapeFeed:
         return f"within {self._source.config.timeout_seconds:g} s"
 
     def _samples(self, lines: Sequence[str], target: Target, now_seconds: float) -> list[Sample]:
-        """What is the workload's of a page; as in PromQL a label that is not there is empty."""
+        """The workload's samples of a page; as in PromQL a missing label counts as empty."""
         return [
             sample
             for sample in samples_of(lines, labels=target.labels, at_seconds=now_seconds)

@@ -1,10 +1,10 @@
-"""Samples as they arrive, sorted into tracks: one per series, under the name the engine gave it.
+"""Samples sorted into time series, under the names that the engine gave them.
 
-Between engine and reader the same series is renamed, relabelled and copied: two spellings, two
-scrape jobs, an HA pair of Prometheus servers. A track therefore knows three things apart: which
-exporter it is of, which of the exporter's series it is, and by which way it came (its *view*).
-Copies differ in the view alone, so they can be counted once. They are kept apart rather than
-merged: the clocks of two scrapers differ by milliseconds, enough to make a counter run backwards.
+Between engine and reader one series may be renamed, relabelled and copied: two spellings, two
+scrape jobs, an HA pair of Prometheus servers. So a `TimeSeries` keeps three things apart: its
+exporter, its identity at that exporter, and the way it came (its *view*). Copies differ in the view
+alone, so they are counted once. They are not merged, because the clocks of two scrapers differ by
+milliseconds, which would make a counter fall.
 """
 
 import itertools
@@ -31,10 +31,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Exporter:
-    """Who exports: a pod where its name is known, else the scraped address."""
+    """A pod where its name is known, else the scraped address."""
 
     place: tuple[str, ...]
-    """Cluster and namespace, as far as labels tell."""
+    """Cluster and namespace, if labels name them."""
     pod: str
     instance: str
     """Empty where the pod is known: a pod scraped by two jobs is still one."""
@@ -48,7 +48,7 @@ class Exporter:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the way a series came by added to it."""
+    """The labels that a series got on its way from the engine."""
 
     exporter: Exporter
     instance: str
@@ -58,12 +58,12 @@ class Origin:
 
 @dataclass(slots=True)
 class TimeSeries:
-    """One series of one exporter, seen one way; its points of the recent past, oldest first."""
+    """One copy of one series of one exporter, with its recent points, oldest first."""
 
     name: str
     """The engine's own name for it."""
     spelling: str
-    """The name it came under."""
+    """The name it arrived with."""
     origin: Origin
     labels: Mapping[str, str]
     """The engine's own labels."""
@@ -80,7 +80,7 @@ class TimeSeries:
 
     @property
     def view(self) -> tuple[tuple[str, str], ...]:
-        """By which way it came: where copies differ."""
+        """The way it came; copies of a series differ only in this."""
         return ("", self.spelling), *self.origin.labels
 
     @property
@@ -94,7 +94,7 @@ class TimeSeries:
     def add(self, at_seconds: float, value: float) -> None:
         self.points.append((at_seconds, value))
         if len(self.points) > 1 and at_seconds <= self.points[-2][0]:
-            # Late or twice: the first value at a time stays, as it was acted upon already.
+            # Late or twice: the first value for a time stays, because a plan may have used it.
             self.points[:] = sorted(dict(reversed(self.points)).items())
 
     def since(self, start_seconds: float) -> None:
@@ -111,8 +111,8 @@ class TimeSeries:
         """(Increase, seconds it took) over at least the window, as far back as there are points.
 
         A counter that falls was restarted and counts from zero again. None with fewer than two
-        points: the first value of a counter says what was before, not how fast it grows, so a new
-        pod counts from its first sample on.
+        points: the first value of a counter covers an unknown time, so a new pod counts from its
+        first sample on.
         """
         if len(self.points) < 2:  # noqa: PLR2004 - a difference takes two
             return None
@@ -126,18 +126,18 @@ class TimeSeries:
 
 
 class SeriesStore:
-    """All tracks of one workload, bounded by age."""
+    """All time series of one workload, bounded by age."""
 
     def __init__(self, preset: Preset) -> None:
         self._preset = preset
-        self._tracks: dict[tuple[str, frozenset[tuple[str, str]]], TimeSeries] = {}
+        self._by_key: dict[tuple[str, frozenset[tuple[str, str]]], TimeSeries] = {}
         self._origins: dict[tuple[tuple[str, str], ...], Origin] = {}
 
     def add(self, samples: Iterable[Sample], *, latest_seconds: float) -> Counter[str]:
-        """Take the preset's samples; the count of those refused, by reason."""
+        """Take the preset's samples; returns the count of refused ones by reason."""
         refused: Counter[str] = Counter()
         before: Sample | None = None
-        track: TimeSeries | None = None
+        series: TimeSeries | None = None
         for sample in samples:
             if sample.name not in self._preset.spelled:
                 continue
@@ -146,19 +146,19 @@ class SeriesStore:
             elif sample.at_seconds > latest_seconds:
                 refused["from the future"] += 1
             else:
-                # A range answer gives a series' samples in a row, all with one dict of labels.
-                if track is None or before is None or not _same_series(sample, before):
-                    track = self._track(sample)
-                track.add(sample.at_seconds, sample.value)
+                # A range answer has a series' samples in a row, all with one dict of labels.
+                if series is None or before is None or not _same_series(sample, before):
+                    series = self._series_of(sample)
+                series.add(sample.at_seconds, sample.value)
                 before = sample
         return refused
 
-    def _track(self, sample: Sample) -> TimeSeries:
+    def _series_of(self, sample: Sample) -> TimeSeries:
         key = (sample.name, frozenset(sample.labels.items()))
-        track = self._tracks.get(key)
-        if track is None:
-            track = self._tracks[key] = self._begun(sample)
-        return track
+        series = self._by_key.get(key)
+        if series is None:
+            series = self._by_key[key] = self._begun(sample)
+        return series
 
     def _begun(self, sample: Sample) -> TimeSeries:
         own: dict[str, str] = {}
@@ -182,18 +182,18 @@ class SeriesStore:
         )
 
     def forget_before(self, start_seconds: float) -> None:
-        for track in self._tracks.values():
-            track.since(start_seconds)
-        self._tracks = {key: track for key, track in self._tracks.items() if track.points}
-        self._origins = {track.origin.labels: track.origin for track in self._tracks.values()}
+        for series in self._by_key.values():
+            series.since(start_seconds)
+        self._by_key = {key: series for key, series in self._by_key.items() if series.points}
+        self._origins = {series.origin.labels: series.origin for series in self._by_key.values()}
 
     def forget_after(self, end_seconds: float) -> None:
-        """Forget what is newer: a clock that was set back made it, and would call it the newest."""
-        for track in self._tracks.values():
-            track.until(end_seconds)
+        """Forget newer points, which a clock made that was set back since."""
+        for series in self._by_key.values():
+            series.until(end_seconds)
 
     def by_exporter(self) -> dict[Exporter, dict[str, list[TimeSeries]]]:
-        """Exporter → the engine's series name → tracks, exporters in order.
+        """Exporter → the engine's series name → time series, exporters in order.
 
         A scrape job that gives no pod label shares the address with one that does; those are one.
         """
@@ -202,12 +202,12 @@ class SeriesStore:
             if origin.exporter.pod:
                 pods[origin.instance].add(origin.exporter)
         found: dict[Exporter, dict[str, list[TimeSeries]]] = {}
-        for track in self._tracks.values():
-            exporter = track.origin.exporter
+        for series in self._by_key.values():
+            exporter = series.origin.exporter
             if not exporter.pod:
                 known = [pod for pod in pods[exporter.instance] if pod.worker == exporter.worker]
                 exporter = known[0] if len(known) == 1 else exporter
-            found.setdefault(exporter, {}).setdefault(track.name, []).append(track)
+            found.setdefault(exporter, {}).setdefault(series.name, []).append(series)
         return dict(sorted(found.items()))
 
 

@@ -1,7 +1,7 @@
-"""Where the pods' own metrics pages are: listed by hand or by DNS; `pods` asks the API server.
+"""Discovery of the pods' own metrics pages, by a list or by DNS; `pods` asks the API server.
 
-A page says nothing of where it came from, so every target carries the labels that a Prometheus
-would have put on its samples; that keeps one exporter one exporter (`scaler.sources.series`).
+A page does not name its exporter, so every target carries the labels that Prometheus would have
+added to its samples; `scaler.sources.series` tells exporters apart by them.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveredTargets:
-    """The targets of a workload now, and what a person should know of the search."""
+    """The targets of a workload now, and remarks on the search."""
 
     targets: tuple[Target, ...]
     remarks: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Discovery(Protocol):
 
         Args:
             scope: whose labels.
-            reserved: labels that are not the trigger's to name, and what each holds.
+            reserved: labels that a trigger must not name, and the content of each.
 
         Raises:
             SourceMisconfiguredError: the scope cannot be asked for.
@@ -50,7 +50,7 @@ class Discovery(Protocol):
         ...
 
     async def find(self, scope: Scope) -> DiscoveredTargets:
-        """Raises SourceError: they could not be looked for."""
+        """Raises SourceError: the search failed."""
         ...
 
     async def close(self) -> None: ...
@@ -99,7 +99,7 @@ class DnsTargets:
     async def find(self, scope: Scope) -> DiscoveredTargets:
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.create_task(self._look_up(), name=f"look up {self.host}")
-        # Shielded: who gives up waiting must not end it for the others.
+        # Shielded: a feed that stops waiting must not end the look-up for the others.
         found = await asyncio.shield(self._lookup)
         if isinstance(found, SourceUnavailableError):
             raise found

@@ -11,14 +11,14 @@ _LINE_BYTES_MAX: Final = 2**16
 
 
 class PageTooLongError(Exception):
-    """A page that no exporter of an engine writes."""
+    """A page longer than any that an engine's exporter writes."""
 
 
 class PageLines:
     """The lines of some series, picked out of a page as it arrives.
 
-    A preset reads one line of eight. The others are neither kept nor parsed, so that a page of any
-    content costs memory only for what is read of it.
+    A preset reads one line of eight. The others are neither kept nor parsed, so a page takes memory
+    only for the lines that are read.
     """
 
     def __init__(self, names: Collection[str], *, bytes_max: int, lines_max: int) -> None:
@@ -64,7 +64,7 @@ def samples_of(
     """
     for family in text_string_to_metric_families("\n".join(lines) + "\n"):
         for sample in family.samples:
-            # The exporter's own labels win, as with `honor_labels`: they say what it is.
+            # The exporter's own labels win, as with `honor_labels`.
             yield Sample(
                 name=sample.name,
                 labels={**labels, **sample.labels},
@@ -76,5 +76,5 @@ def samples_of(
 def _name_of(line: bytes) -> str:
     brace = line.find(b"{")
     name = line[:brace] if brace >= 0 else line.partition(b" ")[0]
-    # A name that is no ASCII is none of ours.
+    # A preset reads ASCII names only.
     return name.decode("ascii", errors="replace")

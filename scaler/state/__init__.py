@@ -1,1 +1,1 @@
-"""What outlives a process: workloads' and feeds' states, as records and as bytes."""
+"""States of workloads and feeds that outlive a process, as records and as bytes."""

@@ -1,7 +1,7 @@
 """Many states in one file: each with its name, its time and a checksum.
 
-A file is read from its beginning to the first frame that is not whole: an append that a crash cut
-off, or a disk's fault, costs what comes after it and nothing before.
+A file is read up to the first frame that is not whole: an append that a crash cut off, or a disk's
+fault, loses the frames after it and none before.
 """
 
 import struct
@@ -17,7 +17,7 @@ _HEADER: Final = struct.Struct("<IdHI")
 """Checksum of all that follows it, time, length of the name, length of the payload."""
 NAME_BYTES_MAX: Final = 0xFFFF
 FILE_BYTES_MAX: Final = 2**28
-"""A larger file is none of ours: 5,000 feeds are 10 MiB a slice."""
+"""A larger file is not Foresail's: 5,000 feeds are 10 MiB a slice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def frames_in(content: bytes, *, payload_bytes_max: int) -> Iterator[Frame]:
             raise _broken(at, "cut off")
         checksum, at_seconds, name_length, length = _HEADER.unpack_from(content, at)
         if length > payload_bytes_max:
-            # Also what a damaged length looks like.
+            # A damaged length ends here too.
             raise _broken(at, f"{length} bytes long, over {payload_bytes_max}")
         end = at + _HEADER.size + name_length + length
         if end > len(content):

@@ -1,4 +1,4 @@
-"""What the messages of states have in common: their limits, their format, what is passed on."""
+"""The common parts of states' messages: limits, format, unknown fields."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Final
@@ -34,7 +34,7 @@ def refuse_format(what: str, found: int) -> None:
 
 
 def unknown_of(message: Message) -> bytes:
-    """What is left of a message that was read: fields of newer programs. It is emptied."""
+    """The fields of newer programs in a message that was read. Empties the message."""
     for field in message.DESCRIPTOR.fields:
         message.ClearField(field.name)
     return message.SerializeToString(deterministic=True)

@@ -4,8 +4,7 @@ A workload is a trigger of a ScaledObject; its state is small and changes at eve
 the series that it is planned from, which workloads may share; its state is a hundred times larger
 and changes at every step of the forecast.
 
-Losing a state costs accuracy for a while and nothing else, so a reader refuses whatever is in
-doubt.
+Losing a state costs accuracy for a while and nothing else, so a reader refuses every doubtful one.
 """
 
 from collections.abc import Mapping
@@ -36,7 +35,7 @@ class RefusalReason(StrEnum):
 
 
 class StateRefusedError(ForesailError):
-    """A state that is not used; the message says whose it is and what is wrong with it."""
+    """A state that is not used; the message names its owner and the fault."""
 
     def __init__(self, reason: RefusalReason, message: str) -> None:
         super().__init__(message)
@@ -53,13 +52,13 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadState:
-    """What is kept of one workload."""
+    """The kept state of one workload."""
 
     reference: Reference
     asked_at_seconds: float
     """When KEDA last asked about it."""
     answer: Answer | None = None
-    """The last number handed over, with the time of its reading; None before the first."""
+    """The last answer, with the time of its reading; None before the first."""
     memory: PlanState = field(default_factory=PlanState)
     plan: ReplicaPlan | None = None
     """The last plan; None before the first."""
@@ -89,7 +88,7 @@ class WorkloadState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedState:
-    """What is kept of one feed."""
+    """The kept state of one feed."""
 
     key: str
     taken_at_seconds: float
@@ -102,7 +101,7 @@ class FeedState:
         """Refuse a state of another feed, of a wrong clock, or of a time long past.
 
         Raises:
-            StateRefusedError: naming what is wrong.
+            StateRefusedError: naming the fault.
         """
         if self.key != key:
             message = f"state of feed {self.key!r} where {key!r} was asked for"

@@ -1,6 +1,6 @@
 """A workload's state as bytes, in the message of `proto/foresail/v1/state.proto`.
 
-Nothing is executed by reading, and no reading allocates more than it was given. Fields that this
+Reading executes nothing and allocates no more than the size of the payload. Fields that this
 program does not know are kept and written again, so that a state passes through an older program
 unharmed.
 """
@@ -82,7 +82,7 @@ def decode_workload(payload: bytes) -> WorkloadState:
 
 
 def _refuse_absurd(state: WorkloadState) -> None:
-    """Numbers that no plan ever made must not reach KEDA, whoever wrote them."""
+    """Refuse numbers that no plan makes, so that they never reach KEDA."""
     counts = [state.answer.replicas] if state.answer is not None else []
     counts += [replicas for _, replicas in state.memory.needs]
     counts += [order.replicas for order in state.memory.orders]

@@ -311,7 +311,7 @@ async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_hande
         "llm/qwen: mode advise, no replica is changed: "
         "KEDA gets no value, so that the HPA changes nothing"
     )
-    assert "      7.00  mode      advise: nothing is handed over" in lines
+    assert "      7.00  mode      advise: no replicas are sent to KEDA" in lines
     assert not any("handed to KEDA" in line for line in lines)
     assert site.exported("foresail_planned_replicas") == 7
     assert site.exported("foresail_desired_replicas") is None

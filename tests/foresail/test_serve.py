@@ -376,7 +376,7 @@ async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> 
     ).stdout
 
     assert told.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
-    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata", told)
+    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata, the larger of ", told)
     assert "handed to KEDA" in told
     assert "no plan depends on them:\n  TTFT p95 " in told
     document = json.loads(site.page("/explain/llm/underscore?format=json"))

@@ -1,4 +1,4 @@
-"""Replica-seconds a token, from what the user measured and what the preset knows."""
+"""Replica-seconds a token, by the trigger's metadata or the preset's defaults."""
 
 import pytest
 from hypothesis import given
@@ -54,6 +54,34 @@ def test_the_load_by_what_is_known(
 def test_the_origin_is_told() -> None:
     assert work_of(None, None, prefill_share=None, prior=PRIOR).origin is Origin.PRIOR
     assert work_of(1, None, prefill_share=None, prior=PRIOR).origin is Origin.METADATA
+
+
+@pytest.mark.parametrize(
+    ("given_rates", "share", "asked", "reason"),
+    [
+        # asked ÷ given: 6000 ÷ 4000 = 1.5 and 752 ÷ 800 = 0.94
+        pytest.param(
+            (4000, 800), None, (6000, 752), "metadata, the larger of 1.50 and 0.94", id="larger"
+        ),
+        # 0.25 × 1.5 and 0.75 × 0.94
+        pytest.param((4000, 800), 0.25, (6000, 752), "metadata, sum of 0.38 and 0.70", id="share"),
+        # 12000 ÷ 8000 and 1504 ÷ 1600
+        pytest.param(
+            (None, None), None, (12000, 1504), "preset default, sum of 1.50 and 0.94", id="preset"
+        ),
+        pytest.param((4000, None), None, (6000, 752), "metadata", id="one-rate-given"),
+        pytest.param((4000, 800), None, (6000, None), "metadata", id="one-rate-measured"),
+    ],
+)
+def test_the_reason_says_how_two_rates_were_joined(
+    given_rates: tuple[float | None, float | None],
+    share: float | None,
+    asked: tuple[float, float | None],
+    reason: str,
+) -> None:
+    work = work_of(*given_rates, prefill_share=share, prior=PRIOR)
+
+    assert work.reason(*asked) == reason
 
 
 def test_tokens_that_are_not_measured_make_no_load_and_not_a_load_of_zero() -> None:

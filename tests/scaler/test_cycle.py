@@ -509,7 +509,7 @@ async def test_a_source_that_cannot_be_asked_is_a_refusal_that_stands() -> None:
         assert refusal(entry).code is RefusalCode.MISCONFIGURED
         await until(1000)
 
-        # Not "the planning process is not heard": it is, and this is what it says.
+        # Not "the planning process sends nothing": it does, and this is its message.
         assert refusal(entry).message == "label 'namespace' is set by the source, not by a trigger"
 
 

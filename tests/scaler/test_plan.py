@@ -82,7 +82,9 @@ def test_prompt_and_generated_tokens_add_up_to_the_present() -> None:
     plan, _ = decide(seen(), asked(prompt=2500, generated=600), outlook(0.1), PARAMETERS, BEGUN)
 
     assert plan.desired == 4
-    assert plan_of(plan, "present") == "2,500 prompt + 600 generated tokens/s (metadata)"
+    assert plan_of(plan, "present") == (
+        "2,500 prompt + 600 generated tokens/s (metadata, sum of 2.50 and 1.20)"
+    )
 
 
 def test_the_busiest_dimension_decides_the_present() -> None:
@@ -142,7 +144,9 @@ def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     plan, _ = decide(seen(), asked(prompt=3600), outlook(skill, work=40), PARAMETERS, BEGUN)
 
     assert plan.desired == 5
-    assert why in plan_of(plan, "forecast")
+    text = plan_of(plan, "forecast")
+    assert text.startswith(why)
+    assert ", so the present with head-room: 3,600 prompt + 0 generated tokens/s" in text
 
 
 def forecast_step(outlook: Outlook, *, prompt: float = 8000.0) -> float:
@@ -172,7 +176,8 @@ def test_the_weight_of_a_forecast_is_told() -> None:
 
     assert plan_of(plan, "forecast") == (
         "40% of q0.9 in 5m: the forecast, skill +4%; "
-        "the rest 8,000 prompt + 0 generated tokens/s (metadata) at utilisation 0.8"
+        "the rest 8,000 prompt + 0 generated tokens/s (metadata, sum of 8.00 and 0.00) "
+        "at utilisation 0.8"
     )
 
 
@@ -342,7 +347,7 @@ def test_advise_mode_hands_over_nothing_and_plans_in_full() -> None:
     plan, state = decide(seen(), asked(), outlook(0.2, work=7.1), advise, BEGUN)
 
     assert (plan.desired, plan.planned, plan.reactive) == (None, 8, 3)
-    assert plan_of(plan, "mode") == "advise: nothing is handed over"
+    assert plan_of(plan, "mode") == "advise: no replicas are sent to KEDA"
     assert (state.handed, state.orders) == (None, ())
 
 

@@ -451,7 +451,7 @@ def test_a_reader_keeps_no_more_than_the_next_reading_needs() -> None:
         )
     tracks = [
         track
-        for page in reader._tracks.by_exporter().values()
+        for page in reader._store.by_exporter().values()
         for tracks in page.values()
         for track in tracks
     ]
