@@ -23,7 +23,7 @@ class PlanningSettings:
     restores_at_once: int = 2
     """At one source; fewer than looks, so that reading the past leaves room for the present."""
     state_wait_seconds_max: float = 60.0
-    """How long earlier plans stand while a feed waits for its state; then it gets a look without."""
+    """How long earlier plans stand while a feed waits for its state; then it is read without."""
     resume_seconds_max: float = 60.0
     """The timeout for fetching one state."""
     resumes_at_once: int = 32
