@@ -152,7 +152,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
 async def test_an_address_that_no_trigger_names_any_more_has_no_source(
     server: PrometheusServer, tmp_path: Path
 ) -> None:
-    sources = sources_of(tmp_path, {"prometheus": {"url": "http://127.0.0.1:9"}})
+    sources = sources_of(tmp_path, {"prometheus": {"url": server.url}})
+    await until_read(sources)
     offer = replace(ALLOWED, address_prefixes=(server.url,))
 
     def feed_at(address: str) -> Feed:
