@@ -294,14 +294,14 @@ class PlanningCycle:
 
     def _stand(self, workload: Workload, after: CycleState) -> None:
         before, workload.cycle_state = workload.cycle_state, after
+        if not workload.on_watch_list:  # a state would make it an object that KEDA asked about
+            asked_seconds_ago = self._steady() - workload.asked_at_seconds
+            asked_at = self._wall.now() - asked_seconds_ago
+            # Before publishing, which sends the noted state along.
+            self._states.note(workload.state(asked_at_seconds=asked_at))
         if after.timed is not before.timed:
             log_change(workload.reference, before, after)
             self._publish(workload.reference, after.timed)
-        if workload.on_watch_list:
-            return  # a state would make it an object that KEDA asked about
-        asked_seconds_ago = self._steady() - workload.asked_at_seconds
-        asked_at = self._wall.now() - asked_seconds_ago
-        self._states.note(workload.state(asked_at_seconds=asked_at))
 
     async def _guarded(self, work: Coroutine[None, None, object], live: LiveFeed) -> None:
         """Do a feed's work; a fault of Foresail in it must not stop the other feeds.

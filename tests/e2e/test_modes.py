@@ -56,18 +56,18 @@ def test_advise_alone_leaves_what_others_set(site: Site, advised: str) -> None:
     assert record.counts == [5, 12, 3]
 
 
-@pytest.mark.parametrize("standing", [3, 0])
+@pytest.mark.parametrize("replicas", [3, 0])
 def test_advise_alone_with_zero_allowed_neither_wakes_nor_stops(
-    site: Site, advised: str, cycle_state: int
+    site: Site, advised: str, replicas: int
 ) -> None:
-    _by_hand(site, advised, cycle_state)
+    _by_hand(site, advised, replicas)
     with site.recording(advised) as record:
         site.scale(advised, spec={"fallback": None}, mode="advise")
         for asked in (4, 0):
             site.picker.asks(asked)
             site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
             _asked(site)
-    assert record.counts == [cycle_state]
+    assert record.counts == [replicas]
 
 
 def test_advise_beside_another_trigger_leaves_all_to_it(site: Site, advised: str) -> None:

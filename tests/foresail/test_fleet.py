@@ -256,7 +256,7 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
         pytest.param(["--file", "{deep}"], "nested too deep to be Kubernetes objects", id="deep"),
         pytest.param(
             ["--file", "{file}", "--prices", "{deep}"],
-            "nested too deep to be a price list",
+            "nested deeper than 64 levels",
             id="deep-prices",
         ),
         pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),

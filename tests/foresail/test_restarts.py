@@ -337,6 +337,6 @@ async def test_a_feed_kept_on_disk_holds_the_whole_track(engine: Exporter, tmp_p
 
     (frame,) = feeds_of(server)
     state = decode_feed(frame.payload)
-    assert state.track.has_closed
-    assert state.track.demand is not None
+    assert state.tracker.has_closed
+    assert state.tracker.demand is not None
     assert len(frame.payload) < 200 * 1024
