@@ -14,6 +14,7 @@ import numpy as np
 from typing_extensions import override
 
 from fleet.catalogue import Bottleneck, Precision
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 
 BYTES_PER_PARAMETER: Final[Mapping[Precision, float]] = {
     Precision.FP16: 2.0,
@@ -67,8 +68,8 @@ class Need:
     vendors: frozenset[str] | None = None
     """Whose GPUs the engine's image runs on; None = NVIDIA, and those of models that are named."""
     bottleneck: Bottleneck = Bottleneck.DECODE
-    ttft_seconds: float = 2.0
-    itl_seconds: float = 0.1
+    ttft_seconds: float = TTFT_SECONDS
+    itl_seconds: float = ITL_SECONDS
     only: frozenset[str] = frozenset()
     """Generations that will do; empty = any."""
     preferred: frozenset[str] = frozenset()

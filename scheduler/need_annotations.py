@@ -190,7 +190,7 @@ FIELDS: Final = (
     ),
     Field(
         key="itl", of="itl_seconds", read=_seconds,
-        takes="a time such as 60ms", what="objective: time between tokens [100ms]",
+        takes="a time such as 60ms", what="objective: time between tokens [60ms]",
     ),
     Field(
         key=GPU_MODELS.removeprefix(DOMAIN), of="only", read=_models,

@@ -61,7 +61,7 @@ def test_the_comments_say_the_order_the_memory_and_every_exclusion() -> None:
         ),
     ]
     (l40s,) = [line for line in lines if "x l40s:" in line]
-    assert l40s.startswith("#   6. 4 x l40s: 0.893, ")
+    assert l40s.startswith("#   6. 4 x l40s: 1.02, ")
     assert ", over PCIe" in l40s
     assert "#   8. 2 x gb200: no price known, full at 675 requests" in lines
     (beyond,) = [line for line in lines if line.endswith(": beyond the 8 that a claim may list")]

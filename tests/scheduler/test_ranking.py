@@ -17,6 +17,7 @@ GIB = 2.0**30
 MODEL_8B = Need(
     parameters=8e9, precision=Precision.FP8, kv_token_bytes=1e5, prompt_tokens=900,
     output_tokens=200, tensor_parallel=1,
+    itl_seconds=0.1,
 )  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def test_where_the_narrowest_is_too_slow_a_wider_one_is_ranked() -> None:
 
 
 def test_what_talks_over_pcie_pays_for_it() -> None:
-    need = replace(MODEL_70B, tensor_parallel=2)
+    need = replace(MODEL_70B, tensor_parallel=2, itl_seconds=0.1)
     l40s, nvl = found(ranked(need), "l40s"), found(ranked(need), "h100-nvl")
     assert (l40s.over_pcie, nvl.over_pcie) == (True, False)  # bridges join pairs
     assert found(ranked(replace(need, tensor_parallel=4)), "h100-nvl").over_pcie
@@ -179,7 +180,9 @@ def test_infinity_fabric_joins_a_board_and_few_of_it_use_few_links() -> None:
 def test_long_batches_of_short_requests_run_out_of_arithmetic() -> None:
     # 20 tokens of 320 KiB each: thousands of requests fit, and 140 GFLOP for each of them does not
     # in 100 ms: 100 ms x 1,979 TFLOPS / 140 GFLOP = 1,413 requests.
-    need = replace(MODEL_70B, prompt_tokens=10, output_tokens=20, tensor_parallel=1)
+    need = replace(
+        MODEL_70B, prompt_tokens=10, output_tokens=20, tensor_parallel=1, itl_seconds=0.1
+    )
     one = found(ranked(need), "h200-sxm")
     assert one.full_requests == pytest.approx(1413, abs=1)
 
