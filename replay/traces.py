@@ -20,6 +20,7 @@ A row that cannot be used is counted and named with its line, never dropped in s
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -199,8 +200,11 @@ def _binned(
 ) -> Trace:
     good: list[tuple[float, ...]] = []
     bad: list[tuple[int, str]] = []
+    blank: list[float] = []
     for line, row in enumerate(rows, start=2):
         if len(row) > max(columns) and not any(row[column].strip() for column in columns[1:]):
+            with suppress(ValueError):
+                blank.append(when(row[columns[0]]))
             continue  # nothing was recorded then
         try:
             at, *amounts = (row[column] for column in columns)
@@ -219,7 +223,7 @@ def _binned(
     if len(good) < 2:  # noqa: PLR2004 - a step needs two
         raise TraceError(f"{path}: {len(good)} usable rows, at least two are needed: {bad[:1]}")
     table = np.array(good)
-    step, places = _grid(path, table[:, 0])
+    step, places = _grid(path, table[:, 0], blank)
     sums = np.full((places[-1] + 1, 3), np.nan)
     sums[places, : table.shape[1] - 1] = table[:, 1:] * (step if rates else 1)
     if lengths is not None:
@@ -228,12 +232,18 @@ def _binned(
     return _trace(path, step, sums, bad)
 
 
-def _grid(path: Path, at_seconds: Floats) -> tuple[float, npt.NDArray[np.intp]]:
+def _grid(
+    path: Path, at_seconds: Floats, blank: Sequence[float]
+) -> tuple[float, npt.NDArray[np.intp]]:
     """The usual distance of rows, and each row's place on that grid.
 
     The usual one, not the first: a row that is left out near the start would double it.
+
+    Args:
+        blank: times of rows that say nothing but that there is a step.
     """
-    distances, counts = np.unique(np.diff(at_seconds), return_counts=True)
+    times = np.unique(np.concatenate((at_seconds, np.array(blank))))
+    distances, counts = np.unique(np.diff(times), return_counts=True)
     step = float(distances[counts.argmax()])
     places = np.round((at_seconds - at_seconds[0]) / step).astype(np.intp)
     if len(np.unique(places)) < len(places):

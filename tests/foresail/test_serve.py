@@ -25,7 +25,8 @@ from tests.prometheus import Job, PrometheusServer, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
-ANSWER_SECONDS_MAX = 3
+ANSWER_SECONDS_MAX = 8
+"""Longer than two scrapes of a busy machine, which a renamed series needs to have a rate."""
 # Per engine: 7 running, 5 waiting, 600 computed and 120 generated tokens/s. With 350 prompt
 # tokens/s a replica 1.7 are busy, and a reactive rule at utilisation 0.5 asks for 3.4: 4 replicas,
 # also where a busy machine makes the measured rates a tenth larger or smaller. The queue adds less.

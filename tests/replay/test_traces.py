@@ -38,10 +38,21 @@ def test_a_missing_and_an_empty_step_are_gaps_and_a_step_without_requests_is_zer
             "300,6,60,60\n",
         )
     )
-    # The step is the difference of the first two rows that say something.
-    assert trace.step_seconds == 120
-    assert trace.requests_per_second[:2].tolist() == [0.05, 0.0]
-    assert np.isnan(trace.prompt_tokens[1])
+    # Rows are 60 s apart, and the one of second 60 says that nothing was measured then.
+    assert trace.step_seconds == 60
+    np.testing.assert_equal(trace.requests_per_second, [0.1, np.nan, 0.0, np.nan, 0.1, 0.1])
+    assert np.isnan(trace.prompt_tokens[2])
+
+
+@pytest.mark.parametrize("bad", ["60,-1,60,60", "0,6,60,60", "60,nan,1,1"])
+def test_a_bad_row_near_the_start_does_not_change_the_step(tmp_path: Path, bad: str) -> None:
+    good = "".join(f"{60 * n},6,60,60\n" for n in range(2, 9))
+    text = f"t_s,requests,prompt_tokens,output_tokens\n0,6,60,60\n{bad}\n{good}"
+
+    trace = read(written(tmp_path, text))
+
+    assert trace.step_seconds == 60
+    assert np.nansum(trace.requests_per_second) * 60 == 8 * 6
 
 
 @pytest.mark.parametrize(
