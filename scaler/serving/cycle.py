@@ -11,6 +11,7 @@ their own source, and a look that has its slot ends within its time limit.
 
 import asyncio
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -189,7 +190,8 @@ class PlanningCycle:
             if self._awaits_state(live):
                 continue
             if live.in_flight:
-                self._miss_guarded(live)
+                with self._contained(live):
+                    self._miss(live)
             else:
                 live.in_flight = True
                 yield live
@@ -249,14 +251,6 @@ class PlanningCycle:
                 return PollResult(at_seconds=at, observation=None, failure=failure)
         return PollResult(at_seconds=at, observation=observation)
 
-    def _miss_guarded(self, live: LiveFeed) -> None:
-        """Account for a missed moment; a fault of ours in it must not stop the cycle."""
-        try:
-            self._miss(live)
-        except Exception:
-            self._metrics.cycle_errors.inc()
-            log.exception("feed_not_looked_at", workloads=[str(r) for r in live.workloads])
-
     def _miss(self, live: LiveFeed) -> None:
         """Account for a moment at which the feed's look was still under way."""
         self._metrics.looks_missed.labels(live.label).inc()
@@ -304,12 +298,17 @@ class PlanningCycle:
             self._publish(workload.reference, after.timed)
 
     async def _guarded(self, work: Coroutine[None, None, object], live: LiveFeed) -> None:
-        """Do a feed's work; a fault of Foresail in it must not stop the other feeds.
+        with self._contained(live):
+            await work
+
+    @contextmanager
+    def _contained(self, live: LiveFeed) -> Iterator[None]:
+        """Contain a fault of Foresail in a feed's work: it must not stop the other feeds.
 
         The fault is counted and logged, and the age of the answer keeps growing.
         """
         try:
-            await work
+            yield
         except Exception:
             self._metrics.cycle_errors.inc()
             log.exception("feed_not_looked_at", workloads=[str(r) for r in live.workloads])
