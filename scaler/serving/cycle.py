@@ -159,7 +159,7 @@ class PlanningCycle:
 
         For the demo, replay and tests, which advance time themselves; `run` never waits for all.
         """
-        _ = self._absorb_clock_step()
+        self._absorb_clock_step()
         async with asyncio.TaskGroup() as group:
             for live in self._due(at_seconds):
                 _ = group.create_task(self._guarded(self._look(live), live), name="look")
@@ -170,14 +170,17 @@ class PlanningCycle:
         Moments that passed while the process was stopped are skipped.
         """
         period = self._settings.look_period_seconds
-        now = self._wall.now()
+        now, clock_steps = self._wall.now(), self._wall.steps
         # A slewed wall clock may be some milliseconds before the last moment.
         moment = max((now // period + 1) * period, self._moment + period)
         # At most two periods, even if the wall clock was set between the two lines above.
         deadline = self._steady() + min(moment - now, 2 * period)
         await asyncio.sleep(deadline - self._steady())
         moment += max(0.0, self._steady() - deadline) // period * period
-        if self._absorb_clock_step():
+        self._absorb_clock_step()
+        if (
+            clock_steps != self._wall.steps
+        ):  # set while this slept; a look may have noticed it first
             moment = self._wall.now() // period * period
         self._moment = moment
         return moment
@@ -199,7 +202,7 @@ class PlanningCycle:
             if workload.live is None:
                 self._connect_workload(workload)  # the source's fault may have ended
 
-    def _absorb_clock_step(self) -> bool:
+    def _absorb_clock_step(self) -> None:
         """Move every remembered label if the wall clock was set since the last call.
 
         No other code handles a set clock. Everything remembered keeps its age, so that nothing
@@ -208,14 +211,13 @@ class PlanningCycle:
         """
         seconds = self._wall.step()
         if seconds == 0.0:
-            return False
+            return
         log.warning("wall_clock_set", seconds=round(seconds, 3))
         self._metrics.clock_steps.inc()
         for live in self._feeds.values():
             live.clock_moved(seconds)
         for workload in self._workloads.values():
             workload.cycle_state = workload.cycle_state.moved(seconds)
-        return True
 
     # One look.
 
@@ -226,12 +228,12 @@ class PlanningCycle:
                 if not live.workloads:
                     return  # forgotten while it waited
                 live.reading = True
-                _ = self._absorb_clock_step()
+                self._absorb_clock_step()
                 clock_steps = self._wall.steps
                 # The age of the reading, counted before the wall clock can be set again.
                 looked_at = self._steady() - (self._wall.now() - live.due_at_seconds)
                 poll = await self._read(live)
-            _ = self._absorb_clock_step()
+            self._absorb_clock_step()
             if clock_steps == self._wall.steps:
                 self._take(live, poll, looked_at)
         finally:
@@ -450,6 +452,6 @@ class PlanningCycle:
         return until is not None and self._steady() < until
 
     async def _first_look(self, live: LiveFeed) -> None:
-        _ = self._absorb_clock_step()
+        self._absorb_clock_step()
         live.due_at_seconds = self._wall.now()
         await self._look(live)

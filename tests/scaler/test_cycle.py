@@ -377,6 +377,22 @@ async def test_a_look_that_was_under_way_when_the_clock_was_set_back_is_dropped(
         assert replicas(entry) == 5
 
 
+@pytest.mark.parametrize("hours", [-1, 1], ids=["back", "forward"])
+async def test_a_set_clock_that_a_look_notices_first_delays_no_look_and_labels_each_anew(
+    hours: int,
+) -> None:
+    feed = FakeFeed(delay_seconds=4.0)
+    async with running({"a": feed}) as site:
+        site.ask("a")
+        await until(40)
+        site.wall.set_by = 3600.0 * hours
+        await until(90)
+
+        # The look made at 38 s ends at 42 s, before the next moment comes.
+        assert feed.looked == [0, 8, 23, 38, 53, 68, 83]
+        assert feed.asked_for[4:] == [at + 3600 * hours for at in (53, 68, 83)]
+
+
 async def test_the_series_goes_on_in_its_step_when_the_clock_is_set_back() -> None:
     feed = FakeFeed()
     async with running({"a": feed}) as site:
