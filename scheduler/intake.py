@@ -1,4 +1,4 @@
-"""API objects in, a desk in step with them out: nodes, pods, slices, claims, classes, pod groups.
+"""Keeps a placement state in step with API objects: nodes, pods, slices, claims, classes, groups.
 
 Kinds may come in any order, and objects of one kind before those that they refer to: what cannot be
 said yet is said when the rest has come. An object that cannot be read is counted and left out; the
@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import Any
 
 from scheduler.claimed import Claim, claim_of, selectors_of
-from scheduler.desk import Desk
 from scheduler.devices import Slice, slice_of, whole
 from scheduler.first_fit import Device
 from scheduler.history import History
 from scheduler.machines import Machine, machine_of
 from scheduler.naming import usd_per_gpu_hour
+from scheduler.placement_state import PlacementState
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
 
 Json = Mapping[str, Any]
@@ -37,10 +37,10 @@ class Kind(StrEnum):
 
 
 class Intake:
-    """Keeps one desk in step with the API server's objects."""
+    """Keeps one placement state in step with the API server's objects."""
 
-    def __init__(self, desk: Desk, history: History) -> None:
-        self.desk = desk
+    def __init__(self, placement: PlacementState, history: History) -> None:
+        self.placement = placement
         self.claims: dict[str, Claim | None] = {}
         self.sizes: dict[str, int] = {}
         self.known = Known(claims=self.claims, sizes=self.sizes)
@@ -112,7 +112,7 @@ class Intake:
         match kind:
             case Kind.NODE:
                 self._nodes.pop(key, None)
-                self.desk.state.drop(key)
+                self.placement.occupancy.drop(key)
             case Kind.POD:
                 self._forget(key)
             case Kind.SLICE:
@@ -132,9 +132,9 @@ class Intake:
         document = self._nodes.get(name)
         if document is None:
             return
-        before = self.desk.state.machines.get(name)
+        before = self.placement.occupancy.machines.get(name)
         machine = self._machine(document, self._devices(name))
-        self.desk.state.put(machine)
+        self.placement.occupancy.put(machine)
         if machine.report_refused and (
             before is None or before.report_refused != machine.report_refused
         ):
@@ -201,7 +201,7 @@ class Intake:
             except UnreadablePodError:
                 self._forget(uid)
                 raise
-            if not self.desk.state.is_bound(uid) and (pod.shape.gpus or pod.claim_names):
+            if not self.placement.occupancy.is_bound(uid) and (pod.shape.gpus or pod.claim_names):
                 self._history_of(pod, now_seconds)
             if pod.claim_names:
                 self._holders[uid] = (pod, node)
@@ -210,7 +210,7 @@ class Intake:
                     self._users[name].add(uid)
                 self._hold(uid)
             else:
-                self.desk.bound(pod, node)
+                self.placement.bound(pod, node)
 
     def _history_of(self, pod: Pod, now_seconds: float) -> None:
         gpus = pod.shape.gpus if pod.given is None else len(pod.given)
@@ -223,14 +223,16 @@ class Intake:
         pod, node = self._holders[uid]
         given = [self.claims.get(name) for name in pod.claim_names]
         places = [place for claim in given if claim for place in claim.given or ()]
-        machine = self.desk.state.machines.get(node)
+        machine = self.placement.occupancy.machines.get(node)
         slot_of = {one.place: at for at, one in enumerate(machine.devices)} if machine else {}
         slots = sorted({slot_of[place] for place in places if place in slot_of})
         if not slots and any(claim is None or claim.given is None for claim in given):
             # The claim's own news is on its way; until then our own answer stands.
-            self.desk.bound(pod, node, None if self.desk.state.is_assumed(uid, node) else [])
+            self.placement.bound(
+                pod, node, None if self.placement.occupancy.is_assumed(uid, node) else []
+            )
         else:
-            self.desk.bound(replace(pod, given=tuple(places), claim=None), node, slots)
+            self.placement.bound(replace(pod, given=tuple(places), claim=None), node, slots)
 
     def _forget(self, uid: str) -> None:
         holder = self._holders.pop(uid, None)
@@ -239,7 +241,7 @@ class Intake:
             _discard(self._holders_on, node, uid)
             for name in pod.claim_names:
                 _discard(self._users, name, uid)
-        self.desk.gone(uid)
+        self.placement.gone(uid)
 
     def _group(self, document: Json) -> None:
         spec = document.get("spec") or {}

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from fleet.quantities import quantity
 from scheduler.claimed import Claim
-from scheduler.desk import SCORE_MAX, Desk
 from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.ledger import ASSUMED_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
+from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
 
 
@@ -89,10 +89,10 @@ def asked(document: object, *names: str) -> dict[str, object]:
 
 @asynccontextmanager
 async def serving(
-    *machines: Machine, clock: Clock | None = None, desk: bool = True
-) -> AsyncIterator[tuple[ClientSession, Desk | None]]:
-    made = Desk(machines, MIX) if desk else None
-    extender = Extender(desk=made, clock=clock or Clock())
+    *machines: Machine, clock: Clock | None = None, placement: bool = True
+) -> AsyncIterator[tuple[ClientSession, PlacementState | None]]:
+    made = PlacementState(machines, MIX) if placement else None
+    extender = Extender(placement=made, clock=clock or Clock())
     server = TestServer(extender.application())
     await server.start_server()
     try:
@@ -112,10 +112,10 @@ class TestFilter:
     async def test_names_come_back_with_reasons_of_two_kinds(self) -> None:
         async with serving(machine("big"), machine("small", 1), machine("full", 2)) as (
             session,
-            desk,
+            placement,
         ):
-            assert desk is not None
-            desk.bound(pod_of(pod("other", gpus="2")), "full")
+            assert placement is not None
+            placement.bound(pod_of(pod("other", gpus="2")), "full")
             answer = await told(session, "filter", asked(pod(gpus="2"), "big", "small", "full"))
         assert answer == {
             "Nodes": None,
@@ -160,7 +160,7 @@ class TestFilter:
     async def test_a_claim_that_the_watch_tells_a_moment_later_is_waited_for(self) -> None:
         claims: dict[str, Claim | None] = {}
         extender = Extender(
-            desk=Desk([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
+            placement=PlacementState([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
         )
         document = pod(gpus="0")
         spec = document["spec"]
@@ -207,11 +207,11 @@ class TestPrioritise:
         assert answer["NodeNames"] == []
 
     async def test_asking_again_for_a_pod_takes_back_the_last_answer(self) -> None:
-        async with serving(machine("a", 1)) as (session, desk):
+        async with serving(machine("a", 1)) as (session, placement):
             for _ in range(3):
                 await told(session, "prioritize", asked(pod("same"), "a"))
-            assert desk is not None
-            assert desk.assumed == 1
+            assert placement is not None
+            assert placement.assumed == 1
 
     async def test_an_answer_that_is_never_seen_expires(self) -> None:
         clock = Clock()
@@ -244,7 +244,7 @@ class TestPrioritise:
         assert len({name[:2] for name in chosen}) == 1
 
 
-DESK = Desk([machine("a"), machine("b", 1)], MIX)
+PLACEMENT = PlacementState([machine("a"), machine("b", 1)], MIX)
 
 
 class TestHostile:
@@ -288,7 +288,7 @@ class TestHostile:
         assert answer["Error"] or "a" in answer["FailedAndUnresolvableNodes"]
 
     async def test_before_the_first_snapshot_every_node_passes_and_it_says_why(self) -> None:
-        async with serving(desk=False) as (session, _):
+        async with serving(placement=False) as (session, _):
             async with session.post("/filter", json=asked(pod(), "a", "b")) as response:
                 answer, reason = await response.json(), response.headers[REASON]
             scores = await told(session, "prioritize", asked(pod(), "a", "b"))
@@ -300,7 +300,9 @@ class TestHostile:
 
     async def test_what_is_old_turns_no_node_away(self) -> None:
         extender = Extender(
-            desk=Desk([machine("a", 1)], MIX), clock=Clock(), stale="what is known of pods is old"
+            placement=PlacementState([machine("a", 1)], MIX),
+            clock=Clock(),
+            stale="what is known of pods is old",
         )
         server = TestServer(extender.application())
         await server.start_server()
@@ -340,10 +342,10 @@ class TestHostile:
             made = pod_of(document)
         except UnreadablePodError:
             return
-        result = DESK.filter(made, ["a", "b", "new"], now_seconds=0)
+        result = PLACEMENT.filter(made, ["a", "b", "new"], now_seconds=0)
         assert {*result.passed, *result.failed, *result.unresolvable} == {"a", "b", "new"}
-        scores = DESK.prioritise(made, ["a", "b", "new"], now_seconds=0)
-        DESK.gone(made.uid)
+        scores = PLACEMENT.prioritise(made, ["a", "b", "new"], now_seconds=0)
+        PLACEMENT.gone(made.uid)
         assert all(0 <= score <= SCORE_MAX for score in scores)
 
 
@@ -408,27 +410,29 @@ class TestObjects:
             pod_of(pod(gpus="many"))
 
 
-class TestDesk:
+class TestPlacementState:
     def test_random_pods_bound_and_gone_leave_the_nodes_as_they_were(self) -> None:
-        desk = Desk([machine("a"), machine("b", 4)], MIX)
-        before = desk.nodes.gpus.tolist()
+        placement = PlacementState([machine("a"), machine("b", 4)], MIX)
+        before = placement.nodes.gpus.tolist()
         made: list[Pod] = [
             pod_of(pod(f"p{at}", gpus=gpus)) for at, gpus in enumerate(("1", "2", "1", "4"))
         ]
         for one in made:
-            desk.bound(one, "a")
-        assert int(desk.nodes.idle.sum()) == 12_000 - 8000
+            placement.bound(one, "a")
+        assert int(placement.nodes.idle.sum()) == 12_000 - 8000
         for one in reversed(made):
-            desk.gone(one.uid)
-        assert desk.nodes.gpus.tolist() == before
+            placement.gone(one.uid)
+        assert placement.nodes.gpus.tolist() == before
 
     def test_a_binding_elsewhere_than_answered_is_believed(self) -> None:
-        desk = Desk([machine("a"), machine("b")], MIX)
+        placement = PlacementState([machine("a"), machine("b")], MIX)
         one = pod_of(pod("p"))
-        scores = desk.prioritise(one, ["a", "b"], now_seconds=0)
+        scores = placement.prioritise(one, ["a", "b"], now_seconds=0)
         other = ["a", "b"][scores.index(min(scores))]
-        desk.bound(one, other)
-        taken = {name: int(8000 - idle) for name, idle in zip("ab", desk.nodes.idle, strict=True)}
+        placement.bound(one, other)
+        taken = {
+            name: int(8000 - idle) for name, idle in zip("ab", placement.nodes.idle, strict=True)
+        }
         assert taken == {other: 1000, ({"a", "b"} - {other}).pop(): 0}
 
 

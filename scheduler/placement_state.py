@@ -1,6 +1,6 @@
 """The extender's answers, from memory: what fits, and what is best.
 
-A desk knows one set of machines, told to it one by one as they come, change and go, as are the pods
+It knows one set of machines, told to it one by one as they come, change and go, as are the pods
 on them. What it answered itself it takes for granted until it is told, or the answer expires. It
 never says that no node is left because it knows too little: what it does not know passes.
 """
@@ -46,7 +46,7 @@ class _View:
     """Shape ``(N,)``: how many such pods each node has room for."""
 
 
-class Desk:
+class PlacementState:
     """Answers about one set of machines."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Desk:
             rows_at_once: nodes that one answer works out at the most, and `warm` the others; None
                 = all, however long it takes.
         """
-        self.state = Occupancy(machines)
+        self.occupancy = Occupancy(machines)
         self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
         self._coming: FillRule | None = None
@@ -68,11 +68,11 @@ class Desk:
 
     @property
     def nodes(self) -> Nodes:
-        return self.state.nodes
+        return self.occupancy.nodes
 
     @property
     def assumed(self) -> int:
-        return self.state.assumed
+        return self.occupancy.assumed
 
     # -- what is the case ------------------------------------------------------------------------
 
@@ -93,16 +93,16 @@ class Desk:
         frequent = sorted(mix.weights, key=lambda one: -mix.weights[one])[:SHAPES_WARM]
         rule.expect(reversed(frequent))
         for gpus in {shape.gpus for shape in frequent if shape.gpus and not shape.is_share}:
-            self.state.predictor.of(None, gpus)
+            self.occupancy.predictor.of(None, gpus)
         return rule
 
     def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
         """The pod runs on the node, on these GPUs; None = not told which."""
-        self.state.bind(pod, node, devices)
+        self.occupancy.bind(pod, node, devices)
 
     def gone(self, uid: str) -> None:
         """The pod has ended or was deleted."""
-        self.state.gone(uid)
+        self.occupancy.gone(uid)
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -112,7 +112,7 @@ class Desk:
         if pod.unknown is not None:
             return Filtered(list(names))
         # What a claim can be given on a node, kube-scheduler has found out itself by now.
-        result = filtered(names, self._rows(names), self.nodes, self.state.empty, pod.shape)
+        result = filtered(names, self._rows(names), self.nodes, self.occupancy.empty, pod.shape)
         if len(result.passed) == 0:
             return result
         view = self._view(pod)
@@ -138,7 +138,7 @@ class Desk:
         members = self._members(pod)
         scores = view.scores
         if (view.shapes > 0).any():
-            scores = scores + self.state.preferences.cliques_milli(pod, members, view.places)
+            scores = scores + self.occupancy.preferences.cliques_milli(pod, members, view.places)
         asked = np.append(scores, -np.inf)[self._rows(names)]
         if not np.isfinite(asked).any():
             return [0] * len(names)
@@ -163,7 +163,7 @@ class Desk:
             scores, remainders = ranking.scores, ranking.remainders
             places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
         else:
-            offers = self.state.predictor.of(pod.claim, 0)
+            offers = self.occupancy.predictor.of(pod.claim, 0)
             wanted = offers.count
             scores = np.full(len(self.nodes), -np.inf)
             remainders = np.full(len(self.nodes), -1, np.int64)
@@ -173,23 +173,23 @@ class Desk:
                 scores[there] = self._rule.rank(shape).scores[there]
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
-        speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
+        speaks = self.occupancy.preferences.milli(pod, wanted.clip(0) * part, offers)
         return _View(pod, self.nodes.changes, scores + speaks, remainders, wanted, offers, places)
 
     @property
     def _has_cliques(self) -> bool:
-        return bool((self.state.preferences.clique >= 0).any())
+        return bool((self.occupancy.preferences.clique >= 0).any())
 
     def _offers(self, shape: Shape) -> Offers | None:
         if shape.gpus == 0 or shape.is_share:
             return None
-        return self.state.predictor.of(None, shape.gpus)
+        return self.occupancy.predictor.of(None, shape.gpus)
 
     def _missing(self, pod: Pod, view: _View) -> str | None:
         """Why the pod's whole group cannot be placed; None if it can, or nobody knows its size."""
         if pod.group is None or pod.group.size is None:
             return None
-        wanted = pod.group.size - len(self.state.groups.get(pod.group.name, {}))
+        wanted = pod.group.size - len(self.occupancy.groups.get(pod.group.name, {}))
         places = int(view.places.sum())
         if wanted <= 1 or places >= wanted:
             return None
@@ -197,14 +197,14 @@ class Desk:
 
     def _members(self, pod: Pod) -> set[int]:
         """Rows where others of the pod's group are."""
-        members = self.state.groups.get(pod.group.name, {}) if pod.group else {}
-        return {self.state.row[node] for node in members.values() if node in self.state.row}
+        members = self.occupancy.groups.get(pod.group.name, {}) if pod.group else {}
+        return {self.occupancy.row[node] for node in members.values() if node in self.occupancy.row}
 
     def _rows(self, names: list[str]) -> Int:
-        return np.fromiter(map(self.state.row.get, names, repeat(-1)), np.int64, len(names))
+        return np.fromiter(map(self.occupancy.row.get, names, repeat(-1)), np.int64, len(names))
 
     def _assume(self, pod: Pod, node: str, view: _View, now_seconds: float) -> None:
-        row = self.state.row.get(node)
+        row = self.occupancy.row.get(node)
         if row is None:
             return
         devices: list[int] | None = None
@@ -212,11 +212,11 @@ class Desk:
             devices = list(view.offers.given[row])
         elif pod.shape.is_share and view.remainders[row] >= 0:
             devices = self.nodes.devices(row, pod.shape, int(view.remainders[row]))
-        self.state.assume(pod, node, devices, now_seconds + ASSUMED_SECONDS)
+        self.occupancy.assume(pod, node, devices, now_seconds + ASSUMED_SECONDS)
 
     def _forget(self, uid: str, now_seconds: float) -> None:
-        self.state.expire(now_seconds)
-        self.state.forget_assumed(uid)
+        self.occupancy.expire(now_seconds)
+        self.occupancy.forget_assumed(uid)
 
 
 def _spread(scores: Float, best: int) -> list[int]:
