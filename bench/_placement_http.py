@@ -15,7 +15,7 @@ from scheduler.extender import Extender
 from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.machines import Machine
 from scheduler.mix import Mix
-from scheduler.placement import Node, Shape
+from scheduler.placement import ANY_MODEL, Node, Shape
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
 
@@ -53,7 +53,9 @@ async def _run(
     async with serving(placement) as url, ClientSession(connector=TCPConnector(limit=1)) as session:
         for number, shape in enumerate(arriving):
             pod = manifest(shape, str(number))
-            node = await chosen(session, url, pod, names)
+            fits = placement.nodes.fits(counted(shape))
+            asked = [names[row] for row in np.flatnonzero(fits).tolist()]
+            node = await chosen(session, url, pod, asked)
             if node is not None:
                 placement.bound(pod_of(pod), node)
             tally.count(shape, given=node is not None)
@@ -70,6 +72,13 @@ async def _run(
         frag_100=tally.fragment,
         pods_per_second=len(arriving) / (perf_counter() - begun),
     )
+
+
+def counted(shape: Shape) -> Shape:
+    """What kube-scheduler counts itself, before it asks: neither models nor shares of a GPU."""
+    if shape.is_share:
+        return replace(shape, gpus=0, gpu_milli=0, models=ANY_MODEL)
+    return replace(shape, models=ANY_MODEL)
 
 
 class serving:  # noqa: N801 a context manager, used as a verb
@@ -92,7 +101,9 @@ class serving:  # noqa: N801 a context manager, used as a verb
 async def chosen(
     session: ClientSession, url: str, pod: dict[str, object], names: list[str]
 ) -> str | None:
-    """The node that kube-scheduler would take if nothing else had a say."""
+    """The node that kube-scheduler would take of these if nothing else had a say."""
+    if not names:
+        return None
     asked = {"Pod": pod, "Nodes": None, "NodeNames": names}
     async with session.post(f"{url}/filter", json=asked) as response:
         left: list[str] = (await response.json())["NodeNames"]

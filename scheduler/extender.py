@@ -98,7 +98,7 @@ class Extender:
         return app
 
     async def filter(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await _body(request)
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -112,7 +112,7 @@ class Extender:
         return answer
 
     async def prioritize(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await _body(request)
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -159,7 +159,7 @@ class Extender:
             self.metrics.refused_nodes.labels("full").inc(len(result.failed))
             self.metrics.refused_nodes.labels("unable").inc(len(result.unresolvable))
             self.metrics.blind.inc(reason is not None)
-        return result, reason
+        return result, reason or result.assumed
 
     def _answered(self, verb: str, begun: float) -> None:
         self.answered_at = self.clock()
@@ -169,6 +169,22 @@ class Extender:
     def _refused(self, verb: str) -> None:
         if self.metrics is not None:
             self.metrics.refused_requests.labels(verb).inc()
+
+
+async def _body(request: web.Request) -> bytes:
+    """The body as it was sent.
+
+    kube-scheduler compresses nothing, and a few bytes can be unpacked to any number: nothing is.
+
+    Raises:
+        HTTPUnsupportedMediaType: it is compressed.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(
+            text=f"foresail: Content-Encoding {encoding[:32]!r} is not read; send it as it is\n"
+        )
+    return await request.read()
 
 
 def _json(body: bytes, reason: str | None) -> web.Response:

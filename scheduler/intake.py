@@ -48,6 +48,8 @@ class Intake:
         """Objects that could not be read, since the start."""
         self.faults: deque[str] = deque(maxlen=_FAULTS)
         """What was found wrong with objects, for who logs it and takes it from here."""
+        self._faulty: dict[tuple[Kind, str], str] = {}
+        """What was told of objects that cannot be read now."""
         self._history = history
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in Kind}
         self._nodes: dict[str, Json] = {}
@@ -78,25 +80,42 @@ class Intake:
         """An object is new, or not as it was."""
         try:
             self._keys[kind].add(_key(kind, document))
-            match kind:
-                case Kind.NODE:
-                    self._nodes[_name(document)] = document
-                    self._put(_name(document))
-                case Kind.POD:
-                    self._pod(document, now_seconds)
-                case Kind.SLICE:
-                    self._slice(document)
-                case Kind.CLAIM:
-                    self._claim(document)
-                case Kind.CLASS:
-                    self._classes[_name(document)] = selectors_of(document.get("spec") or {})
-                    self._read_waiting()
-                case Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
-                    self._group(document)
-        except (ValueError, AttributeError, KeyError, TypeError) as error:
+            self._take(kind, document, now_seconds)
+        except (ValueError, AttributeError, LookupError, TypeError, ArithmeticError) as error:
             # Whatever a tenant, or a driver of tomorrow, has written into one object.
+            self._unusable(kind, document, str(error))
+        else:
+            self._faulty.pop((kind, _key(kind, document)), None)
+
+    def _take(self, kind: Kind, document: Json, now_seconds: float) -> None:
+        match kind:
+            case Kind.NODE:
+                self._nodes[_name(document)] = document
+                self._put(_name(document))
+            case Kind.POD:
+                self._pod(document, now_seconds)
+            case Kind.SLICE:
+                self._slice(document)
+            case Kind.CLAIM:
+                self._claim(document)
+            case Kind.CLASS:
+                self._classes[_name(document)] = selectors_of(document.get("spec") or {})
+                self._read_waiting()
+            case Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
+                self._group(document)
+
+    def _unusable(self, kind: Kind, document: Json, why: str) -> None:
+        """Leave out an object that cannot be read, and say so once though it is told again."""
+        try:
+            key = _key(kind, document)
+        except (AttributeError, LookupError, TypeError):
+            key = str(document.get("metadata"))[:128]  # without a name, and so never gone
+        before = self._faulty.get((kind, key))
+        if before is None:
             self.unread[kind] += 1
-            self.faults.append(f"{kind} {str(document.get('metadata'))[:128]}: {error}")
+        if before != why:
+            self._faulty[kind, key] = why
+            self.faults.append(f"{kind} {str(document.get('metadata'))[:128]}: {why}")
 
     @property
     def device_classes(self) -> frozenset[str]:
@@ -109,6 +128,7 @@ class Intake:
 
     def _gone(self, kind: Kind, key: str) -> None:
         self._keys[kind].discard(key)
+        self._faulty.pop((kind, key), None)
         match kind:
             case Kind.NODE:
                 self._nodes.pop(key, None)
@@ -120,6 +140,7 @@ class Intake:
             case Kind.CLAIM:
                 self._waiting.pop(key, None)
                 self.claims.pop(key, None)
+                self.placement.occupancy.predictor.held.let_go(f"claim {key}")
             case Kind.CLASS:
                 self._classes.pop(key, None)
                 self._read_waiting()
@@ -133,7 +154,12 @@ class Intake:
         if document is None:
             return
         before = self.placement.occupancy.machines.get(name)
-        machine = self._machine(document, self._devices(name))
+        try:
+            machine = self._machine(document, self._devices(name))
+        except (ValueError, AttributeError, TypeError, ArithmeticError):
+            # What was known of it is not so any more; kube-scheduler knows better.
+            self.placement.occupancy.drop(name)
+            raise
         self.placement.occupancy.put(machine)
         if machine.report_refused and (
             before is None or before.report_refused != machine.report_refused
@@ -156,16 +182,29 @@ class Intake:
     def _slice(self, document: Json) -> None:
         read = document.get("read") or slice_of(document)
         self._forget_slice(read.name)
+        self._slices[read.name] = read
         if read.node is not None:
-            self._slices[read.name] = read
             self._slices_on[read.node].add(read.name)
             self._put(read.node)
+        else:
+            self._share()
 
     def _forget_slice(self, name: str) -> None:
         before = self._slices.pop(name, None)
         if before is not None and before.node is not None:
-            self._slices_on[before.node].discard(name)
+            _discard(self._slices_on, before.node, name)
             self._put(before.node)
+        elif before is not None:
+            self._share()
+
+    def _share(self) -> None:
+        """Devices that belong to no single node: a claim that they match is not predicted."""
+        self.placement.occupancy.predictor.share(
+            replace(device, unpredictable="it belongs to no single node")
+            for one in self._slices.values()
+            if one.node is None
+            for device in one.devices
+        )
 
     # -- claims ----------------------------------------------------------------------------------
 
@@ -174,6 +213,7 @@ class Intake:
         self._waiting[name] = document
         self.claims[name] = None  # there, and not predicted, if reading it fails
         claim = claim_of(document, self._classes)
+        self.placement.occupancy.predictor.held.hold(f"claim {name}", claim.given or ())
         self.claims[name] = claim
         if claim.given is not None:
             del self._waiting[name]
@@ -211,6 +251,8 @@ class Intake:
                 self._hold(uid)
             else:
                 self.placement.bound(pod, node)
+        else:
+            self.placement.waits(pod_of(document, self.known))
 
     def _history_of(self, pod: Pod, now_seconds: float) -> None:
         gpus = pod.shape.gpus if pod.given is None else len(pod.given)

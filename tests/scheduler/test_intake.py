@@ -12,7 +12,7 @@ from scheduler.history import USUAL, History
 from scheduler.intake import Intake, Kind
 from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
-from scheduler.pods import pod_of
+from scheduler.pods import GPU_MODELS, pod_of
 from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
 
 Event = tuple[Kind, dict[str, Any]]
@@ -36,6 +36,13 @@ def best(made: Intake, document: dict[str, Any], *names: str) -> str:
     return names[scores.index(SCORE_MAX)]
 
 
+def an_a100(name: str, **more: Any) -> dict[str, Any]:
+    """A pod that insists on a GPU model, of which kube-scheduler knows nothing."""
+    document = pod(name, gpus=1, **more)
+    document["metadata"]["annotations"] = {GPU_MODELS: A100}
+    return document
+
+
 def passed(made: Intake, document: dict[str, Any], *names: str) -> list[str]:
     asked = pod_of(document, made.known)
     return made.placement.filter(asked, list(names), now_seconds=0).passed
@@ -44,11 +51,11 @@ def passed(made: Intake, document: dict[str, Any], *names: str) -> list[str]:
 class TestNodes:
     def test_a_node_that_comes_later_is_known_at_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=1)))
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]  # b is not known: it passes
+        assert passed(made, an_a100("p"), "a", "b") == ["b"]  # b is not known: it passes
         made.changed(Kind.NODE, node("b", gpus=2), 0)
-        assert passed(made, pod("p", gpus=4), "a", "b") == []
-        made.changed(Kind.NODE, node("b", gpus=8), 0)
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]
+        assert passed(made, an_a100("p"), "a", "b") == []
+        made.changed(Kind.NODE, node("b", gpus=8, product=A100), 0)
+        assert passed(made, an_a100("p"), "a", "b") == ["b"]
 
     def test_a_node_that_changes_keeps_its_pods(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
@@ -73,17 +80,61 @@ class TestNodes:
 
     @pytest.mark.parametrize("count", [3, 40, 300])
     def test_any_number_of_nodes_comes_one_by_one(self, count: int) -> None:
-        made = intake(*((Kind.NODE, node(f"n{at:03}", gpus=1 + at % 8)) for at in range(count)))
+        products = [(A100, H100, L40S)[at % 3] for at in range(count)]
         names = [f"n{at:03}" for at in range(count)]
-        fits = [name for at, name in enumerate(names) if 1 + at % 8 >= 3]
-        assert passed(made, pod("p", gpus=3), *names) == fits
+        made = intake(
+            *(
+                (Kind.NODE, node(name, gpus=1, product=product))
+                for name, product in zip(names, products, strict=True)
+            )
+        )
+        assert passed(made, an_a100("p"), *names) == names[::3]
 
     def test_a_node_that_cannot_be_read_is_left_to_kube_scheduler(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=64)), (Kind.NODE, node("b", gpus=1)))
         assert made.unread == {Kind.NODE: 1}
         (fault,) = made.faults
         assert "node a has 64 GPUs" in fault
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["a"]
+        assert passed(made, an_a100("p"), "a", "b") == ["a"]
+
+    def test_a_node_that_becomes_unreadable_is_not_known_any_more(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)))
+        assert passed(made, an_a100("p"), "a") == []
+        made.changed(Kind.NODE, node("a", gpus=64), 0)
+        assert passed(made, an_a100("p"), "a") == ["a"]
+        assert idle(made) == {}
+
+    def test_a_fault_is_told_once_and_again_when_it_is_another(self) -> None:
+        made = intake(*[(Kind.NODE, node("a", gpus=64))] * 3, (Kind.NODE, node("a", gpus=32)))
+        assert [fault.rpartition(": ")[2] for fault in made.faults] == [
+            "node a has 64 GPUs; at most 16 can be told apart",
+            "node a has 32 GPUs; at most 16 can be told apart",
+        ]
+        assert made.unread == {Kind.NODE: 1}
+        made.changed(Kind.NODE, node("a", gpus=8), 0)
+        made.changed(Kind.NODE, node("a", gpus=32), 0)
+        assert (len(made.faults), made.unread) == (3, {Kind.NODE: 2})
+
+    @pytest.mark.parametrize(
+        ("resource", "amount"),
+        [
+            ("cpu", "9223372036854775807"),
+            ("cpu", "9" * 24),
+            ("memory", "9" * 20 + "Ei"),
+            ("nvidia.com/gpu", "9223372036854775807"),
+        ],
+    )
+    def test_a_node_with_more_than_any_machine_has_is_left_out(
+        self, resource: str, amount: str
+    ) -> None:
+        absurd = node("a", gpus=8)
+        absurd["status"]["allocatable"][resource] = amount
+        made = intake((Kind.NODE, absurd), (Kind.NODE, node("b", gpus=8)))
+        assert idle(made) == {"b": 8}
+        (fault,) = made.faults
+        assert "node a" in fault
+        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        assert idle(made) == {"b": 8, "a": 4}
 
     def test_a_report_that_counts_as_none_is_told_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
