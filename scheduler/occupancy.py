@@ -28,8 +28,6 @@ class Occupancy:
         listed = list(machines)
         self.nodes = Nodes(machine.empty() for machine in listed)
         """What is left of them."""
-        self.empty = Nodes(machine.empty() for machine in listed)
-        """What they have when nothing runs."""
         self.row = {machine.name: at for at, machine in enumerate(listed)}
         self.preferences = Preferences(self.nodes)
         self.predictor = Predictor(self.nodes)
@@ -68,9 +66,6 @@ class Occupancy:
         row = self.row.get(machine.name)
         if row is None:
             row = self.row[machine.name] = self.nodes.add(machine.empty())
-            self.empty.add(machine.empty())
-        else:
-            self.empty.put(row, machine.empty())
         self.machines[machine.name] = machine
         self._know(row, machine)
         self._settle(machine.name)
@@ -81,7 +76,6 @@ class Occupancy:
         if row is not None:
             del self.machines[name]
             self.nodes.drop(row)
-            self.empty.drop(row)
             self._know(row, None)
 
     def _know(self, row: int, machine: Machine | None) -> None:
