@@ -239,6 +239,7 @@ class Feed:
         told = [f"what is known of {one} is old: {why}" for one, why in self.troubles.items()]
         self.extender.stale = "; ".join(told) or None
         if not self._pending and self.extender.placement is None:
+            self.intake.read_turnover(wall_clock())
             self.extender.placement = self.intake.placement
             if self._given is None:
                 self.intake.placement.expect(self.history.mix(wall_clock()))

@@ -11,14 +11,17 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
+from fleet.documents import seconds
 from scheduler.claimed import Claim, claim_of, selectors_of
 from scheduler.devices import Slice, slice_of, whole
 from scheduler.first_fit import Device
 from scheduler.history import History
 from scheduler.machines import Machine, machine_of
 from scheduler.naming import usd_per_gpu_hour
+from scheduler.placement import GPUS_MAX
 from scheduler.placement_state import PlacementState
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+from scheduler.turnover import Start
 
 Json = Mapping[str, Any]
 _FAULTS = 256
@@ -56,6 +59,8 @@ class Intake:
         self._slices: dict[str, Slice] = {}
         self._slices_on: defaultdict[str, set[str]] = defaultdict(set)
         self._classes: dict[str, list[str]] = {}
+        self._came: dict[str, tuple[float, int]] | None = {}
+        """When each pod came and what GPU it takes, by UID; None = that was read."""
         self._waiting: dict[str, Json] = {}
         """Claims that nothing was given to yet, by name."""
         self._holders: dict[str, tuple[Pod, str]] = {}
@@ -242,7 +247,7 @@ class Intake:
                 self._forget(uid)
                 raise
             if not self.placement.occupancy.is_bound(uid) and (pod.shape.gpus or pod.claim_names):
-                self._history_of(pod, now_seconds)
+                self._history_of(pod, _created(document, now_seconds))
             if pod.claim_names:
                 self._holders[uid] = (pod, node)
                 self._holders_on[node].add(uid)
@@ -254,11 +259,19 @@ class Intake:
         else:
             self.placement.waits(pod_of(document, self.known))
 
-    def _history_of(self, pod: Pod, now_seconds: float) -> None:
+    def _history_of(self, pod: Pod, came_seconds: float) -> None:
         gpus = pod.shape.gpus if pod.given is None else len(pod.given)
         if gpus:
-            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, 16))
-            self._history.saw(shape, now_seconds)
+            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
+            self._history.saw(shape, came_seconds)
+            if self._came is not None:
+                self._came[pod.uid] = came_seconds, shape.total_milli
+
+    def read_turnover(self, now_seconds: float) -> None:
+        """All pods were read for the first time: take what their ages say of those that left."""
+        starts = [Start(now_seconds - came, milli) for came, milli in (self._came or {}).values()]
+        self._came = None
+        self.placement.occupancy.recall(starts)
 
     def _hold(self, uid: str) -> None:
         """Count the GPUs that a bound pod's claims were given, as far as they are known."""
@@ -283,6 +296,8 @@ class Intake:
             _discard(self._holders_on, node, uid)
             for name in pod.claim_names:
                 _discard(self._users, name, uid)
+        if self._came is not None:
+            self._came.pop(uid, None)
         self.placement.gone(uid)
 
     def _group(self, document: Json) -> None:
@@ -297,6 +312,12 @@ def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:
     sets[key].discard(value)
     if not sets[key]:
         del sets[key]
+
+
+def _created(document: Json, otherwise: float) -> float:
+    """When the object was made, in seconds since 1970."""
+    told = seconds(document["metadata"], "creationTimestamp")
+    return otherwise if told is None else min(told, otherwise)
 
 
 def _name(document: Json) -> str:

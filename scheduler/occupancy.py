@@ -14,9 +14,10 @@ from scheduler.groups import Groups
 from scheduler.ledger import Assumed, Ledger
 from scheduler.machines import Machine
 from scheduler.offers import Predictor
-from scheduler.placement import Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.preference import Preferences
+from scheduler.turnover import Start, turnover_of
 
 _ENDED_MAX: Final = 4096
 
@@ -187,6 +188,12 @@ class Occupancy:
             self._give_back(entry)
             self.groups.drop(entry.uid)
         return len(due)
+
+    def recall(self, starts: Sequence[Start]) -> None:
+        """After a start: what the ages of the pods that run say of those that left."""
+        capacity = float(sum(one.gpus for one in self.machines.values())) * WHOLE_MILLI
+        read = turnover_of(starts, capacity_milli=capacity)
+        self.nodes.came_milli, self.nodes.left_milli = read.came_milli, read.left_milli
 
     def is_bound(self, uid: str) -> bool:
         """Whether the pod was seen on a node."""
