@@ -11,12 +11,12 @@ from aiohttp import ClientSession, TCPConnector, web
 from bench._placement_rules import Fgd
 from bench._placement_run import Outcome, Tally
 from bench._placement_trace import arrivals, in_random_order
-from scheduler.desk import SCORE_MAX, Desk
 from scheduler.extender import Extender
 from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.machines import Machine
 from scheduler.mix import Mix
-from scheduler.placement import Node, Shape
+from scheduler.placement import ANY_MODEL, Node, Shape
+from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import GPU_MILLI, GPU_MODELS, pod_of
 
 _WINDOW = 0.005
@@ -44,24 +44,26 @@ async def _run(
         for at, node in enumerate(in_random_order(nodes, random))
     ]
     machines = [machine(node) for node in ordered]
-    desk = Desk(machines, mix, rows_at_once=rows_at_once)
-    capacity = int(desk.nodes.idle.sum())
+    placement = PlacementState(machines, mix, rows_at_once=rows_at_once)
+    capacity = int(placement.nodes.idle.sum())
     tally, arriving = Tally(), arrivals(pods, capacity, random)
     names = [node.name for node in ordered]
     wide_percent: float | None = None
     begun = perf_counter()
-    async with serving(desk) as url, ClientSession(connector=TCPConnector(limit=1)) as session:
+    async with serving(placement) as url, ClientSession(connector=TCPConnector(limit=1)) as session:
         for number, shape in enumerate(arriving):
             pod = manifest(shape, str(number))
-            node = await chosen(session, url, pod, names)
+            fits = placement.nodes.fits(counted(shape))
+            asked = [names[row] for row in np.flatnonzero(fits).tolist()]
+            node = await chosen(session, url, pod, asked)
             if node is not None:
-                desk.bound(pod_of(pod), node)
+                placement.bound(pod_of(pod), node)
             tally.count(shape, given=node is not None)
             load = tally.asked_milli / capacity
             if abs(load - 1) <= _WINDOW:
                 tally.samples.append(100 * tally.given_milli / capacity)
             if load >= 1 and tally.fragment is None:
-                tally.fragment = 100 * Fgd(desk.nodes, mix).fragment_milli() / capacity
+                tally.fragment = 100 * Fgd(placement.nodes, mix).fragment_milli() / capacity
                 wide_percent = tally.wide_percent()
     return Outcome(
         allocation_100=float(np.mean(tally.samples)),
@@ -72,11 +74,18 @@ async def _run(
     )
 
 
+def counted(shape: Shape) -> Shape:
+    """What kube-scheduler counts itself, before it asks: neither models nor shares of a GPU."""
+    if shape.is_share:
+        return replace(shape, gpus=0, gpu_milli=0, models=ANY_MODEL)
+    return replace(shape, models=ANY_MODEL)
+
+
 class serving:  # noqa: N801 a context manager, used as a verb
     """The extender on a free port of loopback."""
 
-    def __init__(self, desk: Desk) -> None:
-        extender = Extender(desk=desk, clock=perf_counter)
+    def __init__(self, placement: PlacementState) -> None:
+        extender = Extender(placement=placement, clock=perf_counter)
         self._runner = web.AppRunner(extender.application(), access_log=None)
 
     async def __aenter__(self) -> str:
@@ -92,7 +101,9 @@ class serving:  # noqa: N801 a context manager, used as a verb
 async def chosen(
     session: ClientSession, url: str, pod: dict[str, object], names: list[str]
 ) -> str | None:
-    """The node that kube-scheduler would take if nothing else had a say."""
+    """The node that kube-scheduler would take of these if nothing else had a say."""
+    if not names:
+        return None
     asked = {"Pod": pod, "Nodes": None, "NodeNames": names}
     async with session.post(f"{url}/filter", json=asked) as response:
         left: list[str] = (await response.json())["NodeNames"]

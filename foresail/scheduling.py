@@ -22,16 +22,16 @@ from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
 from foresail.process import end_on_fault, spare_collector, stop_signalled
-from foresail.scheduling_metrics import DeskCollector
+from foresail.scheduling_metrics import PlacementCollector
 from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
-from scheduler.desk import Desk
 from scheduler.extender import Extender, ExtenderMetrics
 from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.history import History
 from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
+from scheduler.placement_state import PlacementState
 from scheduler.slimming import slim
 from scheduler.webhook import DeviceClasses
 
@@ -146,17 +146,17 @@ async def running(
 
 
 class Feed:
-    """Follows the API server and keeps a desk in step with it."""
+    """Follows the API server and keeps a placement state in step with it."""
 
     def __init__(self, follow: Watch, mix: Mix | None) -> None:
         self.history = History()
         self._given = mix
         first = mix or self.history.mix(wall_clock())
-        desk = Desk((), first, rows_at_once=ROWS_IN_A_HURRY)
-        self.intake = Intake(desk, self.history)
+        placement = PlacementState((), first, rows_at_once=ROWS_IN_A_HURRY)
+        self.intake = Intake(placement, self.history)
         self.registry = CollectorRegistry()
         self.extender = Extender(
-            desk=None,
+            placement=None,
             clock=steady_clock,
             known=self.intake.known,
             metrics=ExtenderMetrics(self.registry),
@@ -167,7 +167,7 @@ class Feed:
         self._pending = set(PATHS)
         self._complete = asyncio.Event()
         self._changes = asyncio.Event()
-        self.registry.register(DeskCollector(self.intake, self.troubles))
+        self.registry.register(PlacementCollector(self.intake, self.troubles))
 
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps the answers current; each runs until it is cancelled."""
@@ -238,18 +238,19 @@ class Feed:
             self.troubles[kind] = trouble
         told = [f"what is known of {one} is old: {why}" for one, why in self.troubles.items()]
         self.extender.stale = "; ".join(told) or None
-        if not self._pending and self.extender.desk is None:
-            self.extender.desk = self.intake.desk
+        if not self._pending and self.extender.placement is None:
+            self.intake.read_turnover(wall_clock())
+            self.extender.placement = self.intake.placement
             if self._given is None:
-                self.intake.desk.expect(self.history.mix(wall_clock()))
+                self.intake.placement.expect(self.history.mix(wall_clock()))
             self._complete.set()
-            log.info("ready", nodes=len(self.intake.desk.state.row))
+            log.info("ready", nodes=len(self.intake.placement.occupancy.row))
 
     async def _warm(self) -> None:
         """Work out ahead what will be asked for, a little at a time."""
         while True:
             await self._lull()
-            if not self.intake.desk.warm(nodes_max=_WARM_NODES):
+            if not self.intake.placement.warm(nodes_max=_WARM_NODES):
                 await self._changes.wait()
                 self._changes.clear()
             await asyncio.sleep(_WARM_PAUSE_SECONDS)
@@ -271,7 +272,7 @@ class Feed:
         """What came of late is what is expected, unless the operator said."""
         while self._given is None:
             await asyncio.sleep(_EXPECT_SECONDS)
-            self.intake.desk.expect(self.history.mix(wall_clock()))
+            self.intake.placement.expect(self.history.mix(wall_clock()))
             self._changes.set()
 
 

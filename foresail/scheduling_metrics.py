@@ -9,8 +9,8 @@ from typing_extensions import override
 from scheduler.intake import Intake, Kind
 
 
-class DeskCollector(Collector):
-    """Series of the desk and of what feeds it."""
+class PlacementCollector(Collector):
+    """Series of the placement state and of what feeds it."""
 
     def __init__(self, intake: Intake, troubles: Mapping[Kind, str]) -> None:
         self._intake = intake
@@ -18,7 +18,7 @@ class DeskCollector(Collector):
 
     @override
     def collect(self) -> Iterator[Metric]:
-        state = self._intake.desk.state
+        state = self._intake.placement.occupancy
         for name, told, value in (
             ("foresail_extender_nodes", "Nodes that are known.", len(state.row)),
             ("foresail_extender_pods", "Pods that run on them.", state.bound_pods),

@@ -37,7 +37,13 @@ class Sites:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise ForesailError(f"{address!r} is not host:port, such as 127.0.0.1:8888")
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=_STOP_SECONDS)
+        # Nobody who asks here compresses, and a few bytes can be unpacked to fill the memory.
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            shutdown_timeout=_STOP_SECONDS,
+            auto_decompress=False,
+        )
         await runner.setup()
         self._runners.append(runner)
         try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from scheduler.first_fit import Alternative, Device, MatchAttribute, Request
+from scheduler.first_fit import Alternative, Device, MatchAttribute, Request, Toleration
 from scheduler.selectors import matches
 
 Json = Mapping[str, object]
@@ -118,6 +118,15 @@ def _alternative(document: Json, classes: Classes) -> Alternative:
         name=str(document.get("name", "")),
         matches=selected,
         count=None if every else int(str(document.get("count", 1))),
+        tolerations=tuple(
+            Toleration(
+                key=str(one.get("key", "")),
+                operator=str(one.get("operator", "Equal")),
+                value=str(one.get("value", "")),
+                effect=str(one.get("effect", "")),
+            )
+            for one in _listed(document, "tolerations")
+        ),
     )
 
 
@@ -147,6 +156,7 @@ def _given(document: Json) -> tuple[Place, ...] | None:
     return tuple(
         (str(one.get("driver")), str(one.get("pool")), str(one.get("device")))
         for one in _listed(devices, "results")
+        if not one.get("adminAccess")  # an administrator looks on, and takes nothing
     )
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from fleet.quantities import quantity
-from scheduler.first_fit import Device
+from scheduler.first_fit import Device, Taint
 from scheduler.selectors import Amount, Version
 
 Json = Mapping[str, object]
@@ -21,6 +21,11 @@ _TYPE: Final = "/type"
 _KINDS: Final = ("bool", "int", "string", "version")
 _DEVICES_MAX: Final = 128
 _KEPT_MAX: Final = 4096
+_UNPREDICTABLE: Final = {
+    "consumesCounters": "it shares counters with other devices",
+    "allowMultipleAllocations": "several claims may share it",
+    "bindingConditions": "devices with binding conditions come last",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +34,7 @@ class Slice:
 
     name: str
     node: str | None
-    """None = its devices belong to no single node, and are not followed."""
+    """None = its devices belong to no single node; which ones they serve is not followed."""
     driver: str
     pool: str
     generation: int
@@ -66,6 +71,8 @@ def slice_of(document: Json) -> Slice:
                 index=at,
                 name=str(_object(one, "a device").get("name")),
                 attributes=_attributes(_object(one, "a device"), driver),
+                taints=_taints(_object(one, "a device")),
+                unpredictable=_unpredictable(_object(one, "a device")),
             )
             for at, one in enumerate(listed)
         ),
@@ -103,6 +110,25 @@ def _number(name: str) -> int:
     return (
         int(digits) if digits.isascii() and digits.isdigit() and len(digits) < len("100000") else 0
     )
+
+
+def _taints(device: Json) -> tuple[Taint, ...]:
+    told = device.get("taints") or []
+    if not isinstance(told, list):
+        raise ValueError("a device's taints are no list")  # noqa: TRY004
+    return tuple(
+        Taint(
+            key=str(one.get("key", "")),
+            value=str(one.get("value", "")),
+            effect=str(one.get("effect", "")),
+        )
+        for one in (_object(taint, "a taint") for taint in told)
+    )
+
+
+def _unpredictable(device: Json) -> str | None:
+    """Why nobody can say here whether the device is free, or when the allocator comes to it."""
+    return next((why for field, why in _UNPREDICTABLE.items() if device.get(field)), None)
 
 
 def _attributes(device: Json, driver: str) -> dict[str, Hashable]:

@@ -1,4 +1,4 @@
-"""The extender's HTTP edge: kube-scheduler asks, the desk answers.
+"""The extender's HTTP edge: kube-scheduler asks, the placement state answers.
 
 Nothing waits, but for a claim that kube-scheduler has seen and we have not, and then a moment only.
 
@@ -16,7 +16,6 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from scheduler.desk import Desk
 from scheduler.extender_wire import (
     Arguments,
     UnreadableRequestError,
@@ -26,6 +25,7 @@ from scheduler.extender_wire import (
     prioritise_answer,
 )
 from scheduler.fit import Filtered
+from scheduler.placement_state import PlacementState
 from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, pod_of
 
 BODY_BYTES_MAX: Final = 256 * 2**20
@@ -72,9 +72,9 @@ class ExtenderMetrics:
 
 @dataclass(slots=True, kw_only=True)
 class Extender:
-    """The two verbs over the desk of the day."""
+    """The two verbs over the placement state."""
 
-    desk: Desk | None
+    placement: PlacementState | None
     """None until the first snapshot is read."""
     clock: Clock
     """Any clock that never goes back, in seconds."""
@@ -98,7 +98,7 @@ class Extender:
         return app
 
     async def filter(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await _body(request)
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -112,7 +112,7 @@ class Extender:
         return answer
 
     async def prioritize(self, request: web.Request) -> web.Response:
-        body = await request.read()
+        body = await _body(request)
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -122,8 +122,8 @@ class Extender:
             return web.Response(status=400, text=f"foresail: {error}\n")
         reason: str | None = NO_SNAPSHOT
         scores = [0] * len(asked.names)
-        if self.desk is not None:
-            scores = self.desk.prioritise(pod, asked.names, now_seconds=self.clock())
+        if self.placement is not None:
+            scores = self.placement.prioritise(pod, asked.names, now_seconds=self.clock())
             reason = pod.unknown or self.stale
         answer = _json(prioritise_answer(asked.names, scores), reason)
         self._answered("prioritize", begun)
@@ -133,7 +133,7 @@ class Extender:
         return web.Response(text="ok\n")
 
     async def readyz(self, _: web.Request) -> web.Response:
-        why = NO_SNAPSHOT if self.desk is None else self.stale
+        why = NO_SNAPSHOT if self.placement is None else self.stale
         if why is not None:
             return web.Response(status=503, text=f"{why}\n")
         return web.Response(text="ok\n")
@@ -142,7 +142,7 @@ class Extender:
         """The pod with its claims: kube-scheduler may see a new one a moment before our watch."""
         pod = pod_of(asked.pod, self.known)
         for _ in range(CLAIM_TRIES):
-            if self.desk is None or set(pod.claim_names) <= self.known.claims.keys():
+            if self.placement is None or set(pod.claim_names) <= self.known.claims.keys():
                 break
             await asyncio.sleep(CLAIM_PAUSE_SECONDS)
             pod = pod_of(asked.pod, self.known)
@@ -150,16 +150,16 @@ class Extender:
 
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
         """What passes, and why all does where too little is known."""
-        reason = NO_SNAPSHOT if self.desk is None else self.stale or pod.unknown
-        if self.desk is None or self.stale is not None:
+        reason = NO_SNAPSHOT if self.placement is None else self.stale or pod.unknown
+        if self.placement is None or self.stale is not None:
             result = Filtered(list(asked.names))
         else:
-            result = self.desk.filter(pod, asked.names, now_seconds=self.clock())
+            result = self.placement.filter(pod, asked.names, now_seconds=self.clock())
         if self.metrics is not None:
             self.metrics.refused_nodes.labels("full").inc(len(result.failed))
             self.metrics.refused_nodes.labels("unable").inc(len(result.unresolvable))
             self.metrics.blind.inc(reason is not None)
-        return result, reason
+        return result, reason or result.assumed
 
     def _answered(self, verb: str, begun: float) -> None:
         self.answered_at = self.clock()
@@ -169,6 +169,22 @@ class Extender:
     def _refused(self, verb: str) -> None:
         if self.metrics is not None:
             self.metrics.refused_requests.labels(verb).inc()
+
+
+async def _body(request: web.Request) -> bytes:
+    """The body as it was sent.
+
+    kube-scheduler compresses nothing, and a few bytes can be unpacked to any number: nothing is.
+
+    Raises:
+        HTTPUnsupportedMediaType: it is compressed.
+    """
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise web.HTTPUnsupportedMediaType(
+            text=f"foresail: Content-Encoding {encoding[:32]!r} is not read; send it as it is\n"
+        )
+    return await request.read()
 
 
 def _json(body: bytes, reason: str | None) -> web.Response:

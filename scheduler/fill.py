@@ -10,7 +10,8 @@ lanes of small integers. A share goes to the GPU with least left that is enough:
 whose wrap-around puts GPUs with too little last, and one minimum.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -27,6 +28,8 @@ _SLOT = 32
 _NO_SHARE = 33_000
 """What a pod that wants no share subtracts: more than any lane holds, so that none is enough."""
 _NO_GPU = np.uint16(65_535)
+_WORD_BITS = 62
+_EVERY_BIT = 2**_WORD_BITS - 1
 _NEVER = 100
 """More GPUs than a node has."""
 
@@ -56,13 +59,28 @@ class Rollouts:
         self._gain = lanes(
             lambda p: p.total_milli or p.cpu_milli * CPU_GAIN_MILLI / 1000, np.float32
         )
-        self._models: Int | None = None
-        if any(pod.models for row in pods for pod in row):
-            bit = {model: 1 << index for index, model in enumerate(models)}
-            every = sum(bit.values())
-            self._models = lanes(
-                lambda p: sum(bit.get(m, 0) for m in p.models) if p.models else every, np.int64
-            )
+        # Models that the same pods insist on are one class: a bit of one of the words.
+        asked = sorted({pod.models for row in pods for pod in row if pod.models}, key=sorted)
+        classes: dict[tuple[bool, ...], int] = {}
+        self._class: Int = np.array(
+            [
+                classes.setdefault(tuple(model in some for some in asked), len(classes))
+                for model in models
+            ],
+            np.int64,
+        )
+        self._words: list[Int] = []
+        """Which classes each pod may run on; none where every pod runs on every model."""
+        for start in range(0, len(classes), _WORD_BITS) if asked else ():
+            bits = {
+                some: sum(
+                    1 << at - start
+                    for pattern, at in classes.items()
+                    if start <= at < start + _WORD_BITS and pattern[asked.index(some)]
+                )
+                for some in asked
+            }
+            self._words.append(lanes(partial(_bits_of, bits), np.int64))
         shares = [pod.gpu_milli for row in pods for pod in row if pod.is_share]
         self._least_share_milli = min(shares, default=WHOLE_MILLI)
 
@@ -120,8 +138,16 @@ class Rollouts:
 
     def _allowed(self, model: Int) -> Bool | None:
         """Whether each pod may run on each lane's GPU model; None = every pod on every model."""
-        if self._models is None:
-            return None
-        bits = np.repeat(np.int64(1) << model, self._count)
-        allowed: Bool = (self._models[:, : len(bits)] & bits) != 0
+        allowed: Bool | None = None
+        for number, word in enumerate(self._words):
+            at = self._class[model] - number * _WORD_BITS
+            inside = (at >= 0) & (at < _WORD_BITS)
+            bit = np.where(inside, np.int64(1) << at.clip(0, _WORD_BITS - 1), 0)
+            bits = np.repeat(bit, self._count)
+            these: Bool = (word[:, : len(bits)] & bits) != 0
+            allowed = these if allowed is None else allowed | these
         return allowed
+
+
+def _bits_of(bits: Mapping[frozenset[str], int], pod: Shape) -> int:
+    return bits[pod.models] if pod.models else _EVERY_BIT

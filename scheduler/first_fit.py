@@ -3,8 +3,11 @@
 The allocator takes the first solution of a depth-first search: requests in order, the alternatives
 of `firstAvailable` in order, devices in the order of pools, slices and their lists (the
 "incubating" allocator of Kubernetes 1.34 to 1.37). No score takes part, so the answer is known
-beforehand. Covered: exact counts, all matching devices, alternatives, and `matchAttribute`;
-partitionable devices and consumable capacity are not.
+beforehand. Covered: exact counts, all matching devices, alternatives, `matchAttribute`, and taints.
+A search that comes to a device whose use cannot be foretold has no answer.
+
+Sets of devices are bits of an integer, the first device the lowest. Counts are compared before the
+search, and a state that failed is not tried again, so that equal requests cost no permutations.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -12,6 +15,44 @@ from dataclasses import dataclass, field
 from typing import Final
 
 Attributes = Mapping[str, Hashable]
+STEPS_MAX: Final = 1_000
+"""Devices looked at before a search is given up; an ordinary claim takes a few dozen."""
+_BARRED: Final = frozenset({"NoSchedule", "NoExecute"})
+_NO_VALUE: Final = object()
+
+
+class UnpredictableError(ValueError):
+    """Nobody here can say what the allocator will do; the message says why."""
+
+
+class SearchTooLongError(UnpredictableError):
+    """The claim is so entangled that the allocator itself would be slow to answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taint:
+    """A device's taint, as a ResourceSlice has it."""
+
+    key: str
+    value: str = ""
+    effect: str = "NoSchedule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toleration:
+    """A request's toleration; an empty key tolerates every key, an empty effect every effect."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+    def covers(self, taint: Taint) -> bool:
+        if self.effect and self.effect != taint.effect:
+            return False
+        if self.key and self.key != taint.key:
+            return False
+        return self.operator == "Exists" or (bool(self.key) and self.value == taint.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +68,9 @@ class Device:
     attributes: Attributes = field(default_factory=dict)
     """By qualified name, such as `gpu.nvidia.com/productName`."""
     is_free: bool = True
+    taints: tuple[Taint, ...] = ()
+    unpredictable: str | None = None
+    """Why its use cannot be foretold, such as counters it shares with others; None = it can."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -43,6 +87,14 @@ class Alternative:
     """Class and selectors together."""
     count: int | None = 1
     """None = all matching devices, at least one, none of them in use."""
+    tolerations: tuple[Toleration, ...] = ()
+
+    def tolerates(self, device: Device) -> bool:
+        """Whether every taint that keeps pods away is tolerated."""
+        return all(
+            taint.effect not in _BARRED or any(one.covers(taint) for one in self.tolerations)
+            for taint in device.taints
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +127,21 @@ class Given:
     device: Device
 
 
-Values = Mapping[str, Hashable]
+class Steps:
+    """How much work is left."""
 
+    def __init__(self, most: int) -> None:
+        self.left = most
 
-STEPS_MAX: Final = 20_000
-"""Devices looked at before a search is given up; an ordinary claim takes a few dozen."""
+    def take(self, devices: int = 1) -> None:
+        """So many devices are looked at.
 
-
-class SearchTooLongError(ValueError):
-    """The claim is so entangled that the allocator itself would be slow to answer."""
+        Raises:
+            SearchTooLongError: no work is left.
+        """
+        self.left -= devices
+        if self.left < 0:
+            raise SearchTooLongError("no answer within the bound on looked-at devices")
 
 
 def first_fit(
@@ -94,85 +152,182 @@ def first_fit(
     """What the allocator gives, in its order; None if the claim does not fit on these devices.
 
     Raises:
-        SearchTooLongError: after `STEPS_MAX` devices.
+        UnpredictableError: nobody can say; `SearchTooLongError` after `STEPS_MAX` devices.
     """
-    ordered = sorted(devices, key=lambda d: (d.driver, d.pool, d.slice, d.index))
-    search = _Search(tuple(constraints), iter(range(STEPS_MAX)))
-    return next(search.solutions(ordered, tuple(requests), frozenset(), {}), None)
+    search = Search(devices, requests, constraints)
+    return search.first(search.free_mask(lambda one: one.is_free), Steps(STEPS_MAX))
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    constraints: tuple[MatchAttribute, ...]
-    steps: Iterator[int]
+_Values = tuple[object, ...]
+"""The value that each constraint has been bound to so far."""
+_Chosen = tuple[tuple[int, int, int], ...]
+"""Request, alternative and device, by their places."""
 
-    def solutions(
+
+class Search:
+    """One claim over one node's devices, of which different ones are free from time to time."""
+
+    def __init__(
         self,
         devices: Sequence[Device],
-        requests: tuple[Request, ...],
-        used: frozenset[tuple[str, str, str]],
-        values: Values,
-    ) -> Iterator[tuple[Given, ...]]:
-        """Every way to meet the requests, in the order in which the allocator would meet it."""
-        if not requests:
-            yield ()
-            return
-        request, *rest = requests
-        for alternative in request.alternatives:
-            binding = [one for one in self.constraints if one.covers(request, alternative)]
-            for chosen, bound in self._choices(devices, alternative, binding, used, values):
-                taken = used | {device.place for device in chosen}
-                for tail in self.solutions(devices, tuple(rest), taken, bound):
-                    yield (
-                        *(Given(request.name, alternative.name, device) for device in chosen),
-                        *tail,
-                    )
+        requests: Sequence[Request],
+        constraints: Sequence[MatchAttribute] = (),
+    ) -> None:
+        self.devices = sorted(devices, key=lambda d: (d.driver, d.pool, d.slice, d.index))
+        self._requests = tuple(requests)
+        self._constraints = tuple(constraints)
+        self._odd = self.free_mask(lambda one: one.unpredictable is not None)
+        self._matching: dict[tuple[int, int], tuple[int, int]] = {}
+        self._having: dict[tuple[str, object], int] = {}
 
-    def _choices(
+    def free_mask(self, is_free: Callable[[Device], bool]) -> int:
+        """The devices for which it holds."""
+        return sum(1 << at for at, device in enumerate(self.devices) if is_free(device))
+
+    def first(self, free: int, steps: Steps) -> tuple[Given, ...] | None:
+        """What the allocator gives where these devices are free; None if the claim does not fit.
+
+        Raises:
+            UnpredictableError: nobody can say.
+        """
+        if self._is_short(free, steps):
+            return None
+        values: _Values = (_NO_VALUE,) * len(self._constraints)
+        found = self._solved(0, free, values, steps, set())
+        if found is None:
+            return None
+        return tuple(
+            Given(
+                self._requests[request].name,
+                self._requests[request].alternatives[alternative].name,
+                self.devices[device],
+            )
+            for request, alternative, device in found
+        )
+
+    def _matched(self, request: int, alternative: int, steps: Steps) -> tuple[int, int]:
+        """Devices that the selectors match, and those of them whose taints are tolerated."""
+        key = request, alternative
+        if key not in self._matching:
+            steps.take(len(self.devices))
+            one = self._requests[request].alternatives[alternative]
+            matching = self.free_mask(one.matches)
+            self._matching[key] = matching, matching & self.free_mask(one.tolerates)
+        return self._matching[key]
+
+    def _is_short(self, free: int, steps: Steps) -> bool:
+        """Whether some requests together ask for more devices than all that any of them matches.
+
+        By Hall's theorem; sets of requests are those within what one request can use.
+        """
+        wanted: list[tuple[int, int]] = []
+        for at, request in enumerate(self._requests):
+            usable, least = 0, None
+            for place, alternative in enumerate(request.alternatives):
+                try:
+                    matching, tolerated = self._matched(at, place, steps)
+                except SearchTooLongError:
+                    raise
+                except UnpredictableError:
+                    return False  # the search says so, should it come to it
+                usable |= tolerated
+                count = matching.bit_count() if alternative.count is None else alternative.count
+                least = count if least is None else min(least, count)
+            wanted.append((usable, least or 0))
+        return any(
+            not usable & self._odd
+            and sum(count for other, count in wanted if other & ~usable == 0)
+            > (usable & free).bit_count()
+            for usable in {usable for usable, _ in wanted}
+        )
+
+    def _solved(
         self,
-        devices: Sequence[Device],
-        alternative: Alternative,
-        constraints: Sequence[MatchAttribute],
-        used: frozenset[tuple[str, str, str]],
-        values: Values,
-    ) -> Iterator[tuple[tuple[Device, ...], Values]]:
-        matching = [device for device in devices if alternative.matches(device)]
-        open_ = [device for device in matching if device.is_free and device.place not in used]
-        count = alternative.count
-        if count is None:
-            if not matching or len(open_) < len(matching):
-                return
-            count = len(matching)
-        yield from self._ascending(open_, count, constraints, values)
+        at: int,
+        free: int,
+        values: _Values,
+        steps: Steps,
+        failed: set[tuple[int, int, _Values]],
+    ) -> _Chosen | None:
+        """The first way to meet the requests from `at` on with the devices that are `free`."""
+        if at == len(self._requests):
+            return ()
+        state = at, free, values
+        if state in failed:
+            return None
+        for place, alternative in enumerate(self._requests[at].alternatives):
+            usable, count = self._usable(at, place, free, steps)
+            binding = [
+                number
+                for number, one in enumerate(self._constraints)
+                if one.covers(self._requests[at], alternative)
+            ]
+            for chosen, bound in self._ascending(usable, count, binding, values, steps):
+                left = free & ~sum(1 << device for device in chosen)
+                rest = self._solved(at + 1, left, bound, steps, failed)
+                if rest is not None:
+                    return (*((at, place, device) for device in chosen), *rest)
+        failed.add(state)
+        return None
+
+    def _usable(self, request: int, place: int, free: int, steps: Steps) -> tuple[int, int]:
+        """The devices that the alternative may be given, and how many it takes of them."""
+        matching, tolerated = self._matched(request, place, steps)
+        count = self._requests[request].alternatives[place].count
+        if count is not None:
+            return tolerated & (free | self._odd), count
+        if matching & self._odd:
+            raise self._unpredictable(matching & self._odd)
+        is_met = matching and tolerated & free == matching
+        return (matching, matching.bit_count()) if is_met else (0, 1)
 
     def _ascending(
-        self,
-        devices: Sequence[Device],
-        count: int,
-        constraints: Sequence[MatchAttribute],
-        values: Values,
-    ) -> Iterator[tuple[tuple[Device, ...], Values]]:
+        self, among: int, count: int, binding: Sequence[int], values: _Values, steps: Steps
+    ) -> Iterator[tuple[tuple[int, ...], _Values]]:
         """Every choice of `count` devices; what fails in one order fails in every other."""
         if count == 0:
             yield (), values
             return
-        for at, device in enumerate(devices[: max(len(devices) - count + 1, 0)]):
-            if next(self.steps, None) is None:
-                raise SearchTooLongError(f"no answer after {STEPS_MAX} devices")
-            bound = _bound(device, constraints, values)
+        while among.bit_count() >= count:
+            lowest = among & -among
+            among ^= lowest
+            steps.take()
+            if lowest & self._odd:
+                raise self._unpredictable(lowest)
+            device = lowest.bit_length() - 1
+            bound = self._bound(device, binding, values)
             if bound is not None:
-                for tail, final in self._ascending(
-                    devices[at + 1 :], count - 1, constraints, bound
-                ):
+                alike = among & self._alike(binding, bound)
+                for tail, final in self._ascending(alike, count - 1, binding, bound, steps):
                     yield (device, *tail), final
 
+    def _bound(self, device: int, binding: Sequence[int], values: _Values) -> _Values | None:
+        """The values that devices must have from here on; None if this one has another."""
+        if not binding:
+            return values
+        bound = list(values)
+        for number in binding:
+            attribute = self._constraints[number].attribute
+            value = self.devices[device].attributes.get(attribute)
+            if value is None or (bound[number] is not _NO_VALUE and bound[number] != value):
+                return None
+            bound[number] = value
+        return tuple(bound)
 
-def _bound(device: Device, constraints: Sequence[MatchAttribute], values: Values) -> Values | None:
-    """The values that devices must have from here on; None if this one has another."""
-    bound = dict(values)
-    for constraint in constraints:
-        value = device.attributes.get(constraint.attribute)
-        key = f"{constraint.attribute} {sorted(constraint.requests)}"
-        if value is None or bound.setdefault(key, value) != value:
-            return None
-    return bound
+    def _alike(self, binding: Sequence[int], bound: _Values) -> int:
+        """The devices that have the values of these constraints."""
+        alike = -1
+        for number in binding:
+            key = self._constraints[number].attribute, bound[number]
+            if key not in self._having:
+                self._having[key] = sum(
+                    1 << at
+                    for at, device in enumerate(self.devices)
+                    if device.attributes.get(key[0]) == key[1]
+                )
+            alike &= self._having[key]
+        return alike
+
+    def _unpredictable(self, among: int) -> UnpredictableError:
+        device = self.devices[(among & -among).bit_length() - 1]
+        return UnpredictableError(f"device {device.name}: {device.unpredictable}")

@@ -1,18 +1,27 @@
-"""Why a node cannot take a pod: for now, or however empty it were.
+"""Why a node cannot take a pod although kube-scheduler has passed it: for now, or ever.
 
-kube-scheduler tries preemption on nodes of the first kind, and never on those of the second.
+kube-scheduler has just counted CPU, memory, whole GPUs and devices, on newer news than a watch has.
+What it cannot know is turned away here: shares of GPUs, the GPU models that an annotation names,
+NVLink islands, and groups. kube-scheduler tries preemption on nodes that are full for now, and
+never on those of the second kind.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
+from typing import Final
 
 import numpy as np
 
 from scheduler.placement import Int, Nodes, Shape
 
+REASON_MAX: Final = 240
+"""Characters: of five thousand reasons one megabyte at most."""
+_NAME_MAX: Final = 64
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Filtered:
     """Which of the nodes that were asked about can take the pod."""
 
@@ -21,69 +30,65 @@ class Filtered:
     """For now: room may come."""
     unresolvable: dict[str, str] = field(default_factory=dict)
     """However empty the node is."""
+    assumed: str | None = None
+    """What was taken for granted; None = nothing."""
+
+    def refuse_all(self, reason: str, same: str) -> None:
+        """Turn the nodes away that have passed, for what is no fault of any of them.
+
+        Args:
+            reason: said once, of the first node.
+            same: what the others say.
+        """
+        for at, name in enumerate(self.passed):
+            self.failed[name] = short(reason) if at == 0 else same
+        self.passed = []
+
+    def refuse(self, names: Iterable[str], reason: str) -> None:
+        """Turn some of the nodes away that have passed."""
+        refused = dict.fromkeys(names, short(reason))
+        self.failed |= refused
+        self.passed = [name for name in self.passed if name not in refused]
 
 
-def filtered(names: list[str], rows: Int, now: Nodes, empty: Nodes, shape: Shape) -> Filtered:
-    """Sort `names` by whether the pod fits.
+def short(text: str) -> str:
+    """The text, and of a long one its beginning."""
+    return text if len(text) <= REASON_MAX else text[: REASON_MAX - 1] + "…"
 
-    A node that is not known passes: kube-scheduler has seen it, and we say nothing about it.
+
+def filtered(names: list[str], rows: Int, now: Nodes, shape: Shape) -> Filtered:
+    """Sort `names` by whether they have a share of a GPU free, and a GPU model that will do.
+
+    A node that is not known passes: kube-scheduler has seen it, and we say nothing about it. So
+    does one without GPUs as far as we know, for kube-scheduler has just counted some.
 
     Args:
         names: nodes that were asked about.
         rows: shape ``(len(names),)``, their rows; -1 = not known.
         now: as the nodes are.
-        empty: as they are when nothing runs.
         shape: what the pod asks for.
     """
-    fits = np.append(now.fits(shape), True)[rows]
-    if fits.all():
+    if not shape.models and not shape.is_share:
         return Filtered(list(names))
-    result = Filtered(list(compress(names, fits.tolist())))
-    ever = np.append(empty.fits(shape), True)
-    short = np.flatnonzero(~fits)
-    able = ever[rows[short]]
-    for at, reason in zip(
-        short[able].tolist(), _lacking(now, rows[short[able]], shape, "free"), strict=True
-    ):
-        result.failed[names[at]] = reason
-    unable = short[~able]
-    for at, reason in zip(
-        unable.tolist(), _lacking(empty, rows[unable], shape, "in all"), strict=True
-    ):
-        result.unresolvable[names[at]] = reason
-    return result
-
-
-def _lacking(nodes: Nodes, rows: Int, shape: Shape, when: str) -> list[str]:
-    """What each of these nodes lacks; thousands lack the same, so each text is made once."""
-    model = nodes.models
-    wrong_model = np.zeros(len(rows), np.bool_)
-    if shape.gpus and shape.models:
-        wrong_model = ~nodes.allows(shape.models)[nodes.model[rows]]
-    if shape.is_share:
-        few, told = nodes.most[rows] < shape.gpu_milli, np.zeros(len(rows), np.int64)
-    else:
-        few, told = nodes.free[rows] < shape.gpus, nodes.free[rows]
-    kind = np.select([wrong_model, few, nodes.cpu[rows] < shape.cpu_milli], [0, 1, 2], 3)
-    value = np.select(
-        [wrong_model, few, nodes.cpu[rows] < shape.cpu_milli],
-        [nodes.model[rows], told, nodes.cpu[rows]],
-        nodes.memory[rows],
-    )  # fmt: skip
+    has_gpus = now.gpus[:, 0] >= 0
+    is_right = now.allows(shape.models)[now.model] | ~has_gpus
+    is_free = (now.most >= shape.gpu_milli) | ~has_gpus if shape.is_share else is_right
+    right, free = np.append(is_right, True)[rows], np.append(is_free, True)[rows]
+    if right.all() and free.all():
+        return Filtered(list(names))
+    result = Filtered(list(compress(names, (right & free).tolist())))
+    for at in np.flatnonzero(right & ~free).tolist():
+        result.failed[names[at]] = f"no GPU with {shape.gpu_milli} milli free"
+    models = now.models
 
     @cache
-    def text(kind: int, value: int) -> str:
-        match kind:
-            case 0:
-                wanted = " or ".join(sorted(shape.models))
-                return f"GPU model {model[value] or 'unknown'}, asked for {wanted}"
-            case 1 if shape.is_share:
-                return f"no GPU with {shape.gpu_milli} milli {when}"
-            case 1:
-                return f"{value} whole GPUs {when}, asked for {shape.gpus}"
-            case 2:
-                return f"{value} milli CPU {when}, asked for {shape.cpu_milli}"
-            case _:
-                return f"{value} MiB memory {when}, asked for {shape.memory_mib}"
+    def other_model(model: int) -> str:
+        return f"GPU model {models[model][:_NAME_MAX] or 'unknown'}, not one that is asked for"
 
-    return list(map(text, kind.tolist(), value.tolist()))
+    wrong = np.flatnonzero(~right).tolist()
+    for at in wrong:
+        result.unresolvable[names[at]] = other_model(int(now.model[rows[at]]))
+    if wrong:
+        first, wanted = names[wrong[0]], " or ".join(sorted(shape.models))
+        result.unresolvable[first] = short(f"{result.unresolvable[first]}: {wanted}")
+    return result

@@ -36,16 +36,17 @@ class History:
         self._origin_seconds: float | None = None
         self.pods = 0
 
-    def saw(self, shape: Shape, now_seconds: float) -> None:
-        """A pod of this shape has come."""
+    def saw(self, shape: Shape, came_seconds: float) -> None:
+        """A pod of this shape has come, now or at some time before."""
         if self._origin_seconds is None:
-            self._origin_seconds = now_seconds
-        halves = (now_seconds - self._origin_seconds) / HALF_LIFE_SECONDS
+            self._origin_seconds = came_seconds
+        halves = (came_seconds - self._origin_seconds) / HALF_LIFE_SECONDS
         if halves > _RESCALE_HALVES:
             self._weights = {one: old * 2.0**-halves for one, old in self._weights.items()}
-            self._origin_seconds, halves = now_seconds, 0.0
+            self._origin_seconds, halves = came_seconds, 0.0
         coarse = _coarse(shape)
-        self._weights[coarse] = self._weights.get(coarse, 0.0) + 2.0 ** max(halves, 0.0)
+        weight = 2.0 ** max(halves, -_RESCALE_HALVES)
+        self._weights[coarse] = self._weights.get(coarse, 0.0) + weight
         self.pods += 1
         if len(self._weights) > 2 * SHAPES_MAX:
             kept = sorted(self._weights, key=lambda one: -self._weights[one])[:SHAPES_MAX]

@@ -5,7 +5,7 @@ A report that cannot be read, or is of an earlier boot, counts as none, and the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 from sys import intern
 from typing import Final
@@ -24,6 +24,9 @@ from scheduler.pods import GPU_RESOURCES, Json
 PRODUCT: Final = "nvidia.com/gpu.product"
 CLIQUE: Final = "nvidia.com/gpu.clique"
 _MIB: Final = 2**20
+AMOUNT_MAX: Final = 2**30
+"""Milli CPU or MiB of memory: a million cores, a pebibyte."""
+_PLUGGED_TOO: Final = "the node's device plugin offers other GPUs than its ResourceSlices"
 SLOW_IMAGE_BYTES: Final = 500 * _MIB
 """Below, an image is pulled in seconds, and whether it is there says nothing."""
 
@@ -85,17 +88,25 @@ def machine_of(document: Json, devices: Sequence[Device] = ()) -> Machine:
         raise ValueError("a node without a name")
     labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
     allocatable = _part(status, "allocatable")
+    cpu = floor(quantity(allocatable.get("cpu", 0)) * 1000)
+    memory = floor(quantity(allocatable.get("memory", 0)) / _MIB)
+    for resource, amount in (("cpu", cpu), ("memory", memory)):
+        if not 0 <= amount <= AMOUNT_MAX:
+            told = str(allocatable[resource])[:32]
+            raise ValueError(f"node {name}: {told} {resource} is no amount that a machine has")
     plugged = sum(int(quantity(allocatable.get(resource, 0))) for resource in GPU_RESOURCES)
     claimable = tuple(whole_gpus(devices))
     gpus = max(plugged, len(claimable))
     if gpus > GPUS_MAX:
-        raise ValueError(f"node {name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
+        raise ValueError(
+            f"node {name} has {str(gpus)[:20]} GPUs; at most {GPUS_MAX} can be told apart"
+        )
     report, refused = _report(annotations.get(REPORT), status)
     islands = report.islands if report is not None else ()
     return Machine(
         name=name,
-        cpu_milli=floor(quantity(allocatable.get("cpu", 0)) * 1000),
-        memory_mib=floor(quantity(allocatable.get("memory", 0)) / _MIB),
+        cpu_milli=cpu,
+        memory_mib=memory,
         model=model_name(_product(labels, claimable, report)),
         gpus=gpus,
         # A report about other GPUs than there are now says nothing about these.
@@ -107,7 +118,11 @@ def machine_of(document: Json, devices: Sequence[Device] = ()) -> Machine:
         report_refused=refused,
         # A device plugin that offers more than the slices do knows of other GPUs.
         devices=claimable if len(claimable) == gpus else (),
-        others=tuple(device for device in devices if not is_gpu(device)),
+        others=tuple(
+            device if not is_gpu(device) else replace(device, unpredictable=_PLUGGED_TOO)
+            for device in devices
+            if len(claimable) != gpus or not is_gpu(device)
+        ),
     )
 
 

@@ -4,17 +4,22 @@ Nodes and pods may come in any order. A pod whose node is not known waits for it
 changes keeps its pods. What a pod takes is given back as it was taken.
 """
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from math import inf
+from typing import Final
 
+from scheduler.claimed import Place
+from scheduler.groups import Groups
 from scheduler.ledger import Assumed, Ledger
 from scheduler.machines import Machine
 from scheduler.offers import Predictor
-from scheduler.placement import Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.preference import Preferences
+from scheduler.turnover import Start, turnover_of
+
+_ENDED_MAX: Final = 4096
 
 
 class Occupancy:
@@ -24,17 +29,18 @@ class Occupancy:
         listed = list(machines)
         self.nodes = Nodes(machine.empty() for machine in listed)
         """What is left of them."""
-        self.empty = Nodes(machine.empty() for machine in listed)
-        """What they have when nothing runs."""
         self.row = {machine.name: at for at, machine in enumerate(listed)}
         self.preferences = Preferences(self.nodes)
         self.predictor = Predictor(self.nodes)
         self.machines: dict[str, Machine] = {machine.name: machine for machine in listed}
-        self.groups: dict[str, dict[str, str]] = {}
-        """Node of each member, by group and pod UID."""
+        self.groups = Groups()
         self._ledger = Ledger()
         self._bound: dict[str, Assumed] = {}
         self._on: defaultdict[str, dict[str, Assumed]] = defaultdict(dict)
+        self._waiting: set[str] = set()
+        """UIDs of pods that the watch has told of, and that are on no node yet."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """UIDs of pods that are gone, the last ones."""
         self._short: set[str] = set()
         """Nodes with pods that have fewer GPUs than they ask for, as far as we know."""
         for at, machine in enumerate(listed):
@@ -61,9 +67,6 @@ class Occupancy:
         row = self.row.get(machine.name)
         if row is None:
             row = self.row[machine.name] = self.nodes.add(machine.empty())
-            self.empty.add(machine.empty())
-        else:
-            self.empty.put(row, machine.empty())
         self.machines[machine.name] = machine
         self._know(row, machine)
         self._settle(machine.name)
@@ -74,7 +77,6 @@ class Occupancy:
         if row is not None:
             del self.machines[name]
             self.nodes.drop(row)
-            self.empty.drop(row)
             self._know(row, None)
 
     def _know(self, row: int, machine: Machine | None) -> None:
@@ -107,27 +109,56 @@ class Occupancy:
 
         Those not told are taken as our answer had them, else as the allocator would give them.
         """
+        is_new = pod.uid not in self._bound
         before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
+        self._waiting.discard(pod.uid)
+        if devices is not None:
+            self.predictor.held.let_go(_holder(pod.uid))  # its claims' own news has come
         if before is not None and before.node == node:
             kept = self._on[node].get(pod.uid, before)
             if devices is None or tuple(devices) == kept.devices:
-                if pod.uid not in self._bound:
+                if is_new:
                     self.nodes.came(kept.shape)
-                self._bound[pod.uid] = replace(kept, expires_seconds=inf)
+                self._bound[pod.uid] = kept
                 return
         if before is not None:
             self._give_back(before)
         entry = self._bound[pod.uid] = self._place(pod, node, devices)
-        if before is None or before.expires_seconds < inf:
+        if is_new:
             self.nodes.came(entry.shape)
 
+    def waits(self, pod: Pod) -> None:
+        """The watch has told of the pod, and it is on no node yet."""
+        if pod.uid in self._bound:
+            return
+        self._waiting.add(pod.uid)
+        self._ledger.seen(pod.uid)
+        if self._ledger.entry(pod.uid) is None:
+            self.groups.put(pod, None)
+
     def assume(
-        self, pod: Pod, node: str, devices: Sequence[int] | None, expires_seconds: float
+        self,
+        pod: Pod,
+        node: str,
+        devices: Sequence[int] | None,
+        now_seconds: float,
+        *,
+        others: Iterable[Place] = (),
     ) -> None:
-        """Count on the pod being there soon."""
-        if node in self.row:
-            entry = self._place(pod, node, devices, expires_seconds)
-            for crowded in self._ledger.add(entry):
+        """Count on the pod being there soon.
+
+        Args:
+            pod: which nobody has seen on a node yet.
+            node: where it will be.
+            devices: GPUs that it will get; None = any.
+            now_seconds: on a clock that never goes back.
+            others: devices that its claims will be given and that are no whole GPUs.
+        """
+        if node in self.row and pod.uid not in self._ended:
+            entry = self._place(pod, node, devices)
+            self.predictor.held.hold(_holder(pod.uid), others)
+            is_seen = pod.uid in self._waiting
+            for crowded in self._ledger.add(entry, now_seconds, is_seen=is_seen):
                 self._give_back(crowded)
 
     def forget_assumed(self, uid: str) -> None:
@@ -138,19 +169,31 @@ class Occupancy:
 
     def gone(self, uid: str) -> None:
         """The pod has ended or was deleted."""
+        self._waiting.discard(uid)
+        self._ended[uid] = None
+        if len(self._ended) > _ENDED_MAX:
+            self._ended.popitem(last=False)
         bound = self._bound.pop(uid, None)
         entry = self._ledger.drop(uid) or bound
         if entry is not None:
             self._give_back(entry)
+        self.groups.drop(uid)
         if bound is not None:
             self.nodes.left(bound.shape)
 
     def expire(self, now_seconds: float) -> int:
-        """Give back what was answered and never seen; how many."""
+        """Give back what was answered for pods that were never seen; how many."""
         due = self._ledger.expired(now_seconds)
         for entry in due:
             self._give_back(entry)
+            self.groups.drop(entry.uid)
         return len(due)
+
+    def recall(self, starts: Sequence[Start]) -> None:
+        """After a start: what the ages of the pods that run say of those that left."""
+        capacity = float(sum(one.gpus for one in self.machines.values())) * WHOLE_MILLI
+        read = turnover_of(starts, capacity_milli=capacity)
+        self.nodes.came_milli, self.nodes.left_milli = read.came_milli, read.left_milli
 
     def is_bound(self, uid: str) -> bool:
         """Whether the pod was seen on a node."""
@@ -166,7 +209,6 @@ class Occupancy:
         pod: Pod,
         node: str,
         devices: Sequence[int] | None,
-        expires_seconds: float = inf,
     ) -> Assumed:
         entry = Assumed(
             uid=pod.uid,
@@ -174,11 +216,8 @@ class Occupancy:
             shape=pod.shape if devices is None else pod.shape_with(len(devices)),
             devices=tuple(devices or ()),
             is_told=devices is not None,
-            group=pod.group.name if pod.group else None,
-            expires_seconds=expires_seconds,
         )
-        if entry.group is not None:
-            self.groups.setdefault(entry.group, {})[pod.uid] = node
+        self.groups.put(pod, node)
         self._on[node][pod.uid] = entry
         row = self.row.get(node)
         if row is not None:
@@ -193,8 +232,7 @@ class Occupancy:
         if shape.is_share and self.nodes.most[row] < shape.gpu_milli:
             return []
         if shape.gpus and not shape.is_share:
-            offers = self.predictor.of(None, shape.gpus)
-            return list(offers.given.get(row) or self.nodes.devices(row, shape))
+            return list(self.predictor.plugged(row, shape.gpus) or self.nodes.devices(row, shape))
         return self.nodes.devices(row, shape)
 
     def _give_back(self, entry: Assumed) -> None:
@@ -207,8 +245,12 @@ class Occupancy:
             self.nodes.release(row, entry.shape, entry.devices)
             if entry.node in self._short:
                 self._settle(entry.node)
-        if entry.group is not None:
-            members = self.groups.get(entry.group, {})
-            members.pop(entry.uid, None)
-            if not members:
-                self.groups.pop(entry.group, None)
+        self.predictor.held.let_go(_holder(entry.uid))
+        if entry.uid in self._waiting:
+            self.groups.leave_node(entry.uid)
+        else:
+            self.groups.drop(entry.uid)
+
+
+def _holder(uid: str) -> str:
+    return f"pod {uid}"

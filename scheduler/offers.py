@@ -2,27 +2,42 @@
 
 With a claim kube-scheduler's allocator gives the first devices that fit; without one the device
 plugin gives whole GPUs, taken here in the same order. What was worked out is kept for each node
-until it changes, and equal nodes in the same state are worked out once.
+until it changes, and equal nodes in the same state are worked out once. One call does bounded work:
+nodes that it does not come to are not known until a later call does.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scheduler.claimed import Claim
-from scheduler.first_fit import Device, SearchTooLongError, first_fit
+from scheduler.claimed import Claim, Place
+from scheduler.first_fit import (
+    STEPS_MAX,
+    Device,
+    Search,
+    SearchTooLongError,
+    Steps,
+    UnpredictableError,
+)
+from scheduler.held_devices import HeldDevices
 from scheduler.islands import island_price_milli
 from scheduler.machines import Machine
-from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes
-from scheduler.selectors import UnknownMatchError
+from scheduler.node_profiles import OWN, NodeProfiles
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
 
-_ASKED_MAX: Final = 256
+STEPS_A_CALL: Final = 1_500
+"""Devices that one call looks at over all nodes: about ten milliseconds."""
+_ASKED_MAX: Final = 64
 """Different claims and widths whose offers are kept."""
-_EQUAL_MAX: Final = 50_000
-_OWN: Final = ("/uuid", "/pciBusID", "/minor", "/index", "/serial")
-"""Attributes that no two devices share: equal nodes differ in them, and nothing else does."""
+_EQUAL_MAX: Final = 20_000
+_SEARCHES_MAX: Final = 512
+_UNKNOWN_MAX: Final = 256
+
+_ODD: Final = np.int64(0x9E3779B97F4A7C1)
 
 Slots = tuple[int, ...]
 
@@ -34,119 +49,254 @@ class Offer:
     slots: Slots
     position: int
     """Of the alternatives taken, in the order in which the claim has them; 0 = all first ones."""
+    others: tuple[int, ...] = ()
+    """Of the node's devices that are no whole GPUs, by their place in `Machine.others`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """For all nodes that are equal."""
+
+    offer: Offer | None = None
+    island_milli: float = 0.0
+    is_known: bool = True
+    is_final: bool = True
+    """False = a later call may know more."""
+
+
+_DOES_NOT_FIT: Final = _Answer()
+_NOBODY_KNOWS: Final = _Answer(is_known=False)
+_NOT_YET: Final = _Answer(is_known=False, is_final=False)
 
 
 @dataclass(slots=True)
 class Offers:
     """What every node would give one kind of pod."""
 
+    claim: Claim | None
+    gpus: int
     version: Int
     count: Int
     """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or nobody can say."""
     position: Int
     island_milli: Float
     """Shape ``(N,)``: the price of breaking islands."""
-    given: dict[int, Slots]
+    is_known: Bool
+    """Shape ``(N,)``: False = nobody can say whether it fits."""
+    found: NDArray[Any]
+    """Shape ``(N,)``: the `Offer`; None where there is none."""
+
+    def at(self, row: int) -> Offer | None:
+        found: Offer | None = self.found[row]
+        return found
 
 
 class Predictor:
     """Predicts over one set of nodes, whose changes it follows."""
 
     def __init__(self, nodes: Nodes) -> None:
+        self.unknown: OrderedDict[str, str] = OrderedDict()
+        """Claims that cannot be predicted, each with the reason; by the claim's key."""
+        self.held = HeldDevices()
         self._nodes = nodes
         self._machines: dict[int, Machine] = {}
-        self._profiles: dict[int, int] = {}
-        self._numbers: dict[object, int] = {}
-        """Of each profile that there ever was: a fleet has a handful."""
+        self._profiles = NodeProfiles()
+        self._shared: tuple[Device, ...] = ()
         self._asked: OrderedDict[object, Offers] = OrderedDict()
-        self._equal: OrderedDict[object, tuple[Offer | None, float]] = OrderedDict()
-        self.unknown: dict[str, str] = {}
-        """Claims that cannot be predicted, each with the reason; by the claim's key."""
+        self._equal: OrderedDict[object, _Answer] = OrderedDict()
+        self._searches: OrderedDict[object, tuple[Search, list[int]]] = OrderedDict()
+
+    @property
+    def changes(self) -> int:
+        """Of what is known of devices; those of GPUs by pods are changes of the nodes."""
+        return int(self.held.version.sum())
 
     def put(self, row: int, machine: Machine | None) -> None:
         """The node of `row` is now this one."""
-        if machine is None:
-            self._machines.pop(row, None)
-            self._profiles.pop(row, None)
-            return
-        self._machines[row] = machine
-        profile = (
-            machine.islands,
-            machine.order,
-            _profile(machine.devices),
-            _profile(machine.others),
-        )
-        self._profiles[row] = self._numbers.setdefault(profile, len(self._numbers))
+        self._grow()
+        self._machines.pop(row, None)
+        if machine is not None:
+            self._machines[row] = machine
+        self._profiles.put(row, machine)
+        self.held.put(row, machine)
 
-    def of(self, claim: Claim | None, gpus: int) -> Offers:
-        """The offers to a pod with this claim, or with `gpus` whole GPUs of a device plugin."""
-        rows = len(self._nodes)
+    def share(self, devices: Iterable[Device]) -> None:
+        """These devices belong to no single node: nobody here knows which nodes they serve."""
+        shared = tuple(devices)
+        if shared != self._shared:
+            self._shared = shared
+            self._equal.clear()
+            self._searches.clear()
+            self.held.version += 1
+
+    def _grow(self) -> None:
+        self._profiles.grow(len(self._nodes))
+        self.held.grow(len(self._nodes))
+
+    # -- what they would give --------------------------------------------------------------------
+
+    def plugged(self, row: int, gpus: int) -> Slots | None:
+        """The whole GPUs that node `row` would give without a claim; None = too few are free."""
+        machine = self._machines.get(row)
+        if machine is None:
+            return None
+        left = self._nodes.gpus[row]
+        slots = [slot for slot in machine.order if left[slot] == WHOLE_MILLI][:gpus]
+        return tuple(slots) if len(slots) == gpus else None
+
+    def places(self, row: int, offer: Offer) -> tuple[Place, ...]:
+        """What an allocation would call the offered devices by that are no whole GPUs."""
+        others = self._machines[row].others
+        return tuple(others[at].place for at in offer.others)
+
+    def of(self, claim: Claim | None, gpus: int, *, steps: Steps | None = None) -> Offers:
+        """What each node would give, as it is now, and as far as `steps` go.
+
+        Args:
+            claim: what the pod claims; None = it asks the device plugin for `gpus` whole ones.
+            gpus: of a pod without a claim.
+            steps: work that may be done; None = `STEPS_A_CALL`.
+        """
+        self._grow()
+        kept = self._kept(claim, gpus)
+        version = self._nodes.version + self.held.version
+        due = np.flatnonzero(kept.version != version)
+        if len(due):
+            self._work_out(due, kept, version, steps or Steps(STEPS_A_CALL))
+        return kept
+
+    def warm(self) -> bool:
+        """Go on where calls stopped, with the claims asked about last; whether there was any."""
+        for kept in reversed(self._asked.values()):
+            if kept.claim is not None and len(kept.version) == len(self._nodes):
+                late = kept.version != self._nodes.version + self.held.version
+                if late.any():
+                    self.of(kept.claim, kept.gpus)
+                    return True
+        return False
+
+    def _kept(self, claim: Claim | None, gpus: int) -> Offers:
         key: object = gpus if claim is None else claim.key
+        rows = len(self._nodes)
         kept = self._asked.get(key)
         if kept is None or len(kept.version) < rows:
             kept = self._asked[key] = Offers(
+                claim=claim,
+                gpus=gpus,
                 version=np.full(rows, -1, np.int64),
                 count=np.full(rows, -1, np.int64),
                 position=np.zeros(rows, np.int64),
                 island_milli=np.zeros(rows),
-                given={},
+                is_known=np.zeros(rows, np.bool_),
+                found=np.full(rows, None, np.object_),
             )
             if len(self._asked) > _ASKED_MAX:
                 self._asked.popitem(last=False)
         self._asked.move_to_end(key)
-        for row in np.flatnonzero(kept.version != self._nodes.version).tolist():
-            kept.version[row] = self._nodes.version[row]
-            self._work_out(row, claim, gpus, kept)
         return kept
 
-    def _work_out(self, row: int, claim: Claim | None, gpus: int, into: Offers) -> None:
-        into.count[row], into.position[row], into.island_milli[row] = -1, 0, 0.0
-        into.given.pop(row, None)
+    def _work_out(self, due: Int, kept: Offers, version: Int, steps: Steps) -> None:
+        """Bring the rows `due` up to date, each group of equal nodes once."""
+        nodes, claim = self._nodes, kept.claim
+        slots = nodes.gpus.shape[1]
+        open_ = (nodes.gpus[due] == WHOLE_MILLI) @ (1 << np.arange(slots))
+        codes = (self._profiles.numbers[due] << slots) | open_
+        is_alone = claim is not None and any(name[1:] in claim.key for name in OWN)
+        if claim is not None:
+            open_ &= ~self.held.gpus[due]
+            codes = (self._profiles.numbers[due] << slots) | open_
+            # Two different sets of devices have the same code by a chance of 2^-64.
+            codes = codes * _ODD + (due if is_alone else self.held.others_hash[due])
+        _, first, which = np.unique(codes, return_index=True, return_inverse=True)
+        answers: list[_Answer] = []
+        for at in first.tolist():
+            row = int(due[at])
+            held = self.held.others.get(row, ()) if claim is not None else ()
+            key = (
+                kept.gpus if claim is None else claim.key,
+                int(self._profiles.numbers[row]), int(open_[at]), held, row if is_alone else None,
+            )  # fmt: skip
+            answer = self._equal.get(key)
+            if answer is None:
+                answer = self._answer(row, int(open_[at]), held, kept, steps, alone=is_alone)
+                if answer.is_final:
+                    self._equal[key] = answer
+                    if len(self._equal) > _EQUAL_MAX:
+                        self._equal.popitem(last=False)
+            else:
+                self._equal.move_to_end(key)
+            answers.append(answer)
+        found = np.empty(len(answers), np.object_)
+        found[:] = [answer.offer for answer in answers]
+        offers = [answer.offer for answer in answers]
+        for into, values in (
+            (kept.count, [-1 if one is None else len(one.slots) for one in offers]),
+            (kept.position, [0 if one is None else one.position for one in offers]),
+            (kept.island_milli, [answer.island_milli for answer in answers]),
+            (kept.is_known, [answer.is_known for answer in answers]),
+        ):
+            into[due] = np.array(values)[which]
+        kept.found[due] = found[which]
+        is_final = np.array([answer.is_final for answer in answers])[which]
+        kept.version[due] = np.where(is_final, version[due], -1)
+
+    def _answer(
+        self,
+        row: int,
+        open_: int,
+        held: tuple[int, ...],
+        kept: Offers,
+        steps: Steps,
+        *,
+        alone: bool,
+    ) -> _Answer:
+        """What the node gives where the GPUs of `open_` are free, and `held` others are not."""
         machine = self._machines.get(row)
-        if machine is None or not machine.gpus:
-            return
-        free = self._nodes.gpus[row, : machine.gpus] == WHOLE_MILLI
-        asked: object = gpus if claim is None else claim.key
-        key = (asked, free.tobytes(), self._profiles[row], self._own(row, claim))
-        if key not in self._equal:
-            self._equal[key] = self._predicted(machine, free.tolist(), claim, gpus)
-            if len(self._equal) > _EQUAL_MAX:
-                self._equal.popitem(last=False)
-        offer, price = self._equal[key]
-        if offer is not None:
-            into.count[row], into.position[row] = len(offer.slots), offer.position
-            into.island_milli[row] = price
-            into.given[row] = offer.slots
-
-    def _own(self, row: int, claim: Claim | None) -> int | None:
-        """The row where the claim picks devices by what no other node has; else None."""
-        picks = claim is not None and any(name[1:] in claim.key for name in _OWN)
-        return row if picks else None
-
-    def _predicted(
-        self, machine: Machine, free: list[bool], claim: Claim | None, gpus: int
-    ) -> tuple[Offer | None, float]:
-        if claim is None:
-            slots = [slot for slot in machine.order if free[slot]][:gpus]
-            offer = Offer(tuple(slots), 0) if len(slots) == gpus else None
+        if machine is None:
+            return _DOES_NOT_FIT
+        if kept.claim is None:
+            slots = tuple(slot for slot in machine.order if open_ >> slot & 1)[: kept.gpus]
+            offer = Offer(slots, 0) if slots and len(slots) == kept.gpus else None
         else:
-            offer = self._allocated(machine, free, claim)
+            most = min(steps.left, STEPS_MAX)
+            work = Steps(most)
+            try:
+                offer = self._allocated(row, open_, held, kept.claim, work, alone=alone)
+            except UnpredictableError as error:
+                if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
+                    return _NOT_YET
+                self._note(kept.claim, error)
+                return _NOBODY_KNOWS
+            finally:
+                steps.left -= most - max(work.left, 0)
         if offer is None:
-            return None, 0.0
-        idle = [slot for slot, is_free in enumerate(free) if is_free]
-        return offer, island_price_milli(machine.islands, idle, offer.slots)
+            return _DOES_NOT_FIT
+        idle = [slot for slot in range(machine.gpus) if open_ >> slot & 1]
+        return _Answer(offer, island_price_milli(machine.islands, idle, offer.slots))
 
-    def _allocated(self, machine: Machine, free: list[bool], claim: Claim) -> Offer | None:
-        slot_of = {device.place: slot for slot, device in enumerate(machine.devices)}
-        devices = [
-            replace(device, is_free=free[slot]) for slot, device in enumerate(machine.devices)
-        ]
-        try:
-            given = first_fit([*devices, *machine.others], claim.requests, claim.constraints)
-        except (UnknownMatchError, SearchTooLongError) as error:
-            if len(self.unknown) < _ASKED_MAX:
-                self.unknown[claim.key] = str(error)
-            return None
+    def _note(self, claim: Claim, error: UnpredictableError) -> None:
+        self.unknown[claim.key] = str(error)
+        if len(self.unknown) > _UNKNOWN_MAX:
+            self.unknown.popitem(last=False)
+
+    def _allocated(
+        self,
+        row: int,
+        open_: int,
+        held: tuple[int, ...],
+        claim: Claim,
+        steps: Steps,
+        *,
+        alone: bool,
+    ) -> Offer | None:
+        gpus = len(self._machines[row].devices)
+        search, indices = self._search(row, claim, alone=alone)
+        free = sum(
+            1 << at
+            for at, index in enumerate(indices)
+            if (open_ >> index & 1 if index < gpus else index - gpus not in held)
+        )
+        given = search.first(free, steps)
         if given is None:
             return None
         taken = {(one.request, one.alternative) for one in given}
@@ -156,25 +306,25 @@ class Predictor:
             for place, alternative in enumerate(request.alternatives)
             if (request.name, alternative.name) in taken
         )
-        slots = [slot_of[one.device.place] for one in given if one.device.place in slot_of]
-        return Offer(tuple(sorted(slots)), position)
-
-
-def _profile(devices: tuple[Device, ...]) -> tuple[object, ...]:
-    """What the prediction can see of the devices, the same for equal nodes.
-
-    Attributes that `matchAttribute` may compare, such as a PCIe root, count by which devices share
-    them; the same text on another node means nothing.
-    """
-    first: dict[object, int] = {}
-    return tuple(
-        (
-            device.driver,
-            tuple(
-                (name, first.setdefault((name, value), at) if "pcie" in name.lower() else value)
-                for name, value in sorted(device.attributes.items())
-                if not name.endswith(_OWN)
-            ),
+        index_of = dict(zip(map(id, search.devices), indices, strict=True))
+        at = sorted(index_of[id(one.device)] for one in given)
+        return Offer(
+            tuple(index for index in at if index < gpus),
+            position,
+            tuple(index - gpus for index in at if index >= gpus),
         )
-        for at, device in enumerate(devices)
-    )
+
+    def _search(self, row: int, claim: Claim, *, alone: bool) -> tuple[Search, list[int]]:
+        """The claim's search over such nodes, and the index of each device among the node's."""
+        key = claim.key, int(self._profiles.numbers[row]), row if alone else None
+        found = self._searches.get(key)
+        if found is None:
+            machine = self._machines[row]
+            devices = (*machine.devices, *machine.others, *self._shared)
+            search = Search(devices, claim.requests, claim.constraints)
+            index_of = {id(device): at for at, device in enumerate(devices)}
+            found = self._searches[key] = search, [index_of[id(one)] for one in search.devices]
+            if len(self._searches) > _SEARCHES_MAX:
+                self._searches.popitem(last=False)
+        self._searches.move_to_end(key)
+        return found

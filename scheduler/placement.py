@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.indices import Indices
+
 WHOLE_MILLI = 1000
 GPUS_MAX = 16
 """GPUs a node may have; more than any machine on the market."""
@@ -100,7 +102,7 @@ class Nodes:
     def __init__(self, nodes: Iterable[Node]) -> None:
         rows = list(nodes)
         self.names: list[str] = []
-        self._models = {model: at for at, model in enumerate(sorted({one.model for one in rows}))}
+        self._models = Indices(sorted({one.model for one in rows} | {""}))
         slots = max((len(node.gpus_milli) for node in rows), default=0)
         self.cpu: Int = np.empty(0, np.int64)
         self.memory: Int = np.empty(0, np.int64)
@@ -120,8 +122,8 @@ class Nodes:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every GPU model there ever was, in the order of their index."""
-        return tuple(self._models)
+        """GPU models in the order of their index; one that no node has may be given to another."""
+        return self._models.names
 
     def add(self, node: Node) -> int:
         """Give `node` a row of its own; which."""
@@ -147,7 +149,9 @@ class Nodes:
             self.gpus = np.pad(self.gpus, ((0, 0), (0, count - slots)), constant_values=-1)
         self.names[row] = node.name
         self.cpu[row], self.memory[row] = node.cpu_milli, node.memory_mib
-        self.model[row] = self._models.setdefault(node.model, len(self._models))
+        before = int(self.model[row])
+        self.model[row] = self._models.take(node.model)
+        self._models.leave(before)
         self.gpus[row] = -1
         self.gpus[row, :count] = node.gpus_milli
         self._counted(row)
@@ -165,7 +169,7 @@ class Nodes:
             setattr(self, name, np.pad(getattr(self, name), (0, count)))
         self.cpu[before:] = self.memory[before:] = -1
         if count:
-            self.model[before:] = self._models.setdefault("", len(self._models))
+            self.model[before:] = self._models.take("", count)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -42,6 +42,12 @@ _POD_GROUPS: Final = ("scheduling.x-k8s.io/pod-group", "scheduling.k8s.io/group-
 _GROUP_ANNOTATIONS: Final = ("scheduling.k8s.io/group-name",)
 _LWS: Final = "leaderworkerset.sigs.k8s.io/name"
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
+_LWS_WORKER: Final = "leaderworkerset.sigs.k8s.io/worker-index"
+LEADER: Final = "leader"
+WORKER: Final = "worker"
+_ROLES: Final = ("jobset.sigs.k8s.io/replicatedjob-name", "training.kubeflow.org/replica-type")
+_ANNOTATION_MAX: Final = 4096
+"""Characters of an annotation that is read: the names of dozens of GPU models."""
 _SIZE_DIGITS_MAX: Final = 5
 
 Json = Mapping[str, object]
@@ -71,6 +77,10 @@ class Group:
     name: str
     size: int | None = None
     """How many; None = not told."""
+    family: str = ""
+    """Of groups that are alike, such as the replicas of one LeaderWorkerSet."""
+    role: str | None = None
+    """Of this pod among the others; None = not told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +123,7 @@ def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
     containers = list(_listed(spec, "containers"))
     try:
         shape = _shape(spec, metadata, containers)
+        weights = _bounded(_part(metadata, "annotations"), WEIGHTS)
     except ValueError as error:
         raise UnreadablePodError(f"pod {name[:128]}: {error}") from error
     names = tuple(_claim_names(pod, spec, namespace))
@@ -128,7 +139,7 @@ def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
         shape=shape,
         group=_group(metadata, spec, namespace, known),
         images=tuple(str(one["image"]) for one in containers if "image" in one),
-        weights=_text(_part(metadata, "annotations"), WEIGHTS),
+        weights=weights,
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,
@@ -164,7 +175,7 @@ def _shape(spec: Json, metadata: Json, containers: list[Json]) -> Shape:
     milli = WHOLE_MILLI
     if gpus == 1 and GPU_MILLI in annotations:
         milli = int(quantity(annotations[GPU_MILLI]))
-    named = filter(None, (_text(annotations, GPU_MODELS) or "").split("|"))
+    named = filter(None, (_bounded(annotations, GPU_MODELS) or "").split("|"))
     return Shape(
         cpu_milli=ceil(cpu),
         memory_mib=ceil(memory),
@@ -204,19 +215,30 @@ def _group(metadata: Json, spec: Json, namespace: str, known: Known) -> Group | 
     of_scheduler = _text(_part(spec, "schedulingGroup"), "podGroupName")
     if of_scheduler:
         size = known.sizes.get(f"{namespace}/{of_scheduler}")
-        return Group(name=f"{namespace}/podgroup/{of_scheduler}", size=size)
+        told_by = f"{namespace}/podgroup/{of_scheduler}"
+        return Group(name=told_by, size=size, family=told_by, role=_role(labels))
     for told, keys in ((labels, _GROUP_LABELS), (annotations, _GROUP_ANNOTATIONS)):
         for key in keys:
             name = _text(told, key)
             if name is not None:
                 part = f"/{labels.get(_LWS_GROUP, '')}" if key == _LWS else ""
+                family = f"{namespace}/{key}/{name}"
                 return Group(
-                    name=f"{namespace}/{key}/{name}{part}",
+                    name=f"{family}{part}",
+                    family=family,
+                    role=_role(labels),
                     size=known.sizes.get(f"{namespace}/{name}")
                     if key in _POD_GROUPS
                     else _number(_GROUP_SIZES.get(key), annotations, labels),
                 )
     return None
+
+
+def _role(labels: Json) -> str | None:
+    index = _text(labels, _LWS_WORKER)
+    if index is not None:
+        return LEADER if index == "0" else WORKER
+    return next((role for key in _ROLES if (role := _text(labels, key))), None)
 
 
 def _number(key: str | None, *among: Json) -> int | None:
@@ -249,3 +271,17 @@ def _listed(of: Json, name: str) -> Iterator[Json]:
 def _text(of: Json, name: str) -> str | None:
     value = of.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _bounded(annotations: Json, name: str) -> str | None:
+    """The annotation's text.
+
+    Raises:
+        ValueError: it is longer than any that makes sense.
+    """
+    text = _text(annotations, name)
+    if text is not None and len(text) > _ANNOTATION_MAX:
+        raise ValueError(
+            f"annotation {name} has {len(text)} characters; at most {_ANNOTATION_MAX} are read"
+        )
+    return text

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from scheduler.indices import Indices
 from scheduler.machines import Machine
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
@@ -36,7 +37,7 @@ class Preferences:
         self._nodes = nodes
         self._warm: defaultdict[_Warm, set[int]] = defaultdict(set)
         self._warm_of: dict[int, frozenset[_Warm]] = {}
-        self._cliques: dict[str, int] = {}
+        self._cliques = Indices()
         self.clique: Int = np.empty(0, np.int64)
         """Of each node, shape ``(N,)``; -1 = in none."""
         self._price: Float = np.empty(0)
@@ -60,7 +61,10 @@ class Preferences:
         if warm:
             self._warm_of[row] = warm
         name = machine.clique if machine else None
-        self.clique[row] = self._cliques.setdefault(name, len(self._cliques)) if name else -1
+        clique = self._cliques.take(name) if name else -1
+        if self.clique[row] >= 0:
+            self._cliques.leave(int(self.clique[row]))
+        self.clique[row] = clique
         self._price[row] = (machine.usd_per_gpu_hour if machine else None) or np.nan
         self._total[row] = machine.gpus * WHOLE_MILLI if machine else 0
 

@@ -19,11 +19,12 @@ from cel_expr_python.ext.ext_optional import ExtOptional
 from cel_expr_python.ext.ext_strings import ExtStrings
 
 from fleet.quantities import quantity
-from scheduler.first_fit import Device
+from scheduler.first_fit import Device, UnpredictableError
 
 LENGTH_MAX: Final = 10 * 2**10
 """Of an expression, as the API server has it."""
 _KEPT_MAX: Final = 4096
+_COMPILED_MAX: Final = 512
 _VERSION: Final = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})(-[0-9A-Za-z.-]+)?(\+.*)?")
 _QUOTED: Final = re.compile(r"""["']([^"']*)["']""")
 _ASKED_FOR: Final = re.compile(r"""["']([^"']*)["']\s+in\s+device\.""")
@@ -34,7 +35,7 @@ _Own = Mapping[str, str]
 """A value of one of Kubernetes' types: its kind, and its text."""
 
 
-class UnknownMatchError(ValueError):
+class UnknownMatchError(UnpredictableError):
     """Nobody here can say whether the selector matches; the message says why."""
 
 
@@ -89,14 +90,14 @@ def _matches(expression: str, driver: str, seen: tuple[tuple[str, Hashable], ...
     told = {"driver": driver, "attributes": attributes, "capacity": capacity}
     try:
         answer = _compiled(expression).eval(data={"device": told}).plain_value()
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise UnknownMatchError(f"{expression[:128]!r}: {str(error)[:128]}") from error
     if not isinstance(answer, bool):
         raise UnknownMatchError(f"{expression[:128]!r}: {str(answer)[:128]}")
     return answer
 
 
-@lru_cache(_KEPT_MAX)
+@lru_cache(_COMPILED_MAX)
 def _compiled(expression: str) -> Any:
     if len(expression) > LENGTH_MAX:
         raise UnknownMatchError(f"a selector of {len(expression)} characters")

@@ -79,8 +79,12 @@ def _pod(document: Json) -> Json:
 
 def _metadata(document: Json) -> dict[str, Any]:
     return _some(
-        document["metadata"], ("name", "generateName", "namespace", "uid", "labels", "annotations")
-    )
+        document["metadata"],
+        (
+            "name", "generateName", "namespace", "uid", "labels", "annotations",
+            "creationTimestamp",
+        ),
+    )  # fmt: skip
 
 
 def _some(of: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import Kind
+from scheduler.pods import GPU_MODELS
 from scheduler.webhook import DeviceClasses
 from tests.contracts.certificates import Authority
-from tests.scheduler.objects import node, pod
+from tests.scheduler.objects import A100, node, pod
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 MakeWebhook: TypeAlias = Callable[[DeviceClasses], web.Application]
@@ -59,8 +60,11 @@ class Asking:
         self.ports = ports
         self._session = session
 
-    async def passed(self, gpus: int, *names: str) -> tuple[list[str], str | None]:
-        body = {"Pod": pod("p", gpus=gpus), "Nodes": None, "NodeNames": list(names)}
+    async def passed(self, *names: str) -> tuple[list[str], str | None]:
+        """Of a pod that insists on an A100; the one node that is there has H100s."""
+        document = pod("p", gpus=1)
+        document["metadata"]["annotations"] = {GPU_MODELS: A100}
+        body = {"Pod": document, "Nodes": None, "NodeNames": list(names)}
         url = f"http://127.0.0.1:{self.ports.extender}/filter"
         async with self._session.post(url, json=body) as response:
             return (await response.json())["NodeNames"], response.headers.get(REASON)
@@ -90,10 +94,10 @@ async def test_until_every_kind_was_read_all_nodes_pass_and_it_is_not_ready() ->
         api.tell_all(but=Kind.POD)
         status, why = await asked.page("/readyz")
         assert (status, why) == (503, "no snapshot of the cluster yet\n")
-        assert await asked.passed(8, "a", "b") == (["a", "b"], "no snapshot of the cluster yet")
+        assert await asked.passed("a", "b") == (["a", "b"], "no snapshot of the cluster yet")
         api.tell(Kind.POD, Listed(()))
         await asked.until_ready()
-        assert await asked.passed(8, "a", "b") == (["b"], None)  # b is not known
+        assert await asked.passed("a", "b") == (["b"], None)  # b is not known
 
 
 async def test_what_changes_is_in_the_next_answer() -> None:
@@ -101,9 +105,10 @@ async def test_what_changes_is_in_the_next_answer() -> None:
     async with asking(api) as asked:
         api.tell_all()
         await asked.until_ready()
+        assert (await asked.passed("b", "a"))[0] == ["b"]  # b is not known
         api.tell(Kind.NODE, Changed(node("b", gpus=8)))
         async with asyncio.timeout(20):
-            while (await asked.passed(8, "b", "a"))[0] != ["b"]:
+            while (await asked.passed("b", "a"))[0]:
                 await asyncio.sleep(0.01)
 
 
@@ -115,11 +120,11 @@ async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so() -> 
         api.tell(Kind.POD, Unavailable("/api/v1/pods: connection refused"))
         why = await asked.until_ready(503)
         assert why == "what is known of pods is old: /api/v1/pods: connection refused\n"
-        assert await asked.passed(8, "a") == (["a"], why.strip())
+        assert await asked.passed("a") == (["a"], why.strip())
         assert 'foresail_extender_stale{kind="pods"} 1.0' in (await asked.page("/metrics"))[1]
         api.tell(Kind.POD, Listed(()))
         await asked.until_ready()
-        assert (await asked.passed(8, "a"))[0] == []
+        assert (await asked.passed("a"))[0] == []
 
 
 async def test_pod_groups_that_may_not_be_read_hold_nothing_up() -> None:
@@ -136,7 +141,10 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
         api.tell_all()
         api.tell(Kind.POD, Changed(pod("one", gpus=1, on="a")))
         await asked.until_ready()
-        await asked.passed(8, "a")
+        await asked.passed("a")
+        async with asyncio.timeout(20):
+            while "idle_gpus 3.0" not in (await asked.page("/metrics"))[1]:
+                await asyncio.sleep(0.01)
         page = (await asked.page("/metrics"))[1]
     for line in (
         "foresail_extender_nodes 1.0",

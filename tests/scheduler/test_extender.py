@@ -1,7 +1,9 @@
 """The extender over HTTP: what fits, what is best, and whatever a request may bring."""
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,15 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.quantities import quantity
+from foresail.sites import Sites
 from scheduler.claimed import Claim
-from scheduler.desk import SCORE_MAX, Desk
 from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
-from scheduler.ledger import ASSUMED_SECONDS
+from scheduler.fit import REASON_MAX
+from scheduler.ledger import UNSEEN_SECONDS
 from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
-from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+from scheduler.placement_state import SCORE_MAX, PlacementState
+from scheduler.pods import GPU_MILLI, GPU_MODELS, WEIGHTS, Known, Pod, UnreadablePodError, pod_of
 
 
 def _json() -> st.SearchStrategy[object]:
@@ -55,9 +59,9 @@ class Clock:
         return self.seconds
 
 
-def machine(name: str, gpus: int = 8, **more: object) -> Machine:
+def machine(name: str, gpus: int = 8, *, model: str = "h100-sxm", **more: object) -> Machine:
     return Machine(
-        name=name, cpu_milli=128_000, memory_mib=1_000_000, model="h100", gpus=gpus,
+        name=name, cpu_milli=128_000, memory_mib=1_000_000, model=model, gpus=gpus,
         **more,  # type: ignore[arg-type]  # a test's shorthand
     )  # fmt: skip
 
@@ -83,16 +87,23 @@ def pod(
     }  # fmt: skip
 
 
+def share(uid: str, milli: int) -> dict[str, object]:
+    return pod(uid, annotations={GPU_MILLI: str(milli)})
+
+
+SHARE = pod(annotations={GPU_MILLI: "300", GPU_MODELS: "h100"})
+
+
 def asked(document: object, *names: str) -> dict[str, object]:
     return {"Pod": document, "Nodes": None, "NodeNames": list(names)}
 
 
 @asynccontextmanager
 async def serving(
-    *machines: Machine, clock: Clock | None = None, desk: bool = True
-) -> AsyncIterator[tuple[ClientSession, Desk | None]]:
-    made = Desk(machines, MIX) if desk else None
-    extender = Extender(desk=made, clock=clock or Clock())
+    *machines: Machine, clock: Clock | None = None, placement: bool = True
+) -> AsyncIterator[tuple[ClientSession, PlacementState | None]]:
+    made = PlacementState(machines, MIX) if placement else None
+    extender = Extender(placement=made, clock=clock or Clock())
     server = TestServer(extender.application())
     await server.start_server()
     try:
@@ -108,44 +119,75 @@ async def told(session: ClientSession, verb: str, body: object) -> object:
         return await response.json()
 
 
+async def passed(session: ClientSession, document: object, *names: str) -> list[str]:
+    answer = await told(session, "filter", asked(document, *names))
+    assert isinstance(answer, dict)
+    left: list[str] = answer["NodeNames"]
+    return left
+
+
 class TestFilter:
     async def test_names_come_back_with_reasons_of_two_kinds(self) -> None:
-        async with serving(machine("big"), machine("small", 1), machine("full", 2)) as (
+        async with serving(machine("big"), machine("old", model="a100"), machine("full", 1)) as (
             session,
-            desk,
+            placement,
         ):
-            assert desk is not None
-            desk.bound(pod_of(pod("other", gpus="2")), "full")
-            answer = await told(session, "filter", asked(pod(gpus="2"), "big", "small", "full"))
+            assert placement is not None
+            placement.bound(pod_of(pod("other")), "full")
+            answer = await told(session, "filter", asked(SHARE, "big", "old", "full"))
         assert answer == {
             "Nodes": None,
             "NodeNames": ["big"],
-            # Room may come on the full one; on the small one never.
-            "FailedNodes": {"full": "0 whole GPUs free, asked for 2"},
-            "FailedAndUnresolvableNodes": {"small": "1 whole GPUs in all, asked for 2"},
+            # Room may come on the full one; another model never.
+            "FailedNodes": {"full": "no GPU with 300 milli free"},
+            "FailedAndUnresolvableNodes": {
+                "old": "GPU model a100, not one that is asked for: h100-sxm"
+            },
             "Error": "",
         }
 
+    async def test_what_kube_scheduler_has_just_counted_is_not_counted_again(self) -> None:
+        # The watch may be minutes behind: the pod that fills the node may be gone.
+        async with serving(machine("a", 1), machine("none", 0)) as (session, placement):
+            assert placement is not None
+            for at in range(40):
+                placement.bound(pod_of(pod(f"old-{at}")), "a")
+            for gpus in ("1", "4"):
+                answer = await told(session, "filter", asked(pod(gpus=gpus), "a", "none"))
+                assert isinstance(answer, dict)
+                assert answer["NodeNames"] == ["a", "none"]
+
     async def test_no_node_left_is_an_empty_list_and_not_nothing(self) -> None:
-        async with serving(machine("a", 1)) as (session, _):
-            answer = await told(session, "filter", asked(pod(gpus="4"), "a"))
+        async with serving(machine("a", model="a100")) as (session, _):
+            answer = await told(session, "filter", asked(SHARE, "a"))
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == []
 
     async def test_a_node_we_do_not_know_is_not_turned_away(self) -> None:
-        async with serving(machine("a", 1)) as (session, _):
-            answer = await told(session, "filter", asked(pod(gpus="4"), "a", "new"))
+        async with serving(machine("a", model="a100")) as (session, _):
+            answer = await told(session, "filter", asked(SHARE, "a", "new"))
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == ["new"]
 
     async def test_whole_nodes_come_back_whole(self) -> None:
         items = [{"metadata": {"name": name}, "spec": {"x": 1}} for name in ("a", "b")]
-        body = {"pod": pod(gpus="2"), "nodes": {"items": items}}
-        async with serving(machine("a"), machine("b", 1)) as (session, _):
+        body = {"pod": SHARE, "nodes": {"items": items}}
+        async with serving(machine("a"), machine("b", model="a100")) as (session, _):
             answer = await told(session, "filter", body)
         assert isinstance(answer, dict)
         assert answer["Nodes"] == {"items": [items[0]]}
         assert answer["NodeNames"] is None
+
+    async def test_what_was_assumed_of_a_group_is_in_the_header(self) -> None:
+        group = {"leaderworkerset.sigs.k8s.io/name": "llama"}
+        size = {"leaderworkerset.sigs.k8s.io/size": "2"}
+        member = pod(gpus="8", labels=group, annotations=size)
+        async with serving(machine("a"), machine("b")) as (session, _):  # noqa: SIM117
+            async with session.post("/filter", json=asked(member, "a", "b")) as response:
+                assert (await response.json())["NodeNames"] == ["a", "b"]
+                assert response.headers[REASON] == (
+                    "1 of them not seen yet, taken to ask what this pod asks"
+                )
 
     async def test_a_group_that_has_no_room_as_a_whole_does_not_begin(self) -> None:
         group = {"leaderworkerset.sigs.k8s.io/name": "llama"}
@@ -160,7 +202,7 @@ class TestFilter:
     async def test_a_claim_that_the_watch_tells_a_moment_later_is_waited_for(self) -> None:
         claims: dict[str, Claim | None] = {}
         extender = Extender(
-            desk=Desk([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
+            placement=PlacementState([machine("a")], MIX), clock=Clock(), known=Known(claims=claims)
         )
         document = pod(gpus="0")
         spec = document["spec"]
@@ -198,29 +240,52 @@ class TestPrioritise:
         async with serving(machine("a", 1), machine("b", 1)) as (session, _):
             chosen = []
             for uid in ("one", "two"):
-                scores = await told(session, "prioritize", asked(pod(uid), "a", "b"))
+                scores = await told(session, "prioritize", asked(share(uid, 600), "a", "b"))
                 assert isinstance(scores, list)
                 chosen += [one["Host"] for one in scores if one["Score"] == SCORE_MAX]
-            answer = await told(session, "filter", asked(pod("three"), "a", "b"))
+            answer = await told(session, "filter", asked(share("three", 600), "a", "b"))
         assert sorted(chosen) == ["a", "b"]
         assert isinstance(answer, dict)
         assert answer["NodeNames"] == []
 
     async def test_asking_again_for_a_pod_takes_back_the_last_answer(self) -> None:
-        async with serving(machine("a", 1)) as (session, desk):
+        async with serving(machine("a", 1)) as (session, placement):
             for _ in range(3):
                 await told(session, "prioritize", asked(pod("same"), "a"))
-            assert desk is not None
-            assert desk.assumed == 1
+            assert placement is not None
+            assert placement.assumed == 1
 
-    async def test_an_answer_that_is_never_seen_expires(self) -> None:
+    async def test_an_answer_for_a_pod_that_was_never_seen_expires(self) -> None:
         clock = Clock()
         async with serving(machine("a", 1), clock=clock) as (session, _):
-            await told(session, "prioritize", asked(pod("lost"), "a"))
-            clock.seconds += ASSUMED_SECONDS + 1
-            answer = await told(session, "filter", asked(pod("next"), "a"))
-        assert isinstance(answer, dict)
-        assert answer["NodeNames"] == ["a"]
+            await told(session, "prioritize", asked(share("lost", 600), "a"))
+            clock.seconds += UNSEEN_SECONDS - 1
+            assert await passed(session, share("next", 600), "a") == []
+            clock.seconds += 1
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    @pytest.mark.parametrize("is_seen_first", [True, False])
+    async def test_an_answer_stands_as_long_as_its_pod_waits(self, *, is_seen_first: bool) -> None:
+        # Permit and binding may take many minutes, and of shares only we know.
+        clock = Clock()
+        lost = share("slow", 600)
+        async with serving(machine("a", 1), clock=clock) as (session, placement):
+            assert placement is not None
+            if is_seen_first:
+                placement.waits(pod_of(lost))
+            await told(session, "prioritize", asked(lost, "a"))
+            placement.waits(pod_of(lost))
+            clock.seconds += 100 * UNSEEN_SECONDS
+            assert await passed(session, share("next", 600), "a") == []
+            placement.gone("slow")
+            assert await passed(session, share("next", 600), "a") == ["a"]
+
+    async def test_an_answer_for_a_pod_that_was_deleted_before_takes_nothing(self) -> None:
+        async with serving(machine("a", 1)) as (session, placement):
+            assert placement is not None
+            placement.gone("late")
+            await told(session, "prioritize", asked(share("late", 600), "a"))
+            assert await passed(session, share("next", 600), "a") == ["a"]
 
     async def test_a_cheaper_generation_is_preferred_at_the_same_fit(self) -> None:
         machines = machine("dear", usd_per_gpu_hour=6.88), machine("cheap", usd_per_gpu_hour=1.86)
@@ -244,7 +309,7 @@ class TestPrioritise:
         assert len({name[:2] for name in chosen}) == 1
 
 
-DESK = Desk([machine("a"), machine("b", 1)], MIX)
+PLACEMENT = PlacementState([machine("a"), machine("b", 1)], MIX)
 
 
 class TestHostile:
@@ -285,10 +350,10 @@ class TestHostile:
         async with serving(machine("a")) as (session, _):
             answer = await told(session, "filter", asked(pod(gpus=amount), "a"))
         assert isinstance(answer, dict)
-        assert answer["Error"] or "a" in answer["FailedAndUnresolvableNodes"]
+        assert "pod team/u1" in answer["Error"]
 
     async def test_before_the_first_snapshot_every_node_passes_and_it_says_why(self) -> None:
-        async with serving(desk=False) as (session, _):
+        async with serving(placement=False) as (session, _):
             async with session.post("/filter", json=asked(pod(), "a", "b")) as response:
                 answer, reason = await response.json(), response.headers[REASON]
             scores = await told(session, "prioritize", asked(pod(), "a", "b"))
@@ -300,12 +365,14 @@ class TestHostile:
 
     async def test_what_is_old_turns_no_node_away(self) -> None:
         extender = Extender(
-            desk=Desk([machine("a", 1)], MIX), clock=Clock(), stale="what is known of pods is old"
+            placement=PlacementState([machine("a", model="a100")], MIX),
+            clock=Clock(),
+            stale="what is known of pods is old",
         )
         server = TestServer(extender.application())
         await server.start_server()
         async with ClientSession(base_url=server.make_url("/")) as session:
-            async with session.post("/filter", json=asked(pod(gpus="4"), "a")) as response:
+            async with session.post("/filter", json=asked(SHARE, "a")) as response:
                 assert (await response.json())["NodeNames"] == ["a"]
                 assert response.headers[REASON] == "what is known of pods is old"
             async with session.get("/readyz") as response:
@@ -318,8 +385,8 @@ class TestHostile:
     @pytest.mark.parametrize("count", [0, 1, 20_000])
     async def test_any_number_of_names_is_answered(self, count: int) -> None:
         names = [f"n{at}" for at in range(count)]
-        async with serving(machine("n0", 1)) as (session, _):
-            answer = await told(session, "filter", asked(pod(gpus="2"), *names))
+        async with serving(machine("n0", model="a100")) as (session, _):
+            answer = await told(session, "filter", asked(SHARE, *names))
             scores = await told(session, "prioritize", asked(pod(), *names))
         assert isinstance(answer, dict)
         assert isinstance(scores, list)
@@ -333,6 +400,45 @@ class TestHostile:
         assert isinstance(scores, list)
         assert sorted(one["Score"] for one in scores) == [9, 10]
 
+    async def test_what_a_tenant_writes_is_not_sent_back_for_every_node(self) -> None:
+        names = [f"n{at}" for at in range(5000)]
+        wanted = "|".join(f"model-{at}" for at in range(380))
+        document = pod(annotations={GPU_MODELS: wanted})
+        async with serving(*(machine(name) for name in names)) as (session, _):  # noqa: SIM117
+            async with session.post("/filter", json=asked(document, *names)) as response:
+                body = await response.read()
+        refused = json.loads(body)["FailedAndUnresolvableNodes"]
+        assert len(refused) == 5000
+        assert max(map(len, refused.values())) <= REASON_MAX
+        assert len(body) < 1_000_000
+
+    async def test_an_annotation_that_no_use_has_is_refused_by_its_name(self) -> None:
+        async with serving(machine("a")) as (session, _):
+            for name in (GPU_MODELS, WEIGHTS):
+                document = pod(annotations={name: "m|" * 100_000})
+                answer = await told(session, "filter", asked(document, "a"))
+                assert isinstance(answer, dict)
+                assert f"annotation {name} has 200000 characters" in answer["Error"]
+
+    @pytest.mark.parametrize("verb", ["filter", "prioritize"])
+    async def test_a_compressed_body_is_refused_and_not_unpacked(self, verb: str) -> None:
+        bomb = gzip.compress(b" " * 100 * 2**20)
+        extender = Extender(placement=PlacementState([machine("a")], MIX), clock=Clock())
+        async with Sites() as sites:
+            port = await sites.add(extender.application(), "127.0.0.1:0")
+            url = f"http://127.0.0.1:{port}/{verb}"
+            async with ClientSession() as session:
+                # A first request loads what any request loads.
+                await session.post(url, json=asked(pod(), "a"))
+                tracemalloc.start()
+                headers = {"Content-Encoding": "gzip"}
+                async with session.post(url, data=bomb, headers=headers) as response:
+                    assert response.status == 415
+                    assert "Content-Encoding 'gzip' is not read" in await response.text()
+                _, peak = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+        assert peak < 10 * 2**20
+
     @settings(max_examples=150, deadline=None)
     @given(_json())
     def test_whatever_json_a_pod_is_gets_an_answer(self, document: object) -> None:
@@ -340,10 +446,10 @@ class TestHostile:
             made = pod_of(document)
         except UnreadablePodError:
             return
-        result = DESK.filter(made, ["a", "b", "new"], now_seconds=0)
+        result = PLACEMENT.filter(made, ["a", "b", "new"], now_seconds=0)
         assert {*result.passed, *result.failed, *result.unresolvable} == {"a", "b", "new"}
-        scores = DESK.prioritise(made, ["a", "b", "new"], now_seconds=0)
-        DESK.gone(made.uid)
+        scores = PLACEMENT.prioritise(made, ["a", "b", "new"], now_seconds=0)
+        PLACEMENT.gone(made.uid)
         assert all(0 <= score <= SCORE_MAX for score in scores)
 
 
@@ -408,27 +514,29 @@ class TestObjects:
             pod_of(pod(gpus="many"))
 
 
-class TestDesk:
+class TestPlacementState:
     def test_random_pods_bound_and_gone_leave_the_nodes_as_they_were(self) -> None:
-        desk = Desk([machine("a"), machine("b", 4)], MIX)
-        before = desk.nodes.gpus.tolist()
+        placement = PlacementState([machine("a"), machine("b", 4)], MIX)
+        before = placement.nodes.gpus.tolist()
         made: list[Pod] = [
             pod_of(pod(f"p{at}", gpus=gpus)) for at, gpus in enumerate(("1", "2", "1", "4"))
         ]
         for one in made:
-            desk.bound(one, "a")
-        assert int(desk.nodes.idle.sum()) == 12_000 - 8000
+            placement.bound(one, "a")
+        assert int(placement.nodes.idle.sum()) == 12_000 - 8000
         for one in reversed(made):
-            desk.gone(one.uid)
-        assert desk.nodes.gpus.tolist() == before
+            placement.gone(one.uid)
+        assert placement.nodes.gpus.tolist() == before
 
     def test_a_binding_elsewhere_than_answered_is_believed(self) -> None:
-        desk = Desk([machine("a"), machine("b")], MIX)
+        placement = PlacementState([machine("a"), machine("b")], MIX)
         one = pod_of(pod("p"))
-        scores = desk.prioritise(one, ["a", "b"], now_seconds=0)
+        scores = placement.prioritise(one, ["a", "b"], now_seconds=0)
         other = ["a", "b"][scores.index(min(scores))]
-        desk.bound(one, other)
-        taken = {name: int(8000 - idle) for name, idle in zip("ab", desk.nodes.idle, strict=True)}
+        placement.bound(one, other)
+        taken = {
+            name: int(8000 - idle) for name, idle in zip("ab", placement.nodes.idle, strict=True)
+        }
         assert taken == {other: 1000, ({"a", "b"} - {other}).pop(): 0}
 
 

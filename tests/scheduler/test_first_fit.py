@@ -1,12 +1,26 @@
 """The prediction of the DRA allocator against every choice there is."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.first_fit import Alternative, Device, Given, MatchAttribute, Request, first_fit
+from scheduler.first_fit import (
+    Alternative,
+    Device,
+    Given,
+    MatchAttribute,
+    Request,
+    Search,
+    Steps,
+    Taint,
+    Toleration,
+    UnpredictableError,
+    first_fit,
+)
 
 PRODUCT = "gpu.nvidia.com/productName"
 
@@ -138,3 +152,88 @@ def _first_of_all(
                 ]
                 found.append((key, [pool[at].name for at in flat]))
     return min(found)[1] if found else None
+
+
+def test_equal_requests_are_counted_and_not_tried_in_every_order() -> None:
+    # Eight requests of one GPU each, on a node with seven free: 13,700 orders lead nowhere.
+    looked: list[str] = []
+
+    def matches(device: Device) -> bool:
+        looked.append(device.name)
+        return True
+
+    requests = [
+        Request(name=f"r{at}", alternatives=(Alternative(name="", matches=matches),))
+        for at in range(8)
+    ]
+    assert first_fit(devices(*"hhhhhhhh", free=range(1, 8)), requests) is None
+    assert len(looked) == 8 * 8
+    given_ = first_fit(devices(*"hhhhhhhh"), requests)
+    assert names(given_) == [f"gpu-{at}" for at in range(8)]
+
+
+def test_a_choice_that_failed_is_not_tried_in_another_order() -> None:
+    # Of six "h" any five may go first, but the last request finds no two alike beside them.
+    pool = [*devices(*"hhhhhh"), *devices("a", "b")]
+    pool = [replace(one, index=at, name=f"gpu-{at}") for at, one in enumerate(pool)]
+    same = MatchAttribute(attribute=PRODUCT, requests=frozenset({"pair"}))
+    requests = [*(exactly("h", name=f"r{at}") for at in range(5)), exactly(count=2, name="pair")]
+    steps = Steps(1000)
+    search = Search(pool, requests, [same])
+    assert search.first(0b1111_1111, steps) is None
+    assert steps.left > 0  # 6 x 5 x 4 x 3 x 2 orders would be more
+
+
+TAINT = Taint(key="example.com/unhealthy", value="ecc", effect="NoSchedule")
+
+
+@pytest.mark.parametrize(
+    ("toleration", "is_given"),
+    [
+        pytest.param(None, False, id="none"),
+        pytest.param(Toleration(operator="Exists"), True, id="everything"),
+        pytest.param(Toleration(key=TAINT.key, operator="Exists"), True, id="the-key"),
+        pytest.param(Toleration(key=TAINT.key, value="ecc"), True, id="the-value"),
+        pytest.param(Toleration(key=TAINT.key, value="other"), False, id="another-value"),
+        pytest.param(
+            Toleration(key=TAINT.key, operator="Exists", effect="NoExecute"),
+            False,
+            id="another-effect",
+        ),
+    ],
+)
+def test_a_tainted_device_is_given_to_whoever_tolerates_it(
+    toleration: Toleration | None, *, is_given: bool
+) -> None:
+    first, second = devices("h", "h")
+    tolerations = () if toleration is None else (toleration,)
+
+    def asking(count: int | None) -> Request:
+        alternative = Alternative(
+            name="", matches=lambda _: True, count=count, tolerations=tolerations
+        )
+        return Request(name="r", alternatives=(alternative,))
+
+    pool = [replace(first, taints=(TAINT,)), second]
+    assert names(first_fit(pool, [asking(1)])) == (["gpu-0"] if is_given else ["gpu-1"])
+    assert names(first_fit(pool, [asking(None)])) == (["gpu-0", "gpu-1"] if is_given else None)
+
+
+def test_a_taint_without_effect_keeps_nobody_away() -> None:
+    (first,) = devices("h")
+    pool = [replace(first, taints=(replace(TAINT, effect="None"),))]
+    assert names(first_fit(pool, [exactly()])) == ["gpu-0"]
+
+
+def test_a_device_that_cannot_be_foretold_matters_only_where_the_search_comes_to_it() -> None:
+    first, second = devices("h", "h")
+    odd = "it shares counters with other devices"
+    after = [first, replace(second, unpredictable=odd)]
+    assert names(first_fit(after, [exactly()])) == ["gpu-0"]
+    for pool, request in (
+        ([replace(first, unpredictable=odd), second], exactly()),
+        (after, exactly(count=2)),
+        (after, exactly(count=None)),
+    ):
+        with pytest.raises(UnpredictableError, match="shares counters"):
+            first_fit(pool, [request])

@@ -1,4 +1,4 @@
-"""Objects in any order, and what the desk then answers."""
+"""Objects in any order, and what the placement state then answers."""
 
 import random
 from itertools import permutations
@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.desk import SCORE_MAX, Desk
 from scheduler.history import USUAL, History
 from scheduler.intake import Intake, Kind
 from scheduler.mix import Mix
-from scheduler.pods import pod_of
+from scheduler.placement_state import SCORE_MAX, PlacementState
+from scheduler.pods import GPU_MODELS, pod_of
 from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
 
 Event = tuple[Kind, dict[str, Any]]
 
 
 def intake(*events: Event) -> Intake:
-    made = Intake(Desk((), Mix(dict(USUAL))), History())
+    made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     for kind, document in events:
         made.changed(kind, document, 0.0)
     return made
@@ -27,28 +27,35 @@ def intake(*events: Event) -> Intake:
 
 def idle(made: Intake) -> dict[str, int]:
     """Whole GPUs that nobody uses, by node."""
-    nodes = made.desk.nodes
-    return {name: int(nodes.free[row]) for name, row in made.desk.state.row.items()}
+    nodes = made.placement.nodes
+    return {name: int(nodes.free[row]) for name, row in made.placement.occupancy.row.items()}
 
 
 def best(made: Intake, document: dict[str, Any], *names: str) -> str:
-    scores = made.desk.prioritise(pod_of(document, made.known), list(names), now_seconds=0)
+    scores = made.placement.prioritise(pod_of(document, made.known), list(names), now_seconds=0)
     return names[scores.index(SCORE_MAX)]
+
+
+def an_a100(name: str, **more: Any) -> dict[str, Any]:
+    """A pod that insists on a GPU model, of which kube-scheduler knows nothing."""
+    document = pod(name, gpus=1, **more)
+    document["metadata"]["annotations"] = {GPU_MODELS: A100}
+    return document
 
 
 def passed(made: Intake, document: dict[str, Any], *names: str) -> list[str]:
     asked = pod_of(document, made.known)
-    return made.desk.filter(asked, list(names), now_seconds=0).passed
+    return made.placement.filter(asked, list(names), now_seconds=0).passed
 
 
 class TestNodes:
     def test_a_node_that_comes_later_is_known_at_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=1)))
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]  # b is not known: it passes
+        assert passed(made, an_a100("p"), "a", "b") == ["b"]  # b is not known: it passes
         made.changed(Kind.NODE, node("b", gpus=2), 0)
-        assert passed(made, pod("p", gpus=4), "a", "b") == []
-        made.changed(Kind.NODE, node("b", gpus=8), 0)
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]
+        assert passed(made, an_a100("p"), "a", "b") == []
+        made.changed(Kind.NODE, node("b", gpus=8, product=A100), 0)
+        assert passed(made, an_a100("p"), "a", "b") == ["b"]
 
     def test_a_node_that_changes_keeps_its_pods(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
@@ -73,17 +80,61 @@ class TestNodes:
 
     @pytest.mark.parametrize("count", [3, 40, 300])
     def test_any_number_of_nodes_comes_one_by_one(self, count: int) -> None:
-        made = intake(*((Kind.NODE, node(f"n{at:03}", gpus=1 + at % 8)) for at in range(count)))
+        products = [(A100, H100, L40S)[at % 3] for at in range(count)]
         names = [f"n{at:03}" for at in range(count)]
-        fits = [name for at, name in enumerate(names) if 1 + at % 8 >= 3]
-        assert passed(made, pod("p", gpus=3), *names) == fits
+        made = intake(
+            *(
+                (Kind.NODE, node(name, gpus=1, product=product))
+                for name, product in zip(names, products, strict=True)
+            )
+        )
+        assert passed(made, an_a100("p"), *names) == names[::3]
 
     def test_a_node_that_cannot_be_read_is_left_to_kube_scheduler(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=64)), (Kind.NODE, node("b", gpus=1)))
         assert made.unread == {Kind.NODE: 1}
         (fault,) = made.faults
         assert "node a has 64 GPUs" in fault
-        assert passed(made, pod("p", gpus=4), "a", "b") == ["a"]
+        assert passed(made, an_a100("p"), "a", "b") == ["a"]
+
+    def test_a_node_that_becomes_unreadable_is_not_known_any_more(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)))
+        assert passed(made, an_a100("p"), "a") == []
+        made.changed(Kind.NODE, node("a", gpus=64), 0)
+        assert passed(made, an_a100("p"), "a") == ["a"]
+        assert idle(made) == {}
+
+    def test_a_fault_is_told_once_and_again_when_it_is_another(self) -> None:
+        made = intake(*[(Kind.NODE, node("a", gpus=64))] * 3, (Kind.NODE, node("a", gpus=32)))
+        assert [fault.rpartition(": ")[2] for fault in made.faults] == [
+            "node a has 64 GPUs; at most 16 can be told apart",
+            "node a has 32 GPUs; at most 16 can be told apart",
+        ]
+        assert made.unread == {Kind.NODE: 1}
+        made.changed(Kind.NODE, node("a", gpus=8), 0)
+        made.changed(Kind.NODE, node("a", gpus=32), 0)
+        assert (len(made.faults), made.unread) == (3, {Kind.NODE: 2})
+
+    @pytest.mark.parametrize(
+        ("resource", "amount"),
+        [
+            ("cpu", "9223372036854775807"),
+            ("cpu", "9" * 24),
+            ("memory", "9" * 20 + "Ei"),
+            ("nvidia.com/gpu", "9223372036854775807"),
+        ],
+    )
+    def test_a_node_with_more_than_any_machine_has_is_left_out(
+        self, resource: str, amount: str
+    ) -> None:
+        absurd = node("a", gpus=8)
+        absurd["status"]["allocatable"][resource] = amount
+        made = intake((Kind.NODE, absurd), (Kind.NODE, node("b", gpus=8)))
+        assert idle(made) == {"b": 8}
+        (fault,) = made.faults
+        assert "node a" in fault
+        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        assert idle(made) == {"b": 8, "a": 4}
 
     def test_a_report_that_counts_as_none_is_told_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
@@ -98,7 +149,7 @@ class TestNodes:
             (Kind.NODE, node("told", gpus=1, **{"usd-per-gpu-hour": "0.5"})),
             (Kind.NODE, node("unknown", gpus=1, product="NVIDIA Z9000")),
         )
-        machines = made.desk.state.machines
+        machines = made.placement.occupancy.machines
         assert machines["told"].usd_per_gpu_hour == 0.5
         assert machines["unknown"].usd_per_gpu_hour is None
         assert machines["listed"].usd_per_gpu_hour == pytest.approx(1.861)
@@ -122,7 +173,7 @@ class TestPods:
         made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
         made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
         assert sum(idle(made).values()) == 6
-        assert made.desk.assumed == 0
+        assert made.placement.assumed == 0
 
     def test_a_pod_that_is_asked_about_again_has_not_left(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=8)))
@@ -130,13 +181,13 @@ class TestPods:
             best(made, pod("p", gpus=2), "a", "new")
         made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
         made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
-        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 0)
+        assert (made.placement.nodes.came_milli, made.placement.nodes.left_milli) == (2000, 0)
         made.gone(Kind.POD, pod("p"))
-        assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 2000)
+        assert (made.placement.nodes.came_milli, made.placement.nodes.left_milli) == (2000, 2000)
 
     def test_pods_that_come_are_what_is_expected_next(self) -> None:
         history = History()
-        made = Intake(Desk((), Mix(dict(USUAL))), history)
+        made = Intake(PlacementState((), Mix(dict(USUAL))), history)
         for at in range(40):
             made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)
             made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)  # told twice, seen once
@@ -157,7 +208,7 @@ class TestClaims:
     def test_what_a_claim_was_given_is_taken_in_whatever_order_it_is_told(self) -> None:
         for order in permutations(self.events()):
             made = intake(*order)
-            assert made.desk.nodes.gpus[made.desk.state.row["a"]].tolist()[:4] == [
+            assert made.placement.nodes.gpus[made.placement.occupancy.row["a"]].tolist()[:4] == [
                 1000, 0, 1000, 0,
             ], order  # fmt: skip
 
@@ -170,7 +221,12 @@ class TestClaims:
         made.changed(Kind.POD, pod("p", claims=("c",), on="a"), 0)
         assert idle(made)["a"] == 2  # bound, and the claim's own news is still on its way
         made.changed(Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"), 0)
-        assert made.desk.nodes.gpus[made.desk.state.row["a"]].tolist()[:4] == [1000, 1000, 0, 0]
+        assert made.placement.nodes.gpus[made.placement.occupancy.row["a"]].tolist()[:4] == [
+            1000,
+            1000,
+            0,
+            0,
+        ]
 
     def test_the_first_alternative_decides_among_nodes(self) -> None:
         made = intake(
@@ -222,7 +278,7 @@ class TestClaims:
             made.changed(Kind.CLAIM, document, 0)
         asked = pod("p", claims=("c",))
         assert passed(made, asked, "a", "new") == ["a", "new"]
-        scores = made.desk.prioritise(pod_of(asked, made.known), ["a", "new"], now_seconds=0)
+        scores = made.placement.prioritise(pod_of(asked, made.known), ["a", "new"], now_seconds=0)
         assert scores == [0, 0]
 
     def test_a_pool_that_is_not_whole_offers_nothing(self) -> None:
@@ -275,7 +331,7 @@ class TestGroups:
 @settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Random) -> None:
-    """Random events, then the same world told to a fresh desk: both know the same."""
+    """Random events, then the same world told to a fresh state: both know the same."""
     claims = [
         (Kind.CLAIM, claim(f"{name}{at}", (H100, 1), given=(f"gpu-{at}",), pool=name))
         for name in "abc"
@@ -308,8 +364,8 @@ def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Rando
 
 
 def state(made: Intake) -> dict[str, list[int]]:
-    nodes = made.desk.nodes
+    nodes = made.placement.nodes
     return {
         name: [int(nodes.cpu[row]), int(nodes.memory[row]), int(nodes.free[row])]
-        for name, row in made.desk.state.row.items()
+        for name, row in made.placement.occupancy.row.items()
     }

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from scheduler.claimed import Claim, claim_of
 from scheduler.devices import slice_of, whole
-from scheduler.first_fit import STEPS_MAX, Device, SearchTooLongError, first_fit
+from scheduler.first_fit import Device, SearchTooLongError, Steps, first_fit
 from scheduler.machines import Machine, machine_of
-from scheduler.offers import Predictor
+from scheduler.offers import STEPS_A_CALL, Offers, Predictor
 from scheduler.placement import Nodes, Shape
 from scheduler.selectors import UnknownMatchError, matches
 from tests.scheduler.objects import (
@@ -37,6 +37,12 @@ def device(**attributes: object) -> Device:
         driver="gpu.nvidia.com", pool="a", slice="s", index=0, name="gpu-0",
         attributes={f"gpu.nvidia.com/{name}": value for name, value in attributes.items()},  # type: ignore[misc]
     )  # fmt: skip
+
+
+def slots(offers: Offers, row: int) -> tuple[int, ...]:
+    offer = offers.at(row)
+    assert offer is not None
+    return offer.slots
 
 
 @st.composite
@@ -73,9 +79,9 @@ def test_every_node_is_offered_what_a_search_of_its_own_devices_finds(
         left = [replace(d, is_free=at not in used) for at, d in enumerate(one.devices)]
         found = first_fit(left, wanted.requests, wanted.constraints)
         if found is None:
-            assert (offers.count[row], row in offers.given) == (-1, False)
+            assert (offers.count[row], offers.at(row)) == (-1, None)
         else:
-            assert offers.given[row] == tuple(sorted(g.device.index for g in found))
+            assert slots(offers, row) == tuple(sorted(g.device.index for g in found))
             assert offers.position[row] == int(found[0].alternative.removeprefix("a"))
 
 
@@ -88,7 +94,7 @@ def test_gpus_are_counted_by_their_number_and_given_in_the_drivers_order() -> No
     nodes = Nodes([one.empty()])
     predictor = Predictor(nodes)
     predictor.put(0, one)
-    assert predictor.of(claim_of(claim("c", (H100, 2)), CLASSES), 0).given[0] == (2, 3)
+    assert predictor.of(claim_of(claim("c", (H100, 2)), CLASSES), 0).found[0].slots == (2, 3)
 
 
 def test_a_claim_that_names_one_device_is_not_answered_for_its_like() -> None:
@@ -101,32 +107,62 @@ def test_a_claim_that_names_one_device_is_not_answered_for_its_like() -> None:
     for row, one in enumerate(machines):
         predictor.put(row, one)
     offers = predictor.of(claim_of(document, CLASSES), 0)
-    assert (offers.count.tolist(), offers.given) == ([-1, 1], {1: (1,)})
+    assert (offers.count.tolist(), slots(offers, 1)) == ([-1, 1], (1,))
+
+
+def entangled() -> tuple[list[Device], Claim]:
+    """Sixteen pairs are asked for; of 32 devices thirty are pairs, which shows only at the end."""
+    kinds = [*(at // 2 for at in range(30)), 98, 99]
+    pool = [replace(device(kind=kind), index=at, name=f"gpu-{at}") for at, kind in enumerate(kinds)]
+    document = {
+        "metadata": {"name": "c", "namespace": "llm"},
+        "spec": {
+            "devices": {
+                "requests": [
+                    {"name": f"r{at}", "exactly": {"deviceClassName": "any", "count": 2}}
+                    for at in range(16)
+                ],
+                "constraints": [
+                    {"matchAttribute": "gpu.nvidia.com/kind", "requests": [f"r{at}"]}
+                    for at in range(16)
+                ],
+            }
+        },
+    }
+    return pool, claim_of(document, {"any": []})
 
 
 def test_a_search_that_would_not_end_is_given_up() -> None:
-    # Every attribute differs, so every choice of twelve fails at its second device, but the first.
-    pool = [replace(device(kind=at // 2), index=at, name=f"gpu-{at}") for at in range(32)]
-    wanted = claim_of(
-        {
-            "metadata": {"name": "c", "namespace": "llm"},
-            "spec": {
-                "devices": {
-                    "requests": [
-                        {"name": f"r{at}", "exactly": {"deviceClassName": "any", "count": 2}}
-                        for at in range(17)
-                    ],
-                    "constraints": [
-                        {"matchAttribute": "gpu.nvidia.com/kind", "requests": [f"r{at}"]}
-                        for at in range(17)
-                    ],
-                }
-            },
-        },
-        {"any": []},
-    )  # fmt: skip
-    with pytest.raises(SearchTooLongError, match=str(STEPS_MAX)):
+    pool, wanted = entangled()
+    with pytest.raises(SearchTooLongError):
         first_fit(pool, wanted.requests, wanted.constraints)
+
+
+def test_one_call_does_bounded_work_over_all_nodes_and_the_next_goes_on() -> None:
+    pool, wanted = entangled()
+    machines = [
+        Machine(
+            name=f"n{at}", cpu_milli=0, memory_mib=0,
+            others=tuple(
+                replace(one, attributes={**one.attributes, "gpu.nvidia.com/rack": at})
+                for one in pool
+            ),
+        )
+        for at in range(12)
+    ]  # fmt: skip
+    nodes = Nodes(one.empty() for one in machines)
+    predictor = Predictor(nodes)
+    for row, one in enumerate(machines):
+        predictor.put(row, one)
+    steps = Steps(STEPS_A_CALL)
+    offers = predictor.of(wanted, 0, steps=steps)
+    assert steps.left >= 0
+    assert not offers.is_known.any()  # nobody says that it does not fit
+    calls = 1
+    while predictor.warm():
+        calls += 1
+    assert calls == 12  # a call ends one search, and does not begin that one again
+    assert len(predictor.unknown) == 1
 
 
 class TestSelectors:

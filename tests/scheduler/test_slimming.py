@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from scheduler.desk import Desk
 from scheduler.history import USUAL, History
 from scheduler.intake import Intake, Kind
 from scheduler.machines import machine_of
 from scheduler.mix import Mix
+from scheduler.placement_state import PlacementState
 from scheduler.pods import pod_of
 from scheduler.slimming import slim
 from tests.scheduler.objects import H100, claim, device_class, node, pod, resource_slice
@@ -56,12 +56,12 @@ def test_slices_claims_and_classes_tell_the_same(kind: Kind) -> None:
     }
 
     def counts(one: Kind | None) -> list[int]:
-        made = Intake(Desk((), Mix(dict(USUAL))), History())
+        made = Intake(PlacementState((), Mix(dict(USUAL))), History())
         for each, document in events.items():
             made.changed(each, slim(each, document) if each is one else document, 0)
         wanted = made.claims["llm/c"]
         assert wanted is not None
-        return made.desk.state.predictor.of(wanted, 0).count.tolist()[:1]
+        return made.placement.occupancy.predictor.of(wanted, 0).count.tolist()[:1]
 
     assert counts(kind) == counts(None) == [2]
 
@@ -82,7 +82,7 @@ def test_slices_claims_and_classes_tell_the_same(kind: Kind) -> None:
 def test_an_object_that_is_none_is_counted_and_stops_nothing(
     kind: Kind, document: dict[str, Any]
 ) -> None:
-    made = Intake(Desk((), Mix(dict(USUAL))), History())
+    made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     made.changed(kind, slim(kind, document), 0)
     made.changed(Kind.NODE, slim(Kind.NODE, node("b", gpus=1)), 0)
-    assert "b" in made.desk.state.row
+    assert "b" in made.placement.occupancy.row

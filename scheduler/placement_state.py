@@ -1,8 +1,8 @@
 """The extender's answers, from memory: what fits, and what is best.
 
-A desk knows one set of machines, told to it one by one as they come, change and go, as are the pods
-on them. What it answered itself it takes for granted until it is told, or the answer expires. It
-never says that no node is left because it knows too little: what it does not know passes.
+It knows one set of machines, told to it one by one as they come, change and go, as are the pods
+on them. What it answered itself it takes for granted as long as the pod waits. It never says that
+no node is left because it knows too little: what it does not know passes.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 
 from scheduler.fit import Filtered, filtered
-from scheduler.ledger import ASSUMED_SECONDS
+from scheduler.gang import Kind, placed
+from scheduler.groups import Ask, Lacking, ask_of
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.occupancy import Occupancy
@@ -34,8 +35,8 @@ class _View:
     """Every node in the eyes of one pod."""
 
     pod: Pod
-    changes: int
-    """Of the nodes, until then."""
+    changes: tuple[int, int]
+    """Of the nodes, and of what is known of their devices, until then."""
     scores: Float
     """Shape ``(N,)``, in GPU milli; -inf where it does not fit."""
     remainders: Int
@@ -46,7 +47,7 @@ class _View:
     """Shape ``(N,)``: how many such pods each node has room for."""
 
 
-class Desk:
+class PlacementState:
     """Answers about one set of machines."""
 
     def __init__(
@@ -60,7 +61,7 @@ class Desk:
             rows_at_once: nodes that one answer works out at the most, and `warm` the others; None
                 = all, however long it takes.
         """
-        self.state = Occupancy(machines)
+        self.occupancy = Occupancy(machines)
         self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
         self._coming: FillRule | None = None
@@ -68,11 +69,11 @@ class Desk:
 
     @property
     def nodes(self) -> Nodes:
-        return self.state.nodes
+        return self.occupancy.nodes
 
     @property
     def assumed(self) -> int:
-        return self.state.assumed
+        return self.occupancy.assumed
 
     # -- what is the case ------------------------------------------------------------------------
 
@@ -84,6 +85,8 @@ class Desk:
         """Work out up to `nodes_max` scores that will be asked for; whether any was due."""
         if (self._coming or self._rule).warm(nodes_max=nodes_max):
             return True
+        if self.occupancy.predictor.warm():
+            return True
         if self._coming is not None:
             self._rule, self._coming, self._last = self._coming, None, None
         return False
@@ -93,16 +96,20 @@ class Desk:
         frequent = sorted(mix.weights, key=lambda one: -mix.weights[one])[:SHAPES_WARM]
         rule.expect(reversed(frequent))
         for gpus in {shape.gpus for shape in frequent if shape.gpus and not shape.is_share}:
-            self.state.predictor.of(None, gpus)
+            self.occupancy.predictor.of(None, gpus)
         return rule
+
+    def waits(self, pod: Pod) -> None:
+        """The pod is there, and on no node yet."""
+        self.occupancy.waits(pod)
 
     def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
         """The pod runs on the node, on these GPUs; None = not told which."""
-        self.state.bind(pod, node, devices)
+        self.occupancy.bind(pod, node, devices)
 
     def gone(self, uid: str) -> None:
         """The pod has ended or was deleted."""
-        self.state.gone(uid)
+        self.occupancy.gone(uid)
 
     # -- answers ---------------------------------------------------------------------------------
 
@@ -111,18 +118,13 @@ class Desk:
         self._forget(pod.uid, now_seconds)
         if pod.unknown is not None:
             return Filtered(list(names))
-        # What a claim can be given on a node, kube-scheduler has found out itself by now.
-        result = filtered(names, self._rows(names), self.nodes, self.state.empty, pod.shape)
-        if len(result.passed) == 0:
-            return result
-        view = self._view(pod)
-        missing = self._missing(pod, view)
-        if missing is not None:
-            result.failed.update(dict.fromkeys(result.passed, missing))
-            result.passed.clear()
-        elif len(result.passed) == 1:
+        # What else a node has to have, kube-scheduler has found out itself by now.
+        result = filtered(names, self._rows(names), self.nodes, pod.shape)
+        if result.passed and pod.group is not None:
+            self._hold_back(pod, result, now_seconds)
+        if len(result.passed) == 1:
             # With one node left kube-scheduler does not ask which is best.
-            self._assume(pod, result.passed[0], view, now_seconds)
+            self._assume(pod, result.passed[0], self._view(pod), now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
@@ -138,7 +140,7 @@ class Desk:
         members = self._members(pod)
         scores = view.scores
         if (view.shapes > 0).any():
-            scores = scores + self.state.preferences.cliques_milli(pod, members, view.places)
+            scores = scores + self.occupancy.preferences.cliques_milli(pod, members, view.places)
         asked = np.append(scores, -np.inf)[self._rows(names)]
         if not np.isfinite(asked).any():
             return [0] * len(names)
@@ -149,7 +151,7 @@ class Desk:
 
     def _view(self, pod: Pod) -> _View:
         """As the nodes are now; what filter has seen, prioritise need not see again."""
-        last, changes = self._last, self.nodes.changes
+        last, changes = self._last, (self.nodes.changes, self.occupancy.predictor.changes)
         if last is None or last.changes != changes or last.pod != pod:
             last = self._last = self._seen_by(pod)
         return last
@@ -163,7 +165,7 @@ class Desk:
             scores, remainders = ranking.scores, ranking.remainders
             places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
         else:
-            offers = self.state.predictor.of(pod.claim, 0)
+            offers = self.occupancy.predictor.of(pod.claim, 0)
             wanted = offers.count
             scores = np.full(len(self.nodes), -np.inf)
             remainders = np.full(len(self.nodes), -1, np.int64)
@@ -173,50 +175,99 @@ class Desk:
                 scores[there] = self._rule.rank(shape).scores[there]
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
-        speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
-        return _View(pod, self.nodes.changes, scores + speaks, remainders, wanted, offers, places)
+        speaks = self.occupancy.preferences.milli(pod, wanted.clip(0) * part, offers)
+        changes = self.nodes.changes, self.occupancy.predictor.changes
+        return _View(pod, changes, scores + speaks, remainders, wanted, offers, places)
 
     @property
     def _has_cliques(self) -> bool:
-        return bool((self.state.preferences.clique >= 0).any())
+        return bool((self.occupancy.preferences.clique >= 0).any())
 
     def _offers(self, shape: Shape) -> Offers | None:
         if shape.gpus == 0 or shape.is_share:
             return None
-        return self.state.predictor.of(None, shape.gpus)
+        return self.occupancy.predictor.of(None, shape.gpus)
 
-    def _missing(self, pod: Pod, view: _View) -> str | None:
-        """Why the pod's whole group cannot be placed; None if it can, or nobody knows its size."""
-        if pod.group is None or pod.group.size is None:
+    def _hold_back(self, pod: Pod, result: Filtered, now_seconds: float) -> None:
+        """Refuse all nodes while the pod's group as a whole has no room on those asked about."""
+        groups, group = self.occupancy.groups, pod.group
+        lacking = groups.lacking(pod, group, now_seconds) if group else None
+        if group is None or lacking is None:
+            return
+        groups.remember(group.name, ask_of(pod), result.passed)
+        result.assumed = lacking.assumed
+        if lacking.count <= 1:
+            return
+        room, unknown = self._room(lacking, result.passed)
+        result.assumed = "; ".join(filter(None, (lacking.assumed, unknown))) or None
+        if room >= lacking.count or unknown is not None:
+            return
+        groups.refused(group.name, lacking, now_seconds)
+        told = f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still"
+        reason = f"{told} lacks" + (f"; {lacking.assumed}" if lacking.assumed else "")
+        result.refuse_all(reason, "no room for its whole group")
+
+    def _room(self, lacking: Lacking, names: list[str]) -> tuple[int, str | None]:
+        """How many of the members find room at once, and what cannot be known about it."""
+        asked = self._rows(names)
+        if (asked < 0).any():
+            return 0, f"{np.count_nonzero(asked < 0)} of the nodes asked about are not known"
+        per_member = [
+            self._rows([one for one in wanted.names if one in self.occupancy.row])
+            if wanted.names is not None
+            else asked
+            for wanted in lacking.members
+        ]
+        rows = np.unique(np.concatenate(per_member))
+        kinds = []
+        for wanted, among in zip(lacking.members, per_member, strict=True):
+            gpus = self._claimed(wanted.ask, among)
+            if wanted.ask.claim is not None and gpus is None:
+                return 0, "what a claim of the group would be given is not known on every node"
+            kinds.append(
+                Kind(
+                    wanted.ask.shape,
+                    wanted.count,
+                    np.isin(rows, among),
+                    None if gpus is None else gpus[rows],
+                )
+            )
+        return placed(self.nodes, rows, kinds[0], kinds[1:]), None
+
+    def _claimed(self, ask: Ask, among: Int) -> Int | None:
+        """GPUs that the claim takes of each node; None = no claim, or not known on all of `among`.
+
+        kube-scheduler has just found devices for it: where we find none, what we know is old.
+        """
+        if ask.claim is None:
             return None
-        wanted = pod.group.size - len(self.state.groups.get(pod.group.name, {}))
-        places = int(view.places.sum())
-        if wanted <= 1 or places >= wanted:
-            return None
-        return f"room for {places} of the {wanted} pods that group {pod.group.name} still lacks"
+        offers = self.occupancy.predictor.of(ask.claim, 0)
+        return offers.count if (offers.count[among] >= 0).all() else None
 
     def _members(self, pod: Pod) -> set[int]:
         """Rows where others of the pod's group are."""
-        members = self.state.groups.get(pod.group.name, {}) if pod.group else {}
-        return {self.state.row[node] for node in members.values() if node in self.state.row}
+        nodes = self.occupancy.groups.nodes_of(pod.group.name) if pod.group else []
+        return {self.occupancy.row[node] for node in nodes if node in self.occupancy.row}
 
     def _rows(self, names: list[str]) -> Int:
-        return np.fromiter(map(self.state.row.get, names, repeat(-1)), np.int64, len(names))
+        return np.fromiter(map(self.occupancy.row.get, names, repeat(-1)), np.int64, len(names))
 
     def _assume(self, pod: Pod, node: str, view: _View, now_seconds: float) -> None:
-        row = self.state.row.get(node)
+        row = self.occupancy.row.get(node)
         if row is None:
             return
         devices: list[int] | None = None
-        if view.offers is not None and row in view.offers.given:
-            devices = list(view.offers.given[row])
+        offer = None if view.offers is None else view.offers.at(row)
+        if offer is not None:
+            devices = list(offer.slots)
         elif pod.shape.is_share and view.remainders[row] >= 0:
             devices = self.nodes.devices(row, pod.shape, int(view.remainders[row]))
-        self.state.assume(pod, node, devices, now_seconds + ASSUMED_SECONDS)
+        others = () if offer is None else self.occupancy.predictor.places(row, offer)
+        self.occupancy.assume(pod, node, devices, now_seconds, others=others)
 
     def _forget(self, uid: str, now_seconds: float) -> None:
-        self.state.expire(now_seconds)
-        self.state.forget_assumed(uid)
+        self.occupancy.expire(now_seconds)
+        self.occupancy.forget_assumed(uid)
 
 
 def _spread(scores: Float, best: int) -> list[int]:

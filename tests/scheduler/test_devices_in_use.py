@@ -1,0 +1,159 @@
+"""What kube-scheduler's allocator will not give a claim: devices in use, tainted, or entangled."""
+
+from typing import Any
+
+import pytest
+
+from scheduler.history import USUAL, History
+from scheduler.intake import Intake, Kind
+from scheduler.machines import Machine
+from scheduler.mix import Mix
+from scheduler.node_profiles import NodeProfiles
+from scheduler.placement_state import SCORE_MAX, PlacementState
+from scheduler.pods import pod_of
+from tests.scheduler import slices
+from tests.scheduler.objects import H100, device_class, node, pod, resource_slice
+
+Json = dict[str, Any]
+NIC = "dra.net"
+
+
+def nics(name: str, count: int = 1) -> Json:
+    devices: list[Json] = [{"name": f"nic-{at}"} for at in range(count)]
+    return slices.resource_slice(name, *devices, driver=NIC)
+
+
+def any_of(name: str, class_name: str, **more: Any) -> Json:
+    return {
+        "metadata": {"name": name, "namespace": "llm"},
+        "spec": {
+            "devices": {
+                "requests": [{"name": "r", "exactly": {"deviceClassName": class_name, **more}}]
+            }
+        },
+    }
+
+
+def given(claim: Json, pool: str, device: str, driver: str = NIC, **more: Any) -> Json:
+    result = {"request": "r", "driver": driver, "pool": pool, "device": device, **more}
+    return {**claim, "status": {"allocation": {"devices": {"results": [result]}}}}
+
+
+def driver_class(driver: str) -> Json:
+    expression = f"device.driver == '{driver}'"
+    return {
+        "metadata": {"name": driver},
+        "spec": {"selectors": [{"cel": {"expression": expression}}]},
+    }
+
+
+def intake(*slices_: Json) -> Intake:
+    made = Intake(PlacementState((), Mix(dict(USUAL))), History())
+    for one in (driver_class(NIC), driver_class("gpu.nvidia.com")):
+        made.changed(Kind.CLASS, one, 0)
+    for one in slices_:
+        name = one["spec"].get("nodeName")
+        if name is not None:
+            made.changed(Kind.NODE, node(name), 0)
+        made.changed(Kind.SLICE, one, 0)
+    return made
+
+
+def scores(made: Intake, claim: Json, *names: str, uid: str = "p") -> list[int]:
+    made.changed(Kind.CLAIM, claim, 0)
+    document = pod(uid, claims=(claim["metadata"]["name"],))
+    asked = pod_of(document, made.known)
+    passed = made.placement.filter(asked, list(names), now_seconds=0).passed
+    assert passed == list(names)  # kube-scheduler has found devices: nothing is turned away
+    return made.placement.prioritise(asked, list(names), now_seconds=0)
+
+
+def test_a_nic_that_another_claim_holds_is_not_offered_again() -> None:
+    made = intake(nics("a"), nics("b"))
+    made.changed(Kind.CLAIM, given(any_of("other", NIC), "a", "nic-0"), 0)
+    assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
+    made.gone(Kind.CLAIM, any_of("other", NIC))
+    # b's is given by our own answer, and the pod has not been seen there yet.
+    assert scores(made, any_of("d", NIC), "a", "b", uid="q") == [SCORE_MAX, 0]
+
+
+def test_a_claim_that_an_administrator_looks_on_with_takes_nothing() -> None:
+    made = intake(nics("a"), nics("b"))
+    looking = given(any_of("other", NIC), "a", "nic-0", adminAccess=True)
+    made.changed(Kind.CLAIM, looking, 0)
+    assert scores(made, any_of("c", NIC), "a", "b")[0] == SCORE_MAX
+
+
+def test_a_partition_in_use_is_not_offered_again() -> None:
+    made = intake(
+        *(slices.resource_slice(name, slices.mig(0, "NVIDIA H200", 17_000)) for name in ("a", "b"))
+    )
+    taken = given(any_of("other", "gpu.nvidia.com"), "a", "gpu-0-mig-1g10gb-19-0", "gpu.nvidia.com")
+    made.changed(Kind.CLAIM, taken, 0)
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
+
+
+def test_a_gpu_that_a_claim_without_a_running_pod_holds_is_not_offered() -> None:
+    made = intake(resource_slice("a", H100), resource_slice("b", H100))
+    made.changed(Kind.CLASS, device_class(), 0)
+    held = given(any_of("other", "gpu.nvidia.com"), "a", "gpu-0", "gpu.nvidia.com")
+    made.changed(Kind.CLAIM, held, 0)
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
+
+
+def _with(document: Json, **more: Any) -> Json:
+    for device in document["spec"]["devices"]:
+        device.update(more)
+    return document
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param(
+            {"consumesCounters": [{"counterSet": "gpu-0", "counters": {}}]}, id="counters"
+        ),
+        pytest.param({"allowMultipleAllocations": True}, id="shared"),
+        pytest.param({"bindingConditions": ["x"]}, id="binding-conditions"),
+    ],
+)
+def test_devices_that_depend_on_others_are_not_foretold(more: Json) -> None:
+    made = intake(_with(nics("a"), **more), nics("b"))
+    assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
+    assert len(made.placement.occupancy.predictor.unknown) == 1
+
+
+def test_a_tainted_device_is_offered_to_whoever_tolerates_it() -> None:
+    taint = {"key": "example.com/down", "effect": "NoSchedule"}
+    made = intake(_with(nics("a"), taints=[taint]), nics("b"))
+    assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
+    tolerant = any_of("d", NIC, tolerations=[{"key": "example.com/down", "operator": "Exists"}])
+    assert scores(made, tolerant, "a", "new", uid="q") == [SCORE_MAX, 0]
+
+
+def test_devices_of_no_single_node_make_a_claim_that_they_match_unknown() -> None:
+    fabric = nics("fabric")
+    del fabric["spec"]["nodeName"]
+    fabric["spec"]["allNodes"] = True
+    fabric["spec"]["pool"]["name"] = "0-comes-first"
+    made = intake(nics("a"), nics("b"), fabric)
+    assert scores(made, any_of("c", NIC), "a", "b") == [0, 0]
+    made.gone(Kind.SLICE, fabric)
+    assert SCORE_MAX in scores(made, any_of("d", NIC), "a", "b", uid="q")
+
+
+def test_slices_beside_a_device_plugin_of_more_gpus_are_not_foretold() -> None:
+    made = intake(resource_slice("a", H100))
+    made.changed(Kind.NODE, node("a", gpus=4), 0)
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "new") == [0, 0]
+    assert len(made.placement.occupancy.predictor.unknown) == 1
+
+
+def test_profiles_of_nodes_that_are_gone_are_forgotten() -> None:
+    profiles = NodeProfiles()
+    profiles.grow(1)
+    for at in range(100):
+        profiles.put(0, Machine(name="a", cpu_milli=0, memory_mib=0, gpus=at % 16, islands=(at,)))
+    assert len(profiles) == 1
+    profiles.put(0, None)
+    assert (len(profiles), profiles.numbers.tolist()) == (0, [-1])
