@@ -20,8 +20,8 @@ from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.preference import places_of
-from scheduler.rule import FillRule
+from scheduler.score.preference import places_of
+from scheduler.score.rule import FillRule
 
 SCORE_MAX: Final = 10
 """kube-scheduler's MaxExtenderPriority."""

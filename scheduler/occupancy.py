@@ -14,7 +14,7 @@ from scheduler.machines import Machine
 from scheduler.offers import Predictor
 from scheduler.placement import Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.preference import Preferences
+from scheduler.score.preference import Preferences
 
 
 class Occupancy:

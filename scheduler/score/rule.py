@@ -3,11 +3,11 @@
     score(n) = W(n with the pod) - W(n)          down to whole steps
                - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
                - price of the places for wider pods that go
-               - price of the GPU model          both: `scheduler.scarcity`
+               - price of the GPU model          both: `scheduler.score.scarcity`
 
 While the cluster fills up, W is what the expected pods will get of the node, to the last of them:
-`scheduler.fill`. Where pods leave as others come there is no last of them, and W is what the next
-one cannot use, below zero: `scheduler.fragments`.
+`scheduler.score.fill`. Where pods leave as others come there is no last of them, and W is what the
+next one cannot use, below zero: `scheduler.score.fragments`.
 
 The largest score wins and the first node among equals, so that the order is total. Coarse steps
 keep nodes together that lose about the same: filling one of them after the other leaves the others
@@ -19,12 +19,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.fill import Rollouts
-from scheduler.fragments import Fragments
 from scheduler.gains import Gains, Measure
 from scheduler.mix import Mix, sequences
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
-from scheduler.scarcity import Models, Widths
+from scheduler.score.fill import Rollouts
+from scheduler.score.fragments import Fragments
+from scheduler.score.scarcity import Models, Widths
 
 STEP_MILLI = 100.0
 BALANCED_FROM = 0.1
