@@ -20,8 +20,9 @@ from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
+from scheduler.score.columns import Columns, take_rows, total
 from scheduler.score.preference import places_of
-from scheduler.score.rule import FillRule
+from scheduler.score.rule import EXPECTED_PODS, FillRule
 
 SCORE_MAX: Final = 10
 """kube-scheduler's MaxExtenderPriority."""
@@ -36,8 +37,7 @@ class _View:
     pod: Pod
     changes: int
     """Of the nodes, until then."""
-    scores: Float
-    """Shape ``(N,)``, in GPU milli; -inf where it does not fit."""
+    columns: Columns
     remainders: Int
     shapes: Int
     """Shape ``(N,)``: GPUs that it takes there; -1 = the claim does not fit."""
@@ -136,10 +136,10 @@ class Desk:
             return [0] * len(names)
         view = self._view(pod)
         members = self._members(pod)
-        scores = view.scores
+        columns = dict(view.columns)
         if (view.shapes > 0).any():
-            scores = scores + self.state.preferences.cliques_milli(pod, members, view.places)
-        asked = np.append(scores, -np.inf)[self._rows(names)]
+            columns |= self.state.preferences.clique_columns(pod, members, view.places)
+        asked = np.append(total(columns), -np.inf)[self._rows(names)]
         if not np.isfinite(asked).any():
             return [0] * len(names)
         # Of equals the first name wins, in whatever order the names came.
@@ -160,21 +160,21 @@ class Desk:
             ranking = self._rule.rank(shape)
             offers = self._offers(shape)
             wanted = np.full(len(self.nodes), shape.gpus, np.int64)
-            scores, remainders = ranking.scores, ranking.remainders
+            columns, remainders = ranking.columns, ranking.remainders
             places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
         else:
             offers = self.state.predictor.of(pod.claim, 0)
             wanted = offers.count
-            scores = np.full(len(self.nodes), -np.inf)
+            columns = {EXPECTED_PODS: np.full(len(self.nodes), -np.inf)}
             remainders = np.full(len(self.nodes), -1, np.int64)
             places = np.zeros(len(self.nodes), np.int64)
             for gpus in np.unique(wanted[wanted >= 0]).tolist():
                 shape, there = pod.shape_with(gpus), wanted == gpus
-                scores[there] = self._rule.rank(shape).scores[there]
+                take_rows(columns, self._rule.rank(shape).columns, there)
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
-        speaks = self.state.preferences.milli(pod, wanted.clip(0) * part, offers)
-        return _View(pod, self.nodes.changes, scores + speaks, remainders, wanted, offers, places)
+        columns |= self.state.preferences.columns(pod, wanted.clip(0) * part, offers)
+        return _View(pod, self.nodes.changes, columns, remainders, wanted, offers, places)
 
     @property
     def _has_cliques(self) -> bool:
