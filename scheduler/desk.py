@@ -20,6 +20,7 @@ from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
+from scheduler.score.answers import Answers
 from scheduler.score.columns import Columns, take_rows, total
 from scheduler.score.preference import places_of
 from scheduler.score.rule import EXPECTED_PODS, FillRule
@@ -61,6 +62,7 @@ class Desk:
                 = all, however long it takes.
         """
         self.state = Occupancy(machines)
+        self.answers = Answers()
         self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
         self._coming: FillRule | None = None
@@ -123,6 +125,9 @@ class Desk:
         elif len(result.passed) == 1:
             # With one node left kube-scheduler does not ask which is best.
             self._assume(pod, result.passed[0], view, now_seconds)
+            scored = view.columns, [SCORE_MAX]
+            rows = self._rows(result.passed)
+            self.answers.scored(pod, result.passed, rows, scored, now_seconds=now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
@@ -139,13 +144,16 @@ class Desk:
         columns = dict(view.columns)
         if (view.shapes > 0).any():
             columns |= self.state.preferences.clique_columns(pod, members, view.places)
-        asked = np.append(total(columns), -np.inf)[self._rows(names)]
+        rows = self._rows(names)
+        asked = np.append(total(columns), -np.inf)[rows]
         if not np.isfinite(asked).any():
             return [0] * len(names)
         # Of equals the first name wins, in whatever order the names came.
         best = min(np.flatnonzero(asked == asked.max()).tolist(), key=lambda at: names[at])
         self._assume(pod, names[best], view, now_seconds)
-        return _spread(asked, best)
+        scores = _spread(asked, best)
+        self.answers.scored(pod, names, rows, (columns, scores), now_seconds=now_seconds)
+        return scores
 
     def _view(self, pod: Pod) -> _View:
         """As the nodes are now; what filter has seen, prioritise need not see again."""
