@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from scheduler.fragments import Fragments
 from scheduler.gains import outcomes
 from scheduler.mix import Mix
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
-from scheduler.rule import FillRule
+from scheduler.score.fragments import Fragments
+from scheduler.score.rule import FillRule
 
 _CPU_SCALE_MILLI = 128_000
 _GPU_SCALE = 8

@@ -1,6 +1,7 @@
-"""What `foresail explain` asks a running `foresail serve`."""
+"""What `foresail explain` asks a running `foresail serve`, or a running `foresail scheduler`."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -9,6 +10,7 @@ from foresail.explain import Account
 from scaler.errors import ForesailError
 
 _ANSWER_SECONDS_MAX: Final = 10.0
+_Told = TypeVar("_Told")
 
 
 async def accounts(server: str, namespace: str, name: str) -> list[Account]:
@@ -17,7 +19,25 @@ async def accounts(server: str, namespace: str, name: str) -> list[Account]:
     Raises:
         ForesailError: no server answers there, it is none of ours, or it knows no such workload.
     """
-    url = f"{server.rstrip('/')}/explain/{quote(namespace, safe='')}/{quote(name, safe='')}"
+    return await _answer(server, f"explain/{_path(namespace, name)}", _checked, by="serve")
+
+
+async def pod_account(server: str, namespace: str, name: str) -> Account:
+    """The account of the last answer about a pod.
+
+    Raises:
+        ForesailError: no scheduler answers there, it is none of ours, or it keeps no such answer.
+    """
+    path = f"explain/pods/{_path(namespace, name)}"
+    return await _answer(server, path, _checked_pod, by="scheduler")
+
+
+def _path(namespace: str, name: str) -> str:
+    return f"{quote(namespace, safe='')}/{quote(name, safe='')}"
+
+
+async def _answer(server: str, path: str, checked: Callable[[object], _Told], *, by: str) -> _Told:
+    url = f"{server.rstrip('/')}/{path}"
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS_MAX)
     try:
         async with (
@@ -27,11 +47,11 @@ async def accounts(server: str, namespace: str, name: str) -> list[Account]:
             if not response.ok:
                 told = (await response.text(errors="replace")).strip()
                 raise ForesailError(told or f"{url}: status {response.status}")
-            return _checked(await response.json())
+            return checked(await response.json())
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         why = "timed out" if isinstance(error, TimeoutError) else str(error)
         message = (
-            f"no answer from {url}: {why}; name the second port of a running `foresail serve` with "
+            f"no answer from {url}: {why}; name the second port of a running `foresail {by}` with "
             "--server"
         )
         raise ForesailError(message) from error
@@ -46,3 +66,9 @@ def _checked(told: object) -> list[Account]:
 
 def _is_account(one: object) -> bool:
     return isinstance(one, dict) and "workload" in one and isinstance(one.get("outcome"), dict)
+
+
+def _checked_pod(told: object) -> Account:
+    if isinstance(told, dict) and {"pod", "candidates", "refusals"} <= told.keys():
+        return told
+    raise ValueError("what it says is no explanation of a pod")

@@ -97,28 +97,45 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("workload", metavar="NAMESPACE/NAME")
+@click.argument("asked", metavar="[pod] NAMESPACE/NAME", nargs=-1, required=True)
 @click.option(
     "--server",
     default="http://127.0.0.1:8080",
     show_default=True,
-    help="The second port of a running `foresail serve`.",
+    help="The second port of a running `foresail serve`; for a pod, of `foresail scheduler`.",
 )
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
-def explain(workload: str, server: str, *, as_json: bool) -> None:
+def explain(asked: tuple[str, ...], server: str, *, as_json: bool) -> None:
     """Why a workload has the replicas it has: readings, forecast, and each rule's step.
 
-    Status 0: KEDA gets what the mode says, or the model is only watched. Status 1: nothing is known
-    of the workload, or the server does not answer. Status 3: KEDA gets an error in place of that;
-    what is known is printed, and stderr says what to do.
+    With the word `pod`: why a pod was placed where it was. The columns of the best nodes' scores,
+    and why the others were refused.
+
+    Status 0: KEDA gets what the mode says, or the model is only watched; a node can take the pod.
+    Status 1: nothing is known of the workload or pod, or the server does not answer. Status 3: KEDA
+    gets an error in place of that, or no node can take the pod; what is known is printed.
     """
+    match asked:
+        case ["pod", name]:
+            _explain_pod(*_split(name), server, as_json=as_json)
+        case [name]:
+            _explain_workload(*_split(name), server, as_json=as_json)
+        case _:
+            message = f"{' '.join(asked)!r} is not of the form [pod] NAMESPACE/NAME"
+            raise click.UsageError(message)
+
+
+def _split(asked: str) -> tuple[str, str]:
+    namespace, slash, name = asked.partition("/")
+    if not (namespace and slash and name) or "/" in name:
+        raise click.UsageError(f"{asked!r} is not of the form NAMESPACE/NAME")
+    return namespace, name
+
+
+def _explain_workload(namespace: str, name: str, server: str, *, as_json: bool) -> None:
     from foresail import explain as explained
     from foresail.asking import accounts
 
-    namespace, slash, name = workload.partition("/")
-    if not (namespace and slash and name) or "/" in name:
-        message = f"{workload!r} is not of the form NAMESPACE/NAME"
-        raise click.UsageError(message)
     told = asyncio.run(accounts(server, namespace, name))
     if as_json:
         click.echo(json.dumps(told, indent=1))
@@ -127,7 +144,17 @@ def explain(workload: str, server: str, *, as_json: bool) -> None:
     # Of several triggers, or one before and after an edit, the last asked comes first.
     advice = explained.advice(told[0])
     if advice is not None:
-        raise Unanswered(f"{workload}: KEDA gets no number: {advice}")
+        raise Unanswered(f"{namespace}/{name}: KEDA gets no number: {advice}")
+
+
+def _explain_pod(namespace: str, name: str, server: str, *, as_json: bool) -> None:
+    from foresail import explain_pod as explained
+    from foresail.asking import pod_account
+
+    told = asyncio.run(pod_account(server, namespace, name))
+    click.echo(json.dumps(told, indent=1) if as_json else explained.text(told), nl=as_json)
+    if not told["nodes_passed"]:
+        raise Unanswered(f"{namespace}/{name}: none of {told['nodes_asked']} nodes can take it")
 
 
 for _verb in (

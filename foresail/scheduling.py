@@ -2,7 +2,7 @@
 
 Three addresses: kube-scheduler asks over plain loopback, the kubelet and Prometheus on a second
 port, and the API server asks the admission webhook over TLS on a third, where one is mounted. The
-webhook applies claim templates; nothing else is written.
+webhook applies claim templates, and pods that ask for it get Events; nothing else is written.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
+from foresail.explain_pod import explained
+from foresail.placement_events import PlacementEvents, Post, post_to
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import PlacementCollector
 from foresail.sites import Sites, certificates
@@ -96,7 +98,7 @@ async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) ->
             return watched(client, path, keep=partial(slim, kind))
 
         admission = None if webhook is None else partial(webhook, client)
-        async with running(options, follow, admission) as ports:
+        async with running(options, follow, admission, post_to(client)) as ports:
             log.info("serving", extender=ports.extender, http=ports.http, webhook=ports.webhook)
             await stop.wait()
             log.info("stopping")
@@ -116,6 +118,7 @@ async def running(
     options: SchedulerOptions,
     follow: Watch,
     webhook: Callable[[DeviceClasses], web.Application] | None = None,
+    post_event: Post | None = None,
 ) -> AsyncIterator[Ports]:
     """An extender that answers and is fed; stopped at the end.
 
@@ -123,8 +126,9 @@ async def running(
         options: where to listen.
         follow: the cluster's objects.
         webhook: makes what answers admission, with the device classes that are followed.
+        post_event: for pods that ask for an Event; None = none is posted.
     """
-    feed = Feed(follow, mix_from(options.mix))
+    feed = Feed(follow, mix_from(options.mix), post_event)
     tls = certificates(options.certificate, options.key)
     async with Sites() as sites:
         ports = Ports(
@@ -148,7 +152,7 @@ async def running(
 class Feed:
     """Follows the API server and keeps a placement state in step with it."""
 
-    def __init__(self, follow: Watch, mix: Mix | None) -> None:
+    def __init__(self, follow: Watch, mix: Mix | None, post_event: Post | None = None) -> None:
         self.history = History()
         self._given = mix
         first = mix or self.history.mix(wall_clock())
@@ -161,6 +165,9 @@ class Feed:
             known=self.intake.known,
             metrics=ExtenderMetrics(self.registry),
         )
+        self._events = PlacementEvents(post_event, self.registry) if post_event else None
+        if self._events is not None:
+            self.extender.tell = self._events.take
         self.troubles: dict[Kind, str] = {}
         """Why a kind cannot be read now."""
         self._follow = follow
@@ -177,6 +184,8 @@ class Feed:
             ("expect", self._expect()),
             ("collector", self._spare_collector()),
         ]
+        if self._events is not None:
+            rest.append(("events", self._events.run()))
         return [*following, *rest]
 
     def device_classes(self) -> frozenset[str] | None:
@@ -191,6 +200,7 @@ class Feed:
                 web.get("/healthz", self.extender.healthz),
                 web.get("/readyz", self.extender.readyz),
                 web.get("/metrics", self._metrics),
+                web.get("/explain/pods/{namespace}/{name}", self._explain),
             ]
         )
         return app
@@ -198,6 +208,9 @@ class Feed:
     async def _metrics(self, _: web.Request) -> web.Response:
         page = generate_latest(self.registry)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _explain(self, request: web.Request) -> web.Response:
+        return explained(request, self.intake.placement.answers, now_seconds=steady_clock())
 
     async def _watch(self, kind: Kind, path: str) -> None:
         async with aclosing(self._follow(path, kind)) as events:

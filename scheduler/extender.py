@@ -27,6 +27,7 @@ from scheduler.extender_wire import (
 from scheduler.fit import Filtered
 from scheduler.placement_state import PlacementState
 from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, pod_of
+from scheduler.score.answers import PlacementAnswer, wants_event
 
 BODY_BYTES_MAX: Final = 256 * 2**20
 """5,000 whole nodes are 90 MB; who sends names stays under one."""
@@ -84,6 +85,8 @@ class Extender:
     metrics: ExtenderMetrics | None = None
     answered_at: float = 0.0
     """By the clock."""
+    tell: Callable[[PlacementAnswer], None] | None = None
+    """Takes the answers to pods that ask for an Event; returns at once."""
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
@@ -107,6 +110,8 @@ class Extender:
             self._refused("filter")
             return _json(filter_error(f"foresail: {error}"), None)
         result, reason = self._filtered(asked, pod)
+        if len(result.passed) < 2:  # noqa: PLR2004 else kube-scheduler asks which is best
+            self._tell(asked, pod)
         answer = _json(filter_answer(asked, result), reason)
         self._answered("filter", begun)
         return answer
@@ -125,6 +130,7 @@ class Extender:
         if self.placement is not None:
             scores = self.placement.prioritise(pod, asked.names, now_seconds=self.clock())
             reason = pod.unknown or self.stale
+            self._tell(asked, pod)
         answer = _json(prioritise_answer(asked.names, scores), reason)
         self._answered("prioritize", begun)
         return answer
@@ -150,16 +156,29 @@ class Extender:
 
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
         """What passes, and why all does where too little is known."""
+        now_seconds = self.clock()
         reason = NO_SNAPSHOT if self.placement is None else self.stale or pod.unknown
         if self.placement is None or self.stale is not None:
             result = Filtered(list(asked.names))
         else:
-            result = self.placement.filter(pod, asked.names, now_seconds=self.clock())
+            result = self.placement.filter(pod, asked.names, now_seconds=now_seconds)
+        if self.placement is not None:
+            note = reason or result.assumed
+            self.placement.answers.filtered(
+                pod, len(asked.names), result, note=note, now_seconds=now_seconds
+            )
         if self.metrics is not None:
             self.metrics.refused_nodes.labels("full").inc(len(result.failed))
             self.metrics.refused_nodes.labels("unable").inc(len(result.unresolvable))
             self.metrics.blind.inc(reason is not None)
         return result, reason or result.assumed
+
+    def _tell(self, asked: Arguments, pod: Pod) -> None:
+        if self.tell is None or self.placement is None or not wants_event(asked.pod):
+            return
+        answer = self.placement.answers.of(pod.name)
+        if answer is not None:
+            self.tell(answer)
 
     def _answered(self, verb: str, begun: float) -> None:
         self.answered_at = self.clock()

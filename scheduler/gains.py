@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
-from scheduler.scarcity import Widths
+from scheduler.score.scarcity import Widths
 
 _SHAPES_MAX = 512
 """Shapes whose gains are kept; of more, those asked longest ago are worked out again."""

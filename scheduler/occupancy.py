@@ -16,7 +16,7 @@ from scheduler.machines import Machine
 from scheduler.offers import Predictor
 from scheduler.placement import WHOLE_MILLI, Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.preference import Preferences
+from scheduler.score.preference import Preferences
 from scheduler.turnover import Start, turnover_of
 
 _ENDED_MAX: Final = 4096

@@ -24,10 +24,10 @@ from scheduler.first_fit import (
     UnpredictableError,
 )
 from scheduler.held_devices import HeldDevices
-from scheduler.islands import island_price_milli
 from scheduler.machines import Machine
 from scheduler.node_profiles import OWN, NodeProfiles
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
+from scheduler.score.islands import island_price_milli
 
 STEPS_A_CALL: Final = 1_500
 """Devices that one call looks at over all nodes: about ten milliseconds."""

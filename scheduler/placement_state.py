@@ -21,8 +21,10 @@ from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.preference import places_of
-from scheduler.rule import FillRule
+from scheduler.score.answers import Answers
+from scheduler.score.columns import Columns, take_rows, total
+from scheduler.score.preference import places_of
+from scheduler.score.rule import EXPECTED_PODS, FillRule
 
 SCORE_MAX: Final = 10
 """kube-scheduler's MaxExtenderPriority."""
@@ -37,8 +39,7 @@ class _View:
     pod: Pod
     changes: tuple[int, int]
     """Of the nodes, and of what is known of their devices, until then."""
-    scores: Float
-    """Shape ``(N,)``, in GPU milli; -inf where it does not fit."""
+    columns: Columns
     remainders: Int
     shapes: Int
     """Shape ``(N,)``: GPUs that it takes there; -1 = the claim does not fit."""
@@ -62,6 +63,7 @@ class PlacementState:
                 = all, however long it takes.
         """
         self.occupancy = Occupancy(machines)
+        self.answers = Answers()
         self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
         self._coming: FillRule | None = None
@@ -124,7 +126,11 @@ class PlacementState:
             self._hold_back(pod, result, now_seconds)
         if len(result.passed) == 1:
             # With one node left kube-scheduler does not ask which is best.
-            self._assume(pod, result.passed[0], self._view(pod), now_seconds)
+            view = self._view(pod)
+            self._assume(pod, result.passed[0], view, now_seconds)
+            scored = view.columns, [SCORE_MAX]
+            rows = self._rows(result.passed)
+            self.answers.scored(pod, result.passed, rows, scored, now_seconds=now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
@@ -138,16 +144,19 @@ class PlacementState:
             return [0] * len(names)
         view = self._view(pod)
         members = self._members(pod)
-        scores = view.scores
+        columns = dict(view.columns)
         if (view.shapes > 0).any():
-            scores = scores + self.occupancy.preferences.cliques_milli(pod, members, view.places)
-        asked = np.append(scores, -np.inf)[self._rows(names)]
+            columns |= self.occupancy.preferences.clique_columns(pod, members, view.places)
+        rows = self._rows(names)
+        asked = np.append(total(columns), -np.inf)[rows]
         if not np.isfinite(asked).any():
             return [0] * len(names)
         # Of equals the first name wins, in whatever order the names came.
         best = min(np.flatnonzero(asked == asked.max()).tolist(), key=lambda at: names[at])
         self._assume(pod, names[best], view, now_seconds)
-        return _spread(asked, best)
+        scores = _spread(asked, best)
+        self.answers.scored(pod, names, rows, (columns, scores), now_seconds=now_seconds)
+        return scores
 
     def _view(self, pod: Pod) -> _View:
         """As the nodes are now; what filter has seen, prioritise need not see again."""
@@ -162,22 +171,22 @@ class PlacementState:
             ranking = self._rule.rank(shape)
             offers = self._offers(shape)
             wanted = np.full(len(self.nodes), shape.gpus, np.int64)
-            scores, remainders = ranking.scores, ranking.remainders
+            columns, remainders = ranking.columns, ranking.remainders
             places = places_of(self.nodes, shape) if pod.group or self._has_cliques else wanted
         else:
             offers = self.occupancy.predictor.of(pod.claim, 0)
             wanted = offers.count
-            scores = np.full(len(self.nodes), -np.inf)
+            columns = {EXPECTED_PODS: np.full(len(self.nodes), -np.inf)}
             remainders = np.full(len(self.nodes), -1, np.int64)
             places = np.zeros(len(self.nodes), np.int64)
             for gpus in np.unique(wanted[wanted >= 0]).tolist():
                 shape, there = pod.shape_with(gpus), wanted == gpus
-                scores[there] = self._rule.rank(shape).scores[there]
+                take_rows(columns, self._rule.rank(shape).columns, there)
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
-        speaks = self.occupancy.preferences.milli(pod, wanted.clip(0) * part, offers)
+        columns |= self.occupancy.preferences.columns(pod, wanted.clip(0) * part, offers)
         changes = self.nodes.changes, self.occupancy.predictor.changes
-        return _View(pod, changes, scores + speaks, remainders, wanted, offers, places)
+        return _View(pod, changes, columns, remainders, wanted, offers, places)
 
     @property
     def _has_cliques(self) -> bool:

@@ -92,7 +92,7 @@ def _polled_twice(site: Site) -> None:
 
 def test_wrong_metadata_is_told_where_a_user_looks(site: Site) -> None:
     site.deploy("wrong", replicas=2)
-    # Without a fallback: KEDA would take it after three failed polls, sooner than a slow machine looks.
+    # Without a fallback, which KEDA takes up after three polls, sooner than a slow machine looks.
     site.scale("wrong", spec={**PATIENT, "fallback": None}, leadTme="5m")
     describe = ("describe", "scaledobject", "wrong", "-n", NAMESPACE)
     try:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from scheduler.fill import Rollouts
 from scheduler.indices import Indices
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.placement import Node, Nodes, Shape
 from scheduler.placement_state import PlacementState
+from scheduler.score.fill import Rollouts
 
 
 def shape(*models: str) -> Shape:

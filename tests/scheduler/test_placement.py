@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.fill import CPU_GAIN_MILLI, Rollouts
-from scheduler.fragments import Fragments
-from scheduler.islands import REMAINDER_PRICE_MILLI, SPLIT_PRICE_MILLI, island_price_milli
 from scheduler.mix import LENGTH, SEQUENCES, Mix, sequences
 from scheduler.placement import Node, Nodes, Shape
-from scheduler.rule import FillRule
-from scheduler.scarcity import Widths
+from scheduler.score.fill import CPU_GAIN_MILLI, Rollouts
+from scheduler.score.fragments import Fragments
+from scheduler.score.islands import REMAINDER_PRICE_MILLI, SPLIT_PRICE_MILLI, island_price_milli
+from scheduler.score.rule import FillRule
+from scheduler.score.scarcity import Widths
 
 
 def shape(gpus: int = 1, *, milli: int = 1000, cpu: int = 1000, models: str = "") -> Shape:

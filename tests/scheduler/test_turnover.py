@@ -9,7 +9,7 @@ from scheduler.history import USUAL, History
 from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
-from scheduler.rule import BALANCED_FROM
+from scheduler.score.rule import BALANCED_FROM
 from scheduler.slimming import slim
 from scheduler.turnover import Start, Turnover, turnover_of
 from tests.scheduler.objects import node, pod

@@ -1,11 +1,12 @@
 """What else speaks for or against a node: islands, price, warmth, cliques, and a pod's group.
 
-All of it is in GPU milli and added to the placement rule's score. What is not known counts for
-nothing: an unknown price is not a low one, an unlabelled node is in no clique.
+What is not known counts for nothing: an unknown price is not a low one, an unlabelled node is in no
+clique.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from scheduler.machines import Machine
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
+from scheduler.score.columns import Columns, Term, signed
+from scheduler.score.islands import ISLANDS
 
 PRICE_MILLI = 200.0
 """Of each GPU, for each time that it costs the cheapest known one's price more."""
@@ -26,6 +29,37 @@ WHOLE_CLIQUE_MILLI = 300.0
 """Of taking the first GPU of a clique of several nodes that nobody uses."""
 GROUP_MILLI = 3000.0
 """Of being in the clique where the group is, or has room as a whole: it decides."""
+
+PRICE: Final = Term(
+    name="price",
+    meaning="each GPU, for each time it costs the cheapest one's price more",
+    amount=signed(-PRICE_MILLI),
+)
+ALTERNATIVES: Final = Term(
+    name="alternatives",
+    meaning="each place down a claim's `firstAvailable`",
+    amount=signed(-ALTERNATIVE_MILLI),
+)
+IMAGE: Final = Term(
+    name="image",
+    meaning="an image of the pod is there (from 500 MiB on)",
+    amount=signed(WARM_IMAGE_MILLI),
+)
+WEIGHTS: Final = Term(
+    name="weights",
+    meaning="the weights that the pod loads are there",
+    amount=signed(WARM_WEIGHTS_MILLI),
+)
+CLIQUES: Final = Term(
+    name="cliques",
+    meaning="the first GPU of a clique of several nodes that nobody uses",
+    amount=signed(-WHOLE_CLIQUE_MILLI),
+)
+GROUP: Final = Term(
+    name="group",
+    meaning="the clique where the pod's group is, or the tightest one with room for all of it",
+    amount=signed(GROUP_MILLI),
+)
 
 _Warm = tuple[str, str]
 
@@ -68,25 +102,26 @@ class Preferences:
         self._price[row] = (machine.usd_per_gpu_hour if machine else None) or np.nan
         self._total[row] = machine.gpus * WHOLE_MILLI if machine else 0
 
-    def milli(self, pod: Pod, gpus: Float, offers: Offers | None) -> Float:
-        """What speaks for each node by itself, shape ``(N,)``; negative = against.
+    def columns(self, pod: Pod, gpus: Float, offers: Offers | None) -> Columns:
+        """What speaks for each node by itself; negative = against.
 
         Args:
             pod: the pod to place.
             gpus: shape ``(N,)``, GPUs and parts of one that it would take on each node.
             offers: which GPUs it would get; None = it shares one, or takes none.
         """
-        speaks: Float = self._times_dearer(offers) * gpus * -PRICE_MILLI
-        for image in pod.images:
-            speaks[self._rows("image", image)] += WARM_IMAGE_MILLI
+        columns: Columns = {PRICE: self._times_dearer(offers) * gpus * -PRICE_MILLI}
+        if pod.images:
+            columns[IMAGE] = self._warm_milli("image", pod.images, WARM_IMAGE_MILLI)
         if pod.weights is not None:
-            speaks[self._rows("weights", pod.weights)] += WARM_WEIGHTS_MILLI
+            columns[WEIGHTS] = self._warm_milli("weights", [pod.weights], WARM_WEIGHTS_MILLI)
         if offers is not None:
-            speaks -= offers.island_milli + offers.position * ALTERNATIVE_MILLI
-        return speaks
+            columns[ALTERNATIVES] = offers.position * np.float64(-ALTERNATIVE_MILLI)
+            columns[ISLANDS] = -offers.island_milli
+        return columns
 
-    def cliques_milli(self, pod: Pod, members: Collection[int], places: Int) -> Float:
-        """What a pod's group and the wholeness of cliques say of each node, shape ``(N,)``.
+    def clique_columns(self, pod: Pod, members: Collection[int], places: Int) -> Columns:
+        """What a pod's group says of each node, else the wholeness of cliques.
 
         Args:
             pod: the pod to place, which takes GPUs.
@@ -96,24 +131,28 @@ class Preferences:
         clique, nodes = self.clique, self._nodes
         inside = clique >= 0
         if not inside.any():
-            return np.zeros(len(nodes))
+            return {}
         count = int(clique.max()) + 1
         in_clique = np.bincount(clique[inside], places[inside], count)
         here = sorted({int(clique[row]) for row in members if clique[row] >= 0})
         if any(in_clique[one] for one in here):
-            return np.where(np.isin(clique, here), GROUP_MILLI, 0.0)
+            return {GROUP: np.where(np.isin(clique, here), GROUP_MILLI, 0.0)}
         if pod.group is not None and pod.group.size is not None:
             enough = np.flatnonzero(in_clique >= pod.group.size - len(members))
             if len(enough):
                 # The tightest clique that takes the whole group keeps the roomy ones for others.
-                return np.where(clique == enough[in_clique[enough].argmin()], GROUP_MILLI, 0.0)
+                tightest = enough[in_clique[enough].argmin()]
+                return {GROUP: np.where(clique == tightest, GROUP_MILLI, 0.0)}
         used = np.bincount(clique[inside], (self._total - nodes.idle)[inside], count)
         size = np.bincount(clique[inside], minlength=count)
         whole = np.append((used == 0) & (size > 1), False)
-        return np.where(whole[clique], -WHOLE_CLIQUE_MILLI, 0.0)
+        return {CLIQUES: np.where(whole[clique], -WHOLE_CLIQUE_MILLI, 0.0)}
 
-    def _rows(self, kind: str, name: str) -> list[int]:
-        return list(self._warm.get((kind, name), ()))
+    def _warm_milli(self, kind: str, names: Iterable[str], milli: float) -> Float:
+        column = np.zeros(len(self._nodes))
+        for name in names:
+            column[list(self._warm.get((kind, name), ()))] += milli
+        return column
 
     def _times_dearer(self, offers: Offers | None) -> Float:
         """How many times the cheapest price a GPU costs more, shape ``(N,)``; 0 = not known.

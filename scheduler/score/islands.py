@@ -6,11 +6,21 @@ unknown islands: nothing is said for or against it.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
+
+from scheduler.score.columns import Term, signed
 
 SPLIT_PRICE_MILLI = 4000.0
 """Of a pod over two islands where one would do: more than any places for wide pods are worth."""
 REMAINDER_PRICE_MILLI = 40.0
 """Of each free GPU that is left in an island which the pod breaks."""
+
+ISLANDS: Final = Term(
+    name="islands",
+    meaning="the pod's GPUs over more NVLink islands than needed; each free GPU left in a broken "
+    "island",
+    amount=f"{signed(-SPLIT_PRICE_MILLI)}; {signed(-REMAINDER_PRICE_MILLI)}",
+)
 
 
 def island_price_milli(islands: Sequence[int], free: Sequence[int], given: Sequence[int]) -> float:

@@ -6,10 +6,13 @@ ratio of that to the room that the class has left says how scarce its room is. W
 others come, demand has no such end, and places for wide pods are scarce by `Nodes.turnover`.
 """
 
+from typing import Final
+
 import numpy as np
 
 from scheduler.mix import Mix
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
+from scheduler.score.columns import Term, signed
 
 _WIDTHS = (2, 4, 8, 16)
 _CPU_QUANTILE = 0.75
@@ -24,6 +27,18 @@ _MODEL_PRICE_MILLI = 1000.0
 """Of a place on the last nodes of a GPU model: more than any difference of worth."""
 _MODEL_SCARCE_FROM = 0.9
 _MODEL_SETS_MAX = 1024
+
+WIDE_PLACES: Final = Term(
+    name="wide_places",
+    meaning="places for wider pods that go, by how scarce they are; "
+    f"{1 + _TURNOVER_FACTOR:g} times that where pods come and go",
+    amount=f"{signed(-_WIDTH_PRICE_MILLI * _WIDTH_FLOOR)} to {signed(-_WIDTH_PRICE_MILLI)} a GPU",
+)
+GPU_MODELS: Final = Term(
+    name="gpu_models",
+    meaning="a GPU model that other pods insist on, where it gets scarce",
+    amount=f"to {signed(-_MODEL_PRICE_MILLI)}",
+)
 
 
 class Widths:

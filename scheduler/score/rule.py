@@ -1,13 +1,13 @@
 """Where a pod goes: the node that loses least of what the expected pods could still get from it.
 
-    score(n) = W(n with the pod) - W(n)          down to whole steps
-               - IDLE_PRICE x GPUs idle on n     keeps filling the nodes that are in use
-               - price of the places for wider pods that go
-               - price of the GPU model          both: `scheduler.scarcity`
+    expected_pods(n) = W(n with the pod) - W(n)          down to whole steps
+    begun_nodes(n)   = -IDLE_PRICE x GPUs idle on n      keeps filling the nodes that are in use
+    wide_places(n)   = -price of the places for wider pods that go
+    gpu_models(n)    = -price of the GPU model           both: `scheduler.score.scarcity`
 
 While the cluster fills up, W is what the expected pods will get of the node, to the last of them:
-`scheduler.fill`. Where pods leave as others come there is no last of them, and W is what the next
-one cannot use, below zero: `scheduler.fragments`.
+`scheduler.score.fill`. Where pods leave as others come there is no last of them, and W is what the
+next one cannot use, below zero: `scheduler.score.fragments`.
 
 The largest score wins and the first node among equals, so that the order is total. Coarse steps
 keep nodes together that lose about the same: filling one of them after the other leaves the others
@@ -16,15 +16,17 @@ whole for pods of several GPUs.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from scheduler.fill import Rollouts
-from scheduler.fragments import Fragments
 from scheduler.gains import Gains, Measure
 from scheduler.mix import Mix, sequences
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
-from scheduler.scarcity import Models, Widths
+from scheduler.score.columns import Columns, Term, signed, total
+from scheduler.score.fill import Rollouts
+from scheduler.score.fragments import Fragments
+from scheduler.score.scarcity import GPU_MODELS, WIDE_PLACES, Models, Widths
 
 STEP_MILLI = 100.0
 BALANCED_FROM = 0.1
@@ -35,20 +37,39 @@ FINE_STEP_MILLI = 10.0
 IDLE_PRICE = 1.0
 """GPU milli for each idle GPU: decides only within a step."""
 
+EXPECTED_PODS: Final = Term(
+    name="expected_pods",
+    meaning="while the cluster fills up: what the expected pods could still get from the node "
+    "afterwards, less what they could before; where pods leave as others come (from "
+    f"{BALANCED_FROM:.0%} of it on): what the next expected pod could not use",
+    amount=f"the loss, in steps of {STEP_MILLI:g}; of {BALANCED_STEP_MILLI:g}, or of "
+    f"{FINE_STEP_MILLI:g} where no pod of several GPUs is expected, where pods leave",
+)
+BEGUN_NODES: Final = Term(
+    name="begun_nodes",
+    meaning="each idle GPU of the node: fill what is begun",
+    amount=signed(-IDLE_PRICE),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
     """How good each node is for one pod; the larger the better, -inf where it does not fit."""
 
-    scores: Float
-    """Shape ``(N,)``, in GPU milli."""
+    columns: Columns
     remainders: Int
     """Shape ``(N,)``: what is left of the GPU that the pod should share; only for shares."""
 
+    @property
+    def scores(self) -> Float:
+        """Shape ``(N,)``, in GPU milli."""
+        return total(self.columns)
+
     def best(self) -> int | None:
         """Row of the best node, None if the pod fits nowhere."""
-        row = int(self.scores.argmax()) if len(self.scores) else 0
-        return row if len(self.scores) and np.isfinite(self.scores[row]) else None
+        scores = self.scores
+        row = int(scores.argmax()) if len(scores) else 0
+        return row if len(scores) and np.isfinite(scores[row]) else None
 
 
 class FillRule:
@@ -86,15 +107,24 @@ class FillRule:
         """Every node's score for a pod of this shape, as the nodes are now."""
         nodes = self._nodes
         kept, step = self._gains.of(shape), self._step_milli
-        scores = np.floor(kept.gains / step) * step
-        scores -= nodes.idle * (IDLE_PRICE / WHOLE_MILLI)
-        for lost, width in zip(kept.places, self._widths.above(shape.gpus), strict=True):
-            scores -= self._widths.price_milli(width, nodes) * lost
+        columns: Columns = {
+            EXPECTED_PODS: np.floor(kept.gains / step) * step,
+            BEGUN_NODES: nodes.idle * np.float64(-IDLE_PRICE / WHOLE_MILLI),
+        }
+        widths = self._widths.above(shape.gpus)
+        if widths:
+            columns[WIDE_PLACES] = -sum(
+                (
+                    self._widths.price_milli(width, nodes) * lost
+                    for lost, width in zip(kept.places, widths, strict=True)
+                ),
+                np.zeros(len(nodes)),
+            )
         if shape.gpus:
             if self._models_known != nodes.models:
                 self._models_known, self._models = nodes.models, Models(self._mix, nodes)
-            scores -= self._models.price_milli(nodes)[nodes.model]
-        return Ranking(scores, kept.remainders)
+            columns[GPU_MODELS] = -self._models.price_milli(nodes)[nodes.model]
+        return Ranking(columns, kept.remainders)
 
     def expect(self, shapes: Iterable[Shape]) -> None:
         """Pods of these shapes will be asked about; `warm` works out their scores beforehand."""
