@@ -16,10 +16,10 @@ from typing import Any, Final
 
 from fleet.catalogue import Catalogue
 from fleet.quantities import quantity
-from scheduler.claim import NothingFitsError, chosen, claim_spec, owned_template
+from scheduler.claim_template import NothingFitsError, chosen, claim_spec, owned_template
+from scheduler.device_plugin import affinity, device_plugin_request
 from scheduler.need import Need
 from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
-from scheduler.plugged import affinity, plugged
 from scheduler.pods import GPU_RESOURCES
 from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
 
@@ -102,7 +102,7 @@ def admit(
         need = replace(need, tensor_parallel=need.tensor_parallel or _asked(_containers(spec)[at]))
         prices = prices_of(policy.catalogue, need.price_source, policy.usd_per_gpu_hour)
         if policy.given_by is GivenBy.DEVICE_PLUGIN:
-            patch = _plugged_patch(spec, at, need, policy.catalogue, prices)
+            patch = _device_plugin_patch(spec, at, need, policy.catalogue, prices)
             return Admission(patch=patch, warnings=warnings)
         if device_classes is None:
             raise NotReadyError("the cluster's DeviceClasses are not read yet")
@@ -140,10 +140,10 @@ def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> t
     )
 
 
-def _plugged_patch(
+def _device_plugin_patch(
     spec: Json, at: int, need: Need, catalogue: Catalogue, prices: Prices
 ) -> tuple[Json, ...]:
-    own = plugged(catalogue, rank(catalogue, need, prices), prices)
+    own = device_plugin_request(catalogue, rank(catalogue, need, prices), prices)
     resources = _part(_containers(spec)[at], "resources")
     amount = {own.resource: str(own.gpus)}
     limits = {**_part(resources, "limits"), **amount}

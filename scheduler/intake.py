@@ -11,7 +11,6 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
-from scheduler.claimed import Claim, claim_of, selectors_of
 from scheduler.desk import Desk
 from scheduler.devices import Slice, slice_of, whole
 from scheduler.first_fit import Device
@@ -19,6 +18,7 @@ from scheduler.history import History
 from scheduler.machines import Machine, machine_of
 from scheduler.naming import usd_per_gpu_hour
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+from scheduler.resource_claim import Claim, claim_of, selectors_of
 
 Json = Mapping[str, Any]
 _FAULTS = 256

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.claimed import Claim
 from scheduler.first_fit import Device, SearchTooLongError, first_fit
 from scheduler.islands import island_price_milli
 from scheduler.machines import Machine
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes
+from scheduler.resource_claim import Claim
 from scheduler.selectors import UnknownMatchError
 
 _ASKED_MAX: Final = 256

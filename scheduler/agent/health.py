@@ -23,7 +23,7 @@ _DEGRADED: Final = 1
 _FABRIC: Final = {2: "its NVLink fabric is unhealthy", 3: "its NVLink fabric has limited capacity"}
 
 
-def ailments(gpu: Gpu) -> tuple[str, ...]:
+def health_problems(gpu: Gpu) -> tuple[str, ...]:
     """What is wrong, and what mends it; empty where nothing is known to be."""
     return (*_remembered(gpu.health), *_of_fabric(gpu.fabric))
 

@@ -65,7 +65,7 @@ class HealthReport(_Part):
     """What the driver remembers."""
 
     healthy: bool | None
-    ailments: tuple[str, ...]
+    problems: tuple[str, ...]
     ecc: bool | None
     ecc_uncorrected_volatile: int | None
     ecc_uncorrected_aggregate: int | None

@@ -171,11 +171,11 @@ def _device(one: Instance) -> MigDevice:
 
 def _health(gpu: Gpu) -> HealthReport:
     told = gpu.health
-    ailments = health.ailments(gpu)
+    problems = health.health_problems(gpu)
     rows = told.remapped_rows
     return HealthReport(
-        healthy=False if ailments else (True if health.is_known(told) else None),
-        ailments=ailments,
+        healthy=False if problems else (True if health.is_known(told) else None),
+        problems=problems,
         ecc=None if told.ecc_mode is None else told.ecc_mode[0] == 1,
         ecc_uncorrected_volatile=told.ecc_uncorrected_volatile,
         ecc_uncorrected_aggregate=told.ecc_uncorrected_aggregate,
@@ -187,7 +187,7 @@ def _health(gpu: Gpu) -> HealthReport:
 def _lost(why: str) -> HealthReport:
     return HealthReport(
         healthy=False,
-        ailments=(why,),
+        problems=(why,),
         ecc=None,
         ecc_uncorrected_volatile=None,
         ecc_uncorrected_aggregate=None,

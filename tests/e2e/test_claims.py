@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from scheduler.admission import CLAIM, GivenBy
-from scheduler.claimed import claim_of
 from scheduler.devices import slice_of, whole
 from scheduler.first_fit import first_fit
+from scheduler.resource_claim import claim_of
 from tests.deploy.examples import documents_of
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed

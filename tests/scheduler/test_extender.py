@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.quantities import quantity
-from scheduler.claimed import Claim
 from scheduler.desk import SCORE_MAX, Desk
 from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
@@ -21,6 +20,7 @@ from scheduler.machines import Machine, machine_of
 from scheduler.mix import Mix
 from scheduler.placement import Shape
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+from scheduler.resource_claim import Claim
 
 
 def _json() -> st.SearchStrategy[object]:

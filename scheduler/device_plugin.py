@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fleet.catalogue import Catalogue, Generation
-from scheduler.claim import Manifest, NothingFitsError
+from scheduler.claim_template import Manifest, NothingFitsError
 from scheduler.machines import PRODUCT
 from scheduler.ranking import Candidate, Prices, Ranking, rank
 
@@ -27,7 +27,7 @@ _WEIGHT_STEP: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugged:
+class DevicePluginRequest:
     """What a pod asks for where GPUs are an extended resource."""
 
     ranking: Ranking
@@ -39,7 +39,9 @@ class Plugged:
     """The cheaper the generation, the heavier."""
 
 
-def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
+def device_plugin_request(
+    catalogue: Catalogue, ranking: Ranking, prices: Prices
+) -> DevicePluginRequest:
     """The affinity and the resource of the best generation's vendor, at its width.
 
     Raises:
@@ -51,7 +53,7 @@ def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
     at_width = rank(catalogue, replace(ranking.need, tensor_parallel=best.gpus), prices)
     vendor = best.generation.vendor
     same = [one for one in at_width.feasible if one.generation.vendor == vendor]
-    return Plugged(
+    return DevicePluginRequest(
         ranking=at_width,
         resource=_RESOURCES[vendor],
         gpus=best.gpus,
@@ -60,7 +62,7 @@ def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
     )
 
 
-def affinity(told: Manifest, own: Plugged) -> Manifest:
+def affinity(told: Manifest, own: DevicePluginRequest) -> Manifest:
     """A pod's affinity with ours in it: a node must meet one of its terms and one of ours.
 
     Raises:
