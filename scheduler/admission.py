@@ -30,6 +30,8 @@ CONTAINER: Final = f"{DOMAIN}container"
 _DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 POD_CLAIM: Final = "foresail-gpus"
 """Name of our entry in `spec.resourceClaims`."""
+_RESERVED: Final = "kube-"
+"""Prefix of namespaces that Kubernetes keeps for itself."""
 _NAME_MAX: Final = 253
 _SHOWN_MAX: Final = 64
 
@@ -98,6 +100,11 @@ def admit(
         need = annotated(annotations, policy.catalogue)
         if need is None or _is_done(annotations, spec):
             return Admission(warnings=warnings)
+        if namespace.startswith(_RESERVED):
+            raise DeniedError(
+                f"namespace {namespace} is Kubernetes' own, and gets no claims: make the pod in"
+                " another namespace"
+            )
         at = _container(annotations, spec)
         need = replace(need, tensor_parallel=need.tensor_parallel or _asked(_containers(spec)[at]))
         prices = prices_of(policy.catalogue, need.price_source, policy.usd_per_gpu_hour)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.admission import Admission
+from scheduler.object_names import is_namespace_name
 
 VERSION: Final = "admission.k8s.io/v1"
 _NAME_MAX: Final = 253
+_SHOWN_MAX: Final = 64
 _MESSAGE_MAX: Final = 4096
 """Characters of a denial: it ends up in an event, and a need has many reasons."""
 
@@ -24,6 +26,7 @@ class Review:
 
     uid: str
     namespace: str
+    """Of the pod; a DNS label."""
     pod: Mapping[str, Any] | None
     """That is being made; None = the request is about something else."""
     is_dry_run: bool
@@ -49,12 +52,15 @@ def review_of(body: bytes) -> Review:
     uid, namespace = request.get("uid"), request.get("namespace", "")
     if not isinstance(uid, str) or not 0 < len(uid) <= _NAME_MAX:
         raise UnreadableReviewError("request.uid is no uid")
-    if not isinstance(namespace, str) or len(namespace) > _NAME_MAX:
-        raise UnreadableReviewError("request.namespace is no name")
+    pod = _pod(request)
+    # A namespace becomes a part of the path where the claim template goes.
+    if pod is not None and not (isinstance(namespace, str) and is_namespace_name(namespace)):
+        shown = str(namespace)[:_SHOWN_MAX]
+        raise UnreadableReviewError(f"request.namespace is no namespace's name: {shown!r}")
     return Review(
         uid=uid,
-        namespace=namespace,
-        pod=_pod(request),
+        namespace=str(namespace),
+        pod=pod,
         is_dry_run=request.get("dryRun") is True,
     )
 

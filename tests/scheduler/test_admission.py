@@ -223,6 +223,20 @@ async def test_before_the_classes_are_known_a_claim_waits() -> None:
     assert (await answer(pod({}), classes=None))["allowed"]
 
 
+async def test_kubernetes_own_namespaces_get_no_claims() -> None:
+    """Posts that no API server sent once made 300 templates in kube-system."""
+    templates = KeptTemplates()
+    response = await answer(pod(), templates, namespace="kube-system")
+    assert response["status"] == {
+        "code": 422,
+        "message": "foresail: namespace kube-system is Kubernetes' own, and gets no claims: make"
+        " the pod in another namespace",
+    }
+    assert templates.kept == {}
+    # Its own pods, which state no need, are none of our business.
+    assert (await answer(pod({}), namespace="kube-system"))["allowed"]
+
+
 async def test_a_pod_is_not_let_in_without_its_template() -> None:
     templates = KeptTemplates()
     templates.refuses = "403: forbidden"
