@@ -1,0 +1,108 @@
+"""The edge that asks launchers what they hold, over HTTP: few at once, each in time, and not much.
+
+A launcher is a pod that a tenant may have made. It is asked by its IP address, on FMA's fixed port
+and path, without redirects; an answer is read up to a limit and never inflated.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from scheduler.launchers import Instance, Launcher, UnreadableLauncherError, instances_of
+
+PORT: Final = 8001
+_PATH: Final = "/v2/vllm/instances"
+ANSWER_BYTES_MAX: Final = 2**18
+"""64 instances with their options; each launcher's answer is held at once."""
+SECONDS_MAX: Final = 2.0
+AT_ONCE_MAX: Final = 16
+ROUND_SECONDS_MAX: Final = 20.0
+"""For all launchers together: 160 that hang, with sixteen asked at once."""
+
+
+class LauncherUnreachableError(Exception):
+    """A launcher that gave no usable answer; the message says why."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LauncherClient:
+    """Asks launchers, as many at once as is allowed."""
+
+    session: ClientSession
+    port: int = PORT
+    _slots: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(AT_ONCE_MAX), init=False
+    )
+
+    async def instances(self, launcher: Launcher) -> tuple[Instance, ...]:
+        """The instances that run in a launcher.
+
+        Raises:
+            LauncherUnreachableError: it has no address, is late, or answers something else.
+        """
+        if launcher.address is None:
+            raise LauncherUnreachableError(f"launcher {_name(launcher)} has no address yet")
+        try:
+            async with self._slots, asyncio.timeout(SECONDS_MAX):
+                return instances_of(launcher, json.loads(await self._answer(launcher.address)))
+        except TimeoutError as error:
+            why = f"no answer within {SECONDS_MAX:g} s"
+            raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
+        except (ClientError, OSError, ValueError, RecursionError) as error:
+            why = str(error) or type(error).__name__
+            raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
+
+    async def by_node(
+        self, launchers: Iterable[Launcher]
+    ) -> tuple[Mapping[str, tuple[Instance, ...] | None], tuple[str, ...]]:
+        """Of each node with launchers the instances, None where one gave no answer; and why not."""
+        tasks = {asyncio.create_task(self.instances(one)): one for one in launchers}
+        if not tasks:
+            return {}, ()
+        _, late = await asyncio.wait(tasks, timeout=ROUND_SECONDS_MAX)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        found: dict[str, tuple[Instance, ...] | None] = {}
+        faults: list[str] = []
+        for task, launcher in tasks.items():
+            before = found.get(launcher.node, ())
+            try:
+                answer = task.result()
+            except LauncherUnreachableError as error:
+                faults.append(str(error))
+                found[launcher.node] = None
+            except asyncio.CancelledError:
+                faults.append(
+                    f"launcher {_name(launcher)}: too many are slow, it was not waited for"
+                )
+                found[launcher.node] = None
+            else:
+                found[launcher.node] = None if before is None else (*before, *answer)
+        return found, tuple(faults)
+
+    async def _answer(self, address: str) -> bytes:
+        host = f"[{address}]" if ":" in address else address
+        async with self.session.get(
+            f"http://{host}:{self.port}{_PATH}",
+            allow_redirects=False,
+            auto_decompress=False,
+            headers={"Accept-Encoding": "identity"},
+            timeout=ClientTimeout(total=SECONDS_MAX),
+        ) as response:
+            if response.status != 200:  # noqa: PLR2004 - HTTP's OK
+                raise UnreadableLauncherError(f"HTTP {response.status}")
+            body = b""
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > ANSWER_BYTES_MAX:
+                    raise UnreadableLauncherError(f"more than {ANSWER_BYTES_MAX} bytes")
+            return body
+
+
+def _name(launcher: Launcher) -> str:
+    return f"{launcher.namespace}/{launcher.name}"
