@@ -184,19 +184,19 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     recorded: Path | None,
     log_level: str,
 ) -> None:
-    """What GPUs this node has, and how they are joined: one annotation on its node object."""
-    from foresail import agent as telling
+    """Report this node's GPUs, and the NVLinks between them, in one annotation of the node."""
+    from foresail import agent as reporting
 
     log_to_stderr(log_level)
-    machine = telling.machine_of(recorded)
+    machine = reporting.machine_of(recorded)
     if record is not None:
-        telling.record(machine, record)
+        reporting.record(machine, record)
     elif prints or as_json:
         from rich.console import Console
 
         from foresail import topology
 
-        report = telling.survey(machine)
+        report = reporting.survey(machine)
         if as_json:
             click.echo(report.text())
         else:
@@ -205,7 +205,7 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
         message = "name this node with --node or NODE_NAME, or look at its GPUs with --print"
         raise click.UsageError(message)
     else:
-        asyncio.run(telling.tell(machine, node, every_seconds=None if once else every_seconds))
+        asyncio.run(reporting.run(machine, node, every_seconds=None if once else every_seconds))
 
 
 @click.command()

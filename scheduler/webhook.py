@@ -1,8 +1,9 @@
-"""The admission webhook's edge: a pod with a need comes in, and leaves with its claim.
+"""The admission webhook: answers AdmissionReviews of pods, and applies their claim templates.
 
-The template is applied before the pod is answered, for a pod that refers to none waits for ever. A
-dry run is answered alike and leaves nothing behind. When the API server does not take the template
-the pod is denied, not let in bare: its owner tries again, and a pod without GPUs never gets any.
+The template is applied before the review is answered, because a pod whose template does not exist
+waits for ever. A dry run gets the same answer and applies nothing. If the API server refuses the
+template, the pod is denied: its owner creates it again, while a pod admitted without GPUs would
+never get any.
 """
 
 import asyncio
@@ -22,36 +23,36 @@ from scheduler.review import Review, UnreadableReviewError, allowed, denied, rev
 
 PATH: Final = "/mutate"
 BODY_BYTES_MAX: Final = 4 * 2**20
-"""An API server takes objects up to 3 MiB, and sends one of them when it is made."""
+"""API servers accept objects up to 3 MiB, and a review of a creation has one."""
 APPLY_SECONDS_MAX: Final = 3.0
-"""Less than the webhook's own limit in the manifest, so that the reason gets out."""
+"""Less than `timeoutSeconds` in the manifest, so that the API server gets the reason."""
 _RESOURCE: Final = "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaimtemplates/{name}"
 _APPLY: Final = "application/apply-patch+yaml"
 _MANAGER: Final = "foresail"
 
 
 DeviceClasses: TypeAlias = Callable[[], frozenset[str] | None]
-"""Names of the cluster's, now; None = not known yet."""
+"""Current names of the cluster's DeviceClasses; None = not known yet."""
 
 
 class TemplateRefusedError(Exception):
-    """The API server did not take a template."""
+    """The API server refused a template."""
 
 
 class Templates(Protocol):
-    """Where ResourceClaimTemplates are kept."""
+    """A store of ResourceClaimTemplates."""
 
     async def apply(self, template: Mapping[str, Any]) -> None:
-        """See that it is there.
+        """Make sure that it exists.
 
         Raises:
-            TemplateRefusedError: it is not.
+            TemplateRefusedError: it does not.
         """
 
 
 @dataclass(slots=True)
 class ClusterTemplates:
-    """Those of a cluster: server-side apply, never by force."""
+    """The store of a cluster: server-side apply, never forced."""
 
     client: ApiClient
 
@@ -79,10 +80,10 @@ class ClusterTemplates:
 
 def _reason(error: ApiException) -> str:
     try:
-        told = json.loads(error.body or "")["message"]
+        message = json.loads(error.body or "")["message"]
     except (TypeError, ValueError, KeyError):
-        told = error.reason
-    return f"{error.status}: {told}"
+        message = error.reason
+    return f"{error.status}: {message}"
 
 
 class WebhookMetrics:
