@@ -15,13 +15,10 @@ A launcher is no room: it asks for no GPU and sees all of them, so a launcher be
 starts nothing.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import comb
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from scheduler.launchers import Config, Instance, Launcher
 
@@ -95,19 +92,6 @@ def hot_start(config: Config | None, gpus: int, node: NodeGpus) -> HotStart:
         probability=min(fitting / ways, 1.0),
         sleepers_lost=sum(1.0 - one for one in spared),
     )
-
-
-def hot_start_column(
-    config: Config | None, gpus: int, nodes: Sequence[NodeGpus]
-) -> NDArray[np.float64]:
-    """The term `hot_start` of the score: thousandths of a GPU a node, more is better.
-
-    Args:
-        config: that the pod wants to be served; None = it is no requester.
-        gpus: that the pod asks for.
-        nodes: in the order of the result.
-    """
-    return np.array([hot_start(config, gpus, node).milli for node in nodes], dtype=np.float64)
 
 
 def without_room(launchers: Iterable[Launcher]) -> frozenset[tuple[str, str]]:

@@ -56,10 +56,10 @@ class LauncherClient:
             why = str(error) or type(error).__name__
             raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
 
-    async def by_node(
+    async def ask(
         self, launchers: Iterable[Launcher]
-    ) -> tuple[Mapping[str, tuple[Instance, ...] | None], tuple[str, ...]]:
-        """Of each node with launchers the instances, None where one gave no answer; and why not."""
+    ) -> tuple[Mapping[Launcher, tuple[Instance, ...] | None], tuple[str, ...]]:
+        """The instances of each launcher, None where it gave no usable answer; and why not."""
         tasks = {asyncio.create_task(self.instances(one)): one for one in launchers}
         if not tasks:
             return {}, ()
@@ -67,22 +67,15 @@ class LauncherClient:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-        found: dict[str, tuple[Instance, ...] | None] = {}
+        found: dict[Launcher, tuple[Instance, ...] | None] = {}
         faults: list[str] = []
         for task, launcher in tasks.items():
-            before = found.get(launcher.node, ())
             try:
-                answer = task.result()
-            except LauncherUnreachableError as error:
-                faults.append(str(error))
-                found[launcher.node] = None
-            except asyncio.CancelledError:
-                faults.append(
-                    f"launcher {_name(launcher)}: too many are slow, it was not waited for"
-                )
-                found[launcher.node] = None
-            else:
-                found[launcher.node] = None if before is None else (*before, *answer)
+                found[launcher] = task.result()
+            except (LauncherUnreachableError, asyncio.CancelledError) as error:
+                late_why = f"launcher {_name(launcher)}: others are slow, and it was not waited for"
+                faults.append(str(error) or late_why)
+                found[launcher] = None
         return found, tuple(faults)
 
     async def _answer(self, address: str) -> bytes:

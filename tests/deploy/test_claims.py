@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from fleet.catalogue import shipped
 from foresail.cli import main
 from scheduler.admission import CONTAINER, GivenBy, Policy, admit
+from scheduler.claim_template import owned_template
 from scheduler.need_annotations import DOMAIN, FIELDS, SIZES
 from scheduler.webhook import APPLY_SECONDS_MAX, PATH
 from tests.deploy.examples import FOLDER, Manifest, documents_of
@@ -116,6 +117,68 @@ def test_the_rights_are_to_apply_templates_and_to_read_classes() -> None:
     assert pod()["serviceAccountName"] == account["name"]
 
 
+def judged(after: Manifest, before: Manifest | None = None) -> list[str]:
+    """The messages of the policy's validations that do not hold, by Google's CEL runtime."""
+    spec = only("ValidatingAdmissionPolicy")["spec"]
+    given: Manifest = {"object": after, "oldObject": before}
+    variables = {one["name"]: evaluated(one["expression"], {}) for one in spec["variables"]}
+    given["variables"] = variables
+    return [
+        one["message"] for one in spec["validations"] if not evaluated(one["expression"], given)
+    ]
+
+
+def evaluated(expression: str, given: Manifest) -> object:
+    environment = cel.NewEnv(variables=dict.fromkeys(given, cel.Type.DYN))
+    return environment.compile(expression).eval(data=given).plain_value()
+
+
+def template(namespace: str = "llm", **metadata: object) -> Manifest:
+    made = owned_template({"devices": {}}, namespace=namespace, owner=None)
+    return {**made, "metadata": {**made["metadata"], **metadata}}
+
+
+class TestPolicy:
+    """What a webhook that was taken over may still write."""
+
+    def test_a_template_of_the_webhook_is_admitted(self) -> None:
+        assert judged(template()) == []
+        assert judged(template(), template()) == []
+
+    @pytest.mark.parametrize(
+        ("after", "before", "why"),
+        [
+            pytest.param(template("kube-system"), None, "Kubernetes' own namespaces", id="system"),
+            pytest.param(template(name="theirs"), None, "as its own only", id="name"),
+            pytest.param(template(labels={}), None, "as its own only", id="no-label"),
+            pytest.param(
+                template(labels={"app.kubernetes.io/managed-by": "helm"}),
+                None,
+                "as its own only",
+                id="label",
+            ),
+            pytest.param(template(), template(labels={}), "that it made only", id="taken-over"),
+        ],
+    )
+    def test_other_templates_are_refused(
+        self, after: Manifest, before: Manifest | None, why: str
+    ) -> None:
+        (refusal,) = judged(after, before)
+        assert why in refusal
+
+    def test_it_is_about_the_account_of_the_pods(self) -> None:
+        (condition,) = only("ValidatingAdmissionPolicy")["spec"]["matchConditions"]
+        account = only("ServiceAccount")["metadata"]
+        user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+
+        for name, expected in ((user, True), ("admin", False)):
+            given = {"request": {"userInfo": {"username": name}}}
+            assert evaluated(condition["expression"], given) is expected
+        binding = only("ValidatingAdmissionPolicyBinding")["spec"]
+        assert binding["policyName"] == only("ValidatingAdmissionPolicy")["metadata"]["name"]
+        assert binding["validationActions"] == ["Deny"]
+
+
 # The process that answers.
 
 
@@ -135,7 +198,16 @@ def options() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    "kind", ["Deployment", "Service", "ServiceAccount", "NetworkPolicy", "PodDisruptionBudget"]
+    "kind",
+    [
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ],
 )
 def test_kubernetes_knows_every_field(kind: str) -> None:
     assert list(unknown_fields(only(kind), f"V1{kind}")) == []

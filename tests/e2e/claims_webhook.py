@@ -43,6 +43,8 @@ class WebhookServer:
             match document["kind"]:
                 case "ClusterRole" | "ClusterRoleBinding":
                     self._bed.apply(document)
+                case "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding":
+                    self._bed.apply(document)
                 case "MutatingWebhookConfiguration":
                     self._bed.apply(self._configuration(document))
         self.start()

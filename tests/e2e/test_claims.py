@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from scheduler.admission import CLAIM, GivenBy
+from scheduler.claim_template import owned_template
 from scheduler.devices import slice_of, whole
 from scheduler.first_fit import first_fit
 from scheduler.resource_claim import claim_of
@@ -18,7 +19,7 @@ from scheduler.webhook import PATH
 from tests.deploy.examples import documents_of
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.claims_webhook import WebhookServer
+from tests.e2e.claims_webhook import USER, WebhookServer
 from tests.scheduler import slices
 from tests.scheduler.reviews import review
 
@@ -388,6 +389,26 @@ def test_posts_that_the_api_server_did_not_send_make_no_template(
         assert session.post(url, json=body, cert=own, timeout=10).status_code == 403
     path = "/apis/resource.k8s.io/v1/namespaces/kube-system/resourceclaimtemplates"
     assert cluster.read(path)["items"] == []
+
+
+def test_the_webhooks_account_may_write_its_own_templates_only(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    def refusal(namespace: str, name: str) -> str:
+        made = owned_template({"devices": {"requests": []}}, namespace=namespace, owner=None)
+        made["metadata"]["name"] = name
+        try:
+            cluster.kubectl(
+                "create", "--dry-run=server", "-f", "-", "--as", USER, text=yaml.safe_dump(made)
+            )
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    # A policy is in force a moment after it was applied.
+    cluster.wait(lambda: "own namespaces" in refusal("kube-system", "foresail-1"), "the policy")
+    assert "named and labelled as its own" in refusal(NAMESPACE, "theirs")
+    assert refusal(NAMESPACE, "foresail-1") == ""
 
 
 @pytest.mark.parametrize("webhook", [GivenBy.DEVICE_PLUGIN], indirect=True)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from scheduler.hot_starts import (
     HotStart,
     NodeGpus,
     hot_start,
-    hot_start_column,
     starts_at_once,
     without_room,
 )
@@ -29,14 +27,7 @@ from scheduler.launchers import (
     instances_of,
     launcher_of,
 )
-
-RECORDED: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "launchers" / "h100-8.json").read_text()
-)
-PODS: list[dict[str, Any]] = RECORDED["pods"]
-QWEN = Config(namespace="llm", name="qwen3-32b")
-LLAMA = Config(namespace="llm", name="llama-8b")
-LLAMA_70B = Config(namespace="llm", name="llama-70b")
+from tests.scheduler.recorded_launchers import ANSWERS, LLAMA, LLAMA_70B, PODS, QWEN, RECORDED
 
 
 def launchers() -> list[Launcher]:
@@ -46,9 +37,7 @@ def launchers() -> list[Launcher]:
 def recorded() -> NodeGpus:
     """Eight GPUs; GPU-0 is a requester's, and another pod holds two of which nothing is known."""
     instances = [
-        instance
-        for one in launchers()
-        for instance in instances_of(one, RECORDED["answers"][one.address])
+        instance for one in launchers() for instance in instances_of(one, ANSWERS[one.address])
     ]
     held = frozenset[str]().union(*(held_gpus(one) for one in PODS))
     return NodeGpus(gpus=RECORDED["gpus"], taken=3, held=held, instances=tuple(instances))
@@ -217,24 +206,26 @@ def test_a_launcher_that_did_not_answer_makes_the_chance_unknown_and_not_zero() 
     silent = replace(recorded(), instances=None)
 
     assert hot_start(QWEN, 1, silent) == HotStart(probability=None, sleepers_lost=None)
-    assert hot_start_column(QWEN, 1, [silent]).tolist() == [0.0]
+    assert hot_start(QWEN, 1, silent).milli == 0.0
 
 
-# The score's column.
+# Worth.
 
 
-def test_the_column_prefers_the_sleeper_then_no_sleepers_then_others_sleepers() -> None:
-    def node(*configs: Config) -> NodeGpus:
+def test_the_sleeper_is_preferred_then_no_sleepers_then_the_sleepers_of_others() -> None:
+    def milli(*configs: Config) -> float:
         instances = tuple(
             Instance(node="n", config=config, gpus=frozenset({f"GPU-{at}"}))
             for at, config in enumerate(configs)
         )
-        return NodeGpus(gpus=2, taken=0, held=frozenset(), instances=instances)
-
-    column = hot_start_column(QWEN, 1, [node(LLAMA), node(), node(QWEN), node(QWEN, QWEN)])
+        node = NodeGpus(gpus=2, taken=0, held=frozenset(), instances=instances)
+        return hot_start(QWEN, 1, node).milli
 
     # One of two GPUs each; a lost sleeper counts a third of a hot start.
-    assert column.tolist() == [-LOST_MILLI / 2, 0.0, HOT_MILLI / 2, HOT_MILLI]
+    assert milli(LLAMA) == -LOST_MILLI / 2
+    assert milli() == 0.0
+    assert milli(QWEN) == HOT_MILLI / 2
+    assert milli(QWEN, QWEN) == HOT_MILLI
 
 
 def test_what_launchers_say_cannot_outweigh_everything() -> None:
@@ -244,7 +235,7 @@ def test_what_launchers_say_cannot_outweigh_everything() -> None:
     node = NodeGpus(gpus=1, taken=0, held=frozenset(), instances=liar)
 
     assert hot_start(QWEN, 1, node).sleepers_lost == INSTANCES_MAX
-    assert hot_start_column(QWEN, 1, [node]).tolist() == [-LOST_MILLI * LOST_MAX]
+    assert hot_start(QWEN, 1, node).milli == -LOST_MILLI * LOST_MAX
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
@@ -18,11 +17,10 @@ from scheduler.launcher_client import (
     LauncherUnreachableError,
 )
 from scheduler.launchers import Launcher
+from tests.scheduler.recorded_launchers import ANSWERS
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-FILE = Path(__file__).parents[1] / "fixtures" / "launchers" / "h100-8.json"
-ANSWERS = json.loads(FILE.read_text())["answers"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -101,29 +99,22 @@ async def test_a_launcher_without_an_address_is_not_looked_for() -> None:
             await client.instances(launcher("b", address=None))
 
 
-async def test_a_node_is_unknown_if_one_of_its_launchers_is_and_others_are_not() -> None:
-    """Two launchers on node a, of which one has no address; one on node b."""
-
+async def test_those_that_answer_are_known_and_the_others_are_named() -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.json_response(ANSWERS["10.0.0.11"])
 
-    asked = [
-        launcher("a-1", node="a"),
-        launcher("a-2", node="a", address=None),
-        launcher("b-1", node="b"),
-        launcher("b-2", node="b"),
-    ]
+    first, second, third = launcher("a"), launcher("b", address=None), launcher("c")
     async with client_of(answer) as client:
-        found, faults = await client.by_node(asked)
+        found, faults = await client.ask([first, second, third])
 
-    assert found["a"] is None
-    assert len(found["b"] or ()) == 4
-    assert faults == ("launcher llm/a-2 has no address yet",)
+    assert found[second] is None
+    assert [len(found[one] or ()) for one in (first, third)] == [2, 2]
+    assert faults == ("launcher llm/b has no address yet",)
 
 
-async def test_no_launchers_are_no_nodes() -> None:
+async def test_no_launchers_give_no_answers() -> None:
     async with client_of(_an_error) as client:
-        assert await client.by_node([]) == ({}, ())
+        assert await client.ask([]) == ({}, ())
 
 
 async def test_launchers_that_hang_are_given_up_in_time_and_few_at_once() -> None:
@@ -137,10 +128,10 @@ async def test_launchers_that_hang_are_given_up_in_time_and_few_at_once() -> Non
 
     async with client_of(hang) as client:
         begun = loop.time()
-        found, faults = await client.by_node(launcher(f"l-{at}") for at in range(AT_ONCE_MAX + 4))
+        found, faults = await client.ask(launcher(f"l-{at}") for at in range(AT_ONCE_MAX + 4))
         took = loop.time() - begun
 
-    assert found == {"n": None}
+    assert set(found.values()) == {None}
     assert faults[0] == f"launcher llm/l-0: no answer within {SECONDS_MAX:g} s"
     # The last four wait for a slot: two rounds.
     assert sum(at - begun < SECONDS_MAX / 2 for at in asked_at) == AT_ONCE_MAX
