@@ -233,18 +233,18 @@ def scheduler(*, log_level: str, **options: Any) -> None:
 @click.option(
     "--client-ca",
     type=click.Path(path_type=Path),
-    help="PEM: that signed the API server's client certificate.",
+    help="PEM: the CA of the API server's client certificate.",
 )
 @click.option(
     "--client-name",
     "client_names",
     multiple=True,
-    help="In that certificate, as common name or DNS name; of several one is enough.",
+    help="Common name or DNS name of that certificate; of several one must match.",
 )
 @click.option(
     "--any-client",
     is_flag=True,
-    help="Ask nobody for a certificate: for a port that only the API server reaches.",
+    help="Ask for no certificate: for a port that only the API server reaches.",
 )
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
 @click.option("--context", help="Of the kubeconfig.")
@@ -254,7 +254,7 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     type=click.Choice(["dra", "device-plugin"]),
     default="dra",
     show_default=True,
-    help="Who hands out the GPUs.",
+    help="How the cluster gives out GPUs.",
 )
 @click.option(
     "--prices",

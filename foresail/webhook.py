@@ -1,8 +1,7 @@
 """`foresail webhook`: the API server asks it about pods that state a need, over TLS.
 
-It runs in a pod of its own and reads DeviceClasses only, so that neither a stale watch of the
-extender nor its end keeps annotated pods from being admitted. Health and metrics have a second
-port, which asks for no certificate.
+It runs in a pod of its own and reads DeviceClasses only, so that annotated pods are admitted while
+the extender is stale or down. Health and metrics have a second port, which asks for no certificate.
 """
 
 import asyncio
@@ -44,9 +43,9 @@ class WebhookOptions:
     client_ca: Path | None = None
     """PEM: that signed the API server's client certificate."""
     client_names: tuple[str, ...] = ()
-    """Of which the client's certificate has one, as common name or DNS name."""
+    """The client's certificate must have one of them, as common name or DNS name."""
     any_client: bool = False
-    """Serve everybody who reaches the port."""
+    """Answer every client that reaches the port."""
     kubeconfig: Path | None = None
     """None = the pod's own service account."""
     context: str | None = None
@@ -70,7 +69,7 @@ class DeviceClassNames:
         self.known: frozenset[str] | None = None
         """None until they were listed once."""
         self.stale: str | None = None
-        """Why what is known may be old; it stays in use, as classes hardly ever change."""
+        """Why the names may be old. They stay in use, because classes hardly ever change."""
 
     async def follow(self, events: AsyncGenerator[Event, None]) -> None:
         async with aclosing(events):
@@ -102,7 +101,7 @@ async def serve(options: WebhookOptions) -> None:
     Raises:
         ForesailError: a port is taken, or an option or a file cannot be used.
     """
-    _clients(options)  # before anybody is asked
+    _clients(options)  # a wrong option is reported before a cluster is looked for
     stop = stop_signalled()
     async with client_of(options.context, options.kubeconfig) as client:
         templates, events = ClusterTemplates(client), watched(client, _DEVICE_CLASSES)
@@ -119,9 +118,9 @@ async def running(
     """A webhook that answers; stopped at the end.
 
     Args:
-        options: where to listen, and whom to answer.
-        device_classes: what is told of the cluster's; followed where claims are made of them.
-        templates: where claim templates go.
+        options: where to listen, and which clients to answer.
+        device_classes: events of the cluster's; followed unless device plugins give out the GPUs.
+        templates: where claim templates are applied.
 
     Raises:
         ForesailError: a port is taken, or an option or a file cannot be used.
@@ -137,7 +136,7 @@ async def running(
         metrics=WebhookMetrics(registry),
     )
     if clients is None:
-        log.warning("any_client", advice="a NetworkPolicy must let in the API server alone")
+        log.warning("any_client", advice="let only the API server in with a NetworkPolicy")
     async with Sites() as sites:
         pages = _pages(options, names, registry)
         ports = Ports(
@@ -157,22 +156,24 @@ async def running(
 
 
 def _clients(options: WebhookOptions) -> frozenset[str] | None:
-    """Names that a client's certificate must have one of; None = nobody is asked for one."""
+    """The allowed names in a client's certificate; None = no certificate is asked for."""
     if options.any_client and (options.client_ca or options.client_names):
-        raise ForesailError("--any-client asks nobody for a certificate: leave --client-* out")
+        raise ForesailError(
+            "--any-client asks for no certificate: remove --client-ca and --client-name"
+        )
     if options.any_client:
         return None
     if options.client_ca is None:
         raise ForesailError(
-            "it is not said who may ask this webhook, which writes claim templates: name the CA of"
-            " the API server's client certificate with --client-ca and the name in it with"
-            " --client-name; where the API server shows none, say --any-client, and let a"
-            " NetworkPolicy keep everybody else off the port"
+            "the webhook writes claim templates and must know its client: name the CA of the API"
+            " server's client certificate with --client-ca and the certificate's name with"
+            " --client-name; if the API server shows no certificate, use --any-client and keep"
+            " other clients off the port with a NetworkPolicy"
         )
     if not options.client_names:
         raise ForesailError(
-            f"--client-ca {options.client_ca}: its CA may have signed others too: name the API"
-            " server's certificate with --client-name"
+            f"--client-ca {options.client_ca}: the CA may have signed other certificates too: name"
+            " the API server's with --client-name"
         )
     return frozenset(options.client_names)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from scheduler.pods import GPU_RESOURCES
 
 INSTANCES_MAX: Final = 64
-"""Of one launcher. Its `maxInstances` is a small number; who answers more is none."""
+"""Of one launcher, whose `maxInstances` is a small number; a longer answer is refused."""
 CONFIG: Final = "dual-pods.llm-d.ai/inference-server-config"
 """Annotation of a requester: the InferenceServerConfig that it wants to be served."""
 ACCELERATORS: Final = "dual-pods.llm-d.ai/accelerators"

@@ -1,4 +1,4 @@
-"""`foresail webhook` over TLS: who may ask it, what makes it ready, and what a body may be."""
+"""`foresail webhook` over TLS: its clients, its readiness, and the bodies that it takes."""
 
 import asyncio
 import gzip
@@ -125,7 +125,7 @@ async def asking(options: WebhookOptions) -> AsyncIterator[Asking]:
 REVIEW = json.dumps(review(pod())).encode()
 
 
-# Who may ask.
+# Clients.
 
 
 async def test_the_api_servers_certificate_is_answered(files: Certificates) -> None:
@@ -166,13 +166,15 @@ async def test_another_certificate_of_the_same_authority_is_refused(files: Certi
     [
         pytest.param(
             {"client_ca": None, "client_names": ()},
-            "it is not said who may ask .* --client-ca .* --client-name; .* --any-client",
+            "must know its client: .* --client-ca .* --client-name; .* --any-client",
             id="nobody-named",
         ),
         pytest.param(
-            {"client_names": ()}, "its CA may have signed others too: .* --client-name", id="ca"
+            {"client_names": ()},
+            "may have signed other certificates too: .* --client-name",
+            id="ca",
         ),
-        pytest.param({"any_client": True}, "--any-client asks nobody", id="both"),
+        pytest.param({"any_client": True}, "--any-client asks for no certificate", id="both"),
         pytest.param({"client_ca": Path("none.crt")}, "none.crt: .*No such file", id="no-file"),
         pytest.param({"key": Path("none.key")}, "none.key.*No such file", id="no-key"),
         pytest.param({"listen": "8443"}, "'8443' is not host:port", id="address"),
@@ -229,7 +231,7 @@ async def test_a_rotated_client_authority_counts_at_the_next_handshake(
             await asked.post(files.client("kube-apiserver"), REVIEW)
 
 
-# What makes it ready.
+# Readiness.
 
 
 async def test_it_is_ready_once_the_device_classes_were_read(files: Certificates) -> None:
@@ -280,7 +282,7 @@ async def test_with_device_plugins_it_needs_nothing_to_be_ready(files: Certifica
         assert await asked.page("/readyz") == (200, "ok\n")
 
 
-# What a body may be.
+# Bodies.
 
 
 async def test_a_compressed_review_is_refused_before_it_is_inflated(files: Certificates) -> None:
@@ -299,10 +301,10 @@ async def test_a_compressed_review_is_refused_before_it_is_inflated(files: Certi
         assert (await asked.post(client, REVIEW))[0] == 200
 
 
-def test_the_command_wants_to_know_who_may_ask(files: Certificates) -> None:
-    """Before it looks for a cluster: nothing is listened on, and nobody is asked."""
+def test_the_command_must_be_told_its_client(files: Certificates) -> None:
+    """It fails before it looks for a cluster."""
     pair = ["--tls-certificate", str(files.folder / "tls.crt"), "--tls-key", "k"]
     result = CliRunner().invoke(main, ["webhook", *pair])
 
     assert result.exit_code == 1
-    assert "it is not said who may ask this webhook" in result.output
+    assert "the webhook writes claim templates and must know its client" in result.output
