@@ -13,6 +13,7 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.annotations import REPORT
 from fleet.clusters import NoWayError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
+from scheduler.object_names import is_object_name
 
 MANAGER: Final = "foresail-agent"
 _TIMEOUT_SECONDS: Final = 10.0
@@ -38,6 +39,8 @@ class ApiNode:
         Raises:
             NodeRefusedError: it is not set.
         """
+        if not is_object_name(self._name):
+            raise NodeRefusedError(f"node {self._name!r}: a node's name is a DNS subdomain")
         applied = {
             "apiVersion": "v1",
             "kind": "Node",

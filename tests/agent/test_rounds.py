@@ -134,6 +134,13 @@ class TestApiServer:
             with pytest.raises(NodeRefusedError, match=said):
                 await node.write("{}")
 
+    @pytest.mark.parametrize("name", ["..", "../pods", "GPU-7", ""])
+    async def test_a_name_that_leads_out_of_its_path_is_never_asked_for(self, name: str) -> None:
+        async with api_server(name=name) as (node, asked):
+            with pytest.raises(NodeRefusedError, match="a node's name is a DNS subdomain"):
+                await node.write("{}")
+        assert asked == []
+
     async def test_nobody_there_is_a_refusal_too(self) -> None:
         settings = client.Configuration()
         settings.host = "http://127.0.0.1:1"
@@ -146,7 +153,9 @@ class TestApiServer:
 
 
 @asynccontextmanager
-async def api_server(status: int = 200) -> AsyncIterator[tuple[ApiNode, list[Json]]]:
+async def api_server(
+    status: int = 200, *, name: str = "gpu-7"
+) -> AsyncIterator[tuple[ApiNode, list[Json]]]:
     asked: list[Json] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -167,7 +176,7 @@ async def api_server(status: int = 200) -> AsyncIterator[tuple[ApiNode, list[Jso
     async with TestServer(application) as server:
         settings = client.Configuration()
         settings.host = str(server.make_url("")).rstrip("/")
-        node = ApiNode("gpu-7", client.ApiClient(settings))
+        node = ApiNode(name, client.ApiClient(settings))
         try:
             yield node, asked
         finally:
