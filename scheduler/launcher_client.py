@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
+from scheduler.launcher_state import LauncherState
 from scheduler.launchers import Instance, Launcher, UnreadableLauncherError, instances_of
+
+log = structlog.get_logger()
 
 PORT: Final = 8001
 _PATH: Final = "/v2/vllm/instances"
@@ -77,6 +81,17 @@ class LauncherClient:
                 faults.append(str(error) or late_why)
                 found[launcher] = None
         return found, tuple(faults)
+
+    async def follow(self, state: LauncherState, *, every_seconds: float = 10.0) -> None:
+        """Keep a state current until cancelled; each fault is logged when it is new."""
+        known: frozenset[str] = frozenset()
+        while True:
+            answers, faults = await self.ask(state.launchers)
+            state.answered(answers)
+            for fault in sorted(set(faults) - known):
+                log.warning("launcher_silent", why=fault)
+            known = frozenset(faults)
+            await asyncio.sleep(every_seconds)
 
     async def _answer(self, address: str) -> bytes:
         host = f"[{address}]" if ":" in address else address

@@ -1,5 +1,6 @@
 """A second real kube-scheduler with our extender, by the manifests and rights of the examples."""
 
+import base64
 import copy
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,8 +43,9 @@ class Placing:
         """The examples' rights, the extender under them, and the examples' scheduler."""
         for name in ("foresail", NAMESPACE):
             self.bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        self.bed.apply(*(one for one in DOCUMENTS if "Role" in one["kind"]))
-        kubernetes.add_user(self.bed, "placing", USER)
+        kinds = ("Role", "ServiceAccount", "Secret")
+        self.bed.apply(*(one for one in DOCUMENTS if any(kind in one["kind"] for kind in kinds)))
+        self._use_the_extenders_token()
         kubernetes.add_user(self.bed, "placing-scheduler", SCHEDULER_USER)
         self.bed.apply(
             {
@@ -57,6 +59,15 @@ class Placing:
         )
         self.start_extender()
         self._start_scheduler()
+
+    def _use_the_extenders_token(self) -> None:
+        """The one of the Secret that the example mounts into the extender's container alone."""
+        path = "/api/v1/namespaces/foresail/secrets/foresail-extender-token"
+        self.bed.wait(lambda: "token" in (self.bed.read(path).get("data") or {}), "a token")
+        token = base64.b64decode(self.bed.read(path)["data"]["token"]).decode()
+        kubeconfig = yaml.safe_load(self.bed.kubeconfig("admin").read_text())
+        kubeconfig["users"][0]["user"] = {"token": token}
+        self.bed.kubeconfig("placing").write_text(yaml.safe_dump(kubeconfig))
 
     def start_extender(self) -> None:
         command = [

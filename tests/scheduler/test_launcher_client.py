@@ -16,8 +16,9 @@ from scheduler.launcher_client import (
     LauncherClient,
     LauncherUnreachableError,
 )
+from scheduler.launcher_state import LauncherState
 from scheduler.launchers import Launcher
-from tests.scheduler.recorded_launchers import ANSWERS
+from tests.scheduler.recorded_launchers import ANSWERS, PODS
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
@@ -115,6 +116,31 @@ async def test_those_that_answer_are_known_and_the_others_are_named() -> None:
 async def test_no_launchers_give_no_answers() -> None:
     async with client_of(_an_error) as client:
         assert await client.ask([]) == ({}, ())
+
+
+async def test_a_followed_state_knows_what_launchers_answer_and_that_one_fell_silent() -> None:
+    silent = asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        if silent.is_set():
+            return web.Response(status=500)
+        return web.json_response(ANSWERS["10.0.0.12"])
+
+    state = LauncherState()
+    state.changed({**PODS[1], "status": {"phase": "Running", "podIP": "127.0.0.1"}})
+
+    def instances() -> object:
+        return state.node("h100-1", gpus=8, taken=0).instances
+
+    async with client_of(answer) as client, asyncio.timeout(20):
+        following = asyncio.create_task(client.follow(state, every_seconds=0.01))
+        while instances() is None:
+            await asyncio.sleep(0.01)
+        silent.set()
+        while instances() is not None:
+            await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def test_launchers_that_hang_are_given_up_in_time_and_few_at_once() -> None:
