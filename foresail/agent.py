@@ -1,7 +1,7 @@
-"""`foresail agent`: the GPUs of this node, told to the cluster or printed.
+"""`foresail agent`: reports the GPUs of this node to the cluster, or prints them.
 
-Only here is it decided whether the machine is the real one or a recorded one; pynvml is loaded for
-the real one alone.
+This module chooses between the real machine and a recorded one. pynvml is loaded for the real one
+only.
 """
 
 import asyncio
@@ -59,18 +59,18 @@ def record(machine: Machine, file: Path) -> None:
 
 
 def survey(machine: Machine) -> Report:
-    """The report as it would be told."""
+    """The report that would be written to the node."""
     try:
         return surveyed(machine)
     except UnreadableMachineError as error:
         raise ForesailError(str(error)) from error
 
 
-async def tell(machine: Machine, node_name: str, *, every_seconds: float | None) -> None:
-    """Tell the node once; with `every_seconds` also what changes later, until SIGTERM or SIGINT.
+async def run(machine: Machine, node_name: str, *, every_seconds: float | None) -> None:
+    """Write the report once; with `every_seconds` again on changes, until SIGTERM or SIGINT.
 
     Raises:
-        ForesailError: told once, it was not taken.
+        ForesailError: it was to be written once, and the API server refused it.
     """
     from scheduler.agent.node import ApiNode  # noqa: PLC0415 - a large import, for this alone
 
@@ -80,14 +80,14 @@ async def tell(machine: Machine, node_name: str, *, every_seconds: float | None)
         if every_seconds is None:
             await rounds.one()
         else:
-            await _until_told_to_stop(rounds.go(every_seconds=every_seconds))
+            await _until_stopped(rounds.go(every_seconds=every_seconds))
     except (NodeRefusedError, UnreadableMachineError) as error:
         raise ForesailError(str(error)) from error
     finally:
         await node.close()
 
 
-async def _until_told_to_stop(work: Coroutine[None, None, None]) -> None:
+async def _until_stopped(work: Coroutine[None, None, None]) -> None:
     task = asyncio.create_task(work, name="rounds")
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

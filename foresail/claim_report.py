@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from fleet.catalogue import Catalogue
 from scheduler.admission import GivenBy
-from scheduler.claim import ALTERNATIVES_MAX, chosen
+from scheduler.claim_template import ALTERNATIVES_MAX, chosen
 from scheduler.drivers import DRIVERS
 from scheduler.need import Need
 from scheduler.ranking import Candidate, Lack, Ranking, vendors_of

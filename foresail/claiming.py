@@ -21,9 +21,9 @@ from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
 from scheduler.admission import GivenBy
-from scheduler.claim import Manifest, NothingFitsError, claim_spec, content_name, template
+from scheduler.claim_template import Manifest, NothingFitsError, claim_spec, content_name, template
+from scheduler.device_plugin import affinity, device_plugin_request
 from scheduler.need_annotations import FIELDS, NeedError, need_of
-from scheduler.plugged import affinity, plugged
 from scheduler.ranking import Prices, Ranking, prices_of, rank
 
 _DEVICE_CLASSES = "/apis/resource.k8s.io/v1/deviceclasses"
@@ -121,7 +121,7 @@ async def _read_device_classes(context: str, kubeconfig: Path | None) -> frozens
 
 
 def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[Manifest, Ranking]:
-    own = plugged(catalogue, ranking, prices)
+    own = device_plugin_request(catalogue, ranking, prices)
     amount = {own.resource: str(own.gpus)}
     spec = {
         "affinity": affinity({}, own),

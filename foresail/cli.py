@@ -165,6 +165,7 @@ for _verb in (
     cli_gpus.claim,
     cli_gpus.agent,
     cli_gpus.scheduler,
+    cli_gpus.webhook,
 ):
     main.add_command(_verb)
 

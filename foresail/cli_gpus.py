@@ -184,19 +184,19 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     recorded: Path | None,
     log_level: str,
 ) -> None:
-    """What GPUs this node has, and how they are joined: one annotation on its node object."""
-    from foresail import agent as telling
+    """Report this node's GPUs, and the NVLinks between them, in one annotation of the node."""
+    from foresail import agent as reporting
 
     log_to_stderr(log_level)
-    machine = telling.machine_of(recorded)
+    machine = reporting.machine_of(recorded)
     if record is not None:
-        telling.record(machine, record)
+        reporting.record(machine, record)
     elif prints or as_json:
         from rich.console import Console
 
         from foresail import topology
 
-        report = telling.survey(machine)
+        report = reporting.survey(machine)
         if as_json:
             click.echo(report.text())
         else:
@@ -205,25 +205,56 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
         message = "name this node with --node or NODE_NAME, or look at its GPUs with --print"
         raise click.UsageError(message)
     else:
-        asyncio.run(telling.tell(machine, node, every_seconds=None if once else every_seconds))
+        asyncio.run(reporting.run(machine, node, every_seconds=None if once else every_seconds))
 
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:8888", show_default=True, help="For kube-scheduler.")
 @click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
-@click.option("--webhook", default="0.0.0.0:8443", show_default=True, help="Admission, with TLS.")
-@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM, for admission.")
-@click.option("--tls-key", type=click.Path(path_type=Path))
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
 @click.option("--context", help="Of the kubeconfig.")
 @click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+def scheduler(*, log_level: str, **options: Any) -> None:
+    """Answer kube-scheduler, beside a second one: which nodes can take a pod, and which is best."""
+    from foresail import scheduling
+
+    log_to_stderr(log_level)
+    asyncio.run(scheduling.schedule(scheduling.SchedulerOptions(**options)))
+
+
+@click.command()
+@click.option("--listen", default="0.0.0.0:8443", show_default=True, help="Admission, with TLS.")
+@click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
+@click.option(
+    "--tls-certificate", "certificate", type=click.Path(path_type=Path), required=True, help="PEM."
+)
+@click.option("--tls-key", "key", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    help="PEM: the CA of the API server's client certificate.",
+)
+@click.option(
+    "--client-name",
+    "client_names",
+    multiple=True,
+    help="Common name or DNS name of that certificate; of several one must match.",
+)
+@click.option(
+    "--any-client",
+    is_flag=True,
+    help="Ask for no certificate: for a port that only the API server reaches.",
+)
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
+@click.option("--context", help="Of the kubeconfig.")
 @click.option(
     "--gpus-by",
     "given_by",
     type=click.Choice(["dra", "device-plugin"]),
     default="dra",
     show_default=True,
-    help="Who hands out the GPUs that pods with a need get at admission.",
+    help="How the cluster gives out GPUs.",
 )
 @click.option(
     "--prices",
@@ -232,23 +263,11 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     help="YAML: dollars for a GPU's hour by its name, before list prices.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
-def scheduler(
-    *,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
-    given_by: str,
-    prices_file: Path | None,
-    log_level: str,
-    **options: Any,
-) -> None:
-    """Answer kube-scheduler, beside a second one; and, with TLS, admit pods that state a need."""
-    from functools import partial
-
-    from foresail import scheduling
-    from foresail.claim_webhook import claim_webhook
+def webhook(*, given_by: str, log_level: str, **options: Any) -> None:
+    """Give pods that state a need their GPUs, when the API server asks about a new pod."""
+    from foresail import webhook as admitting
     from scheduler.admission import GivenBy
 
     log_to_stderr(log_level)
-    made = scheduling.SchedulerOptions(certificate=tls_certificate, key=tls_key, **options)
-    webhook = partial(claim_webhook, given_by=GivenBy(given_by), prices_file=prices_file)
-    asyncio.run(scheduling.schedule(made, webhook))
+    made = admitting.WebhookOptions(given_by=GivenBy(given_by), **options)
+    asyncio.run(admitting.serve(made))

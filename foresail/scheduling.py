@@ -1,8 +1,7 @@
 """`foresail scheduler`: the extender over loopback, fed by the API server, with health and metrics.
 
-Three addresses: kube-scheduler asks over plain loopback, the kubelet and Prometheus on a second
-port, and the API server asks the admission webhook over TLS on a third, where one is mounted. The
-webhook applies claim templates, and pods that ask for it get Events; nothing else is written.
+Two addresses: kube-scheduler asks over plain loopback, the kubelet and Prometheus on a second port.
+Pods that ask for it get Events; nothing else is written.
 """
 
 import asyncio
@@ -15,17 +14,16 @@ from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import web
-from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from fleet.clusters import NoWayError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
 from foresail.explain_pod import explained
 from foresail.placement_events import PlacementEvents, Post, post_to
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import PlacementCollector
-from foresail.sites import Sites, certificates
+from foresail.sites import Sites
 from scaler.errors import ForesailError
 from scheduler.extender import Extender, ExtenderMetrics
 from scheduler.gains import ROWS_IN_A_HURRY
@@ -35,7 +33,6 @@ from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
 from scheduler.placement_state import PlacementState
 from scheduler.slimming import slim
-from scheduler.webhook import DeviceClasses
 
 log = structlog.get_logger()
 
@@ -59,7 +56,6 @@ _LULL_WAIT_SECONDS: Final = 0.5
 _EXPECT_SECONDS: Final = 600.0
 
 Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
-Webhook: TypeAlias = Callable[[ApiClient, DeviceClasses], web.Application]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +66,6 @@ class SchedulerOptions:
     """Where kube-scheduler asks."""
     http: str = "0.0.0.0:8080"
     """Health and metrics."""
-    webhook: str = "0.0.0.0:8443"
-    """Admission, where there are certificates."""
-    certificate: Path | None = None
-    key: Path | None = None
     kubeconfig: Path | None = None
     """None = the pod's own service account."""
     context: str | None = None
@@ -81,62 +73,48 @@ class SchedulerOptions:
     """None = the pods that came are what is expected."""
 
 
-async def schedule(options: SchedulerOptions, webhook: Webhook | None = None) -> None:
+async def schedule(options: SchedulerOptions) -> None:
     """Serve until SIGTERM or SIGINT.
-
-    Args:
-        options: where to listen, and whom to ask.
-        webhook: makes what answers admission, served where there are certificates; None = nobody.
 
     Raises:
         ForesailError: a port is taken, or a file cannot be used.
     """
     stop = stop_signalled()
-    async with client_of(options) as client:
+    async with client_of(options.context, options.kubeconfig) as client:
 
         def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
             return watched(client, path, keep=partial(slim, kind))
 
-        admission = None if webhook is None else partial(webhook, client)
-        async with running(options, follow, admission, post_to(client)) as ports:
-            log.info("serving", extender=ports.extender, http=ports.http, webhook=ports.webhook)
+        async with running(options, follow, post_to(client)) as ports:
+            log.info("serving", extender=ports.extender, http=ports.http)
             await stop.wait()
             log.info("stopping")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where a running extender listens; None = it does not."""
+    """Where a running extender listens."""
 
     extender: int
     http: int
-    webhook: int | None
 
 
 @asynccontextmanager
 async def running(
-    options: SchedulerOptions,
-    follow: Watch,
-    webhook: Callable[[DeviceClasses], web.Application] | None = None,
-    post_event: Post | None = None,
+    options: SchedulerOptions, follow: Watch, post_event: Post | None = None
 ) -> AsyncIterator[Ports]:
     """An extender that answers and is fed; stopped at the end.
 
     Args:
         options: where to listen.
         follow: the cluster's objects.
-        webhook: makes what answers admission, with the device classes that are followed.
         post_event: for pods that ask for an Event; None = none is posted.
     """
     feed = Feed(follow, mix_from(options.mix), post_event)
-    tls = certificates(options.certificate, options.key)
     async with Sites() as sites:
         ports = Ports(
             extender=await sites.add(feed.extender.application(), options.listen),
             http=await sites.add(feed.pages(), options.http),
-            webhook=await sites.add(webhook(feed.device_classes), options.webhook, tls)
-            if webhook and tls
-            else None,
         )
         tasks = [asyncio.create_task(one, name=name) for name, one in feed.tasks()]
         for task in tasks:
@@ -187,10 +165,6 @@ class Feed:
         if self._events is not None:
             rest.append(("events", self._events.run()))
         return [*following, *rest]
-
-    def device_classes(self) -> frozenset[str] | None:
-        """Of the cluster; None = they were not listed yet."""
-        return None if Kind.CLASS in self._pending else self.intake.device_classes
 
     def pages(self) -> web.Application:
         """Health, readiness and metrics."""
@@ -304,18 +278,3 @@ def mix_from(path: Path | None) -> Mix | None:
     except (MixFileError, UnicodeDecodeError) as error:
         faults = "\n".join(f"{path}: {line}" for line in str(error).splitlines())
         raise ForesailError(faults) from error
-
-
-@asynccontextmanager
-async def client_of(options: SchedulerOptions) -> AsyncIterator[ApiClient]:
-    """A client of the cluster that the options name.
-
-    Raises:
-        ForesailError: there is no such file or context, and no service account.
-    """
-    try:
-        client = await connected(options.context, options.kubeconfig)
-    except NoWayError as error:
-        raise ForesailError(f"no cluster to follow: {error}") from error
-    async with client:
-        yield client

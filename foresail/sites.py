@@ -37,11 +37,11 @@ class Sites:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal():
             raise ForesailError(f"{address!r} is not host:port, such as 127.0.0.1:8888")
-        # Nobody who asks here compresses, and a few bytes can be unpacked to fill the memory.
         runner = web.AppRunner(
             application,
             access_log=None,
             shutdown_timeout=_STOP_SECONDS,
+            # aiohttp would inflate a body before its size is looked at; nobody sends us such.
             auto_decompress=False,
         )
         await runner.setup()
@@ -53,17 +53,19 @@ class Sites:
         return int(runner.addresses[0][1])
 
 
-def certificates(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
-    """What a server proves itself with, read again as it changes; None = no files were named.
+def certificates(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """A server's TLS, its files read again as they change.
+
+    Args:
+        certificate: PEM, with the chain.
+        key: of the certificate.
+        client_ca: PEM; a client must then show a certificate that it signed.
 
     Raises:
-        ForesailError: one of the two was named alone, or they are no pair.
+        ForesailError: a file cannot be read, or certificate and key are no pair.
     """
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        raise ForesailError("--tls-certificate and --tls-key go together")
     try:
-        return reloading_server_context(certificate, key)
+        return reloading_server_context(certificate, key, client_ca)
     except OSError as error:
-        raise ForesailError(f"{certificate}, {key}: {error}") from error
+        files = ", ".join(str(one) for one in (certificate, key, client_ca) if one is not None)
+        raise ForesailError(f"{files}: {error}") from error

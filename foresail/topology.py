@@ -59,7 +59,7 @@ def _gpus(gpus: tuple[GpuReport, ...]) -> Table:
             _shown(one.nv_links and one.nv_links.up),
             _mig(one),
             _shown(one.island),
-            {True: "ok", False: "ill", None: "?"}[one.health.healthy],
+            {True: "ok", False: "bad", None: "?"}[one.health.healthy],
         )
     return table
 
@@ -104,7 +104,7 @@ def _mig(gpu: GpuReport) -> str:
 
 def _remarks(report: Report) -> Iterator[str]:
     for one in report.gpus or ():
-        yield from (f"GPU{one.index}: {ailment}" for ailment in one.health.ailments)
+        yield from (f"GPU{one.index}: {problem}" for problem in one.health.problems)
     if not report.islands:
         yield "islands unknown: of some pair it is not known whether NVLink joins it"
 

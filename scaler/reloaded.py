@@ -51,25 +51,31 @@ class Reloaded(Generic[Made]):
         return [(stat.st_mtime_ns, stat.st_ino) for stat in (file.stat() for file in self._files)]
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """A server's TLS with this pair.
+def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:
+    """A server's TLS with this pair; with a `client_ca`, for clients that it signed alone.
 
     Raises:
         OSError: a file cannot be read, or key and certificate do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
+    if client_ca is not None:
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
-def reloading_server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """The same, with the current pair at each handshake.
+def reloading_server_context(
+    certificate: Path, key: Path, client_ca: Path | None = None
+) -> ssl.SSLContext:
+    """The same, with the current files at each handshake.
 
     Raises:
         OSError: a file cannot be read, or key and certificate do not match.
     """
-    reloaded = Reloaded((certificate, key), lambda: server_context(certificate, key))
-    first = server_context(certificate, key)
+    files = [one for one in (certificate, key, client_ca) if one is not None]
+    reloaded = Reloaded(files, lambda: server_context(certificate, key, client_ca))
+    first = server_context(certificate, key, client_ca)
 
     def take_current(socket: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
         socket.context = reloaded.current()

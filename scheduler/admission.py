@@ -1,12 +1,13 @@
-"""A pod with a need, as it is admitted: which claim it gets, and the patch that gives it.
+"""Admission of a pod that states a need: the claim that it gets, and the patch that adds it.
 
-A pod can refer to a `ResourceClaimTemplate` of its namespace only, by name, and never after it was
-made. So the template must be there first, and its name says its content: equal needs of one owner
-share it, a change of prices makes another. The pod's owner (a ReplicaSet, a Job) owns the template,
-and Kubernetes takes it away with the last of its pods; that of a pod without an owner stays.
+A pod can refer to a `ResourceClaimTemplate` by name, in its own namespace, and only when it is
+created. So the template must exist first. Its name is a hash of its content: equal needs of one
+owner share a template, and other prices make another one. The pod's owner (a ReplicaSet, a Job)
+owns the template, and Kubernetes deletes it with its owner; the template of a pod without an owner
+stays.
 
-Everything in a review is a tenant's. What cannot be used denies the pod in words; nothing is
-granted that the tenant could not have written.
+A tenant controls everything in a review. A value that cannot be used denies the pod with a message,
+and the patch grants nothing that the tenant could not have written.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,20 +17,22 @@ from typing import Any, Final
 
 from fleet.catalogue import Catalogue
 from fleet.quantities import quantity
-from scheduler.claim import NothingFitsError, chosen, claim_spec, owned_template
+from scheduler.claim_template import NothingFitsError, chosen, claim_spec, owned_template
+from scheduler.device_plugin import affinity, device_plugin_request
 from scheduler.need import Need
 from scheduler.need_annotations import DOMAIN, GPUS_MAX, NeedError, annotated, misspelt
-from scheduler.plugged import affinity, plugged
 from scheduler.pods import GPU_RESOURCES
 from scheduler.ranking import Candidate, Prices, Ranking, prices_of, rank
 
 CLAIM: Final = f"{DOMAIN}claim"
-"""Annotation: set by us, what the pod was given and in which order."""
+"""Annotation that Foresail sets: the alternatives of the pod's claim, in their order."""
 CONTAINER: Final = f"{DOMAIN}container"
 """Annotation: the container that gets the GPUs."""
 _DEFAULT_CONTAINER: Final = "kubectl.kubernetes.io/default-container"
 POD_CLAIM: Final = "foresail-gpus"
-"""Name of our entry in `spec.resourceClaims`."""
+"""Name of the entry that Foresail adds to `spec.resourceClaims`."""
+_RESERVED: Final = "kube-"
+"""Prefix of namespaces that Kubernetes keeps for itself."""
 _NAME_MAX: Final = 253
 _SHOWN_MAX: Final = 64
 
@@ -37,38 +40,38 @@ Json = Mapping[str, Any]
 
 
 class GivenBy(StrEnum):
-    """Who hands out the cluster's GPUs."""
+    """The mechanism that allocates the cluster's GPUs."""
 
     DRA = "dra"
     DEVICE_PLUGIN = "device-plugin"
 
 
 class DeniedError(ValueError):
-    """A pod that cannot be given what it asks for; the message is for who made it."""
+    """The pod's request cannot be met; the message is for its author."""
 
 
 class NotReadyError(Exception):
-    """A pod that could be given something as soon as the cluster is known."""
+    """The pod cannot be answered before more is known of the cluster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the operator decided for all pods."""
+    """The operator's settings for all pods."""
 
     catalogue: Catalogue
     given_by: GivenBy = GivenBy.DRA
     usd_per_gpu_hour: Mapping[str, float] | None = None
-    """By generation; beside list prices, or in their place."""
+    """By generation; used before list prices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """What is to be done for a pod."""
+    """The answer for a pod."""
 
     patch: tuple[Json, ...] = ()
     """JSONPatch (RFC 6902); empty = the pod stays as it is."""
     template: Json | None = None
-    """That must be there before the pod is."""
+    """It must exist before the pod does."""
     warnings: tuple[str, ...] = ()
 
 
@@ -78,18 +81,18 @@ def admit(
     policy: Policy,
     device_classes: frozenset[str] | None = None,
 ) -> Admission:
-    """What a pod that is being made gets.
+    """The claim, or the device plugin's resource, for a pod that is being created.
 
     Args:
         pod: a `v1` Pod as it was sent; its name and namespace may be missing.
-        namespace: where it will be.
-        policy: the operator's.
-        device_classes: of the cluster; None = they are not known yet, and no claim can be made:
-            kube-scheduler refuses a pod if one alternative of its claim has none.
+        namespace: of the pod.
+        policy: the operator's settings.
+        device_classes: of the cluster; None = not known yet, so no claim can be made:
+            kube-scheduler refuses a pod if one alternative of its claim has no class.
 
     Raises:
-        NotReadyError: a claim is to be made, and the cluster's device classes are not known.
-        DeniedError: its need, or the pod, cannot be used.
+        NotReadyError: a claim must be made, and the device classes are not known.
+        DeniedError: the need or the pod is invalid, or nothing serves the need.
     """
     metadata, spec = _part(pod, "metadata"), _part(pod, "spec")
     annotations = _part(metadata, "annotations")
@@ -98,11 +101,16 @@ def admit(
         need = annotated(annotations, policy.catalogue)
         if need is None or _is_done(annotations, spec):
             return Admission(warnings=warnings)
+        if namespace.startswith(_RESERVED):
+            raise DeniedError(
+                f"namespace {namespace} is Kubernetes' own, and gets no claims: make the pod in"
+                " another namespace"
+            )
         at = _container(annotations, spec)
         need = replace(need, tensor_parallel=need.tensor_parallel or _asked(_containers(spec)[at]))
         prices = prices_of(policy.catalogue, need.price_source, policy.usd_per_gpu_hour)
         if policy.given_by is GivenBy.DEVICE_PLUGIN:
-            patch = _plugged_patch(spec, at, need, policy.catalogue, prices)
+            patch = _device_plugin_patch(spec, at, need, policy.catalogue, prices)
             return Admission(patch=patch, warnings=warnings)
         if device_classes is None:
             raise NotReadyError("the cluster's DeviceClasses are not read yet")
@@ -115,12 +123,12 @@ def admit(
 
 
 def order(ranking: Ranking, alternatives: Sequence[Candidate]) -> str:
-    """`2 x l40s 1.19, 1 x h100-sxm 2.38 $ per million tokens`: what a pod was given."""
-    told = [
+    """The alternatives as text: `2 x l40s 1.19, 1 x h100-sxm 2.38 $ per million tokens`."""
+    listed = [
         f"{one.gpus} x {one.generation.name} {'?' if one.cost is None else format(one.cost, '.3g')}"
         for one in alternatives
     ]
-    return f"{', '.join(told)} {ranking.unit} ({ranking.prices} prices)"
+    return f"{', '.join(listed)} {ranking.unit} ({ranking.prices} prices)"
 
 
 def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> tuple[Json, ...]:
@@ -136,14 +144,14 @@ def _claim_patch(spec: Json, at: int, ranking: Ranking, template_name: str) -> t
     return (
         _set("/spec/resourceClaims", [*_listed(spec, "resourceClaims"), entry]),
         _set(f"/spec/containers/{at}/resources", {**resources, "claims": claims}),
-        _said(order(ranking, chosen(ranking))),
+        _annotation(order(ranking, chosen(ranking))),
     )
 
 
-def _plugged_patch(
+def _device_plugin_patch(
     spec: Json, at: int, need: Need, catalogue: Catalogue, prices: Prices
 ) -> tuple[Json, ...]:
-    own = plugged(catalogue, rank(catalogue, need, prices), prices)
+    own = device_plugin_request(catalogue, rank(catalogue, need, prices), prices)
     resources = _part(_containers(spec)[at], "resources")
     amount = {own.resource: str(own.gpus)}
     limits = {**_part(resources, "limits"), **amount}
@@ -154,23 +162,23 @@ def _plugged_patch(
             f"/spec/containers/{at}/resources",
             {**resources, "limits": limits, "requests": requests},
         ),
-        _said(order(own.ranking, own.ranking.feasible)),
+        _annotation(order(own.ranking, own.ranking.feasible)),
     )
 
 
 def _set(path: str, value: object) -> Json:
-    """`add` makes a member, or puts the value in place of what is there."""
+    """`add` creates a member, or replaces the value of an existing one."""
     return {"op": "add", "path": path, "value": value}
 
 
-def _said(text: str) -> Json:
+def _annotation(text: str) -> Json:
     return _set(f"/metadata/annotations/{CLAIM.replace('/', '~1')}", text)
 
 
 def _is_done(annotations: Json, spec: Json) -> bool:
-    """Whether we were here before: reviews come again when other webhooks change the pod.
+    """Whether the pod was patched before: it is reviewed again when other webhooks change it.
 
-    The annotation alone says nothing: it is copied with a pod that somebody takes for a model.
+    The annotation alone does not prove it: it is copied along when a pod is used as an example.
     """
     ours = any(one.get("name") == POD_CLAIM for one in _listed(spec, "resourceClaims"))
     asked = any(_asked(one) is not None for one in _containers(spec))
@@ -179,7 +187,7 @@ def _is_done(annotations: Json, spec: Json) -> bool:
 
 
 def _container(annotations: Json, spec: Json) -> int:
-    """Which container gets the GPUs: the one named, or the first."""
+    """Index of the container that gets the GPUs: the one named, or the first."""
     names = [one.get("name") for one in _containers(spec)]
     if not names:
         raise DeniedError("the pod has no containers")
@@ -195,7 +203,7 @@ def _container(annotations: Json, spec: Json) -> int:
 
 
 def _asked(container: Json) -> int | None:
-    """GPUs that it asks for as an extended resource; None = it does not."""
+    """GPUs that it requests as an extended resource; None = it requests none."""
     resources = _part(container, "resources")
     for side in ("limits", "requests"):
         amounts = _part(resources, side)
@@ -210,13 +218,13 @@ def _asked(container: Json) -> int | None:
 
 
 def _owner(metadata: Json) -> dict[str, str] | None:
-    """The pod's controller as an owner reference, without a say in its deletion."""
+    """The pod's controller as an owner reference, without `blockOwnerDeletion`."""
     for one in _listed(metadata, "ownerReferences"):
-        told = {key: one.get(key) for key in ("apiVersion", "kind", "name", "uid")}
+        reference = {key: one.get(key) for key in ("apiVersion", "kind", "name", "uid")}
         if one.get("controller") is True and all(
-            isinstance(text, str) and 0 < len(text) <= _NAME_MAX for text in told.values()
+            isinstance(text, str) and 0 < len(text) <= _NAME_MAX for text in reference.values()
         ):
-            return {key: str(text) for key, text in told.items()}
+            return {key: str(text) for key, text in reference.items()}
     return None
 
 

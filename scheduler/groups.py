@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.claimed import Claim
 from scheduler.placement import Shape
 from scheduler.pods import WORKER, Group, Pod
+from scheduler.resource_claim import Claim
 
 UNSEEN_SECONDS: Final = 60.0
 """How long a group waits for members that nobody has seen; those that come are counted after it."""

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 
 from fleet.documents import seconds
-from scheduler.claimed import Claim, claim_of, selectors_of
 from scheduler.devices import Slice, slice_of, whole
 from scheduler.first_fit import Device
 from scheduler.history import History
@@ -21,6 +20,7 @@ from scheduler.naming import usd_per_gpu_hour
 from scheduler.placement import GPUS_MAX
 from scheduler.placement_state import PlacementState
 from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
+from scheduler.resource_claim import Claim, claim_of, selectors_of
 from scheduler.turnover import Start
 
 Json = Mapping[str, Any]

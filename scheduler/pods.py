@@ -11,9 +11,9 @@ from math import ceil
 from typing import Final
 
 from fleet.quantities import quantity
-from scheduler.claimed import Claim, Place, together
 from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
+from scheduler.resource_claim import Claim, Place, together
 
 GPU_RESOURCES: Final = ("nvidia.com/gpu", "amd.com/gpu")
 GPU_MILLI: Final = "foresail.io/gpu-milli"

@@ -1,4 +1,4 @@
-"""AdmissionReview (`admission.k8s.io/v1`), read and answered."""
+"""Reads and answers an AdmissionReview (`admission.k8s.io/v1`)."""
 
 import base64
 import json
@@ -7,25 +7,28 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from scheduler.admission import Admission
+from scheduler.object_names import is_namespace_name
 
 VERSION: Final = "admission.k8s.io/v1"
 _NAME_MAX: Final = 253
+_SHOWN_MAX: Final = 64
 _MESSAGE_MAX: Final = 4096
-"""Characters of a denial: it ends up in an event, and a need has many reasons."""
+"""Characters of a denial, which ends up in an event."""
 
 
 class UnreadableReviewError(ValueError):
-    """A review that is not as an API server sends it."""
+    """A review that no API server sends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """What is asked."""
+    """The question of a review."""
 
     uid: str
     namespace: str
+    """Of the pod; a DNS label."""
     pod: Mapping[str, Any] | None
-    """That is being made; None = the request is about something else."""
+    """The pod that is created; None = the request is about something else."""
     is_dry_run: bool
 
 
@@ -33,7 +36,7 @@ def review_of(body: bytes) -> Review:
     """The review of a request.
 
     Raises:
-        UnreadableReviewError: with what is not as it should be.
+        UnreadableReviewError: the message names the field.
     """
     try:
         document = json.loads(body)
@@ -49,12 +52,15 @@ def review_of(body: bytes) -> Review:
     uid, namespace = request.get("uid"), request.get("namespace", "")
     if not isinstance(uid, str) or not 0 < len(uid) <= _NAME_MAX:
         raise UnreadableReviewError("request.uid is no uid")
-    if not isinstance(namespace, str) or len(namespace) > _NAME_MAX:
-        raise UnreadableReviewError("request.namespace is no name")
+    pod = _pod(request)
+    # A namespace becomes a part of the path where the claim template goes.
+    if pod is not None and not (isinstance(namespace, str) and is_namespace_name(namespace)):
+        shown = str(namespace)[:_SHOWN_MAX]
+        raise UnreadableReviewError(f"request.namespace is no namespace's name: {shown!r}")
     return Review(
         uid=uid,
-        namespace=namespace,
-        pod=_pod(request),
+        namespace=str(namespace),
+        pod=pod,
         is_dry_run=request.get("dryRun") is True,
     )
 
@@ -76,7 +82,7 @@ def _object(value: object, name: str) -> Mapping[str, Any]:
 
 
 def allowed(uid: str, admission: Admission) -> bytes:
-    """The answer that lets the pod in, patched."""
+    """The answer that admits the pod, with its patch."""
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if admission.patch:
         patch = json.dumps(admission.patch).encode()
@@ -87,7 +93,7 @@ def allowed(uid: str, admission: Admission) -> bytes:
 
 
 def denied(uid: str, message: str, *, code: int) -> bytes:
-    """The answer that keeps the pod out, and says why."""
+    """The answer that denies the pod, with the reason."""
     status = {"code": code, "message": f"foresail: {message}"[:_MESSAGE_MAX]}
     return _answer({"uid": uid, "allowed": False, "status": status})
 

@@ -1,8 +1,9 @@
-"""The admission webhook's edge: a pod with a need comes in, and leaves with its claim.
+"""The admission webhook: answers AdmissionReviews of pods, and applies their claim templates.
 
-The template is applied before the pod is answered, for a pod that refers to none waits for ever. A
-dry run is answered alike and leaves nothing behind. When the API server does not take the template
-the pod is denied, not let in bare: its owner tries again, and a pod without GPUs never gets any.
+The template is applied before the review is answered, because a pod whose template does not exist
+waits for ever. A dry run gets the same answer and applies nothing. If the API server refuses the
+template, the pod is denied: its owner creates it again, while a pod admitted without GPUs would
+never get any.
 """
 
 import asyncio
@@ -13,53 +14,59 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import ClientError, web
 from kubernetes_asyncio.client import ApiClient, ApiException
+from prometheus_client import CollectorRegistry, Counter
 
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
-from scheduler.review import UnreadableReviewError, allowed, denied, review_of
+from scheduler.client_certificate import certificate_names
+from scheduler.object_names import is_namespace_name, is_object_name
+from scheduler.review import Review, UnreadableReviewError, allowed, denied, review_of
 
 PATH: Final = "/mutate"
 BODY_BYTES_MAX: Final = 4 * 2**20
-"""An API server takes objects up to 3 MiB, and sends one of them when it is made."""
+"""API servers accept objects up to 3 MiB, and a review of a creation has one."""
 APPLY_SECONDS_MAX: Final = 3.0
-"""Less than the webhook's own limit in the manifest, so that the reason gets out."""
+"""Less than `timeoutSeconds` in the manifest, so that the API server gets the reason."""
 _RESOURCE: Final = "/apis/resource.k8s.io/v1/namespaces/{namespace}/resourceclaimtemplates/{name}"
 _APPLY: Final = "application/apply-patch+yaml"
 _MANAGER: Final = "foresail"
 
 
 DeviceClasses: TypeAlias = Callable[[], frozenset[str] | None]
-"""Names of the cluster's, now; None = not known yet."""
+"""Current names of the cluster's DeviceClasses; None = not known yet."""
 
 
 class TemplateRefusedError(Exception):
-    """The API server did not take a template."""
+    """The API server refused a template."""
 
 
 class Templates(Protocol):
-    """Where ResourceClaimTemplates are kept."""
+    """A store of ResourceClaimTemplates."""
 
     async def apply(self, template: Mapping[str, Any]) -> None:
-        """See that it is there.
+        """Make sure that it exists.
 
         Raises:
-            TemplateRefusedError: it is not.
+            TemplateRefusedError: it does not.
         """
 
 
 @dataclass(slots=True)
 class ClusterTemplates:
-    """Those of a cluster: server-side apply, never by force."""
+    """The store of a cluster: server-side apply, never forced."""
 
     client: ApiClient
 
     async def apply(self, template: Mapping[str, Any]) -> None:
         metadata = template["metadata"]
+        namespace, name = str(metadata["namespace"]), str(metadata["name"])
+        if not (is_namespace_name(namespace) and is_object_name(name)):
+            raise TemplateRefusedError(f"{namespace!r}, {name!r}: no namespace and name of it")
         try:
             async with asyncio.timeout(APPLY_SECONDS_MAX):
                 await self.client.call_api(
                     _RESOURCE,
                     "PATCH",
-                    path_params={key: metadata[key] for key in ("namespace", "name")},
+                    path_params={"namespace": namespace, "name": name},
                     query_params=[("fieldManager", _MANAGER)],
                     header_params={"Content-Type": _APPLY, "Accept": "application/json"},
                     body=dict(template),
@@ -73,10 +80,24 @@ class ClusterTemplates:
 
 def _reason(error: ApiException) -> str:
     try:
-        told = json.loads(error.body or "")["message"]
+        message = json.loads(error.body or "")["message"]
     except (TypeError, ValueError, KeyError):
-        told = error.reason
-    return f"{error.status}: {told}"
+        message = error.reason
+    return f"{error.status}: {message}"
+
+
+class WebhookMetrics:
+    """Series of the admissions."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.reviews = Counter(
+            "foresail_webhook_reviews",
+            "Reviews that were answered, by what became of the pod.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("patched", "unchanged", "denied", "put-off", "unreadable", "stranger"):
+            self.reviews.labels(outcome)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,34 +107,60 @@ class Webhook:
     policy: Policy
     templates: Templates
     device_classes: DeviceClasses
-
-    def routes(self) -> list[web.RouteDef]:
-        """For an application whose `client_max_size` is at least `BODY_BYTES_MAX`."""
-        return [web.post(PATH, self.review)]
+    clients: frozenset[str] | None = None
+    """The client's certificate has one of these names; None = no certificate is asked for."""
+    metrics: WebhookMetrics | None = None
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=BODY_BYTES_MAX)
-        app.add_routes(self.routes())
+        app.add_routes([web.post(PATH, self.review)])
         return app
 
     async def review(self, request: web.Request) -> web.Response:
+        if not self._may_ask(request):
+            self._count("stranger")
+            known = ", ".join(sorted(self.clients or ()))
+            text = f"foresail: the client's certificate has none of the names {known}\n"
+            return web.Response(status=403, text=text)
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            self._count("unreadable")
+            text = "foresail: Content-Encoding: no encoding is taken, API servers send none\n"
+            return web.Response(status=415, text=text)
         try:
             asked = review_of(await request.read())
         except UnreadableReviewError as error:
+            self._count("unreadable")
             return web.Response(status=400, text=f"foresail: {error}\n")
+        return await self._answered(asked)
+
+    async def _answered(self, asked: Review) -> web.Response:
         try:
             admission = admit(asked.pod or {}, asked.namespace, self.policy, self.device_classes())
             answer = allowed(asked.uid, admission)
             if admission.template is not None and not asked.is_dry_run:
                 await self.templates.apply(admission.template)
         except DeniedError as error:
+            self._count("denied")
             return _json(denied(asked.uid, str(error), code=422))
         except NotReadyError as error:
+            self._count("put-off")
             return _json(denied(asked.uid, f"{error}; the pod is made again", code=503))
         except TemplateRefusedError as error:
+            self._count("put-off")
             message = f"the claim template could not be applied ({error}); the pod is made again"
             return _json(denied(asked.uid, message, code=503))
+        self._count("patched" if admission.patch else "unchanged")
         return _json(answer)
+
+    def _may_ask(self, request: web.Request) -> bool:
+        if self.clients is None:
+            return True
+        return bool(self.clients & certificate_names(request.get_extra_info("peercert") or {}))
+
+    def _count(self, outcome: str) -> None:
+        if self.metrics is not None:
+            self.metrics.reviews.labels(outcome).inc()
 
 
 def _json(body: bytes) -> web.Response:

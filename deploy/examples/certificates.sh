@@ -1,11 +1,12 @@
 #!/bin/sh
-# Certificates without cert-manager: an authority and three certificates, made by openssl.
+# Certificates without cert-manager: an authority and four certificates, made by openssl.
 #
 #   sh certificates.sh && kubectl apply -f certificates/secrets.yaml
 #
 # Run the same again to renew, at the latest after 397 days: the authority in certificates/ is kept,
 # so nothing loses trust. Foresail reads renewed files without a restart. Keep certificates/ca.key
-# where you keep secrets. KEDA_NAMESPACE is KEDA's own namespace.
+# where you keep secrets. KEDA_NAMESPACE is KEDA's own namespace. certificates/apiserver/ is for
+# /etc/kubernetes/foresail on each control plane node (README.md, "GPUs by need").
 set -eu
 umask 077
 keda=${KEDA_NAMESPACE:-keda}
@@ -58,11 +59,13 @@ sign server foresail serverAuth,clientAuth \
     DNS:foresail.foresail.svc.cluster.local,DNS:foresail.foresail.svc
 sign keda-client keda-operator clientAuth
 sign webhook foresail-webhook serverAuth DNS:foresail-webhook.foresail.svc
+sign apiserver foresail-apiserver clientAuth
 
 {
     secret server foresail foresail-server
     secret keda-client "$keda" foresail-keda-client
     secret webhook foresail foresail-webhook
+    secret apiserver foresail foresail-apiserver
 } > secrets.yaml
 
 # What cert-manager would write into claims-webhook.yaml.
@@ -71,4 +74,29 @@ webhooks:
   - name: claims.foresail.io
     clientConfig: {caBundle: $(openssl base64 -A -in ca.crt)}
 END
-echo "certificates/secrets.yaml: three Secrets; certificates/webhook-ca.yaml: for the webhook"
+
+# With which certificate the API server asks the webhook.
+mkdir -p apiserver
+cp apiserver.crt apiserver/tls.crt
+cp apiserver.key apiserver/tls.key
+cat > apiserver/admission.yaml <<END
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: MutatingAdmissionWebhook
+    configuration:
+      apiVersion: apiserver.config.k8s.io/v1
+      kind: WebhookAdmissionConfiguration
+      kubeConfigFile: /etc/kubernetes/foresail/webhooks.kubeconfig
+END
+cat > apiserver/webhooks.kubeconfig <<END
+apiVersion: v1
+kind: Config
+users:
+  - name: foresail-webhook.foresail.svc
+    user:
+      client-certificate: /etc/kubernetes/foresail/tls.crt
+      client-key: /etc/kubernetes/foresail/tls.key
+END
+echo "certificates/secrets.yaml: four Secrets; certificates/webhook-ca.yaml: for the webhook;"
+echo "certificates/apiserver: for /etc/kubernetes/foresail on each control plane node"

@@ -1,1 +1,1 @@
-"""The node agent: what NVML says of a machine's GPUs, told to the scheduler in one annotation."""
+"""The node agent: reads the GPUs of a machine with NVML, and reports them in an annotation."""

@@ -1,7 +1,7 @@
-"""What is wrong with a GPU, from the faults that its driver remembers.
+"""Health problems of a GPU, from the faults that its driver has recorded.
 
-XIDs are not here: only a process that keeps NVML open is told them, and DCGM is one
-(`DCGM_FI_DEV_XID_ERRORS`).
+XID errors are not included: the driver reports them only to a process that keeps NVML open. DCGM
+does (`DCGM_FI_DEV_XID_ERRORS`).
 """
 
 from collections.abc import Iterator
@@ -23,20 +23,20 @@ _DEGRADED: Final = 1
 _FABRIC: Final = {2: "its NVLink fabric is unhealthy", 3: "its NVLink fabric has limited capacity"}
 
 
-def ailments(gpu: Gpu) -> tuple[str, ...]:
-    """What is wrong, and what mends it; empty where nothing is known to be."""
-    return (*_remembered(gpu.health), *_of_fabric(gpu.fabric))
+def health_problems(gpu: Gpu) -> tuple[str, ...]:
+    """Each problem with its remedy; empty where none is known."""
+    return (*_recorded(gpu.health), *_of_fabric(gpu.fabric))
 
 
 def is_known(health: Health) -> bool:
-    """Whether the driver said anything on which "nothing is wrong" can rest."""
+    """Whether the driver answered enough for an empty list to mean a healthy GPU."""
     return any(
         one is not None
         for one in (health.recovery_action, health.remapped_rows, health.retired_pages_pending)
     )
 
 
-def _remembered(health: Health) -> Iterator[str]:
+def _recorded(health: Health) -> Iterator[str]:
     if health.recovery_action:
         action = _RECOVERY.get(health.recovery_action, f"action {health.recovery_action}")
         yield f"the driver asks: {action}"

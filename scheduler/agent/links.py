@@ -1,8 +1,8 @@
-"""Which GPUs NVLink joins, and the islands that makes; unknown where the answers do not say.
+"""Which GPUs NVLink connects, and the resulting islands; unknown where the answers do not tell.
 
-Two witnesses are heard: the links themselves (where each ends) and peer access (whether the driver
-lets two GPUs reach each other over NVLink). Links that are up while the driver refuses to use them
-join nothing; links that a virtual machine hides while the driver uses them join.
+Two sources are compared: the links (where each ends) and peer access (whether the driver lets two
+GPUs reach each other over NVLink). Links that are up do not connect GPUs if the driver refuses to
+use them. Links that a virtual machine hides connect GPUs if the driver uses them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from scheduler.agent.recording import Gpu, Link, Pair, Refusal
 
 PEER_OK: Final = 0
 PEER_UNKNOWN: Final = 6
-"""NVML_P2P_STATUS; every other one is a no."""
+"""NVML_P2P_STATUS; every other value means no access."""
 _UP: Final = 1
 _TO_GPU: Final = 0
 _TO_SWITCH: Final = 2
@@ -22,12 +22,12 @@ _FABRIC_STARTING: Final = frozenset({1, 2})
 
 
 class Way(StrEnum):
-    """How NVLink joins two GPUs."""
+    """How NVLink connects two GPUs."""
 
     DIRECT = "direct"
     SWITCH = "switch"
     HIDDEN = "hidden"
-    """The driver uses NVLink between them, and does not show the links."""
+    """The driver uses NVLink between them but does not show the links."""
     NONE = "none"
 
 
@@ -46,17 +46,17 @@ _NONE: Final = Joint(Way.NONE, 0)
 
 
 def joint(a: Gpu, b: Gpu, pair: Pair | None) -> Joint:
-    """What NVLink is between two GPUs of one machine."""
+    """The NVLink connection between two GPUs of one machine."""
     if _is_partitioned(a) or _is_partitioned(b):
-        return _NONE  # MIG devices reach no other GPU, whatever the links of the board are
-    shown = _shown(a, b)
+        return _NONE  # MIG devices cannot reach another GPU, whatever links the board has
+    by_links = _by_links(a, b)
     peers = _peers(pair)
     starting = any(gpu.fabric and gpu.fabric.state in _FABRIC_STARTING for gpu in (a, b))
     if peers:
-        return shown if shown.way not in {None, Way.NONE} else Joint(Way.HIDDEN, None)
-    if shown.way is Way.SWITCH and starting:
-        return _UNKNOWN  # after boot, until the fabric manager is through
-    return shown if peers is None else _NONE
+        return by_links if by_links.way not in {None, Way.NONE} else Joint(Way.HIDDEN, None)
+    if by_links.way is Way.SWITCH and starting:
+        return _UNKNOWN  # after boot, until the fabric manager has finished
+    return by_links if peers is None else _NONE
 
 
 def islands(gpus: Sequence[Gpu | Refusal], joints: Mapping[tuple[int, int], Joint]) -> list[int]:
@@ -101,8 +101,8 @@ def _peers(pair: Pair | None) -> bool | None:
     return None if status is None or status == PEER_UNKNOWN else status == PEER_OK
 
 
-def _shown(a: Gpu, b: Gpu) -> Joint:
-    """What the links themselves show."""
+def _by_links(a: Gpu, b: Gpu) -> Joint:
+    """The connection as the links show it."""
     direct = max(_ends_at(a, b), _ends_at(b, a))
     if direct:
         return Joint(Way.DIRECT, direct if _is_whole(a) or _is_whole(b) else None)
@@ -113,7 +113,7 @@ def _shown(a: Gpu, b: Gpu) -> Joint:
 
 
 def _reaches_not(gpu: Gpu, other: Gpu) -> bool:
-    """Whether all is known of its links, and none can lead to the other."""
+    """Whether all its links are known and none can end at the other GPU."""
     ends = {link.remote_type for link in _up(gpu)}
     may_end_there = _TO_GPU in ends and other.pci_bus_id is None
     return _is_whole(gpu) and _TO_SWITCH not in ends and not may_end_there

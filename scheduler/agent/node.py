@@ -1,6 +1,7 @@
 """The node object behind the API server: one annotation, by server-side apply.
 
-Own field manager, never by force: who else writes our annotation is told about, not overwritten.
+It has a field manager of its own and never forces: if another one writes the annotation, the error
+names it and nothing is overwritten.
 """
 
 import json
@@ -12,13 +13,14 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.annotations import REPORT
 from fleet.clusters import NoWayError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
+from scheduler.object_names import is_object_name
 
 MANAGER: Final = "foresail-agent"
 _TIMEOUT_SECONDS: Final = 10.0
 _MESSAGE_LENGTH_MAX: Final = 512
-_MENDS: Final = {
+_REMEDIES: Final = {
     401: "the service account's token is not taken",
-    403: "the account needs patch on nodes, and a pod may only tell its own node",
+    403: "the account needs patch on nodes, and a pod may change its own node only",
     404: "is it the node's name, and not the host's?",
     409: f"another field manager writes {REPORT}: remove its copy, then this one is taken",
 }
@@ -31,12 +33,14 @@ class ApiNode:
         self._name = name
         self._api = api
 
-    async def tell(self, report: str) -> None:
+    async def write(self, report: str) -> None:
         """Set the annotation.
 
         Raises:
             NodeRefusedError: it is not set.
         """
+        if not is_object_name(self._name):
+            raise NodeRefusedError(f"node {self._name!r}: a node's name is a DNS subdomain")
         applied = {
             "apiVersion": "v1",
             "kind": "Node",
@@ -53,14 +57,14 @@ class ApiNode:
                 _request_timeout=_TIMEOUT_SECONDS,
             )
         except (NoWayError, config.ConfigException) as error:
-            raise NodeRefusedError(f"no way to the API server: {error}") from error
+            raise NodeRefusedError(f"the API server cannot be reached: {error}") from error
         except client.ApiException as error:
-            said = f"node {self._name}: HTTP {error.status}: {_message(error)}"
-            mend = _MENDS.get(error.status)
-            raise NodeRefusedError(f"{said} ({mend})" if mend else said) from error
+            message = f"node {self._name}: HTTP {error.status}: {_message(error)}"
+            remedy = _REMEDIES.get(error.status)
+            raise NodeRefusedError(f"{message} ({remedy})" if remedy else message) from error
         except (OSError, TimeoutError) as error:
-            said = str(error) or "timed out"
-            raise NodeRefusedError(f"node {self._name}: no answer: {said}") from error
+            reason = str(error) or "timed out"
+            raise NodeRefusedError(f"node {self._name}: no answer: {reason}") from error
 
     async def close(self) -> None:
         if self._api is not None:
@@ -68,7 +72,7 @@ class ApiNode:
 
 
 def _message(error: client.ApiException) -> str:
-    """The API server's own words, from its Status object."""
+    """The message of the API server's Status object."""
     try:
         return str(json.loads(error.body or "")["message"])[:_MESSAGE_LENGTH_MAX]
     except (KeyError, TypeError, ValueError):

@@ -1,10 +1,10 @@
-"""NVML's answers about this machine, as plain JSON: the one place that talks to the driver.
+"""Reads this machine's GPUs with NVML, as plain JSON. No other module calls the driver.
 
-Asks, and judges nothing: an answer stands as it came, a refusal as `{"error": "NOT_SUPPORTED"}`.
-What comes out is a recording (recording.py), the same whether it is reported or written to a file.
-The library is opened for each reading and closed after it: a process that keeps the driver open
-keeps it from being upgraded. For that XID events, which only an open library hands out, are left to
-DCGM. Imports nothing but the standard library and pynvml, so that one file can be carried anywhere.
+Answers are kept as they came, and a refusal as `{"error": "NOT_SUPPORTED"}`. The result is a
+recording (recording.py), the same whether it is reported or written to a file. The library is
+opened for each reading and closed afterwards, because the driver cannot be upgraded while a process
+keeps it open. XID events need an open library and are left to DCGM. The module imports only the
+standard library and pynvml, so the file can be copied to any machine and run there.
 """
 
 import ctypes
@@ -37,10 +37,10 @@ _WORD_BITS = 8 * ctypes.sizeof(ctypes.c_ulong)
 
 
 class NvmlMachine:
-    """The machine we run on."""
+    """The machine that this process runs on."""
 
     def read(self) -> Json:
-        """One recording. Never raises for what NVML refuses; the refusal is in its place."""
+        """One recording; what NVML refuses is recorded as a refusal and never raised."""
         opened = _asked(nvml.nvmlInit)
         if opened is not None:
             return _machine(opened)
@@ -51,8 +51,8 @@ class NvmlMachine:
 
 
 def _machine(gpus: Json, **more: Json) -> Json:
-    told = {"recording": RECORDING, "source": "recorded", "bootId": _boot_id()}
-    return {**told, "gpus": gpus, **more}
+    head = {"recording": RECORDING, "source": "recorded", "bootId": _boot_id()}
+    return {**head, "gpus": gpus, **more}
 
 
 def _read() -> Json:
@@ -123,11 +123,11 @@ def _each_link(gpu: Handle) -> Iterator[Json]:
         state = _asked(nvml.nvmlDeviceGetNvLinkState, gpu, link)
         if state == {"error": "INVALID_ARGUMENT"}:  # the GPU has no more
             return
-        told = {"link": link, "state": state}
+        found = {"link": link, "state": state}
         if state == nvml.NVML_FEATURE_ENABLED:
-            told["remoteType"] = _asked(nvml.nvmlDeviceGetNvLinkRemoteDeviceType, gpu, link)
-            told["remotePciBusId"] = _asked(_remote_pci, gpu, link)
-        yield told
+            found["remoteType"] = _asked(nvml.nvmlDeviceGetNvLinkRemoteDeviceType, gpu, link)
+            found["remotePciBusId"] = _asked(_remote_pci, gpu, link)
+        yield found
 
 
 def _remote_pci(gpu: Handle, link: int) -> str:
@@ -135,12 +135,12 @@ def _remote_pci(gpu: Handle, link: int) -> str:
 
 
 def _fabric(gpu: Handle) -> Json:
-    """In the newest form that the driver has."""
-    told: Json = None
+    """In the newest structure that the driver knows."""
+    answer: Json = None
     for form in _FABRIC_FORMS:
         info = form()
-        told = _asked(nvml.nvmlDeviceGetGpuFabricInfoV, gpu, ctypes.byref(info))
-        if not isinstance(told, dict):
+        answer = _asked(nvml.nvmlDeviceGetGpuFabricInfoV, gpu, ctypes.byref(info))
+        if not isinstance(answer, dict):
             return {
                 "state": int(info.state),
                 "status": int(info.status),
@@ -149,9 +149,9 @@ def _fabric(gpu: Handle) -> Json:
                 "healthMask": int(info.healthMask),
                 "healthSummary": int(getattr(info, "healthSummary", 0)),
             }
-        if told["error"] not in _TOO_OLD:
+        if answer["error"] not in _TOO_OLD:
             break
-    return told
+    return answer
 
 
 def _instances(gpu: Handle) -> Json:

@@ -1,8 +1,8 @@
-"""A recorded machine: NVML's answers, and none where NVML refused.
+"""A recorded machine: NVML's answers, and None where NVML refused to answer.
 
-NVML refuses for many reasons, `NOT_SUPPORTED` most of all, and every one of them means that we do
-not know: in virtual machines links that exist are hidden so. A refusal is read as None, never as 0
-and never as false. Only where it is about the whole machine or a whole GPU is its name kept.
+Every refusal means "unknown", `NOT_SUPPORTED` included: a virtual machine hides links that exist in
+this way. A refusal is read as None, never as 0 or false. Its name is kept only where it concerns
+the whole machine or a whole GPU.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 NO_GPUS: Final = "GPU_NOT_FOUND"
-"""The one refusal that is an answer: the driver runs, and there are none."""
+"""The one refusal that is an answer: the driver runs and finds no GPU."""
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ class Link(_Part):
 
 
 class Fabric(_Part):
-    """What the fabric manager has told the GPU."""
+    """The state of the GPU's NVSwitch fabric, as the fabric manager set it."""
 
     state: int
     """0 not supported, 1 not started, 2 in progress, 3 completed."""
@@ -83,7 +83,7 @@ class Mig(_Part):
 
 
 class Health(_Part):
-    """Faults that the driver remembers."""
+    """Faults that the driver has recorded."""
 
     ecc_mode: Known[tuple[int, int]] = None
     ecc_uncorrected_volatile: Known[int] = None
@@ -129,7 +129,7 @@ class PeerAccess(_Part):
 
 
 class Pair(_Part):
-    """What lies between two GPUs."""
+    """The connection of two GPUs."""
 
     of: tuple[int, int]
     """Their indices, the lower one first."""
@@ -138,7 +138,7 @@ class Pair(_Part):
 
 
 class Recording(_Part):
-    """All that NVML said of one machine."""
+    """NVML's answers about one machine."""
 
     recording: Literal[1]
     source: str

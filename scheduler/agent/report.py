@@ -1,8 +1,8 @@
-"""What the agent tells of a node: one annotation, in JSON, with the version of its schema.
+"""The agent's report of a node: one annotation, in JSON, with the version of its schema.
 
-Unknown is `null` everywhere and never 0, false or an empty list. Fields are only ever added within
-a version, so a reader takes what it knows; a newer version is refused, and the node is unknown.
-docs/agent.md shows every field.
+Unknown is `null` everywhere, never 0, false or an empty list. Within a version fields are only
+added, so a reader ignores those that it does not know. A reader refuses a newer version and treats
+the node as unknown. docs/agent.md lists every field.
 """
 
 from typing import Final, Literal
@@ -17,7 +17,7 @@ SCHEMA: Final = 1
 
 
 class UnreadableReportError(ValueError):
-    """An annotation that is no report, or one of a newer schema."""
+    """An annotation that is not a report, or has a newer schema."""
 
 
 class _Part(BaseModel):
@@ -57,15 +57,15 @@ class MigReport(_Part):
 
     enabled: bool
     pending: bool
-    """What it will be after the next reset."""
+    """The mode after the next reset."""
     devices: tuple[MigDevice, ...] | None
 
 
 class HealthReport(_Part):
-    """What the driver remembers."""
+    """The GPU's health, as far as the driver records it."""
 
     healthy: bool | None
-    ailments: tuple[str, ...]
+    problems: tuple[str, ...]
     ecc: bool | None
     ecc_uncorrected_volatile: int | None
     ecc_uncorrected_aggregate: int | None
@@ -85,20 +85,20 @@ class GpuReport(_Part):
     compute_capability: str | None = None
     memory_mib: int | None = None
     numa_node: int | None = None
-    """The host's, nearest to it."""
+    """The host's NUMA node nearest to it."""
     own_numa_node: int | None = None
-    """That its memory is, on machines such as GB200."""
+    """The NUMA node of its own memory, on machines such as GB200."""
     island: int | None = None
     nv_links: NvLinks | None = None
     fabric: FabricReport | None = None
     mig: MigReport | None = None
     health: HealthReport
     lost: str | None = None
-    """Why it does not answer at all."""
+    """Why NVML cannot read it."""
 
 
 class PairReport(_Part):
-    """What lies between two GPUs."""
+    """The connection of two GPUs."""
 
     of: tuple[int, int]
     pcie: str | None
@@ -117,7 +117,7 @@ class Report(_Part):
     driver: str | None = None
     cuda: str | None = None
     gpus: tuple[GpuReport, ...] | None
-    """None = not known; empty = the driver runs and there are none."""
+    """None = not known; empty = the driver runs and finds none."""
     unknown: str | None = None
     """Why `gpus` is None."""
     pairs: tuple[PairReport, ...] = ()
@@ -125,12 +125,12 @@ class Report(_Part):
     """Cluster UUID and clique, joined by a dot, as the label `nvidia.com/gpu.clique` has them."""
 
     def text(self) -> str:
-        """As it stands in the annotation."""
+        """The text of the annotation."""
         return self.model_dump_json(by_alias=True)
 
     @property
     def islands(self) -> tuple[int, ...]:
-        """Of each GPU, by index; empty = not known of all."""
+        """The island of each GPU, by index; empty = not known of all."""
         found = [gpu.island for gpu in self.gpus or ()]
         known = tuple(island for island in found if island is not None)
         return known if len(known) == len(found) else ()
@@ -144,7 +144,7 @@ def report_from(text: str) -> Report:
     """The report in an annotation.
 
     Raises:
-        UnreadableReportError: it is none, or of a newer schema than this program knows.
+        UnreadableReportError: it is not a report, or its schema is newer than this program.
     """
     try:
         version = _Version.model_validate_json(text).schema_version

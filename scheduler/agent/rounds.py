@@ -1,4 +1,4 @@
-"""The agent's rounds: read the machine, and tell its node when there is something new to tell."""
+"""The agent's loop: read the machine, and write the report to its node when it has changed."""
 
 import asyncio
 import re
@@ -14,15 +14,15 @@ from scheduler.agent.report import Report
 from scheduler.agent.survey import report_of
 
 AGAIN_SECONDS = 3600.0
-"""After this an unchanged report is told again, lest an annotation that someone removed stays
-away. To the API server the same once more is no change."""
+"""An unchanged report is written again after this time, in case somebody removed the annotation.
+For the API server the same value is no change."""
 _KEY = re.compile("[a-z][A-Za-z0-9]*").fullmatch
 
 log = structlog.get_logger()
 
 
 class Machine(Protocol):
-    """Something with GPUs, or without."""
+    """A machine, with GPUs or without."""
 
     def read(self) -> object:
         """One recording, as JSON."""
@@ -30,13 +30,13 @@ class Machine(Protocol):
 
 
 class NodeRefusedError(Exception):
-    """The API server did not take a report; the message says why and what to do."""
+    """The API server refused a report; the message says why and what to do."""
 
 
 class Node(Protocol):
     """The node object of that machine."""
 
-    async def tell(self, report: str) -> None:
+    async def write(self, report: str) -> None:
         """Set its annotation.
 
         Raises:
@@ -46,14 +46,14 @@ class Node(Protocol):
 
 
 class UnreadableMachineError(ValueError):
-    """A recording with other keys or values than NVML's answers have."""
+    """A recording whose keys or values NVML does not produce."""
 
 
 def surveyed(machine: Machine) -> Report:
     """The report of a machine as it is now.
 
     Raises:
-        UnreadableMachineError: from a file; NVML itself always answers something.
+        UnreadableMachineError: of a file only; NVML's own answers are always readable.
     """
     try:
         recording = Recording.model_validate(machine.read())
@@ -67,28 +67,28 @@ def surveyed(machine: Machine) -> Report:
 
 @dataclass(slots=True, kw_only=True)
 class Rounds:
-    """What was told last, and when."""
+    """The report that was written last, and when."""
 
     machine: Machine
     node: Node
-    _told: str = field(default="", init=False)
-    _told_at_seconds: float = field(default=0.0, init=False)
+    _written: str = field(default="", init=False)
+    _written_at_seconds: float = field(default=0.0, init=False)
 
     async def one(self) -> Report:
-        """Read, and tell if it is new.
+        """Read the machine, and write its report if it has changed.
 
         Raises:
-            NodeRefusedError: the report is not on the node; the next round tells it again.
+            NodeRefusedError: the report is not on the node; the next round writes it again.
         """
-        # Not in a thread: nothing else runs here, and a call that hangs in the driver could not be
-        # ended from outside either.
+        # Not in a thread: nothing else runs in this process, and a call that hangs in the driver
+        # could not be cancelled from outside either.
         report = surveyed(self.machine)
         text = report.text()
         now_seconds = asyncio.get_running_loop().time()
-        if text != self._told or now_seconds - self._told_at_seconds >= AGAIN_SECONDS:
-            is_new = text != self._told
-            await self.node.tell(text)
-            self._told, self._told_at_seconds = text, now_seconds
+        if text != self._written or now_seconds - self._written_at_seconds >= AGAIN_SECONDS:
+            is_new = text != self._written
+            await self.node.write(text)
+            self._written, self._written_at_seconds = text, now_seconds
             if is_new:
                 log.info("gpus_reported", **_facts(report))
         return report

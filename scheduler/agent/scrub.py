@@ -1,7 +1,7 @@
-"""A recording that may be sent to others: each UUID replaced, the boot forgotten, nothing else.
+"""A recording without what identifies the machine: UUIDs are replaced, the boot id is removed.
 
-Serial numbers and host names are not in a recording. Addresses on the PCI bus stay: the links refer
-to them, and they are those of every machine of the kind.
+A recording has no serial numbers and no host names. PCI addresses stay: the links refer to them,
+and every machine of the same type has the same ones.
 """
 
 import re
@@ -14,7 +14,7 @@ _NONE = "00000000-0000-0000-0000-000000000000"
 
 
 def scrubbed(recording: Json) -> Json:
-    """The same recording with invented UUIDs, equal ones staying equal, and all zeros zeros."""
+    """The recording with made-up UUIDs; equal ones stay equal, and all zeros stay zeros."""
     if isinstance(recording, Mapping):
         recording = {key: value for key, value in recording.items() if key != "bootId"}
     return _Scrub().value(recording)

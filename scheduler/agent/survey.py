@@ -1,4 +1,4 @@
-"""From NVML's answers to the report of the node."""
+"""Makes the node's report from NVML's answers."""
 
 from itertools import combinations
 from typing import Final
@@ -43,20 +43,20 @@ _COMPLETED: Final = 3
 _NO_CLUSTER: Final = "00000000-0000-0000-0000-000000000000"
 _WHY: Final = {
     "LIBRARY_NOT_FOUND": (
-        "no NVIDIA driver library (libnvidia-ml.so.1) is to be found here: on a node with GPUs,"
+        "the NVIDIA driver library (libnvidia-ml.so.1) is not found here: on a node with GPUs,"
         " run the agent with the nvidia runtime class and the driver capability `utility`"
     ),
     "DRIVER_NOT_LOADED": "the NVIDIA driver is not loaded",
     "LIB_RM_VERSION_MISMATCH": (
-        "the driver's library and kernel module differ: a driver upgrade wants a reboot"
+        "the driver's library and kernel module differ: reboot after the driver's upgrade"
     ),
-    "NO_PERMISSION": "the driver lets this process not in: is /dev/nvidiactl in the container?",
+    "NO_PERMISSION": "the driver denies access: is /dev/nvidiactl in the container?",
 }
 _MIB: Final = 2**20
 
 
 def report_of(recording: Recording) -> Report:
-    """What is to be told of a machine."""
+    """The report of a machine."""
     gpus, boot_id = recording.gpus, recording.boot_id
     if isinstance(gpus, Refusal):
         if gpus.error == NO_GPUS:
@@ -104,7 +104,7 @@ def _gpu(index: int, gpu: Gpu | Refusal, island: int) -> GpuReport:
         architecture=_ARCHITECTURES.get(gpu.architecture) if gpu.architecture else None,
         compute_capability=f"{capability[0]}.{capability[1]}" if capability else None,
         memory_mib=gpu.memory_bytes // _MIB if gpu.memory_bytes else None,
-        # Near to several means that the machine does not say, as virtual ones do.
+        # Several nearest nodes mean unknown: virtual machines report all of them.
         numa_node=near[0] if near and len(near) == 1 else None,
         own_numa_node=gpu.numa_node_id,
         island=island if island >= 0 else None,
@@ -140,14 +140,14 @@ def _fabric(fabric: Fabric | None) -> FabricReport | None:
 
 
 def _membership(fabric: Fabric) -> str | None:
-    """Of a fabric over several machines; one within a machine has no cluster."""
+    """Membership in a fabric over several machines; one within a machine has no cluster."""
     if fabric.state != _COMPLETED or fabric.status or fabric.cluster_uuid == _NO_CLUSTER:
         return None
     return f"{fabric.cluster_uuid}.{fabric.clique_id}"
 
 
 def _clique(gpus: tuple[Gpu | Refusal, ...]) -> str | None:
-    """The one that all members on this node agree on, as GPU feature discovery has it."""
+    """The clique that all GPUs of the node agree on, written as GPU feature discovery does."""
     fabrics = [gpu.fabric for gpu in gpus if isinstance(gpu, Gpu) and gpu.fabric]
     found = {member for fabric in fabrics if (member := _membership(fabric))}
     return found.pop() if len(found) == 1 else None
@@ -170,24 +170,24 @@ def _device(one: Instance) -> MigDevice:
 
 
 def _health(gpu: Gpu) -> HealthReport:
-    told = gpu.health
-    ailments = health.ailments(gpu)
-    rows = told.remapped_rows
+    known = gpu.health
+    problems = health.health_problems(gpu)
+    rows = known.remapped_rows
     return HealthReport(
-        healthy=False if ailments else (True if health.is_known(told) else None),
-        ailments=ailments,
-        ecc=None if told.ecc_mode is None else told.ecc_mode[0] == 1,
-        ecc_uncorrected_volatile=told.ecc_uncorrected_volatile,
-        ecc_uncorrected_aggregate=told.ecc_uncorrected_aggregate,
+        healthy=False if problems else (True if health.is_known(known) else None),
+        problems=problems,
+        ecc=None if known.ecc_mode is None else known.ecc_mode[0] == 1,
+        ecc_uncorrected_volatile=known.ecc_uncorrected_volatile,
+        ecc_uncorrected_aggregate=known.ecc_uncorrected_aggregate,
         remapped_rows=None if rows is None else rows[0] + rows[1],
-        retired_pages=told.retired_pages,
+        retired_pages=known.retired_pages,
     )
 
 
 def _lost(why: str) -> HealthReport:
     return HealthReport(
         healthy=False,
-        ailments=(why,),
+        problems=(why,),
         ecc=None,
         ecc_uncorrected_volatile=None,
         ecc_uncorrected_aggregate=None,

@@ -4,7 +4,7 @@ from scheduler.agent.report import GpuReport, HealthReport, Report
 
 _UNKNOWN = HealthReport(
     healthy=None,
-    ailments=(),
+    problems=(),
     ecc=None,
     ecc_uncorrected_volatile=None,
     ecc_uncorrected_aggregate=None,

@@ -40,7 +40,7 @@ def test_a_lost_gpu_and_unknown_islands_are_remarked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("none", "no GPU: the driver runs"), ("no-driver", "GPUs unknown: no NVIDIA")],
+    [("none", "no GPU: the driver runs"), ("no-driver", "GPUs unknown: the NVIDIA driver")],
 )
 def test_none_and_unknown_read_differently(name: str, said: str) -> None:
     result = agent("--print", "--from", recorded(name))

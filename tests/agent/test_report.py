@@ -143,7 +143,7 @@ class TestHealth:
         gpus = report(machine).gpus or ()
 
         assert [gpu.health.healthy for gpu in gpus[:3]] == [True, False, True]
-        assert said in gpus[1].health.ailments[0]
+        assert said in gpus[1].health.problems[0]
 
     @pytest.mark.parametrize(
         ("part", "value", "said"),
@@ -153,14 +153,14 @@ class TestHealth:
             pytest.param("healthMask", 0b01, "bandwidth is degraded", id="bandwidth"),
         ],
     )
-    def test_a_fabric_at_half_strength_is_an_ailment(
+    def test_a_fabric_at_half_strength_is_a_health_problem(
         self, part: str, value: int, said: str
     ) -> None:
         machine = told("gb200-tray")
         machine["gpus"][0]["fabric"][part] = value
 
         (gpu, *_) = report(machine).gpus or ()
-        assert said in " ".join(gpu.health.ailments)
+        assert said in " ".join(gpu.health.problems)
 
     def test_a_gpu_of_which_nothing_is_known_is_not_called_healthy(self) -> None:
         machine = told("t4-1")

@@ -1,4 +1,4 @@
-"""The agent's rounds: told when something is new, told again after a refusal, never in between."""
+"""The agent's loop: writes on a change, again after a refusal, and never in between."""
 
 import asyncio
 import json
@@ -31,16 +31,16 @@ class Changing:
 
 
 class Noting:
-    """A node that keeps what it was told, and refuses on demand."""
+    """A node that keeps what was written, and refuses on demand."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[float, str]] = []
+        self.written: list[tuple[float, str]] = []
         self.refuses = False
 
-    async def tell(self, report: str) -> None:
+    async def write(self, report: str) -> None:
         if self.refuses:
             raise NodeRefusedError("HTTP 403 Forbidden")
-        self.told.append((asyncio.get_running_loop().time(), report))
+        self.written.append((asyncio.get_running_loop().time(), report))
 
 
 @asynccontextmanager
@@ -54,20 +54,20 @@ async def going(machine: Changing, node: Noting) -> AsyncIterator[None]:
         task.cancel()
 
 
-async def test_the_node_is_told_at_once_and_then_only_of_changes() -> None:
+async def test_a_report_is_written_at_once_and_then_on_changes_only() -> None:
     machine, node = Changing("a100-4-pairs"), Noting()
     async with going(machine, node):
         await asyncio.sleep(600)
-        assert len(node.told) == 1
+        assert len(node.written) == 1
         machine.answers["gpus"][0]["health"]["remappedRows"] = [0, 1, 1, 0]
         await asyncio.sleep(600)
 
-    first, second = (report_from(report) for _, report in node.told)
+    first, second = (report_from(report) for _, report in node.written)
     assert (first.gpus or ())[0].health.healthy is True
     assert (second.gpus or ())[0].health.healthy is False
 
 
-async def test_a_refused_report_is_told_again_in_the_next_round() -> None:
+async def test_a_refused_report_is_written_again_in_the_next_round() -> None:
     machine, node = Changing("t4-1"), Noting()
     node.refuses = True
     async with going(machine, node):
@@ -75,15 +75,15 @@ async def test_a_refused_report_is_told_again_in_the_next_round() -> None:
         node.refuses = False
         await asyncio.sleep(60)
 
-    assert [at for at, _ in node.told] == [180]
+    assert [at for at, _ in node.written] == [180]
 
 
-async def test_an_unchanged_report_is_told_again_after_an_hour() -> None:
+async def test_an_unchanged_report_is_written_again_after_an_hour() -> None:
     machine, node = Changing("t4-1"), Noting()
     async with going(machine, node):
         await asyncio.sleep(AGAIN_SECONDS + 60)
 
-    assert [at for at, _ in node.told] == [0, AGAIN_SECONDS]
+    assert [at for at, _ in node.written] == [0, AGAIN_SECONDS]
 
 
 async def test_a_driver_that_comes_later_is_found() -> None:
@@ -92,7 +92,7 @@ async def test_a_driver_that_comes_later_is_found() -> None:
         machine.answers = told("t4-1")
         await asyncio.sleep(60)
 
-    assert [report_from(report).gpus is None for _, report in node.told] == [True, False]
+    assert [report_from(report).gpus is None for _, report in node.written] == [True, False]
 
 
 async def test_what_is_no_recording_is_refused_with_its_place() -> None:
@@ -108,7 +108,7 @@ class TestApiServer:
 
     async def test_it_is_a_server_side_apply_of_one_annotation(self) -> None:
         async with api_server() as (node, asked):
-            await node.tell('{"schema":1}')
+            await node.write('{"schema":1}')
 
         (request,) = asked
         assert (request["method"], request["path"]) == ("PATCH", "/api/v1/nodes/gpu-7")
@@ -132,7 +132,14 @@ class TestApiServer:
     async def test_a_refusal_says_what_to_do(self, status: int, said: str) -> None:
         async with api_server(status) as (node, _):
             with pytest.raises(NodeRefusedError, match=said):
-                await node.tell("{}")
+                await node.write("{}")
+
+    @pytest.mark.parametrize("name", ["..", "../pods", "GPU-7", ""])
+    async def test_a_name_that_leads_out_of_its_path_is_never_asked_for(self, name: str) -> None:
+        async with api_server(name=name) as (node, asked):
+            with pytest.raises(NodeRefusedError, match="a node's name is a DNS subdomain"):
+                await node.write("{}")
+        assert asked == []
 
     async def test_nobody_there_is_a_refusal_too(self) -> None:
         settings = client.Configuration()
@@ -141,12 +148,14 @@ class TestApiServer:
         node = ApiNode("gpu-7", client.ApiClient(settings))
 
         with pytest.raises(NodeRefusedError, match="node gpu-7: no answer"):
-            await node.tell("{}")
+            await node.write("{}")
         await node.close()
 
 
 @asynccontextmanager
-async def api_server(status: int = 200) -> AsyncIterator[tuple[ApiNode, list[Json]]]:
+async def api_server(
+    status: int = 200, *, name: str = "gpu-7"
+) -> AsyncIterator[tuple[ApiNode, list[Json]]]:
     asked: list[Json] = []
 
     async def answer(request: web.Request) -> web.Response:
@@ -167,7 +176,7 @@ async def api_server(status: int = 200) -> AsyncIterator[tuple[ApiNode, list[Jso
     async with TestServer(application) as server:
         settings = client.Configuration()
         settings.host = str(server.make_url("")).rstrip("/")
-        node = ApiNode("gpu-7", client.ApiClient(settings))
+        node = ApiNode(name, client.ApiClient(settings))
         try:
             yield node, asked
         finally:

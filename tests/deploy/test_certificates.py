@@ -1,13 +1,13 @@
 """certificates.sh makes with openssl what certificates.yaml has cert-manager make."""
 
 import base64
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.deploy.certificates import made
 from tests.deploy.examples import Manifest, documents_of
@@ -89,3 +89,28 @@ def test_the_webhooks_authority_goes_where_cert_manager_would_write_it(folder: P
     assert base64.b64decode(patched["clientConfig"]["caBundle"]) == (
         (folder / "ca.crt").read_bytes()
     )
+
+
+def test_the_api_server_is_told_to_show_its_certificate_to_the_webhook(folder: Path) -> None:
+    (plugin,) = yaml.safe_load((folder / "apiserver" / "admission.yaml").read_text())["plugins"]
+    at = PurePosixPath(plugin["configuration"]["kubeConfigFile"])
+    (user,) = yaml.safe_load((folder / "apiserver" / at.name).read_text())["users"]
+    service = next(one for one in documents_of("claims-webhook.yaml") if one["kind"] == "Service")
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    told = secrets(folder)["foresail-apiserver"]
+
+    assert plugin["name"] == "MutatingAdmissionWebhook"
+    # The host of a Service's webhook, without the port as it is 443.
+    assert user["name"] == f"{name}.{namespace}.svc"
+    for field, key in (("client-certificate", "tls.crt"), ("client-key", "tls.key")):
+        assert PurePosixPath(user["user"][field]) == at.parent / key
+        assert (folder / "apiserver" / key).read_bytes() == file_of(told, key)
+
+
+def test_a_certificate_for_the_webhook_has_the_common_name_of_cert_managers(folder: Path) -> None:
+    certificate = x509.load_pem_x509_certificate(
+        file_of(secrets(folder)["foresail-apiserver"], "tls.crt")
+    )
+    (name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+
+    assert name.value == WANTED["foresail-apiserver"]["spec"]["commonName"]

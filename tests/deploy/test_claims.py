@@ -1,15 +1,20 @@
 """The webhook's manifests: what they say to Kubernetes, to Foresail, and to each other."""
 
 import re
+from pathlib import Path
 
 import pytest
 from cel_expr_python import cel
+from click.testing import CliRunner
 
 from fleet.catalogue import shipped
+from foresail.cli import main
 from scheduler.admission import CONTAINER, GivenBy, Policy, admit
+from scheduler.claim_template import owned_template
 from scheduler.need_annotations import DOMAIN, FIELDS, SIZES
 from scheduler.webhook import APPLY_SECONDS_MAX, PATH
 from tests.deploy.examples import FOLDER, Manifest, documents_of
+from tests.deploy.schema import unknown_fields
 from tests.schemas.kubernetes import VERSIONS, unfit
 
 
@@ -34,8 +39,9 @@ def test_kubernetes_takes_the_configuration(version: str) -> None:
     assert unfit(configuration, "MutatingWebhookConfiguration", version) == []
 
 
-def test_an_outage_and_a_dry_run_leave_the_cluster_as_it_was() -> None:
-    assert (webhook()["failurePolicy"], webhook()["sideEffects"]) == ("Ignore", "NoneOnDryRun")
+def test_an_annotated_pod_is_never_let_in_without_an_answer() -> None:
+    """It would never get GPUs; which pods are annotated is up to the condition below."""
+    assert (webhook()["failurePolicy"], webhook()["sideEffects"]) == ("Fail", "NoneOnDryRun")
     assert webhook()["reinvocationPolicy"] == "IfNeeded"
     assert webhook()["admissionReviewVersions"] == ["v1"]
 
@@ -53,7 +59,8 @@ def test_only_pods_that_are_made_are_sent() -> None:
     )
     (selector,) = webhook()["namespaceSelector"]["matchExpressions"]
     assert selector["operator"] == "NotIn"
-    assert {"kube-system", only("Service")["metadata"]["namespace"]} <= set(selector["values"])
+    own = only("Service")["metadata"]["namespace"]
+    assert {"kube-system", "kube-public", "kube-node-lease", own} == set(selector["values"])
 
 
 @pytest.mark.parametrize(
@@ -91,15 +98,175 @@ def test_the_api_server_dials_the_service_by_the_name_in_its_certificate() -> No
     }
 
 
-def test_the_rights_are_to_apply_templates_and_no_other() -> None:
-    (rule,) = only("ClusterRole")["rules"]
-    assert rule == {
-        "apiGroups": ["resource.k8s.io"],
-        "resources": ["resourceclaimtemplates"],
-        "verbs": ["create", "patch"],
+def test_the_rights_are_to_apply_templates_and_to_read_classes() -> None:
+    rights = {
+        (group, resource): rule["verbs"]
+        for rule in only("ClusterRole")["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
     }
-    binding = only("ClusterRoleBinding")
+    assert rights == {
+        ("resource.k8s.io", "resourceclaimtemplates"): ["create", "patch"],
+        ("resource.k8s.io", "deviceclasses"): ["list", "watch"],
+    }
+    binding, account = only("ClusterRoleBinding"), only("ServiceAccount")["metadata"]
     assert binding["roleRef"]["name"] == only("ClusterRole")["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert pod()["serviceAccountName"] == account["name"]
+
+
+def judged(after: Manifest, before: Manifest | None = None) -> list[str]:
+    """The messages of the policy's validations that do not hold, by Google's CEL runtime."""
+    spec = only("ValidatingAdmissionPolicy")["spec"]
+    given: Manifest = {"object": after, "oldObject": before}
+    variables = {one["name"]: evaluated(one["expression"], {}) for one in spec["variables"]}
+    given["variables"] = variables
+    return [
+        one["message"] for one in spec["validations"] if not evaluated(one["expression"], given)
+    ]
+
+
+def evaluated(expression: str, given: Manifest) -> object:
+    environment = cel.NewEnv(variables=dict.fromkeys(given, cel.Type.DYN))
+    return environment.compile(expression).eval(data=given).plain_value()
+
+
+def template(namespace: str = "llm", **metadata: object) -> Manifest:
+    made = owned_template({"devices": {}}, namespace=namespace, owner=None)
+    return {**made, "metadata": {**made["metadata"], **metadata}}
+
+
+class TestPolicy:
+    """What a webhook that was taken over may still write."""
+
+    def test_a_template_of_the_webhook_is_admitted(self) -> None:
+        assert judged(template()) == []
+        assert judged(template(), template()) == []
+
+    @pytest.mark.parametrize(
+        ("after", "before", "why"),
+        [
+            pytest.param(template("kube-system"), None, "Kubernetes' own namespaces", id="system"),
+            pytest.param(template(name="theirs"), None, "as its own only", id="name"),
+            pytest.param(template(labels={}), None, "as its own only", id="no-label"),
+            pytest.param(
+                template(labels={"app.kubernetes.io/managed-by": "helm"}),
+                None,
+                "as its own only",
+                id="label",
+            ),
+            pytest.param(template(), template(labels={}), "that it made only", id="taken-over"),
+        ],
+    )
+    def test_other_templates_are_refused(
+        self, after: Manifest, before: Manifest | None, why: str
+    ) -> None:
+        (refusal,) = judged(after, before)
+        assert why in refusal
+
+    def test_it_is_about_the_account_of_the_pods(self) -> None:
+        (condition,) = only("ValidatingAdmissionPolicy")["spec"]["matchConditions"]
+        account = only("ServiceAccount")["metadata"]
+        user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+
+        for name, expected in ((user, True), ("admin", False)):
+            given = {"request": {"userInfo": {"username": name}}}
+            assert evaluated(condition["expression"], given) is expected
+        binding = only("ValidatingAdmissionPolicyBinding")["spec"]
+        assert binding["policyName"] == only("ValidatingAdmissionPolicy")["metadata"]["name"]
+        assert binding["validationActions"] == ["Deny"]
+
+
+# The process that answers.
+
+
+def pod() -> Manifest:
+    return dict(only("Deployment")["spec"]["template"]["spec"])
+
+
+def container() -> Manifest:
+    (found,) = pod()["containers"]
+    return dict(found)
+
+
+def options() -> dict[str, str]:
+    """Of `foresail webhook`, by name."""
+    _, *arguments = container()["args"]
+    return dict(one.split("=", 1) for one in arguments)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "Deployment",
+        "Service",
+        "ServiceAccount",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+    ],
+)
+def test_kubernetes_knows_every_field(kind: str) -> None:
+    assert list(unknown_fields(only(kind), f"V1{kind}")) == []
+
+
+def test_the_command_takes_its_arguments(tmp_path: Path) -> None:
+    """Everything but a cluster: the options are checked before one is looked for."""
+    no_cluster = ["--kubeconfig", str(tmp_path / "none")]
+    result = CliRunner().invoke(main, [*container()["args"], *no_cluster])
+
+    assert result.exit_code == 1
+    assert "no cluster to follow" in result.output
+
+
+def test_the_webhook_is_ready_by_itself() -> None:
+    """Its pod has no other container, and its probes ask no extender."""
+    ports = {one["name"]: one["containerPort"] for one in container()["ports"]}
+
+    assert options()["--http"].rpartition(":")[2] == str(ports["http"])
+    assert options()["--listen"].rpartition(":")[2] == str(ports["webhook"])
+    assert container()["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    assert container()["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    labels = only("Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert only("Service")["spec"]["selector"] == labels
+    assert only("Service")["spec"]["ports"][0]["targetPort"] == "webhook"
+    assert only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
+    scheduler = [one for one in documents_of("scheduler.yaml") if one["kind"] == "Deployment"]
+    assert labels not in [one["spec"]["selector"]["matchLabels"] for one in scheduler]
+
+
+def test_only_the_api_servers_certificate_is_answered() -> None:
+    (mount,) = container()["volumeMounts"]
+    secrets = {one["name"]: one["secret"]["secretName"] for one in pod()["volumes"]}
+    (client,) = (
+        one["spec"]
+        for one in documents_of("certificates.yaml")
+        if one["metadata"]["name"] == "foresail-apiserver"
+    )
+
+    assert secrets == {mount["name"]: "foresail-webhook"}
+    folder = mount["mountPath"]
+    assert options()["--tls-certificate"] == f"{folder}/tls.crt"
+    assert options()["--tls-key"] == f"{folder}/tls.key"
+    assert options()["--client-ca"] == f"{folder}/ca.crt"
+    assert options()["--client-name"] == client["commonName"]
+    assert client["usages"] == ["client auth"]
+    assert "--any-client" not in options()
+
+
+def test_the_network_reaches_the_webhooks_port_and_prometheus_the_pages() -> None:
+    policy = only("NetworkPolicy")["spec"]
+    labels = only("Deployment")["spec"]["template"]["metadata"]["labels"]
+    asked, scraped = policy["ingress"]
+
+    assert policy["podSelector"]["matchLabels"] == labels
+    assert policy["policyTypes"] == ["Ingress"]
+    assert asked == {"ports": [{"port": "webhook"}]}
+    assert scraped["ports"] == [{"port": "http"}]
+    assert list(scraped["from"][0]) == ["namespaceSelector"]
 
 
 @pytest.mark.parametrize("given_by", GivenBy)

@@ -81,18 +81,56 @@ def test_probes_ask_the_port_that_is_served() -> None:
     assert foresail["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port["name"]}
 
 
-def test_the_webhook_listens_with_the_certificate_of_its_secret() -> None:
-    foresail = containers()["foresail"]
-    (port,) = [one for one in foresail["ports"] if one["name"] == "webhook"]
-    (mount,) = foresail["volumeMounts"]
-    pod = named("Deployment", "foresail-scheduler")["spec"]["template"]["spec"]
-    secrets = {one["name"]: one["secret"] for one in pod["volumes"] if "secret" in one}
+def test_the_extender_is_reached_over_loopback_only() -> None:
+    assert options()["--listen"].rpartition(":")[0] == "127.0.0.1"
+    policy = named("NetworkPolicy", "foresail-scheduler")["spec"]
+    ports = {port["name"] for one in containers().values() for port in one["ports"]}
 
-    assert options()["--webhook"].rpartition(":")[2] == str(port["containerPort"])
-    assert options()["--tls-certificate"] == f"{mount['mountPath']}/tls.crt"
-    assert options()["--tls-key"] == f"{mount['mountPath']}/tls.key"
-    # Not optional: without its files `foresail scheduler` would not start.
-    assert secrets == {"webhook": {"secretName": "foresail-webhook"}}
+    assert policy["policyTypes"] == ["Ingress"]
+    assert (
+        policy["podSelector"]["matchLabels"]
+        == (named("Deployment", "foresail-scheduler")["spec"]["selector"]["matchLabels"])
+    )
+    (rule,) = policy["ingress"]
+    assert {one["port"] for one in rule["ports"]} == ports == {"http", "scheduler"}
+    assert list(rule["from"][0]) == ["namespaceSelector"]
+
+
+def test_the_extender_does_not_have_kube_schedulers_token() -> None:
+    pod = named("Deployment", "foresail-scheduler")["spec"]["template"]["spec"]
+    volumes = {one["name"]: one for one in pod["volumes"]}
+    mounted = {
+        name: [volumes[one["name"]] for one in container["volumeMounts"] if one["mountPath"] == AT]
+        for name, container in containers().items()
+    }
+
+    assert pod["automountServiceAccountToken"] is False
+    (kube_scheduler,) = mounted["kube-scheduler"]
+    assert {key for one in kube_scheduler["projected"]["sources"] for key in one} == {
+        "serviceAccountToken",
+        "configMap",
+        "downwardAPI",
+    }
+    (extender,) = mounted["foresail"]
+    token = named("Secret", extender["secret"]["secretName"])
+    account = token["metadata"]["annotations"]["kubernetes.io/service-account.name"]
+    assert token["type"] == "kubernetes.io/service-account-token"
+    assert bound_to(account) == ["foresail-extender"]
+    assert account != pod["serviceAccountName"]
+
+
+AT = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+def bound_to(account: str) -> list[str]:
+    """The roles that an account has."""
+    return [
+        one["roleRef"]["name"]
+        for one in DOCUMENTS
+        if one["kind"].endswith("RoleBinding")
+        and one["subjects"]
+        == [{"kind": "ServiceAccount", "name": account, "namespace": "foresail"}]
+    ]
 
 
 def test_what_is_followed_may_be_read_and_only_events_may_be_written() -> None:
@@ -121,20 +159,21 @@ def test_the_lease_that_may_be_written_is_the_one_that_is_used() -> None:
     )
 
 
-def test_every_right_goes_to_the_account_of_the_pods() -> None:
-    account = named("ServiceAccount", "foresail-scheduler")["metadata"]
-    subject = {"kind": "ServiceAccount", "name": account["name"], "namespace": "foresail"}
-    bindings = [one for one in DOCUMENTS if one["kind"].endswith("RoleBinding")]
+def test_kube_schedulers_rights_go_to_the_account_of_the_pods() -> None:
     pod = named("Deployment", "foresail-scheduler")["spec"]["template"]["spec"]
 
-    assert [one["subjects"] for one in bindings] == [[subject]] * 5
-    assert pod["serviceAccountName"] == account["name"]
+    assert bound_to(pod["serviceAccountName"]) == [
+        "system:kube-scheduler",
+        "system:volume-scheduler",
+        "extension-apiserver-authentication-reader",
+        "foresail-scheduler",
+    ]
     # It must not wait for itself.
     assert pod["schedulerName"] != configuration()["profiles"][0]["schedulerName"]
 
 
 def test_the_configuration_is_mounted_where_kube_scheduler_looks() -> None:
     scheduler = containers()["kube-scheduler"]
-    (mount,) = scheduler["volumeMounts"]
+    (mount,) = [one for one in scheduler["volumeMounts"] if one["name"] == "configuration"]
 
     assert scheduler["command"][1] == f"--config={mount['mountPath']}/scheduler.yaml"

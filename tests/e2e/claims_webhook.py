@@ -1,71 +1,72 @@
-"""The webhook in this process, on a thread of its own, under the ServiceAccount of the example."""
+"""`foresail webhook` as a process, under the ServiceAccount and with the rules of the example."""
 
-import asyncio
-import ssl
-import threading
-from concurrent.futures import Future
+import base64
+import sys
 from typing import Any, Self
 
-from aiohttp import web
-from kubernetes_asyncio import config
+import requests
 
-from foresail.claim_webhook import claim_webhook
 from scheduler.admission import GivenBy
 from scheduler.webhook import PATH
+from tests.deploy.examples import documents_of
+from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
+from tests.e2e.processes import Program
 from tests.prometheus import free_port
 
-USER = "system:serviceaccount:foresail:foresail-scheduler"
+USER = "system:serviceaccount:foresail:foresail-webhook"
+NAME = "foresail-claims"
 
 
 class WebhookServer:
-    """Serves while it is entered, for the bed's user `claims`."""
+    """Serves while it is entered, and the API server asks it."""
 
-    def __init__(self, bed: Bed, given_by: GivenBy) -> None:
-        self.port = free_port()
+    def __init__(self, bed: Bed, given_by: GivenBy = GivenBy.DRA) -> None:
+        self.port, self._http_port = free_port(), free_port()
         self._bed = bed
-        self._given_by = given_by
-        self._ready: Future[asyncio.Event] = Future()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def configuration(self, example: dict[str, Any], ca: str) -> dict[str, Any]:
-        """The example's, to our address in place of a Service."""
-        (webhook,) = example["webhooks"]
-        told = {"url": f"https://127.0.0.1:{self.port}{PATH}", "caBundle": ca}
-        return {**example, "webhooks": [{**webhook, "clientConfig": told}]}
+        kubernetes.add_user(bed, "claims", USER)
+        command = [
+            sys.executable, "-m", "foresail.cli", "webhook",
+            "--kubeconfig", str(bed.kubeconfig("claims")),
+            "--listen", f"127.0.0.1:{self.port}",
+            "--http", f"127.0.0.1:{self._http_port}",
+            "--tls-certificate", bed.file("server.crt"),
+            "--tls-key", bed.file("server.key"),
+            "--client-ca", bed.file("ca.crt"),
+            "--client-name", kubernetes.WEBHOOK_CLIENT,
+            "--gpus-by", str(given_by),
+        ]  # fmt: skip
+        self.program = Program("foresail-webhook", command, bed.folder)
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self._stop = self._ready.result(timeout=30)
+        for document in documents_of("claims-webhook.yaml"):
+            match document["kind"]:
+                case "ClusterRole" | "ClusterRoleBinding":
+                    self._bed.apply(document)
+                case "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding":
+                    self._bed.apply(document)
+                case "MutatingWebhookConfiguration":
+                    self._bed.apply(self._configuration(document))
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=30)
+        self._bed.kubectl("delete", "mutatingwebhookconfiguration", NAME)
+        self.program.stop()
 
-    def _run(self) -> None:
-        self._loop.run_until_complete(self._serve())
-        self._loop.close()
+    def start(self) -> None:
+        self.program.start()
+        self._bed.wait(lambda: self.page("/readyz") == "ok\n", "the webhook")
 
-    def _device_classes(self) -> frozenset[str]:
-        found = self._bed.read("/apis/resource.k8s.io/v1/deviceclasses")["items"]
-        return frozenset(one["metadata"]["name"] for one in found)
+    def _configuration(self, example: dict[str, Any]) -> dict[str, Any]:
+        """The example's, to our address in place of a Service."""
+        (webhook,) = example["webhooks"]
+        ca = base64.b64encode(self._bed.authority.certificate).decode()
+        told = {"url": f"https://127.0.0.1:{self.port}{PATH}", "caBundle": ca}
+        return {**example, "webhooks": [{**webhook, "clientConfig": told}]}
 
-    async def _serve(self) -> None:
-        stop = asyncio.Event()
-        kubeconfig = str(self._bed.kubeconfig("claims"))
-        async with await config.new_client_from_config(kubeconfig) as client:
-            app = claim_webhook(
-                client, self._device_classes, given_by=self._given_by, prices_file=None
-            )
-            runner = web.AppRunner(app)
-            await runner.setup()
-            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            context.load_cert_chain(self._bed.file("server.crt"), self._bed.file("server.key"))
-            await web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=context).start()
-            self._ready.set_result(stop)
-            await stop.wait()
-            await runner.cleanup()
-            # TLS connections are closed in the loop's next rounds.
-            await asyncio.sleep(0.25)
+    def page(self, path: str) -> str:
+        try:
+            return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=5).text
+        except requests.RequestException as error:
+            return str(error)

@@ -13,6 +13,8 @@ from tests.prometheus import free_port
 HPA_SYNC_SECONDS = 2
 DOWNSCALE_SECONDS = 10
 """The HPA controller's window for objects without a `behavior`."""
+WEBHOOK_CLIENT = "foresail-apiserver"
+"""Common name of the certificate that the API server shows, as certificates.sh has it."""
 _SERVICE_RANGE = "10.97.0.0/24"
 _SERVICE_HOST = "10.97.0.1"
 _USERS = {
@@ -27,6 +29,7 @@ def issue(bed: Bed) -> None:
     bed.write("ca.crt", bed.authority.certificate)
     bed.issue("server", "server", hosts=(*LOOPBACK, "::1", _SERVICE_HOST, "kubernetes.default.svc"))
     bed.issue("front-proxy", "front-proxy")
+    _write_webhook_credentials(bed)
     account = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     bed.write(
         "service-account.key",
@@ -37,11 +40,12 @@ def issue(bed: Bed) -> None:
         ),
     )
     for user, (name, group) in _USERS.items():
-        bed.issue(user, name, organization=group)
-        _write_kubeconfig(bed, user)
+        add_user(bed, user, name, group=group)
 
 
-def _write_kubeconfig(bed: Bed, user: str) -> None:
+def add_user(bed: Bed, user: str, name: str, *, group: str | None = None) -> None:
+    """A certificate and a kubeconfig, `user` by file, for who is called `name`."""
+    bed.issue(user, name, organization=group)
     cluster = {
         "server": f"https://127.0.0.1:{bed.api_port}",
         "certificate-authority": bed.file("ca.crt"),
@@ -59,6 +63,29 @@ def _write_kubeconfig(bed: Bed, user: str) -> None:
         "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": user}}],
     }
     bed.kubeconfig(user).write_text(yaml.safe_dump(document))
+
+
+def _write_webhook_credentials(bed: Bed) -> None:
+    """The API server shows webhooks a certificate; each connection reads its files anew."""
+    bed.issue("webhook-client", WEBHOOK_CLIENT)
+    holder = {
+        "client-certificate": bed.file("webhook-client.crt"),
+        "client-key": bed.file("webhook-client.key"),
+    }
+    users = [{"name": "*", "user": holder}]
+    kubeconfig = {"apiVersion": "v1", "kind": "Config", "users": users}
+    bed.write("webhooks.kubeconfig", yaml.safe_dump(kubeconfig).encode())
+    version = "apiserver.config.k8s.io/v1"
+    plugin = {
+        "name": "MutatingAdmissionWebhook",
+        "configuration": {
+            "apiVersion": version,
+            "kind": "WebhookAdmissionConfiguration",
+            "kubeConfigFile": bed.file("webhooks.kubeconfig"),
+        },
+    }
+    admission = {"apiVersion": version, "kind": "AdmissionConfiguration", "plugins": [plugin]}
+    bed.write("admission.yaml", yaml.safe_dump(admission).encode())
 
 
 def start(bed: Bed) -> None:
@@ -132,6 +159,7 @@ def _api_server(bed: Bed, etcd: str) -> list[str]:
         "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--proxy-client-cert-file={bed.file('front-proxy.crt')}",
         f"--proxy-client-key-file={bed.file('front-proxy.key')}",
+        f"--admission-control-config-file={bed.file('admission.yaml')}",
         # No kubelet mounts a token, so no pod waits for its ServiceAccount.
         "--disable-admission-plugins=ServiceAccount",
     ]

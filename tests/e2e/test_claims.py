@@ -1,24 +1,27 @@
 """A pod with a need, in a real cluster: claim by our webhook, devices by the real scheduler."""
 
-import base64
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from click.testing import CliRunner
 
 from foresail.cli import main
 from scheduler.admission import CLAIM, GivenBy
-from scheduler.claimed import claim_of
+from scheduler.claim_template import owned_template
 from scheduler.devices import slice_of, whole
 from scheduler.first_fit import first_fit
+from scheduler.resource_claim import claim_of
+from scheduler.webhook import PATH
 from tests.deploy.examples import documents_of
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
 from tests.e2e.claims_webhook import USER, WebhookServer
 from tests.scheduler import slices
+from tests.scheduler.reviews import review
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -74,28 +77,9 @@ def _device_class(name: str) -> dict[str, Any]:
 @pytest.fixture
 def webhook(cluster: Bed, request: pytest.FixtureRequest) -> Iterator[WebhookServer]:
     """Our webhook, with the rights and the rules of the example."""
-    cluster.issue("claims", USER)
-    _write_kubeconfig(cluster, "claims")
-    ca = base64.b64encode(cluster.authority.certificate).decode()
     with WebhookServer(cluster, getattr(request, "param", GivenBy.DRA)) as server:
-        for document in documents_of("claims-webhook.yaml"):
-            match document["kind"]:
-                case "ClusterRole" | "ClusterRoleBinding":
-                    cluster.apply(document)
-                case "MutatingWebhookConfiguration":
-                    cluster.apply(server.configuration(document, ca))
         cluster.wait(lambda: _is_asked(cluster), "the webhook is asked")
         yield server
-        cluster.kubectl("delete", "mutatingwebhookconfiguration", "foresail-claims")
-
-
-def _write_kubeconfig(bed: Bed, user: str) -> None:
-    document = yaml.safe_load(bed.kubeconfig("admin").read_text())
-    document["users"][0]["user"] = {
-        "client-certificate": bed.file(f"{user}.crt"),
-        "client-key": bed.file(f"{user}.key"),
-    }
-    bed.kubeconfig(user).write_text(yaml.safe_dump(document))
 
 
 def _is_asked(bed: Bed) -> bool:
@@ -336,6 +320,95 @@ def test_a_need_that_cannot_be_read_is_told_to_who_made_it(
 ) -> None:
     with pytest.raises(RuntimeError, match=r"foresail\.io/precision has the value 'int3'"):
         cluster.apply(_pod("wrong", {**NEED, "foresail.io/precision": "int3"}))
+
+
+# The webhook alone decides over annotated pods, and over no others.
+
+
+def test_without_a_webhook_annotated_pods_are_refused_and_all_others_admitted(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    webhook.program.kill()
+    with pytest.raises(RuntimeError, match=r'failed calling webhook "claims\.foresail\.io"'):
+        cluster.apply(_pod("needy", NEED))
+    plain = _pod("plain", {"foresail.io/gpu-models": "l4", "example.com/other": "annotation"})
+    cluster.apply(plain)
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods"
+    names = {one["metadata"]["name"] for one in cluster.read(path)["items"]}
+    assert "plain" in names
+    assert "needy" not in names
+    webhook.start()
+    cluster.apply(_pod("needy", NEED))
+    assert CLAIM in cluster.read(f"{path}/needy")["metadata"]["annotations"]
+    _forget(cluster, "plain", "needy")
+    # Of a pod without an owner it stays.
+    label = "app.kubernetes.io/managed-by=foresail"
+    cluster.kubectl("delete", "resourceclaimtemplates", "-n", NAMESPACE, "-l", label)
+
+
+def test_a_deployment_gets_its_pods_once_the_webhook_is_back(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    webhook.program.kill()
+    (deployment,) = documents_of("claims-workload.yaml")
+    deployment["metadata"] = {"name": "waits", "namespace": NAMESPACE}
+    deployment["spec"]["template"]["spec"]["nodeSelector"] = {"pool": "claims"}
+    cluster.apply(deployment)
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/waits"
+    cluster.wait(lambda: "claims.foresail.io" in _replica_failure(cluster, path), "the reason")
+    webhook.start()
+    pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dllama-70b"
+    cluster.wait(lambda: cluster.read(pods)["items"], "a pod", seconds=120)
+    (pod,) = cluster.read(pods)["items"]
+    assert CLAIM in pod["metadata"]["annotations"]
+    cluster.kubectl("delete", "deployment", "-n", NAMESPACE, "waits")
+    cluster.wait(lambda: not _templates(cluster), "the template goes with its owner", seconds=60)
+
+
+def _replica_failure(bed: Bed, path: str) -> str:
+    found = [
+        one.get("message", "")
+        for one in bed.read(path).get("status", {}).get("conditions") or ()
+        if one["type"] == "ReplicaFailure"
+    ]
+    return " ".join(found)
+
+
+def test_posts_that_the_api_server_did_not_send_make_no_template(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    url = f"https://127.0.0.1:{webhook.port}{PATH}"
+    body = review(_pod("stranger", NEED), namespace="kube-system")
+    own = (cluster.file("admin.crt"), cluster.file("admin.key"))
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = cluster.file("ca.crt")
+        with pytest.raises(requests.ConnectionError):
+            session.post(url, json=body, timeout=10)
+        # Even the administrator's certificate, of the same authority, is not the API server's.
+        assert session.post(url, json=body, cert=own, timeout=10).status_code == 403
+    path = "/apis/resource.k8s.io/v1/namespaces/kube-system/resourceclaimtemplates"
+    assert cluster.read(path)["items"] == []
+
+
+def test_the_webhooks_account_may_write_its_own_templates_only(
+    cluster: Bed, webhook: WebhookServer
+) -> None:
+    def refusal(namespace: str, name: str) -> str:
+        made = owned_template({"devices": {"requests": []}}, namespace=namespace, owner=None)
+        made["metadata"]["name"] = name
+        try:
+            cluster.kubectl(
+                "create", "--dry-run=server", "-f", "-", "--as", USER, text=yaml.safe_dump(made)
+            )
+        except RuntimeError as error:
+            return str(error)
+        return ""
+
+    # A policy is in force a moment after it was applied.
+    cluster.wait(lambda: "own namespaces" in refusal("kube-system", "foresail-1"), "the policy")
+    assert "named and labelled as its own" in refusal(NAMESPACE, "theirs")
+    assert refusal(NAMESPACE, "foresail-1") == ""
 
 
 @pytest.mark.parametrize("webhook", [GivenBy.DEVICE_PLUGIN], indirect=True)

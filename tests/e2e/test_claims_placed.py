@@ -1,6 +1,5 @@
 """A need, our webhook's claim, a second real kube-scheduler with our extender: all of it."""
 
-import base64
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +9,10 @@ import requests
 import yaml
 
 from scheduler.admission import CLAIM
-from scheduler.webhook import PATH
-from tests.deploy.examples import SCHEDULER, documents_of
+from tests.deploy.examples import SCHEDULER
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
+from tests.e2e.claims_webhook import WebhookServer
 from tests.e2e.processes import Program
 from tests.prometheus import free_port
 from tests.scheduler import slices
@@ -21,7 +20,9 @@ from tests.scheduler import slices
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 NAMESPACE = "needs"
-USER = "system:serviceaccount:foresail:foresail-scheduler"
+USER = "system:serviceaccount:foresail:foresail-extender"
+SCHEDULER_USER = "system:serviceaccount:foresail:foresail-scheduler"
+DOCUMENTS = [one for one in yaml.safe_load_all(SCHEDULER.read_text()) if one]
 NODES = {
     "needs-l40s": (slices.L40S, 4),
     "needs-h200": (slices.H200, 8),
@@ -35,8 +36,42 @@ NEED = {
 }
 
 
+class Extender:
+    """`foresail scheduler` under the example's account, and the scheduler that asks it."""
+
+    def __init__(self, bed: Bed) -> None:
+        bed.apply(*(one for one in DOCUMENTS if "Role" in one["kind"]))
+        kubernetes.add_user(bed, "needs", USER)
+        kubernetes.add_user(bed, "needs-scheduler", SCHEDULER_USER)
+        port, self._http_port = free_port(), free_port()
+        command = [
+            sys.executable, "-m", "foresail.cli", "scheduler",
+            "--kubeconfig", str(bed.kubeconfig("needs")),
+            "--listen", f"127.0.0.1:{port}",
+            "--http", f"127.0.0.1:{self._http_port}",
+        ]  # fmt: skip
+        self.program = Program("foresail-needs", command, bed.folder)
+        self.program.start()
+        bed.wait(lambda: self.ready() == "ok\n", "foresail scheduler")
+        (map_,) = [one for one in DOCUMENTS if one["kind"] == "ConfigMap"]
+        configuration = yaml.safe_load(map_["data"]["scheduler.yaml"])
+        configuration["leaderElection"] = {"leaderElect": False}
+        kubeconfig = str(bed.kubeconfig("needs-scheduler"))
+        configuration["clientConnection"] = {"kubeconfig": kubeconfig}
+        configuration["extenders"][0]["urlPrefix"] = f"http://127.0.0.1:{port}"
+        bed.write("needs.yaml", yaml.safe_dump(configuration).encode())
+        config = f"--config={bed.file('needs.yaml')}"
+        kubernetes.start_scheduler(bed, "kube-scheduler-needs", config)
+
+    def ready(self) -> str:
+        try:
+            return requests.get(f"http://127.0.0.1:{self._http_port}/readyz", timeout=5).text
+        except requests.RequestException as error:
+            return str(error)
+
+
 @pytest.fixture(scope="module")
-def placed(bed: Bed) -> Iterator[Bed]:
+def both(bed: Bed) -> Iterator[tuple[Bed, Extender]]:
     """Nodes, `foresail scheduler` with its webhook, and the scheduler that asks it."""
     for name in ("foresail", NAMESPACE):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -55,65 +90,16 @@ def placed(bed: Bed) -> Iterator[Bed]:
             bed, name, labels={"pool": NAMESPACE, "nvidia.com/gpu.product": product}
         )
         bed.apply(slices.resource_slice(name, *(slices.nvidia(at, *kind) for at in range(count))))
-    program = _start(bed)
-    yield bed
-    program.stop()
-    bed.programs.pop("kube-scheduler-needs").stop()
-    bed.kubectl("delete", "mutatingwebhookconfiguration", "foresail-claims")
+    with WebhookServer(bed):
+        extender = Extender(bed)
+        bed.wait(lambda: _is_asked(bed), "the webhook is asked")
+        yield bed, extender
+        extender.program.stop()
+        bed.programs.pop("kube-scheduler-needs").stop()
     bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
     bed.kubectl("delete", "node", *NODES)
     bed.kubectl("delete", "resourceslice", *(f"{name}-gpu.nvidia.com" for name in NODES))
     bed.kubectl("delete", "deviceclass", "gpu.nvidia.com")
-
-
-def _start(bed: Bed) -> Program:
-    documents = [one for one in yaml.safe_load_all(SCHEDULER.read_text()) if one]
-    webhook = documents_of("claims-webhook.yaml")
-    bed.apply(*(one for one in [*documents, *webhook] if "Role" in one["kind"]))
-    bed.issue("needs", USER)
-    kubeconfig = yaml.safe_load(bed.kubeconfig("admin").read_text())
-    kubeconfig["users"][0]["user"] = {
-        "client-certificate": bed.file("needs.crt"),
-        "client-key": bed.file("needs.key"),
-    }
-    bed.kubeconfig("needs").write_text(yaml.safe_dump(kubeconfig))
-    extender, http, admission = (free_port() for _ in range(3))
-    command = [
-        sys.executable, "-m", "foresail.cli", "scheduler",
-        "--kubeconfig", str(bed.kubeconfig("needs")),
-        "--listen", f"127.0.0.1:{extender}",
-        "--http", f"127.0.0.1:{http}",
-        "--webhook", f"127.0.0.1:{admission}",
-        "--tls-certificate", bed.file("server.crt"),
-        "--tls-key", bed.file("server.key"),
-    ]  # fmt: skip
-    program = Program("foresail-needs", command, bed.folder)
-    program.start()
-    bed.wait(lambda: _is_ready(http), "foresail scheduler")
-    (map_,) = [one for one in documents if one["kind"] == "ConfigMap"]
-    configuration = yaml.safe_load(map_["data"]["scheduler.yaml"])
-    configuration["leaderElection"] = {"leaderElect": False}
-    configuration["clientConnection"] = {"kubeconfig": str(bed.kubeconfig("needs"))}
-    configuration["extenders"][0]["urlPrefix"] = f"http://127.0.0.1:{extender}"
-    bed.write("needs.yaml", yaml.safe_dump(configuration).encode())
-    config = f"--config={bed.file('needs.yaml')}"
-    kubernetes.start_scheduler(bed, "kube-scheduler-needs", config)
-    (example,) = [one for one in webhook if one["kind"] == "MutatingWebhookConfiguration"]
-    ca = base64.b64encode(bed.authority.certificate).decode()
-    example["webhooks"][0]["clientConfig"] = {
-        "url": f"https://127.0.0.1:{admission}{PATH}",
-        "caBundle": ca,
-    }
-    bed.apply(example)
-    bed.wait(lambda: _is_asked(bed), "the webhook is asked")
-    return program
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def _is_asked(bed: Bed) -> bool:
@@ -149,6 +135,16 @@ def _given(bed: Bed, pod: str) -> tuple[str, str, int]:
     return document["spec"]["nodeName"], request, len(results)
 
 
+@pytest.fixture
+def placed(both: tuple[Bed, Extender]) -> Bed:
+    return both[0]
+
+
+@pytest.fixture
+def extender(both: tuple[Bed, Extender]) -> Extender:
+    return both[1]
+
+
 def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed) -> None:
     """Without H200 two H100 are cheapest for a token, then two L40S; 8 and 2 pods fit."""
     need = {**NEED, "foresail.io/gpu-models-excluded": "h200-sxm"}
@@ -166,3 +162,18 @@ def test_the_cheapest_feasible_generation_is_given_until_it_is_full(placed: Bed)
 def test_the_next_generation_is_given_where_the_cheapest_is_taken(placed: Bed) -> None:
     placed.apply(_pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
     assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 2)
+
+
+def test_pods_get_their_claims_while_the_extender_may_read_nothing(
+    placed: Bed, extender: Extender
+) -> None:
+    """Its readiness is nothing to the webhook, and kube-scheduler places by itself."""
+    placed.kubectl("delete", "clusterrolebinding", "foresail-extender")
+    extender.program.stop()
+    extender.program.start()
+    placed.wait(lambda: "no snapshot" in extender.ready(), "an extender without a snapshot")
+    placed.apply(_pod("blind", {**NEED, "foresail.io/gpu-models-preferred": "h200-sxm"}))
+    assert _given(placed, "blind")[1] == "gpus/h200-sxm"
+    assert "no snapshot" in extender.ready()
+    placed.apply(*(one for one in DOCUMENTS if one["kind"] == "ClusterRoleBinding"))
+    placed.wait(lambda: extender.ready() == "ok\n", "the extender")

@@ -48,8 +48,7 @@ def gpus(bed: beds.Bed) -> Iterator[Path]:
     The kubeconfig is of a reader who has the example's role.
     """
     bed.apply(*yaml.safe_load_all((beds.ROOT / "deploy/examples/fleet.yaml").read_text()))
-    bed.issue(READER, READER, organization="foresail-fleet-readers")
-    kubernetes._write_kubeconfig(bed, READER)
+    kubernetes.add_user(bed, READER, READER, group="foresail-fleet-readers")
     labels = {
         "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
         "node.kubernetes.io/instance-type": "p5.48xlarge",
@@ -139,8 +138,7 @@ async def test_a_follower_sees_what_changes(bed: beds.Bed, gpus: Path) -> None:
 
 
 def test_who_has_no_rights_is_told_which(bed: beds.Bed) -> None:
-    bed.issue("nobody", "nobody")
-    kubernetes._write_kubeconfig(bed, "nobody")
+    kubernetes.add_user(bed, "nobody", "nobody")
 
     result = CliRunner().invoke(main, ["fleet", "--kubeconfig", str(bed.kubeconfig("nobody"))])
 

@@ -19,7 +19,6 @@ import pytest
 import requests
 import yaml
 
-from foresail.scheduling import SchedulerOptions
 from scheduler.admission import CLAIM
 from tests import prometheus
 from tests.docs.snippets import EXAMPLES, ROOT, Kind, Snippet, snippets
@@ -271,21 +270,20 @@ def test_a_pod_that_states_a_need_gets_its_claim(reader: Reader, step: Step) -> 
     (commands,) = step("8")
     *before, workload = commands.splitlines()
     bed.apply(_device_class())
+    # deploy/examples/README.md: the API server's certificate.
+    for key in ("crt", "key"):
+        shown = reader.folder / "certificates" / "apiserver" / f"tls.{key}"
+        bed.write(f"webhook-client.{key}", shown.read_bytes())
     admission = reader.port("webhook")
     _local_service(reader.folder / "claims-webhook.yaml", admission)
     reader.types("\n".join(before))
-    bed.issue("claims", USER)
-    kubernetes._write_kubeconfig(bed, "claims")
-    options, http = SchedulerOptions(), f"127.0.0.1:{reader.port('scheduler')}"
-    pod, _ = containers.pods_of(bed, "foresail", "foresail-scheduler")
+    kubernetes.add_user(bed, "claims", USER)
+    http = f"127.0.0.1:{reader.port('webhook-http')}"
+    pod, _ = containers.pods_of(bed, "foresail", "foresail-webhook")
     program = containers.start(
         bed,
         pod,
-        addresses={
-            options.listen: f"127.0.0.1:{free_port()}",
-            options.http: http,
-            options.webhook: f"127.0.0.1:{admission}",
-        },
+        addresses={"0.0.0.0:8443": f"127.0.0.1:{admission}", "0.0.0.0:8080": http},
         more=("--kubeconfig", str(bed.kubeconfig("claims"))),
     )
     wait_for(lambda: _says_ok(http, "/readyz"), str(program.log), deadline_seconds=60)

@@ -1,5 +1,6 @@
 """A second real kube-scheduler with our extender, by the manifests and rights of the examples."""
 
+import base64
 import copy
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from tests.prometheus import free_port
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 NAMESPACE = "placed"
-USER = "system:serviceaccount:foresail:foresail-scheduler"
+USER = "system:serviceaccount:foresail:foresail-extender"
+SCHEDULER_USER = "system:serviceaccount:foresail:foresail-scheduler"
 DOCUMENTS = [one for one in yaml.safe_load_all(SCHEDULER.read_text()) if one]
 OURS = "device.driver == 'gpu.nvidia.com'"
 H100, A100, L40S = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA L40S"
@@ -41,14 +43,10 @@ class Placing:
         """The examples' rights, the extender under them, and the examples' scheduler."""
         for name in ("foresail", NAMESPACE):
             self.bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        self.bed.apply(*(one for one in DOCUMENTS if "Role" in one["kind"]))
-        self.bed.issue("placing", USER)
-        kubeconfig = yaml.safe_load(self.bed.kubeconfig("admin").read_text())
-        kubeconfig["users"][0]["user"] = {
-            "client-certificate": self.bed.file("placing.crt"),
-            "client-key": self.bed.file("placing.key"),
-        }
-        self.bed.kubeconfig("placing").write_text(yaml.safe_dump(kubeconfig))
+        kinds = ("Role", "ServiceAccount", "Secret")
+        self.bed.apply(*(one for one in DOCUMENTS if any(kind in one["kind"] for kind in kinds)))
+        self._use_the_extenders_token()
+        kubernetes.add_user(self.bed, "placing-scheduler", SCHEDULER_USER)
         self.bed.apply(
             {
                 "apiVersion": "resource.k8s.io/v1",
@@ -61,6 +59,15 @@ class Placing:
         )
         self.start_extender()
         self._start_scheduler()
+
+    def _use_the_extenders_token(self) -> None:
+        """The one of the Secret that the example mounts into the extender's container alone."""
+        path = "/api/v1/namespaces/foresail/secrets/foresail-extender-token"
+        self.bed.wait(lambda: "token" in (self.bed.read(path).get("data") or {}), "a token")
+        token = base64.b64decode(self.bed.read(path)["data"]["token"]).decode()
+        kubeconfig = yaml.safe_load(self.bed.kubeconfig("admin").read_text())
+        kubeconfig["users"][0]["user"] = {"token": token}
+        self.bed.kubeconfig("placing").write_text(yaml.safe_dump(kubeconfig))
 
     def start_extender(self) -> None:
         command = [
@@ -79,7 +86,8 @@ class Placing:
         (map_,) = [one for one in DOCUMENTS if one["kind"] == "ConfigMap"]
         configuration = yaml.safe_load(map_["data"]["scheduler.yaml"])
         configuration["leaderElection"] = {"leaderElect": False}
-        configuration["clientConnection"] = {"kubeconfig": str(self.bed.kubeconfig("placing"))}
+        kubeconfig = str(self.bed.kubeconfig("placing-scheduler"))
+        configuration["clientConnection"] = {"kubeconfig": kubeconfig}
         configuration["extenders"][0]["urlPrefix"] = f"http://127.0.0.1:{self.extender_port}"
         self.bed.write("placing.yaml", yaml.safe_dump(configuration).encode())
         kubernetes.start_scheduler(
@@ -336,3 +344,23 @@ def test_pods_are_bound_while_the_extender_is_away(placing: Placing) -> None:
     # What was bound meanwhile counts: the begun node is filled first.
     placing.pod("with", pool="away", gpus=1)
     assert placing.bound("with") == first
+
+
+def test_the_extenders_account_may_bind_nothing_and_evict_nobody(placing: Placing) -> None:
+    def may(verb: str, what: str, *more: str) -> bool:
+        try:
+            told = placing.bed.kubectl("auth", "can-i", verb, what, "-A", f"--as={USER}", *more)
+        except RuntimeError:  # kubectl ends with 1 where the answer is no
+            return False
+        return told.strip() == "yes"
+
+    assert may("list", "pods")
+    assert may("watch", "resourceslices.resource.k8s.io")
+    for verb, what in (
+        ("create", "pods/binding"),
+        ("delete", "pods"),
+        ("get", "secrets"),
+        ("patch", "nodes"),
+        ("create", "resourceclaimtemplates.resource.k8s.io"),
+    ):
+        assert not may(verb, what), (verb, what)

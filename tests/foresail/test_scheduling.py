@@ -1,32 +1,26 @@
 """`foresail scheduler` over a played API server: what it says before, during and after."""
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
-from aiohttp import ClientSession, TCPConnector, web
+from aiohttp import ClientSession
 from click.testing import CliRunner
 
 from fleet.watch import Changed, Event, Listed, Unavailable
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
-from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import Kind
 from scheduler.pods import GPU_MODELS
-from scheduler.webhook import DeviceClasses
-from tests.contracts.certificates import Authority
 from tests.scheduler.objects import A100, node, pod
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
-MakeWebhook: TypeAlias = Callable[[DeviceClasses], web.Application]
-OPTIONS = SchedulerOptions(listen="127.0.0.1:0", http="127.0.0.1:0", webhook="127.0.0.1:0")
+OPTIONS = SchedulerOptions(listen="127.0.0.1:0", http="127.0.0.1:0")
 
 
 @dataclass
@@ -81,10 +75,8 @@ class Asking:
 
 
 @asynccontextmanager
-async def asking(
-    api: Api, options: SchedulerOptions = OPTIONS, webhook: MakeWebhook | None = None
-) -> AsyncIterator[Asking]:
-    async with running(options, api.follow, webhook) as ports, ClientSession() as session:
+async def asking(api: Api, options: SchedulerOptions = OPTIONS) -> AsyncIterator[Asking]:
+    async with running(options, api.follow) as ports, ClientSession() as session:
         yield Asking(ports, session)
 
 
@@ -157,83 +149,11 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
         assert line in page
 
 
-async def test_a_webhook_is_served_over_tls_and_knows_the_device_classes(
-    tmp_path: Path,
-) -> None:
-    pair = Authority("test").sign("webhook")
-    (tmp_path / "tls.crt").write_bytes(pair.certificate)
-    (tmp_path / "tls.key").write_bytes(pair.key)
-    options = SchedulerOptions(
-        listen="127.0.0.1:0", http="127.0.0.1:0", webhook="127.0.0.1:0",
-        certificate=tmp_path / "tls.crt", key=tmp_path / "tls.key",
-    )  # fmt: skip
-
-    async def hello(_: web.Request) -> web.Response:
-        return web.Response(text="admitted")
-
-    webhook = web.Application()
-    webhook.add_routes([web.post("/mutate", hello)])
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    api = Api()
-    seen: list[DeviceClasses] = []
-
-    def made(device_classes: DeviceClasses) -> web.Application:
-        seen.append(device_classes)
-        return webhook
-
-    async with asking(api, options, made) as asked:
-        url = f"https://127.0.0.1:{asked.ports.webhook}/mutate"
-        async with (
-            ClientSession(connector=TCPConnector(ssl=context)) as session,
-            session.post(url) as response,
-        ):
-            assert await response.text() == "admitted"
-        (device_classes,) = seen
-        assert device_classes() is None  # not read yet
-        api.tell_all(but=Kind.CLASS)
-        api.tell(Kind.CLASS, Listed(({"metadata": {"name": "gpu.nvidia.com"}},)))
-        await asked.until_ready()
-        assert device_classes() == {"gpu.nvidia.com"}
-
-
-async def test_a_rotated_pair_of_the_webhook_is_served_at_the_next_handshake(
-    tmp_path: Path,
-) -> None:
-    certificate, key = tmp_path / "tls.crt", tmp_path / "tls.key"
-    old, new = Authority("old"), Authority("new")
-
-    def write(authority: Authority) -> None:
-        pair = authority.sign("webhook")
-        certificate.write_bytes(pair.certificate)
-        key.write_bytes(pair.key)
-
-    async def ask(port: int, authority: Authority) -> None:
-        trust = ssl.create_default_context(cadata=authority.certificate.decode())
-        async with (
-            ClientSession(connector=TCPConnector(ssl=trust)) as session,
-            session.get(f"https://127.0.0.1:{port}/") as response,
-        ):
-            assert response.status == 404
-
-    write(old)
-    async with Sites() as sites:
-        tls = certificates(certificate, key)
-        port = await sites.add(web.Application(), "127.0.0.1:0", tls)
-        await ask(port, old)
-        key.write_bytes(new.sign("webhook").key)
-        await ask(port, old)
-        write(new)
-        await ask(port, new)
-
-
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         (SchedulerOptions(listen="8888"), "'8888' is not host:port"),
         (SchedulerOptions(listen="127.0.0.1:99999"), "cannot listen on 127.0.0.1:99999"),
-        (SchedulerOptions(certificate=Path("x")), "--tls-certificate and --tls-key go together"),
-        (SchedulerOptions(certificate=Path("x"), key=Path("y")), "No such file"),
         (SchedulerOptions(mix=Path("none.yaml")), "none.yaml: No such file"),
     ],
 )

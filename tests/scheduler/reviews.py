@@ -16,7 +16,7 @@ from scheduler.webhook import PATH, TemplateRefusedError, Webhook
 
 Json = dict[str, Any]
 POLICY = Policy(catalogue=shipped())
-PLUGGED = Policy(catalogue=shipped(), given_by=GivenBy.DEVICE_PLUGIN)
+DEVICE_PLUGIN = Policy(catalogue=shipped(), given_by=GivenBy.DEVICE_PLUGIN)
 NEED = {"foresail.io/model-parameters": "70B", "foresail.io/precision": "fp8"}
 NVIDIA_ONLY = frozenset({"gpu.nvidia.com"})
 BOTH = NVIDIA_ONLY | {"gpu.amd.com"}

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from scheduler.admission import CLAIM, Admission, DeniedError, Policy, admit
 from tests.scheduler.reviews import (
     BOTH,
+    DEVICE_PLUGIN,
     NEED,
     NVIDIA_ONLY,
     OWNER,
-    PLUGGED,
     POLICY,
     Json,
     KeptTemplates,
@@ -70,7 +70,7 @@ async def test_a_dry_run_is_answered_alike_and_leaves_nothing() -> None:
     assert dry == await answer(pod(), templates)
 
 
-@pytest.mark.parametrize("policy", [POLICY, PLUGGED], ids=["dra", "device-plugin"])
+@pytest.mark.parametrize("policy", [POLICY, DEVICE_PLUGIN], ids=["dra", "device-plugin"])
 async def test_a_second_review_of_a_pod_changes_nothing(policy: Policy) -> None:
     once = await admitted(pod(), policy)
     once["spec"]["containers"].append({"name": "sidecar", "image": "proxy"})
@@ -219,8 +219,22 @@ async def test_before_the_classes_are_known_a_claim_waits() -> None:
         "code": 503,
         "message": "foresail: the cluster's DeviceClasses are not read yet; the pod is made again",
     }
-    assert (await answer(pod(), policy=PLUGGED, classes=None))["allowed"]
+    assert (await answer(pod(), policy=DEVICE_PLUGIN, classes=None))["allowed"]
     assert (await answer(pod({}), classes=None))["allowed"]
+
+
+async def test_kubernetes_own_namespaces_get_no_claims() -> None:
+    """Posts that no API server sent once made 300 templates in kube-system."""
+    templates = KeptTemplates()
+    response = await answer(pod(), templates, namespace="kube-system")
+    assert response["status"] == {
+        "code": 422,
+        "message": "foresail: namespace kube-system is Kubernetes' own, and gets no claims: make"
+        " the pod in another namespace",
+    }
+    assert templates.kept == {}
+    # Its own pods, which state no need, are none of our business.
+    assert (await answer(pod({}), namespace="kube-system"))["allowed"]
 
 
 async def test_a_pod_is_not_let_in_without_its_template() -> None:
@@ -239,7 +253,7 @@ async def test_a_pod_is_not_let_in_without_its_template() -> None:
 
 
 async def test_device_plugins_get_affinity_and_a_number() -> None:
-    made = await admitted(pod({**NEED, "foresail.io/tensor-parallel": "2"}), PLUGGED)
+    made = await admitted(pod({**NEED, "foresail.io/tensor-parallel": "2"}), DEVICE_PLUGIN)
     (container,) = made["spec"]["containers"]
     assert container["resources"]["limits"] == {"nvidia.com/gpu": "2"}
     assert "resourceClaims" not in made["spec"]
@@ -258,7 +272,7 @@ async def test_device_plugins_get_affinity_and_a_number() -> None:
 
 
 async def test_the_cheaper_generation_weighs_more() -> None:
-    made = await admitted(pod(), PLUGGED)
+    made = await admitted(pod(), DEVICE_PLUGIN)
     preferred = made["spec"]["affinity"]["nodeAffinity"][
         "preferredDuringSchedulingIgnoredDuringExecution"
     ]
@@ -271,7 +285,7 @@ async def test_the_cheaper_generation_weighs_more() -> None:
 
 async def test_the_number_that_a_container_asks_for_is_its_width() -> None:
     container = {"name": "e", "resources": {"limits": {"nvidia.com/gpu": "4"}}}
-    made = await admitted(pod(containers=[container]), PLUGGED)
+    made = await admitted(pod(containers=[container]), DEVICE_PLUGIN)
     limits = made["spec"]["containers"][0]["resources"]["limits"]
     assert limits == {"nvidia.com/gpu": "4"}
     assert made["metadata"]["annotations"][CLAIM].startswith("4 x ")
@@ -284,7 +298,7 @@ async def test_a_pods_own_affinity_must_be_met_as_well() -> None:
         "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms},
         "podAffinity": {},
     }
-    made = await admitted(pod(affinity=own), PLUGGED)
+    made = await admitted(pod(affinity=own), DEVICE_PLUGIN)
     affinity = made["spec"]["affinity"]
     required = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert all(term["matchExpressions"][0] == zone for term in required["nodeSelectorTerms"])
@@ -295,7 +309,7 @@ async def test_a_pods_own_affinity_must_be_met_as_well() -> None:
 async def test_an_affinity_that_nobody_writes_is_refused() -> None:
     terms = {"nodeSelectorTerms": [{"matchFields": []}] * 5000}
     own = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-    response = await answer(pod(affinity=own), policy=PLUGGED)
+    response = await answer(pod(affinity=own), policy=DEVICE_PLUGIN)
     assert response["status"]["message"] == (
         "foresail: 5000 nodeSelectorTerms times 3 are too many"
     )
@@ -317,7 +331,7 @@ _JSON = st.recursive(
 @given(
     st.sampled_from(["metadata", "spec", "annotations", "affinity", "containers", "resources"]),
     _JSON,
-    st.sampled_from([POLICY, PLUGGED]),
+    st.sampled_from([POLICY, DEVICE_PLUGIN]),
 )
 def test_any_pod_is_admitted_or_denied(part: str, value: object, policy: Policy) -> None:
     document = pod()

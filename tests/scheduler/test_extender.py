@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from fleet.quantities import quantity
 from foresail.sites import Sites
-from scheduler.claimed import Claim
 from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
 from scheduler.extender_wire import arguments_of
 from scheduler.fit import REASON_MAX
@@ -25,6 +24,7 @@ from scheduler.mix import Mix
 from scheduler.placement import Shape
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import GPU_MILLI, GPU_MODELS, WEIGHTS, Known, Pod, UnreadablePodError, pod_of
+from scheduler.resource_claim import Claim
 
 
 def _json() -> st.SearchStrategy[object]:

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.claimed import Claim, claim_of
 from scheduler.devices import slice_of, whole
 from scheduler.first_fit import Device, SearchTooLongError, Steps, first_fit
 from scheduler.machines import Machine, machine_of
 from scheduler.offers import STEPS_A_CALL, Offers, Predictor
 from scheduler.placement import Nodes, Shape
+from scheduler.resource_claim import Claim, claim_of
 from scheduler.selectors import UnknownMatchError, matches
 from tests.scheduler.objects import (
     A100,

@@ -42,8 +42,16 @@ from tests.scheduler.reviews import asked_of, pod, review
         ),
         pytest.param(
             json.dumps(review(pod(), namespace=7)).encode(),
-            "request.namespace is no",
+            "request.namespace is no namespace's name: '7'",
             id="namespace",
+        ),
+        *(
+            pytest.param(
+                json.dumps(review(pod(), namespace=name)).encode(),
+                "request.namespace is no namespace's name",
+                id=f"namespace-{name!r}",
+            )
+            for name in ("..", ".", "", "a/b", "a%2Fb", "UPPER", "llm\n", "-a", "a" * 64, None)
         ),
     ],
 )
@@ -128,6 +136,29 @@ async def test_templates_are_applied_on_the_server_and_never_by_force(
     assert seen == [
         ("PATCH", f"{path}?fieldManager=foresail", "application/apply-patch+yaml", template)
     ]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name"),
+    [("..", "foresail-1"), ("llm", ".."), ("llm", "../../../pods"), ("llm", "a..b"), ("llm", "")],
+)
+async def test_a_name_that_leads_out_of_its_path_is_never_asked_for(
+    namespace: str, name: str
+) -> None:
+    seen: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", take)
+    async with client_of(app) as client:
+        with pytest.raises(TemplateRefusedError, match="no namespace and name of it"):
+            await ClusterTemplates(client).apply(
+                {"metadata": {"namespace": namespace, "name": name}}
+            )
+    assert seen == []
 
 
 async def test_an_api_server_that_does_not_answer_is_given_up_in_time() -> None:

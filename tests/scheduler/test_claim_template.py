@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.catalogue import Bottleneck, Precision, shipped
-from scheduler.claim import (
+from scheduler.claim_template import (
     ALTERNATIVES_MAX,
     NothingFitsError,
     claim_spec,
@@ -15,12 +15,12 @@ from scheduler.claim import (
     owned_template,
     template,
 )
-from scheduler.claimed import claim_of
 from scheduler.devices import slice_of, whole
 from scheduler.drivers import DRIVERS
 from scheduler.first_fit import first_fit
 from scheduler.need import Need
 from scheduler.ranking import prices_of, rank
+from scheduler.resource_claim import claim_of
 from scheduler.selectors import matches
 from tests.scheduler import slices
 from tests.schemas.kubernetes import VERSIONS, unfit

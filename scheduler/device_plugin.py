@@ -1,8 +1,8 @@
-"""A ranking for device plugins: node affinity, and a number of an extended resource.
+"""Writes a ranking for device plugins: node affinity, and an amount of an extended resource.
 
-A pod has one number for all nodes, so all alternatives are ranked at the width of the best. Labels
-come in three vocabularies (GPU feature discovery or AMD's labeller, Karpenter, GKE), and a node
-that is yet to be made has only its cloud's: the terms are alternatives.
+A pod requests one amount on all nodes, so all alternatives are ranked at the width of the best.
+There are three sets of node labels (GPU feature discovery or AMD's labeller, Karpenter, GKE), and a
+node that does not exist yet has only its cloud's. The node selector terms are alternatives.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fleet.catalogue import Catalogue, Generation
-from scheduler.claim import Manifest, NothingFitsError
+from scheduler.claim_template import Manifest, NothingFitsError
 from scheduler.machines import PRODUCT
 from scheduler.ranking import Candidate, Prices, Ranking, rank
 
 TERMS_MAX: Final = 64
-"""Of a pod's own affinity times ours; nobody writes more."""
+"""Terms of the pod's own affinity times those added here."""
 _MEMORY: Final = "nvidia.com/gpu.memory"
 _PRODUCTS: Final = {"nvidia": PRODUCT, "amd": "amd.com/gpu.product-name"}
 _RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu"}
@@ -27,19 +27,21 @@ _WEIGHT_STEP: Final = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugged:
-    """What a pod asks for where GPUs are an extended resource."""
+class DevicePluginRequest:
+    """The affinity and resource of a pod, where GPUs are an extended resource."""
 
     ranking: Ranking
     resource: str
     gpus: int
     required: tuple[Manifest, ...]
-    """Terms, one of which a node must meet."""
+    """Node selector terms; a node must meet one."""
     preferred: tuple[Manifest, ...]
-    """The cheaper the generation, the heavier."""
+    """Preferred terms; a cheaper generation has more weight."""
 
 
-def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
+def device_plugin_request(
+    catalogue: Catalogue, ranking: Ranking, prices: Prices
+) -> DevicePluginRequest:
     """The affinity and the resource of the best generation's vendor, at its width.
 
     Raises:
@@ -51,7 +53,7 @@ def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
     at_width = rank(catalogue, replace(ranking.need, tensor_parallel=best.gpus), prices)
     vendor = best.generation.vendor
     same = [one for one in at_width.feasible if one.generation.vendor == vendor]
-    return Plugged(
+    return DevicePluginRequest(
         ranking=at_width,
         resource=_RESOURCES[vendor],
         gpus=best.gpus,
@@ -60,22 +62,24 @@ def plugged(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> Plugged:
     )
 
 
-def affinity(told: Manifest, own: Plugged) -> Manifest:
-    """A pod's affinity with ours in it: a node must meet one of its terms and one of ours.
+def affinity(existing: Manifest, request: DevicePluginRequest) -> Manifest:
+    """A pod's affinity with the request added: a node must meet a term of each.
 
     Raises:
-        ValueError: the pod has more terms than anybody writes.
+        ValueError: the product of both sets of terms is too large.
     """
-    node = dict(told.get("nodeAffinity") or {})
+    node = dict(existing.get("nodeAffinity") or {})
     key = "requiredDuringSchedulingIgnoredDuringExecution"
     theirs = list((node.get(key) or {}).get("nodeSelectorTerms") or [{}])
-    if len(theirs) * len(own.required) > TERMS_MAX:
-        raise ValueError(f"{len(theirs)} nodeSelectorTerms times {len(own.required)} are too many")
-    both = [_both(one, ours) for one in theirs for ours in own.required]
+    if len(theirs) * len(request.required) > TERMS_MAX:
+        raise ValueError(
+            f"{len(theirs)} nodeSelectorTerms times {len(request.required)} are too many"
+        )
+    both = [_both(one, ours) for one in theirs for ours in request.required]
     node[key] = {"nodeSelectorTerms": both}
     key = "preferredDuringSchedulingIgnoredDuringExecution"
-    node[key] = [*(node.get(key) or []), *own.preferred]
-    return {**told, "nodeAffinity": node}
+    node[key] = [*(node.get(key) or []), *request.preferred]
+    return {**existing, "nodeAffinity": node}
 
 
 def _both(term: Manifest, ours: Manifest) -> Manifest:
@@ -88,7 +92,7 @@ def _required(same: Sequence[Candidate], vendor: str) -> list[Manifest]:
     least_mib = str(same[0].each_mib - 1)
     products = [_in(_PRODUCTS[vendor], [label for one in generations for label in _labels(one)])]
     if vendor == "nvidia":
-        # A partition and a shared GPU have other products; a whole one with less memory is none.
+        # MIG partitions and shared GPUs have other product names; this excludes smaller models.
         products.append(_above(_MEMORY, least_mib))
     terms = [products]
     karpenter = [one.karpenter for one in generations if one.karpenter]
@@ -101,7 +105,7 @@ def _required(same: Sequence[Candidate], vendor: str) -> list[Manifest]:
 
 
 def _preferred(same: Sequence[Candidate], vendor: str) -> list[Manifest]:
-    """By product alone: of several terms that a node meets, each would add its weight."""
+    """By product only: every preferred term that a node meets would add its weight."""
     return [
         {
             "weight": max(_WEIGHT_MAX - _WEIGHT_STEP * at, 1),
@@ -114,7 +118,7 @@ def _preferred(same: Sequence[Candidate], vendor: str) -> list[Manifest]:
 
 
 def _labels(generation: Generation) -> list[str]:
-    """As the node's product label has the names."""
+    """The names, as the node's product label spells them."""
     if generation.vendor == "amd":
         return [name for name in generation.names if " " not in name]
     return [name.replace(" ", "-") for name in generation.names]

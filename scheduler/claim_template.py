@@ -1,8 +1,9 @@
-"""A ranking as a `ResourceClaimTemplate`: generations in cost order, the first that fits is taken.
+"""Writes a ranking as a `ResourceClaimTemplate`: generations in cost order, first available.
 
-Every selector is guarded: kube-scheduler gives up a pod on all nodes when an expression fails on
-one device, and any driver may publish less than we know of. A generation is known by its product
-name, which both vendors' drivers publish; not by the compute capability, which generations share.
+Every selector is guarded. kube-scheduler gives up a pod on all nodes when an expression fails on
+one device, and a driver may publish fewer attributes than expected. A selector matches a generation
+by its product name, which both vendors' drivers publish, and not by the compute capability, which
+several generations share.
 """
 
 import json
@@ -25,7 +26,7 @@ Manifest = dict[str, Any]
 
 
 class NothingFitsError(ValueError):
-    """No generation can serve the need; a line says why for each kind of reason."""
+    """No generation can serve the need; the message has one line for each kind of reason."""
 
     def __init__(self, ranking: Ranking) -> None:
         lines = [f"no GPU generation serves {ranking.need}"]
@@ -34,9 +35,9 @@ class NothingFitsError(ValueError):
             if one.excluded is not None:
                 by_lack.setdefault(one.excluded.lack, []).append(one)
         named = [lack for lack in Lack if lack in by_lack]
-        # Which GPUs were not named is no news where those that were named are out as well.
-        told = [lack for lack in named if lack is not Lack.NAME or len(named) == 1]
-        lines += [f"  {_why(lack, by_lack[lack])}" for lack in told]
+        # That GPUs were not named is only worth a line where no other reason excludes any.
+        listed = [lack for lack in named if lack is not Lack.NAME or len(named) == 1]
+        lines += [f"  {_why(lack, by_lack[lack])}" for lack in listed]
         super().__init__("\n".join(lines))
 
 
@@ -52,7 +53,7 @@ _TO_DO: Final[Mapping[Lack, str]] = {
 
 
 def _why(lack: Lack, out: Sequence[Candidate]) -> str:
-    """Which are out, the one that comes closest first, why that is, and what to do."""
+    """The excluded generations, the closest first, with the reason and what to do."""
     if lack is Lack.MEMORY:
         out = sorted(out, key=lambda one: one.gpus * one.generation.memory_gib, reverse=True)
     elif lack is Lack.SPEED:
@@ -62,7 +63,7 @@ def _why(lack: Lack, out: Sequence[Candidate]) -> str:
     more = f" and {len(out) - shown} more" if len(out) > shown else ""
     closest = out[0].excluded
     if closest is None:
-        raise ValueError(f"{names} is not out")
+        raise ValueError(f"{names} is not excluded")
     wider = lack is Lack.MEMORY and closest.wider
     to_do = f"set tensor-parallel to {wider}" if wider else _TO_DO[lack]
     return f"{names}{more}: {closest.why}: {to_do}"
@@ -71,11 +72,11 @@ def _why(lack: Lack, out: Sequence[Candidate]) -> str:
 def chosen(ranking: Ranking) -> tuple[Candidate, ...]:
     """The alternatives of the claim, in their order.
 
-    Each generation at its best width; where there is room left, at narrower ones too, so that what
-    is free of a node can be taken.
+    Each generation is listed at its best width, and at narrower ones while the list has room, so
+    that the free part of a node can be used.
 
     Raises:
-        NothingFitsError: there is none.
+        NothingFitsError: no generation serves the need.
     """
     feasible = ranking.feasible
     if not feasible:
@@ -125,12 +126,12 @@ def template(
 def owned_template(
     spec: Manifest, *, namespace: str, owner: Mapping[str, object] | None
 ) -> Manifest:
-    """A template of ours: named by its content, labelled, and gone with its owner.
+    """A template that the webhook makes: named by its content, labelled, and owned.
 
     Args:
         spec: of the claims.
         namespace: of the template and of its owner.
-        owner: an owner reference; None = nobody, and it stays.
+        owner: an owner reference; None = no owner, and nothing deletes it.
     """
     made = template(spec, name=content_name(spec, owner), namespace=namespace)
     made["metadata"]["labels"] = dict(MANAGED_BY)
@@ -140,7 +141,7 @@ def owned_template(
 
 
 def content_name(*parts: object) -> str:
-    """A name that only the same content has: a template's spec cannot be changed."""
+    """A hash of the content as a name, because the spec of a template is immutable."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return f"foresail-{sha256(text.encode()).hexdigest()[:_DIGEST_DIGITS]}"
 
@@ -157,7 +158,7 @@ def _alternative(one: Candidate) -> Manifest:
 
 
 def _selector(one: Candidate, driver: Driver) -> str:
-    """What must hold of a device; a name that it lacks makes it false, and not an error."""
+    """CEL for a matching device; false, and no error, where an attribute is missing."""
     names = json.dumps(list(one.generation.names))
     return (
         f'device.driver == "{driver.name}"\n'
@@ -170,9 +171,9 @@ def _selector(one: Candidate, driver: Driver) -> str:
 
 
 def _constraints(alternatives: Sequence[Candidate], *, same_root: bool) -> list[Manifest]:
-    """One product for all GPUs of a replica, and one PCIe root where PCIe is all that joins them.
+    """One product for all GPUs of a replica; one PCIe root where only PCIe connects them.
 
-    No driver publishes NVLink, islands or cliques of whole GPUs: those are the extender's.
+    No driver publishes NVLink, islands or cliques of whole GPUs: the extender handles those.
     """
     several = [one for one in alternatives if one.gpus > 1]
     constraints = []
