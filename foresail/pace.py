@@ -12,5 +12,4 @@ def planning_settings(cycle: CycleSettings) -> PlanningSettings:
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
-        beside=cycle.also_forecast,
     )
