@@ -53,6 +53,12 @@ class NoForecast:
     def relabel(self, seconds: float) -> None:
         self.steps = [(at + seconds, value) for at, value in self.steps]
 
+    def close_gap(self, after_seconds: float, steps: int) -> None:
+        gap = steps * 60.0
+        before = [(at, value) for at, value in self.steps if at <= after_seconds]
+        later = [(at - gap, value) for at, value in self.steps if at > after_seconds + gap]
+        self.steps = [*before, *later]
+
     def forecast(self) -> DemandForecast:
         self.made = DemandForecast(
             signal=self.series,

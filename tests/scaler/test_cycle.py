@@ -410,6 +410,20 @@ async def test_the_series_has_a_gap_where_a_machine_was_suspended() -> None:
         assert [at for at, _ in site.prompt_steps(entry)] == [0, 60, 120, 720, 780, 840]
 
 
+async def test_a_clock_set_forward_and_right_again_moves_only_the_steps_between() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(130)
+        site.wall.set_by = 600.0
+        await until(310)
+        site.wall.set_by = 0.0
+        await until(490)
+
+        steps = [at for at, _ in site.prompt_steps(entry)]
+        assert steps == [0, 60, 120, 180, 240, 300, 360, 420]
+
+
 async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:
     feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
     async with running({"a": feed}, history_seconds=3600) as site:
