@@ -16,7 +16,7 @@ import grpc.aio
 from prometheus_client import CollectorRegistry
 
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed

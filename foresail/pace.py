@@ -1,6 +1,6 @@
 """From the settings of the cycle to those that the scaler's room takes."""
 
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.serving.cycle_settings import PlanningSettings
 
 

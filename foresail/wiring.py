@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from pydantic import AnyHttpUrl
 
-from foresail.settings import (
+from foresail.settings import Settings
+from foresail.settings_cycle import CycleSettings
+from foresail.settings_sources import (
     BasicSettings,
-    CycleSettings,
     PrometheusSettings,
     ReadingSettings,
     ScrapeSettings,
     ScrapeTlsSettings,
-    Settings,
     SourceSettings,
     SourceTlsSettings,
 )

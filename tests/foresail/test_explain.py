@@ -21,7 +21,7 @@ from foresail.explain import Account, account, advice, text
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.assembly import assemble
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError

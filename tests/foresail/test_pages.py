@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
 from scaler.serving.board import Board

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.decision.tracker import PLANNED, TrackerState
