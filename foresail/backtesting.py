@@ -14,9 +14,9 @@ from foresail.wiring import Sources
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS, Floats
 from scaler.errors import ForesailError
+from scaler.scope import Scope
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.sources.scope import Scope
 
 STEP_SECONDS = 60.0
 _SIGNALS = (Signal.REQUESTS, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS, Signal.REPLICAS)

@@ -169,8 +169,8 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     """
     from foresail import backtesting, replaying
     from foresail.clock import wall_clock
+    from scaler.scope import Scope
     from scaler.sources.catalogue import shipped
-    from scaler.sources.scope import Scope
 
     if export:
         traffic = replaying.traffic_of(export, prompt_tokens, output_tokens)

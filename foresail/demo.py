@@ -16,7 +16,7 @@ import grpc.aio
 from prometheus_client import CollectorRegistry
 
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
@@ -27,23 +27,24 @@ from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
+from scaler.assembly import assemble
 from scaler.decision.answers import Reference
+from scaler.decision.evaluate import WorkloadPlan
 from scaler.decision.tracker import DemandSeries
 from scaler.feed_key import FeedKey
-from scaler.forecast.horizons import horizons_seconds
 from scaler.forecast.record import DemandForecast
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.assembly import capacity_of, planning
+from scaler.scope import Scope
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
-from scaler.serving.metrics import ServiceMetrics
+from scaler.serving.metrics import PlanningMetrics, ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import METRIC_NAME, ExternalScaler
+from scaler.serving.state_book import NoStates
 from scaler.serving.streams import StreamLifetimes
 from scaler.sources.catalogue import load
-from scaler.sources.scope import Scope
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 DAY_WALL_SECONDS = 120.0
@@ -146,22 +147,21 @@ class Demo:
         return self.course.epoch_seconds + self.world.now_seconds
 
     def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        capacity = capacity_of(trigger_spec, self._preset)
-        horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=STEP_SECONDS)
+        assembly = assemble(trigger_spec, self._preset, step_seconds=STEP_SECONDS)
         key = FeedKey(
             source="demo",
             engine=trigger_spec.engine,
             scope=Scope(namespace=reference.namespace, model=trigger_spec.model),
-            reach_seconds=horizons[-1],
+            reach_seconds=assembly.reach_seconds,
         )
-        return Binding(key=key, source="demo", feed=self._feed, capacity=capacity)
+        return Binding(key=key, source="demo", feed=self._feed, assembly=assembly)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
         """Play the course; the pace is the caller's."""
         async with self._scaler() as (loop, keda):
             for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
                 self.world.advance(now)
-                await loop.cycle(at_seconds=self._clock())
+                (plan,) = await loop.cycle(at_seconds=self._clock())
                 asked = None
                 for due in self._control.due(now, replicas=self.world.fleet.wanted):
                     answer = await self._ask(keda)
@@ -170,7 +170,7 @@ class Demo:
                         due, answer, replicas=self.world.fleet.wanted, now_seconds=now
                     )
                     self.world.scale_to(replicas)
-                yield self._frame(loop, now, asked)
+                yield self._frame(plan, now, asked)
             self.world.advance(self.course.scenario.seconds)
 
     def score(self) -> Score:
@@ -190,13 +190,14 @@ class Demo:
             objects_max=1,
         )
         settings = planning_settings(CycleSettings(history=HISTORY_SECONDS, step=STEP_SECONDS))
-        loop = planning(
+        loop = PlanningCycle(
             self._connect,
             settings,
             publish=board.publish,
             wall=self._clock,
             steady=self._clock,
-            registry=CollectorRegistry(),
+            metrics=PlanningMetrics(CollectorRegistry()),
+            states=NoStates(),
         )
         lifetimes = StreamLifetimes(per_peer_max=1)
         metrics = ServiceMetrics(CollectorRegistry())
@@ -234,16 +235,15 @@ class Demo:
             total=value.metricValueFloat, target=spec.targetSizeFloat, is_active=active.result
         )
 
-    def _frame(self, loop: PlanningCycle, now: int, asked: int | None) -> Frame:
-        (status,) = loop.statuses()
-        plan = status.cycle_state.plan
-        forecast = status.plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if status.plan else None
+    def _frame(self, plan: WorkloadPlan, now: int, asked: int | None) -> Frame:
+        steps = plan.replica_plan.steps if plan.replica_plan else ()
+        forecast = plan.forecasts.get(DemandSeries.PROMPT_TOKENS)
         return Frame(
             at_seconds=now,
             clock_seconds=self._clock(),
             view=self.world.view(),
             asked=asked,
-            why=tuple(f"{step.rule}: {step.text}" for step in plan.steps) if plan else (),
+            why=tuple(f"{step.rule}: {step.text}" for step in steps),
             control=self._control.why,
             band=_band(forecast) if forecast else {},
         )

@@ -201,7 +201,7 @@ def _outcome(status: WorkloadStatus, now_seconds: float) -> Account:
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:
     if "watched" in outcome:
-        return "on the watch list, nobody is answered"
+        return "on the watch list; KEDA does not ask about it"
     if "advised" in outcome:
         return f"mode advise, no replica is changed: {outcome['advised']}"
     if "refused" in outcome:

@@ -1,6 +1,6 @@
 """From the settings of the cycle to those that the scaler's room takes."""
 
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.serving.cycle_settings import PlanningSettings
 
 
@@ -12,5 +12,4 @@ def planning_settings(cycle: CycleSettings) -> PlanningSettings:
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
-        beside=cycle.also_forecast,
     )

@@ -46,8 +46,8 @@ from foresail.sites import Sites
 from foresail.states import PlannerStates
 from scaler.decision.answers import Reference, TimedOutcome
 from scaler.errors import ForesailError
-from scaler.serving.assembly import planning
 from scaler.serving.cycle import PlanningCycle
+from scaler.serving.metrics import PlanningMetrics
 from scaler.trigger import parse
 
 log = structlog.get_logger()
@@ -100,13 +100,13 @@ async def _running(
     def publish(reference: Reference, timed: TimedOutcome) -> None:
         link.send(Published(reference, timed, states.payload(reference)))
 
-    loop = planning(
+    loop = PlanningCycle(
         sources.connect,
         planning_settings(settings.cycle),
         publish=publish,
         wall=wall_clock,
         steady=steady_clock,
-        registry=registry,
+        metrics=PlanningMetrics(registry),
         states=states,
         keep_sources=sources.keep,
     )

@@ -8,7 +8,7 @@ from fleet.catalogue import Precision, shipped
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from foresail.faults import crossed
 from foresail.parts import Part
-from foresail.settings import Seconds, SecondsFromZero
+from foresail.settings_values import Seconds, SecondsFromZero
 from replay.course import REPLICAS_MAX, Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage

@@ -12,7 +12,7 @@ from foresail.replay_plan import ReplayPlan
 from foresail.replay_report import FORESAIL, Report, about, percent, valid
 from foresail.replay_table import as_json, table
 from foresail.replay_verdict import verdict
-from foresail.settings import validated
+from foresail.settings_file import validated
 from replay.contest import ORACLE, Entry, Ground, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
 from replay.oracle import RHOS

@@ -129,7 +129,7 @@ class Answering:
         while True:
             begun = loop.time()
             try:
-                await self._exchange(planner.link)
+                await self.exchange(planner.link)
             finally:
                 await planner.end()
             failures = 1 if loop.time() - begun > _LIVED_SECONDS else failures + 1
@@ -145,7 +145,7 @@ class Answering:
                 else:
                     break
 
-    async def _exchange(self, link: Link) -> None:
+    async def exchange(self, link: Link) -> None:
         """Exchange messages until the planner ends or is silent for `SILENT_SECONDS_MAX`."""
         self.handover.attach(link)
         async with asyncio.TaskGroup() as group:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from foresail.clock import wall_clock
 from foresail.link import FeedFound, FeedsWanted, Link
-from foresail.settings import StateSettings
+from foresail.settings_serving import StateSettings
 from scaler.decision.answers import Reference
 from scaler.serving.state_book import StateBook
 from scaler.serving.state_files import StateFiles

@@ -6,28 +6,28 @@ from dataclasses import dataclass, field
 
 from pydantic import AnyHttpUrl
 
-from foresail.settings import (
+from foresail.settings import Settings
+from foresail.settings_cycle import CycleSettings
+from foresail.settings_sources import (
     BasicSettings,
     PrometheusSettings,
     ReadingSettings,
     ScrapeSettings,
     ScrapeTlsSettings,
-    Settings,
     SourceSettings,
     SourceTlsSettings,
 )
+from scaler.assembly import assemble
 from scaler.decision.answers import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.feed_key import FeedKey
-from scaler.forecast.horizons import horizons_seconds
-from scaler.serving.assembly import capacity_of
+from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
-from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
@@ -41,8 +41,7 @@ class Sources:
 
     presets: Mapping[str, Preset]
     by_name: dict[str, Source]
-    step_seconds: float
-    """Of the forecast's series."""
+    cycle: CycleSettings
     _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
     """Of triggers' `serverAddress`, as long as a feed reads them."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -56,10 +55,10 @@ class Sources:
         """
         presets = {name: load(name) for name in shipped()}
         by_name = {source.name: _source(source) for source in settings.sources}
-        return cls(presets, by_name, settings.cycle.step)
+        return cls(presets, by_name, settings.cycle)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        """The feed and the capacity for one trigger.
+        """The feed of one trigger, and what its workload is planned with.
 
         Raises:
             SourceMisconfiguredError: the source cannot serve the trigger spec.
@@ -71,8 +70,8 @@ class Sources:
             labels=trigger_spec.match_labels,
         )
         feed = self._feed(trigger_spec, preset, scope)
-        horizons = horizons_seconds(
-            lead_seconds=trigger_spec.lead_time, step_seconds=self.step_seconds
+        assembly = assemble(
+            trigger_spec, preset, step_seconds=self.cycle.step, beside=self.cycle.also_forecast
         )
         return Binding(
             key=FeedKey(
@@ -82,11 +81,11 @@ class Sources:
                 scope=scope,
                 timezone=trigger_spec.timezone,
                 events=trigger_spec.events,
-                reach_seconds=horizons[-1],
+                reach_seconds=assembly.reach_seconds,
             ),
             source=trigger_spec.server_address or str(trigger_spec.source),
             feed=feed,
-            capacity=capacity_of(trigger_spec, preset),
+            assembly=assembly,
         )
 
     def keep(self, in_use: Collection[str]) -> None:

@@ -7,8 +7,8 @@ in a text a label called `namespace` could pass for the namespace of another ten
 import json
 from dataclasses import asdict, dataclass
 
-from scaler.forecast.announced import Event
-from scaler.sources.scope import Scope
+from scaler.events import Event
+from scaler.scope import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

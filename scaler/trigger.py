@@ -25,10 +25,10 @@ from pydantic.alias_generators import to_camel
 
 from fleet.invalid import invalid, shown
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
+from scaler import events
 from scaler.durations import parse_duration
 from scaler.errors import MetadataError
-from scaler.forecast import announced
-from scaler.forecast.announced import Event
+from scaler.events import Event
 from scaler.spelling import nearest
 
 METADATA_CHARACTERS_MAX: Final = 16_384
@@ -88,7 +88,7 @@ def _labels(text: object) -> object:
 
 
 def _events(text: object) -> object:
-    return announced.parse(text) if isinstance(text, str) else text
+    return events.parse(text) if isinstance(text, str) else text
 
 
 Seconds = Annotated[float, BeforeValidator(parse_duration)]

@@ -9,11 +9,10 @@ from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
-from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.assembly import Assembly, assemble
+from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
-from scaler.decision.parameters import parameters_of
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
-from scaler.serving.assembly import capacity_of, tracker_of
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
@@ -31,11 +30,10 @@ class Shipped:
     def __init__(self, course: Course, quantile: float) -> None:
         trigger_spec = _trigger_spec(course, quantile)
         self._reference = Reference.of("replay", "shipped", {})
-        self._parameters = parameters_of(trigger_spec, capacity_of(trigger_spec, load("vllm")))
+        self._parameters = _assembled(trigger_spec).parameters
         # Restoring the past is half of a run, and the same for every knob.
         self._tracker = deepcopy(_restored(course))
-        unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
-        self._standing = CycleState(timed=TimedOutcome(outcome=unread, read_at_seconds=0.0))
+        self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
         self._quantile = quantile
         self._lead_seconds = trigger_spec.lead_time
@@ -56,17 +54,16 @@ class Shipped:
             },
         )
         self._tracker.take(poll)
-        self._plan = evaluate(
+        self._plan, self._cycle_state = evaluate(
             self._reference,
             poll,
             self._tracker,
             self._parameters,
-            self._standing,
+            self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
         )
-        self._standing = self._plan.cycle_state
-        outcome = self._standing.timed.outcome
+        outcome = self._plan.timed.outcome
         match outcome:
             case Answer(replicas=replicas):
                 return float(replicas), 1.0
@@ -77,7 +74,7 @@ class Shipped:
 
     def why(self) -> str:
         """The steps of the last plan, one a line."""
-        plan = self._standing.plan
+        plan = self._plan.replica_plan if self._plan else None
         return (
             "\n".join(f"{step.rule}: {step.text} → {step.replicas:.3g}" for step in plan.steps)
             if plan
@@ -109,6 +106,10 @@ def _trigger_spec(course: Course, quantile: float) -> TriggerSpec:
     return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
 
 
+def _assembled(trigger_spec: TriggerSpec) -> Assembly:
+    return assemble(trigger_spec, load("vllm"), step_seconds=STEP_SECONDS)
+
+
 def _start_seconds(course: Course) -> float:
     """Time 0 of a forecast is a midnight; the past of a course is whole days."""
     return len(course.past.at_seconds) * STEP_SECONDS
@@ -118,7 +119,7 @@ def _start_seconds(course: Course) -> float:
 def _restored(course: Course) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    tracker = tracker_of(_trigger_spec(course, 0.5), step_seconds=STEP_SECONDS)
+    tracker = _assembled(_trigger_spec(course, 0.5)).make_tracker()
     past = course.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),

@@ -30,6 +30,12 @@ class CycleState:
     read_at_seconds: float | None = None
     """When the reading behind that plan was made, on the monotonic clock."""
 
+    @classmethod
+    def unread(cls, now_seconds: float) -> "CycleState":
+        """The state before the first look."""
+        refusal = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
+        return cls(timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds))
+
     def moved(self, seconds: float) -> "CycleState":
         """The same state with every wall-clock time moved by `seconds`, so that every age stays."""
         timed, outcome = self.timed, self.timed.outcome
@@ -53,8 +59,10 @@ class WorkloadPlan:
     demand: Demand | None
     """As this look measured it; None if the look had no usable metrics."""
     forecasts: Mapping[DemandSeries, DemandForecast]
-    cycle_state: CycleState
-    """The outcome, the plan with its steps, and what the next cycle starts from."""
+    timed: TimedOutcome
+    """The outcome that KEDA gets after this cycle."""
+    replica_plan: ReplicaPlan | None
+    """The plan with its steps; the last one where this look made none, None before the first."""
 
 
 def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and the moment
@@ -66,8 +74,8 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     *,
     now_seconds: float,
     answer_seconds_max: float,
-) -> WorkloadPlan:
-    """The cycle's result.
+) -> tuple[WorkloadPlan, CycleState]:
+    """The cycle's result, and what the next cycle starts from.
 
     Args:
         tracker: has taken `poll` already.
@@ -91,15 +99,18 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(timed=timed, state=state, plan=plan, read_at_seconds=now_seconds)
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
-    return WorkloadPlan(
+    after = replace(after, timed=cycle_state.timed.followed_by(timed, now_seconds))
+    result = WorkloadPlan(
         reference=reference,
         parameters=parameters,
         poll=poll,
         looked_at_seconds=now_seconds,
         demand=tracker.demand if poll.usable() else None,
         forecasts=tracker.forecasts,
-        cycle_state=replace(after, timed=cycle_state.timed.followed_by(timed, now_seconds)),
+        timed=after.timed,
+        replica_plan=after.plan,
     )
+    return result, after
 
 
 def answer_of(plan: ReplicaPlan) -> Answer:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol, assert_never
 
 from scaler.decision.capacity import ReplicaCapacity, Together
+from scaler.decision.clock_steps import ClockSteps, GapClosing, Relabelling
 from scaler.decision.demand import Demand, DemandState, demand_of
 from scaler.decision.need import Outlook, work_text
 from scaler.errors import SourceError
@@ -51,6 +52,10 @@ class Forecaster(Protocol):
 
     def relabel(self, seconds: float) -> None:
         """Move the times of all samples so far by `seconds`."""
+        ...
+
+    def close_gap(self, after_seconds: float, steps: int) -> None:
+        """Take out the `steps` steps after the sample of `after_seconds`; later ones follow it."""
         ...
 
     def snapshot(self) -> bytes:
@@ -141,6 +146,7 @@ class DemandTracker:
         self.demand: Demand | None = None
         """Of the newest usable look."""
         self._forecasts: Mapping[DemandSeries, DemandForecast] | None = {}
+        self._clock_steps = ClockSteps(step_seconds=step_seconds)
 
     def take(self, poll: PollResult) -> None:
         """Account for a look at the feed; a step without a usable one is a gap in every series."""
@@ -159,20 +165,23 @@ class DemandTracker:
     def clock_moved(self, seconds: float) -> None:
         """Continue after the wall clock was set by `seconds`; back if negative.
 
-        Set back, the series continues in the open step, under its new time. Set forward, the steps
-        between are gaps, as they are after a virtual machine was suspended. In both cases the next
-        queue is not compared with the last one, because the time between them is unknown.
+        The next queue is not compared with the last one, because the time between them is unknown.
         """
         if self._state is not None:
             mix = self._state.mix
             self._state = DemandState(mix=replace(mix, at_seconds=mix.at_seconds + seconds))
         if self.demand is not None:
             self.demand = replace(self.demand, at_seconds=self.demand.at_seconds + seconds)
-        if seconds < 0 and self._open_step is not None:
-            steps = round(seconds / self._step_seconds)
-            self._open_step += steps
+        if self._open_step is None:
+            return
+        for change in self._clock_steps.changes(seconds, open_step=self._open_step):
+            self._open_step = change.moved(self._open_step)
             for forecaster in self._forecasters.values():
-                forecaster.relabel(steps * self._step_seconds)
+                match change:
+                    case Relabelling(steps=steps):
+                        forecaster.relabel(steps * self._step_seconds)
+                    case GapClosing(after_step=after, steps=steps):
+                        forecaster.close_gap(after * self._step_seconds, steps)
 
     def _close(self, step: int) -> None:
         at = step * self._step_seconds
@@ -229,9 +238,11 @@ class DemandTracker:
 
     def beginning(self) -> "DemandTracker":
         """An empty tracker of the same kind, to read history into."""
-        return DemandTracker(
+        made = DemandTracker(
             self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside
         )
+        made._clock_steps = self._clock_steps.copy()
+        return made
 
     def state(self) -> TrackerState:
         return TrackerState(

@@ -97,6 +97,12 @@ class Ensemble:
         if self.past.measured:
             self._predict()
 
+    def close_gap(self, after: int, steps: int) -> None:
+        """Take out the steps after `after`; predictions made in them or later are not judged."""
+        self.past.close_gap(after, steps)
+        self.rhythm.close_gap(after, steps)
+        self.pending.drop_after(after)
+
     def _score(self, value: float) -> None:
         due, (predictions, basis, leaves) = self.pending.due(self.past.step + 1)
         if not len(due):

@@ -105,6 +105,12 @@ class Forecaster:
         """Move the times of all samples so far by whole steps: the clock that made them was set."""
         self._grid.relabel(seconds)
 
+    def close_gap(self, after_seconds: float, steps: int) -> None:
+        """Take out the `steps` steps after the sample of `after_seconds`; later ones follow it."""
+        after, taken = self._grid.close_gap(after_seconds, steps)
+        if taken:
+            self._ensemble.close_gap(after, taken)
+
     def quantiles(self) -> Floats:
         """Shape (horizons, levels), ascending in level, never negative."""
         asked = self._interpolation.read(self._ensemble.quantiles)

@@ -66,6 +66,19 @@ class Grid:
         """Move the times of all steps so far; the next sample is placed by the new ones."""
         self.origin_seconds += seconds
 
+    def close_gap(self, after_seconds: float, steps: int) -> tuple[int, int]:
+        """Take out the steps after the one of `after_seconds`, but no more than there are.
+
+        Returns:
+            That step, and how many were taken out.
+        """
+        if self.newest_step < 0:
+            return -1, 0
+        after = round((after_seconds - self.origin_seconds) / self.step_seconds)
+        taken = max(0, min(steps, self.newest_step - after)) if after >= 0 else 0
+        self.newest_step -= taken
+        return after, taken
+
     def seconds_at(self, step: int) -> float:
         """The time of a step on the sample's own clock."""
         return float(self.origin_seconds + step * self.step_seconds)

@@ -86,7 +86,8 @@ class Past:
 
     def skip(self, steps: int) -> None:
         """Advance over many gaps in constant time."""
-        self.recent[:] = self.last
+        passed = np.arange(self.step + 1, self.step + 1 + min(steps, RECENT_STEPS))
+        self.recent[passed % RECENT_STEPS] = self.last
         self._other_days = NOT_ASKED
         first = (self.step + 1) // self.bin_steps
         self.step += steps
@@ -96,6 +97,37 @@ class Past:
             self.bins[closed % len(self.bins)] = to_bfloat16(np.nan)
             self.bin_sum, self.bin_count = 0.0, 0
             self._read_clock()
+
+    def close_gap(self, after: int, steps: int) -> None:
+        """Take out the `steps` steps after the step `after`; later ones move to their place.
+
+        The gap pushed as many of the oldest steps out of the ring; they come back from the bins.
+        """
+        newest = self.step - steps
+        kept = np.arange(max(0, newest - RECENT_STEPS + 1), newest + 1)
+        were = np.where(kept > after, kept + steps, kept)
+        values = self.recent[were % RECENT_STEPS].astype(np.float64)
+        gone = were <= self.step - RECENT_STEPS
+        if gone.any():
+            oldest = self.last if gone.all() else values[~gone][0]
+            levels = self.binned((self.step - were[gone]) * self.step_seconds)
+            values[gone] = np.where(np.isnan(levels), oldest, levels)
+        self.recent[kept % RECENT_STEPS] = values
+        self._close_gap_in_bins(after, steps)
+        if self.newest_measured_step > after:
+            self.newest_measured_step = max(after, self.newest_measured_step - steps)
+        self.step = newest
+        self._other_days = NOT_ASKED
+
+    def _close_gap_in_bins(self, after: int, steps: int) -> None:
+        """The same to the nearest bin."""
+        size, moved = len(self.bins), round(steps / self.bin_steps)
+        ended = (self.step + 1) // self.bin_steps
+        end = (self.step - steps + 1) // self.bin_steps
+        kept = np.arange(max(0, end - size), end)
+        were = np.where(kept * self.bin_steps > after, kept + moved, kept)
+        known = (were < ended) & (were >= ended - size)
+        self.bins[kept % size] = np.where(known, self.bins[were % size], to_bfloat16(np.nan))
 
     def lagged(self, lags_steps: Indices) -> Floats:
         """Values at these lags in steps; NaN before the start or beyond the ring."""

@@ -56,3 +56,7 @@ class Pending:
         held = (made >= 0) & (made % self._stride == 0) & (self.made_step[slot] == made)
         due = np.flatnonzero(held)
         return due, [rings[slot[due]] for rings in self.parts]
+
+    def drop_after(self, step: int) -> None:
+        """Drop the predictions made after this step."""
+        self.made_step[self.made_step > step] = -1

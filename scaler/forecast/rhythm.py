@@ -164,6 +164,11 @@ class Rhythm:
         self.slots.learn(step, rise, swing, level)
         self._follow_burst(past, step, value, change)
 
+    def close_gap(self, after: int, steps: int) -> None:
+        """Move a burst that began after the step `after` with its values."""
+        if self.burst_step > after:
+            self.burst_step = max(after, self.burst_step - steps)
+
     def _follow_burst(self, past: Past, step: int, value: float, change: float) -> None:
         if self.is_open:
             self.burst_top = max(self.burst_top, value)

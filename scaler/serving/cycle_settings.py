@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from scaler.decision.tracker import DemandSeries
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanningSettings:
@@ -28,5 +26,3 @@ class PlanningSettings:
     """The timeout for fetching one state."""
     resumes_at_once: int = 32
     """Limits the load on peers and the disk."""
-    beside: tuple[DemandSeries, ...]
-    """Series that are forecast only to be shown."""

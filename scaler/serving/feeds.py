@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from scaler.assembly import Assembly
 from scaler.decision.answers import Answer, Reference
-from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState
@@ -22,14 +22,14 @@ NOTHING_CARRIED: Carried = ({}, b"")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What a trigger spec resolves to: the feed to read, and the capacity of a replica."""
+    """What a trigger spec resolves to: the feed to read, and what its workload is planned with."""
 
     key: FeedKey
     """Equal for triggers that read the same series the same way."""
     source: str
     """The source whose slots and time-outs its looks share."""
     feed: Feed
-    capacity: ReplicaCapacity
+    assembly: Assembly
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +108,7 @@ class Workload:
     asked_at_seconds: float
     """On the monotonic clock."""
     cycle_state: CycleState
+    """What the next cycle starts from; kept here only."""
     on_watch_list: bool = False
     """Planned for and shown. KEDA does not ask about it, and it is never forgotten."""
     live: LiveFeed | None = None

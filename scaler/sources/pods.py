@@ -12,7 +12,8 @@ from kubernetes_asyncio import client, config
 
 from fleet.clusters import NoWayError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.sources.scope import Scope, narrowing
+from scaler.scope import Scope
+from scaler.sources.selector import narrowing
 from scaler.sources.targets import DiscoveredTargets, target_at
 
 _HTTP_FORBIDDEN: Final = frozenset({401, 403})

@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 from urllib3.util.retry import Retry
 
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
@@ -31,7 +32,7 @@ from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport
 from scaler.sources.reading import Limits, ObservationReader
-from scaler.sources.scope import Scope, duration, matchers, selector
+from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240

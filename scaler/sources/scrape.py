@@ -15,13 +15,13 @@ from typing import Final
 import aiohttp
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.catalogue import Preset
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
-from scaler.sources.scope import Scope
 from scaler.sources.series import Sample
 from scaler.sources.targets import Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of

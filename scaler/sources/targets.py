@@ -12,8 +12,9 @@ from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from scaler.errors import SourceUnavailableError
+from scaler.scope import Scope
 from scaler.sources.access import checked_url
-from scaler.sources.scope import Scope, narrowing
+from scaler.sources.selector import narrowing
 
 _NO_ADDRESS: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", -5)})
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from foresail.replay_plan import ReplayPlan
-from foresail.settings import validated
+from foresail.settings_file import validated
 from replay.policies.catalogue import KINDS
 from replay.scenario import DEFAULT
 from replay.score import Objective

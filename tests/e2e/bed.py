@@ -8,9 +8,8 @@ import base64
 import json
 import os
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +18,7 @@ import requests
 import yaml
 
 from tests.contracts.certificates import LOOPBACK, Authority
+from tests.e2e.object_watch import ObjectWatch
 from tests.e2e.processes import Program
 from tests.prometheus import free_port, wait_for
 
@@ -99,52 +99,10 @@ class Bed:
         found: dict[str, Any] = answer.json()
         return found
 
-    @contextmanager
-    def watching(self, path: str, seen: Callable[[dict[str, Any]], None]) -> Iterator[None]:
-        """Hand every state of an object to `seen`, in a thread, none left out.
-
-        An API server that is short of CPU ends a watch early; it is taken up where it ended.
-        """
-        parent, name = f"https://127.0.0.1:{self.api_port}{path}".rsplit("/", 1)
+    def watching(self, path: str, seen: Callable[[dict[str, Any]], None]) -> ObjectWatch:
+        """A watch of one object, by its API path."""
         version = self.read(path)["metadata"]["resourceVersion"]
-        over = threading.Event()
-        answers: list[requests.Response] = []
-
-        def begin(version: str) -> requests.Response:
-            parameters = {
-                "watch": "1",
-                "fieldSelector": f"metadata.name={name}",
-                "resourceVersion": version,
-            }
-            answer = self._api.get(parent, params=parameters, stream=True, timeout=(5, None))
-            answer.raise_for_status()
-            answers.append(answer)
-            return answer
-
-        def follow(answer: requests.Response, version: str) -> None:
-            while not over.is_set():
-                # The end of a stream, also the one below, is told in several ways by urllib3.
-                with suppress(requests.RequestException, AttributeError, ValueError):
-                    for line in answer.iter_lines(chunk_size=1):
-                        found = json.loads(line)["object"]
-                        seen(found)
-                        version = found["metadata"]["resourceVersion"]
-                if not over.is_set():
-                    answer = begin(version)
-
-        thread = threading.Thread(target=follow, args=(begin(version), version), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            connection = answers[-1].raw.connection
-            if connection is not None and connection.sock is not None:
-                with suppress(OSError):  # it ended by itself
-                    connection.sock.shutdown(2)
-            thread.join(timeout=10)  # a watch that was just taken up ends with the process
-            for answer in answers:
-                answer.close()
+        return ObjectWatch(self._api, f"https://127.0.0.1:{self.api_port}{path}", version, seen)
 
     def conditions(self, *what: str) -> dict[str, str]:
         status = self.get(*what).get("status") or {}

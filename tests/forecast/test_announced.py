@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from scaler.forecast.announced import Calendar, Event, parse
+from scaler.events import Event, parse
+from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 
 BERLIN = ZoneInfo("Europe/Berlin")

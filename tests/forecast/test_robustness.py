@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.past import Past
 
 HORIZONS = (60.0, 300.0, 900.0)
 STEP = 60.0
@@ -118,6 +119,38 @@ def test_left_out_steps_are_the_same_as_steps_said_to_be_missing():
     skipped = feed(forecaster(), values)
     skipped.update(212 * STEP, 30.0)
     assert predicted.quantiles().tobytes() == skipped.quantiles().tobytes()
+
+
+def test_a_gap_longer_than_any_forecast_leaves_the_steps_before_it():
+    past = Past(step_seconds=STEP, start=0.0, tz=None)
+    for value in range(100):
+        past.advance(float(value))
+
+    past.skip(40)
+
+    # The newest value is repeated for 40 steps; before them stand 99, 98 and so on.
+    assert past.lagged(np.array([0, 39, 40, 41, 139])).tolist() == [99, 99, 99, 98, 0]
+
+
+@pytest.mark.parametrize("after", [9, 99, 2499], ids=["all", "old", "newest"])
+def test_a_closed_gap_leaves_the_series_as_if_it_had_never_been(after):
+    def filled(*, gap: int) -> Past:
+        past = Past(step_seconds=STEP, start=0.0, tz=None)
+        for step in range(2500):
+            past.advance(float(step % 1440))
+            if step == after:
+                past.skip(gap)
+        return past
+
+    there = filled(gap=60)
+    there.close_gap(after, 60)
+    never = filled(gap=0)
+
+    lags = np.arange(1440)
+    assert (there.step, there.newest_measured_step) == (never.step, never.newest_measured_step)
+    assert there.lagged(lags).tolist() == never.lagged(lags).tolist()
+    ago = np.arange(600.0, 86_400.0, 300.0)
+    assert there.binned(ago).tolist() == never.binned(ago).tolist()
 
 
 def test_a_gap_of_a_week_costs_little_and_leaves_the_level():

@@ -1,4 +1,4 @@
-"""The answering process beside a planner that talks, beats, falls silent or goes."""
+"""The answering process beside a planner that publishes, beats, falls silent or ends."""
 
 import asyncio
 
@@ -16,20 +16,20 @@ SETTINGS = Settings.model_validate(
 )
 
 
-class ToldLink:
-    """A link whose other end says its lines at their times, and then is silent or gone."""
+class PlannerLink:
+    """A link whose other end sends these messages after these seconds, and then is silent."""
 
-    def __init__(self, *said: tuple[float, Message | None]) -> None:
-        self._said = list(said)
+    def __init__(self, *messages: tuple[float, Message | None]) -> None:
+        self._messages = list(messages)
         self.sent: list[Message] = []
 
     def send(self, message: Message) -> None:
         self.sent.append(message)
 
     async def receive(self) -> Message | None:
-        if not self._said:
+        if not self._messages:
             await asyncio.Event().wait()
-        after_seconds, message = self._said.pop(0)
+        after_seconds, message = self._messages.pop(0)
         await asyncio.sleep(after_seconds)
         return message
 
@@ -44,40 +44,44 @@ def current(front: Answering) -> Answer | Refusal:
     return entry.current()
 
 
-async def exchanged(link: ToldLink) -> tuple[Answering, float]:
+async def exchanged(link: PlannerLink) -> tuple[Answering, float]:
     """The answering side after the exchange ended, and the seconds that it took."""
     front = Answering(SETTINGS)
     front.board.ask(REFERENCE)
     loop = asyncio.get_running_loop()
     begun = loop.time()
-    await front._exchange(link)
+    await front.exchange(link)
     return front, loop.time() - begun
 
 
 async def test_a_planner_that_falls_silent_is_given_up() -> None:
-    _, seconds = await exchanged(ToldLink((5, Alive()), (5, Alive())))
+    _, seconds = await exchanged(PlannerLink((5, Alive()), (5, Alive())))
 
     assert seconds == pytest.approx(10 + SILENT_SECONDS_MAX)
 
 
 async def test_a_planner_that_beats_is_kept_although_it_publishes_nothing() -> None:
-    _, seconds = await exchanged(ToldLink(*[(50, Alive())] * 20, (50, None)))
+    _, seconds = await exchanged(PlannerLink(*[(50, Alive())] * 20, (50, None)))
 
     assert seconds == pytest.approx(21 * 50)
 
 
 async def test_what_a_planner_published_is_answered_after_it_is_gone() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(
+        PlannerLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None))
+    )
 
     assert current(front) == SEVEN
 
 
 async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> None:
-    front, _ = await exchanged(ToldLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(
+        PlannerLink((1, Published(REFERENCE, timed(SEVEN), None)), (1, None))
+    )
     blind = Refusal(code=RefusalCode.UNAVAILABLE, message="nothing usable was ever read")
-    fresh = ToldLink((1, Published(REFERENCE, timed(blind), None)), (1, None))
+    fresh = PlannerLink((1, Published(REFERENCE, timed(blind), None)), (1, None))
 
-    await front._exchange(fresh)
+    await front.exchange(fresh)
 
     assert current(front) == SEVEN
     (arrival,) = [a for m in fresh.sent if isinstance(m, Known) for a in m.changes.arrived]
@@ -87,15 +91,17 @@ async def test_a_fresh_planner_that_cannot_read_yet_takes_no_answer_away() -> No
 async def test_an_outcome_of_an_object_that_was_forgotten_changes_nothing() -> None:
     stranger = Reference.of("llm", "other", {"model": "m"})
 
-    front, _ = await exchanged(ToldLink((1, Published(stranger, timed(SEVEN), None)), (1, None)))
+    front, _ = await exchanged(PlannerLink((1, Published(stranger, timed(SEVEN), None)), (1, None)))
 
     assert front.board.known(stranger) is None
 
 
-async def test_a_roll_call_says_when_each_object_was_last_asked_about() -> None:
-    front, link = Answering(SETTINGS), ToldLink()
+async def test_a_planner_hears_when_each_object_was_last_asked_about() -> None:
+    front, link = Answering(SETTINGS), PlannerLink(*[(50, Alive())] * 4, (50, None))
+    exchange = asyncio.create_task(front.exchange(link))
+    await asyncio.sleep(1)
     entry = front.board.ask(REFERENCE)
+    await exchange
 
-    await front._call_roll(link, 0.0)
-
-    assert link.sent == [Asked(((REFERENCE, entry.asked_at_seconds),))]
+    times = [message.times for message in link.sent if isinstance(message, Asked)]
+    assert times == [((REFERENCE, entry.asked_at_seconds),)]

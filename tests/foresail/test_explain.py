@@ -21,17 +21,19 @@ from foresail.explain import Account, account, advice, text
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
+from scaler.assembly import assemble
 from scaler.decision.answers import Reference
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.errors import SourceUnavailableError
-from scaler.serving.assembly import planning
 from scaler.serving.board import Board, Entry
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
+from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.state_book import NoStates
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
+from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
-from tests.scaler.fakes import feed_key
+from tests.scaler.fakes import binding
 
 EPOCH = 1_772_496_000.0  # 2026-03-03 00:00 UTC
 ALLOWED = AllowedOptions(
@@ -70,13 +72,14 @@ class Site:
             objects_max=1,
         )
         settings = planning_settings(CycleSettings(history=0))
-        self.loop: PlanningCycle = planning(
+        self.loop = PlanningCycle(
             self._connect,
             settings,
             publish=self.board.publish,
             wall=lambda: self.now,
             steady=lambda: self.now,
-            registry=self.registry,
+            metrics=PlanningMetrics(self.registry),
+            states=NoStates(),
         )
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         if asked:
@@ -85,11 +88,8 @@ class Site:
             self.loop.apply(self.board.take_changes())
 
     def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        work = Work(
-            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
-        )
-        capacity = ReplicaCapacity(work=work, requests=50)
-        return Binding(key=feed_key("a"), source="main", feed=self.feed, capacity=capacity)
+        shipped = assemble(trigger_spec, load("vllm"), step_seconds=60.0)
+        return binding("a", self.feed, trigger_spec, make_tracker=shipped.make_tracker)
 
     async def looks(self, *, prompt: float = 4000.0, every: float = 15.0, times: int = 1) -> None:
         self.feed.failure = None

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -89,12 +89,6 @@ async def test_a_joining_server_answers_as_old_as_the_peers_reading() -> None:
         assert {arrival.reference for arrival in arrived} == {fresh, stale}
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
 async def test_an_object_that_only_the_peer_was_asked_about_later_becomes_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,7 +98,8 @@ async def test_an_object_that_only_the_peer_was_asked_about_later_becomes_known(
         following = asyncio.create_task(joining.handover.follow())
 
         reference = running.answered("later", 5)
-        await until(lambda: joining.outcome(reference) is not None)
+        async with asyncio.timeout(10):
+            await joining.front.board.arrived.wait()
         following.cancel()
 
         outcome = joining.outcome(reference)
@@ -117,10 +112,15 @@ class PlannerLink:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.heard: list[Message] = []
+        self._sent: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def heard(self) -> Message:
+        """The next message to this planner."""
+        async with asyncio.timeout(10):
+            return await self._sent.get()
 
     def send(self, message: Message) -> None:
-        self.heard.append(message)
+        self._sent.put_nowait(message)
         if isinstance(message, FeedsWanted):
             for key in message.keys:
                 self.server.handover.found(key, encode_feed(feed("a")) if key == "a" else None)
@@ -136,10 +136,9 @@ async def test_a_planner_gets_its_peers_feeds_through_both_answering_processes()
         )
 
         joining.handover.want(("a", "b"))
-        await until(lambda: len(link.heard) == 2)
+        first, second = await link.heard(), await link.heard()
         serving_planner.cancel()
 
-        first, second = link.heard
         assert isinstance(first, FeedFound)
         assert first.payload is not None
         assert decode_feed(first.payload) == feed("a")
@@ -155,7 +154,5 @@ async def test_without_a_planner_a_server_has_no_feeds_and_its_peer_hears_so() -
         )
 
         joining.handover.want(("a",))
-        await until(lambda: len(link.heard) == 1)
+        assert await link.heard() == FeedFound("a", None)
         serving_planner.cancel()
-
-        assert link.heard == [FeedFound("a", None)]

@@ -9,10 +9,8 @@ from prometheus_client import CollectorRegistry
 
 from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
-from scaler.decision.tracker import DemandTracker
 from scaler.errors import SourceUnavailableError
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
@@ -21,14 +19,10 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
-from tests.scaler.fakes import NoForecast, feed_key
+from tests.scaler.fakes import binding
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
-)
-CAPACITY = ReplicaCapacity(
-    work=Work(prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA),
-    requests=50,
 )
 
 
@@ -60,12 +54,11 @@ class Site:
 
         def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
             model = trigger_spec.model
-            return Binding(key=feed_key(model), source=model, feed=feeds[model], capacity=CAPACITY)
+            return binding(model, feeds[model], trigger_spec, source=model)
 
         self.board = Board(lambda m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
         self.loop = PlanningCycle(
             connect,
-            lambda _: DemandTracker(NoForecast, step_seconds=60.0),
             planning_settings(CycleSettings(history=0)),
             publish=self.board.publish,
             wall=lambda: 1_800_000_000.0 + steady(),

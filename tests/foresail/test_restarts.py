@@ -3,7 +3,6 @@
 Their only source is stopped first, so that whatever they answer afterwards comes from a state.
 """
 
-import asyncio
 import json
 import os
 import signal
@@ -11,14 +10,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import grpc.aio
 import pytest
 
 from scaler.rpc import externalscaler_pb2 as pb
@@ -103,10 +101,10 @@ state: {{directory: {self.states}, every: 1s{peers}}}
 
     def explained(self) -> dict[str, Any]:
         try:
-            (told,) = json.loads(self.page("/explain/llm/llama?format=json"))
+            (account,) = json.loads(self.page("/explain/llm/llama?format=json"))
         except OSError:
             return {}
-        return dict(told)
+        return dict(account)
 
     def weights(self) -> dict[str, float]:
         """Of the prompt forecast's experts: what it has learned, to the last digit."""
@@ -129,13 +127,13 @@ state: {{directory: {self.states}, every: 1s{peers}}}
             self.process.wait()
             wait_for(lambda: not Path(f"/proc/{planner}").exists(), "the planner to end")
 
-    @asynccontextmanager
-    async def asked(self) -> "AsyncIterator[Keda]":
+    @contextmanager
+    def asked(self) -> "Iterator[Keda]":
         address = f"127.0.0.1:{self.grpc_port}"
-        async with (
-            grpc.aio.secure_channel(address, credentials(self.tls))
+        with (
+            grpc.secure_channel(address, credentials(self.tls))
             if self.tls
-            else grpc.aio.insecure_channel(address)
+            else grpc.insecure_channel(address)
         ) as channel:
             yield Keda(pb_grpc.ExternalScalerStub(channel))
 
@@ -147,21 +145,26 @@ def credentials(folder: Path) -> grpc.ChannelCredentials:
 
 @dataclass
 class Keda:
-    stub: "pb_grpc.ExternalScalerAsyncStub"
+    stub: pb_grpc.ExternalScalerStub
 
-    async def ask(self) -> float | grpc.StatusCode:
+    def ask(self) -> float | grpc.StatusCode:
         question = pb.GetMetricsRequest(scaledObjectRef=REFERENCE, metricName="foresail-replicas")
         try:
-            return (await self.stub.GetMetrics(question)).metricValues[0].metricValueFloat
-        except grpc.aio.AioRpcError as error:
+            return self.stub.GetMetrics(question).metricValues[0].metricValueFloat
+        except grpc.RpcError as error:
             return error.code()
 
-    async def busy(self) -> float:
+    def busy(self) -> float:
         """An answer from a look that measured the rates, which takes two pages."""
-        async with asyncio.timeout(40):
-            while not isinstance(answer := await self.ask(), float) or answer < BUSY:
-                await asyncio.sleep(0.1)
-        return answer
+        answers: list[float | grpc.StatusCode] = []
+
+        def measured() -> bool:
+            answers.append(self.ask())
+            return isinstance(answers[-1], float) and answers[-1] >= BUSY
+
+        wait_for(measured, "an answer from measured rates", deadline_seconds=40)
+        assert isinstance(answers[-1], float)
+        return answers[-1]
 
 
 @pytest.fixture
@@ -191,14 +194,14 @@ def has_learned(server: Server) -> bool:
     return any(abs(weight - round(weight, 2)) > 1e-9 for weight in weights)
 
 
-async def settled(server: Server, exporter: Exporter) -> float:
+def settled(server: Server, exporter: Exporter) -> float:
     """Answered, on disk, the source gone: the number that stands."""
-    async with server.asked() as keda:
-        _ = await keda.busy()
+    with server.asked() as keda:
+        _ = keda.busy()
         wait_for(lambda: has_learned(server), "a forecast", deadline_seconds=40)
         exporter.stop()
         wait_for(lambda: bool(server.explained()["failure"]), "the source to be gone")
-        before = await keda.busy()
+        before = keda.busy()
         # The last measured step is closed and learned from: what was learned stands now.
         wait_for(
             lambda: (server.prompt_forecast()["data_age_seconds"] or 0) >= 4,
@@ -219,42 +222,45 @@ def feeds_of(server: Server) -> list[Frame]:
     ]
 
 
-async def test_a_killed_planner_goes_on_from_its_states_without_its_source(
+def test_a_killed_planner_goes_on_from_its_states_without_its_source(
     engine: Exporter, tmp_path: Path
 ) -> None:
     server = Server(tmp_path / "a", engine.address)
     with killed_at_the_end(server):
         server.start()
-        before = await settled(server, engine)
+        before = settled(server, engine)
         learned, planner = server.weights(), server.planner()
 
         os.kill(int(planner), signal.SIGKILL)
         answers = []
-        async with server.asked() as keda, asyncio.timeout(40):
-            while server.planner() in {planner, ""} or "plan" not in server.explained():
-                answers.append(await keda.ask())
-                await asyncio.sleep(0.1)
-            wait_for(lambda: bool(server.explained().get("failure")), "a look")
-            answers += [await keda.ask() for _ in range(10)]
+        with server.asked() as keda:
+
+            def planned_again() -> bool:
+                answers.append(keda.ask())
+                started = server.planner() not in {planner, ""}
+                return started and bool(server.explained().get("failure"))
+
+            wait_for(planned_again, "a look of the next planner", deadline_seconds=40)
+            answers += [keda.ask() for _ in range(10)]
 
         assert set(answers) == {before}
         assert server.explained()["plan"]["desired"] == before
         assert server.weights() == learned
 
 
-async def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
+def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
     engine: Exporter, tmp_path: Path
 ) -> None:
     server = Server(tmp_path / "a", engine.address)
     with killed_at_the_end(server):
         server.start()
-        before = await settled(server, engine)
+        before = settled(server, engine)
         learned = server.weights()
 
         server.kill()
         server.start()
-        async with server.asked() as keda:
-            first = await keda.ask()
+        with server.asked() as keda:
+            first = keda.ask()
 
         assert first == before
         wait_for(lambda: server.weights() == learned, "the forecast from before")
@@ -273,26 +279,26 @@ def certificates(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
     return tmp_path
 
 
-async def test_a_joining_server_answers_its_first_question_as_its_peer_does(
+def test_a_joining_server_answers_its_first_question_as_its_peer_does(
     engine: Exporter, tmp_path: Path, certificates: Path | None
 ) -> None:
     running = Server(tmp_path / "a", engine.address, peers="localhost:1", tls=certificates)
     joining = Server(tmp_path / "b", engine.address, tls=certificates)
     with killed_at_the_end(running, joining):
         running.start()
-        before = await settled(running, engine)
+        before = settled(running, engine)
         learned = running.weights()
 
         joining.peers = f"localhost:{running.grpc_port}"
         joining.start()
-        async with joining.asked() as keda:
-            first = await keda.ask()
+        with joining.asked() as keda:
+            first = keda.ask()
 
         assert first == before
         wait_for(lambda: joining.weights() == learned, "the peer's forecast")
 
 
-async def test_damaged_and_foreign_states_are_named_and_the_source_is_read(
+def test_damaged_and_foreign_states_are_named_and_the_source_is_read(
     engine: Exporter, tmp_path: Path
 ) -> None:
     server = Server(tmp_path / "a", engine.address)
@@ -302,16 +308,16 @@ async def test_damaged_and_foreign_states_are_named_and_the_source_is_read(
         (server.states / f"feeds-{number:02}.state").write_bytes(b"\x80\x04K\x01.")
     with killed_at_the_end(server):
         server.start()
-        async with server.asked() as keda:
-            _ = await keda.busy()
+        with server.asked() as keda:
+            _ = keda.busy()
 
-    said = (server.folder / "serve.log").read_text()
-    assert "newer_format" in said
-    assert "corrupted" in said
-    assert "Traceback" not in said
+    logged = (server.folder / "serve.log").read_text()
+    assert "newer_format" in logged
+    assert "corrupted" in logged
+    assert "Traceback" not in logged
 
 
-async def test_a_folder_that_cannot_be_written_is_said_once_and_the_source_is_read(
+def test_a_folder_that_cannot_be_written_is_logged_once_and_the_source_is_read(
     engine: Exporter, tmp_path: Path
 ) -> None:
     server = Server(tmp_path / "a", engine.address)
@@ -319,8 +325,8 @@ async def test_a_folder_that_cannot_be_written_is_said_once_and_the_source_is_re
     server.states.write_bytes(b"a file where a folder should be")
     with killed_at_the_end(server):
         server.start()
-        async with server.asked() as keda:
-            _ = await keda.busy()
+        with server.asked() as keda:
+            _ = keda.busy()
         log = server.folder / "serve.log"
         wait_for(lambda: "state_not_kept" in log.read_text(), "the line")
         wait_for(lambda: bool(server.weights()), "looks that go on")
@@ -328,11 +334,11 @@ async def test_a_folder_that_cannot_be_written_is_said_once_and_the_source_is_re
     assert log.read_text().count("state_not_kept") == 1
 
 
-async def test_a_feed_kept_on_disk_holds_the_whole_track(engine: Exporter, tmp_path: Path) -> None:
+def test_a_feed_kept_on_disk_holds_the_whole_track(engine: Exporter, tmp_path: Path) -> None:
     server = Server(tmp_path / "a", engine.address)
     with killed_at_the_end(server):
         server.start()
-        await settled(server, engine)
+        settled(server, engine)
         server.kill()
 
     (frame,) = feeds_of(server)

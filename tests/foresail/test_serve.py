@@ -1,20 +1,17 @@
 """The real `foresail serve` over a real Prometheus, asked as KEDA asks while things go wrong."""
 
-import asyncio
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import grpc.aio
 import pytest
 
 from scaler.rpc import externalscaler_pb2 as pb
@@ -40,6 +37,9 @@ METADATA = {
     "maxReplicas": "60",
     "hold": "0s",
 }
+
+
+Answers = list[float | grpc.StatusCode]
 
 
 @dataclass
@@ -131,103 +131,122 @@ def ready(site: Site) -> bool:
 
 @dataclass
 class Keda:
-    """A client that calls as KEDA does: no deadline, one channel for everything."""
+    """A client that calls as KEDA does: one channel for everything."""
 
-    stub: "pb_grpc.ExternalScalerAsyncStub"
+    stub: pb_grpc.ExternalScalerStub
 
     def reference(self, model: str) -> pb.ScaledObjectRef:
         return pb.ScaledObjectRef(
             name=model, namespace="llm", scalerMetadata={**METADATA, "model": model}
         )
 
-    async def poll(self, model: str) -> float | grpc.StatusCode:
+    def poll(self, model: str) -> float | grpc.StatusCode:
         """The value of one poll, or the status that failed it."""
         reference = self.reference(model)
         try:
-            spec = (await self.stub.GetMetricSpec(reference)).metricSpecs[0]
+            spec = self.stub.GetMetricSpec(reference).metricSpecs[0]
             request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName=spec.metricName)
-            values = (await self.stub.GetMetrics(request)).metricValues
-            await self.stub.IsActive(reference)
-        except grpc.aio.AioRpcError as error:
+            values = self.stub.GetMetrics(request).metricValues
+            self.stub.IsActive(reference)
+        except grpc.RpcError as error:
             return error.code()
         return values[0].metricValueFloat
 
-    async def until(self, model: str, wanted: object, *, seconds: float = 30) -> list[object]:
-        """Poll until the answer is `wanted`; every answer on the way."""
-        answers: list[object] = []
-        async with asyncio.timeout(seconds):
-            while not answers or answers[-1] != wanted:
-                answers.append(await self.poll(model))
-                await asyncio.sleep(0.1)
+    def polls(self, until: Callable[[Answers], bool], what: str, *, seconds: float = 30) -> Answers:
+        """The answers on the way until the condition holds for them."""
+        answers: Answers = []
+
+        def reached() -> bool:
+            answers.append(self.poll("underscore"))
+            return until(answers)
+
+        wait_for(reached, what, deadline_seconds=seconds)
         return answers
+
+    def polls_to(self, status: grpc.StatusCode) -> Answers:
+        return self.polls(lambda answers: answers[-1] == status, f"the answer {status}")
 
 
 @pytest.fixture
-async def keda(site: Site, scaler: subprocess.Popen[bytes]) -> AsyncIterator[Keda]:
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{site.grpc_port}") as channel:
+def keda(site: Site, scaler: subprocess.Popen[bytes]) -> Iterator[Keda]:
+    with grpc.insecure_channel(f"127.0.0.1:{site.grpc_port}") as channel:
         yield Keda(pb_grpc.ExternalScalerStub(channel))
 
 
-async def settled(keda: Keda, model: str = "underscore") -> float:
-    """A number that stands: the same in ten polls."""
-    async with asyncio.timeout(40):
-        while True:
-            answers = {await keda.poll(model) for _ in range(10) if not await asyncio.sleep(0.15)}
-            if len(answers) == 1 and isinstance(answer := answers.pop(), float):
-                return answer
+def settled(keda: Keda, model: str = "underscore") -> float:
+    """A number that stands: the same in thirty polls, which is longer than a look's period."""
+    answers: Answers = []
+
+    def stands() -> bool:
+        answers.append(keda.poll(model))
+        last = answers[-30:]
+        return len(last) == 30 and isinstance(last[0], float) and len(set(last)) == 1
+
+    wait_for(stands, f"an answer for {model} that stands", deadline_seconds=40)
+    assert isinstance(answers[-1], float)
+    return answers[-1]
 
 
-def numbers(answers: list[object]) -> set[object]:
-    """The replicas that were told; a story in which nothing but errors was told is none."""
+def numbers(answers: Answers) -> set[float]:
+    """The replicas among the answers, of which there must be some."""
     found = {answer for answer in answers if isinstance(answer, float)}
     assert found, answers
     return found
 
 
-async def test_the_three_spellings_of_an_engine_get_the_same_replicas(keda: Keda) -> None:
-    found = [await settled(keda, model) for model in ("colon", "underscore", "ray")]
+def looks(site: Site) -> float:
+    """How often the source was read so far."""
+    found = re.search(
+        r"^foresail_look_duration_seconds_count\S* (\S+)", site.page("/metrics"), re.MULTILINE
+    )
+    assert found is not None
+    return float(found[1])
+
+
+def test_the_three_spellings_of_an_engine_get_the_same_replicas(keda: Keda) -> None:
+    found = [settled(keda, model) for model in ("colon", "underscore", "ray")]
 
     assert len(set(found)) == 1
     assert found[0] == 4
 
 
-async def test_an_unknown_model_is_unavailable_and_the_known_ones_are_named(keda: Keda) -> None:
+def test_an_unknown_model_is_unavailable_and_the_known_ones_are_named(keda: Keda) -> None:
     reference = keda.reference("colour")
     request = pb.GetMetricsRequest(scaledObjectRef=reference, metricName="foresail-replicas")
-    details = ""
-    async with asyncio.timeout(20):
-        while "colon" not in details:
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await keda.stub.GetMetrics(request)
-            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-            details = raised.value.details() or ""
-            await asyncio.sleep(0.2)
+
+    def named() -> bool:
+        with pytest.raises(grpc.RpcError) as raised:
+            keda.stub.GetMetrics(request)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        return "colon" in raised.value.details()
+
+    wait_for(named, "the names of the known models")
 
 
-async def test_a_killed_prometheus_is_held_then_unavailable_then_answered_again(
+def test_a_killed_prometheus_is_held_then_unavailable_then_answered_again(
     keda: Keda, site: Site
 ) -> None:
-    before = await settled(keda)
+    before = settled(keda)
     site.server.kill()
     try:
-        answers = await keda.until("underscore", grpc.StatusCode.UNAVAILABLE)
+        answers = keda.polls_to(grpc.StatusCode.UNAVAILABLE)
     finally:
         site.server.start()
 
     assert numbers(answers) == {before}
-    assert await settled(keda) == 4
+    assert settled(keda) == 4
 
 
-async def test_a_prometheus_that_wants_a_password_is_misconfigured_and_never_zero(
+def test_a_prometheus_that_wants_a_password_is_misconfigured_and_never_zero(
     keda: Keda, site: Site
 ) -> None:
-    before = await settled(keda)
+    before = settled(keda)
     site.server.kill()
     users = {"foresail": "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay"}
     configure(site, web={"basic_auth_users": users})
     site.server.start()
     try:
-        answers = await keda.until("underscore", grpc.StatusCode.FAILED_PRECONDITION)
+        answers = keda.polls_to(grpc.StatusCode.FAILED_PRECONDITION)
     finally:
         site.server.kill()
         configure(site)
@@ -236,99 +255,92 @@ async def test_a_prometheus_that_wants_a_password_is_misconfigured_and_never_zer
     assert numbers(answers) == {before}
     errors = {answer for answer in answers if not isinstance(answer, float)}
     assert errors <= {grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.UNAVAILABLE}
-    await settled(keda)
+    settled(keda)
 
 
-async def test_an_emptied_prometheus_that_scrapes_nothing_is_never_zero(
-    keda: Keda, site: Site
-) -> None:
-    before = await settled(keda)
+def test_an_emptied_prometheus_that_scrapes_nothing_is_never_zero(keda: Keda, site: Site) -> None:
+    before = settled(keda)
     site.server.kill()
     site.server.wipe()
     site.server.configure()
     site.server.start()
     try:
-        answers = await keda.until("underscore", grpc.StatusCode.UNAVAILABLE)
+        answers = keda.polls_to(grpc.StatusCode.UNAVAILABLE)
     finally:
         site.server.kill()
         configure(site)
         site.server.start()
 
     assert numbers(answers) == {before}
-    await settled(keda)
+    settled(keda)
 
 
-async def test_nan_from_every_series_is_held_then_unavailable(keda: Keda, site: Site) -> None:
-    before = await settled(keda)
+def test_nan_from_every_series_is_held_then_unavailable(keda: Keda, site: Site) -> None:
+    before = settled(keda)
     engine = site.exporters[1].engine
     kept = dict(vars(engine))
     for name, value in kept.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             setattr(engine, name, float("nan"))
     try:
-        answers = await keda.until("underscore", grpc.StatusCode.UNAVAILABLE)
+        answers = keda.polls_to(grpc.StatusCode.UNAVAILABLE)
     finally:
         vars(engine).update(kept)
 
     # While old and new samples share the window the demand may look higher, never lower.
     assert min(numbers(answers)) >= before
-    await settled(keda)
+    settled(keda)
 
 
-async def test_series_renamed_to_something_unknown_are_held_then_unavailable(
+def test_series_renamed_to_something_unknown_are_held_then_unavailable(
     keda: Keda, site: Site
 ) -> None:
-    before = await settled(keda)
+    before = settled(keda)
     engine = site.exporters[1].engine
     engine.prefix = "sglang:"
     try:
-        answers = await keda.until("underscore", grpc.StatusCode.UNAVAILABLE)
+        answers = keda.polls_to(grpc.StatusCode.UNAVAILABLE)
     finally:
         engine.prefix = "vllm:"
 
     assert min(numbers(answers)) >= before
-    await settled(keda)
+    settled(keda)
 
 
-async def test_series_renamed_to_another_known_spelling_change_nothing(
-    keda: Keda, site: Site
-) -> None:
-    before = await settled(keda)
+def test_series_renamed_to_another_known_spelling_change_nothing(keda: Keda, site: Site) -> None:
+    before = settled(keda)
     engine = site.exporters[1].engine
     engine.prefix = "ray_vllm_"
-    answers = []
-    for _ in range(60):
-        answers.append(await keda.poll("underscore"))
-        await asyncio.sleep(0.1)
-    engine.prefix = "vllm:"
+    before_looks = looks(site)  # four feeds a second: 28 looks outlast the window of the rates
+    try:
+        answers = keda.polls(lambda _: looks(site) >= before_looks + 28, "looks after the renaming")
+    finally:
+        engine.prefix = "vllm:"
 
-    assert grpc.StatusCode.UNAVAILABLE not in answers
-    assert min(answers) >= before
+    assert numbers(answers) == set(answers)
+    assert min(numbers(answers)) >= before
 
 
-async def test_a_killed_planner_is_replaced_and_keda_notices_nothing(
+def test_a_killed_planner_is_replaced_and_keda_notices_nothing(
     keda: Keda, site: Site, scaler: subprocess.Popen[bytes]
 ) -> None:
-    before = await settled(keda)
+    before = settled(keda)
     children = Path(f"/proc/{scaler.pid}/task/{scaler.pid}/children")
     (planner,) = children.read_text().split()
     os.kill(int(planner), signal.SIGKILL)
-    answers = []
-    limit = time.monotonic() + 25  # noqa: TID251
-    while not (children.read_text().split() and ready(site)):
-        assert time.monotonic() < limit  # noqa: TID251
-        answers.append(await keda.poll("underscore"))
-        await asyncio.sleep(0.1)
+    answers = keda.polls(
+        lambda _: bool(children.read_text().split()) and ready(site), "the next planner"
+    )
 
     assert children.read_text().split() != [planner]
-    # A start of Python may outlast the test's short age limit; until then the old plan is told, and
-    # then the new one. Nothing else ever is.
+    # A start of Python may outlast the test's short age limit; until then the old plan is answered,
+    # and then the new one. No other number is.
     assert answers[0] == before
     assert numbers(answers) == {before}
-    await settled(keda)
+    settled(keda)
 
 
-async def test_two_scalers_over_one_prometheus_give_the_same_answer(
+def test_two_scalers_over_one_prometheus_give_the_same_answer(
     keda: Keda, site: Site, tmp_path: Path
 ) -> None:
     other = Site(site.server, site.exporters, tmp_path / "b.yaml", free_port(), free_port())
@@ -337,20 +349,22 @@ async def test_two_scalers_over_one_prometheus_give_the_same_answer(
     try:
         wait_for(lambda: ready(other), "the second scaler", deadline_seconds=40)
         address = f"127.0.0.1:{other.grpc_port}"
-        async with grpc.aio.insecure_channel(address) as channel:
+        with grpc.insecure_channel(address) as channel:
             second = Keda(pb_grpc.ExternalScalerStub(channel))
-            assert await settled(second) == await settled(keda)
+            assert settled(second) == settled(keda)
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0
 
 
-async def test_a_watched_model_is_planned_and_shown_without_anybody_asking(
+def test_a_model_of_the_watch_list_is_planned_for_and_shown(
     scaler: subprocess.Popen[bytes], site: Site
 ) -> None:
-    wait_for(lambda: "present" in explained(site, "llm/seen"), "a plan of the watched model")
+    wait_for(lambda: "present" in explained(site, "llm/seen"), "a plan of the watch list")
 
-    assert explained(site, "llm/seen").startswith("llm/seen: on the watch list, nobody is answered")
+    assert explained(site, "llm/seen").startswith(
+        "llm/seen: on the watch list; KEDA does not ask about it"
+    )
     page = site.page("/metrics")
     assert 'foresail_planned_replicas{namespace="llm",scaled_object="seen"}' in page
     assert 'foresail_desired_replicas{namespace="llm",scaled_object="seen"}' not in page
@@ -363,10 +377,10 @@ def explained(site: Site, workload: str) -> str:
         return ""
 
 
-async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> None:
-    replicas = await settled(keda)
+def test_explain_shows_the_steps_of_the_answer(keda: Keda, site: Site) -> None:
+    replicas = settled(keda)
 
-    told = subprocess.run(
+    shown = subprocess.run(
         [
             *(sys.executable, "-m", "foresail.cli", "explain", "llm/underscore"),
             *("--server", f"http://127.0.0.1:{site.http_port}"),
@@ -376,18 +390,16 @@ async def test_explain_tells_the_steps_of_the_answer(keda: Keda, site: Site) -> 
         check=True,
     ).stdout
 
-    assert told.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
-    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata, the larger of ", told)
-    assert "handed to KEDA" in told
-    assert "no plan depends on them:\n  TTFT p95 " in told
+    assert shown.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
+    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata, the larger of ", shown)
+    assert "handed to KEDA" in shown
+    assert "no plan depends on them:\n  TTFT p95 " in shown
     document = json.loads(site.page("/explain/llm/underscore?format=json"))
     assert document[0]["plan"]["desired"] == replicas
 
 
-async def test_the_second_port_tells_health_and_exports_what_was_decided(
-    keda: Keda, site: Site
-) -> None:
-    replicas = await settled(keda)
+def test_the_second_port_shows_health_and_exports_the_decision(keda: Keda, site: Site) -> None:
+    replicas = settled(keda)
 
     assert site.page("/healthz") == "ok\n"
     page = site.page("/metrics")
@@ -405,22 +417,20 @@ async def test_the_second_port_tells_health_and_exports_what_was_decided(
     wait_for(lambda: answered in site.page("/metrics"), "the answering process's series")
 
 
-async def test_a_push_stream_ends_with_ok_when_the_scaler_is_told_to_stop(
+def test_a_push_stream_ends_with_ok_when_the_scaler_gets_sigterm(
     site: Site, tmp_path: Path
 ) -> None:
     other = Site(site.server, site.exporters, tmp_path / "c.yaml", free_port(), free_port())
     other.settings.write_text(settings_text(other))
     process = started(other)
     wait_for(lambda: ready(other), "the scaler", deadline_seconds=40)
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{other.grpc_port}") as channel:
+    with grpc.insecure_channel(f"127.0.0.1:{other.grpc_port}") as channel:
         keda = Keda(pb_grpc.ExternalScalerStub(channel))
-        stream = keda.stub.StreamIsActive(keda.reference("colon"))
-        async with asyncio.timeout(20):
-            assert (await stream.read()).result
+        stream = keda.stub.StreamIsActive(keda.reference("colon"), timeout=40)
+        assert next(stream).result
         process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(20):
-            assert await stream.read() is grpc.aio.EOF
-        assert await stream.code() is grpc.StatusCode.OK
+        assert list(stream) == []
+        assert stream.code() is grpc.StatusCode.OK
     assert process.wait(timeout=15) == 0
 
 

@@ -1,4 +1,4 @@
-"""The settings file: what an operator is told who got it wrong, and where to mend it."""
+"""The settings file: each fault is reported with its place, its value and what is allowed."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from foresail.settings import Settings, SettingsError, read
+from foresail.settings import Settings, read
+from foresail.settings_file import SettingsError
 
 MINIMAL = """\
 sources:
@@ -43,7 +44,7 @@ def checked(path: Path) -> Result:
     return CliRunner().invoke(main, ["check-config", str(path)])
 
 
-# What is told.
+# Faults.
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def checked(path: Path) -> Result:
         pytest.param(
             "tls: {certificate: tls.crt, key: tls.key}\nstate:\n  peers: foresail:6500\n",
             "7: state.peers: peers know each other by their certificates: give tls.clientCa too",
-            id="peers-nobody-can-tell",
+            id="peers-without-certificates",
         ),
         pytest.param(
             "cycle: {looksAtOnce: 2000}\n",
@@ -155,12 +156,12 @@ def checked(path: Path) -> Result:
         ),
         pytest.param(
             "watch:\n  - {namespace: llm, model: m, mode: act}\n",
-            "6: watch.0.mode: a watched model takes no mode: nobody is answered",
+            "6: watch.0.mode: the watch list takes no mode: KEDA does not ask about its models",
             id="watch-that-acts",
         ),
         pytest.param(
             "watch:\n  - {namespace: llm, model: M}\n  - {namespace: llm, model: m}\n",
-            "7: watch.1: two models are watched as llm/m: give one a name",
+            "7: watch.1: two models of the watch list are named llm/m: give one a name",
             id="watch-twice",
         ),
     ],
@@ -191,7 +192,7 @@ def test_a_fault_says_line_key_value_and_what_is_allowed(
         ),
     ],
 )
-def test_values_that_exclude_each_other_are_told_where_one_is_to_change(
+def test_values_that_exclude_each_other_are_reported_where_one_must_change(
     tmp_path: Path, added: str, fault: str
 ) -> None:
     assert faults_of(tmp_path, MINIMAL + added) == [fault]
@@ -273,13 +274,13 @@ def test_a_faulty_source_is_one_fault(tmp_path: Path, source: str, fault: str) -
     assert faults_of(tmp_path, text) == [fault]
 
 
-def test_the_second_of_two_sources_with_one_name_is_told(tmp_path: Path) -> None:
+def test_the_second_of_two_sources_with_one_name_is_a_fault(tmp_path: Path) -> None:
     text = MINIMAL + "  - name: main\n    scrape: {urls: ['http://q'], namespaces: [llm]}\n"
 
     assert faults_of(tmp_path, text) == ["5: sources.1.name: two sources are named 'main'"]
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     text = "listen: {grpc: x}\n" + MINIMAL + "cycle:\n  period: fast\n  stpe: 60s\n"
 
     assert [fault.partition(" ")[0] for fault in faults_of(tmp_path, text)] == ["1:", "7:", "8:"]
@@ -341,11 +342,11 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
                 f"2: sources.0.name: has the value 'Main': {NAME}",
                 "4: limits.replicasMax: has the value 0: it takes a whole number from 1 to 1000000",
                 "7: watch.1.model: is missing: it takes a text",
-                "8: watch.2.mode: a watched model takes no mode: nobody is answered",
+                "8: watch.2.mode: the watch list takes no mode: KEDA does not ask about its models",
                 "8: watch.2: key 'leadtime' (value '5m') is unknown: did you mean 'leadTime'?",
-                "8: watch.2: two models are watched as llm/m: give one a name",
+                "8: watch.2: two models of the watch list are named llm/m: give one a name",
             ],
-            id="watched-models",
+            id="models-of-the-watch-list",
         ),
         pytest.param(
             MINIMAL + "tls: {certificate: 5}\nstate: {peers: 'foresail:6500', every: 0}\n",
@@ -362,7 +363,7 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) ->
         ),
     ],
 )
-def test_what_excludes_each_other_is_told_beside_what_is_faulty_by_itself(
+def test_values_that_exclude_each_other_are_reported_beside_faulty_values(
     tmp_path: Path, text: str, faults: list[str]
 ) -> None:
     assert faults_of(tmp_path, text) == faults

@@ -1,11 +1,34 @@
-"""A forecaster and keys for tests of what stands around forecasts."""
+"""A forecaster, bindings and parameters for tests of what stands around forecasts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from scaler.decision.tracker import DemandSeries
+from scaler.assembly import Assembly
+from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.parameters import PlanParameters, parameters_of
+from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
-from scaler.sources.scope import Scope
+from scaler.scope import Scope
+from scaler.serving.feeds import Binding
+from scaler.signals import Feed
+from scaler.trigger import Mode, TriggerSpec
+
+CAPACITY = ReplicaCapacity(
+    work=Work(prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA),
+    requests=50,
+)
+"""1,000 prompt or 500 generated tokens a second, or 50 requests at a time."""
+PARAMETERS = PlanParameters(
+    lead_seconds=300,
+    hold_seconds=300,
+    level=0.9,
+    utilization=0.8,
+    replicas_min=1,
+    replicas_max=50,
+    mode=Mode.ACT,
+    capacity=CAPACITY,
+)
 
 
 def feed_key(model: str) -> FeedKey:
@@ -30,6 +53,12 @@ class NoForecast:
     def relabel(self, seconds: float) -> None:
         self.steps = [(at + seconds, value) for at, value in self.steps]
 
+    def close_gap(self, after_seconds: float, steps: int) -> None:
+        gap = steps * 60.0
+        before = [(at, value) for at, value in self.steps if at <= after_seconds]
+        later = [(at - gap, value) for at, value in self.steps if at > after_seconds + gap]
+        self.steps = [*before, *later]
+
     def forecast(self) -> DemandForecast:
         self.made = DemandForecast(
             signal=self.series,
@@ -49,3 +78,24 @@ class NoForecast:
 
     def restore(self, snapshot: bytes) -> None:
         pass
+
+
+def tracker_without_forecast() -> DemandTracker:
+    return DemandTracker(NoForecast, step_seconds=60.0)
+
+
+def binding(
+    model: str,
+    feed: Feed,
+    trigger_spec: TriggerSpec,
+    *,
+    source: str = "main",
+    make_tracker: Callable[[], DemandTracker] = tracker_without_forecast,
+) -> Binding:
+    """A binding whose replicas have `CAPACITY`."""
+    assembly = Assembly(
+        parameters=parameters_of(trigger_spec, CAPACITY),
+        reach_seconds=1800.0,
+        make_tracker=make_tracker,
+    )
+    return Binding(key=feed_key(model), source=source, feed=feed, assembly=assembly)

@@ -3,15 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import FrozenInstanceError, dataclass, field, replace
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
@@ -22,7 +22,7 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
-from tests.scaler.fakes import NoForecast, feed_key
+from tests.scaler.fakes import NoForecast, binding
 
 BEGIN_SECONDS = 1_800_000_000.0 + 7
 """Seven seconds after a look of the grid: the next ones are 8, 23, 38, ... s from the start."""
@@ -162,7 +162,12 @@ async def running(
     forecasters: list[NoForecast] = []
 
     def by_model(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        return connection(trigger_spec.model, feeds[trigger_spec.model])
+        return binding(
+            trigger_spec.model,
+            feeds[trigger_spec.model],
+            trigger_spec,
+            make_tracker=lambda: DemandTracker(forecaster, step_seconds=used.step_seconds),
+        )
 
     def forecaster(series: DemandSeries) -> NoForecast:
         forecasters.append(NoForecast(series))
@@ -174,7 +179,6 @@ async def running(
     )
     loop = PlanningCycle(
         connect or by_model,
-        lambda _: DemandTracker(forecaster, step_seconds=used.step_seconds),
         used,
         publish=board.publish,
         wall=wall,
@@ -201,16 +205,6 @@ async def hand_over(board: Board, loop: PlanningCycle) -> None:
                 await board.arrived.wait()
         board.forget_superseded()
         loop.apply(board.take_changes())
-
-
-def connection(key: str, feed: FakeFeed, *, source: str = "main") -> Binding:
-    capacity = ReplicaCapacity(
-        work=Work(
-            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
-        ),
-        requests=50,
-    )
-    return Binding(key=feed_key(key), source=source, feed=feed, capacity=capacity)
 
 
 def plan_of(site: Site, entry: Entry) -> ReplicaPlan:
@@ -416,6 +410,20 @@ async def test_the_series_has_a_gap_where_a_machine_was_suspended() -> None:
         assert [at for at, _ in site.prompt_steps(entry)] == [0, 60, 120, 720, 780, 840]
 
 
+async def test_a_clock_set_forward_and_right_again_moves_only_the_steps_between() -> None:
+    feed = FakeFeed()
+    async with running({"a": feed}) as site:
+        entry = site.ask("a")
+        await until(130)
+        site.wall.set_by = 600.0
+        await until(310)
+        site.wall.set_by = 0.0
+        await until(490)
+
+        steps = [at for at, _ in site.prompt_steps(entry)]
+        assert steps == [0, 60, 120, 180, 240, 300, 360, 420]
+
+
 async def test_a_past_that_is_being_read_when_the_clock_is_set_is_read_anew() -> None:
     feed = FakeFeed(past_seconds=600, past_delay_seconds=5)
     async with running({"a": feed}, history_seconds=3600) as site:
@@ -449,7 +457,7 @@ async def test_a_source_that_hangs_costs_no_other_source_a_look() -> None:
 
     def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         model = trigger_spec.model
-        return connection(model, feeds[model], source=model.partition("-")[0])
+        return binding(model, feeds[model], trigger_spec, source=model.partition("-")[0])
 
     async with running(feeds, connect=connect) as site:
         for model in feeds:
@@ -512,6 +520,38 @@ async def test_a_feed_that_recovers_is_planned_again() -> None:
         assert replicas(entry) == 2
 
 
+# The result of a cycle.
+
+
+async def test_a_cycle_yields_one_plan_for_each_workload_and_none_that_changes() -> None:
+    feeds = {"a": FakeFeed(prompt=1600.0), "b": FakeFeed(failure=SourceUnavailableError("down"))}
+    async with running(feeds) as site:
+        first, second = site.ask("a"), site.ask("a", name="second", maxReplicas="1")
+        failing = site.ask("b")
+        await until(1)
+        plans = await site.loop.cycle(at_seconds=site.wall())
+        made = {plan.reference: plan for plan in plans}
+
+        assert made.keys() == {first.reference, second.reference, failing.reference}
+        # 1600 tokens/s at 1000 a replica and utilisation 0.8 are two replicas.
+        assert [made[one.reference].timed.outcome for one in (first, second, failing)] == [
+            Answer(replicas=2, active=True, made_at_seconds=site.wall()),
+            Answer(replicas=1, active=True, made_at_seconds=site.wall()),
+            Refusal(code=RefusalCode.UNAVAILABLE, message="nothing usable was ever read: down"),
+        ]
+        with pytest.raises(FrozenInstanceError):
+            made[first.reference].timed = made[second.reference].timed  # type: ignore[misc]
+        feeds["a"].prompt = 4000.0
+        await until(9)
+        assert made[first.reference].demand == Demand(
+            at_seconds=made[first.reference].poll.at_seconds,
+            prompt_tokens=1600.0,
+            generated_tokens=0.0,
+            requests=None,
+            in_flight=1.0,
+        )
+
+
 # Objects that cannot be connected.
 
 
@@ -535,7 +575,7 @@ async def test_a_source_that_can_be_asked_later_is() -> None:
     def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         if refused:
             raise SourceMisconfiguredError("secret file token: No such file or directory")
-        return connection("a", feed)
+        return binding("a", feed, trigger_spec)
 
     async with running({}, connect=connect) as site:
         entry = site.ask("a")
@@ -756,7 +796,8 @@ async def test_sources_that_no_feed_reads_any_more_are_let_go() -> None:
     feeds = {model: FakeFeed() for model in ("here", "there")}
 
     def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        return connection(trigger_spec.model, feeds[trigger_spec.model], source=trigger_spec.model)
+        model = trigger_spec.model
+        return binding(model, feeds[model], trigger_spec, source=model)
 
     async with running(feeds, connect=connect) as site:
         here, _ = site.ask("here"), site.ask("there")

@@ -1,32 +1,17 @@
 """What KEDA is told while readings come, fail, and come back."""
 
+from dataclasses import replace
+
 import pytest
 
-from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
 from scaler.decision.evaluate import CycleState, evaluate
-from scaler.decision.parameters import PlanParameters
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.trigger import Mode
-from tests.scaler.fakes import NoForecast
+from tests.scaler.fakes import PARAMETERS, NoForecast
 
-PARAMETERS = PlanParameters(
-    lead_seconds=300,
-    hold_seconds=0,
-    level=0.9,
-    utilization=1.0,
-    replicas_min=1,
-    replicas_max=50,
-    mode=Mode.ACT,
-    capacity=ReplicaCapacity(
-        work=Work(
-            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
-        ),
-        requests=50,
-    ),
-)
+AT_ONCE = replace(PARAMETERS, hold_seconds=0, utilization=1.0)
 ANSWER_SECONDS_MAX = 300.0
 
 
@@ -36,8 +21,7 @@ class Story:
     def __init__(self) -> None:
         self.forecasters: dict[DemandSeries, NoForecast] = {}
         self.tracker = DemandTracker(self._make, step_seconds=60)
-        unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
-        self.cycle_state = CycleState(timed=TimedOutcome(outcome=unread, read_at_seconds=0.0))
+        self.cycle_state = CycleState.unread(0.0)
 
     def _make(self, series: DemandSeries) -> NoForecast:
         return self.forecasters.setdefault(series, NoForecast(series))
@@ -59,17 +43,16 @@ class Story:
 
     def _take(self, poll: PollResult) -> Answer | Refusal:
         self.tracker.take(poll)
-        made = evaluate(
+        plan, self.cycle_state = evaluate(
             Reference.of("llm", "a", {}),
             poll,
             self.tracker,
-            PARAMETERS,
+            AT_ONCE,
             self.cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=ANSWER_SECONDS_MAX,
         )
-        self.cycle_state = made.cycle_state
-        return self.cycle_state.timed.current(poll.at_seconds)
+        return plan.timed.current(poll.at_seconds)
 
 
 def replicas(outcome: Answer | Refusal) -> int:

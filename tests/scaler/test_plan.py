@@ -7,31 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaler.decision.backlog import Order
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.demand import Demand
 from scaler.decision.need import Outlook
-from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.signals import Absent, Observation, Reading, Signal, Value
 from scaler.trigger import Mode
+from tests.scaler.fakes import PARAMETERS
 
 NOW = 10_000.0
-PARAMETERS = PlanParameters(
-    lead_seconds=300,
-    hold_seconds=300,
-    level=0.9,
-    utilization=0.8,
-    replicas_min=1,
-    replicas_max=50,
-    mode=Mode.ACT,
-    capacity=ReplicaCapacity(
-        work=Work(
-            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
-        ),
-        requests=50,
-    ),
-)
-
 
 BEGUN = PlanState(handed=1, planned=1)
 """After a first look that held nothing."""

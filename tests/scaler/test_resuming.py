@@ -10,11 +10,10 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from foresail.pace import planning_settings
-from foresail.settings import CycleSettings
+from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, TimedOutcome
-from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.plan import PlanState, ReplicaPlan
-from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker, TrackerState
+from scaler.decision.tracker import PLANNED, TrackerState
 from scaler.errors import SourceUnavailableError
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
@@ -23,8 +22,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import StateBook
 from scaler.signals import Observation, Signal, Value
 from scaler.state.records import FeedState, Learned, WorkloadState
-from scaler.trigger import AllowedOptions, parse
-from tests.scaler.fakes import NoForecast, feed_key
+from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from tests.scaler.fakes import binding, feed_key
 
 BEGIN = 1_800_000_000.0
 METADATA = {"model": "llama", "mode": "act", "maxReplicas": "40"}
@@ -160,19 +159,12 @@ async def running(
     clock, reads, timed = asyncio.get_running_loop(), feed or Feed(), []
     registry = CollectorRegistry()
     begun = clock.time()
-    capacity = ReplicaCapacity(
-        work=Work(
-            prompt=1 / 1000, generated=1 / 500, together=Together.SUM, origin=Origin.METADATA
-        ),
-        requests=50,
-    )
 
-    def forecaster(series: DemandSeries) -> NoForecast:
-        return NoForecast(series)
+    def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
+        return binding("llama", reads, trigger_spec)
 
     loop = PlanningCycle(
-        lambda *_: Binding(key=feed_key("llama"), source="main", feed=reads, capacity=capacity),
-        lambda _: DemandTracker(forecaster, step_seconds=60.0),
+        connect,
         replace(planning_settings(CycleSettings(history=86_400)), **settings),  # type: ignore[arg-type]
         publish=lambda _, one: timed.append(one),
         wall=lambda: BEGIN + clock.time() - begun,

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
-from scaler.sources.scope import Scope
 from tests import prometheus
 from tests.contracts.certificates import Authority
 from tests.exporter import Engine, Exporter, served

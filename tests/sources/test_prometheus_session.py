@@ -13,11 +13,11 @@ import pytest
 from aiohttp import web
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
-from scaler.sources.scope import Scope
 
 # Sockets and threads take real time.
 pytestmark = pytest.mark.looptime(False)

@@ -12,11 +12,11 @@ from aiohttp import web
 from kubernetes_asyncio import client
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
-from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import DiscoveredTargets, Discovery, DnsTargets, StaticTargets
 from tests.contracts.certificates import Authority

@@ -17,12 +17,12 @@ from foresail.wiring import Sources
 from scaler.decision.answers import Reference
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey
+from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed, Observation, Signal
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.prometheus import PrometheusConfig
-from scaler.sources.scope import Scope
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.trigger import AllowedOptions, parse
 from tests import prometheus

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from foresail.link import FeedFound, FeedsWanted, Message
-from foresail.settings import StateSettings
+from foresail.settings_serving import StateSettings
 from foresail.states import PlannerStates
 from scaler.serving.state_files import StateFiles, name_of, slice_of
 from scaler.serving.state_requests import REQUEST_SECONDS_MAX, FeedRequests

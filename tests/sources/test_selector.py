@@ -5,8 +5,9 @@ import re
 import pytest
 
 from scaler.errors import SourceMisconfiguredError
+from scaler.scope import Scope
 from scaler.sources.catalogue import load
-from scaler.sources.scope import Scope, matchers, selector
+from scaler.sources.selector import matchers, selector
 
 VLLM = load("vllm")
 LLM_D = load("llm-d")

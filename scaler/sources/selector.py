@@ -1,4 +1,4 @@
-"""The part of a source's series that belongs to one workload, and its PromQL selector.
+"""The PromQL selector of a workload's series.
 
 Model names, namespaces and label values come from tenants and are quoted in this module only. An
 unescaped quote in a model name could select the metrics of all tenants.
@@ -6,43 +6,15 @@ unescaped quote in a model name could select the metrics of all tenants.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from typing_extensions import override
-
 from scaler.errors import SourceMisconfiguredError
+from scaler.scope import Scope
 from scaler.sources.catalogue import Preset
 
 _LABEL_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _INTERNAL: Final = "__"
 """Prefix of the label names that Prometheus reserves; `__name__` is one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """The labels of one workload in its metrics.
-
-    The three parts are kept apart: a tenant writes `labels` and never the namespace, so a label
-    must not replace the namespace in a query or in a comparison of two scopes.
-    """
-
-    namespace: str | None = None
-    """Of the ScaledObject. None reads all namespaces; only the operator can ask for that."""
-    model: str | None = None
-    """The served model's name in the metrics; None where the scraped address is enough."""
-    labels: tuple[tuple[str, str], ...] = ()
-    """The trigger's further labels, all of which must be equal."""
-
-    def __post_init__(self) -> None:
-        # In PromQL an empty value matches all series that lack the label.
-        if self.namespace == "" or self.model == "":
-            raise SourceMisconfiguredError("an empty namespace or model name selects nothing")
-
-    @override
-    def __str__(self) -> str:
-        parts = [("model", self.model), ("namespace", self.namespace), *self.labels]
-        return ", ".join(f"{key} {value!r}" for key, value in parts if value) or "any model"
 
 
 def matchers(

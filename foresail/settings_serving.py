@@ -1,0 +1,46 @@
+"""Settings of the servers: ports, certificates, limits, and states that outlive a process."""
+
+from pydantic import Field
+
+from foresail.parts import Part
+from foresail.settings_values import AddressPrefix, Count, Dial, File, Folder, Listen, Seconds
+
+
+class ListenSettings(Part):
+    grpc: Listen = "0.0.0.0:6500"
+    """The gRPC server for KEDA, `host:port`."""
+    http: Listen = "0.0.0.0:8080"
+    """Health, metrics and explanations, `host:port`."""
+
+
+class TlsSettings(Part):
+    certificate: File
+    """The gRPC server's certificate chain, a PEM file; read again when it changes."""
+    key: File
+    """The private key of `certificate`, a PEM file."""
+    client_ca: File | None = None
+    """The CA of the clients to admit, a PEM file; without it every client is admitted."""
+
+
+class LimitSettings(Part):
+    objects_max: Count = 5000
+    """The most triggers that one server plans for; for more, shard by namespace."""
+    replicas_max: Count = 1000
+    """The most replicas of any workload."""
+    streams_per_connection_max: Count = 20_000
+    """The most streams on one connection; KEDA holds two for each push trigger."""
+    metadata_addresses: tuple[AddressPrefix, ...] = Field(
+        default=(), description="a list of http or https addresses without credentials"
+    )
+    """Addresses that a trigger's `serverAddress` may start with; by default none."""
+
+
+class StateSettings(Part):
+    """The forecasts, last plans and last answers that outlive a process."""
+
+    directory: Folder | None = None
+    """The folder for states, with one folder a pod in it; without it a restart begins anew."""
+    peers: Dial | None = None
+    """A name that resolves to all replicas; a joining replica fetches its states from them."""
+    every: Seconds = 300.0
+    """The time between two writes of a forecast; a restart reads later samples from the source."""

@@ -1,0 +1,151 @@
+"""Settings of the sources: Prometheus servers and pods' own metrics pages."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+from typing_extensions import override
+
+from foresail.faults import crossed
+from foresail.parts import Part
+from foresail.settings_values import File, Labels, Port, Seconds, SeriesLabels, Text, Url
+from scaler.sources.reading import Limits
+
+SOURCE_NAME: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_LIMITS: Final = Limits()
+
+
+class SourceTlsSettings(Part):
+    ca: File | None = None
+    """The CA to trust in place of the system's, a PEM file."""
+    certificate: File | None = None
+    """The client certificate for mTLS, a PEM file; needs `key`."""
+    key: File | None = None
+    """The private key of `certificate`, a PEM file."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if (values["certificate"] is None) != (values["key"] is None):
+            given = "key" if values["certificate"] is None else "certificate"
+            yield crossed("certificate and key go together: give both or neither", given)
+
+
+class ScrapeTlsSettings(SourceTlsSettings):
+    server_name: Text | None = None
+    """The name in the pods' certificates; by default the address of the page."""
+
+
+class BasicSettings(Part):
+    username: Text
+    password_file: File
+
+
+class Credentials(Part):
+    """The credentials that Foresail sends to a source."""
+
+    bearer_token_file: File | None = None
+    """Sent as `Authorization: Bearer`; read again when the file changes."""
+    basic: BasicSettings | None = None
+    """HTTP basic authentication; excludes the bearer token."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if values["bearer_token_file"] is not None and values["basic"] is not None:
+            yield crossed("bearerTokenFile and basic exclude each other: give one", "basic")
+
+
+class ReadingSettings(Part):
+    window: Seconds = _LIMITS.window_seconds
+    """The window of rates and percentiles; it must hold two scrapes."""
+    stale_after: Seconds = _LIMITS.stale_after_seconds
+    """Older samples are not used; at least twice the scrape interval."""
+
+
+class PrometheusSettings(Credentials):
+    url: Url
+    """The address of the server, with its path prefix if it has one."""
+    tls: SourceTlsSettings = SourceTlsSettings()
+    headers: Labels = Field(default_factory=dict)
+    """Sent with each query, such as `X-Scope-OrgID` for a tenant of Mimir, Thanos or Cortex."""
+    namespace_label: Text | None = "namespace"
+    """The label that must equal the ScaledObject's namespace; null reads all namespaces."""
+    labels: SeriesLabels = Field(default_factory=dict)
+    """Labels that each series must carry, such as `cluster`; a trigger cannot name them."""
+    reading: ReadingSettings = ReadingSettings()
+    timeout: Seconds = 8.0
+    """Of one read with all its queries; shorter than `cycle.lookMax`, so that the error names the
+    source."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        yield from super().crossings(values)
+        label, labels = values["namespace_label"], values["labels"]
+        if isinstance(label, str) and isinstance(labels, dict) and label in labels:
+            message = f"{label!r} is the namespaceLabel and comes from each trigger"
+            yield crossed(message, "labels", label)
+
+
+class DnsSettings(Part):
+    host: Text
+    """A headless Service; each of its addresses is one pod."""
+    port: Port
+
+
+class PodsSettings(Part):
+    labels: Labels = Field(default_factory=dict)
+    """Labels of the engine's pods, in addition to the trigger's `matchLabels`."""
+    port: Port
+
+
+class ScrapeSettings(Credentials):
+    urls: tuple[Url, ...] = ()
+    """Fixed addresses of metrics pages."""
+    dns: DnsSettings | None = None
+    pods: PodsSettings | None = None
+    path: str = Field(default="/metrics", pattern=r"^/", description="a path that begins with /")
+    namespaces: tuple[Text, ...] | None = Field(
+        default=None, description='a list of namespaces, or ["*"] for every one'
+    )
+    """Namespaces whose ScaledObjects may read the pages of `urls` or `dns`."""
+    tls: ScrapeTlsSettings | None = None
+    """Read pods over https; without this group over http."""
+    reading: ReadingSettings = ReadingSettings()
+    timeout: Seconds = 3.0
+    """Of one read: finding the targets and reading all their pages."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        yield from super().crossings(values)
+        given = (bool(values["urls"]), values["dns"] is not None, values["pods"] is not None)
+        if sum(given) != 1:
+            yield crossed("give exactly one of urls, dns, pods")
+        elif values["pods"] is not None and values["namespaces"] is not None:
+            message = "pods are read in the trigger's own namespace only: remove namespaces"
+            yield crossed(message, "namespaces")
+        elif values["pods"] is None and not values["namespaces"]:
+            yield crossed(
+                "namespaces is missing: pages of urls and dns do not tell tenants apart, so list "
+                'the namespaces whose ScaledObjects may read them, or ["*"] for every one'
+            )
+
+
+class SourceSettings(Part):
+    name: str = Field(
+        pattern=f"^{SOURCE_NAME.pattern}$",
+        description="lower-case letters, digits and dashes, at most 63",
+    )
+    """The name that triggers give as their `source`."""
+    prometheus: PrometheusSettings | None = None
+    scrape: ScrapeSettings | None = None
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if (values["prometheus"] is None) == (values["scrape"] is None):
+            yield crossed("give exactly one of prometheus, scrape")

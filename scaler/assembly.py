@@ -1,0 +1,75 @@
+"""What a workload is planned with, made from its trigger spec: for serve, demo and replay alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scaler.decision.capacity import ReplicaCapacity, Speeds, work_of
+from scaler.decision.parameters import PlanParameters, parameters_of
+from scaler.decision.tracker import DemandSeries, DemandTracker
+from scaler.forecast.announced import Calendar
+from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.horizons import horizons_seconds
+from scaler.sources.catalogue import Preset
+from scaler.trigger import TriggerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembly:
+    """The plan's parameters, and the forecasts behind it."""
+
+    parameters: PlanParameters
+    reach_seconds: float
+    """How far the forecasts look ahead."""
+    make_tracker: Callable[[], DemandTracker]
+    """Makes an empty tracker with the shipped forecasters."""
+
+
+def assemble(
+    trigger_spec: TriggerSpec,
+    preset: Preset,
+    *,
+    step_seconds: float,
+    beside: tuple[DemandSeries, ...] = (),
+) -> Assembly:
+    """Assemble what a trigger spec is planned with.
+
+    Args:
+        preset: of the trigger's engine; its defaults count where the metadata gives no capacity.
+        step_seconds: of the forecast's series.
+        beside: series that are forecast only to be shown.
+    """
+    horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds)
+
+    def forecaster(series: DemandSeries) -> Forecaster:
+        return Forecaster(
+            signal=series,
+            step_seconds=step_seconds,
+            horizons_seconds=horizons,
+            start=0.0,
+            tz=trigger_spec.timezone,
+            calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
+            if trigger_spec.events
+            else None,
+        )
+
+    return Assembly(
+        parameters=parameters_of(trigger_spec, _capacity_of(trigger_spec, preset)),
+        reach_seconds=horizons[-1],
+        make_tracker=lambda: DemandTracker(forecaster, step_seconds=step_seconds, beside=beside),
+    )
+
+
+def _capacity_of(trigger_spec: TriggerSpec, preset: Preset) -> ReplicaCapacity:
+    """The capacity of a replica by the trigger's metadata, else by the preset's defaults."""
+    prior = preset.replica_prior
+    return ReplicaCapacity(
+        work=work_of(
+            trigger_spec.replica_prompt_tokens_per_second,
+            trigger_spec.replica_generated_tokens_per_second,
+            prefill_share=trigger_spec.prefill_share,
+            prior=Speeds(
+                prompt=prior.prompt_tokens_per_second, generated=prior.generated_tokens_per_second
+            ),
+        ),
+        requests=trigger_spec.replica_requests or prior.concurrent_requests,
+    )

@@ -1,0 +1,85 @@
+"""Announced events: a batch job's cron schedule, a launch, a class of students at nine.
+
+An event states when it begins, how long it lasts, and by what factor it multiplies the usual
+demand. An event is not a floor: for guaranteed capacity at a given time, add a KEDA cron trigger to
+the ScaledObject.
+
+The format is `WHEN for LENGTH xFACTOR`, with `;` between events. WHEN is five cron fields or a
+local date and time, both in the workload's time zone:
+
+    0 9 * * mon-fri for 30m x2.5; 2027-03-01T18:00 for 2h x4
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import takewhile
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from scaler.durations import parse_duration
+
+DAY_SECONDS: Final = 86_400.0
+FACTOR_MAX: Final = 100.0
+EVENTS_MAX: Final = 50
+_WRITTEN: Final = re.compile(r"(?P<when>.+?)\s+for\s+(?P<length>\S+)\s+x(?P<factor>\d+(\.\d+)?)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One announced event; `when` is the text as given."""
+
+    when: str
+    length_seconds: float
+    factor: float
+    """Demand during the event ÷ demand as it would be without."""
+
+
+def parse(text: str) -> tuple[Event, ...]:
+    """The events of a text.
+
+    Raises:
+        ValueError: naming the event that cannot be read, and why.
+    """
+    events = tuple(_event(part.strip()) for part in text.split(";") if part.strip())
+    if len(events) > EVENTS_MAX:
+        raise ValueError(f"{len(events)} events are more than {EVENTS_MAX}")
+    return events
+
+
+def _event(text: str) -> Event:
+    found = _WRITTEN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"event {text!r} is not of the form WHEN for LENGTH xFACTOR")
+    length, factor = parse_duration(found["length"]), float(found["factor"])
+    if not isinstance(length, float) or not 0 < length <= DAY_SECONDS:
+        raise ValueError(f"event {text!r}: {found['length']} is no length up to 24h, such as 30m")
+    if not 0 < factor <= FACTOR_MAX:
+        raise ValueError(f"event {text!r}: its factor is not above 0 and at most {FACTOR_MAX:g}")
+    event = Event(when=found["when"], length_seconds=length, factor=factor)
+    try:
+        starts_of_day(event, "UTC", 0)
+    except (CronSimError, ValueError) as error:
+        message = f"event {text!r}: {event.when!r} is neither five cron fields nor a local time"
+        raise ValueError(message) from error
+    return event
+
+
+@lru_cache(maxsize=4096)
+def starts_of_day(event: Event, tz: str, day: int) -> tuple[float, ...]:
+    """Unix times at which the event begins within a UTC day, counted from 1970."""
+    begin = datetime.fromtimestamp(day * DAY_SECONDS, UTC)
+    end = begin + timedelta(days=1)
+    zone = ZoneInfo(tz)
+    if len(event.when.split()) == 1:
+        moment = datetime.fromisoformat(event.when)
+        if moment.tzinfo is not None:
+            raise ValueError("the time zone is the workload's")
+        moment = moment.replace(tzinfo=zone)
+        return (moment.timestamp(),) if begin <= moment < end else ()
+    # CronSim excludes its start, and an event at midnight belongs to the day it begins.
+    coming = CronSim(event.when, (begin - timedelta(seconds=1)).astimezone(zone))
+    return tuple(start.timestamp() for start in takewhile(lambda start: start < end, coming))

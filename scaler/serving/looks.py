@@ -1,0 +1,125 @@
+"""Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
+
+No look waits for the look at another feed. At each moment a feed whose last look has ended gets a
+new one; a feed whose look is still under way misses that moment. Looks wait only for a slot of
+their own source, and a look that has its slot ends within its time limit.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from scaler.clock import Clock, WallTime
+from scaler.decision.evaluate import WorkloadPlan
+from scaler.decision.tracker import PollResult
+from scaler.errors import SourceError, SourceUnavailableError
+from scaler.serving.cycle_settings import PlanningSettings
+from scaler.serving.faults import contained
+from scaler.serving.feeds import LiveFeed
+from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plans import Plans
+from scaler.serving.slots import SourceSlots
+from scaler.serving.workloads import Workloads
+
+
+class Looks:
+    """Makes the looks of all feeds."""
+
+    def __init__(  # noqa: PLR0913 - what a look needs, by name
+        self,
+        settings: PlanningSettings,
+        *,
+        workloads: Workloads,
+        plans: Plans,
+        slots: SourceSlots,
+        wall: WallTime,
+        steady: Clock,
+        metrics: PlanningMetrics,
+    ) -> None:
+        self._settings = settings
+        self._workloads = workloads
+        self._plans = plans
+        self._slots = slots
+        self._wall = wall
+        self._steady = steady
+        self._metrics = metrics
+
+    def due(self, moment: float) -> Iterator[LiveFeed]:
+        """The feeds to look at for this moment; a feed whose look is under way misses it."""
+        for live in self._workloads.feeds():
+            live.due_at_seconds = moment
+            if self.awaits_state(live):
+                continue
+            if live.in_flight:
+                with contained("feed_not_looked_at", live.workloads, self._metrics):
+                    self._miss(live)
+            else:
+                live.in_flight = True
+                yield live
+
+    def awaits_state(self, live: LiveFeed) -> bool:
+        """Whether a feed gets no looks yet, because an earlier plan stands."""
+        until = live.awaits_state_until
+        return until is not None and self._steady() < until
+
+    async def first_look(self, live: LiveFeed) -> None:
+        """Look at a new feed now, off the grid."""
+        live.in_flight = True
+        self._workloads.absorb_clock_step()
+        live.due_at_seconds = self._wall.now()
+        _ = await self.look(live)
+
+    async def look(self, live: LiveFeed) -> tuple[WorkloadPlan, ...]:
+        """Look at a feed and plan its workloads; the caller has set `in_flight`.
+
+        Returns:
+            The plan of each workload; none if the look was dropped or met a fault of Foresail.
+        """
+        try:
+            with contained("feed_not_looked_at", live.workloads, self._metrics):
+                return await self._look(live)
+        finally:
+            live.in_flight = live.reading = False
+        return ()
+
+    async def _look(self, live: LiveFeed) -> tuple[WorkloadPlan, ...]:
+        async with self._slots.of(live.source).looks:
+            if not live.workloads:
+                return ()  # forgotten while it waited
+            live.reading = True
+            self._workloads.absorb_clock_step()
+            clock_steps = self._wall.steps
+            # The age of the reading, counted before the wall clock can be set again.
+            looked_at = self._steady() - (self._wall.now() - live.due_at_seconds)
+            poll = await self._read(live)
+        self._workloads.absorb_clock_step()
+        if clock_steps != self._wall.steps:
+            return ()
+        return self._take(live, poll, looked_at)
+
+    async def _read(self, live: LiveFeed) -> PollResult:
+        # The newest due moment: the look may have waited for its slot through several.
+        at, limit = live.due_at_seconds, self._settings.look_seconds_max
+        with self._metrics.look_seconds.labels(live.label).time():
+            try:
+                async with asyncio.timeout(limit):
+                    observation = await live.feed.observe(now_seconds=at)
+            except SourceError as error:
+                return PollResult(at_seconds=at, observation=None, failure=error)
+            except TimeoutError:
+                failure = SourceUnavailableError(f"no answer within {limit:g} s")
+                return PollResult(at_seconds=at, observation=None, failure=failure)
+        return PollResult(at_seconds=at, observation=observation)
+
+    def _miss(self, live: LiveFeed) -> None:
+        """Account for a moment at which the feed's look was still under way."""
+        self._metrics.looks_missed.labels(live.label).inc()
+        if not live.reading:  # else the look ends within its time limit, with a better message
+            message = f"all {self._settings.looks_at_once} slots of its source are in use"
+            failure = SourceUnavailableError(message)
+            poll = PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure)
+            _ = self._take(live, poll, self._steady())
+
+    def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
+        live.take(poll, looked_at)
+        plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
+        return tuple(plan for plan in plans if plan is not None)

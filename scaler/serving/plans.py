@@ -1,0 +1,81 @@
+"""Plans a workload from its feed's newest look, notes its state and publishes its outcome."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from scaler.clock import Clock, WallTime
+from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
+from scaler.errors import SourceError
+from scaler.serving.decision_log import log_change
+from scaler.serving.faults import contained
+from scaler.serving.feeds import Workload
+from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.state_book import StateBook
+
+Publish = Callable[[Reference, TimedOutcome], None]
+
+
+class Plans:
+    """The step from a poll result to a published outcome."""
+
+    def __init__(
+        self,
+        *,
+        answer_seconds_max: float,
+        publish: Publish,
+        states: StateBook,
+        wall: WallTime,
+        steady: Clock,
+        metrics: PlanningMetrics,
+    ) -> None:
+        self._answer_seconds_max = answer_seconds_max
+        self._publish = publish
+        self._states = states
+        self._wall = wall
+        self._steady = steady
+        self._metrics = metrics
+
+    def plan(self, workload: Workload) -> WorkloadPlan | None:
+        """Plan from the newest look; None before the first one, or on a fault of Foresail."""
+        live, parameters = workload.live, workload.parameters
+        if live is None or live.looked is None or parameters is None:
+            return None
+        poll, looked_at = live.looked
+        with contained("workload_not_planned", [workload.reference], self._metrics):
+            plan, after = evaluate(
+                workload.reference,
+                poll,
+                live.tracker,
+                parameters,
+                workload.cycle_state,
+                now_seconds=looked_at,
+                answer_seconds_max=self._answer_seconds_max,
+            )
+            workload.plan = plan
+            self._continue_from(after, workload)
+            return plan
+        return None
+
+    def refuse(self, workload: Workload, error: SourceError) -> None:
+        """Refuse a trigger spec that its source cannot serve."""
+        now = self._steady()
+        refused = TimedOutcome(
+            outcome=Refusal(code=RefusalCode.MISCONFIGURED, message=str(error)),
+            read_at_seconds=now,
+            valid_until_seconds=now + self._answer_seconds_max,
+        )
+        before = workload.cycle_state
+        timed = before.timed.followed_by(refused, now)
+        self._continue_from(replace(before, timed=timed), workload)
+
+    def _continue_from(self, after: CycleState, workload: Workload) -> None:
+        before, workload.cycle_state = workload.cycle_state, after
+        if not workload.on_watch_list:  # a state would make it an object that KEDA asked about
+            asked_seconds_ago = self._steady() - workload.asked_at_seconds
+            asked_at = self._wall.now() - asked_seconds_ago
+            # Before publishing, which sends the noted state along.
+            self._states.note(workload.state(asked_at_seconds=asked_at))
+        if after.timed is not before.timed:
+            log_change(workload.reference, before, after)
+            self._publish(workload.reference, after.timed)

@@ -1,0 +1,216 @@
+"""The workloads that come and go, and the feeds that they read.
+
+A workload joins the feed of its trigger's key. A feed begins with its first workload and ends with
+its last one.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+
+import structlog
+
+from scaler.clock import Clock, WallTime
+from scaler.decision.answers import Reference, Refusal
+from scaler.decision.evaluate import CycleState
+from scaler.errors import SourceError
+from scaler.feed_key import FeedKey
+from scaler.serving.board import Arrival, Changes
+from scaler.serving.cycle_settings import PlanningSettings
+from scaler.serving.decision_log import log_refused
+from scaler.serving.faults import contained
+from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
+from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plans import Plans
+from scaler.serving.state_book import StateBook
+from scaler.state.records import FeedState, WorkloadState
+from scaler.trigger import TriggerSpec
+
+log = structlog.get_logger()
+
+Connect = Callable[[Reference, TriggerSpec], Binding]
+KeepSources = Callable[[Collection[str]], None]
+
+
+class Workloads:
+    """All workloads and feeds of the cycle."""
+
+    def __init__(  # noqa: PLR0913 - what a workload is connected with, by name
+        self,
+        connect: Connect,
+        settings: PlanningSettings,
+        *,
+        plans: Plans,
+        states: StateBook,
+        wall: WallTime,
+        steady: Clock,
+        metrics: PlanningMetrics,
+        keep_sources: KeepSources,
+    ) -> None:
+        """Begin without workloads.
+
+        Args:
+            keep_sources: called with the sources still read, after workloads were forgotten.
+        """
+        self._connect = connect
+        self._settings = settings
+        self._plans = plans
+        self._states = states
+        self._wall = wall
+        self._steady = steady
+        self._metrics = metrics
+        self._keep_sources = keep_sources
+        self._workloads: dict[Reference, Workload] = {}
+        self._feeds: dict[FeedKey, LiveFeed] = {}
+        self._new: list[LiveFeed] = []
+        self._has_new = asyncio.Event()
+
+    # Workloads that come.
+
+    def apply(self, changes: Changes) -> None:
+        """Forget workloads, then begin the new ones."""
+        for reference in changes.forgotten:
+            self._forget(reference)
+        if changes.forgotten:
+            # Also the old `serverAddress` of an edited trigger, which no feed reads any more.
+            self._keep_sources({live.source for live in self._feeds.values()})
+        for arrival in changes.arrived:
+            self._take_up(arrival)
+
+    def watch(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
+        """Begin a workload of the operator's watch list, which KEDA does not ask about."""
+        now = self._steady()
+        state = CycleState.unread(now)
+        self._begin(Workload(reference, trigger_spec, now, state, on_watch_list=True))
+
+    def note_asked(self, reference: Reference, asked_at_seconds: float) -> None:
+        """Remember when KEDA asked about a workload, on the monotonic clock."""
+        workload = self._workloads.get(reference)
+        if workload is not None:
+            workload.asked_at_seconds = asked_at_seconds
+
+    def _take_up(self, arrival: Arrival) -> None:
+        if arrival.reference in self._workloads:
+            self.note_asked(arrival.reference, arrival.asked_at_seconds)
+            return
+        if isinstance(arrival.timed.outcome, Refusal) and arrival.trigger_spec is None:
+            log_refused(arrival.reference, arrival.timed.outcome)
+        state = CycleState(timed=arrival.timed)
+        asked_at = arrival.asked_at_seconds
+        self._begin(Workload(arrival.reference, arrival.trigger_spec, asked_at, state))
+
+    def _begin(self, workload: Workload) -> None:
+        """Resume from a kept state, if there is one, and join a feed."""
+        self._workloads[workload.reference] = workload
+        state = self._states.workload(workload.reference)
+        if state is not None:
+            workload.resume(state, self._remembers(workload, state))
+        else:
+            workload.hold_standing_answer(self._wall.now(), self._steady())
+        self._join_feed(workload)
+
+    def _remembers(self, workload: Workload, state: WorkloadState) -> bool:
+        """Whether what a state remembers of needs and orders still counts.
+
+        What was planned before a long outage says nothing of the replicas that run now: KEDA's
+        fallback may hold more.
+        """
+        spec = workload.trigger_spec
+        if state.plan is None or spec is None:
+            return False
+        age_seconds = self._wall.now() - state.plan.at_seconds
+        return age_seconds <= max(spec.hold_seconds, self._settings.answer_seconds_max)
+
+    def join_feeds(self) -> None:
+        """Join each workload that has no feed yet: the fault of its source may have ended."""
+        for workload in tuple(self._workloads.values()):
+            if workload.live is None:
+                self._join_feed(workload)
+
+    def _join_feed(self, workload: Workload) -> None:
+        if workload.trigger_spec is None:
+            return
+        with contained("workload_not_taken_up", [workload.reference], self._metrics):
+            try:
+                binding = self._connect(workload.reference, workload.trigger_spec)
+            except SourceError as error:
+                self._plans.refuse(workload, error)
+                return
+            live = self._feeds.get(binding.key) or self._begin_feed(binding, workload)
+            live.workloads[workload.reference] = workload
+            workload.live, workload.parameters = live, binding.assembly.parameters
+            _ = self._plans.plan(workload)
+
+    def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:
+        live = LiveFeed(binding.key, binding.source, binding.feed, binding.assembly.make_tracker())
+        if workload.cycle_state.plan is None:
+            live.in_flight = True  # its first look is made at once, off the grid
+        else:
+            live.awaits_state_until = self._steady() + self._settings.state_wait_seconds_max
+        self._feeds[binding.key] = live
+        self._new.append(live)
+        self._has_new.set()
+        return live
+
+    # Workloads that go.
+
+    def _forget(self, reference: Reference) -> None:
+        workload = self._workloads.get(reference)
+        if workload is not None and workload.on_watch_list:
+            return
+        self._states.forget(reference)
+        if workload is None:
+            return
+        del self._workloads[reference]
+        if workload.live is None:
+            return
+        live = workload.live
+        del live.workloads[reference]
+        if not live.workloads:
+            del self._feeds[live.key]
+
+    # All of them.
+
+    def feeds(self) -> tuple[LiveFeed, ...]:
+        return tuple(self._feeds.values())
+
+    def take_new_feeds(self) -> list[LiveFeed]:
+        """The feeds that began since they were last taken."""
+        new, self._new = self._new, []
+        self._has_new.clear()
+        return new
+
+    async def next_new_feeds(self) -> list[LiveFeed]:
+        """The feeds that began since they were last taken; waits for one at least."""
+        await self._has_new.wait()
+        return self.take_new_feeds()
+
+    def statuses(self) -> list[WorkloadStatus]:
+        """The status of every workload, the one that KEDA last asked about first."""
+        workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
+        return [status_of(workload) for workload in workloads]
+
+    def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
+        """A function for every feed that returns its state; None while its past is not known."""
+        now = self._wall.now()
+        return {
+            live.key_text: partial(live.state, at_seconds=now) if live.has_past else None
+            for live in self._feeds.values()
+        }
+
+    def absorb_clock_step(self) -> None:
+        """Move every remembered label if the wall clock was set since the last call.
+
+        No other code handles a set clock. Everything remembered keeps its age, so that nothing
+        lies in the future and no hold ends early. Looks and readings of the past that are under
+        way are dropped, because they carry labels of the old time.
+        """
+        seconds = self._wall.step()
+        if seconds == 0.0:
+            return
+        log.warning("wall_clock_set", seconds=round(seconds, 3))
+        self._metrics.clock_steps.inc()
+        for live in self._feeds.values():
+            live.clock_moved(seconds)
+        for workload in self._workloads.values():
+            workload.cycle_state = workload.cycle_state.moved(seconds)
