@@ -22,8 +22,10 @@ _GPU_SCALE = 8
 
 _POD_SECONDS = 60.0
 """Between pods, by the clock of the history: the trace takes some days."""
-_PODS_A_MIX = 200
-"""Pods that come before the mix is made anew; `foresail scheduler` does it every ten minutes."""
+_FIRST_MIX = 32
+_MIX_GROWTH = 1.5
+"""The mix is made anew after 32 pods, and when half as many more have come: what was worked out is
+worked out again then. `foresail scheduler` does it every ten minutes."""
 
 Choice = tuple[int, int | None]
 """Row of the node, and what is left of the GPU to share; None = the least that is enough."""
@@ -52,13 +54,14 @@ class ForesailLearning:
     def __init__(self, nodes: Nodes, mix: Mix) -> None:
         self._nodes = nodes
         self._history = History()
-        self._came = 0
+        self._came, self._renewed_at = 0, _FIRST_MIX
         self._rule = FillRule(nodes, self._history.mix(0.0))
 
     def choose(self, shape: Shape) -> Choice | None:
         now_seconds = self._came * _POD_SECONDS
-        if self._came and self._came % _PODS_A_MIX == 0:
+        if self._came == self._renewed_at:
             self._rule = FillRule(self._nodes, self._history.mix(now_seconds))
+            self._renewed_at = int(self._came * _MIX_GROWTH)
         self._came += 1
         if shape.gpus:
             self._history.saw(shape, now_seconds)

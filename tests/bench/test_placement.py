@@ -106,11 +106,11 @@ class TestLearning:
         assert choices[0] == choices[1]
 
     def test_what_came_is_what_is_expected(self) -> None:
-        nodes = Nodes(cluster(30, gpus=4))
+        nodes = Nodes(cluster(10, gpus=4))
         rule, history = ForesailLearning(nodes, Mix({shape(): 1.0})), History()
         usual = shape(milli=300)
-        for at in range(200):
+        for at in range(32):
             put(nodes, usual, rule.choose(usual))
             history.saw(usual, at * 60.0)
-        told = FillRule(nodes, history.mix(200 * 60.0)).rank(shape(2))
+        told = FillRule(nodes, history.mix(32 * 60.0)).rank(shape(2))
         assert rule.choose(shape(2)) == (told.best(), None)
