@@ -10,13 +10,22 @@ from typing import Protocol
 import numpy as np
 
 from scheduler.gains import outcomes
+from scheduler.history import History
 from scheduler.mix import Mix
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
+from scheduler.score.constants import SHIPPED, RuleConstants
 from scheduler.score.fragments import Fragments
 from scheduler.score.rule import FillRule
 
 _CPU_SCALE_MILLI = 128_000
 _GPU_SCALE = 8
+
+_POD_SECONDS = 60.0
+"""Between pods, by the clock of the history: the trace takes some days."""
+_FIRST_MIX = 32
+_MIX_GROWTH = 1.5
+"""The mix is made anew after 32 pods, and when half as many more have come: what was worked out is
+worked out again then. `foresail scheduler` does it every ten minutes."""
 
 Choice = tuple[int, int | None]
 """Row of the node, and what is left of the GPU to share; None = the least that is enough."""
@@ -30,17 +39,33 @@ class Rule(Protocol):
 
 
 class Foresail:
-    """The shipped rule."""
+    """The shipped rule, with its own constants or others."""
 
-    def __init__(self, nodes: Nodes, mix: Mix) -> None:
-        self._rule = FillRule(nodes, mix)
+    def __init__(self, nodes: Nodes, mix: Mix, constants: RuleConstants = SHIPPED) -> None:
+        self._rule = FillRule(nodes, mix, constants=constants)
 
     def choose(self, shape: Shape) -> Choice | None:
-        ranking = self._rule.rank(shape)
-        row = ranking.best()
-        if row is None:
-            return None
-        return row, int(ranking.remainders[row]) if shape.is_share else None
+        return _chosen(self._rule, shape)
+
+
+class ForesailLearning:
+    """The shipped rule where nobody says which pods to expect: the mix is learnt as they come."""
+
+    def __init__(self, nodes: Nodes, mix: Mix) -> None:
+        self._nodes = nodes
+        self._history = History()
+        self._came, self._renewed_at = 0, _FIRST_MIX
+        self._rule = FillRule(nodes, self._history.mix(0.0))
+
+    def choose(self, shape: Shape) -> Choice | None:
+        now_seconds = self._came * _POD_SECONDS
+        if self._came == self._renewed_at:
+            self._rule = FillRule(self._nodes, self._history.mix(now_seconds))
+            self._renewed_at = int(self._came * _MIX_GROWTH)
+        self._came += 1
+        if shape.gpus:
+            self._history.saw(shape, now_seconds)
+        return _chosen(self._rule, shape)
 
 
 class Fgd:
@@ -134,6 +159,14 @@ class Random:
         return row, int(self._random.choice(left[left >= shape.gpu_milli]))
 
 
+def _chosen(rule: FillRule, shape: Shape) -> Choice | None:
+    ranking = rule.rank(shape)
+    row = ranking.best()
+    if row is None:
+        return None
+    return row, int(ranking.remainders[row]) if shape.is_share else None
+
+
 def _first_best(fits: Bool, scores: Float) -> Choice | None:
     row = int(np.where(fits, scores, -np.inf).argmax())
     return (row, None) if fits[row] else None
@@ -141,6 +174,7 @@ def _first_best(fits: Bool, scores: Float) -> Choice | None:
 
 RULES: dict[str, Callable[[Nodes, Mix], Rule]] = {
     "foresail": Foresail,
+    "foresail-learning": ForesailLearning,
     "fgd": Fgd,
     "bestfit": BestFit,
     "packing": Packing,

@@ -49,6 +49,8 @@ class Outcome:
     multi_gpu_accepted_100: float | None
     frag_100: float | None
     pods_per_second: float | None
+    ceiling_100: float | None = None
+    """Where pods leave: what is given out if every pod finds room, which no rule exceeds."""
 
 
 def put(nodes: Nodes, shape: Shape, choice: Choice | None) -> tuple[int, list[int]] | None:
@@ -79,6 +81,8 @@ def fill_up(
         if abs(load - 1) <= _WINDOW:
             tally.samples.append(100 * tally.given_milli / capacity)
         if load >= 1 and tally.fragment is None:
+            # On a small cluster one pod may be more than the window.
+            tally.samples = tally.samples or [100 * tally.given_milli / capacity]
             tally.fragment = 100 * Fgd(cluster, mix).fragment_milli() / capacity
             wide_percent = tally.wide_percent()
     return Outcome(
@@ -103,7 +107,9 @@ def with_departures(
     rule, tally = make(cluster, mix), Tally()
     pace = load * capacity / float(np.mean([shape.total_milli for shape in pods]))
     staying: list[tuple[float, int, int, Shape, list[int]]] = []
-    now, arrived, given = 0.0, 0, 0
+    wanting: list[tuple[float, int]] = []
+    ceilings: list[float] = []
+    now, arrived, given, wanted = 0.0, 0, 0, 0
     begun = perf_counter()
     while now < _WARM_LIFETIMES + _COUNTED_LIFETIMES:
         now += random.exponential(1 / pace)
@@ -112,8 +118,12 @@ def with_departures(
             cluster.release(row, shape, devices)
             cluster.left(shape)
             given -= shape.total_milli
+        while wanting and wanting[0][0] <= now:
+            wanted -= heapq.heappop(wanting)[1]
         shape, stays = pods[int(random.integers(len(pods)))], random.exponential()
         arrived += 1
+        heapq.heappush(wanting, (now + stays, shape.total_milli))
+        wanted += shape.total_milli
         placed = put(cluster, shape, rule.choose(shape))
         if placed is not None:
             heapq.heappush(staying, (now + stays, arrived, placed[0], shape, placed[1]))
@@ -121,10 +131,12 @@ def with_departures(
         if now >= _WARM_LIFETIMES:
             tally.count(shape, given=placed is not None)
             tally.samples.append(100 * given / capacity)
+            ceilings.append(100 * min(wanted / capacity, 1.0))
     return Outcome(
         allocation_100=float(np.mean(tally.samples)),
         allocation_130=None,
         multi_gpu_accepted_100=tally.wide_percent(),
         frag_100=100 * Fgd(cluster, mix).fragment_milli() / capacity,
         pods_per_second=arrived / (perf_counter() - begun),
+        ceiling_100=float(np.mean(ceilings)),
     )

@@ -3,9 +3,11 @@
 Pods only arrive, each is tried once; `allocation_100` is the mean GPU allocation while 99.5 to
 100.5 % of the cluster is asked for, `allocation_130` the one at the end. Nodes stand in a seeded
 order, and ties go to the first. The mix is the trace's own, or with `--mix` that of another trace.
+The rule's constants come from `bench placement_constants`, which reads none of the traces.
 `--via http` asks the extender, which has all the time it wants; `--via hurry` asks it as it ships,
 pod after pod, so that it works nothing out in between: the worst case of an answer in no time.
-With `--load` pods also leave: `allocation_100` is then the mean over two lifetimes.
+With `--load` pods also leave: `allocation_100` is then the mean over two lifetimes, `ceiling_100`
+what it would be if every pod found room. `foresail-learning` is told no mix: it learns what comes.
 `bound` is no rule but a linear programme that no rule exceeds.
 """
 
@@ -100,6 +102,7 @@ def _mean(outcomes: Sequence[Outcome]) -> Outcome:
         multi_gpu_accepted_100=mean("multi_gpu_accepted_100"),
         frag_100=mean("frag_100"),
         pods_per_second=mean("pods_per_second"),
+        ceiling_100=mean("ceiling_100"),
     )
 
 

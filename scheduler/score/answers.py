@@ -136,7 +136,7 @@ class Answers:
         sums = np.append(total(columns), -np.inf)[rows]
         likely = np.argpartition(-sums, min(NODES_MAX, len(names) - 1))[:NODES_MAX].tolist()
         # Of equals the one that kube-scheduler got the highest score for comes first.
-        best = int(np.argmax(scores))
+        best = scores.index(max(scores))
         order = sorted({best, *likely}, key=lambda at: (-scores[at], -sums[at], names[at]))
         candidates = tuple(
             Candidate(

@@ -1,7 +1,7 @@
 """Where a pod goes: the node that loses least of what the expected pods could still get from it.
 
     expected_pods(n) = W(n with the pod) - W(n)          down to whole steps
-    begun_nodes(n)   = -IDLE_PRICE x GPUs idle on n      keeps filling the nodes that are in use
+    begun_nodes(n)   = -price x GPUs idle on n           keeps filling the nodes that are in use
     wide_places(n)   = -price of the places for wider pods that go
     gpu_models(n)    = -price of the GPU model           both: `scheduler.score.scarcity`
 
@@ -24,31 +24,24 @@ from scheduler.gains import Gains, Measure
 from scheduler.mix import Mix, sequences
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.score.columns import Columns, Term, signed, total
+from scheduler.score.constants import SHIPPED, RuleConstants
 from scheduler.score.fill import Rollouts
 from scheduler.score.fragments import Fragments
 from scheduler.score.scarcity import GPU_MODELS, WIDE_PLACES, Models, Widths
-
-STEP_MILLI = 100.0
-BALANCED_FROM = 0.1
-"""The turnover from which pods that leave make the room for those that come."""
-BALANCED_STEP_MILLI = 50.0
-FINE_STEP_MILLI = 10.0
-"""The same where no pod of several GPUs is expected, for whom nodes would be left whole."""
-IDLE_PRICE = 1.0
-"""GPU milli for each idle GPU: decides only within a step."""
 
 EXPECTED_PODS: Final = Term(
     name="expected_pods",
     meaning="while the cluster fills up: what the expected pods could still get from the node "
     "afterwards, less what they could before; where pods leave as others come (from "
-    f"{BALANCED_FROM:.0%} of it on): what the next expected pod could not use",
-    amount=f"the loss, in steps of {STEP_MILLI:g}; of {BALANCED_STEP_MILLI:g}, or of "
-    f"{FINE_STEP_MILLI:g} where no pod of several GPUs is expected, where pods leave",
+    f"{SHIPPED.leaving_from:.0%} of it on): what the next expected pod could not use",
+    amount=f"the loss, in steps of {SHIPPED.step_milli:g}; where pods leave, of "
+    f"{SHIPPED.leaving_step_milli:g}, or of {SHIPPED.fine_step_milli:g} where no pod of several "
+    "GPUs is expected",
 )
 BEGUN_NODES: Final = Term(
     name="begun_nodes",
     meaning="each idle GPU of the node: fill what is begun",
-    amount=signed(-IDLE_PRICE),
+    amount=signed(-SHIPPED.idle_price_milli),
 )
 
 
@@ -76,21 +69,29 @@ class FillRule:
     """The rule over one set of nodes, whose changes it follows."""
 
     def __init__(
-        self, nodes: Nodes, mix: Mix, *, seed: int = 0, rows_at_once: int | None = None
+        self,
+        nodes: Nodes,
+        mix: Mix,
+        *,
+        constants: RuleConstants = SHIPPED,
+        seed: int = 0,
+        rows_at_once: int | None = None,
     ) -> None:
         """Follow `nodes`, expecting the pods of `mix`.
 
         Args:
             nodes: as they are now, and as they become.
             mix: of the pods that are expected.
+            constants: what the terms weigh.
             seed: of the sequences that stand for the mix.
             rows_at_once: nodes that `rank` works out at the most; None = all that are due.
         """
         self._nodes = nodes
         self._mix = mix
-        self._widths = Widths(mix)
+        self._constants = constants
+        self._widths = Widths(mix, constants)
         self._models_known = nodes.models
-        self._models = Models(mix, nodes)
+        self._models = Models(mix, nodes, constants)
         pods = sequences(mix, seed=seed)
 
         def filling(models: tuple[str, ...]) -> Measure:
@@ -109,7 +110,7 @@ class FillRule:
         kept, step = self._gains.of(shape), self._step_milli
         columns: Columns = {
             EXPECTED_PODS: np.floor(kept.gains / step) * step,
-            BEGUN_NODES: nodes.idle * np.float64(-IDLE_PRICE / WHOLE_MILLI),
+            BEGUN_NODES: nodes.idle * np.float64(-self._constants.idle_price_milli / WHOLE_MILLI),
         }
         widths = self._widths.above(shape.gpus)
         if widths:
@@ -122,7 +123,8 @@ class FillRule:
             )
         if shape.gpus:
             if self._models_known != nodes.models:
-                self._models_known, self._models = nodes.models, Models(self._mix, nodes)
+                self._models_known = nodes.models
+                self._models = Models(self._mix, nodes, self._constants)
             columns[GPU_MODELS] = -self._models.price_milli(nodes)[nodes.model]
         return Ranking(columns, kept.remainders)
 
@@ -138,7 +140,7 @@ class FillRule:
 
     @property
     def _is_balanced(self) -> bool:
-        return self._nodes.turnover >= BALANCED_FROM
+        return self._nodes.turnover >= self._constants.leaving_from
 
     @property
     def _gains(self) -> Gains:
@@ -147,5 +149,7 @@ class FillRule:
     @property
     def _step_milli(self) -> float:
         if not self._is_balanced:
-            return STEP_MILLI
-        return BALANCED_STEP_MILLI if self._widths.above(1) else FINE_STEP_MILLI
+            return self._constants.step_milli
+        if self._widths.above(1):
+            return self._constants.leaving_step_milli
+        return self._constants.fine_step_milli

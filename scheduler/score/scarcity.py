@@ -4,8 +4,13 @@ While a cluster fills up no horizon is needed. Of the F GPU milli that are free 
 class of pods with the part f of the demand would ask for f x F before the cluster is full; the
 ratio of that to the room that the class has left says how scarce its room is. Where pods leave as
 others come, demand has no such end, and places for wide pods are scarce by `Nodes.turnover`.
+
+The price of a place for wide pods grows smoothly with that ratio, from the first such pod that is
+expected on. A price that always holds beside steps of the worth, as it once was, makes thousands of
+choices flip together when either is changed a little.
 """
 
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -13,38 +18,30 @@ import numpy as np
 from scheduler.mix import Mix
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
 from scheduler.score.columns import Term, signed
+from scheduler.score.constants import SHIPPED, RuleConstants
 
 _WIDTHS = (2, 4, 8, 16)
 _CPU_QUANTILE = 0.75
-_WIDTH_PRICE_MILLI = 100.0
-"""Of each GPU in the last places for pods of a width."""
-_WIDTH_SCARCE_FROM = 0.7
-_WIDTH_FLOOR = 0.21
-"""Part of the price that always holds: a mix that expects too few wide pods must not sell out."""
-_TURNOVER_FACTOR = 2.0
-"""How many times more a place is worth where as much leaves as comes."""
-_MODEL_PRICE_MILLI = 1000.0
-"""Of a place on the last nodes of a GPU model: more than any difference of worth."""
-_MODEL_SCARCE_FROM = 0.9
 _MODEL_SETS_MAX = 1024
 
 WIDE_PLACES: Final = Term(
     name="wide_places",
-    meaning="places for wider pods that go, by how scarce they are; "
-    f"{1 + _TURNOVER_FACTOR:g} times that where pods come and go",
-    amount=f"{signed(-_WIDTH_PRICE_MILLI * _WIDTH_FLOOR)} to {signed(-_WIDTH_PRICE_MILLI)} a GPU",
+    meaning="places for wider pods that go, by the square root of the part of such places that the "
+    f"expected pods ask for; to {1 + SHIPPED.turnover_factor:g} times that where pods come and go",
+    amount=f"to {signed(-SHIPPED.width_price_milli)} a GPU",
 )
 GPU_MODELS: Final = Term(
     name="gpu_models",
     meaning="a GPU model that other pods insist on, where it gets scarce",
-    amount=f"to {signed(-_MODEL_PRICE_MILLI)}",
+    amount=f"to {signed(-SHIPPED.model_price_milli)}",
 )
 
 
 class Widths:
     """Places for pods of several GPUs, and what taking one costs."""
 
-    def __init__(self, mix: Mix) -> None:
+    def __init__(self, mix: Mix, constants: RuleConstants = SHIPPED) -> None:
+        self._constants = constants
         demand = mix.demand_milli()
         self._parts: dict[int, float] = {}
         self._cpu_milli: dict[int, int] = {}
@@ -67,12 +64,15 @@ class Widths:
         """What one place of this width is worth now, in GPU milli."""
         room = width * WHOLE_MILLI * float(self.places(width, nodes.free, nodes.cpu).sum())
         asked = self._parts[width] * float(nodes.idle.sum())
+        # The square root, as for spare staff: the fewer wide pods are expected, the less evenly
+        # they come, and the more room each needs. It has no threshold, nor a least price.
+        scarce = sqrt(min(asked / room, 1.0)) if room > 0 else 1.0
         # Where pods leave as others come there is no end until which the free places have to last:
         # what is asked for has none, and a place that is broken opens again only by chance.
         turnover = nodes.turnover
-        floor = _WIDTH_FLOOR + (1 - _WIDTH_FLOOR) * turnover
-        scarce = max(_ramp(asked, room, _WIDTH_SCARCE_FROM), floor)
-        return _WIDTH_PRICE_MILLI * width * scarce * (1 + _TURNOVER_FACTOR * turnover)
+        scarce += (1 - scarce) * turnover
+        dearer = 1 + self._constants.turnover_factor * turnover
+        return self._constants.width_price_milli * width * scarce * dearer
 
 
 class Models:
@@ -82,7 +82,8 @@ class Models:
     the pods ask for whose models all lie in the set; only unions of asked sets can be the tightest.
     """
 
-    def __init__(self, mix: Mix, nodes: Nodes) -> None:
+    def __init__(self, mix: Mix, nodes: Nodes, constants: RuleConstants = SHIPPED) -> None:
+        self._constants = constants
         demand = mix.demand_milli()
         bound: dict[frozenset[str], float] = {}
         for shape, milli in demand.items():
@@ -100,12 +101,12 @@ class Models:
     def price_milli(self, nodes: Nodes) -> Float:
         """What a place on each model costs now, shape ``(M,)``, in GPU milli."""
         prices = np.zeros(len(nodes.models))
+        dearest, start = self._constants.model_price_milli, self._constants.model_scarce_from
         if self._sets:
             idle = np.bincount(nodes.model, nodes.idle, len(nodes.models))
             for among, part in self._sets:
                 asked, room = part * float(idle.sum()), float(idle[among].sum())
-                price = _MODEL_PRICE_MILLI * _ramp(asked, room, _MODEL_SCARCE_FROM)
-                prices[among] = np.maximum(prices[among], price)
+                prices[among] = np.maximum(prices[among], dearest * _ramp(asked, room, start))
         return prices
 
 

@@ -364,3 +364,24 @@ def test_the_extenders_account_may_bind_nothing_and_evict_nobody(placing: Placin
         ("create", "resourceclaimtemplates.resource.k8s.io"),
     ):
         assert not may(verb, what), (verb, what)
+
+
+def test_a_pod_that_asks_for_it_gets_an_event_that_says_why_it_is_there(placing: Placing) -> None:
+    for name in ("told-1", "told-2"):
+        placing.node(name, pool="told", gpus=8)
+    placing.pod("told", pool="told", gpus=1, annotations={"foresail.io/explain": "event"})
+    node = placing.bound("told")
+
+    def notes() -> list[str]:
+        path = f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events"
+        return [
+            event["note"]
+            for event in placing.bed.read(path)["items"]
+            if (event["reason"], event["regarding"]["name"]) == ("PlacementExplained", "told")
+        ]
+
+    placing.bed.wait(notes, "the Event", seconds=60)
+    assert notes()[0].startswith(f"2 of 2 nodes can take it; best is {node}: ")
+    page = placing.page(f"/explain/pods/{NAMESPACE}/told")
+    assert page.startswith(f"{NAMESPACE}/told: 2 of 2 nodes can take it, answered ")
+    assert "expected_pods" in page

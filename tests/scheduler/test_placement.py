@@ -1,5 +1,7 @@
 """The arrays, the rule's properties, and a small cluster where the right answer is plain."""
 
+from math import sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -87,10 +89,35 @@ class TestTurnover:
         for _ in range(400):
             nodes.came(shape())
             nodes.left(shape())
-        # No width is scarce on empty nodes: 8 x 100 x the floor of 0.21, then 8 x 100 x 1 x 3.
+        # Of 17 GPUs that are expected 8 are wide, and all of the nodes is places for them:
+        # 8 x 50 x the root of 8/17. Then 8 x 50 x 1 x 6.
         assert (filling, widths.price_milli(8, nodes)) == (
-            pytest.approx(168.0),
+            pytest.approx(8 * 50 * sqrt(8 / 17)),
             pytest.approx(2400.0, rel=0.01),
+        )
+
+
+class TestWidths:
+    @pytest.mark.parametrize("wide", [0.001, 0.01, 0.1, 1.0])
+    def test_a_place_for_a_wide_pod_costs_the_root_of_the_part_that_is_asked_for(
+        self, wide: float
+    ) -> None:
+        nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
+        widths = Widths(Mix({shape(): 8.0, shape(8): wide}))
+        # From the rarest wide pod on: no threshold, and no price that always holds.
+        asked = 8 * wide / (8 + 8 * wide)
+        assert widths.price_milli(8, nodes) == pytest.approx(8 * 50 * sqrt(asked))
+
+    def test_the_fewer_places_are_left_the_dearer_they_are_up_to_a_limit(self) -> None:
+        nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
+        widths = Widths(Mix({shape(): 24.0, shape(8): 1.0}))
+        prices = [widths.price_milli(8, nodes)]
+        for row in range(4):
+            nodes.place(row, shape(), [0])
+            prices.append(widths.price_milli(8, nodes))
+        # A quarter of 32, 31, 30 and 29 idle GPUs is asked for, of 32, 24, 16 and 8; then of none.
+        assert prices == pytest.approx(
+            [8 * 50 * sqrt(part) for part in (8 / 32, 7.75 / 24, 7.5 / 16, 7.25 / 8, 1)]
         )
 
 
