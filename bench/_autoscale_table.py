@@ -15,7 +15,7 @@ from replay.frontier import (
     without_first_day,
 )
 from replay.policies.catalogue import KINDS
-from replay.race import Result
+from replay.simulate import Result
 
 NIGHTLY = "self-tuned"
 PEERS = "any-peer"

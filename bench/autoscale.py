@@ -16,8 +16,7 @@ from rich.progress import Progress
 from bench._autoscale_table import NIGHTLY, PEERS, Runs, Table
 from bench._report import Row, show
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
-from replay.contest import ORACLE, Entry, Ground, contest, knobs
-from replay.course import REPLICAS_MAX, Platform, fixed_start_up
+from replay.contest import ORACLE, Entry, Scenario, contest, knobs
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.limits import limits_of
@@ -25,8 +24,9 @@ from replay.nodes import NodePool
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
-from replay.race import Result
+from replay.replay_input import REPLICAS_MAX, Platform, fixed_start_up
 from replay.score import Objective
+from replay.simulate import Result
 from replay.start_up import FIVE_MINUTES, StartUp
 from replay.traces import Trace, TraceError, read
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> None:
         replicas_max=options.replicas_max,
     )
     here, *elsewhere = (
-        Ground(
+        Scenario(
             trace=trace,
             platform=platform,
             replicas_mean=options.replicas_mean,
@@ -53,20 +53,20 @@ def main(arguments: list[str]) -> None:
         )
         for trace in (options.trace, *(options.tune_on or [_generated()]))
     )
-    for limit in limits_of(here.course(options.seeds[0])):
+    for limit in limits_of(here.draw(options.seeds[0])):
         print(limit.what)
     views = _VIEWS if options.tune else options.view
     sweep = "equal" in views or NIGHTLY in views
     policies = [name for name in options.policies if name != ORACLE]
     entries = [
-        Entry(ground=place, policy=name, knob=knob, seed=seed)
+        Entry(scenario=place, policy=name, knob=knob, seed=seed)
         for place in range(1 + len(elsewhere) * ("equal" in views))
         for name in policies
         for knob in knobs(name, sweep=sweep)
         for seed in (options.seeds[:1] if place else options.seeds)
     ]
     entries += [
-        Entry(ground=0, policy=ORACLE, knob=rho, seed=seed)
+        Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed)
         for seed in options.seeds
         for rho in RHOS
         if ORACLE in options.policies
@@ -79,8 +79,8 @@ def main(arguments: list[str]) -> None:
             kept=options.kept,
             progress=lambda: progress.advance(task),
         )
-    grounds = [_runs(results, place) for place in range(1 + len(elsewhere))]
-    here_runs, others = grounds[0], grounds[1:]
+    scenarios = [_runs(results, place) for place in range(1 + len(elsewhere))]
+    here_runs, others = scenarios[0], scenarios[1:]
     table = Table(here_runs, options.seeds, options.attainment, options.gpu_usd_hour)
     rows: list[Row] = []
     if "usual" in views:
@@ -102,10 +102,10 @@ def main(arguments: list[str]) -> None:
     show("autoscale", asked, rows, options.json)
 
 
-def _runs(results: Mapping[Entry, Result], ground: int) -> Runs:
+def _runs(results: Mapping[Entry, Result], scenario: int) -> Runs:
     runs: Runs = defaultdict(list)
     for entry, result in results.items():
-        if entry.ground == ground:
+        if entry.scenario == scenario:
             runs[entry.policy, entry.knob].append(result)
     return runs
 

@@ -20,10 +20,10 @@ from foresail.settings import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
+from replay.generated_day import DEFAULT, GeneratedDay, draw
 from replay.hpa import SYNC_PERIOD_SECONDS
 from replay.keda import Failure, ScaledObject, ScalerAnswer
 from replay.keda import Value as KedaValue
-from replay.scenario import DEFAULT, Scenario, draw
 from replay.score import Score
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
@@ -60,10 +60,10 @@ NAMESPACE, NAME = "demo", "qwen3-32b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Playback:
     """What is played, and how fast."""
 
-    scenario: Scenario
+    scenario: GeneratedDay
     begins_at_seconds: int
     """Second of the day at which second 0 of the run lies."""
     seed: int
@@ -93,7 +93,7 @@ class Frame:
     """Seconds ahead → prompt tokens per second at the band's levels."""
 
 
-def course(*, seed: int, wall_seconds: float) -> Course:
+def playback(*, seed: int, wall_seconds: float) -> Playback:
     """The day, or its working hours as far as the wall time allows."""
     whole = wall_seconds >= DAY_WALL_SECONDS
     begin = 0 if whole else MORNING_SECONDS
@@ -107,10 +107,12 @@ def course(*, seed: int, wall_seconds: float) -> Course:
         ),
     )
     scenario = replace(DEFAULT, traffic=traffic, seconds=max(600, seconds))
-    return Course(scenario=scenario, begins_at_seconds=begin, seed=seed, wall_seconds=wall_seconds)
+    return Playback(
+        scenario=scenario, begins_at_seconds=begin, seed=seed, wall_seconds=wall_seconds
+    )
 
 
-def metadata_of(scenario: Scenario) -> dict[str, str]:
+def metadata_of(scenario: GeneratedDay) -> dict[str, str]:
     """The trigger an operator would write who measured one replica at the midday mix."""
     return trigger.metadata_of(
         scenario.profile,
@@ -122,16 +124,16 @@ def metadata_of(scenario: Scenario) -> dict[str, str]:
 
 
 class Demo:
-    """One course, step by step."""
+    """One playback, step by step."""
 
-    def __init__(self, course_: Course) -> None:
-        self.course = course_
-        scenario = course_.scenario
-        traffic = draw(scenario, seed=course_.seed)
-        self.world = World(scenario, traffic, seed=course_.seed)
+    def __init__(self, playback_: Playback) -> None:
+        self.playback = playback_
+        scenario = playback_.scenario
+        traffic = draw(scenario, seed=playback_.seed)
+        self.world = World(scenario, traffic, seed=playback_.seed)
         self._metadata = metadata_of(scenario)
         self._preset = load("vllm")
-        self._feed = WorldFeed(self.world, epoch_seconds=course_.epoch_seconds)
+        self._feed = WorldFeed(self.world, epoch_seconds=playback_.epoch_seconds)
         self._control = Control(
             ScaledObject(
                 polling_interval_seconds=15,
@@ -143,7 +145,7 @@ class Demo:
         )
 
     def _clock(self) -> float:
-        return self.course.epoch_seconds + self.world.now_seconds
+        return self.playback.epoch_seconds + self.world.now_seconds
 
     def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         capacity = capacity_of(trigger_spec, self._preset)
@@ -157,9 +159,9 @@ class Demo:
         return Binding(key=key, source="demo", feed=self._feed, capacity=capacity)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
-        """Play the course; the pace is the caller's."""
+        """Play it; the pace is the caller's."""
         async with self._scaler() as (loop, keda):
-            for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
+            for now in range(0, self.playback.scenario.seconds, SYNC_PERIOD_SECONDS):
                 self.world.advance(now)
                 await loop.cycle(at_seconds=self._clock())
                 asked = None
@@ -171,7 +173,7 @@ class Demo:
                     )
                     self.world.scale_to(replicas)
                 yield self._frame(loop, now, asked)
-            self.world.advance(self.course.scenario.seconds)
+            self.world.advance(self.playback.scenario.seconds)
 
     def score(self) -> Score:
         return self.world.score("foresail")

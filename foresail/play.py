@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.live import Live
 
 from foresail import screen
-from foresail.demo import Course, Demo, Frame, course
+from foresail.demo import Demo, Frame, Playback, playback
 from replay.clairvoyant import clairvoyant
+from replay.generated_day import draw
 from replay.rules import REACTIVE_RULES, Rule, run
-from replay.scenario import draw
 from replay.score import Score
 
 REDRAW_SECONDS = 0.15
@@ -37,7 +37,7 @@ class Style(Enum):
 
 async def play(*, seconds: float, seed: int, style: Style, console: Console) -> list[Score]:
     """Play the demo in about `seconds` of wall time, or as fast as the machine can."""
-    played = course(seed=seed, wall_seconds=seconds)
+    played = playback(seed=seed, wall_seconds=seconds)
     if style is Style.LIVE and not console.is_terminal:
         style = Style.PLAIN
     people = style is not Style.JSON
@@ -67,7 +67,7 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
 async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:
     loop = asyncio.get_running_loop()
     begun: float | None = None
-    per_second = demo.course.wall_seconds / demo.course.scenario.seconds
+    per_second = demo.playback.wall_seconds / demo.playback.scenario.seconds
     async with aclosing(demo.frames()) as frames:
         async for frame in frames:
             # The first frame comes after the days of history were read; the pace counts from it.
@@ -103,12 +103,12 @@ def _elsewhere(pool: Pool, work: Callable[..., Score], *given: object) -> asynci
     return future
 
 
-def _served(rule: Rule, played: Course) -> Score:
+def _served(rule: Rule, played: Playback) -> Score:
     """One of today's rules on the demo's traffic."""
     return run(played.scenario, rule, seed=played.seed)
 
 
-def _served_by_foresight(played: Course) -> Score:
+def _served_by_foresight(played: Playback) -> Score:
     """A rule that knows the rate in advance: what a perfect forecast would be worth."""
     traffic = draw(played.scenario, seed=played.seed)
     rule = clairvoyant(played.scenario, traffic)
@@ -116,7 +116,7 @@ def _served_by_foresight(played: Course) -> Score:
 
 
 @contextmanager
-def _shown(style: Style, played: Course, console: Console) -> Iterator[Callable[[Frame], None]]:
+def _shown(style: Style, played: Playback, console: Console) -> Iterator[Callable[[Frame], None]]:
     match style:
         case Style.LIVE:
             drawn = screen.Screen(played, width=console.width, height=console.height)

@@ -12,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from foresail.demo import Course, Frame
+from foresail.demo import Frame, Playback
 from replay.score import Score
 from scaler.durations import format_duration
 
@@ -45,7 +45,7 @@ class Column:
 class Screen:
     """The live screen; it keeps only what fits on it."""
 
-    course: Course
+    playback: Playback
     width: int
     height: int
     columns: deque[Column] = field(default_factory=deque)
@@ -92,13 +92,13 @@ class Screen:
         return tall if self.height >= _TALL_LINES else short
 
     def _title(self, frame: Frame) -> RenderableType:
-        done = frame.at_seconds / self.course.scenario.seconds
+        done = frame.at_seconds / self.playback.scenario.seconds
         bar = "━" * round(40 * done) + "╌" * (40 - round(40 * done))
-        model = self.course.scenario.profile.name
+        model = self.playback.scenario.profile.name
         return Text.assemble(
             (f" foresail demo  {_clock(frame.clock_seconds)}  ", "bold"),
             (bar, "cyan"),
-            f"  {model}, seed {self.course.seed}",
+            f"  {model}, seed {self.playback.seed}",
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -123,7 +123,7 @@ class Screen:
         return Text("\n").join(rows)
 
     def _numbers(self, frame: Frame) -> RenderableType:
-        view, objective = frame.view, self.course.scenario.objective
+        view, objective = frame.view, self.playback.scenario.objective
         late = view.ttft_p95_seconds > objective.ttft_seconds
         return Text.assemble(
             f"ready {view.ready}  starting {view.starting}  draining {view.draining}   "
@@ -171,13 +171,13 @@ def record(frame: Frame) -> dict[str, object]:
     }
 
 
-def greeting(course: Course) -> str:
+def greeting(playback: Playback) -> str:
     """What is about to be seen."""
-    scenario = course.scenario
+    scenario = playback.scenario
     hours = scenario.seconds / 3600
     start_up = format_duration(scenario.fleet.start_up.median_seconds)
     return (
-        f"{hours:.1f} h of generated LLM traffic from {_clock(course.epoch_seconds)} on, "
+        f"{hours:.1f} h of generated LLM traffic from {_clock(playback.epoch_seconds)} on, "
         f"{scenario.profile.name} replicas that take about {start_up} to start,\n"
         "through the shipped source reader, forecaster, planner and gRPC server, asked as KEDA "
         "and the HPA ask.\nFirst three days of history are read."
@@ -198,10 +198,10 @@ def verdict(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
+def comparison(scores: Sequence[Score], playback: Playback) -> RenderableType:
     """The policies side by side on the same requests."""
-    objective = course.scenario.objective
-    hours = course.scenario.seconds / 3600
+    objective = playback.scenario.objective
+    hours = playback.scenario.seconds / 3600
     meaning = (
         f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first token "
         f"within {objective.ttft_seconds:g} s, the others within "

@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 
 from replay import hpa
+from replay.generated_day import GeneratedDay
 from replay.keda import ScaledObject, ScalerAnswer, Value
 from replay.profile import EngineProfile, capacity_requests_per_second
 from replay.rules import Rule
-from replay.scenario import Scenario
 from replay.traffic import Floats, Traffic
 from replay.world import Scrape
 
@@ -28,7 +28,7 @@ _AT_ONCE = hpa.ScalingRules(
 )
 
 
-def clairvoyant(scenario: Scenario, traffic: Traffic, *, load_ratio: float = 0.85) -> Rule:
+def clairvoyant(scenario: GeneratedDay, traffic: Traffic, *, load_ratio: float = 0.85) -> Rule:
     """Replicas loaded to `load_ratio` of what they serve within the objective's ITL."""
     minutes = np.arange(0, scenario.seconds, _GRID_SECONDS, dtype=np.float64)
     capacity = np.array(

@@ -20,10 +20,10 @@ from threading import Thread
 
 from pydantic import TypeAdapter
 
-from replay.course import Course, Platform, course
 from replay.oracle import best_found
 from replay.policies.catalogue import KINDS
-from replay.race import Result, race
+from replay.replay_input import Platform, ReplayInput, draw_input
+from replay.simulate import Result, simulate
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
 
@@ -32,8 +32,8 @@ _RESULT = TypeAdapter(Result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ground:
-    """What a course is made from."""
+class Scenario:
+    """What replay inputs are drawn from."""
 
     trace: Trace
     platform: Platform
@@ -42,12 +42,12 @@ class Ground:
     days_max: float | None = None
     """Judge only the first days."""
 
-    def course(self, seed: int) -> Course:
-        drawn = course(self.trace, self.platform, seed=seed, replicas_mean=self.replicas_mean)
+    def draw(self, seed: int) -> ReplayInput:
+        drawn = draw_input(self.trace, self.platform, seed=seed, replicas_mean=self.replicas_mean)
         return drawn if self.days_max is None else drawn.first(int(self.days_max * DAY_SECONDS))
 
     def digest(self) -> str:
-        """Of everything a run on this ground depends on."""
+        """Of everything a run on this scenario depends on."""
         arrays = (
             self.trace.requests_per_second,
             self.trace.prompt_tokens,
@@ -61,8 +61,8 @@ class Ground:
 class Entry:
     """One run of one rule."""
 
-    ground: int
-    """Place in the grounds."""
+    scenario: int
+    """Place in the scenarios."""
     policy: str
     knob: float
     """Of the oracle: the price of a late request."""
@@ -78,7 +78,7 @@ def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
 
 
 def contest(
-    grounds: Sequence[Ground],
+    scenarios: Sequence[Scenario],
     entries: Sequence[Entry],
     *,
     kept: Path | None = None,
@@ -91,13 +91,13 @@ def contest(
         progress: called for each run that is finished or found.
     """
     finished = _read(kept)
-    digests = [ground.digest() for ground in grounds]
-    keys = {entry: _key(digests[entry.ground], entry) for entry in entries}
+    digests = [scenario.digest() for scenario in scenarios]
+    keys = {entry: _key(digests[entry.scenario], entry) for entry in entries}
     results = {entry: finished[key] for entry, key in keys.items() if key in finished}
     for _ in results:
         progress()
     missing = [entry for entry in entries if entry not in results]
-    for entry, result in _run_all(grounds, missing):
+    for entry, result in _run_all(scenarios, missing):
         results[entry] = result
         if kept is not None:
             line = json.dumps({"key": keys[entry], "result": _RESULT.dump_python(result)})
@@ -107,23 +107,25 @@ def contest(
     return {entry: results[entry] for entry in entries}
 
 
-def by_policy(results: dict[Entry, Result], *, ground: int, seed: int) -> dict[str, list[Result]]:
-    """Results of one ground and seed, each rule's in the order of its knobs."""
+def by_policy(results: dict[Entry, Result], *, scenario: int, seed: int) -> dict[str, list[Result]]:
+    """Results of one scenario and seed, each rule's in the order of its knobs."""
     found: dict[str, list[Result]] = defaultdict(list)
     for entry in sorted(results, key=lambda entry: entry.knob):
-        if (entry.ground, entry.seed) == (ground, seed):
+        if (entry.scenario, entry.seed) == (scenario, seed):
             found[entry.policy].append(results[entry])
     return dict(found)
 
 
-def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tuple[Entry, Result]]:
+def _run_all(
+    scenarios: Sequence[Scenario], entries: Sequence[Entry]
+) -> Iterator[tuple[Entry, Result]]:
     workers = min(os.cpu_count() or 1, len(entries))
     if not workers:
         return
     # A process that was forked off threads may hang; one that is spawned reads no state of ours.
     context = get_context("spawn")
     leash, hold = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _take, (tuple(grounds), leash))
+    pool = ProcessPoolExecutor(workers, context, _take, (tuple(scenarios), leash))
     try:
         runs = {pool.submit(_run, entry): entry for entry in entries}
         for run in as_completed(runs):
@@ -134,13 +136,13 @@ def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-_grounds: tuple[Ground, ...] = ()
+_scenarios: tuple[Scenario, ...] = ()
 """Of a worker: given once, for a trace is large beside an entry."""
 
 
-def _take(grounds: tuple[Ground, ...], leash: Connection) -> None:
-    global _grounds  # noqa: PLW0603 - a process pool has no other way to hand something over once
-    _grounds = grounds
+def _take(scenarios: tuple[Scenario, ...], leash: Connection) -> None:
+    global _scenarios  # noqa: PLW0603 - a process pool has no other way to hand something over once
+    _scenarios = scenarios
     # Ctrl-C reaches all processes of a terminal: the first of them ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(leash,), daemon=True).start()
@@ -153,18 +155,18 @@ def _end_with(leash: Connection) -> None:
 
 
 def _run(entry: Entry) -> Result:
-    drawn = _drawn(entry.ground, entry.seed)
+    drawn = _drawn(entry.scenario, entry.seed)
     if entry.policy == ORACLE:
         return best_found(drawn, entry.knob, seed=entry.seed)
     policy = KINDS[entry.policy].make(drawn, entry.knob)
-    return race(
+    return simulate(
         drawn, policy, name=entry.policy, knob=entry.knob, seed=entry.seed, marks=entry.marks
     )
 
 
 @lru_cache(maxsize=1)
-def _drawn(ground: int, seed: int) -> Course:
-    return _grounds[ground].course(seed)
+def _drawn(scenario: int, seed: int) -> ReplayInput:
+    return _scenarios[scenario].draw(seed)
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from replay.race import Day, Result
+from replay.simulate import Day, Result
 
 NIGHTS_BEFORE = 4
 

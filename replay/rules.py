@@ -11,9 +11,9 @@ from functools import partial
 
 from replay import hpa
 from replay.control import Control
+from replay.generated_day import GeneratedDay, draw
 from replay.keda import ScaledObject, ScalerAnswer, Value
 from replay.profile import EngineProfile
-from replay.scenario import Scenario, draw
 from replay.score import Score
 from replay.traffic import Traffic
 from replay.world import Scrape, World
@@ -84,7 +84,7 @@ def _always(_scrape: Scrape, _profile: EngineProfile, *, replicas: int) -> Scale
     return Value(total=replicas, target=1, is_active=True)
 
 
-def run(scenario: Scenario, rule: Rule, *, seed: int, traffic: Traffic | None = None) -> Score:
+def run(scenario: GeneratedDay, rule: Rule, *, seed: int, traffic: Traffic | None = None) -> Score:
     """The scenario from its start to its end under one rule.
 
     Args:

@@ -11,7 +11,7 @@ import numpy as np
 from replay.engine import TICK_SECONDS, Engine
 from replay.exposition import Exposition, Sample
 from replay.fleet import Fleet, Phase
-from replay.scenario import Scenario, replicas_at_start
+from replay.generated_day import GeneratedDay, replicas_at_start
 from replay.score import Cost, Score, score
 from replay.traffic import Traffic
 
@@ -56,7 +56,7 @@ class View:
 class World:
     """One run of a scenario under whoever calls `scale_to`."""
 
-    def __init__(self, scenario: Scenario, traffic: Traffic, *, seed: int) -> None:
+    def __init__(self, scenario: GeneratedDay, traffic: Traffic, *, seed: int) -> None:
         self.scenario = scenario
         self.traffic = traffic
         self.requests = traffic.requests()

@@ -10,11 +10,11 @@ from functools import partial
 
 from replay import hpa
 from replay.control import Control
-from replay.course import Course
 from replay.keda import ScaledObject, Value
 from replay.policies.port import PolicyKind, Seen
+from replay.replay_input import ReplayInput
 
-Metric = Callable[[Seen, Course, float], tuple[float, float]]
+Metric = Callable[[Seen, ReplayInput, float], tuple[float, float]]
 """Total over the fleet and target a replica, from what is seen and the knob."""
 
 
@@ -26,19 +26,19 @@ class KedaDriven:
     def __init__(
         self,
         metric: Callable[[Seen], tuple[float, float]],
-        course: Course,
+        replay_input: ReplayInput,
         *,
         scaled: ScaledObject | None = None,
         behavior: hpa.Behavior | None = None,
     ) -> None:
-        platform = course.platform
+        platform = replay_input.platform
         bounded = replace(
             scaled or ScaledObject(),
             replicas_min=platform.replicas_min,
             replicas_max=platform.replicas_max,
         )
         self._metric = metric
-        self._control = Control(bounded, behavior, replicas_at_start=course.replicas_at_start)
+        self._control = Control(bounded, behavior, replicas_at_start=replay_input.replicas_at_start)
 
     @property
     def control_why(self) -> str:
@@ -66,34 +66,38 @@ def _kind(  # noqa: PLR0913, PLR0917 - a row of a table
     metric: Metric,
     scaled: ScaledObject | None = None,
 ) -> PolicyKind:
-    def make(course: Course, setting: float) -> KedaDriven:
-        return KedaDriven(lambda seen: metric(seen, course, setting), course, scaled=scaled)
+    def make(replay_input: ReplayInput, setting: float) -> KedaDriven:
+        return KedaDriven(
+            lambda seen: metric(seen, replay_input, setting), replay_input, scaled=scaled
+        )
 
     return PolicyKind(name=name, source=source, knob=knob, usual=usual, knobs=knobs, make=make)
 
 
-def _in_flight(seen: Seen, course: Course, share: float) -> tuple[float, float]:
-    return seen.in_flight, share * course.replica_streams
+def _in_flight(seen: Seen, replay_input: ReplayInput, share: float) -> tuple[float, float]:
+    return seen.in_flight, share * replay_input.replica_streams
 
 
-def in_flight_metric(course: Course, share: float) -> Callable[[Seen], tuple[float, float]]:
+def in_flight_metric(
+    replay_input: ReplayInput, share: float
+) -> Callable[[Seen], tuple[float, float]]:
     """Requests in flight over a share of what one replica's load test read."""
-    return partial(_in_flight, course=course, share=share)
+    return partial(_in_flight, replay_input=replay_input, share=share)
 
 
-def _kv(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
+def _kv(seen: Seen, _replay_input: ReplayInput, target: float) -> tuple[float, float]:
     return seen.kv_use_ratio * seen.ready, target
 
 
-def _waiting(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
+def _waiting(seen: Seen, _replay_input: ReplayInput, target: float) -> tuple[float, float]:
     return seen.waiting, target
 
 
-def _composite(seen: Seen, _course: Course, scale: float) -> tuple[float, float]:
+def _composite(seen: Seen, _replay_input: ReplayInput, scale: float) -> tuple[float, float]:
     return max(seen.waiting / 3, seen.kv_use_ratio * seen.ready / 0.7), scale
 
 
-def _saturation(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
+def _saturation(seen: Seen, _replay_input: ReplayInput, target: float) -> tuple[float, float]:
     if not seen.ready:
         return float(max(1, seen.replicas)), target  # blind reads as saturated
     return max(seen.waiting / 5, seen.kv_use_ratio * seen.ready / 0.8), target

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from replay.course import Course
+from replay.replay_input import ReplayInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +72,4 @@ class PolicyKind:
     """The knob's documented default, or what its guide tells to set."""
     knobs: tuple[float, ...]
     """Settings that a comparison at equal attainment sweeps."""
-    make: Callable[[Course, float], Policy]
+    make: Callable[[ReplayInput, float], Policy]

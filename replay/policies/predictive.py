@@ -5,10 +5,10 @@ from math import ceil
 
 import numpy as np
 
-from replay.course import Course
 from replay.policies.keda_driven import KedaDriven, in_flight_metric
 from replay.policies.port import Policy, PolicyKind, Seen
 from replay.profile import RequestMix, capacity_requests_per_second
+from replay.replay_input import ReplayInput
 from replay.traffic import DAY_SECONDS, Floats
 
 _SYNC_SECONDS = 15
@@ -56,8 +56,8 @@ class PredictiveHpa:
     period_seconds = _SYNC_SECONDS
     _SEASON = 6
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._hpa = KedaDriven(in_flight_metric(course, share), course)
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._hpa = KedaDriven(in_flight_metric(replay_input, share), replay_input)
         self._model = HoltWinters(self._SEASON)
 
     def decide(self, seen: Seen) -> int:
@@ -68,8 +68,8 @@ class PredictiveHpa:
 class DayBefore:
     """Requests a second by the minute, and what they were a day before a moment to come."""
 
-    def __init__(self, course: Course) -> None:
-        self._minutes = course.past.requests_per_second.tolist()
+    def __init__(self, replay_input: ReplayInput) -> None:
+        self._minutes = replay_input.past.requests_per_second.tolist()
         self._begin = len(self._minutes)
 
     def note(self, at_seconds: int, rate: float) -> None:
@@ -86,10 +86,10 @@ class DayBefore:
 class LargerOfPrediction:
     """max(prediction, last value) over a threshold a replica, through KEDA."""
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._days = DayBefore(course)
-        self._target = share * course.replica_requests_per_second
-        self._horizon = course.platform.fleet.start_up.median_seconds
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._days = DayBefore(replay_input)
+        self._target = share * replay_input.replica_requests_per_second
+        self._horizon = replay_input.platform.fleet.start_up.median_seconds
 
     def metric(self, seen: Seen) -> tuple[float, float]:
         self._days.note(seen.at_seconds, seen.arrived_per_second)
@@ -98,8 +98,8 @@ class LargerOfPrediction:
         return last if predicted is None else max(predicted, last), self._target
 
 
-def _larger(course: Course, share: float) -> Policy:
-    return KedaDriven(LargerOfPrediction(course, share).metric, course)
+def _larger(replay_input: ReplayInput, share: float) -> Policy:
+    return KedaDriven(LargerOfPrediction(replay_input, share).metric, replay_input)
 
 
 class HourlyPlan:
@@ -116,10 +116,10 @@ class HourlyPlan:
     _UP, _DOWN, _EMERGENCY = 0.5, 0.25, 0.9
     _SURPRISE = 5.0
 
-    def __init__(self, course: Course, headroom: float) -> None:
-        self._course, self._headroom = course, headroom
+    def __init__(self, replay_input: ReplayInput, headroom: float) -> None:
+        self._replay_input, self._headroom = replay_input, headroom
         size = self._BIN_SECONDS // 60
-        past = course.past.requests_per_second
+        past = replay_input.past.requests_per_second
         whole = past[len(past) % size :].reshape(-1, size).mean(axis=1)
         self._bins: list[float] = whole.tolist()
         self._minutes: list[float] = []
@@ -134,8 +134,8 @@ class HourlyPlan:
             self._minutes.clear()
         if now % self._PLAN_SECONDS == 0:
             first, last = self._AHEAD_BINS
-            course = arima_312(np.array(self._bins), last)
-            self._forecast = None if course is None else float(course[first:].max())
+            replay_input = arima_312(np.array(self._bins), last)
+            self._forecast = None if replay_input is None else float(replay_input[first:].max())
             if self._forecast is not None:
                 return self._sized(self._forecast, seen)
         if self._forecast and rate > self._SURPRISE * self._forecast:
@@ -151,7 +151,7 @@ class HourlyPlan:
         )
 
     def _sized(self, rate: float, seen: Seen) -> int:
-        platform = self._course.platform
+        platform = self._replay_input.platform
         mix = RequestMix.constant(seen.prompt_tokens, seen.output_tokens)
         each = capacity_requests_per_second(
             platform.profile, mix, itl_seconds=platform.objective.itl_seconds

@@ -2,9 +2,9 @@
 
 from math import ceil
 
-from replay.course import Course
 from replay.policies.port import PolicyKind, Seen
 from replay.policies.windows import Persistence, Window
+from replay.replay_input import ReplayInput
 
 _SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -18,8 +18,8 @@ class Knative:
     _PANIC_RATIO = 2.0
     _DOWN_RATIO_MAX = 2.0
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._target = share * course.replica_streams
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._target = share * replay_input.replica_streams
         self._stable = Window(self._STABLE_SECONDS)
         self._panic = Window(self._PANIC_SECONDS)
         self._panic_since: int | None = None
@@ -54,7 +54,7 @@ class AibrixApa:
     _TOLERANCE = 0.1
     _DOWN_COOLDOWN_SECONDS = 300
 
-    def __init__(self, _course: Course, target: float) -> None:
+    def __init__(self, _replay_input: ReplayInput, target: float) -> None:
         self._target = target
         self._use = Window(self._WINDOW_SECONDS)
         self._changed = 0
@@ -79,7 +79,7 @@ class RayServe:
     period_seconds = 10
     _LOOK_BACK_SECONDS = 30
 
-    def __init__(self, _course: Course, target: float) -> None:
+    def __init__(self, _replay_input: ReplayInput, target: float) -> None:
         self._target = target
         self._ongoing = Window(self._LOOK_BACK_SECONDS)
         self._patience = Persistence(up_seconds=30, down_seconds=600)
@@ -95,8 +95,8 @@ class SkyServe:
 
     period_seconds = 20
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._rate = share * course.replica_requests_per_second
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._rate = share * replay_input.replica_requests_per_second
         self._patience = Persistence(up_seconds=300, down_seconds=1200)
 
     def decide(self, seen: Seen) -> int:

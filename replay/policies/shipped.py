@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import assert_never
 
 from replay import trigger
-from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
+from replay.replay_input import ReplayInput
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.decision.parameters import parameters_of
@@ -28,18 +28,18 @@ _ALLOWED = AllowedOptions(
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
-    def __init__(self, course: Course, quantile: float) -> None:
-        trigger_spec = _trigger_spec(course, quantile)
+    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
+        trigger_spec = _trigger_spec(replay_input, quantile)
         self._reference = Reference.of("replay", "shipped", {})
         self._parameters = parameters_of(trigger_spec, capacity_of(trigger_spec, load("vllm")))
         # Restoring the past is half of a run, and the same for every knob.
-        self._tracker = deepcopy(_restored(course))
+        self._tracker = deepcopy(_restored(replay_input))
         unread = Refusal(code=RefusalCode.UNAVAILABLE, message="not read yet")
         self._standing = CycleState(timed=TimedOutcome(outcome=unread, read_at_seconds=0.0))
         self._plan: WorkloadPlan | None = None
         self._quantile = quantile
         self._lead_seconds = trigger_spec.lead_time
-        self._start = _start_seconds(course)
+        self._start = _start_seconds(replay_input)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
@@ -96,12 +96,12 @@ class Shipped:
         return median, planned
 
 
-def _trigger_spec(course: Course, quantile: float) -> TriggerSpec:
+def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
     """The trigger that an operator would write for this platform."""
-    platform = course.platform
+    platform = replay_input.platform
     metadata = trigger.metadata_of(
         platform.profile,
-        course.mix,
+        replay_input.mix,
         platform.objective,
         lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
@@ -109,19 +109,19 @@ def _trigger_spec(course: Course, quantile: float) -> TriggerSpec:
     return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
 
 
-def _start_seconds(course: Course) -> float:
-    """Time 0 of a forecast is a midnight; the past of a course is whole days."""
-    return len(course.past.at_seconds) * STEP_SECONDS
+def _start_seconds(replay_input: ReplayInput) -> float:
+    """Time 0 of a forecast is a midnight; the past of a replay input is whole days."""
+    return len(replay_input.past.at_seconds) * STEP_SECONDS
 
 
 @lru_cache(maxsize=1)
-def _restored(course: Course) -> DemandTracker:
+def _restored(replay_input: ReplayInput) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    tracker = tracker_of(_trigger_spec(course, 0.5), step_seconds=STEP_SECONDS)
-    past = course.past
+    tracker = tracker_of(_trigger_spec(replay_input, 0.5), step_seconds=STEP_SECONDS)
+    past = replay_input.past
     for at, prompt, output, requests in zip(
-        (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
+        (past.at_seconds + _start_seconds(replay_input) - STEP_SECONDS).tolist(),
         past.prompt_tokens_per_second.tolist(),
         past.generated_tokens_per_second.tolist(),
         past.requests_per_second.tolist(),
@@ -132,7 +132,7 @@ def _restored(course: Course) -> DemandTracker:
             Signal.GENERATED_TOKENS: output,
             Signal.REQUESTS: requests,
             # As in the demo: twice the light-load pace, by Little's law, and no queue.
-            Signal.RUNNING: output * 2 * course.platform.profile.fixed_seconds,
+            Signal.RUNNING: output * 2 * replay_input.platform.profile.fixed_seconds,
             Signal.WAITING: 0.0,
         }
         tracker.take(_poll_of(at, amounts))
@@ -148,10 +148,12 @@ def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
 class Foresail(KedaDriven):
     """The shipped path behind KEDA and the HPA, telling its steps."""
 
-    def __init__(self, course: Course, quantile: float) -> None:
-        self._shipped = Shipped(course, quantile)
+    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
+        self._shipped = Shipped(replay_input, quantile)
         scaled = ScaledObject(polling_interval_seconds=15)
-        super().__init__(self._shipped.metric, course, scaled=scaled, behavior=trigger.BEHAVIOR)
+        super().__init__(
+            self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
+        )
 
     def why(self) -> str:
         return self._shipped.why()

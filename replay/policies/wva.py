@@ -9,10 +9,10 @@ from math import ceil
 
 import numpy as np
 
-from replay.course import Course
 from replay.policies.port import PolicyKind, Seen
 from replay.policies.windows import Window, whole_below
 from replay.profile import EngineProfile
+from replay.replay_input import ReplayInput
 from replay.traffic import Floats
 
 _DOWN_HOLD_SECONDS = 120
@@ -26,8 +26,8 @@ class TokenCapacity:
     _KV_RATIO = 0.80
     _DOWN_PER_UP = 0.70 / 0.85
 
-    def __init__(self, course: Course, up_ratio: float) -> None:
-        self._profile = course.platform.profile
+    def __init__(self, replay_input: ReplayInput, up_ratio: float) -> None:
+        self._profile = replay_input.platform.profile
         self._up, self._down = up_ratio, up_ratio * self._DOWN_PER_UP
         self._wishes = Window(_DOWN_HOLD_SECONDS)
 
@@ -57,12 +57,12 @@ class Queueing:
 
     period_seconds = _LOOP_SECONDS
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._course, self._share = course, share
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._replay_input, self._share = replay_input, share
         self._wishes = Window(_DOWN_HOLD_SECONDS)
 
     def decide(self, seen: Seen) -> int:
-        platform = self._course.platform
+        platform = self._replay_input.platform
         rate_max = highest_rate(
             platform.profile,
             # Within 2 %: the answer is cached, lengths move by the second.

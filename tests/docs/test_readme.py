@@ -16,7 +16,7 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
-from foresail.demo import course
+from foresail.demo import playback
 from foresail.screen import comparison
 from replay.score import Score
 from tests.deploy.certificates import SERVICE, made
@@ -141,7 +141,7 @@ def test_the_table_of_the_demo_is_as_the_demo_draws_it() -> None:
     scores = [score_of(line) for line in shown[2:]]
     console = Console(width=200, record=True)
     with console.capture() as drawn:
-        console.print(comparison(scores, course(seed=1, wall_seconds=120)))
+        console.print(comparison(scores, playback(seed=1, wall_seconds=120)))
 
     lines = [line.rstrip() for line in drawn.get().splitlines()]
     at = lines.index(shown[0])

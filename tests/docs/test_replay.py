@@ -9,8 +9,8 @@ import yaml
 
 from foresail.replay_plan import ReplayPlan
 from foresail.settings import validated
+from replay.generated_day import DEFAULT
 from replay.policies.catalogue import KINDS
-from replay.scenario import DEFAULT
 from replay.score import Objective
 from scaler.durations import parse_duration
 from scaler.trigger import TriggerSpec

@@ -17,8 +17,8 @@ from foresail.screen import line
 from replay.world import View
 
 COMMAND = (sys.executable, "-m", "foresail.cli", "demo", "--seconds", "1", "--seed", "7")
-"""The shortest course, as fast as the machine can."""
-COURSE_SECONDS = 720
+"""The shortest playback, as fast as the machine can."""
+PLAYED_SECONDS = 720
 
 
 @dataclass
@@ -84,7 +84,7 @@ def not_json(constant: str) -> NoReturn:
 
 
 def test_each_frame_is_one_json_object(played: Played) -> None:
-    assert [frame["at_seconds"] for frame in played.frames] == list(range(0, COURSE_SECONDS, 15))
+    assert [frame["at_seconds"] for frame in played.frames] == list(range(0, PLAYED_SECONDS, 15))
     assert all(frame["asked"] >= 1 and frame["why"] for frame in played.frames)
 
 

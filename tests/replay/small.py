@@ -1,16 +1,16 @@
-"""A small course: three hours at a few replicas, with a jump that comes and goes."""
+"""A small replay input: three hours at a few replicas, with a jump that comes and goes."""
 
 import numpy as np
 
-from replay.course import Course, Platform, course, fixed_start_up
 from replay.fleet import FleetSettings
+from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
 from replay.traces import Trace
 
 MINUTES = 180
 START_UP_SECONDS = 180
 
 
-def small_course(*, seed: int = 1, jump: float = 2.5) -> Course:
+def small_input(*, seed: int = 1, jump: float = 2.5) -> ReplayInput:
     rate = np.ones(MINUTES)
     rate[60:110] = jump
     trace = Trace(
@@ -22,4 +22,4 @@ def small_course(*, seed: int = 1, jump: float = 2.5) -> Course:
     )
     start_up = fixed_start_up(START_UP_SECONDS)
     platform = Platform(fleet=FleetSettings(start_up=start_up, rows=64), replicas_max=24)
-    return course(trace, platform, seed=seed, replicas_mean=4)
+    return draw_input(trace, platform, seed=seed, replicas_mean=4)

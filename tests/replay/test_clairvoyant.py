@@ -2,12 +2,12 @@
 
 from replay.clairvoyant import clairvoyant
 from replay.fleet import FleetSettings
+from replay.generated_day import GeneratedDay, draw
 from replay.rules import HPA_INFLIGHT, fixed, run
-from replay.scenario import Scenario, draw
 from replay.start_up import Stage, StartUp
 from replay.traffic import FlashCrowd, TrafficSettings
 
-CROWDED = Scenario(
+CROWDED = GeneratedDay(
     traffic=TrafficSettings(
         peak_requests_per_second=24,
         flash_crowds=(FlashCrowd(at_seconds=1500, ratio=4, hold_seconds=600, fade_seconds=300),),

@@ -11,7 +11,7 @@ from replay.frontier import (
     picked_nightly,
     without_first_day,
 )
-from replay.race import Day, Result
+from replay.simulate import Day, Result
 
 
 def result(knob: float, attainment: float, gpu_hours: float, days: tuple[Day, ...] = ()) -> Result:

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from replay.fleet import FleetSettings, Phase
+from replay.generated_day import DEFAULT, GeneratedDay, draw, replicas_at_start
 from replay.keda import Value
 from replay.ledger import Outcome
 from replay.rules import HPA_INFLIGHT, KEDA_WAITING, Rule, fixed, run, waiting_requests
-from replay.scenario import DEFAULT, Scenario, draw, replicas_at_start
 from replay.start_up import Stage, StartUp
 from replay.traffic import TrafficSettings
 from replay.world import Scrape, World
 
 MINUTES = StartUp(stages=(Stage(name="all", median_seconds=60, log_sigma=0.1),))
-SMALL = Scenario(
+SMALL = GeneratedDay(
     traffic=TrafficSettings(peak_requests_per_second=24),
     seconds=1200,
     days_before=0,
@@ -28,7 +28,7 @@ SMALL = Scenario(
 )
 
 
-def world(scenario: Scenario = SMALL, *, seed: int = 1) -> World:
+def world(scenario: GeneratedDay = SMALL, *, seed: int = 1) -> World:
     return World(scenario, draw(scenario, seed=seed), seed=seed)
 
 

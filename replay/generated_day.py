@@ -19,7 +19,7 @@ from replay.traffic import DAY_SECONDS, FlashCrowd, Traffic, TrafficSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scenario:
+class GeneratedDay:
     """Everything but the seed and the rule."""
 
     traffic: TrafficSettings
@@ -49,7 +49,7 @@ class Scenario:
             raise ValueError(f"seconds {self.seconds} must be a positive whole number")
 
 
-DEFAULT = Scenario(
+DEFAULT = GeneratedDay(
     traffic=TrafficSettings(
         peak_requests_per_second=60,
         flash_crowds=(FlashCrowd(at_seconds=11 * 3600 + 20 * 60, ratio=1.7),),
@@ -57,14 +57,14 @@ DEFAULT = Scenario(
 )
 
 
-def draw(scenario: Scenario, *, seed: int) -> Traffic:
+def draw(scenario: GeneratedDay, *, seed: int) -> Traffic:
     """The traffic of one run; the same for every rule compared on it."""
     return Traffic(
         scenario.traffic, seed=seed, seconds=scenario.seconds, days_before=scenario.days_before
     )
 
 
-def replicas_at_start(scenario: Scenario, traffic: Traffic) -> int:
+def replicas_at_start(scenario: GeneratedDay, traffic: Traffic) -> int:
     """What the first minute needs at 70 % of a replica's capacity: every rule starts fed."""
     capacity = capacity_requests_per_second(
         scenario.profile, traffic.mix_at(0), itl_seconds=scenario.objective.itl_seconds

@@ -1,4 +1,4 @@
-"""One policy over one course, and what came of it."""
+"""One policy on one replay input, and the result."""
 
 from collections import deque
 from dataclasses import dataclass, replace
@@ -6,10 +6,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from replay.course import Course, Platform
 from replay.fleet import Fleet
 from replay.meanfield import ITL_BIN_SECONDS, Book, MeanField, Totals
 from replay.policies.port import Policy, Seen, Telling
+from replay.replay_input import Platform, ReplayInput
 from replay.traffic import DAY_SECONDS, Floats
 
 _RATE_SECONDS = 60
@@ -84,65 +84,73 @@ class Result:
     moves: tuple[Move, ...] = ()
 
 
-def race(
-    course: Course, policy: Policy, *, name: str, knob: float, seed: int, marks: bool = False
+def simulate(
+    replay_input: ReplayInput,
+    policy: Policy,
+    *,
+    name: str,
+    knob: float,
+    seed: int,
+    marks: bool = False,
 ) -> Result:
-    """Let a policy run a course.
+    """Run a policy on a replay input.
 
     Args:
-        marks: keep the course of things once a minute, and each move with its reason.
+        marks: keep what happened once a minute, and each move with its reason.
     """
-    platform = course.platform
-    fleet = Fleet(platform.fleet, ready=course.replicas_at_start, seed=seed)
+    platform = replay_input.platform
+    fleet = Fleet(platform.fleet, ready=replay_input.replicas_at_start, seed=seed)
     engine = MeanField(
         platform.profile, fleet, platform.objective, patience_seconds=platform.patience_seconds
     )
-    pace = _Pace(engine.totals)
-    tape = _Tape(policy)
-    helm = _Helm(platform, fleet, engine, tape if marks else None)
+    rates = _RateWindow(engine.totals)
+    recorder = _Recorder(policy)
+    scaler = _Scaler(platform, fleet, engine, recorder if marks else None)
     free_gpu_seconds = free_node_seconds = 0.0
     nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
     columns = (
-        course.arrivals.tolist(),
-        course.prompt_tokens.tolist(),
-        course.output_tokens.tolist(),
+        replay_input.arrivals.tolist(),
+        replay_input.prompt_tokens.tolist(),
+        replay_input.output_tokens.tolist(),
     )
     for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
-        if now == course.run_in_seconds:
+        if now == replay_input.run_in_seconds:
             engine.judge_anew()
-            tape.judged_anew()
+            recorder.judged_anew()
             free_gpu_seconds = fleet.gpu_seconds(now)
             free_node_seconds = fleet.nodes.seconds(now) if fleet.nodes else 0.0
         elif now and now % DAY_SECONDS == 0:
             nights.append(_so_far(engine.book, fleet.gpu_seconds(now) - free_gpu_seconds))
         if now % _MARK_SECONDS == 0:
-            pace.note(now, engine.totals)
+            rates.note(now, engine.totals)
         if now % policy.period_seconds == 0:
-            helm.want(policy.decide(_seen(now, engine, fleet, pace, prompt, output)), now)
+            scaler.want(policy.decide(_seen(now, engine, fleet, rates, prompt, output)), now)
         engine.step(now, arrivals, prompt, output)
         if marks and (now + 1) % _RATE_SECONDS == 0:
             minute = slice(now + 1 - _RATE_SECONDS, now + 1)
-            asked = course.arrivals[minute] @ course.prompt_tokens[minute] / _RATE_SECONDS
-            tape.mark(now + 1, engine, course.arrivals[minute].mean(), float(asked))
-    gpu_seconds = fleet.gpu_seconds(course.seconds) - free_gpu_seconds
+            asked = (
+                replay_input.arrivals[minute] @ replay_input.prompt_tokens[minute] / _RATE_SECONDS
+            )
+            recorder.mark(now + 1, engine, replay_input.arrivals[minute].mean(), float(asked))
+    gpu_seconds = fleet.gpu_seconds(replay_input.seconds) - free_gpu_seconds
     nights.append(_so_far(engine.book, gpu_seconds))
     days = tuple(_between(before, after) for before, after in pairwise(nights))
-    result = _result(name, knob, engine.book, days, helm, tape)
+    result = _result(name, knob, engine.book, days, scaler, recorder)
     if fleet.nodes is None:
         return result
-    node_seconds = fleet.nodes.seconds(course.seconds) - free_node_seconds
+    node_seconds = fleet.nodes.seconds(replay_input.seconds) - free_node_seconds
     return replace(result, node_hours=node_seconds / 3600)
 
 
-class _Helm:
+class _Scaler:
     """Carries out what a policy wants, and counts."""
 
     def __init__(
-        self, platform: Platform, fleet: Fleet, engine: MeanField, tape: "_Tape | None"
+        self, platform: Platform, fleet: Fleet, engine: MeanField, recorder: "_Recorder | None"
     ) -> None:
         self.actions = self.flips = 0
         self._bounds = platform.replicas_min, platform.replicas_max
-        self._fleet, self._engine, self._tape = fleet, engine, tape
+        self._fleet, self._engine, self._recorder = fleet, engine, recorder
         self._direction = 0
 
     def want(self, replicas: int, now: int) -> None:
@@ -156,11 +164,11 @@ class _Helm:
         self.actions += 1
         self.flips += self._direction == -turned
         self._direction = turned
-        if self._tape is not None:
-            self._tape.moved(now, before, wanted)
+        if self._recorder is not None:
+            self._recorder.moved(now, before, wanted)
 
 
-class _Tape:
+class _Recorder:
     """What is kept for plots."""
 
     def __init__(self, policy: Policy) -> None:
@@ -207,7 +215,7 @@ def _between(before: Day, after: Day) -> Day:
     )
 
 
-class _Pace:
+class _RateWindow:
     """Rates of the last minute, from marks of the totals."""
 
     def __init__(self, totals: Totals) -> None:
@@ -225,7 +233,7 @@ class _Pace:
 
 
 def _seen(
-    now: int, engine: MeanField, fleet: Fleet, pace: _Pace, prompt: float, output: float
+    now: int, engine: MeanField, fleet: Fleet, rates: _RateWindow, prompt: float, output: float
 ) -> Seen:
     return Seen(
         at_seconds=now,
@@ -235,10 +243,10 @@ def _seen(
         waiting=engine.waiting,
         kv_use_ratio=engine.kv_use_ratio,
         itl_seconds=engine.itl_seconds,
-        arrived_per_second=pace.per_second("arrived"),
-        finished_per_second=pace.per_second("finished"),
-        prompt_tokens_per_second=pace.per_second("prompt_tokens"),
-        output_tokens_per_second=pace.per_second("output_tokens"),
+        arrived_per_second=rates.per_second("arrived"),
+        finished_per_second=rates.per_second("finished"),
+        prompt_tokens_per_second=rates.per_second("prompt_tokens"),
+        output_tokens_per_second=rates.per_second("output_tokens"),
         prompt_tokens=prompt,
         output_tokens=output,
     )
@@ -249,8 +257,8 @@ def _result(
     knob: float,
     book: Book,
     days: tuple[Day, ...],
-    helm: _Helm,
-    tape: _Tape,
+    scaler: _Scaler,
+    recorder: _Recorder,
 ) -> Result:
     waits = [_quantile(book.waits, level) for level in (0.5, 0.95, 0.99)]
     return Result(
@@ -265,11 +273,11 @@ def _result(
         itl_p99=_quantile(book.itls, 0.99) * ITL_BIN_SECONDS,
         errors=book.timed_out + book.killed,
         cold_start_affected=book.cold_start,
-        actions=helm.actions,
-        flips=helm.flips,
+        actions=scaler.actions,
+        flips=scaler.flips,
         days=days,
-        marks=tuple(tape.marks),
-        moves=tuple(tape.moves),
+        marks=tuple(recorder.marks),
+        moves=tuple(recorder.moves),
     )
 
 

@@ -47,7 +47,7 @@ class Platform:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Course:
+class ReplayInput:
     """Second 0 is where judging could begin; the past lies before it."""
 
     name: str
@@ -71,7 +71,7 @@ class Course:
     def seconds(self) -> int:
         return len(self.arrivals)
 
-    def first(self, seconds: int) -> "Course":
+    def first(self, seconds: int) -> "ReplayInput":
         """The same, ending early."""
         cut = {
             name: getattr(self, name)[:seconds]
@@ -105,9 +105,9 @@ class Course:
         return need
 
 
-def course(
+def draw_input(
     trace: Trace, platform: Platform, *, seed: int, replicas_mean: float | None = None
-) -> Course:
+) -> ReplayInput:
     """Draw a trace's requests second by second.
 
     Args:
@@ -130,7 +130,7 @@ def course(
     expected = np.interp(seconds, middles, rate)
     arrivals = gamma_poisson(expected, platform.variance_ratio, np.random.default_rng((seed, 1)))
     first_need = expected[:60].max() / per_replica
-    return Course(
+    return ReplayInput(
         name=trace.name,
         platform=platform,
         mix=mix,
