@@ -41,7 +41,7 @@ def _unit(report: Report) -> _Unit:
 def _demand(report: Report) -> Plot:
     unit = _unit(report)
     marks = report.usual[FORESAIL].marks
-    told = [(mark.at_seconds, mark.foretold) for mark in marks]
+    told = [(mark.at_seconds, mark.forecast_ahead) for mark in marks]
     lead = report.replay_input.platform.fleet.start_up.median_seconds * 1.15
     band_at = [(at + lead) / unit.seconds for at, one in told if one]
     low = [one[0] for _, one in told if one]

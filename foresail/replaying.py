@@ -135,7 +135,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     console: Console,
 ) -> Report:
     """Run everything that the report needs."""
-    scenario = _ground(trace, plan, seed=seed, days=days)
+    scenario = _scenario(trace, plan, seed=seed, days=days)
     replay_input = scenario.draw(seed)
     limits = limits_of(replay_input)
     _tell_limits(limits, plan.attainment, console)
@@ -173,7 +173,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     )
 
 
-def _ground(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Scenario:
+def _scenario(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Scenario:
     """With a bound on replicas that fits the traffic, where the plan names none."""
     scenario = Scenario(
         trace=trace, platform=plan.platform(), replicas_mean=plan.replicas.mean, days_max=days

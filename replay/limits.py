@@ -30,7 +30,7 @@ class Limit:
 
 
 def replicas_max_for(replay_input: ReplayInput) -> int:
-    """The bound where nobody named one: it shall not be what decides."""
+    """The bound on replicas where none was given: large enough not to decide the result."""
     peak = float(replay_input.need_by_minute().max(initial=0.0))
     return max(REPLICAS_MAX, ceil(_MAX_PER_PEAK * peak), replay_input.platform.replicas_min)
 
@@ -56,14 +56,14 @@ def _of_one_replica(replay_input: ReplayInput) -> Limit | None:
     share = _share(replay_input.arrivals[judged], (slow | large)[judged])
     if not share:
         return None
-    told = []
+    reasons = []
     if slow[judged].any():
-        told.append(
+        reasons.append(
             f"prompts of {replay_input.prompt_tokens[judged].max():,.0f} tokens alone take"
             f" {computed[judged].max() * per_token:.3g} s of the ttft of {ttft_seconds:g} s"
         )
     if large[judged].any():
-        told.append(
+        reasons.append(
             f"requests of {context[judged].max():,.0f} tokens do not fit a KV cache of"
             f" {profile.kv_tokens_max:,}"
         )
@@ -71,7 +71,7 @@ def _of_one_replica(replay_input: ReplayInput) -> Limit | None:
         attainable=1 - share,
         what=(
             f"{share:.1%} of the requests are too large for one replica of {profile.name} with"
-            f" nothing else to do: {' and '.join(told)}. No number of replicas helps."
+            f" nothing else to do: {' and '.join(reasons)}. No number of replicas helps."
         ),
         remedy="Set a later ttft in the plan, or a replica that can (engine, serves).",
     )

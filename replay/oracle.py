@@ -1,4 +1,4 @@
-"""The best schedule found by somebody who knows every arrival: a bound, and no policy.
+"""The best schedule found with every arrival known: a bound, not a policy.
 
 A dynamic program over the replicas that are ready in each step, with the cost
 
@@ -31,12 +31,12 @@ RHOS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 400.0)
 _DRAIN_SECONDS = 30
 _ITL_MARGIN = 0.97
 _EARLY_SECONDS = (0, 30, 90)
-"""A newcomer is empty: those who wait for it are served sooner if it comes before its hour."""
+"""A new replica is empty: ordering it earlier serves the requests that wait for it sooner."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Foreseen:
-    """What every number of replicas would be worth, of each step."""
+class LatenessBySize:
+    """Requests late in each step, for every number of replicas."""
 
     late: Floats
     """Shape ``(steps, N)``: requests late with n + 1 replicas ready."""
@@ -59,7 +59,7 @@ class Oracle:
 
 def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
     """The run that is cheapest at this price of a late request, over how early it orders."""
-    replicas = schedule(replay_input, foresee(replay_input), rho)
+    replicas = schedule(replay_input, lateness_by_size(replay_input), rho)
     lead = replay_input.platform.fleet.start_up.slow_seconds()
     price = rho / replay_input.replica_requests_per_second
 
@@ -82,9 +82,9 @@ def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
     )
 
 
-def schedule(replay_input: ReplayInput, foreseen: Foreseen, rho: float) -> Ints:
+def schedule(replay_input: ReplayInput, by_size: LatenessBySize, rho: float) -> Ints:
     """Replicas ready in each step, cheapest at this price of a late request."""
-    steps, most = foreseen.late.shape
+    steps, most = by_size.late.shape
     sizes = np.arange(1, most + 1, dtype=np.float64)
     addition = replay_input.platform.fleet.start_up.median_seconds + _DRAIN_SECONDS
     price = rho / replay_input.replica_requests_per_second
@@ -92,7 +92,7 @@ def schedule(replay_input: ReplayInput, foreseen: Foreseen, rho: float) -> Ints:
     # Of each step and each size before it: the size that is cheapest from here on.
     chosen = np.empty((steps, most), np.int16)
     for step in range(steps - 1, -1, -1):
-        here = STEP_SECONDS * sizes + price * foreseen.late[step] + ahead
+        here = STEP_SECONDS * sizes + price * by_size.late[step] + ahead
         fewer, fewer_at = _running_least(here)
         more, more_at = _running_least((here + addition * sizes)[::-1])
         more, more_at = more[::-1] - addition * sizes, most - 1 - more_at[::-1]
@@ -107,10 +107,10 @@ def schedule(replay_input: ReplayInput, foreseen: Foreseen, rho: float) -> Ints:
 
 
 @lru_cache(maxsize=1)
-def foresee(replay_input: ReplayInput) -> Foreseen:
+def lateness_by_size(replay_input: ReplayInput) -> LatenessBySize:
     """Lateness by number of replicas, for all that are allowed."""
     ready = np.arange(1, replay_input.platform.replicas_max + 1, dtype=np.float64)
-    return Foreseen(lateness(replay_input, ready, pace_ratio=_ITL_MARGIN))
+    return LatenessBySize(lateness(replay_input, ready, pace_ratio=_ITL_MARGIN))
 
 
 def lateness(replay_input: ReplayInput, ready: Floats, *, pace_ratio: float) -> Floats:

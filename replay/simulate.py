@@ -1,19 +1,14 @@
-"""One policy on one replay input, and the result."""
+"""One policy on one replay input, and the result: the runner of replay, benchmarks and demo."""
 
-from collections import deque
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
-
-from replay.fleet import Fleet
-from replay.meanfield import ITL_BIN_SECONDS, Book, MeanField, Totals
-from replay.policies.port import Policy, Seen, Telling
-from replay.replay_input import Platform, ReplayInput
-from replay.traffic import DAY_SECONDS, Floats
-
-_RATE_SECONDS = 60
-_MARK_SECONDS = 5
+from replay.in_expectation import RATE_SECONDS, InExpectation
+from replay.policies.behaviors import OWN
+from replay.policies.port import Explaining, Policy
+from replay.replay_input import ReplayInput
+from replay.served import Served
+from replay.traffic import DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +26,7 @@ class Mark:
     replicas: int
     ready: int
     waiting: float
-    foretold: tuple[float, float] | None
+    forecast_ahead: tuple[float, float] | None
     """What the policy made of prompt tokens per second a start-up ahead: median and quantile."""
 
 
@@ -62,13 +57,13 @@ class Result:
     knob: float
     requests: float
     attainment: float
-    """Share of requests in time. Who gave up, was killed or was served late is a miss."""
+    """Share of requests in time. Late, timed out and killed are misses."""
     gpu_hours: float
     """Starting, ready and draining."""
     ttft_p50: float
     ttft_p95: float
     ttft_p99: float
-    """Seconds waited, whole; the patience for those who gave up."""
+    """Seconds, whole ones from the engine in expectation; giving up counts with the wait."""
     itl_p99: float
     errors: float
     """Gave up or were killed."""
@@ -82,90 +77,130 @@ class Result:
     """Of nodes from launch to end, empty ones included; None where no node pool is modelled."""
     marks: tuple[Mark, ...] = ()
     moves: tuple[Move, ...] = ()
+    behavior: str = OWN
+    """Of the HPA behind it, where it is not the rule's own."""
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - one run, and how it is named
     replay_input: ReplayInput,
     policy: Policy,
     *,
     name: str,
     knob: float,
     seed: int,
+    behavior: str = OWN,
     marks: bool = False,
+    served: Served | None = None,
 ) -> Result:
     """Run a policy on a replay input.
 
     Args:
+        behavior: the name of the HPA behavior that the policy was made with.
         marks: keep what happened once a minute, and each move with its reason.
+        served: the engine; None = the one in expectation.
     """
-    platform = replay_input.platform
-    fleet = Fleet(platform.fleet, ready=replay_input.replicas_at_start, seed=seed)
-    engine = MeanField(
-        platform.profile, fleet, platform.objective, patience_seconds=platform.patience_seconds
-    )
-    rates = _RateWindow(engine.totals)
-    recorder = _Recorder(policy)
-    scaler = _Scaler(platform, fleet, engine, recorder if marks else None)
-    free_gpu_seconds = free_node_seconds = 0.0
-    nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
-    columns = (
-        replay_input.arrivals.tolist(),
-        replay_input.prompt_tokens.tolist(),
-        replay_input.output_tokens.tolist(),
-    )
-    for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
-        if now == replay_input.run_in_seconds:
-            engine.judge_anew()
-            recorder.judged_anew()
-            free_gpu_seconds = fleet.gpu_seconds(now)
-            free_node_seconds = fleet.nodes.seconds(now) if fleet.nodes else 0.0
-        elif now and now % DAY_SECONDS == 0:
-            nights.append(_so_far(engine.book, fleet.gpu_seconds(now) - free_gpu_seconds))
-        if now % _MARK_SECONDS == 0:
-            rates.note(now, engine.totals)
-        if now % policy.period_seconds == 0:
-            scaler.want(policy.decide(_seen(now, engine, fleet, rates, prompt, output)), now)
-        engine.step(now, arrivals, prompt, output)
-        if marks and (now + 1) % _RATE_SECONDS == 0:
-            minute = slice(now + 1 - _RATE_SECONDS, now + 1)
-            asked = (
-                replay_input.arrivals[minute] @ replay_input.prompt_tokens[minute] / _RATE_SECONDS
-            )
-            recorder.mark(now + 1, engine, replay_input.arrivals[minute].mean(), float(asked))
-    gpu_seconds = fleet.gpu_seconds(replay_input.seconds) - free_gpu_seconds
-    nights.append(_so_far(engine.book, gpu_seconds))
-    days = tuple(_between(before, after) for before, after in pairwise(nights))
-    result = _result(name, knob, engine.book, days, scaler, recorder)
-    if fleet.nodes is None:
-        return result
-    node_seconds = fleet.nodes.seconds(replay_input.seconds) - free_node_seconds
-    return replace(result, node_hours=node_seconds / 3600)
+    served = served or InExpectation(replay_input, seed=seed)
+    run = Simulation(replay_input, served, _Recorder(policy) if marks else None)
+    while run.now < replay_input.seconds:
+        if run.now % policy.period_seconds == 0:
+            run.scale_to(policy.decide(served.seen(run.now)))
+        run.step()
+    return run.result(name=name, knob=knob, behavior=behavior)
 
 
-class _Scaler:
-    """Carries out what a policy wants, and counts."""
+class Simulation:
+    """A run that its caller steps: it serves, carries out what is wanted, and counts."""
 
     def __init__(
-        self, platform: Platform, fleet: Fleet, engine: MeanField, recorder: "_Recorder | None"
+        self, replay_input: ReplayInput, served: Served, recorder: "_Recorder | None" = None
     ) -> None:
-        self.actions = self.flips = 0
+        self.now = 0
+        """The second that is served next."""
+        self._input, self._served, self._recorder = replay_input, served, recorder
+        platform = replay_input.platform
         self._bounds = platform.replicas_min, platform.replicas_max
-        self._fleet, self._engine, self._recorder = fleet, engine, recorder
-        self._direction = 0
+        self._actions = self._flips = self._direction = 0
+        self._free_gpu_seconds = self._free_node_seconds = 0.0
+        self._nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
 
-    def want(self, replicas: int, now: int) -> None:
-        before = self._fleet.wanted
+    def scale_to(self, replicas: int) -> None:
+        """Set the number of replicas within the bounds, as a write to the scale subresource."""
+        before = self._served.fleet.wanted
         least, most = self._bounds
         wanted = min(max(replicas, least), most)
         if wanted == before:
             return
-        self._engine.scale_to(wanted, now)
+        self._served.scale_to(wanted, self.now)
         turned = 1 if wanted > before else -1
-        self.actions += 1
-        self.flips += self._direction == -turned
+        self._actions += 1
+        self._flips += self._direction == -turned
         self._direction = turned
         if self._recorder is not None:
-            self._recorder.moved(now, before, wanted)
+            self._recorder.moved(self.now, before, wanted)
+
+    def step(self) -> None:
+        """Serve one second."""
+        now, served = self.now, self._served
+        if now == self._input.run_in_seconds:
+            served.judge_anew(now)
+            if self._recorder is not None:
+                self._recorder.judged_anew()
+            self._free_gpu_seconds = served.fleet.gpu_seconds(now)
+            self._free_node_seconds = self._node_seconds()
+        elif now and now % DAY_SECONDS == 0:
+            self._nights.append(self._so_far())
+        served.serve(now)
+        self.now = now + 1
+        if self._recorder is not None and self.now % RATE_SECONDS == 0:
+            minute = slice(self.now - RATE_SECONDS, self.now)
+            arrivals, prompt_tokens = (
+                self._input.arrivals[minute],
+                self._input.prompt_tokens[minute],
+            )
+            asked = float(arrivals @ prompt_tokens) / RATE_SECONDS
+            self._recorder.mark(self.now, served, float(arrivals.mean()), asked)
+
+    def result(self, *, name: str, knob: float, behavior: str = OWN) -> Result:
+        """How the run went until now."""
+        judgement = self._served.judgement()
+        nights = [*self._nights, self._so_far()]
+        days = tuple(_between(before, after) for before, after in pairwise(nights))
+        p50, p95, p99 = judgement.ttft_seconds
+        recorder = self._recorder
+        result = Result(
+            policy=name,
+            knob=knob,
+            requests=judgement.requests,
+            attainment=judgement.in_time / judgement.requests
+            if judgement.requests
+            else float("nan"),
+            gpu_hours=sum(day.gpu_seconds for day in days) / 3600,
+            ttft_p50=p50,
+            ttft_p95=p95,
+            ttft_p99=p99,
+            itl_p99=judgement.itl_p99_seconds,
+            errors=judgement.errors,
+            cold_start_affected=judgement.cold_start,
+            actions=self._actions,
+            flips=self._flips,
+            days=days,
+            marks=tuple(recorder.marks) if recorder else (),
+            moves=tuple(recorder.moves) if recorder else (),
+            behavior=behavior,
+        )
+        if self._served.fleet.nodes is None:
+            return result
+        node_seconds = self._node_seconds() - self._free_node_seconds
+        return replace(result, node_hours=node_seconds / 3600)
+
+    def _node_seconds(self) -> float:
+        nodes = self._served.fleet.nodes
+        return nodes.seconds(self.now) if nodes else 0.0
+
+    def _so_far(self) -> Day:
+        tally = self._served.tally()
+        gpu_seconds = self._served.fleet.gpu_seconds(self.now) - self._free_gpu_seconds
+        return Day(requests=tally.requests, in_time=tally.in_time, gpu_seconds=gpu_seconds)
 
 
 class _Recorder:
@@ -174,7 +209,7 @@ class _Recorder:
     def __init__(self, policy: Policy) -> None:
         self.marks: list[Mark] = []
         self.moves: list[Move] = []
-        self._policy = policy if isinstance(policy, Telling) else None
+        self._policy = policy if isinstance(policy, Explaining) else None
         self._in_time = self._requests = 0.0
 
     def judged_anew(self) -> None:
@@ -184,27 +219,23 @@ class _Recorder:
         why = self._policy.why() if self._policy else ""
         self.moves.append(Move(at_seconds=now, before=before, after=after, why=why))
 
-    def mark(self, now: int, engine: MeanField, arrived: float, prompt_tokens: float) -> None:
-        book = engine.book
-        in_time, requests = book.in_time - self._in_time, book.requests - self._requests
-        self._in_time, self._requests = book.in_time, book.requests
+    def mark(self, now: int, served: Served, arrived: float, prompt_tokens: float) -> None:
+        tally = served.tally()
+        in_time, requests = tally.in_time - self._in_time, tally.requests - self._requests
+        self._in_time, self._requests = tally.in_time, tally.requests
         self.marks.append(
             Mark(
                 at_seconds=now,
-                arrived_per_second=float(arrived),
+                arrived_per_second=arrived,
                 prompt_tokens_per_second=prompt_tokens,
                 in_time=in_time,
                 missed=requests - in_time,
-                replicas=engine.fleet.wanted,
-                ready=engine.ready,
-                waiting=engine.waiting,
-                foretold=self._policy.foretold() if self._policy else None,
+                replicas=served.fleet.wanted,
+                ready=served.ready,
+                waiting=served.waiting,
+                forecast_ahead=self._policy.forecast_ahead() if self._policy else None,
             )
         )
-
-
-def _so_far(book: Book, gpu_seconds: float) -> Day:
-    return Day(requests=book.requests, in_time=book.in_time, gpu_seconds=gpu_seconds)
 
 
 def _between(before: Day, after: Day) -> Day:
@@ -213,78 +244,3 @@ def _between(before: Day, after: Day) -> Day:
         in_time=after.in_time - before.in_time,
         gpu_seconds=after.gpu_seconds - before.gpu_seconds,
     )
-
-
-class _RateWindow:
-    """Rates of the last minute, from marks of the totals."""
-
-    def __init__(self, totals: Totals) -> None:
-        self._marks: deque[tuple[int, Totals]] = deque(maxlen=_RATE_SECONDS // _MARK_SECONDS + 1)
-        self.note(0, totals)
-
-    def note(self, now: int, totals: Totals) -> None:
-        copy = Totals(**{name: getattr(totals, name) for name in Totals.__slots__})
-        self._marks.append((now, copy))
-
-    def per_second(self, name: str) -> float:
-        (first, then), (last, now) = self._marks[0], self._marks[-1]
-        gained: float = getattr(now, name) - getattr(then, name)
-        return gained / max(1, last - first)
-
-
-def _seen(
-    now: int, engine: MeanField, fleet: Fleet, rates: _RateWindow, prompt: float, output: float
-) -> Seen:
-    return Seen(
-        at_seconds=now,
-        replicas=fleet.wanted,
-        ready=engine.ready,
-        running=engine.running,
-        waiting=engine.waiting,
-        kv_use_ratio=engine.kv_use_ratio,
-        itl_seconds=engine.itl_seconds,
-        arrived_per_second=rates.per_second("arrived"),
-        finished_per_second=rates.per_second("finished"),
-        prompt_tokens_per_second=rates.per_second("prompt_tokens"),
-        output_tokens_per_second=rates.per_second("output_tokens"),
-        prompt_tokens=prompt,
-        output_tokens=output,
-    )
-
-
-def _result(
-    name: str,
-    knob: float,
-    book: Book,
-    days: tuple[Day, ...],
-    scaler: _Scaler,
-    recorder: _Recorder,
-) -> Result:
-    waits = [_quantile(book.waits, level) for level in (0.5, 0.95, 0.99)]
-    return Result(
-        policy=name,
-        knob=knob,
-        requests=book.requests,
-        attainment=book.in_time / book.requests if book.requests else float("nan"),
-        gpu_hours=sum(day.gpu_seconds for day in days) / 3600,
-        ttft_p50=waits[0],
-        ttft_p95=waits[1],
-        ttft_p99=waits[2],
-        itl_p99=_quantile(book.itls, 0.99) * ITL_BIN_SECONDS,
-        errors=book.timed_out + book.killed,
-        cold_start_affected=book.cold_start,
-        actions=scaler.actions,
-        flips=scaler.flips,
-        days=days,
-        marks=tuple(recorder.marks),
-        moves=tuple(recorder.moves),
-    )
-
-
-def _quantile(counts: Floats, level: float) -> float:
-    """The bin that holds this share of all; NaN where nothing was counted."""
-    total = counts.cumsum()
-    if not total[-1]:
-        return float("nan")
-    place: np.intp = np.searchsorted(total, level * total[-1])
-    return float(place)

@@ -84,7 +84,7 @@ class Shipped:
             else ""
         )
 
-    def foretold(self) -> tuple[float, float] | None:
+    def forecast_ahead(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""
         forecast = self._plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if self._plan else None
         if forecast is None:
@@ -103,14 +103,14 @@ def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
         platform.profile,
         replay_input.mix,
         platform.objective,
-        lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
+        lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
     return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
 
 
 def _start_seconds(replay_input: ReplayInput) -> float:
-    """Time 0 of a forecast is a midnight; the past of a replay input is whole days."""
+    """Time 0 of a forecast is a midnight; a past begins at one."""
     return len(replay_input.past.at_seconds) * STEP_SECONDS
 
 
@@ -118,7 +118,9 @@ def _start_seconds(replay_input: ReplayInput) -> float:
 def _restored(replay_input: ReplayInput) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    tracker = tracker_of(_trigger_spec(replay_input, 0.5), step_seconds=STEP_SECONDS)
+    tracker = tracker_of(
+        _trigger_spec(replay_input, 0.5), step_seconds=STEP_SECONDS, trees=replay_input.prior
+    )
     past = replay_input.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(replay_input) - STEP_SECONDS).tolist(),
@@ -158,8 +160,8 @@ class Foresail(KedaDriven):
     def why(self) -> str:
         return self._shipped.why()
 
-    def foretold(self) -> tuple[float, float] | None:
-        return self._shipped.foretold()
+    def forecast_ahead(self) -> tuple[float, float] | None:
+        return self._shipped.forecast_ahead()
 
 
 FORESAIL = PolicyKind(

@@ -8,6 +8,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
+from scaler.forecast.trees import Trees
 from scaler.serving.cycle import Connect, KeepSources, PlanningCycle, Publish
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.metrics import PlanningMetrics
@@ -51,9 +52,17 @@ def planning(  # noqa: PLR0913 - the cycle's edges
 
 
 def tracker_of(
-    trigger_spec: TriggerSpec, *, step_seconds: float, beside: tuple[DemandSeries, ...] = ()
+    trigger_spec: TriggerSpec,
+    *,
+    step_seconds: float,
+    beside: tuple[DemandSeries, ...] = (),
+    trees: Trees | None = None,
 ) -> DemandTracker:
-    """An empty tracker with the shipped forecasters."""
+    """An empty tracker with the shipped forecasters.
+
+    Args:
+        trees: their prior; None = the shipped one.
+    """
 
     def forecaster(series: DemandSeries) -> Forecaster:
         return Forecaster(
@@ -67,6 +76,7 @@ def tracker_of(
             calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
             if trigger_spec.events
             else None,
+            trees=trees,
         )
 
     return DemandTracker(forecaster, step_seconds=step_seconds, beside=beside)

@@ -51,7 +51,7 @@ def test_the_objective_is_the_same_wherever_nobody_names_one() -> None:
     trigger = {name: TriggerSpec.model_fields[name].default for name in ("ttft", "itl")}
     assert (trigger["ttft"], trigger["itl"]) == OBJECTIVE
     assert (ReplayPlan().ttft, ReplayPlan().itl) == OBJECTIVE
-    for objective in (Objective(), DEFAULT.objective):
+    for objective in (Objective(), DEFAULT.platform.objective):
         assert (objective.ttft_seconds, objective.itl_seconds) == OBJECTIVE
 
 

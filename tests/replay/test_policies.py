@@ -5,13 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from replay.contest import settings
+from replay.peers.aibrix import AibrixApa
+from replay.peers.dynamo import Constant, Kalman, Sla
+from replay.peers.knative import Knative
+from replay.peers.phpa import HoltWinters
+from replay.peers.predictkube import DayBefore
+from replay.peers.ray_serve import RayServe
+from replay.peers.sageserve import arima_312
+from replay.peers.sky_serve import SkyServe
+from replay.peers.wva import TokenCapacity, highest_rate, latencies
+from replay.policies.behaviors import BEHAVIORS
 from replay.policies.catalogue import KINDS
-from replay.policies.dynamo import Constant, Kalman, Sla
-from replay.policies.port import Seen
-from replay.policies.predictive import DayBefore, HoltWinters, arima_312
-from replay.policies.reactive import AibrixApa, Knative, RayServe, SkyServe
+from replay.policies.port import Policy, Seen
 from replay.policies.windows import Persistence, Window
-from replay.policies.wva import TokenCapacity, highest_rate, latencies
 from replay.profile import EngineProfile
 from replay.replay_input import ReplayInput
 from replay.simulate import Result, simulate
@@ -23,6 +30,7 @@ def replay_input() -> ReplayInput:
     return small_input()
 
 
+GRACE_SECONDS = 120
 SEEN = Seen(
     at_seconds=0, replicas=4, ready=4, running=100.0, waiting=0.0, kv_use_ratio=0.5,
     itl_seconds=0.03, arrived_per_second=10.0, finished_per_second=10.0,
@@ -109,6 +117,64 @@ class TestReactive:
         assert wishes == [4] * 15 + [7]
 
 
+class TestHpa:
+    def test_in_flight_is_running_and_waiting_over_a_share_of_the_load_test(
+        self, replay_input: ReplayInput
+    ) -> None:
+        # 210 over 0.7 x 64 = 44.8 a replica are 4.7.
+        rule = KINDS["hpa-inflight"].make(replay_input, 0.7)
+        assert rule.decide(replace(SEEN, at_seconds=15, running=200.0, waiting=10.0)) == 5
+
+    def test_a_behavior_without_tolerance_follows_six_per_cent(
+        self, replay_input: ReplayInput
+    ) -> None:
+        # 190 over 44.8 are 4.24: 1.06 of four, within the tolerance of 0.1.
+        busier = replace(SEEN, at_seconds=15, running=190.0)
+        assert KINDS["hpa-inflight"].make(replay_input, 0.7).decide(busier) == 4
+        assert behaving("hpa-inflight", replay_input, "no-tolerance").decide(busier) == 5
+
+    @pytest.mark.parametrize(
+        ("behavior", "seconds"),
+        [pytest.param(None, 300, id="own"), pytest.param("down-2m", 120, id="down-2m"),
+         pytest.param("down-15m", 900, id="down-15m")],
+    )  # fmt: skip
+    def test_a_behavior_s_window_says_how_long_a_release_is_held(
+        self, replay_input: ReplayInput, behavior: str | None, seconds: int
+    ) -> None:
+        kind = KINDS["hpa-inflight"]
+        rule = (
+            behaving(kind.name, replay_input, behavior)
+            if behavior
+            else kind.make(replay_input, 0.7)
+        )
+        held = [
+            rule.decide(replace(SEEN, at_seconds=at, running=20.0))
+            for at in range(0, seconds + 30, 15)
+        ]
+        # At rest with four at second 0; the window's first second still counts.
+        assert held == [4] * (seconds // 15 + 1) + [1]
+
+    def test_only_rules_behind_an_hpa_are_tried_under_other_behaviors(self) -> None:
+        tried = {name: {behavior for _, behavior in settings(name, sweep=True)} for name in KINDS}
+        through_hpa = {name for name, behaviors in tried.items() if behaviors > {"own"}}
+        assert through_hpa == {
+            "hpa-inflight", "hpa-kv", "keda-waiting", "keda-composite", "llmd-queue",
+            "llmd-saturation", "llmd-token-aware", "llmd-slo-aware", "wva-v2", "wva-queueing",
+            "phpa-holt-winters", "max-pred-last",
+        }  # fmt: skip
+        assert all(tried[name] == {"own", *BEHAVIORS} for name in through_hpa)
+        assert settings("foresail", sweep=True) == tuple(
+            (knob, "own") for knob in KINDS["foresail"].knobs
+        )
+        assert settings("hpa-kv", sweep=False) == ((0.7, "own"),)
+
+
+def behaving(name: str, replay_input: ReplayInput, behavior: str) -> Policy:
+    kind = KINDS[name]
+    assert kind.with_behavior is not None
+    return kind.with_behavior(replay_input, kind.usual, BEHAVIORS[behavior])
+
+
 WVA_PAPER = EngineProfile(
     name="golden", model_name="golden", fixed_seconds=7e-3, per_sequence_seconds=0.0,
     per_kv_token_seconds=5e-8, per_prefill_token_seconds=3e-5, batched_tokens_max=8192,
@@ -153,18 +219,17 @@ class TestWva:
         # 206,720 tokens; five times 50,000 are more, and with one on order they are not.
         rule = TokenCapacity(replay_input, 0.85)
         busy = replace(SEEN, kv_use_ratio=250_000 / (4 * 150_000))
-        assert rule.decide(busy) == 5
-        assert rule.decide(replace(busy, at_seconds=15, replicas=5)) == 5
+        assert rule(busy) == (5, 1.0)
+        assert rule(replace(busy, at_seconds=15, replicas=5)) == (5, 1.0)
 
     def test_a_release_is_held_two_minutes(self, replay_input: ReplayInput) -> None:
-        rule = TokenCapacity(replay_input, 0.85)
+        rule = KINDS["wva-v2"].make(replay_input, 0.85)
         rule.decide(replace(SEEN, kv_use_ratio=0.35))
         idle = [
             rule.decide(replace(SEEN, at_seconds=at, kv_use_ratio=0.01))
             for at in range(15, 150, 15)
         ]
-        assert idle[:7] == [4] * 7
-        assert idle[-1] == 1
+        assert idle == [4] * 8 + [1]
 
 
 class TestDynamo:
@@ -229,7 +294,7 @@ class TestEveryRule:
 
         assert repr(once()) == repr(once())
 
-    def test_its_gpu_hours_are_the_replicas_over_time(
+    def test_its_gpu_hours_are_what_it_asked_for_and_what_drained(
         self, name: str, replay_input: ReplayInput
     ) -> None:
         kind = KINDS[name]
@@ -241,11 +306,16 @@ class TestEveryRule:
             seed=1,
             marks=True,
         )
-        begin = replay_input.run_in_seconds
-        wanted = [mark.replicas for mark in result.marks if mark.at_seconds >= begin]
-        # Asked-for replicas by the minute, and what drains beside them for two minutes at most.
-        asked = sum(wanted) / 60
-        assert result.gpu_hours >= asked * 0.85 - 0.2
+        begin, end = replay_input.run_in_seconds, replay_input.seconds
+        asked, drained, replicas, since = 0, 0, replay_input.replicas_at_start, 0
+        for move in result.moves:
+            asked += replicas * max(0, move.at_seconds - max(since, begin))
+            released_from = move.at_seconds + GRACE_SECONDS + 1 > begin
+            drained += max(0, move.before - move.after) * released_from * (GRACE_SECONDS + 1)
+            replicas, since = move.after, move.at_seconds
+        asked += replicas * (end - max(since, begin))
+        # An order is paid from its second on, and a released replica for its grace at most.
+        assert asked <= result.gpu_hours * 3600 <= asked + drained
         assert sum(day.gpu_seconds for day in result.days) / 3600 == pytest.approx(result.gpu_hours)
         assert 0 <= result.attainment <= 1
 

@@ -1,105 +1,13 @@
-"""Our reading of rules that forecast, none of them with a quantile."""
+"""Our reading of SageServe's hourly plan (POMACS, December 2025; arXiv 2502.14617)."""
 
-from collections import deque
 from math import ceil
 
 import numpy as np
 
-from replay.policies.keda_driven import KedaDriven, in_flight_metric
-from replay.policies.port import Policy, PolicyKind, Seen
+from replay.policies.port import PolicyKind, Seen
 from replay.profile import RequestMix, capacity_requests_per_second
 from replay.replay_input import ReplayInput
-from replay.traffic import DAY_SECONDS, Floats
-
-_SYNC_SECONDS = 15
-
-
-class HoltWinters:
-    """Additive Holt-Winters one step ahead, with fixed coefficients."""
-
-    _WEIGHT = 0.9
-    """Alpha, beta and gamma alike."""
-
-    def __init__(self, season: int) -> None:
-        self._season = season
-        self._first: list[float] = []
-        self._seasonal: deque[float] = deque(maxlen=season)
-        self._level = self._trend = 0.0
-
-    def next(self, value: float) -> float:
-        """Take a value, foretell the next; the value itself until two seasons are known."""
-        if len(self._first) < 2 * self._season:
-            self._first.append(value)
-            if len(self._first) == 2 * self._season:
-                self._begin()
-            return value
-        old = self._seasonal.popleft()
-        level = self._WEIGHT * (value - old) + (1 - self._WEIGHT) * (self._level + self._trend)
-        self._trend = self._WEIGHT * (level - self._level) + (1 - self._WEIGHT) * self._trend
-        self._level = level
-        self._seasonal.append(self._WEIGHT * (value - level) + (1 - self._WEIGHT) * old)
-        return level + self._trend + self._seasonal[0]
-
-    def _begin(self) -> None:
-        first, second = (
-            np.array(self._first[: self._season]),
-            np.array(self._first[self._season :]),
-        )
-        self._level = float(second.mean())
-        self._trend = float((second - first).mean()) / self._season
-        self._seasonal.extend((second - self._level).tolist())
-
-
-class PredictiveHpa:
-    """The larger of what the HPA wants and what Holt-Winters makes of its last wishes."""
-
-    period_seconds = _SYNC_SECONDS
-    _SEASON = 6
-
-    def __init__(self, replay_input: ReplayInput, share: float) -> None:
-        self._hpa = KedaDriven(in_flight_metric(replay_input, share), replay_input)
-        self._model = HoltWinters(self._SEASON)
-
-    def decide(self, seen: Seen) -> int:
-        wish = self._hpa.decide(seen)
-        return max(wish, round(self._model.next(wish)))
-
-
-class DayBefore:
-    """Requests a second by the minute, and what they were a day before a moment to come."""
-
-    def __init__(self, replay_input: ReplayInput) -> None:
-        self._minutes = replay_input.past.requests_per_second.tolist()
-        self._begin = len(self._minutes)
-
-    def note(self, at_seconds: int, rate: float) -> None:
-        """Once a minute; a rate of the minute that ends now."""
-        if at_seconds % 60 == 0 and at_seconds:
-            self._minutes.append(rate)
-
-    def ahead(self, seconds: float) -> float | None:
-        """None while a day has not passed."""
-        place = len(self._minutes) - 1 + round((seconds - DAY_SECONDS) / 60)
-        return self._minutes[place] if place >= 0 else None
-
-
-class LargerOfPrediction:
-    """max(prediction, last value) over a threshold a replica, through KEDA."""
-
-    def __init__(self, replay_input: ReplayInput, share: float) -> None:
-        self._days = DayBefore(replay_input)
-        self._target = share * replay_input.replica_requests_per_second
-        self._horizon = replay_input.platform.fleet.start_up.median_seconds
-
-    def metric(self, seen: Seen) -> tuple[float, float]:
-        self._days.note(seen.at_seconds, seen.arrived_per_second)
-        predicted = self._days.ahead(self._horizon)
-        last = seen.arrived_per_second
-        return last if predicted is None else max(predicted, last), self._target
-
-
-def _larger(replay_input: ReplayInput, share: float) -> Policy:
-    return KedaDriven(LargerOfPrediction(replay_input, share).metric, replay_input)
+from replay.traffic import Floats
 
 
 class HourlyPlan:
@@ -199,22 +107,6 @@ def _regress(values: Floats, design: Floats) -> tuple[Floats, Floats]:
 
 
 KINDS = (
-    PolicyKind(
-        name="phpa-holt-winters",
-        source="Predictive HPA: its Holt-Winters example (0.9, season of 6 syncs), maximum",
-        knob="share of a replica's profiled concurrency",
-        usual=0.7,
-        knobs=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
-        make=PredictiveHpa,
-    ),
-    PolicyKind(
-        name="max-pred-last",
-        source="PredictKube's max(prediction, last), here of the day before, a start-up ahead",
-        knob="share of a replica's profiled requests a second",
-        usual=1.0,
-        knobs=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-        make=_larger,
-    ),
     PolicyKind(
         name="sageserve-like",
         source="SageServe: hourly plan on ARIMA(3,1,2), KV use .5 / .25 / .9 between, 5 x surprise",

@@ -4,7 +4,7 @@ from math import ceil
 
 import numpy as np
 
-from replay.oracle import foresee
+from replay.oracle import lateness_by_size
 from replay.policies.port import PolicyKind, Seen
 from replay.replay_input import ReplayInput
 
@@ -22,7 +22,7 @@ class Static:
 
 
 def _peak(replay_input: ReplayInput, share: float) -> Static:
-    late = foresee(replay_input).late.sum(axis=0)
+    late = lateness_by_size(replay_input).late.sum(axis=0)
     nobody_late = np.flatnonzero(late <= 0)
     peak = int(nobody_late[0]) + 1 if len(nobody_late) else len(late)
     return Static(ceil(share * peak))
