@@ -2,12 +2,18 @@
 
 Three views: each rule at its usual setting; the cost of the same attainment, with the knob chosen
 on other traces and, marked as hindsight, on this one; and the knob picked each night from the days
-before. The oracle is the best schedule found by somebody who knows every arrival.
+before. In the last two the HPA's behavior behind a rule is chosen with its knob. The oracle is the
+best schedule found by somebody who knows every arrival.
+
+The shipped forecast prior was grown on public traces: judge them with `--priors`, each with one
+that has not seen its family.
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,8 +21,9 @@ from rich.progress import Progress
 
 from bench._autoscale_table import NIGHTLY, PEERS, Runs, Table
 from bench._report import Row, show
+from bench.forecast import prior_without
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
-from replay.contest import ORACLE, Entry, Scenario, contest, knobs
+from replay.contest import ORACLE, Entry, Scenario, contest, settings
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.limits import limits_of
@@ -50,6 +57,7 @@ def main(arguments: list[str]) -> None:
             platform=platform,
             replicas_mean=options.replicas_mean,
             days_max=options.days,
+            prior=_prior(trace, options.priors),
         )
         for trace in (options.trace, *(options.tune_on or [_generated()]))
     )
@@ -59,10 +67,10 @@ def main(arguments: list[str]) -> None:
     sweep = "equal" in views or NIGHTLY in views
     policies = [name for name in options.policies if name != ORACLE]
     entries = [
-        Entry(scenario=place, policy=name, knob=knob, seed=seed)
+        Entry(scenario=place, policy=name, knob=knob, behavior=behavior, seed=seed)
         for place in range(1 + len(elsewhere) * ("equal" in views))
         for name in policies
-        for knob in knobs(name, sweep=sweep)
+        for knob, behavior in settings(name, sweep=sweep)
         for seed in (options.seeds[:1] if place else options.seeds)
     ]
     entries += [
@@ -106,10 +114,22 @@ def _runs(results: Mapping[Entry, Result], scenario: int) -> Runs:
     runs: Runs = defaultdict(list)
     for entry, result in results.items():
         if entry.scenario == scenario:
-            runs[entry.policy, entry.knob].append(result)
+            runs[entry.policy, entry.knob, entry.behavior].append(result)
     return runs
 
 
+def _prior(trace: Trace, folder: Path | None) -> bytes | None:
+    """The prior grown without the trace's family; None = the shipped one."""
+    held_out = prior_without(trace.name, folder)
+    if folder is not None and held_out is None and trace is not _generated():
+        sys.exit(
+            f"bench autoscale: {folder} has no prior for {trace.name}: no FAMILY.npz there whose"
+            " name begins the trace's. Grow it: python -m bench forecast_prior --leave-out FAMILY"
+        )
+    return None if held_out is None else held_out.read_bytes()
+
+
+@lru_cache(maxsize=1)
 def _generated() -> Trace:
     return generated(seed=7, days=_GENERATED_DAYS)
 
@@ -118,6 +138,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench autoscale", description=__doc__)
     parser.add_argument("--trace", type=_trace, help="default: generated days")
     parser.add_argument("--tune-on", type=_trace, nargs="+", help="default: generated days")
+    parser.add_argument(
+        "--priors", type=Path, metavar="FOLDER",
+        help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`: each trace is judged with "
+        "the one that has not seen its family",
+    )  # fmt: skip
     parser.add_argument("--kept", type=Path, help="file of finished runs, to go on from")
     parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
     parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")
