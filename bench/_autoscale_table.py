@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from statistics import mean
 
 from bench._report import Row
-from replay.contest import ORACLE, knobs
+from replay.contest import ORACLE, settings
 from replay.frontier import (
     Point,
     at_attainment,
@@ -14,14 +14,15 @@ from replay.frontier import (
     picked_nightly,
     without_first_day,
 )
+from replay.policies.behaviors import OWN
 from replay.policies.catalogue import KINDS
-from replay.race import Result
+from replay.simulate import Result
 
 NIGHTLY = "self-tuned"
 PEERS = "any-peer"
 
-Runs = dict[tuple[str, float], list[Result]]
-"""By policy and knob, one for each seed."""
+Runs = dict[tuple[str, float, str], list[Result]]
+"""By policy, knob and HPA behavior, one for each seed."""
 
 
 class Table:
@@ -35,15 +36,16 @@ class Table:
 
     def usual(self, name: str) -> Row:
         knob = KINDS[name].usual
-        return self._of_runs("usual", name, knob)
+        return self._of_runs("usual", name, knob, OWN)
 
     def elsewhere(self, name: str, others: Sequence[Runs]) -> Row:
-        """The knob that was cheapest at the target over the other traces together."""
-        knob = cheapest(
-            [_pooled([runs[name, knob][0] for runs in others]) for knob in knobs(name, sweep=True)],
-            self._target,
-        ).knob
-        return self._of_runs("equal, tuned elsewhere", name, knob)
+        """The setting that was cheapest at the target over the other traces together."""
+        pooled = [
+            _pooled([runs[name, *setting][0] for runs in others])
+            for setting in settings(name, sweep=True)
+        ]
+        best = cheapest(pooled, self._target)
+        return self._of_runs("equal, tuned elsewhere", name, best.knob, best.behavior)
 
     def hindsight(self, name: str) -> Row:
         points = [at_attainment(self._of(name, seed), self._target) for seed in self._seeds]
@@ -65,11 +67,11 @@ class Table:
 
     def _of(self, name: str, seed: int) -> list[Result]:
         at = self._seeds.index(seed)
-        return [results[at] for (policy, _), results in self._runs.items() if policy == name]
+        return [results[at] for (policy, *_), results in self._runs.items() if policy == name]
 
     def _rules(self, seed: int) -> list[Result]:
         at = self._seeds.index(seed)
-        return [results[at] for (policy, _), results in self._runs.items() if policy != ORACLE]
+        return [results[at] for (policy, *_), results in self._runs.items() if policy != ORACLE]
 
     def _ratio(
         self, gpu_hours: Sequence[float], attainments: Sequence[float], *, nightly: bool
@@ -83,18 +85,18 @@ class Table:
                 )
             if not oracle:
                 return None
-            # Who is in time more often than its dearest schedule is held against that one.
+            # A rule that is in time more often than the dearest schedule is compared with that one.
             most = max(result.attainment for result in oracle)
             best = cheapest_known(oracle, rules, min(attainment, most))
             assert best is not None
             ratios.append(hours / best.gpu_hours)
         return mean(ratios)
 
-    def _of_runs(self, view: str, name: str, knob: float) -> Row:
-        results = self._runs[name, knob]
+    def _of_runs(self, view: str, name: str, knob: float, behavior: str) -> Row:
+        results = self._runs[name, knob, behavior]
         hours = [result.gpu_hours for result in results]
         attainments = [result.attainment for result in results]
-        row = self._head(view, name, knob, hours, attainments)
+        row = self._head(view, name, (knob, behavior), hours, attainments)
         nodes = [result.node_hours for result in results if result.node_hours is not None]
         row["node_hours"] = mean(nodes) if nodes else None
         for field in fields(Result):
@@ -106,12 +108,14 @@ class Table:
         found = [point for point in points if point is not None]
         if len(found) < len(points):
             # No setting gets there; the row says so by its emptiness.
-            return self._head(view, name, None, [], []) | dict.fromkeys(_MEASURED)
+            return self._head(view, name, (None, None), [], []) | dict.fromkeys(_MEASURED)
         knob = mean(point.knob for point in found)
+        behaviors = {point.behavior for point in found}
         row = self._head(
             view,
             name,
-            knob if knob == knob else None,  # noqa: PLR0124 - not a number: another each night
+            # Not a number: another each night.
+            (knob if knob == knob else None, "/".join(sorted(behaviors))),  # noqa: PLR0124
             [point.gpu_hours for point in found],
             [point.attainment for point in found],
         )
@@ -121,7 +125,7 @@ class Table:
         self,
         view: str,
         name: str,
-        knob: float | None,
+        setting: tuple[float | None, str | None],
         gpu_hours: Sequence[float],
         attainments: Sequence[float],
     ) -> dict[str, str | float | None]:
@@ -129,7 +133,8 @@ class Table:
         return {
             "view": view,
             "policy": name,
-            "knob": knob,
+            "knob": setting[0],
+            "behavior": setting[1],
             "gpu_hours": hours,
             "oracle_ratio": self._ratio(gpu_hours, attainments, nightly=view == NIGHTLY)
             if gpu_hours

@@ -2,12 +2,18 @@
 
 Three views: each rule at its usual setting; the cost of the same attainment, with the knob chosen
 on other traces and, marked as hindsight, on this one; and the knob picked each night from the days
-before. The oracle is the best schedule found by somebody who knows every arrival.
+before. In the last two the HPA's behavior behind a rule is chosen with its knob. The oracle is the
+best schedule found by somebody who knows every arrival.
+
+The shipped forecast prior was grown on public traces: judge them with `--priors`, each with one
+that has not seen its family.
 """
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -15,9 +21,9 @@ from rich.progress import Progress
 
 from bench._autoscale_table import NIGHTLY, PEERS, Runs, Table
 from bench._report import Row, show
+from bench.forecast import prior_without
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
-from replay.contest import ORACLE, Entry, Ground, contest, knobs
-from replay.course import REPLICAS_MAX, Platform, fixed_start_up
+from replay.contest import ORACLE, Entry, Scenario, contest, settings
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.limits import limits_of
@@ -25,8 +31,9 @@ from replay.nodes import NodePool
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
-from replay.race import Result
+from replay.replay_input import REPLICAS_MAX, Platform, fixed_start_up
 from replay.score import Objective
+from replay.simulate import Result
 from replay.start_up import FIVE_MINUTES, StartUp
 from replay.traces import Trace, TraceError, read
 
@@ -45,28 +52,29 @@ def main(arguments: list[str]) -> None:
         replicas_max=options.replicas_max,
     )
     here, *elsewhere = (
-        Ground(
+        Scenario(
             trace=trace,
             platform=platform,
             replicas_mean=options.replicas_mean,
             days_max=options.days,
+            prior=_prior(trace, options.priors),
         )
         for trace in (options.trace, *(options.tune_on or [_generated()]))
     )
-    for limit in limits_of(here.course(options.seeds[0])):
+    for limit in limits_of(here.draw(options.seeds[0])):
         print(limit.what)
     views = _VIEWS if options.tune else options.view
     sweep = "equal" in views or NIGHTLY in views
     policies = [name for name in options.policies if name != ORACLE]
     entries = [
-        Entry(ground=place, policy=name, knob=knob, seed=seed)
+        Entry(scenario=place, policy=name, knob=knob, behavior=behavior, seed=seed)
         for place in range(1 + len(elsewhere) * ("equal" in views))
         for name in policies
-        for knob in knobs(name, sweep=sweep)
+        for knob, behavior in settings(name, sweep=sweep)
         for seed in (options.seeds[:1] if place else options.seeds)
     ]
     entries += [
-        Entry(ground=0, policy=ORACLE, knob=rho, seed=seed)
+        Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed)
         for seed in options.seeds
         for rho in RHOS
         if ORACLE in options.policies
@@ -79,8 +87,8 @@ def main(arguments: list[str]) -> None:
             kept=options.kept,
             progress=lambda: progress.advance(task),
         )
-    grounds = [_runs(results, place) for place in range(1 + len(elsewhere))]
-    here_runs, others = grounds[0], grounds[1:]
+    scenarios = [_runs(results, place) for place in range(1 + len(elsewhere))]
+    here_runs, others = scenarios[0], scenarios[1:]
     table = Table(here_runs, options.seeds, options.attainment, options.gpu_usd_hour)
     rows: list[Row] = []
     if "usual" in views:
@@ -102,14 +110,26 @@ def main(arguments: list[str]) -> None:
     show("autoscale", asked, rows, options.json)
 
 
-def _runs(results: Mapping[Entry, Result], ground: int) -> Runs:
+def _runs(results: Mapping[Entry, Result], scenario: int) -> Runs:
     runs: Runs = defaultdict(list)
     for entry, result in results.items():
-        if entry.ground == ground:
-            runs[entry.policy, entry.knob].append(result)
+        if entry.scenario == scenario:
+            runs[entry.policy, entry.knob, entry.behavior].append(result)
     return runs
 
 
+def _prior(trace: Trace, folder: Path | None) -> bytes | None:
+    """The prior grown without the trace's family; None = the shipped one."""
+    held_out = prior_without(trace.name, folder)
+    if folder is not None and held_out is None and trace is not _generated():
+        sys.exit(
+            f"bench autoscale: {folder} has no prior for {trace.name}: no FAMILY.npz there whose"
+            " name begins the trace's. Grow it: python -m bench forecast_prior --leave-out FAMILY"
+        )
+    return None if held_out is None else held_out.read_bytes()
+
+
+@lru_cache(maxsize=1)
 def _generated() -> Trace:
     return generated(seed=7, days=_GENERATED_DAYS)
 
@@ -118,6 +138,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench autoscale", description=__doc__)
     parser.add_argument("--trace", type=_trace, help="default: generated days")
     parser.add_argument("--tune-on", type=_trace, nargs="+", help="default: generated days")
+    parser.add_argument(
+        "--priors", type=Path, metavar="FOLDER",
+        help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`: each trace is judged with "
+        "the one that has not seen its family",
+    )  # fmt: skip
     parser.add_argument("--kept", type=Path, help="file of finished runs, to go on from")
     parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
     parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")

@@ -220,9 +220,19 @@ def _predictions(
 
 def _prior(series: Series, folder: Path | None) -> Trees:
     """The shipped prior, or the one grown without this trace's family."""
+    held_out = prior_without(series.trace, folder)
+    return read_trees(held_out.read_bytes()) if held_out else shipped()
+
+
+def prior_without(trace: str, folder: Path | None) -> Path | None:
+    """The file that `forecast_prior` grew without the trace's family, if the folder has one.
+
+    Raw requests of a family (`raw_azure_...`) are of it too.
+    """
     grown = sorted(folder.glob("*.npz")) if folder else []
-    held_out = [path for path in grown if series.trace.startswith(path.stem)]
-    return read_trees(held_out[-1].read_bytes()) if held_out else shipped()
+    name = trace.removeprefix("raw_")
+    held_out = [path for path in grown if name.startswith(path.stem)]
+    return held_out[-1] if held_out else None
 
 
 def _row(judged: Judged) -> Row:

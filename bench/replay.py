@@ -14,10 +14,10 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bench._report import Row, show
-from replay.course import Platform, course
 from replay.generated import generated
 from replay.policies.catalogue import KINDS
-from replay.race import race
+from replay.replay_input import Platform, draw_input
+from replay.simulate import simulate
 from replay.traffic import DAY_SECONDS
 
 _POLICIES = ("foresail", "hpa-inflight", "keda-waiting", "knative-kpa", "dynamo-sla-kalman")
@@ -46,12 +46,12 @@ def _rows(options: argparse.Namespace) -> Iterator[Row]:
 def _played(policy: str, days: float, seed: int) -> float:
     """CPU seconds of one workload's run, its past and its traffic included."""
     begin = time.process_time()
-    # As much past as a course takes from a longer trace.
+    # As much past as a replay takes from a longer trace.
     trace = generated(seed=seed, days=_PAST_DAYS * 3 + int(days))
-    drawn = course(trace, Platform(), seed=seed, replicas_mean=_REPLICAS_MEAN)
+    drawn = draw_input(trace, Platform(), seed=seed, replicas_mean=_REPLICAS_MEAN)
     drawn = drawn.first(int(days * DAY_SECONDS))
     kind = KINDS[policy]
-    race(drawn, kind.make(drawn, kind.usual), name=policy, knob=kind.usual, seed=seed)
+    simulate(drawn, kind.make(drawn, kind.usual), name=policy, knob=kind.usual, seed=seed)
     return time.process_time() - begin
 
 

@@ -20,11 +20,13 @@ from foresail.settings_cycle import CycleSettings
 from replay import trigger
 from replay.control import Control
 from replay.feed import WorldFeed
+from replay.generated_day import DEFAULT, GeneratedDay, draw
 from replay.hpa import SYNC_PERIOD_SECONDS
 from replay.keda import Failure, ScaledObject, ScalerAnswer
 from replay.keda import Value as KedaValue
-from replay.scenario import DEFAULT, Scenario, draw
-from replay.score import Score
+from replay.policies.shipped import FORESAIL
+from replay.replay_input import ReplayInput
+from replay.simulate import Result, Simulation
 from replay.traffic import DAY_SECONDS
 from replay.world import View, World
 from scaler.assembly import assemble
@@ -53,7 +55,7 @@ SECONDS_PER_WALL_SECOND = DAY_SECONDS / DAY_WALL_SECONDS
 MORNING_SECONDS = 7 * 3600
 """Where a demo too short for a day begins: before the rise, not in the night."""
 EPOCH_SECONDS = 1_772_496_000.0
-"""2026-03-03 00:00 UTC, a Tuesday as the scenario's first day is."""
+"""2026-03-03 00:00 UTC, a Tuesday as the generated day is."""
 HISTORY_SECONDS = 3 * 86400.0
 STEP_SECONDS = 60.0
 BAND_LEVELS = (0.5, 0.9, 0.99)
@@ -61,10 +63,10 @@ NAMESPACE, NAME = "demo", "qwen3-32b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class Playback:
     """What is played, and how fast."""
 
-    scenario: Scenario
+    day: GeneratedDay
     begins_at_seconds: int
     """Second of the day at which second 0 of the run lies."""
     seed: int
@@ -94,7 +96,7 @@ class Frame:
     """Seconds ahead → prompt tokens per second at the band's levels."""
 
 
-def course(*, seed: int, wall_seconds: float) -> Course:
+def playback(*, seed: int, wall_seconds: float) -> Playback:
     """The day, or its working hours as far as the wall time allows."""
     whole = wall_seconds >= DAY_WALL_SECONDS
     begin = 0 if whole else MORNING_SECONDS
@@ -107,44 +109,45 @@ def course(*, seed: int, wall_seconds: float) -> Course:
             for crowd in DEFAULT.traffic.flash_crowds
         ),
     )
-    scenario = replace(DEFAULT, traffic=traffic, seconds=max(600, seconds))
-    return Course(scenario=scenario, begins_at_seconds=begin, seed=seed, wall_seconds=wall_seconds)
+    day = replace(DEFAULT, traffic=traffic, seconds=max(600, seconds))
+    return Playback(day=day, begins_at_seconds=begin, seed=seed, wall_seconds=wall_seconds)
 
 
-def metadata_of(scenario: Scenario) -> dict[str, str]:
-    """The trigger an operator would write who measured one replica at the midday mix."""
+def metadata_of(replay_input: ReplayInput) -> dict[str, str]:
+    """The trigger an operator would write who measured one replica the day before."""
+    platform = replay_input.platform
     return trigger.metadata_of(
-        scenario.profile,
-        draw(scenario, seed=0).mix_at(scenario.traffic.peak_hour * 3600),
-        scenario.objective,
-        lead_seconds=scenario.fleet.start_up.median_seconds * 1.15,
-        replicas=(scenario.replicas_min, scenario.replicas_max),
+        platform.profile,
+        replay_input.mix,
+        platform.objective,
+        lead_seconds=replay_input.start_up_seconds * 1.15,
+        replicas=(platform.replicas_min, platform.replicas_max),
     )
 
 
 class Demo:
-    """One course, step by step."""
+    """One playback, step by step."""
 
-    def __init__(self, course_: Course) -> None:
-        self.course = course_
-        scenario = course_.scenario
-        traffic = draw(scenario, seed=course_.seed)
-        self.world = World(scenario, traffic, seed=course_.seed)
-        self._metadata = metadata_of(scenario)
+    def __init__(self, playback_: Playback) -> None:
+        self.playback = playback_
+        replay_input = draw(playback_.day, seed=playback_.seed)
+        self.world = World(replay_input, seed=playback_.seed)
+        self._run = Simulation(replay_input, self.world)
+        self._metadata = metadata_of(replay_input)
         self._preset = load("vllm")
-        self._feed = WorldFeed(self.world, epoch_seconds=course_.epoch_seconds)
+        self._feed = WorldFeed(self.world, epoch_seconds=playback_.epoch_seconds)
         self._control = Control(
             ScaledObject(
                 polling_interval_seconds=15,
-                replicas_min=scenario.replicas_min,
-                replicas_max=scenario.replicas_max,
+                replicas_min=replay_input.platform.replicas_min,
+                replicas_max=replay_input.platform.replicas_max,
             ),
             trigger.BEHAVIOR,
             replicas_at_start=self.world.fleet.wanted,
         )
 
     def _clock(self) -> float:
-        return self.course.epoch_seconds + self.world.now_seconds
+        return self.playback.epoch_seconds + self.world.now_seconds
 
     def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         assembly = assemble(trigger_spec, self._preset, step_seconds=STEP_SECONDS)
@@ -157,10 +160,10 @@ class Demo:
         return Binding(key=key, source="demo", feed=self._feed, assembly=assembly)
 
     async def frames(self) -> AsyncGenerator[Frame, None]:
-        """Play the course; the pace is the caller's."""
+        """Play it; the pace is the caller's."""
         async with self._scaler() as (loop, keda):
-            for now in range(0, self.course.scenario.seconds, SYNC_PERIOD_SECONDS):
-                self.world.advance(now)
+            for now in range(0, self.playback.day.seconds, SYNC_PERIOD_SECONDS):
+                self._serve_until(now)
                 (plan,) = await loop.cycle(at_seconds=self._clock())
                 asked = None
                 for due in self._control.due(now, replicas=self.world.fleet.wanted):
@@ -169,12 +172,16 @@ class Demo:
                     replicas = self._control.apply(
                         due, answer, replicas=self.world.fleet.wanted, now_seconds=now
                     )
-                    self.world.scale_to(replicas)
+                    self._run.scale_to(replicas)
                 yield self._frame(plan, now, asked)
-            self.world.advance(self.course.scenario.seconds)
+            self._serve_until(self.playback.day.seconds)
 
-    def score(self) -> Score:
-        return self.world.score("foresail")
+    def result(self) -> Result:
+        return self._run.result(name=FORESAIL.name, knob=FORESAIL.usual)
+
+    def _serve_until(self, seconds: int) -> None:
+        while self._run.now < seconds:
+            self._run.step()
 
     @asynccontextmanager
     async def _scaler(

@@ -7,7 +7,7 @@ from foresail.replay_report import FORESAIL, Report, about, percent
 from foresail.replay_verdict import verdict
 from replay.frontier import Point, at_attainment
 from replay.policies.catalogue import KINDS
-from replay.race import Result
+from replay.simulate import Result
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 _MOVES_MAX = 400
@@ -15,9 +15,9 @@ _MOVES_MAX = 400
 
 def page(report: Report) -> str:
     """The HTML."""
-    title = f"Replay of {report.course.name}"
+    title = f"Replay of {report.replay_input.name}"
     body = [
-        f"<h1>{escape(title)}</h1><p class=about>{escape(about(report.course))}</p>",
+        f"<h1>{escape(title)}</h1><p class=about>{escape(about(report.replay_input))}</p>",
         _said(report),
         _table(report),
         *(

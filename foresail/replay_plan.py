@@ -9,11 +9,11 @@ from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from foresail.faults import crossed
 from foresail.parts import Part
 from foresail.settings_values import Seconds, SecondsFromZero
-from replay.course import REPLICAS_MAX, Platform, fixed_start_up
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage
 from replay.nodes import NodePool
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
+from replay.replay_input import REPLICAS_MAX, Platform, fixed_start_up
 from replay.score import Objective
 from replay.start_up import FIVE_MINUTES, Stage, StartUp
 

@@ -7,7 +7,7 @@ from foresail.replay_report import FORESAIL, Report
 from foresail.svg import Axes, Layer, Plot, thinned
 from replay.contest import ORACLE
 from replay.frontier import at_attainment
-from replay.race import Mark, Result
+from replay.simulate import Mark, Result
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _LEAST_SHOWN = 90.0
@@ -33,7 +33,7 @@ class _Unit:
 
 def _unit(report: Report) -> _Unit:
     for name, seconds, most in (("minutes", _MINUTE, 3 * _HOUR), ("hours", _HOUR, 3 * _DAY)):
-        if report.course.seconds <= most:
+        if report.replay_input.seconds <= most:
             return _Unit(name=name, seconds=seconds)
     return _Unit(name="days", seconds=_DAY)
 
@@ -41,8 +41,8 @@ def _unit(report: Report) -> _Unit:
 def _demand(report: Report) -> Plot:
     unit = _unit(report)
     marks = report.usual[FORESAIL].marks
-    told = [(mark.at_seconds, mark.foretold) for mark in marks]
-    lead = report.course.platform.fleet.start_up.median_seconds * 1.15
+    told = [(mark.at_seconds, mark.forecast_ahead) for mark in marks]
+    lead = report.replay_input.platform.fleet.start_up.median_seconds * 1.15
     band_at = [(at + lead) / unit.seconds for at, one in told if one]
     low = [one[0] for _, one in told if one]
     high = [one[1] for _, one in told if one]
@@ -60,7 +60,7 @@ def _demand(report: Report) -> Plot:
 
 def _replicas(report: Report) -> Plot:
     unit = _unit(report)
-    need = report.course.need_by_minute().tolist()
+    need = report.replay_input.need_by_minute().tolist()
     minutes = [(minute + 0.5) * _MINUTE / unit.seconds for minute in range(len(need))]
     layers = [
         Layer(label="needed", style="need", shape="line", xs=thinned(minutes), ys=thinned(need))
@@ -82,7 +82,7 @@ def _replicas(report: Report) -> Plot:
 def _misses(report: Report) -> Plot:
     unit = _unit(report)
     layers = []
-    minutes = max(1, min(60, report.course.seconds // _MINUTE // 24))
+    minutes = max(1, min(60, report.replay_input.seconds // _MINUTE // 24))
     for result, style in ((report.rival(), "rival"), (report.usual[FORESAIL], "ours")):
         if result is None:
             continue
@@ -165,9 +165,9 @@ def _over_time(report: Report, y_label: str) -> Axes:
         x_label=f"{unit.name} from the start of judging",
         y_label=y_label,
         x_text=lambda x: f"{x:g}",
-        x_ticks=_clock_ticks(report.course.seconds) if unit.seconds == _HOUR else None,
+        x_ticks=_clock_ticks(report.replay_input.seconds) if unit.seconds == _HOUR else None,
         y_text=lambda y: f"{y:,.0f}" if y >= 10 or y == round(y) else f"{y:g}",  # noqa: PLR2004
-        x_range=(0.0, report.course.seconds / unit.seconds),
+        x_range=(0.0, report.replay_input.seconds / unit.seconds),
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replay.course import Course
 from replay.frontier import Point, cheapest_known
 from replay.limits import Limit
-from replay.race import Result
+from replay.replay_input import ReplayInput
+from replay.simulate import Result
 
 FORESAIL = "foresail"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -16,7 +16,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 class Report:
     """What a page is made from; results of one seed."""
 
-    course: Course
+    replay_input: ReplayInput
     attainment: float
     limits: tuple[Limit, ...]
     """That no rule gets past."""
@@ -49,7 +49,7 @@ class Report:
 
     def wait(self, seconds: float) -> str:
         """Waits are counted in whole seconds, and end with a client's patience."""
-        patience = self.course.platform.patience_seconds
+        patience = self.replay_input.platform.patience_seconds
         if seconds < 1:
             return "< 1 s"
         return f"{seconds:.0f} s" if seconds <= patience else f"> {patience} s"
@@ -76,12 +76,12 @@ def valid(limits: Sequence[Limit], attainment: float) -> bool:
     return all(limit.attainable >= attainment for limit in limits)
 
 
-def about(course: Course) -> str:
+def about(replay_input: ReplayInput) -> str:
     """What was replayed on what, in one line."""
-    platform = course.platform
+    platform, mix = replay_input.platform, replay_input.mix
     return (
-        f"{_length(course.seconds)}, {course.arrivals.sum():,.0f} requests of"
-        f" {course.mix.prompt_tokens:,.0f} prompt and {course.mix.output_tokens:,.0f} generated"
+        f"{_length(replay_input.seconds)}, {replay_input.arrivals.sum():,.0f} requests of"
+        f" {mix.prompt_tokens:,.0f} prompt and {mix.output_tokens:,.0f} generated"
         f" tokens · {platform.profile.name} · {platform.replicas_min:,} to"
         f" {platform.replicas_max:,} replicas · start-up"
         f" {platform.fleet.start_up.median_seconds:.0f} s · in time: first token within"

@@ -9,7 +9,7 @@ from rich.table import Table
 from foresail.replay_report import FORESAIL, Report, percent
 from foresail.replay_verdict import verdict
 from replay.frontier import at_attainment
-from replay.race import Result
+from replay.simulate import Result
 
 
 def table(report: Report) -> Table:
@@ -46,18 +46,18 @@ def table(report: Report) -> Table:
 
 def as_json(report: Report) -> str:
     """All results, and what they were made on."""
-    course = report.course
+    replay_input = report.replay_input
 
     def told(result: Result) -> dict[str, object]:
         return {name: value for name, value in asdict(result).items() if name != "marks"}
 
     return json.dumps(
         {
-            "trace": course.name,
-            "seconds": course.seconds,
-            "requests": float(course.arrivals.sum()),
+            "trace": replay_input.name,
+            "seconds": replay_input.seconds,
+            "requests": float(replay_input.arrivals.sum()),
             "attainment": report.attainment,
-            "replicas_max": course.platform.replicas_max,
+            "replicas_max": replay_input.platform.replicas_max,
             "valid": report.is_valid,
             "limits": [asdict(limit) for limit in report.limits],
             "verdict": list(verdict(report)),

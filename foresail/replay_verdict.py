@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from foresail.replay_report import FORESAIL, Report, percent
 from replay.frontier import Point, at_attainment
-from replay.race import Result
+from replay.simulate import Result
 
 
 def verdict(report: Report) -> Iterator[str]:

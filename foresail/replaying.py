@@ -13,7 +13,7 @@ from foresail.replay_report import FORESAIL, Report, about, percent, valid
 from foresail.replay_table import as_json, table
 from foresail.replay_verdict import verdict
 from foresail.settings_file import validated
-from replay.contest import ORACLE, Entry, Ground, by_policy, contest, knobs
+from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
@@ -135,20 +135,20 @@ def replay(  # noqa: PLR0913 - the verb's options
     console: Console,
 ) -> Report:
     """Run everything that the report needs."""
-    ground = _ground(trace, plan, seed=seed, days=days)
-    course = ground.course(seed)
-    limits = limits_of(course)
+    scenario = _scenario(trace, plan, seed=seed, days=days)
+    replay_input = scenario.draw(seed)
+    limits = limits_of(replay_input)
     _tell_limits(limits, plan.attainment, console)
     for remark in _remarks(trace):
         console.print(remark, style="yellow", highlight=False)
-    console.print(about(course), style="dim", highlight=False)
+    console.print(about(replay_input), style="dim", highlight=False)
     names = [FORESAIL, *against]
     entries = [
-        Entry(ground=0, policy=name, knob=knob, seed=seed, marks=knob == KINDS[name].usual)
+        Entry(scenario=0, policy=name, knob=knob, seed=seed, marks=knob == KINDS[name].usual)
         for name in names
         for knob in knobs(name, sweep=sweep)
     ]
-    entries += [Entry(ground=0, policy=ORACLE, knob=rho, seed=seed) for rho in RHOS]
+    entries += [Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed) for rho in RHOS]
     columns = (
         TextColumn("replaying {task.fields[name]}"),
         BarColumn(),
@@ -157,10 +157,10 @@ def replay(  # noqa: PLR0913 - the verb's options
     )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(entries), name=trace.name)
-        results = contest([ground], entries, kept=kept, progress=lambda: progress.advance(task))
-    found = by_policy(results, ground=0, seed=seed)
+        results = contest([scenario], entries, kept=kept, progress=lambda: progress.advance(task))
+    found = by_policy(results, scenario=0, seed=seed)
     return Report(
-        course=course,
+        replay_input=replay_input,
         attainment=plan.attainment,
         limits=limits,
         usual={
@@ -173,14 +173,14 @@ def replay(  # noqa: PLR0913 - the verb's options
     )
 
 
-def _ground(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Ground:
+def _scenario(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Scenario:
     """With a bound on replicas that fits the traffic, where the plan names none."""
-    ground = Ground(
+    scenario = Scenario(
         trace=trace, platform=plan.platform(), replicas_mean=plan.replicas.mean, days_max=days
     )
     if plan.replicas.max is not None:
-        return ground
-    return replace(ground, platform=plan.platform(replicas_max_for(ground.course(seed))))
+        return scenario
+    return replace(scenario, platform=plan.platform(replicas_max_for(scenario.draw(seed))))
 
 
 def _tell_limits(limits: Sequence[Limit], attainment: float, console: Console) -> None:

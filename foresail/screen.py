@@ -12,8 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from foresail.demo import Course, Frame
-from replay.score import Score
+from foresail.demo import Frame, Playback
+from replay.simulate import Result
 from scaler.durations import format_duration
 
 COLUMN_SECONDS = 180
@@ -45,7 +45,7 @@ class Column:
 class Screen:
     """The live screen; it keeps only what fits on it."""
 
-    course: Course
+    playback: Playback
     width: int
     height: int
     columns: deque[Column] = field(default_factory=deque)
@@ -92,13 +92,13 @@ class Screen:
         return tall if self.height >= _TALL_LINES else short
 
     def _title(self, frame: Frame) -> RenderableType:
-        done = frame.at_seconds / self.course.scenario.seconds
+        done = frame.at_seconds / self.playback.day.seconds
         bar = "━" * round(40 * done) + "╌" * (40 - round(40 * done))
-        model = self.course.scenario.profile.name
+        model = self.playback.day.platform.profile.name
         return Text.assemble(
             (f" foresail demo  {_clock(frame.clock_seconds)}  ", "bold"),
             (bar, "cyan"),
-            f"  {model}, seed {self.course.seed}",
+            f"  {model}, seed {self.playback.seed}",
             no_wrap=True,
             overflow="ellipsis",
         )
@@ -123,7 +123,7 @@ class Screen:
         return Text("\n").join(rows)
 
     def _numbers(self, frame: Frame) -> RenderableType:
-        view, objective = frame.view, self.course.scenario.objective
+        view, objective = frame.view, self.playback.day.platform.objective
         late = view.ttft_p95_seconds > objective.ttft_seconds
         return Text.assemble(
             f"ready {view.ready}  starting {view.starting}  draining {view.draining}   "
@@ -171,26 +171,26 @@ def record(frame: Frame) -> dict[str, object]:
     }
 
 
-def greeting(course: Course) -> str:
+def greeting(playback: Playback) -> str:
     """What is about to be seen."""
-    scenario = course.scenario
-    hours = scenario.seconds / 3600
-    start_up = format_duration(scenario.fleet.start_up.median_seconds)
+    day = playback.day
+    hours = day.seconds / 3600
+    start_up = format_duration(day.platform.fleet.start_up.median_seconds)
     return (
-        f"{hours:.1f} h of generated LLM traffic from {_clock(course.epoch_seconds)} on, "
-        f"{scenario.profile.name} replicas that take about {start_up} to start,\n"
+        f"{hours:.1f} h of generated LLM traffic from {_clock(playback.epoch_seconds)} on, "
+        f"{day.platform.profile.name} replicas that take about {start_up} to start,\n"
         "through the shipped source reader, forecaster, planner and gRPC server, asked as KEDA "
         "and the HPA ask.\nFirst three days of history are read."
     )
 
 
-def verdict(scores: Sequence[Score]) -> str:
+def verdict(scores: Sequence[Result]) -> str:
     """The comparison in words, whichever way it went."""
     ours, *peers = scores
     lines = []
     for peer in peers:
         cost = ours.gpu_hours / peer.gpu_hours - 1
-        points = 100 * (ours.in_time_ratio - peer.in_time_ratio)
+        points = 100 * (ours.attainment - peer.attainment)
         lines.append(
             f"against {peer.policy}: {points:+.1f} points of requests in time, "
             f"{cost:+.0%} GPU-hours"
@@ -198,13 +198,13 @@ def verdict(scores: Sequence[Score]) -> str:
     return "\n".join(lines)
 
 
-def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
+def comparison(scores: Sequence[Result], playback: Playback) -> RenderableType:
     """The policies side by side on the same requests."""
-    objective = course.scenario.objective
-    hours = course.scenario.seconds / 3600
+    objective = playback.day.platform.objective
+    hours = playback.day.seconds / 3600
     meaning = (
-        f"{hours:.1f} h of the same traffic, {scores[0].requests:,} requests. In time: first token "
-        f"within {objective.ttft_seconds:g} s, the others within "
+        f"{hours:.1f} h of the same traffic, {scores[0].requests:,.0f} requests. In time: first "
+        f"token within {objective.ttft_seconds:g} s, the others within "
         f"{objective.itl_seconds * 1000:.0f} ms each on average. Lost requests are misses, "
         "start-up and drain are GPU-hours."
     )
@@ -215,12 +215,12 @@ def comparison(scores: Sequence[Score], course: Course) -> RenderableType:
     for score in scores:
         table.add_row(
             score.policy,
-            f"{score.in_time_ratio:.2%}",
-            f"{score.ttft_p95_seconds:.2f} s",
-            f"{score.ttft_p99_seconds:.2f} s",
-            f"{score.timed_out + score.killed:,}",
+            f"{score.attainment:.2%}",
+            f"{score.ttft_p95:.2f} s",
+            f"{score.ttft_p99:.2f} s",
+            f"{score.errors:,.0f}",
             f"{score.gpu_hours:.1f}",
-            f"{score.scale_actions}",
+            f"{score.actions}",
             style="bold" if score.policy == "foresail" else None,
         )
     return Group(Text(meaning), table)

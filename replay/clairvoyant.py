@@ -6,18 +6,19 @@ lengths of single requests. It is a reference and no policy; nor is it the cheap
 is, which would need a search (an oracle keeps a replica through a short dip, this rule does not).
 """
 
-from functools import partial
-
 import numpy as np
 
 from replay import hpa
-from replay.keda import ScaledObject, ScalerAnswer, Value
-from replay.profile import EngineProfile, capacity_requests_per_second
-from replay.rules import Rule
-from replay.scenario import Scenario
-from replay.traffic import Floats, Traffic
-from replay.world import Scrape
+from replay.generated_day import GeneratedDay, traffic_of
+from replay.keda import ScaledObject
+from replay.policies.keda_driven import KedaDriven, Metric
+from replay.policies.port import Seen
+from replay.profile import capacity_requests_per_second
+from replay.replay_input import ReplayInput
+from replay.traffic import Floats
 
+NAME = "clairvoyant-0.85"
+LOAD_RATIO = 0.85
 _GRID_SECONDS = 60
 _START_UP_RATIO = 1.4
 """Nine start-ups of ten take less than this multiple of the median."""
@@ -28,33 +29,36 @@ _AT_ONCE = hpa.ScalingRules(
 )
 
 
-def clairvoyant(scenario: Scenario, traffic: Traffic, *, load_ratio: float = 0.85) -> Rule:
+def clairvoyant(
+    day: GeneratedDay, replay_input: ReplayInput, *, seed: int, load_ratio: float = LOAD_RATIO
+) -> KedaDriven:
     """Replicas loaded to `load_ratio` of what they serve within the objective's ITL."""
-    minutes = np.arange(0, scenario.seconds, _GRID_SECONDS, dtype=np.float64)
+    traffic, platform = traffic_of(day, seed=seed), day.platform
+    minutes = np.arange(0, day.seconds, _GRID_SECONDS, dtype=np.float64)
     capacity = np.array(
         [
             capacity_requests_per_second(
-                scenario.profile, traffic.mix_at(at), itl_seconds=scenario.objective.itl_seconds
+                platform.profile, traffic.mix_at(at), itl_seconds=platform.objective.itl_seconds
             )
             for at in minutes.tolist()
         ]
     )
     need = traffic.requests_per_second(minutes) / (load_ratio * capacity)
-    ahead_seconds = scenario.fleet.start_up.median_seconds * _START_UP_RATIO
+    ahead_seconds = platform.fleet.start_up.median_seconds * _START_UP_RATIO
     ahead = 1 + int(ahead_seconds // _GRID_SECONDS)
     padded = np.pad(need, (0, ahead), mode="edge")
     highest = np.lib.stride_tricks.sliding_window_view(padded, ahead + 1).max(axis=1)
-    return Rule(
-        name=f"clairvoyant-{load_ratio:g}",
-        source="the expected rate itself, a start-up ahead; a bound, not a policy",
-        answer=partial(_looked_up, replicas_by_minute=np.ceil(highest)),
+    return KedaDriven(
+        _looked_up(np.ceil(highest)),
+        replay_input,
         scaled=ScaledObject(polling_interval_seconds=15),
         behavior=hpa.Behavior(scale_up=_AT_ONCE, scale_down=_AT_ONCE),
     )
 
 
-def _looked_up(
-    scrape: Scrape, _profile: EngineProfile, *, replicas_by_minute: Floats
-) -> ScalerAnswer:
-    minute = min(int(scrape.at_seconds // _GRID_SECONDS), len(replicas_by_minute) - 1)
-    return Value(total=float(replicas_by_minute[minute]), target=1, is_active=True)
+def _looked_up(replicas_by_minute: Floats) -> Metric:
+    def metric(seen: Seen) -> tuple[float, float]:
+        minute = min(seen.at_seconds // _GRID_SECONDS, len(replicas_by_minute) - 1)
+        return float(replicas_by_minute[minute]), 1.0
+
+    return metric

@@ -1,7 +1,7 @@
-"""Many runs of many rules on all cores, and not again what was run before.
+"""Many runs of many rules on all cores; a run that a file already holds is not repeated.
 
-A finished run is written to a file as one line of JSON under a digest of everything it came from,
-the code included; a contest that was interrupted finds it there and goes on.
+A finished run is one line of JSON in that file, under a digest of everything it depends on, the
+code included. An interrupted contest reads it and runs only what is missing.
 """
 
 import json
@@ -20,20 +20,23 @@ from threading import Thread
 
 from pydantic import TypeAdapter
 
-from replay.course import Course, Platform, course
 from replay.oracle import best_found
+from replay.policies.behaviors import BEHAVIORS, OWN
 from replay.policies.catalogue import KINDS
-from replay.race import Result, race
+from replay.policies.port import Policy
+from replay.replay_input import Platform, ReplayInput, draw_input
+from replay.simulate import Result, simulate
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
+from scaler.forecast.trees import read as read_trees
 
 ORACLE = "oracle"
 _RESULT = TypeAdapter(Result)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ground:
-    """What a course is made from."""
+class Scenario:
+    """What replay inputs are drawn from."""
 
     trace: Trace
     platform: Platform
@@ -41,32 +44,45 @@ class Ground:
     """Replicas that the mean demand keeps busy; None = as recorded."""
     days_max: float | None = None
     """Judge only the first days."""
+    prior: bytes | None = None
+    """Of the forecaster, as a file holds it; None = the shipped one."""
 
-    def course(self, seed: int) -> Course:
-        drawn = course(self.trace, self.platform, seed=seed, replicas_mean=self.replicas_mean)
+    def draw(self, seed: int) -> ReplayInput:
+        drawn = draw_input(
+            self.trace,
+            self.platform,
+            seed=seed,
+            replicas_mean=self.replicas_mean,
+            prior=None if self.prior is None else read_trees(self.prior),
+        )
         return drawn if self.days_max is None else drawn.first(int(self.days_max * DAY_SECONDS))
 
     def digest(self) -> str:
-        """Of everything a run on this ground depends on."""
+        """Of everything a run on this scenario depends on."""
         arrays = (
             self.trace.requests_per_second,
             self.trace.prompt_tokens,
             self.trace.output_tokens,
         )
-        told = (_code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max)
-        return sha256(b"".join(a.tobytes() for a in arrays) + repr(told).encode()).hexdigest()
+        settings_used = (
+            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max
+        )  # fmt: skip
+        parts = (*(a.tobytes() for a in arrays), self.prior or b"", repr(settings_used).encode())
+        return sha256(b"".join(parts)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One run of one rule."""
 
-    ground: int
-    """Place in the grounds."""
+    scenario: int
+    """Place in the scenarios."""
     policy: str
     knob: float
     """Of the oracle: the price of a late request."""
     seed: int
+    behavior: str = OWN
+    """Of the HPA behind it: one of `BEHAVIORS`, or the rule's own."""
     marks: bool = False
     """Keep what plots need."""
 
@@ -77,8 +93,14 @@ def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
     return tuple(sorted({kind.usual, *kind.knobs})) if sweep else (kind.usual,)
 
 
+def settings(policy: str, *, sweep: bool) -> tuple[tuple[float, str], ...]:
+    """Knobs and HPA behaviors: with the sweep every knob under every behavior that applies."""
+    behaviors = (OWN, *BEHAVIORS) if sweep and KINDS[policy].with_behavior else (OWN,)
+    return tuple((knob, behavior) for behavior in behaviors for knob in knobs(policy, sweep=sweep))
+
+
 def contest(
-    grounds: Sequence[Ground],
+    scenarios: Sequence[Scenario],
     entries: Sequence[Entry],
     *,
     kept: Path | None = None,
@@ -91,13 +113,13 @@ def contest(
         progress: called for each run that is finished or found.
     """
     finished = _read(kept)
-    digests = [ground.digest() for ground in grounds]
-    keys = {entry: _key(digests[entry.ground], entry) for entry in entries}
+    digests = [scenario.digest() for scenario in scenarios]
+    keys = {entry: _key(digests[entry.scenario], entry) for entry in entries}
     results = {entry: finished[key] for entry, key in keys.items() if key in finished}
     for _ in results:
         progress()
     missing = [entry for entry in entries if entry not in results]
-    for entry, result in _run_all(grounds, missing):
+    for entry, result in _run_all(scenarios, missing):
         results[entry] = result
         if kept is not None:
             line = json.dumps({"key": keys[entry], "result": _RESULT.dump_python(result)})
@@ -107,64 +129,80 @@ def contest(
     return {entry: results[entry] for entry in entries}
 
 
-def by_policy(results: dict[Entry, Result], *, ground: int, seed: int) -> dict[str, list[Result]]:
-    """Results of one ground and seed, each rule's in the order of its knobs."""
+def by_policy(results: dict[Entry, Result], *, scenario: int, seed: int) -> dict[str, list[Result]]:
+    """Results of one scenario and seed, each rule's in the order of its knobs."""
     found: dict[str, list[Result]] = defaultdict(list)
     for entry in sorted(results, key=lambda entry: entry.knob):
-        if (entry.ground, entry.seed) == (ground, seed):
+        if (entry.scenario, entry.seed) == (scenario, seed):
             found[entry.policy].append(results[entry])
     return dict(found)
 
 
-def _run_all(grounds: Sequence[Ground], entries: Sequence[Entry]) -> Iterator[tuple[Entry, Result]]:
+def _run_all(
+    scenarios: Sequence[Scenario], entries: Sequence[Entry]
+) -> Iterator[tuple[Entry, Result]]:
     workers = min(os.cpu_count() or 1, len(entries))
     if not workers:
         return
     # A process that was forked off threads may hang; one that is spawned reads no state of ours.
     context = get_context("spawn")
-    leash, hold = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _take, (tuple(grounds), leash))
+    worker_end, main_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _take, (tuple(scenarios), worker_end))
     try:
         runs = {pool.submit(_run, entry): entry for entry in entries}
         for run in as_completed(runs):
             yield runs[run], run.result()
     finally:
         # An interrupted contest does not wait for the runs that it has begun.
-        hold.close()
+        main_end.close()
         pool.shutdown(cancel_futures=True)
 
 
-_grounds: tuple[Ground, ...] = ()
-"""Of a worker: given once, for a trace is large beside an entry."""
+_scenarios: tuple[Scenario, ...] = ()
+"""Of a worker process: sent once, because a trace is large compared with an entry."""
 
 
-def _take(grounds: tuple[Ground, ...], leash: Connection) -> None:
-    global _grounds  # noqa: PLW0603 - a process pool has no other way to hand something over once
-    _grounds = grounds
+def _take(scenarios: tuple[Scenario, ...], worker_end: Connection) -> None:
+    global _scenarios  # noqa: PLW0603 - a process pool has no other way to hand something over once
+    _scenarios = scenarios
     # Ctrl-C reaches all processes of a terminal: the first of them ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(leash,), daemon=True).start()
+    Thread(target=_end_with, args=(worker_end,), daemon=True).start()
 
 
-def _end_with(leash: Connection) -> None:
-    """Leave as soon as the other end is let go: on purpose, or because its process is no more."""
-    leash.poll(None)
+def _end_with(worker_end: Connection) -> None:
+    """Exit as soon as the other end is closed, on purpose or because its process has ended."""
+    worker_end.poll(None)
     os._exit(1)
 
 
 def _run(entry: Entry) -> Result:
-    drawn = _drawn(entry.ground, entry.seed)
+    drawn = _drawn(entry.scenario, entry.seed)
     if entry.policy == ORACLE:
         return best_found(drawn, entry.knob, seed=entry.seed)
-    policy = KINDS[entry.policy].make(drawn, entry.knob)
-    return race(
-        drawn, policy, name=entry.policy, knob=entry.knob, seed=entry.seed, marks=entry.marks
+    return simulate(
+        drawn,
+        _policy(drawn, entry),
+        name=entry.policy,
+        knob=entry.knob,
+        seed=entry.seed,
+        behavior=entry.behavior,
+        marks=entry.marks,
     )
 
 
+def _policy(drawn: ReplayInput, entry: Entry) -> Policy:
+    kind = KINDS[entry.policy]
+    if entry.behavior == OWN:
+        return kind.make(drawn, entry.knob)
+    if kind.with_behavior is None:
+        raise ValueError(f"{kind.name} acts through no HPA: it has no behavior {entry.behavior!r}")
+    return kind.with_behavior(drawn, entry.knob, BEHAVIORS[entry.behavior])
+
+
 @lru_cache(maxsize=1)
-def _drawn(ground: int, seed: int) -> Course:
-    return _grounds[ground].course(seed)
+def _drawn(scenario: int, seed: int) -> ReplayInput:
+    return _scenarios[scenario].draw(seed)
 
 
 @lru_cache(maxsize=1)
@@ -176,8 +214,8 @@ def _code() -> str:
 
 
 def _key(digest: str, entry: Entry) -> str:
-    told = (entry.policy, entry.knob, entry.seed, entry.marks)
-    return sha256(f"{digest} {told}".encode()).hexdigest()
+    parts_of_key = (entry.policy, entry.knob, entry.behavior, entry.seed, entry.marks)
+    return sha256(f"{digest} {parts_of_key}".encode()).hexdigest()
 
 
 def _read(kept: Path | None) -> dict[str, Result]:
@@ -186,8 +224,8 @@ def _read(kept: Path | None) -> dict[str, Result]:
     found = {}
     for line in kept.read_text(encoding="utf-8").splitlines():
         try:
-            told = json.loads(line)
-            found[str(told["key"])] = _RESULT.validate_python(told["result"])
+            record = json.loads(line)
+            found[str(record["key"])] = _RESULT.validate_python(record["result"])
         except (ValueError, KeyError, TypeError):
             continue  # the last line of a run that was cut off, or another version's
     return found

@@ -1,8 +1,8 @@
 """KEDA and the HPA side by side on one workload, as a loop that others drive.
 
 Both ask the scaler on their own period and both may change the replicas; what they remember is kept
-here. A caller goes through time, and whenever somebody is `due` it gets the scaler's answer in its
-own way (a function, a real gRPC call) and passes it to `apply`.
+here. The caller advances the time. Whenever `due` names one of the two, it gets the scaler's
+answer in its own way (a function, a real gRPC call) and passes it to `apply`.
 """
 
 from enum import StrEnum
@@ -12,7 +12,7 @@ from replay import hpa, keda
 
 
 class Due(StrEnum):
-    """Who asks the scaler now."""
+    """Which of the two asks the scaler now."""
 
     POLL = "poll"
     """KEDA's scale loop."""
@@ -47,7 +47,7 @@ class Control:
         self._hpa = hpa.HpaState(recommendations=(at_rest,))
 
     def due(self, now_seconds: int, *, replicas: int) -> tuple[Due, ...]:
-        """Who asks at this second: KEDA each interval, the HPA each sync while there are pods."""
+        """Which of the two asks at this second: KEDA each interval, the HPA each sync with pods."""
         asking: list[Due] = []
         if now_seconds % self.scaled.polling_interval_seconds == 0:
             asking.append(Due.POLL)

@@ -1,4 +1,4 @@
-"""A replica's profile from a model's shape and a GPU's data sheet, where nobody measured one.
+"""A replica's profile from a model's shape and a GPU's data sheet, where none was measured.
 
     a = weight bytes / (GPUs x bandwidth x 0.8) + 2 ms        reading the weights, and the engine
     b = 27 us                                                  a sequence: sampling, scheduling

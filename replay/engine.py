@@ -2,9 +2,9 @@
 
 Requests wait in one shared first-come-first-served queue and go to the ready replica with the
 fewest streams, as a gateway with flow control does it (llm-d's endpoint picker). With a queue in
-each replica a newcomer could not help those who wait already, and which replica holds the unlucky
-would hide the question asked here: how many replicas, and when. It is kind to every scaling rule
-alike.
+each replica a new one could not serve requests that already wait elsewhere, and the placement of
+single requests would hide the question asked here: how many replicas, and when. The shared queue
+favours every scaling rule alike.
 
 What makes a day of millions of requests cheap is that all streams of a replica gain a token in
 the same iterations. So each replica has a token clock that advances `iterations` a second, and a
@@ -18,9 +18,9 @@ only while this second has prefill time left, as a scheduler with a token budget
 Running streams grow into what admission leaves of the KV cache (`KV_ADMISSION_RATIO`); where that
 is not enough the newest are pre-empted and computed again (`preemption`).
 
-Left out: the difference between replicas of one kind, network. Who waits for a slot gets those that
-fall free within a second in the middle of it, right on average; waiting for a whole second would
-idle several per cent of a full fleet.
+Left out: differences between replicas of one kind, the network. A slot that falls free within a
+second is taken in the middle of it, which is right on average; taking it at the end of the second
+would idle several per cent of a full fleet.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ _NO_SECONDS = np.empty(0)
 class Engine:
     """The replicas of one workload and everyone who waits for them.
 
-    `rows` are places for replicas; who takes a place, and when, is the fleet's business.
+    `rows` are places for replicas; `replay.fleet` decides which replica takes a place, and when.
     """
 
     def __init__(
@@ -106,6 +106,14 @@ class Engine:
         use: Floats = np.clip(self._kv_tokens() / self.profile.kv_tokens_max, 0, 1)
         return use
 
+    @property
+    def itl_seconds(self) -> float:
+        """Mean over the running streams, in the last second."""
+        running = int(self.streams.sum())
+        if not running:
+            return self.profile.fixed_seconds
+        return float((self.streams * (TICK_SECONDS / self._iterations)).sum()) / running
+
     def open_row(self, row: int) -> None:
         """A replica is ready here, empty, with counters at zero."""
         self._accepts[row] = True
@@ -114,11 +122,11 @@ class Engine:
         self.counters.reset(row)
 
     def close_rows(self, rows: Sequence[int]) -> None:
-        """Replicas that take nobody new; their streams go on."""
+        """These replicas take no new request; their streams go on."""
         self._accepts[list(rows)] = False
 
     def kill_row(self, row: int) -> int:
-        """The replica is gone; its streams end as errors. How many there were."""
+        """Remove the replica; its streams end as errors. Returns how many there were."""
         self._accepts[row] = False
         places = self._seats.of_row(row)
         self.ledger.outcome[self._seats.request[places]] = Outcome.KILLED
@@ -195,7 +203,7 @@ class Engine:
             slots += self._falling_free()
         room = np.ceil(np.minimum(slots, np.minimum(by_kv, by_prefill)))
         room = np.maximum(room * self._accepts, 0)
-        room[self._halted.rows] = 0  # who was thrown out comes first
+        room[self._halted.rows] = 0  # pre-empted requests come first
         return seat(streams=self.streams, room=room, newcomers=self.waiting)
 
     def _falling_free(self) -> Ints:

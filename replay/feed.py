@@ -1,13 +1,14 @@
 """A world as a metrics source: the scaler reads its pages as it would read real pods.
 
 What the pages say goes through the shipped preset and reader, samples, counters and all. The past
-comes from the traffic's own drawing, as a range query over the days before would have shown it.
+is the input's, as a range query over the days before would have shown it.
 """
 
 from collections.abc import AsyncIterator, Iterator
 
 import numpy as np
 
+from replay.generated_day import PAST_STEP_SECONDS
 from replay.world import World
 from scaler.signals import Observation, Reading, Signal, Value
 from scaler.sources.catalogue import load
@@ -21,7 +22,9 @@ class WorldFeed:
     def __init__(self, world: World, *, epoch_seconds: float) -> None:
         self._world = world
         self._epoch_seconds = epoch_seconds
-        self._reader = ObservationReader(load("vllm"), model=world.scenario.profile.model_name)
+        self._reader = ObservationReader(
+            load("vllm"), model=world.replay_input.platform.profile.model_name
+        )
 
     async def observe(self, *, now_seconds: float) -> Observation:
         return self._reader.observe(self._samples(now_seconds), now_seconds=now_seconds)
@@ -36,8 +39,10 @@ class WorldFeed:
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
         """Rates of the days before, and the streams they kept running by Little's law."""
-        past = self._world.traffic.history(step_seconds=round(step_seconds))
-        profile = self._world.scenario.profile
+        past = self._world.replay_input.past
+        if step_seconds != PAST_STEP_SECONDS:
+            raise ValueError(f"the past has steps of {PAST_STEP_SECONDS} s, not {step_seconds:g} s")
+        profile = self._world.replay_input.platform.profile
         # An engine at moderate load; what was in flight then is nowhere recorded.
         seconds_per_token = 2 * profile.fixed_seconds
         rows = zip(

@@ -1,14 +1,13 @@
 """The replicas of one workload from order to end: start-up in stages, ready, draining, gone.
 
-A replica costs from the moment it is ordered: its node is being bought, then its image pulled, then
-its weights loaded, and none of that serves anybody. It costs until it is gone, so a drain is paid
-too. `gpu_seconds` is the sum of those lifetimes and nothing else.
+A replica costs from its order, while its node is bought, its image pulled and its weights loaded,
+until it has ended, so a drain is paid too. `gpu_seconds` is the sum of those lifetimes.
 
-Where a replica finds a node is `replay.nodes`' business, if the settings name a `NodePool`; without
-one every replica brings a node of its own, and goes with it.
+With a `NodePool` in the settings `replay.nodes` places the replicas; without one every replica
+comes and goes with a node of its own.
 
 The k-th replica ever ordered draws the same start-up whatever rule ordered it, so two rules on one
-seed meet the same luck.
+seed draw equal start-ups.
 """
 
 from dataclasses import dataclass, replace
@@ -81,7 +80,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What the engine has to be told."""
+    """Rows that changed, for the engine."""
 
     opened: tuple[int, ...] = ()
     removed: tuple[int, ...] = ()
@@ -141,7 +140,7 @@ class Fleet:
         never comes back.
 
         Returns:
-            Rows that take nobody new from now on.
+            Rows that take no new request from now on.
         """
         missing = desired - self.wanted
         for _ in range(missing):

@@ -1,10 +1,12 @@
 """Cost at equal attainment, and a knob that is picked anew each night."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from replay.race import Day, Result
+from replay.policies.behaviors import OWN
+from replay.simulate import Day, Result
 
 NIGHTS_BEFORE = 4
 
@@ -14,6 +16,7 @@ class Point:
     """A place on a rule's frontier."""
 
     knob: float
+    behavior: str = OWN
     gpu_hours: float
     attainment: float
 
@@ -21,10 +24,18 @@ class Point:
 def at_attainment(results: Sequence[Result], attainment: float) -> Point | None:
     """Where a rule's frontier reaches `attainment`; None where no setting does.
 
-    Settings are joined by straight lines in the order of their knobs: a curve through them would
-    promise what no setting has shown.
+    Settings of one HPA behavior are joined by straight lines in the order of their knobs: a curve
+    through them would promise what no setting has shown.
     """
-    points = [_point(r) for r in sorted(results, key=lambda result: result.knob)]
+    by_behavior: dict[str, list[Point]] = defaultdict(list)
+    for result in sorted(results, key=lambda result: result.knob):
+        by_behavior[result.behavior].append(_point(result))
+    reached = [point for points in by_behavior.values() for point in _reached(points, attainment)]
+    return min(reached, key=lambda point: point.gpu_hours, default=None)
+
+
+def _reached(points: Sequence[Point], attainment: float) -> list[Point]:
+    """Where a line of settings reaches `attainment`: at them, and between them."""
     reached = [point for point in points if point.attainment >= attainment]
     for one, other in pairwise(points):
         low, high = sorted((one, other), key=lambda point: point.attainment)
@@ -33,11 +44,12 @@ def at_attainment(results: Sequence[Result], attainment: float) -> Point | None:
             reached.append(
                 Point(
                     knob=low.knob + share * (high.knob - low.knob),
+                    behavior=low.behavior,
                     gpu_hours=low.gpu_hours + share * (high.gpu_hours - low.gpu_hours),
                     attainment=attainment,
                 )
             )
-    return min(reached, key=lambda point: point.gpu_hours, default=None)
+    return reached
 
 
 def cheapest_known(
@@ -91,6 +103,7 @@ def picked_nightly(results: Sequence[Result], attainment: float) -> Point | None
         return None
     return Point(
         knob=float("nan"),
+        behavior="any",
         gpu_hours=sum(day.gpu_seconds for day in chosen) / 3600,
         attainment=_share(chosen),
     )
@@ -112,4 +125,9 @@ def _share(days: Sequence[Day]) -> float:
 
 
 def _point(result: Result) -> Point:
-    return Point(knob=result.knob, gpu_hours=result.gpu_hours, attainment=result.attainment)
+    return Point(
+        knob=result.knob,
+        behavior=result.behavior,
+        gpu_hours=result.gpu_hours,
+        attainment=result.attainment,
+    )

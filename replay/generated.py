@@ -1,7 +1,7 @@
-"""Traffic that is nobody's, as traces: to tune on, and to see a rule meet one thing at a time.
+"""Generated traffic as traces: to tune on, and to test a rule against one pattern at a time.
 
 Every shape is a day or more of bins of ten seconds, made from a seed; the rate is around one, for a
-course scales it. Lengths move over the day as in `replay.traffic`.
+replay_input scales it. Lengths move over the day as in `replay.traffic`.
 """
 
 from collections.abc import Callable

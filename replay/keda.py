@@ -5,7 +5,7 @@ itself moves a workload only between zero (or idle) and its minimum; above that 
 to the HPA. Both paths ask the scaler, and a failure on either counts towards fallback, which is why
 a threshold of three is passed within a minute and not after three polls.
 
-What the scaler said is an input: this module calls nobody.
+The scaler's answer is an input: this module makes no call.
 """
 
 from dataclasses import dataclass, replace

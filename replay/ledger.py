@@ -1,4 +1,4 @@
-"""What became of every request: the book that scores are made from."""
+"""The outcome of every request, from which scores are computed."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,7 +11,7 @@ Seconds = NDArray[np.float32]
 
 
 class Outcome(IntEnum):
-    """What became of a request."""
+    """How a request ended."""
 
     OPEN = 0
     """Not yet here, waiting, or running."""

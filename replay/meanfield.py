@@ -36,7 +36,11 @@ _STREAMS_END = 0.5
 class Totals:
     """What has happened since the start; each number only grows."""
 
+    waits: NDArray[np.float64]
+    """Requests that were admitted or gave up, by the whole seconds they waited."""
     arrived: float = 0.0
+    arrived_prompt_tokens: float = 0.0
+    arrived_output_tokens: float = 0.0
     admitted: float = 0.0
     prompt_tokens: float = 0.0
     output_tokens: float = 0.0
@@ -76,7 +80,9 @@ class MeanField:
         self.itl_seconds = profile.fixed_seconds
         """Mean of the last stream's length: what those who end now have seen."""
         self.kv_use_ratio = 0.0
-        self.totals = Totals()
+        self.first_token_seconds = 0.0
+        """After the wait: a prompt's computation and the iteration under way."""
+        self.totals = Totals(waits=np.zeros(patience_seconds + 2))
         self.book = Book(waits=np.zeros(patience_seconds + 2), itls=np.zeros(_ITL_BINS))
         self._objective, self._patience = objective, patience_seconds
         self._queue: deque[list[float]] = deque()
@@ -98,6 +104,8 @@ class MeanField:
             self._queue.append([now, arrivals])
             self.waiting += arrivals
             self.totals.arrived += arrivals
+            self.totals.arrived_prompt_tokens += arrivals * prompt_tokens
+            self.totals.arrived_output_tokens += arrivals * output_tokens
         self._give_up(now)
         context = prompt_tokens + output_tokens / 2
         ready = self._ready
@@ -122,6 +130,7 @@ class MeanField:
             self.waiting, max(0.0, places - self.running + ending), ready / max(prefill, 1e-9)
         )
         busy = admitted * prefill / ready
+        self.first_token_seconds = prefill + iteration
         iterations = busy / (iteration + profile.chunk_seconds) + (1 - busy) / iteration
         ended = min(self.running, self.running * iterations / output_tokens)
         self.itl_seconds += (1 / iterations - self.itl_seconds) * min(
@@ -166,6 +175,7 @@ class MeanField:
             taken = min(left, bucket[1])
             wait = now - int(bucket[0])
             book.waits[wait] += taken
+            self.totals.waits[wait] += taken
             if pace_kept and wait + prefill <= objective.ttft_seconds:
                 book.in_time += taken
             else:
@@ -184,6 +194,7 @@ class MeanField:
             self.waiting = max(0.0, self.waiting - gone)
             self.book.timed_out += gone
             self.book.waits[-1] += gone
+            self.totals.waits[-1] += gone
             self.book.cold_start += gone if self._starts else 0.0
 
     def _drain(self, context: float, output_tokens: float) -> None:

@@ -1,4 +1,4 @@
-"""The best schedule found by somebody who knows every arrival: a bound, and no policy.
+"""The best schedule found with every arrival known: a bound, not a policy.
 
 A dynamic program over the replicas that are ready in each step, with the cost
 
@@ -19,10 +19,10 @@ from math import ceil
 
 import numpy as np
 
-from replay.course import Course
 from replay.engine import KV_ADMISSION_RATIO
 from replay.policies.port import Seen
-from replay.race import Result, race
+from replay.replay_input import ReplayInput
+from replay.simulate import Result, simulate
 from replay.traffic import Floats, Ints
 
 STEP_SECONDS = 15
@@ -31,12 +31,12 @@ RHOS = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 40.0, 100.0, 400.0)
 _DRAIN_SECONDS = 30
 _ITL_MARGIN = 0.97
 _EARLY_SECONDS = (0, 30, 90)
-"""A newcomer is empty: those who wait for it are served sooner if it comes before its hour."""
+"""A new replica is empty: ordering it earlier serves the requests that wait for it sooner."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Foreseen:
-    """What every number of replicas would be worth, of each step."""
+class LatenessBySize:
+    """Requests late in each step, for every number of replicas."""
 
     late: Floats
     """Shape ``(steps, N)``: requests late with n + 1 replicas ready."""
@@ -57,20 +57,20 @@ class Oracle:
         return self._wanted[min(seen.at_seconds // STEP_SECONDS, len(self._wanted) - 1)]
 
 
-def best_found(course: Course, rho: float, *, seed: int) -> Result:
+def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
     """The run that is cheapest at this price of a late request, over how early it orders."""
-    replicas = schedule(course, foresee(course), rho)
-    lead = course.platform.fleet.start_up.slow_seconds()
-    price = rho / course.replica_requests_per_second
+    replicas = schedule(replay_input, lateness_by_size(replay_input), rho)
+    lead = replay_input.platform.fleet.start_up.slow_seconds()
+    price = rho / replay_input.replica_requests_per_second
 
     def cost(result: Result) -> float:
         late = result.requests * (1 - result.attainment)
-        return result.gpu_hours * 3600 / course.platform.fleet.gpus_per_replica + price * late
+        return result.gpu_hours * 3600 / replay_input.platform.fleet.gpus_per_replica + price * late
 
     return min(
         (
-            race(
-                course,
+            simulate(
+                replay_input,
                 Oracle(replicas, lead_seconds=lead + early),
                 name="oracle",
                 knob=rho,
@@ -82,24 +82,24 @@ def best_found(course: Course, rho: float, *, seed: int) -> Result:
     )
 
 
-def schedule(course: Course, foreseen: Foreseen, rho: float) -> Ints:
+def schedule(replay_input: ReplayInput, by_size: LatenessBySize, rho: float) -> Ints:
     """Replicas ready in each step, cheapest at this price of a late request."""
-    steps, most = foreseen.late.shape
+    steps, most = by_size.late.shape
     sizes = np.arange(1, most + 1, dtype=np.float64)
-    addition = course.platform.fleet.start_up.median_seconds + _DRAIN_SECONDS
-    price = rho / course.replica_requests_per_second
+    addition = replay_input.platform.fleet.start_up.median_seconds + _DRAIN_SECONDS
+    price = rho / replay_input.replica_requests_per_second
     ahead = np.zeros(most)
     # Of each step and each size before it: the size that is cheapest from here on.
     chosen = np.empty((steps, most), np.int16)
     for step in range(steps - 1, -1, -1):
-        here = STEP_SECONDS * sizes + price * foreseen.late[step] + ahead
+        here = STEP_SECONDS * sizes + price * by_size.late[step] + ahead
         fewer, fewer_at = _running_least(here)
         more, more_at = _running_least((here + addition * sizes)[::-1])
         more, more_at = more[::-1] - addition * sizes, most - 1 - more_at[::-1]
         chosen[step] = np.where(more < fewer, more_at, fewer_at)
         ahead = np.minimum(more, fewer)
     replicas = np.empty(steps, np.int64)
-    size = course.replicas_at_start - 1
+    size = replay_input.replicas_at_start - 1
     for step in range(steps):
         size = int(chosen[step, size])
         replicas[step] = size + 1
@@ -107,31 +107,31 @@ def schedule(course: Course, foreseen: Foreseen, rho: float) -> Ints:
 
 
 @lru_cache(maxsize=1)
-def foresee(course: Course) -> Foreseen:
+def lateness_by_size(replay_input: ReplayInput) -> LatenessBySize:
     """Lateness by number of replicas, for all that are allowed."""
-    ready = np.arange(1, course.platform.replicas_max + 1, dtype=np.float64)
-    return Foreseen(lateness(course, ready, pace_ratio=_ITL_MARGIN))
+    ready = np.arange(1, replay_input.platform.replicas_max + 1, dtype=np.float64)
+    return LatenessBySize(lateness(replay_input, ready, pace_ratio=_ITL_MARGIN))
 
 
-def lateness(course: Course, ready: Floats, *, pace_ratio: float) -> Floats:
+def lateness(replay_input: ReplayInput, ready: Floats, *, pace_ratio: float) -> Floats:
     """Requests late of each step with each of these fleets, by the equations of `meanfield`.
 
     Args:
         ready: replicas, ready all along.
         pace_ratio: of the objective's time between tokens, from which on a token is late.
     """
-    platform = course.platform
+    platform = replay_input.platform
     profile, objective = platform.profile, platform.objective
-    steps = ceil(course.seconds / STEP_SECONDS)
+    steps = ceil(replay_input.seconds / STEP_SECONDS)
     late = np.zeros((steps, len(ready)))
     running, waiting = np.zeros_like(ready), np.zeros_like(ready)
     itl = np.full_like(ready, profile.fixed_seconds)
     computed_ratio = 1 - profile.prefix_hit_ratio
-    come = np.concatenate(([0.0], course.arrivals.cumsum()))
+    come = np.concatenate(([0.0], replay_input.arrivals.cumsum()))
     columns = (
-        course.arrivals.tolist(),
-        course.prompt_tokens.tolist(),
-        course.output_tokens.tolist(),
+        replay_input.arrivals.tolist(),
+        replay_input.prompt_tokens.tolist(),
+        replay_input.output_tokens.tolist(),
     )
     for now, (arrivals, prompt, output) in enumerate(zip(*columns, strict=True)):
         context = prompt + output / 2

@@ -2,7 +2,8 @@
 
 When running streams outgrow the cache, the engine frees all that the newest of them holds and puts
 it at the head of the replica's own queue. It keeps the tokens it has, but its cache is gone: before
-the next token, prompt and tokens so far pass through prefill again. Nobody new is let in before it.
+the next token, prompt and tokens so far pass through prefill again. No new request is admitted
+before it.
 """
 
 from collections import defaultdict, deque

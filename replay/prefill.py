@@ -5,7 +5,7 @@ once: in the order of one replica's queue
 
     end_j = work up to and with j + max(backlog, max over i <= j of (start_i - work before i))
 
-so a running sum and a running maximum along each row of seats serve everybody.
+so a running sum and a running maximum along each row of seats serve all requests.
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def seat(*, streams: Ints, room: Floats, newcomers: int) -> Seating | None:
     """Give each newcomer the seat with the fewest streams before it.
 
     Of all free seats, numbered by the streams below them, the lowest are taken; ties go to the
-    lower row, so that a run can be repeated. None where nobody has room.
+    lower row, so that a run can be repeated. None where no row has room.
 
     Args:
         room: whole numbers by row; how many each may take now.
@@ -84,7 +84,7 @@ def pass_through(
     """
     shape = (len(seating.open_rows), seating.widest)
     work, start = np.zeros(shape), np.full(shape, -np.inf)
-    # A seat that nobody took is no work and holds nobody up.
+    # A seat that no request took is no work and delays none.
     work.ravel()[seating.seats] = work_seconds
     start.ravel()[seating.seats] = start_seconds
     done = work.cumsum(axis=1)

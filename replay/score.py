@@ -1,16 +1,19 @@
-"""What a policy's run was worth to the users, and what it cost.
+"""What a run was worth to its users, request by request.
 
 A request is in time when its first token came within the objective and its tokens, on average,
-followed within theirs. Whoever gave up and whoever's replica was killed is a miss, and so is a slow
-answer: a rule must not look better for having turned people away.
+followed within theirs. A client that gave up, a request whose replica was killed and a slow answer
+are misses: a rule must not look better for requests that it never served.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
+from replay.judgement import Judgement
 from replay.ledger import Ledger, Outcome, Seconds
+from replay.traffic import Floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,70 +24,44 @@ class Objective:
     itl_seconds: float = ITL_SECONDS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
-    """One policy on one run."""
+def judged(
+    ledger: Ledger,
+    objective: Objective,
+    *,
+    first: int = 0,
+    arrival_seconds: Floats | None = None,
+    starting: NDArray[np.bool_] | None = None,
+) -> Judgement:
+    """Judge every request that came to an end.
 
-    policy: str
-    requests: int
-    """Requests that came to an end, well or not; those still open at the end are in neither sum."""
-    in_time_ratio: float
-    ttft_in_time_ratio: float
-    itl_in_time_ratio: float
-    timed_out: int
-    killed: int
-    ttft_p50_seconds: float
-    ttft_p95_seconds: float
-    ttft_p99_seconds: float
-    """Those who gave up count with the time they had waited."""
-    itl_p95_seconds: float
-    gpu_hours: float
-    """Starting, ready and draining."""
-    scale_actions: int
-    replicas_most: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What the fleet says at the end."""
-
-    gpu_seconds: float
-    scale_actions: int
-    replicas_most: int
-
-
-def score(policy: str, ledger: Ledger, objective: Objective, cost: Cost) -> Score:
-    """Judge every request that came to an end."""
-    ended = ledger.outcome != Outcome.OPEN
-    finished = ledger.outcome[ended] == Outcome.FINISHED
-    ttft = ledger.ttft_seconds[ended]
-    itl = ledger.itl_seconds[ended]
-    ttft_in_time = finished & (ttft <= objective.ttft_seconds)
-    itl_in_time = finished & (itl <= objective.itl_seconds)
+    Args:
+        first: place of the first one that counts.
+        arrival_seconds: with `starting`, to tell whom a cold start made late.
+        starting: of each second, whether a replica was starting in it.
+    """
+    ended = ledger.outcome[first:] != Outcome.OPEN
+    outcome = ledger.outcome[first:][ended]
+    ttft, itl = ledger.ttft_seconds[first:][ended], ledger.itl_seconds[first:][ended]
+    finished = outcome == Outcome.FINISHED
+    in_time = finished & (ttft <= objective.ttft_seconds) & (itl <= objective.itl_seconds)
+    cold_start = 0.0
+    if arrival_seconds is not None and starting is not None and len(starting):
+        served = (arrival_seconds[first:][ended] + np.nan_to_num(ttft)).astype(np.intp)
+        late = ~in_time & (outcome != Outcome.KILLED)
+        cold_start = float((late & starting[np.minimum(served, len(starting) - 1)]).sum())
     p50, p95, p99 = _quantiles(ttft, (0.5, 0.95, 0.99))
-    return Score(
-        policy=policy,
-        requests=len(ttft),
-        in_time_ratio=_ratio(ttft_in_time & itl_in_time),
-        ttft_in_time_ratio=_ratio(ttft_in_time),
-        itl_in_time_ratio=_ratio(itl_in_time),
-        timed_out=int((ledger.outcome == Outcome.TIMED_OUT).sum()),
-        killed=int((ledger.outcome == Outcome.KILLED).sum()),
-        ttft_p50_seconds=p50,
-        ttft_p95_seconds=p95,
-        ttft_p99_seconds=p99,
-        itl_p95_seconds=_quantiles(itl[finished], (0.95,))[0],
-        gpu_hours=cost.gpu_seconds / 3600,
-        scale_actions=cost.scale_actions,
-        replicas_most=cost.replicas_most,
+    return Judgement(
+        requests=float(len(outcome)),
+        in_time=float(in_time.sum()),
+        ttft_seconds=(p50, p95, p99),
+        itl_p99_seconds=_quantiles(itl[finished], (0.99,))[0],
+        errors=float((~finished).sum()),
+        cold_start=cold_start,
     )
 
 
-def _ratio(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
-    return float(mask.mean()) if len(mask) else float("nan")
-
-
 def _quantiles(values: Seconds, levels: tuple[float, ...]) -> tuple[float, ...]:
-    if not len(values):
+    known = values[np.isfinite(values)]
+    if not len(known):
         return tuple(float("nan") for _ in levels)
-    return tuple(np.quantile(values, levels).tolist())
+    return tuple(np.quantile(known, levels).tolist())

@@ -1,13 +1,13 @@
 """The trigger and the HPA behavior an operator would write who measured one replica."""
 
 from replay import hpa
-from replay.course import USED_RATIO
 from replay.profile import (
     EngineProfile,
     RequestMix,
     capacity_requests_per_second,
     work_seconds,
 )
+from replay.replay_input import USED_RATIO
 from replay.score import Objective
 from scaler.trigger import Mode
 

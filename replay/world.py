@@ -1,35 +1,28 @@
-"""A scenario that runs: step it, read its pages, tell it how many replicas.
+"""A replay input served request by request: serve a second, read the pages, set the replicas.
 
-The loop around it is the caller's: advance, read the pages as a scraper would, decide, `scale_to`.
-The world never asks anybody and reads no clock; it stands still until it is advanced.
+The loop around it is the caller's, `replay.simulate` as a rule. The world never asks anybody and
+reads no clock; it stands still until it is told to serve.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 
+from replay.counters import Counters
 from replay.engine import TICK_SECONDS, Engine
 from replay.exposition import Exposition, Sample
 from replay.fleet import Fleet, Phase
-from replay.scenario import Scenario, replicas_at_start
-from replay.score import Cost, Score, score
-from replay.traffic import Traffic
+from replay.judgement import Judgement, Tally
+from replay.policies.port import Seen
+from replay.replay_input import ReplayInput
+from replay.score import judged
+from replay.traffic import Floats
 
 _TTFT_WINDOW_SECONDS = 180
 _DEMAND_WINDOW_SECONDS = 60
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scrape:
-    """What Prometheus holds of the workload after one scrape, summed over its pods."""
-
-    at_seconds: float
-    pods: int
-    """Pods that answered: ready and draining. With none every sum is an empty vector."""
-    running: float
-    waiting: float
-    kv_use_ratio: float
-    """Mean over the pods."""
+_RATE_SECONDS = 60
+_MARK_SECONDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +47,29 @@ class View:
 
 
 class World:
-    """One run of a scenario under whoever calls `scale_to`."""
+    """One run of a replay input under a caller that steps it and scales it."""
 
-    def __init__(self, scenario: Scenario, traffic: Traffic, *, seed: int) -> None:
-        self.scenario = scenario
-        self.traffic = traffic
-        self.requests = traffic.requests()
-        self.scale_actions = 0
-        self.replicas_most = 0
+    def __init__(self, replay_input: ReplayInput, *, seed: int) -> None:
+        if replay_input.requests is None:
+            raise ValueError(f"{replay_input.name} has no single requests to serve one by one")
+        platform = replay_input.platform
+        self.replay_input = replay_input
+        self.requests = replay_input.requests
         self.killed = 0
         self.engine = Engine(
-            scenario.profile,
+            platform.profile,
             self.requests,
-            rows=scenario.fleet.rows,
-            patience_seconds=scenario.patience_seconds,
+            rows=platform.fleet.rows,
+            patience_seconds=platform.patience_seconds,
         )
-        self.fleet = Fleet(scenario.fleet, ready=replicas_at_start(scenario, traffic), seed=seed)
-        self._exposition = Exposition(scenario.profile.model_name)
+        self.fleet = Fleet(platform.fleet, ready=replay_input.replicas_at_start, seed=seed)
+        self._model_name = platform.profile.model_name
+        self._exposition = Exposition(self._model_name)
+        self._counted = _CounterWindow(self.engine.counters)
+        self._judged_from = 0
+        """Place of the first request that is judged."""
+        self._starting: list[bool] = []
+        """Of each second: whether a replica was starting."""
         self._settle()
 
     @property
@@ -78,20 +77,75 @@ class World:
         """Seconds of the run that have passed."""
         return self.engine.now_seconds
 
-    def advance(self, to_seconds: float) -> None:
-        """Run to the last whole second that is not after `to_seconds`."""
-        while self.engine.now_seconds + TICK_SECONDS <= to_seconds:
-            self.engine.step()
-            self._settle()
+    @property
+    def ready(self) -> int:
+        return self.fleet.count(Phase.READY)
 
-    def scale_to(self, replicas: int) -> None:
+    @property
+    def waiting(self) -> float:
+        return float(self.engine.waiting)
+
+    def serve(self, now: int) -> None:
+        """Serve the second that begins at `now`."""
+        self._starting.append(self.fleet.count(Phase.STARTING) > 0)
+        self.engine.step()
+        self._settle()
+        if self.now_seconds % _MARK_SECONDS == 0:
+            self._counted.note(self.now_seconds, self.engine.counters)
+
+    def scale_to(self, replicas: int, now: int) -> None:
         """Set the number of replicas, as a write to the scale subresource would."""
-        if replicas == self.fleet.wanted:
-            return
-        self.scale_actions += 1
-        closed = self.fleet.scale_to(replicas, self.now_seconds)
-        self.engine.close_rows(closed)
-        self.replicas_most = max(self.replicas_most, self.fleet.wanted)
+        self.engine.close_rows(self.fleet.scale_to(replicas, now))
+
+    def judge_anew(self, now: int) -> None:
+        """Judge the requests that come from now on."""
+        self._judged_from = self._first_after(now)
+
+    def seen(self, now: int) -> Seen:
+        """What a Prometheus shows of the workload, at the end of a scrape."""
+        engine = self.engine
+        rows = [replica.row for replica in self.fleet.replicas if replica.row is not None]
+        recent = slice(self._first_after(now - _RATE_SECONDS), engine.arrived)
+        count = recent.stop - recent.start
+        mix = self.replay_input.mix
+        ttft = self._first_tokens(now)
+        kv_use = engine.kv_use_ratio[rows]
+        return Seen(
+            at_seconds=now,
+            replicas=self.fleet.wanted,
+            ready=self.ready,
+            running=float(engine.streams[rows].sum()),
+            waiting=self.waiting,
+            kv_use_ratio=float(kv_use.mean()) if rows else 0.0,
+            itl_seconds=engine.itl_seconds,
+            arrived_per_second=count / min(max(now, 1), _RATE_SECONDS),
+            finished_per_second=self._counted.per_second("finished"),
+            prompt_tokens_per_second=self._counted.per_second("prompt_tokens"),
+            output_tokens_per_second=self._counted.per_second("generated_tokens"),
+            prompt_tokens=float(self.requests.prompt_tokens[recent].mean())
+            if count
+            else mix.prompt_tokens,
+            output_tokens=float(self.requests.output_tokens[recent].mean())
+            if count
+            else mix.output_tokens,
+            ttft_p90_seconds=float(np.quantile(ttft, 0.9)) if len(ttft) else None,
+        )
+
+    def tally(self) -> Tally:
+        """Requests that came to an end, and those of them in time."""
+        objective = self.replay_input.platform.objective
+        judgement = judged(self.engine.ledger, objective, first=self._judged_from)
+        return Tally(requests=judgement.requests, in_time=judgement.in_time)
+
+    def judgement(self) -> Judgement:
+        """Judge the run so far."""
+        return judged(
+            self.engine.ledger,
+            self.replay_input.platform.objective,
+            first=self._judged_from,
+            arrival_seconds=self.requests.arrival_seconds,
+            starting=np.array(self._starting, dtype=np.bool_),
+        )
 
     def pages(self) -> dict[str, str]:
         """Text of /metrics by pod name."""
@@ -100,18 +154,6 @@ class World:
     def samples(self) -> dict[str, tuple[Sample, ...]]:
         """The same without text."""
         return {pod: self._exposition.samples(values) for pod, values in self._values().items()}
-
-    def scrape(self) -> Scrape:
-        """The sums that the rules of others ask Prometheus for."""
-        rows = [replica.row for replica in self.fleet.replicas if replica.row is not None]
-        kv_use = self.engine.kv_use_ratio[rows]
-        return Scrape(
-            at_seconds=self.now_seconds,
-            pods=len(rows),
-            running=float(self.engine.streams[rows].sum()),
-            waiting=float(self.engine.waiting) if self.fleet.count(Phase.READY) else 0.0,
-            kv_use_ratio=float(kv_use.mean()) if rows else 0.0,
-        )
 
     def view(self) -> View:
         """Now, for a screen."""
@@ -142,14 +184,12 @@ class World:
             gpu_hours=self.fleet.gpu_seconds(now) / 3600,
         )
 
-    def score(self, policy: str) -> Score:
-        """Judge the run so far."""
-        cost = Cost(
-            gpu_seconds=self.fleet.gpu_seconds(self.now_seconds),
-            scale_actions=self.scale_actions,
-            replicas_most=self.replicas_most,
-        )
-        return score(policy, self.engine.ledger, self.scenario.objective, cost)
+    def _first_tokens(self, now: int) -> Floats:
+        """Waits of those who got their first token in the last minute, or gave up in it."""
+        patience = self.replay_input.platform.patience_seconds
+        those = slice(self._first_after(now - _RATE_SECONDS - patience), self.engine.arrived)
+        ttft: Floats = self.engine.ledger.ttft_seconds[those].astype(np.float64)
+        return ttft[self.requests.arrival_seconds[those] + ttft > now - _RATE_SECONDS]
 
     def _settle(self) -> None:
         changes = self.fleet.advance(self.now_seconds, self.engine.unfinished)
@@ -165,10 +205,10 @@ class World:
         waiting = {replica.ordinal: each + (place < rest) for place, replica in enumerate(ready)}
         halted = self.engine.unfinished - self.engine.streams
         return {
-            f"{self.scenario.profile.model_name}-{replica.ordinal}": self._exposition.values(
+            f"{self._model_name}-{replica.ordinal}": self._exposition.values(
                 self.engine,
                 replica.row,
-                # Who was pre-empted waits in the engine that threw it out.
+                # A pre-empted request waits in the engine that pre-empted it.
                 waiting=waiting.get(replica.ordinal, 0) + int(halted[replica.row]),
             )
             for replica in replicas
@@ -177,3 +217,29 @@ class World:
 
     def _first_after(self, seconds: float) -> int:
         return int(np.searchsorted(self.requests.arrival_seconds, seconds))
+
+
+class _CounterWindow:
+    """Rates of the last minute from the replicas' counters, as a Prometheus computes them."""
+
+    _NAMES = ("finished", "prompt_tokens", "generated_tokens")
+
+    def __init__(self, counters: Counters) -> None:
+        self._totals = dict.fromkeys(self._NAMES, 0.0)
+        self._last = {name: getattr(counters, name).copy() for name in self._NAMES}
+        copies = _RATE_SECONDS // _MARK_SECONDS + 1
+        self._copies: deque[tuple[int, dict[str, float]]] = deque(maxlen=copies)
+        self._copies.append((0, dict(self._totals)))
+
+    def note(self, now: int, counters: Counters) -> None:
+        for name in self._NAMES:
+            shown: Floats = getattr(counters, name)
+            last = self._last[name]
+            # A counter that fell was reset: a new replica has taken the row.
+            self._totals[name] += float(np.where(shown < last, shown, shown - last).sum())
+            self._last[name] = shown.copy()
+        self._copies.append((now, dict(self._totals)))
+
+    def per_second(self, name: str) -> float:
+        (first, then), (last, now) = self._copies[0], self._copies[-1]
+        return (now[name] - then[name]) / max(1, last - first)

@@ -9,6 +9,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
+from scaler.forecast.trees import Trees
 from scaler.sources.catalogue import Preset
 from scaler.trigger import TriggerSpec
 
@@ -30,6 +31,7 @@ def assemble(
     *,
     step_seconds: float,
     beside: tuple[DemandSeries, ...] = (),
+    trees: Trees | None = None,
 ) -> Assembly:
     """Assemble what a trigger spec is planned with.
 
@@ -37,6 +39,7 @@ def assemble(
         preset: of the trigger's engine; its defaults count where the metadata gives no capacity.
         step_seconds: of the forecast's series.
         beside: series that are forecast only to be shown.
+        trees: the forecasters' prior; None = the shipped one.
     """
     horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds)
 
@@ -50,6 +53,7 @@ def assemble(
             calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
             if trigger_spec.events
             else None,
+            trees=trees,
         )
 
     return Assembly(

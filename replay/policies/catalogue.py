@@ -1,6 +1,26 @@
-"""Every rule that a replay can run, by name. A new rule is one more row of its file's KINDS."""
+"""Every rule that a replay can run, by name. A new rule is one more file of `replay.peers`."""
 
-from replay.policies import dynamo, keda_driven, predictive, reactive, static, wva
+from replay.peers import (
+    aibrix,
+    aibrix_predictive,
+    dynamo,
+    hpa_inflight,
+    hpa_kv,
+    keda_composite,
+    keda_waiting,
+    knative,
+    llmd_queue,
+    llmd_saturation,
+    llmd_slo_aware,
+    llmd_token_aware,
+    phpa,
+    predictkube,
+    ray_serve,
+    sageserve,
+    sky_serve,
+    static,
+    wva,
+)
 from replay.policies.port import PolicyKind
 from replay.policies.shipped import FORESAIL
 
@@ -9,10 +29,23 @@ KINDS: dict[str, PolicyKind] = {
     for kind in (
         FORESAIL,
         *static.KINDS,
-        *reactive.KINDS,
-        *keda_driven.KINDS,
+        *knative.KINDS,
+        *aibrix.KINDS,
+        *aibrix_predictive.KINDS,
+        *ray_serve.KINDS,
+        *sky_serve.KINDS,
+        *hpa_inflight.KINDS,
+        *hpa_kv.KINDS,
+        *keda_waiting.KINDS,
+        *keda_composite.KINDS,
+        *llmd_queue.KINDS,
+        *llmd_saturation.KINDS,
+        *llmd_token_aware.KINDS,
+        *llmd_slo_aware.KINDS,
         *wva.KINDS,
         *dynamo.KINDS,
-        *predictive.KINDS,
+        *phpa.KINDS,
+        *predictkube.KINDS,
+        *sageserve.KINDS,
     )
 }

@@ -1,44 +1,44 @@
 """Rules that only compute a metric: KEDA and the HPA turn it into replicas.
 
 The metric is a total over the fleet with a target a replica, as an external metric of type
-AverageValue; ratios are therefore multiplied by the replicas that report them.
+AverageValue; ratios are therefore multiplied by the replicas that report them. Of several triggers
+the HPA takes the one that asks for most: `the_larger` joins them, exactly, into one with target 1.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 
 from replay import hpa
 from replay.control import Control
-from replay.course import Course
 from replay.keda import ScaledObject, Value
 from replay.policies.port import PolicyKind, Seen
+from replay.replay_input import ReplayInput
 
-Metric = Callable[[Seen, Course, float], tuple[float, float]]
-"""Total over the fleet and target a replica, from what is seen and the knob."""
+Metric = Callable[[Seen], tuple[float, float]]
+"""Total over the fleet and target a replica."""
 
 
 class KedaDriven:
     """One metric behind KEDA's polling and the HPA's arithmetic."""
 
-    period_seconds = 15
+    period_seconds = hpa.SYNC_PERIOD_SECONDS
 
     def __init__(
         self,
-        metric: Callable[[Seen], tuple[float, float]],
-        course: Course,
+        metric: Metric,
+        replay_input: ReplayInput,
         *,
         scaled: ScaledObject | None = None,
         behavior: hpa.Behavior | None = None,
     ) -> None:
-        platform = course.platform
+        platform = replay_input.platform
         bounded = replace(
             scaled or ScaledObject(),
             replicas_min=platform.replicas_min,
             replicas_max=platform.replicas_max,
         )
         self._metric = metric
-        self._control = Control(bounded, behavior, replicas_at_start=course.replicas_at_start)
+        self._control = Control(bounded, behavior, replicas_at_start=replay_input.replicas_at_start)
 
     @property
     def control_why(self) -> str:
@@ -49,7 +49,8 @@ class KedaDriven:
         replicas = seen.replicas
         # KEDA's poll and the HPA's sync of one moment read the same metrics.
         total, target = self._metric(seen)
-        answer = Value(total=total, target=target, is_active=seen.in_flight > 0)
+        # An activationThreshold of 0, the default: any value above it.
+        answer = Value(total=total, target=target, is_active=total > 0)
         for due in self._control.due(seen.at_seconds, replicas=replicas):
             replicas = self._control.apply(
                 due, answer, replicas=replicas, now_seconds=seen.at_seconds
@@ -57,83 +58,37 @@ class KedaDriven:
         return replicas
 
 
-def _kind(  # noqa: PLR0913, PLR0917 - a row of a table
+def keda_kind(  # noqa: PLR0913 - a row of the catalogue
+    *,
     name: str,
     source: str,
     knob: str,
     usual: float,
     knobs: tuple[float, ...],
-    metric: Metric,
+    metric: Callable[[ReplayInput, float], Metric],
     scaled: ScaledObject | None = None,
+    behavior: hpa.Behavior | None = None,
 ) -> PolicyKind:
-    def make(course: Course, setting: float) -> KedaDriven:
-        return KedaDriven(lambda seen: metric(seen, course, setting), course, scaled=scaled)
+    """A rule that is a metric.
 
-    return PolicyKind(name=name, source=source, knob=knob, usual=usual, knobs=knobs, make=make)
+    Args:
+        metric: makes one run's metric from the knob.
+        scaled: None = KEDA's defaults.
+        behavior: of the rule's guide; None = the HPA's defaults.
+    """
 
+    def make(
+        replay_input: ReplayInput, setting: float, other: hpa.Behavior | None = None
+    ) -> KedaDriven:
+        return KedaDriven(
+            metric(replay_input, setting), replay_input, scaled=scaled, behavior=other or behavior
+        )
 
-def _in_flight(seen: Seen, course: Course, share: float) -> tuple[float, float]:
-    return seen.in_flight, share * course.replica_streams
-
-
-def in_flight_metric(course: Course, share: float) -> Callable[[Seen], tuple[float, float]]:
-    """Requests in flight over a share of what one replica's load test read."""
-    return partial(_in_flight, course=course, share=share)
-
-
-def _kv(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
-    return seen.kv_use_ratio * seen.ready, target
-
-
-def _waiting(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
-    return seen.waiting, target
+    return PolicyKind(
+        name=name, source=source, knob=knob, usual=usual, knobs=knobs, make=make, with_behavior=make
+    )
 
 
-def _composite(seen: Seen, _course: Course, scale: float) -> tuple[float, float]:
-    return max(seen.waiting / 3, seen.kv_use_ratio * seen.ready / 0.7), scale
-
-
-def _saturation(seen: Seen, _course: Course, target: float) -> tuple[float, float]:
-    if not seen.ready:
-        return float(max(1, seen.replicas)), target  # blind reads as saturated
-    return max(seen.waiting / 5, seen.kv_use_ratio * seen.ready / 0.8), target
-
-
-_TUTORIAL = ScaledObject(polling_interval_seconds=15, cooldown_period_seconds=360)
-_RATIOS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-KINDS = (
-    _kind(
-        "hpa-inflight",
-        "HPA on requests in flight, at the 70 % of Knative's target utilisation",
-        "share of a replica's profiled concurrency",
-        0.7,
-        _RATIOS,
-        _in_flight,
-    ),
-    _kind("hpa-kv", "HPA on mean KV-cache use", "target ratio", 0.7, _RATIOS, _kv),
-    _kind(
-        "keda-waiting",
-        "vLLM production-stack's KEDA tutorial: waiting requests, polling 15 s, cooldown 360 s",
-        "waiting requests a replica",
-        5.0,
-        (0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
-        _waiting,
-        _TUTORIAL,
-    ),
-    _kind(
-        "keda-composite",
-        "keda-inference-scaler: max(queue / 3, KV / 0.7)",
-        "value that means one replica is full",
-        1.0,
-        (0.3, 0.4, 0.5, 0.6, 0.8, 1.0),
-        _composite,
-    ),
-    _kind(
-        "epp-saturation",
-        "llm-d's endpoint picker through KEDA: max(queue / 5, KV / 0.8), 1 when blind",
-        "target saturation",
-        1.0,
-        (0.25, 0.35, 0.45, 0.6, 0.8, 1.0),
-        _saturation,
-    ),
-)
+def the_larger(*metrics: tuple[float, float]) -> tuple[float, float]:
+    """Several triggers as one: the replicas that the most demanding of them asks for, target 1."""
+    return max(total / target for total, target in metrics), 1.0

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from replay.course import Course
+from replay import hpa
+from replay.replay_input import ReplayInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +28,10 @@ class Seen:
     """Of requests that were admitted: an engine's counter."""
     output_tokens_per_second: float
     prompt_tokens: float
-    """Mean of a request."""
+    """Mean of the last minute's requests; of the past's where none came."""
     output_tokens: float
+    ttft_p90_seconds: float | None = None
+    """Of those who got their first token, or gave up, in the last minute; None = nobody."""
 
     @property
     def in_flight(self) -> float:
@@ -47,14 +50,14 @@ class Policy(Protocol):
 
 
 @runtime_checkable
-class Telling(Protocol):
+class Explaining(Protocol):
     """A policy that can say why, and what it foresees."""
 
     def why(self) -> str:
         """Of the last decision, for a person."""
         ...
 
-    def foretold(self) -> tuple[float, float] | None:
+    def forecast_ahead(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second, a start-up ahead."""
         ...
 
@@ -72,4 +75,6 @@ class PolicyKind:
     """The knob's documented default, or what its guide tells to set."""
     knobs: tuple[float, ...]
     """Settings that a comparison at equal attainment sweeps."""
-    make: Callable[[Course, float], Policy]
+    make: Callable[[ReplayInput, float], Policy]
+    with_behavior: Callable[[ReplayInput, float, hpa.Behavior], Policy] | None = None
+    """The rule behind an HPA with another behavior; None = it acts through no HPA."""

@@ -5,14 +5,15 @@ from functools import lru_cache
 from typing import assert_never
 
 from replay import trigger
-from replay.course import Course
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import PolicyKind, Seen
+from replay.replay_input import ReplayInput
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.forecast.trees import Trees
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
@@ -27,17 +28,17 @@ _ALLOWED = AllowedOptions(
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
-    def __init__(self, course: Course, quantile: float) -> None:
-        trigger_spec = _trigger_spec(course, quantile)
+    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
+        trigger_spec = _trigger_spec(replay_input, quantile)
         self._reference = Reference.of("replay", "shipped", {})
         self._parameters = _assembled(trigger_spec).parameters
         # Restoring the past is half of a run, and the same for every knob.
-        self._tracker = deepcopy(_restored(course))
+        self._tracker = deepcopy(_restored(replay_input))
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
         self._quantile = quantile
         self._lead_seconds = trigger_spec.lead_time
-        self._start = _start_seconds(course)
+        self._start = _start_seconds(replay_input)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
@@ -81,7 +82,7 @@ class Shipped:
             else ""
         )
 
-    def foretold(self) -> tuple[float, float] | None:
+    def forecast_ahead(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""
         forecast = self._plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if self._plan else None
         if forecast is None:
@@ -93,36 +94,37 @@ class Shipped:
         return median, planned
 
 
-def _trigger_spec(course: Course, quantile: float) -> TriggerSpec:
+def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
     """The trigger that an operator would write for this platform."""
-    platform = course.platform
+    platform = replay_input.platform
     metadata = trigger.metadata_of(
         platform.profile,
-        course.mix,
+        replay_input.mix,
         platform.objective,
-        lead_seconds=platform.fleet.start_up.median_seconds * 1.15,
+        lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
     return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
 
 
-def _assembled(trigger_spec: TriggerSpec) -> Assembly:
-    return assemble(trigger_spec, load("vllm"), step_seconds=STEP_SECONDS)
+def _assembled(trigger_spec: TriggerSpec, prior: Trees | None = None) -> Assembly:
+    return assemble(trigger_spec, load("vllm"), step_seconds=STEP_SECONDS, trees=prior)
 
 
-def _start_seconds(course: Course) -> float:
-    """Time 0 of a forecast is a midnight; the past of a course is whole days."""
-    return len(course.past.at_seconds) * STEP_SECONDS
+def _start_seconds(replay_input: ReplayInput) -> float:
+    """Time 0 of a forecast is a midnight; a past begins at one."""
+    return len(replay_input.past.at_seconds) * STEP_SECONDS
 
 
 @lru_cache(maxsize=1)
-def _restored(course: Course) -> DemandTracker:
+def _restored(replay_input: ReplayInput) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    tracker = _assembled(_trigger_spec(course, 0.5)).make_tracker()
-    past = course.past
+    trigger_spec = _trigger_spec(replay_input, 0.5)
+    tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()
+    past = replay_input.past
     for at, prompt, output, requests in zip(
-        (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),
+        (past.at_seconds + _start_seconds(replay_input) - STEP_SECONDS).tolist(),
         past.prompt_tokens_per_second.tolist(),
         past.generated_tokens_per_second.tolist(),
         past.requests_per_second.tolist(),
@@ -133,7 +135,7 @@ def _restored(course: Course) -> DemandTracker:
             Signal.GENERATED_TOKENS: output,
             Signal.REQUESTS: requests,
             # As in the demo: twice the light-load pace, by Little's law, and no queue.
-            Signal.RUNNING: output * 2 * course.platform.profile.fixed_seconds,
+            Signal.RUNNING: output * 2 * replay_input.platform.profile.fixed_seconds,
             Signal.WAITING: 0.0,
         }
         tracker.take(_poll_of(at, amounts))
@@ -149,16 +151,18 @@ def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
 class Foresail(KedaDriven):
     """The shipped path behind KEDA and the HPA, telling its steps."""
 
-    def __init__(self, course: Course, quantile: float) -> None:
-        self._shipped = Shipped(course, quantile)
+    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
+        self._shipped = Shipped(replay_input, quantile)
         scaled = ScaledObject(polling_interval_seconds=15)
-        super().__init__(self._shipped.metric, course, scaled=scaled, behavior=trigger.BEHAVIOR)
+        super().__init__(
+            self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
+        )
 
     def why(self) -> str:
         return self._shipped.why()
 
-    def foretold(self) -> tuple[float, float] | None:
-        return self._shipped.foretold()
+    def forecast_ahead(self) -> tuple[float, float] | None:
+        return self._shipped.forecast_ahead()
 
 
 FORESAIL = PolicyKind(

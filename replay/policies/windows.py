@@ -1,7 +1,7 @@
 """What a rule remembers of the last seconds."""
 
 from collections import deque
-from math import floor
+from math import ceil, floor
 
 
 class Window:
@@ -41,6 +41,11 @@ class Persistence:
             self._direction, self._since = direction, now
         needed = self._up if direction > 0 else self._down
         return wish if direction and now - self._since >= needed else replicas
+
+
+def whole_above(value: float) -> int:
+    """Smallest whole number not below it, forgiving the dust of a division."""
+    return ceil(value - 1e-9)
 
 
 def whole_below(value: float) -> int:

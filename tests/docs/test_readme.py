@@ -16,9 +16,9 @@ import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
-from foresail.demo import course
+from foresail.demo import playback
 from foresail.screen import comparison
-from replay.score import Score
+from replay.simulate import Result
 from tests.deploy.certificates import SERVICE, made
 from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, snippets
 from tests.docs.test_snippets import whole
@@ -141,7 +141,7 @@ def test_the_table_of_the_demo_is_as_the_demo_draws_it() -> None:
     scores = [score_of(line) for line in shown[2:]]
     console = Console(width=200, record=True)
     with console.capture() as drawn:
-        console.print(comparison(scores, course(seed=1, wall_seconds=120)))
+        console.print(comparison(scores, playback(seed=1, wall_seconds=120)))
 
     lines = [line.rstrip() for line in drawn.get().splitlines()]
     at = lines.index(shown[0])
@@ -150,23 +150,23 @@ def test_the_table_of_the_demo_is_as_the_demo_draws_it() -> None:
     ]
 
 
-def score_of(line: str) -> Score:
+def score_of(line: str) -> Result:
     policy, in_time, p95, _, p99, _, lost, gpu_hours, moves = line.split()
-    return Score(
+    return Result(
         policy=policy,
+        knob=0.0,
         requests=1,
-        in_time_ratio=float(in_time.rstrip("%")) / 100,
-        ttft_in_time_ratio=1.0,
-        itl_in_time_ratio=1.0,
-        timed_out=int(lost.replace(",", "")),
-        killed=0,
-        ttft_p50_seconds=0.0,
-        ttft_p95_seconds=float(p95),
-        ttft_p99_seconds=float(p99),
-        itl_p95_seconds=0.0,
+        attainment=float(in_time.rstrip("%")) / 100,
         gpu_hours=float(gpu_hours),
-        scale_actions=int(moves),
-        replicas_most=0,
+        ttft_p50=0.0,
+        ttft_p95=float(p95),
+        ttft_p99=float(p99),
+        itl_p99=0.0,
+        errors=int(lost.replace(",", "")),
+        cold_start_affected=0,
+        actions=int(moves),
+        flips=0,
+        days=(),
     )
 
 

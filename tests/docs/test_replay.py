@@ -9,8 +9,8 @@ import yaml
 
 from foresail.replay_plan import ReplayPlan
 from foresail.settings_file import validated
+from replay.generated_day import DEFAULT
 from replay.policies.catalogue import KINDS
-from replay.scenario import DEFAULT
 from replay.score import Objective
 from scaler.durations import parse_duration
 from scaler.trigger import TriggerSpec
@@ -51,7 +51,7 @@ def test_the_objective_is_the_same_wherever_nobody_names_one() -> None:
     trigger = {name: TriggerSpec.model_fields[name].default for name in ("ttft", "itl")}
     assert (trigger["ttft"], trigger["itl"]) == OBJECTIVE
     assert (ReplayPlan().ttft, ReplayPlan().itl) == OBJECTIVE
-    for objective in (Objective(), DEFAULT.objective):
+    for objective in (Objective(), DEFAULT.platform.objective):
         assert (objective.ttft_seconds, objective.itl_seconds) == OBJECTIVE
 
 

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from foresail.replay_report import Report
 from foresail.replay_verdict import verdict
 from replay.limits import Limit
-from replay.race import Result
-from tests.replay.small import small_course
+from replay.simulate import Result
+from tests.replay.small import small_input
 
-COURSE = small_course()
+COURSE = small_input()
 
 
 def result(policy: str, attainment: float, gpu_hours: float, knob: float = 1.0) -> Result:
@@ -28,7 +28,7 @@ def report(
     limits: tuple[Limit, ...] = (),
 ) -> Report:
     return Report(
-        course=COURSE,
+        replay_input=COURSE,
         attainment=0.99,
         limits=limits,
         usual={row.policy: row for row in rows},

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from replay.course import fixed_start_up
 from replay.engine import Engine
 from replay.fleet import Fleet, FleetSettings
 from replay.meanfield import MeanField
 from replay.profile import QWEN3_32B_FP8_H100, RequestMix, capacity_requests_per_second
+from replay.replay_input import fixed_start_up
 from replay.score import Objective
 from replay.traffic import Requests
 

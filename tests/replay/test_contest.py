@@ -15,25 +15,25 @@ import multiprocessing
 
 import numpy as np
 
-from replay.contest import Entry, Ground, contest
-from replay.course import Platform
+from replay.contest import Entry, Scenario, contest
+from replay.replay_input import Platform
 from replay.traces import Trace
 
 def told():
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
 
-def ground(minutes):
+def scenario(minutes):
     trace = Trace(
         name="even", step_seconds=60.0, requests_per_second=np.ones(minutes),
         prompt_tokens=np.full(minutes, 800.0), output_tokens=np.full(minutes, 200.0),
     )
-    return Ground(trace=trace, platform=Platform(), replicas_mean=4)
+    return Scenario(trace=trace, platform=Platform(), replicas_mean=4)
 
 if __name__ == "__main__":
     # One run that ends soon, and two of weeks that nobody waits for.
-    entries = [Entry(ground=int(seed > 1), policy="static-mean", knob=1.0, seed=seed)
+    entries = [Entry(scenario=int(seed > 1), policy="static-mean", knob=1.0, seed=seed)
                for seed in (1, 2, 3)]
-    contest([ground(30), ground(60_000)], entries, progress=told)
+    contest([scenario(30), scenario(60_000)], entries, progress=told)
 """
 
 

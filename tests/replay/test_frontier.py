@@ -11,14 +11,20 @@ from replay.frontier import (
     picked_nightly,
     without_first_day,
 )
-from replay.race import Day, Result
+from replay.simulate import Day, Result
 
 
-def result(knob: float, attainment: float, gpu_hours: float, days: tuple[Day, ...] = ()) -> Result:
+def result(
+    knob: float,
+    attainment: float,
+    gpu_hours: float,
+    days: tuple[Day, ...] = (),
+    behavior: str = "own",
+) -> Result:
     return Result(
         policy="rule", knob=knob, requests=100, attainment=attainment, gpu_hours=gpu_hours,
         ttft_p50=0, ttft_p95=0, ttft_p99=0, itl_p99=0, errors=0, cold_start_affected=0,
-        actions=0, flips=0, days=days,
+        actions=0, flips=0, days=days, behavior=behavior,
     )  # fmt: skip
 
 
@@ -39,6 +45,20 @@ def test_a_setting_that_is_better_and_cheaper_wins_over_the_line() -> None:
     point = at_attainment(results, 0.99)
     assert point is not None
     assert point.gpu_hours == 80
+
+
+def test_settings_of_two_behaviors_are_not_joined() -> None:
+    results = [
+        result(0.5, 0.995, 120),
+        result(0.7, 0.98, 90),
+        result(0.6, 0.985, 60, behavior="down-2m"),
+        result(0.4, 0.995, 100, behavior="down-2m"),
+    ]
+    point = at_attainment(results, 0.99)
+    assert point is not None
+    # Halfway from .985 to .995 under "down-2m"; on the other line 110, between the two 73.
+    assert (point.behavior, point.gpu_hours) == ("down-2m", pytest.approx(80))
+    assert point.knob == pytest.approx(0.5)
 
 
 def test_a_rule_that_never_gets_there_has_no_point_and_is_no_extrapolation() -> None:

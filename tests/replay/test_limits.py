@@ -5,19 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from replay.course import Course, Platform, course
 from replay.limits import limits_of, replicas_max_for
+from replay.replay_input import Platform, ReplayInput, draw_input
 from replay.traces import Trace
-from tests.replay.small import small_course
+from tests.replay.small import small_input
 
 
-def allowed(most: int) -> Course:
-    """The small course: seven replicas are needed for 50 of its 180 minutes, three else."""
-    small = small_course()
+def allowed(most: int) -> ReplayInput:
+    """The small input: seven replicas are needed for 50 of its 180 minutes, three else."""
+    small = small_input()
     return replace(small, platform=replace(small.platform, replicas_max=most))
 
 
-def requests_of(prompt_tokens: float) -> Course:
+def requests_of(prompt_tokens: float) -> ReplayInput:
     steps = 30
     trace = Trace(
         name="even",
@@ -26,7 +26,7 @@ def requests_of(prompt_tokens: float) -> Course:
         prompt_tokens=np.full(steps, prompt_tokens),
         output_tokens=np.full(steps, 100.0),
     )
-    return course(trace, Platform(), seed=1)
+    return draw_input(trace, Platform(), seed=1)
 
 
 def test_a_fleet_that_holds_the_demand_is_no_limit() -> None:
@@ -78,5 +78,5 @@ def test_the_bound_that_nobody_named_holds_the_traffic(mean: float, most: int) -
         prompt_tokens=np.full(steps, 800.0),
         output_tokens=np.full(steps, 200.0),
     )
-    drawn = course(trace, Platform(), seed=1, replicas_mean=mean)
+    drawn = draw_input(trace, Platform(), seed=1, replicas_mean=mean)
     assert replicas_max_for(drawn) == pytest.approx(most, rel=0.05)

@@ -2,7 +2,6 @@
 
 import pytest
 
-from replay.course import fixed_start_up
 from replay.fleet import Fleet, FleetSettings
 from replay.meanfield import MeanField
 from replay.profile import (
@@ -12,6 +11,7 @@ from replay.profile import (
     concurrency,
     iteration_seconds,
 )
+from replay.replay_input import fixed_start_up
 from replay.score import Objective
 
 PROMPT, OUTPUT = 800.0, 300.0

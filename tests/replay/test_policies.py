@@ -5,24 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from replay.course import Course
+from replay.contest import settings
+from replay.peers.aibrix import AibrixApa
+from replay.peers.dynamo import Constant, Kalman, Sla
+from replay.peers.knative import Knative
+from replay.peers.phpa import HoltWinters
+from replay.peers.predictkube import DayBefore
+from replay.peers.ray_serve import RayServe
+from replay.peers.sageserve import arima_312
+from replay.peers.sky_serve import SkyServe
+from replay.peers.wva import TokenCapacity, highest_rate, latencies
+from replay.policies.behaviors import BEHAVIORS
 from replay.policies.catalogue import KINDS
-from replay.policies.dynamo import Constant, Kalman, Sla
-from replay.policies.port import Seen
-from replay.policies.predictive import DayBefore, HoltWinters, arima_312
-from replay.policies.reactive import AibrixApa, Knative, RayServe, SkyServe
+from replay.policies.port import Policy, Seen
 from replay.policies.windows import Persistence, Window
-from replay.policies.wva import TokenCapacity, highest_rate, latencies
 from replay.profile import EngineProfile
-from replay.race import Result, race
-from tests.replay.small import small_course
+from replay.replay_input import ReplayInput
+from replay.simulate import Result, simulate
+from tests.replay.small import small_input
 
 
 @pytest.fixture(scope="module")
-def course() -> Course:
-    return small_course()
+def replay_input() -> ReplayInput:
+    return small_input()
 
 
+GRACE_SECONDS = 120
 SEEN = Seen(
     at_seconds=0, replicas=4, ready=4, running=100.0, waiting=0.0, kv_use_ratio=0.5,
     itl_seconds=0.03, arrived_per_second=10.0, finished_per_second=10.0,
@@ -54,12 +62,16 @@ class TestWindows:
 
 
 class TestKnative:
-    def test_stable_is_the_mean_over_a_share_of_the_concurrency(self, course: Course) -> None:
+    def test_stable_is_the_mean_over_a_share_of_the_concurrency(
+        self, replay_input: ReplayInput
+    ) -> None:
         # 64 streams a replica at 70 % are 44.8; 100 in flight want three.
-        assert Knative(course, 0.7).decide(SEEN) == 3
+        assert Knative(replay_input, 0.7).decide(SEEN) == 3
 
-    def test_panic_goes_up_at_once_and_not_down_for_a_window(self, course: Course) -> None:
-        rule = Knative(course, 0.7)
+    def test_panic_goes_up_at_once_and_not_down_for_a_window(
+        self, replay_input: ReplayInput
+    ) -> None:
+        rule = Knative(replay_input, 0.7)
         rule.decide(SEEN)
         crowd = replace(SEEN, at_seconds=2, waiting=700.0)
         highest = rule.decide(crowd)
@@ -68,8 +80,10 @@ class TestKnative:
         assert calm[20] == max(calm)
         assert calm[-1] == 3
 
-    def test_no_more_than_half_goes_in_one_step(self, course: Course) -> None:
-        assert Knative(course, 0.7).decide(replace(SEEN, running=0.0, replicas=9, ready=9)) == 4
+    def test_no_more_than_half_goes_in_one_step(self, replay_input: ReplayInput) -> None:
+        assert (
+            Knative(replay_input, 0.7).decide(replace(SEEN, running=0.0, replicas=9, ready=9)) == 4
+        )
 
 
 class TestReactive:
@@ -82,23 +96,83 @@ class TestReactive:
         ],
     )
     def test_aibrix_moves_by_the_ratio_outside_its_band(
-        self, course: Course, use: float, wanted: int
+        self, replay_input: ReplayInput, use: float, wanted: int
     ) -> None:
-        assert AibrixApa(course, 0.5).decide(replace(SEEN, kv_use_ratio=use)) == wanted
+        assert AibrixApa(replay_input, 0.5).decide(replace(SEEN, kv_use_ratio=use)) == wanted
 
-    def test_ray_counts_ongoing_requests_and_waits_thirty_seconds(self, course: Course) -> None:
-        rule = RayServe(course, 20.0)
+    def test_ray_counts_ongoing_requests_and_waits_thirty_seconds(
+        self, replay_input: ReplayInput
+    ) -> None:
+        rule = RayServe(replay_input, 20.0)
         wishes = [rule.decide(replace(SEEN, at_seconds=at)) for at in (0, 10, 20, 30)]
         assert wishes == [4, 4, 4, 5]
 
-    def test_sky_needs_five_minutes_to_go_up(self, course: Course) -> None:
-        rate = 6.5 * course.replica_requests_per_second
-        rule = SkyServe(course, 1.0)
+    def test_sky_needs_five_minutes_to_go_up(self, replay_input: ReplayInput) -> None:
+        rate = 6.5 * replay_input.replica_requests_per_second
+        rule = SkyServe(replay_input, 1.0)
         wishes = [
             rule.decide(replace(SEEN, at_seconds=at, arrived_per_second=rate))
             for at in range(0, 320, 20)
         ]
         assert wishes == [4] * 15 + [7]
+
+
+class TestHpa:
+    def test_in_flight_is_running_and_waiting_over_a_share_of_the_load_test(
+        self, replay_input: ReplayInput
+    ) -> None:
+        # 210 over 0.7 x 64 = 44.8 a replica are 4.7.
+        rule = KINDS["hpa-inflight"].make(replay_input, 0.7)
+        assert rule.decide(replace(SEEN, at_seconds=15, running=200.0, waiting=10.0)) == 5
+
+    def test_a_behavior_without_tolerance_follows_six_per_cent(
+        self, replay_input: ReplayInput
+    ) -> None:
+        # 190 over 44.8 are 4.24: 1.06 of four, within the tolerance of 0.1.
+        busier = replace(SEEN, at_seconds=15, running=190.0)
+        assert KINDS["hpa-inflight"].make(replay_input, 0.7).decide(busier) == 4
+        assert behaving("hpa-inflight", replay_input, "no-tolerance").decide(busier) == 5
+
+    @pytest.mark.parametrize(
+        ("behavior", "seconds"),
+        [pytest.param(None, 300, id="own"), pytest.param("down-2m", 120, id="down-2m"),
+         pytest.param("down-15m", 900, id="down-15m")],
+    )  # fmt: skip
+    def test_a_behavior_s_window_says_how_long_a_release_is_held(
+        self, replay_input: ReplayInput, behavior: str | None, seconds: int
+    ) -> None:
+        kind = KINDS["hpa-inflight"]
+        rule = (
+            behaving(kind.name, replay_input, behavior)
+            if behavior
+            else kind.make(replay_input, 0.7)
+        )
+        held = [
+            rule.decide(replace(SEEN, at_seconds=at, running=20.0))
+            for at in range(0, seconds + 30, 15)
+        ]
+        # At rest with four at second 0; the window's first second still counts.
+        assert held == [4] * (seconds // 15 + 1) + [1]
+
+    def test_only_rules_behind_an_hpa_are_tried_under_other_behaviors(self) -> None:
+        tried = {name: {behavior for _, behavior in settings(name, sweep=True)} for name in KINDS}
+        through_hpa = {name for name, behaviors in tried.items() if behaviors > {"own"}}
+        assert through_hpa == {
+            "hpa-inflight", "hpa-kv", "keda-waiting", "keda-composite", "llmd-queue",
+            "llmd-saturation", "llmd-token-aware", "llmd-slo-aware", "wva-v2", "wva-queueing",
+            "phpa-holt-winters", "max-pred-last",
+        }  # fmt: skip
+        assert all(tried[name] == {"own", *BEHAVIORS} for name in through_hpa)
+        assert settings("foresail", sweep=True) == tuple(
+            (knob, "own") for knob in KINDS["foresail"].knobs
+        )
+        assert settings("hpa-kv", sweep=False) == ((0.7, "own"),)
+
+
+def behaving(name: str, replay_input: ReplayInput, behavior: str) -> Policy:
+    kind = KINDS[name]
+    assert kind.with_behavior is not None
+    return kind.with_behavior(replay_input, kind.usual, BEHAVIORS[behavior])
 
 
 WVA_PAPER = EngineProfile(
@@ -138,23 +212,24 @@ class TestWva:
         )
         assert found == pytest.approx(rate, rel=2e-3)
 
-    def test_token_capacity_counts_what_starts_only_for_going_up(self, course: Course) -> None:
+    def test_token_capacity_counts_what_starts_only_for_going_up(
+        self, replay_input: ReplayInput
+    ) -> None:
         # By memory 120,000 tokens; by batch 64 x 950 = 60,800: the smaller. 85 % of four is
         # 206,720 tokens; five times 50,000 are more, and with one on order they are not.
-        rule = TokenCapacity(course, 0.85)
+        rule = TokenCapacity(replay_input, 0.85)
         busy = replace(SEEN, kv_use_ratio=250_000 / (4 * 150_000))
-        assert rule.decide(busy) == 5
-        assert rule.decide(replace(busy, at_seconds=15, replicas=5)) == 5
+        assert rule(busy) == (5, 1.0)
+        assert rule(replace(busy, at_seconds=15, replicas=5)) == (5, 1.0)
 
-    def test_a_release_is_held_two_minutes(self, course: Course) -> None:
-        rule = TokenCapacity(course, 0.85)
+    def test_a_release_is_held_two_minutes(self, replay_input: ReplayInput) -> None:
+        rule = KINDS["wva-v2"].make(replay_input, 0.85)
         rule.decide(replace(SEEN, kv_use_ratio=0.35))
         idle = [
             rule.decide(replace(SEEN, at_seconds=at, kv_use_ratio=0.01))
             for at in range(15, 150, 15)
         ]
-        assert idle[:7] == [4] * 7
-        assert idle[-1] == 1
+        assert idle == [4] * 8 + [1]
 
 
 class TestDynamo:
@@ -167,15 +242,15 @@ class TestDynamo:
         kalman = Kalman()
         assert [kalman.next(value) for value in (5.0, 9.0, 1.0)] == [5.0, 9.0, 1.0]
 
-    def test_the_slow_loop_is_a_floor_under_the_fast_one(self, course: Course) -> None:
-        rule = Sla(course, 1.0, Constant)
-        rate = 5.2 * course.replica_requests_per_second / 0.85
+    def test_the_slow_loop_is_a_floor_under_the_fast_one(self, replay_input: ReplayInput) -> None:
+        rule = Sla(replay_input, 1.0, Constant)
+        rate = 5.2 * replay_input.replica_requests_per_second / 0.85
         busy = replace(SEEN, arrived_per_second=rate, running=30.0, kv_use_ratio=0.05)
         assert rule.decide(busy) == 6
         assert rule.decide(replace(busy, at_seconds=5, replicas=6, ready=6)) == 6
 
-    def test_while_one_starts_it_observes(self, course: Course) -> None:
-        rule = Sla(course, 1.0, Constant)
+    def test_while_one_starts_it_observes(self, replay_input: ReplayInput) -> None:
+        rule = Sla(replay_input, 1.0, Constant)
         slow = replace(SEEN, at_seconds=5, replicas=5, itl_seconds=0.2)
         assert rule.decide(slow) == 5
         assert rule.decide(replace(slow, at_seconds=10, ready=5)) == 6
@@ -196,13 +271,13 @@ class TestPredictive:
     def test_arima_wants_sixty_values(self) -> None:
         assert arima_312(np.arange(59.0), 5) is None
 
-    def test_the_day_before_is_known_only_after_a_day(self, course: Course) -> None:
-        days = DayBefore(course)
+    def test_the_day_before_is_known_only_after_a_day(self, replay_input: ReplayInput) -> None:
+        days = DayBefore(replay_input)
         for minute in range(1, 1441):
             days.note(minute * 60, float(minute))
         # Ten minutes ahead of minute 1440 was minute 10 a day before.
         assert days.ahead(600) == 10.0
-        days_cold = DayBefore(course)
+        days_cold = DayBefore(replay_input)
         days_cold.note(60, 1.0)
         assert days_cold.ahead(600) is None
 
@@ -213,22 +288,34 @@ class TestEveryRule:
         kind = KINDS[name]
 
         def once() -> Result:
-            course = small_course()
-            policy = kind.make(course, kind.usual)
-            return race(course, policy, name=name, knob=kind.usual, seed=1, marks=True)
+            replay_input = small_input()
+            policy = kind.make(replay_input, kind.usual)
+            return simulate(replay_input, policy, name=name, knob=kind.usual, seed=1, marks=True)
 
         assert repr(once()) == repr(once())
 
-    def test_its_gpu_hours_are_the_replicas_over_time(self, name: str, course: Course) -> None:
+    def test_its_gpu_hours_are_what_it_asked_for_and_what_drained(
+        self, name: str, replay_input: ReplayInput
+    ) -> None:
         kind = KINDS[name]
-        result = race(
-            course, kind.make(course, kind.usual), name=name, knob=kind.usual, seed=1, marks=True
+        result = simulate(
+            replay_input,
+            kind.make(replay_input, kind.usual),
+            name=name,
+            knob=kind.usual,
+            seed=1,
+            marks=True,
         )
-        begin = course.run_in_seconds
-        wanted = [mark.replicas for mark in result.marks if mark.at_seconds >= begin]
-        # Asked-for replicas by the minute, and what drains beside them for two minutes at most.
-        asked = sum(wanted) / 60
-        assert result.gpu_hours >= asked * 0.85 - 0.2
+        begin, end = replay_input.run_in_seconds, replay_input.seconds
+        asked, drained, replicas, since = 0, 0, replay_input.replicas_at_start, 0
+        for move in result.moves:
+            asked += replicas * max(0, move.at_seconds - max(since, begin))
+            released_from = move.at_seconds + GRACE_SECONDS + 1 > begin
+            drained += max(0, move.before - move.after) * released_from * (GRACE_SECONDS + 1)
+            replicas, since = move.after, move.at_seconds
+        asked += replicas * (end - max(since, begin))
+        # An order is paid from its second on, and a released replica for its grace at most.
+        assert asked <= result.gpu_hours * 3600 <= asked + drained
         assert sum(day.gpu_seconds for day in result.days) / 3600 == pytest.approx(result.gpu_hours)
         assert 0 <= result.attainment <= 1
 
@@ -236,7 +323,7 @@ class TestEveryRule:
 def test_another_seed_is_another_day() -> None:
     kind = KINDS["hpa-inflight"]
     one, other = (
-        race(c, kind.make(c, kind.usual), name=kind.name, knob=kind.usual, seed=1)
-        for c in (small_course(seed=1), small_course(seed=2))
+        simulate(c, kind.make(c, kind.usual), name=kind.name, knob=kind.usual, seed=1)
+        for c in (small_input(seed=1), small_input(seed=2))
     )
     assert one != other

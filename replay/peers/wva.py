@@ -1,7 +1,8 @@
 """Our reading of llm-d's Workload Variant Autoscaler: token capacity, and the queueing model.
 
-Read at the v0.9.0 line (2026-08). Its gauge of desired replicas goes through an HPA whose sample
-settings hold a scale-down for 120 s.
+Read at the v0.9.0 line (2026-08; frozen since, and to be deleted). Its gauge of desired replicas
+goes through an HPA whose sample settings add at once and hold a scale-down for 120 s; ours has no
+tolerance, which is kinder to a gauge that is a number of replicas.
 """
 
 from functools import lru_cache
@@ -9,29 +10,44 @@ from math import ceil
 
 import numpy as np
 
-from replay.course import Course
-from replay.policies.port import PolicyKind, Seen
-from replay.policies.windows import Window, whole_below
+from replay import hpa
+from replay.keda import ScaledObject
+from replay.policies.keda_driven import keda_kind
+from replay.policies.port import Seen
+from replay.policies.windows import whole_below
 from replay.profile import EngineProfile
+from replay.replay_input import ReplayInput
 from replay.traffic import Floats
 
-_DOWN_HOLD_SECONDS = 120
-_LOOP_SECONDS = 15
+_SCALED = ScaledObject(polling_interval_seconds=15)
+_BEHAVIOR = hpa.Behavior(
+    scale_up=hpa.ScalingRules(
+        policies=(
+            hpa.Policy(kind=hpa.PolicyKind.PERCENT, value=900),
+            hpa.Policy(kind=hpa.PolicyKind.PODS, value=100),
+        ),
+        stabilization_window_seconds=0,
+        tolerance_ratio=0.0,
+    ),
+    scale_down=hpa.ScalingRules(
+        policies=(hpa.Policy(kind=hpa.PolicyKind.PERCENT, value=100),),
+        stabilization_window_seconds=120,
+        tolerance_ratio=0.0,
+    ),
+)
 
 
 class TokenCapacity:
     """Demand and capacity in KV tokens: up at 85 % of supply to come, down at 70 % of the ready."""
 
-    period_seconds = _LOOP_SECONDS
     _KV_RATIO = 0.80
     _DOWN_PER_UP = 0.70 / 0.85
 
-    def __init__(self, course: Course, up_ratio: float) -> None:
-        self._profile = course.platform.profile
+    def __init__(self, replay_input: ReplayInput, up_ratio: float) -> None:
+        self._profile = replay_input.platform.profile
         self._up, self._down = up_ratio, up_ratio * self._DOWN_PER_UP
-        self._wishes = Window(_DOWN_HOLD_SECONDS)
 
-    def decide(self, seen: Seen) -> int:
+    def __call__(self, seen: Seen) -> tuple[float, float]:
         each = self._capacity_tokens(seen)
         in_use = seen.kv_use_ratio * seen.ready * self._profile.kv_tokens_max
         demand = in_use + seen.waiting * (seen.prompt_tokens + seen.output_tokens)
@@ -42,8 +58,7 @@ class TokenCapacity:
             wish += ceil(missing / each)
         elif spare > 0 and seen.replicas > 1:
             wish -= min(whole_below(spare / each), seen.replicas - 1)
-        self._wishes.add(seen.at_seconds, wish)
-        return wish if wish >= seen.replicas else min(seen.replicas, int(self._wishes.highest()))
+        return wish, 1.0
 
     def _capacity_tokens(self, seen: Seen) -> float:
         profile, prompt, output = self._profile, seen.prompt_tokens, seen.output_tokens
@@ -55,14 +70,11 @@ class TokenCapacity:
 class Queueing:
     """Arrivals over the highest rate that a state-dependent M/M/1/K keeps within the objective."""
 
-    period_seconds = _LOOP_SECONDS
+    def __init__(self, replay_input: ReplayInput, share: float) -> None:
+        self._replay_input, self._share = replay_input, share
 
-    def __init__(self, course: Course, share: float) -> None:
-        self._course, self._share = course, share
-        self._wishes = Window(_DOWN_HOLD_SECONDS)
-
-    def decide(self, seen: Seen) -> int:
-        platform = self._course.platform
+    def __call__(self, seen: Seen) -> tuple[float, float]:
+        platform = self._replay_input.platform
         rate_max = highest_rate(
             platform.profile,
             # Within 2 %: the answer is cached, lengths move by the second.
@@ -71,9 +83,7 @@ class Queueing:
             ttft_seconds=platform.objective.ttft_seconds,
             itl_seconds=platform.objective.itl_seconds,
         )
-        wish = ceil(seen.arrived_per_second / (self._share * rate_max))
-        self._wishes.add(seen.at_seconds, wish)
-        return wish if wish >= seen.replicas else min(seen.replicas, int(self._wishes.highest()))
+        return ceil(seen.arrived_per_second / (self._share * rate_max)), 1.0
 
 
 _EXTRA_QUEUE = 100
@@ -147,20 +157,24 @@ def _prefill_seconds(
 
 
 KINDS = (
-    PolicyKind(
+    keda_kind(
         name="wva-v2",
         source="llm-d WVA, token capacity: 85 % up, 70 % down, scale-down held 120 s",
         knob="use of the supply at which to add; removing at 0.82 of it",
         usual=0.85,
         knobs=(0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1.0),
-        make=TokenCapacity,
+        metric=TokenCapacity,
+        scaled=_SCALED,
+        behavior=_BEHAVIOR,
     ),
-    PolicyKind(
+    keda_kind(
         name="wva-queueing",
         source="llm-d WVA, queueing model, our objective; told the parameters it learns in life",
         knob="share of the highest rate the model allows",
         usual=1.0,
         knobs=(0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-        make=Queueing,
+        metric=Queueing,
+        scaled=_SCALED,
+        behavior=_BEHAVIOR,
     ),
 )

@@ -4,9 +4,9 @@ from math import ceil
 
 import numpy as np
 
-from replay.course import Course
-from replay.oracle import foresee
+from replay.oracle import lateness_by_size
 from replay.policies.port import PolicyKind, Seen
+from replay.replay_input import ReplayInput
 
 
 class Static:
@@ -21,15 +21,15 @@ class Static:
         return self._replicas
 
 
-def _peak(course: Course, share: float) -> Static:
-    late = foresee(course).late.sum(axis=0)
+def _peak(replay_input: ReplayInput, share: float) -> Static:
+    late = lateness_by_size(replay_input).late.sum(axis=0)
     nobody_late = np.flatnonzero(late <= 0)
     peak = int(nobody_late[0]) + 1 if len(nobody_late) else len(late)
     return Static(ceil(share * peak))
 
 
-def _mean(course: Course, share: float) -> Static:
-    return Static(ceil(share * course.need_by_minute().mean()))
+def _mean(replay_input: ReplayInput, share: float) -> Static:
+    return Static(ceil(share * replay_input.need_by_minute().mean()))
 
 
 KINDS = (

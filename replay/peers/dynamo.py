@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
-from replay.course import Course
 from replay.policies.port import Policy, PolicyKind, Seen
 from replay.profile import RequestMix, capacity_requests_per_second
+from replay.replay_input import ReplayInput
 
 _FAST_SECONDS = 5
 _SLOW_SECONDS = 180
@@ -25,8 +25,8 @@ class Throughput:
     period_seconds = _FAST_SECONDS
     _DOWN_PER_UP = 0.6
 
-    def __init__(self, course: Course, up_ratio: float) -> None:
-        self._kv_tokens = course.platform.profile.kv_tokens_max
+    def __init__(self, replay_input: ReplayInput, up_ratio: float) -> None:
+        self._kv_tokens = replay_input.platform.profile.kv_tokens_max
         self._up, self._down = up_ratio, up_ratio * self._DOWN_PER_UP
 
     def decide(self, seen: Seen) -> int:
@@ -83,9 +83,9 @@ class Sla:
     _DOWN_RATIO = 0.8
 
     def __init__(
-        self, course: Course, headroom: float, make_predictor: Callable[[], Predictor]
+        self, replay_input: ReplayInput, headroom: float, make_predictor: Callable[[], Predictor]
     ) -> None:
-        self._platform, self._headroom = course.platform, headroom
+        self._platform, self._headroom = replay_input.platform, headroom
         self._rate, self._prompt, self._output = (make_predictor() for _ in range(3))
         self._floor = 1
 
@@ -127,8 +127,8 @@ class Sla:
 
 
 def _sla(name: str, make_predictor: Callable[[], Predictor]) -> PolicyKind:
-    def make(course: Course, headroom: float) -> Policy:
-        return Sla(course, headroom, make_predictor)
+    def make(replay_input: ReplayInput, headroom: float) -> Policy:
+        return Sla(replay_input, headroom, make_predictor)
 
     return PolicyKind(
         name=name,

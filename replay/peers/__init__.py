@@ -1,0 +1,1 @@
+"""The rules of other autoscalers: our reading of each, one file a peer."""
