@@ -13,6 +13,7 @@ from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Tim
 from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.decision.parameters import parameters_of
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.forecast.packed import SharedForecasters
 from scaler.serving.assembly import capacity_of, tracker_of
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
@@ -118,7 +119,7 @@ def _start_seconds(course: Course) -> float:
 def _restored(course: Course) -> DemandTracker:
     """A track that has seen the past, as a range query at start would tell it."""
     # The forecast does not depend on the quantile that is planned for.
-    tracker = tracker_of(_trigger_spec(course, 0.5), step_seconds=STEP_SECONDS)
+    tracker = tracker_of(_trigger_spec(course, 0.5), SharedForecasters(), step_seconds=STEP_SECONDS)
     past = course.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(course) - STEP_SECONDS).tolist(),

@@ -8,6 +8,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
+from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.serving.cycle import Connect, KeepSources, PlanningCycle, Publish
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.metrics import PlanningMetrics
@@ -33,9 +34,15 @@ def planning(  # noqa: PLR0913 - the cycle's edges
         states: None starts without a past and keeps nothing.
         keep_sources: called with the sources still read, after workloads were forgotten.
     """
+    forecasters = SharedForecasters()
 
     def make_tracker(trigger_spec: TriggerSpec) -> DemandTracker:
-        return tracker_of(trigger_spec, step_seconds=settings.step_seconds, beside=settings.beside)
+        return tracker_of(
+            trigger_spec,
+            forecasters,
+            step_seconds=settings.step_seconds,
+            beside=settings.beside,
+        )
 
     return PlanningCycle(
         connect,
@@ -51,22 +58,27 @@ def planning(  # noqa: PLR0913 - the cycle's edges
 
 
 def tracker_of(
-    trigger_spec: TriggerSpec, *, step_seconds: float, beside: tuple[DemandSeries, ...] = ()
+    trigger_spec: TriggerSpec,
+    forecasters: SharedForecasters,
+    *,
+    step_seconds: float,
+    beside: tuple[DemandSeries, ...] = (),
 ) -> DemandTracker:
     """An empty tracker with the shipped forecasters."""
+    horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds)
+    timezone, events = trigger_spec.timezone, trigger_spec.events
 
-    def forecaster(series: DemandSeries) -> Forecaster:
-        return Forecaster(
-            signal=series,
-            step_seconds=step_seconds,
-            horizons_seconds=horizons_seconds(
-                lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds
+    def forecaster(series: DemandSeries) -> PackedForecaster:
+        return forecasters.packed(
+            (series, step_seconds, horizons, timezone, events),
+            lambda: Forecaster(
+                signal=series,
+                step_seconds=step_seconds,
+                horizons_seconds=horizons,
+                start=0.0,
+                tz=timezone,
+                calendar=Calendar(events, timezone) if events else None,
             ),
-            start=0.0,
-            tz=trigger_spec.timezone,
-            calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
-            if trigger_spec.events
-            else None,
         )
 
     return DemandTracker(forecaster, step_seconds=step_seconds, beside=beside)
