@@ -271,6 +271,8 @@ class PlanningCycle:
         """Plan one workload from its feed's newest look, if there was one."""
         if live.looked is None or workload.parameters is None:
             return
+        if self._awaits_state(live) and workload.plan is None and workload.cycle_state.plan:
+            return  # its plan of before stands until the forecast is restored
         poll, looked_at = live.looked
         try:
             plan = evaluate(
@@ -381,14 +383,14 @@ class PlanningCycle:
             live = LiveFeed(
                 binding.key, binding.source, binding.feed, self._make_tracker(trigger_spec)
             )
-            if workload.cycle_state.plan is None:
-                live.in_flight = True  # its first look is made at once, off the grid
-            else:
-                limit = self._settings.state_wait_seconds_max
-                live.awaits_state_until = self._steady() + limit
+            # Without a plan of before its first look is made at once, off the grid.
+            live.in_flight = workload.cycle_state.plan is None
             self._feeds[binding.key] = live
             self._new.append(live)
             self._has_new.set()
+        if workload.cycle_state.plan is not None and not live.state_fetched:
+            limit = self._settings.state_wait_seconds_max
+            live.awaits_state_until = self._steady() + limit
         live.workloads[workload.reference] = workload
         workload.live, workload.parameters = live, parameters
         self._plan(workload, live)
@@ -441,7 +443,7 @@ class PlanningCycle:
                 self._metrics.resumed.inc()
         finally:
             awaited = self._awaits_state(live)
-            live.awaits_state_until = None
+            live.awaits_state_until, live.state_fetched = None, True
         if awaited:
             live.in_flight = True
             await self._first_look(live)
