@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import AnyHttpUrl
 
+from foresail.pace import planning_settings
 from foresail.settings import (
     BasicSettings,
     PrometheusSettings,
@@ -43,6 +44,8 @@ class Sources:
     by_name: dict[str, Source]
     step_seconds: float
     """Of the forecast's series."""
+    threads: int
+    """Of each Prometheus."""
     _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
     """Of triggers' `serverAddress`, as long as a feed reads them."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -55,8 +58,11 @@ class Sources:
             SourceMisconfiguredError: an address or a file of one cannot be used.
         """
         presets = {name: load(name) for name in shipped()}
-        by_name = {source.name: _source(source) for source in settings.sources}
-        return cls(presets, by_name, settings.cycle.step)
+        pace = planning_settings(settings.cycle)
+        # A look that has its slot must not wait for a thread: its time would run meanwhile.
+        threads = pace.looks_at_once + pace.restores_at_once
+        by_name = {source.name: _source(source, threads) for source in settings.sources}
+        return cls(presets, by_name, settings.cycle.step, threads)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         """The feed and the capacity for one trigger.
@@ -116,22 +122,22 @@ class Sources:
         source = self._by_address.get(address)
         if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
-            source = PrometheusSource(_prometheus(address, settings))
+            source = PrometheusSource(_prometheus(address, settings, self.threads))
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
         self._by_address[address] = source
         return feed
 
 
-def _source(settings: SourceSettings) -> Source:
+def _source(settings: SourceSettings, threads: int) -> Source:
     if settings.prometheus is not None:
-        return PrometheusSource(_prometheus(settings.name, settings.prometheus))
+        return PrometheusSource(_prometheus(settings.name, settings.prometheus, threads))
     if settings.scrape is not None:
         return ScrapeSource(_scrape(settings.name, settings.scrape))
     raise SourceMisconfiguredError(f"source {settings.name!r} has neither prometheus nor scrape")
 
 
-def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
+def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> PrometheusConfig:
     return PrometheusConfig(
         name=name,
         url=str(settings.url).rstrip("/"),
@@ -143,6 +149,7 @@ def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
         labels=settings.labels,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
+        concurrency=threads,
     )
 
 
