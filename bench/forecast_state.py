@@ -4,7 +4,8 @@ A few forecasters live through some days of made traffic (daily waves of counts,
 half-hour, on and off, a walk); then as many as were asked for are restored from their snapshots,
 as after a restart, and what the process has grown by is what they take: arrays, Python's objects
 and the allocator's losses alike. A forecaster's state grows with the situations it has met until
-its leaves are all in use; how many are is shown beside it. Then one workload's state is written and
+its leaves are all in use; how many are is shown beside it, and the CPU to pack one and unpack the
+next, which a step of each costs. Then one workload's state is written and
 read as `foresail serve` does for its disk and its peers: how many bytes, and how much CPU each way.
 """
 
@@ -20,6 +21,7 @@ import numpy as np
 from bench._report import Row, show
 from scaler.decision.tracker import DemandTracker
 from scaler.forecast.forecaster import Forecaster
+from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.records import FeedState
 
@@ -42,20 +44,29 @@ def main(arguments: list[str]) -> None:
     lived = [_lived(shape, round(options.days * DAY_STEPS)) for shape in _shapes()]
     snapshots = [forecaster.snapshot() for forecaster in lived]
     count = options.workloads * options.series
-    kept = [_restored(snapshots[0])]
+    forecasters = SharedForecasters()
+    kept = [_restored(forecasters, snapshots[0])]
     before = _resident_mib()
-    kept += [_restored(snapshots[number % len(snapshots)]) for number in range(count)]
+    kept += [_restored(forecasters, snapshots[n % len(snapshots)]) for n in range(count)]
     grown = _resident_mib() - before
+    packing = _cpu_ms(lambda: _use(kept[: len(snapshots)]))
     row: Row = {
         "workloads": options.workloads,
         "series": options.series,
         "state_mib": grown,
         "series_kib": 1024 * grown / count,
         "snapshot_kib": float(np.mean([len(snapshot) for snapshot in snapshots])) / 1024,
+        "packing_cpu_ms": packing / len(snapshots),
         "leaves_used": max(forecaster.leaves_used for forecaster in lived),
         **_written(lived),
     }
     show("forecast_state", vars(options), [row], options.json)
+
+
+def _use(forecasters: Sequence[PackedForecaster]) -> None:
+    """Have each computed with once, which packs the one before."""
+    for forecaster in forecasters:
+        forecaster.relabel(0.0)
 
 
 def _written(lived: Sequence[Forecaster]) -> Row:
@@ -104,8 +115,8 @@ def _lived(value: Value, steps: int) -> Forecaster:
     return forecaster
 
 
-def _restored(snapshot: bytes) -> Forecaster:
-    forecaster = _forecaster()
+def _restored(forecasters: SharedForecasters, snapshot: bytes) -> PackedForecaster:
+    forecaster = forecasters.packed("tokens", _forecaster)
     forecaster.restore(snapshot)
     forecaster.forecast()
     return forecaster

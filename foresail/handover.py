@@ -117,6 +117,10 @@ class Handover:
             async for payload in self._requests.read(keys):
                 yield payload
 
+    def forget_unknown(self) -> None:
+        """Drop the states of objects that the board forgot, or had no room for."""
+        self.held.keep_known(lambda reference: self._board.known(reference) is not None)
+
     def _lately_asked(self) -> Iterator[pb.WorkloadState]:
         # What one server dropped as superseded shall not come back from another.
         return self.held.asked_since(wall_clock() - SUPERSEDED_SECONDS, self._asked_at)
@@ -144,6 +148,7 @@ class Handover:
             self._board.adopt(state.reference, self._posted(state.answer), asked_at)
             if number % _ADOPTED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        self.forget_unknown()
         return len(states)
 
     def _posted(self, answer: Answer | None) -> TimedOutcome | None:

@@ -200,8 +200,6 @@ class Answering:
     def _tell(self, link: Link, changes: Changes) -> None:
         """Name objects to the planner, with what is known of them from before."""
         held = self.handover.held
-        for reference in changes.forgotten:
-            held.forget(reference)
         link.send(States(held.of(arrival.reference for arrival in changes.arrived)))
         link.send(Known(changes))
 
@@ -215,6 +213,7 @@ class Answering:
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
                 self.board.forget_superseded()
+                self.handover.forget_unknown()
                 self._tell(link, self.board.take_changes())
                 since = await self._call_roll(link, since)
 
@@ -247,12 +246,11 @@ class Planner:
         Raises:
             ForesailError: it cannot run, with its own reason.
         """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "foresail.planner", log_level, stdin=theirs.fileno()
-            )
-        link = await Link.over(ours)
+        try:
+            process, link = await cls._begun(log_level)
+        except OSError as error:  # no memory, no process or no file left on this node
+            message = f"the planning process cannot be started: {error}"
+            raise ForesailError(message) from error
         link.send(Begin(settings))
         try:
             async with asyncio.timeout(_START_SECONDS_MAX):
@@ -268,6 +266,19 @@ class Planner:
 
     async def end(self) -> None:
         await _ended(self.process, self.link)
+
+    @staticmethod
+    async def _begun(log_level: str) -> tuple[asyncio.subprocess.Process, Link]:
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "foresail.planner", log_level, stdin=theirs.fileno()
+                )
+        except OSError:
+            ours.close()
+            raise
+        return process, await Link.over(ours)
 
 
 async def _ended(process: asyncio.subprocess.Process, link: Link) -> None:

@@ -63,11 +63,13 @@ class PlannerStates(StateBook):
 
     @override
     def note(self, state: WorkloadState) -> None:
+        self._inherited.pop(state.reference, None)  # of a workload that was known already
         self._keep(state.reference, encode_workload(state), state.asked_at_seconds)
 
     @override
     def forget(self, reference: Reference) -> None:
         self._payloads.pop(reference, None)
+        self._inherited.pop(reference, None)
         if self._keeper is not None:
             self._keeper.forget(reference)
 
@@ -81,8 +83,9 @@ class PlannerStates(StateBook):
 
     async def hand_over(self, keys: Iterable[str], feeds: TakeFeeds) -> None:
         """Send the states of feeds to the answering process, for a peer."""
+        known = feeds()
         for key in keys:
-            take = feeds().get(key)
+            take = known.get(key)
             found = feed_payload(key, take) if take is not None else None
             self._link.send(FeedFound(key, found[1] if found is not None else None))
             await asyncio.sleep(0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import AnyHttpUrl
 
+from foresail.pace import planning_settings
 from foresail.settings import Settings
 from foresail.settings_cycle import CycleSettings
 from foresail.settings_sources import (
@@ -21,6 +22,7 @@ from scaler.assembly import assemble
 from scaler.decision.answers import Reference
 from scaler.errors import SourceMisconfiguredError
 from scaler.feed_key import FeedKey
+from scaler.forecast.packed import SharedForecasters
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
@@ -42,6 +44,9 @@ class Sources:
     presets: Mapping[str, Preset]
     by_name: dict[str, Source]
     cycle: CycleSettings
+    threads: int
+    """Of each Prometheus."""
+    _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
     """Of triggers' `serverAddress`, as long as a feed reads them."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -54,8 +59,11 @@ class Sources:
             SourceMisconfiguredError: an address or a file of one cannot be used.
         """
         presets = {name: load(name) for name in shipped()}
-        by_name = {source.name: _source(source) for source in settings.sources}
-        return cls(presets, by_name, settings.cycle)
+        pace = planning_settings(settings.cycle)
+        # A look that has its slot must not wait for a thread: its time would run meanwhile.
+        threads = pace.looks_at_once + pace.restores_at_once
+        by_name = {source.name: _source(source, threads) for source in settings.sources}
+        return cls(presets, by_name, settings.cycle, threads)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         """The feed of one trigger, and what its workload is planned with.
@@ -71,7 +79,11 @@ class Sources:
         )
         feed = self._feed(trigger_spec, preset, scope)
         assembly = assemble(
-            trigger_spec, preset, step_seconds=self.cycle.step, beside=self.cycle.also_forecast
+            trigger_spec,
+            preset,
+            step_seconds=self.cycle.step,
+            beside=self.cycle.also_forecast,
+            forecasters=self._forecasters,
         )
         return Binding(
             key=FeedKey(
@@ -115,22 +127,22 @@ class Sources:
         source = self._by_address.get(address)
         if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
-            source = PrometheusSource(_prometheus(address, settings))
+            source = PrometheusSource(_prometheus(address, settings, self.threads))
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
         self._by_address[address] = source
         return feed
 
 
-def _source(settings: SourceSettings) -> Source:
+def _source(settings: SourceSettings, threads: int) -> Source:
     if settings.prometheus is not None:
-        return PrometheusSource(_prometheus(settings.name, settings.prometheus))
+        return PrometheusSource(_prometheus(settings.name, settings.prometheus, threads))
     if settings.scrape is not None:
         return ScrapeSource(_scrape(settings.name, settings.scrape))
     raise SourceMisconfiguredError(f"source {settings.name!r} has neither prometheus nor scrape")
 
 
-def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
+def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> PrometheusConfig:
     return PrometheusConfig(
         name=name,
         url=str(settings.url).rstrip("/"),
@@ -142,6 +154,7 @@ def _prometheus(name: str, settings: PrometheusSettings) -> PrometheusConfig:
         labels=settings.labels,
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
+        concurrency=threads,
     )
 
 

@@ -9,6 +9,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
+from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.forecast.trees import Trees
 from scaler.sources.catalogue import Preset
 from scaler.trigger import TriggerSpec
@@ -32,6 +33,7 @@ def assemble(
     step_seconds: float,
     beside: tuple[DemandSeries, ...] = (),
     trees: Trees | None = None,
+    forecasters: SharedForecasters | None = None,
 ) -> Assembly:
     """Assemble what a trigger spec is planned with.
 
@@ -40,21 +42,28 @@ def assemble(
         step_seconds: of the forecast's series.
         beside: series that are forecast only to be shown.
         trees: the forecasters' prior; None = the shipped one.
+        forecasters: of a process with many workloads, which keeps them packed; None = this
+            workload's own.
     """
     horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds)
 
-    def forecaster(series: DemandSeries) -> Forecaster:
-        return Forecaster(
-            signal=series,
-            step_seconds=step_seconds,
-            horizons_seconds=horizons,
-            start=0.0,
-            tz=trigger_spec.timezone,
-            calendar=Calendar(trigger_spec.events, trigger_spec.timezone)
-            if trigger_spec.events
-            else None,
-            trees=trees,
-        )
+    timezone, events = trigger_spec.timezone, trigger_spec.events
+
+    def forecaster(series: DemandSeries) -> Forecaster | PackedForecaster:
+        def make() -> Forecaster:
+            return Forecaster(
+                signal=series,
+                step_seconds=step_seconds,
+                horizons_seconds=horizons,
+                start=0.0,
+                tz=timezone,
+                calendar=Calendar(events, timezone) if events else None,
+                trees=trees,
+            )
+
+        if forecasters is None:
+            return make()
+        return forecasters.packed((series, step_seconds, horizons, timezone, events, trees), make)
 
     return Assembly(
         parameters=parameters_of(trigger_spec, _capacity_of(trigger_spec, preset)),

@@ -147,6 +147,11 @@ class Forecaster:
             ValueError: the snapshot is of a forecaster made with other arguments.
         """
         load(self, snapshot)
+        self.forget_step()
+
+    def forget_step(self) -> None:
+        """Drop what was kept for one step only: other numbers were written in place of its own."""
+        self._past.forget_step()
 
     def _announced(self, value: float) -> Floats | None:
         start, grid = self._past.start_seconds, self._grid

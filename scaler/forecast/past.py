@@ -84,6 +84,10 @@ class Past:
         if (self.step + 1) % self.bin_steps == 0:
             self._close_bin()
 
+    def forget_step(self) -> None:
+        """Drop what was kept for the newest step only."""
+        self.exogenous, self._other_days = None, NOT_ASKED
+
     def skip(self, steps: int) -> None:
         """Advance over many gaps in constant time."""
         passed = np.arange(self.step + 1, self.step + 1 + min(steps, RECENT_STEPS))

@@ -33,8 +33,8 @@ class NewerFormatError(ValueError):
 
 def dump(root: object) -> bytes:
     table = pb.Snapshot(format=FORMAT)
-    for path, place in _places(root, "", set()):
-        array = np.asarray(_get(place))
+    for path, place in places(root):
+        array = np.asarray(read_place(place))
         stored = array.astype(array.dtype.newbyteorder("<"), copy=False)
         table.arrays.add(
             path=path, kind=stored.dtype.str, shape=stored.shape, data=stored.tobytes()
@@ -48,17 +48,18 @@ def load(root: object, snapshot: bytes) -> None:
     Raises:
         ValueError: the snapshot does not fit `root`; nothing has been changed then.
     """
-    places = dict(_places(root, "", set()))
+    here = dict(places(root))
     held = _parsed(snapshot)
-    if held.keys() != places.keys():
-        odd = sorted(held.keys() ^ places.keys())
+    if held.keys() != here.keys():
+        odd = sorted(held.keys() ^ here.keys())
         raise ValueError(f"snapshot of another forecaster: it differs in {odd[:3]}")
     arrays = {
-        path: _array(held[path], np.asarray(_get(place)), may_grow=_grows(place))
-        for path, place in places.items()
+        path: _array(held[path], np.asarray(read_place(place)), may_grow=grows(place))
+        for path, place in here.items()
     }
-    for path, place in places.items():
-        _set(place, arrays[path])
+    for path, place in here.items():
+        array = arrays[path]
+        write_place(place, array if array.shape else array.item())
 
 
 def _parsed(snapshot: bytes) -> dict[str, pb.Array]:
@@ -86,7 +87,33 @@ def _array(held: pb.Array, here: Array, *, may_grow: bool) -> Array:
     return np.frombuffer(held.data, kind).astype(here.dtype).reshape(shape)
 
 
-def _places(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Place]]:
+def places(root: object) -> Iterator[tuple[str, Place]]:
+    """The places of all numbers and arrays of the state, each with its path."""
+    return _places_in(root, "", set())
+
+
+def grows(place: Place) -> bool:
+    """Whether the array there grows as its owner learns."""
+    holder, name = place
+    return name in getattr(holder, "GROWING", ())
+
+
+def read_place(place: Place) -> Array | float:
+    holder, name = place
+    found = holder[int(name)] if isinstance(holder, list) else getattr(holder, name)
+    assert isinstance(found, float | int | np.ndarray)
+    return found
+
+
+def write_place(place: Place, value: Array | float) -> None:
+    holder, name = place
+    if isinstance(holder, list):
+        holder[int(name)] = value
+    else:
+        setattr(holder, name, value)
+
+
+def _places_in(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Place]]:
     if id(part) in seen:
         return
     seen.add(id(part))
@@ -97,30 +124,8 @@ def _places(part: object, path: str, seen: set[int]) -> Iterator[tuple[str, Plac
                 if isinstance(item, np.ndarray):
                     yield f"{here}/{i}", (value, str(i))
                 else:
-                    yield from _places(item, f"{here}/{i}", seen)
+                    yield from _places_in(item, f"{here}/{i}", seen)
         elif type(value).__module__.startswith("scaler.forecast") and hasattr(value, "__dict__"):
-            yield from _places(value, here, seen)
+            yield from _places_in(value, here, seen)
         elif not name.startswith("_") and isinstance(value, float | int | np.ndarray):
             yield here, (part, name)
-
-
-def _grows(place: Place) -> bool:
-    holder, name = place
-    return name in getattr(holder, "GROWING", ())
-
-
-def _get(place: Place) -> Array | float:
-    holder, name = place
-    found = holder[int(name)] if isinstance(holder, list) else getattr(holder, name)
-    assert isinstance(found, float | int | np.ndarray)
-    return found
-
-
-def _set(place: Place, value: Array) -> None:
-    holder, name = place
-    if isinstance(holder, list):
-        holder[int(name)] = value
-    elif value.shape:
-        setattr(holder, name, value)
-    else:
-        setattr(holder, name, value.item())

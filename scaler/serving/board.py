@@ -45,6 +45,8 @@ class Entry:
     timed: TimedOutcome
     asked_at_seconds: float
     clock: Clock
+    adopted: bool = False
+    """Whether KEDA asked only another process about it so far."""
     abstention: Abstention | None = None
     """The answer to KEDA in place of every outcome, in advise mode."""
     listeners: set[Callable[[], object]] = field(default_factory=set)
@@ -130,8 +132,9 @@ class Board:
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
-            entry = self._first_question(reference, now)
-        entry.asked_at_seconds = now
+            self._make_room(now)
+            entry = self._begun(reference, now)
+        entry.asked_at_seconds, entry.adopted = now, False
         return entry
 
     def adopt(
@@ -144,10 +147,10 @@ class Board:
         """
         entry = self._entries.get(reference)
         if entry is None:
-            try:
-                entry = self._first_question(reference, asked_at_seconds)
-            except BoardFullError:
+            if len(self._entries) >= self._objects_max:
                 return
+            entry = self._begun(reference, asked_at_seconds)
+            entry.adopted = True
             if timed is not None and entry.trigger_spec is not None:
                 entry.timed = timed
         entry.asked_at_seconds = max(entry.asked_at_seconds, asked_at_seconds)
@@ -193,16 +196,14 @@ class Board:
         if self._new.pop(reference, None) is None:
             self._forgotten.append(reference)
 
-    def _first_question(self, reference: Reference, now: float) -> Entry:
-        if len(self._entries) >= self._objects_max:
-            self._make_room(now)
+    def _begun(self, reference: Reference, now: float) -> Entry:
         trigger_spec, outcome = self._admitted(reference)
         if trigger_spec is None:
             abstention = abstention_of_unusable(dict(reference.metadata))
         else:
             abstention = abstention_of(trigger_spec)
         timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
-        entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention)
+        entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
         self.arrived.set()
         return entry
@@ -218,8 +219,12 @@ class Board:
         return trigger_spec, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
 
     def _make_room(self, now: float) -> None:
-        oldest = min(self._entries.values(), key=lambda entry: entry.asked_at_seconds)
-        if now - oldest.asked_at_seconds < SILENT_SECONDS:
+        """Forget an object on a full board, one that was only adopted before any other."""
+        if len(self._entries) < self._objects_max:
+            return
+        entries = self._entries.values()
+        oldest = min(entries, key=lambda entry: (not entry.adopted, entry.asked_at_seconds))
+        if not oldest.adopted and now - oldest.asked_at_seconds < SILENT_SECONDS:
             message = (
                 f"{len(self._entries)} objects are known, the limit (limits.objectsMax) is "
                 f"{self._objects_max}: raise it, or shard by namespace"

@@ -94,6 +94,7 @@ class PlanningCycle:
             absorb_clock_step=self._workloads.absorb_clock_step,
         )
         self._restorer = Restorer(settings, slots, wall_time, states)
+        self._steady = steady
         self._metrics = metrics
 
     # Commands and queries, between the moments.
@@ -180,8 +181,8 @@ class PlanningCycle:
                 if await self._restorer.resume(live):
                     self._metrics.resumed.inc()
             finally:
-                awaited = self._looks.awaits_state(live)
-                live.awaits_state_until = None
+                awaited = live.awaits_state(self._steady())
+                live.awaits_state_until, live.state_fetched = None, True
             if awaited:
                 await self._looks.first_look(live)
             await self._restorer.restore_patiently(live)

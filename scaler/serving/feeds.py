@@ -59,6 +59,8 @@ class LiveFeed:
     awaits_state_until: float | None = None
     """Until this time on the monotonic clock the feed gets no looks and earlier plans stand, while
     its state is fetched; None if it does not wait."""
+    state_fetched: bool = False
+    """Whether its state was fetched, or given up."""
     resumed: bool = False
     """Whether the tracker resumed from a state."""
     has_past: bool = False
@@ -67,6 +69,16 @@ class LiveFeed:
 
     def __post_init__(self) -> None:
         self.key_text = self.key.encoded()
+
+    def asked_at_seconds(self) -> float:
+        """When KEDA last asked about one of its workloads, on the monotonic clock."""
+        times = (workload.asked_at_seconds for workload in self.workloads.values())
+        return max(times, default=float("-inf"))
+
+    def awaits_state(self, now_seconds: float) -> bool:
+        """Whether the feed gets no looks yet, because earlier plans stand."""
+        until = self.awaits_state_until
+        return until is not None and now_seconds < until
 
     def state(self, *, at_seconds: float) -> FeedState:
         """The state that a later process resumes from."""

@@ -47,7 +47,7 @@ class Looks:
         """The feeds to look at for this moment; a feed whose look is under way misses it."""
         for live in self._workloads.feeds():
             live.due_at_seconds = moment
-            if self.awaits_state(live):
+            if live.awaits_state(self._steady()):
                 continue
             if live.in_flight:
                 with contained("feed_not_looked_at", live.workloads, self._metrics):
@@ -55,11 +55,6 @@ class Looks:
             else:
                 live.in_flight = True
                 yield live
-
-    def awaits_state(self, live: LiveFeed) -> bool:
-        """Whether a feed gets no looks yet, because an earlier plan stands."""
-        until = live.awaits_state_until
-        return until is not None and self._steady() < until
 
     async def first_look(self, live: LiveFeed) -> None:
         """Look at a new feed now, off the grid."""

@@ -37,10 +37,16 @@ class Plans:
         self._metrics = metrics
 
     def plan(self, workload: Workload) -> WorkloadPlan | None:
-        """Plan from the newest look; None before the first one, or on a fault of Foresail."""
+        """Plan from the newest look; None if there is none yet."""
         live, parameters = workload.live, workload.parameters
         if live is None or live.looked is None or parameters is None:
             return None
+        if (
+            workload.plan is None
+            and workload.cycle_state.plan is not None
+            and live.awaits_state(self._steady())
+        ):
+            return None  # its plan of before stands until the forecast is restored
         poll, looked_at = live.looked
         with contained("workload_not_planned", [workload.reference], self._metrics):
             plan, after = evaluate(

@@ -87,7 +87,7 @@ class Restorer:
         """Read the past, or the missing part of it; False if the source failed."""
         if self._settings.history_seconds == 0:
             return True
-        async with self._slots.of(live.source).restores:
+        async with self._slots.of(live.source).restores.slot(live.asked_at_seconds):
             return await self._read(live)
 
     async def _read(self, live: LiveFeed) -> bool:

@@ -1,8 +1,63 @@
 """Slots by source: a source that hangs uses up its own slots and delays no feed of another."""
 
 import asyncio
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+class NewestFirst:
+    """Slots that the newest of those waiting gets first, and of equally new ones the last to come.
+
+    A past is read in many seconds, and thousands may wait for it: the objects that KEDA asks about
+    come before those that it asked about yesterday.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[_Waiting] = []
+
+    @asynccontextmanager
+    async def slot(self, asked_at: Callable[[], float]) -> AsyncIterator[None]:
+        """Hold a slot.
+
+        Args:
+            asked_at: how new the waiting one is; called whenever a slot becomes free.
+        """
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(asked_at)
+        try:
+            yield
+        finally:
+            self._give()
+
+    async def _wait(self, asked_at: Callable[[], float]) -> None:
+        waiting = _Waiting(asked_at)
+        self._waiting.append(waiting)
+        try:
+            await waiting.given.wait()
+        except asyncio.CancelledError:
+            if waiting.given.is_set():
+                self._give()
+            else:
+                self._waiting.remove(waiting)
+            raise
+
+    def _give(self) -> None:
+        if not self._waiting:
+            self._free += 1
+            return
+        newest = max(reversed(self._waiting), key=lambda waiting: waiting.asked_at())
+        self._waiting.remove(newest)
+        newest.given.set()
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    asked_at: Callable[[], float]
+    given: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +65,7 @@ class Slots:
     """The limits on what is read from one source at a time."""
 
     looks: asyncio.Semaphore
-    restores: asyncio.Semaphore
+    restores: NewestFirst
 
 
 class SourceSlots:
@@ -25,7 +80,7 @@ class SourceSlots:
         slots = self._by_source.get(source)
         if slots is None:
             slots = self._by_source[source] = Slots(
-                asyncio.Semaphore(self._looks_at_once), asyncio.Semaphore(self._restores_at_once)
+                asyncio.Semaphore(self._looks_at_once), NewestFirst(self._restores_at_once)
             )
         return slots
 

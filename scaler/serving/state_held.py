@@ -30,8 +30,11 @@ class HeldStates:
     def keep(self, reference: Reference, payload: bytes) -> None:
         self._payloads[reference] = payload
 
-    def forget(self, reference: Reference) -> None:
-        self._payloads.pop(reference, None)
+    def keep_known(self, known: Callable[[Reference], bool]) -> None:
+        """Drop the states of objects that are not known."""
+        self._payloads = {
+            reference: payload for reference, payload in self._payloads.items() if known(reference)
+        }
 
     def of(self, references: Iterable[Reference]) -> tuple[bytes, ...]:
         """The states of these workloads, where there are any."""

@@ -7,7 +7,7 @@ the log.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,9 @@ from scaler.errors import ForesailError
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
 from scaler.serving.server import TlsFiles
+from scaler.state.feed_bytes import FEED_BYTES_MAX
+from scaler.state.records import RefusalReason
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX
 
 log = structlog.get_logger()
 
@@ -33,6 +36,8 @@ SILENCE_SECONDS: Final = 60.0
 """How long a peer that failed is not asked for feeds."""
 WORKLOADS_MAX: Final = 20_000
 """Accepted from one peer; a server knows at most limits.objectsMax."""
+WORKLOADS_BYTES_MAX: Final = 2**27
+"""Of one peer's workloads: three times what 20,000 usual ones take."""
 
 
 class PeerError(ForesailError):
@@ -92,23 +97,24 @@ class Peers:
             if self._silent_until.get(host, now) > now:
                 continue
             async for feed in self._get(host, missing):
-                if feed.key in missing:
+                if feed.key not in missing:
+                    continue
+                for payload in _no_larger(host, [feed], FEED_BYTES_MAX):
                     missing.remove(feed.key)
-                    yield feed.SerializeToString(deterministic=True)
+                    yield payload
 
     async def _list(self, host: str, found: list[bytes]) -> None:
         request = pb.ListWorkloadsRequest(instance=self._instance)
         try:
             async with self._stub(host) as stub:
-                count = 0
+                count = size = 0
                 async for page in stub.ListWorkloads(request, timeout=LIST_SECONDS_MAX):
                     count += len(page.workloads)
-                    if count > WORKLOADS_MAX:
-                        log.warning("peer_cut_off", peer=host, workloads_max=WORKLOADS_MAX)
+                    size += page.ByteSize()
+                    if count > WORKLOADS_MAX or size > WORKLOADS_BYTES_MAX:
+                        log.warning("peer_cut_off", peer=host, workloads=count, bytes=size)
                         return
-                    found.extend(
-                        state.SerializeToString(deterministic=True) for state in page.workloads
-                    )
+                    found += _no_larger(host, page.workloads, WORKLOAD_BYTES_MAX)
                     await asyncio.sleep(0)
         except (grpc.aio.AioRpcError, OSError) as error:
             _log_failure(host, error)
@@ -146,6 +152,23 @@ class Peers:
             channel = grpc.aio.secure_channel(target, _credentials(self._tls), options)
         async with channel:
             yield pb_grpc.StateStub(channel)
+
+
+def _no_larger(
+    host: str, states: Iterable[pb.WorkloadState | pb.FeedState], bytes_max: int
+) -> Iterator[bytes]:
+    """The states as bytes, without those that no reader would take."""
+    for state in states:
+        if state.ByteSize() > bytes_max:
+            log.warning(
+                "state_refused",
+                peer=host,
+                reason=RefusalReason.LARGE.value,
+                bytes=state.ByteSize(),
+                bytes_max=bytes_max,
+            )
+        else:
+            yield state.SerializeToString(deterministic=True)
 
 
 def _credentials(tls: TlsFiles) -> grpc.ChannelCredentials:

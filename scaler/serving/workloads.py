@@ -137,16 +137,17 @@ class Workloads:
                 self._plans.refuse(workload, error)
                 return
             live = self._feeds.get(binding.key) or self._begin_feed(binding, workload)
+            if workload.cycle_state.plan is not None and not live.state_fetched:
+                limit = self._settings.state_wait_seconds_max
+                live.awaits_state_until = self._steady() + limit
             live.workloads[workload.reference] = workload
             workload.live, workload.parameters = live, binding.assembly.parameters
             _ = self._plans.plan(workload)
 
     def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:
         live = LiveFeed(binding.key, binding.source, binding.feed, binding.assembly.make_tracker())
-        if workload.cycle_state.plan is None:
-            live.in_flight = True  # its first look is made at once, off the grid
-        else:
-            live.awaits_state_until = self._steady() + self._settings.state_wait_seconds_max
+        # Without a plan of before, its first look is made at once, off the grid.
+        live.in_flight = workload.cycle_state.plan is None
         self._feeds[binding.key] = live
         self._new.append(live)
         self._has_new.set()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import aiohttp
 from kubernetes_asyncio import client, config
 
 from fleet.clusters import NoWayError, connected_from_here
@@ -126,7 +127,8 @@ class PodTargets:
             if error.status in _HTTP_FORBIDDEN:
                 raise SourceMisconfiguredError(f"{message}; grant get and list on pods") from error
             raise SourceUnavailableError(message) from error
-        except (OSError, TimeoutError) as error:
-            raise SourceUnavailableError(f"listing pods in {namespace!r}: {error}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            raise SourceUnavailableError(f"listing pods in {namespace!r}: {why}") from error
         pods: list[client.V1Pod] = answer.items
         return pods

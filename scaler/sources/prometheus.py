@@ -66,7 +66,8 @@ class PrometheusConfig:
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float
     """For one whole read, including the wait for a free thread."""
-    concurrency: int = 8
+    concurrency: int
+    """Threads: what is read at once, which is what the source has slots for."""
     body_bytes_max: int = 64 * 2**20
     """Of one answer, unpacked: twice the size of four hours of 500 pods by the minute."""
 

@@ -6,16 +6,7 @@ from typing import Final
 from scaler.decision.demand import Demand, DemandState, Mix
 from scaler.decision.tracker import DemandSeries, TrackerState
 from scaler.rpc.foresail.v1 import state_pb2 as pb
-from scaler.state.messages import (
-    FORMAT,
-    learned,
-    optional,
-    parse,
-    refuse_format,
-    refuse_large,
-    unknown_of,
-    write_learned,
-)
+from scaler.state.messages import begun, learned, opened, optional, unknown_of
 from scaler.state.records import FeedState, RefusalReason, StateRefusedError
 
 FEED_BYTES_MAX: Final = 3 * 2**20
@@ -25,8 +16,7 @@ _AMOUNTS: Final = ("prompt_tokens", "generated_tokens", "requests", "in_flight")
 
 def encode_feed(state: FeedState) -> bytes:
     tracker = state.tracker
-    message = pb.FeedState.FromString(state.unknown)
-    message.format = FORMAT
+    message = begun(pb.FeedState, state.learned, state.unknown)
     message.key = state.key
     message.taken_at_seconds = state.taken_at_seconds
     message.step_seconds = tracker.step_seconds
@@ -40,7 +30,6 @@ def encode_feed(state: FeedState) -> bytes:
     message.has_closed = tracker.has_closed
     for series, snapshot in tracker.forecasters.items():
         message.forecasters[series] = snapshot
-    write_learned(message.learned, state.learned)
     return message.SerializeToString(deterministic=True)
 
 
@@ -50,10 +39,7 @@ def decode_feed(payload: bytes) -> FeedState:
     Raises:
         StateRefusedError: too large, corrupted, or of a newer format.
     """
-    refuse_large("feed", payload, FEED_BYTES_MAX)
-    message = pb.FeedState()
-    parse("feed", message, payload)
-    refuse_format("feed", message.format)
+    message = opened(pb.FeedState, "feed", payload, bytes_max=FEED_BYTES_MAX)
     if not message.key or not 0 < message.step_seconds < math.inf:
         raise StateRefusedError(RefusalReason.CORRUPTED, "state of a feed without a key or a step")
     known = {series.value: series for series in DemandSeries}

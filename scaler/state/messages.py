@@ -1,7 +1,7 @@
 """The common parts of states' messages: limits, format, unknown fields."""
 
-from collections.abc import Mapping, MutableMapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -11,13 +11,39 @@ from scaler.state.records import Learned, RefusalReason, StateRefusedError
 FORMAT: Final = 1
 
 
-def refuse_large(what: str, payload: bytes, limit: int) -> None:
+Kind = TypeVar("Kind", pb.WorkloadState, pb.FeedState)
+
+
+def begun(kind: type[Kind], learned: Mapping[str, Learned], unknown: bytes) -> Kind:
+    """A message of this program's format, with what is passed on from the state that was read."""
+    message = kind.FromString(unknown)
+    message.format = FORMAT
+    for name, figure in learned.items():
+        message.learned[name].version = figure.version
+        message.learned[name].value = figure.value
+    return message
+
+
+def opened(kind: type[Kind], what: str, payload: bytes, *, bytes_max: int) -> Kind:
+    """The message in `payload`.
+
+    Raises:
+        StateRefusedError: too large, corrupted, or of a newer format.
+    """
+    _refuse_large(what, payload, bytes_max)
+    message = kind()
+    _parse(what, message, payload)
+    _refuse_format(what, message.format)
+    return message
+
+
+def _refuse_large(what: str, payload: bytes, limit: int) -> None:
     if len(payload) > limit:
         message = f"state of a {what} in {len(payload)} bytes, over {limit}"
         raise StateRefusedError(RefusalReason.LARGE, message)
 
 
-def parse(what: str, message: Message, payload: bytes) -> None:
+def _parse(what: str, message: Message, payload: bytes) -> None:
     try:
         message.ParseFromString(payload)
     except DecodeError as error:
@@ -25,7 +51,7 @@ def parse(what: str, message: Message, payload: bytes) -> None:
         raise StateRefusedError(RefusalReason.CORRUPTED, text) from error
 
 
-def refuse_format(what: str, found: int) -> None:
+def _refuse_format(what: str, found: int) -> None:
     if found > FORMAT:
         message = f"state of a {what} in format {found}; this program reads up to {FORMAT}"
         raise StateRefusedError(RefusalReason.NEWER, message)
@@ -38,12 +64,6 @@ def unknown_of(message: Message) -> bytes:
     for field in message.DESCRIPTOR.fields:
         message.ClearField(field.name)
     return message.SerializeToString(deterministic=True)
-
-
-def write_learned(into: MutableMapping[str, pb.Learned], learned: Mapping[str, Learned]) -> None:
-    for name, figure in learned.items():
-        into[name].version = figure.version
-        into[name].value = figure.value
 
 
 def learned(message: Mapping[str, pb.Learned]) -> dict[str, Learned]:

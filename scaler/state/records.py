@@ -7,13 +7,15 @@ and changes at every step of the forecast.
 Losing a state costs accuracy for a while and nothing else, so a reader refuses every doubtful one.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from scaler.decision.answers import Answer, Reference
+from scaler.decision.demand import Mix
 from scaler.decision.plan import PlanState, ReplicaPlan
-from scaler.decision.tracker import TrackerState
+from scaler.decision.tracker import DemandSeries, TrackerState, amount
 from scaler.errors import ForesailError
 
 CLOCK_SECONDS_MAX = 60.0
@@ -111,6 +113,37 @@ class FeedState:
         if age > FEED_AGE_SECONDS_MAX:
             message = f"state of feed {key!r} is {age / 86400:.1f} days old"
             raise StateRefusedError(RefusalReason.OLD, message)
+        self._refuse_absurd(now_seconds)
+
+    def _refuse_absurd(self, now_seconds: float) -> None:
+        """Refuse what no tracker makes: with it the feed would be read and never planned right.
+
+        A tracker drops looks from before its open step, so a step far ahead would stop the feed.
+        """
+        what, tracker = f"state of feed {self.key!r}", self.tracker
+        if tracker.open_step is not None:
+            opened = tracker.open_step * tracker.step_seconds
+            _refuse_future(f"the open step in the {what}", opened, now_seconds)
+            if now_seconds - opened > FEED_AGE_SECONDS_MAX:
+                message = f"the open step in the {what} is of {opened:.0f}"
+                raise StateRefusedError(RefusalReason.OLD, message)
+        demands = [one for one in (*tracker.looks, tracker.demand) if one is not None]
+        memory = tracker.demand_state
+        for at_seconds in (
+            *(demand.at_seconds for demand in demands),
+            *((memory.mix.at_seconds, memory.waiting_at_seconds) if memory is not None else ()),
+        ):
+            _refuse_future(f"a look in the {what}", at_seconds, now_seconds)
+        mix = memory.mix if memory is not None else Mix(at_seconds=0.0)
+        amounts = [
+            *(amount(demand, series) for demand in demands for series in DemandSeries),
+            *(mix.requests, mix.prompt_tokens, mix.generated_tokens),
+            memory.waiting if memory is not None else None,
+        ]
+        for number in amounts:
+            if number is not None and not 0 <= number < math.inf:
+                message = f"the {what} has a demand of {number:g}"
+                raise StateRefusedError(RefusalReason.CORRUPTED, message)
 
 
 def _refuse_future(what: str, at_seconds: float, now_seconds: float) -> None:

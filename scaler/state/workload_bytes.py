@@ -12,15 +12,7 @@ from scaler.decision.backlog import Order
 from scaler.decision.need import Step
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.rpc.foresail.v1 import state_pb2 as pb
-from scaler.state.messages import (
-    FORMAT,
-    learned,
-    parse,
-    refuse_format,
-    refuse_large,
-    unknown_of,
-    write_learned,
-)
+from scaler.state.messages import begun, learned, opened, unknown_of
 from scaler.state.records import RefusalReason, StateRefusedError, WorkloadState
 from scaler.trigger import METADATA_CHARACTERS_MAX, REPLICAS_MAX
 
@@ -28,8 +20,7 @@ WORKLOAD_BYTES_MAX: Final = 4 * METADATA_CHARACTERS_MAX + 65_536
 
 
 def encode_workload(state: WorkloadState) -> bytes:
-    message = pb.WorkloadState.FromString(state.unknown)
-    message.format = FORMAT
+    message = begun(pb.WorkloadState, state.learned, state.unknown)
     message.reference.CopyFrom(
         pb.Reference(
             namespace=state.reference.namespace,
@@ -45,7 +36,6 @@ def encode_workload(state: WorkloadState) -> bytes:
     message.memory.CopyFrom(_memory_message(state.memory))
     if state.plan is not None:
         message.plan.CopyFrom(_plan_message(state.plan))
-    write_learned(message.learned, state.learned)
     return message.SerializeToString(deterministic=True)
 
 
@@ -55,10 +45,7 @@ def decode_workload(payload: bytes) -> WorkloadState:
     Raises:
         StateRefusedError: too large, corrupted, or of a newer format.
     """
-    refuse_large("workload", payload, WORKLOAD_BYTES_MAX)
-    message = pb.WorkloadState()
-    parse("workload", message, payload)
-    refuse_format("workload", message.format)
+    message = opened(pb.WorkloadState, "workload", payload, bytes_max=WORKLOAD_BYTES_MAX)
     named = message.reference
     reference = Reference.of(named.namespace, named.name, dict(named.metadata))
     if not reference.namespace or not reference.name:

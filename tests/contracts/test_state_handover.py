@@ -13,17 +13,19 @@ from structlog.testing import capture_logs
 
 from scaler.rpc.foresail.v1 import state_pb2 as pb
 from scaler.rpc.foresail.v1 import state_pb2_grpc as pb_grpc
+from scaler.serving import state_peers
 from scaler.serving.server import ScalerServer, TlsFiles
 from scaler.serving.state_peers import PeerAddress, PeerError, Peers
 from scaler.serving.state_service import (
     KEYS_MAX,
+    PAGE_WORKLOADS,
     TRANSFERS_MAX,
     StateService,
     admit_all,
     admit_named,
 )
 from scaler.state.feed_bytes import encode_feed
-from scaler.state.workload_bytes import decode_workload, encode_workload
+from scaler.state.workload_bytes import WORKLOAD_BYTES_MAX, decode_workload, encode_workload
 from tests.contracts.certificates import Authority, Pair
 from tests.contracts.served import Served
 from tests.state.records import feed, workload
@@ -127,6 +129,46 @@ async def test_fields_of_a_newer_peer_arrive(served: Served) -> None:
     await server.drain()
 
     assert found == payload
+
+
+async def test_states_larger_than_a_reader_takes_are_left_out_as_they_come(
+    served: Served,
+) -> None:
+    large = dataclasses.replace(WORKLOADS[0], unknown=b"\xa2\x06" + _bytes(WORKLOAD_BYTES_MAX))
+    messages = [
+        pb.WorkloadState.FromString(encode_workload(state)) for state in (large, WORKLOADS[1])
+    ]
+    state = StateService(lambda: messages, HeldFeeds(), instance="large", admit=admit_all)
+    server = ScalerServer(served.service, served.lifetimes, state=state)
+    port = await server.start("127.0.0.1:0", None)
+    with capture_logs() as said:
+        found = await Running(HeldFeeds(), port).peers().workloads()
+    await server.drain()
+
+    assert [decode_workload(payload) for payload in found] == [WORKLOADS[1]]
+    assert [(line["event"], line["reason"]) for line in said] == [("state_refused", "too_large")]
+
+
+async def test_a_peer_that_sends_without_end_is_cut_off_by_bytes(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_peers, "WORKLOADS_BYTES_MAX", 30 * len(encode_workload(WORKLOADS[0])))
+    server, running = await started(served)
+    with capture_logs() as said:
+        found = await running.peers().workloads()
+    await server.drain()
+
+    assert len(found) == PAGE_WORKLOADS  # the second page is too much
+    assert [line["event"] for line in said] == ["peer_cut_off"]
+
+
+def _bytes(count: int) -> bytes:
+    """A field of so many bytes, after its tag."""
+    length, varint = count, b""
+    while length > 0x7F:
+        varint += bytes([length & 0x7F | 0x80])
+        length >>= 7
+    return varint + bytes([length]) + b"x" * count
 
 
 async def refused(running: Running, keys: Sequence[str] = ("a",)) -> grpc.StatusCode:

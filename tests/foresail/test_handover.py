@@ -51,11 +51,12 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(peers_port: int) -> AsyncIterator[Server]:
+async def serving(peers_port: int, objects_max: int = 5000) -> AsyncIterator[Server]:
     settings = Settings.model_validate(
         {
             "sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}],
             "state": {"peers": f"localhost:{peers_port}"},
+            "limits": {"objectsMax": objects_max},
         }
     )
     front = Answering(settings)
@@ -68,9 +69,12 @@ async def serving(peers_port: int) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def pair() -> AsyncIterator[tuple[Server, Server]]:
-    """A server that runs, and one whose peer it is."""
-    async with serving(free_port()) as running, serving(running.port) as joining:
+async def pair(*, objects_max: int = 5000) -> AsyncIterator[tuple[Server, Server]]:
+    """A server that runs, and one whose peer it is, with room for so many objects."""
+    async with (
+        serving(free_port()) as running,
+        serving(running.port, objects_max) as joining,
+    ):
         yield running, joining
 
 
@@ -105,6 +109,30 @@ async def test_an_object_that_only_the_peer_was_asked_about_later_becomes_known(
         outcome = joining.outcome(reference)
         assert isinstance(outcome, Answer)
         assert outcome.replicas == 5
+
+
+async def test_states_that_the_board_has_no_room_for_are_not_held() -> None:
+    async with pair(objects_max=1) as (running, joining):
+        asked = joining.answered("asked", 3)
+        refused = running.answered("refused", 5)
+        await joining.handover.begin()
+
+        assert joining.outcome(refused) is None
+        assert joining.handover.held.of([refused]) == ()
+        assert len(joining.handover.held.of([asked])) == 1
+
+
+async def test_the_state_of_an_object_that_the_board_forgot_is_dropped() -> None:
+    async with pair(objects_max=1) as (running, joining):
+        adopted = running.answered("adopted", 5)
+        await joining.handover.begin()
+        assert len(joining.handover.held.of([adopted])) == 1
+
+        asked = joining.answered("asked", 3)  # takes its place on the full board
+        joining.handover.forget_unknown()
+
+        assert joining.handover.held.of([adopted]) == ()
+        assert len(joining.handover.held.of([asked])) == 1
 
 
 class PlannerLink:

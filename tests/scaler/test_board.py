@@ -405,3 +405,36 @@ def test_an_adopted_object_without_an_answer_or_with_bad_metadata_has_none() -> 
 
     for entry in desk.board:
         assert isinstance(entry.current(), Refusal)
+
+
+def test_an_object_that_keda_asks_about_takes_the_place_of_one_that_was_only_adopted() -> None:
+    desk = Desk(objects_max=3)
+    desk.ask("asked")
+    for name, ago in (("older", 50.0), ("newer", 5.0)):
+        desk.board.adopt(reference(name), None, desk.now - ago)
+    assert desk.names() == {"asked", "older", "newer"}
+
+    desk.ask("new")
+
+    assert desk.names() == {"asked", "newer", "new"}
+
+
+def test_an_adopted_object_that_keda_asked_about_since_keeps_its_place() -> None:
+    desk = Desk(objects_max=1)
+    desk.board.adopt(reference("a"), None, desk.now - 5)
+    desk.ask("a")
+
+    with pytest.raises(BoardFullError):
+        desk.ask("new")
+
+    assert desk.names() == {"a"}
+
+
+def test_a_full_board_forgets_no_silent_object_for_one_to_adopt() -> None:
+    desk = Desk(objects_max=1)
+    desk.ask("b")
+    desk.now += 2 * SILENT_SECONDS
+
+    desk.board.adopt(reference("a"), None, desk.now)
+
+    assert desk.names() == {"b"}

@@ -657,6 +657,27 @@ async def test_reading_the_past_leaves_room_for_the_present() -> None:
         assert restored == [True, True, False]
 
 
+async def test_the_past_of_the_object_that_keda_asked_about_last_is_read_first() -> None:
+    begun: list[str] = []
+
+    class Noted(FakeFeed):
+        async def history(self, **span: float) -> AsyncIterator[Observation]:
+            begun.append(str(self.prompt))
+            async for observation in super().history(**span):
+                yield observation
+
+    feeds = {str(n): Noted(prompt=n, past_seconds=600, past_delay_seconds=10) for n in range(5)}
+    async with running(feeds, history_seconds=3600, restores_at_once=1) as site:
+        for name in feeds:
+            site.ask(name)
+            await asyncio.sleep(1)
+        site.loop.note_asked(site.ask("2").reference, site.wall.steady())
+        await until(600)
+
+        # 0 was alone when it came; of the others KEDA asked about 2 last, then about 4.
+        assert begun == ["0", "2", "4", "3", "1"]
+
+
 async def test_a_past_that_cannot_be_read_leaves_the_present() -> None:
     feed = FakeFeed(past_failure=SourceUnavailableError("503"))
     async with running({"a": feed}, history_seconds=3600) as site:

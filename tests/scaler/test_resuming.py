@@ -146,6 +146,10 @@ class Site:
     timed: list[TimedOutcome] = field(default_factory=list)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
+    def answers_of(self, reference: Reference) -> list[Answer | None]:
+        """Of the states that were noted after each plan."""
+        return [state.answer for state in self.states.noted if state.reference == reference]
+
     def replicas(self) -> list[int]:
         outcomes = [timed.outcome for timed in self.timed]
         return [outcome.replicas for outcome in outcomes if isinstance(outcome, Answer)]
@@ -205,6 +209,35 @@ async def test_a_plan_from_before_stands_without_a_look_until_its_forecast_is_th
         assert site.feed.looks == [40]
         await asyncio.sleep(15)
         assert len(site.feed.looks) == 2
+
+
+@pytest.mark.parametrize("joins_after", [0, 5], ids=["at-once", "while-the-state-is-fetched"])
+async def test_a_plan_from_before_stands_though_a_workload_without_one_joined_first(
+    joins_after: float,
+) -> None:
+    second = Reference.of("llm", "llama-too", METADATA)
+    before = replace(workload(9), reference=second)
+    states = Remembered({second: before}, {LLAMA: feed_state(age_minutes=0)}, after_seconds=20)
+    async with running(states) as site:
+        await asyncio.sleep(joins_after)
+        now = asyncio.get_running_loop().time()
+        stands = TimedOutcome(
+            outcome=before.answer, read_at_seconds=now - 30, valid_until_seconds=now + 270
+        )
+        arrival = Arrival(
+            reference=second,
+            trigger_spec=parse(METADATA, ALLOWED),
+            timed=stands,
+            asked_at_seconds=now,
+        )
+        site.loop.apply(Changes(arrived=(arrival,)))
+        await asyncio.sleep(19 - joins_after)
+
+        assert site.answers_of(REFERENCE)  # planned from the present at once
+        assert site.answers_of(second) == []
+
+        await asyncio.sleep(2)
+        assert site.answers_of(second)
 
 
 async def test_a_state_that_comes_late_is_used_and_looks_go_on_before_it() -> None:

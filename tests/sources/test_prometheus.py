@@ -114,7 +114,7 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     sources = []
 
     def made(server: PrometheusServer, model: str, **settings: object) -> Feed:
-        settings = {"limits": QUICK, "timeout_seconds": 5} | settings
+        settings = {"limits": QUICK, "timeout_seconds": 5, "concurrency": 2} | settings
         config = PrometheusConfig(name="main", url=server.url, **settings)
         source = PrometheusSource(config)
         sources.append(source)
@@ -234,7 +234,8 @@ async def test_a_wrong_namespace_is_told_without_naming_other_tenants(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
     await until(feed_of(live.server, "colon"), lambda o: o.value(Signal.RUNNING) == 7)
-    source = PrometheusSource(PrometheusConfig(name="main", url=live.server.url, timeout_seconds=5))
+    config = PrometheusConfig(name="main", url=live.server.url, timeout_seconds=5, concurrency=2)
+    source = PrometheusSource(config)
     feed = source.feed(preset=VLLM, scope=Scope(model="colon", namespace="other"))
     reading = (await feed.observe(now_seconds=now())).readings[Signal.RUNNING]
     await source.close()

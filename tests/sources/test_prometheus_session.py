@@ -82,7 +82,7 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     sources = []
 
     def made(url: str, **settings: object) -> Feed:
-        settings = {"timeout_seconds": 5} | settings
+        settings = {"timeout_seconds": 5, "concurrency": 2} | settings
         source = PrometheusSource(PrometheusConfig(name="main", url=url, **settings))
         sources.append(source)
         return source.feed(preset=load("vllm"), scope=Scope(model="m"))
@@ -274,7 +274,7 @@ async def test_a_missing_secret_is_named(
 )
 def test_an_address_with_credentials_or_without_a_scheme_is_refused(url: str) -> None:
     with pytest.raises(SourceMisconfiguredError) as caught:
-        PrometheusSource(PrometheusConfig(name="main", url=url, timeout_seconds=5))
+        PrometheusSource(PrometheusConfig(name="main", url=url, timeout_seconds=5, concurrency=2))
     assert "hunter2" not in str(caught.value)
 
 

@@ -405,6 +405,20 @@ async def test_an_api_server_that_refuses_is_no_empty_cluster(
         await feed.observe(now_seconds=100)
 
 
+async def test_an_api_server_that_hangs_up_is_an_outage(
+    serve: Serve, feed_of: Callable[..., Feed]
+) -> None:
+    async def api(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    settings = client.Configuration(host=f"http://127.0.0.1:{await serve(api)}")
+    feed = feed_of(PodTargets(port=8000, api=client.ApiClient(settings)), scope=LABELLED)
+    with pytest.raises(SourceUnavailableError, match=r"listing pods in 'llm': .*[Dd]isconnected"):
+        await feed.observe(now_seconds=100)
+
+
 async def test_certificates_are_checked_on_both_sides_and_may_be_replaced(
     pods: list[Pod], feed_of: Callable[..., Feed], tmp_path: Path
 ) -> None:

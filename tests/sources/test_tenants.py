@@ -212,7 +212,10 @@ async def test_a_source_wide_label_holds_for_every_trigger(
 
 def test_a_source_has_the_defaults_of_its_settings(tmp_path: Path) -> None:
     config = sources_of(tmp_path, {"prometheus": {"url": "http://p"}}).by_name["main"].config
-    assert config == PrometheusConfig(name="main", url="http://p", timeout_seconds=8)
+    # A thread for each of the 16 looks and of the two pasts that are read at once.
+    assert config == PrometheusConfig(
+        name="main", url="http://p", timeout_seconds=8, concurrency=18
+    )
 
     pages = {"urls": ["http://p"], "namespaces": ["*"]}
     config = sources_of(tmp_path, {"scrape": pages}).by_name["main"].config

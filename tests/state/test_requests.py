@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,14 @@ from structlog.testing import capture_logs
 from foresail.link import FeedFound, FeedsWanted, Message
 from foresail.settings_serving import StateSettings
 from foresail.states import PlannerStates
+from scaler.decision.demand import Demand, DemandState, Mix
 from scaler.serving.state_files import StateFiles, name_of, slice_of
 from scaler.serving.state_requests import REQUEST_SECONDS_MAX, FeedRequests
 from scaler.state.feed_bytes import decode_feed, encode_feed
 from scaler.state.frames import Frame
 from scaler.state.records import FeedState
 from scaler.state.workload_bytes import encode_workload
-from tests.state.records import REFERENCE, feed, workload
+from tests.state.records import NOW, REFERENCE, feed, workload
 
 
 async def read(requests: FeedRequests, keys: Sequence[str]) -> list[bytes]:
@@ -76,6 +78,16 @@ def on_disk(directory: Path, state: FeedState) -> None:
     StateFiles(directory).write_feeds(
         slice_of(state.key), [frame], now_seconds=state.taken_at_seconds
     )
+
+
+def demand(*, at: float = NOW, prompt: float = 100.0) -> Demand:
+    return Demand(
+        at_seconds=at, prompt_tokens=prompt, generated_tokens=None, requests=None, in_flight=None
+    )
+
+
+def mix(*, requests: float) -> DemandState:
+    return DemandState(mix=Mix(at_seconds=NOW, requests=requests), waiting_at_seconds=NOW)
 
 
 OF_PEER = feed("a", snapshot=b"of the peer")
@@ -147,6 +159,72 @@ async def test_an_inherited_workload_is_resumed_once_and_its_bytes_pass_on() -> 
     assert states.payload(REFERENCE) == encode_workload(workload(8))
     states.forget(REFERENCE)
     assert states.payload(REFERENCE) is None
+
+
+async def test_an_inherited_state_of_a_workload_that_goes_on_here_is_dropped() -> None:
+    states = planner(PeersLink())
+    other = workload(name="other")
+    states.inherit([encode_workload(workload()), encode_workload(other)])
+
+    states.note(workload(8))  # known here already: nothing resumes from the state
+    states.forget(other.reference)
+
+    assert states.workload(REFERENCE) is None
+    assert states.workload(other.reference) is None
+
+
+async def test_feeds_are_listed_once_for_all_keys_of_a_request() -> None:
+    listed = 0
+
+    def feeds():
+        nonlocal listed
+        listed += 1
+        return {"a": lambda: OF_PEER}
+
+    await planner(PeersLink()).hand_over(["a", "b", "c"], feeds)
+
+    assert listed == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        pytest.param({"open_step": 2**40}, "from_the_future", id="step-ahead"),
+        pytest.param({"open_step": -5}, "too_old", id="step-behind"),
+        pytest.param({"demand": demand(at=OF_PEER.taken_at_seconds + 3600)}, "from_the_future"),
+        pytest.param({"demand": demand(prompt=float("nan"))}, "corrupted", id="nan"),
+        pytest.param({"looks": (demand(prompt=-1.0),)}, "corrupted", id="negative"),
+        pytest.param({"demand_state": mix(requests=float("nan"))}, "corrupted", id="mix-nan"),
+        pytest.param({"demand_state": mix(requests=float("inf"))}, "corrupted", id="mix-inf"),
+    ],
+)
+async def test_a_feeds_state_that_no_tracker_makes_is_refused_and_said_once(
+    tmp_path: Path, changed: dict[str, object], reason: str
+) -> None:
+    absurd = replace(OF_DISK, tracker=replace(OF_DISK.tracker, **changed))  # type: ignore[arg-type]
+    on_disk(tmp_path / "states", absurd)
+    states = planner(PeersLink(), directory=tmp_path / "states")
+    with capture_logs() as said:
+        assert await states.feed("a") is None
+
+    assert [(line["event"], line["reason"]) for line in said] == [("state_refused", reason)]
+
+
+async def test_a_feeds_state_of_this_minute_is_used(tmp_path: Path) -> None:
+    now = OF_DISK.taken_at_seconds
+    sane = replace(
+        OF_DISK,
+        tracker=replace(
+            OF_DISK.tracker,
+            open_step=int(now // 60),
+            looks=(demand(at=now),),
+            demand=demand(at=now),
+            demand_state=mix(requests=3.0),
+        ),
+    )
+    on_disk(tmp_path / "states", sane)
+
+    assert await planner(PeersLink(), directory=tmp_path / "states").feed("a") == sane
 
 
 async def test_a_workload_whose_name_is_no_name_is_not_kept() -> None:

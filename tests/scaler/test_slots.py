@@ -1,0 +1,59 @@
+"""Slots for reading pasts: the newest of those that wait is next."""
+
+import asyncio
+
+import pytest
+
+from scaler.serving.slots import NewestFirst
+
+
+async def read(slots: NewestFirst, name: str, asked_at: float, order: list[str]) -> None:
+    async with slots.slot(lambda: asked_at):
+        order.append(name)
+        await asyncio.sleep(10)
+
+
+async def test_the_newest_is_next_and_of_equally_new_ones_the_last_to_come() -> None:
+    slots, order = NewestFirst(1), []
+    async with asyncio.TaskGroup() as group:
+        for name, asked_at in (("a", 50.0), ("b", 10.0), ("c", 30.0), ("d", 30.0)):
+            group.create_task(read(slots, name, asked_at, order))
+            await asyncio.sleep(1)
+
+    assert order == ["a", "d", "c", "b"]
+
+
+async def test_how_new_one_is_counts_when_a_slot_becomes_free() -> None:
+    slots, order = NewestFirst(1), []
+    asked_at = {"b": 10.0, "c": 20.0}
+
+    async def waiting(name: str) -> None:
+        async with slots.slot(lambda: asked_at[name]):
+            order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(read(slots, "a", 0.0, order))
+        await asyncio.sleep(1)
+        group.create_task(waiting("b"))
+        group.create_task(waiting("c"))
+        await asyncio.sleep(1)
+        asked_at["b"] = 30.0
+
+    assert order == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
+async def test_one_that_gives_up_leaves_its_slot_to_the_next(given: bool) -> None:
+    slots, order = NewestFirst(1), []
+    async with slots.slot(lambda: 0.0):
+        leaving = asyncio.create_task(read(slots, "leaving", 9.0, order))
+        staying = asyncio.create_task(read(slots, "staying", 1.0, order))
+        await asyncio.sleep(1)
+        if not given:
+            leaving.cancel()
+    leaving.cancel()  # given a slot meanwhile, in the second case
+    await asyncio.wait_for(staying, 11)
+
+    assert order == ["staying"]
+    async with asyncio.timeout(1), slots.slot(lambda: 0.0):
+        pass
