@@ -178,12 +178,12 @@ def test_a_negative_reading_is_a_counter_reset_and_no_value():
     assert target.forecast().data_age_seconds == 60.0
 
 
-def test_a_series_that_is_told_of_its_new_clock_goes_on_without_a_gap():
+def test_a_relabelled_series_goes_on_without_a_gap():
     values = np.random.default_rng(1).uniform(1.0, 9.0, 80).tolist()
-    told, undisturbed = feed(forecaster(), values[:50]), feed(forecaster(), values)
+    relabelled, undisturbed = feed(forecaster(), values[:50]), feed(forecaster(), values)
 
-    told.relabel(-30 * STEP)
-    feed(told, values[50:], first_step=20)
+    relabelled.relabel(-30 * STEP)
+    feed(relabelled, values[50:], first_step=20)
 
-    assert told.quantiles().tobytes() == undisturbed.quantiles().tobytes()
-    assert told.forecast().made_at_seconds == 49 * STEP
+    assert relabelled.quantiles().tobytes() == undisturbed.quantiles().tobytes()
+    assert relabelled.forecast().made_at_seconds == 49 * STEP
