@@ -62,7 +62,7 @@ NAMESPACE, NAME = "demo", "qwen3-32b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """What is played, and how fast."""
+    """The course to play, and its pace."""
 
     scenario: Scenario
     begins_at_seconds: int
@@ -89,7 +89,7 @@ class Frame:
     why: tuple[str, ...]
     """The steps of the decision."""
     control: str
-    """What KEDA or the HPA made of it."""
+    """The last step of KEDA or the HPA."""
     band: Mapping[float, tuple[float, ...]]
     """Seconds ahead → prompt tokens per second at the band's levels."""
 

@@ -58,7 +58,7 @@ class Sources:
         return cls(presets, by_name, settings.cycle)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        """The feed of one trigger, and what its workload is planned with.
+        """The binding of one trigger.
 
         Raises:
             SourceMisconfiguredError: the source cannot serve the trigger spec.

@@ -1,4 +1,4 @@
-"""What a workload is planned with, made from its trigger spec: for serve, demo and replay alike."""
+"""Parameters and forecasters from a trigger spec, the same for serve, the demo and replay."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def assemble(
     step_seconds: float,
     beside: tuple[DemandSeries, ...] = (),
 ) -> Assembly:
-    """Assemble what a trigger spec is planned with.
+    """The parameters and forecasters of a trigger spec.
 
     Args:
         preset: of the trigger's engine; its defaults count where the metadata gives no capacity.

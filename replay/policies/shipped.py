@@ -117,7 +117,7 @@ def _start_seconds(course: Course) -> float:
 
 @lru_cache(maxsize=1)
 def _restored(course: Course) -> DemandTracker:
-    """A track that has seen the past, as a range query at start would tell it."""
+    """A tracker that has taken the past, as after a range query at start."""
     # The forecast does not depend on the quantile that is planned for.
     tracker = _assembled(_trigger_spec(course, 0.5)).make_tracker()
     past = course.past
