@@ -87,11 +87,11 @@ def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: A
 
     from fleet.tally import By
     from foresail import fleet_command
-    from foresail.fleet_options import Wanted
+    from foresail.fleet_options import FleetOptions
 
-    wanted = Wanted(bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, **given)
+    options = FleetOptions(bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, **given)
     run = fleet_command.watch if follow else fleet_command.show
-    asyncio.run(run(wanted, Console()))
+    asyncio.run(run(options, Console()))
 
 
 class Claim(click.Command):

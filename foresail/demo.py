@@ -64,7 +64,7 @@ NAMESPACE, NAME = "demo", "qwen3-32b"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Playback:
-    """What is played, and how fast."""
+    """The day to play, and its pace."""
 
     day: GeneratedDay
     begins_at_seconds: int
@@ -91,7 +91,7 @@ class Frame:
     why: tuple[str, ...]
     """The steps of the decision."""
     control: str
-    """What KEDA or the HPA made of it."""
+    """The last step of KEDA or the HPA."""
     band: Mapping[float, tuple[float, ...]]
     """Seconds ahead → prompt tokens per second at the band's levels."""
 

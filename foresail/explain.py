@@ -49,7 +49,7 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
         "metadata": dict(status.reference.metadata),
     }
     if status.on_watch_list:
-        payload["outcome"] = {"watched": True}
+        payload["outcome"] = {"on_watch_list": True}
     else:
         payload["asked_seconds_ago"] = round(now_seconds - status.asked_at_seconds, 1)
         payload["outcome"] = _outcome(status, now_seconds)
@@ -200,7 +200,7 @@ def _outcome(status: WorkloadStatus, now_seconds: float) -> Account:
 
 
 def _outcome_text(outcome: Mapping[str, Any]) -> str:
-    if "watched" in outcome:
+    if "on_watch_list" in outcome:
         return "on the watch list; KEDA does not ask about it"
     if "advised" in outcome:
         return f"mode advise, no replica is changed: {outcome['advised']}"

@@ -1,4 +1,4 @@
-"""`foresail fleet`: from clusters or files to what is printed."""
+"""`foresail fleet`: reads clusters or files, and prints the fleet."""
 
 import asyncio
 import json
@@ -22,100 +22,107 @@ from fleet.recorded import UnreadableRecordError, recorded
 from fleet.snapshot import Known, World, snapshot_of
 from fleet.tally import By
 from foresail.clock import wall_clock
-from foresail.fleet_options import IN_CLUSTER, Wanted, clusters, known, servers, token
-from foresail.fleet_table import Fleet, shown, told
+from foresail.fleet_options import (
+    IN_CLUSTER,
+    FleetOptions,
+    bearer_token,
+    clusters,
+    prometheus_urls,
+    reference_data,
+)
+from foresail.fleet_table import Fleet, payload, render
 from scaler.errors import ForesailError
 
 _REDRAW_SECONDS: Final = 1.0
-"""Between two pictures, at least."""
+"""The least time between two prints."""
 _MEASURE_SECONDS: Final = 60.0
 
 Activities = Mapping[str, Activity | str]
-"""By cluster; a text says why there is none."""
+"""Cluster → its activity, or the reason why there is none."""
 
 
-async def show(wanted: Wanted, console: Console) -> None:
+async def show(options: FleetOptions, console: Console) -> None:
     """Print the fleet once.
 
     Raises:
         ForesailError: an option cannot be used, or no cluster can be read.
     """
-    about = known(wanted)
-    if wanted.files:
-        answers: Sequence[World | str] = [_recorded(file) for file in wanted.files]
+    about = reference_data(options)
+    if options.files:
+        answers: Sequence[World | str] = [_recorded(file) for file in options.files]
     else:
-        answers = await asyncio.gather(*(_read(wanted, name) for name in clusters(wanted)))
+        answers = await asyncio.gather(*(_read(options, name) for name in clusters(options)))
     worlds = [one for one in answers if isinstance(one, World)]
     unreadable = [one for one in answers if isinstance(one, str)]
     if not worlds:
         raise ForesailError("\n".join(unreadable))
-    activities = await _activities(wanted, [world.cluster for world in worlds])
-    _print(_fleet(worlds, unreadable, about, activities), wanted, console)
+    activities = await _activities(options, [world.cluster for world in worlds])
+    _print(_fleet(worlds, unreadable, about, activities), options, console)
 
 
-async def watch(wanted: Wanted, console: Console) -> None:
-    """Print the fleet with every change, for good.
+async def watch(options: FleetOptions, console: Console) -> None:
+    """Print the fleet again with every change, until interrupted.
 
     Raises:
-        ForesailError: an option cannot be used, or there is no way to any cluster.
+        ForesailError: an option cannot be used, or no cluster can be reached.
     """
-    if wanted.files:
+    if options.files:
         raise ForesailError("--watch follows clusters: leave --file out")
-    about, names, news = known(wanted), clusters(wanted), asyncio.Event()
+    about, names, changed = reference_data(options), clusters(options), asyncio.Event()
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
-        mirrors, lost = await _mirrors(stack, wanted, names, news)
+        mirrors, unreachable = await _mirrors(stack, options, names, changed)
         if not mirrors:
-            raise ForesailError("\n".join(lost))
+            raise ForesailError("\n".join(unreachable))
         live = None
-        if console.is_terminal and not wanted.as_json:
+        if console.is_terminal and not options.as_json:
             live = stack.enter_context(Live(console=console, auto_refresh=False))
         due = 0.0
         activities: Activities = {}
         before: object = None
         while True:
-            if wanted.prometheus and loop.time() >= due:
-                activities = await _activities(wanted, names)
+            if options.prometheus and loop.time() >= due:
+                activities = await _activities(options, names)
                 due = loop.time() + _MEASURE_SECONDS
-            await _news(news, wanted)
+            await _change(changed, options)
             worlds = [one.world for one in mirrors if not one.trouble]
-            missing = [_missing(one.cluster, one.trouble) for one in mirrors if one.trouble]
-            fleet = _fleet(worlds, [*lost, *missing], about, activities)
+            missing = [_reason(one.cluster, one.trouble) for one in mirrors if one.trouble]
+            fleet = _fleet(worlds, [*unreachable, *missing], about, activities)
             if (fleet.snapshots, fleet.unreadable) == before:
                 continue
             before = fleet.snapshots, fleet.unreadable
             if live is not None:
-                live.update(shown(fleet, _bys(wanted, fleet), console.width), refresh=True)
+                live.update(render(fleet, _bys(options, fleet), console.width), refresh=True)
             else:
-                _print(fleet, wanted, console)
+                _print(fleet, options, console)
 
 
 async def _mirrors(
-    stack: AsyncExitStack, wanted: Wanted, names: Sequence[str], news: asyncio.Event
+    stack: AsyncExitStack, options: FleetOptions, names: Sequence[str], changed: asyncio.Event
 ) -> tuple[list[Mirror], list[str]]:
-    """Mirrors of the clusters there is a way to, and why there is none to the others."""
+    """Mirrors of the clusters that can be reached, and the reasons for the others."""
     mirrors: list[Mirror] = []
-    lost: list[str] = []
+    unreachable: list[str] = []
     for name in names:
         try:
-            client = await _client(wanted, name)
+            client = await _client(options, name)
         except NoWayError as error:
-            lost.append(_missing(name, error))
+            unreachable.append(_reason(name, error))
             continue
         stack.push_async_callback(client.close)
-        mirrors.append(await stack.enter_async_context(mirrored(client, name, news)))
-    return mirrors, lost
+        mirrors.append(await stack.enter_async_context(mirrored(client, name, changed)))
+    return mirrors, unreachable
 
 
-async def _news(news: asyncio.Event, wanted: Wanted) -> None:
-    """Until something changed, or is to be measured again; changes at once are one."""
+async def _change(changed: asyncio.Event, options: FleetOptions) -> None:
+    """Wait for a change or the next measurement; changes within a second count as one."""
     try:
-        async with asyncio.timeout(_MEASURE_SECONDS if wanted.prometheus else None):
-            await news.wait()
+        async with asyncio.timeout(_MEASURE_SECONDS if options.prometheus else None):
+            await changed.wait()
             await asyncio.sleep(_REDRAW_SECONDS)
     except TimeoutError:
         pass
-    news.clear()
+    changed.clear()
 
 
 def _recorded(file: Path) -> World | str:
@@ -125,33 +132,33 @@ def _recorded(file: Path) -> World | str:
         return str(error)
 
 
-async def _read(wanted: Wanted, name: str) -> World | str:
-    """A cluster's objects, or why there are none: the other clusters are shown all the same."""
+async def _read(options: FleetOptions, name: str) -> World | str:
+    """A cluster's objects, or the reason why there are none; other clusters do not depend on it."""
     try:
-        client = await _client(wanted, name)
+        client = await _client(options, name)
         async with client:
             return await read_world(client, name)
     except (NoWayError, UnreadableError) as error:
-        return _missing(name, error)
+        return _reason(name, error)
 
 
-async def _client(wanted: Wanted, name: str) -> ApiClient:
-    return await (connected(None) if name == IN_CLUSTER else connected(name, wanted.kubeconfig))
+async def _client(options: FleetOptions, name: str) -> ApiClient:
+    return await (connected(None) if name == IN_CLUSTER else connected(name, options.kubeconfig))
 
 
-def _missing(name: str, error: object) -> str:
+def _reason(name: str, error: object) -> str:
     return f"{name}: {error}"
 
 
-async def _activities(wanted: Wanted, names: Sequence[str]) -> Activities:
-    urls, secret = servers(wanted), token(wanted)
+async def _activities(options: FleetOptions, names: Sequence[str]) -> Activities:
+    urls, secret = prometheus_urls(options), bearer_token(options)
 
     async def one(name: str) -> Activity | str | None:
         url = urls.get(name) or urls.get("")
         if url is None:
             return None
         try:
-            return await measured(url, wanted.idle_seconds, token=secret)
+            return await measured(url, options.idle_seconds, token=secret)
         except UnmeasuredError as error:
             return str(error)
 
@@ -167,7 +174,7 @@ def _fleet(
     for world in worlds:
         activity = activities.get(world.cluster)
         if isinstance(activity, str):
-            remarks = (*world.remarks, f"{activity}; which GPUs are idle is unknown")
+            remarks = (*world.remarks, f"{activity}; idle GPUs are unknown")
             snapshots.append(snapshot_of(replace(world, remarks=remarks), about, None, now))
         else:
             snapshots.append(snapshot_of(world, about, activity, now))
@@ -177,7 +184,7 @@ def _fleet(
         at_seconds=now,
         measured=any(isinstance(one, Activity) for one in activities.values()),
         remarks=[
-            f"your price of {name!r} is of no GPU that we know, and of no machine type here"
+            f"the price of {name!r} is not used: no GPU and no machine type here has that name"
             for name in about.usd_per_gpu_hour
             if about.catalogue.find(name) is None and name not in _machine_types(worlds)
         ],
@@ -189,13 +196,13 @@ def _machine_types(worlds: Sequence[World]) -> frozenset[str | None]:
     return frozenset(text(one, "node.kubernetes.io/instance-type") for one in labels)
 
 
-def _print(fleet: Fleet, wanted: Wanted, console: Console) -> None:
-    if wanted.as_json:
-        print(json.dumps(told(fleet, _bys(wanted, fleet))), flush=True)  # noqa: T201 - the output
+def _print(fleet: Fleet, options: FleetOptions, console: Console) -> None:
+    if options.as_json:
+        print(json.dumps(payload(fleet, _bys(options, fleet))), flush=True)  # noqa: T201 - the output
     else:
-        console.print(shown(fleet, _bys(wanted, fleet), console.width))
+        console.print(render(fleet, _bys(options, fleet), console.width))
 
 
-def _bys(wanted: Wanted, fleet: Fleet) -> tuple[By, ...]:
+def _bys(options: FleetOptions, fleet: Fleet) -> tuple[By, ...]:
     several = len(fleet.snapshots) + len(fleet.unreadable) > 1
-    return wanted.bys or ((By.GENERATION, By.CLUSTER) if several else (By.GENERATION,))
+    return options.bys or ((By.GENERATION, By.CLUSTER) if several else (By.GENERATION,))

@@ -1,4 +1,4 @@
-"""What `foresail fleet` is asked for, and the files that its options name."""
+"""The options of `foresail fleet`, and the files that they name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ IN_CLUSTER: Final = "in-cluster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What to show."""
+class FleetOptions:
+    """Which clusters to read, and how to show them."""
 
     contexts: tuple[str, ...] = ()
-    """Empty = the current one."""
+    """Contexts of the kubeconfig; without any the current one."""
     every_context: bool = False
     kubeconfig: Path | None = None
     files: tuple[Path, ...] = ()
@@ -30,14 +30,14 @@ class Wanted:
     prometheus: tuple[str, ...] = ()
     """`URL` for every cluster, or `CLUSTER=URL`."""
     token_file: Path | None = None
-    """Of Prometheus."""
+    """The bearer token for Prometheus."""
     idle_seconds: float = 1800.0
     prices: Path | None = None
     model_labels: tuple[str, ...] = ()
     as_json: bool = False
 
 
-def known(wanted: Wanted) -> Known:
+def reference_data(options: FleetOptions) -> Known:
     """The catalogue with the operator's prices and labels.
 
     Raises:
@@ -46,58 +46,58 @@ def known(wanted: Wanted) -> Known:
     return Known(
         catalogue=shipped(),
         instances=instances(),
-        usd_per_gpu_hour=prices_in(wanted.prices, shipped()) if wanted.prices else {},
-        model_labels=(*wanted.model_labels, *MODEL_LABELS),
+        usd_per_gpu_hour=prices_in(options.prices, shipped()) if options.prices else {},
+        model_labels=(*options.model_labels, *MODEL_LABELS),
     )
 
 
-def clusters(wanted: Wanted) -> Sequence[str]:
-    """The contexts to read; one of its own name means the cluster we run in.
+def clusters(options: FleetOptions) -> Sequence[str]:
+    """The contexts to read; `IN_CLUSTER` is the cluster that this process runs in.
 
     Raises:
         ForesailError: there is no kubeconfig, or no current context in it.
     """
-    if wanted.contexts:
-        return tuple(dict.fromkeys(wanted.contexts))
+    if options.contexts:
+        return tuple(dict.fromkeys(options.contexts))
     try:
-        every, current = contexts(wanted.kubeconfig)
+        every, current = contexts(options.kubeconfig)
     except NoWayError as error:
-        if wanted.kubeconfig is None and not wanted.every_context:
+        if options.kubeconfig is None and not options.every_context:
             return (IN_CLUSTER,)
         raise ForesailError(str(error)) from error
-    if wanted.every_context:
+    if options.every_context:
         return every
     if current is None:
         raise ForesailError(f"no current context; name one of {', '.join(every)} with --context")
     return (current,)
 
 
-def servers(wanted: Wanted) -> Mapping[str, str]:
-    """The Prometheus of each cluster; under an empty name that of all others.
+def prometheus_urls(options: FleetOptions) -> Mapping[str, str]:
+    """The address of each cluster's Prometheus; the empty name stands for all other clusters.
 
     Raises:
-        ForesailError: an address is none.
+        ForesailError: an address is not http or https.
     """
     found = {}
-    for told in wanted.prometheus:
-        cluster, equals, url = told.rpartition("=")
+    for given in options.prometheus:
+        cluster, equals, url = given.rpartition("=")
         if not equals or "://" in cluster:
-            cluster, url = "", told
+            cluster, url = "", given
         if not url.startswith(("http://", "https://")):
-            raise ForesailError(f"--prometheus {told!r}: no http or https address")
+            raise ForesailError(f"--prometheus {given!r}: no http or https address")
         found[cluster] = url
     return found
 
 
-def token(wanted: Wanted) -> str | None:
+def bearer_token(options: FleetOptions) -> str | None:
     """The bearer token for Prometheus.
 
     Raises:
         ForesailError: its file cannot be read.
     """
-    if wanted.token_file is None:
+    if options.token_file is None:
         return None
     try:
-        return wanted.token_file.read_text(encoding="utf-8").strip()
+        return options.token_file.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ForesailError(f"--prometheus-token-file {wanted.token_file}: {error}") from error
+        raise ForesailError(f"--prometheus-token-file {options.token_file}: {error}") from error

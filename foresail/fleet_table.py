@@ -1,4 +1,4 @@
-"""The fleet as tables for a terminal of 80 columns, and as JSON for everything else."""
+"""Renders the fleet as tables for a terminal, and as JSON."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -24,25 +24,24 @@ _LEGEND = "frag.: free GPUs in NVLink islands partly in use; whole: islands whol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """What there is to show."""
+    """The clusters that were read, and those that could not be."""
 
     snapshots: Sequence[FleetSnapshot]
     unreadable: Sequence[str]
-    """Clusters that are missing, and why."""
+    """Clusters that could not be read, with the reason."""
     at_seconds: float
     measured: bool
-    """Somebody was asked which GPUs are idle."""
+    """Whether idle GPUs were measured in any cluster."""
     remarks: Sequence[str] = ()
-    """Of no one cluster."""
+    """Remarks about the fleet, not about one cluster."""
 
 
-def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
-    """The tables, and what there is to say of them.
+def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
+    """The tables and the notes below them.
 
     Args:
-        fleet: what there is.
-        bys: a table each.
-        columns: of the terminal; names are cut where it is narrow, and numbers never.
+        bys: one table each.
+        columns: the width of the terminal; a narrow one shortens names, never numbers.
     """
     whole = total(fleet.snapshots)
     parts: list[RenderableType] = [_table(fleet, by, whole, columns) for by in bys]
@@ -55,12 +54,12 @@ def shown(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
     return Group(*parts)
 
 
-def told(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
-    """Everything that is known, with null for what is not."""
+def payload(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
+    """All data as JSON, with null for unknown values."""
     document = {
         "at": datetime.fromtimestamp(fleet.at_seconds, UTC).isoformat(timespec="seconds"),
-        "total": _honest(total(fleet.snapshots)),
-        "by": {by.value: [_honest(row) for row in tally(fleet.snapshots, by)] for by in bys},
+        "total": _row_payload(total(fleet.snapshots)),
+        "by": {by.value: [_row_payload(row) for row in tally(fleet.snapshots, by)] for by in bys},
         "clusters": [asdict(one) for one in fleet.snapshots],
         "not_shown": list(fleet.unreadable),
         "remarks": list(fleet.remarks),
@@ -107,14 +106,14 @@ def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]: 
 
 
 def _gpus(count: float) -> str:
-    """Parts of a GPU with one digit, and never rounded to nothing."""
+    """A count of GPUs, parts with one digit; a part is never rounded to 0."""
     if count == round(count):
         return f"{count:,.0f}"
     return f"{count:,.1f}" if count >= 0.05 else "<0.1"  # noqa: PLR2004
 
 
 def _partly(known: str, missing: float, all_of: float) -> str:
-    """A sum of which `missing` of `all_of` GPUs are unknown is at least what is known."""
+    """A sum as text: `≥` if `missing` of `all_of` GPUs are unknown, `?` if all of them are."""
     if missing <= 0:
         return known
     return _UNKNOWN if missing >= all_of else f"≥{known}"
@@ -141,7 +140,7 @@ def _free_usd(row: Row) -> str:
 
 
 def _unused(row: Row) -> str:
-    """Free and idle ones together."""
+    """The price of free and idle GPUs together."""
     usd = row.free_usd_per_hour + row.idle_usd_per_hour
     if row.free_usd_unknown:
         return _partly(_dollars(usd), row.free_usd_unknown, row.gpus)
@@ -153,7 +152,7 @@ def _dollars(usd: float) -> str:
 
 
 def _limits(fleet: Fleet) -> list[str]:
-    """What Karpenter may still buy: pools whose limit names GPUs, those without a node too."""
+    """One line for each Karpenter pool with a limit on GPUs, also for pools without a node."""
     lines = []
     for one in fleet.snapshots:
         for pool in one.node_pools or ():
@@ -169,7 +168,7 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
     sources = sorted({node.price_source for node in nodes if node.price_source})
     notes = [f"prices: {source}" for source in sources]
     if fleet.snapshots and not nodes:
-        notes.append("no node here has GPUs that a label, a resource or a ResourceSlice tells of")
+        notes.append("no node here has GPUs in its labels, resources or ResourceSlices")
     if whole.unpriced:
         notes.append(f"{_gpus(whole.unpriced)} GPUs without a price; give some with --prices")
     if not fleet.measured and whole.allocated:
@@ -192,10 +191,10 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
     return [*notes, *remarks[:_REMARKS_SHOWN], *([f"and {more} more: --json"] if more > 0 else [])]
 
 
-def _honest(row: Row) -> dict[str, object]:
-    """A row whose sums are null where nothing of them is known."""
+def _row_payload(row: Row) -> dict[str, object]:
+    """A row as JSON; a sum of which every part is unknown is null."""
     unmeasured = row.idle_unknown >= row.allocated + row.uses_unknown > 0
-    nothing = {
+    unknown = {
         "allocated": row.uses_unknown >= row.gpus > 0,
         "free": row.uses_unknown >= row.gpus > 0,
         "out": row.uses_unknown >= row.gpus > 0,
@@ -207,7 +206,7 @@ def _honest(row: Row) -> dict[str, object]:
         "free_usd_per_hour": row.free_usd_unknown >= row.gpus > 0,
         "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or unmeasured,
     }
-    return {key: None if nothing.get(key) else value for key, value in asdict(row).items()}
+    return {key: None if unknown.get(key) else value for key, value in asdict(row).items()}
 
 
 def _camel(value: object) -> object:

@@ -66,7 +66,7 @@ class Sources:
         return cls(presets, by_name, settings.cycle, threads)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
-        """The feed of one trigger, and what its workload is planned with.
+        """The binding of one trigger.
 
         Raises:
             SourceMisconfiguredError: the source cannot serve the trigger spec.

@@ -1,4 +1,4 @@
-"""What a workload is planned with, made from its trigger spec: for serve, demo and replay alike."""
+"""Parameters and forecasters from a trigger spec, the same for serve, the demo and replay."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def assemble(
     trees: Trees | None = None,
     forecasters: SharedForecasters | None = None,
 ) -> Assembly:
-    """Assemble what a trigger spec is planned with.
+    """The parameters and forecasters of a trigger spec.
 
     Args:
         preset: of the trigger's engine; its defaults count where the metadata gives no capacity.

@@ -54,7 +54,7 @@ _LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
 
 
 class Mode(StrEnum):
-    """What a plan may change. The full plan is computed, recorded and shown in every mode."""
+    """The effect of a plan. The full plan is computed, recorded and shown in every mode."""
 
     ADVISE = "advise"
     """No replica changes."""
@@ -66,7 +66,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedOptions:
-    """What the operator's settings let a trigger choose from."""
+    """The values that the operator's settings allow a trigger."""
 
     engines: Mapping[str, bool]
     """Engine preset → whether its metrics outlive the last replica (else no scaling to zero)."""

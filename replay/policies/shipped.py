@@ -118,7 +118,7 @@ def _start_seconds(replay_input: ReplayInput) -> float:
 
 @lru_cache(maxsize=1)
 def _restored(replay_input: ReplayInput) -> DemandTracker:
-    """A track that has seen the past, as a range query at start would tell it."""
+    """A tracker that has taken the past, as after a range query at start."""
     # The forecast does not depend on the quantile that is planned for.
     trigger_spec = _trigger_spec(replay_input, 0.5)
     tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()

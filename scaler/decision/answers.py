@@ -40,11 +40,11 @@ class Refusal:
 
 
 Outcome = Answer | Refusal
-"""What planning came to."""
+"""The result of planning: an answer or a refusal."""
 
 
 Reply = Answer | Abstention | Refusal
-"""What KEDA gets."""
+"""The reply to KEDA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What one replica serves within the workload's objective.
+"""The capacity of one replica within the workload's objective.
 
 Prompt and generated tokens share a replica: an iteration of a continuous-batching engine takes time
 for both, so their work adds up. But two rates that a user gives may be what one replica serves

@@ -1,4 +1,4 @@
-"""What a step of the wall clock does to a series: by itself, or as the undoing of an earlier step.
+"""The effect of a set wall clock on a series, also where it undoes an earlier step.
 
 A clock set forward leaves a gap: a suspended virtual machine looks the same, and time did pass. A
 clock set back moves the labels of the whole series, so that it continues in its open step. Both are
@@ -53,7 +53,7 @@ class ClockSteps:
         return ClockSteps(step_seconds=self.step_seconds, remembered=list(self.remembered))
 
     def changes(self, seconds: float, *, open_step: int) -> Iterator[Change]:
-        """What a clock set by `seconds` changes in the series; a gap needs no change.
+        """The changes of the series for a clock set by `seconds`; a gap needs none.
 
         Args:
             seconds: below 0 if the clock was set back.

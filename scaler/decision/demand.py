@@ -125,5 +125,5 @@ def _asked(served: float | None, unserved: float, per_request: float | None) -> 
     if served is None:
         return None
     asked = served + unserved * (per_request or 0.0)
-    # max(0.0, nan) is 0.0: what cannot be told must not pass for a true zero.
+    # max(0.0, nan) is 0.0: an unknown demand must not pass for a true zero.
     return max(0.0, asked) if math.isfinite(asked) else None

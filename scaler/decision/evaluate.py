@@ -20,7 +20,7 @@ from scaler.forecast.record import DemandForecast
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleState:
-    """What the next cycle of a workload starts from."""
+    """The memory of a workload from one cycle to the next."""
 
     timed: TimedOutcome
     """The outcome that KEDA gets."""
@@ -75,7 +75,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     now_seconds: float,
     answer_seconds_max: float,
 ) -> tuple[WorkloadPlan, CycleState]:
-    """The cycle's result, and what the next cycle starts from.
+    """The cycle's result, and the state for the next cycle.
 
     Args:
         tracker: has taken `poll` already.

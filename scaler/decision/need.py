@@ -1,4 +1,4 @@
-"""What a workload needs: now, for its queue, and a lead time ahead; each as one `Step`.
+"""The needs of a workload: now, for its queue, and a lead time ahead; each as one `Step`.
 
 A step carries the rule's name, its reasoning with numbers, and the replicas it asks for, unrounded.
 """

@@ -1,4 +1,4 @@
-"""What a trigger asks for, in the plan's terms."""
+"""The parameters of a plan, from the trigger spec and the capacity of a replica."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanParameters:
-    """What the trigger asks for, in the plan's terms."""
+    """The parameters that a workload is planned with."""
 
     lead_seconds: float
     hold_seconds: float

@@ -31,7 +31,7 @@ INPUT_LEVELS = [0, 2, 5, 7]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """What is known of a series at one step; arrays have one row per horizon."""
+    """The inputs of the features at one step; arrays have one row per horizon."""
 
     past: Past
     rhythm: Rhythm

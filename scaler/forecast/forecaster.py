@@ -88,6 +88,7 @@ class Forecaster:
         step = self._grid.place(t_seconds, value)
         if step is None:
             return
+        self._past.place(self._grid.origin_seconds)
         # Once the longest forecast has lapsed, more gaps change nothing but the calendar.
         walked = min(step.gaps, self._flush_steps)
         for _ in range(walked):

@@ -50,6 +50,7 @@ class Past:
         self.step_seconds = step_seconds
         self.zone = ZoneInfo(tz) if tz else None
         self.start_seconds = _unix(start)
+        self._origin_seconds = 0.0
         self.bin_steps = max(1, round(BIN_SECONDS / step_seconds))
         self.bin_seconds = self.bin_steps * step_seconds
         bins = int((max(DAY_LAGS) * DAY_SECONDS + 7200) / self.bin_seconds) + 4
@@ -73,6 +74,10 @@ class Past:
         self.day_lags_seconds = np.array(DAY_LAGS) * DAY_SECONDS
         self.newest_change = 0.0
         self._other_days = NOT_ASKED
+
+    def place(self, origin_seconds: float) -> None:
+        """Set the time of step 0 of the samples; a snapshot does not hold it."""
+        self._origin_seconds = origin_seconds
 
     def advance(self, value: float) -> None:
         """Advance one step; NaN is a gap."""
@@ -204,9 +209,8 @@ class Past:
     def _read_clock(self) -> None:
         if self.zone is None or self.start_seconds is None:
             return
-        now = datetime.fromtimestamp(
-            self.start_seconds + self.step * self.step_seconds, tz=self.zone
-        )
+        seconds = self._origin_seconds + self.step * self.step_seconds
+        now = datetime.fromtimestamp(self.start_seconds + seconds, tz=self.zone)
         offset = _offset_seconds(now)
         for i, days in enumerate(DAY_LAGS):
             then = (now.astimezone(UTC) - timedelta(days=days)).astimezone(self.zone)

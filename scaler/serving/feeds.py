@@ -22,7 +22,7 @@ NOTHING_CARRIED: Carried = ({}, b"")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """What a trigger spec resolves to: the feed to read, and what its workload is planned with."""
+    """The feed that a trigger spec resolves to, and the assembly that plans its workload."""
 
     key: FeedKey
     """Equal for triggers that read the same series the same way."""
@@ -120,7 +120,7 @@ class Workload:
     asked_at_seconds: float
     """On the monotonic clock."""
     cycle_state: CycleState
-    """What the next cycle starts from; kept here only."""
+    """The state for the next cycle; kept here only."""
     on_watch_list: bool = False
     """Planned for and shown. KEDA does not ask about it, and it is never forgotten."""
     live: LiveFeed | None = None

@@ -1,6 +1,7 @@
 """Whatever a collector delivers, quantiles stay finite, in order and not negative."""
 
 import math
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -178,12 +179,29 @@ def test_a_negative_reading_is_a_counter_reset_and_no_value():
     assert target.forecast().data_age_seconds == 60.0
 
 
-def test_a_series_that_is_told_of_its_new_clock_goes_on_without_a_gap():
+def test_a_relabelled_series_goes_on_without_a_gap():
     values = np.random.default_rng(1).uniform(1.0, 9.0, 80).tolist()
-    told, undisturbed = feed(forecaster(), values[:50]), feed(forecaster(), values)
+    relabelled, undisturbed = feed(forecaster(), values[:50]), feed(forecaster(), values)
 
-    told.relabel(-30 * STEP)
-    feed(told, values[50:], first_step=20)
+    relabelled.relabel(-30 * STEP)
+    feed(relabelled, values[50:], first_step=20)
 
-    assert told.quantiles().tobytes() == undisturbed.quantiles().tobytes()
-    assert told.forecast().made_at_seconds == 49 * STEP
+    assert relabelled.quantiles().tobytes() == undisturbed.quantiles().tobytes()
+    assert relabelled.forecast().made_at_seconds == 49 * STEP
+
+
+def test_days_are_those_of_the_calendar_wherever_time_0_of_the_samples_is():
+    # Berlin's clocks go forward on 29 March 2026: yesterday's eight o'clock is then 23 hours ago.
+    begin = datetime(2026, 3, 26, tzinfo=UTC)
+    from_begin = forecaster(
+        step_seconds=1800.0, horizons_seconds=(1800.0,), start=begin, tz="Europe/Berlin"
+    )
+    from_1970 = forecaster(
+        step_seconds=1800.0, horizons_seconds=(1800.0,), start=0.0, tz="Europe/Berlin"
+    )
+    for step in range(4 * 48):
+        at, value = 1800.0 * step, 500.0 + 400.0 * math.sin(2 * math.pi * step / 48)
+        from_begin.update(at, value)
+        from_1970.update(begin.timestamp() + at, value)
+
+    assert from_1970.quantiles().tobytes() == from_begin.quantiles().tobytes()

@@ -82,9 +82,11 @@ def test_the_past_of_a_workload_becomes_a_replay(config: Path, tmp_path: Path) -
         "static-mean", "--json", str(results),
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    told = json.loads(results.read_text())
+    document = json.loads(results.read_text())
     # Six requests a second, unscaled, from two pods together.
-    assert told["requests"] / told["seconds"] == pytest.approx(REQUESTS_PER_SECOND, rel=0.03)
+    assert document["requests"] / document["seconds"] == pytest.approx(
+        REQUESTS_PER_SECOND, rel=0.03
+    )
     assert "as it was: " in done.output
     replica_hours = float(done.output.split("as it was: ")[1].split()[0])
     assert replica_hours == pytest.approx(2 * (HOURS - 1 / 3) * 0.96, rel=0.06)
@@ -131,8 +133,8 @@ def test_an_export_stands_in_for_a_prometheus(tmp_path: Path) -> None:
         ["backtest", "--csv", str(export), "--against", "static-mean", "--json", str(results)],
     )
     assert done.exit_code == 0, done.output
-    told = json.loads(results.read_text())
-    assert told["requests"] / told["seconds"] == pytest.approx(6, rel=0.03)
+    document = json.loads(results.read_text())
+    assert document["requests"] / document["seconds"] == pytest.approx(6, rel=0.03)
 
 
 def exported(path: Path, *, days: float, columns: str, row: str) -> Path:

@@ -1,4 +1,4 @@
-"""What a person is told of a workload: the answer, what it rests on, and what is missing."""
+"""The account of a workload for people: the answer, its reasons, and what is missing."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ class Site:
         answer = await pages.explain(make_mocked_request("GET", "/", match_info=match))
         return answer.status, answer.text or ""
 
-    def told(self) -> Account:
+    def account(self) -> Account:
         """As it arrives over HTTP, which must be JSON."""
         (status,) = self.loop.statuses()
         made = account(status, now_seconds=self.now)
@@ -138,7 +138,7 @@ class Site:
         return document
 
     def lines(self) -> list[str]:
-        return text(self.told()).splitlines()
+        return text(self.account()).splitlines()
 
     def exported(self, name: str, **more: str) -> float | None:
         labels = {"namespace": "llm", "scaled_object": "qwen", **more}
@@ -154,7 +154,7 @@ class Site:
         }
 
 
-async def test_an_answer_is_told_with_the_steps_that_made_it() -> None:
+async def test_an_answer_is_shown_with_the_steps_that_made_it() -> None:
     site = Site()
     await site.looks()
     site.now += 5
@@ -169,7 +169,7 @@ async def test_an_answer_is_told_with_the_steps_that_made_it() -> None:
     assert any(line.split() == ["prompt_tokens", "value", "4,000"] for line in lines)
 
 
-async def test_a_forecast_is_told_with_its_band_and_its_skill() -> None:
+async def test_a_forecast_is_shown_with_its_band_and_its_skill() -> None:
     site = Site()
     await site.looks(every=30, times=80)
 
@@ -183,7 +183,7 @@ async def test_a_forecast_is_told_with_its_band_and_its_skill() -> None:
     assert "q0.99" in band
 
 
-async def test_the_skill_is_told_for_both_spans_that_a_plan_looks_at() -> None:
+async def test_the_skill_is_shown_for_both_spans_that_a_plan_uses() -> None:
     site, noise = Site(), np.random.default_rng(1)
     for _ in range(90):
         # About a level a mean beats the last value.
@@ -196,15 +196,15 @@ async def test_the_skill_is_told_for_both_spans_that_a_plan_looks_at() -> None:
     assert int(found[1]) > 0
 
 
-async def test_before_the_first_look_the_metadata_and_the_refusal_are_told() -> None:
+async def test_before_the_first_look_the_metadata_and_the_refusal_are_shown() -> None:
     site = Site()
 
-    assert site.told()["metadata"] == {"model": "qwen", "mode": "act"}
+    assert site.account()["metadata"] == {"model": "qwen", "mode": "act"}
     (line,) = site.lines()
     assert line.startswith("llm/qwen: no answer (unavailable): no reading of model 'qwen' yet")
 
 
-async def test_a_source_that_never_answered_is_told_without_readings() -> None:
+async def test_a_source_that_never_answered_is_shown_without_readings() -> None:
     site = Site()
     await site.fails(after=15)
 
@@ -216,7 +216,7 @@ async def test_a_source_that_never_answered_is_told_without_readings() -> None:
     assert not any("handed to KEDA" in line for line in lines)
 
 
-async def test_each_state_of_a_reading_is_told_in_its_own_words() -> None:
+async def test_each_state_of_a_reading_has_its_own_words() -> None:
     site = Site()
     await site.looks()
     site.now += 15
@@ -236,14 +236,14 @@ async def test_each_state_of_a_reading_is_told_in_its_own_words() -> None:
     assert "waiting value 3" in lines
     assert "prompt_tokens stale ?, stale, newest sample 1m30s ago" in lines
     assert "kv_use absent ?, no series vllm:kv_cache_usage_perc" in lines
-    assert site.told()["readings"]["kv_use"] == {
+    assert site.account()["readings"]["kv_use"] == {
         "state": "absent",
         "value": None,
         "why": "no series vllm:kv_cache_usage_perc",
     }
 
 
-async def test_while_blind_the_answer_and_its_age_are_told_beside_the_reason() -> None:
+async def test_without_usable_metrics_the_answer_and_its_age_are_shown_beside_the_reason() -> None:
     site = Site()
     await site.looks()
     await site.fails(after=120)
@@ -257,7 +257,7 @@ async def test_while_blind_the_answer_and_its_age_are_told_beside_the_reason() -
     assert "         7  handed to KEDA" in lines
 
 
-async def test_a_decision_that_stands_no_longer_is_told_as_the_last_one() -> None:
+async def test_a_decision_that_stands_no_longer_is_shown_as_the_last_one() -> None:
     site = Site()
     await site.looks()
     await site.fails(after=120)
@@ -270,7 +270,7 @@ async def test_a_decision_that_stands_no_longer_is_told_as_the_last_one() -> Non
     assert "         7  was handed to KEDA" in lines
 
 
-async def test_what_is_told_and_exported_is_what_keda_is_told() -> None:
+async def test_the_replicas_shown_and_exported_are_those_that_keda_gets() -> None:
     site = Site()
     await site.looks()
     assert site.exported("foresail_answering") == 1
@@ -283,7 +283,7 @@ async def test_what_is_told_and_exported_is_what_keda_is_told() -> None:
     assert site.exported("foresail_desired_replicas") is None
 
 
-async def test_objectives_are_told_beside_what_is_measured_and_said_to_move_nothing() -> None:
+async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effect() -> None:
     site = Site()
     await site.looks()
     measured = {Signal.TTFT: Value(value=2.5, at_seconds=site.now)}
@@ -300,7 +300,7 @@ async def test_objectives_are_told_beside_what_is_measured_and_said_to_move_noth
     assert "         7  handed to KEDA" in lines
 
 
-async def test_in_advise_mode_the_plan_is_told_and_exported_and_nothing_is_handed_over() -> None:
+async def test_in_advise_mode_the_plan_is_shown_and_exported_and_keda_gets_none() -> None:
     site = Site(mode="advise")
     await site.looks()
     site.now += 5
@@ -331,7 +331,7 @@ async def misnamed() -> Site:
     return site
 
 
-async def test_of_a_model_that_no_engine_has_no_number_is_told() -> None:
+async def test_a_model_that_no_engine_has_is_shown_without_numbers() -> None:
     site = await misnamed()
 
     assert site.lines() == [
@@ -349,16 +349,16 @@ async def test_of_a_model_that_no_engine_has_no_number_is_told() -> None:
 
 
 async def test_of_a_model_that_no_engine_has_json_holds_null_and_the_reason() -> None:
-    told = (await misnamed()).told()
+    shown = (await misnamed()).account()
 
-    forecast = told["forecasts"]["prompt_tokens"]
+    forecast = shown["forecasts"]["prompt_tokens"]
     assert {key: forecast[key] for key in ("now", "quantiles", "last_value", "why")} == {
         "now": None,
         "quantiles": None,
         "last_value": None,
         "why": NO_SERIES,
     }
-    assert told["objectives"]["TTFT"] == {
+    assert shown["objectives"]["TTFT"] == {
         "seconds": None,
         "limit_seconds": 2.0,
         "met": None,
@@ -383,7 +383,7 @@ async def test_a_rule_that_nothing_was_measured_for_asks_for_an_unknown_number()
     ready = Value(value=2.0, at_seconds=site.now + 15)
     await site.sees({Signal.WAITING: nothing_waits, Signal.REPLICAS: ready})
 
-    steps = {step["rule"]: step["replicas"] for step in site.told()["plan"]["steps"]}
+    steps = {step["rule"]: step["replicas"] for step in site.account()["plan"]["steps"]}
 
     assert (steps["present"], steps["queue"], steps["forecast"]) == (None, 0.0, None)
     assert "         ?  present   nothing measured" in site.lines()
@@ -398,14 +398,14 @@ async def test_a_series_that_was_never_measured_is_no_zero_in_the_rule_that_uses
         ready = Value(value=5.0, at_seconds=site.now + 60)
         await site.sees({Signal.PROMPT_TOKENS: prompt, Signal.REPLICAS: ready}, every=60)
 
-    (forecast,) = [s for s in site.told()["plan"]["steps"] if s["rule"] == "forecast"]
+    (forecast,) = [s for s in site.account()["plan"]["steps"] if s["rule"] == "forecast"]
 
     assert "prompt + ? generated tokens/s" in forecast["text"]
     assert "skill +" in forecast["text"]
     assert "forecast of generated_tokens: ?, never measured" in site.lines()
 
 
-async def test_demand_of_an_earlier_look_is_not_told_or_exported_as_now() -> None:
+async def test_demand_of_an_earlier_look_is_not_shown_or_exported_as_now() -> None:
     site = Site()
     await site.looks(every=60, times=3)
     assert site.exported("foresail_demand", dimension="prompt_tokens") == 4000
@@ -414,7 +414,7 @@ async def test_demand_of_an_earlier_look_is_not_told_or_exported_as_now() -> Non
 
     # The last look that brought anything was at 180 s, and this one is at 270 s.
     assert "forecast of prompt_tokens, now ?, from data of 1m30s ago:" in site.lines()
-    assert site.told()["forecasts"]["prompt_tokens"]["now"] is None
+    assert site.account()["forecasts"]["prompt_tokens"]["now"] is None
     assert site.exported("foresail_demand", dimension="prompt_tokens") is None
 
 
@@ -429,7 +429,7 @@ async def test_a_plan_that_stands_no_longer_is_not_exported() -> None:
     assert site.exported("foresail_reactive_replicas") is None
 
 
-async def test_in_advise_mode_too_a_plan_that_stands_no_longer_is_told_as_the_last_one() -> None:
+async def test_in_advise_mode_too_a_plan_that_stands_no_longer_is_shown_as_the_last_one() -> None:
     site = Site(mode="advise")
     await site.looks()
 
@@ -442,14 +442,14 @@ async def test_in_advise_mode_too_a_plan_that_stands_no_longer_is_told_as_the_la
     assert site.exported("foresail_reading_age_seconds") == 301
 
 
-async def test_the_age_of_a_stale_sample_grows_until_it_is_told() -> None:
+async def test_the_age_of_a_stale_sample_grows_until_it_is_shown() -> None:
     site = Site()
     await site.looks()
     await site.sees({**site.feed.readings, Signal.PROMPT_TOKENS: Stale(at_seconds=site.now - 75)})
     site.now += 30
 
     # 75 s old at the last look, which brings the next one 15 s later; and 30 s since.
-    assert site.told()["readings"]["prompt_tokens"]["why"] == "stale, newest sample 2m ago"
+    assert site.account()["readings"]["prompt_tokens"]["why"] == "stale, newest sample 2m ago"
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ async def test_where_keda_gets_no_number_the_next_step_is_advised(
     site = Site()
     await happens(site)
 
-    assert advice(site.told()) == expected
+    assert advice(site.account()) == expected
 
 
 @pytest.mark.parametrize("looks", [1, 3, 40])
@@ -482,21 +482,21 @@ async def test_every_account_is_json(looks: int) -> None:
     site = Site()
     await site.looks(prompt=0.0, every=60, times=looks)
 
-    assert site.told()["outcome"]["replicas"] >= 1
+    assert site.account()["outcome"]["replicas"] >= 1
 
 
 # The page.
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "expected"),
     [
         pytest.param("llm/qwem", "; did you mean llm/qwen?", id="misspelt"),
         pytest.param("prod/x", "; it asked about 1 others; does yours", id="other"),
     ],
 )
-async def test_a_workload_that_keda_never_asked_about_is_told_with_what_to_look_at(
-    asked: str, said: str
+async def test_a_workload_that_keda_never_asked_about_is_shown_with_what_to_check(
+    asked: str, expected: str
 ) -> None:
     site = Site()
 
@@ -504,7 +504,7 @@ async def test_a_workload_that_keda_never_asked_about_is_told_with_what_to_look_
 
     assert status == 404
     assert text.startswith(f"KEDA never asked about {asked} since this server began; ")
-    assert said in text
+    assert expected in text
 
 
 async def test_before_keda_asked_anything_the_address_in_the_triggers_is_in_doubt() -> None:
@@ -551,9 +551,9 @@ async def answered() -> Site:
 
 
 def test_explain_ends_with_0_where_keda_gets_a_number() -> None:
-    told = asyncio.run(answered()).told()
+    shown = asyncio.run(answered()).account()
 
-    with serving(json.dumps([told])) as server:
+    with serving(json.dumps([shown])) as server:
         result = explained(server)
 
     assert (result.exit_code, result.stderr) == (0, "")
@@ -562,9 +562,9 @@ def test_explain_ends_with_0_where_keda_gets_a_number() -> None:
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_explain_ends_with_3_and_says_what_to_do_where_keda_gets_an_error(form: list[str]) -> None:
-    told = asyncio.run(misnamed()).told()
+    shown = asyncio.run(misnamed()).account()
 
-    with serving(json.dumps([told])) as server:
+    with serving(json.dumps([shown])) as server:
         result = explained(server, *form)
 
     assert result.exit_code == 3
@@ -576,14 +576,14 @@ def test_explain_ends_with_3_and_says_what_to_do_where_keda_gets_an_error(form: 
 
 
 def test_the_trigger_that_was_asked_about_last_decides_how_explain_ends() -> None:
-    edited, before = asyncio.run(answered()).told(), asyncio.run(misnamed()).told()
+    edited, before = asyncio.run(answered()).account(), asyncio.run(misnamed()).account()
 
     with serving(json.dumps([edited, before])) as server:
         assert explained(server).exit_code == 0
 
 
 @pytest.mark.parametrize(
-    ("served", "said"),
+    ("served", "expected"),
     [
         pytest.param({"body": "[]"}, "no explanation of a workload", id="nothing"),
         pytest.param({"body": '[{"status": "success"}]'}, "no explanation", id="other-json"),
@@ -597,14 +597,16 @@ def test_the_trigger_that_was_asked_about_last_decides_how_explain_ends() -> Non
         ),
     ],
 )
-def test_explain_ends_with_1_where_there_is_no_account(served: dict[str, str], said: str) -> None:
+def test_explain_ends_with_1_where_there_is_no_account(
+    served: dict[str, str], expected: str
+) -> None:
     with serving(**served) as server:
         result = explained(server)
 
     assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)  # told, not thrown
+    assert isinstance(result.exception, SystemExit)  # a message, not a traceback
     assert result.stdout == ""
-    assert said in result.stderr
+    assert expected in result.stderr
 
 
 @pytest.mark.parametrize("server", ["http://127.0.0.1:1", "127.0.0.1:1", "ftp://x", ""])

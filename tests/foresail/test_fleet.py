@@ -56,14 +56,16 @@ def test_no_line_is_wider_than_the_terminal_and_no_number_is_cut(
     ]
 
 
-def test_what_is_not_known_is_a_question_mark_and_null(tmp_path: Path) -> None:
+def test_unknown_values_are_a_question_mark_and_null(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", node(gpus=2), pod("a", gpus=1))
 
     row = fleet("--file", file).output.splitlines()[3]
-    (told,) = json.loads(fleet("--file", file, "--json").output)["by"]["generation"]
+    (document,) = json.loads(fleet("--file", file, "--json").output)["by"]["generation"]
 
     assert row.split() == ["unknown", "2", "1", "1", "0", "?", "?", "?", "?"]
-    assert {key: told[key] for key in ("idle", "fragmented", "usdPerHour", "freeUsdPerHour")} == {
+    assert {
+        key: document[key] for key in ("idle", "fragmented", "usdPerHour", "freeUsdPerHour")
+    } == {
         "idle": None,
         "fragmented": None,
         "usdPerHour": None,
@@ -75,7 +77,7 @@ NODES_ONLY = [node(f"n{n}", labels=P5, gpus=8) for n in range(4)] + [node("odd",
 """33 GPUs of two kinds, and nobody knows who has them."""
 
 
-def test_without_pods_it_is_unknown_what_is_used_and_free_and_the_reason_is_told(
+def test_without_pods_used_and_free_are_unknown_and_the_reason_is_shown(
     tmp_path: Path,
 ) -> None:
     file = write(tmp_path / "nodes.json", *NODES_ONLY)
@@ -93,12 +95,12 @@ def test_without_pods_it_is_unknown_what_is_used_and_free_and_the_reason_is_told
 def test_without_pods_json_has_null_and_the_reason(tmp_path: Path) -> None:
     file = write(tmp_path / "nodes.json", *NODES_ONLY)
 
-    told = json.loads(fleet("--file", file, "--json").output)
+    document = json.loads(fleet("--file", file, "--json").output)
 
     unknown = ("allocated", "free", "out", "idle", "fragmented", "freeUsdPerHour", "idleUsdPerHour")
-    assert {told["total"][key] for key in unknown} == {None}
-    assert (told["total"]["gpus"], told["total"]["usesUnknown"]) == (33, 33)
-    (cluster,) = told["clusters"]
+    assert {document["total"][key] for key in unknown} == {None}
+    assert (document["total"]["gpus"], document["total"]["usesUnknown"]) == (33, 33)
+    (cluster,) = document["clusters"]
     assert {(one["allocated"], one["free"], one["notRead"]) for one in cluster["nodes"]} == {
         (None, None, "Pod")
     }
@@ -148,14 +150,14 @@ def test_an_empty_list_of_pods_says_that_there_are_none(tmp_path: Path) -> None:
         pytest.param([node(labels=P5), pod("a", claims=("c",))], "ResourceSlice", id="slices"),
     ],
 )
-def test_what_dra_gave_out_is_unknown_without_its_objects(
+def test_allocations_of_dra_are_unknown_without_its_objects(
     tmp_path: Path, objects: list[dict[str, Any]], missing: str
 ) -> None:
     file = write(tmp_path / "prod.json", *objects)
 
-    told = json.loads(fleet("--file", file, "--json").output)
+    document = json.loads(fleet("--file", file, "--json").output)
 
-    ((one,),) = (cluster["nodes"] for cluster in told["clusters"])
+    ((one,),) = (cluster["nodes"] for cluster in document["clusters"])
     assert (one["allocated"], one["free"], one["notRead"]) == (None, None, missing)
 
 
@@ -167,7 +169,7 @@ def test_without_claims_that_anybody_names_nothing_of_dra_is_used(tmp_path: Path
     assert [(one["allocated"], one["free"]) for one in cluster["nodes"]] == [(0, 1)]
 
 
-def test_json_has_every_node_and_who_has_its_gpus(tmp_path: Path) -> None:
+def test_json_has_every_node_and_the_pods_on_its_gpus(tmp_path: Path) -> None:
     folder = tmp_path / "eu"
     folder.mkdir()
     devices = resource_slice(device("gpu-0"), device("gpu-1"))
@@ -177,9 +179,9 @@ def test_json_has_every_node_and_who_has_its_gpus(tmp_path: Path) -> None:
         yaml.safe_dump_all([devices, claim("c", "gpu-0", pods=("a",)), pod("a")])
     )
 
-    told = json.loads(fleet("--file", folder, "--json").output)
+    document = json.loads(fleet("--file", folder, "--json").output)
 
-    (cluster,) = told["clusters"]
+    (cluster,) = document["clusters"]
     (one,) = cluster["nodes"]
     assert (cluster["cluster"], one["gpus"], one["free"]) == ("eu", 2, 1)
     assert one["usdPerGpuHour"] is None
@@ -211,7 +213,7 @@ def test_ones_own_prices_win(tmp_path: Path) -> None:
     assert "prices: your price list" in shown
 
 
-def test_a_price_of_nothing_here_is_told_of(tmp_path: Path) -> None:
+def test_a_price_that_is_not_used_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", *OBJECTS)
     prices = tmp_path / "prices.yaml"
     prices.write_text("h100-sxn: 2.5\np5.48xlarge: 3.0\n")
@@ -219,8 +221,8 @@ def test_a_price_of_nothing_here_is_told_of(tmp_path: Path) -> None:
     shown = fleet("--file", file, "--prices", prices).output
 
     assert "24.00" in shown
-    assert "your price of 'h100-sxn' is of no GPU that we know" in shown
-    assert "your price of 'p5.48xlarge'" not in shown
+    assert "the price of 'h100-sxn' is not used" in shown
+    assert "the price of 'p5.48xlarge'" not in shown
 
 
 def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
@@ -234,7 +236,7 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         pytest.param(["--file", "/nowhere"], "/nowhere: No such file or directory", id="no-file"),
         pytest.param(["--context", "x"], "x: context 'x'", id="no-context"),
@@ -262,8 +264,8 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
         pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
-    tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+def test_an_option_that_cannot_be_used_is_one_line(
+    tmp_path: Path, arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fleet.clusters.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config")
     files = {
@@ -280,7 +282,7 @@ def test_what_cannot_be_done_is_said_in_one_line(
     result = fleet(*(argument.format(**files) for argument in arguments))
 
     assert result.exit_code == 1
-    assert said in result.output
+    assert expected in result.output
     assert "Traceback" not in result.output
 
 
@@ -290,4 +292,4 @@ def test_a_prometheus_that_does_not_answer_leaves_idleness_unknown(tmp_path: Pat
     result = fleet("--file", file, "--prometheus", "http://127.0.0.1:1")
 
     assert result.exit_code == 0
-    assert "which GPUs are idle is unknown" in result.output
+    assert "idle GPUs are unknown" in result.output

@@ -14,7 +14,7 @@ from rich.console import Console
 from fleet.clusters import NoWayError, connected, contexts
 from fleet.mirror import KINDS
 from foresail import fleet_command
-from foresail.fleet_options import Wanted
+from foresail.fleet_options import FleetOptions
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import H100, node, pod
@@ -79,30 +79,30 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[Any]:
 async def test_a_cluster_that_is_gone_is_named_and_the_other_is_shown(
     kubeconfig: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = Wanted(kubeconfig=kubeconfig, every_context=True, as_json=True)
+    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, as_json=True)
 
-    await fleet_command.show(wanted, Console())
+    await fleet_command.show(options, Console())
 
-    (told,) = lines(capsys)
-    assert [one["cluster"] for one in told["clusters"]] == ["prod"]
-    assert told["total"]["allocated"] == 2
-    assert [reason.startswith("gone: /api/v1/nodes: ") for reason in told["notShown"]] == [True]
+    (document,) = lines(capsys)
+    assert [one["cluster"] for one in document["clusters"]] == ["prod"]
+    assert document["total"]["allocated"] == 2
+    assert [reason.startswith("gone: /api/v1/nodes: ") for reason in document["notShown"]] == [True]
 
 
 async def test_the_current_context_is_meant_unless_one_is_named(
     kubeconfig: Path, server: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await fleet_command.show(Wanted(kubeconfig=kubeconfig, as_json=True), Console())
+    await fleet_command.show(FleetOptions(kubeconfig=kubeconfig, as_json=True), Console())
 
     assert [one["cluster"] for one in lines(capsys)[0]["clusters"]] == ["prod"]
     assert {query["authorization"] for query in server.asked} == {"Bearer of-a-program"}
 
 
-async def test_when_no_cluster_can_be_read_every_reason_is_told(kubeconfig: Path) -> None:
-    wanted = Wanted(kubeconfig=kubeconfig, contexts=("gone", "nameless"))
+async def test_when_no_cluster_can_be_read_every_reason_is_shown(kubeconfig: Path) -> None:
+    options = FleetOptions(kubeconfig=kubeconfig, contexts=("gone", "nameless"))
 
     with pytest.raises(ForesailError, match=r"gone: .*\nnameless: context 'nameless': "):
-        await fleet_command.show(wanted, Console())
+        await fleet_command.show(options, Console())
 
 
 async def test_watching_tells_of_changes_and_of_nothing_else(
@@ -112,7 +112,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fleet_command, "_REDRAW_SECONDS", 0.0)
-    wanted = Wanted(kubeconfig=kubeconfig, every_context=True, as_json=True)
+    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, as_json=True)
     seen: list[Any] = []
 
     async def until(allocated: float | None) -> None:
@@ -123,7 +123,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
                 await asyncio.sleep(0.01)
                 seen.extend(lines(capsys))
 
-    watching = asyncio.create_task(fleet_command.watch(wanted, Console()))
+    watching = asyncio.create_task(fleet_command.watch(options, Console()))
     try:
         await until(2)
         await server.put(KINDS["nodes"].path, node(labels=H100, gpus=8))  # a heartbeat

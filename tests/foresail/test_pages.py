@@ -1,4 +1,4 @@
-"""Liveness and readiness: whether the loop turns, and whether what KEDA is told is current."""
+"""Liveness and readiness: whether the loop turns, and whether KEDA's answers are current."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ class FakeFeed:
 
 
 class Site:
-    """The pages over a loop that is told of each object as it is asked about."""
+    """The pages over a cycle that learns of each object as KEDA asks about it."""
 
     def __init__(self, feeds: dict[str, FakeFeed]) -> None:
         steady, registry = asyncio.get_running_loop().time, CollectorRegistry()

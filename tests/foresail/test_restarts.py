@@ -334,7 +334,7 @@ def test_a_folder_that_cannot_be_written_is_logged_once_and_the_source_is_read(
     assert log.read_text().count("state_not_kept") == 1
 
 
-def test_a_feed_kept_on_disk_holds_the_whole_track(engine: Exporter, tmp_path: Path) -> None:
+def test_a_feed_kept_on_disk_holds_the_whole_tracker(engine: Exporter, tmp_path: Path) -> None:
     server = Server(tmp_path / "a", engine.address)
     with killed_at_the_end(server):
         server.start()

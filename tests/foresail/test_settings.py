@@ -395,10 +395,10 @@ def test_a_long_value_is_cut(tmp_path: Path) -> None:
 def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, prometheus: str) -> None:
     text = f"sources: [{{name: main, prometheus: {{{prometheus}}}}}]\n"
 
-    told = "\n".join(faults_of(tmp_path, text))
+    message = "\n".join(faults_of(tmp_path, text))
 
-    assert "hunter2" not in told
-    assert str(0x68756E746572) not in told
+    assert "hunter2" not in message
+    assert str(0x68756E746572) not in message
 
 
 # Files that are no settings.
@@ -435,16 +435,16 @@ def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, prometheus: st
 def test_a_text_that_cannot_be_read_on_is_told_with_its_line(
     tmp_path: Path, text: str | bytes, fault: str
 ) -> None:
-    (told,) = faults_of(tmp_path, text)
+    (message,) = faults_of(tmp_path, text)
 
-    assert told.startswith(fault)
+    assert message.startswith(fault)
 
 
 @pytest.mark.parametrize("text", ["a: [1\n", "a: " + "[" * 100], ids=["not-yaml", "deep"])
 def test_it_is_said_that_the_rest_of_such_a_text_was_not_checked(tmp_path: Path, text: str) -> None:
-    (told,) = faults_of(tmp_path, text)
+    (message,) = faults_of(tmp_path, text)
 
-    assert told.endswith("; the rest of the file is checked once this is mended")
+    assert message.endswith("; the rest of the file is checked once this is mended")
 
 
 @pytest.mark.parametrize(
@@ -613,7 +613,7 @@ def test_check_config_prints_one_line_a_fault_and_ends_with_1(tmp_path: Path) ->
     result = checked(path)
 
     assert result.exit_code == 1
-    assert isinstance(result.exception, SystemExit)  # told, not thrown
+    assert isinstance(result.exception, SystemExit)  # a message, not a traceback
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
         f"{path}:5: cycel: unknown key; did you mean 'cycle'?",
@@ -630,15 +630,15 @@ def test_serve_refuses_the_same_file_with_the_same_words(tmp_path: Path) -> None
     assert result.stderr == checked(path).stderr
 
 
-def test_a_watched_model_says_what_a_trigger_would(tmp_path: Path) -> None:
-    (watched,) = settings_of(
+def test_a_model_of_the_watch_list_has_the_metadata_of_a_trigger(tmp_path: Path) -> None:
+    (entry,) = settings_of(
         tmp_path,
         "watch:\n  - {namespace: llm, model: Qwen/Qwen3-32B, engine: llm-d, leadTime: 6m,\n"
         "     replicaRequests: 64, prefillShare: 0.4}\n",
     ).watch
 
-    assert (watched.namespace, watched.name) == ("llm", "qwen-qwen3-32b")
-    assert watched.metadata == {
+    assert (entry.namespace, entry.name) == ("llm", "qwen-qwen3-32b")
+    assert entry.metadata == {
         "model": "Qwen/Qwen3-32B",
         "engine": "llm-d",
         "leadTime": "6m",

@@ -157,7 +157,7 @@ def test_an_answer_published_after_a_silence_stands_again() -> None:
     assert entry.current() == answer(8)
 
 
-def test_a_poll_is_told_one_answer_however_many_are_published_meanwhile() -> None:
+def test_a_poll_gets_one_answer_however_many_are_published_meanwhile() -> None:
     desk = Desk()
     entry = desk.ask("a")
     desk.publish(entry, answer(7))
@@ -230,7 +230,7 @@ def test_an_answer_that_was_read_long_ago_is_no_younger_for_being_published_now(
     assert "no plan was made for 301 s" in outcome.message
 
 
-def test_listeners_hear_each_publication_and_may_leave_while_they_are_told() -> None:
+def test_listeners_hear_each_publication_and_may_leave_while_they_are_called() -> None:
     desk = Desk()
     entry = desk.ask("a")
     heard: list[str] = []

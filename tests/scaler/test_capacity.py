@@ -51,7 +51,7 @@ def test_the_load_by_what_is_known(
     assert work.replicas(8000, 2400) == pytest.approx(load)
 
 
-def test_the_origin_is_told() -> None:
+def test_the_origin_is_shown() -> None:
     assert work_of(None, None, prefill_share=None, prior=PRIOR).origin is Origin.PRIOR
     assert work_of(1, None, prefill_share=None, prior=PRIOR).origin is Origin.METADATA
 

@@ -45,7 +45,7 @@ class FakeFeed:
     past_failure: Exception | None = None
     """Raised after the past."""
     past_ends_after: int | None = None
-    """Observations of the past that are told; None tells all."""
+    """How many observations of the past it delivers; None delivers all."""
     past_asked_from: list[float] = field(default_factory=list)
     """Where each reading of the past began, from the last minute before the start."""
     looked: list[float] = field(default_factory=list)
@@ -198,7 +198,7 @@ async def running(
 
 
 async def hand_over(board: Board, loop: PlanningCycle) -> None:
-    """Tell the loop what the board learns, as the link between two processes does."""
+    """Pass the board's changes to the cycle, as the link between two processes does."""
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(30):
@@ -363,7 +363,7 @@ async def test_a_look_that_was_under_way_when_the_clock_was_set_back_is_dropped(
     async with running({"a": feed}) as site:
         entry = site.ask("a")
         await until(30)
-        feed.delay_seconds, feed.prompt = 14.0, 40_000.0  # made for 38 s, told at 52 s
+        feed.delay_seconds, feed.prompt = 14.0, 40_000.0  # made for 38 s, ended at 52 s
         await until(40)
         site.wall.set_by = -3600.0
         await until(60)

@@ -1,4 +1,4 @@
-"""What KEDA is told while readings come, fail, and come back."""
+"""The outcome for KEDA while readings come, fail, and come back."""
 
 from dataclasses import replace
 
@@ -163,7 +163,7 @@ def test_a_clock_that_goes_back_rewrites_no_history() -> None:
     assert [at for at, _ in story.forecasters[DemandSeries.PROMPT_TOKENS].steps] == [600, 660]
 
 
-def test_a_series_is_told_what_runs_ahead_of_it() -> None:
+def test_a_series_gets_its_leading_indicator() -> None:
     story = Story()
     for at in (600, 660):
         story.sees(at, 400)

@@ -154,7 +154,7 @@ def test_a_forecast_weighs_as_much_as_it_was_judged() -> None:
     assert replicas == pytest.approx([10, 9.5, 8.5, 8.5])
 
 
-def test_the_weight_of_a_forecast_is_told() -> None:
+def test_the_weight_of_a_forecast_is_shown() -> None:
     plan, _ = decide(seen(), asked(prompt=8000), outlook(0.04, work=8.5), PARAMETERS, BEGUN)
 
     assert plan_of(plan, "forecast") == (

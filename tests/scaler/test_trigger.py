@@ -1,4 +1,4 @@
-"""Trigger metadata: what is accepted, and what a person is told who got it wrong."""
+"""Trigger metadata: the accepted values, and the message for each fault."""
 
 import pytest
 
@@ -177,7 +177,7 @@ def test_a_fault_names_the_key_the_value_and_what_is_allowed(
         assert part in str(raised.value)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     with pytest.raises(MetadataError) as raised:
         parse({"modell": "m", "leadTime": "x"}, ALLOWED)
 

@@ -173,7 +173,7 @@ def test_a_file_cut_off_keeps_the_frames_before_the_cut(
     assert reason in {None, RefusalReason.CORRUPTED}
 
 
-def test_a_file_of_a_newer_program_and_one_of_another_are_told_apart() -> None:
+def test_a_file_of_a_newer_program_and_one_of_another_are_distinguished() -> None:
     assert read(b"foresail state 2\nwhatever") == ([], RefusalReason.NEWER)
     assert read(b"\x7fELF") == ([], RefusalReason.CORRUPTED)
     assert read(b"") == ([], RefusalReason.CORRUPTED)

@@ -1,4 +1,4 @@
-"""A track that goes on from a state forecasts as the one that was never stopped."""
+"""A tracker that resumes from a state forecasts as the one that was never stopped."""
 
 import dataclasses
 import random
