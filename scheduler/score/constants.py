@@ -25,6 +25,8 @@ class RuleConstants:
     """For each idle GPU of a node: decides only within a step."""
     width_price_milli: float = 50.0
     """Of each GPU in a place for a wider pod, where such places are as scarce as can be."""
+    unexpected_part: float = 0.01
+    """Of the GPUs that are asked for, by pods of 2, 4 and 8 GPUs each, at least: no mix is sure."""
     turnover_factor: float = 5.0
     """How many times more such a place is worth where as much leaves as comes."""
     model_price_milli: float = 1000.0

@@ -150,6 +150,6 @@ class FillRule:
     def _step_milli(self) -> float:
         if not self._is_balanced:
             return self._constants.step_milli
-        if self._widths.above(1):
+        if self._widths.expected:
             return self._constants.leaving_step_milli
         return self._constants.fine_step_milli

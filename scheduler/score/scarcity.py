@@ -16,11 +16,13 @@ from typing import Final
 import numpy as np
 
 from scheduler.mix import Mix
-from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
 from scheduler.score.columns import Term, signed
 from scheduler.score.constants import SHIPPED, RuleConstants
 
 _WIDTHS = (2, 4, 8, 16)
+_WIDEST_UNEXPECTED = 8
+"""Few nodes have more GPUs."""
 _CPU_QUANTILE = 0.75
 _MODEL_SETS_MAX = 1024
 
@@ -45,12 +47,24 @@ class Widths:
         demand = mix.demand_milli()
         self._parts: dict[int, float] = {}
         self._cpu_milli: dict[int, int] = {}
-        for width in _WIDTHS:
+        self.expected: frozenset[int] = frozenset(
+            width for width in _WIDTHS if any(shape.gpus >= width for shape in demand)
+        )
+        """Widths that the mix has, or wider ones; of others it may be wrong."""
+        for width in _WIDTHS if demand else ():
             wide = {shape: milli for shape, milli in demand.items() if shape.gpus >= width}
             if wide:
                 exact = [shape for shape in wide if shape.gpus == width]
-                self._parts[width] = sum(wide.values()) / sum(demand.values())
-                self._cpu_milli[width] = _typical_cpu_milli(mix, exact or list(wide))
+                part = sum(wide.values()) / sum(demand.values())
+                cpu = [(shape.cpu_milli, mix.weights[shape]) for shape in exact or wide]
+                self._cpu_milli[width] = _typical(cpu)
+            elif width <= _WIDEST_UNEXPECTED:
+                part = 0.0
+                cpu = [(shape.cpu_milli // shape.gpus, mix.weights[shape]) for shape in demand]
+                self._cpu_milli[width] = width * _typical(cpu)
+            else:
+                break
+            self._parts[width] = max(part, constants.unexpected_part)
 
     def above(self, gpus: int) -> list[int]:
         """The widths that a pod of so many GPUs can spoil."""
@@ -70,9 +84,12 @@ class Widths:
         # Where pods leave as others come there is no end until which the free places have to last:
         # what is asked for has none, and a place that is broken opens again only by chance.
         turnover = nodes.turnover
-        scarce += (1 - scarce) * turnover
-        dearer = 1 + self._constants.turnover_factor * turnover
-        return self._constants.width_price_milli * width * scarce * dearer
+        if width in self.expected:
+            scarce += (1 - scarce) * turnover
+            scarce *= 1 + self._constants.turnover_factor * turnover
+        else:
+            scarce *= 1 - turnover
+        return self._constants.width_price_milli * width * scarce
 
 
 class Models:
@@ -110,12 +127,12 @@ class Models:
         return prices
 
 
-def _typical_cpu_milli(mix: Mix, shapes: list[Shape]) -> int:
-    """The CPU that three of four of these pods need at most; at least 1."""
-    ordered = sorted(shapes, key=lambda shape: shape.cpu_milli)
-    covered = np.cumsum([mix.weights[shape] for shape in ordered])
+def _typical(weighted: list[tuple[int, float]]) -> int:
+    """What three of four of these pods, each with its frequency, need at most; at least 1."""
+    ordered = sorted(weighted)
+    covered = np.cumsum([weight for _, weight in ordered])
     at = int(np.searchsorted(covered, _CPU_QUANTILE * covered[-1]))
-    return max(ordered[at].cpu_milli, 1)
+    return max(ordered[at][0], 1)
 
 
 def _ramp(asked: float, room: float, start: float) -> float:

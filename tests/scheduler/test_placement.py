@@ -98,15 +98,34 @@ class TestTurnover:
 
 
 class TestWidths:
-    @pytest.mark.parametrize("wide", [0.001, 0.01, 0.1, 1.0])
+    @pytest.mark.parametrize("wide", [0.02, 0.1, 1.0])
     def test_a_place_for_a_wide_pod_costs_the_root_of_the_part_that_is_asked_for(
         self, wide: float
     ) -> None:
         nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
         widths = Widths(Mix({shape(): 8.0, shape(8): wide}))
-        # From the rarest wide pod on: no threshold, and no price that always holds.
         asked = 8 * wide / (8 + 8 * wide)
         assert widths.price_milli(8, nodes) == pytest.approx(8 * 50 * sqrt(asked))
+
+    @pytest.mark.parametrize("mix", [{shape(): 1.0}, {shape(): 1.0, shape(8): 0.0001}])
+    def test_a_mix_that_has_hardly_any_wide_pods_may_be_wrong(
+        self, mix: dict[Shape, float]
+    ) -> None:
+        nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
+        widths = Widths(Mix(mix))
+        # A hundredth of the GPUs is taken to be asked for by such pods.
+        assert widths.price_milli(8, nodes) == pytest.approx(8 * 50 * 0.1)
+        assert widths.above(1) == [2, 4, 8]
+
+    def test_where_pods_come_and_go_a_place_that_nobody_asked_for_costs_nothing(self) -> None:
+        nodes = Nodes([node("a", *[1000] * 8)])
+        for _ in range(200):
+            nodes.came(shape())
+            nodes.left(shape())
+        assert Widths(Mix({shape(): 1.0})).price_milli(8, nodes) == pytest.approx(0, abs=1e-3)
+
+    def test_a_mix_without_gpus_prices_no_place(self) -> None:
+        assert Widths(Mix({shape(0): 1.0})).above(0) == []
 
     def test_the_fewer_places_are_left_the_dearer_they_are_up_to_a_limit(self) -> None:
         nodes = Nodes([node(f"n{at}", *[1000] * 8) for at in range(4)])
