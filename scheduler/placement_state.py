@@ -122,9 +122,12 @@ class PlacementState:
         result = filtered(names, self._rows(names), self.nodes, pod.shape)
         if result.passed and pod.group is not None:
             self._hold_back(pod, result, now_seconds)
-        if len(result.passed) == 1:
-            # With one node left kube-scheduler does not ask which is best.
-            self._assume(pod, result.passed[0], self._view(pod), now_seconds)
+        if result.passed:
+            # Worked out here, so that the question that follows costs next to nothing.
+            view = self._view(pod)
+            if len(result.passed) == 1:
+                # With one node left kube-scheduler does not ask which is best.
+                self._assume(pod, result.passed[0], view, now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
