@@ -1,118 +1,292 @@
-"""A cluster that exists only as an API server's answers: nodes, slices, and pods that get bound.
+"""A cluster that exists only as an API server's answers: what is there, and what changes.
 
 Lists come in pages and watches as lines, as from the real one, so that the program under test reads
 all of it as it would on a cluster. Nodes differ as those of a used cluster do: pods are on them
-from the start, at random.
+from the start, at random. CPU, memory, GPUs of device plugins and devices of claims are counted as
+kube-scheduler and its allocator count them.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from aiohttp import web
 
+from bench._extender_objects import (
+    CLAIM_SPECS,
+    CORES_MILLI,
+    GPU_DRIVER,
+    GPUS,
+    MEMORY_MIB,
+    NIC_DRIVER,
+    PRODUCTS,
+    Json,
+    claim,
+    device_class,
+    node,
+    pod,
+    slices,
+    usual_pods,
+)
+from scheduler.devices import slice_of
+from scheduler.first_fit import Device, UnpredictableError, first_fit
 from scheduler.placement import Shape
-from scheduler.pods import GPU_MILLI
+from scheduler.resource_claim import Claim, claim_of
 
-Json = Mapping[str, Any]
-
-GPUS = 8
-PRODUCTS = ("NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA L40S", "NVIDIA H200")
-_IMAGES = 20
 _FILLED = 0.6
 """Of the GPUs, in use from the start."""
+_COUNTERS_EACH = 20
+"""Of so many nodes with claims, one whose GPUs have counters."""
+_ALLOCATIONS_MAX = 50_000
+_NODES, _PODS = "/api/v1/nodes", "/api/v1/pods"
+_SLICES = "/apis/resource.k8s.io/v1/resourceslices"
+_CLAIMS = "/apis/resource.k8s.io/v1/resourceclaims"
+_CLASSES = "/apis/resource.k8s.io/v1/deviceclasses"
 _LIST_KINDS = {
-    "/api/v1/nodes": ("v1", "NodeList"),
-    "/api/v1/pods": ("v1", "PodList"),
-    "/apis/resource.k8s.io/v1/resourceslices": ("resource.k8s.io/v1", "ResourceSliceList"),
-    "/apis/resource.k8s.io/v1/resourceclaims": ("resource.k8s.io/v1", "ResourceClaimList"),
-    "/apis/resource.k8s.io/v1/deviceclasses": ("resource.k8s.io/v1", "DeviceClassList"),
+    _NODES: ("v1", "NodeList"),
+    _PODS: ("v1", "PodList"),
+    _SLICES: ("resource.k8s.io/v1", "ResourceSliceList"),
+    _CLAIMS: ("resource.k8s.io/v1", "ResourceClaimList"),
+    _CLASSES: ("resource.k8s.io/v1", "DeviceClassList"),
 }
 
 
-def usual_pods(random: np.random.Generator, count: int) -> list[Shape]:
-    """Pods of an LLM cluster: wide and narrow engines, shares, and what runs beside them."""
-    kinds = [
-        (0.30, 1, 1000), (0.15, 2, 1000), (0.10, 4, 1000), (0.10, 8, 1000), (0.20, 1, 0),
-        (0.15, 0, 0),
-    ]  # fmt: skip
-    chances = [chance for chance, _, _ in kinds]
-    made = []
-    for at in random.choice(len(kinds), count, p=chances).tolist():
-        _, gpus, milli = kinds[at]
-        share = int(random.choice([100, 200, 250, 400, 500, 700])) if gpus and not milli else milli
-        cores = int(random.choice([2, 4, 6, 8])) * max(gpus, 1)
-        made.append(
-            Shape(
-                cpu_milli=1000 * cores, memory_mib=8192 * cores, gpus=gpus,
-                gpu_milli=share if gpus else 0,
-            )
-        )  # fmt: skip
-    return made
+@dataclass(slots=True, kw_only=True)
+class Waiting:
+    """A pod that is to be placed."""
+
+    document: dict[str, Any]
+    shape: Shape
+    claim_document: dict[str, Any] | None = None
+    claim: Claim | None = None
 
 
-def pod(shape: Shape, uid: str, node: str | None = None) -> dict[str, Any]:
-    requests = {"cpu": f"{shape.cpu_milli}m", "memory": f"{shape.memory_mib}Mi"}
-    annotations = {"kubernetes.io/config.source": "api"}
-    if shape.gpus:
-        requests["nvidia.com/gpu"] = str(shape.gpus)
-    if shape.is_share:
-        annotations[GPU_MILLI] = str(shape.gpu_milli)
-    spec: dict[str, Any] = {
-        "containers": [
-            {"name": "engine", "image": "vllm/vllm-openai:v0.33.0",
-             "resources": {"requests": requests, "limits": requests}}
-        ],
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
-    }  # fmt: skip
-    if node is not None:
-        spec["nodeName"] = node
-    return {
-        "metadata": {"name": uid, "namespace": "llm", "uid": uid, "annotations": annotations,
-                     "labels": {"app": "engine"}, "resourceVersion": "1"},
-        "spec": spec,
-        "status": {"phase": "Running" if node else "Pending"},
-    }  # fmt: skip
+@dataclass(slots=True)
+class _Running:
+    pod: Waiting
+    row: int
+    devices: list[int]
 
 
 class Cluster:
-    """The objects, and who is told of their changes."""
+    """The objects, who is told of their changes, and what is left on each node."""
 
-    def __init__(self, nodes: int, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        self.names = [f"ip-10-{at // 250}-{at % 250}-17.eu-west-1.compute.internal"
-                      for at in range(nodes)]  # fmt: skip
-        products = random.choice(PRODUCTS, nodes).tolist()
-        told = zip(self.names, products, strict=True)
-        self._objects: dict[str, list[Json]] = {path: [] for path in _LIST_KINDS}
-        for name, product in told:
-            self._objects["/api/v1/nodes"].append(_node(name, product))
-            self._objects["/apis/resource.k8s.io/v1/resourceslices"].append(_slice(name, product))
-        self._objects["/api/v1/pods"] = list(self._running(random))
-        self._version = 1
-        self._watchers: list[asyncio.Queue[Json]] = []
+    def __init__(self, nodes: int, seed: int, *, has_claims: bool) -> None:
+        self._random = np.random.default_rng(seed)
+        self._has_claims = has_claims
+        self.names: list[str] = []
+        self._products: list[str] = []
+        self._cpu = np.full(nodes, CORES_MILLI)
+        self._memory = np.full(nodes, MEMORY_MIB)
+        self._plugged = np.zeros(nodes, np.int64)
+        """GPUs that device plugins have left."""
+        self._devices: list[list[Device]] = [[] for _ in range(nodes)]
+        self._open: list[list[bool]] = [[] for _ in range(nodes)]
+        self._objects: dict[str, dict[str, Json]] = {path: {} for path in _LIST_KINDS}
+        self._watchers: defaultdict[str, list[asyncio.Queue[bytes]]] = defaultdict(list)
+        self._running: dict[str, _Running] = {}
+        self._allocations: dict[object, list[int] | None] = {}
+        self._version = self._nodes_made = self._pods_made = 0
+        self._classes = {name: [f"device.driver == '{name}'"] for name in (GPU_DRIVER, NIC_DRIVER)}
+        for name in self._classes if has_claims else ():
+            self._tell("ADDED", _CLASSES, device_class(name))
+        for row in range(nodes):
+            self.names.append("")
+            self._products.append("")
+            self._new_node(row)
+            self._fill(row)
 
-    def _running(self, random: np.random.Generator) -> list[Json]:
-        running: list[Json] = []
-        for name in self.names:
-            free, number = GPUS - int(random.binomial(GPUS, _FILLED)), 0
-            left = GPUS - free
-            for shape in usual_pods(random, GPUS):
-                if 0 < shape.gpus <= left:
-                    running.append(pod(shape, f"{name}-{number}", name))
-                    left, number = left - shape.gpus, number + 1
-        return running
+    # -- nodes -----------------------------------------------------------------------------------
 
-    def bind(self, document: dict[str, Any], node: str) -> None:
-        """The pod is on the node now, as the watch of pods will tell."""
+    def _is_plugged(self, row: int) -> bool:
+        return not self._has_claims or row % 2 == 0
+
+    def _new_node(self, row: int) -> None:
+        at = self._nodes_made
+        self._nodes_made += 1
+        self.names[row] = name = f"ip-10-{at // 250}-{at % 250}-17.eu-west-1.compute.internal"
+        self._products[row] = product = str(self._random.choice(PRODUCTS))
+        self._cpu[row], self._memory[row] = CORES_MILLI, MEMORY_MIB
+        is_plugged = self._is_plugged(row)
+        self._plugged[row] = GPUS if is_plugged else 0
+        made = slices(
+            name,
+            product,
+            has_counters=not is_plugged and row % _COUNTERS_EACH == 1,
+            has_nics=not is_plugged,
+        )
+        self._devices[row] = [one for document in made for one in slice_of(document).devices]
+        self._open[row] = [True] * len(self._devices[row])
+        self._tell("ADDED", _NODES, node(name, product, is_plugged=is_plugged))
+        for document in made:
+            self._tell("ADDED", _SLICES, document)
+
+    def _fill(self, row: int) -> None:
+        left = int(self._random.binomial(GPUS, _FILLED))
+        for shape in usual_pods(self._random, GPUS):
+            if 0 < shape.gpus <= left:
+                left -= shape.gpus
+                waiting = self.made(shape, None if self._is_plugged(row) else shape.gpus)
+                self.bind(waiting, self.names[row])
+
+    def node_tells(self) -> None:
+        """A node's kubelet reports: it has pulled an image."""
+        row = int(self._random.integers(len(self.names)))
+        changed = node(
+            self.names[row], self._products[row], is_plugged=self._is_plugged(row),
+            images=int(self._random.integers(20)),
+        )  # fmt: skip
+        self._tell("MODIFIED", _NODES, changed)
+
+    def node_is_replaced(self) -> None:
+        """A node goes with its pods, and another one comes."""
+        row = int(self._random.integers(len(self.names)))
+        for uid in [uid for uid, one in self._running.items() if one.row == row]:
+            self.leaves(uid)
+        gone = self.names[row]
+        self._tell("DELETED", _NODES, self._objects[_NODES][gone])
+        for driver in (GPU_DRIVER, NIC_DRIVER):
+            if f"{gone}-{driver}" in self._objects[_SLICES]:
+                self._tell("DELETED", _SLICES, self._objects[_SLICES][f"{gone}-{driver}"])
+        self._new_node(row)
+
+    # -- pods ------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def made(self, shape: Shape, claimed: int | None = None) -> Waiting:
+        """A new pod; with `claimed` GPUs by a claim, where it is 0 by one of the usual claims."""
+        uid = f"pod-{self._pods_made}"
+        self._pods_made += 1
+        if claimed is None:
+            return Waiting(document=pod(shape, uid), shape=shape)
+        at = int(self._random.integers(len(CLAIM_SPECS)))
+        spec = CLAIM_SPECS[at]
+        if claimed:
+            spec = next(
+                one for one in CLAIM_SPECS[:4] if one["requests"][0]["exactly"]["count"] >= claimed
+            )
+        bare = replace(shape, gpus=0, gpu_milli=0)
+        document = claim(f"{uid}-gpus", spec)
+        return Waiting(
+            document=pod(bare, uid, claim=f"{uid}-gpus"),
+            shape=bare,
+            claim_document=document,
+            claim=claim_of(document, self._classes),
+        )
+
+    def waits(self, waiting: Waiting) -> None:
+        """The pod and its claim are told of before anybody places it."""
+        if waiting.claim_document is not None:
+            self._tell("ADDED", _CLAIMS, waiting.claim_document)
+        self._tell("ADDED", _PODS, waiting.document)
+
+    def fitting(self, waiting: Waiting) -> list[str]:
+        """The nodes that kube-scheduler would ask about."""
+        shape = waiting.shape
+        fits = (self._cpu >= shape.cpu_milli) & (self._memory >= shape.memory_mib)
+        fits &= self._plugged >= shape.gpus
+        rows = np.flatnonzero(fits).tolist()
+        if waiting.claim is not None:
+            rows = [row for row in rows if self._allocated(waiting.claim, row)]
+        return [self.names[row] for row in rows]
+
+    def _allocated(self, claim: Claim, row: int) -> list[int] | None:
+        """The devices of the node that the claim would get; None = it does not fit."""
+        devices, is_open = self._devices[row], self._open[row]
+        if self._is_plugged(row) or not any(is_open):
+            return None
+        state = tuple(is_open), self._products[row], row % _COUNTERS_EACH == 1, claim.key
+        if len(self._allocations) > _ALLOCATIONS_MAX:
+            self._allocations.clear()
+        if state not in self._allocations:
+            self._allocations[state] = self._searched(claim, devices, is_open)
+        return self._allocations[state]
+
+    @staticmethod
+    def _searched(claim: Claim, devices: list[Device], is_open: list[bool]) -> list[int] | None:
+        known = [
+            replace(one, is_free=free, unpredictable=None)
+            for one, free in zip(devices, is_open, strict=True)
+        ]
+        try:
+            given = first_fit(known, claim.requests, claim.constraints)
+        except UnpredictableError:
+            return None
+        if given is None:
+            return None
+        index_of = {one.place: at for at, one in enumerate(devices)}
+        return [index_of[one.device.place] for one in given]
+
+    def bind(self, waiting: Waiting, name: str) -> None:
+        """The pod is on the node now, as the watches will tell."""
+        row = self.names.index(name)
+        devices: list[int] = []
+        if waiting.claim is not None and waiting.claim_document is not None:
+            devices = self._allocated(waiting.claim, row) or []
+            results = [
+                {"request": "gpus", "driver": one.driver, "pool": one.pool, "device": one.name}
+                for one in (self._devices[row][at] for at in devices)
+            ]
+            waiting.claim_document["status"] = {"allocation": {"devices": {"results": results}}}
+            self._tell("MODIFIED", _CLAIMS, waiting.claim_document)
+        for at in devices:
+            self._open[row][at] = False
+        shape = waiting.shape
+        self._cpu[row] -= shape.cpu_milli
+        self._memory[row] -= shape.memory_mib
+        self._plugged[row] -= shape.gpus
+        waiting.document["spec"]["nodeName"] = name
+        waiting.document["status"]["phase"] = "Running"
+        self._running[waiting.document["metadata"]["uid"]] = _Running(waiting, row, devices)
+        self._tell("MODIFIED", _PODS, waiting.document)
+
+    def one_leaves(self) -> None:
+        """A pod ends, and it may be any."""
+        uids = list(self._running)
+        self.leaves(uids[int(self._random.integers(len(uids)))])
+
+    def leaves(self, uid: str) -> None:
+        one = self._running.pop(uid)
+        row, shape = one.row, one.pod.shape
+        self._cpu[row] += shape.cpu_milli
+        self._memory[row] += shape.memory_mib
+        self._plugged[row] += shape.gpus
+        for at in one.devices:
+            self._open[row][at] = True
+        self.withdraw(one.pod)
+
+    def withdraw(self, waiting: Waiting) -> None:
+        """The pod is deleted, and its claim with it."""
+        self._tell("DELETED", _PODS, waiting.document)
+        if waiting.claim_document is not None:
+            self._tell("DELETED", _CLAIMS, waiting.claim_document)
+
+    # -- the API server --------------------------------------------------------------------------
+
+    def _tell(self, kind: str, path: str, document: dict[str, Any] | Json) -> None:
         self._version += 1
-        document["spec"]["nodeName"] = node
-        document["metadata"]["resourceVersion"] = str(self._version)
-        for queue in self._watchers:
-            queue.put_nowait({"type": "MODIFIED", "object": document})
+        metadata = dict(document["metadata"]) | {"resourceVersion": str(self._version)}
+        told = {**document, "metadata": metadata}
+        if kind == "DELETED":
+            self._objects[path].pop(str(metadata["name"]), None)
+        else:
+            self._objects[path][str(metadata["name"])] = told
+        for queue in self._watchers[path]:
+            queue.put_nowait(json.dumps({"type": kind, "object": told}).encode() + b"\n")
+
+    async def told(self, *, but: int) -> None:
+        """Until the program under test has been sent all changes but so many."""
+        queues = [queue for queues in self._watchers.values() for queue in queues]
+        while sum(queue.qsize() for queue in queues) > but:  # noqa: ASYNC110 of many queues
+            await asyncio.sleep(0.005)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -133,10 +307,10 @@ class Cluster:
             return web.json_response({"kind": "Status", "code": 404}, status=404)
         if request.query.get("watch"):
             return await self._watch(request)
-        objects = self._objects[request.path]
+        objects = list(self._objects[request.path].values())
         start, limit = int(request.query.get("continue") or 0), int(request.query.get("limit", 500))
         version, kind = _LIST_KINDS[request.path]
-        metadata = {"resourceVersion": "1"}
+        metadata = {"resourceVersion": str(self._version)}
         if start + limit < len(objects):
             metadata["continue"] = str(start + limit)
         return web.json_response(
@@ -147,62 +321,7 @@ class Cluster:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        queue: asyncio.Queue[Json] = asyncio.Queue()
-        if request.path == "/api/v1/pods":
-            self._watchers.append(queue)
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._watchers[request.path].append(queue)
         while True:
-            await response.write(json.dumps(await queue.get()).encode() + b"\n")
-
-
-def _node(name: str, product: str) -> Json:
-    images = [
-        {
-            "names": [f"registry.example/team-{at}/image@sha256:{at:064d}"],
-            "sizeBytes": 2**24 << at % 9,
-        }
-        for at in range(_IMAGES)
-    ]
-    return {
-        "metadata": {
-            "name": name, "uid": name, "resourceVersion": "1",
-            "labels": {"nvidia.com/gpu.product": product.replace(" ", "-"),
-                       "nvidia.com/gpu.count": str(GPUS), "kubernetes.io/hostname": name,
-                       **{f"example.com/label-{at}": f"value-{at}" for at in range(25)}},
-            "annotations": {"example.com/config": "x" * 400},
-            "managedFields": [{"manager": "kubelet", "fieldsV1": {"f:x": "y" * 2000}}],
-        },
-        "spec": {},
-        "status": {
-            "allocatable": {"cpu": "190", "memory": "2000Gi", "pods": "110",
-                            "nvidia.com/gpu": str(GPUS)},
-            "images": images,
-            "conditions": [{"type": "Ready", "status": "True", "message": "z" * 300}],
-        },
-    }  # fmt: skip
-
-
-def _slice(name: str, product: str) -> Json:
-    devices = [
-        {
-            "name": f"gpu-{at}",
-            "attributes": {
-                "type": {"string": "gpu"}, "uuid": {"string": f"GPU-{name}-{at}"},
-                "productName": {"string": product}, "brand": {"string": "Nvidia"},
-                "architecture": {"string": "Hopper"},
-                "cudaComputeCapability": {"version": "9.0.0"},
-                "driverVersion": {"version": "580.95.5"},
-                "cudaDriverVersion": {"version": "13.0.0"},
-                "resource.kubernetes.io/pciBusID": {"string": f"0000:{at:02x}:00.0"},
-                "resource.kubernetes.io/pcieRoot": {"string": f"pci0000:{at // 2:02x}"},
-            },
-            "capacity": {"memory": {"value": "81559Mi"}},
-        }
-        for at in range(GPUS)
-    ]  # fmt: skip
-    return {
-        "metadata": {"name": f"{name}-gpu", "resourceVersion": "1"},
-        "spec": {
-            "driver": "gpu.nvidia.com", "nodeName": name,
-            "pool": {"name": name, "generation": 1, "resourceSliceCount": 1}, "devices": devices,
-        },
-    }  # fmt: skip
+            await response.write(await queue.get())

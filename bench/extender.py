@@ -2,54 +2,70 @@
 
 The server is the shipped program in a process of its own, fed by a watch of an API server that this
 process plays: nodes of eight GPUs that are part full, with slices, labels and images. Every call
-names all nodes, as with `percentageOfNodesToScore: 100`. Latency is what the caller sees on a
-plain blocking connection, from the first byte sent to the last one read; `cpu_ms` is the server's
-processor time for one pod, watch and background work included, and does not grow when the machine
-is busy with something else.
+names all nodes that have room, as with `percentageOfNodesToScore: 100`. Latency is what the caller
+sees on a plain blocking connection, from the first byte sent to the last one read; `cpu_p50_ms` and
+`cpu_p99_ms` are the part of it that the answering thread was on a processor, which does not grow
+when the machine is busy with something else. `cpu_ms_per_pod` is all the server's processor time,
+watch and background work included.
+
+With `--claims` half of the nodes give GPUs and NICs by ResourceClaims only, and every second pod
+has one: `firstAvailable`, constraints, two drivers; a tenth of those nodes has GPUs with counters.
+With `--churn` a pod leaves for each one that comes, two nodes report, and every tenth time a node
+goes and another one comes. A last row then tells of `--came` pods and a tenth as many nodes that
+came and went while every hundredth pod was asked about: memory after a tenth, and at the end.
 """
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
-import socket
-import sys
-import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from aiohttp import ClientConnectionError, ClientSession
 from rich.progress import Progress, TaskID
 
-from bench._extender_cluster import Cluster, pod, usual_pods
+from bench._extender_cluster import Cluster, Waiting
+from bench._extender_objects import usual_pods
+from bench._extender_server import Server, serving
 from bench._report import Row, show
 
 _MIB = 2**20
-_READY_SECONDS = 180.0
 _WARM_PODS = 50
 """Not counted: a scheduler's first pods after a start."""
+_AHEAD = 5
+"""Pods that wait, and are known to do so, before one is placed."""
+_UNTOLD_MAX = 200
+"""Changes on their way to the program, when it is given time to read them."""
+_SETTLED_SECONDS = 120.0
+_NODE_EACH = 10
+_ASK_EACH = 100
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench extender", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench extender",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--nodes", type=_counts, default=[1000, 5000], help="such as 1000,5000")
     parser.add_argument("--pods", type=int, default=1000, help="pods placed, each in two calls")
+    parser.add_argument("--claims", action="store_true", help="every second pod has a claim")
+    parser.add_argument("--churn", action="store_true", help="pods leave, nodes come and go")
+    parser.add_argument("--came", type=int, default=100_000, help="pods of the memory row")
     parser.add_argument("--via", choices=["http"], default="http")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="200 pods")
+    parser.add_argument("--quick", action="store_true", help="200 pods, 2,000 of the memory row")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args(arguments)
     if options.quick:
-        options.pods = 200
+        options.pods, options.came = 200, 2000
     rows: list[Row] = []
     with Progress(transient=True) as progress:
         for count in options.nodes:
-            task = progress.add_task(f"{count} nodes", total=options.pods)
+            total = options.pods + (options.came if options.churn else 0)
+            task = progress.add_task(f"{count} nodes", total=total)
             rows += asyncio.run(_measured(count, options, progress, task))
     show("extender", vars(options), rows, options.json)
 
@@ -61,128 +77,146 @@ def _counts(text: str) -> list[int]:
 async def _measured(
     count: int, options: argparse.Namespace, progress: Progress, task: TaskID
 ) -> list[Row]:
-    cluster = Cluster(count, options.seed)
-    random = np.random.default_rng(options.seed)
-    seconds: dict[str, list[float]] = {"filter": [], "prioritize": []}
-    async with cluster.serving() as api, _serving(api) as server:
-        connection = HTTPConnection("127.0.0.1", server.port)
-        shapes = usual_pods(random, _WARM_PODS + options.pods)
-        cpu_before, begun = server.cpu_seconds(), perf_counter()
-        for number, shape in enumerate(shapes):
-            if number == _WARM_PODS:
-                cpu_before, begun = server.cpu_seconds(), perf_counter()
-                seconds = {verb: [] for verb in seconds}
-            document = pod(shape, f"asked-{number}")
-            names = _asked(connection, "filter", document, cluster.names, seconds)
-            if names:
-                best = _asked(connection, "prioritize", document, names, seconds)
-                cluster.bind(document, best[0])
-            # kube-scheduler's own cycle, and this process's turn to tell of the binding.
-            await asyncio.sleep(0.001)
-            progress.update(task, completed=number)
-        wall = perf_counter() - begun
-        cpu_ms = 1000 * (server.cpu_seconds() - cpu_before) / options.pods
-        rss_mib = server.rss_bytes() / _MIB
-        connection.close()
-    return [
-        {
-            "nodes": count,
-            "verb": verb,
-            "p50_ms": 1000 * float(np.quantile(times, 0.5)),
-            "p99_ms": 1000 * float(np.quantile(times, 0.99)),
-            "pods_per_second": options.pods / wall,
-            "rss_mib": rss_mib,
-            "cpu_ms": cpu_ms,
-        }
-        for verb, times in seconds.items()
-    ]
-
-
-def _asked(
-    connection: HTTPConnection,
-    verb: str,
-    document: dict[str, object],
-    names: list[str],
-    seconds: dict[str, list[float]],
-) -> list[str]:
-    """The nodes that are left, or those with the highest score."""
-    body = json.dumps({"Pod": document, "Nodes": None, "NodeNames": names}).encode()
-    begun = perf_counter()
-    connection.request("POST", f"/{verb}", body)
-    text = connection.getresponse().read()
-    seconds[verb].append(perf_counter() - begun)
-    answer = json.loads(text)
-    if verb == "filter":
-        if answer["Error"]:
-            raise RuntimeError(answer["Error"])
-        return list(answer["NodeNames"])
-    top = max(one["Score"] for one in answer)
-    return [one["Host"] for one in answer if one["Score"] == top]
+    cluster = Cluster(count, options.seed, has_claims=options.claims)
+    async with cluster.serving() as api, serving(api) as server:
+        caller = _Caller(cluster, server, options)
+        for number in range(_WARM_PODS):
+            await caller.place(number)
+        before = caller.begin()
+        for number in range(options.pods):
+            await caller.place(number)
+            progress.advance(task)
+        rows = caller.rows(before, options.pods)
+        if options.churn:
+            rows.append(await caller.flat(options.came, progress, task))
+        caller.connection.close()
+    return [{"nodes": count, **row} for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class _Server:
-    port: int
-    pid: int
-
-    def cpu_seconds(self) -> float:
-        stat = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss_bytes(self) -> int:
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
+class _Before:
+    cpu_seconds: float
+    at_seconds: float
+    rss_mib: float
 
 
-@contextlib.asynccontextmanager
-async def _serving(api: str) -> AsyncIterator[_Server]:
-    """The shipped program, following the API server at this address."""
-    port, http_port = _free_port(), _free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        kubeconfig = Path(folder) / "kubeconfig"
-        kubeconfig.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "current-context": "bench",
-                    "clusters": [{"name": "bench", "cluster": {"server": api}}],
-                    "users": [{"name": "bench", "user": {}}],
-                    "contexts": [
-                        {"name": "bench", "context": {"cluster": "bench", "user": "bench"}}
-                    ],
-                }
-            )
-        )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "foresail.cli", "scheduler", "--log-level", "warning",
-            "--kubeconfig", str(kubeconfig), "--listen", f"127.0.0.1:{port}",
-            "--http", f"127.0.0.1:{http_port}",
-        )  # fmt: skip
-        try:
-            await _until_ready(process, http_port)
-            yield _Server(port, process.pid)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+@dataclass(slots=True)
+class _Caller:
+    """kube-scheduler, and all others who change the cluster."""
 
+    cluster: Cluster
+    server: Server
+    options: argparse.Namespace
+    connection: HTTPConnection = field(init=False)
+    seconds: dict[str, list[float]] = field(init=False)
+    on_cpu_seconds: dict[str, list[float]] = field(init=False)
+    _random: np.random.Generator = field(init=False)
+    _ahead: list[Waiting] = field(init=False, default_factory=list)
 
-async def _until_ready(process: asyncio.subprocess.Process, http_port: int) -> None:
-    async with asyncio.timeout(_READY_SECONDS), ClientSession() as session:
-        while True:
-            if process.returncode is not None:
-                sys.exit(f"foresail scheduler ended with status {process.returncode}")
-            with contextlib.suppress(ClientConnectionError):
-                async with session.get(f"http://127.0.0.1:{http_port}/readyz") as response:
-                    if response.ok:
-                        break
-            await asyncio.sleep(0.1)
-        # Its scores are worked out ahead; a scheduler's first pods rarely come in this second.
-        await asyncio.sleep(2.0)
+    def __post_init__(self) -> None:
+        self.connection = HTTPConnection("127.0.0.1", self.server.port)
+        self.begin()
+        self._random = np.random.default_rng(self.options.seed)
 
+    def begin(self) -> _Before:
+        """What is measured begins now."""
+        self.seconds = {"filter": [], "prioritize": []}
+        self.on_cpu_seconds = {"filter": [], "prioritize": []}
+        return _Before(self.server.cpu_seconds(), perf_counter(), self.server.rss_bytes() / _MIB)
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    def rows(self, before: _Before, pods: int) -> list[Row]:
+        wall = perf_counter() - before.at_seconds
+        return [
+            {
+                "verb": verb,
+                "p50_ms": 1000 * float(np.quantile(times, 0.5)),
+                "p99_ms": 1000 * float(np.quantile(times, 0.99)),
+                "cpu_p50_ms": 1000 * float(np.quantile(self.on_cpu_seconds[verb], 0.5)),
+                "cpu_p99_ms": 1000 * float(np.quantile(self.on_cpu_seconds[verb], 0.99)),
+                "pods_per_second": pods / wall,
+                "rss_mib": self.server.rss_bytes() / _MIB,
+                "rss_before_mib": before.rss_mib,
+                "cpu_ms_per_pod": 1000 * (self.server.cpu_seconds() - before.cpu_seconds) / pods,
+            }
+            for verb, times in self.seconds.items()
+        ]
+
+    async def place(self, number: int) -> None:
+        """One pod, and what changes beside it."""
+        self._ahead.append(self._next(number))
+        self.cluster.waits(self._ahead[-1])
+        if len(self._ahead) > _AHEAD:
+            self._ask(self._ahead.pop(0))
+        if self.options.churn:
+            self.cluster.one_leaves()
+            self.cluster.node_tells()
+            self.cluster.node_tells()
+            if number % _NODE_EACH == 0:
+                self.cluster.node_is_replaced()
+        # kube-scheduler's own cycle, and this process's turn to tell of the binding.
+        await asyncio.sleep(0.001)
+
+    async def flat(self, came: int, progress: Progress, task: TaskID) -> Row:
+        """Pods that come and go, and nodes with them: memory after a tenth, and at the end."""
+        before = self.begin()
+        for number in range(came):
+            if number == came // 10:
+                await self._settled()
+                before = self.begin()
+            waiting = self._next(number)
+            self.cluster.waits(waiting)
+            if number % _ASK_EACH == 0:
+                self._ask(waiting)
+            else:
+                self._bind(waiting, self.cluster.fitting(waiting))
+            self.cluster.one_leaves()
+            if number % _NODE_EACH == 0:
+                self.cluster.node_is_replaced()
+            await self.cluster.told(but=_UNTOLD_MAX)
+            progress.advance(task)
+        await self._settled()
+        return {**self.rows(before, came - came // 10)[0], "verb": f"{came} came and went"}
+
+    def _next(self, number: int) -> Waiting:
+        (shape,) = usual_pods(self._random, 1)
+        is_claimed = self.options.claims and number % 2 == 1
+        return self.cluster.made(shape, 0 if is_claimed else None)
+
+    def _ask(self, waiting: Waiting) -> None:
+        names = self.cluster.fitting(waiting)
+        if names:
+            names = self._asked("filter", waiting, names)
+        if len(names) > 1:
+            names = self._asked("prioritize", waiting, names)
+        self._bind(waiting, names)
+
+    def _bind(self, waiting: Waiting, names: list[str]) -> None:
+        if names:
+            self.cluster.bind(waiting, names[0])
+        else:
+            self.cluster.withdraw(waiting)
+
+    def _asked(self, verb: str, waiting: Waiting, names: list[str]) -> list[str]:
+        """The nodes that are left, or those with the highest score."""
+        asked = {"Pod": waiting.document, "Nodes": None, "NodeNames": names}
+        body = json.dumps(asked).encode()
+        on_cpu, begun = self.server.on_cpu_seconds(), perf_counter()
+        self.connection.request("POST", f"/{verb}", body)
+        text = self.connection.getresponse().read()
+        self.seconds[verb].append(perf_counter() - begun)
+        self.on_cpu_seconds[verb].append(self.server.on_cpu_seconds() - on_cpu)
+        answer = json.loads(text)
+        if verb == "filter":
+            if answer["Error"]:
+                raise RuntimeError(answer["Error"])
+            return list(answer["NodeNames"])
+        top = max(one["Score"] for one in answer)
+        return [one["Host"] for one in answer if one["Score"] == top]
+
+    async def _settled(self) -> None:
+        """Until the program knows what runs."""
+        await self.cluster.told(but=0)
+        async with asyncio.timeout(_SETTLED_SECONDS):
+            # Another process has no event to wait for.
+            while await self.server.pods() != self.cluster.running:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)

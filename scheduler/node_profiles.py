@@ -21,8 +21,9 @@ class NodeProfiles:
         self.numbers: Int = np.zeros(0, np.int64)
         """Of each row; -1 = no node."""
         self._number_of: dict[object, int] = {}
-        self._users: Counter[object] = Counter()
-        self._profile_of: dict[int, object] = {}
+        self._profiles: dict[int, object] = {}
+        """By number; rows keep none of their own, for thousands of nodes have the same few."""
+        self._users: Counter[int] = Counter()
         self._fresh = count()
 
     def __len__(self) -> int:
@@ -35,18 +36,20 @@ class NodeProfiles:
 
     def put(self, row: int, machine: Machine | None) -> None:
         """The node of `row` is now this one."""
-        before = self._profile_of.pop(row, None)
-        if before is not None:
+        before = int(self.numbers[row])
+        self.numbers[row] = -1 if machine is None else self._taken(_profile(machine))
+        if before >= 0:
             self._users[before] -= 1
             if not self._users[before]:
-                del self._users[before], self._number_of[before]
-        self.numbers[row] = -1
-        if machine is not None:
-            profile = self._profile_of[row] = _profile(machine)
-            if profile not in self._number_of:
-                self._number_of[profile] = next(self._fresh)
-            self._users[profile] += 1
-            self.numbers[row] = self._number_of[profile]
+                del self._users[before], self._number_of[self._profiles.pop(before)]
+
+    def _taken(self, profile: object) -> int:
+        number = self._number_of.get(profile)
+        if number is None:
+            number = self._number_of[profile] = next(self._fresh)
+            self._profiles[number] = profile
+        self._users[number] += 1
+        return number
 
 
 def _profile(machine: Machine) -> tuple[object, ...]:

@@ -124,13 +124,15 @@ class PlacementState:
         result = filtered(names, self._rows(names), self.nodes, pod.shape)
         if result.passed and pod.group is not None:
             self._hold_back(pod, result, now_seconds)
-        if len(result.passed) == 1:
-            # With one node left kube-scheduler does not ask which is best.
+        if result.passed:
+            # Worked out here, so that the question that follows costs next to nothing.
             view = self._view(pod)
-            self._assume(pod, result.passed[0], view, now_seconds)
-            scored = view.columns, [SCORE_MAX]
-            rows = self._rows(result.passed)
-            self.answers.scored(pod, result.passed, rows, scored, now_seconds=now_seconds)
+            if len(result.passed) == 1:
+                # With one node left kube-scheduler does not ask which is best.
+                self._assume(pod, result.passed[0], view, now_seconds)
+                scored = view.columns, [SCORE_MAX]
+                rows = self._rows(result.passed)
+                self.answers.scored(pod, result.passed, rows, scored, now_seconds=now_seconds)
         return result
 
     def prioritise(self, pod: Pod, names: list[str], *, now_seconds: float) -> list[int]:
