@@ -90,6 +90,8 @@ class Cluster:
         self._objects: dict[str, dict[str, Json]] = {path: {} for path in _LIST_KINDS}
         self._watchers: defaultdict[str, list[asyncio.Queue[bytes]]] = defaultdict(list)
         self._running: dict[str, _Running] = {}
+        self._uids: list[str] = []
+        self._running_at_start = 0
         self._allocations: dict[object, list[int] | None] = {}
         self._version = self._nodes_made = self._pods_made = 0
         self._classes = {name: [f"device.driver == '{name}'"] for name in (GPU_DRIVER, NIC_DRIVER)}
@@ -100,6 +102,7 @@ class Cluster:
             self._products.append("")
             self._new_node(row)
             self._fill(row)
+        self._running_at_start = len(self._running)
 
     # -- nodes -----------------------------------------------------------------------------------
 
@@ -245,13 +248,20 @@ class Cluster:
         self._plugged[row] -= shape.gpus
         waiting.document["spec"]["nodeName"] = name
         waiting.document["status"]["phase"] = "Running"
-        self._running[waiting.document["metadata"]["uid"]] = _Running(waiting, row, devices)
+        uid = str(waiting.document["metadata"]["uid"])
+        self._running[uid] = _Running(waiting, row, devices)
+        self._uids.append(uid)
         self._tell("MODIFIED", _PODS, waiting.document)
 
-    def one_leaves(self) -> None:
-        """A pod ends, and it may be any."""
-        uids = list(self._running)
-        self.leaves(uids[int(self._random.integers(len(uids)))])
+    def some_leave(self) -> None:
+        """Pods end, and it may be any, until no more run than at the start."""
+        while len(self._running) > self._running_at_start:
+            # Swapped to the end, so that each costs the same however many run.
+            at = int(self._random.integers(len(self._uids)))
+            self._uids[at], self._uids[-1] = self._uids[-1], self._uids[at]
+            uid = self._uids.pop()
+            if uid in self._running:  # else it went with its node
+                self.leaves(uid)
 
     def leaves(self, uid: str) -> None:
         one = self._running.pop(uid)

@@ -10,9 +10,10 @@ watch and background work included.
 
 With `--claims` half of the nodes give GPUs and NICs by ResourceClaims only, and every second pod
 has one: `firstAvailable`, constraints, two drivers; a tenth of those nodes has GPUs with counters.
-With `--churn` a pod leaves for each one that comes, two nodes report, and every tenth time a node
-goes and another one comes. A last row then tells of `--came` pods and a tenth as many nodes that
-came and went while every hundredth pod was asked about: memory after a tenth, and at the end.
+With `--churn` as many pods leave as come, two nodes report for each, and every tenth time a node
+goes with its pods and another one comes. A last row then tells of `--came` pods and a tenth as many
+nodes that came and went while every hundredth pod was asked about: memory after a tenth, and at the
+end.
 """
 
 import argparse
@@ -148,7 +149,7 @@ class _Caller:
         if len(self._ahead) > _AHEAD:
             self._ask(self._ahead.pop(0))
         if self.options.churn:
-            self.cluster.one_leaves()
+            self.cluster.some_leave()
             self.cluster.node_tells()
             self.cluster.node_tells()
             if number % _NODE_EACH == 0:
@@ -169,7 +170,7 @@ class _Caller:
                 self._ask(waiting)
             else:
                 self._bind(waiting, self.cluster.fitting(waiting))
-            self.cluster.one_leaves()
+            self.cluster.some_leave()
             if number % _NODE_EACH == 0:
                 self.cluster.node_is_replaced()
             await self.cluster.told(but=_UNTOLD_MAX)

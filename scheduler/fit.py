@@ -6,7 +6,6 @@ NVLink islands, and groups. kube-scheduler tries preemption on nodes that are fu
 never on those of the second kind.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import compress
@@ -43,12 +42,6 @@ class Filtered:
         for at, name in enumerate(self.passed):
             self.failed[name] = short(reason) if at == 0 else same
         self.passed = []
-
-    def refuse(self, names: Iterable[str], reason: str) -> None:
-        """Turn some of the nodes away that have passed."""
-        refused = dict.fromkeys(names, short(reason))
-        self.failed |= refused
-        self.passed = [name for name in self.passed if name not in refused]
 
 
 def short(text: str) -> str:

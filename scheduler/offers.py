@@ -35,6 +35,7 @@ _ASKED_MAX: Final = 64
 """Different claims and widths whose offers are kept."""
 _EQUAL_MAX: Final = 20_000
 _SEARCHES_MAX: Final = 512
+_FEW_ROWS: Final = 24
 _UNKNOWN_MAX: Final = 256
 
 _ODD: Final = np.int64(0x9E3779B97F4A7C1)
@@ -166,13 +167,18 @@ class Predictor:
         return kept
 
     def warm(self) -> bool:
-        """Go on where calls stopped, with the claims asked about last; whether there was any."""
+        """Go on where calls stopped, and where many nodes have changed; whether there was any.
+
+        A few nodes are cheaper to work out when they are asked for.
+        """
+        version = self._nodes.version + self.held.version
         for kept in reversed(self._asked.values()):
-            if kept.claim is not None and len(kept.version) == len(self._nodes):
-                late = kept.version != self._nodes.version + self.held.version
-                if late.any():
-                    self.of(kept.claim, kept.gpus)
-                    return True
+            if kept.claim is None or len(kept.version) < len(version):
+                continue
+            due = np.flatnonzero(kept.version != version)
+            if len(due) > _FEW_ROWS or (kept.version[due] < 0).any():
+                self._work_out(due, kept, version, Steps(STEPS_A_CALL))
+                return True
         return False
 
     def _kept(self, claim: Claim | None, gpus: int) -> Offers:
