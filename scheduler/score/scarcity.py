@@ -6,7 +6,7 @@ ratio of that to the room that the class has left says how scarce its room is. W
 others come, demand has no such end, and places for wide pods are scarce by `Nodes.turnover`.
 
 The price of a place for wide pods grows smoothly with that ratio. A constant price beside a worth
-in whole steps makes thousands of choices flip together when either is changed a little.
+in whole steps can make many choices flip together when either is changed a little.
 """
 
 from math import sqrt
