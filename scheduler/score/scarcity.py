@@ -5,9 +5,8 @@ class of pods with the part f of the demand would ask for f x F before the clust
 ratio of that to the room that the class has left says how scarce its room is. Where pods leave as
 others come, demand has no such end, and places for wide pods are scarce by `Nodes.turnover`.
 
-The price of a place for wide pods grows smoothly with that ratio, from the first such pod that is
-expected on. A price that always holds beside steps of the worth, as it once was, makes thousands of
-choices flip together when either is changed a little.
+The price of a place for wide pods grows smoothly with that ratio. A constant price beside a worth
+in whole steps can make many choices flip together when either is changed a little.
 """
 
 from math import sqrt
