@@ -96,6 +96,36 @@ def test_a_fault_in_one_update_reaches_no_other_forecast():
     assert healthy.forecast() == own.forecast()
 
 
+class Breaking(Forecaster):
+    """Its state cannot be packed after the value 666."""
+
+    odd: float | str
+
+    def update(self, t_seconds: float, value: float | None, **also: float | None) -> None:
+        self.odd = "broken" if value == 666 else 0.0
+        super().update(t_seconds, value, leading=also.get("leading"))
+
+
+def breaking() -> Breaking:
+    made = Breaking(signal="requests", step_seconds=STEP, horizons_seconds=(60.0, 900.0))
+    made.odd = 0.0
+    return made
+
+
+def test_one_that_cannot_be_packed_begins_anew_and_the_others_go_on() -> None:
+    forecasters = SharedForecasters()
+    broken, healthy = (forecasters.packed("kind", breaking) for _ in range(2))
+    healthy.update(0.0, 10.0, leading=None)
+    before = healthy.forecast()
+    broken.update(0.0, 666.0, leading=None)
+
+    with pytest.raises(AssertionError):
+        healthy.forecast()
+
+    assert healthy.forecast() == before
+    assert not broken.forecast().measured
+
+
 def test_one_that_is_gone_leaves_the_others_alone():
     forecasters = SharedForecasters()
     gone, stays = (forecasters.packed("kind", make) for _ in range(2))
