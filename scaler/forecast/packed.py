@@ -82,6 +82,12 @@ class PackedForecaster:
         """
         self._shared.computing(self).restore(snapshot)
 
+    def __deepcopy__(self, _memo: object) -> "PackedForecaster":
+        """One that continues alone from here, and shares the one that computes."""
+        copied = PackedForecaster(self._shared)
+        copied.packed = self._shared.packed_now(self)
+        return copied
+
 
 class _Shared:
     """The forecaster that computes, and the block layout of its kind."""
@@ -106,6 +112,11 @@ class _Shared:
             user.packed = b""  # the numbers are in use, and this block would soon be out of date
             self._user = ref(user)
         return self._forecaster
+
+    def packed_now(self, user: PackedForecaster) -> bytes:
+        """The block of this user's numbers, which may be in use."""
+        in_use = self._user is not None and self._user() is user
+        return self._layout.pack() if in_use else user.packed
 
 
 class _Layout:

@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -68,6 +69,25 @@ def test_a_snapshot_goes_to_the_one_that_restores_it_alone():
     assert other.forecast() == before
     assert new.forecast().quantiles == lived.forecast().quantiles
     assert new.forecast().made_at_seconds == lived.forecast().made_at_seconds - 3600.0
+
+
+@pytest.mark.parametrize("in_use", [True, False])
+def test_a_copy_goes_on_alone(in_use: bool) -> None:
+    forecasters = SharedForecasters()
+    one, other = (forecasters.packed("kind", make) for _ in range(2))
+    for i in range(30):
+        other.update(i * STEP, 500.0, leading=None)
+        one.update(i * STEP, 10.0 + i, leading=None)
+    before = one.forecast()
+    if not in_use:
+        other.forecast()
+
+    copied = deepcopy(one)
+    copied.update(30 * STEP, 99.0, leading=None)
+
+    assert one.forecast() == before
+    one.update(30 * STEP, 99.0, leading=None)
+    assert one.forecast() == copied.forecast()
 
 
 def test_a_snapshot_that_does_not_fit_changes_none():
