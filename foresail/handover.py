@@ -117,9 +117,9 @@ class Handover:
             async for payload in self._requests.read(keys):
                 yield payload
 
-    def forget_unknown(self) -> None:
+    async def forget_unknown(self) -> None:
         """Drop the states of objects that the board forgot, or had no room for."""
-        self.held.keep_known(lambda reference: self._board.known(reference) is not None)
+        await self.held.keep_known(lambda reference: self._board.known(reference) is not None)
 
     def _lately_asked(self) -> Iterator[pb.WorkloadState]:
         # What one server dropped as superseded shall not come back from another.
@@ -148,7 +148,7 @@ class Handover:
             self._board.adopt(state.reference, self._posted(state.answer), asked_at)
             if number % _ADOPTED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        self.forget_unknown()
+        await self.forget_unknown()
         return len(states)
 
     def _posted(self, answer: Answer | None) -> TimedOutcome | None:

@@ -213,8 +213,8 @@ class Answering:
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
                 self.board.forget_superseded()
-                self.handover.forget_unknown()
                 self._tell(link, self.board.take_changes())
+                await self.handover.forget_unknown()
                 since = await self._call_roll(link, since)
 
     async def _call_roll(self, link: Link, since: float) -> float:

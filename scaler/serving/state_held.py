@@ -30,11 +30,13 @@ class HeldStates:
     def keep(self, reference: Reference, payload: bytes) -> None:
         self._payloads[reference] = payload
 
-    def keep_known(self, known: Callable[[Reference], bool]) -> None:
-        """Drop the states of objects that are not known."""
-        self._payloads = {
-            reference: payload for reference, payload in self._payloads.items() if known(reference)
-        }
+    async def keep_known(self, known: Callable[[Reference], bool]) -> None:
+        """Drop the states of objects that are not known, pausing for KEDA's questions."""
+        for number, reference in enumerate(tuple(self._payloads), 1):
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+            if not known(reference):
+                self._payloads.pop(reference, None)
 
     def of(self, references: Iterable[Reference]) -> tuple[bytes, ...]:
         """The states of these workloads, where there are any."""

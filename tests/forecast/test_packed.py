@@ -3,6 +3,7 @@
 import gc
 import tracemalloc
 from collections.abc import Iterator
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -71,6 +72,25 @@ def test_a_snapshot_goes_to_the_one_that_restores_it_alone():
     assert new.forecast().made_at_seconds == lived.forecast().made_at_seconds - 3600.0
 
 
+@pytest.mark.parametrize("in_use", [True, False])
+def test_a_copy_goes_on_alone(in_use: bool) -> None:
+    forecasters = SharedForecasters()
+    one, other = (forecasters.packed("kind", make) for _ in range(2))
+    for i in range(30):
+        other.update(i * STEP, 500.0, leading=None)
+        one.update(i * STEP, 10.0 + i, leading=None)
+    before = one.forecast()
+    if not in_use:
+        other.forecast()
+
+    copied = deepcopy(one)
+    copied.update(30 * STEP, 99.0, leading=None)
+
+    assert one.forecast() == before
+    one.update(30 * STEP, 99.0, leading=None)
+    assert one.forecast() == copied.forecast()
+
+
 def test_a_snapshot_that_does_not_fit_changes_none():
     forecasters = SharedForecasters()
     one, other = (forecasters.packed("kind", make) for _ in range(2))
@@ -95,6 +115,36 @@ def test_a_fault_in_one_update_reaches_no_other_forecast():
     healthy.update(40 * STEP, 12.0, leading=READING_MAX)
     own.update(40 * STEP, 12.0, leading=READING_MAX)
     assert healthy.forecast() == own.forecast()
+
+
+class Breaking(Forecaster):
+    """Its state cannot be packed after the value 666."""
+
+    odd: float | str
+
+    def update(self, t_seconds: float, value: float | None, **also: float | None) -> None:
+        self.odd = "broken" if value == 666 else 0.0
+        super().update(t_seconds, value, leading=also.get("leading"))
+
+
+def breaking() -> Breaking:
+    made = Breaking(signal="requests", step_seconds=STEP, horizons_seconds=(60.0, 900.0))
+    made.odd = 0.0
+    return made
+
+
+def test_one_that_cannot_be_packed_begins_anew_and_the_others_go_on() -> None:
+    forecasters = SharedForecasters()
+    broken, healthy = (forecasters.packed("kind", breaking) for _ in range(2))
+    healthy.update(0.0, 10.0, leading=None)
+    before = healthy.forecast()
+    broken.update(0.0, 666.0, leading=None)
+
+    with pytest.raises(AssertionError):
+        healthy.forecast()
+
+    assert healthy.forecast() == before
+    assert not broken.forecast().measured
 
 
 def test_one_that_is_gone_leaves_the_others_alone():

@@ -129,7 +129,7 @@ async def test_the_state_of_an_object_that_the_board_forgot_is_dropped() -> None
         assert len(joining.handover.held.of([adopted])) == 1
 
         asked = joining.answered("asked", 3)  # takes its place on the full board
-        joining.handover.forget_unknown()
+        await joining.handover.forget_unknown()
 
         assert joining.handover.held.of([adopted]) == ()
         assert len(joining.handover.held.of([asked])) == 1

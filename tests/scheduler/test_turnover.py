@@ -9,7 +9,7 @@ from scheduler.history import USUAL, History
 from scheduler.intake import Intake, Json, Kind
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
-from scheduler.score.rule import BALANCED_FROM
+from scheduler.score.constants import SHIPPED
 from scheduler.slimming import slim
 from scheduler.turnover import Start, Turnover, turnover_of
 from tests.scheduler.objects import node, pod
@@ -81,13 +81,13 @@ def test_a_restart_goes_on_where_pods_come_and_go() -> None:
         document = started(f"p{at}", at, now)
         running[f"p{at}"] = now + random.exponential(20 * HOUR), document
         live.changed(Kind.POD, document, now)
-    assert live.placement.nodes.turnover > BALANCED_FROM
+    assert live.placement.nodes.turnover > SHIPPED.leaving_from
     again = intake()
     for _, document in running.values():
         again.changed(Kind.POD, slim(Kind.POD, document), now)
     assert again.placement.nodes.turnover == 0  # as it was before the ages were read
     again.read_turnover(now)
-    assert again.placement.nodes.turnover > BALANCED_FROM
+    assert again.placement.nodes.turnover > SHIPPED.leaving_from
 
 
 def test_a_restart_goes_on_where_the_cluster_fills_up() -> None:
@@ -97,7 +97,7 @@ def test_a_restart_goes_on_where_the_cluster_fills_up() -> None:
         now += random.exponential(HOUR / 10)
         made.changed(Kind.POD, started(f"p{at}", at, now), 350 * HOUR)
     made.read_turnover(now)
-    assert made.placement.nodes.turnover < BALANCED_FROM
+    assert made.placement.nodes.turnover < SHIPPED.leaving_from
 
 
 def test_the_mix_that_is_expected_counts_pods_by_when_they_came() -> None:

@@ -55,13 +55,13 @@ async def test_an_object_that_nobody_asked_about_for_a_day_is_left_out() -> None
     assert await HeldStates().adopt([encode_workload(silent)], now_seconds=NOW) == []
 
 
-def test_states_of_objects_that_are_not_known_any_more_are_dropped() -> None:
+async def test_states_of_objects_that_are_not_known_any_more_are_dropped() -> None:
     held = HeldStates()
     kept, gone = workload(name="kept"), workload(name="gone")
     for state in (kept, gone):
         held.keep(state.reference, encode_workload(state))
 
-    held.keep_known(lambda reference: reference == kept.reference)
+    await held.keep_known(lambda reference: reference == kept.reference)
 
     assert held.of([kept.reference, gone.reference]) == (encode_workload(kept),)
 
