@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from pydantic import AnyHttpUrl
 
@@ -82,6 +83,7 @@ class Sources:
             trigger_spec,
             preset,
             step_seconds=self.cycle.step,
+            step_offset_seconds=self._step_offset(scope),
             beside=self.cycle.also_forecast,
             forecasters=self._forecasters,
         )
@@ -99,6 +101,15 @@ class Sources:
             feed=feed,
             assembly=assembly,
         )
+
+    def _step_offset(self, scope: Scope) -> float:
+        """The turn at which a feed's steps end, the same in every replica of Foresail.
+
+        At the end of a step its forecasts are made, in 3 ms of CPU. Without turns that comes to 6 s
+        for 2,000 feeds in one period, and looks are missed.
+        """
+        turns = max(1, int(self.cycle.step // self.cycle.period))
+        return crc32(f"{scope.namespace}/{scope.model}".encode()) % turns * self.cycle.period
 
     def keep(self, in_use: Collection[str]) -> None:
         """Close the sources of all addresses that are not among these.

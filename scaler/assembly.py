@@ -26,11 +26,12 @@ class Assembly:
     """Makes an empty tracker with the shipped forecasters."""
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by name
     trigger_spec: TriggerSpec,
     preset: Preset,
     *,
     step_seconds: float,
+    step_offset_seconds: float = 0.0,
     beside: tuple[DemandSeries, ...] = (),
     trees: Trees | None = None,
     forecasters: SharedForecasters | None = None,
@@ -40,6 +41,7 @@ def assemble(
     Args:
         preset: of the trigger's engine; its defaults count where the metadata gives no capacity.
         step_seconds: of the forecast's series.
+        step_offset_seconds: how long after a multiple of that its steps begin.
         beside: series that are forecast only to be shown.
         trees: the forecasters' prior; None = the shipped one.
         forecasters: of a process with many workloads, which keeps them packed; None = this
@@ -68,7 +70,12 @@ def assemble(
     return Assembly(
         parameters=parameters_of(trigger_spec, _capacity_of(trigger_spec, preset)),
         reach_seconds=horizons[-1],
-        make_tracker=lambda: DemandTracker(forecaster, step_seconds=step_seconds, beside=beside),
+        make_tracker=lambda: DemandTracker(
+            forecaster,
+            step_seconds=step_seconds,
+            step_offset_seconds=step_offset_seconds,
+            beside=beside,
+        ),
     )
 
 

@@ -127,15 +127,18 @@ class DemandTracker:
         make_forecaster: Callable[[DemandSeries], Forecaster],
         *,
         step_seconds: float,
+        step_offset_seconds: float = 0.0,
         beside: Sequence[DemandSeries] = (),
     ) -> None:
         """Start without a past.
 
         Args:
+            step_offset_seconds: how long after a multiple of `step_seconds` a step begins.
             beside: series that are forecast only to be shown; plans do not use them.
         """
         self._make_forecaster = make_forecaster
         self._step_seconds = step_seconds
+        self._step_offset_seconds = step_offset_seconds
         self._beside = tuple(beside)
         self._forecasters = {
             series: make_forecaster(series) for series in dict.fromkeys((*PLANNED, *beside))
@@ -150,7 +153,7 @@ class DemandTracker:
 
     def take(self, poll: PollResult) -> None:
         """Account for a look at the feed; a step without a usable one is a gap in every series."""
-        step = int(poll.at_seconds // self._step_seconds)
+        step = int((poll.at_seconds - self._step_offset_seconds) // self._step_seconds)
         if self._open_step is not None and step < self._open_step:
             if step < self._open_step - 1:
                 return  # a look never ends this late
@@ -239,7 +242,10 @@ class DemandTracker:
     def beginning(self) -> "DemandTracker":
         """An empty tracker of the same kind, to read history into."""
         made = DemandTracker(
-            self._make_forecaster, step_seconds=self._step_seconds, beside=self._beside
+            self._make_forecaster,
+            step_seconds=self._step_seconds,
+            step_offset_seconds=self._step_offset_seconds,
+            beside=self._beside,
         )
         made._clock_steps = self._clock_steps.copy()
         return made
