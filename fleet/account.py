@@ -7,9 +7,9 @@ from typing import Final
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
 from fleet.idleness import idle_of
-from fleet.islands import Islands, Lie, filled, lie_of, partition
+from fleet.islands import Fragmentation, Islands, filled, fragmentation_of, partition
 from fleet.pods import Pod
-from fleet.uses import Held, Use, exact, uses_of
+from fleet.uses import Held, Use, rounded, uses_of
 
 _NOISE: Final = 1e-6
 
@@ -47,7 +47,7 @@ class NodeGpus:
     """Allocated ones that did nothing; None = not measured."""
     islands: Islands | None
     """GPUs of each, by index; None = nobody knows."""
-    lie: Lie | None
+    fragmentation: Fragmentation | None
     """Of the free ones in them; None = it is unknown which are joined, or which are free."""
     clique: str | None
     """The NVLink domain that the node shares with others."""
@@ -100,12 +100,14 @@ def account_of(
         generation=machine.generation.name if machine.generation else None,
         product=machine.product,
         gpus=gpus,
-        allocated=exact(allocated) if known else None,
-        free=exact(free) if known else None,
-        out=exact(gpus - allocated - free) if known else None,
-        idle=None if idle is None else exact(idle),
+        allocated=rounded(allocated) if known else None,
+        free=rounded(free) if known else None,
+        out=rounded(gpus - allocated - free) if known else None,
+        idle=None if idle is None else rounded(idle),
         islands=islands,
-        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None and known else None,
+        fragmentation=fragmentation_of(islands, _room(held, gpus, free))
+        if islands is not None and known
+        else None,
         clique=machine.clique,
         usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
         price_source=machine.price.source if machine.price else None,
@@ -113,7 +115,7 @@ def account_of(
         devices=tuple(
             GpuDevice(
                 name=gpu.name,
-                taken=exact(gpu.taken),
+                taken=rounded(gpu.taken),
                 claims=tuple(dict.fromkeys(grant.claim for grant, _ in gpu.grants)),
                 out=gpu.out,
             )

@@ -9,7 +9,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader
 
 
-class NoWayError(Exception):
+class ClusterUnreachableError(Exception):
     """A cluster that cannot be asked: its context is missing, or its credentials are."""
 
 
@@ -17,17 +17,17 @@ def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]
     """The names of all contexts, and the current one.
 
     Raises:
-        NoWayError: the file cannot be read.
+        ClusterUnreachableError: the file cannot be read.
     """
     files = _file(kubeconfig).split(os.pathsep)
     if not any(Path(one).expanduser().is_file() for one in files):
-        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: no such file")
+        raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: no such file")
     try:
         found, current = config.list_kube_config_contexts(_file(kubeconfig))
     # Not YAML, no mapping, a key that is missing: the library lets each out as it comes.
     except Exception as error:
         said = " ".join(str(error).split())
-        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
+        raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
     return [one["name"] for one in found], current["name"] if current else None
 
 
@@ -37,7 +37,7 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
     With neither named it is the cluster we run in.
 
     Raises:
-        NoWayError: no such context, or no credentials to be had.
+        ClusterUnreachableError: no such context, or no credentials to be had.
     """
     settings = client.Configuration()
     try:
@@ -58,18 +58,18 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
             why = f"kubeconfig {kubeconfig}: {why}"
         else:
             why = f"no kubeconfig, and no cluster around us: {why}"
-        raise NoWayError(why) from error
+        raise ClusterUnreachableError(why) from error
 
 
 async def connected_from_here() -> client.ApiClient:
     """A client of the cluster we run in, else of the one kubectl talks to. Close it after use.
 
     Raises:
-        NoWayError: neither is there.
+        ClusterUnreachableError: neither is there.
     """
     try:
         return await connected(None)
-    except NoWayError:
+    except ClusterUnreachableError:
         return await connected(None, Path(KUBE_CONFIG_DEFAULT_LOCATION))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fleet.activity import Activity, Host
 from fleet.devices import Gpu
-from fleet.uses import Held, Use, exact
+from fleet.uses import Held, Use, rounded
 
 
 def idle_of(
@@ -40,7 +40,7 @@ def idle_of(
             mine = use.gpus
         else:
             seen = marks.get(f"{use.namespace}/{use.pod}")
-            mine = exact(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
+            mine = rounded(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
         told.append(replace(use, idle=mine))
     return idle, told
 

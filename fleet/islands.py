@@ -14,7 +14,7 @@ _WHOLE = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lie:
+class Fragmentation:
     """The islands of a node."""
 
     islands: int
@@ -53,7 +53,7 @@ def partition(
     return None
 
 
-def lie_of(islands: Islands, free: Sequence[float]) -> Lie:
+def fragmentation_of(islands: Islands, free: Sequence[float]) -> Fragmentation:
     """How the free GPUs lie.
 
     Args:
@@ -62,7 +62,7 @@ def lie_of(islands: Islands, free: Sequence[float]) -> Lie:
     """
     room = [(len(island), sum(free[gpu] for gpu in island)) for island in islands]
     whole = [size for size, left in room if left >= size * _WHOLE]
-    return Lie(
+    return Fragmentation(
         islands=len(islands),
         whole=len(whole),
         fragmented=sum(left for size, left in room if size > 1 and left < size * _WHOLE),

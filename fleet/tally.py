@@ -112,7 +112,7 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
             key = node.node
         case _:
             key = node.generation or node.product or UNKNOWN
-    lie = node.lie
+    of_islands = node.fragmentation
     return _Entry(
         key=key,
         usd_per_gpu_hour=node.usd_per_gpu_hour,
@@ -122,10 +122,10 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
         out=node.out or 0.0,
         uses_unknown=0.0 if node.not_read is None else node.gpus,
         idle=node.idle,
-        fragmented=lie.fragmented if lie else 0.0,
-        islands=lie.islands if lie else 0,
-        islands_whole=lie.whole if lie else 0,
-        islands_unknown=0.0 if lie else node.gpus,
+        fragmented=of_islands.fragmented if of_islands else 0.0,
+        islands=of_islands.islands if of_islands else 0,
+        islands_whole=of_islands.whole if of_islands else 0,
+        islands_unknown=0.0 if of_islands else node.gpus,
     )
 
 

@@ -50,12 +50,12 @@ def uses_of(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
     found: dict[tuple[str, str], Use] = {}
     for use in (*_plugged(held), *_granted(held.dra, pods)):
         before = found.get((use.namespace, use.pod))
-        gpus = exact(use.gpus + (before.gpus if before else 0.0))
+        gpus = rounded(use.gpus + (before.gpus if before else 0.0))
         found[use.namespace, use.pod] = replace(use, gpus=gpus)
     return list(found.values())
 
 
-def exact(gpus: float) -> float:
+def rounded(gpus: float) -> float:
     """Without the noise of adding sevenths."""
     return round(gpus, 6)
 

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from fleet.api import Resource, UnreadableError, pages
 from fleet.catalogue import Catalogue, shipped
-from fleet.clusters import NoWayError, connected
+from fleet.clusters import ClusterUnreachableError, connected
 from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
@@ -107,7 +107,7 @@ def _device_classes(options: ClaimOptions) -> frozenset[str] | None:
         )
     try:
         return asyncio.run(_read_device_classes(options.context, options.kubeconfig))
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         raise ForesailError(f"--context {options.context}: {error}") from error
     except UnreadableError as error:
         hint = "\nwithout DRA use --for device-plugin" if error.absent else ""

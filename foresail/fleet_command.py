@@ -14,7 +14,7 @@ from rich.live import Live
 
 from fleet.activity import Activity
 from fleet.api import UnreadableError
-from fleet.clusters import NoWayError, connected
+from fleet.clusters import ClusterUnreachableError, connected
 from fleet.documents import part, text
 from fleet.measured import UnmeasuredError, measured
 from fleet.mirror import Mirror, mirrored, read_world
@@ -99,7 +99,7 @@ async def _mirrors(
     for name in names:
         try:
             client = await _client(wanted, name)
-        except NoWayError as error:
+        except ClusterUnreachableError as error:
             lost.append(_missing(name, error))
             continue
         stack.push_async_callback(client.close)
@@ -131,7 +131,7 @@ async def _read(wanted: Wanted, name: str) -> World | str:
         client = await _client(wanted, name)
         async with client:
             return await read_world(client, name)
-    except (NoWayError, UnreadableError) as error:
+    except (ClusterUnreachableError, UnreadableError) as error:
         return _missing(name, error)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fleet.catalogue import shipped
-from fleet.clusters import NoWayError, contexts
+from fleet.clusters import ClusterUnreachableError, contexts
 from fleet.instances import instances
 from fleet.pods import MODEL_LABELS
 from fleet.snapshot import Known
@@ -61,7 +61,7 @@ def clusters(wanted: Wanted) -> Sequence[str]:
         return tuple(dict.fromkeys(wanted.contexts))
     try:
         every, current = contexts(wanted.kubeconfig)
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         if wanted.kubeconfig is None and not wanted.every_context:
             return (IN_CLUSTER,)
         raise ForesailError(str(error)) from error

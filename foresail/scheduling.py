@@ -18,7 +18,7 @@ from aiohttp import web
 from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from fleet.clusters import NoWayError, connected
+from fleet.clusters import ClusterUnreachableError, connected
 from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
 from foresail.process import end_on_fault, spare_collector, stop_signalled
@@ -301,7 +301,7 @@ async def client_of(options: SchedulerOptions) -> AsyncIterator[ApiClient]:
     """
     try:
         client = await connected(options.context, options.kubeconfig)
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         raise ForesailError(f"no cluster to follow: {error}") from error
     async with client:
         yield client

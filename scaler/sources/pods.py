@@ -10,7 +10,7 @@ from typing import Final
 
 from kubernetes_asyncio import client, config
 
-from fleet.clusters import NoWayError, connected_from_here
+from fleet.clusters import ClusterUnreachableError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.sources.scope import Scope, narrowing
 from scaler.sources.targets import DiscoveredTargets, target_at
@@ -118,7 +118,7 @@ class PodTargets:
                 # From the API server's cache: this call is frequent, and may lag by a second.
                 resource_version="0",
             )
-        except (NoWayError, config.ConfigException) as error:
+        except (ClusterUnreachableError, config.ConfigException) as error:
             raise SourceMisconfiguredError(f"the API server cannot be reached: {error}") from error
         except client.ApiException as error:
             message = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"

@@ -10,7 +10,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.annotations import REPORT
-from fleet.clusters import NoWayError, connected_from_here
+from fleet.clusters import ClusterUnreachableError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
 
 MANAGER: Final = "foresail-agent"
@@ -52,7 +52,7 @@ class ApiNode:
                 _content_type="application/apply-patch+yaml",
                 _request_timeout=_TIMEOUT_SECONDS,
             )
-        except (NoWayError, config.ConfigException) as error:
+        except (ClusterUnreachableError, config.ConfigException) as error:
             raise NodeRefusedError(f"no way to the API server: {error}") from error
         except client.ApiException as error:
             said = f"node {self._name}: HTTP {error.status}: {_message(error)}"

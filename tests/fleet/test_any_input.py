@@ -53,7 +53,7 @@ def test_gpus_are_allocated_free_or_out_and_never_counted_twice(  # noqa: PLR091
         assert one.allocated + one.free + one.out == pytest.approx(one.gpus, abs=1e-5)
         assert min(one.allocated, one.free, one.out) >= 0
         assert one.gpus <= max(gpus, slices)
-        assert one.lie is None or 0 <= one.lie.fragmented <= one.free + 1e-5
+        assert one.fragmentation is None or 0 <= one.fragmentation.fragmented <= one.free + 1e-5
     assert all(isinstance(remark, str) for remark in snapshot.remarks)
 
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from fleet.clusters import NoWayError, connected, contexts
+from fleet.clusters import ClusterUnreachableError, connected, contexts
 from fleet.mirror import KINDS
 from foresail import fleet_command
 from foresail.fleet_options import Wanted
@@ -141,7 +141,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
 async def test_a_program_that_gives_no_credentials_is_named(kubeconfig: Path) -> None:
     (kubeconfig.parent / "token").unlink()
 
-    with pytest.raises(NoWayError, match="context 'prod': "):
+    with pytest.raises(ClusterUnreachableError, match="context 'prod': "):
         await connected("prod", kubeconfig)
 
 
@@ -149,5 +149,5 @@ def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("a: [")
 
-    with pytest.raises(NoWayError, match=f"kubeconfig {file}: "):
+    with pytest.raises(ClusterUnreachableError, match=f"kubeconfig {file}: "):
         contexts(file)
