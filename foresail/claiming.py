@@ -14,9 +14,9 @@ import click
 import yaml
 from typing_extensions import override
 
-from fleet.api import Resource, UnreadableError, pages
 from fleet.catalogue import Catalogue, shipped
-from fleet.clusters import ClusterUnreachableError, connected
+from fleet.cluster.follow.api import Resource, UnreadableError, pages
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
 from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.live import Live
 
 from fleet.activity import Activity
-from fleet.api import UnreadableError
-from fleet.clusters import ClusterUnreachableError, connected
+from fleet.cluster.follow.api import UnreadableError
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
+from fleet.cluster.follow.mirror import Mirror, mirrored, read_world
 from fleet.documents import part, text
 from fleet.measured import UnmeasuredError, measured
-from fleet.mirror import Mirror, mirrored, read_world
 from fleet.recorded import UnreadableRecordError, recorded
 from fleet.snapshot import Known, World, snapshot_of
 from fleet.tally import By

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fleet.catalogue import shipped
-from fleet.clusters import ClusterUnreachableError, contexts
+from fleet.cluster.follow.clients import ClusterUnreachableError, contexts
 from fleet.instances import instances
 from fleet.pods import MODEL_LABELS
 from fleet.snapshot import Known

@@ -18,8 +18,8 @@ from aiohttp import web
 from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from fleet.clusters import ClusterUnreachableError, connected
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
+from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from foresail.clock import steady_clock, wall_clock
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import DeskCollector

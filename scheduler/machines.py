@@ -11,8 +11,8 @@ from sys import intern
 from typing import Final
 
 from fleet.annotations import PRICE, REPORT, WEIGHTS_CACHED
+from fleet.cluster.report import Report, UnreadableReportError, report_from
 from fleet.quantities import quantity
-from scheduler.agent.report import Report, UnreadableReportError, report_from
 from scheduler.devices import PRODUCT as NAME
 from scheduler.devices import gpus as whole_gpus
 from scheduler.devices import is_gpu

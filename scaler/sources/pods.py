@@ -10,7 +10,7 @@ from typing import Final
 
 from kubernetes_asyncio import client, config
 
-from fleet.clusters import ClusterUnreachableError, connected_from_here
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected_from_here
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.sources.scope import Scope, narrowing
 from scaler.sources.targets import DiscoveredTargets, target_at

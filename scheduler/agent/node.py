@@ -10,7 +10,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.annotations import REPORT
-from fleet.clusters import ClusterUnreachableError, connected_from_here
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
 
 MANAGER: Final = "foresail-agent"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fleet.annotations import REPORT
-from scheduler.agent.report import UnreadableReportError, report_from
+from fleet.cluster.report import UnreadableReportError, report_from
 from scheduler.machines import Machine, machine_of
 from tests.agent.machines import NAMES, REFUSED, answers, report, told
 

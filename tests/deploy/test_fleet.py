@@ -2,7 +2,7 @@
 
 import yaml
 
-from fleet.mirror import KINDS
+from fleet.cluster.follow.mirror import KINDS
 from tests.deploy.examples import FOLDER
 
 ROLE, BINDING = yaml.safe_load_all((FOLDER / "fleet.yaml").read_text())

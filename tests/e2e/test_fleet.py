@@ -10,8 +10,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from fleet.clusters import connected
-from fleet.mirror import KINDS, Mirror, mirrored
+from fleet.cluster.follow.clients import connected
+from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored
 from foresail.cli import main
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from fleet.api import Patience, UnreadableError
-from fleet.mirror import KINDS, Mirror, mirrored, read_world
+from fleet.cluster.follow.api import Patience, UnreadableError
+from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored, read_world
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import claim, node, pod, resource_slice
 

@@ -7,8 +7,16 @@ from contextlib import aclosing
 import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from fleet.api import Json, Patience, Resource, UnreadableError, pages
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable, backoff_seconds, watched
+from fleet.cluster.follow.api import Json, Patience, Resource, UnreadableError, pages
+from fleet.cluster.follow.watch import (
+    Changed,
+    Event,
+    Gone,
+    Listed,
+    Unavailable,
+    backoff_seconds,
+    watched,
+)
 from tests.fleet.api_server import ApiServer, Object
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time

@@ -265,7 +265,9 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
 def test_what_cannot_be_done_is_said_in_one_line(
     tmp_path: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.clusters.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config")
+    monkeypatch.setattr(
+        "fleet.cluster.follow.clients.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config"
+    )
     files = {
         "file": write(tmp_path / "prod.json", *OBJECTS),
         "empty": write(tmp_path / "empty.json"),

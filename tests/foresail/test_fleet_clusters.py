@@ -11,8 +11,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from fleet.clusters import ClusterUnreachableError, connected, contexts
-from fleet.mirror import KINDS
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected, contexts
+from fleet.cluster.follow.mirror import KINDS
 from foresail import fleet_command
 from foresail.fleet_options import Wanted
 from scaler.errors import ForesailError

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector, web
 from click.testing import CliRunner
 
-from fleet.watch import Changed, Event, Listed, Unavailable
+from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
 from foresail.sites import Sites, certificates

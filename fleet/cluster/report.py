@@ -5,15 +5,25 @@ a version, so a reader takes what it knows; a newer version is refused, and the 
 docs/agent.md shows every field.
 """
 
+from enum import StrEnum
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from fleet.invalid import invalid, shown
-from scheduler.agent.links import Way
 
 SCHEMA: Final = 1
+
+
+class Way(StrEnum):
+    """How NVLink joins two GPUs."""
+
+    DIRECT = "direct"
+    SWITCH = "switch"
+    HIDDEN = "hidden"
+    """The driver uses NVLink between them, and does not show the links."""
+    NONE = "none"
 
 
 class UnreadableReportError(ValueError):

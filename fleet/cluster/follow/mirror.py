@@ -11,10 +11,18 @@ from typing import Final, assert_never
 
 from kubernetes_asyncio.client import ApiClient
 
-from fleet.api import PATIENT, Json, Patience, Resource, UnreadableError, pages, unmanaged
+from fleet.cluster.follow.api import (
+    PATIENT,
+    Json,
+    Patience,
+    Resource,
+    UnreadableError,
+    pages,
+    unmanaged,
+)
+from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from fleet.pods import pods_of
 from fleet.snapshot import World
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
 
 
 def _lean_node(node: Json) -> Json:

@@ -23,7 +23,7 @@ from typing import Final
 
 from kubernetes_asyncio.client import ApiClient
 
-from fleet.api import (
+from fleet.cluster.follow.api import (
     GONE,
     PATIENT,
     Json,
