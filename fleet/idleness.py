@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fleet.activity import Activity, Host
-from fleet.devices import Gpu
+from fleet.cluster.gpus import Gpu
 from fleet.uses import Held, Use, rounded
 
 
@@ -21,7 +21,7 @@ def idle_of(
         return None, list(uses)
     if not uses:
         return 0.0, []
-    host = activity.hosts.get(held.machine.name)
+    host = activity.hosts.get(held.node.name)
     if host is None or len(host.busy) < gpus:
         return None, list(uses)
     since = now_seconds - activity.window_seconds
@@ -52,7 +52,7 @@ def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:
         if gpu in host.busy:
             found.setdefault(owner, []).append(host.busy[gpu])
     for one in dra:
-        for grant, _ in one.grants if one.name in host.busy else ():
-            for pod in grant.pods:
+        for taking in one.takings if one.name in host.busy else ():
+            for pod in taking.claim.pods:
                 found.setdefault(pod, []).append(host.busy[one.name])
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from fleet.account import NodeGpus
+from fleet.account.node import NodeGpus
 from fleet.snapshot import FleetSnapshot
 from fleet.uses import Use
 

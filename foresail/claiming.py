@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from typing_extensions import override
 from fleet.catalogue import Catalogue, shipped
 from fleet.cluster.follow.api import Resource, UnreadableError, pages
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected
+from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
@@ -25,8 +27,6 @@ from scheduler.claim import Manifest, NothingFitsError, claim_spec, content_name
 from scheduler.need_annotations import FIELDS, NeedError, need_of
 from scheduler.plugged import affinity, plugged
 from scheduler.ranking import Prices, Ranking, prices_of, rank
-
-_DEVICE_CLASSES = "/apis/resource.k8s.io/v1/deviceclasses"
 
 
 def options() -> list[click.Option]:
@@ -116,8 +116,10 @@ def _device_classes(options: ClaimOptions) -> frozenset[str] | None:
 
 async def _read_device_classes(context: str, kubeconfig: Path | None) -> frozenset[str]:
     async with await connected(context, kubeconfig) as client:
-        found, _ = await pages(Resource(client=client, path=_DEVICE_CLASSES))
-    return frozenset(str(one["metadata"]["name"]) for one in found)
+        path = SOURCES[Kind.CLASS].path
+        resource = Resource(client=client, path=path, record_of=partial(record_of, Kind.CLASS))
+        found, _ = await pages(resource)
+    return frozenset(one.name for one in found)
 
 
 def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[Manifest, Ranking]:

@@ -249,6 +249,8 @@ def scheduler(
     from scheduler.admission import GivenBy
 
     log_to_stderr(log_level)
-    made = scheduling.SchedulerOptions(certificate=tls_certificate, key=tls_key, **options)
+    made = scheduling.SchedulerOptions(
+        certificate=tls_certificate, key=tls_key, prices=prices_file, **options
+    )
     webhook = partial(claim_webhook, given_by=GivenBy(given_by), prices_file=prices_file)
     asyncio.run(scheduling.schedule(made, webhook))

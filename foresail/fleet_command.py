@@ -15,15 +15,16 @@ from rich.live import Live
 from fleet.activity import Activity
 from fleet.cluster.follow.api import UnreadableError
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected
-from fleet.cluster.follow.mirror import Mirror, mirrored, read_world
-from fleet.documents import part, text
+from fleet.cluster.follow.mirror import Mirror, mirrored, read_cluster
+from fleet.cluster.reading import Cluster
 from fleet.measured import UnmeasuredError, measured
 from fleet.recorded import UnreadableRecordError, recorded
-from fleet.snapshot import Known, World, snapshot_of
+from fleet.snapshot import Known, snapshot_of
 from fleet.tally import By
 from foresail.clock import wall_clock
 from foresail.fleet_options import IN_CLUSTER, Wanted, clusters, known, servers, token
 from foresail.fleet_table import Fleet, shown, told
+from foresail.prices import priced_name
 from scaler.errors import ForesailError
 
 _REDRAW_SECONDS: Final = 1.0
@@ -42,15 +43,15 @@ async def show(wanted: Wanted, console: Console) -> None:
     """
     about = known(wanted)
     if wanted.files:
-        answers: Sequence[World | str] = [_recorded(file) for file in wanted.files]
+        answers: Sequence[Cluster | str] = [_recorded(file) for file in wanted.files]
     else:
         answers = await asyncio.gather(*(_read(wanted, name) for name in clusters(wanted)))
-    worlds = [one for one in answers if isinstance(one, World)]
+    read = [one for one in answers if isinstance(one, Cluster)]
     unreadable = [one for one in answers if isinstance(one, str)]
-    if not worlds:
+    if not read:
         raise ForesailError("\n".join(unreadable))
-    activities = await _activities(wanted, [world.cluster for world in worlds])
-    _print(_fleet(worlds, unreadable, about, activities), wanted, console)
+    activities = await _activities(wanted, [cluster.name for cluster in read])
+    _print(_fleet(read, unreadable, about, activities), wanted, console)
 
 
 async def watch(wanted: Wanted, console: Console) -> None:
@@ -78,9 +79,9 @@ async def watch(wanted: Wanted, console: Console) -> None:
                 activities = await _activities(wanted, names)
                 due = loop.time() + _MEASURE_SECONDS
             await _news(news, wanted)
-            worlds = [one.world for one in mirrors if not one.trouble]
-            missing = [_missing(one.cluster, one.trouble) for one in mirrors if one.trouble]
-            fleet = _fleet(worlds, [*lost, *missing], about, activities)
+            read = [one.cluster for one in mirrors if not one.trouble]
+            missing = [_missing(one.name, one.trouble) for one in mirrors if one.trouble]
+            fleet = _fleet(read, [*lost, *missing], about, activities)
             if (fleet.snapshots, fleet.unreadable) == before:
                 continue
             before = fleet.snapshots, fleet.unreadable
@@ -118,19 +119,19 @@ async def _news(news: asyncio.Event, wanted: Wanted) -> None:
     news.clear()
 
 
-def _recorded(file: Path) -> World | str:
+def _recorded(file: Path) -> Cluster | str:
     try:
         return recorded(file)
     except UnreadableRecordError as error:
         return str(error)
 
 
-async def _read(wanted: Wanted, name: str) -> World | str:
+async def _read(wanted: Wanted, name: str) -> Cluster | str:
     """A cluster's objects, or why there are none: the other clusters are shown all the same."""
     try:
         client = await _client(wanted, name)
         async with client:
-            return await read_world(client, name)
+            return await read_cluster(client, name)
     except (ClusterUnreachableError, UnreadableError) as error:
         return _missing(name, error)
 
@@ -160,17 +161,18 @@ async def _activities(wanted: Wanted, names: Sequence[str]) -> Activities:
 
 
 def _fleet(
-    worlds: Sequence[World], unreadable: Sequence[str], about: Known, activities: Activities
+    read: Sequence[Cluster], unreadable: Sequence[str], about: Known, activities: Activities
 ) -> Fleet:
     now = wall_clock()
     snapshots = []
-    for world in worlds:
-        activity = activities.get(world.cluster)
+    for cluster in read:
+        activity = activities.get(cluster.name)
         if isinstance(activity, str):
-            remarks = (*world.remarks, f"{activity}; which GPUs are idle is unknown")
-            snapshots.append(snapshot_of(replace(world, remarks=remarks), about, None, now))
+            remarks = (*cluster.remarks, f"{activity}; which GPUs are idle is unknown")
+            snapshots.append(snapshot_of(replace(cluster, remarks=remarks), about, None, now))
         else:
-            snapshots.append(snapshot_of(world, about, activity, now))
+            snapshots.append(snapshot_of(cluster, about, activity, now))
+    machine_types = {node.instance_type for cluster in read for node in cluster.nodes}
     return Fleet(
         snapshots=snapshots,
         unreadable=unreadable,
@@ -178,15 +180,11 @@ def _fleet(
         measured=any(isinstance(one, Activity) for one in activities.values()),
         remarks=[
             f"your price of {name!r} is of no GPU that we know, and of no machine type here"
-            for name in about.usd_per_gpu_hour
-            if about.catalogue.find(name) is None and name not in _machine_types(worlds)
+            for name in about.prices.own
+            if about.catalogue.find(priced_name(name)) is None
+            and priced_name(name) not in machine_types
         ],
     )
-
-
-def _machine_types(worlds: Sequence[World]) -> frozenset[str | None]:
-    labels = (part(node, "metadata", "labels") for world in worlds for node in world.nodes)
-    return frozenset(text(one, "node.kubernetes.io/instance-type") for one in labels)
 
 
 def _print(fleet: Fleet, wanted: Wanted, console: Console) -> None:

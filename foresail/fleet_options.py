@@ -7,11 +7,10 @@ from typing import Final
 
 from fleet.catalogue import shipped
 from fleet.cluster.follow.clients import ClusterUnreachableError, contexts
-from fleet.instances import instances
-from fleet.pods import MODEL_LABELS
 from fleet.snapshot import Known
 from fleet.tally import By
-from foresail.prices import prices_in
+from fleet.uses import MODEL_LABELS
+from foresail.prices import price_list
 from scaler.errors import ForesailError
 
 IN_CLUSTER: Final = "in-cluster"
@@ -45,8 +44,7 @@ def known(wanted: Wanted) -> Known:
     """
     return Known(
         catalogue=shipped(),
-        instances=instances(),
-        usd_per_gpu_hour=prices_in(wanted.prices, shipped()) if wanted.prices else {},
+        prices=price_list(wanted.prices),
         model_labels=(*wanted.model_labels, *MODEL_LABELS),
     )
 

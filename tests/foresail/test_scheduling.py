@@ -12,13 +12,17 @@ import pytest
 from aiohttp import ClientSession, TCPConnector, web
 from click.testing import CliRunner
 
+from fleet.cluster.devices import class_of
 from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
+from fleet.cluster.kinds import Kind
+from fleet.cluster.nodes import node_of
+from fleet.cluster.pods import pod_of
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
 from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
-from scheduler.intake import Kind
+from scheduler.intake import KINDS
 from scheduler.webhook import DeviceClasses
 from tests.contracts.certificates import Authority
 from tests.scheduler.objects import node, pod
@@ -33,10 +37,10 @@ class Api:
     """What each kind's watch tells, as the tests say."""
 
     queues: dict[Kind, asyncio.Queue[Event]] = field(
-        default_factory=lambda: {kind: asyncio.Queue() for kind in Kind}
+        default_factory=lambda: {kind: asyncio.Queue() for kind in KINDS}
     )
 
-    async def follow(self, _path: str, kind: Kind) -> AsyncGenerator[Event, None]:
+    async def follow(self, kind: Kind) -> AsyncGenerator[Event, None]:
         while True:
             yield await self.queues[kind].get()
 
@@ -45,9 +49,9 @@ class Api:
 
     def tell_all(self, *, but: Kind | None = None) -> None:
         """Every kind is listed; there is one node of four GPUs, and no DRA."""
-        for kind in Kind:
+        for kind in KINDS:
             if kind is Kind.NODE and kind is not but:
-                self.tell(kind, Listed((node("a", gpus=4),)))
+                self.tell(kind, Listed((node_of(node("a", gpus=4)),)))
             elif kind in {Kind.CLASS, Kind.SLICE, Kind.CLAIM} - {but}:
                 self.tell(kind, Unavailable("the cluster has no such resource", absent=True))
             elif kind is not but:
@@ -101,7 +105,7 @@ async def test_what_changes_is_in_the_next_answer() -> None:
     async with asking(api) as asked:
         api.tell_all()
         await asked.until_ready()
-        api.tell(Kind.NODE, Changed(node("b", gpus=8)))
+        api.tell(Kind.NODE, Changed(node_of(node("b", gpus=8))))
         async with asyncio.timeout(20):
             while (await asked.passed(8, "b", "a"))[0] != ["b"]:
                 await asyncio.sleep(0.01)
@@ -134,7 +138,7 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
     api = Api()
     async with asking(api) as asked:
         api.tell_all()
-        api.tell(Kind.POD, Changed(pod("one", gpus=1, on="a")))
+        api.tell(Kind.POD, Changed(pod_of(pod("one", gpus=1, on="a"))))
         await asked.until_ready()
         await asked.passed(8, "a")
         page = (await asked.page("/metrics"))[1]
@@ -184,7 +188,7 @@ async def test_a_webhook_is_served_over_tls_and_knows_the_device_classes(
         (device_classes,) = seen
         assert device_classes() is None  # not read yet
         api.tell_all(but=Kind.CLASS)
-        api.tell(Kind.CLASS, Listed(({"metadata": {"name": "gpu.nvidia.com"}},)))
+        api.tell(Kind.CLASS, Listed((class_of({"metadata": {"name": "gpu.nvidia.com"}}),)))
         await asked.until_ready()
         assert device_classes() == {"gpu.nvidia.com"}
 

@@ -1,6 +1,6 @@
 """API objects as the watch tells them, with only what matters here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet.annotations import REPORT
@@ -18,6 +18,7 @@ def node(
     gpus: int = 0,
     product: str = H100,
     islands: Sequence[int] = (),
+    labels: Mapping[str, str] | None = None,
     **annotations: str,
 ) -> Json:
     allocatable = {"cpu": "64", "memory": "512Gi"}
@@ -29,10 +30,10 @@ def node(
     return {
         "metadata": {
             "name": name,
-            "labels": {"nvidia.com/gpu.product": product.replace(" ", "-")},
+            "labels": {"nvidia.com/gpu.product": product.replace(" ", "-"), **(labels or {})},
             "annotations": told,
         },
-        "status": {"allocatable": allocatable},
+        "status": {"allocatable": allocatable, "capacity": allocatable},
     }
 
 

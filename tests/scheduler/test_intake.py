@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.cluster.hardware import Prices
+from fleet.cluster.kinds import Kind, identity_of, record_of
+from fleet.cluster.nodes import node_of
+from fleet.instances import instances
 from scheduler.desk import SCORE_MAX, Desk
 from scheduler.history import USUAL, History
-from scheduler.intake import Intake, Kind
+from scheduler.intake import Intake
+from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.pods import pod_of
 from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
@@ -21,8 +26,16 @@ Event = tuple[Kind, dict[str, Any]]
 def intake(*events: Event) -> Intake:
     made = Intake(Desk((), Mix(dict(USUAL))), History())
     for kind, document in events:
-        made.changed(kind, document, 0.0)
+        put(made, kind, document)
     return made
+
+
+def put(made: Intake, kind: Kind, document: dict[str, Any]) -> None:
+    made.changed(kind, record_of(kind, document), 0.0)
+
+
+def drop(made: Intake, kind: Kind, document: dict[str, Any]) -> None:
+    made.gone(kind, *identity_of(document))
 
 
 def idle(made: Intake) -> dict[str, int]:
@@ -45,29 +58,30 @@ class TestNodes:
     def test_a_node_that_comes_later_is_known_at_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=1)))
         assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]  # b is not known: it passes
-        made.changed(Kind.NODE, node("b", gpus=2), 0)
+        put(made, Kind.NODE, node("b", gpus=2))
         assert passed(made, pod("p", gpus=4), "a", "b") == []
-        made.changed(Kind.NODE, node("b", gpus=8), 0)
+        put(made, Kind.NODE, node("b", gpus=8))
         assert passed(made, pod("p", gpus=4), "a", "b") == ["b"]
 
     def test_a_node_that_changes_keeps_its_pods(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
-        made.changed(Kind.NODE, node("a", gpus=8), 0)
+        put(made, Kind.NODE, node("a", gpus=8))
         assert idle(made) == {"a": 5}
-        made.gone(Kind.POD, pod("p", on="a"))
+        drop(made, Kind.POD, pod("p", on="a"))
         assert idle(made) == {"a": 8}
 
     def test_a_node_that_is_gone_and_back_has_its_pods_again(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
-        made.gone(Kind.NODE, node("a"))
+        drop(made, Kind.NODE, node("a"))
         assert idle(made) == {}
-        made.changed(Kind.NODE, node("b", gpus=2), 0)  # takes the row that is free
-        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        put(made, Kind.NODE, node("b", gpus=2))  # takes the row that is free
+        put(made, Kind.NODE, node("a", gpus=4))
         assert idle(made) == {"b": 2, "a": 1}
 
     def test_a_list_is_the_whole_world(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
-        for _ in made.listed(Kind.NODE, (node("b", gpus=4), node("c", gpus=1)), 0):
+        listed = (node_of(node("b", gpus=4)), node_of(node("c", gpus=1)))
+        for _ in made.listed(Kind.NODE, listed, 0):
             pass
         assert idle(made) == {"b": 4, "c": 1}
 
@@ -87,21 +101,24 @@ class TestNodes:
 
     def test_a_report_that_counts_as_none_is_told_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
-        made.changed(Kind.NODE, node("a", gpus=4, **{"gpu-report": "{"}), 0)
+        put(made, Kind.NODE, node("a", gpus=4, **{"gpu-report": "{"}))
         (fault,) = made.faults
         assert fault.startswith("node a: annotation foresail.io/gpu-report: ")
         assert made.unread == {}
 
-    def test_prices_come_from_the_catalogue_unless_the_node_says(self) -> None:
-        made = intake(
-            (Kind.NODE, node("listed", gpus=1, product=L40S)),
-            (Kind.NODE, node("told", gpus=1, **{"usd-per-gpu-hour": "0.5"})),
-            (Kind.NODE, node("unknown", gpus=1, product="NVIDIA Z9000")),
-        )
-        machines = made.desk.state.machines
-        assert machines["told"].usd_per_gpu_hour == 0.5
-        assert machines["unknown"].usd_per_gpu_hour is None
-        assert machines["listed"].usd_per_gpu_hour == pytest.approx(1.861)
+    def test_the_operators_prices_reach_the_score_and_no_spot_node_has_a_list_price(self) -> None:
+        prices = Prices(instances=instances(), own={"l40s": 2.5})
+        made = Intake(Desk((), Mix(dict(USUAL))), History(), Facts(prices=prices))
+        p5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
+        spot = p5 | {"karpenter.sh/capacity-type": "spot"}
+        put(made, Kind.NODE, node("own", gpus=1, product=L40S))
+        put(made, Kind.NODE, node("told", gpus=1, product=L40S, **{"usd-per-gpu-hour": "0.5"}))
+        put(made, Kind.NODE, node("listed", gpus=1, labels=p5))
+        put(made, Kind.NODE, node("spot", gpus=1, labels=spot))
+        put(made, Kind.NODE, node("unknown", gpus=1))
+        assert {
+            name: machine.usd_per_gpu_hour for name, machine in made.desk.state.machines.items()
+        } == {"own": 2.5, "told": 0.5, "listed": 6.88, "spot": None, "unknown": None}
 
 
 class TestPods:
@@ -112,15 +129,15 @@ class TestPods:
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_a_pod_that_has_ended_takes_nothing(self, phase: str) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=2, on="a")))
-        made.changed(Kind.POD, pod("p", gpus=2, on="a", phase=phase), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on="a", phase=phase))
         assert idle(made) == {"a": 4}
 
     def test_an_answer_and_its_binding_count_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
         chosen = best(made, pod("p", gpus=2), "a", "b")
         assert sum(idle(made).values()) == 6
-        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
-        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on=chosen))
+        put(made, Kind.POD, pod("p", gpus=2, on=chosen))
         assert sum(idle(made).values()) == 6
         assert made.desk.assumed == 0
 
@@ -128,18 +145,18 @@ class TestPods:
         made = intake((Kind.NODE, node("a", gpus=8)))
         for _ in range(5):
             best(made, pod("p", gpus=2), "a", "new")
-        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
-        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on="a"))
+        put(made, Kind.POD, pod("p", gpus=2, on="a"))
         assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 0)
-        made.gone(Kind.POD, pod("p"))
+        drop(made, Kind.POD, pod("p"))
         assert (made.desk.nodes.came_milli, made.desk.nodes.left_milli) == (2000, 2000)
 
     def test_pods_that_come_are_what_is_expected_next(self) -> None:
         history = History()
         made = Intake(Desk((), Mix(dict(USUAL))), history)
         for at in range(40):
-            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)
-            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)  # told twice, seen once
+            put(made, Kind.POD, pod(f"p{at}", gpus=3, on="a"))
+            put(made, Kind.POD, pod(f"p{at}", gpus=3, on="a"))  # told twice, seen once
         weights = {shape.gpus: weight for shape, weight in history.mix(0).weights.items()}
         assert weights == {1: 8, 2: 2, 3: 40, 4: 1, 8: 1}
 
@@ -167,9 +184,9 @@ class TestClaims:
         )
         assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
         assert idle(made)["a"] == 2
-        made.changed(Kind.POD, pod("p", claims=("c",), on="a"), 0)
+        put(made, Kind.POD, pod("p", claims=("c",), on="a"))
         assert idle(made)["a"] == 2  # bound, and the claim's own news is still on its way
-        made.changed(Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"), 0)
+        put(made, Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"))
         assert made.desk.nodes.gpus[made.desk.state.row["a"]].tolist()[:4] == [1000, 1000, 0, 0]
 
     def test_the_first_alternative_decides_among_nodes(self) -> None:
@@ -219,7 +236,7 @@ class TestClaims:
     ) -> None:
         made = intake(*self.events()[:3])
         if document is not None:
-            made.changed(Kind.CLAIM, document, 0)
+            put(made, Kind.CLAIM, document)
         asked = pod("p", claims=("c",))
         assert passed(made, asked, "a", "new") == ["a", "new"]
         scores = made.desk.prioritise(pod_of(asked, made.known), ["a", "new"], now_seconds=0)
@@ -230,9 +247,9 @@ class TestClaims:
         made = intake((Kind.NODE, node("a")), (Kind.SLICE, part))
         assert idle(made) == {"a": 0}
         rest = resource_slice("a", H100, name="a-2", slices=2)
-        made.changed(Kind.SLICE, rest, 0)
+        put(made, Kind.SLICE, rest)
         assert idle(made) == {"a": 3}
-        made.gone(Kind.SLICE, part)
+        drop(made, Kind.SLICE, part)
         assert idle(made) == {"a": 0}
 
     def test_a_new_generation_of_a_pool_replaces_the_old_one(self) -> None:
@@ -247,7 +264,7 @@ class TestClaims:
         events = self.events()
         made = intake(*events[1:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b")))
         assert made.claims["llm/c"] is None
-        made.changed(*events[0], 0)
+        put(made, *events[0])
         assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
 
 
@@ -268,7 +285,7 @@ class TestGroups:
         else:
             document["metadata"]["labels"] = {"scheduling.x-k8s.io/pod-group": "g"}
         assert passed(made, document, "a") == []
-        made.changed(Kind.NODE, node("b", gpus=4), 0)
+        put(made, Kind.NODE, node("b", gpus=4))
         assert passed(made, document, "a", "b") == ["a", "b"]
 
 
@@ -297,13 +314,13 @@ def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Rando
                 document = pod(f"plugs-{name}{at}", gpus=1 + at % 2, on=name)
         key = (kind, document["metadata"]["name"])
         if key in world and chance.random() < 0.4:
-            made.gone(kind, world.pop(key))
+            drop(made, kind, world.pop(key))
         else:
             world[key] = document
-            made.changed(kind, document, 0.0)
+            put(made, kind, document)
     fresh = intake((Kind.CLASS, device_class()), *claims)
     for (kind, _), document in sorted(world.items(), key=lambda one: one[0]):
-        fresh.changed(kind, document, 0.0)
+        put(fresh, kind, document)
     assert state(made) == state(fresh)
 
 

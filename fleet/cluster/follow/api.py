@@ -1,6 +1,6 @@
 """What an API server says of one resource: the pages of a list, the lines of a watch.
 
-One question, one answer or one error: nothing is asked twice here, but a list whose pages ran out
+One request, one answer or one error: nothing is asked twice here, but a list whose pages ran out
 from under it. Only GET is ever sent.
 """
 
@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import ConfigException
 
-Json = Mapping[str, Any]
-"""An object as the API has it."""
+from fleet.cluster.fields import Json, as_object
+from fleet.cluster.kinds import Record, identity_of
 
 GONE: Final = HTTPStatus.GONE
 """A version of the world that the server no longer remembers."""
@@ -61,12 +61,6 @@ class UnreadableError(Exception):
         return self.status == HTTPStatus.NOT_FOUND
 
 
-def unmanaged(document: Json) -> Json:
-    """The object without the record of who set which field: the largest part of most."""
-    metadata = {key: value for key, value in document["metadata"].items() if key != "managedFields"}
-    return {**document, "metadata": metadata}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """What is read, and how."""
@@ -76,9 +70,18 @@ class Resource:
     """Of the collection, such as `/api/v1/nodes`."""
     label_selector: str | None = None
     page_size: int = 500
-    keep: Callable[[Json], Json | None] = unmanaged
-    """What is kept of an object as it comes; None = it is not wanted."""
+    record_of: Callable[[Json], Record | None]
+    """Makes the record of an object, once, as it comes; None = the object is not wanted."""
     patience: Patience = PATIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which object it is."""
+
+    name: str
+    """With the namespace, where the object has one."""
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +90,14 @@ class Change:
 
     version: str
     """Of the world after it."""
-    object: Json | None = None
-    """None = nothing but the version is new."""
-    gone: bool = False
+    record: Record | None = None
+    """Of an object that is new or changed."""
+    gone: Identity | None = None
+    """Of an object that was deleted, or is not wanted."""
 
 
-async def pages(resource: Resource) -> tuple[tuple[Json, ...], str]:
-    """All objects, and the version of the world they are of.
+async def pages(resource: Resource) -> tuple[tuple[Record, ...], str]:
+    """The records of all objects, and the version of the collection they are of.
 
     Raises:
         UnreadableError: refused, unreachable, or no list.
@@ -133,15 +137,15 @@ async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, No
             return  # broken off: the next watch goes on from the last version
 
 
-async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Json, ...], str]:
-    objects: list[Json] = []
+async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Record, ...], str]:
+    records: list[Record] = []
     asked = {} if limit is None else {"limit": str(limit)}
     while True:
         page = await _page(resource, asked)
-        kept = (resource.keep({**page.stamp, **item}) for item in page.items)
-        objects += [one for one in kept if one is not None]
+        made = map(resource.record_of, page.items)
+        records += [one for one in made if one is not None]
         if not page.more:
-            return tuple(objects), page.version
+            return tuple(records), page.version
         asked["continue"] = page.more
 
 
@@ -149,8 +153,6 @@ async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Json, 
 class _Page:
     version: str
     more: str | None
-    stamp: Json
-    """What the items of a list leave out, and those of a watch do not: which kind they are."""
     items: tuple[Json, ...]
 
 
@@ -165,12 +167,11 @@ async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
         page = json.loads(text)
-        metadata, kind = page["metadata"], str(page["kind"]).removesuffix("List")
+        metadata = page["metadata"]
         return _Page(
             version=str(metadata["resourceVersion"]),
             more=metadata.get("continue"),
-            stamp={"apiVersion": page["apiVersion"], "kind": kind},
-            items=tuple({"metadata": one["metadata"], **one} for one in page["items"] or ()),
+            items=tuple(as_object(one, "an item") for one in page["items"] or ()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{resource.path}: the answer is no list of objects") from error
@@ -196,10 +197,10 @@ def _change(resource: Resource, line: bytes) -> Change:
         raise UnreadableError(f"{resource.path}: a watch told what is no event") from error
     if kind == "BOOKMARK":
         return Change(version)
-    kept = resource.keep(document)
-    return Change(
-        version, document if kept is None else kept, gone=kind == "DELETED" or kept is None
-    )
+    record = None if kind == "DELETED" else resource.record_of(document)
+    if record is None:
+        return Change(version, gone=Identity(*identity_of(document)))
+    return Change(version, record)
 
 
 async def _opened(

@@ -1,4 +1,4 @@
-"""One node's account: its GPUs, who has them, how the free ones lie, which do nothing."""
+"""The account of one node: its GPUs, the pods that have them, the islands that are left."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Final
 
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.pods import Pod
 from fleet.idleness import idle_of
 from fleet.islands import Fragmentation, Islands, filled, fragmentation_of, partition
-from fleet.pods import Pod
-from fleet.uses import Held, Use, rounded, uses_of
+from fleet.uses import Held, Use, free_of, rounded, uses_of
 
 _NOISE: Final = 1e-6
 
@@ -78,27 +78,22 @@ def account_of(
         activity: of the cluster's GPUs; None = not measured.
         now_seconds: when all this was so.
     """
-    machine, quota, dra = held.machine, held.quota, held.dra
-    gpus = max(quota.gpus, len(dra), machine.gpus or 0)
+    gpus = held.gpus
     if gpus == 0:
         return None
+    node, hardware, dra = held.node, held.hardware, held.dra
     uses = uses_of(held, pods)
     asked = sum(use.gpus for use in uses)
     allocated = min(asked, gpus)
-    free = 0.0
-    if machine.out is None:
-        # What is taken of a GPU that is out does not take from the others.
-        lost = sum(gpu.taken for gpu in dra if gpu.out is not None)
-        usable = max(quota.usable, sum(gpu.out is None for gpu in dra))
-        free = max(0.0, min(gpus - allocated, usable - (allocated - lost)))
+    free = free_of(held, allocated)
     idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
     islands = _islands(held, gpus, catalogue)
     known = held.not_read is None
     return NodeGpus(
-        node=machine.name,
-        pool=machine.pool,
-        generation=machine.generation.name if machine.generation else None,
-        product=machine.product,
+        node=node.name,
+        pool=node.pool,
+        generation=hardware.generation.name if hardware.generation else None,
+        product=hardware.product,
         gpus=gpus,
         allocated=rounded(allocated) if known else None,
         free=rounded(free) if known else None,
@@ -108,15 +103,15 @@ def account_of(
         fragmentation=fragmentation_of(islands, _room(held, gpus, free))
         if islands is not None and known
         else None,
-        clique=machine.clique,
-        usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
-        price_source=machine.price.source if machine.price else None,
+        clique=hardware.clique,
+        usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
+        price_source=hardware.price.source if hardware.price else None,
         uses=tuple(uses),
         devices=tuple(
             GpuDevice(
                 name=gpu.name,
                 taken=rounded(gpu.taken),
-                claims=tuple(dict.fromkeys(grant.claim for grant, _ in gpu.grants)),
+                claims=tuple(dict.fromkeys(one.claim.name for one in gpu.takings)),
                 out=gpu.out,
             )
             for gpu in dra
@@ -127,30 +122,30 @@ def account_of(
 
 
 def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
-    report = held.machine.report
+    report = held.node.report
     reported: Sequence[int | None] = report.islands if report is not None else ()
     if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
         # Without NVLink each GPU lies alone.
         reported = range(gpus)
-    return partition(gpus, reported, held.machine.generation, catalogue.joined)
+    return partition(gpus, reported, held.hardware.generation, catalogue.joined)
 
 
 def _room(held: Held, gpus: int, free: float) -> list[float]:
     """The free part of each GPU. DRA says which are taken; a device plugin only how many."""
-    report = held.machine.report
+    report = held.node.report
     uuids = report.uuids if report is not None else tuple(gpu.name for gpu in held.dra)
     at = {uuid: index for index, uuid in enumerate(uuids)}
     if held.quota.share or len(at) != gpus or any(gpu.name not in at for gpu in held.dra):
         return filled(gpus, free)
     room = [0.0] * gpus
     for gpu in held.dra:
-        if gpu.out is None and held.machine.out is None:
+        if gpu.out is None and held.node.out is None:
             room[at[gpu.name]] = 1.0 - gpu.taken
     return room
 
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
-    name, found = held.machine.name, []
+    name, found = held.node.name, []
     if asked > gpus + _NOISE:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""

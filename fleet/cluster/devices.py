@@ -1,0 +1,347 @@
+"""What DRA drivers offer: ResourceSlices with their devices, and DeviceClasses."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from functools import lru_cache
+from sys import intern
+from typing import Final
+
+from fleet.cluster.fields import (
+    Json,
+    Taint,
+    UnreadableObjectError,
+    as_object,
+    listed,
+    name_of,
+    part,
+    taints,
+    text,
+)
+from fleet.quantities import quantity
+
+DEVICES_MAX: Final = 128
+"""Of a slice, by the API."""
+_KEPT_MAX: Final = 4096
+_GPU_DRIVERS: Final = "gpu."
+"""How the names of drivers of GPUs begin: `gpu.nvidia.com`, `gpu.amd.com`, `gpu.intel.com`."""
+
+
+class AttributeType(StrEnum):
+    """As the API calls them; lists are an alpha feature and not read."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+    VERSION = "version"
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The value of an attribute."""
+
+    type: AttributeType
+    value: bool | int | str
+
+
+class Face(StrEnum):
+    """What a device is of a GPU."""
+
+    WHOLE = "whole"
+    PARTITION = "partition"
+    """A MIG device."""
+    PASSED_THROUGH = "passed through"
+    """The whole GPU, for a virtual machine."""
+
+
+_FACES: Final[Mapping[str, Face]] = {
+    "gpu": Face.WHOLE,
+    "amdgpu": Face.WHOLE,
+    "mig": Face.PARTITION,
+    "vfio": Face.PASSED_THROUGH,
+}
+"""By the attribute `type`; a GPU driver's device without one is a whole GPU. Of AMD's partitions
+nothing tells which GPU they are cut from, so they are not counted."""
+
+Place = tuple[str, str, str]
+"""Driver, pool and name: how an allocation calls a device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One device of a slice."""
+
+    driver: str
+    pool: str
+    slice: str
+    index: int
+    """Its place in the list of the slice."""
+    name: str
+    node: str | None
+    """None = it is on no single node."""
+    attributes: Mapping[str, Attribute]
+    """By qualified name, such as `gpu.nvidia.com/productName`."""
+    capacity: Mapping[str, str]
+    """Quantities as the driver writes them, by qualified name."""
+    taints: tuple[Taint, ...] = ()
+    counters: tuple[str, ...] = ()
+    """Sets of counters that it consumes: devices that share one may exclude each other."""
+    shared: bool = False
+    """Several claims may have it at once."""
+
+    @property
+    def place(self) -> Place:
+        return self.driver, self.pool, self.name
+
+    @property
+    def face(self) -> Face | None:
+        """What it is of a GPU; None = it is no GPU."""
+        if not self.driver.startswith(_GPU_DRIVERS):
+            return None
+        return _FACES.get(self._text("type") or "gpu")
+
+    @property
+    def gpu(self) -> str:
+        """The physical GPU behind it: the same for a GPU and everything that is cut from it."""
+        return (
+            self._text("parentUUID")
+            or self._text("uuid")
+            or f"{self.driver}/{self.pool}/{self.name}"
+        )
+
+    @property
+    def product(self) -> str | None:
+        return self._text("productName") or self._text("model")
+
+    @property
+    def profile(self) -> str | None:
+        """Of a MIG device."""
+        return self._text("profile")
+
+    @property
+    def memory_bytes(self) -> float | None:
+        return memory_bytes(self.capacity)
+
+    @property
+    def repelling(self) -> Taint | None:
+        """A taint that keeps claims away which do not tolerate it."""
+        return next((taint for taint in self.taints if taint.repels), None)
+
+    def _text(self, name: str) -> str | None:
+        found = self.attributes.get(f"{self.driver}/{name}")
+        if found is None or found.type is not AttributeType.STRING or not found.value:
+            return None
+        return str(found.value)
+
+
+def memory_bytes(capacity: Mapping[str, str]) -> float | None:
+    """The memory among capacities; None = it is not told."""
+    told = next(
+        (one for name, one in capacity.items() if name.rpartition("/")[2] == "memory"), None
+    )
+    return None if told is None else float(quantity(told))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """A ResourceSlice."""
+
+    name: str
+    uid: str
+    driver: str
+    pool: str
+    node: str | None
+    """None = its devices belong to no single node."""
+    generation: int
+    slices: int
+    """Of the pool in this generation."""
+    devices: tuple[Device, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceClass:
+    """A DeviceClass."""
+
+    name: str
+    uid: str
+    selectors: tuple[str, ...]
+    """CEL expressions, all of which a device must meet."""
+    extended_resource: str | None
+    """The resource that pods may ask for in its place."""
+
+    @property
+    def of_gpus(self) -> bool:
+        """Its selectors name a driver of GPUs."""
+        return any(_GPU_DRIVERS in selector for selector in self.selectors)
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """Extended resources that stand for it."""
+        implicit = f"deviceclass.resource.kubernetes.io/{self.name}"
+        return (implicit, self.extended_resource) if self.extended_resource else (implicit,)
+
+
+def slice_of(document: Json) -> Slice:
+    """The slice of an API object.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    name, spec = name_of(document), part(document, "spec")
+    pool = part(spec, "pool")
+    driver, pool_name = text(spec, "driver"), text(pool, "name")
+    if driver is None or pool_name is None:
+        raise UnreadableObjectError("spec.driver or spec.pool.name is missing")
+    node = text(spec, "nodeName")
+    devices = list(listed(spec, "devices"))
+    if len(devices) > DEVICES_MAX:
+        raise UnreadableObjectError(f"{len(devices)} devices; the API allows {DEVICES_MAX}")
+    return Slice(
+        name=name,
+        uid=text(part(document, "metadata"), "uid") or "",
+        driver=intern(driver),
+        pool=intern(pool_name),
+        node=node and intern(node),
+        generation=_count(pool, "generation", 0),
+        slices=_count(pool, "resourceSliceCount", 1),
+        devices=tuple(
+            _device(one, driver=intern(driver), pool=intern(pool_name), of=name, at=at, node=node)
+            for at, one in enumerate(devices)
+        ),
+    )
+
+
+def _device(
+    document: Json, *, driver: str, pool: str, of: str, at: int, node: str | None
+) -> Device:
+    # Before 1.34 the fields stood below `basic`.
+    fields = part(document, "basic") or document
+    name = text(document, "name")
+    if name is None:
+        raise UnreadableObjectError(f"device {at} has no name")
+    here = node or text(fields, "nodeName")
+    return Device(
+        driver=driver,
+        pool=pool,
+        slice=of,
+        index=at,
+        name=intern(name),
+        node=here and intern(here),
+        attributes=_attributes(part(fields, "attributes"), driver),
+        capacity=_capacity(part(fields, "capacity"), driver),
+        taints=taints(fields),
+        counters=tuple(text(one, "counterSet") or "" for one in listed(fields, "consumesCounters")),
+        shared=fields.get("allowMultipleAllocations") is True,
+    )
+
+
+def class_of(document: Json) -> DeviceClass:
+    """The device class of an API object.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    spec = part(document, "spec")
+    return DeviceClass(
+        name=name_of(document),
+        uid=text(part(document, "metadata"), "uid") or "",
+        selectors=selectors_of(spec),
+        extended_resource=text(spec, "extendedResourceName"),
+    )
+
+
+def selectors_of(spec: Json) -> tuple[str, ...]:
+    """The CEL expressions of a class's or a request's selectors.
+
+    Raises:
+        UnreadableObjectError: one is of a kind that this program does not know.
+    """
+    found = []
+    for one in listed(spec, "selectors"):
+        expression = text(part(one, "cel"), "expression")
+        if expression is None:
+            raise UnreadableObjectError("a selector without a CEL expression")
+        found.append(expression)
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """The slices of a pool that count: those of its newest generation."""
+
+    driver: str
+    name: str
+    slices: tuple[Slice, ...]
+    """By name, in which order the allocator takes them."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing of it is given to new claims; None = it is whole."""
+        due = max(one.slices for one in self.slices)
+        if all(one.slices == len(self.slices) for one in self.slices):
+            return None
+        return f"{len(self.slices)} of {due} slices of its pool"
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(device for one in self.slices for device in one.devices)
+
+
+def pools_of(slices: Iterable[Slice]) -> list[Pool]:
+    """The pools of slices, in the order in which the allocator comes to them."""
+    found: dict[tuple[str, str], list[Slice]] = defaultdict(list)
+    for one in slices:
+        found[one.driver, one.pool].append(one)
+    return [
+        Pool(driver=driver, name=name, slices=_newest(parts))
+        for (driver, name), parts in sorted(found.items())
+    ]
+
+
+def _newest(slices: Sequence[Slice]) -> tuple[Slice, ...]:
+    newest = max(one.generation for one in slices)
+    current = [one for one in slices if one.generation == newest]
+    return tuple(sorted(current, key=lambda one: one.name))
+
+
+def _count(of: Json, name: str, default: int) -> int:
+    value = of.get(name, default)
+    if not isinstance(value, int):
+        raise UnreadableObjectError(f"spec.pool.{name} is {str(value)[:64]!r}, no number")
+    return value
+
+
+def _attributes(told: Json, driver: str) -> Mapping[str, Attribute]:
+    found = {}
+    for name in told:
+        for kind, value in as_object(told[name], name).items():
+            if kind in set(AttributeType) and isinstance(value, bool | int | str):
+                found[_qualified(name, driver)] = _attribute(kind, value)
+    return found
+
+
+def _capacity(told: Json, driver: str) -> Mapping[str, str]:
+    found = {}
+    for name in told:
+        value = part(told, name).get("value")
+        try:
+            _: Fraction = quantity(value)
+        except ValueError as error:
+            raise UnreadableObjectError(f"capacity {name}: {error}") from error
+        found[_qualified(name, driver)] = intern(str(value))
+    return found
+
+
+# Tens of thousands of devices have the same few names and values: each is kept once.
+
+
+@lru_cache(_KEPT_MAX, typed=True)
+def _attribute(kind: str, value: bool | int | str) -> Attribute:  # noqa: FBT001
+    return Attribute(AttributeType(kind), value)
+
+
+@lru_cache(_KEPT_MAX)
+def _qualified(name: str, driver: str) -> str:
+    return name if "/" in name else f"{driver}/{name}"
