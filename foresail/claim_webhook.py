@@ -6,7 +6,7 @@ from aiohttp import web
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.catalogue import shipped
-from foresail.prices import generation_prices_in
+from foresail.prices import prices_in
 from scheduler.admission import GivenBy, Policy
 from scheduler.webhook import ClusterTemplates, DeviceClasses, Webhook
 
@@ -30,7 +30,9 @@ def claim_webhook(
         ForesailError: the prices cannot be used.
     """
     catalogue = shipped()
-    own = generation_prices_in(prices_file, catalogue) if prices_file else None
+    priced = prices_in(prices_file, catalogue) if prices_file else {}
+    # A claim names generations; prices of machine types are the score's.
+    own = {name: usd for name, usd in priced.items() if catalogue.find(name)} or None
     policy = Policy(catalogue=catalogue, given_by=given_by, usd_per_gpu_hour=own)
     return Webhook(
         policy=policy, templates=ClusterTemplates(client), device_classes=device_classes

@@ -229,7 +229,7 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     "--prices",
     "prices_file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+    help="As `foresail fleet` takes it: for the order of claims, and for the score.",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def scheduler(

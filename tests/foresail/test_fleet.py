@@ -211,6 +211,18 @@ def test_ones_own_prices_win(tmp_path: Path) -> None:
     assert "prices: your price list" in shown
 
 
+def test_a_price_may_be_of_spot_machines_alone(tmp_path: Path) -> None:
+    spot = node("n2", labels=P5 | {"karpenter.sh/capacity-type": "spot"}, gpus=8)
+    file = write(tmp_path / "prod.json", *OBJECTS, spot)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NVIDIA H100 80GB HBM3: 2.5\nNVIDIA H100 80GB HBM3/spot: 1.25\n")
+
+    told = json.loads(fleet("--file", file, "--prices", prices, "--json").output)
+
+    assert told["total"]["usdPerHour"] == 30  # 8 x 2.5 + 8 x 1.25
+    assert told["remarks"] == []
+
+
 def test_a_price_of_nothing_here_is_told_of(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", *OBJECTS)
     prices = tmp_path / "prices.yaml"

@@ -2,7 +2,7 @@
 
 import random
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +17,7 @@ from scheduler.history import USUAL, History
 from scheduler.intake import Intake
 from scheduler.machines import Facts
 from scheduler.mix import Mix
-from scheduler.pods import pod_of
+from scheduler.pods import UnreadablePodError, pod_of
 from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
 
 Event = tuple[Kind, dict[str, Any]]
@@ -119,6 +119,105 @@ class TestNodes:
         assert {
             name: machine.usd_per_gpu_hour for name, machine in made.desk.state.machines.items()
         } == {"own": 2.5, "told": 0.5, "listed": 6.88, "spot": None, "unknown": None}
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        ("kind", "document"),
+        [
+            (Kind.NODE, {"metadata": {"name": "x"}, "spec": 3}),
+            (Kind.POD, {"metadata": {"name": "x", "uid": "x"}, "spec": {"containers": 7}}),
+            (Kind.SLICE, {"metadata": {"name": "x"}}),
+            (Kind.CLAIM, {"metadata": {"name": "x"}, "spec": {"devices": 7}}),
+            (Kind.CLASS, {"metadata": {"name": "x"}, "spec": {"selectors": [{"cel": 3}]}}),
+            (Kind.POD_GROUP, {"metadata": {"name": "x"}, "spec": {"minMember": "many"}}),
+            (Kind.POD_GROUP_PLUGIN, {"metadata": {"name": "x"}, "spec": 3}),
+        ],
+    )
+    def test_an_object_that_is_none_is_counted_and_stops_nothing(
+        self, kind: Kind, document: dict[str, Any]
+    ) -> None:
+        made = intake((kind, document))
+        put(made, Kind.NODE, node("b", gpus=1))
+
+        assert made.unread == {kind: 1}
+        (fault,) = made.faults
+        assert fault.startswith(f"{kind} ")
+        assert "x: " in fault
+        assert idle(made) == {"b": 1}
+
+    def test_a_class_that_cannot_be_read_is_still_there(self) -> None:
+        made = intake((Kind.CLASS, {"metadata": {"name": "x"}, "spec": 3}))
+
+        assert made.device_classes == {"x"}
+
+    def test_a_node_with_more_cpu_than_any_machine_has_is_one_with_plenty(self) -> None:
+        huge = node("a", gpus=1)
+        huge["status"]["allocatable"] |= {"cpu": "9223372036854775807", "memory": "9E"}
+        made = intake((Kind.NODE, huge), (Kind.POD, pod("p", gpus=1, on="a")))
+
+        assert made.unread == {}
+        assert idle(made) == {"a": 0}
+        assert passed(made, pod("q"), "a") == ["a"]
+
+    def test_an_annotation_of_any_length_does_not_hide_what_a_running_pod_has(self) -> None:
+        long = pod("p", gpus=2, on="a")
+        long["metadata"]["annotations"] = {"foresail.io/gpu-models": "x|" * 100_000}
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, long))
+
+        assert (made.unread, idle(made)) == ({}, {"a": 2})
+        del long["spec"]["nodeName"]
+        with pytest.raises(UnreadablePodError, match="has 200000 characters; at most 1024"):
+            pod_of(long)
+
+
+class TestParts:
+    SLICED: ClassVar = {"nvidia.com/gpu.replicas": "8", "nvidia.com/gpu.product": "Tesla-T4-SHARED"}
+
+    def test_kube_scheduler_alone_places_on_a_node_that_gives_out_parts(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64, labels=self.SLICED)))
+        for at in range(20):
+            put(made, Kind.POD, pod(f"p{at}", gpus=1, on="a"))
+
+        assert (made.unread, list(made.faults)) == ({}, [])
+        assert passed(made, pod("q", gpus=1), "a") == ["a"]
+
+    def test_a_node_that_gives_out_parts_no_more_is_placed_on_again(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)), (Kind.POD, pod("p", gpus=1, on="a")))
+        put(made, Kind.NODE, node("a", gpus=8, labels=self.SLICED))
+        assert idle(made) == {}
+        put(made, Kind.NODE, node("a", gpus=8))
+        assert idle(made) == {"a": 7}
+
+
+class TestDevices:
+    def test_a_tainted_device_is_not_offered(self) -> None:
+        devices = resource_slice("a", H100, H100)
+        devices["spec"]["devices"][0]["taints"] = [{"key": "xid", "effect": "NoSchedule"}]
+        made = intake((Kind.NODE, node("a")), (Kind.SLICE, devices))
+
+        assert idle(made) == {"a": 1}
+        assert [one.name for one in made.desk.state.machines["a"].devices] == ["gpu-1"]
+
+    def test_a_claim_that_tolerates_taints_is_not_predicted(self) -> None:
+        tolerant = claim("c", (H100, 1))
+        (first,) = tolerant["spec"]["devices"]["requests"][0]["firstAvailable"]
+        first["tolerations"] = [{"key": "xid", "operator": "Exists"}]
+        made = intake((Kind.CLASS, device_class()), (Kind.CLAIM, tolerant))
+
+        assert made.claims == {"llm/c": None}
+
+    def test_an_administrators_look_takes_no_gpu(self) -> None:
+        looked_at = claim("c", (H100, 1), given=("gpu-0",), pool="a")
+        looked_at["status"]["allocation"]["devices"]["results"][0]["adminAccess"] = True
+        made = intake(
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100)),
+            (Kind.CLAIM, looked_at),
+            (Kind.POD, pod("monitor", claims=("c",), on="a")),
+        )
+
+        assert idle(made) == {"a": 2}
 
 
 class TestPods:
