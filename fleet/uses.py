@@ -31,6 +31,8 @@ class Use:
     gpus: float
     started_seconds: float | None = None
     """When the pod did."""
+    ready: bool | None = None
+    """Whether the pod is; None = it was not read."""
     idle: float | None = None
     """Of them, those that did nothing; None = not measured."""
 
@@ -121,4 +123,5 @@ def _use(name: str, pod: Pod | None, gpus: float, model_labels: Sequence[str]) -
         model=next(filter(None, told), None),
         gpus=gpus,
         started_seconds=pod.started_seconds if pod else None,
+        ready=pod.ready if pod else None,
     )

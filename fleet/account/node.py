@@ -43,6 +43,8 @@ class NodeGpus:
     """That new pods can have."""
     out: float | None
     """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
+    out_reason: str | None
+    """Why, where some are out."""
     idle: float | None
     """Allocated ones that did nothing; None = not measured."""
     islands: Islands | None
@@ -98,6 +100,7 @@ def account_of(
         allocated=rounded(allocated) if known else None,
         free=rounded(free) if known else None,
         out=rounded(gpus - allocated - free) if known else None,
+        out_reason=_out_reason(held) if known and rounded(gpus - allocated - free) else None,
         idle=None if idle is None else rounded(idle),
         islands=islands,
         fragmentation=fragmentation_of(islands, _room(held, gpus, free))
@@ -119,6 +122,18 @@ def account_of(
         not_read=held.not_read,
         remarks=tuple(_remarks(held, gpus, asked)),
     )
+
+
+def _out_reason(held: Held) -> str:
+    """Why GPUs that no pod has cannot be had."""
+    if held.node.out is not None:
+        return held.node.out
+    if not held.dra and not held.quota.share:
+        return "given out by nobody yet"
+    of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
+    if of_devices:
+        return of_devices[0]
+    return "unhealthy" if held.quota.usable < held.quota.gpus else "given out by nobody"
 
 
 def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:

@@ -61,6 +61,9 @@ class Pod:
     started_seconds: float | None = None
     """When the kubelet took it up."""
     conditions: tuple[Condition, ...] = ()
+    first_container_seconds: float | None = None
+    """When the first of its containers started, init containers among them: its image was there.
+    None = none did, or one started again."""
     containers_started_seconds: float | None = None
     """When the last of its containers started; None = not all did, or one started again."""
 
@@ -124,6 +127,7 @@ def pod_of(document: object) -> Pod:
         created_seconds=seconds(metadata, "creationTimestamp"),
         started_seconds=seconds(status, "startTime"),
         conditions=conditions(status),
+        first_container_seconds=_first_container(status),
         containers_started_seconds=_containers_started(spec, status),
     )
 
@@ -151,6 +155,19 @@ def _claims(namespace: str, spec: Json, status: Json) -> tuple[tuple[str, ...], 
 def _by_claims(status: Json) -> frozenset[str]:
     mappings = listed(part(status, "extendedResourceClaimStatus"), "requestMappings")
     return frozenset(filter(None, (text(one, "resourceName") for one in mappings)))
+
+
+def _first_container(status: Json) -> float | None:
+    """When the first container started, where none started again: a restart hides the first."""
+    states = [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+    if any(one.get("restartCount") for one in states):
+        return None
+    started = [
+        seconds(part(one, "state", how), "startedAt")
+        for one in states
+        for how in ("running", "terminated")
+    ]
+    return min((one for one in started if one is not None), default=None)
 
 
 def _containers_started(spec: Json, status: Json) -> float | None:

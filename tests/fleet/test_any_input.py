@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fleet.objects import (
@@ -20,6 +20,7 @@ from tests.fleet.objects import (
 )
 
 
+@settings(deadline=None)
 @given(
     gpus=st.integers(0, 16),
     allocatable=st.integers(0, 16),

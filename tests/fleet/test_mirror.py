@@ -97,6 +97,35 @@ async def test_a_mirror_follows_its_cluster(server: ApiServer, client: ApiClient
         assert mirror.cluster.remarks == ()
 
 
+async def test_node_claims_and_buffers_are_followed_where_they_are_asked_for(
+    server: ApiServer, client: ApiClient
+) -> None:
+    kinds = (*KINDS, Kind.NODE_CLAIM, Kind.BUFFER)
+    claim_of_node = {"metadata": {"name": "h100-x7kq2", "labels": {}}}
+    server.serve(SOURCES[Kind.NODE_CLAIM].path, "NodeClaim", claim_of_node)
+    async with mirrored(client, "c1", asyncio.Event(), QUICK, kinds) as mirror:
+        await until(lambda: mirror.trouble is None)
+
+        cluster = mirror.cluster
+        assert [one.name for one in cluster.node_claims or ()] == ["h100-x7kq2"]
+        assert cluster.buffers == ()  # the cluster serves no such resource
+        assert cluster.remarks == ()
+
+
+async def test_an_object_that_cannot_be_read_is_remarked_on(
+    server: ApiServer, client: ApiClient
+) -> None:
+    broken = {"metadata": {"name": "n2"}, "status": {"capacity": {"cpu": "many"}}}
+    server.serve(SOURCES[Kind.NODE].path, "Node", node("n1", gpus=8), broken)
+
+    cluster = await read_cluster(client, "c1")
+
+    assert [one.name for one in cluster.nodes] == ["n1"]
+    assert cluster.remarks == (
+        "nodes n2 cannot be read: capacity: cpu: 'many' is no quantity such as 500m, 2 or 16Gi",
+    )
+
+
 async def test_what_is_stale_is_shown_and_said_to_be(server: ApiServer, client: ApiClient) -> None:
     async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
         await until(lambda: mirror.trouble is None)

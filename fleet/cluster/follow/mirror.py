@@ -27,7 +27,7 @@ KINDS: Final = (
     Kind.CLASS,
     Kind.NODE_POOL,
 )
-"""What a snapshot of GPUs is made of."""
+"""What a snapshot of GPUs is made of; to plan nodes takes NodeClaims and buffers as well."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
 
@@ -137,10 +137,14 @@ class Mirror:
 
 @asynccontextmanager
 async def mirrored(
-    client: ApiClient, name: str, news: asyncio.Event, patience: Patience = PATIENT
+    client: ApiClient,
+    name: str,
+    news: asyncio.Event,
+    patience: Patience = PATIENT,
+    kinds: Sequence[Kind] = KINDS,
 ) -> AsyncIterator[Mirror]:
-    """A mirror that follows its cluster while the context is open."""
-    mirror = Mirror(name, news)
+    """A mirror that follows the kinds of its cluster while the context is open."""
+    mirror = Mirror(name, news, kinds)
 
     async def follow(kind: Kind) -> None:
         read = partial(gpu_record_of, kind)
