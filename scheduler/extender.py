@@ -26,7 +26,7 @@ from scheduler.extender_wire import (
     prioritise_answer,
 )
 from scheduler.fit import Filtered
-from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, pod_of
+from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, placed, pod_of, read
 
 BODY_BYTES_MAX: Final = 256 * 2**20
 """5,000 whole nodes are 90 MB; who sends names stays under one."""
@@ -140,12 +140,13 @@ class Extender:
 
     async def _known_pod(self, asked: Arguments) -> Pod:
         """The pod with its claims: kube-scheduler may see a new one a moment before our watch."""
-        pod = pod_of(asked.pod, self.known)
+        record = read(asked.pod)
+        pod = placed(record, self.known)
         for _ in range(CLAIM_TRIES):
             if self.desk is None or set(pod.claim_names) <= self.known.claims.keys():
                 break
             await asyncio.sleep(CLAIM_PAUSE_SECONDS)
-            pod = pod_of(asked.pod, self.known)
+            pod = placed(record, self.known)
         return pod
 
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:

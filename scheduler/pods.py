@@ -110,11 +110,19 @@ def pod_of(document: object, known: Known = NOTHING_KNOWN) -> Pod:
     Raises:
         UnreadablePodError: with the field that is not as it should be.
     """
+    return placed(read(document), known)
+
+
+def read(document: object) -> records.Pod:
+    """The record of a pod, as kube-scheduler sends it.
+
+    Raises:
+        UnreadablePodError: with the field that is not as it should be.
+    """
     try:
-        record = records.pod_of(document)
+        return records.pod_of(document)
     except UnreadableObjectError as error:
         raise UnreadablePodError(str(error)) from error
-    return placed(record, known)
 
 
 def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:

@@ -61,6 +61,10 @@ class Pod:
     started_seconds: float | None = None
     """When the kubelet took it up."""
     conditions: tuple[Condition, ...] = ()
+    ip: str | None = None
+    host_network: bool = False
+    ports: frozenset[int] = frozenset()
+    """That its containers declare."""
     first_container_seconds: float | None = None
     """When the first of its containers started, init containers among them: its image was there.
     None = none did, or one started again."""
@@ -127,6 +131,9 @@ def pod_of(document: object) -> Pod:
         created_seconds=seconds(metadata, "creationTimestamp"),
         started_seconds=seconds(status, "startTime"),
         conditions=conditions(status),
+        ip=text(status, "podIP"),
+        host_network=spec.get("hostNetwork") is True,
+        ports=_ports(spec),
         first_container_seconds=_first_container(status),
         containers_started_seconds=_containers_started(spec, status),
     )
@@ -150,6 +157,15 @@ def _claims(namespace: str, spec: Json, status: Json) -> tuple[tuple[str, ...], 
     if extended is not None:
         names.append(f"{namespace}/{extended}")
     return tuple(names), tuple(to_come)
+
+
+def _ports(spec: Json) -> frozenset[int]:
+    declared = (
+        whole_number(port, "containerPort")
+        for container in listed(spec, "containers")
+        for port in listed(container, "ports")
+    )
+    return frozenset(port for port in declared if port is not None)
 
 
 def _by_claims(status: Json) -> frozenset[str]:

@@ -52,7 +52,7 @@ class UnreadableError(Exception):
     def __init__(self, why: str, *, status: int = 0, retry_seconds: float = 0.0) -> None:
         super().__init__(why)
         self.status = status
-        """HTTP; 0 = no answer, or one that makes no sense."""
+        """HTTP, 401 where there are no credentials to ask with; 0 = no answer, or nonsense."""
         self.retry_seconds = retry_seconds
         """What the server wants us to wait."""
 
@@ -72,6 +72,8 @@ class Resource:
     page_size: int = 500
     record_of: Callable[[Json], Record | None]
     """Makes the record of an object, once, as it comes; None = the object is not wanted."""
+    from_cache: bool = False
+    """A list may come from the API server's cache, and lag by a second."""
     patience: Patience = PATIENT
 
 
@@ -140,6 +142,8 @@ async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, No
 async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Record, ...], str]:
     records: list[Record] = []
     asked = {} if limit is None else {"limit": str(limit)}
+    if resource.from_cache:
+        asked["resourceVersion"] = "0"
     while True:
         page = await _page(resource, asked)
         made = map(resource.record_of, page.items)
@@ -229,7 +233,9 @@ async def _opened(
         async with response:
             text = await response.text(errors="replace")
     except ConfigException as error:
-        raise UnreadableError(f"{resource.path}: no credentials: {error}") from error
+        raise UnreadableError(
+            f"{resource.path}: no credentials: {error}", status=HTTPStatus.UNAUTHORIZED
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
