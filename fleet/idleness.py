@@ -1,4 +1,4 @@
-"""Which of the GPUs that are given out do nothing, and whose they are."""
+"""Allocated GPUs that do nothing, and the pods that hold them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +11,11 @@ from fleet.uses import Held, Use, rounded
 def idle_of(
     held: Held, uses: Sequence[Use], gpus: int, activity: Activity | None, now_seconds: float
 ) -> tuple[float | None, list[Use]]:
-    """Idle GPUs of a node, None where they are not measured, and the uses with theirs.
+    """Idle GPUs of a node, None where they are not measured, and each use with its idle part.
 
-    A busy GPU is one that is in use; what is allocated beyond the busy ones is idle, whoever has
-    it. Whose it is takes the exporter's mapping to pods, or DRA's devices. What a pod has that
-    began within the window is not idle: it had no time to do anything.
+    Allocated GPUs beyond the busy ones are idle. The exporter's mapping to pods, or DRA's devices,
+    tell which pod holds them. GPUs of a pod that started within the window are not idle: it had no
+    time to do anything.
     """
     if activity is None or held.not_read is not None:
         return None, list(uses)
@@ -46,7 +46,7 @@ def idle_of(
 
 
 def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:
-    """Whether they are busy, of the GPUs of each pod that is known to have them."""
+    """For each pod, whether each GPU is busy that it is known to hold."""
     found: dict[str, list[bool]] = {}
     for gpu, owner in host.owners.items():
         if gpu in host.busy:

@@ -1,8 +1,8 @@
-"""How the free GPUs of a node lie: in islands nobody has touched, or in what is left of others.
+"""Fragmentation of a node's NVLink islands.
 
 A free GPU is fragmented when its island is partly in use: a pod that wants the whole island cannot
-have it. Where nobody says which GPUs are in use, as with device plugins, the node is counted as if
-its islands were filled one after the other, which is the least that can be fragmented.
+have it. A device plugin does not tell which GPUs are in use: its node is counted as if the islands
+were filled one after the other, which is the least fragmentation that is possible.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ Islands = tuple[tuple[int, ...], ...]
 def partition(
     gpus: int, reported: Sequence[int | None], generation: Generation | None, joined: frozenset[str]
 ) -> Islands | None:
-    """The islands of a node; None = nobody knows.
+    """The islands of a node; None = they are not known.
 
     Args:
         gpus: of the node.
@@ -54,7 +54,7 @@ def partition(
 
 
 def fragmentation_of(islands: Islands, free: Sequence[float]) -> Fragmentation:
-    """How the free GPUs lie.
+    """The fragmentation of the free GPUs.
 
     Args:
         islands: GPUs of each, by index.

@@ -30,7 +30,7 @@ _SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
 
 
 class UnreadableRecordError(Exception):
-    """A record that is none; the message names the file and what to do."""
+    """A file that is no record of a cluster; the message names it and says what to do."""
 
 
 def recorded(path: Path) -> Cluster:
@@ -75,7 +75,7 @@ def _documents(file: Path) -> Iterator[object]:
 
 
 def _objects(document: object) -> Iterator[tuple[str, list[Json]]]:
-    """Objects and their kind; the items of a typed list do not say it, and may be none."""
+    """Objects with their kind, which the items of a typed list leave out; the list may be empty."""
     if not is_object(document):
         return
     kind = text(document, "kind") or ""

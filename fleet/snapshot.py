@@ -23,12 +23,12 @@ from fleet.cluster.reading import Cluster
 from fleet.uses import MODEL_LABELS, Held
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
-"""What writes down all that tells who has which GPU."""
+"""The command that writes all objects which tell the pods of each GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What is known without the cluster."""
+    """The catalogue, prices and labels: known without the cluster."""
 
     catalogue: Catalogue
     prices: Prices = field(default_factory=Prices)
@@ -62,7 +62,7 @@ class FleetSnapshot:
 def snapshot_of(
     cluster: Cluster, known: Known, activity: Activity | None, now_seconds: float
 ) -> FleetSnapshot:
-    """What the records amount to.
+    """The GPUs of a cluster, by its records.
 
     Args:
         cluster: the records.
@@ -101,7 +101,7 @@ def snapshot_of(
 
 
 def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
-    """What is on a node.
+    """A node with everything that holds or gives out its GPUs.
 
     Args:
         node: the node.
@@ -132,7 +132,7 @@ def _dra_by_node(cluster: Cluster, catalogue: Catalogue) -> dict[str, list[Gpu]]
 
 
 def _not_read(cluster: Cluster, held: Held, pods: Iterable[Pod]) -> str | None:
-    """The kind of object without which nobody knows who has the GPUs of a node."""
+    """The kind of object that is missing to tell which pods have the GPUs of a node."""
     if held.quota.share and cluster.pods is None:
         return "Pod"
     by_claims = cluster.pods is None or any(pod.claims for pod in pods)
@@ -144,7 +144,7 @@ def _not_read(cluster: Cluster, held: Held, pods: Iterable[Pod]) -> str | None:
 
 
 def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
-    """What was not read, and of how many GPUs it would tell who has them."""
+    """A remark for each kind that was not read, with the number of GPUs that it leaves unknown."""
     gpus: dict[str, int] = {}
     for node in nodes:
         if node.not_read is not None:

@@ -16,13 +16,13 @@ _NOISE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuDevice:
-    """A GPU that DRA knows by itself."""
+    """One GPU that DRA gives out."""
 
     name: str
     """Its UUID, where the driver tells it."""
     taken: float
     claims: tuple[str, ...]
-    """That have of it, with their namespace."""
+    """That were given it or a part of it, with their namespace."""
     out: str | None
     """Why no new claim gets it."""
 
@@ -36,7 +36,7 @@ class NodeGpus:
     generation: str | None
     """By its name in the catalogue."""
     product: str | None
-    """As somebody calls it; None = nobody says."""
+    """As a label, a driver or the agent calls it; None = none of them does."""
     gpus: int
     allocated: float | None
     free: float | None
@@ -48,7 +48,7 @@ class NodeGpus:
     idle: float | None
     """Allocated ones that did nothing; None = not measured."""
     islands: Islands | None
-    """GPUs of each, by index; None = nobody knows."""
+    """GPUs of each, by index; None = they are not known."""
     fragmentation: Fragmentation | None
     """Of the free ones in them; None = it is unknown which are joined, or which are free."""
     clique: str | None

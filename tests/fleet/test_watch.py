@@ -366,7 +366,7 @@ async def test_nonsense_in_a_watch_means_a_new_list(
     await watches(server, 1)
     await server.tell(NODES, "MODIFIED", nonsense)
 
-    assert await ahead == Unavailable(f"{NODES}: a watch told what is no event")
+    assert await ahead == Unavailable(f"{NODES}: a line of the watch is no event")
     server.collections[NODES].log.clear()
     assert names(await following(events)) == ["a", "b"]
 

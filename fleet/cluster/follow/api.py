@@ -1,4 +1,4 @@
-"""What an API server says of one resource: the pages of a list, the lines of a watch.
+"""Requests to an API server about one resource: the pages of a list, the lines of a watch.
 
 One request, one answer or one error: nothing is asked twice here, but a list whose pages ran out
 from under it. Only GET is ever sent.
@@ -19,28 +19,28 @@ from fleet.cluster.fields import Json, as_object
 from fleet.cluster.kinds import Record, identity_of
 
 GONE: Final = HTTPStatus.GONE
-"""A version of the world that the server no longer remembers."""
+"""A resource version that the server no longer has."""
 _MESSAGE_CHARACTERS: Final = 256
-"""Of a refusal: a proxy's error page would fill the log."""
+"""Of a refusal that are shown: the error page of a proxy would fill the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait for what. Seconds."""
+    """Timeouts and waits, in seconds."""
 
     connection: float = 5.0
-    """For a server to take a connection: one that is gone often just says nothing."""
+    """For a connection: a server that is gone often does not refuse it."""
     page: float = 30.0
-    """For one page of a list, and for the first word of a watch."""
+    """For one page of a list, and for the head of a watch's answer."""
     watch: float = 300.0
-    """After which the server is asked to end a watch: load spreads over its replicas."""
+    """After which the server ends a watch: load spreads over its replicas."""
     silence: float = 150.0
-    """After which a watch is taken for dead: bookmarks come once a minute."""
+    """Without a byte, after which a watch counts as broken: bookmarks come once a minute."""
     first_retry: float = 0.5
     """Doubled with each failure in a row."""
     longest_retry: float = 30.0
     absent: float = 60.0
-    """Before a resource that the server does not have is asked for again."""
+    """Before the next request for a resource that the server does not have."""
 
 
 PATIENT: Final = Patience()
@@ -54,7 +54,7 @@ class UnreadableError(Exception):
         self.status = status
         """HTTP, 401 where there are no credentials to ask with; 0 = no answer, or nonsense."""
         self.retry_seconds = retry_seconds
-        """What the server wants us to wait."""
+        """The wait that the server asks for."""
 
     @property
     def absent(self) -> bool:
@@ -91,7 +91,7 @@ class Change:
     """One line of a watch."""
 
     version: str
-    """Of the world after it."""
+    """Of the collection after it."""
     record: Record | None = None
     """Of an object that is new or changed."""
     gone: Identity | None = None
@@ -109,12 +109,12 @@ async def pages(resource: Resource) -> tuple[tuple[Record, ...], str]:
     except UnreadableError as error:
         if error.status != GONE:
             raise
-        # The world of the first page was forgotten before the last: all in one piece, then.
+        # The version of the first page was forgotten before the last: ask for all in one piece.
         return await _paged(resource, limit=None)
 
 
 async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, None]:
-    """What changes after a version; ends when the connection does, whoever ended it.
+    """The changes after a version, until either side ends the connection.
 
     Raises:
         UnreadableError: the server refuses, tells of an error, or says what makes no sense.
@@ -182,7 +182,7 @@ async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
-    """Whole lines of any length; one that is cut off at the end was not all said."""
+    """Complete lines of any length; one that is cut off at the end is dropped."""
     rest = b""
     async for chunk in content.iter_any():
         *whole, rest = (rest + chunk).split(b"\n")
@@ -198,7 +198,7 @@ def _change(resource: Resource, line: bytes) -> Change:
             raise _refusal(resource, int(document.get("code") or 500), document)
         version = str(document["metadata"]["resourceVersion"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableError(f"{resource.path}: a watch told what is no event") from error
+        raise UnreadableError(f"{resource.path}: a line of the watch is no event") from error
     if kind == "BOOKMARK":
         return Change(version)
     record = None if kind == "DELETED" else resource.record_of(document)
@@ -251,7 +251,7 @@ async def _opened(
 def _refusal(
     resource: Resource, code: int, status: object, *, retry_seconds: float = 0.0
 ) -> UnreadableError:
-    """In the server's own words where it has some."""
+    """The error of a refusal, with the message of the server where it has one."""
     said = status.get("message") if isinstance(status, dict) else None
     words = " ".join(str(said or "").split())[:_MESSAGE_CHARACTERS]
     why = f"{resource.path}: HTTP {code}{': ' if words else ''}{words}"

@@ -1,4 +1,4 @@
-"""Ways to API servers: the contexts of a kubeconfig, or the cluster we run in."""
+"""Clients of API servers: by the contexts of a kubeconfig, or of the cluster we run in."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, 
 
 
 class ClusterUnreachableError(Exception):
-    """A cluster that cannot be asked: its context is missing, or its credentials are."""
+    """There is no client for a cluster: its context or its credentials are missing."""
 
 
 def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]:
@@ -24,7 +24,7 @@ def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]
         raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: no such file")
     try:
         found, current = config.list_kube_config_contexts(_file(kubeconfig))
-    # Not YAML, no mapping, a key that is missing: the library lets each out as it comes.
+    # Not YAML, not a mapping, a missing key: the library wraps none of these errors.
     except Exception as error:
         said = " ".join(str(error).split())
         raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
@@ -49,7 +49,7 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
             )
             settings.refresh_api_key_hook = _Renewal(loader).renew
         return client.ApiClient(settings)
-    # The loader runs programs and reads files that a user wrote: anything may come out of it.
+    # The loader runs programs and reads files of the user: it may raise anything.
     except Exception as error:
         why = str(error) or type(error).__name__
         if context is not None:
@@ -74,14 +74,14 @@ async def connected_from_here() -> client.ApiClient:
 
 
 class _Renewal:
-    """Credentials by program end within the hour, and the library fetches them once."""
+    """Renews credentials of an exec plugin: they expire, and the library fetches them once."""
 
     def __init__(self, loader: KubeConfigLoader) -> None:
         self._loader = loader
         self._lock = asyncio.Lock()
 
     async def renew(self, settings: client.Configuration) -> None:
-        # Only programs set it; without it what they said holds for good.
+        # Only plugins whose credentials expire set it.
         if not hasattr(self._loader, "exec_plugin_expiry"):
             return
         async with self._lock:
