@@ -84,7 +84,7 @@ def _alternative(asked: records.Alternative, classes: Classes) -> Alternative:
     for name, is_asked in (
         ("adminAccess", asked.admin_access),
         ("capacity", asked.asks_capacity),
-        ("tolerations", asked.tolerates),
+        ("tolerations", bool(asked.tolerations)),
     ):
         if is_asked:
             raise ValueError(f"{name} is not predicted")

@@ -15,7 +15,7 @@ from typing import Final
 
 from fleet.cluster.claims import Claim as ClaimRecord
 from fleet.cluster.devices import DeviceClass, Slice
-from fleet.cluster.fields import Unreadable
+from fleet.cluster.fields import Unreadable, UnreadableObjectError
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
@@ -56,6 +56,8 @@ class Intake:
         """Objects that could not be read, since the start."""
         self.faults: deque[str] = deque(maxlen=_FAULTS)
         """What was found wrong with objects; the logging side takes it from here."""
+        self._faulty: dict[tuple[Kind, str], str] = {}
+        """What was said of objects that cannot be used now."""
         self._history = history
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
         self._divided: set[str] = set()
@@ -85,12 +87,15 @@ class Intake:
 
     def changed(self, kind: Kind, record: Record, now_seconds: float) -> None:
         """An object is new, or not as it was."""
-        self._keys[kind].add(_key(kind, record.name, record.uid))
+        key = _key(kind, record.name, record.uid)
+        self._keys[kind].add(key)
         try:
             self._take(kind, record, now_seconds)
         except ValueError as error:
             # Whatever a tenant, or a driver of tomorrow, has written into one object.
-            self._refused(kind, record.name, str(error))
+            self._unusable(kind, key, record.name, str(error))
+        else:
+            self._faulty.pop((kind, key), None)
 
     def _take(self, kind: Kind, record: Record, now_seconds: float) -> None:
         match record:
@@ -123,6 +128,7 @@ class Intake:
 
     def _gone(self, kind: Kind, key: str) -> None:
         self._keys[kind].discard(key)
+        self._faulty.pop((kind, key), None)
         match kind:
             case Kind.NODE:
                 self.nodes.pop(key, None)
@@ -142,9 +148,14 @@ class Intake:
             case _:
                 self.sizes.pop(key, None)
 
-    def _refused(self, kind: Kind, name: str, why: str) -> None:
-        self.unread[kind] += 1
-        self.faults.append(f"{kind} {name[:_SHOWN_CHARACTERS_MAX]}: {why}")
+    def _unusable(self, kind: Kind, key: str, name: str, why: str) -> None:
+        """Leave out an object that cannot be used, and say so once though it comes again."""
+        before = self._faulty.get((kind, key))
+        if before is None:
+            self.unread[kind] += 1
+        if before != why:
+            self._faulty[kind, key] = why
+            self.faults.append(f"{kind} {name[:_SHOWN_CHARACTERS_MAX]}: {why}")
 
     def _unreadable(self, kind: Kind, record: Unreadable) -> None:
         match kind:
@@ -153,9 +164,13 @@ class Intake:
                 self._waiting.pop(record.name, None)
             case Kind.POD:
                 self._forget(record.uid)
+            case Kind.NODE:
+                # What was known of it may not be so any more; kube-scheduler knows better.
+                self.nodes.pop(record.name, None)
+                self.desk.state.drop(record.name)
             case _:
                 pass  # what was known of it stands
-        self._refused(kind, record.name, record.why)
+        raise UnreadableObjectError(record.why)
 
     # -- nodes and what slices offer on them -----------------------------------------------------
 
@@ -173,7 +188,12 @@ class Intake:
         if node is None:
             return
         before = self.desk.state.machines.get(name)
-        machine = self.machine(node)
+        try:
+            machine = self.machine(node)
+        except ValueError:
+            # What was known of it is not so any more; kube-scheduler knows better.
+            self.desk.state.drop(name)
+            raise
         if machine.divided:
             self._divided.add(name)
             self.desk.state.drop(name)

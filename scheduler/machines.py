@@ -1,6 +1,6 @@
 """Nodes as the extender knows them: what `fleet.cluster` reads, in the units of placement."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -19,8 +19,8 @@ from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
 
 PRODUCT: Final = "nvidia.com/gpu.product"
 _MIB: Final = 2**20
-_AMOUNT_MAX: Final = 2**40
-"""Of thousandths of a CPU, and of MiB; more than any machine has, and far from an overflow."""
+AMOUNT_MAX: Final = 2**30
+"""Milli CPU or MiB of memory: a million cores, a pebibyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         facts: names and prices of GPUs.
 
     Raises:
-        ValueError: it has more GPUs than can be told apart.
+        ValueError: it has more GPUs than can be told apart, or an amount that no machine has.
     """
     devices = offered(slices)
     product = next((one.product for one in devices if one.product and one.face), None)
@@ -101,12 +101,14 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
     claimable = whole_gpus(devices)
     gpus = max(0 if quota.divided else floor(quota.usable), len(claimable))
     if gpus > GPUS_MAX:
-        raise ValueError(f"node {node.name} has {gpus} GPUs; at most {GPUS_MAX} can be told apart")
+        raise ValueError(
+            f"node {node.name} has {str(gpus)[:20]} GPUs; at most {GPUS_MAX} can be told apart"
+        )
     islands = node.report.islands if node.report is not None else ()
     return Machine(
         name=node.name,
-        cpu_milli=_amount(node.allocatable, "cpu", Fraction(1, 1000)),
-        memory_mib=_amount(node.allocatable, "memory", Fraction(_MIB)),
+        cpu_milli=_amount(node, "cpu", Fraction(1, 1000)),
+        memory_mib=_amount(node, "memory", Fraction(_MIB)),
         model=_model(hardware),
         gpus=gpus,
         # A report about other GPUs than there are now says nothing about these.
@@ -131,5 +133,10 @@ def _model(hardware: Hardware) -> str:
     return model_name((hardware.product or "").replace(" ", "-"))
 
 
-def _amount(of: Mapping[str, Fraction], resource: str, unit: Fraction) -> int:
-    return min(floor(of.get(resource, Fraction(0)) / unit), _AMOUNT_MAX)
+def _amount(node: NodeRecord, resource: str, unit: Fraction) -> int:
+    told = node.allocatable.get(resource, Fraction(0))
+    amount = floor(told / unit)
+    if amount > AMOUNT_MAX:
+        shown = str(floor(told))[:32]
+        raise ValueError(f"node {node.name}: {shown} {resource} is no amount that a machine has")
+    return amount

@@ -29,7 +29,8 @@ WEIGHTS: Final = "foresail.io/weights"
 _MIB: Final = 2**20
 _AMOUNT_MAX: Final = 2**30
 """Of thousandths of a CPU, and of MiB."""
-_MODELS_CHARACTERS_MAX: Final = 1024
+_ANNOTATION_MAX: Final = 4096
+"""Characters of an annotation that is read: the names of dozens of GPU models."""
 _GROUP_LABELS: Final = (
     "leaderworkerset.sigs.k8s.io/name",
     "scheduling.x-k8s.io/pod-group",
@@ -132,12 +133,12 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
     """
     try:
-        shape = _shape(pod, pod.annotations)
+        shape, weights = _shape(pod, pod.annotations), _bounded(pod.annotations, WEIGHTS)
     except ValueError as error:
         if pod.node is None:
             raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
         # It runs: what it has counts, whatever its annotations say.
-        shape = _shape(pod, {})
+        shape, weights = _shape(pod, {}), ""
     names = (*pod.claims, *pod.claims_to_come)
     claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
     unknown = None
@@ -151,7 +152,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         shape=shape,
         group=_group(pod, known),
         images=pod.images,
-        weights=pod.annotations.get(WEIGHTS) or None,
+        weights=weights or None,
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,
@@ -171,6 +172,7 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
     gpus = sum((pod.requests.get(name, nothing) for name in plugged), nothing)
     if cpu > _AMOUNT_MAX or memory > _AMOUNT_MAX or gpus > GPUS_MAX:
         raise ValueError(f"asks for more than any node has: GPUs {float(gpus):.0f}")
+    models = _bounded(annotations, GPU_MODELS).split("|")
     milli = WHOLE_MILLI
     if gpus == 1 and GPU_MILLI in annotations:
         milli = int(quantity(annotations[GPU_MILLI]))
@@ -179,16 +181,22 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
         memory_mib=ceil(memory),
         gpus=int(gpus),
         gpu_milli=milli if gpus else 0,
-        models=_models(annotations.get(GPU_MODELS, "")),
+        models=frozenset(map(model_name, filter(None, models))),
     )
 
 
-def _models(told: str) -> frozenset[str]:
-    if len(told) > _MODELS_CHARACTERS_MAX:
+def _bounded(annotations: Mapping[str, str], name: str) -> str:
+    """The annotation's text, empty where there is none.
+
+    Raises:
+        ValueError: it is longer than any that makes sense.
+    """
+    text = annotations.get(name, "")
+    if len(text) > _ANNOTATION_MAX:
         raise ValueError(
-            f"annotation {GPU_MODELS} has {len(told)} characters; at most {_MODELS_CHARACTERS_MAX}"
+            f"annotation {name} has {len(text)} characters; at most {_ANNOTATION_MAX} are read"
         )
-    return frozenset(map(model_name, filter(None, told.split("|"))))
+    return text
 
 
 def _group(pod: records.Pod, known: Known) -> Group | None:

@@ -7,6 +7,7 @@ from typing import Final
 from fleet.cluster.devices import Place, memory_bytes, selectors_of
 from fleet.cluster.fields import (
     Json,
+    Toleration,
     UnreadableObjectError,
     amounts,
     listed,
@@ -14,6 +15,7 @@ from fleet.cluster.fields import (
     part,
     text,
     texts,
+    tolerations,
     whole_number,
 )
 
@@ -33,8 +35,7 @@ class Alternative:
     admin_access: bool = False
     asks_capacity: bool = False
     """It asks for a part of devices that several claims share."""
-    tolerates: bool = False
-    """It tolerates taints."""
+    tolerations: tuple[Toleration, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,7 @@ def _alternative(document: Json) -> Alternative:
         count=None if every else 1 if count is None else count,
         admin_access=document.get("adminAccess") is True,
         asks_capacity=bool(part(document, "capacity")),
-        tolerates=any(listed(document, "tolerations")),
+        tolerations=tolerations(document),
     )
 
 

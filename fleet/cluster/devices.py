@@ -19,6 +19,7 @@ from fleet.cluster.fields import (
     part,
     taints,
     text,
+    texts,
 )
 from fleet.quantities import quantity
 
@@ -90,6 +91,8 @@ class Device:
     """Sets of counters that it consumes: devices that share one may exclude each other."""
     shared: bool = False
     """Several claims may have it at once."""
+    binding_conditions: tuple[str, ...] = ()
+    """That must hold before a pod is bound; the allocator takes such devices last."""
 
     @property
     def place(self) -> Place:
@@ -234,6 +237,7 @@ def _device(
         taints=taints(fields),
         counters=tuple(text(one, "counterSet") or "" for one in listed(fields, "consumesCounters")),
         shared=fields.get("allowMultipleAllocations") is True,
+        binding_conditions=texts(fields, "bindingConditions"),
     )
 
 

@@ -159,6 +159,29 @@ class Taint:
         return self.effect in {"NoSchedule", "NoExecute"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toleration:
+    """Of a taint; an empty key tolerates every key, an empty effect every effect."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+def tolerations(of: Json) -> tuple[Toleration, ...]:
+    """The tolerations of a request."""
+    return tuple(
+        Toleration(
+            key=text(one, "key") or "",
+            operator=text(one, "operator") or "Equal",
+            value=text(one, "value") or "",
+            effect=text(one, "effect") or "",
+        )
+        for one in listed(of, "tolerations")
+    )
+
+
 def taints(of: Json) -> tuple[Taint, ...]:
     """The taints of a spec or a device."""
     return tuple(

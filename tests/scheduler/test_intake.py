@@ -151,14 +151,16 @@ class TestUnreadable:
 
         assert made.device_classes == {"x"}
 
-    def test_a_node_with_more_cpu_than_any_machine_has_is_one_with_plenty(self) -> None:
+    def test_a_node_with_more_cpu_than_any_machine_has_is_left_to_kube_scheduler(self) -> None:
         huge = node("a", gpus=1)
-        huge["status"]["allocatable"] |= {"cpu": "9223372036854775807", "memory": "9E"}
-        made = intake((Kind.NODE, huge), (Kind.POD, pod("p", gpus=1, on="a")))
+        huge["status"]["allocatable"] |= {"cpu": "9223372036854775807"}
+        made = intake((Kind.NODE, node("a", gpus=1)), (Kind.NODE, huge), (Kind.NODE, huge))
 
-        assert made.unread == {}
-        assert idle(made) == {"a": 0}
-        assert passed(made, pod("q"), "a") == ["a"]
+        assert made.unread == {Kind.NODE: 1}  # told twice, said once
+        (fault,) = made.faults
+        assert "9223372036854775807 cpu is no amount that a machine has" in fault
+        assert idle(made) == {}
+        assert passed(made, pod("q", gpus=4), "a") == ["a"]
 
     def test_an_annotation_of_any_length_does_not_hide_what_a_running_pod_has(self) -> None:
         long = pod("p", gpus=2, on="a")
@@ -167,7 +169,9 @@ class TestUnreadable:
 
         assert (made.unread, idle(made)) == ({}, {"a": 2})
         del long["spec"]["nodeName"]
-        with pytest.raises(UnreadablePodError, match="has 200000 characters; at most 1024"):
+        with pytest.raises(
+            UnreadablePodError, match="200000 characters; at most 4096 are read"
+        ):
             pod_of(long)
 
 
