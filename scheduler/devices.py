@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Final
 
 from fleet.cluster import devices as records
-from fleet.cluster.devices import Attribute, AttributeType, Face, Slice, pools_of
+from fleet.cluster.devices import Attribute, AttributeType, Face, Slice
+from fleet.cluster.pools import pools_of
 from scheduler.first_fit import Device
 from scheduler.selectors import Amount, Version
 

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Final
 
 from fleet.cluster.claims import Claim as ClaimRecord
-from fleet.cluster.devices import DeviceClass, Slice
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable, UnreadableObjectError
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.kinds import Kind, Record

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fleet.cluster.devices import pools_of
 from fleet.cluster.gpus import Gpu, gpus_of
 from fleet.cluster.nodes import Node
+from fleet.cluster.pools import pools_of
 from fleet.snapshot import Known, held_on
 from fleet.uses import Held, free_of, rounded, uses_of
 from scheduler.intake import Intake

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.cluster.devices import Place, memory_bytes, selectors_of
+from fleet.cluster.classes import selectors_of
+from fleet.cluster.devices import Place, memory_bytes
 from fleet.cluster.fields import (
     Json,
     Toleration,

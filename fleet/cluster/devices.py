@@ -1,7 +1,6 @@
-"""What DRA drivers offer: ResourceSlices with their devices, and DeviceClasses."""
+"""What DRA drivers offer: ResourceSlices with their devices."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -26,7 +25,7 @@ from fleet.quantities import quantity
 DEVICES_MAX: Final = 128
 """Of a slice, by the API."""
 _KEPT_MAX: Final = 4096
-_GPU_DRIVERS: Final = "gpu."
+GPU_DRIVERS: Final = "gpu."
 """How the names of drivers of GPUs begin: `gpu.nvidia.com`, `gpu.amd.com`, `gpu.intel.com`."""
 
 
@@ -101,7 +100,7 @@ class Device:
     @property
     def face(self) -> Face | None:
         """What it is of a GPU; None = it is no GPU."""
-        if not self.driver.startswith(_GPU_DRIVERS):
+        if not self.driver.startswith(GPU_DRIVERS):
             return None
         return _FACES.get(self._text("type") or "gpu")
 
@@ -163,29 +162,6 @@ class Slice:
     devices: tuple[Device, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceClass:
-    """A DeviceClass."""
-
-    name: str
-    uid: str
-    selectors: tuple[str, ...]
-    """CEL expressions, all of which a device must meet."""
-    extended_resource: str | None
-    """The resource that pods may ask for in its place."""
-
-    @property
-    def of_gpus(self) -> bool:
-        """Its selectors name a driver of GPUs."""
-        return any(_GPU_DRIVERS in selector for selector in self.selectors)
-
-    @property
-    def resources(self) -> tuple[str, ...]:
-        """Extended resources that stand for it."""
-        implicit = f"deviceclass.resource.kubernetes.io/{self.name}"
-        return (implicit, self.extended_resource) if self.extended_resource else (implicit,)
-
-
 def slice_of(document: Json) -> Slice:
     """The slice of an API object.
 
@@ -239,75 +215,6 @@ def _device(
         shared=fields.get("allowMultipleAllocations") is True,
         binding_conditions=texts(fields, "bindingConditions"),
     )
-
-
-def class_of(document: Json) -> DeviceClass:
-    """The device class of an API object.
-
-    Raises:
-        UnreadableObjectError: with the field that is not as the API has it.
-    """
-    spec = part(document, "spec")
-    return DeviceClass(
-        name=name_of(document),
-        uid=text(part(document, "metadata"), "uid") or "",
-        selectors=selectors_of(spec),
-        extended_resource=text(spec, "extendedResourceName"),
-    )
-
-
-def selectors_of(spec: Json) -> tuple[str, ...]:
-    """The CEL expressions of a class's or a request's selectors.
-
-    Raises:
-        UnreadableObjectError: one is of a kind that this program does not know.
-    """
-    found = []
-    for one in listed(spec, "selectors"):
-        expression = text(part(one, "cel"), "expression")
-        if expression is None:
-            raise UnreadableObjectError("a selector without a CEL expression")
-        found.append(expression)
-    return tuple(found)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
-    """The slices of a pool that count: those of its newest generation."""
-
-    driver: str
-    name: str
-    slices: tuple[Slice, ...]
-    """By name, in which order the allocator takes them."""
-
-    @property
-    def missing(self) -> str | None:
-        """Why nothing of it is given to new claims; None = it is whole."""
-        due = max(one.slices for one in self.slices)
-        if all(one.slices == len(self.slices) for one in self.slices):
-            return None
-        return f"{len(self.slices)} of {due} slices of its pool"
-
-    @property
-    def devices(self) -> tuple[Device, ...]:
-        return tuple(device for one in self.slices for device in one.devices)
-
-
-def pools_of(slices: Iterable[Slice]) -> list[Pool]:
-    """The pools of slices, in the order in which the allocator comes to them."""
-    found: dict[tuple[str, str], list[Slice]] = defaultdict(list)
-    for one in slices:
-        found[one.driver, one.pool].append(one)
-    return [
-        Pool(driver=driver, name=name, slices=_newest(parts))
-        for (driver, name), parts in sorted(found.items())
-    ]
-
-
-def _newest(slices: Sequence[Slice]) -> tuple[Slice, ...]:
-    newest = max(one.generation for one in slices)
-    current = [one for one in slices if one.generation == newest]
-    return tuple(sorted(current, key=lambda one: one.name))
 
 
 def _count(of: Json, name: str, default: int) -> int:

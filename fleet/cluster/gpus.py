@@ -10,7 +10,9 @@ from typing import Final
 
 from fleet.catalogue import Generation
 from fleet.cluster.claims import Claim, Grant
-from fleet.cluster.devices import Device, DeviceClass, Face, Place, Pool
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Device, Face, Place
+from fleet.cluster.pools import Pool
 from fleet.cluster.quotas import slice_share
 
 _WHOLE: Final = 1.0

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from fleet.cluster.claims import Claim, claim_of
-from fleet.cluster.devices import DeviceClass, Slice, class_of, slice_of
+from fleet.cluster.classes import DeviceClass, class_of
+from fleet.cluster.devices import Slice, slice_of
 from fleet.cluster.fields import Json, Unreadable, UnreadableObjectError, part, text
 from fleet.cluster.groups import PodGroup, pod_group_of
 from fleet.cluster.karpenter import (

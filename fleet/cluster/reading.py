@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from fleet.cluster.claims import Claim
-from fleet.cluster.devices import DeviceClass, Slice
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable
 from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
 from fleet.cluster.kinds import Kind, Record

@@ -1,10 +1,11 @@
 """`foresail scheduler` over a played API server: what it says before, during and after."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import ClientSession, TCPConnector, web
 from click.testing import CliRunner
 
-from fleet.cluster.devices import class_of
+from fleet.cluster.classes import class_of
 from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
 from fleet.cluster.kinds import Kind
 from fleet.cluster.nodes import node_of
@@ -151,6 +152,26 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
         'foresail_extender_request_duration_seconds_count{verb="filter"} 1.0',
     ):
         assert line in page
+
+
+async def test_the_gpus_that_answers_are_based_on_are_shown_with_the_operators_price(
+    tmp_path: Path,
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NVIDIA H100 80GB HBM3: 2.5\n")
+    one = node("a", gpus=4)
+    one["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    api = Api()
+    async with asking(api, replace(OPTIONS, prices=prices)) as asked:
+        api.tell_all()
+        api.tell(Kind.NODE, Changed(node_of(one)))
+        api.tell(Kind.POD, Changed(pod_of(pod("p", gpus=1, on="a"))))
+        expected = {
+            "node": "a", "gpus": 4, "used": 1, "free": 3, "out": 0, "usd_per_gpu_hour": 2.5,
+        }  # fmt: skip
+        async with asyncio.timeout(20):
+            while json.loads((await asked.page("/gpus"))[1]) != {"nodes": [expected]}:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_webhook_is_served_over_tls_and_knows_the_device_classes(

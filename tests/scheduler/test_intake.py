@@ -169,9 +169,7 @@ class TestUnreadable:
 
         assert (made.unread, idle(made)) == ({}, {"a": 2})
         del long["spec"]["nodeName"]
-        with pytest.raises(
-            UnreadablePodError, match="200000 characters; at most 4096 are read"
-        ):
+        with pytest.raises(UnreadablePodError, match="200000 characters; at most 4096 are read"):
             pod_of(long)
 
 
