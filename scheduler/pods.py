@@ -96,7 +96,7 @@ class Pod:
     claim_names: tuple[str, ...] = ()
     """With their namespace; as far as they are made."""
     unknown: str | None = None
-    """Why nobody can say here what it asks for; None = it is known."""
+    """Why it is not known here what it asks for; None = it is known."""
 
     def shape_with(self, gpus: int) -> Shape:
         """Its shape where its claim takes so many whole GPUs."""

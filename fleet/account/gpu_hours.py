@@ -1,8 +1,8 @@
 """GPU-hours of a cluster by state and reason, added up over readings.
 
-Between two readings every GPU is taken to stay as the earlier one found it. After `GAP_SECONDS`
-without a reading nobody knows, and further hours count as unknown. The sum over all states is the
-number of GPUs integrated over time: nothing is lost, and nothing is counted twice.
+Between two readings every GPU counts in the state that the earlier one found. After `GAP_SECONDS`
+without a reading, further hours count as unknown. The sum over all states is the number of GPUs
+integrated over time: nothing is lost, and nothing is counted twice.
 """
 
 from collections import defaultdict

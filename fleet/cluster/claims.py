@@ -63,7 +63,7 @@ class Grant:
 
     place: Place
     admin_access: bool = False
-    """An administrator looks at it; it is nobody's."""
+    """An administrator looks at it, and takes nothing."""
     consumed: Mapping[str, str]
     """Of a device that several claims share, by capacity."""
 

@@ -1,4 +1,4 @@
-"""Which GPUs a node has, how many somebody counted, and what one costs an hour.
+"""Which GPUs a node has, how many there are, and what one costs an hour.
 
 Labels of GPU feature discovery, of clouds and of Karpenter, the machine type, DRA's drivers and the
 report of our own agent tell. Each may be missing; none is a guess.
@@ -50,7 +50,7 @@ class Prices:
     `/spot` or `/reserved` is of such machines alone."""
 
     def of(self, node: Node, generation: Generation | None) -> Price | None:
-        """The price of one of the node's GPUs; None = nobody told it.
+        """The price of one of the node's GPUs; None = it is not known.
 
         A spot or reserved machine has no list price: only its annotation or the operator tells.
         """
@@ -71,17 +71,17 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """The GPUs of a node, as far as somebody tells."""
+    """The GPUs of a node, as far as its object, its driver and its machine type tell."""
 
     product: str | None
-    """As somebody calls them."""
+    """As a label, a driver or the agent calls them."""
     generation: Generation | None
     clique: str | None
     """The NVLink domain that the node shares with others."""
     gpus: int | None
-    """Counted by somebody who does not go by what is given out; None = nobody did."""
+    """By the agent's report, a label or the machine type; None = none of them counts them."""
     has_gpus: bool
-    """Somebody says that there are some, if not how many."""
+    """A label or a driver says that there are some, if not how many."""
     price: Price | None
 
 

@@ -44,7 +44,7 @@ class NodeClaim:
     labels: Mapping[str, str]
     created_seconds: float | None = None
     deleted_seconds: float | None = None
-    """Since when it is to go; None = nobody deleted it."""
+    """Since when it is being deleted; None = it is not."""
     pool: str | None = None
     """None = no NodePool made it."""
     node: str | None = None
@@ -131,7 +131,7 @@ class CapacityBuffer:
     percentage: int | None = None
     limits: Mapping[str, Fraction]
     replicas_held: int | None = None
-    """By its status; None = nobody has worked on it yet."""
+    """By its status; None = no controller has written one yet."""
     conditions: tuple[Condition, ...] = ()
 
 

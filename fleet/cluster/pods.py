@@ -56,7 +56,7 @@ class Pod:
     scheduling_group: str | None = None
     """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
     deleted_seconds: float | None = None
-    """When it is to be gone; None = nobody deleted it."""
+    """When it is to be gone; None = it is not being deleted."""
     created_seconds: float | None = None
     started_seconds: float | None = None
     """When the kubelet took it up."""

@@ -1,8 +1,8 @@
 """GPUs that a device plugin gives out: how many there are behind its resources.
 
-A resource counts what pods ask for, which is a GPU only where nobody cut it up: under time-slicing
-one GPU is many, and a MIG slice is a part of one. Here everything becomes GPUs: a slice is one part
-of as many as a GPU has room for.
+A resource counts units that pods ask for. A unit is a GPU only where GPUs are not divided: under
+time-slicing one GPU is many units, and a MIG slice is a part of one. Here units are converted to
+GPUs; a slice is one part of as many as a GPU has room for.
 """
 
 import re
@@ -68,8 +68,8 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
     Args:
         node: the node.
         generation: of its GPUs, where that is known.
-        known_gpus: how many it has, as somebody says who counted: partitions alone only tell how
-            many there are at least.
+        known_gpus: how many it has, by its agent or its machine type; None = not known. Partitions
+            alone only tell how many there are at least.
     """
     capacity = {**node.allocatable, **node.capacity}
     share = {name: _share(name, node.labels, generation) for name in capacity}
@@ -81,7 +81,7 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
     parts = sum(units[name] * one for name, one in shares.items() if one != 1.0)
     cut = ceil(parts - 1e-9)
     if known_gpus is not None and cut and known_gpus > whole:
-        # Somebody counted how many GPUs the parts were cut from.
+        # It is known how many GPUs the parts were cut from.
         cut = round(known_gpus - whole)
     if parts:
         shares = {n: one if one == 1.0 else one * cut / parts for n, one in shares.items()}

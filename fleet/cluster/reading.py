@@ -26,7 +26,7 @@ class Cluster:
 
     name: str
     nodes: tuple[Node, ...] = ()
-    # Of these, None = nobody read them, and there may be some.
+    # Of these, None = they were not read, and there may be some.
     pods: tuple[Pod, ...] | None = ()
     slices: tuple[Slice, ...] | None = ()
     claims: tuple[Claim, ...] | None = ()
