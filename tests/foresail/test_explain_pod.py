@@ -11,18 +11,19 @@ from aiohttp import ClientSession
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
-from fleet.watch import Changed
+from fleet.cluster.follow.watch import Listed
+from fleet.cluster.kinds import Kind
+from fleet.cluster.nodes import node_of
 from foresail.cli import main
 from foresail.explain_pod import Account, account, summary, text
 from foresail.placement_events import NOTE_BYTES_MAX, WAITING_MAX, PlacementEvents, event_of
 from foresail.scheduling import running
-from scheduler.intake import Kind
 from scheduler.score.answers import Candidate, PlacementAnswer, Refusal
 from scheduler.score.rule import BEGUN_NODES, EXPECTED_PODS
 from scheduler.score.scarcity import WIDE_PLACES
 from tests.foresail.test_explain import serving
 from tests.foresail.test_scheduling import OPTIONS, Api, Asking, asking
-from tests.scheduler.objects import node, pod
+from tests.scheduler.objects import A100, node, pod
 
 ANSWER = PlacementAnswer(
     pod="llm/chat-0",
@@ -89,17 +90,18 @@ class TestPage:
     async def test_the_last_answer_is_on_the_second_port(self) -> None:
         api = Api()
         async with asking(api) as asked:
-            api.tell_all()
-            api.tell(Kind.NODE, Changed(node("b", gpus=1)))
+            api.tell_all(but=Kind.NODE)
+            nodes = node("a", gpus=4), node("b", gpus=1, product=A100)
+            api.tell(Kind.NODE, Listed(tuple(map(node_of, nodes))))
             await asked.until_ready()
-            assert await asked.passed(2, "a", "b") == (["a"], None)
+            assert await asked.passed("a", "b") == (["b"], None)
             status, page = await asked.page("/explain/pods/llm/p")
             as_json = json.loads((await asked.page("/explain/pods/llm/p?format=json"))[1])
         assert (status, page.splitlines()[0]) == (
             200, "llm/p: 1 of 2 nodes can take it, answered 0 s ago",
         )  # fmt: skip
-        assert "1 even if empty: 1 whole GPUs in all, asked for 2 (b)" in page
-        assert [one["node"] for one in as_json["candidates"]] == ["a"]
+        assert "1 even if empty: GPU model h100-sxm, not one that is asked for" in page
+        assert [one["node"] for one in as_json["candidates"]] == ["b"]
 
     async def test_of_a_pod_that_was_not_asked_about_it_says_what_is_kept(self) -> None:
         async with asking(Api()) as asked:
@@ -169,11 +171,11 @@ class TestEvents:
         api, posted = Api(), Posted()
         wanting = pod("wants", gpus=1)
         wanting["metadata"]["annotations"] = {"foresail.io/explain": "event"}
-        async with running(OPTIONS, api.follow, None, posted) as ports, ClientSession() as session:
+        async with running(OPTIONS, api.follow, posted) as ports, ClientSession() as session:
             asked = Asking(ports, session)
             api.tell_all()
             await asked.until_ready()
-            await asked.passed(1, "a")  # pod p does not ask
+            await asked.passed("a")  # pod p does not ask
             url = f"http://127.0.0.1:{ports.extender}/filter"
             await session.post(url, json={"Pod": wanting, "NodeNames": ["a"]})
             async with asyncio.timeout(20):
