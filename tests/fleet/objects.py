@@ -17,7 +17,7 @@ from fleet.snapshot import FleetSnapshot, Known, snapshot_of
 Object = dict[str, Any]
 NOW_SECONDS = 1_800_000_000.0
 _UNKNOWN = HealthReport(
-    healthy=None, ailments=(), ecc=None, ecc_uncorrected_volatile=None,
+    healthy=None, problems=(), ecc=None, ecc_uncorrected_volatile=None,
     ecc_uncorrected_aggregate=None, remapped_rows=None, retired_pages=None,
 )  # fmt: skip
 GPU = "nvidia.com/gpu"
