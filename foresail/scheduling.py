@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientSession, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
@@ -31,6 +31,8 @@ from scheduler.extender import Extender, ExtenderMetrics
 from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.history import History
 from scheduler.intake import KINDS, Intake
+from scheduler.launcher_client import PORT as LAUNCHER_PORT
+from scheduler.launcher_client import LauncherClient
 from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
@@ -97,7 +99,10 @@ class Ports:
 
 @asynccontextmanager
 async def running(
-    options: SchedulerOptions, follow: Watch, post_event: Post | None = None
+    options: SchedulerOptions,
+    follow: Watch,
+    post_event: Post | None = None,
+    launcher_port: int = LAUNCHER_PORT,
 ) -> AsyncIterator[Ports]:
     """An extender that answers and is fed; stopped at the end.
 
@@ -105,9 +110,11 @@ async def running(
         options: where to listen.
         follow: the cluster's objects.
         post_event: for pods that ask for an Event; None = none is posted.
+        launcher_port: of the launchers of Fast Model Actuation.
     """
     facts = Facts(prices=price_list(options.prices))
     feed = Feed(follow, mix_from(options.mix), facts, post_event)
+    feed.launcher_port = launcher_port
     async with Sites() as sites:
         ports = Ports(
             extender=await sites.add(feed.extender.application(), options.listen),
@@ -142,6 +149,7 @@ class Feed:
             known=self.intake.known,
             metrics=ExtenderMetrics(self.registry),
         )
+        self.launcher_port = LAUNCHER_PORT
         self._events = PlacementEvents(post_event, self.registry) if post_event else None
         if self._events is not None:
             self.extender.tell = self._events.take
@@ -151,6 +159,8 @@ class Feed:
         self._pending = set(KINDS)
         self._complete = asyncio.Event()
         self._changes = asyncio.Event()
+        self._launched = asyncio.Event()
+        """A launcher was seen."""
         self.registry.register(PlacementCollector(self.intake, self.troubles))
 
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
@@ -159,6 +169,7 @@ class Feed:
         rest = [
             ("warm", self._warm()),
             ("expect", self._expect()),
+            ("launchers", self._ask_launchers()),
             ("collector", self._spare_collector()),
         ]
         if self._events is not None:
@@ -200,6 +211,8 @@ class Feed:
             async for event in events:
                 await self._take(kind, event)
                 self._changes.set()
+                if not self._launched.is_set() and self.intake.placement.launchers.nodes:
+                    self._launched.set()
                 while self.intake.faults:
                     log.warning("object_not_usable", why=self.intake.faults.popleft())
 
@@ -241,6 +254,13 @@ class Feed:
                 self.intake.placement.expect(self.history.mix(wall_clock()))
             self._complete.set()
             log.info("ready", nodes=len(self.intake.placement.occupancy.row))
+
+    async def _ask_launchers(self) -> None:
+        """From the first launcher on, ask all of them which engines sleep in them."""
+        await self._launched.wait()
+        state = self.intake.placement.launchers
+        async with ClientSession() as session:
+            await LauncherClient(session=session, port=self.launcher_port).follow(state)
 
     async def _warm(self) -> None:
         """Work out ahead what will be asked for, a little at a time."""

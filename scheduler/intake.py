@@ -285,6 +285,7 @@ class Intake:
     # -- pods ------------------------------------------------------------------------------------
 
     def _pod(self, record: PodRecord, now_seconds: float) -> None:
+        self.placement.launchers.changed(record)
         if record.ended:
             self._forget(record.uid)
         elif record.node:
@@ -344,6 +345,7 @@ class Intake:
 
     def _forget(self, uid: str) -> None:
         self.holders.drop_pod(uid)
+        self.placement.launchers.gone(uid)
         holder = self._holders.pop(uid, None)
         if holder is not None:
             pod, node = holder

@@ -15,6 +15,7 @@ from fleet.cluster.devices import Place
 from fleet.cluster.fields import UnreadableObjectError
 from fleet.cluster.quotas import WHOLE
 from fleet.quantities import quantity
+from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
 from scheduler.resource_claim import Claim, together
@@ -97,6 +98,8 @@ class Pod:
     group: Group | None = None
     images: tuple[str, ...] = ()
     weights: str | None = None
+    config: Config | None = None
+    """That a requester of Fast Model Actuation wants to be served; None = it is none."""
     claim: Claim | None = None
     """What its claims still ask for; the shape is without it."""
     given: tuple[Place, ...] | None = None
@@ -161,6 +164,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         group=_group(pod, known),
         images=pod.images,
         weights=weights or None,
+        config=config_of(pod),
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
         claim_names=names,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from click.testing import CliRunner
 
 from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
@@ -17,9 +17,11 @@ from fleet.cluster.nodes import node_of
 from fleet.cluster.pods import pod_of
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
+from foresail.sites import Sites
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import KINDS
+from scheduler.launchers import CONFIG
 from scheduler.pods import GPU_MODELS
 from tests.scheduler.objects import A100, node, pod
 
@@ -170,6 +172,39 @@ async def test_the_gpus_that_answers_are_based_on_are_shown_with_the_operators_p
         }  # fmt: skip
         async with asyncio.timeout(20):
             while json.loads((await asked.page("/gpus"))[1]) != {"nodes": [expected]}:
+                await asyncio.sleep(0.01)
+
+
+async def test_launchers_are_asked_which_engines_sleep_in_them() -> None:
+    sleeping = {"status": "running", "gpu_uuids": ["GPU-0"], "annotations": {"isc-name": "qwen"}}
+
+    async def instances(_: web.Request) -> web.Response:
+        return web.json_response({"instances": [sleeping]})
+
+    app = web.Application()
+    app.router.add_get("/v2/vllm/instances", instances)
+    launcher, requester = pod("launcher", on="b"), pod("r", gpus=1)
+    launcher["metadata"]["labels"] = {"app.kubernetes.io/component": "launcher"}
+    launcher["status"]["podIP"] = "127.0.0.1"
+    requester["metadata"]["annotations"] = {CONFIG: "qwen"}
+    body = {"Pod": requester, "Nodes": None, "NodeNames": ["a", "b"]}
+    api = Api()
+    async with Sites() as sites, ClientSession() as session, asyncio.timeout(20):
+        port = await sites.add(app, "127.0.0.1:0")
+        async with running(OPTIONS, api.follow, launcher_port=port) as ports:
+            api.tell_all(but=Kind.NODE)
+            nodes = node("a", gpus=1), node("b", gpus=1)
+            api.tell(Kind.NODE, Listed(tuple(map(node_of, nodes))))
+            await Asking(ports, session).until_ready()
+
+            async def best() -> str:
+                url = f"http://127.0.0.1:{ports.extender}/prioritize"
+                async with session.post(url, json=body) as response:
+                    return str(max(await response.json(), key=lambda one: one["Score"])["Host"])
+
+            assert await best() == "a"  # the first of equals
+            api.tell(Kind.POD, Changed(pod_of(launcher)))
+            while await best() != "b":
                 await asyncio.sleep(0.01)
 
 
