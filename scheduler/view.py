@@ -68,8 +68,13 @@ def _free_and_used(intake: Intake, node: Node) -> tuple[float, float] | None:
     row = state.row.get(node.name)
     if row is None:
         return None
-    idle = float(state.nodes.idle[row]) / WHOLE_MILLI
-    return idle, state.machines[node.name].gpus - idle
+    gpus = state.machines[node.name].gpus
+    held = int(state.predictor.held.gpus[row])
+    left = state.nodes.gpus[row]
+    # A claim may hold GPUs while no pod of it runs.
+    unseen = sum(held >> slot & 1 and left[slot] == WHOLE_MILLI for slot in range(gpus))
+    idle = float(state.nodes.idle[row]) / WHOLE_MILLI - unseen
+    return idle, gpus - idle
 
 
 def _dra_by_node(intake: Intake) -> Mapping[str, list[Gpu]]:

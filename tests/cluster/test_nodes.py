@@ -36,6 +36,15 @@ def test_labels_tell_how_a_machine_is_paid_for(
     assert node_of(node(labels)).capacity_type == capacity_type
 
 
+def test_images_are_kept_where_pulling_them_takes_long_or_their_size_is_not_told() -> None:
+    images = [
+        {"names": ["vllm:1"], "sizeBytes": 9000 * 2**20},
+        {"names": ["pause:1"], "sizeBytes": 2**20},
+        {"names": ["unknown:1"]},
+    ]
+    assert node_of(node(status={"images": images})).images == {"vllm:1", "unknown:1"}
+
+
 def test_place_pool_and_machine_type_come_from_labels() -> None:
     made = node_of(
         node(

@@ -10,7 +10,7 @@ import pytest
 
 from fleet.catalogue import shipped
 from fleet.cluster.hardware import Prices
-from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.kinds import Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.recorded import recorded
@@ -21,6 +21,7 @@ from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
 from scheduler.view import views_of
+from tests.scheduler.objects import H100, claim, node, resource_slice
 
 CLUSTERS = Path(__file__).parents[1] / "fixtures" / "clusters"
 PRICES = Prices(instances=instances(), own={"l40s": 1.5})
@@ -97,6 +98,24 @@ def by_extender(cluster: Cluster, order: random.Random) -> dict[str, Gpus]:
         one.node: (one.gpus, one.used, one.free, one.out, one.usd_per_gpu_hour)
         for one in views_of(made)
     }
+
+
+def test_a_gpu_that_a_claim_holds_without_a_pod_is_used_in_both() -> None:
+    ready = node("a")
+    ready["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    held = claim("c", (H100, 1), given=("gpu-0",), pool="a")
+    cluster = Cluster.of(
+        "one",
+        {
+            Kind.NODE: [record_of(Kind.NODE, ready)],
+            Kind.SLICE: [record_of(Kind.SLICE, resource_slice("a", H100, H100))],
+            Kind.CLAIM: [record_of(Kind.CLAIM, held)],
+        },
+    )
+    expected = {"a": (2, 1, 1, 0, None)}
+
+    assert by_fleet(cluster) == expected
+    assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
 
 
 def test_every_recorded_cluster_is_worked_out() -> None:
