@@ -33,7 +33,9 @@ from bench._extender_objects import (
     slices,
     usual_pods,
 )
-from scheduler.devices import slice_of
+from fleet.cluster.claims import claim_of as record_of
+from fleet.cluster.devices import slice_of
+from scheduler.devices import allocatable
 from scheduler.first_fit import Device, UnpredictableError, first_fit
 from scheduler.placement import Shape
 from scheduler.resource_claim import Claim, claim_of
@@ -123,7 +125,9 @@ class Cluster:
             has_counters=not is_plugged and row % _COUNTERS_EACH == 1,
             has_nics=not is_plugged,
         )
-        self._devices[row] = [one for document in made for one in slice_of(document).devices]
+        self._devices[row] = [
+            allocatable(one) for document in made for one in slice_of(document).devices
+        ]
         self._open[row] = [True] * len(self._devices[row])
         self._tell("ADDED", _NODES, node(name, product, is_plugged=is_plugged))
         for document in made:
@@ -182,7 +186,7 @@ class Cluster:
             document=pod(bare, uid, claim=f"{uid}-gpus"),
             shape=bare,
             claim_document=document,
-            claim=claim_of(document, self._classes),
+            claim=claim_of(record_of(document), self._classes),
         )
 
     def waits(self, waiting: Waiting) -> None:

@@ -1,1 +1,1 @@
-"""What GPUs there are."""
+"""The GPUs of clusters: one reading, a catalogue, prices, and accounts."""

@@ -1,8 +1,8 @@
-"""Which GPUs do something, as the DCGM exporter's series in a Prometheus tell.
+"""Which GPUs are busy, by the DCGM exporter's series in a Prometheus.
 
-Weights stay in memory, so memory says nothing of idleness; the engine's activity does. `GPU_UTIL`
-stands in where the profiling counters are missing: it is coarse, and right about doing nothing. A
-GPU without a series is unknown, never idle.
+Memory does not show idleness, because weights stay in it; the activity of the compute engine does.
+`GPU_UTIL` is used where the profiling counters are missing: it is coarse, but 0 when nothing runs.
+A GPU without a series is unknown, never idle.
 """
 
 from collections import defaultdict
@@ -13,14 +13,14 @@ from typing import Final
 from fleet.documents import Json, part, text
 
 IDLE_RATIO: Final = 0.02
-"""Of the engine, at most, in the whole window."""
+"""An engine that is busy for no larger part of the window is idle."""
 _METRICS: Final = {"DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0, "DCGM_FI_DEV_GPU_UTIL": 0.01}
-"""And what makes a ratio of each."""
+"""With the factor that makes a ratio of each."""
 _HOSTS: Final = ("Hostname", "hostname", "node", "kubernetes_node", "exported_node")
 
 
 def queries(window: str) -> tuple[str, ...]:
-    """PromQL for `activity_of`; the first answer that has a GPU is the one that counts for it.
+    """PromQL for `activity_of`; for a GPU the first answer that has it counts.
 
     Args:
         window: over which a GPU must do nothing to be idle, such as `30m`.
@@ -40,7 +40,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """What was measured."""
+    """The GPUs that were measured."""
 
     window_seconds: float
     hosts: Mapping[str, Host]
@@ -48,7 +48,7 @@ class Activity:
 
 
 def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Activity:
-    """What the answers to `queries`, in their order, say.
+    """The activity in the answers to `queries`, in their order.
 
     Args:
         answers: the `result` of each: series with `metric` and `value`.

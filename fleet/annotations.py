@@ -1,10 +1,10 @@
-"""What annotations of nodes are called, for who writes and who reads them."""
+"""Names of node annotations, for those who write and those who read them."""
 
 from typing import Final
 
 REPORT: Final = "foresail.io/gpu-report"
-"""The node agent's, in the form of `scheduler.agent.report`."""
+"""Written by the node agent, in the form of `fleet.cluster.report`."""
 PRICE: Final = "foresail.io/usd-per-gpu-hour"
-"""The operator's, or that of what made the node; no agent knows it."""
+"""Written by the operator or by the provisioner of the node; the agent does not know it."""
 WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
-"""Models whose weights the node holds, joined by a comma; of who puts them there."""
+"""Models whose weights the node holds, joined by commas; written by what puts them there."""

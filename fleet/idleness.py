@@ -1,27 +1,27 @@
-"""Which of the GPUs that are given out do nothing, and whose they are."""
+"""Allocated GPUs that do nothing, and the pods that hold them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fleet.activity import Activity, Host
-from fleet.devices import Gpu
-from fleet.uses import Held, Use, exact
+from fleet.cluster.gpus import Gpu
+from fleet.uses import Held, Use, rounded
 
 
 def idle_of(
     held: Held, uses: Sequence[Use], gpus: int, activity: Activity | None, now_seconds: float
 ) -> tuple[float | None, list[Use]]:
-    """Idle GPUs of a node, None where they are not measured, and the uses with theirs.
+    """Idle GPUs of a node, None where they are not measured, and each use with its idle part.
 
-    A busy GPU is one that is in use; what is allocated beyond the busy ones is idle, whoever has
-    it. Whose it is takes the exporter's mapping to pods, or DRA's devices. What a pod has that
-    began within the window is not idle: it had no time to do anything.
+    Allocated GPUs beyond the busy ones are idle. The exporter's mapping to pods, or DRA's devices,
+    tell which pod holds them. GPUs of a pod that started within the window are not idle: it had no
+    time to do anything.
     """
     if activity is None or held.not_read is not None:
         return None, list(uses)
     if not uses:
         return 0.0, []
-    host = activity.hosts.get(held.machine.name)
+    host = activity.hosts.get(held.node.name)
     if host is None or len(host.busy) < gpus:
         return None, list(uses)
     since = now_seconds - activity.window_seconds
@@ -40,19 +40,19 @@ def idle_of(
             mine = use.gpus
         else:
             seen = marks.get(f"{use.namespace}/{use.pod}")
-            mine = exact(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
+            mine = rounded(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
         told.append(replace(use, idle=mine))
     return idle, told
 
 
 def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:
-    """Whether they are busy, of the GPUs of each pod that is known to have them."""
+    """For each pod, whether each GPU is busy that it is known to hold."""
     found: dict[str, list[bool]] = {}
     for gpu, owner in host.owners.items():
         if gpu in host.busy:
             found.setdefault(owner, []).append(host.busy[gpu])
     for one in dra:
-        for grant, _ in one.grants if one.name in host.busy else ():
-            for pod in grant.pods:
+        for taking in one.takings if one.name in host.busy else ():
+            for pod in taking.claim.pods:
                 found.setdefault(pod, []).append(host.busy[one.name])
     return found

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as places and texts for people, the same for every record we read."""
+"""Faults that pydantic found, as places and texts for people, the same for every record."""
 
 from collections.abc import Iterator
 

@@ -1,8 +1,8 @@
-"""How the free GPUs of a node lie: in islands nobody has touched, or in what is left of others.
+"""Fragmentation of a node's NVLink islands.
 
 A free GPU is fragmented when its island is partly in use: a pod that wants the whole island cannot
-have it. Where nobody says which GPUs are in use, as with device plugins, the node is counted as if
-its islands were filled one after the other, which is the least that can be fragmented.
+have it. A device plugin does not tell which GPUs are in use: its node is counted as if the islands
+were filled one after the other, which is the least fragmentation that is possible.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _WHOLE = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lie:
+class Fragmentation:
     """The islands of a node."""
 
     islands: int
@@ -31,7 +31,7 @@ Islands = tuple[tuple[int, ...], ...]
 def partition(
     gpus: int, reported: Sequence[int | None], generation: Generation | None, joined: frozenset[str]
 ) -> Islands | None:
-    """The islands of a node; None = nobody knows.
+    """The islands of a node; None = they are not known.
 
     Args:
         gpus: of the node.
@@ -53,8 +53,8 @@ def partition(
     return None
 
 
-def lie_of(islands: Islands, free: Sequence[float]) -> Lie:
-    """How the free GPUs lie.
+def fragmentation_of(islands: Islands, free: Sequence[float]) -> Fragmentation:
+    """The fragmentation of the free GPUs.
 
     Args:
         islands: GPUs of each, by index.
@@ -62,7 +62,7 @@ def lie_of(islands: Islands, free: Sequence[float]) -> Lie:
     """
     room = [(len(island), sum(free[gpu] for gpu in island)) for island in islands]
     whole = [size for size, left in room if left >= size * _WHOLE]
-    return Lie(
+    return Fragmentation(
         islands=len(islands),
         whole=len(whole),
         fragmented=sum(left for size, left in room if size > 1 and left < size * _WHOLE),

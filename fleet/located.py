@@ -1,8 +1,8 @@
 """YAML whose values know their lines, so that an error can point at the line to change.
 
-The parser stops at the first place where the text is no YAML. Everything else that is wrong with a
-text (a key twice, a key that is no text, a scalar that is no value) is gathered while the rest is
-read, so that all of it is told at once.
+The parser stops at the first place where the text is not YAML. All other faults (a key twice, a key
+that is not text, a scalar without a value) are collected while the rest is read, so that one run
+reports all of them.
 """
 
 from collections.abc import Hashable, Iterator, Sequence
@@ -158,7 +158,7 @@ def shortened(text: str) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what would take its stack."""
+    """Refuses nesting that would exhaust the stack."""
 
     _depth = 0
 

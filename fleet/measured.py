@@ -1,4 +1,4 @@
-"""The activity of GPUs, asked of a Prometheus."""
+"""The activity of GPUs, queried from a Prometheus."""
 
 import json
 
@@ -9,13 +9,13 @@ from fleet.documents import is_object, listed, part, text
 
 
 class UnmeasuredError(Exception):
-    """A Prometheus that gave no answer."""
+    """A Prometheus did not answer a query."""
 
 
 async def measured(
     url: str, window_seconds: float, *, token: str | None = None, timeout_seconds: float = 10
 ) -> Activity:
-    """What the GPUs of a Prometheus did in the window until now.
+    """The activity of the GPUs that a Prometheus knows, in the window until now.
 
     Raises:
         UnmeasuredError: no answer, or a refusal. No GPU in the answer is no error: all unknown.

@@ -1,6 +1,6 @@
-"""What a user should see unless somebody says otherwise, in seconds.
+"""The default latency objective, in seconds.
 
-It lies at the bottom because every room judges by it.
+It is in the lowest room because every room judges by it.
 """
 
 TTFT_SECONDS = 2.0

@@ -7,25 +7,33 @@ from typing import Final
 
 import yaml
 
+from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, text
-from fleet.snapshot import KUBECTL, World
+from fleet.snapshot import KUBECTL
 
-_FIELDS: Final = {
-    "Node": "nodes",
-    "Pod": "pods",
-    "ResourceSlice": "slices",
-    "ResourceClaim": "claims",
-    "DeviceClass": "classes",
-    "NodePool": "node_pools",
+_KINDS: Final = {
+    SOURCES[kind].object_kind: kind
+    for kind in (
+        Kind.NODE,
+        Kind.POD,
+        Kind.SLICE,
+        Kind.CLAIM,
+        Kind.CLASS,
+        Kind.NODE_POOL,
+        Kind.NODE_CLAIM,
+        Kind.BUFFER,
+    )
 }
+"""By the object's field `kind`."""
 _SUFFIXES: Final = frozenset({".json", ".yaml", ".yml"})
 
 
 class UnreadableRecordError(Exception):
-    """A record that is none; the message names the file and what to do."""
+    """A file that is no record of a cluster; the message names it and says what to do."""
 
 
-def recorded(path: Path) -> World:
+def recorded(path: Path) -> Cluster:
     """The cluster of a record, by the name of its file or folder.
 
     Raises:
@@ -35,18 +43,18 @@ def recorded(path: Path) -> World:
         files = sorted(one for one in path.iterdir() if one.suffix in _SUFFIXES)
     else:
         files = [path]
-    found: dict[str, list[Json]] = {}
+    found: dict[Kind, list[Record]] = {}
     for file in files:
         for document in _documents(file):
-            for kind, objects in _objects(document):
-                if kind in _FIELDS:
-                    found.setdefault(_FIELDS[kind], []).extend(objects)
-    if not found.get("nodes"):
+            for name, objects in _objects(document):
+                if name in _KINDS:
+                    kind = _KINDS[name]
+                    found.setdefault(kind, []).extend(record_of(kind, one) for one in objects)
+    if not found.get(Kind.NODE):
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
-    name = path.resolve().name if path.is_dir() else path.stem
+    cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
-    fields = {one: tuple(found[one]) if one in found else None for one in _FIELDS.values()}
-    return World.of(name, fields, remarks=())
+    return Cluster.of(cluster, {kind: found.get(kind) for kind in _KINDS.values()})
 
 
 def _documents(file: Path) -> Iterator[object]:
@@ -67,7 +75,7 @@ def _documents(file: Path) -> Iterator[object]:
 
 
 def _objects(document: object) -> Iterator[tuple[str, list[Json]]]:
-    """Objects and their kind; the items of a typed list do not say it, and may be none."""
+    """Objects with their kind, which the items of a typed list leave out; the list may be empty."""
     if not is_object(document):
         return
     kind = text(document, "kind") or ""

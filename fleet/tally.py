@@ -1,4 +1,4 @@
-"""Snapshots of clusters added up: by generation, cluster, pool, node, namespace or model."""
+"""Sums over snapshots: by generation, cluster, pool, node, namespace or model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from fleet.account import NodeGpus
+from fleet.account.node import NodeGpus
 from fleet.snapshot import FleetSnapshot
 from fleet.uses import Use
 
@@ -29,13 +29,13 @@ class By(StrEnum):
 
     @property
     def of_pods(self) -> bool:
-        """GPUs are split by who has them, and not by where they are."""
+        """GPUs are split by the pods that hold them, not by place."""
         return self in {By.NAMESPACE, By.MODEL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """GPUs that are added up. A sum of which a part is unknown is of the rest."""
+    """A sum over GPUs. Where a part is unknown, a field is the sum of the rest."""
 
     key: str
     gpus: float
@@ -43,17 +43,17 @@ class Row:
     free: float
     out: float
     uses_unknown: float
-    """Of which nobody knows whether they are allocated, free or out."""
+    """GPUs that may be allocated, free or out."""
     idle: float
     """Of those allocated."""
     idle_unknown: float
-    """Ones that are not measured, of those that are or may be allocated."""
+    """GPUs that are or may be allocated and are not measured."""
     fragmented: float
     islands: int
     islands_whole: int
     """Of which every GPU is free."""
     islands_unknown: float
-    """GPUs of nodes whose islands nobody knows."""
+    """GPUs of nodes whose islands are not known."""
     usd_per_hour: float
     free_usd_per_hour: float
     free_usd_unknown: float
@@ -82,7 +82,7 @@ class _Entry:
 
 
 def tally(snapshots: Sequence[FleetSnapshot], by: By) -> list[Row]:
-    """One row for each key, the most GPUs first; what nobody has comes last."""
+    """One row for each key, the most GPUs first; GPUs that no pod holds come last."""
     entries = [
         entry
         for snapshot in snapshots
@@ -112,7 +112,7 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
             key = node.node
         case _:
             key = node.generation or node.product or UNKNOWN
-    lie = node.lie
+    of_islands = node.fragmentation
     return _Entry(
         key=key,
         usd_per_gpu_hour=node.usd_per_gpu_hour,
@@ -122,10 +122,10 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
         out=node.out or 0.0,
         uses_unknown=0.0 if node.not_read is None else node.gpus,
         idle=node.idle,
-        fragmented=lie.fragmented if lie else 0.0,
-        islands=lie.islands if lie else 0,
-        islands_whole=lie.whole if lie else 0,
-        islands_unknown=0.0 if lie else node.gpus,
+        fragmented=of_islands.fragmented if of_islands else 0.0,
+        islands=of_islands.islands if of_islands else 0,
+        islands_whole=of_islands.whole if of_islands else 0,
+        islands_unknown=0.0 if of_islands else node.gpus,
     )
 
 

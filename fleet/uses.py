@@ -1,15 +1,23 @@
-"""Who has the GPUs of a node, by device plugin and by DRA."""
+"""Which pods have the GPUs of a node, by device plugin and by DRA."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fleet.devices import Gpu
-from fleet.nodes import Machine
-from fleet.pods import Pod
-from fleet.quotas import Quota
+from fleet.cluster.gpus import Gpu
+from fleet.cluster.hardware import Hardware
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
+from fleet.cluster.quotas import Quota
 
 NOBODY: Final = "-"
+MODEL_LABELS: Final = (
+    "foresail.io/model",
+    "llm-d.ai/model",
+    "serving.kserve.io/inferenceservice",
+    "model",
+)
+"""Of a pod, the first that it has: the LLM it serves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +31,8 @@ class Use:
     gpus: float
     started_seconds: float | None = None
     """When the pod did."""
+    ready: bool | None = None
+    """Whether the pod is; None = it was not read."""
     idle: float | None = None
     """Of them, those that did nothing; None = not measured."""
 
@@ -31,13 +41,36 @@ class Use:
 class Held:
     """Everything on a node that has GPUs or gives them out."""
 
-    machine: Machine
+    node: Node
+    hardware: Hardware
     quota: Quota
     """Of the device plugin."""
     pods: Sequence[Pod]
+    """On the node."""
     dra: Sequence[Gpu]
+    model_labels: Sequence[str] = MODEL_LABELS
     not_read: str | None = None
     """The kind of object that would tell who has the GPUs; None = all was read."""
+
+    @property
+    def gpus(self) -> int:
+        """Physical ones, whoever counts them or gives them out."""
+        return max(self.quota.gpus, len(self.dra), self.hardware.gpus or 0)
+
+
+def free_of(held: Held, allocated: float) -> float:
+    """GPUs that new pods can have: of the usable ones what nobody has.
+
+    Args:
+        held: what is on the node.
+        allocated: GPUs that pods have, at most as many as there are.
+    """
+    if held.node.out is not None:
+        return 0.0
+    # What is taken of a GPU that is out does not take from the others.
+    lost = sum(gpu.taken for gpu in held.dra if gpu.out is not None)
+    usable = max(held.quota.usable, sum(gpu.out is None for gpu in held.dra))
+    return max(0.0, min(held.gpus - allocated, usable - (allocated - lost)))
 
 
 def uses_of(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
@@ -48,45 +81,47 @@ def uses_of(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
         pods: all of the cluster, by name: those that hold claims.
     """
     found: dict[tuple[str, str], Use] = {}
-    for use in (*_plugged(held), *_granted(held.dra, pods)):
+    for use in (*_plugged(held), *_granted(held, pods)):
         before = found.get((use.namespace, use.pod))
-        gpus = exact(use.gpus + (before.gpus if before else 0.0))
+        gpus = rounded(use.gpus + (before.gpus if before else 0.0))
         found[use.namespace, use.pod] = replace(use, gpus=gpus)
     return list(found.values())
 
 
-def exact(gpus: float) -> float:
+def rounded(gpus: float) -> float:
     """Without the noise of adding sevenths."""
     return round(gpus, 6)
 
 
 def _plugged(held: Held) -> list[Use]:
-    share = held.quota.share
     found = []
     for pod in held.pods:
-        gpus = sum(count * share.get(name, 0.0) for name, count in pod.units.items())
+        gpus = held.quota.taken(pod.requests, but=pod.by_claims)
         if gpus:
-            found.append(_use(pod.name, pod, gpus))
+            found.append(_use(pod.name, pod, gpus, held.model_labels))
     return found
 
 
-def _granted(dra: Sequence[Gpu], pods: Mapping[str, Pod]) -> list[Use]:
+def _granted(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
     found = []
-    for gpu in dra:
-        for grant, share in gpu.grants:
+    for gpu in held.dra:
+        for taking in gpu.takings:
             # Pods that share a claim share its devices.
-            holders = grant.pods or (f"{grant.claim.partition('/')[0]}/{NOBODY}",)
-            part = share / len(holders)
-            found += [_use(name, pods.get(name), part) for name in holders]
+            namespace = taking.claim.name.partition("/")[0]
+            holders = taking.claim.pods or (f"{namespace}/{NOBODY}",)
+            part = taking.part / len(holders)
+            found += [_use(name, pods.get(name), part, held.model_labels) for name in holders]
     return found
 
 
-def _use(name: str, pod: Pod | None, gpus: float) -> Use:
+def _use(name: str, pod: Pod | None, gpus: float, model_labels: Sequence[str]) -> Use:
     namespace, _, bare = name.partition("/")
+    told = map(pod.labels.get, model_labels) if pod else ()
     return Use(
         namespace=namespace,
         pod=bare,
-        model=pod.model if pod else None,
+        model=next(filter(None, told), None),
         gpus=gpus,
         started_seconds=pod.started_seconds if pod else None,
+        ready=pod.ready if pod else None,
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
+from fleet.cluster.report import Report
 from scaler.errors import ForesailError
-from scheduler.agent.report import Report
 from scheduler.agent.rounds import (
     Machine,
     NodeRefusedError,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kubernetes_asyncio.client import ApiClient
 
-from fleet.clusters import NoWayError, connected
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
 from scaler.errors import ForesailError
 
 
@@ -19,7 +19,7 @@ async def client_of(context: str | None, kubeconfig: Path | None) -> AsyncIterat
     """
     try:
         client = await connected(context, kubeconfig)
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         raise ForesailError(f"no cluster to follow: {error}") from error
     async with client:
         yield client

@@ -8,15 +8,17 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 import yaml
 from typing_extensions import override
 
-from fleet.api import Resource, UnreadableError, pages
 from fleet.catalogue import Catalogue, shipped
-from fleet.clusters import NoWayError, connected
+from fleet.cluster.follow.api import Resource, UnreadableError, pages
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
+from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.claim_report import Report
 from foresail.prices import generation_prices_in
 from scaler.errors import ForesailError
@@ -25,8 +27,6 @@ from scheduler.claim_template import Manifest, NothingFitsError, claim_spec, con
 from scheduler.device_plugin import affinity, device_plugin_request
 from scheduler.need_annotations import FIELDS, NeedError, need_of
 from scheduler.ranking import Prices, Ranking, prices_of, rank
-
-_DEVICE_CLASSES = "/apis/resource.k8s.io/v1/deviceclasses"
 
 
 def options() -> list[click.Option]:
@@ -107,7 +107,7 @@ def _device_classes(options: ClaimOptions) -> frozenset[str] | None:
         )
     try:
         return asyncio.run(_read_device_classes(options.context, options.kubeconfig))
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         raise ForesailError(f"--context {options.context}: {error}") from error
     except UnreadableError as error:
         hint = "\nwithout DRA use --for device-plugin" if error.absent else ""
@@ -116,8 +116,10 @@ def _device_classes(options: ClaimOptions) -> frozenset[str] | None:
 
 async def _read_device_classes(context: str, kubeconfig: Path | None) -> frozenset[str]:
     async with await connected(context, kubeconfig) as client:
-        found, _ = await pages(Resource(client=client, path=_DEVICE_CLASSES))
-    return frozenset(str(one["metadata"]["name"]) for one in found)
+        path = SOURCES[Kind.CLASS].path
+        resource = Resource(client=client, path=path, record_of=partial(record_of, Kind.CLASS))
+        found, _ = await pages(resource)
+    return frozenset(one.name for one in found)
 
 
 def _pod_part(catalogue: Catalogue, ranking: Ranking, prices: Prices) -> tuple[Manifest, Ranking]:

@@ -214,6 +214,11 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
 @click.option("--context", help="Of the kubeconfig.")
 @click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="As `foresail fleet` takes it: dollars for a GPU's hour, for the score.",
+)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
 def scheduler(*, log_level: str, **options: Any) -> None:
     """Answer kube-scheduler, beside a second one: which nodes can take a pod, and which is best."""

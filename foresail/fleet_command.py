@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.live import Live
 
 from fleet.activity import Activity
-from fleet.api import UnreadableError
-from fleet.clusters import NoWayError, connected
-from fleet.documents import part, text
+from fleet.cluster.follow.api import UnreadableError
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected
+from fleet.cluster.follow.mirror import Mirror, mirrored, read_cluster
+from fleet.cluster.reading import Cluster
 from fleet.measured import UnmeasuredError, measured
-from fleet.mirror import Mirror, mirrored, read_world
 from fleet.recorded import UnreadableRecordError, recorded
-from fleet.snapshot import Known, World, snapshot_of
+from fleet.snapshot import Known, snapshot_of
 from fleet.tally import By
 from foresail.clock import wall_clock
 from foresail.fleet_options import (
@@ -31,6 +31,7 @@ from foresail.fleet_options import (
     reference_data,
 )
 from foresail.fleet_table import Fleet, payload, render
+from foresail.prices import priced_name
 from scaler.errors import ForesailError
 
 _REDRAW_SECONDS: Final = 1.0
@@ -49,15 +50,15 @@ async def show(options: FleetOptions, console: Console) -> None:
     """
     about = reference_data(options)
     if options.files:
-        answers: Sequence[World | str] = [_recorded(file) for file in options.files]
+        answers: Sequence[Cluster | str] = [_recorded(file) for file in options.files]
     else:
         answers = await asyncio.gather(*(_read(options, name) for name in clusters(options)))
-    worlds = [one for one in answers if isinstance(one, World)]
+    read = [one for one in answers if isinstance(one, Cluster)]
     unreadable = [one for one in answers if isinstance(one, str)]
-    if not worlds:
+    if not read:
         raise ForesailError("\n".join(unreadable))
-    activities = await _activities(options, [world.cluster for world in worlds])
-    _print(_fleet(worlds, unreadable, about, activities), options, console)
+    activities = await _activities(options, [cluster.name for cluster in read])
+    _print(_fleet(read, unreadable, about, activities), options, console)
 
 
 async def watch(options: FleetOptions, console: Console) -> None:
@@ -85,9 +86,9 @@ async def watch(options: FleetOptions, console: Console) -> None:
                 activities = await _activities(options, names)
                 due = loop.time() + _MEASURE_SECONDS
             await _change(changed, options)
-            worlds = [one.world for one in mirrors if not one.trouble]
-            missing = [_reason(one.cluster, one.trouble) for one in mirrors if one.trouble]
-            fleet = _fleet(worlds, [*unreachable, *missing], about, activities)
+            read = [one.cluster for one in mirrors if not one.trouble]
+            missing = [_reason(one.name, one.trouble) for one in mirrors if one.trouble]
+            fleet = _fleet(read, [*unreachable, *missing], about, activities)
             if (fleet.snapshots, fleet.unreadable) == before:
                 continue
             before = fleet.snapshots, fleet.unreadable
@@ -106,7 +107,7 @@ async def _mirrors(
     for name in names:
         try:
             client = await _client(options, name)
-        except NoWayError as error:
+        except ClusterUnreachableError as error:
             unreachable.append(_reason(name, error))
             continue
         stack.push_async_callback(client.close)
@@ -125,20 +126,20 @@ async def _change(changed: asyncio.Event, options: FleetOptions) -> None:
     changed.clear()
 
 
-def _recorded(file: Path) -> World | str:
+def _recorded(file: Path) -> Cluster | str:
     try:
         return recorded(file)
     except UnreadableRecordError as error:
         return str(error)
 
 
-async def _read(options: FleetOptions, name: str) -> World | str:
+async def _read(options: FleetOptions, name: str) -> Cluster | str:
     """A cluster's objects, or the reason why there are none; other clusters do not depend on it."""
     try:
         client = await _client(options, name)
         async with client:
-            return await read_world(client, name)
-    except (NoWayError, UnreadableError) as error:
+            return await read_cluster(client, name)
+    except (ClusterUnreachableError, UnreadableError) as error:
         return _reason(name, error)
 
 
@@ -167,17 +168,18 @@ async def _activities(options: FleetOptions, names: Sequence[str]) -> Activities
 
 
 def _fleet(
-    worlds: Sequence[World], unreadable: Sequence[str], about: Known, activities: Activities
+    read: Sequence[Cluster], unreadable: Sequence[str], about: Known, activities: Activities
 ) -> Fleet:
     now = wall_clock()
     snapshots = []
-    for world in worlds:
-        activity = activities.get(world.cluster)
+    for cluster in read:
+        activity = activities.get(cluster.name)
         if isinstance(activity, str):
-            remarks = (*world.remarks, f"{activity}; idle GPUs are unknown")
-            snapshots.append(snapshot_of(replace(world, remarks=remarks), about, None, now))
+            remarks = (*cluster.remarks, f"{activity}; idle GPUs are unknown")
+            snapshots.append(snapshot_of(replace(cluster, remarks=remarks), about, None, now))
         else:
-            snapshots.append(snapshot_of(world, about, activity, now))
+            snapshots.append(snapshot_of(cluster, about, activity, now))
+    machine_types = {node.instance_type for cluster in read for node in cluster.nodes}
     return Fleet(
         snapshots=snapshots,
         unreadable=unreadable,
@@ -185,15 +187,11 @@ def _fleet(
         measured=any(isinstance(one, Activity) for one in activities.values()),
         remarks=[
             f"the price of {name!r} is not used: no GPU and no machine type here has that name"
-            for name in about.usd_per_gpu_hour
-            if about.catalogue.find(name) is None and name not in _machine_types(worlds)
+            for name in about.prices.own
+            if about.catalogue.find(priced_name(name)) is None
+            and priced_name(name) not in machine_types
         ],
     )
-
-
-def _machine_types(worlds: Sequence[World]) -> frozenset[str | None]:
-    labels = (part(node, "metadata", "labels") for world in worlds for node in world.nodes)
-    return frozenset(text(one, "node.kubernetes.io/instance-type") for one in labels)
 
 
 def _print(fleet: Fleet, options: FleetOptions, console: Console) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from fleet.catalogue import shipped
-from fleet.clusters import NoWayError, contexts
-from fleet.instances import instances
-from fleet.pods import MODEL_LABELS
+from fleet.cluster.follow.clients import ClusterUnreachableError, contexts
 from fleet.snapshot import Known
 from fleet.tally import By
-from foresail.prices import prices_in
+from fleet.uses import MODEL_LABELS
+from foresail.prices import price_list
 from scaler.errors import ForesailError
 
 IN_CLUSTER: Final = "in-cluster"
@@ -45,8 +44,7 @@ def reference_data(options: FleetOptions) -> Known:
     """
     return Known(
         catalogue=shipped(),
-        instances=instances(),
-        usd_per_gpu_hour=prices_in(options.prices, shipped()) if options.prices else {},
+        prices=price_list(options.prices),
         model_labels=(*options.model_labels, *MODEL_LABELS),
     )
 
@@ -61,7 +59,7 @@ def clusters(options: FleetOptions) -> Sequence[str]:
         return tuple(dict.fromkeys(options.contexts))
     try:
         every, current = contexts(options.kubeconfig)
-    except NoWayError as error:
+    except ClusterUnreachableError as error:
         if options.kubeconfig is None and not options.every_context:
             return (IN_CLUSTER,)
         raise ForesailError(str(error)) from error

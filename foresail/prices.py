@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from fleet.catalogue import Catalogue
+from fleet.catalogue import Catalogue, shipped
+from fleet.cluster.hardware import Prices
+from fleet.cluster.nodes import CapacityType
+from fleet.instances import instances
 from fleet.located import Document, UnreadableYamlError
 from scaler.errors import ForesailError
 
@@ -26,10 +29,28 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
                 f"--prices {file}: line {document.line_of([name])}: {name} costs {usd!r}: "
                 "it takes dollars above 0"
             )
-        generation = catalogue.find(str(name))
+        told = priced_name(str(name))
+        generation = catalogue.find(told)
         # What is no generation is a machine type, also of clouds that we do not know.
-        prices[generation.name if generation else str(name)] = float(usd)
+        known = generation.name if generation else told
+        prices[known + str(name).removeprefix(told)] = float(usd)
     return prices
+
+
+def priced_name(name: str) -> str:
+    """The generation or machine type of a price that may be of spot or reserved machines alone."""
+    bare, _, capacity_type = name.rpartition("/")
+    return bare if bare and capacity_type in set(CapacityType) else name
+
+
+def price_list(file: Path | None) -> Prices:
+    """The price list of the operator's file and of the clouds; None = the operator has no file.
+
+    Raises:
+        ForesailError: the file cannot be read, or a price is none.
+    """
+    own = prices_in(file, shipped()) if file is not None else {}
+    return Prices(instances=instances(), own=own)
 
 
 def generation_prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:

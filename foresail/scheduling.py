@@ -5,22 +5,24 @@ Pods that ask for it get Events; nothing else is written.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import structlog
-from aiohttp import web
+from aiohttp import ClientSession, web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
 from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
 from foresail.explain_pod import explained
 from foresail.placement_events import PlacementEvents, Post, post_to
+from foresail.prices import price_list
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import PlacementCollector
 from foresail.sites import Sites
@@ -28,23 +30,17 @@ from scaler.errors import ForesailError
 from scheduler.extender import Extender, ExtenderMetrics
 from scheduler.gains import ROWS_IN_A_HURRY
 from scheduler.history import History
-from scheduler.intake import Intake, Json, Kind
+from scheduler.intake import KINDS, Intake
+from scheduler.launcher_client import PORT as LAUNCHER_PORT
+from scheduler.launcher_client import LauncherClient
+from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.mix_file import MixFileError, mix_of
 from scheduler.placement_state import PlacementState
-from scheduler.slimming import slim
+from scheduler.view import views_of
 
 log = structlog.get_logger()
 
-PATHS: Final[Mapping[Kind, str]] = {
-    Kind.NODE: "/api/v1/nodes",
-    Kind.POD: "/api/v1/pods",
-    Kind.CLASS: "/apis/resource.k8s.io/v1/deviceclasses",
-    Kind.SLICE: "/apis/resource.k8s.io/v1/resourceslices",
-    Kind.CLAIM: "/apis/resource.k8s.io/v1/resourceclaims",
-    Kind.POD_GROUP: "/apis/scheduling.k8s.io/v1beta1/podgroups",
-    Kind.POD_GROUP_PLUGIN: "/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
-}
 OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN})
 """Kinds whose absence, and whose refusal, makes no answer wrong."""
 _SLICE: Final = 32
@@ -55,7 +51,7 @@ _LULL_SECONDS: Final = 0.01
 _LULL_WAIT_SECONDS: Final = 0.5
 _EXPECT_SECONDS: Final = 600.0
 
-Watch: TypeAlias = Callable[[str, Kind], AsyncGenerator[Event, None]]
+Watch: TypeAlias = Callable[[Kind], AsyncGenerator[Event, None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +67,8 @@ class SchedulerOptions:
     context: str | None = None
     mix: Path | None = None
     """None = the pods that came are what is expected."""
+    prices: Path | None = None
+    """The operator's price list; None = clouds' lists alone."""
 
 
 async def schedule(options: SchedulerOptions) -> None:
@@ -82,8 +80,8 @@ async def schedule(options: SchedulerOptions) -> None:
     stop = stop_signalled()
     async with client_of(options.context, options.kubeconfig) as client:
 
-        def follow(path: str, kind: Kind) -> AsyncGenerator[Event, None]:
-            return watched(client, path, keep=partial(slim, kind))
+        def follow(kind: Kind) -> AsyncGenerator[Event, None]:
+            return watched(client, SOURCES[kind].path, partial(record_of, kind))
 
         async with running(options, follow, post_to(client)) as ports:
             log.info("serving", extender=ports.extender, http=ports.http)
@@ -101,7 +99,10 @@ class Ports:
 
 @asynccontextmanager
 async def running(
-    options: SchedulerOptions, follow: Watch, post_event: Post | None = None
+    options: SchedulerOptions,
+    follow: Watch,
+    post_event: Post | None = None,
+    launcher_port: int = LAUNCHER_PORT,
 ) -> AsyncIterator[Ports]:
     """An extender that answers and is fed; stopped at the end.
 
@@ -109,8 +110,11 @@ async def running(
         options: where to listen.
         follow: the cluster's objects.
         post_event: for pods that ask for an Event; None = none is posted.
+        launcher_port: of the launchers of Fast Model Actuation.
     """
-    feed = Feed(follow, mix_from(options.mix), post_event)
+    facts = Facts(prices=price_list(options.prices))
+    feed = Feed(follow, mix_from(options.mix), facts, post_event)
+    feed.launcher_port = launcher_port
     async with Sites() as sites:
         ports = Ports(
             extender=await sites.add(feed.extender.application(), options.listen),
@@ -130,12 +134,14 @@ async def running(
 class Feed:
     """Follows the API server and keeps a placement state in step with it."""
 
-    def __init__(self, follow: Watch, mix: Mix | None, post_event: Post | None = None) -> None:
+    def __init__(
+        self, follow: Watch, mix: Mix | None, facts: Facts, post_event: Post | None = None
+    ) -> None:
         self.history = History()
         self._given = mix
         first = mix or self.history.mix(wall_clock())
         placement = PlacementState((), first, rows_at_once=ROWS_IN_A_HURRY)
-        self.intake = Intake(placement, self.history)
+        self.intake = Intake(placement, self.history, facts)
         self.registry = CollectorRegistry()
         self.extender = Extender(
             placement=None,
@@ -143,23 +149,27 @@ class Feed:
             known=self.intake.known,
             metrics=ExtenderMetrics(self.registry),
         )
+        self.launcher_port = LAUNCHER_PORT
         self._events = PlacementEvents(post_event, self.registry) if post_event else None
         if self._events is not None:
             self.extender.tell = self._events.take
         self.troubles: dict[Kind, str] = {}
         """Why a kind cannot be read now."""
         self._follow = follow
-        self._pending = set(PATHS)
+        self._pending = set(KINDS)
         self._complete = asyncio.Event()
         self._changes = asyncio.Event()
+        self._launched = asyncio.Event()
+        """A launcher was seen."""
         self.registry.register(PlacementCollector(self.intake, self.troubles))
 
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps the answers current; each runs until it is cancelled."""
-        following = [(f"watch {kind}", self._watch(kind, path)) for kind, path in PATHS.items()]
+        following = [(f"watch {kind}", self._watch(kind)) for kind in KINDS]
         rest = [
             ("warm", self._warm()),
             ("expect", self._expect()),
+            ("launchers", self._ask_launchers()),
             ("collector", self._spare_collector()),
         ]
         if self._events is not None:
@@ -175,6 +185,7 @@ class Feed:
                 web.get("/readyz", self.extender.readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/explain/pods/{namespace}/{name}", self._explain),
+                web.get("/gpus", self._gpus),
             ]
         )
         return app
@@ -186,23 +197,34 @@ class Feed:
     async def _explain(self, request: web.Request) -> web.Response:
         return explained(request, self.intake.placement.answers, now_seconds=steady_clock())
 
-    async def _watch(self, kind: Kind, path: str) -> None:
-        async with aclosing(self._follow(path, kind)) as events:
+    async def _gpus(self, _: web.Request) -> web.Response:
+        """The GPUs of every node as answers take them to be."""
+        found = []
+        for at, view in enumerate(views_of(self.intake)):
+            found.append(asdict(view))
+            if at % _SLICE == 0:
+                await asyncio.sleep(0)  # an answer comes in between
+        return web.json_response({"nodes": found})
+
+    async def _watch(self, kind: Kind) -> None:
+        async with aclosing(self._follow(kind)) as events:
             async for event in events:
                 await self._take(kind, event)
                 self._changes.set()
+                if not self._launched.is_set() and self.intake.placement.launchers.nodes:
+                    self._launched.set()
                 while self.intake.faults:
                     log.warning("object_not_usable", why=self.intake.faults.popleft())
 
     async def _take(self, kind: Kind, event: Event) -> None:
         match event:
-            case Listed(objects):
-                await self._take_list(kind, objects)
-                log.info("listed", kind=kind, objects=len(objects))
-            case Changed(document):
-                self.intake.changed(kind, document, wall_clock())
-            case Gone(document):
-                self.intake.gone(kind, document)
+            case Listed(records):
+                await self._take_list(kind, records)
+                log.info("listed", kind=kind, objects=len(records))
+            case Changed(record):
+                self.intake.changed(kind, record, wall_clock())
+            case Gone(identity):
+                self.intake.gone(kind, identity.name, identity.uid)
             case Unavailable(_, absent=True):
                 # The cluster has none: known, and nothing to wait for.
                 await self._take_list(kind, ())
@@ -210,8 +232,8 @@ class Feed:
                 log.warning("unavailable", kind=kind, why=reason)
                 self._settled(kind, None if kind in OPTIONAL else reason)
 
-    async def _take_list(self, kind: Kind, objects: tuple[Json, ...]) -> None:
-        for at, _ in enumerate(self.intake.listed(kind, objects, wall_clock())):
+    async def _take_list(self, kind: Kind, records: tuple[Record, ...]) -> None:
+        for at, _ in enumerate(self.intake.listed(kind, records, wall_clock())):
             if at % _SLICE == 0:
                 await asyncio.sleep(0)  # an answer comes in between
         self._settled(kind, None)
@@ -232,6 +254,13 @@ class Feed:
                 self.intake.placement.expect(self.history.mix(wall_clock()))
             self._complete.set()
             log.info("ready", nodes=len(self.intake.placement.occupancy.row))
+
+    async def _ask_launchers(self) -> None:
+        """From the first launcher on, ask all of them which engines sleep in them."""
+        await self._launched.wait()
+        state = self.intake.placement.launchers
+        async with ClientSession() as session:
+            await LauncherClient(session=session, port=self.launcher_port).follow(state)
 
     async def _warm(self) -> None:
         """Work out ahead what will be asked for, a little at a time."""

@@ -6,7 +6,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scheduler.intake import Intake, Kind
+from fleet.cluster.kinds import Kind
+from scheduler.intake import KINDS, Intake
 
 
 class PlacementCollector(Collector):
@@ -49,7 +50,7 @@ class PlacementCollector(Collector):
             "Objects that were left out because they could not be read.",
             labels=["kind"],
         )
-        for kind in Kind:
+        for kind in KINDS:
             stale.add_metric((kind,), float(kind in self._troubles))
             unread.add_metric((kind,), self._intake.unread[kind])
         yield from (stale, unread)

@@ -6,8 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from scheduler.agent.links import Way
-from scheduler.agent.report import GpuReport, PairReport, Report
+from fleet.cluster.report import GpuReport, PairReport, Report, Way
 
 _PCIE = {
     "internal": "BRD",

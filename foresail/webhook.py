@@ -8,15 +8,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
 
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from fleet.catalogue import shipped
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
+from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.api_client import client_of
 from foresail.prices import generation_prices_in
 from foresail.process import end_on_fault, stop_signalled
@@ -26,8 +27,6 @@ from scheduler.admission import GivenBy, Policy
 from scheduler.webhook import ClusterTemplates, Templates, Webhook, WebhookMetrics
 
 log = structlog.get_logger()
-
-_DEVICE_CLASSES: Final = "/apis/resource.k8s.io/v1/deviceclasses"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +77,17 @@ class DeviceClassNames:
 
     def take(self, event: Event) -> None:
         match event:
-            case Listed(objects):
-                self.known = frozenset(map(_name, objects))
-            case Changed(document):
-                self.known = (self.known or frozenset()) | {_name(document)}
-            case Gone(document):
-                self.known = (self.known or frozenset()) - {_name(document)}
+            case Listed(records):
+                self.known = frozenset(one.name for one in records)
+            case Changed(record):
+                self.known = (self.known or frozenset()) | {record.name}
+            case Gone(identity):
+                self.known = (self.known or frozenset()) - {identity.name}
             case Unavailable(_, absent=True):
                 self.known = frozenset()  # a cluster without DRA has none
             case Unavailable(reason):
                 log.warning("device_classes_unavailable", why=reason)
         self.stale = event.reason if isinstance(event, Unavailable) and not event.absent else None
-
-
-def _name(document: Any) -> str:
-    return str(document["metadata"]["name"])
 
 
 async def serve(options: WebhookOptions) -> None:
@@ -104,7 +99,8 @@ async def serve(options: WebhookOptions) -> None:
     _clients(options)  # a wrong option is reported before a cluster is looked for
     stop = stop_signalled()
     async with client_of(options.context, options.kubeconfig) as client:
-        templates, events = ClusterTemplates(client), watched(client, _DEVICE_CLASSES)
+        templates = ClusterTemplates(client)
+        events = watched(client, SOURCES[Kind.CLASS].path, partial(record_of, Kind.CLASS))
         async with running(options, events, templates) as ports:
             log.info("serving", webhook=ports.webhook, http=ports.http)
             await stop.wait()

@@ -16,6 +16,7 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from fleet.cluster import pods as records
 from scheduler.extender_wire import (
     Arguments,
     UnreadableRequestError,
@@ -26,7 +27,7 @@ from scheduler.extender_wire import (
 )
 from scheduler.fit import Filtered
 from scheduler.placement_state import PlacementState
-from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, pod_of
+from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, placed, read
 from scheduler.score.answers import PlacementAnswer, wants_event
 
 BODY_BYTES_MAX: Final = 256 * 2**20
@@ -105,13 +106,14 @@ class Extender:
         begun = self.clock()
         try:
             asked = arguments_of(body)
-            pod = await self._known_pod(asked)
+            record = read(asked.pod)
+            pod = await self._known_pod(record)
         except (UnreadableRequestError, UnreadablePodError) as error:
             self._refused("filter")
             return _json(filter_error(f"foresail: {error}"), None)
         result, reason = self._filtered(asked, pod)
         if len(result.passed) < 2:  # noqa: PLR2004 else kube-scheduler asks which is best
-            self._tell(asked, pod)
+            self._tell(record)
         answer = _json(filter_answer(asked, result), reason)
         self._answered("filter", begun)
         return answer
@@ -121,7 +123,8 @@ class Extender:
         begun = self.clock()
         try:
             asked = arguments_of(body)
-            pod = pod_of(asked.pod, self.known)
+            record = read(asked.pod)
+            pod = placed(record, self.known)
         except (UnreadableRequestError, UnreadablePodError) as error:
             self._refused("prioritize")
             return web.Response(status=400, text=f"foresail: {error}\n")
@@ -130,7 +133,7 @@ class Extender:
         if self.placement is not None:
             scores = self.placement.prioritise(pod, asked.names, now_seconds=self.clock())
             reason = pod.unknown or self.stale
-            self._tell(asked, pod)
+            self._tell(record)
         answer = _json(prioritise_answer(asked.names, scores), reason)
         self._answered("prioritize", begun)
         return answer
@@ -144,14 +147,14 @@ class Extender:
             return web.Response(status=503, text=f"{why}\n")
         return web.Response(text="ok\n")
 
-    async def _known_pod(self, asked: Arguments) -> Pod:
+    async def _known_pod(self, record: records.Pod) -> Pod:
         """The pod with its claims: kube-scheduler may see a new one a moment before our watch."""
-        pod = pod_of(asked.pod, self.known)
+        pod = placed(record, self.known)
         for _ in range(CLAIM_TRIES):
             if self.placement is None or set(pod.claim_names) <= self.known.claims.keys():
                 break
             await asyncio.sleep(CLAIM_PAUSE_SECONDS)
-            pod = pod_of(asked.pod, self.known)
+            pod = placed(record, self.known)
         return pod
 
     def _filtered(self, asked: Arguments, pod: Pod) -> tuple[Filtered, str | None]:
@@ -173,10 +176,10 @@ class Extender:
             self.metrics.blind.inc(reason is not None)
         return result, reason or result.assumed
 
-    def _tell(self, asked: Arguments, pod: Pod) -> None:
-        if self.tell is None or self.placement is None or not wants_event(asked.pod):
+    def _tell(self, record: records.Pod) -> None:
+        if self.tell is None or self.placement is None or not wants_event(record):
             return
-        answer = self.placement.answers.of(pod.name)
+        answer = self.placement.answers.of(record.name)
         if answer is not None:
             self.tell(answer)
 

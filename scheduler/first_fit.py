@@ -14,10 +14,11 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from fleet.cluster.fields import Taint, Toleration
+
 Attributes = Mapping[str, Hashable]
 STEPS_MAX: Final = 1_000
 """Devices looked at before a search is given up; an ordinary claim takes a few dozen."""
-_BARRED: Final = frozenset({"NoSchedule", "NoExecute"})
 _NO_VALUE: Final = object()
 
 
@@ -27,32 +28,6 @@ class UnpredictableError(ValueError):
 
 class SearchTooLongError(UnpredictableError):
     """The claim is so entangled that the allocator itself would be slow to answer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taint:
-    """A device's taint, as a ResourceSlice has it."""
-
-    key: str
-    value: str = ""
-    effect: str = "NoSchedule"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Toleration:
-    """A request's toleration; an empty key tolerates every key, an empty effect every effect."""
-
-    key: str = ""
-    operator: str = "Equal"
-    value: str = ""
-    effect: str = ""
-
-    def covers(self, taint: Taint) -> bool:
-        if self.effect and self.effect != taint.effect:
-            return False
-        if self.key and self.key != taint.key:
-            return False
-        return self.operator == "Exists" or (bool(self.key) and self.value == taint.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +67,7 @@ class Alternative:
     def tolerates(self, device: Device) -> bool:
         """Whether every taint that keeps pods away is tolerated."""
         return all(
-            taint.effect not in _BARRED or any(one.covers(taint) for one in self.tolerations)
+            not taint.repels or any(one.covers(taint) for one in self.tolerations)
             for taint in device.taints
         )
 

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from fleet.cluster.devices import Place
 from scheduler.first_fit import Device
 from scheduler.machines import Machine
 from scheduler.placement import Int
-from scheduler.resource_claim import Place
 
 
 class HeldDevices:

@@ -1,67 +1,89 @@
-"""Keeps a placement state in step with API objects: nodes, pods, slices, claims, classes, groups.
+"""Keeps a placement state in step with records: nodes, pods, slices, claims, classes, groups.
 
-Kinds may come in any order, and objects of one kind before those that they refer to: what cannot be
+Kinds may come in any order, and records of one kind before those that they refer to: what cannot be
 said yet is said when the rest has come. An object that cannot be read is counted and left out; the
 others go on. Nothing here waits or asks.
+
+A node whose device plugin gives out parts of GPUs is kept out of the placement state:
+kube-scheduler counts the parts itself, and a node that is not known there passes.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from enum import StrEnum
-from typing import Any
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
 
-from fleet.documents import seconds
-from scheduler.devices import Slice, slice_of, whole
-from scheduler.first_fit import Device
+from fleet.cluster.claims import Claim as ClaimRecord
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Slice
+from fleet.cluster.fields import Unreadable, UnreadableObjectError
+from fleet.cluster.groups import PodGroup
+from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod as PodRecord
+from scheduler.devices import allocatable
+from scheduler.gpu_holders import GpuHolders
 from scheduler.history import History
-from scheduler.machines import Machine, machine_of
-from scheduler.naming import usd_per_gpu_hour
+from scheduler.machines import NO_PRICES, Facts, Machine, machine_of
 from scheduler.placement import GPUS_MAX
 from scheduler.placement_state import PlacementState
-from scheduler.pods import Known, Pod, UnreadablePodError, pod_of
-from scheduler.resource_claim import Claim, claim_of, selectors_of
+from scheduler.pods import Known, Pod, UnreadablePodError, placed
+from scheduler.resource_claim import Claim, claim_of, given_to
 from scheduler.turnover import Start
 
-Json = Mapping[str, Any]
-_FAULTS = 256
+KINDS: Final = (
+    Kind.NODE,
+    Kind.POD,
+    Kind.CLASS,
+    Kind.SLICE,
+    Kind.CLAIM,
+    Kind.POD_GROUP,
+    Kind.POD_GROUP_PLUGIN,
+)
+"""What is followed."""
+_FAULTS: Final = 256
+_SHOWN_CHARACTERS_MAX: Final = 128
+_OF_NO_NODE: Final = "it belongs to no single node"
 
 
-class Kind(StrEnum):
-    """What is followed."""
+@dataclass(frozen=True, slots=True)
+class _Came:
+    """A pod that takes GPU."""
 
-    NODE = "nodes"
-    POD = "pods"
-    SLICE = "resourceslices"
-    CLAIM = "resourceclaims"
-    CLASS = "deviceclasses"
-    POD_GROUP = "podgroups"
-    POD_GROUP_PLUGIN = "podgroups of scheduler-plugins"
+    node: str
+    at_seconds: float
+    gpu_milli: int
 
 
 class Intake:
     """Keeps one placement state in step with the API server's objects."""
 
-    def __init__(self, placement: PlacementState, history: History) -> None:
+    def __init__(
+        self, placement: PlacementState, history: History, facts: Facts = NO_PRICES
+    ) -> None:
         self.placement = placement
+        self.facts = facts
         self.claims: dict[str, Claim | None] = {}
         self.sizes: dict[str, int] = {}
         self.known = Known(claims=self.claims, sizes=self.sizes)
+        self.nodes: dict[str, Node] = {}
+        self.holders = GpuHolders()
         self.unread: Counter[Kind] = Counter()
         """Objects that could not be read, since the start."""
         self.faults: deque[str] = deque(maxlen=_FAULTS)
-        """What was found wrong with objects, for who logs it and takes it from here."""
+        """What was found wrong with objects; the logging side takes it from here."""
         self._faulty: dict[tuple[Kind, str], str] = {}
-        """What was told of objects that cannot be read now."""
+        """What was said of objects that cannot be used now."""
         self._history = history
-        self._keys: dict[Kind, set[str]] = {kind: set() for kind in Kind}
-        self._nodes: dict[str, Json] = {}
+        self._keys: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
+        self._divided: set[str] = set()
+        """Nodes that give out parts of GPUs."""
         self._slices: dict[str, Slice] = {}
         self._slices_on: defaultdict[str, set[str]] = defaultdict(set)
-        self._classes: dict[str, list[str]] = {}
-        self._came: dict[str, tuple[float, int]] | None = {}
-        """When each pod came and what GPU it takes, by UID; None = that was read."""
-        self._waiting: dict[str, Json] = {}
+        self._classes: dict[str, tuple[str, ...]] = {}
+        self._came: dict[str, _Came] | None = {}
+        """Running pods with GPUs, by UID, until their ages were read; None = that was done."""
+        self._waiting: dict[str, ClaimRecord] = {}
         """Claims that nothing was given to yet, by name."""
         self._holders: dict[str, tuple[Pod, str]] = {}
         """Bound pods with claims, and their node; by UID."""
@@ -71,72 +93,59 @@ class Intake:
 
     # -- events ----------------------------------------------------------------------------------
 
-    def listed(self, kind: Kind, objects: tuple[Json, ...], now_seconds: float) -> Iterator[None]:
-        """Take a whole list, one object a step; what it does not have is gone."""
-        here = {_key(kind, one) for one in objects}
+    def listed(self, kind: Kind, records: tuple[Record, ...], now_seconds: float) -> Iterator[None]:
+        """Take a whole list, one record a step; what it does not have is gone."""
+        here = {_key(kind, one.name, one.uid) for one in records}
         for key in sorted(self._keys[kind] - here):
             self._gone(kind, key)
             yield
-        for one in objects:
+        for one in records:
             self.changed(kind, one, now_seconds)
             yield
 
-    def changed(self, kind: Kind, document: Json, now_seconds: float) -> None:
+    def changed(self, kind: Kind, record: Record, now_seconds: float) -> None:
         """An object is new, or not as it was."""
+        key = _key(kind, record.name, record.uid)
+        self._keys[kind].add(key)
         try:
-            self._keys[kind].add(_key(kind, document))
-            self._take(kind, document, now_seconds)
-        except (ValueError, AttributeError, LookupError, TypeError, ArithmeticError) as error:
+            self._take(kind, record, now_seconds)
+        except (ValueError, ArithmeticError) as error:
             # Whatever a tenant, or a driver of tomorrow, has written into one object.
-            self._unusable(kind, document, str(error))
+            self._unusable(kind, key, record.name, str(error))
         else:
-            self._faulty.pop((kind, _key(kind, document)), None)
+            self._faulty.pop((kind, key), None)
 
-    def _take(self, kind: Kind, document: Json, now_seconds: float) -> None:
-        match kind:
-            case Kind.NODE:
-                self._nodes[_name(document)] = document
-                self._put(_name(document))
-            case Kind.POD:
-                self._pod(document, now_seconds)
-            case Kind.SLICE:
-                self._slice(document)
-            case Kind.CLAIM:
-                self._claim(document)
-            case Kind.CLASS:
-                self._classes[_name(document)] = selectors_of(document.get("spec") or {})
+    def _take(self, kind: Kind, record: Record, now_seconds: float) -> None:
+        match record:
+            case Node():
+                self._node(record)
+            case PodRecord():
+                self._pod(record, now_seconds)
+            case Slice():
+                self._slice(record)
+            case ClaimRecord():
+                self._claim(record)
+            case DeviceClass():
+                self._classes[record.name] = record.selectors
                 self._read_waiting()
-            case Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
-                self._group(document)
+            case PodGroup():
+                self._group(record)
+            case Unreadable():
+                self._unreadable(kind, record)
+            case _:
+                raise TypeError(f"{kind} is not followed")
 
-    def _unusable(self, kind: Kind, document: Json, why: str) -> None:
-        """Leave out an object that cannot be read, and say so once though it is told again."""
-        try:
-            key = _key(kind, document)
-        except (AttributeError, LookupError, TypeError):
-            key = str(document.get("metadata"))[:128]  # without a name, and so never gone
-        before = self._faulty.get((kind, key))
-        if before is None:
-            self.unread[kind] += 1
-        if before != why:
-            self._faulty[kind, key] = why
-            self.faults.append(f"{kind} {str(document.get('metadata'))[:128]}: {why}")
-
-    @property
-    def device_classes(self) -> frozenset[str]:
-        """Names of those that the cluster has, readable or not."""
-        return frozenset(self._keys[Kind.CLASS])
-
-    def gone(self, kind: Kind, document: Json) -> None:
+    def gone(self, kind: Kind, name: str, uid: str) -> None:
         """An object was deleted."""
-        self._gone(kind, _key(kind, document))
+        self._gone(kind, _key(kind, name, uid))
 
     def _gone(self, kind: Kind, key: str) -> None:
         self._keys[kind].discard(key)
         self._faulty.pop((kind, key), None)
         match kind:
             case Kind.NODE:
-                self._nodes.pop(key, None)
+                self.nodes.pop(key, None)
+                self._divided.discard(key)
                 self.placement.occupancy.drop(key)
             case Kind.POD:
                 self._forget(key)
@@ -145,52 +154,92 @@ class Intake:
             case Kind.CLAIM:
                 self._waiting.pop(key, None)
                 self.claims.pop(key, None)
+                self.holders.drop_claim(key)
                 self.placement.occupancy.predictor.held.let_go(f"claim {key}")
             case Kind.CLASS:
                 self._classes.pop(key, None)
                 self._read_waiting()
-            case Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
+            case _:
                 self.sizes.pop(key, None)
+
+    def _unusable(self, kind: Kind, key: str, name: str, why: str) -> None:
+        """Leave out an object that cannot be used, and say so once though it comes again."""
+        before = self._faulty.get((kind, key))
+        if before is None:
+            self.unread[kind] += 1
+        if before != why:
+            self._faulty[kind, key] = why
+            self.faults.append(f"{kind} {name[:_SHOWN_CHARACTERS_MAX]}: {why}")
+
+    def _unreadable(self, kind: Kind, record: Unreadable) -> None:
+        match kind:
+            case Kind.CLAIM:
+                self.claims[record.name] = None  # it is there, and cannot be predicted
+                self._waiting.pop(record.name, None)
+            case Kind.POD:
+                self._forget(record.uid)
+            case Kind.NODE:
+                # What was known of it may not be so any more; kube-scheduler knows better.
+                self.nodes.pop(record.name, None)
+                self.placement.occupancy.drop(record.name)
+            case _:
+                pass  # what was known of it stands
+        raise UnreadableObjectError(record.why)
 
     # -- nodes and what slices offer on them -----------------------------------------------------
 
+    def _node(self, node: Node) -> None:
+        before = self.nodes.get(node.name)
+        self.nodes[node.name] = node
+        for name in ("report_refused", "price_refused"):
+            why = getattr(node, name)
+            if why is not None and (before is None or getattr(before, name) != why):
+                self.faults.append(f"node {node.name}: {why}")
+        self._put(node.name)
+
     def _put(self, name: str) -> None:
-        document = self._nodes.get(name)
-        if document is None:
+        node = self.nodes.get(name)
+        if node is None:
             return
         before = self.placement.occupancy.machines.get(name)
         try:
-            machine = self._machine(document, self._devices(name))
-        except (ValueError, AttributeError, TypeError, ArithmeticError):
+            machine = self.machine(node)
+        except (ValueError, ArithmeticError):
             # What was known of it is not so any more; kube-scheduler knows better.
             self.placement.occupancy.drop(name)
             raise
+        if machine.divided:
+            self._divided.add(name)
+            self.placement.occupancy.drop(name)
+            return
+        self._divided.discard(name)
         self.placement.occupancy.put(machine)
-        if machine.report_refused and (
-            before is None or before.report_refused != machine.report_refused
-        ):
-            self.faults.append(f"node {name}: {machine.report_refused}")
         if before is None or before.devices != machine.devices:
             for uid in sorted(self._holders_on.get(name, ())):
                 self._hold(uid)
 
-    def _machine(self, document: Json, devices: list[Device]) -> Machine:
-        machine = machine_of(document, devices)
-        if machine.usd_per_gpu_hour is None:
-            machine = replace(machine, usd_per_gpu_hour=usd_per_gpu_hour(machine.model))
-        return machine
+    def machine(self, node: Node) -> Machine:
+        """The machine of a node, with the devices that slices offer on it.
 
-    def _devices(self, node: str) -> list[Device]:
-        names = self._slices_on.get(node, ())
-        return whole(self._slices[name] for name in names)
+        Raises:
+            ValueError: it has more GPUs than can be told apart.
+        """
+        return machine_of(node, self.slices_on(node.name), self.facts)
 
-    def _slice(self, document: Json) -> None:
-        read = document.get("read") or slice_of(document)
-        self._forget_slice(read.name)
-        self._slices[read.name] = read
-        if read.node is not None:
-            self._slices_on[read.node].add(read.name)
-            self._put(read.node)
+    @property
+    def slices(self) -> Collection[Slice]:
+        """Of all nodes."""
+        return self._slices.values()
+
+    def slices_on(self, node: str) -> list[Slice]:
+        return [self._slices[name] for name in sorted(self._slices_on.get(node, ()))]
+
+    def _slice(self, record: Slice) -> None:
+        self._forget_slice(record.name)
+        self._slices[record.name] = record
+        if record.node is not None:
+            self._slices_on[record.node].add(record.name)
+            self._put(record.node)
         else:
             self._share()
 
@@ -203,9 +252,9 @@ class Intake:
             self._share()
 
     def _share(self) -> None:
-        """Devices that belong to no single node: a claim that they match is not predicted."""
+        """Devices of slices that belong to no single node: a claim that matches them is unknown."""
         self.placement.occupancy.predictor.share(
-            replace(device, unpredictable="it belongs to no single node")
+            allocatable(device, _OF_NO_NODE)
             for one in self._slices.values()
             if one.node is None
             for device in one.devices
@@ -213,63 +262,68 @@ class Intake:
 
     # -- claims ----------------------------------------------------------------------------------
 
-    def _claim(self, document: Json) -> None:
-        name = f"{document['metadata']['namespace']}/{_name(document)}"
-        self._waiting[name] = document
-        self.claims[name] = None  # there, and not predicted, if reading it fails
-        claim = claim_of(document, self._classes)
-        self.placement.occupancy.predictor.held.hold(f"claim {name}", claim.given or ())
-        self.claims[name] = claim
+    def _claim(self, record: ClaimRecord) -> None:
+        self._waiting[record.name] = record
+        self.holders.put_claim(record)
+        self.placement.occupancy.predictor.held.hold(f"claim {record.name}", given_to(record))
+        self.claims[record.name] = None  # there, and not predicted, if that fails
+        claim = claim_of(record, self._classes)
+        self.claims[record.name] = claim
         if claim.given is not None:
-            del self._waiting[name]
-            for uid in sorted(self._users.get(name, ())):
+            del self._waiting[record.name]
+            for uid in sorted(self._users.get(record.name, ())):
                 self._hold(uid)
 
     def _read_waiting(self) -> None:
         """Classes have changed, and with them what claims ask for."""
-        for name, document in self._waiting.items():
+        for name, record in self._waiting.items():
             try:
-                self.claims[name] = claim_of(document, self._classes)
+                self.claims[name] = claim_of(record, self._classes)
             except ValueError:
                 self.claims[name] = None
 
     # -- pods ------------------------------------------------------------------------------------
 
-    def _pod(self, document: Json, now_seconds: float) -> None:
-        uid = str(document["metadata"]["uid"])
-        node = (document.get("spec") or {}).get("nodeName")
-        if (document.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
-            self._forget(uid)
-        elif node:
+    def _pod(self, record: PodRecord, now_seconds: float) -> None:
+        self.placement.launchers.changed(record)
+        if record.ended:
+            self._forget(record.uid)
+        elif record.node:
+            self.holders.put_pod(record)
             try:
-                pod = pod_of(document, self.known)
+                pod = placed(record, self.known)
             except UnreadablePodError:
-                self._forget(uid)
+                self._forget(record.uid)
                 raise
-            if not self.placement.occupancy.is_bound(uid) and (pod.shape.gpus or pod.claim_names):
-                self._history_of(pod, _created(document, now_seconds))
+            is_new = not self.placement.occupancy.is_bound(record.uid)
+            if is_new and record.node not in self._divided:
+                self._history_of(pod, record.node, _created(record, now_seconds))
             if pod.claim_names:
-                self._holders[uid] = (pod, node)
-                self._holders_on[node].add(uid)
+                self._holders[pod.uid] = (pod, record.node)
+                self._holders_on[record.node].add(pod.uid)
                 for name in pod.claim_names:
-                    self._users[name].add(uid)
-                self._hold(uid)
+                    self._users[name].add(pod.uid)
+                self._hold(pod.uid)
             else:
-                self.placement.bound(pod, node)
+                self.placement.bound(pod, record.node)
         else:
-            self.placement.waits(pod_of(document, self.known))
+            self.placement.waits(placed(record, self.known))
 
-    def _history_of(self, pod: Pod, came_seconds: float) -> None:
+    def _history_of(self, pod: Pod, node: str, came_seconds: float) -> None:
         gpus = pod.shape.gpus if pod.given is None else len(pod.given)
         if gpus:
             shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
             self._history.saw(shape, came_seconds)
             if self._came is not None:
-                self._came[pod.uid] = came_seconds, shape.total_milli
+                self._came[pod.uid] = _Came(node, came_seconds, shape.total_milli)
 
     def read_turnover(self, now_seconds: float) -> None:
         """All pods were read for the first time: take what their ages say of those that left."""
-        starts = [Start(now_seconds - came, milli) for came, milli in (self._came or {}).values()]
+        starts = [
+            Start(now_seconds - one.at_seconds, one.gpu_milli)
+            for one in (self._came or {}).values()
+            if one.node not in self._divided
+        ]
         self._came = None
         self.placement.occupancy.recall(starts)
 
@@ -290,6 +344,8 @@ class Intake:
             self.placement.bound(replace(pod, given=tuple(places), claim=None), node, slots)
 
     def _forget(self, uid: str) -> None:
+        self.holders.drop_pod(uid)
+        self.placement.launchers.gone(uid)
         holder = self._holders.pop(uid, None)
         if holder is not None:
             pod, node = holder
@@ -300,12 +356,9 @@ class Intake:
             self._came.pop(uid, None)
         self.placement.gone(uid)
 
-    def _group(self, document: Json) -> None:
-        spec = document.get("spec") or {}
-        gang = (spec.get("schedulingPolicy") or {}).get("gang") or {}
-        size = spec.get("minMember", gang.get("minCount"))
-        if isinstance(size, int) and size > 0:
-            self.sizes[f"{document['metadata']['namespace']}/{_name(document)}"] = size
+    def _group(self, record: PodGroup) -> None:
+        if record.size is not None:
+            self.sizes[record.name] = record.size
 
 
 def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:
@@ -314,23 +367,11 @@ def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:
         del sets[key]
 
 
-def _created(document: Json, otherwise: float) -> float:
-    """When the object was made, in seconds since 1970."""
-    told = seconds(document["metadata"], "creationTimestamp")
-    return otherwise if told is None else min(told, otherwise)
+def _created(pod: PodRecord, otherwise: float) -> float:
+    """When the pod was made, in seconds since 1970."""
+    return otherwise if pod.created_seconds is None else min(pod.created_seconds, otherwise)
 
 
-def _name(document: Json) -> str:
-    return str(document["metadata"]["name"])
-
-
-def _key(kind: Kind, document: Json) -> str:
+def _key(kind: Kind, name: str, uid: str) -> str:
     """What an object is known by: pods by UID, for a name can be used again."""
-    metadata = document["metadata"]
-    match kind:
-        case Kind.POD:
-            return str(metadata["uid"])
-        case Kind.NODE | Kind.SLICE | Kind.CLASS:
-            return str(metadata["name"])
-        case Kind.CLAIM | Kind.POD_GROUP | Kind.POD_GROUP_PLUGIN:
-            return f"{metadata['namespace']}/{metadata['name']}"
+    return uid if kind is Kind.POD else name

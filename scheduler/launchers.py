@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
-from scheduler.pods import GPU_RESOURCES
+from fleet.cluster.pods import Pod
+from fleet.cluster.quotas import WHOLE
 
 INSTANCES_MAX: Final = 64
 """Of one launcher, whose `maxInstances` is a small number; a longer answer is refused."""
@@ -25,7 +26,6 @@ _COMPONENT: Final = "app.kubernetes.io/component"
 _LAUNCHER: Final = "launcher"
 _CONFIG_OF_INSTANCE: Final = "isc-name"
 _RUNNING: Final = "running"
-_OVER: Final = frozenset({"Succeeded", "Failed"})
 _GPUS_MAX: Final = 64
 _TEXT_MAX: Final = 253
 
@@ -48,6 +48,7 @@ class Config:
 class Launcher:
     """A launcher pod that runs on a node."""
 
+    uid: str
     namespace: str
     name: str
     node: str
@@ -68,46 +69,36 @@ class Instance:
     """UUIDs; it runs and wakes on these and no others."""
 
 
-def launcher_of(pod: Json) -> Launcher | None:
+def launcher_of(pod: Pod) -> Launcher | None:
     """The launcher that a pod is; None = it is none, or it is not on a node."""
-    metadata, spec = _object(pod.get("metadata")), _object(pod.get("spec"))
-    status = _object(pod.get("status"))
-    node = spec.get("nodeName")
-    if _object(metadata.get("labels")).get(_COMPONENT) != _LAUNCHER or not node:
-        return None
-    if status.get("phase") in _OVER:
+    if pod.labels.get(_COMPONENT) != _LAUNCHER or pod.node is None or pod.ended:
         return None
     return Launcher(
-        namespace=str(metadata.get("namespace", "")),
-        name=str(metadata.get("name", "")),
-        node=str(node),
-        address=_address(status.get("podIP")),
-        requests_gpus=_requests_gpus(spec),
+        uid=pod.uid,
+        namespace=pod.namespace,
+        name=pod.name.partition("/")[2],
+        node=pod.node,
+        address=_address(pod.ip),
+        requests_gpus=bool(pod.claims or pod.claims_to_come)
+        or any(name in pod.requests for name in WHOLE),
     )
 
 
-def config_of(pod: Json) -> Config | None:
+def config_of(pod: Pod) -> Config | None:
     """What a requester wants to be served; None = the pod is no requester."""
-    metadata = _object(pod.get("metadata"))
-    name = _object(metadata.get("annotations")).get(CONFIG)
-    if not isinstance(name, str) or not 0 < len(name) <= _TEXT_MAX:
-        return None
-    return Config(namespace=str(metadata.get("namespace", "")), name=name)
+    name = pod.annotations.get(CONFIG, "")
+    return Config(namespace=pod.namespace, name=name) if 0 < len(name) <= _TEXT_MAX else None
 
 
-def held_gpus(pod: Json) -> frozenset[str]:
+def held_gpus(pod: Pod) -> frozenset[str]:
     """UUIDs of the GPUs that a bound requester holds; empty = the pod does not say.
 
     A launcher carries the same annotation and holds nothing.
     """
-    metadata = _object(pod.get("metadata"))
-    annotations = _object(metadata.get("annotations"))
-    if CONFIG not in annotations or _object(pod.get("status")).get("phase") in _OVER:
+    if CONFIG not in pod.annotations or pod.ended:
         return frozenset()
-    text = annotations.get(ACCELERATORS)
-    if not isinstance(text, str):
-        return frozenset()
-    return frozenset(uuid for one in text.split(",")[:_GPUS_MAX] if (uuid := one.strip()))
+    listed = pod.annotations.get(ACCELERATORS, "").split(",")[:_GPUS_MAX]
+    return frozenset(uuid for one in listed if (uuid := one.strip()))
 
 
 def instances_of(launcher: Launcher, answer: object) -> tuple[Instance, ...]:
@@ -142,17 +133,7 @@ def _running(launcher: Launcher, listed: list[object]) -> Iterator[Instance]:
         )
 
 
-def _requests_gpus(spec: Json) -> bool:
-    containers = spec.get("containers")
-    for container in containers if isinstance(containers, list) else ():
-        resources = _object(_object(container).get("resources"))
-        for side in ("limits", "requests"):
-            if any(name in _object(resources.get(side)) for name in GPU_RESOURCES):
-                return True
-    return bool(spec.get("resourceClaims"))
-
-
-def _address(text: object) -> str | None:
+def _address(text: str | None) -> str | None:
     """The kubelet's word; what is no IP address is none, so that no name is ever looked up."""
     try:
         return str(ip_address(str(text)))

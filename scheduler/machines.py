@@ -1,34 +1,38 @@
-"""Nodes as the extender knows them, from the API server's node objects.
+"""Nodes as the extender knows them: what `fleet.cluster` reads, in the units of placement."""
 
-Labels and capacity are what others say of a node; the node agent's report says what they leave out.
-A report that cannot be read, or is of an earlier boot, counts as none, and the machine says why.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
 from math import floor
-from sys import intern
 from typing import Final
 
-from fleet.annotations import PRICE, REPORT, WEIGHTS_CACHED
-from fleet.quantities import quantity
-from scheduler.agent.report import Report, UnreadableReportError, report_from
-from scheduler.devices import PRODUCT as NAME
+from fleet.catalogue import Catalogue, shipped
+from fleet.cluster.devices import Face, Slice
+from fleet.cluster.hardware import Hardware, Prices, hardware_of
+from fleet.cluster.nodes import Node as NodeRecord
+from fleet.cluster.quotas import quota_of
+from scheduler.devices import allocatable, offered
 from scheduler.devices import gpus as whole_gpus
-from scheduler.devices import is_gpu
 from scheduler.first_fit import Device
 from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
-from scheduler.pods import GPU_RESOURCES, Json
 
 PRODUCT: Final = "nvidia.com/gpu.product"
-CLIQUE: Final = "nvidia.com/gpu.clique"
 _MIB: Final = 2**20
+_PLUGGED_TOO: Final = "the node's device plugin offers other GPUs than its ResourceSlices"
 AMOUNT_MAX: Final = 2**30
 """Milli CPU or MiB of memory: a million cores, a pebibyte."""
-_PLUGGED_TOO: Final = "the node's device plugin offers other GPUs than its ResourceSlices"
-SLOW_IMAGE_BYTES: Final = 500 * _MIB
-"""Below, an image is pulled in seconds, and whether it is there says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of nodes without asking them."""
+
+    catalogue: Catalogue = field(default_factory=shipped)
+    prices: Prices = field(default_factory=Prices)
+
+
+NO_PRICES: Final = Facts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,7 @@ class Machine:
     memory_mib: int
     model: str = ""
     gpus: int = 0
+    """That pods may have whole, or a share of; some may be tainted."""
     islands: tuple[int, ...] = ()
     """Of each GPU, by index; empty = not known."""
     clique: str | None = None
@@ -53,6 +58,10 @@ class Machine:
     """Of each GPU, where ResourceSlices offer them; empty = a device plugin does."""
     others: tuple[Device, ...] = ()
     """What else ResourceSlices offer on it."""
+    out: str | None = None
+    """Why no new pod comes to the node; None = pods may come."""
+    divided: bool = False
+    """Its device plugin gives out parts of GPUs: kube-scheduler alone places there."""
 
     @property
     def order(self) -> tuple[int, ...]:
@@ -72,104 +81,68 @@ class Machine:
         )
 
 
-def machine_of(document: Json, devices: Sequence[Device] = ()) -> Machine:
-    """The machine of a node object.
+def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO_PRICES) -> Machine:
+    """The machine of a node.
+
+    Where its device plugin gives out parts of GPUs it has none here: kube-scheduler counts the
+    parts, and neither islands nor shares mean anything for them.
 
     Args:
-        document: a `v1` Node.
-        devices: what ResourceSlices offer on it.
+        node: the node.
+        slices: ResourceSlices with devices on it.
+        facts: names and prices of GPUs.
 
     Raises:
-        ValueError: the node has no name, or an amount is no quantity.
+        ValueError: it has more GPUs than can be told apart, or an amount that no machine has.
     """
-    metadata, status = _part(document, "metadata"), _part(document, "status")
-    name = metadata.get("name")
-    if not isinstance(name, str) or not name:
-        raise ValueError("a node without a name")
-    labels, annotations = _part(metadata, "labels"), _part(metadata, "annotations")
-    allocatable = _part(status, "allocatable")
-    cpu = floor(quantity(allocatable.get("cpu", 0)) * 1000)
-    memory = floor(quantity(allocatable.get("memory", 0)) / _MIB)
-    for resource, amount in (("cpu", cpu), ("memory", memory)):
-        if not 0 <= amount <= AMOUNT_MAX:
-            told = str(allocatable[resource])[:32]
-            raise ValueError(f"node {name}: {told} {resource} is no amount that a machine has")
-    plugged = sum(int(quantity(allocatable.get(resource, 0))) for resource in GPU_RESOURCES)
-    claimable = tuple(whole_gpus(devices))
-    gpus = max(plugged, len(claimable))
+    devices = offered(slices)
+    product = next((one.product for one in devices if one.product and one.face), None)
+    hardware = hardware_of(node, facts.catalogue, facts.prices, product)
+    quota = quota_of(node, hardware.generation, hardware.gpus)
+    claimable = whole_gpus(devices)
+    gpus = max(0 if quota.divided else floor(quota.usable), len(claimable))
     if gpus > GPUS_MAX:
         raise ValueError(
-            f"node {name} has {str(gpus)[:20]} GPUs; at most {GPUS_MAX} can be told apart"
+            f"node {node.name} has {str(gpus)[:20]} GPUs; at most {GPUS_MAX} can be told apart"
         )
-    report, refused = _report(annotations.get(REPORT), status)
-    islands = report.islands if report is not None else ()
+    # A device plugin that offers more than the slices do knows of other GPUs.
+    is_claimed = len(claimable) == gpus
+    islands = node.report.islands if node.report is not None else ()
     return Machine(
-        name=name,
-        cpu_milli=cpu,
-        memory_mib=memory,
-        model=model_name(_product(labels, claimable, report)),
+        name=node.name,
+        cpu_milli=_amount(node, "cpu", Fraction(1, 1000)),
+        memory_mib=_amount(node, "memory", Fraction(_MIB)),
+        model=_model(hardware),
         gpus=gpus,
         # A report about other GPUs than there are now says nothing about these.
         islands=islands if len(islands) == gpus else (),
-        clique=str(labels[CLIQUE]) if CLIQUE in labels else (report.clique if report else None),
-        usd_per_gpu_hour=float(quantity(annotations[PRICE])) if PRICE in annotations else None,
-        images=_images(status),
-        weights=frozenset(filter(None, str(annotations.get(WEIGHTS_CACHED, "")).split(","))),
-        report_refused=refused,
-        # A device plugin that offers more than the slices do knows of other GPUs.
-        devices=claimable if len(claimable) == gpus else (),
+        clique=hardware.clique,
+        usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
+        images=node.images,
+        weights=node.weights,
+        report_refused=node.report_refused,
+        devices=tuple(map(allocatable, claimable)) if is_claimed else (),
         others=tuple(
-            device if not is_gpu(device) else replace(device, unpredictable=_PLUGGED_TOO)
-            for device in devices
-            if len(claimable) != gpus or not is_gpu(device)
+            allocatable(one, _PLUGGED_TOO if one.face is Face.WHOLE else None)
+            for one in devices
+            if not (is_claimed and one.face is Face.WHOLE)
         ),
+        out=node.out,
+        divided=quota.divided,
     )
 
 
-def _report(told: object, status: Json) -> tuple[Report | None, str | None]:
-    """The agent's report and None, or None and why it counts as none."""
-    if told is None:
-        return None, None
-    try:
-        report = report_from(str(told))
-    except UnreadableReportError as error:
-        return None, f"annotation {REPORT}: {error}"
-    boot = _part(status, "nodeInfo").get("bootID")
-    if boot and report.boot_id and boot != report.boot_id:
-        return None, f"annotation {REPORT}: of an earlier boot, {report.boot_id}; now it is {boot}"
-    return report, None
+def _model(hardware: Hardware) -> str:
+    """By the name of its generation, else as GPU feature discovery would label it."""
+    if hardware.generation is not None:
+        return hardware.generation.name
+    return model_name((hardware.product or "").replace(" ", "-"))
 
 
-def _product(labels: Json, devices: Sequence[Device], report: Report | None) -> str:
-    """By label, slice or report, the first that says it; empty where none does."""
-    told = labels.get(PRODUCT) or next((one.attributes.get(NAME) for one in devices), None)
-    return str(told or _reported_product(report))
-
-
-def _reported_product(report: Report | None) -> str:
-    """As GPU feature discovery would label it; empty where GPUs differ or do not say."""
-    gpus = report.gpus if report is not None else None
-    names = {gpu.product for gpu in gpus or ()}
-    return (names.pop() or "").replace(" ", "-") if len(names) == 1 else ""
-
-
-def _images(status: Json) -> frozenset[str]:
-    images = status.get("images")
-    listed = [one for one in images if isinstance(one, Mapping)] if isinstance(images, list) else []
-    return frozenset(
-        # Thousands of nodes hold the same few.
-        intern(str(name))
-        for one in listed
-        if is_slow(one.get("sizeBytes"))
-        for name in one.get("names") or []
-    )
-
-
-def is_slow(size_bytes: object) -> bool:
-    """Whether such an image is worth waiting for; one of unknown size may be."""
-    return not isinstance(size_bytes, int) or size_bytes >= SLOW_IMAGE_BYTES
-
-
-def _part(of: Json, name: str) -> Json:
-    value = of.get(name)
-    return value if isinstance(value, Mapping) else {}
+def _amount(node: NodeRecord, resource: str, unit: Fraction) -> int:
+    told = node.allocatable.get(resource, Fraction(0))
+    amount = floor(told / unit)
+    if amount > AMOUNT_MAX:
+        shown = str(floor(told))[:32]
+        raise ValueError(f"node {node.name}: {shown} {resource} is no amount that a machine has")
+    return amount

@@ -12,9 +12,3 @@ def model_name(text: str) -> str:
     """The catalogue's name of a GPU that `text` calls somehow; unknown ones as they are."""
     generation = shipped().find(text) if len(text) <= _NAME_LENGTH_MAX else None
     return text if generation is None else generation.name
-
-
-def usd_per_gpu_hour(model: str) -> float | None:
-    """The cheapest list price of the model; None = nobody told."""
-    generation = shipped().find(model) if model else None
-    return None if generation is None else generation.usd_per_hour

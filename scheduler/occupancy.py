@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from fleet.cluster.devices import Place
 from scheduler.groups import Groups
 from scheduler.ledger import Assumed, Ledger
 from scheduler.machines import Machine
 from scheduler.offers import Predictor
 from scheduler.placement import WHOLE_MILLI, Nodes, Shape
 from scheduler.pods import Pod
-from scheduler.resource_claim import Place
 from scheduler.score.preference import Preferences
 from scheduler.turnover import Start, turnover_of
 

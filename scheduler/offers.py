@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fleet.cluster.devices import Place
 from scheduler.first_fit import (
     STEPS_MAX,
     Device,
@@ -26,7 +27,7 @@ from scheduler.held_devices import HeldDevices
 from scheduler.machines import Machine
 from scheduler.node_profiles import OWN, NodeProfiles
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
-from scheduler.resource_claim import Claim, Place
+from scheduler.resource_claim import Claim
 from scheduler.score.islands import island_price_milli
 
 STEPS_A_CALL: Final = 1_500

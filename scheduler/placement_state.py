@@ -15,6 +15,7 @@ import numpy as np
 from scheduler.fit import Filtered, filtered
 from scheduler.gang import Kind, placed
 from scheduler.groups import Ask, Lacking, ask_of
+from scheduler.launcher_state import LauncherState
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.occupancy import Occupancy
@@ -23,6 +24,7 @@ from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.score.answers import Answers
 from scheduler.score.columns import Columns, take_rows, total
+from scheduler.score.hot_start import hot_start_columns
 from scheduler.score.preference import places_of
 from scheduler.score.rule import EXPECTED_PODS, FillRule
 
@@ -37,8 +39,8 @@ class _View:
     """Every node in the eyes of one pod."""
 
     pod: Pod
-    changes: tuple[int, int]
-    """Of the nodes, and of what is known of their devices, until then."""
+    changes: tuple[int, int, int]
+    """Of the nodes, and of what is known of their devices and launchers, until then."""
     columns: Columns
     remainders: Int
     shapes: Int
@@ -63,6 +65,7 @@ class PlacementState:
                 = all, however long it takes.
         """
         self.occupancy = Occupancy(machines)
+        self.launchers = LauncherState()
         self.answers = Answers()
         self._rows_at_once = rows_at_once
         self._rule = self._rule_for(mix)
@@ -162,7 +165,7 @@ class PlacementState:
 
     def _view(self, pod: Pod) -> _View:
         """As the nodes are now; what filter has seen, prioritise need not see again."""
-        last, changes = self._last, (self.nodes.changes, self.occupancy.predictor.changes)
+        last, changes = self._last, self._changes
         if last is None or last.changes != changes or last.pod != pod:
             last = self._last = self._seen_by(pod)
         return last
@@ -187,8 +190,20 @@ class PlacementState:
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         columns |= self.occupancy.preferences.columns(pod, wanted.clip(0) * part, offers)
-        changes = self.nodes.changes, self.occupancy.predictor.changes
-        return _View(pod, changes, columns, remainders, wanted, offers, places)
+        whole = np.zeros_like(wanted) if pod.claim is None and pod.shape.is_share else wanted
+        columns |= hot_start_columns(
+            self.launchers,
+            pod.config,
+            whole,
+            nodes=self.nodes,
+            row=self.occupancy.row,
+            machines=self.occupancy.machines,
+        )
+        return _View(pod, self._changes, columns, remainders, wanted, offers, places)
+
+    @property
+    def _changes(self) -> tuple[int, int, int]:
+        return self.nodes.changes, self.occupancy.predictor.changes, self.launchers.changes
 
     @property
     def _has_cliques(self) -> bool:

@@ -6,12 +6,16 @@ This is a separate module because only it needs the Kubernetes client, an import
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
+from urllib.parse import quote
 
-import aiohttp
-from kubernetes_asyncio import client, config
+from kubernetes_asyncio import client
 
-from fleet.clusters import NoWayError, connected_from_here
+from fleet.cluster.follow.api import Resource, UnreadableError, pages
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected_from_here
+from fleet.cluster.kinds import Kind, record_of
+from fleet.cluster.pods import Pod
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.scope import Scope
 from scaler.sources.selector import narrowing
@@ -43,7 +47,7 @@ class PodTargets:
         namespace, selector = self._selected(scope)
         listed = await self._pods(namespace, selector)
         # Checks the namespace again: a pod of another one must never be read.
-        pods = [pod for pod in listed if pod.metadata.namespace == namespace]
+        pods = [pod for pod in listed if pod.namespace == namespace]
         serving = [pod for pod in pods if self._serves(pod)]
         waiting = len(pods) - len(serving)
         remarks = [f"{waiting} of {len(pods)} pods not ready or ending"] if waiting else []
@@ -53,12 +57,13 @@ class PodTargets:
             targets=tuple(
                 target_at(
                     self.scheme,
-                    pod.status.pod_ip,
+                    pod.ip,
                     self.port,
                     self.path,
-                    {"namespace": namespace, "pod": pod.metadata.name},
+                    {"namespace": namespace, "pod": pod.name.partition("/")[2]},
                 )
                 for pod in serving
+                if pod.ip is not None
             ),
             remarks=tuple(remarks),
         )
@@ -86,49 +91,35 @@ class PodTargets:
                 raise SourceMisconfiguredError(f"label {label!r}: {value!r} is no label value")
         return scope.namespace, ",".join(f"{key}={labels[key]}" for key in sorted(labels))
 
-    def _serves(self, pod: client.V1Pod) -> bool:
-        ready = any(
-            condition.type == "Ready" and condition.status == "True"
-            for condition in pod.status.conditions or ()
-        )
+    def _serves(self, pod: Pod) -> bool:
         return (
-            ready
-            and pod.metadata.deletion_timestamp is None
-            and bool(pod.status.pod_ip)
-            and (not pod.spec.host_network or self._has_port(pod))
+            pod.ready
+            and pod.deleted_seconds is None
+            and pod.ip is not None
+            # A pod on the host's network has the node's address. Where it declares the port, no
+            # second pod on its node can; else it would read the page of another tenant's pod.
+            and (not pod.host_network or self.port in pod.ports)
         )
 
-    def _has_port(self, pod: client.V1Pod) -> bool:
-        """Whether the pod declares the port; then no second pod on its node can.
-
-        A pod on the host's network has the node's address. Without the declaration a pod that
-        does not listen would read the page of another tenant's pod.
-        """
-        return any(
-            port.container_port == self.port
-            for container in pod.spec.containers
-            for port in container.ports or ()
-        )
-
-    async def _pods(self, namespace: str, selector: str) -> list[client.V1Pod]:
+    async def _pods(self, namespace: str, selector: str) -> list[Pod]:
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods"
         try:
             if self.api is None:
                 self.api = await connected_from_here()
-            answer = await client.CoreV1Api(self.api).list_namespaced_pod(
-                namespace,
-                label_selector=selector,
-                # From the API server's cache: this call is frequent, and may lag by a second.
-                resource_version="0",
+            found, _ = await pages(
+                Resource(
+                    client=self.api,
+                    path=path,
+                    label_selector=selector,
+                    record_of=partial(record_of, Kind.POD),
+                    from_cache=True,  # this call is frequent
+                )
             )
-        except (NoWayError, config.ConfigException) as error:
+        except ClusterUnreachableError as error:
             raise SourceMisconfiguredError(f"the API server cannot be reached: {error}") from error
-        except client.ApiException as error:
-            message = f"listing pods in {namespace!r}: HTTP {error.status} {error.reason}"
+        except UnreadableError as error:
+            message = f"listing pods in {namespace!r}: {str(error).removeprefix(f'{path}: ')}"
             if error.status in _HTTP_FORBIDDEN:
-                raise SourceMisconfiguredError(f"{message}; grant get and list on pods") from error
+                raise SourceMisconfiguredError(message) from error
             raise SourceUnavailableError(message) from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            why = str(error) or type(error).__name__
-            raise SourceUnavailableError(f"listing pods in {namespace!r}: {why}") from error
-        pods: list[client.V1Pod] = answer.items
-        return pods
+        return [one for one in found if isinstance(one, Pod)]

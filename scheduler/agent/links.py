@@ -7,9 +7,9 @@ use them. Links that a virtual machine hides connect GPUs if the driver uses the
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
+from fleet.cluster.report import Way
 from scheduler.agent.recording import Gpu, Link, Pair, Refusal
 
 PEER_OK: Final = 0
@@ -19,16 +19,6 @@ _UP: Final = 1
 _TO_GPU: Final = 0
 _TO_SWITCH: Final = 2
 _FABRIC_STARTING: Final = frozenset({1, 2})
-
-
-class Way(StrEnum):
-    """How NVLink connects two GPUs."""
-
-    DIRECT = "direct"
-    SWITCH = "switch"
-    HIDDEN = "hidden"
-    """The driver uses NVLink between them but does not show the links."""
-    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.client import ApiClient
 
 from fleet.annotations import REPORT
-from fleet.clusters import NoWayError, connected_from_here
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected_from_here
 from scheduler.agent.rounds import NodeRefusedError
 from scheduler.object_names import is_object_name
 
@@ -56,7 +56,7 @@ class ApiNode:
                 _content_type="application/apply-patch+yaml",
                 _request_timeout=_TIMEOUT_SECONDS,
             )
-        except (NoWayError, config.ConfigException) as error:
+        except (ClusterUnreachableError, config.ConfigException) as error:
             raise NodeRefusedError(f"the API server cannot be reached: {error}") from error
         except client.ApiException as error:
             message = f"node {self._name}: HTTP {error.status}: {_message(error)}"

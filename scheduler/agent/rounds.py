@@ -8,9 +8,9 @@ from typing import Protocol
 import structlog
 from pydantic import ValidationError
 
+from fleet.cluster.report import Report
 from fleet.invalid import invalid
 from scheduler.agent.recording import Recording
-from scheduler.agent.report import Report
 from scheduler.agent.survey import report_of
 
 AGAIN_SECONDS = 3600.0

@@ -3,10 +3,7 @@
 from itertools import combinations
 from typing import Final
 
-from scheduler.agent import health, links
-from scheduler.agent.links import Joint
-from scheduler.agent.recording import NO_GPUS, Fabric, Gpu, Instance, Mig, Pair, Recording, Refusal
-from scheduler.agent.report import (
+from fleet.cluster.report import (
     FabricReport,
     GpuReport,
     HealthReport,
@@ -16,6 +13,9 @@ from scheduler.agent.report import (
     PairReport,
     Report,
 )
+from scheduler.agent import health, links
+from scheduler.agent.links import Joint
+from scheduler.agent.recording import NO_GPUS, Fabric, Gpu, Instance, Mig, Pair, Recording, Refusal
 
 _ARCHITECTURES: Final = {
     2: "Kepler",

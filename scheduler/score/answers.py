@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from fleet.cluster import pods as records
 from scheduler.fit import Filtered
 from scheduler.placement import Int
 from scheduler.pods import Pod
@@ -163,11 +164,9 @@ class Answers:
         _keep(self._scored, answer)
 
 
-def wants_event(pod: object) -> bool:
-    """Whether the pod object asks for Events about its placement."""
-    metadata = pod.get("metadata") if isinstance(pod, Mapping) else None
-    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    return isinstance(annotations, Mapping) and annotations.get(EXPLAIN) == "event"
+def wants_event(pod: records.Pod) -> bool:
+    """Whether the pod asks for Events about its placement."""
+    return pod.annotations.get(EXPLAIN) == "event"
 
 
 def _keep(kept: OrderedDict[str, PlacementAnswer], answer: PlacementAnswer) -> None:

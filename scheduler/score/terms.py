@@ -3,6 +3,7 @@
 from typing import Final
 
 from scheduler.score.columns import Term
+from scheduler.score.hot_start import HOT_START
 from scheduler.score.islands import ISLANDS
 from scheduler.score.preference import ALTERNATIVES, CLIQUES, GROUP, IMAGE, PRICE, WEIGHTS
 from scheduler.score.rule import BEGUN_NODES, EXPECTED_PODS
@@ -18,6 +19,7 @@ TERMS: Final[tuple[Term, ...]] = (
     ISLANDS,
     IMAGE,
     WEIGHTS,
+    HOT_START,
     CLIQUES,
     GROUP,
 )

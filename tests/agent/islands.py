@@ -1,6 +1,6 @@
 """Reports of the node agent in which only the islands are said."""
 
-from scheduler.agent.report import GpuReport, HealthReport, Report
+from fleet.cluster.report import GpuReport, HealthReport, Report
 
 _UNKNOWN = HealthReport(
     healthy=None,

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from fleet.cluster.report import Report
 from scheduler.agent.recording import Recording
-from scheduler.agent.report import Report
 from scheduler.agent.survey import report_of
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "machines"

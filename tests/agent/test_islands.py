@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.agent.links import Way
+from fleet.cluster.report import Way
 from tests.agent.machines import REFUSED, report, told
 
 Json = Any

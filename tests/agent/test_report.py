@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from fleet.annotations import REPORT
-from scheduler.agent.report import UnreadableReportError, report_from
+from fleet.cluster.nodes import node_of
+from fleet.cluster.report import UnreadableReportError, report_from
 from scheduler.machines import Machine, machine_of
 from tests.agent.machines import NAMES, REFUSED, answers, report, told
 
@@ -214,15 +215,14 @@ class TestMachine:
     """What the extender makes of it."""
 
     def machine(self, annotation: str, *, gpus: int, boot: str = "b1", **labels: str) -> Machine:
-        return machine_of(
-            {
-                "metadata": {"name": "n", "labels": labels, "annotations": {REPORT: annotation}},
-                "status": {
-                    "allocatable": {"nvidia.com/gpu": str(gpus)},
-                    "nodeInfo": {"bootID": boot},
-                },
-            }
-        )
+        document = {
+            "metadata": {"name": "n", "labels": labels, "annotations": {REPORT: annotation}},
+            "status": {
+                "allocatable": {"nvidia.com/gpu": str(gpus)},
+                "nodeInfo": {"bootID": boot},
+            },
+        }
+        return machine_of(node_of(document))
 
     def test_islands_clique_and_product_come_from_the_report(self) -> None:
         made = self.machine(report(told("gb200-tray")).text(), gpus=4)

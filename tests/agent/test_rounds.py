@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestServer
 from kubernetes_asyncio import client
 
 from fleet.annotations import REPORT
+from fleet.cluster.report import report_from
 from scheduler.agent.node import ApiNode
-from scheduler.agent.report import report_from
 from scheduler.agent.rounds import AGAIN_SECONDS, NodeRefusedError, Rounds, UnreadableMachineError
 from tests.agent.machines import told
 

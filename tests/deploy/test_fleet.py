@@ -2,7 +2,8 @@
 
 import yaml
 
-from fleet.mirror import KINDS
+from fleet.cluster.follow.mirror import KINDS
+from fleet.cluster.kinds import SOURCES
 from tests.deploy.examples import FOLDER
 
 ROLE, BINDING = yaml.safe_load_all((FOLDER / "fleet.yaml").read_text())
@@ -22,7 +23,7 @@ def test_the_role_lists_just_what_is_read() -> None:
         for resource in rule["resources"]
     ]
 
-    assert sorted(granted) == sorted(_resource(kind.path) for kind in KINDS.values())
+    assert sorted(granted) == sorted(_resource(SOURCES[kind].path) for kind in KINDS)
 
 
 def test_nothing_can_be_written_with_it() -> None:

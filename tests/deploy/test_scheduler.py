@@ -6,8 +6,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from fleet.cluster.kinds import SOURCES
 from foresail.cli import main
-from foresail.scheduling import PATHS, SchedulerOptions
+from foresail.scheduling import SchedulerOptions
+from scheduler.intake import KINDS
 from tests.deploy.examples import SCHEDULER, Manifest
 from tests.deploy.schema import unknown_fields
 
@@ -138,7 +140,7 @@ def test_what_is_followed_may_be_read_and_only_events_may_be_written() -> None:
     granted = {(group, kind): set(one["verbs"]) for one in rules for group in one["apiGroups"]
                for kind in one["resources"]}  # fmt: skip
     followed = set()
-    for path in PATHS.values():
+    for path in (SOURCES[kind].path for kind in KINDS):
         *_, group, _version, kind = path.split("/") if "/apis/" in path else ("", "", "", path[8:])
         followed.add((group, kind))
 

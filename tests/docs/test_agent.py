@@ -9,8 +9,8 @@ from pathlib import Path
 from click.testing import CliRunner
 from pydantic import BaseModel
 
+from fleet.cluster.report import Report
 from foresail.cli import main
-from scheduler.agent.report import Report
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "agent.md").read_text()

@@ -12,6 +12,7 @@ import requests
 import yaml
 
 from fleet.annotations import REPORT
+from fleet.cluster.nodes import node_of
 from scheduler.machines import machine_of
 from tests.agent.machines import FOLDER, report, told
 from tests.deploy.examples import AGENT
@@ -103,7 +104,7 @@ def test_the_agent_tells_its_own_node_and_the_extender_reads_it(
 
     node = bed.get("node", "agent-1")
     assert node["metadata"]["annotations"][REPORT] == report(told("a100-4-pairs")).text()
-    assert machine_of(node).islands == (0, 0, 1, 1)
+    assert machine_of(node_of(node)).islands == (0, 0, 1, 1)
     written = bed.kubectl("get", "node", "agent-1", "-o", "json", "--show-managed-fields")
     managers = [
         (one["manager"], one["operation"])

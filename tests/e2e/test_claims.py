@@ -9,10 +9,12 @@ import requests
 import yaml
 from click.testing import CliRunner
 
+from fleet.cluster.claims import claim_of as record_of
+from fleet.cluster.devices import slice_of
 from foresail.cli import main
 from scheduler.admission import CLAIM, GivenBy
 from scheduler.claim_template import owned_template
-from scheduler.devices import slice_of, whole
+from scheduler.devices import allocatable, offered
 from scheduler.first_fit import first_fit
 from scheduler.resource_claim import claim_of
 from scheduler.webhook import PATH
@@ -255,9 +257,11 @@ def test_devices_are_given_as_predicted_until_the_node_is_full(cluster: Bed) -> 
     for at, name in enumerate(["small", "root", "pair", "small", "small", "pair"]):
         free = [
             dataclasses.replace(one, is_free=one.name not in taken)
-            for one in whole([slice_of(MIXED)])
+            for one in map(allocatable, offered([slice_of(MIXED)]))
         ]
-        claim = claim_of({"spec": specs[name]}, slices.CLASSES)
+        claim = claim_of(
+            record_of({"metadata": {"name": "c"}, "spec": specs[name]}), slices.CLASSES
+        )
         expected = first_fit(free, claim.requests, claim.constraints)
         pod = f"fill-{at}"
         cluster.apply(_of_template(pod, name, nodeSelector={"kubernetes.io/hostname": "mixed"}))

@@ -10,8 +10,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from fleet.clusters import connected
-from fleet.mirror import KINDS, Mirror, mirrored
+from fleet.cluster.follow.clients import connected
+from fleet.cluster.follow.mirror import Mirror, mirrored
+from fleet.cluster.kinds import SOURCES, Kind
+from fleet.cluster.nodes import Node
 from foresail.cli import main
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes
@@ -134,7 +136,7 @@ async def test_a_follower_sees_what_changes(bed: beds.Bed, gpus: Path) -> None:
         assert PLUGGED in _nodes(mirror)
         await asyncio.to_thread(bed.kubectl, "label", "node", PLUGGED, "fleet=seen")
 
-        await _until(lambda: _nodes(mirror)[PLUGGED]["metadata"]["labels"].get("fleet") == "seen")
+        await _until(lambda: _nodes(mirror)[PLUGGED].labels.get("fleet") == "seen")
 
 
 def test_who_has_no_rights_is_told_which(bed: beds.Bed) -> None:
@@ -143,13 +145,12 @@ def test_who_has_no_rights_is_told_which(bed: beds.Bed) -> None:
     result = CliRunner().invoke(main, ["fleet", "--kubeconfig", str(bed.kubeconfig("nobody"))])
 
     assert result.exit_code == 1
-    assert f"{KINDS['nodes'].path}: HTTP 403" in result.output
+    assert f"{SOURCES[Kind.NODE].path}: HTTP 403" in result.output
     assert "grant list and watch on it" in result.output
 
 
-def _nodes(mirror: Mirror) -> dict[str, Any]:
-    nodes: tuple[Any, ...] = mirror.world.nodes
-    return {one["metadata"]["name"]: one for one in nodes}
+def _nodes(mirror: Mirror) -> dict[str, Node]:
+    return {one.name: one for one in mirror.cluster.nodes}
 
 
 async def _until(condition: Any) -> None:

@@ -40,6 +40,7 @@ class ApiServer:
     port: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _cuts: int = 0
+    _ends: int = 0
     _runner: web.AppRunner | None = None
     _listening: asyncio.Server | None = None
 
@@ -108,6 +109,12 @@ class ApiServer:
             self._cuts += 1
             self._news.notify_all()
 
+    async def end(self) -> None:
+        """End every open watch as a server does that was asked to: after all it had to say."""
+        async with self._news:
+            self._ends += 1
+            self._news.notify_all()
+
     # -- what it does -----------------------------------------------------------------------------
 
     def _stamped(self, document: Object) -> Object:
@@ -165,20 +172,24 @@ class ApiServer:
             return web.json_response(_status(410, "too old resource version"), status=410)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        done, cuts = 0, self._cuts
+        done, cuts, ends = 0, self._cuts, self._ends
         while True:
             async with self._news:
-                while cuts == self._cuts and done >= len(collection.log):
+                while (cuts, ends) == (self._cuts, self._ends) and done >= len(collection.log):
                     await self._news.wait()
             if cuts != self._cuts:
                 if request.transport is not None:
                     request.transport.abort()
                 return response
             fresh, done = collection.log[done:], len(collection.log)
-            for at, kind, document in fresh:
-                if at > version:
-                    line = json.dumps({"type": kind, "object": document}) + "\n"
-                    await response.write(line.encode())
+            lines = [
+                json.dumps({"type": kind, "object": document}) + "\n"
+                for at, kind, document in fresh
+                if at > version
+            ]
+            await response.write("".join(lines).encode())
+            if ends != self._ends:
+                return response
 
 
 def _key(document: Object) -> str:

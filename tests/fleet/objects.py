@@ -1,17 +1,25 @@
 """API objects of GPU clusters, as small as they can be."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from fleet.account import NodeGpus
+from fleet.account.node import NodeGpus
 from fleet.activity import Activity
+from fleet.annotations import REPORT
 from fleet.catalogue import shipped
+from fleet.cluster.hardware import Prices
+from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.reading import Cluster
+from fleet.cluster.report import GpuReport, HealthReport, Report
 from fleet.instances import instances
-from fleet.snapshot import FleetSnapshot, Known, World, snapshot_of
+from fleet.snapshot import FleetSnapshot, Known, snapshot_of
 
 Object = dict[str, Any]
 NOW_SECONDS = 1_800_000_000.0
+_UNKNOWN = HealthReport(
+    healthy=None, problems=(), ecc=None, ecc_uncorrected_volatile=None,
+    ecc_uncorrected_aggregate=None, remapped_rows=None, retired_pages=None,
+)  # fmt: skip
 GPU = "nvidia.com/gpu"
 H100 = {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"}
 
@@ -120,27 +128,23 @@ def claim(
     }
 
 
+def cluster(*objects: Object, name: str = "c1") -> Cluster:
+    """What is read of a cluster of these objects."""
+    records: dict[Kind, list[Record]] = {}
+    for one in objects:
+        kind = next(kind for kind, at in SOURCES.items() if at.object_kind == one["kind"])
+        records.setdefault(kind, []).append(record_of(kind, one))
+    return Cluster.of(name, records)
+
+
 def seen(
     *objects: Object,
     activity: Activity | None = None,
     prices: Mapping[str, float] | None = None,
 ) -> FleetSnapshot:
     """The snapshot of a cluster of these objects."""
-
-    def of(kind: str) -> tuple[Object, ...]:
-        return tuple(one for one in objects if one["kind"] == kind)
-
-    world = World(
-        cluster="c1",
-        nodes=of("Node"),
-        pods=of("Pod"),
-        slices=of("ResourceSlice"),
-        claims=of("ResourceClaim"),
-        classes=of("DeviceClass"),
-        node_pools=of("NodePool"),
-    )
-    known = Known(catalogue=shipped(), instances=instances(), usd_per_gpu_hour=prices or {})
-    return snapshot_of(world, known, activity, NOW_SECONDS)
+    known = Known(catalogue=shipped(), prices=Prices(instances=instances(), own=prices or {}))
+    return snapshot_of(cluster(*objects), known, activity, NOW_SECONDS)
 
 
 def only(*objects: Object, **more: Any) -> NodeGpus:
@@ -154,7 +158,10 @@ def counts(one: NodeGpus) -> tuple[float | None, ...]:
     return one.gpus, one.allocated, one.free, one.out
 
 
-def report(*islands: int | None, **more: object) -> dict[str, str]:
+def report(*islands: int | None, **more: Any) -> dict[str, str]:
     """The annotation of the node's agent, with the island of each GPU."""
-    gpus = [{"index": i, "uuid": f"GPU-gpu-{i}", "island": one} for i, one in enumerate(islands)]
-    return {"foresail.io/gpu-report": json.dumps({"schema": 1, "gpus": gpus, **more})}
+    gpus = [
+        GpuReport(index=index, uuid=f"GPU-gpu-{index}", island=island, health=_UNKNOWN)
+        for index, island in enumerate(islands)
+    ]
+    return {REPORT: Report(boot_id=None, gpus=tuple(gpus), **more).text()}

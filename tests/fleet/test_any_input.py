@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fleet.objects import (
@@ -20,6 +20,7 @@ from tests.fleet.objects import (
 )
 
 
+@settings(deadline=None)
 @given(
     gpus=st.integers(0, 16),
     allocatable=st.integers(0, 16),
@@ -53,7 +54,7 @@ def test_gpus_are_allocated_free_or_out_and_never_counted_twice(  # noqa: PLR091
         assert one.allocated + one.free + one.out == pytest.approx(one.gpus, abs=1e-5)
         assert min(one.allocated, one.free, one.out) >= 0
         assert one.gpus <= max(gpus, slices)
-        assert one.lie is None or 0 <= one.lie.fragmented <= one.free + 1e-5
+        assert one.fragmentation is None or 0 <= one.fragmentation.fragmented <= one.free + 1e-5
     assert all(isinstance(remark, str) for remark in snapshot.remarks)
 
 

@@ -2,21 +2,21 @@
 
 import pytest
 
-from fleet.islands import Lie
+from fleet.islands import Fragmentation
 from tests.fleet.objects import H100, claim, counts, device, node, only, pod, report, resource_slice
 
 
 @pytest.mark.parametrize(
-    ("labels", "annotations", "used", "lie"),
+    ("labels", "annotations", "used", "fragmentation"),
     [
-        pytest.param(H100, {}, 0, Lie(islands=1, whole=1, fragmented=0), id="untouched"),
-        pytest.param(H100, {}, 3, Lie(islands=1, whole=0, fragmented=5), id="one-switch"),
-        pytest.param(H100, {}, 8, Lie(islands=1, whole=0, fragmented=0), id="all-used"),
+        pytest.param(H100, {}, 0, Fragmentation(islands=1, whole=1, fragmented=0), id="untouched"),
+        pytest.param(H100, {}, 3, Fragmentation(islands=1, whole=0, fragmented=5), id="one-switch"),
+        pytest.param(H100, {}, 8, Fragmentation(islands=1, whole=0, fragmented=0), id="all-used"),
         pytest.param(
             {"nvidia.com/gpu.product": "NVIDIA-L40S"},
             {},
             3,
-            Lie(islands=8, whole=5, fragmented=0),
+            Fragmentation(islands=8, whole=5, fragmented=0),
             id="no-nvlink-nothing-to-break",
         ),
         pytest.param(
@@ -26,7 +26,7 @@ from tests.fleet.objects import H100, claim, counts, device, node, only, pod, re
             {"nvidia.com/gpu.product": "NVIDIA-A100-80GB-PCIe"},
             report(0, 0, 1, 1, 2, 2, 3, 3),
             3,
-            Lie(islands=4, whole=2, fragmented=1),
+            Fragmentation(islands=4, whole=2, fragmented=1),
             id="bridges-reported",
         ),
         pytest.param(
@@ -40,11 +40,14 @@ from tests.fleet.objects import H100, claim, counts, device, node, only, pod, re
     ],
 )
 def test_free_gpus_are_fragmented_where_their_island_is_partly_in_use(
-    labels: dict[str, str], annotations: dict[str, str], used: int, lie: Lie | None
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    used: int,
+    fragmentation: Fragmentation | None,
 ) -> None:
     found = only(node(labels=labels, annotations=annotations, gpus=8), pod("a", gpus=used))
 
-    assert found.lie == lie
+    assert found.fragmentation == fragmentation
 
 
 def test_dra_tells_which_island_is_broken() -> None:
@@ -55,13 +58,13 @@ def test_dra_tells_which_island_is_broken() -> None:
 
     found = only(node(annotations=report(0, 0, 1, 1)), pairs, worst)
 
-    assert found.lie == Lie(islands=2, whole=0, fragmented=2)
+    assert found.fragmentation == Fragmentation(islands=2, whole=0, fragmented=2)
 
 
 def test_mig_leaves_no_island_to_break() -> None:
     labels = {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"}
 
-    assert only(node(labels=labels, gpus=14), pod("a", gpus=1)).lie == Lie(
+    assert only(node(labels=labels, gpus=14), pod("a", gpus=1)).fragmentation == Fragmentation(
         islands=2, whole=1, fragmented=0
     )
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from kubernetes_asyncio.client import ApiClient, Configuration
 
-from fleet.api import Patience, UnreadableError
-from fleet.mirror import KINDS, Mirror, mirrored, read_world
+from fleet.cluster.follow.api import Patience, UnreadableError
+from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored, read_cluster
+from fleet.cluster.kinds import SOURCES, Kind
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import claim, node, pod, resource_slice
 
@@ -19,8 +20,8 @@ QUICK = Patience(page=5.0, silence=5.0, first_retry=0.001, longest_retry=0.002, 
 @pytest.fixture
 async def server() -> AsyncIterator[ApiServer]:
     one = ApiServer()
-    one.serve(KINDS["nodes"].path, "Node", node("n1", gpus=8))
-    one.serve(KINDS["pods"].path, "Pod", pod("a", gpus=1), pod("web"))
+    one.serve(SOURCES[Kind.NODE].path, "Node", node("n1", gpus=8))
+    one.serve(SOURCES[Kind.POD].path, "Pod", pod("a", gpus=1), pod("web"))
     await one.start()
     yield one
     await one.stop()
@@ -40,9 +41,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_cluster_without_dra_and_karpenter_is_whole(client: ApiClient) -> None:
-    world = await read_world(client, "c1")
+    cluster = await read_cluster(client, "c1")
 
-    assert (len(world.nodes), len(world.slices), world.remarks) == (1, 0, ())
+    assert (len(cluster.nodes), len(cluster.slices or ()), cluster.remarks) == (1, 0, ())
 
 
 async def test_pods_that_have_nothing_to_do_with_gpus_are_not_kept(
@@ -50,33 +51,33 @@ async def test_pods_that_have_nothing_to_do_with_gpus_are_not_kept(
 ) -> None:
     holder = pod("holder")
     holder["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "c"}]
-    server.serve(KINDS["pods"].path, "Pod", pod("a", gpus=1), pod("web"), holder)
+    server.serve(SOURCES[Kind.POD].path, "Pod", pod("a", gpus=1), pod("web"), holder)
 
-    world = await read_world(client, "c1")
+    cluster = await read_cluster(client, "c1")
 
-    assert [one["metadata"]["name"] for one in world.pods] == ["a", "holder"]  # type: ignore[index]
+    assert [one.name for one in cluster.pods or ()] == ["llm/a", "llm/holder"]
 
 
-@pytest.mark.parametrize("kind", ["nodes", "pods", "slices", "claims"])
+@pytest.mark.parametrize("kind", [Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM])
 async def test_without_what_it_takes_there_is_no_world(
-    server: ApiServer, client: ApiClient, kind: str
+    server: ApiServer, client: ApiClient, kind: Kind
 ) -> None:
-    server.forbidden.add(KINDS[kind].path)
+    server.forbidden.add(SOURCES[kind].path)
 
-    with pytest.raises(UnreadableError, match=f"{KINDS[kind].path}: HTTP 403"):
-        await read_world(client, "c1")
+    with pytest.raises(UnreadableError, match=f"{SOURCES[kind].path}: HTTP 403"):
+        await read_cluster(client, "c1")
 
 
 async def test_what_can_be_done_without_is_remarked_on(
     server: ApiServer, client: ApiClient
 ) -> None:
-    server.forbidden.add(KINDS["node_pools"].path)
+    server.forbidden.add(SOURCES[Kind.NODE_POOL].path)
 
-    world = await read_world(client, "c1")
+    cluster = await read_cluster(client, "c1")
 
-    (remark,) = world.remarks
+    (remark,) = cluster.remarks
     assert remark.startswith("/apis/karpenter.sh/v1/nodepools: HTTP 403")
-    assert world.node_pools is None
+    assert cluster.node_pools is None
 
 
 async def test_a_mirror_has_no_world_before_everything_was_read() -> None:
@@ -86,26 +87,55 @@ async def test_a_mirror_has_no_world_before_everything_was_read() -> None:
 async def test_a_mirror_follows_its_cluster(server: ApiServer, client: ApiClient) -> None:
     async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
         await until(lambda: mirror.trouble is None)
-        await server.put(KINDS["pods"].path, pod("b", gpus=2))
-        await server.delete(KINDS["pods"].path, "a")
-        await until(lambda: [one["metadata"]["name"] for one in mirror.world.pods] == ["b"])  # type: ignore[index]
-        server.serve(KINDS["slices"].path, "ResourceSlice", resource_slice())
-        server.serve(KINDS["claims"].path, "ResourceClaim", claim("c", "gpu-0"))
-        await until(lambda: (len(mirror.world.slices), len(mirror.world.claims)) == (1, 1))
+        await server.put(SOURCES[Kind.POD].path, pod("b", gpus=2))
+        await server.delete(SOURCES[Kind.POD].path, "a")
+        await until(lambda: [one.name for one in mirror.cluster.pods or ()] == ["llm/b"])
+        server.serve(SOURCES[Kind.SLICE].path, "ResourceSlice", resource_slice())
+        server.serve(SOURCES[Kind.CLAIM].path, "ResourceClaim", claim("c", "gpu-0"))
+        await until(lambda: bool(mirror.cluster.slices and mirror.cluster.claims))
 
-        assert mirror.world.remarks == ()
+        assert mirror.cluster.remarks == ()
+
+
+async def test_node_claims_and_buffers_are_followed_where_they_are_asked_for(
+    server: ApiServer, client: ApiClient
+) -> None:
+    kinds = (*KINDS, Kind.NODE_CLAIM, Kind.BUFFER)
+    claim_of_node = {"metadata": {"name": "h100-x7kq2", "labels": {}}}
+    server.serve(SOURCES[Kind.NODE_CLAIM].path, "NodeClaim", claim_of_node)
+    async with mirrored(client, "c1", asyncio.Event(), QUICK, kinds) as mirror:
+        await until(lambda: mirror.trouble is None)
+
+        cluster = mirror.cluster
+        assert [one.name for one in cluster.node_claims or ()] == ["h100-x7kq2"]
+        assert cluster.buffers == ()  # the cluster serves no such resource
+        assert cluster.remarks == ()
+
+
+async def test_an_object_that_cannot_be_read_is_remarked_on(
+    server: ApiServer, client: ApiClient
+) -> None:
+    broken = {"metadata": {"name": "n2"}, "status": {"capacity": {"cpu": "many"}}}
+    server.serve(SOURCES[Kind.NODE].path, "Node", node("n1", gpus=8), broken)
+
+    cluster = await read_cluster(client, "c1")
+
+    assert [one.name for one in cluster.nodes] == ["n1"]
+    assert cluster.remarks == (
+        "nodes n2 cannot be read: capacity: cpu: 'many' is no quantity such as 500m, 2 or 16Gi",
+    )
 
 
 async def test_what_is_stale_is_shown_and_said_to_be(server: ApiServer, client: ApiClient) -> None:
     async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
         await until(lambda: mirror.trouble is None)
         await server.stop()
-        await until(lambda: len(mirror.world.remarks) == len(KINDS))
+        await until(lambda: len(mirror.cluster.remarks) == len(KINDS))
 
-        assert len(mirror.world.nodes) == 1
-        assert all("/a" in remark for remark in mirror.world.remarks)
+        assert len(mirror.cluster.nodes) == 1
+        assert all("/a" in remark for remark in mirror.cluster.remarks)
         await server.start()
-        await until(lambda: mirror.world.remarks == ())
+        await until(lambda: mirror.cluster.remarks == ())
 
 
 async def test_a_cluster_that_was_never_reached_has_a_reason(client: ApiClient) -> None:

@@ -23,6 +23,15 @@ P5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
             1.99,
             id="annotation-first",
         ),
+        pytest.param(
+            P5 | {"karpenter.sh/capacity-type": "spot"},
+            {},
+            {"h100-sxm": 2.5, "h100-sxm/spot": 1.1},
+            1.1,
+            id="operators-of-spot",
+        ),
+        pytest.param(P5, {}, {"h100-sxm/spot": 1.1}, 6.88, id="a-spot-price-of-no-spot-node"),
+        pytest.param(P5 | {"karpenter.sh/capacity-type": "reserved"}, {}, {}, None, id="reserved"),
         pytest.param(H100, {}, {}, None, id="own-iron"),
         pytest.param(
             {"node.kubernetes.io/instance-type": "a3-highgpu-8g"}, {}, {}, None, id="not-looked-up"

@@ -1,10 +1,18 @@
 """GPUs that pods without a node ask for."""
 
+from typing import Any
+
 import pytest
 
 from fleet.catalogue import shipped
-from fleet.snapshot import Known, World, snapshot_of
+from fleet.cluster.pods import Pod, pod_of
+from fleet.cluster.reading import Cluster
+from fleet.snapshot import Known, snapshot_of
 from tests.fleet.objects import NOW_SECONDS, Object, node, pod, seen
+
+
+def waiting(name: str, **more: Any) -> Pod:
+    return pod_of(pod(name, on=None, **more))
 
 
 def test_waiting_pods_ask_for_gpus_that_are_not_there() -> None:
@@ -54,24 +62,24 @@ def test_claims_of_waiting_pods_ask_for_gpus(request_of: Object, gpus: float) ->
 
 
 @pytest.mark.parametrize(
-    ("world", "waiting"),
+    ("cluster", "waiting"),
     [
-        pytest.param(World(cluster="c", pods=None), None, id="no-pods"),
+        pytest.param(Cluster(name="c", pods=None), None, id="no-pods"),
         pytest.param(
-            World(cluster="c", pods=(pod("a", on=None, claims=("c",)),), classes=None),
+            Cluster(name="c", pods=(waiting("a", claims=("c",)),), classes=None),
             None,
             id="a-claim-of-unknown-class",
         ),
         pytest.param(
-            World(cluster="c", pods=(pod("a", on=None, gpus=2),), classes=None, claims=None),
+            Cluster(name="c", pods=(waiting("a", gpus=2),), classes=None, claims=None),
             2,
             id="by-device-plugin",
         ),
     ],
 )
 def test_what_waits_is_unknown_where_what_would_tell_was_not_read(
-    world: World, waiting: float | None
+    cluster: Cluster, waiting: float | None
 ) -> None:
-    known = Known(catalogue=shipped(), instances={})
+    known = Known(catalogue=shipped())
 
-    assert snapshot_of(world, known, None, NOW_SECONDS).waiting_gpus == waiting
+    assert snapshot_of(cluster, known, None, NOW_SECONDS).waiting_gpus == waiting

@@ -11,12 +11,13 @@ from aiohttp import ClientSession
 from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
-from fleet.watch import Changed
+from fleet.cluster.follow.watch import Listed
+from fleet.cluster.kinds import Kind
+from fleet.cluster.nodes import node_of
 from foresail.cli import main
 from foresail.explain_pod import Account, account, summary, text
 from foresail.placement_events import NOTE_BYTES_MAX, WAITING_MAX, PlacementEvents, event_of
 from foresail.scheduling import running
-from scheduler.intake import Kind
 from scheduler.score.answers import Candidate, PlacementAnswer, Refusal
 from scheduler.score.rule import BEGUN_NODES, EXPECTED_PODS
 from scheduler.score.scarcity import WIDE_PLACES
@@ -89,8 +90,9 @@ class TestPage:
     async def test_the_last_answer_is_on_the_second_port(self) -> None:
         api = Api()
         async with asking(api) as asked:
-            api.tell_all()
-            api.tell(Kind.NODE, Changed(node("b", gpus=1, product=A100)))
+            api.tell_all(but=Kind.NODE)
+            nodes = node("a", gpus=4), node("b", gpus=1, product=A100)
+            api.tell(Kind.NODE, Listed(tuple(map(node_of, nodes))))
             await asked.until_ready()
             assert await asked.passed("a", "b") == (["b"], None)
             status, page = await asked.page("/explain/pods/llm/p")
@@ -98,7 +100,7 @@ class TestPage:
         assert (status, page.splitlines()[0]) == (
             200, "llm/p: 1 of 2 nodes can take it, answered 0 s ago",
         )  # fmt: skip
-        assert "1 even if empty: GPU model " in page
+        assert "1 even if empty: GPU model h100-sxm, not one that is asked for" in page
         assert [one["node"] for one in as_json["candidates"]] == ["b"]
 
     async def test_of_a_pod_that_was_not_asked_about_it_says_what_is_kept(self) -> None:

@@ -213,6 +213,18 @@ def test_ones_own_prices_win(tmp_path: Path) -> None:
     assert "prices: your price list" in shown
 
 
+def test_a_price_may_be_of_spot_machines_alone(tmp_path: Path) -> None:
+    spot = node("n2", labels=P5 | {"karpenter.sh/capacity-type": "spot"}, gpus=8)
+    file = write(tmp_path / "prod.json", *OBJECTS, spot)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NVIDIA H100 80GB HBM3: 2.5\nNVIDIA H100 80GB HBM3/spot: 1.25\n")
+
+    told = json.loads(fleet("--file", file, "--prices", prices, "--json").output)
+
+    assert told["total"]["usdPerHour"] == 30  # 8 x 2.5 + 8 x 1.25
+    assert told["remarks"] == []
+
+
 def test_a_price_that_is_not_used_is_named(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", *OBJECTS)
     prices = tmp_path / "prices.yaml"
@@ -267,7 +279,9 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
 def test_an_option_that_cannot_be_used_is_one_line(
     tmp_path: Path, arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fleet.clusters.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config")
+    monkeypatch.setattr(
+        "fleet.cluster.follow.clients.KUBE_CONFIG_DEFAULT_LOCATION", "/nowhere/config"
+    )
     files = {
         "file": write(tmp_path / "prod.json", *OBJECTS),
         "empty": write(tmp_path / "empty.json"),

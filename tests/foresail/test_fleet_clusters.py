@@ -11,8 +11,8 @@ import pytest
 import yaml
 from rich.console import Console
 
-from fleet.clusters import NoWayError, connected, contexts
-from fleet.mirror import KINDS
+from fleet.cluster.follow.clients import ClusterUnreachableError, connected, contexts
+from fleet.cluster.kinds import SOURCES, Kind
 from foresail import fleet_command
 from foresail.fleet_options import FleetOptions
 from scaler.errors import ForesailError
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 @pytest.fixture
 async def server() -> AsyncIterator[ApiServer]:
     one = ApiServer()
-    one.serve(KINDS["nodes"].path, "Node", node(labels=H100, gpus=8))
-    one.serve(KINDS["pods"].path, "Pod", pod("a", gpus=2))
+    one.serve(SOURCES[Kind.NODE].path, "Node", node(labels=H100, gpus=8))
+    one.serve(SOURCES[Kind.POD].path, "Pod", pod("a", gpus=2))
     await one.start()
     yield one
     await one.stop()
@@ -126,8 +126,8 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
     watching = asyncio.create_task(fleet_command.watch(options, Console()))
     try:
         await until(2)
-        await server.put(KINDS["nodes"].path, node(labels=H100, gpus=8))  # a heartbeat
-        await server.put(KINDS["pods"].path, pod("b", gpus=3))
+        await server.put(SOURCES[Kind.NODE].path, node(labels=H100, gpus=8))  # a heartbeat
+        await server.put(SOURCES[Kind.POD].path, pod("b", gpus=3))
         await until(5)
     finally:
         watching.cancel()
@@ -141,7 +141,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
 async def test_a_program_that_gives_no_credentials_is_named(kubeconfig: Path) -> None:
     (kubeconfig.parent / "token").unlink()
 
-    with pytest.raises(NoWayError, match="context 'prod': "):
+    with pytest.raises(ClusterUnreachableError, match="context 'prod': "):
         await connected("prod", kubeconfig)
 
 
@@ -149,5 +149,5 @@ def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text("a: [")
 
-    with pytest.raises(NoWayError, match=f"kubeconfig {file}: "):
+    with pytest.raises(ClusterUnreachableError, match=f"kubeconfig {file}: "):
         contexts(file)

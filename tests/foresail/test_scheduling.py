@@ -1,21 +1,27 @@
 """`foresail scheduler` over a played API server: what it says before, during and after."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from click.testing import CliRunner
 
-from fleet.watch import Changed, Event, Listed, Unavailable
+from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
+from fleet.cluster.kinds import Kind
+from fleet.cluster.nodes import node_of
+from fleet.cluster.pods import pod_of
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
+from foresail.sites import Sites
 from scaler.errors import ForesailError
 from scheduler.extender import REASON
-from scheduler.intake import Kind
+from scheduler.intake import KINDS
+from scheduler.launchers import CONFIG
 from scheduler.pods import GPU_MODELS
 from tests.scheduler.objects import A100, node, pod
 
@@ -28,10 +34,10 @@ class Api:
     """What each kind's watch tells, as the tests say."""
 
     queues: dict[Kind, asyncio.Queue[Event]] = field(
-        default_factory=lambda: {kind: asyncio.Queue() for kind in Kind}
+        default_factory=lambda: {kind: asyncio.Queue() for kind in KINDS}
     )
 
-    async def follow(self, _path: str, kind: Kind) -> AsyncGenerator[Event, None]:
+    async def follow(self, kind: Kind) -> AsyncGenerator[Event, None]:
         while True:
             yield await self.queues[kind].get()
 
@@ -40,9 +46,9 @@ class Api:
 
     def tell_all(self, *, but: Kind | None = None) -> None:
         """Every kind is listed; there is one node of four GPUs, and no DRA."""
-        for kind in Kind:
+        for kind in KINDS:
             if kind is Kind.NODE and kind is not but:
-                self.tell(kind, Listed((node("a", gpus=4),)))
+                self.tell(kind, Listed((node_of(node("a", gpus=4)),)))
             elif kind in {Kind.CLASS, Kind.SLICE, Kind.CLAIM} - {but}:
                 self.tell(kind, Unavailable("the cluster has no such resource", absent=True))
             elif kind is not but:
@@ -98,7 +104,7 @@ async def test_what_changes_is_in_the_next_answer() -> None:
         api.tell_all()
         await asked.until_ready()
         assert (await asked.passed("b", "a"))[0] == ["b"]  # b is not known
-        api.tell(Kind.NODE, Changed(node("b", gpus=8)))
+        api.tell(Kind.NODE, Changed(node_of(node("b", gpus=8))))
         async with asyncio.timeout(20):
             while (await asked.passed("b", "a"))[0]:
                 await asyncio.sleep(0.01)
@@ -131,7 +137,7 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
     api = Api()
     async with asking(api) as asked:
         api.tell_all()
-        api.tell(Kind.POD, Changed(pod("one", gpus=1, on="a")))
+        api.tell(Kind.POD, Changed(pod_of(pod("one", gpus=1, on="a"))))
         await asked.until_ready()
         await asked.passed("a")
         async with asyncio.timeout(20):
@@ -147,6 +153,59 @@ async def test_metrics_tell_what_is_known_and_asked() -> None:
         'foresail_extender_request_duration_seconds_count{verb="filter"} 1.0',
     ):
         assert line in page
+
+
+async def test_the_gpus_that_answers_are_based_on_are_shown_with_the_operators_price(
+    tmp_path: Path,
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("NVIDIA H100 80GB HBM3: 2.5\n")
+    one = node("a", gpus=4)
+    one["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    api = Api()
+    async with asking(api, replace(OPTIONS, prices=prices)) as asked:
+        api.tell_all()
+        api.tell(Kind.NODE, Changed(node_of(one)))
+        api.tell(Kind.POD, Changed(pod_of(pod("p", gpus=1, on="a"))))
+        expected = {
+            "node": "a", "gpus": 4, "used": 1, "free": 3, "out": 0, "usd_per_gpu_hour": 2.5,
+        }  # fmt: skip
+        async with asyncio.timeout(20):
+            while json.loads((await asked.page("/gpus"))[1]) != {"nodes": [expected]}:
+                await asyncio.sleep(0.01)
+
+
+async def test_launchers_are_asked_which_engines_sleep_in_them() -> None:
+    sleeping = {"status": "running", "gpu_uuids": ["GPU-0"], "annotations": {"isc-name": "qwen"}}
+
+    async def instances(_: web.Request) -> web.Response:
+        return web.json_response({"instances": [sleeping]})
+
+    app = web.Application()
+    app.router.add_get("/v2/vllm/instances", instances)
+    launcher, requester = pod("launcher", on="b"), pod("r", gpus=1)
+    launcher["metadata"]["labels"] = {"app.kubernetes.io/component": "launcher"}
+    launcher["status"]["podIP"] = "127.0.0.1"
+    requester["metadata"]["annotations"] = {CONFIG: "qwen"}
+    body = {"Pod": requester, "Nodes": None, "NodeNames": ["a", "b"]}
+    api = Api()
+    async with Sites() as sites, ClientSession() as session, asyncio.timeout(20):
+        port = await sites.add(app, "127.0.0.1:0")
+        async with running(OPTIONS, api.follow, launcher_port=port) as ports:
+            api.tell_all(but=Kind.NODE)
+            nodes = node("a", gpus=1), node("b", gpus=1)
+            api.tell(Kind.NODE, Listed(tuple(map(node_of, nodes))))
+            await Asking(ports, session).until_ready()
+
+            async def best() -> str:
+                url = f"http://127.0.0.1:{ports.extender}/prioritize"
+                async with session.post(url, json=body) as response:
+                    return str(max(await response.json(), key=lambda one: one["Score"])["Host"])
+
+            assert await best() == "a"  # the first of equals
+            api.tell(Kind.POD, Changed(pod_of(launcher)))
+            while await best() != "b":
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ import pytest
 from aiohttp import ClientConnectionError, ClientOSError, ClientSession, TCPConnector, web
 from click.testing import CliRunner
 
-from fleet.watch import Changed, Event, Gone, Listed, Unavailable
+from fleet.cluster.classes import class_of
+from fleet.cluster.follow.api import Identity
+from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from foresail.cli import main
 from foresail.sites import Sites, certificates
 from foresail.webhook import Ports, WebhookOptions, running
@@ -27,7 +29,7 @@ from tests.scheduler.reviews import KeptTemplates, pod, review
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-NVIDIA = {"metadata": {"name": "gpu.nvidia.com"}}
+NVIDIA = class_of({"metadata": {"name": "gpu.nvidia.com"}})
 MIB = 2**20
 
 
@@ -260,7 +262,7 @@ async def test_classes_that_can_no_longer_be_read_leave_it_ready(files: Certific
 async def test_classes_that_come_and_go_are_known(files: Certificates) -> None:
     need = {"foresail.io/model-parameters": "70B", "foresail.io/gpu-vendors": "amd"}
     body = json.dumps(review(pod(need))).encode()
-    amd = {"metadata": {"name": "gpu.amd.com"}}
+    amd = class_of({"metadata": {"name": "gpu.amd.com"}})
 
     async def is_allowed() -> bool:
         _, text = await asked.post(files.client("kube-apiserver"), body)
@@ -269,7 +271,7 @@ async def test_classes_that_come_and_go_are_known(files: Certificates) -> None:
     async with asking(files.options()) as asked:
         asked.tell(Listed((NVIDIA,)))
         await asked.until("/readyz", "ok\n")
-        for event, expected in ((Changed(amd), True), (Gone(amd), False)):
+        for event, expected in ((Changed(amd), True), (Gone(Identity(amd.name, amd.uid)), False)):
             assert await is_allowed() is not expected
             asked.tell(event)
             async with asyncio.timeout(20):

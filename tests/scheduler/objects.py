@@ -1,9 +1,11 @@
 """API objects as the watch tells them, with only what matters here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fleet.annotations import REPORT
+from fleet.cluster.kinds import Kind, identity_of, record_of
+from scheduler.intake import Intake
 from tests.agent.islands import reported
 
 Json = dict[str, Any]
@@ -12,12 +14,23 @@ CLASS = "gpu.nvidia.com"
 H100, A100, L40S = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA L40S"
 
 
+def put(made: Intake, kind: Kind, document: Json, now_seconds: float = 0.0) -> None:
+    """The watch tells of an object that is new or changed."""
+    made.changed(kind, record_of(kind, document), now_seconds)
+
+
+def drop(made: Intake, kind: Kind, document: Json) -> None:
+    """The watch tells that an object was deleted."""
+    made.gone(kind, *identity_of(document))
+
+
 def node(
     name: str,
     *,
     gpus: int = 0,
     product: str = H100,
     islands: Sequence[int] = (),
+    labels: Mapping[str, str] | None = None,
     **annotations: str,
 ) -> Json:
     allocatable = {"cpu": "64", "memory": "512Gi"}
@@ -29,10 +42,10 @@ def node(
     return {
         "metadata": {
             "name": name,
-            "labels": {"nvidia.com/gpu.product": product.replace(" ", "-")},
+            "labels": {"nvidia.com/gpu.product": product.replace(" ", "-"), **(labels or {})},
             "annotations": told,
         },
-        "status": {"allocatable": allocatable},
+        "status": {"allocatable": allocatable, "capacity": allocatable},
     }
 
 

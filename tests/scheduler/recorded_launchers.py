@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fleet.cluster.pods import Pod, pod_of
 from scheduler.launchers import Config
 
 RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "launchers" / "h100-8.json").read_text()
 )
-PODS: list[dict[str, Any]] = RECORDED["pods"]
+DOCUMENTS: list[dict[str, Any]] = RECORDED["pods"]
+PODS: list[Pod] = [pod_of(one) for one in DOCUMENTS]
 ANSWERS: dict[str, Any] = RECORDED["answers"]
 """Of launchers, by their address."""
 QWEN = Config(namespace="llm", name="qwen3-32b")

@@ -153,8 +153,8 @@ async def test_a_misspelt_annotation_is_a_warning() -> None:
         pytest.param(pod(containers=[]), "foresail: the pod has no containers", id="no-container"),
         pytest.param(
             pod(containers=[{"name": "e", "resources": {"limits": {"nvidia.com/gpu": "2"}}}]),
-            "foresail: container 'e' asks for nvidia.com/gpu or amd.com/gpu beside its need, which"
-            " is met by a claim: drop one of the two",
+            "foresail: container 'e' asks for nvidia.com/gpu or amd.com/gpu or gpu.intel.com/xe or"
+            " gpu.intel.com/i915 beside its need, which is met by a claim: drop one of the two",
             id="asked-twice",
         ),
         pytest.param(

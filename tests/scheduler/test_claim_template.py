@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.catalogue import Bottleneck, Precision, shipped
+from fleet.cluster.claims import claim_of as record_of
+from fleet.cluster.devices import slice_of
 from scheduler.claim_template import (
     ALTERNATIVES_MAX,
     NothingFitsError,
@@ -15,7 +17,8 @@ from scheduler.claim_template import (
     owned_template,
     template,
 )
-from scheduler.devices import slice_of, whole
+from scheduler.devices import allocatable
+from scheduler.devices import offered as on_offer
 from scheduler.drivers import DRIVERS
 from scheduler.first_fit import first_fit
 from scheduler.need import Need
@@ -44,8 +47,8 @@ def alternatives(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 def given_to(spec: dict[str, Any], *offered: dict[str, Any]) -> list[tuple[str, str]] | None:
     """What the allocator gives on one node: alternative and device."""
-    devices = whole(slice_of(one) for one in offered)
-    claim = claim_of({"spec": spec}, slices.CLASSES)
+    devices = [allocatable(one) for one in on_offer(map(slice_of, offered))]
+    claim = claim_of(record_of({"metadata": {"name": "c"}, "spec": spec}), slices.CLASSES)
     result = first_fit(devices, claim.requests, claim.constraints)
     return None if result is None else [(one.alternative, one.device.name) for one in result]
 
@@ -118,7 +121,7 @@ def test_no_selector_fails_on_any_device(name: str) -> None:
         only = Need(memory_bytes=4 * GIB, only=frozenset({one.generation.name}))
         for alternative in alternatives(spec_of(only)):
             for selector in alternative["selectors"]:
-                for device in slice_of(offered).devices:
+                for device in map(allocatable, slice_of(offered).devices):
                     matches(selector["cel"]["expression"], device)
 
 

@@ -4,15 +4,16 @@ from typing import Any
 
 import pytest
 
+from fleet.cluster.kinds import Kind
 from scheduler.history import USUAL, History
-from scheduler.intake import Intake, Kind
+from scheduler.intake import Intake
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.node_profiles import NodeProfiles
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import pod_of
 from tests.scheduler import slices
-from tests.scheduler.objects import H100, device_class, node, pod, resource_slice
+from tests.scheduler.objects import H100, device_class, drop, node, pod, put, resource_slice
 
 Json = dict[str, Any]
 NIC = "dra.net"
@@ -50,17 +51,17 @@ def driver_class(driver: str) -> Json:
 def intake(*slices_: Json) -> Intake:
     made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     for one in (driver_class(NIC), driver_class("gpu.nvidia.com")):
-        made.changed(Kind.CLASS, one, 0)
+        put(made, Kind.CLASS, one)
     for one in slices_:
         name = one["spec"].get("nodeName")
         if name is not None:
-            made.changed(Kind.NODE, node(name), 0)
-        made.changed(Kind.SLICE, one, 0)
+            put(made, Kind.NODE, node(name))
+        put(made, Kind.SLICE, one)
     return made
 
 
 def scores(made: Intake, claim: Json, *names: str, uid: str = "p") -> list[int]:
-    made.changed(Kind.CLAIM, claim, 0)
+    put(made, Kind.CLAIM, claim)
     document = pod(uid, claims=(claim["metadata"]["name"],))
     asked = pod_of(document, made.known)
     passed = made.placement.filter(asked, list(names), now_seconds=0).passed
@@ -70,9 +71,9 @@ def scores(made: Intake, claim: Json, *names: str, uid: str = "p") -> list[int]:
 
 def test_a_nic_that_another_claim_holds_is_not_offered_again() -> None:
     made = intake(nics("a"), nics("b"))
-    made.changed(Kind.CLAIM, given(any_of("other", NIC), "a", "nic-0"), 0)
+    put(made, Kind.CLAIM, given(any_of("other", NIC), "a", "nic-0"))
     assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
-    made.gone(Kind.CLAIM, any_of("other", NIC))
+    drop(made, Kind.CLAIM, any_of("other", NIC))
     # b's is given by our own answer, and the pod has not been seen there yet.
     assert scores(made, any_of("d", NIC), "a", "b", uid="q") == [SCORE_MAX, 0]
 
@@ -80,7 +81,7 @@ def test_a_nic_that_another_claim_holds_is_not_offered_again() -> None:
 def test_a_claim_that_an_administrator_looks_on_with_takes_nothing() -> None:
     made = intake(nics("a"), nics("b"))
     looking = given(any_of("other", NIC), "a", "nic-0", adminAccess=True)
-    made.changed(Kind.CLAIM, looking, 0)
+    put(made, Kind.CLAIM, looking)
     assert scores(made, any_of("c", NIC), "a", "b")[0] == SCORE_MAX
 
 
@@ -89,15 +90,15 @@ def test_a_partition_in_use_is_not_offered_again() -> None:
         *(slices.resource_slice(name, slices.mig(0, "NVIDIA H200", 17_000)) for name in ("a", "b"))
     )
     taken = given(any_of("other", "gpu.nvidia.com"), "a", "gpu-0-mig-1g10gb-19-0", "gpu.nvidia.com")
-    made.changed(Kind.CLAIM, taken, 0)
+    put(made, Kind.CLAIM, taken)
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
 
 
 def test_a_gpu_that_a_claim_without_a_running_pod_holds_is_not_offered() -> None:
     made = intake(resource_slice("a", H100), resource_slice("b", H100))
-    made.changed(Kind.CLASS, device_class(), 0)
+    put(made, Kind.CLASS, device_class())
     held = given(any_of("other", "gpu.nvidia.com"), "a", "gpu-0", "gpu.nvidia.com")
-    made.changed(Kind.CLAIM, held, 0)
+    put(made, Kind.CLAIM, held)
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
 
 
@@ -138,13 +139,13 @@ def test_devices_of_no_single_node_make_a_claim_that_they_match_unknown() -> Non
     fabric["spec"]["pool"]["name"] = "0-comes-first"
     made = intake(nics("a"), nics("b"), fabric)
     assert scores(made, any_of("c", NIC), "a", "b") == [0, 0]
-    made.gone(Kind.SLICE, fabric)
+    drop(made, Kind.SLICE, fabric)
     assert SCORE_MAX in scores(made, any_of("d", NIC), "a", "b", uid="q")
 
 
 def test_slices_beside_a_device_plugin_of_more_gpus_are_not_foretold() -> None:
     made = intake(resource_slice("a", H100))
-    made.changed(Kind.NODE, node("a", gpus=4), 0)
+    put(made, Kind.NODE, node("a", gpus=4))
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "new") == [0, 0]
     assert len(made.placement.occupancy.predictor.unknown) == 1
 

@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.cluster.nodes import node_of
 from fleet.quantities import quantity
 from foresail.sites import Sites
 from scheduler.extender import CLAIM_PAUSE_SECONDS, REASON, Extender
@@ -469,24 +470,23 @@ class TestQuantity:
 
 class TestObjects:
     def test_a_node_object_is_a_machine(self) -> None:
-        made = machine_of(
-            {
-                "metadata": {
-                    "name": "gpu-1",
-                    "labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
-                },
-                "status": {
-                    "allocatable": {"cpu": "95900m", "memory": "1000Gi", "nvidia.com/gpu": "4"},
-                    "images": [{"names": ["vllm:1"]}],
-                },
-            }
-        )
+        document = {
+            "metadata": {
+                "name": "gpu-1",
+                "labels": {"nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3"},
+            },
+            "status": {
+                "allocatable": {"cpu": "95900m", "memory": "1000Gi", "nvidia.com/gpu": "4"},
+                "images": [{"names": ["vllm:1"]}],
+            },
+        }
+        made = machine_of(node_of(document))
         assert (made.cpu_milli, made.memory_mib, made.gpus) == (95_900, 1_024_000, 4)
         assert made.islands == ()  # no agent: unknown
         assert made.images == {"vllm:1"}
         assert made.usd_per_gpu_hour is None  # unknown, and not free
 
-    def test_sidecars_add_and_init_containers_do_not(self) -> None:
+    def test_an_init_container_runs_beside_the_sidecars_that_started_before_it(self) -> None:
         def container(cpu: str, **more: str) -> dict[str, object]:
             return {"name": "c", "resources": {"requests": {"cpu": cpu}}, **more}
 
@@ -501,9 +501,8 @@ class TestObjects:
                     ],
                 },
             },
-            {},
         )
-        assert made.shape.cpu_milli == 1500
+        assert made.shape.cpu_milli == 1700  # max(1 + 0.5, 0.5 + 1.2)
 
     def test_a_share_is_an_annotation_in_thousandths(self) -> None:
         document = pod(annotations={"foresail.io/gpu-milli": "300"})

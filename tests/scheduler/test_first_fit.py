@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.cluster.fields import Taint, Toleration
 from scheduler.first_fit import (
     Alternative,
     Device,
@@ -16,8 +17,6 @@ from scheduler.first_fit import (
     Request,
     Search,
     Steps,
-    Taint,
-    Toleration,
     UnpredictableError,
     first_fit,
 )

@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from fleet.cluster.kinds import Kind
 from scheduler.groups import UNSEEN_SECONDS
 from scheduler.history import USUAL, History
-from scheduler.intake import Intake, Kind
+from scheduler.intake import Intake
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
 from scheduler.pods import pod_of
-from tests.scheduler.objects import H100, claim, device_class, node, pod, resource_slice
+from tests.scheduler.objects import H100, claim, device_class, node, pod, put, resource_slice
 
 Json = dict[str, Any]
 LWS = "leaderworkerset.sigs.k8s.io"
@@ -19,7 +20,7 @@ LWS = "leaderworkerset.sigs.k8s.io"
 def intake(*nodes: Json) -> Intake:
     made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     for one in nodes:
-        made.changed(Kind.NODE, one, 0)
+        put(made, Kind.NODE, one)
     return made
 
 
@@ -48,7 +49,7 @@ def grouped(name: str, *, gpus: int, of: str = "g", cpu: str = "1", **labels: st
 
 def told(made: Intake, *documents: Json) -> None:
     for one in documents:
-        made.changed(Kind.POD, one, 0)
+        put(made, Kind.POD, one)
 
 
 def asked(made: Intake, document: Json, *names: str, now: float = 0) -> tuple[list[str], str]:
@@ -138,7 +139,7 @@ def test_other_members_may_go_where_kube_scheduler_asked_for_them() -> None:
 def test_of_more_members_than_a_group_needs_the_smallest_count() -> None:
     made = intake(node("a", gpus=8))
     size = {"metadata": {"name": "g", "namespace": "llm"}, "spec": {"minMember": 2}}
-    made.changed(Kind.POD_GROUP_PLUGIN, size, 0)
+    put(made, Kind.POD_GROUP_PLUGIN, size)
     told(made, grouped("wide", gpus=8), grouped("narrow", gpus=1))
     assert asked(made, grouped("own", gpus=4), "a")[0] == ["a"]
 
@@ -146,7 +147,7 @@ def test_of_more_members_than_a_group_needs_the_smallest_count() -> None:
 def test_the_roles_of_a_job_set_in_a_pod_group_count_each_for_itself() -> None:
     made = intake(node("a", gpus=8))
     size = {"metadata": {"name": "g", "namespace": "llm"}, "spec": {"minMember": 3}}
-    made.changed(Kind.POD_GROUP_PLUGIN, size, 0)
+    put(made, Kind.POD_GROUP_PLUGIN, size)
     role = "jobset.sigs.k8s.io/replicatedjob-name"
     driver = grouped("driver", gpus=0, cpu="8", **{role: "driver"})
     workers = [grouped(f"w{at}", gpus=4, **{role: "worker"}) for at in (0, 1)]
@@ -189,10 +190,10 @@ def test_members_with_claims_count_the_devices_that_they_would_get(
     size: int, *, passes: bool
 ) -> None:
     made = intake(node("a"), node("b"))
-    made.changed(Kind.CLASS, device_class(), 0)
+    put(made, Kind.CLASS, device_class())
     for name in "ab":
-        made.changed(Kind.SLICE, resource_slice(name, *[H100] * 4), 0)
-    made.changed(Kind.CLAIM, claim("c", (H100, 2)), 0)
+        put(made, Kind.SLICE, resource_slice(name, *[H100] * 4))
+    put(made, Kind.CLAIM, claim("c", (H100, 2)))
     document = member("m0", size=size)
     document["spec"]["resourceClaims"] = [{"name": "c", "resourceClaimName": "c"}]
     assert asked(made, document, "a", "b")[0] == (["a", "b"] if passes else [])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fleet.cluster.pods import pod_of
 from scheduler.hot_starts import (
     HOT_MILLI,
     LOST_MAX,
@@ -27,7 +28,15 @@ from scheduler.launchers import (
     instances_of,
     launcher_of,
 )
-from tests.scheduler.recorded_launchers import ANSWERS, LLAMA, LLAMA_70B, PODS, QWEN, RECORDED
+from tests.scheduler.recorded_launchers import (
+    ANSWERS,
+    DOCUMENTS,
+    LLAMA,
+    LLAMA_70B,
+    PODS,
+    QWEN,
+    RECORDED,
+)
 
 
 def launchers() -> list[Launcher]:
@@ -60,9 +69,9 @@ def test_launchers_are_known_by_their_component_and_hold_no_gpu() -> None:
 
 
 def test_a_launcher_that_asks_for_gpus_holds_them() -> None:
-    pod = json.loads(json.dumps(PODS[1]))
-    pod["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "8"}
-    found = launcher_of(pod)
+    document = json.loads(json.dumps(DOCUMENTS[1]))
+    document["spec"]["containers"][0]["resources"]["limits"] = {"nvidia.com/gpu": "8"}
+    found = launcher_of(pod_of(document))
 
     assert found is not None
     assert found.requests_gpus
@@ -79,13 +88,13 @@ def test_a_launcher_that_asks_for_gpus_holds_them() -> None:
     ],
 )
 def test_other_pods_are_no_launchers(change: dict[str, Any]) -> None:
-    assert launcher_of({**PODS[0], **change}) is None
+    assert launcher_of(pod_of({**DOCUMENTS[0], **change})) is None
 
 
 def test_a_launcher_is_asked_at_an_ip_address_or_not_at_all() -> None:
     for text, expected in (("10.0.0.1", "10.0.0.1"), ("fd00::1", "fd00::1"), ("evil.example", None),
                            ("", None), (None, None)):  # fmt: skip
-        found = launcher_of({**PODS[0], "status": {"podIP": text}})
+        found = launcher_of(pod_of({**DOCUMENTS[0], "status": {"podIP": text}}))
         assert found is not None
         assert found.address == expected
 

@@ -2,18 +2,34 @@
 
 import random
 from itertools import permutations
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet.cluster.hardware import Prices
+from fleet.cluster.kinds import Kind
+from fleet.cluster.nodes import node_of
+from fleet.instances import instances
 from scheduler.history import USUAL, History
-from scheduler.intake import Intake, Kind
+from scheduler.intake import Intake
+from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
-from scheduler.pods import GPU_MODELS, pod_of
-from tests.scheduler.objects import A100, H100, L40S, claim, device_class, node, pod, resource_slice
+from scheduler.pods import GPU_MODELS, UnreadablePodError, pod_of
+from tests.scheduler.objects import (
+    A100,
+    H100,
+    L40S,
+    claim,
+    device_class,
+    drop,
+    node,
+    pod,
+    put,
+    resource_slice,
+)
 
 Event = tuple[Kind, dict[str, Any]]
 
@@ -21,7 +37,7 @@ Event = tuple[Kind, dict[str, Any]]
 def intake(*events: Event) -> Intake:
     made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     for kind, document in events:
-        made.changed(kind, document, 0.0)
+        put(made, kind, document)
     return made
 
 
@@ -52,29 +68,30 @@ class TestNodes:
     def test_a_node_that_comes_later_is_known_at_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=1)))
         assert passed(made, an_a100("p"), "a", "b") == ["b"]  # b is not known: it passes
-        made.changed(Kind.NODE, node("b", gpus=2), 0)
+        put(made, Kind.NODE, node("b", gpus=2))
         assert passed(made, an_a100("p"), "a", "b") == []
-        made.changed(Kind.NODE, node("b", gpus=8, product=A100), 0)
+        put(made, Kind.NODE, node("b", gpus=8, product=A100))
         assert passed(made, an_a100("p"), "a", "b") == ["b"]
 
     def test_a_node_that_changes_keeps_its_pods(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
-        made.changed(Kind.NODE, node("a", gpus=8), 0)
+        put(made, Kind.NODE, node("a", gpus=8))
         assert idle(made) == {"a": 5}
-        made.gone(Kind.POD, pod("p", on="a"))
+        drop(made, Kind.POD, pod("p", on="a"))
         assert idle(made) == {"a": 8}
 
     def test_a_node_that_is_gone_and_back_has_its_pods_again(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=3, on="a")))
-        made.gone(Kind.NODE, node("a"))
+        drop(made, Kind.NODE, node("a"))
         assert idle(made) == {}
-        made.changed(Kind.NODE, node("b", gpus=2), 0)  # takes the row that is free
-        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        put(made, Kind.NODE, node("b", gpus=2))  # takes the row that is free
+        put(made, Kind.NODE, node("a", gpus=4))
         assert idle(made) == {"b": 2, "a": 1}
 
     def test_a_list_is_the_whole_world(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
-        for _ in made.listed(Kind.NODE, (node("b", gpus=4), node("c", gpus=1)), 0):
+        listed = (node_of(node("b", gpus=4)), node_of(node("c", gpus=1)))
+        for _ in made.listed(Kind.NODE, listed, 0):
             pass
         assert idle(made) == {"b": 4, "c": 1}
 
@@ -100,7 +117,7 @@ class TestNodes:
     def test_a_node_that_becomes_unreadable_is_not_known_any_more(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=8)))
         assert passed(made, an_a100("p"), "a") == []
-        made.changed(Kind.NODE, node("a", gpus=64), 0)
+        put(made, Kind.NODE, node("a", gpus=64))
         assert passed(made, an_a100("p"), "a") == ["a"]
         assert idle(made) == {}
 
@@ -111,8 +128,8 @@ class TestNodes:
             "node a has 32 GPUs; at most 16 can be told apart",
         ]
         assert made.unread == {Kind.NODE: 1}
-        made.changed(Kind.NODE, node("a", gpus=8), 0)
-        made.changed(Kind.NODE, node("a", gpus=32), 0)
+        put(made, Kind.NODE, node("a", gpus=8))
+        put(made, Kind.NODE, node("a", gpus=32))
         assert (len(made.faults), made.unread) == (3, {Kind.NODE: 2})
 
     @pytest.mark.parametrize(
@@ -133,26 +150,135 @@ class TestNodes:
         assert idle(made) == {"b": 8}
         (fault,) = made.faults
         assert "node a" in fault
-        made.changed(Kind.NODE, node("a", gpus=4), 0)
+        put(made, Kind.NODE, node("a", gpus=4))
         assert idle(made) == {"b": 8, "a": 4}
 
     def test_a_report_that_counts_as_none_is_told_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
-        made.changed(Kind.NODE, node("a", gpus=4, **{"gpu-report": "{"}), 0)
+        put(made, Kind.NODE, node("a", gpus=4, **{"gpu-report": "{"}))
         (fault,) = made.faults
         assert fault.startswith("node a: annotation foresail.io/gpu-report: ")
         assert made.unread == {}
 
-    def test_prices_come_from_the_catalogue_unless_the_node_says(self) -> None:
+    def test_the_operators_prices_reach_the_score_and_no_spot_node_has_a_list_price(self) -> None:
+        prices = Prices(instances=instances(), own={"l40s": 2.5})
+        made = Intake(PlacementState((), Mix(dict(USUAL))), History(), Facts(prices=prices))
+        p5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
+        spot = p5 | {"karpenter.sh/capacity-type": "spot"}
+        put(made, Kind.NODE, node("own", gpus=1, product=L40S))
+        put(made, Kind.NODE, node("told", gpus=1, product=L40S, **{"usd-per-gpu-hour": "0.5"}))
+        put(made, Kind.NODE, node("listed", gpus=1, labels=p5))
+        put(made, Kind.NODE, node("spot", gpus=1, labels=spot))
+        put(made, Kind.NODE, node("unknown", gpus=1))
+        assert {
+            name: machine.usd_per_gpu_hour
+            for name, machine in made.placement.occupancy.machines.items()
+        } == {"own": 2.5, "told": 0.5, "listed": 6.88, "spot": None, "unknown": None}
+
+
+class TestUnreadable:
+    @pytest.mark.parametrize(
+        ("kind", "document"),
+        [
+            (Kind.NODE, {"metadata": {"name": "x"}, "spec": 3}),
+            (Kind.POD, {"metadata": {"name": "x", "uid": "x"}, "spec": {"containers": 7}}),
+            (Kind.SLICE, {"metadata": {"name": "x"}}),
+            (Kind.CLAIM, {"metadata": {"name": "x"}, "spec": {"devices": 7}}),
+            (Kind.CLASS, {"metadata": {"name": "x"}, "spec": {"selectors": [{"cel": 3}]}}),
+            (Kind.POD_GROUP, {"metadata": {"name": "x"}, "spec": {"minMember": "many"}}),
+            (Kind.POD_GROUP_PLUGIN, {"metadata": {"name": "x"}, "spec": 3}),
+        ],
+    )
+    def test_an_object_that_is_none_is_counted_and_stops_nothing(
+        self, kind: Kind, document: dict[str, Any]
+    ) -> None:
+        made = intake((kind, document))
+        put(made, Kind.NODE, node("b", gpus=1))
+
+        assert made.unread == {kind: 1}
+        (fault,) = made.faults
+        assert fault.startswith(f"{kind} ")
+        assert "x: " in fault
+        assert idle(made) == {"b": 1}
+
+    def test_a_node_with_more_cpu_than_any_machine_has_is_left_to_kube_scheduler(self) -> None:
+        huge = node("a", gpus=1)
+        huge["status"]["allocatable"] |= {"cpu": "9223372036854775807"}
+        made = intake((Kind.NODE, node("a", gpus=1)), (Kind.NODE, huge), (Kind.NODE, huge))
+
+        assert made.unread == {Kind.NODE: 1}  # told twice, said once
+        (fault,) = made.faults
+        assert "9223372036854775807 cpu is no amount that a machine has" in fault
+        assert idle(made) == {}
+        assert passed(made, pod("q", gpus=4), "a") == ["a"]
+
+    def test_an_annotation_of_any_length_does_not_hide_what_a_running_pod_has(self) -> None:
+        long = pod("p", gpus=2, on="a")
+        long["metadata"]["annotations"] = {"foresail.io/gpu-models": "x|" * 100_000}
+        made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, long))
+
+        assert (made.unread, idle(made)) == ({}, {"a": 2})
+        del long["spec"]["nodeName"]
+        with pytest.raises(UnreadablePodError, match="200000 characters; at most 4096 are read"):
+            pod_of(long)
+
+
+class TestParts:
+    SLICED: ClassVar = {"nvidia.com/gpu.replicas": "8", "nvidia.com/gpu.product": "Tesla-T4-SHARED"}
+
+    def test_kube_scheduler_alone_places_on_a_node_that_gives_out_parts(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64, labels=self.SLICED)))
+        for at in range(20):
+            put(made, Kind.POD, pod(f"p{at}", gpus=1, on="a"))
+
+        assert (made.unread, list(made.faults)) == ({}, [])
+        assert passed(made, pod("q", gpus=1), "a") == ["a"]
+
+    def test_a_node_that_gives_out_parts_no_more_is_placed_on_again(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=8)), (Kind.POD, pod("p", gpus=1, on="a")))
+        put(made, Kind.NODE, node("a", gpus=8, labels=self.SLICED))
+        assert idle(made) == {}
+        put(made, Kind.NODE, node("a", gpus=8))
+        assert idle(made) == {"a": 7}
+
+
+class TestDevices:
+    def test_a_tainted_gpu_is_given_to_claims_that_tolerate_its_taint_and_to_no_others(
+        self,
+    ) -> None:
+        devices = resource_slice("a", H100, H100)
+        devices["spec"]["devices"][0]["taints"] = [{"key": "xid", "effect": "NoSchedule"}]
+        tolerant = claim("tolerant", (H100, 2))
+        (first,) = tolerant["spec"]["devices"]["requests"][0]["firstAvailable"]
+        first["tolerations"] = [{"key": "xid", "operator": "Exists"}]
         made = intake(
-            (Kind.NODE, node("listed", gpus=1, product=L40S)),
-            (Kind.NODE, node("told", gpus=1, **{"usd-per-gpu-hour": "0.5"})),
-            (Kind.NODE, node("unknown", gpus=1, product="NVIDIA Z9000")),
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, devices),
+            (Kind.CLASS, device_class()),
+            (Kind.CLAIM, claim("one", (H100, 1))),
+            (Kind.CLAIM, claim("two", (H100, 2))),
+            (Kind.CLAIM, tolerant),
         )
-        machines = made.placement.occupancy.machines
-        assert machines["told"].usd_per_gpu_hour == 0.5
-        assert machines["unknown"].usd_per_gpu_hour is None
-        assert machines["listed"].usd_per_gpu_hour == pytest.approx(1.861)
+
+        def given(name: str) -> tuple[int, ...] | None:
+            asked = made.claims[f"llm/{name}"]
+            assert asked is not None
+            offer = made.placement.occupancy.predictor.of(asked, 0).at(0)
+            return None if offer is None else offer.slots
+
+        assert (given("one"), given("two"), given("tolerant")) == ((1,), None, (0, 1))
+
+    def test_an_administrators_look_takes_no_gpu(self) -> None:
+        looked_at = claim("c", (H100, 1), given=("gpu-0",), pool="a")
+        looked_at["status"]["allocation"]["devices"]["results"][0]["adminAccess"] = True
+        made = intake(
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100)),
+            (Kind.CLAIM, looked_at),
+            (Kind.POD, pod("monitor", claims=("c",), on="a")),
+        )
+
+        assert idle(made) == {"a": 2}
 
 
 class TestPods:
@@ -163,15 +289,15 @@ class TestPods:
     @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
     def test_a_pod_that_has_ended_takes_nothing(self, phase: str) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.POD, pod("p", gpus=2, on="a")))
-        made.changed(Kind.POD, pod("p", gpus=2, on="a", phase=phase), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on="a", phase=phase))
         assert idle(made) == {"a": 4}
 
     def test_an_answer_and_its_binding_count_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=4)), (Kind.NODE, node("b", gpus=4)))
         chosen = best(made, pod("p", gpus=2), "a", "b")
         assert sum(idle(made).values()) == 6
-        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
-        made.changed(Kind.POD, pod("p", gpus=2, on=chosen), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on=chosen))
+        put(made, Kind.POD, pod("p", gpus=2, on=chosen))
         assert sum(idle(made).values()) == 6
         assert made.placement.assumed == 0
 
@@ -179,18 +305,18 @@ class TestPods:
         made = intake((Kind.NODE, node("a", gpus=8)))
         for _ in range(5):
             best(made, pod("p", gpus=2), "a", "new")
-        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
-        made.changed(Kind.POD, pod("p", gpus=2, on="a"), 0)
+        put(made, Kind.POD, pod("p", gpus=2, on="a"))
+        put(made, Kind.POD, pod("p", gpus=2, on="a"))
         assert (made.placement.nodes.came_milli, made.placement.nodes.left_milli) == (2000, 0)
-        made.gone(Kind.POD, pod("p"))
+        drop(made, Kind.POD, pod("p"))
         assert (made.placement.nodes.came_milli, made.placement.nodes.left_milli) == (2000, 2000)
 
     def test_pods_that_come_are_what_is_expected_next(self) -> None:
         history = History()
         made = Intake(PlacementState((), Mix(dict(USUAL))), history)
         for at in range(40):
-            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)
-            made.changed(Kind.POD, pod(f"p{at}", gpus=3, on="a"), 0)  # told twice, seen once
+            put(made, Kind.POD, pod(f"p{at}", gpus=3, on="a"))
+            put(made, Kind.POD, pod(f"p{at}", gpus=3, on="a"))  # told twice, seen once
         weights = {shape.gpus: weight for shape, weight in history.mix(0).weights.items()}
         assert weights == {1: 8, 2: 2, 3: 40, 4: 1, 8: 1}
 
@@ -218,9 +344,9 @@ class TestClaims:
         )
         assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
         assert idle(made)["a"] == 2
-        made.changed(Kind.POD, pod("p", claims=("c",), on="a"), 0)
+        put(made, Kind.POD, pod("p", claims=("c",), on="a"))
         assert idle(made)["a"] == 2  # bound, and the claim's own news is still on its way
-        made.changed(Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"), 0)
+        put(made, Kind.CLAIM, claim("c", (H100, 2), given=("gpu-2", "gpu-3"), pool="a"))
         assert made.placement.nodes.gpus[made.placement.occupancy.row["a"]].tolist()[:4] == [
             1000,
             1000,
@@ -275,7 +401,7 @@ class TestClaims:
     ) -> None:
         made = intake(*self.events()[:3])
         if document is not None:
-            made.changed(Kind.CLAIM, document, 0)
+            put(made, Kind.CLAIM, document)
         asked = pod("p", claims=("c",))
         assert passed(made, asked, "a", "new") == ["a", "new"]
         scores = made.placement.prioritise(pod_of(asked, made.known), ["a", "new"], now_seconds=0)
@@ -286,9 +412,9 @@ class TestClaims:
         made = intake((Kind.NODE, node("a")), (Kind.SLICE, part))
         assert idle(made) == {"a": 0}
         rest = resource_slice("a", H100, name="a-2", slices=2)
-        made.changed(Kind.SLICE, rest, 0)
+        put(made, Kind.SLICE, rest)
         assert idle(made) == {"a": 3}
-        made.gone(Kind.SLICE, part)
+        drop(made, Kind.SLICE, part)
         assert idle(made) == {"a": 0}
 
     def test_a_new_generation_of_a_pool_replaces_the_old_one(self) -> None:
@@ -303,7 +429,7 @@ class TestClaims:
         events = self.events()
         made = intake(*events[1:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b")))
         assert made.claims["llm/c"] is None
-        made.changed(*events[0], 0)
+        put(made, *events[0])
         assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
 
 
@@ -324,7 +450,7 @@ class TestGroups:
         else:
             document["metadata"]["labels"] = {"scheduling.x-k8s.io/pod-group": "g"}
         assert passed(made, document, "a") == []
-        made.changed(Kind.NODE, node("b", gpus=4), 0)
+        put(made, Kind.NODE, node("b", gpus=4))
         assert passed(made, document, "a", "b") == ["a", "b"]
 
 
@@ -353,13 +479,13 @@ def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Rando
                 document = pod(f"plugs-{name}{at}", gpus=1 + at % 2, on=name)
         key = (kind, document["metadata"]["name"])
         if key in world and chance.random() < 0.4:
-            made.gone(kind, world.pop(key))
+            drop(made, kind, world.pop(key))
         else:
             world[key] = document
-            made.changed(kind, document, 0.0)
+            put(made, kind, document)
     fresh = intake((Kind.CLASS, device_class()), *claims)
     for (kind, _), document in sorted(world.items(), key=lambda one: one[0]):
-        fresh.changed(kind, document, 0.0)
+        put(fresh, kind, document)
     assert state(made) == state(fresh)
 
 

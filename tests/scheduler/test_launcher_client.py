@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from aiohttp import ClientSession, web
@@ -26,7 +27,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def launcher(name: str, *, node: str = "n", address: str | None = "127.0.0.1") -> Launcher:
-    return Launcher(namespace="llm", name=name, node=node, address=address, requests_gpus=False)
+    return Launcher(
+        uid=name, namespace="llm", name=name, node=node, address=address, requests_gpus=False
+    )
 
 
 @asynccontextmanager
@@ -127,7 +130,7 @@ async def test_a_followed_state_knows_what_launchers_answer_and_that_one_fell_si
         return web.json_response(ANSWERS["10.0.0.12"])
 
     state = LauncherState()
-    state.changed({**PODS[1], "status": {"phase": "Running", "podIP": "127.0.0.1"}})
+    state.changed(replace(PODS[1], ip="127.0.0.1"))
 
     def instances() -> object:
         return state.node("h100-1", gpus=8, taken=0).instances

@@ -1,10 +1,9 @@
 """Launchers that come, answer, move and go, and when the sleepers of a node are known."""
 
-from typing import Any
+from dataclasses import replace
 
-import pytest
-
-from scheduler.hot_starts import HOT_MILLI, LOST_MILLI, NodeGpus, hot_start
+from fleet.cluster.pods import Pod
+from scheduler.hot_starts import NodeGpus, hot_start
 from scheduler.launcher_state import LauncherState
 from scheduler.launchers import Launcher, instances_of
 from tests.scheduler.recorded_launchers import ANSWERS, LLAMA, PODS, QWEN, RECORDED
@@ -12,7 +11,7 @@ from tests.scheduler.recorded_launchers import ANSWERS, LLAMA, PODS, QWEN, RECOR
 NODE: str = RECORDED["node"]
 
 
-def state_of(*pods: dict[str, Any]) -> LauncherState:
+def state_of(*pods: Pod) -> LauncherState:
     made = LauncherState()
     for one in pods:
         made.changed(one)
@@ -61,7 +60,7 @@ def test_a_launcher_that_stops_answering_makes_its_node_unknown_again() -> None:
 def test_a_launcher_that_is_made_anew_must_answer_anew() -> None:
     state = state_of(*PODS)
     answer(state)
-    state.changed({**PODS[1], "status": {"phase": "Running", "podIP": "10.0.0.99"}})
+    state.changed(replace(PODS[1], ip="10.0.0.99"))
 
     assert node(state).instances is None
 
@@ -69,16 +68,18 @@ def test_a_launcher_that_is_made_anew_must_answer_anew() -> None:
 def test_a_change_that_is_none_of_the_launchers_place_keeps_its_answer() -> None:
     state = state_of(*PODS)
     answer(state)
-    state.changed({**PODS[1], "metadata": {**PODS[1]["metadata"], "annotations": {"a": "b"}}})
+    before = state.changes
+    state.changed(replace(PODS[1], annotations={"a": "b"}))
 
     assert node(state).instances is not None
+    assert state.changes == before
 
 
 def test_an_answer_that_comes_after_its_launcher_went_is_left_out() -> None:
     state = state_of(*PODS)
     asked: tuple[Launcher, ...] = state.launchers
     for pod in PODS[:3]:
-        state.gone(pod)
+        state.gone(pod.uid)
     state.answered({one: instances_of(one, ANSWERS[one.address]) for one in asked})
 
     assert node(state).instances == ()
@@ -89,7 +90,7 @@ def test_gpus_of_a_requester_that_went_are_free_and_its_engine_sleeps() -> None:
     """All eight may be free then; qwen3-32b sleeps on GPU-0 and GPU-4, llama-8b on two as well."""
     state = state_of(*PODS)
     answer(state)
-    state.gone(PODS[3])
+    state.gone(PODS[3].uid)
 
     found = node(state, taken=2)
     assert found.held == frozenset()
@@ -100,27 +101,11 @@ def test_gpus_of_a_requester_that_went_are_free_and_its_engine_sleeps() -> None:
 def test_what_came_and_went_leaves_nothing_behind() -> None:
     state = LauncherState()
     for at in range(1000):
-        pods = [
-            {**one, "metadata": {**one["metadata"], "name": f"{one['metadata']['name']}-{at}"}}
-            for one in PODS
-        ]
+        pods = [replace(one, uid=f"{one.uid}-{at}", name=f"{one.name}-{at}") for one in PODS]
         for one in pods:
             state.changed(one)
         for one in pods:
-            state.gone(one)
+            state.gone(one.uid)
 
     assert state.launchers == ()
     assert node(state) == NodeGpus(gpus=8, taken=3, held=frozenset(), instances=())
-
-
-def test_the_column_has_a_worth_for_each_node_in_order() -> None:
-    """One of seven chances for the sleeper, three of seven for others' sleepers; 0 elsewhere."""
-    state = state_of(*PODS)
-    silent = {**PODS[1], "spec": {**PODS[1]["spec"], "nodeName": "silent"}}
-    silent["metadata"] = {**silent["metadata"], "name": "launcher-c"}
-    answer(state)
-    state.changed(silent)
-    nodes = [("h100-2", 8, 0), (NODE, 8, 3), ("silent", 8, 0)]
-
-    expected = [0.0, HOT_MILLI / 7 - LOST_MILLI * 3 / 7, 0.0]
-    assert state.column(QWEN, 1, nodes).tolist() == pytest.approx(expected)

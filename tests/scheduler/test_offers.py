@@ -1,17 +1,22 @@
 """Which devices a claim would get on each node: against the search itself, and by hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.devices import slice_of, whole
+from fleet.cluster import claims as records
+from fleet.cluster.devices import slice_of
+from fleet.cluster.nodes import node_of
+from scheduler.devices import allocatable
 from scheduler.first_fit import Device, SearchTooLongError, Steps, first_fit
 from scheduler.machines import Machine, machine_of
 from scheduler.offers import STEPS_A_CALL, Offers, Predictor
 from scheduler.placement import Nodes, Shape
-from scheduler.resource_claim import Claim, claim_of
+from scheduler.resource_claim import Claim, Classes
+from scheduler.resource_claim import claim_of as predicted_claim
 from scheduler.selectors import UnknownMatchError, matches
 from tests.scheduler.objects import (
     A100,
@@ -28,8 +33,12 @@ CLASSES = {CLASS: [one["cel"]["expression"] for one in device_class()["spec"]["s
 PRODUCTS = (A100, H100, L40S)
 
 
+def claim_of(document: dict[str, Any], classes: Classes) -> Claim:
+    return predicted_claim(records.claim_of(document), classes)
+
+
 def machine(name: str, *products: str) -> Machine:
-    return machine_of(node(name), whole([slice_of(resource_slice(name, *products))]))
+    return machine_of(node_of(node(name)), [slice_of(resource_slice(name, *products))])
 
 
 def device(**attributes: object) -> Device:
@@ -88,7 +97,7 @@ def test_every_node_is_offered_what_a_search_of_its_own_devices_finds(
 def test_gpus_are_counted_by_their_number_and_given_in_the_drivers_order() -> None:
     document = resource_slice("a", *[H100] * 4)
     document["spec"]["devices"].reverse()
-    one = machine_of(node("a", islands=(0, 0, 1, 1)), whole([slice_of(document)]))
+    one = machine_of(node_of(node("a", islands=(0, 0, 1, 1))), [slice_of(document)])
     assert [device.name for device in one.devices] == ["gpu-0", "gpu-1", "gpu-2", "gpu-3"]
     assert one.order == (3, 2, 1, 0)
     nodes = Nodes([one.empty()])
@@ -198,7 +207,7 @@ class TestSelectors:
         ],
     )
     def test_memory_is_compared_as_an_amount(self, text: str, *, answer: bool) -> None:
-        (one, *_) = whole([slice_of(resource_slice("a", H100))])
+        one = allocatable(slice_of(resource_slice("a", H100)).devices[0])
         room = "device.capacity['gpu.nvidia.com'].memory"
         assert matches(f"{room}.compareTo(quantity('{text}')) >= 0", one) is answer
 
@@ -206,7 +215,7 @@ class TestSelectors:
     def test_versions_are_compared_as_versions_and_not_as_text(
         self, least: str, *, answer: bool
     ) -> None:
-        (one, *_) = whole([slice_of(resource_slice("a", H100))])
+        one = allocatable(slice_of(resource_slice("a", H100)).devices[0])
         capability = "device.attributes['gpu.nvidia.com'].cudaComputeCapability"
         assert matches(f"{capability}.compareTo(semver('{least}')) >= 0", one) is answer
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
+from fleet.cluster.kinds import Kind
 from scheduler.history import USUAL, History
-from scheduler.intake import Intake, Json, Kind
+from scheduler.intake import Intake
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
 from scheduler.score.constants import SHIPPED
-from scheduler.slimming import slim
 from scheduler.turnover import Start, Turnover, turnover_of
-from tests.scheduler.objects import node, pod
+from tests.scheduler.objects import Json, drop, node, pod, put
 
 NODES = 50
 CAPACITY = NODES * 8000
@@ -59,7 +59,7 @@ def test_no_more_is_remembered_than_the_nodes_have() -> None:
 def intake() -> Intake:
     made = Intake(PlacementState((), Mix(dict(USUAL))), History())
     for at in range(NODES):
-        made.changed(Kind.NODE, node(f"n{at}", gpus=8), 0)
+        put(made, Kind.NODE, node(f"n{at}", gpus=8))
     return made
 
 
@@ -77,14 +77,14 @@ def test_a_restart_goes_on_where_pods_come_and_go() -> None:
     for at in range(1500):
         now += random.exponential(HOUR / 10)
         for uid in [uid for uid, (ends, _) in running.items() if ends <= now]:
-            live.gone(Kind.POD, running.pop(uid)[1])
+            drop(live, Kind.POD, running.pop(uid)[1])
         document = started(f"p{at}", at, now)
         running[f"p{at}"] = now + random.exponential(20 * HOUR), document
-        live.changed(Kind.POD, document, now)
+        put(live, Kind.POD, document, now)
     assert live.placement.nodes.turnover > SHIPPED.leaving_from
     again = intake()
     for _, document in running.values():
-        again.changed(Kind.POD, slim(Kind.POD, document), now)
+        put(again, Kind.POD, document, now)
     assert again.placement.nodes.turnover == 0  # as it was before the ages were read
     again.read_turnover(now)
     assert again.placement.nodes.turnover > SHIPPED.leaving_from
@@ -95,7 +95,7 @@ def test_a_restart_goes_on_where_the_cluster_fills_up() -> None:
     made, now = intake(), 0.0
     for at in range(350):
         now += random.exponential(HOUR / 10)
-        made.changed(Kind.POD, started(f"p{at}", at, now), 350 * HOUR)
+        put(made, Kind.POD, started(f"p{at}", at, now), 350 * HOUR)
     made.read_turnover(now)
     assert made.placement.nodes.turnover < SHIPPED.leaving_from
 
@@ -108,7 +108,7 @@ def test_the_mix_that_is_expected_counts_pods_by_when_they_came() -> None:
         document["spec"]["containers"][0]["resources"]["requests"]["nvidia.com/gpu"] = str(
             3 + 2 * at
         )
-        made.changed(Kind.POD, document, 2 * week)
+        put(made, Kind.POD, document, 2 * week)
     weights = {shape.gpus: weight for shape, weight in history.mix(2 * week).weights.items()}
     # Three GPUs now, and five two half-lives ago.
     assert (weights[3], weights[5]) == (1.0, 0.25)

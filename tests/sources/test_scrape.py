@@ -366,7 +366,9 @@ async def test_ready_pods_that_do_not_end_are_read(
 
     async def api(request: web.Request) -> web.Response:
         asked.append((request.path, request.query["labelSelector"]))
-        return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": records})
+        return web.json_response(
+            {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": records}
+        )
 
     port = await serve(api)
     settings = client.Configuration(host=f"http://127.0.0.1:{port}")

@@ -267,7 +267,9 @@ async def pods_source(
             if not honest
             or request.path == f"/api/v1/namespaces/{one['metadata']['namespace']}/pods"
         ]
-        return web.json_response({"kind": "PodList", "apiVersion": "v1", "items": listed})
+        return web.json_response(
+            {"kind": "PodList", "metadata": {"resourceVersion": "7"}, "items": listed}
+        )
 
     async with serving(api) as api_port:
         settings = client.Configuration(host=f"http://127.0.0.1:{api_port}")

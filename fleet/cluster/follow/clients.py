@@ -1,4 +1,4 @@
-"""Ways to API servers: the contexts of a kubeconfig, or the cluster we run in."""
+"""Clients of API servers: by the contexts of a kubeconfig, or of the cluster we run in."""
 
 import asyncio
 import os
@@ -9,25 +9,25 @@ from kubernetes_asyncio import client, config
 from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader
 
 
-class NoWayError(Exception):
-    """A cluster that cannot be asked: its context is missing, or its credentials are."""
+class ClusterUnreachableError(Exception):
+    """There is no client for a cluster: its context or its credentials are missing."""
 
 
 def contexts(kubeconfig: Path | None = None) -> tuple[Sequence[str], str | None]:
     """The names of all contexts, and the current one.
 
     Raises:
-        NoWayError: the file cannot be read.
+        ClusterUnreachableError: the file cannot be read.
     """
     files = _file(kubeconfig).split(os.pathsep)
     if not any(Path(one).expanduser().is_file() for one in files):
-        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: no such file")
+        raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: no such file")
     try:
         found, current = config.list_kube_config_contexts(_file(kubeconfig))
-    # Not YAML, no mapping, a key that is missing: the library lets each out as it comes.
+    # Not YAML, not a mapping, a missing key: the library wraps none of these errors.
     except Exception as error:
         said = " ".join(str(error).split())
-        raise NoWayError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
+        raise ClusterUnreachableError(f"kubeconfig {_file(kubeconfig)}: {said}") from error
     return [one["name"] for one in found], current["name"] if current else None
 
 
@@ -37,7 +37,7 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
     With neither named it is the cluster we run in.
 
     Raises:
-        NoWayError: no such context, or no credentials to be had.
+        ClusterUnreachableError: no such context, or no credentials to be had.
     """
     settings = client.Configuration()
     try:
@@ -49,7 +49,7 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
             )
             settings.refresh_api_key_hook = _Renewal(loader).renew
         return client.ApiClient(settings)
-    # The loader runs programs and reads files that a user wrote: anything may come out of it.
+    # The loader runs programs and reads files of the user: it may raise anything.
     except Exception as error:
         why = str(error) or type(error).__name__
         if context is not None:
@@ -58,30 +58,30 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
             why = f"kubeconfig {kubeconfig}: {why}"
         else:
             why = f"no kubeconfig, and no cluster around us: {why}"
-        raise NoWayError(why) from error
+        raise ClusterUnreachableError(why) from error
 
 
 async def connected_from_here() -> client.ApiClient:
     """A client of the cluster we run in, else of the one kubectl talks to. Close it after use.
 
     Raises:
-        NoWayError: neither is there.
+        ClusterUnreachableError: neither is there.
     """
     try:
         return await connected(None)
-    except NoWayError:
+    except ClusterUnreachableError:
         return await connected(None, Path(KUBE_CONFIG_DEFAULT_LOCATION))
 
 
 class _Renewal:
-    """Credentials by program end within the hour, and the library fetches them once."""
+    """Renews credentials of an exec plugin: they expire, and the library fetches them once."""
 
     def __init__(self, loader: KubeConfigLoader) -> None:
         self._loader = loader
         self._lock = asyncio.Lock()
 
     async def renew(self, settings: client.Configuration) -> None:
-        # Only programs set it; without it what they said holds for good.
+        # Only plugins whose credentials expire set it.
         if not hasattr(self._loader, "exec_plugin_expiry"):
             return
         async with self._lock:

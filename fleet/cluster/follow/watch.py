@@ -1,17 +1,17 @@
 """One resource of an API server, followed for good: a list, and what changes after it.
 
 The client library's own watch turns objects into models of its release, gives up at the second
-410, and says nothing of a server that is gone. Here objects stay the JSON that the server sent, and
-whoever follows is told when what he knows is old.
+410, and does not report a server that is gone. Here each object becomes a record of ours as soon as
+it arrives, and an event says when what is known is old.
 
-What is promised of the events:
+The events keep these promises:
 
-* `Listed` is the whole world: whatever it does not hold is gone.
+* `Listed` is complete: an object that it does not hold is gone.
 * After `Unavailable` what was known is stale until the next `Listed`.
-* The last state of every object is told, states between may be left out. A watch that breaks is
-  taken up where it was, or everything is listed anew.
+* The last state of every object arrives; states between may be left out. A watch that breaks is
+  resumed where it was, or everything is listed anew.
 
-It never ends by itself and keeps nothing: memory is the follower's business.
+The follower never ends by itself and keeps nothing: the caller remembers the records.
 """
 
 import asyncio
@@ -23,17 +23,19 @@ from typing import Final
 
 from kubernetes_asyncio.client import ApiClient
 
-from fleet.api import (
+from fleet.cluster.fields import Json
+from fleet.cluster.follow.api import (
     GONE,
     PATIENT,
-    Json,
+    Change,
+    Identity,
     Patience,
     Resource,
     UnreadableError,
     changes,
     pages,
-    unmanaged,
 )
+from fleet.cluster.kinds import Record
 
 _SHORT_SECONDS: Final = 1.0
 """A watch that ends sooner than this is trouble, however it ends."""
@@ -41,23 +43,23 @@ _SHORT_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The whole world, after each list."""
+    """All objects, after each list."""
 
-    objects: tuple[Json, ...]
+    records: tuple[Record, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
     """An object that is new, or is not what it was."""
 
-    object: Json
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """An object that was deleted, in its last state; it need not have been told of before."""
+    """An object that was deleted, or is not wanted any more; it may never have been known."""
 
-    object: Json
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,10 @@ Event = Listed | Changed | Gone | Unavailable
 async def watched(
     client: ApiClient,
     path: str,
+    record_of: Callable[[Json], Record | None],
     *,
     label_selector: str | None = None,
     page_size: int = 500,
-    keep: Callable[[Json], Json | None] = unmanaged,
     patience: Patience = PATIENT,
 ) -> AsyncGenerator[Event, None]:
     """Follow a resource for good.
@@ -86,10 +88,10 @@ async def watched(
     Args:
         client: its session is shared, and closed by whoever made it.
         path: of the collection, such as `/api/v1/nodes`.
+        record_of: makes the record of an object; called with each before the next page is read.
+            None = it is not wanted, and `Gone` if it changes after the list.
         label_selector: in kubectl's form.
         page_size: objects a request; all objects of a page are in memory as they came.
-        keep: what is kept of an object; called with each before the next page is read. None = it
-            is not wanted, and `Gone` should it be told of after the list.
         patience: how long to wait for what.
     """
     resource = Resource(
@@ -97,7 +99,7 @@ async def watched(
         path=path,
         label_selector=label_selector,
         page_size=page_size,
-        keep=keep,
+        record_of=record_of,
         patience=patience,
     )
     loop = asyncio.get_running_loop()
@@ -108,15 +110,16 @@ async def watched(
         began, wait = loop.time(), 0.0
         try:
             if version is None:
-                objects, version = await pages(resource)
+                records, version = await pages(resource)
                 told = None
-                yield Listed(objects)
+                yield Listed(records)
                 began = loop.time()
             async with aclosing(changes(resource, version)) as news:
                 async for change in news:
                     version = change.version
-                    if change.object is not None:
-                        yield Gone(change.object) if change.gone else Changed(change.object)
+                    event = _event(change)
+                    if event is not None:
+                        yield event
         except UnreadableError as error:
             version, wait = None, patience.absent if error.absent else error.retry_seconds
             unavailable = Unavailable(str(error), absent=error.absent)
@@ -128,6 +131,13 @@ async def watched(
         if failures:
             chance = random.random()  # noqa: S311 - no secret
             await asyncio.sleep(max(wait, backoff_seconds(failures, patience, chance)))
+
+
+def _event(change: Change) -> Changed | Gone | None:
+    """What a line of a watch tells; None = nothing but a newer version."""
+    if change.record is not None:
+        return Changed(change.record)
+    return Gone(change.gone) if change.gone is not None else None
 
 
 def backoff_seconds(failures: int, patience: Patience, chance: float) -> float:

@@ -1,6 +1,6 @@
-"""What an API server says of one resource: the pages of a list, the lines of a watch.
+"""Requests to an API server about one resource: the pages of a list, the lines of a watch.
 
-One question, one answer or one error: nothing is asked twice here, but a list whose pages ran out
+One request, one answer or one error: nothing is asked twice here, but a list whose pages ran out
 from under it. Only GET is ever sent.
 """
 
@@ -9,38 +9,38 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import ConfigException
 
-Json = Mapping[str, Any]
-"""An object as the API has it."""
+from fleet.cluster.fields import Json, as_object
+from fleet.cluster.kinds import Record, identity_of
 
 GONE: Final = HTTPStatus.GONE
-"""A version of the world that the server no longer remembers."""
+"""A resource version that the server no longer has."""
 _MESSAGE_CHARACTERS: Final = 256
-"""Of a refusal: a proxy's error page would fill the log."""
+"""Of a refusal that are shown: the error page of a proxy would fill the log."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long to wait for what. Seconds."""
+    """Timeouts and waits, in seconds."""
 
     connection: float = 5.0
-    """For a server to take a connection: one that is gone often just says nothing."""
+    """For a connection: a server that is gone often does not refuse it."""
     page: float = 30.0
-    """For one page of a list, and for the first word of a watch."""
+    """For one page of a list, and for the head of a watch's answer."""
     watch: float = 300.0
-    """After which the server is asked to end a watch: load spreads over its replicas."""
+    """After which the server ends a watch: load spreads over its replicas."""
     silence: float = 150.0
-    """After which a watch is taken for dead: bookmarks come once a minute."""
+    """Without a byte, after which a watch counts as broken: bookmarks come once a minute."""
     first_retry: float = 0.5
     """Doubled with each failure in a row."""
     longest_retry: float = 30.0
     absent: float = 60.0
-    """Before a resource that the server does not have is asked for again."""
+    """Before the next request for a resource that the server does not have."""
 
 
 PATIENT: Final = Patience()
@@ -52,19 +52,13 @@ class UnreadableError(Exception):
     def __init__(self, why: str, *, status: int = 0, retry_seconds: float = 0.0) -> None:
         super().__init__(why)
         self.status = status
-        """HTTP; 0 = no answer, or one that makes no sense."""
+        """HTTP, 401 where there are no credentials to ask with; 0 = no answer, or nonsense."""
         self.retry_seconds = retry_seconds
-        """What the server wants us to wait."""
+        """The wait that the server asks for."""
 
     @property
     def absent(self) -> bool:
         return self.status == HTTPStatus.NOT_FOUND
-
-
-def unmanaged(document: Json) -> Json:
-    """The object without the record of who set which field: the largest part of most."""
-    metadata = {key: value for key, value in document["metadata"].items() if key != "managedFields"}
-    return {**document, "metadata": metadata}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +70,20 @@ class Resource:
     """Of the collection, such as `/api/v1/nodes`."""
     label_selector: str | None = None
     page_size: int = 500
-    keep: Callable[[Json], Json | None] = unmanaged
-    """What is kept of an object as it comes; None = it is not wanted."""
+    record_of: Callable[[Json], Record | None]
+    """Makes the record of an object, once, as it comes; None = the object is not wanted."""
+    from_cache: bool = False
+    """A list may come from the API server's cache, and lag by a second."""
     patience: Patience = PATIENT
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which object it is."""
+
+    name: str
+    """With the namespace, where the object has one."""
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,15 @@ class Change:
     """One line of a watch."""
 
     version: str
-    """Of the world after it."""
-    object: Json | None = None
-    """None = nothing but the version is new."""
-    gone: bool = False
+    """Of the collection after it."""
+    record: Record | None = None
+    """Of an object that is new or changed."""
+    gone: Identity | None = None
+    """Of an object that was deleted, or is not wanted."""
 
 
-async def pages(resource: Resource) -> tuple[tuple[Json, ...], str]:
-    """All objects, and the version of the world they are of.
+async def pages(resource: Resource) -> tuple[tuple[Record, ...], str]:
+    """The records of all objects, and the version of the collection they are of.
 
     Raises:
         UnreadableError: refused, unreachable, or no list.
@@ -103,12 +109,12 @@ async def pages(resource: Resource) -> tuple[tuple[Json, ...], str]:
     except UnreadableError as error:
         if error.status != GONE:
             raise
-        # The world of the first page was forgotten before the last: all in one piece, then.
+        # The version of the first page was forgotten before the last: ask for all in one piece.
         return await _paged(resource, limit=None)
 
 
 async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, None]:
-    """What changes after a version; ends when the connection does, whoever ended it.
+    """The changes after a version, until either side ends the connection.
 
     Raises:
         UnreadableError: the server refuses, tells of an error, or says what makes no sense.
@@ -133,15 +139,17 @@ async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, No
             return  # broken off: the next watch goes on from the last version
 
 
-async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Json, ...], str]:
-    objects: list[Json] = []
+async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Record, ...], str]:
+    records: list[Record] = []
     asked = {} if limit is None else {"limit": str(limit)}
+    if resource.from_cache:
+        asked["resourceVersion"] = "0"
     while True:
         page = await _page(resource, asked)
-        kept = (resource.keep({**page.stamp, **item}) for item in page.items)
-        objects += [one for one in kept if one is not None]
+        made = map(resource.record_of, page.items)
+        records += [one for one in made if one is not None]
         if not page.more:
-            return tuple(objects), page.version
+            return tuple(records), page.version
         asked["continue"] = page.more
 
 
@@ -149,8 +157,6 @@ async def _paged(resource: Resource, *, limit: int | None) -> tuple[tuple[Json, 
 class _Page:
     version: str
     more: str | None
-    stamp: Json
-    """What the items of a list leave out, and those of a watch do not: which kind they are."""
     items: tuple[Json, ...]
 
 
@@ -165,19 +171,18 @@ async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
         page = json.loads(text)
-        metadata, kind = page["metadata"], str(page["kind"]).removesuffix("List")
+        metadata = page["metadata"]
         return _Page(
             version=str(metadata["resourceVersion"]),
             more=metadata.get("continue"),
-            stamp={"apiVersion": page["apiVersion"], "kind": kind},
-            items=tuple({"metadata": one["metadata"], **one} for one in page["items"] or ()),
+            items=tuple(as_object(one, "an item") for one in page["items"] or ()),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{resource.path}: the answer is no list of objects") from error
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
-    """Whole lines of any length; one that is cut off at the end was not all said."""
+    """Complete lines of any length; one that is cut off at the end is dropped."""
     rest = b""
     async for chunk in content.iter_any():
         *whole, rest = (rest + chunk).split(b"\n")
@@ -193,13 +198,13 @@ def _change(resource: Resource, line: bytes) -> Change:
             raise _refusal(resource, int(document.get("code") or 500), document)
         version = str(document["metadata"]["resourceVersion"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableError(f"{resource.path}: a watch told what is no event") from error
+        raise UnreadableError(f"{resource.path}: a line of the watch is no event") from error
     if kind == "BOOKMARK":
         return Change(version)
-    kept = resource.keep(document)
-    return Change(
-        version, document if kept is None else kept, gone=kind == "DELETED" or kept is None
-    )
+    record = None if kind == "DELETED" else resource.record_of(document)
+    if record is None:
+        return Change(version, gone=Identity(*identity_of(document)))
+    return Change(version, record)
 
 
 async def _opened(
@@ -228,7 +233,9 @@ async def _opened(
         async with response:
             text = await response.text(errors="replace")
     except ConfigException as error:
-        raise UnreadableError(f"{resource.path}: no credentials: {error}") from error
+        raise UnreadableError(
+            f"{resource.path}: no credentials: {error}", status=HTTPStatus.UNAUTHORIZED
+        ) from error
     except (aiohttp.ClientError, OSError) as error:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
@@ -244,7 +251,7 @@ async def _opened(
 def _refusal(
     resource: Resource, code: int, status: object, *, retry_seconds: float = 0.0
 ) -> UnreadableError:
-    """In the server's own words where it has some."""
+    """The error of a refusal, with the message of the server where it has one."""
     said = status.get("message") if isinstance(status, dict) else None
     words = " ".join(str(said or "").split())[:_MESSAGE_CHARACTERS]
     why = f"{resource.path}: HTTP {code}{': ' if words else ''}{words}"

@@ -5,15 +5,26 @@ added, so a reader ignores those that it does not know. A reader refuses a newer
 the node as unknown. docs/agent.md lists every field.
 """
 
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from fleet.invalid import invalid, shown
-from scheduler.agent.links import Way
 
 SCHEMA: Final = 1
+
+
+class Way(StrEnum):
+    """How NVLink connects two GPUs."""
+
+    DIRECT = "direct"
+    SWITCH = "switch"
+    HIDDEN = "hidden"
+    """The driver uses NVLink between them but does not show the links."""
+    NONE = "none"
 
 
 class UnreadableReportError(ValueError):
@@ -157,3 +168,39 @@ def report_from(text: str) -> Report:
     except ValidationError as error:
         at, why = next(invalid(error))
         raise UnreadableReportError(f"{shown(at, whole='the text')}: {why}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """What readers need of a report, a tenth of its size."""
+
+    uuids: tuple[str | None, ...]
+    islands: tuple[int, ...]
+    """Of each GPU, in the order of the UUIDs; empty = not known of all."""
+    product: str | None
+    """None = GPUs differ, or do not say."""
+    clique: str | None
+
+
+def agent_report(text: str, boot_id: str | None) -> AgentReport | None:
+    """The report in the annotation of a node; None = the agent does not know the GPUs.
+
+    Args:
+        text: of the annotation.
+        boot_id: of the node's present boot; None = not told.
+
+    Raises:
+        UnreadableReportError: it is none, of a newer schema, or of an earlier boot.
+    """
+    report = report_from(text)
+    if boot_id and report.boot_id and boot_id != report.boot_id:
+        raise UnreadableReportError(f"of an earlier boot, {report.boot_id}; now it is {boot_id}")
+    if report.gpus is None:
+        return None
+    products = {gpu.product for gpu in report.gpus}
+    return AgentReport(
+        uuids=tuple(gpu.uuid for gpu in report.gpus),
+        islands=report.islands,
+        product=products.pop() if len(products) == 1 else None,
+        clique=report.clique,
+    )

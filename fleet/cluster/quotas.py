@@ -1,24 +1,28 @@
 """GPUs that a device plugin gives out: how many there are behind its resources.
 
-A resource counts what pods ask for, which is a GPU only where nobody cut it up: under time-slicing
-one GPU is many, and a MIG slice is a part of one. Here everything becomes GPUs: a slice is one part
-of as many as a GPU has room for.
+A resource counts units that pods ask for. A unit is a GPU only where GPUs are not divided: under
+time-slicing one GPU is many units, and a MIG slice is a part of one. Here units are converted to
+GPUs; a slice is one part of as many as a GPU has room for.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 from typing import Final
 
 from fleet.catalogue import Generation
-from fleet.documents import Json, amount, part, text
+from fleet.cluster.nodes import Node
+from fleet.quantities import quantity
 
 WHOLE: Final = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915")
+"""Resources that count whole GPUs where nothing divides them."""
 _SHARED: Final = "nvidia.com/gpu.shared"
 _MIG: Final = re.compile(r"nvidia\.com/mig-([a-z0-9.+-]+?)(?:\.shared)?")
 _PROFILE: Final = re.compile(r"(?:\d+c\.)?(?P<slices>\d)g\.(?P<gb>\d+)gb")
 _PRODUCT: Final = "nvidia.com/gpu.product"
+_REPLICAS: Final = "nvidia.com/gpu.replicas"
 _SLICES_MOST: Final = {1: 7, 2: 3, 3: 2, 4: 1, 7: 1}
 """MIG devices of one size that a GPU has room for, by its compute slices."""
 
@@ -36,24 +40,40 @@ class Quota:
     partitioned: bool = False
     """By MIG: what is given out is no whole GPU, and NVLink joins none of it."""
 
+    @property
+    def divided(self) -> bool:
+        """A unit of some resource is a part of a GPU: by MIG, or because several pods share it."""
+        return any(share != 1.0 for share in self.share.values())
+
+    def taken(self, requests: Mapping[str, Fraction], but: frozenset[str] = frozenset()) -> float:
+        """GPUs behind what a pod asks for.
+
+        Args:
+            requests: of the pod.
+            but: resources that somebody else gives it.
+        """
+        return sum(
+            float(count) * self.share[name]
+            for name, count in requests.items()
+            if name in self.share and name not in but
+        )
+
 
 NONE: Final = Quota(gpus=0, usable=0.0, share={})
 
 
-def quota_of(node: Json, generation: Generation | None, known_gpus: int | None) -> Quota:
-    """What the resources of a node object amount to.
+def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) -> Quota:
+    """What the resources of a node amount to.
 
     Args:
-        node: a v1 Node.
+        node: the node.
         generation: of its GPUs, where that is known.
-        known_gpus: how many it has, as somebody says who counted: partitions alone only tell how
-            many there are at least.
+        known_gpus: how many it has, by its agent or its machine type; None = not known. Partitions
+            alone only tell how many there are at least.
     """
-    labels = part(node, "metadata", "labels")
-    capacity = part(node, "status", "capacity")
-    allocatable = part(node, "status", "allocatable")
-    share = {name: _share(name, labels, generation) for name in capacity}
-    units = {name: amount(capacity, name) or 0.0 for name, one in share.items() if one}
+    capacity = {**node.allocatable, **node.capacity}
+    share = {name: _share(name, node.labels, generation) for name in capacity}
+    units = {name: float(capacity[name]) for name, one in share.items() if one}
     shares = {name: share[name] for name in units if units[name]}
     if not shares:
         return NONE
@@ -61,40 +81,43 @@ def quota_of(node: Json, generation: Generation | None, known_gpus: int | None) 
     parts = sum(units[name] * one for name, one in shares.items() if one != 1.0)
     cut = ceil(parts - 1e-9)
     if known_gpus is not None and cut and known_gpus > whole:
-        # Who counted knows how many GPUs the parts were cut from.
+        # It is known how many GPUs the parts were cut from.
         cut = round(known_gpus - whole)
     if parts:
         shares = {n: one if one == 1.0 else one * cut / parts for n, one in shares.items()}
-    usable = sum((amount(allocatable, name) or 0.0) * one for name, one in shares.items())
+    usable = sum(float(node.allocatable.get(name, 0)) * one for name, one in shares.items())
     gpus = round(whole) + cut
     return Quota(
         gpus=gpus,
         usable=min(usable, gpus),
         share=shares,
         partitioned=any("mig-" in name for name in shares)
-        or "-MIG-" in (text(labels, _PRODUCT) or ""),
+        or "-MIG-" in node.labels.get(_PRODUCT, ""),
     )
 
 
-def _share(resource: str, labels: Json, generation: Generation | None) -> float:
+def _share(resource: str, labels: Mapping[str, str], generation: Generation | None) -> float:
     """GPUs behind one unit, taking the most units a GPU can be cut into; 0 = no GPU resource."""
     mig = _MIG.fullmatch(resource)
     if mig:
         copies = _copies(labels, f"nvidia.com/mig-{mig[1]}.replicas", resource)
         return slice_share(mig[1], generation) / copies
     if resource == _SHARED:
-        return 1.0 / _copies(labels, "nvidia.com/gpu.replicas", resource)
+        return 1.0 / _copies(labels, _REPLICAS, resource)
     if resource not in WHOLE:
         return 0.0
-    product = text(labels, _PRODUCT) or ""
-    copies = _copies(labels, "nvidia.com/gpu.replicas", resource)
-    _, single, profile = product.removesuffix("-SHARED").partition("-MIG-")
+    copies = _copies(labels, _REPLICAS, resource)
+    product = labels.get(_PRODUCT, "").removesuffix("-SHARED")
+    _, single, profile = product.partition("-MIG-")
     return (slice_share(profile, generation) if single else 1.0) / copies
 
 
-def _copies(labels: Json, label: str, resource: str) -> float:
-    told = amount(labels, label) or 1.0
-    strategy = text(labels, "nvidia.com/gpu.sharing-strategy")
+def _copies(labels: Mapping[str, str], label: str, resource: str) -> float:
+    try:
+        told = float(quantity(labels[label]))
+    except (KeyError, ValueError):
+        told = 1.0
+    strategy = labels.get("nvidia.com/gpu.sharing-strategy")
     # The label stays 1 where nothing is shared, and what is shared may have a name of its own.
     return 1.0 if strategy == "none" and not resource.endswith(".shared") else max(told, 1.0)
 

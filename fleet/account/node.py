@@ -1,4 +1,4 @@
-"""One node's account: its GPUs, who has them, how the free ones lie, which do nothing."""
+"""The account of one node: its GPUs, the pods that have them, the islands that are left."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,23 +6,23 @@ from typing import Final
 
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.pods import Pod
 from fleet.idleness import idle_of
-from fleet.islands import Islands, Lie, filled, lie_of, partition
-from fleet.pods import Pod
-from fleet.uses import Held, Use, exact, uses_of
+from fleet.islands import Fragmentation, Islands, filled, fragmentation_of, partition
+from fleet.uses import Held, Use, free_of, rounded, uses_of
 
 _NOISE: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuDevice:
-    """A GPU that DRA knows by itself."""
+    """One GPU that DRA gives out."""
 
     name: str
     """Its UUID, where the driver tells it."""
     taken: float
     claims: tuple[str, ...]
-    """That have of it, with their namespace."""
+    """That were given it or a part of it, with their namespace."""
     out: str | None
     """Why no new claim gets it."""
 
@@ -36,18 +36,20 @@ class NodeGpus:
     generation: str | None
     """By its name in the catalogue."""
     product: str | None
-    """As somebody calls it; None = nobody says."""
+    """As a label, a driver or the agent calls it; None = none of them does."""
     gpus: int
     allocated: float | None
     free: float | None
     """That new pods can have."""
     out: float | None
     """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
+    out_reason: str | None
+    """Why, where some are out."""
     idle: float | None
     """Allocated ones that did nothing; None = not measured."""
     islands: Islands | None
-    """GPUs of each, by index; None = nobody knows."""
-    lie: Lie | None
+    """GPUs of each, by index; None = they are not known."""
+    fragmentation: Fragmentation | None
     """Of the free ones in them; None = it is unknown which are joined, or which are free."""
     clique: str | None
     """The NVLink domain that the node shares with others."""
@@ -78,43 +80,41 @@ def account_of(
         activity: of the cluster's GPUs; None = not measured.
         now_seconds: when all this was so.
     """
-    machine, quota, dra = held.machine, held.quota, held.dra
-    gpus = max(quota.gpus, len(dra), machine.gpus or 0)
+    gpus = held.gpus
     if gpus == 0:
         return None
+    node, hardware, dra = held.node, held.hardware, held.dra
     uses = uses_of(held, pods)
     asked = sum(use.gpus for use in uses)
     allocated = min(asked, gpus)
-    free = 0.0
-    if machine.out is None:
-        # What is taken of a GPU that is out does not take from the others.
-        lost = sum(gpu.taken for gpu in dra if gpu.out is not None)
-        usable = max(quota.usable, sum(gpu.out is None for gpu in dra))
-        free = max(0.0, min(gpus - allocated, usable - (allocated - lost)))
+    free = free_of(held, allocated)
     idle, uses = idle_of(held, uses, gpus, activity, now_seconds)
     islands = _islands(held, gpus, catalogue)
     known = held.not_read is None
     return NodeGpus(
-        node=machine.name,
-        pool=machine.pool,
-        generation=machine.generation.name if machine.generation else None,
-        product=machine.product,
+        node=node.name,
+        pool=node.pool,
+        generation=hardware.generation.name if hardware.generation else None,
+        product=hardware.product,
         gpus=gpus,
-        allocated=exact(allocated) if known else None,
-        free=exact(free) if known else None,
-        out=exact(gpus - allocated - free) if known else None,
-        idle=None if idle is None else exact(idle),
+        allocated=rounded(allocated) if known else None,
+        free=rounded(free) if known else None,
+        out=rounded(gpus - allocated - free) if known else None,
+        out_reason=_out_reason(held) if known and rounded(gpus - allocated - free) else None,
+        idle=None if idle is None else rounded(idle),
         islands=islands,
-        lie=lie_of(islands, _room(held, gpus, free)) if islands is not None and known else None,
-        clique=machine.clique,
-        usd_per_gpu_hour=machine.price.usd_per_gpu_hour if machine.price else None,
-        price_source=machine.price.source if machine.price else None,
+        fragmentation=fragmentation_of(islands, _room(held, gpus, free))
+        if islands is not None and known
+        else None,
+        clique=hardware.clique,
+        usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
+        price_source=hardware.price.source if hardware.price else None,
         uses=tuple(uses),
         devices=tuple(
             GpuDevice(
                 name=gpu.name,
-                taken=exact(gpu.taken),
-                claims=tuple(dict.fromkeys(grant.claim for grant, _ in gpu.grants)),
+                taken=rounded(gpu.taken),
+                claims=tuple(dict.fromkeys(one.claim.name for one in gpu.takings)),
                 out=gpu.out,
             )
             for gpu in dra
@@ -124,31 +124,43 @@ def account_of(
     )
 
 
+def _out_reason(held: Held) -> str:
+    """Why GPUs that no pod has cannot be had."""
+    if held.node.out is not None:
+        return held.node.out
+    if not held.dra and not held.quota.share:
+        return "given out by nobody yet"
+    of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
+    if of_devices:
+        return of_devices[0]
+    return "unhealthy" if held.quota.usable < held.quota.gpus else "given out by nobody"
+
+
 def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
-    report = held.machine.report
+    report = held.node.report
     reported: Sequence[int | None] = report.islands if report is not None else ()
     if held.quota.partitioned or any(one.profile for gpu in held.dra for one in gpu.devices):
         # Without NVLink each GPU lies alone.
         reported = range(gpus)
-    return partition(gpus, reported, held.machine.generation, catalogue.joined)
+    return partition(gpus, reported, held.hardware.generation, catalogue.joined)
 
 
 def _room(held: Held, gpus: int, free: float) -> list[float]:
     """The free part of each GPU. DRA says which are taken; a device plugin only how many."""
-    report = held.machine.report
+    report = held.node.report
     uuids = report.uuids if report is not None else tuple(gpu.name for gpu in held.dra)
     at = {uuid: index for index, uuid in enumerate(uuids)}
     if held.quota.share or len(at) != gpus or any(gpu.name not in at for gpu in held.dra):
         return filled(gpus, free)
     room = [0.0] * gpus
     for gpu in held.dra:
-        if gpu.out is None and held.machine.out is None:
+        if gpu.out is None and held.node.out is None:
             room[at[gpu.name]] = 1.0 - gpu.taken
     return room
 
 
 def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
-    name, found = held.machine.name, []
+    name, found = held.node.name, []
     if asked > gpus + _NOISE:
         both = held.dra and held.quota.share
         by = ", by DRA and by a device plugin" if both else ""

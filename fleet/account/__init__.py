@@ -1,0 +1,1 @@
+"""What a cluster has, who has it, and for how long: accounts made of records."""

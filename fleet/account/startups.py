@@ -1,0 +1,133 @@
+"""The starts of a cluster's pods and GPU nodes, from the records of its readings.
+
+Timestamps are those of the API server's objects, to the second.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fleet.account.starts import NodeStart, PodStart, Starts
+from fleet.cluster.fields import condition
+from fleet.cluster.hardware import hardware_of
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
+from fleet.cluster.pools import pools_of
+from fleet.cluster.quotas import WHOLE, quota_of
+from fleet.cluster.reading import Cluster
+from fleet.snapshot import Known
+
+PODS_MAX: Final = 4096
+"""Starts of pods that are remembered after their end."""
+NODES_MAX: Final = 1024
+"""Starts of nodes that are remembered after their end."""
+_GPUS: Final = frozenset(WHOLE)
+_KARPENTERS: Final = "karpenter.sh/nodepool"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartUps:
+    """The starts of a cluster's pods and nodes."""
+
+    pods: Starts[PodStart] = field(default_factory=lambda: Starts(most=PODS_MAX))
+    nodes: Starts[NodeStart] = field(default_factory=lambda: Starts(most=NODES_MAX))
+
+    def read(self, cluster: Cluster, known: Known, now_seconds: float) -> "StartUps":
+        """With what a reading adds. Kinds that were not read change nothing."""
+        result = self
+        if cluster.pods is not None:
+            nodes = {node.name: node for node in cluster.nodes}
+            pods = [start for pod in cluster.pods for start in _pod_starts(pod, nodes)]
+            result = replace(result, pods=self.pods.read(pods, now_seconds))
+        if cluster.node_claims is not None:
+            machines = list(_node_starts(cluster, known, now_seconds))
+            result = replace(result, nodes=self.nodes.read(machines, now_seconds))
+        return result
+
+
+def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:
+    if pod.created_seconds is None or pod.ended:
+        return
+    scheduled, ready = (condition(pod.conditions, kind) for kind in ("PodScheduled", "Ready"))
+    node = nodes.get(pod.node or "")
+    node_ready = node.ready_seconds if node is not None else None
+    if node_ready is not None and node_ready < pod.created_seconds:
+        node_ready = None  # it was ready already
+    yield PodStart(
+        uid=pod.uid,
+        name=pod.name,
+        workload=pod.workload,
+        images=pod.images,
+        node=pod.node,
+        created_seconds=pod.created_seconds,
+        scheduled_seconds=scheduled.since_seconds if scheduled and scheduled.holds else None,
+        node_ready_seconds=node_ready,
+        image_pulled_seconds=pod.first_container_seconds,
+        started_seconds=pod.containers_started_seconds,
+        ready_seconds=ready.since_seconds if ready and ready.holds else None,
+    )
+
+
+def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator[NodeStart]:
+    """Machines with GPUs: by their NodeClaim, or by their node where Karpenter did not make it."""
+    nodes = {node.name: node for node in cluster.nodes}
+    by_claims = _nodes_of_dra(cluster)
+    for claim in cluster.node_claims or ():
+        node = nodes.get(claim.node or "")
+        of_gpus = _GPUS & (claim.requests.keys() | claim.capacity.keys())
+        if claim.created_seconds is not None and (of_gpus or _has_gpus(node, known, by_claims)):
+            yield NodeStart(
+                uid=claim.uid,
+                name=claim.name,
+                pool=claim.pool,
+                instance_type=claim.instance_type,
+                zone=claim.zone,
+                capacity_type=claim.capacity_type,
+                created_seconds=claim.created_seconds,
+                launched_seconds=claim.since_seconds("Launched"),
+                registered_seconds=claim.since_seconds("Registered"),
+                node_ready_seconds=node.ready_seconds if node is not None else None,
+                initialized_seconds=claim.since_seconds("Initialized"),
+                gpus_seconds=now_seconds if _gives_gpus(node, by_claims) else None,
+            )
+    for node in nodes.values():
+        made_by_karpenter = _KARPENTERS in node.labels
+        if node.created_seconds is None or made_by_karpenter:
+            continue
+        if _has_gpus(node, known, by_claims):
+            yield NodeStart(
+                uid=node.uid,
+                name=node.name,
+                pool=node.pool,
+                instance_type=node.instance_type,
+                zone=node.zone,
+                capacity_type=node.capacity_type,
+                created_seconds=node.created_seconds,
+                node_ready_seconds=node.ready_seconds,
+                gpus_seconds=now_seconds if _gives_gpus(node, by_claims) else None,
+            )
+
+
+def _nodes_of_dra(cluster: Cluster) -> frozenset[str]:
+    """Nodes whose GPUs a claim can be given."""
+    return frozenset(
+        device.node
+        for pool in pools_of(cluster.slices or ())
+        if pool.missing is None
+        for device in pool.devices
+        if device.face is not None and device.node is not None
+    )
+
+
+def _has_gpus(node: Node | None, known: Known, by_claims: frozenset[str]) -> bool:
+    if node is None:
+        return False
+    hardware = hardware_of(node, known.catalogue, known.prices)
+    return hardware.has_gpus or bool(hardware.gpus) or _gives_gpus(node, by_claims)
+
+
+def _gives_gpus(node: Node | None, by_claims: frozenset[str]) -> bool:
+    """Whether pods can have its GPUs, by a device plugin or by claims."""
+    if node is None or node.out is not None:
+        return False
+    return node.name in by_claims or quota_of(node, None, None).usable > 0

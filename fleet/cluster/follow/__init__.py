@@ -1,0 +1,1 @@
+"""The edge: API servers asked, lists and watches read, clients built."""

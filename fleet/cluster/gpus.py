@@ -1,0 +1,129 @@
+"""Physical GPUs that DRA gives out, behind the devices that slices list and claims are given.
+
+Several devices may be one GPU: MIG devices and the whole GPU that they are cut from, or a GPU and
+its face for a virtual machine. Here each GPU is counted once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.catalogue import Generation
+from fleet.cluster.claims import Claim, Grant
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Device, Face, Place
+from fleet.cluster.pools import Pool
+from fleet.cluster.quotas import slice_share
+
+_WHOLE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """What a claim takes of a GPU."""
+
+    claim: Claim
+    part: float
+    """Of the GPU, 0 to 1."""
+
+
+@dataclass(slots=True)
+class Gpu:
+    """One physical GPU and what is taken of it."""
+
+    name: str
+    """Its UUID, where the driver tells it."""
+    node: str | None
+    """None = it is on no single node."""
+    product: str | None
+    devices: list[Device] = field(default_factory=list)
+    takings: list[Taking] = field(default_factory=list)
+    missing: str | None = None
+    """Why nothing of its pool is given to new claims."""
+
+    @property
+    def taken(self) -> float:
+        return min(_WHOLE, sum(one.part for one in self.takings))
+
+    @property
+    def out(self) -> str | None:
+        """Why nothing of it is given to new claims; None = some device of it can be."""
+        if self.missing is not None:
+            return self.missing
+        repelling = [device.repelling for device in self.devices]
+        first = repelling[0]
+        if first is None or None in repelling:
+            return None
+        return f"tainted {first.key}".strip()
+
+    @property
+    def divided(self) -> bool:
+        """Parts of it can be given to different claims."""
+        return any(
+            device.face is Face.PARTITION or device.counters or device.shared
+            for device in self.devices
+        )
+
+
+def gpus_of(
+    pools: Iterable[Pool],
+    claims: Iterable[Claim],
+    generations: Mapping[str, Generation | None],
+) -> list[Gpu]:
+    """The physical GPUs behind the devices, with what is taken of each.
+
+    Args:
+        pools: of which devices that are no GPU are passed over.
+        claims: of which administrators' looks take nothing.
+        generations: by product name.
+    """
+    gpus: dict[str, Gpu] = {}
+    by_place: dict[Place, Device] = {}
+    for pool in pools:
+        for device in pool.devices:
+            if device.face is not None:
+                by_place[device.place] = device
+                made = Gpu(device.gpu, device.node, device.product, missing=pool.missing)
+                gpus.setdefault(device.gpu, made).devices.append(device)
+    for claim in claims:
+        for grant in claim.grants or ():
+            given = by_place.get(grant.place)
+            if given is not None and not grant.admin_access:
+                gpu = gpus[given.gpu]
+                part = _part_taken(given, grant, gpu, generations)
+                gpu.takings.append(Taking(claim=claim, part=part))
+    return list(gpus.values())
+
+
+def _part_taken(
+    device: Device, grant: Grant, gpu: Gpu, generations: Mapping[str, Generation | None]
+) -> float:
+    if device.profile:
+        share = slice_share(device.profile, generations.get(device.product or ""))
+        if device.counters:
+            return share  # cut when it is given: others of the same GPU exclude it
+        # Cut for good: the slices that are there are all of the GPU that anybody can have.
+        cut = [d.profile for d in gpu.devices if d.profile]
+        return share / sum(slice_share(p, generations.get(gpu.product or "")) for p in cut)
+    consumed, memory = grant.consumed_bytes, device.memory_bytes
+    if consumed is not None and memory:
+        return min(_WHOLE, consumed / memory)
+    return _WHOLE
+
+
+def gpus_wanted(claim: Claim, of_gpus: frozenset[str]) -> float:
+    """GPUs that a claim without an allocation asks for.
+
+    Of alternatives it is the first; a request for all there are asks for no number.
+
+    Args:
+        claim: that is looked at.
+        of_gpus: names of the device classes of GPUs.
+    """
+    first = [request.alternatives[0] for request in claim.requests]
+    return float(sum(one.count or 0 for one in first if one.device_class in of_gpus))
+
+
+def dra_resources(classes: Sequence[DeviceClass]) -> frozenset[str]:
+    """Extended resources that stand for device classes of GPUs."""
+    return frozenset(name for one in classes if one.of_gpus for name in one.resources)

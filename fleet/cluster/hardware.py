@@ -1,0 +1,133 @@
+"""Which GPUs a node has, how many there are, and what one costs an hour.
+
+Labels of GPU feature discovery, of clouds and of Karpenter, the machine type, DRA's drivers and the
+report of our own agent tell. Each may be missing; none is a guess.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.annotations import PRICE
+from fleet.catalogue import Catalogue, Generation
+from fleet.cluster.nodes import CapacityType, Node
+from fleet.instances import Instance
+from fleet.quantities import quantity
+
+_PRODUCTS: Final = (
+    "nvidia.com/gpu.product",
+    "amd.com/gpu.product-name",
+    "cloud.google.com/gke-accelerator",
+    "karpenter.k8s.aws/instance-gpu-name",
+)
+_CLIQUE: Final = "nvidia.com/gpu.clique"
+_COUNTED: Final = "karpenter.k8s.aws/instance-gpu-count"
+_PRESENT: Final = (
+    "nvidia.com/gpu.present",
+    "feature.node.kubernetes.io/pci-10de.present",
+    "feature.node.kubernetes.io/pci-0302_10de.present",
+)
+"""Labels of the GPU operator and of node feature discovery, which come before the driver."""
+_NOT_ON_DEMAND: Final = frozenset({CapacityType.SPOT, CapacityType.RESERVED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Of one GPU for an hour, and its source."""
+
+    usd_per_gpu_hour: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What GPUs cost: the operator's list, then the on-demand lists of the clouds."""
+
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    """The clouds' machine types, by name."""
+    own: Mapping[str, float] = field(default_factory=dict)
+    """The operator's dollars for a GPU-hour, by machine type or generation. A name that ends in
+    `/spot` or `/reserved` is of such machines alone."""
+
+    def of(self, node: Node, generation: Generation | None) -> Price | None:
+        """The price of one of the node's GPUs; None = it is not known.
+
+        A spot or reserved machine has no list price: only its annotation or the operator tells.
+        """
+        if node.usd_per_gpu_hour is not None:
+            return Price(usd_per_gpu_hour=node.usd_per_gpu_hour, source=f"annotation {PRICE}")
+        instance_type, capacity_type = node.instance_type, node.capacity_type
+        names = [name for name in (instance_type, generation and generation.name) if name]
+        if capacity_type is not None:
+            names = [*(f"{name}/{capacity_type}" for name in names), *names]
+        for name in names:
+            if name in self.own:
+                return Price(usd_per_gpu_hour=self.own[name], source="your price list")
+        instance = self.instances.get(instance_type or "")
+        if instance is None or instance.usd_per_hour is None or capacity_type in _NOT_ON_DEMAND:
+            return None
+        return Price(usd_per_gpu_hour=instance.usd_per_hour / instance.gpus, source=instance.source)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """The GPUs of a node, as far as its object, its driver and its machine type tell."""
+
+    product: str | None
+    """As a label, a driver or the agent calls them."""
+    generation: Generation | None
+    clique: str | None
+    """The NVLink domain that the node shares with others."""
+    gpus: int | None
+    """By the agent's report, a label or the machine type; None = none of them counts them."""
+    has_gpus: bool
+    """A label or a driver says that there are some, if not how many."""
+    price: Price | None
+
+
+def hardware_of(
+    node: Node, catalogue: Catalogue, prices: Prices, drivers_product: str | None = None
+) -> Hardware:
+    """The GPUs of a node.
+
+    Args:
+        node: the node.
+        catalogue: that knows the names of GPUs.
+        prices: that know the machine types too.
+        drivers_product: what DRA's driver calls its GPUs.
+    """
+    instance = prices.instances.get(node.instance_type or "")
+    products = _products(node, drivers_product)
+    generation = _generation(products, instance, catalogue)
+    return Hardware(
+        product=products[0] if products else None,
+        generation=generation,
+        clique=node.labels.get(_CLIQUE) or (node.report.clique if node.report else None),
+        gpus=_counted(node, instance),
+        has_gpus=bool(products) or any(node.labels.get(label) == "true" for label in _PRESENT),
+        price=prices.of(node, generation),
+    )
+
+
+def _products(node: Node, drivers_product: str | None) -> list[str]:
+    told = [node.labels.get(label) for label in _PRODUCTS]
+    own = (drivers_product, node.report.product if node.report else None)
+    return [name for name in (*told[:2], *own, *told[2:]) if name]
+
+
+def _generation(
+    products: list[str], instance: Instance | None, catalogue: Catalogue
+) -> Generation | None:
+    # A machine type is more precise than a label such as `a100`, which is the name of two.
+    if instance is not None:
+        return catalogue.find(instance.generation)
+    return next(filter(None, (catalogue.find(product) for product in products)), None)
+
+
+def _counted(node: Node, instance: Instance | None) -> int | None:
+    if node.report is not None:
+        return len(node.report.uuids)
+    try:
+        return int(quantity(node.labels[_COUNTED]))
+    except (KeyError, ValueError):
+        return instance.gpus if instance is not None else None

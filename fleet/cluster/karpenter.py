@@ -1,0 +1,235 @@
+"""Karpenter's objects: NodeClaims, NodePools, and the capacity buffers that hold room for pods."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from fleet.cluster.fields import (
+    Condition,
+    Json,
+    Taint,
+    amounts,
+    condition,
+    conditions,
+    listed,
+    name_of,
+    namespaced_name_of,
+    part,
+    seconds,
+    strings,
+    taints,
+    text,
+    texts,
+    whole_number,
+)
+from fleet.cluster.nodes import CapacityType, capacity_type_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What a node must be like, of a NodeClaim or of a NodePool's template."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+    min_values: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeClaim:
+    """A `karpenter.sh/v1` NodeClaim: a machine from its order to its end."""
+
+    name: str
+    uid: str
+    labels: Mapping[str, str]
+    created_seconds: float | None = None
+    deleted_seconds: float | None = None
+    """Since when it is being deleted; None = it is not."""
+    pool: str | None = None
+    """None = no NodePool made it."""
+    node: str | None = None
+    """None = it has not registered yet."""
+    requirements: tuple[Requirement, ...] = ()
+    requests: Mapping[str, Fraction]
+    """What was ordered at the least."""
+    capacity: Mapping[str, Fraction]
+    """What the machine has; empty until it is launched."""
+    taints: tuple[Taint, ...] = ()
+    startup_taints: tuple[Taint, ...] = ()
+    """That go away before the node takes pods."""
+    expire_after: str | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def instance_type(self) -> str | None:
+        return self.labels.get("node.kubernetes.io/instance-type")
+
+    @property
+    def zone(self) -> str | None:
+        return self.labels.get("topology.kubernetes.io/zone")
+
+    @property
+    def capacity_type(self) -> CapacityType | None:
+        """None = it is not launched yet."""
+        return capacity_type_of(self.labels)
+
+    def since_seconds(self, kind: str) -> float | None:
+        """Since when a condition holds; None = it does not, or does not tell."""
+        found = condition(self.conditions, kind)
+        return found.since_seconds if found is not None and found.holds else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many nodes of a pool may be disrupted at once."""
+
+    nodes: str
+    """A number, or a percentage that is rounded up."""
+    reasons: tuple[str, ...] = ()
+    """Empty = all."""
+    schedule: str | None = None
+    duration: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePool:
+    """A `karpenter.sh/v1` NodePool."""
+
+    name: str
+    uid: str
+    limits: Mapping[str, Fraction]
+    """A resource that is not named has no limit."""
+    used: Mapping[str, Fraction]
+    weight: int | None = None
+    replicas: int | None = None
+    """Of a static pool; None = it is dynamic."""
+    labels: Mapping[str, str]
+    """Of its nodes."""
+    requirements: tuple[Requirement, ...] = ()
+    taints: tuple[Taint, ...] = ()
+    startup_taints: tuple[Taint, ...] = ()
+    expire_after: str | None = None
+    consolidation_policy: str | None = None
+    consolidate_after: str | None = None
+    budgets: tuple[Budget, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityBuffer:
+    """An `autoscaling.x-k8s.io/v1beta1` CapacityBuffer: room that is kept for pods to come."""
+
+    name: str
+    """With its namespace."""
+    uid: str
+    strategy: str | None = None
+    template: str | None = None
+    """PodTemplate that says what one replica asks for."""
+    scalable: str | None = None
+    """`Kind/name` of the workload that says it instead."""
+    replicas: int | None = None
+    percentage: int | None = None
+    limits: Mapping[str, Fraction]
+    replicas_held: int | None = None
+    """By its status; None = no controller has written one yet."""
+    conditions: tuple[Condition, ...] = ()
+
+
+def node_claim_of(document: Json) -> NodeClaim:
+    """The node claim of an API object.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
+    labels = strings(metadata, "labels")
+    return NodeClaim(
+        name=name_of(document),
+        uid=text(metadata, "uid") or "",
+        labels=labels,
+        created_seconds=seconds(metadata, "creationTimestamp"),
+        deleted_seconds=seconds(metadata, "deletionTimestamp"),
+        pool=labels.get("karpenter.sh/nodepool"),
+        node=text(status, "nodeName"),
+        requirements=_requirements(spec),
+        requests=amounts(part(spec, "resources"), "requests"),
+        capacity=amounts(status, "capacity"),
+        taints=taints(spec),
+        startup_taints=_startup_taints(spec),
+        expire_after=text(spec, "expireAfter"),
+        conditions=conditions(status),
+    )
+
+
+def node_pool_of(document: Json) -> NodePool:
+    """The node pool of an API object.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    spec, status = part(document, "spec"), part(document, "status")
+    template, disruption = part(spec, "template", "spec"), part(spec, "disruption")
+    return NodePool(
+        name=name_of(document),
+        uid=text(part(document, "metadata"), "uid") or "",
+        limits=amounts(spec, "limits"),
+        used=amounts(status, "resources"),
+        weight=whole_number(spec, "weight"),
+        replicas=whole_number(spec, "replicas"),
+        labels=strings(part(spec, "template", "metadata"), "labels"),
+        requirements=_requirements(template),
+        taints=taints(template),
+        startup_taints=_startup_taints(template),
+        expire_after=text(template, "expireAfter"),
+        consolidation_policy=text(disruption, "consolidationPolicy"),
+        consolidate_after=text(disruption, "consolidateAfter"),
+        budgets=tuple(
+            Budget(
+                nodes=str(one.get("nodes") or ""),
+                reasons=texts(one, "reasons"),
+                schedule=text(one, "schedule"),
+                duration=text(one, "duration"),
+            )
+            for one in listed(disruption, "budgets")
+        ),
+        conditions=conditions(status),
+    )
+
+
+def buffer_of(document: Json) -> CapacityBuffer:
+    """The capacity buffer of an API object.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    spec, status = part(document, "spec"), part(document, "status")
+    scalable = part(spec, "scalableRef")
+    return CapacityBuffer(
+        name=namespaced_name_of(document),
+        uid=text(part(document, "metadata"), "uid") or "",
+        strategy=text(spec, "provisioningStrategy"),
+        template=text(part(spec, "podTemplateRef"), "name"),
+        scalable=f"{text(scalable, 'kind')}/{text(scalable, 'name')}" if scalable else None,
+        replicas=whole_number(spec, "replicas"),
+        percentage=whole_number(spec, "percentage"),
+        limits=amounts(spec, "limits"),
+        replicas_held=whole_number(status, "replicas"),
+        conditions=conditions(status),
+    )
+
+
+def _requirements(spec: Json) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(
+            key=text(one, "key") or "",
+            operator=text(one, "operator") or "",
+            values=texts(one, "values"),
+            min_values=whole_number(one, "minValues"),
+        )
+        for one in listed(spec, "requirements")
+    )
+
+
+def _startup_taints(spec: Json) -> tuple[Taint, ...]:
+    value = spec.get("startupTaints")
+    return taints({"taints": value})

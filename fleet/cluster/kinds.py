@@ -1,0 +1,118 @@
+"""The kinds of objects that are followed: where the API server has them, and how each is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from fleet.cluster.claims import Claim, claim_of
+from fleet.cluster.classes import DeviceClass, class_of
+from fleet.cluster.devices import Slice, slice_of
+from fleet.cluster.fields import Json, Unreadable, UnreadableObjectError, part, text
+from fleet.cluster.groups import PodGroup, pod_group_of
+from fleet.cluster.karpenter import (
+    CapacityBuffer,
+    NodeClaim,
+    NodePool,
+    buffer_of,
+    node_claim_of,
+    node_pool_of,
+)
+from fleet.cluster.nodes import Node, node_of
+from fleet.cluster.pods import Pod, pod_of
+
+Record: TypeAlias = (
+    Node
+    | Pod
+    | Slice
+    | Claim
+    | DeviceClass
+    | NodePool
+    | NodeClaim
+    | CapacityBuffer
+    | PodGroup
+    | Unreadable
+)
+"""What is known of one object."""
+
+
+class Kind(StrEnum):
+    """What can be followed."""
+
+    NODE = "nodes"
+    POD = "pods"
+    SLICE = "resourceslices"
+    CLAIM = "resourceclaims"
+    CLASS = "deviceclasses"
+    NODE_POOL = "nodepools"
+    NODE_CLAIM = "nodeclaims"
+    BUFFER = "capacitybuffers"
+    POD_GROUP = "podgroups"
+    POD_GROUP_PLUGIN = "podgroups of scheduler-plugins"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the objects of a kind are, and what makes a record of one."""
+
+    path: str
+    """Of the collection."""
+    object_kind: str
+    """As an object's own field `kind` has it."""
+    record_of: Callable[[Json], Record]
+
+
+_DRA: Final = "/apis/resource.k8s.io/v1"
+_KARPENTER: Final = "/apis/karpenter.sh/v1"
+SOURCES: Final[Mapping[Kind, Source]] = {
+    Kind.NODE: Source(path="/api/v1/nodes", object_kind="Node", record_of=node_of),
+    Kind.POD: Source(path="/api/v1/pods", object_kind="Pod", record_of=pod_of),
+    Kind.SLICE: Source(
+        path=f"{_DRA}/resourceslices", object_kind="ResourceSlice", record_of=slice_of
+    ),
+    Kind.CLAIM: Source(
+        path=f"{_DRA}/resourceclaims", object_kind="ResourceClaim", record_of=claim_of
+    ),
+    Kind.CLASS: Source(path=f"{_DRA}/deviceclasses", object_kind="DeviceClass", record_of=class_of),
+    Kind.NODE_POOL: Source(
+        path=f"{_KARPENTER}/nodepools", object_kind="NodePool", record_of=node_pool_of
+    ),
+    Kind.NODE_CLAIM: Source(
+        path=f"{_KARPENTER}/nodeclaims", object_kind="NodeClaim", record_of=node_claim_of
+    ),
+    Kind.BUFFER: Source(
+        # Karpenter's CRD serves this version alone, whatever its guide writes.
+        path="/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers",
+        object_kind="CapacityBuffer",
+        record_of=buffer_of,
+    ),
+    Kind.POD_GROUP: Source(
+        path="/apis/scheduling.k8s.io/v1beta1/podgroups",
+        object_kind="PodGroup",
+        record_of=pod_group_of,
+    ),
+    Kind.POD_GROUP_PLUGIN: Source(
+        path="/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
+        object_kind="PodGroup",
+        record_of=pod_group_of,
+    ),
+}
+
+
+def record_of(kind: Kind, document: Json) -> Record:
+    """What is known of an object: its record, or why it could not be read."""
+    try:
+        return SOURCES[kind].record_of(document)
+    except UnreadableObjectError as error:
+        name, uid = identity_of(document)
+        return Unreadable(name=name, uid=uid, why=str(error))
+
+
+def identity_of(document: Json) -> tuple[str, str]:
+    """Name, with the namespace where there is one, and UID; empty where the object has none."""
+    try:
+        metadata = part(document, "metadata")
+    except UnreadableObjectError:
+        return "", ""
+    name, namespace = text(metadata, "name") or "", text(metadata, "namespace")
+    return f"{namespace}/{name}" if namespace else name, text(metadata, "uid") or ""

@@ -1,0 +1,211 @@
+"""A node, as its object tells of it: what it offers, its state, its place and what it costs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from math import inf
+from sys import intern
+from typing import Final
+
+from fleet.annotations import PRICE, REPORT, WEIGHTS_CACHED
+from fleet.cluster.fields import (
+    Condition,
+    Json,
+    Taint,
+    amounts,
+    condition,
+    conditions,
+    listed,
+    name_of,
+    part,
+    seconds,
+    strings,
+    taints,
+    text,
+    texts,
+)
+from fleet.cluster.report import AgentReport, UnreadableReportError, agent_report
+from fleet.quantities import quantity
+
+_INSTANCE_TYPES: Final = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
+_ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+_POOLS: Final = (
+    "karpenter.sh/nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "cloud.google.com/gke-nodepool",
+    "kubernetes.azure.com/agentpool",
+    "agentpool",
+)
+_LEAVING: Final = frozenset({"karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler"})
+"""Taints of a node that is on its way out."""
+_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+SLOW_IMAGE_BYTES: Final = 500 * 2**20
+"""Below, an image is pulled in seconds, and whether it is there says nothing."""
+
+
+class CapacityType(StrEnum):
+    """How a machine is paid for."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+    RESERVED = "reserved"
+
+
+_CAPACITY_TYPES: Final[Mapping[str, Mapping[str, CapacityType]]] = {
+    "karpenter.sh/capacity-type": {one.value: one for one in CapacityType},
+    "eks.amazonaws.com/capacityType": {
+        "ON_DEMAND": CapacityType.ON_DEMAND,
+        "SPOT": CapacityType.SPOT,
+        "CAPACITY_BLOCK": CapacityType.RESERVED,
+    },
+    "cloud.google.com/gke-spot": {"true": CapacityType.SPOT},
+    "cloud.google.com/gke-preemptible": {"true": CapacityType.SPOT},
+    "kubernetes.azure.com/scalesetpriority": {"spot": CapacityType.SPOT},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A v1 Node."""
+
+    name: str
+    uid: str = ""
+    created_seconds: float | None = None
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...] = ()
+    cordoned: bool = False
+    conditions: tuple[Condition, ...] = ()
+    allocatable: Mapping[str, Fraction]
+    capacity: Mapping[str, Fraction]
+    report: AgentReport | None = None
+    """Of the node agent; None = there is none, or it says nothing of now."""
+    report_refused: str | None = None
+    """Why the agent's report counts as none."""
+    usd_per_gpu_hour: float | None = None
+    """By the node's annotation; None = it has none."""
+    price_refused: str | None = None
+    """Why the annotation with the price counts as none."""
+    do_not_disrupt: bool = False
+    images: frozenset[str] = frozenset()
+    """That it holds and that take long to pull."""
+    weights: frozenset[str] = frozenset()
+    """Models whose weights it holds."""
+
+    @property
+    def instance_type(self) -> str | None:
+        return _first(self.labels, _INSTANCE_TYPES)
+
+    @property
+    def zone(self) -> str | None:
+        return _first(self.labels, _ZONES)
+
+    @property
+    def pool(self) -> str | None:
+        return _first(self.labels, _POOLS)
+
+    @property
+    def capacity_type(self) -> CapacityType | None:
+        """None = no label tells."""
+        return capacity_type_of(self.labels)
+
+    @property
+    def ready(self) -> bool:
+        """A node that does not tell, or has not told for long, is not ready."""
+        found = condition(self.conditions, "Ready")
+        return found is not None and found.holds
+
+    @property
+    def ready_seconds(self) -> float | None:
+        """Since when it is ready; None = it is not, or does not tell."""
+        found = condition(self.conditions, "Ready")
+        return found.since_seconds if found is not None and found.holds else None
+
+    @property
+    def out(self) -> str | None:
+        """Why no new pod comes to it; None = pods may come."""
+        if not self.ready:
+            return "not ready"
+        if self.cordoned:
+            return "cordoned"
+        leaves = any(taint.key in _LEAVING for taint in self.taints)
+        return "on its way out" if leaves else None
+
+
+def node_of(document: Json) -> Node:
+    """The node of an API object.
+
+    Raises:
+        UnreadableObjectError: it is none.
+    """
+    metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
+    annotations = strings(metadata, "annotations")
+    report, report_refused = _report(annotations, text(part(status, "nodeInfo"), "bootID"))
+    price, price_refused = _price(annotations)
+    return Node(
+        name=intern(name_of(document)),
+        uid=text(metadata, "uid") or "",
+        created_seconds=seconds(metadata, "creationTimestamp"),
+        labels=strings(metadata, "labels"),
+        taints=taints(spec),
+        cordoned=spec.get("unschedulable") is True,
+        conditions=conditions(status),
+        allocatable=amounts(status, "allocatable"),
+        capacity=amounts(status, "capacity"),
+        report=report,
+        report_refused=report_refused,
+        usd_per_gpu_hour=price,
+        price_refused=price_refused,
+        do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) == "true",
+        images=_slow_images(status),
+        weights=frozenset(filter(None, annotations.get(WEIGHTS_CACHED, "").split(","))),
+    )
+
+
+def capacity_type_of(labels: Mapping[str, str]) -> CapacityType | None:
+    """How the machine with these labels is paid for; None = no label tells."""
+    told = (values.get(labels.get(label, "")) for label, values in _CAPACITY_TYPES.items())
+    return next(filter(None, told), None)
+
+
+def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
+    return next(filter(None, map(labels.get, keys)), None)
+
+
+def _report(
+    annotations: Mapping[str, str], boot_id: str | None
+) -> tuple[AgentReport | None, str | None]:
+    """The agent's report and None, or None and why it counts as none."""
+    if REPORT not in annotations:
+        return None, None
+    try:
+        return agent_report(annotations[REPORT], boot_id), None
+    except UnreadableReportError as error:
+        return None, f"annotation {REPORT}: {error}"
+
+
+def _price(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
+    if PRICE not in annotations:
+        return None, None
+    told = annotations[PRICE]
+    try:
+        usd = float(quantity(told))
+    except (OverflowError, ValueError):
+        usd = -1.0
+    if not 0 < usd < inf:
+        return None, f"annotation {PRICE}: {told[:64]!r}: it takes dollars above 0"
+    return usd, None
+
+
+def _slow_images(status: Json) -> frozenset[str]:
+    return frozenset(
+        intern(name)
+        for image in listed(status, "images")
+        if _is_slow(image.get("sizeBytes"))
+        for name in texts(image, "names")
+    )
+
+
+def _is_slow(size_bytes: object) -> bool:
+    """Whether the image takes long to pull; one of unknown size may."""
+    return not isinstance(size_bytes, int) or size_bytes >= SLOW_IMAGE_BYTES

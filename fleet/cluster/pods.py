@@ -1,0 +1,198 @@
+"""A pod, as its object tells of it: what it asks for, what it belongs to, how far it has come."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from sys import intern
+from typing import Final
+
+from fleet.cluster.fields import (
+    Condition,
+    Json,
+    UnreadableObjectError,
+    as_object,
+    condition,
+    conditions,
+    listed,
+    part,
+    seconds,
+    strings,
+    text,
+    whole_number,
+)
+from fleet.cluster.owners import Owner, Workload, owners_of, workload_of
+from fleet.cluster.requests import requests_of
+
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
+_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A v1 Pod."""
+
+    name: str
+    """With its namespace."""
+    uid: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    node: str | None = None
+    phase: str = ""
+    requests: Mapping[str, Fraction]
+    """Of each resource, as kube-scheduler counts it."""
+    by_claims: frozenset[str] = frozenset()
+    """Extended resources among them that DRA gives the pod, by a claim of its own."""
+    claims: tuple[str, ...] = ()
+    """ResourceClaims that it names or that were made for it, with their namespace."""
+    claims_to_come: tuple[str, ...] = ()
+    """Templates, with the namespace, whose claims were not made yet."""
+    images: tuple[str, ...] = ()
+    """Of its containers, without init containers."""
+    priority: int | None = None
+    priority_class: str | None = None
+    do_not_disrupt: str | None = None
+    """The annotation: `true`, or for how long from the start; None = it may be disrupted."""
+    owners: tuple[Owner, ...] = ()
+    scheduling_group: str | None = None
+    """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
+    deleted_seconds: float | None = None
+    """When it is to be gone; None = it is not being deleted."""
+    created_seconds: float | None = None
+    started_seconds: float | None = None
+    """When the kubelet took it up."""
+    conditions: tuple[Condition, ...] = ()
+    ip: str | None = None
+    host_network: bool = False
+    ports: frozenset[int] = frozenset()
+    """That its containers declare."""
+    first_container_seconds: float | None = None
+    """When the first of its containers started, init containers among them: its image was there.
+    None = none did, or one started again."""
+    containers_started_seconds: float | None = None
+    """When the last of its containers started; None = not all did, or one started again."""
+
+    @property
+    def namespace(self) -> str:
+        return self.name.partition("/")[0]
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in _ENDED
+
+    @property
+    def ready(self) -> bool:
+        found = condition(self.conditions, "Ready")
+        return found is not None and found.holds
+
+    @property
+    def workload(self) -> Workload | None:
+        """What it is a replica of; None = nothing owns it."""
+        return workload_of(self.namespace, self.labels, self.owners)
+
+
+def pod_of(document: object) -> Pod:
+    """The pod of an API object.
+
+    It comes from the API server, but tenants write it: nothing in it is trusted to be small.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as it should be.
+    """
+    pod = as_object(document, "pod")
+    metadata, spec, status = (part(pod, name) for name in ("metadata", "spec", "status"))
+    namespace = text(metadata, "namespace") or "default"
+    name = f"{namespace}/{text(metadata, 'name') or text(metadata, 'generateName') or ''}"
+    try:
+        requests = requests_of(spec)
+    except UnreadableObjectError as error:
+        raise UnreadableObjectError(f"pod {name[:128]}: {error}") from error
+    annotations = strings(metadata, "annotations")
+    claims, claims_to_come = _claims(namespace, spec, status)
+    return Pod(
+        name=name,
+        uid=text(metadata, "uid") or name,
+        labels=strings(metadata, "labels"),
+        annotations=annotations,
+        node=text(spec, "nodeName"),
+        phase=text(status, "phase") or "",
+        requests=requests,
+        by_claims=_by_claims(status),
+        claims=claims,
+        claims_to_come=claims_to_come,
+        images=tuple(
+            intern(image) for one in listed(spec, "containers") if (image := text(one, "image"))
+        ),
+        priority=whole_number(spec, "priority"),
+        priority_class=text(spec, "priorityClassName"),
+        do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) or None,
+        owners=tuple(owners_of(metadata)),
+        scheduling_group=text(part(spec, "schedulingGroup"), "podGroupName"),
+        deleted_seconds=seconds(metadata, "deletionTimestamp"),
+        created_seconds=seconds(metadata, "creationTimestamp"),
+        started_seconds=seconds(status, "startTime"),
+        conditions=conditions(status),
+        ip=text(status, "podIP"),
+        host_network=spec.get("hostNetwork") is True,
+        ports=_ports(spec),
+        first_container_seconds=_first_container(status),
+        containers_started_seconds=_containers_started(spec, status),
+    )
+
+
+def _claims(namespace: str, spec: Json, status: Json) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The claims of a pod, and the templates of those that are still to be made."""
+    made = {
+        text(one, "name"): text(one, "resourceClaimName")
+        for one in listed(status, "resourceClaimStatuses")
+    }
+    names, to_come = [], []
+    for one in listed(spec, "resourceClaims"):
+        name = text(one, "resourceClaimName") or made.get(text(one, "name"))
+        if name is not None:
+            names.append(f"{namespace}/{name}")
+        # A template need not make a claim: then the status names the entry, and no claim.
+        elif text(one, "name") not in made:
+            to_come.append(f"{namespace}/{text(one, 'resourceClaimTemplateName')}")
+    extended = text(part(status, "extendedResourceClaimStatus"), "resourceClaimName")
+    if extended is not None:
+        names.append(f"{namespace}/{extended}")
+    return tuple(names), tuple(to_come)
+
+
+def _ports(spec: Json) -> frozenset[int]:
+    declared = (
+        whole_number(port, "containerPort")
+        for container in listed(spec, "containers")
+        for port in listed(container, "ports")
+    )
+    return frozenset(port for port in declared if port is not None)
+
+
+def _by_claims(status: Json) -> frozenset[str]:
+    mappings = listed(part(status, "extendedResourceClaimStatus"), "requestMappings")
+    return frozenset(filter(None, (text(one, "resourceName") for one in mappings)))
+
+
+def _first_container(status: Json) -> float | None:
+    """When the first container started, where none started again: a restart hides the first."""
+    states = [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+    if any(one.get("restartCount") for one in states):
+        return None
+    started = [
+        seconds(part(one, "state", how), "startedAt")
+        for one in states
+        for how in ("running", "terminated")
+    ]
+    return min((one for one in started if one is not None), default=None)
+
+
+def _containers_started(spec: Json, status: Json) -> float | None:
+    """When the last container started, where each did once: a restart hides the first start."""
+    states = list(listed(status, "containerStatuses"))
+    if not states or len(states) < len(list(listed(spec, "containers"))):
+        return None
+    if any(one.get("restartCount") for one in states):
+        return None
+    started = [seconds(part(one, "state", "running"), "startedAt") for one in states]
+    known = [one for one in started if one is not None]
+    return max(known) if len(known) == len(started) else None

@@ -1,0 +1,72 @@
+"""What was read of one cluster at one moment, a record for each object."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from fleet.cluster.claims import Claim
+from fleet.cluster.classes import DeviceClass
+from fleet.cluster.devices import Slice
+from fleet.cluster.fields import Unreadable
+from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
+from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
+
+T = TypeVar("T")
+_SHOWN_CHARACTERS_MAX: Final = 160
+
+Records = Mapping[Kind, Iterable[Record] | None]
+"""None = the kind was not read, and there may be objects of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """The records of one cluster."""
+
+    name: str
+    nodes: tuple[Node, ...] = ()
+    # Of these, None = they were not read, and there may be some.
+    pods: tuple[Pod, ...] | None = ()
+    slices: tuple[Slice, ...] | None = ()
+    claims: tuple[Claim, ...] | None = ()
+    classes: tuple[DeviceClass, ...] | None = ()
+    node_pools: tuple[NodePool, ...] | None = ()
+    node_claims: tuple[NodeClaim, ...] | None = ()
+    buffers: tuple[CapacityBuffer, ...] | None = ()
+    remarks: tuple[str, ...] = ()
+    """What could not be read."""
+
+    @classmethod
+    def of(cls, name: str, records: Records, remarks: Iterable[str] = ()) -> "Cluster":
+        """A cluster by its records; of a kind that is left out there are none.
+
+        Args:
+            name: of the cluster.
+            records: by kind.
+            remarks: what could not be read; objects that could not be are added.
+        """
+        return cls(
+            name=name,
+            nodes=_of(Node, records.get(Kind.NODE)) or (),
+            pods=_of(Pod, records.get(Kind.POD, ())),
+            slices=_of(Slice, records.get(Kind.SLICE, ())),
+            claims=_of(Claim, records.get(Kind.CLAIM, ())),
+            classes=_of(DeviceClass, records.get(Kind.CLASS, ())),
+            node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
+            node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
+            buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
+            remarks=(*remarks, *_unreadable(records)),
+        )
+
+
+def _of(kind: type[T], records: Iterable[Record] | None) -> tuple[T, ...] | None:
+    return None if records is None else tuple(one for one in records if isinstance(one, kind))
+
+
+def _unreadable(records: Records) -> Iterable[str]:
+    for kind, found in records.items():
+        for one in found or ():
+            if isinstance(one, Unreadable):
+                why = one.why[:_SHOWN_CHARACTERS_MAX]
+                yield f"{kind.value} {one.name[:_SHOWN_CHARACTERS_MAX]} cannot be read: {why}"

@@ -1,0 +1,87 @@
+"""The GPUs of every node as the extender takes them to be, in the numbers of `foresail fleet`.
+
+Whole GPUs and shares of one come from the placement state, which answers kube-scheduler. GPUs that
+are divided or out are counted from the records of pods and claims.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from fleet.cluster.gpus import Gpu, gpus_of
+from fleet.cluster.nodes import Node
+from fleet.cluster.pools import pools_of
+from fleet.snapshot import Known, held_on
+from fleet.uses import Held, free_of, rounded, uses_of
+from scheduler.intake import Intake
+from scheduler.placement import WHOLE_MILLI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """The GPUs of one node; `used + free + out = gpus`."""
+
+    node: str
+    gpus: int
+    used: float
+    free: float
+    """That new pods can have."""
+    out: float
+    usd_per_gpu_hour: float | None
+    """None = not known."""
+
+
+def views_of(intake: Intake) -> Iterator[NodeView]:
+    """The nodes with GPUs, one a step."""
+    dra = _dra_by_node(intake)
+    known = Known(catalogue=intake.facts.catalogue, prices=intake.facts.prices)
+    for node in list(intake.nodes.values()):
+        held = held_on(node, known, intake.holders.pods_on(node.name), dra.get(node.name, []))
+        if held.gpus:
+            yield _view(intake, held)
+
+
+def _view(intake: Intake, held: Held) -> NodeView:
+    node = held.node
+    placed = _free_and_used(intake, node)
+    special = held.quota.divided or any(gpu.divided or gpu.out for gpu in held.dra)
+    if special or placed is None:
+        used = min(sum(use.gpus for use in uses_of(held, {})), held.gpus)
+        free = free_of(held, used)
+    else:
+        idle, used = placed
+        free = 0.0 if node.out is not None else min(idle, held.gpus - used)
+    price = held.hardware.price
+    return NodeView(
+        node=node.name,
+        gpus=held.gpus,
+        used=rounded(used),
+        free=rounded(free),
+        out=rounded(held.gpus - used - free),
+        usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
+    )
+
+
+def _free_and_used(intake: Intake, node: Node) -> tuple[float, float] | None:
+    """By the placement state; None = it does not know the node."""
+    state = intake.placement.occupancy
+    row = state.row.get(node.name)
+    if row is None:
+        return None
+    gpus = state.machines[node.name].gpus
+    held = int(state.predictor.held.gpus[row])
+    left = state.nodes.gpus[row]
+    # A claim may hold GPUs while no pod of it runs.
+    unseen = sum(held >> slot & 1 and left[slot] == WHOLE_MILLI for slot in range(gpus))
+    idle = float(state.nodes.idle[row]) / WHOLE_MILLI - unseen
+    return idle, gpus - idle
+
+
+def _dra_by_node(intake: Intake) -> Mapping[str, list[Gpu]]:
+    pools = pools_of(intake.slices)
+    products = {device.product for pool in pools for device in pool.devices if device.product}
+    generations = {product: intake.facts.catalogue.find(product) for product in products}
+    found: defaultdict[str, list[Gpu]] = defaultdict(list)
+    for gpu in gpus_of(pools, intake.holders.claims, generations):
+        found[gpu.node or ""].append(gpu)
+    return found

@@ -1,0 +1,222 @@
+"""The stages of starts, from what readings find at simulated moments."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from fleet.account.starts import NodeStart, PodStart, durations_of
+from fleet.account.startups import PODS_MAX, StartUps
+from fleet.catalogue import shipped
+from fleet.cluster.hardware import Prices
+from fleet.cluster.reading import Cluster
+from fleet.instances import instances
+from fleet.snapshot import Known
+from tests.fleet.objects import Object, cluster, node, pod
+
+KNOWN = Known(catalogue=shipped(), prices=Prices(instances=instances()))
+BEGIN = 1_795_852_800.0
+"""2026-11-28T08:00:00Z."""
+GPU = "nvidia.com/gpu"
+P5 = {"node.kubernetes.io/instance-type": "p5.48xlarge"}
+
+
+def at(seconds: float) -> str:
+    return datetime.fromtimestamp(BEGIN + seconds, UTC).isoformat()
+
+
+def conditions(**since: float) -> list[Object]:
+    return [
+        {"type": kind, "status": "True", "lastTransitionTime": at(seconds)}
+        for kind, seconds in since.items()
+    ]
+
+
+def starting(
+    name: str = "a",
+    *,
+    started: float | None = None,
+    restarts: int = 0,
+    **since: float,
+) -> Object:
+    """A pod created at 0; conditions by the seconds since when they hold."""
+    one = pod(name, gpus=1)
+    one["metadata"] |= {"uid": f"u-{name}", "creationTimestamp": at(0)}
+    one["status"]["conditions"] = conditions(**since)
+    if started is not None:
+        state = {"running": {"startedAt": at(started)}}
+        one["status"]["containerStatuses"] = [{"restartCount": restarts, "state": state}]
+    return one
+
+
+def claimed(name: str = "c", on: str | None = None, **since: float) -> Object:
+    """A NodeClaim created at 0 for eight GPUs."""
+    return {
+        "kind": "NodeClaim",
+        "metadata": {
+            "name": name,
+            "uid": f"u-{name}",
+            "creationTimestamp": at(0),
+            "labels": P5 | {"karpenter.sh/nodepool": "h100", "karpenter.sh/capacity-type": "spot"},
+        },
+        "spec": {"resources": {"requests": {GPU: "8"}}},
+        "status": {"nodeName": on, "conditions": conditions(**since)},
+    }
+
+
+def registered(*, gpus: int, ready: float | None) -> Object:
+    one = node("n1", labels=P5 | {"karpenter.sh/nodepool": "h100"}, gpus=gpus)
+    one["metadata"] |= {"uid": "u-n1", "creationTimestamp": at(80)}
+    one["status"]["conditions"] = [] if ready is None else conditions(Ready=ready)
+    return one
+
+
+def after(*readings: tuple[float, list[Object]], read: Any = cluster) -> StartUps:
+    found = StartUps()
+    for seconds, objects in readings:
+        found = found.read(read(*objects), KNOWN, BEGIN + seconds)
+    return found
+
+
+def only_pod(found: StartUps) -> PodStart:
+    (one,) = found.pods.ended
+    return one
+
+
+class TestPods:
+    def test_a_pod_that_waits_for_its_node_has_every_stage(self) -> None:
+        new_node = node("n1", gpus=8)
+        new_node["status"]["conditions"] = conditions(Ready=90)
+        found = after(
+            (1, [starting()]),
+            (100, [starting(PodScheduled=95), new_node]),
+            (300, [starting(PodScheduled=95, started=160, Ready=290), new_node]),
+        )
+        one = only_pod(found)
+
+        assert one.watched
+        assert durations_of(one) == {
+            # The pod is scheduled once its node is ready.
+            "node ready": 90, "scheduled": 5, "image pulled": 65, "started": 0, "ready": 130,
+        }  # fmt: skip
+
+    def test_a_node_that_was_ready_before_is_no_stage(self) -> None:
+        old = node("n1", gpus=8)
+        old["status"]["conditions"] = conditions(Ready=-3600)
+        found = after((50, [old, starting(PodScheduled=1, started=20, Ready=40)]))
+
+        assert only_pod(found).node_ready_seconds is None
+        assert durations_of(only_pod(found)) == {
+            "scheduled": 1, "image pulled": 19, "started": 0, "ready": 20,
+        }  # fmt: skip
+
+    def test_the_first_time_of_a_stage_stays(self) -> None:
+        found = after(
+            (10, [starting(PodScheduled=1, started=5)]),
+            (60, [starting(PodScheduled=1, started=55, restarts=1)]),
+            (90, [starting(PodScheduled=1, started=55, restarts=1, Ready=80)]),
+        )
+        one = only_pod(found)
+
+        assert one.started_seconds == BEGIN + 5
+        assert one.ready_seconds == BEGIN + 80
+
+    def test_a_pod_that_was_ready_when_it_was_first_seen_says_so(self) -> None:
+        assert not only_pod(after((90, [starting(PodScheduled=1, Ready=80)]))).watched
+
+    def test_a_pod_that_goes_before_it_is_ready_took_at_least_as_long(self) -> None:
+        one = only_pod(after((10, [starting()]), (600, [])))
+
+        assert (one.ready_seconds, one.ended_seconds) == (None, BEGIN + 600)
+
+    def test_a_pod_that_is_ready_is_told_once_however_many_come_after_it(self) -> None:
+        found = after((90, [starting("first", Ready=80)]))
+        for turn in range(3):
+            many = [starting(f"p{turn}-{at}", Ready=80) for at in range(PODS_MAX // 2)]
+            found = found.read(cluster(starting("first", Ready=80), *many), KNOWN, BEGIN + 100)
+
+        names = [one.name for one in found.pods.ended]
+        assert len(names) == PODS_MAX
+        assert "llm/first" not in names
+
+    def test_pods_that_were_not_read_are_not_gone(self) -> None:
+        found = after((10, [starting()]))
+        found = found.read(Cluster(name="c", pods=None), KNOWN, BEGIN + 20)
+
+        assert list(found.pods.starting) == ["u-a"]
+        assert found.pods.ended == ()
+
+
+class TestNodes:
+    def test_a_machine_has_its_stages_from_the_order_to_its_gpus(self) -> None:
+        found = after(
+            (1, [claimed()]),
+            (5, [claimed(Launched=4)]),
+            (100, [claimed(on="n1", Launched=4, Registered=85), registered(gpus=0, ready=None)]),
+            (
+                160,
+                [
+                    claimed(on="n1", Launched=4, Registered=85, Initialized=155),
+                    registered(gpus=0, ready=120),
+                ],
+            ),
+            (
+                200,
+                [
+                    claimed(on="n1", Launched=4, Registered=85, Initialized=155),
+                    registered(gpus=8, ready=120),
+                ],
+            ),
+        )
+        (one,) = found.nodes.ended
+
+        assert (one.pool, one.instance_type, one.capacity_type) == ("h100", "p5.48xlarge", "spot")
+        assert one.watched
+        assert durations_of(one) == {
+            "launched": 4, "registered": 81, "node ready": 35, "initialized": 35, "GPUs": 45,
+        }  # fmt: skip
+
+    def test_an_order_that_comes_to_nothing_is_remembered(self) -> None:
+        found = after((1, [claimed()]), (300, []))
+        (one,) = found.nodes.ended
+
+        assert (one.gpus_seconds, one.ended_seconds) == (None, BEGIN + 300)
+
+    def test_a_node_that_karpenter_did_not_make_counts_from_its_own_creation(self) -> None:
+        def own(gpus: int) -> Object:
+            one = registered(gpus=gpus, ready=100)
+            del one["metadata"]["labels"]["karpenter.sh/nodepool"]
+            return one
+
+        (one,) = after((110, [own(0)]), (140, [own(8)])).nodes.ended
+
+        assert (one.name, one.created_seconds) == ("n1", BEGIN + 80)
+        assert durations_of(one) == {"node ready": 20, "GPUs": 40}
+
+    def test_a_node_without_gpus_is_no_start(self) -> None:
+        plain = node("cpu", cpu=64)
+        plain["metadata"] |= {"uid": "u", "creationTimestamp": at(0)}
+        found = after((10, [plain]), (20, []))
+
+        assert (found.nodes.starting, found.nodes.ended) == ({}, ())
+
+    def test_claims_that_were_not_read_leave_nodes_as_they_were(self) -> None:
+        found = after((10, [claimed()]))
+        found = found.read(Cluster(name="c", node_claims=None), KNOWN, BEGIN + 20)
+
+        assert list(found.nodes.starting) == ["u-c"]
+
+
+@pytest.mark.parametrize("last", ["ready", "scheduled"])
+def test_a_stage_that_ended_before_an_earlier_one_has_no_duration(last: str) -> None:
+    start = PodStart(
+        uid="u", name="llm/a", workload=None, created_seconds=0.0,
+        scheduled_seconds=10.0, started_seconds=5.0, ready_seconds=20.0,
+    )  # fmt: skip
+
+    assert durations_of(start)[last] == 10.0
+    assert "started" not in durations_of(start)
+
+
+def test_a_node_start_without_stages_has_no_durations() -> None:
+    assert durations_of(NodeStart(uid="u", name="n", created_seconds=0.0)) == {}
