@@ -1,7 +1,8 @@
 """The GPUs of every node as the extender takes them to be, in the numbers of `foresail fleet`.
 
 Whole GPUs and shares of one come from the placement state, which answers kube-scheduler. GPUs that
-are divided or out are counted from the records of pods and claims.
+are divided or out, and those of a node that lost GPUs in use, are counted from the records of pods and
+claims.
 """
 
 from collections import defaultdict
@@ -45,8 +46,11 @@ def _view(intake: Intake, held: Held) -> NodeView:
     node = held.node
     placed = _free_and_used(intake, node)
     special = held.quota.divided or any(gpu.divided or gpu.out for gpu in held.dra)
-    if special or placed is None:
-        used = min(sum(use.gpus for use in uses_of(held, {})), held.gpus)
+    asked = min(sum(use.gpus for use in uses_of(held, {})), held.gpus)
+    # Pods keep GPUs that the device plugin has since withdrawn; placement counts the others only.
+    overfull = placed is not None and asked > sum(placed)
+    if special or placed is None or overfull:
+        used = asked
         free = free_of(held, used)
     else:
         idle, used = placed

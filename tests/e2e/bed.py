@@ -99,6 +99,18 @@ class Bed:
         found: dict[str, Any] = answer.json()
         return found
 
+    def send(self, verb: str, path: str, document: Mapping[str, Any] | None = None) -> None:
+        """Change an object by its API path: for what is done often; a PATCH is a merge."""
+        kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
+        answer = self._api.request(
+            verb,
+            f"https://127.0.0.1:{self.api_port}{path}",
+            data=None if document is None else json.dumps(document),
+            headers={"Content-Type": kind},
+            timeout=10,
+        )
+        answer.raise_for_status()
+
     def watching(self, path: str, seen: Callable[[dict[str, Any]], None]) -> ObjectWatch:
         """A watch of one object, by its API path."""
         version = self.read(path)["metadata"]["resourceVersion"]

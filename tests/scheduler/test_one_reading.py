@@ -21,7 +21,7 @@ from scheduler.machines import Facts
 from scheduler.mix import Mix
 from scheduler.placement_state import PlacementState
 from scheduler.view import views_of
-from tests.scheduler.objects import H100, claim, node, resource_slice
+from tests.scheduler.objects import H100, claim, node, pod, resource_slice
 
 CLUSTERS = Path(__file__).parents[1] / "fixtures" / "clusters"
 PRICES = Prices(instances=instances(), own={"l40s": 1.5})
@@ -113,6 +113,24 @@ def test_a_gpu_that_a_claim_holds_without_a_pod_is_used_in_both() -> None:
         },
     )
     expected = {"a": (2, 1, 1, 0, None)}
+
+    assert by_fleet(cluster) == expected
+    assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
+
+
+def test_a_full_node_that_loses_a_gpu_has_all_in_use_in_both() -> None:
+    full = node("a", gpus=8)
+    full["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    full["status"]["capacity"] = dict(full["status"]["allocatable"])
+    full["status"]["allocatable"] |= {"nvidia.com/gpu": "7"}
+    cluster = Cluster.of(
+        "one",
+        {
+            Kind.NODE: [record_of(Kind.NODE, full)],
+            Kind.POD: [record_of(Kind.POD, pod(f"p{at}", gpus=4, on="a")) for at in range(2)],
+        },
+    )
+    expected = {"a": (8, 8, 0, 0, None)}
 
     assert by_fleet(cluster) == expected
     assert by_extender(cluster, random.Random(0)) == expected  # noqa: S311 - no secret
