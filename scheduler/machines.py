@@ -58,8 +58,6 @@ class Machine:
     """Of each GPU, where ResourceSlices offer them; empty = a device plugin does."""
     others: tuple[Device, ...] = ()
     """What else ResourceSlices offer on it."""
-    out: str | None = None
-    """Why no new pod comes to the node; None = pods may come."""
     divided: bool = False
     """Its device plugin gives out parts of GPUs: kube-scheduler alone places there."""
 
@@ -127,7 +125,6 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
             for one in devices
             if not (is_claimed and one.face is Face.WHOLE)
         ),
-        out=node.out,
         divided=quota.divided,
     )
 
