@@ -93,14 +93,18 @@ class Occupancy:
             pods[uid] = self._take(row, machine, pods[uid])
 
     def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
-        """Take what the pod takes from the node; the entry as it now is."""
+        """Take what the pod takes from the node; the entry as it now is.
+
+        A driver that renews its slices shows fewer GPUs for a moment. An entry keeps the GPUs that
+        it was given, so that they are taken again when they are back.
+        """
         shape = entry.shape
-        devices = list(entry.devices) if entry.is_told else self._free(row, shape)
-        devices = [one for one in devices if one < machine.gpus]
-        if len(devices) < shape.gpus:
+        devices = entry.devices if entry.is_told else tuple(self._free(row, shape))
+        present = _present(devices, machine)
+        if len(present) < shape.gpus:
             self._short.add(machine.name)
-        self.nodes.place(row, shape, devices)
-        return replace(entry, devices=tuple(devices))
+        self.nodes.place(row, shape, present)
+        return replace(entry, devices=devices)
 
     # -- pods ------------------------------------------------------------------------------------
 
@@ -222,8 +226,9 @@ class Occupancy:
         row = self.row.get(node)
         if row is not None:
             entry = self._on[node][pod.uid] = self._take(row, self.machines[node], entry)
-            if any(self.nodes.gpus[row, one] < 0 for one in entry.devices):
-                # Somebody who was only taken to have it has another one.
+            present = _present(entry.devices, self.machines[node])
+            if any(self.nodes.gpus[row, one] < 0 for one in present):
+                # A pod that was only assumed to have this GPU has another one.
                 self._settle(node)
         return self._on[node][pod.uid]
 
@@ -242,7 +247,8 @@ class Occupancy:
             del self._on[entry.node]
         row = self.row.get(entry.node)
         if row is not None:
-            self.nodes.release(row, entry.shape, entry.devices)
+            present = _present(entry.devices, self.machines[entry.node])
+            self.nodes.release(row, entry.shape, present)
             if entry.node in self._short:
                 self._settle(entry.node)
         self.predictor.held.let_go(_holder(entry.uid))
@@ -250,6 +256,11 @@ class Occupancy:
             self.groups.leave_node(entry.uid)
         else:
             self.groups.drop(entry.uid)
+
+
+def _present(devices: Iterable[int], machine: Machine) -> list[int]:
+    """Of these GPUs the ones that the node has now."""
+    return [one for one in devices if one < machine.gpus]
 
 
 def _holder(uid: str) -> str:

@@ -102,6 +102,25 @@ def test_a_gpu_that_a_claim_without_a_running_pod_holds_is_not_offered() -> None
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
 
 
+def test_a_gpu_of_a_waiting_pod_stays_taken_while_its_driver_renews_the_slice() -> None:
+    made = intake(resource_slice("a", H100))
+    put(made, Kind.CLASS, device_class())
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", uid="waits") == [SCORE_MAX]
+    drop(made, Kind.SLICE, resource_slice("a", H100))
+    put(made, Kind.SLICE, resource_slice("a", H100, generation=2))
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 0
+    made.placement.gone("waits")
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 1
+
+
+def test_a_slice_that_changes_in_place_leaves_a_waiting_pods_gpu_taken() -> None:
+    made = intake(resource_slice("a", H100, H100))
+    put(made, Kind.CLASS, device_class())
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", uid="waits") == [SCORE_MAX]
+    put(made, Kind.SLICE, resource_slice("a", H100, H100, generation=2))
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 1
+
+
 def _with(document: Json, **more: Any) -> Json:
     for device in document["spec"]["devices"]:
         device.update(more)
