@@ -25,7 +25,7 @@ from scheduler.first_fit import (
 )
 from scheduler.held_devices import HeldDevices
 from scheduler.machines import Machine
-from scheduler.node_profiles import OWN, NodeProfiles
+from scheduler.node_profiles import NodeProfiles, tells_equal_nodes_apart
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
 from scheduler.resource_claim import Claim
 from scheduler.score.islands import island_price_milli
@@ -208,7 +208,7 @@ class Predictor:
         slots = nodes.gpus.shape[1]
         open_ = (nodes.gpus[due] == WHOLE_MILLI) @ (1 << np.arange(slots))
         codes = (self._profiles.numbers[due] << slots) | open_
-        is_alone = claim is not None and any(name[1:] in claim.key for name in OWN)
+        is_alone = claim is not None and tells_equal_nodes_apart(claim)
         if claim is not None:
             open_ &= ~self.held.gpus[due]
             codes = (self._profiles.numbers[due] << slots) | open_
