@@ -270,10 +270,10 @@ class PlacementState:
         offers = self.occupancy.predictor.of(ask.claim, 0)
         return offers.count if (offers.count[among] >= 0).all() else None
 
-    def _members(self, pod: Pod) -> set[int]:
-        """Rows where others of the pod's group are."""
+    def _members(self, pod: Pod) -> list[int]:
+        """The row of each other member of the pod's group that is on a node."""
         nodes = self.occupancy.groups.nodes_of(pod.group.name) if pod.group else []
-        return {self.occupancy.row[node] for node in nodes if node in self.occupancy.row}
+        return [self.occupancy.row[node] for node in nodes if node in self.occupancy.row]
 
     def _rows(self, names: list[str]) -> Int:
         return np.fromiter(map(self.occupancy.row.get, names, repeat(-1)), np.int64, len(names))

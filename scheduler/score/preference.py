@@ -125,7 +125,7 @@ class Preferences:
 
         Args:
             pod: the pod to place, which takes GPUs.
-            members: rows of the nodes where others of its group are.
+            members: the row of each other member of its group that is on a node.
             places: shape ``(N,)``, how many such pods each node has room for.
         """
         clique, nodes = self.clique, self._nodes
