@@ -23,7 +23,7 @@ _NO_VALUE: Final = object()
 
 
 class UnpredictableError(ValueError):
-    """Nobody here can say what the allocator will do; the message says why."""
+    """It cannot be predicted what the allocator will do; the message says why."""
 
 
 class SearchTooLongError(UnpredictableError):
@@ -127,7 +127,7 @@ def first_fit(
     """What the allocator gives, in its order; None if the claim does not fit on these devices.
 
     Raises:
-        UnpredictableError: nobody can say; `SearchTooLongError` after `STEPS_MAX` devices.
+        UnpredictableError: the result is unknown; `SearchTooLongError` after `STEPS_MAX` devices.
     """
     search = Search(devices, requests, constraints)
     return search.first(search.free_mask(lambda one: one.is_free), Steps(STEPS_MAX))
@@ -163,7 +163,7 @@ class Search:
         """What the allocator gives where these devices are free; None if the claim does not fit.
 
         Raises:
-            UnpredictableError: nobody can say.
+            UnpredictableError: the result is unknown.
         """
         if self._is_short(free, steps):
             return None

@@ -152,7 +152,7 @@ class Occupancy:
         """Count on the pod being there soon.
 
         Args:
-            pod: which nobody has seen on a node yet.
+            pod: that was not seen on a node yet.
             node: where it will be.
             devices: GPUs that it will get; None = any.
             now_seconds: on a clock that never goes back.

@@ -67,7 +67,7 @@ class _Answer:
 
 
 _DOES_NOT_FIT: Final = _Answer()
-_NOBODY_KNOWS: Final = _Answer(is_known=False)
+_UNKNOWN: Final = _Answer(is_known=False)
 _NOT_YET: Final = _Answer(is_known=False, is_final=False)
 
 
@@ -79,12 +79,12 @@ class Offers:
     gpus: int
     version: Int
     count: Int
-    """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or nobody can say."""
+    """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or it is unknown whether it does."""
     position: Int
     island_milli: Float
     """Shape ``(N,)``: the price of breaking islands."""
     is_known: Bool
-    """Shape ``(N,)``: False = nobody can say whether it fits."""
+    """Shape ``(N,)``: False = it is unknown whether the claim fits."""
     found: NDArray[Any]
     """Shape ``(N,)``: the `Offer`; None where there is none."""
 
@@ -123,7 +123,7 @@ class Predictor:
         self.held.put(row, machine)
 
     def share(self, devices: Iterable[Device]) -> None:
-        """These devices belong to no single node: nobody here knows which nodes they serve."""
+        """These devices belong to no single node; which nodes they serve is unknown here."""
         shared = tuple(devices)
         if shared != self._shared:
             self._shared = shared
@@ -273,7 +273,7 @@ class Predictor:
                 if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
                     return _NOT_YET
                 self._note(kept.claim, error)
-                return _NOBODY_KNOWS
+                return _UNKNOWN
             finally:
                 steps.left -= most - max(work.left, 0)
         if offer is None:

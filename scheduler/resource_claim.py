@@ -51,7 +51,7 @@ def claim_of(claim: records.Claim, classes: Classes) -> Claim:
 
 
 def given_to(claim: records.Claim) -> tuple[Place, ...]:
-    """The devices that the claim has; an administrator who looks at one takes it from nobody."""
+    """The devices that the claim takes; those with an administrator's access are not taken."""
     return tuple(one.place for one in claim.grants or () if not one.admin_access)
 
 

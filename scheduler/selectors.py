@@ -36,7 +36,7 @@ _Own = Mapping[str, str]
 
 
 class UnknownMatchError(UnpredictableError):
-    """Nobody here can say whether the selector matches; the message says why."""
+    """It is unknown whether the selector matches; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

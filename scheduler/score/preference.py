@@ -21,7 +21,7 @@ from scheduler.score.islands import ISLANDS
 PRICE_MILLI = 200.0
 """Of each GPU, for each time that it costs the cheapest known one's price more."""
 ALTERNATIVE_MILLI = 4000.0
-"""Of each place down a claim's alternatives: who wrote it has ranked them, and that decides."""
+"""Of each place down a claim's alternatives: the claim's author has ranked them, which decides."""
 WARM_IMAGE_MILLI = 50.0
 WARM_WEIGHTS_MILLI = 150.0
 """Weights take minutes to load, images seconds to a minute: worth a bad fit, not a lost GPU."""
