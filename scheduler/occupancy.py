@@ -84,12 +84,12 @@ class Occupancy:
         self.predictor.put(row, machine)
 
     def _settle(self, node: str) -> None:
-        """Take anew what the node's pods take: first the GPUs that were told, then any."""
+        """Take anew what the node's pods take: first the GPUs that are known, then any."""
         row, machine = self.row[node], self.machines[node]
         self.nodes.put(row, machine.empty())
         self._short.discard(node)
         pods = self._on.get(node, {})
-        for uid in sorted(pods, key=lambda uid: (not pods[uid].is_told, uid)):
+        for uid in sorted(pods, key=lambda uid: (not pods[uid].devices_known, uid)):
             pods[uid] = self._take(row, machine, pods[uid])
 
     def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
@@ -99,7 +99,7 @@ class Occupancy:
         it was given, so that they are taken again when they are back.
         """
         shape = entry.shape
-        devices = entry.devices if entry.is_told else tuple(self._free(row, shape))
+        devices = entry.devices if entry.devices_known else tuple(self._free(row, shape))
         present = _present(devices, machine)
         if len(present) < shape.gpus:
             self._short.add(machine.name)
@@ -109,9 +109,9 @@ class Occupancy:
     # -- pods ------------------------------------------------------------------------------------
 
     def bind(self, pod: Pod, node: str, devices: Sequence[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = not told which.
+        """The pod runs on the node, on these GPUs; None = it is not known which.
 
-        Those not told are taken as our answer had them, else as the allocator would give them.
+        Unknown ones are taken as our answer had them, else as the allocator would give them.
         """
         is_new = pod.uid not in self._bound
         before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
@@ -219,7 +219,7 @@ class Occupancy:
             node=node,
             shape=pod.shape if devices is None else pod.shape_with(len(devices)),
             devices=tuple(devices or ()),
-            is_told=devices is not None,
+            devices_known=devices is not None,
         )
         self.groups.put(pod, node)
         self._on[node][pod.uid] = entry
