@@ -37,7 +37,6 @@ _ASKED_MAX: Final = 64
 _EQUAL_MAX: Final = 20_000
 _SEARCHES_MAX: Final = 512
 _FEW_ROWS: Final = 24
-_UNKNOWN_MAX: Final = 256
 
 _ODD: Final = np.int64(0x9E3779B97F4A7C1)
 
@@ -97,8 +96,6 @@ class Predictor:
     """Predicts over one set of nodes, whose changes it follows."""
 
     def __init__(self, nodes: Nodes) -> None:
-        self.unknown: OrderedDict[str, str] = OrderedDict()
-        """Claims that cannot be predicted, each with the reason; by the claim's key."""
         self.held = HeldDevices()
         self._nodes = nodes
         self._machines: dict[int, Machine] = {}
@@ -112,6 +109,15 @@ class Predictor:
     def changes(self) -> int:
         """Of what is known of devices; those of GPUs by pods are changes of the nodes."""
         return int(self.held.version.sum())
+
+    @property
+    def unpredicted(self) -> int:
+        """Of the different claims that were asked about last, those with a node without answer."""
+        return sum(
+            bool((~kept.is_known & (kept.version >= 0)).any())
+            for kept in self._asked.values()
+            if kept.claim is not None
+        )
 
     def put(self, row: int, machine: Machine | None) -> None:
         """The node of `row` is now this one."""
@@ -272,7 +278,6 @@ class Predictor:
             except UnpredictableError as error:
                 if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
                     return _NOT_YET
-                self._note(kept.claim, error)
                 return _UNKNOWN
             finally:
                 steps.left -= most - max(work.left, 0)
@@ -280,11 +285,6 @@ class Predictor:
             return _DOES_NOT_FIT
         idle = [slot for slot in range(machine.gpus) if open_ >> slot & 1]
         return _Answer(offer, island_price_milli(machine.islands, idle, offer.slots))
-
-    def _note(self, claim: Claim, error: UnpredictableError) -> None:
-        self.unknown[claim.key] = str(error)
-        if len(self.unknown) > _UNKNOWN_MAX:
-            self.unknown.popitem(last=False)
 
     def _allocated(
         self,

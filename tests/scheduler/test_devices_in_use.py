@@ -140,7 +140,7 @@ def _with(document: Json, **more: Any) -> Json:
 def test_devices_that_depend_on_others_are_not_foretold(more: Json) -> None:
     made = intake(_with(nics("a"), **more), nics("b"))
     assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
-    assert len(made.placement.occupancy.predictor.unknown) == 1
+    assert made.placement.occupancy.predictor.unpredicted == 1
 
 
 def test_a_tainted_device_is_offered_to_whoever_tolerates_it() -> None:
@@ -158,15 +158,17 @@ def test_devices_of_no_single_node_make_a_claim_that_they_match_unknown() -> Non
     fabric["spec"]["pool"]["name"] = "0-comes-first"
     made = intake(nics("a"), nics("b"), fabric)
     assert scores(made, any_of("c", NIC), "a", "b") == [0, 0]
+    assert made.placement.occupancy.predictor.unpredicted == 1
     drop(made, Kind.SLICE, fabric)
     assert SCORE_MAX in scores(made, any_of("d", NIC), "a", "b", uid="q")
+    assert made.placement.occupancy.predictor.unpredicted == 0
 
 
 def test_slices_beside_a_device_plugin_of_more_gpus_are_not_foretold() -> None:
     made = intake(resource_slice("a", H100))
     put(made, Kind.NODE, node("a", gpus=4))
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "new") == [0, 0]
-    assert len(made.placement.occupancy.predictor.unknown) == 1
+    assert made.placement.occupancy.predictor.unpredicted == 1
 
 
 def test_profiles_of_nodes_that_are_gone_are_forgotten() -> None:

@@ -190,7 +190,7 @@ def test_one_call_does_bounded_work_over_all_nodes_and_the_next_goes_on() -> Non
     while predictor.warm():
         calls += 1
     assert calls == 12  # a call ends one search, and does not begin that one again
-    assert len(predictor.unknown) == 1
+    assert predictor.unpredicted == 1
 
 
 class TestSelectors:
