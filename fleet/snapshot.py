@@ -84,8 +84,8 @@ def snapshot_of(
             nodes.append(account)
         elif held.hardware.has_gpus:
             uncounted.append(f"node {node.name} has GPUs that nobody has counted yet")
-    told = (remark for node in nodes for remark in node.remarks)
-    remarks = [*cluster.remarks, *_unknown_uses(nodes), *told, *uncounted]
+    of_nodes = (remark for node in nodes for remark in node.remarks)
+    remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
     strays = sum(map(len, dra.values()))
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
@@ -161,5 +161,5 @@ def _waiting(pods: list[Pod], cluster: Cluster) -> float | None:
 
 
 def _node_pool(pool: NodePoolRecord) -> NodePool:
-    told = [float(pool.limits[name]) for name in WHOLE if name in pool.limits]
-    return NodePool(name=pool.name, gpus_limit=told[0] if told else None)
+    limits = [float(pool.limits[name]) for name in WHOLE if name in pool.limits]
+    return NodePool(name=pool.name, gpus_limit=limits[0] if limits else None)

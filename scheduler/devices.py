@@ -62,8 +62,8 @@ def _number(name: str) -> int:
     )
 
 
-def _attributes(told: Mapping[str, Attribute]) -> Mapping[str, Hashable]:
-    return {name: _attribute(one) for name, one in told.items()}
+def _attributes(attributes: Mapping[str, Attribute]) -> Mapping[str, Hashable]:
+    return {name: _attribute(one) for name, one in attributes.items()}
 
 
 def _amounts(capacity: Mapping[str, str]) -> Mapping[str, Hashable]:
