@@ -32,7 +32,7 @@ def allocatable(device: records.Device, unpredictable: str | None = None) -> Dev
 
     Args:
         device: as its slice offers it.
-        unpredictable: why its use cannot be foretold; None = as far as its own fields say.
+        unpredictable: why its use cannot be predicted; None = as far as its own fields say.
     """
     return Device(
         driver=device.driver,

@@ -4,7 +4,7 @@ The allocator takes the first solution of a depth-first search: requests in orde
 of `firstAvailable` in order, devices in the order of pools, slices and their lists (the
 "incubating" allocator of Kubernetes 1.34 to 1.37). No score takes part, so the answer is known
 beforehand. Covered: exact counts, all matching devices, alternatives, `matchAttribute`, and taints.
-A search that comes to a device whose use cannot be foretold has no answer.
+A search that comes to a device whose use cannot be predicted has no answer.
 
 Sets of devices are bits of an integer, the first device the lowest. Counts are compared before the
 search, and a state that failed is not tried again, so that equal requests cost no permutations.
@@ -45,7 +45,7 @@ class Device:
     is_free: bool = True
     taints: tuple[Taint, ...] = ()
     unpredictable: str | None = None
-    """Why its use cannot be foretold, such as counters it shares with others; None = it can."""
+    """Why its use cannot be predicted, such as counters it shares with others; None = it can."""
 
     @property
     def place(self) -> tuple[str, str, str]:
