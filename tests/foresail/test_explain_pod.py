@@ -204,6 +204,16 @@ class TestEvents:
             "2 of 12 ",
         ]
 
+    async def test_an_answer_whose_event_failed_is_told_again(self) -> None:
+        posted = Posted(failures=1)
+        events = PlacementEvents(posted, CollectorRegistry())
+        task = asyncio.create_task(events.run())
+        for _ in range(3):
+            events.take(ANSWER)
+            await asyncio.sleep(10)
+        task.cancel()
+        assert [event["note"][:8] for event in posted.events] == ["2 of 12 "]
+
     async def test_more_than_can_wait_are_dropped_and_counted(self) -> None:
         posted, registry = Posted(failures=1), CollectorRegistry()
         events = PlacementEvents(posted, registry)
