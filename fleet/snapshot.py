@@ -12,12 +12,11 @@ from typing import Final
 from fleet.account.node import NodeGpus, account_of
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
-from fleet.cluster.gpus import Gpu, dra_resources, gpus_of, gpus_wanted
+from fleet.cluster.gpus import Gpu, dra_resources, gpus_by_node, gpus_wanted
 from fleet.cluster.hardware import Prices, hardware_of
 from fleet.cluster.karpenter import NodePool as NodePoolRecord
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
-from fleet.cluster.pools import pools_of
 from fleet.cluster.quotas import WHOLE, quota_of
 from fleet.cluster.reading import Cluster
 from fleet.uses import MODEL_LABELS, Held
@@ -75,7 +74,7 @@ def snapshot_of(
     placed: dict[str | None, list[Pod]] = defaultdict(list)
     for pod in pods.values():
         placed[pod.node].append(pod)
-    dra = _dra_by_node(cluster, known.catalogue)
+    dra = gpus_by_node(cluster.slices or (), cluster.claims or (), known.catalogue)
     nodes, uncounted = [], []
     for node in cluster.nodes:
         held = held_on(node, known, placed.get(node.name, []), dra.pop(node.name, []))
@@ -85,8 +84,8 @@ def snapshot_of(
             nodes.append(account)
         elif held.hardware.has_gpus:
             uncounted.append(f"node {node.name} has GPUs that nobody has counted yet")
-    told = (remark for node in nodes for remark in node.remarks)
-    remarks = [*cluster.remarks, *_unknown_uses(nodes), *told, *uncounted]
+    of_nodes = (remark for node in nodes for remark in node.remarks)
+    remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
     strays = sum(map(len, dra.values()))
     if strays:
         remarks.append(f"{strays} GPUs in ResourceSlices are on no node that exists")
@@ -119,16 +118,6 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
         dra=dra,
         model_labels=known.model_labels,
     )
-
-
-def _dra_by_node(cluster: Cluster, catalogue: Catalogue) -> dict[str, list[Gpu]]:
-    pools = pools_of(cluster.slices or ())
-    products = {device.product for pool in pools for device in pool.devices if device.product}
-    generations = {product: catalogue.find(product) for product in products}
-    found: dict[str, list[Gpu]] = defaultdict(list)
-    for gpu in gpus_of(pools, cluster.claims or (), generations):
-        found[gpu.node or ""].append(gpu)
-    return found
 
 
 def _not_read(cluster: Cluster, held: Held, pods: Iterable[Pod]) -> str | None:
@@ -172,5 +161,5 @@ def _waiting(pods: list[Pod], cluster: Cluster) -> float | None:
 
 
 def _node_pool(pool: NodePoolRecord) -> NodePool:
-    told = [float(pool.limits[name]) for name in WHOLE if name in pool.limits]
-    return NodePool(name=pool.name, gpus_limit=told[0] if told else None)
+    limits = [float(pool.limits[name]) for name in WHOLE if name in pool.limits]
+    return NodePool(name=pool.name, gpus_limit=limits[0] if limits else None)

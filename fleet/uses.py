@@ -116,11 +116,11 @@ def _granted(held: Held, pods: Mapping[str, Pod]) -> list[Use]:
 
 def _use(name: str, pod: Pod | None, gpus: float, model_labels: Sequence[str]) -> Use:
     namespace, _, bare = name.partition("/")
-    told = map(pod.labels.get, model_labels) if pod else ()
+    names = map(pod.labels.get, model_labels) if pod else ()
     return Use(
         namespace=namespace,
         pod=bare,
-        model=next(filter(None, told), None),
+        model=next(filter(None, names), None),
         gpus=gpus,
         started_seconds=pod.started_seconds if pod else None,
         ready=pod.ready if pod else None,

@@ -1,4 +1,4 @@
-"""From settings to what the answering process needs: which objects it admits, with which wishes.
+"""From settings to what the answering process needs: which objects and options it admits.
 
 Apart from `wiring`, because that brings every source's library, and the process that answers KEDA
 shall hold none of them.

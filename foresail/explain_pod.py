@@ -22,10 +22,10 @@ def explained(request: web.Request, answers: Answers, *, now_seconds: float) -> 
             "one that leads\n"
         )
         return web.Response(status=404, text=why)
-    told = account(answer, now_seconds=now_seconds)
+    payload = account(answer, now_seconds=now_seconds)
     if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
-        return web.json_response(told)
-    return web.Response(text=text(told))
+        return web.json_response(payload)
+    return web.Response(text=text(payload))
 
 
 def account(answer: PlacementAnswer, *, now_seconds: float) -> Account:

@@ -75,6 +75,7 @@ class PlacementEvents:
             except (ApiException, ClientError, OSError, TimeoutError) as error:
                 self._events.labels("failed").inc()
                 pod = event["regarding"]
+                self._last.pop(pod["uid"], None)  # the same answer may be posted again
                 log.warning("event_not_posted", pod=f"{pod['namespace']}/{pod['name']}",
                             why=str(error)[:NOTE_BYTES_MAX])  # fmt: skip
             await asyncio.sleep(PAUSE_SECONDS)

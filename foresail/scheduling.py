@@ -245,8 +245,8 @@ class Feed:
             self._pending.discard(kind)
         else:
             self.troubles[kind] = trouble
-        told = [f"what is known of {one} is old: {why}" for one, why in self.troubles.items()]
-        self.extender.stale = "; ".join(told) or None
+        reasons = [f"what is known of {one} is old: {why}" for one, why in self.troubles.items()]
+        self.extender.stale = "; ".join(reasons) or None
         if not self._pending and self.extender.placement is None:
             self.intake.read_turnover(wall_clock())
             self.extender.placement = self.intake.placement

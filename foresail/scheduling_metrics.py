@@ -30,13 +30,13 @@ class PlacementCollector(Collector):
             ),
             (
                 "foresail_extender_idle_gpus",
-                "GPUs that nobody uses, parts of shared ones included.",
+                "GPUs that are not in use, parts of shared ones included.",
                 float(state.nodes.idle.sum()) / 1000,
             ),
             (
                 "foresail_extender_unpredicted_claims",
-                "Claims whose devices cannot be foretold.",
-                len(state.predictor.unknown),
+                "Different claims asked about lately whose devices are unknown on some node.",
+                state.predictor.unpredicted,
             ),
         ):
             yield GaugeMetricFamily(name, told, value=value)

@@ -37,8 +37,7 @@ class View:
     running: int
     demand_requests_per_second: float
     demand_prompt_tokens_per_second: float
-    demand_generated_tokens_per_second: float
-    """Tokens that the requests of the last minute ask for, served yet or not."""
+    """Of the requests of the last minute, served yet or not."""
     ttft_p95_seconds: float
     """Over requests that arrived in the last minutes; NaN where there were none."""
     timed_out: int
@@ -162,7 +161,6 @@ class World:
         arrived = slice(self._first_after(now - _DEMAND_WINDOW_SECONDS), engine.arrived)
         window_seconds = min(max(now, TICK_SECONDS), _DEMAND_WINDOW_SECONDS)
         prompt_tokens = int(self.requests.prompt_tokens[arrived].sum())
-        output_tokens = int(self.requests.output_tokens[arrived].sum())
         recent = slice(self._first_after(now - _TTFT_WINDOW_SECONDS), engine.arrived)
         waited = now - self.requests.arrival_seconds[recent]
         ttft = engine.ledger.ttft_seconds[recent]
@@ -177,7 +175,6 @@ class World:
             running=int(engine.unfinished.sum()),
             demand_requests_per_second=(arrived.stop - arrived.start) / window_seconds,
             demand_prompt_tokens_per_second=prompt_tokens / window_seconds,
-            demand_generated_tokens_per_second=output_tokens / window_seconds,
             ttft_p95_seconds=float(np.quantile(ttft, 0.95)) if len(ttft) else float("nan"),
             timed_out=engine.timed_out,
             killed=self.killed,

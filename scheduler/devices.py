@@ -32,7 +32,7 @@ def allocatable(device: records.Device, unpredictable: str | None = None) -> Dev
 
     Args:
         device: as its slice offers it.
-        unpredictable: why its use cannot be foretold; None = as far as its own fields say.
+        unpredictable: why its use cannot be predicted; None = as far as its own fields say.
     """
     return Device(
         driver=device.driver,
@@ -62,8 +62,8 @@ def _number(name: str) -> int:
     )
 
 
-def _attributes(told: Mapping[str, Attribute]) -> Mapping[str, Hashable]:
-    return {name: _attribute(one) for name, one in told.items()}
+def _attributes(attributes: Mapping[str, Attribute]) -> Mapping[str, Hashable]:
+    return {name: _attribute(one) for name, one in attributes.items()}
 
 
 def _amounts(capacity: Mapping[str, str]) -> Mapping[str, Hashable]:

@@ -31,7 +31,7 @@ from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, placed
 from scheduler.score.answers import PlacementAnswer, wants_event
 
 BODY_BYTES_MAX: Final = 256 * 2**20
-"""5,000 whole nodes are 90 MB; who sends names stays under one."""
+"""5,000 whole nodes are 90 MB; their names alone are less than one."""
 REASON: Final = "Foresail-Reason"
 NO_SNAPSHOT: Final = "no snapshot of the cluster yet"
 CLAIM_TRIES: Final = 20

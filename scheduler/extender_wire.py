@@ -97,5 +97,5 @@ def filter_error(message: str) -> bytes:
 
 def prioritise_answer(names: Sequence[str], scores: Sequence[int]) -> bytes:
     """HostPriorityList."""
-    told = zip(names, scores, strict=True)
-    return orjson.dumps([{"Host": host, "Score": score} for host, score in told])
+    scored = zip(names, scores, strict=True)
+    return orjson.dumps([{"Host": host, "Score": score} for host, score in scored])

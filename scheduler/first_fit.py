@@ -4,7 +4,7 @@ The allocator takes the first solution of a depth-first search: requests in orde
 of `firstAvailable` in order, devices in the order of pools, slices and their lists (the
 "incubating" allocator of Kubernetes 1.34 to 1.37). No score takes part, so the answer is known
 beforehand. Covered: exact counts, all matching devices, alternatives, `matchAttribute`, and taints.
-A search that comes to a device whose use cannot be foretold has no answer.
+A search that comes to a device whose use cannot be predicted has no answer.
 
 Sets of devices are bits of an integer, the first device the lowest. Counts are compared before the
 search, and a state that failed is not tried again, so that equal requests cost no permutations.
@@ -23,7 +23,7 @@ _NO_VALUE: Final = object()
 
 
 class UnpredictableError(ValueError):
-    """Nobody here can say what the allocator will do; the message says why."""
+    """It cannot be predicted what the allocator will do; the message says why."""
 
 
 class SearchTooLongError(UnpredictableError):
@@ -45,7 +45,7 @@ class Device:
     is_free: bool = True
     taints: tuple[Taint, ...] = ()
     unpredictable: str | None = None
-    """Why its use cannot be foretold, such as counters it shares with others; None = it can."""
+    """Why its use cannot be predicted, such as counters it shares with others; None = it can."""
 
     @property
     def place(self) -> tuple[str, str, str]:
@@ -127,7 +127,7 @@ def first_fit(
     """What the allocator gives, in its order; None if the claim does not fit on these devices.
 
     Raises:
-        UnpredictableError: nobody can say; `SearchTooLongError` after `STEPS_MAX` devices.
+        UnpredictableError: the result is unknown; `SearchTooLongError` after `STEPS_MAX` devices.
     """
     search = Search(devices, requests, constraints)
     return search.first(search.free_mask(lambda one: one.is_free), Steps(STEPS_MAX))
@@ -163,7 +163,7 @@ class Search:
         """What the allocator gives where these devices are free; None if the claim does not fit.
 
         Raises:
-            UnpredictableError: nobody can say.
+            UnpredictableError: the result is unknown.
         """
         if self._is_short(free, steps):
             return None

@@ -30,8 +30,7 @@ class GpuHolders:
     def put_pod(self, pod: Pod) -> None:
         """The pod runs, or is not as it was."""
         self.drop_pod(pod.uid)
-        extended = any("/" in name for name in pod.requests)
-        if pod.node is not None and (extended or pod.claims):
+        if pod.node is not None and pod.may_take_gpus:
             self._pods[pod.node][pod.uid] = pod
             self._node_of[pod.uid] = pod.node
 

@@ -1,7 +1,7 @@
 """Groups of pods that run together or not at all: their members, as far as they were seen.
 
 A member is known when the watch has told of its pod or kube-scheduler has asked about it. For
-members that nobody has seen yet a shape is taken: of a LeaderWorkerSet's worker what another worker
+members that were not seen yet a shape is taken: of a LeaderWorkerSet's worker what another worker
 of the same set asks, else what the pod in hand asks. Some members are created only when others run,
 so that the wait for them ends.
 """

@@ -33,7 +33,7 @@ LOST_MAX: Final = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGpus:
-    """A node's GPUs, and who is on them."""
+    """A node's GPUs, and the pods and engines on them."""
 
     gpus: int
     taken: int

@@ -1,4 +1,4 @@
-"""Small numbers for names: one that nobody uses any more goes to the next new name."""
+"""Small numbers for names: one that is not in use any more goes to the next new name."""
 
 from collections.abc import Iterable
 
@@ -7,14 +7,14 @@ class Indices:
     """An index of each name in use; the largest is no more than the most names at one time."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
-        """The first indices, in this order; nobody uses them yet."""
+        """The first indices, in this order, none of them in use yet."""
         self._names = list(names)
         self._index = {name: at for at, name in enumerate(self._names)}
         self._users = [0] * len(self._names)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """By index; one that nobody uses keeps the last name it had."""
+        """By index; one that is not in use keeps the last name it had."""
         return tuple(self._names)
 
     def take(self, name: str, users: int = 1) -> int:
@@ -26,7 +26,7 @@ class Indices:
         return at
 
     def leave(self, index: int) -> None:
-        """One user less."""
+        """One user fewer."""
         self._users[index] -= 1
 
     def _place(self, name: str) -> int:

@@ -11,6 +11,7 @@ kube-scheduler counts the parts itself, and a node that is not known there passe
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from fleet.cluster.claims import Claim as ClaimRecord
@@ -22,6 +23,7 @@ from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod as PodRecord
 from scheduler.devices import allocatable
+from scheduler.first_fit import Device
 from scheduler.gpu_holders import GpuHolders
 from scheduler.history import History
 from scheduler.machines import NO_PRICES, Facts, Machine, machine_of
@@ -80,6 +82,8 @@ class Intake:
         """Nodes that give out parts of GPUs."""
         self._slices: dict[str, Slice] = {}
         self._slices_on: defaultdict[str, set[str]] = defaultdict(set)
+        self._shared: dict[str, tuple[Device, ...]] = {}
+        """Devices that belong to no single node, by slice."""
         self._classes: dict[str, tuple[str, ...]] = {}
         self._came: dict[str, _Came] | None = {}
         """Running pods with GPUs, by UID, until their ages were read; None = that was done."""
@@ -241,6 +245,9 @@ class Intake:
             self._slices_on[record.node].add(record.name)
             self._put(record.node)
         else:
+            self._shared[record.name] = tuple(
+                allocatable(device, _OF_NO_NODE) for device in record.devices
+            )
             self._share()
 
     def _forget_slice(self, name: str) -> None:
@@ -249,16 +256,12 @@ class Intake:
             _discard(self._slices_on, before.node, name)
             self._put(before.node)
         elif before is not None:
+            del self._shared[name]
             self._share()
 
     def _share(self) -> None:
-        """Devices of slices that belong to no single node: a claim that matches them is unknown."""
-        self.placement.occupancy.predictor.share(
-            allocatable(device, _OF_NO_NODE)
-            for one in self._slices.values()
-            if one.node is None
-            for device in one.devices
-        )
+        """A claim that matches a device of no single node is unknown."""
+        self.placement.occupancy.predictor.share(chain.from_iterable(self._shared.values()))
 
     # -- claims ----------------------------------------------------------------------------------
 

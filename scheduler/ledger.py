@@ -24,8 +24,8 @@ class Assumed:
     node: str
     shape: Shape
     devices: tuple[int, ...]
-    is_told: bool
-    """Whether these devices were told, or answered; False = taken to be these."""
+    devices_known: bool
+    """Its claims or our answer name them; False = assumed, as the allocator would give them."""
 
 
 class Ledger:

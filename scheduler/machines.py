@@ -137,9 +137,9 @@ def _model(hardware: Hardware) -> str:
 
 
 def _amount(node: NodeRecord, resource: str, unit: Fraction) -> int:
-    told = node.allocatable.get(resource, Fraction(0))
-    amount = floor(told / unit)
+    exact = node.allocatable.get(resource, Fraction(0))
+    amount = floor(exact / unit)
     if amount > AMOUNT_MAX:
-        shown = str(floor(told))[:32]
+        shown = str(floor(exact))[:32]
         raise ValueError(f"node {node.name}: {shown} {resource} is no amount that a machine has")
     return amount

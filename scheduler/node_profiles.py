@@ -9,9 +9,18 @@ import numpy as np
 from scheduler.first_fit import Device
 from scheduler.machines import Machine
 from scheduler.placement import Int
+from scheduler.resource_claim import Claim
 
-OWN: Final = ("/uuid", "/pciBusID", "/minor", "/index", "/serial")
+_OWN: Final = ("/uuid", "/pciBusID", "/minor", "/index", "/serial")
 """Attributes that no two devices share: equal nodes differ in them, and nothing else does."""
+_PCIE: Final = "pcie"
+"""In names of attributes such as a PCIe root, which devices of one node share."""
+
+
+def tells_equal_nodes_apart(claim: Claim) -> bool:
+    """Whether the claim depends on attributes in which nodes of one profile may differ."""
+    is_own = any(name[1:] in claim.key for name in _OWN)
+    return is_own or any(_PCIE in expression.lower() for expression in claim.expressions)
 
 
 class NodeProfiles:
@@ -65,9 +74,9 @@ def _profile(machine: Machine) -> tuple[object, ...]:
         (
             device.driver,
             tuple(
-                (name, first.setdefault((name, value), at) if "pcie" in name.lower() else value)
+                (name, first.setdefault((name, value), at) if _PCIE in name.lower() else value)
                 for name, value in sorted(device.attributes.items())
-                if not name.endswith(OWN)
+                if not name.endswith(_OWN)
             ),
             device.taints,
             device.unpredictable,

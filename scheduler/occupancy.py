@@ -84,30 +84,34 @@ class Occupancy:
         self.predictor.put(row, machine)
 
     def _settle(self, node: str) -> None:
-        """Take anew what the node's pods take: first the GPUs that were told, then any."""
+        """Take anew what the node's pods take: first the GPUs that are known, then any."""
         row, machine = self.row[node], self.machines[node]
         self.nodes.put(row, machine.empty())
         self._short.discard(node)
         pods = self._on.get(node, {})
-        for uid in sorted(pods, key=lambda uid: (not pods[uid].is_told, uid)):
+        for uid in sorted(pods, key=lambda uid: (not pods[uid].devices_known, uid)):
             pods[uid] = self._take(row, machine, pods[uid])
 
     def _take(self, row: int, machine: Machine, entry: Assumed) -> Assumed:
-        """Take what the pod takes from the node; the entry as it now is."""
+        """Take what the pod takes from the node; the entry as it now is.
+
+        A driver that renews its slices shows fewer GPUs for a moment. An entry keeps the GPUs that
+        it was given, so that they are taken again when they are back.
+        """
         shape = entry.shape
-        devices = list(entry.devices) if entry.is_told else self._free(row, shape)
-        devices = [one for one in devices if one < machine.gpus]
-        if len(devices) < shape.gpus:
+        devices = entry.devices if entry.devices_known else tuple(self._free(row, shape))
+        present = _present(devices, machine)
+        if len(present) < shape.gpus:
             self._short.add(machine.name)
-        self.nodes.place(row, shape, devices)
-        return replace(entry, devices=tuple(devices))
+        self.nodes.place(row, shape, present)
+        return replace(entry, devices=devices)
 
     # -- pods ------------------------------------------------------------------------------------
 
     def bind(self, pod: Pod, node: str, devices: Sequence[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = not told which.
+        """The pod runs on the node, on these GPUs; None = it is not known which.
 
-        Those not told are taken as our answer had them, else as the allocator would give them.
+        Unknown ones are taken as our answer had them, else as the allocator would give them.
         """
         is_new = pod.uid not in self._bound
         before = self._ledger.drop(pod.uid) or self._bound.get(pod.uid)
@@ -148,7 +152,7 @@ class Occupancy:
         """Count on the pod being there soon.
 
         Args:
-            pod: which nobody has seen on a node yet.
+            pod: that was not seen on a node yet.
             node: where it will be.
             devices: GPUs that it will get; None = any.
             now_seconds: on a clock that never goes back.
@@ -215,15 +219,16 @@ class Occupancy:
             node=node,
             shape=pod.shape if devices is None else pod.shape_with(len(devices)),
             devices=tuple(devices or ()),
-            is_told=devices is not None,
+            devices_known=devices is not None,
         )
         self.groups.put(pod, node)
         self._on[node][pod.uid] = entry
         row = self.row.get(node)
         if row is not None:
             entry = self._on[node][pod.uid] = self._take(row, self.machines[node], entry)
-            if any(self.nodes.gpus[row, one] < 0 for one in entry.devices):
-                # Somebody who was only taken to have it has another one.
+            present = _present(entry.devices, self.machines[node])
+            if any(self.nodes.gpus[row, one] < 0 for one in present):
+                # A pod that was only assumed to have this GPU has another one.
                 self._settle(node)
         return self._on[node][pod.uid]
 
@@ -242,7 +247,8 @@ class Occupancy:
             del self._on[entry.node]
         row = self.row.get(entry.node)
         if row is not None:
-            self.nodes.release(row, entry.shape, entry.devices)
+            present = _present(entry.devices, self.machines[entry.node])
+            self.nodes.release(row, entry.shape, present)
             if entry.node in self._short:
                 self._settle(entry.node)
         self.predictor.held.let_go(_holder(entry.uid))
@@ -250,6 +256,11 @@ class Occupancy:
             self.groups.leave_node(entry.uid)
         else:
             self.groups.drop(entry.uid)
+
+
+def _present(devices: Iterable[int], machine: Machine) -> list[int]:
+    """Of these GPUs the ones that the node has now."""
+    return [one for one in devices if one < machine.gpus]
 
 
 def _holder(uid: str) -> str:

@@ -25,7 +25,7 @@ from scheduler.first_fit import (
 )
 from scheduler.held_devices import HeldDevices
 from scheduler.machines import Machine
-from scheduler.node_profiles import OWN, NodeProfiles
+from scheduler.node_profiles import NodeProfiles, tells_equal_nodes_apart
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
 from scheduler.resource_claim import Claim
 from scheduler.score.islands import island_price_milli
@@ -37,7 +37,6 @@ _ASKED_MAX: Final = 64
 _EQUAL_MAX: Final = 20_000
 _SEARCHES_MAX: Final = 512
 _FEW_ROWS: Final = 24
-_UNKNOWN_MAX: Final = 256
 
 _ODD: Final = np.int64(0x9E3779B97F4A7C1)
 
@@ -67,7 +66,7 @@ class _Answer:
 
 
 _DOES_NOT_FIT: Final = _Answer()
-_NOBODY_KNOWS: Final = _Answer(is_known=False)
+_UNKNOWN: Final = _Answer(is_known=False)
 _NOT_YET: Final = _Answer(is_known=False, is_final=False)
 
 
@@ -79,12 +78,12 @@ class Offers:
     gpus: int
     version: Int
     count: Int
-    """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or nobody can say."""
+    """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or it is unknown whether it does."""
     position: Int
     island_milli: Float
     """Shape ``(N,)``: the price of breaking islands."""
     is_known: Bool
-    """Shape ``(N,)``: False = nobody can say whether it fits."""
+    """Shape ``(N,)``: False = it is unknown whether the claim fits."""
     found: NDArray[Any]
     """Shape ``(N,)``: the `Offer`; None where there is none."""
 
@@ -97,8 +96,6 @@ class Predictor:
     """Predicts over one set of nodes, whose changes it follows."""
 
     def __init__(self, nodes: Nodes) -> None:
-        self.unknown: OrderedDict[str, str] = OrderedDict()
-        """Claims that cannot be predicted, each with the reason; by the claim's key."""
         self.held = HeldDevices()
         self._nodes = nodes
         self._machines: dict[int, Machine] = {}
@@ -113,6 +110,15 @@ class Predictor:
         """Of what is known of devices; those of GPUs by pods are changes of the nodes."""
         return int(self.held.version.sum())
 
+    @property
+    def unpredicted(self) -> int:
+        """Of the different claims that were asked about last, those with a node without answer."""
+        return sum(
+            bool((~kept.is_known & (kept.version >= 0)).any())
+            for kept in self._asked.values()
+            if kept.claim is not None
+        )
+
     def put(self, row: int, machine: Machine | None) -> None:
         """The node of `row` is now this one."""
         self._grow()
@@ -123,7 +129,7 @@ class Predictor:
         self.held.put(row, machine)
 
     def share(self, devices: Iterable[Device]) -> None:
-        """These devices belong to no single node: nobody here knows which nodes they serve."""
+        """These devices belong to no single node; which nodes they serve is unknown here."""
         shared = tuple(devices)
         if shared != self._shared:
             self._shared = shared
@@ -208,7 +214,7 @@ class Predictor:
         slots = nodes.gpus.shape[1]
         open_ = (nodes.gpus[due] == WHOLE_MILLI) @ (1 << np.arange(slots))
         codes = (self._profiles.numbers[due] << slots) | open_
-        is_alone = claim is not None and any(name[1:] in claim.key for name in OWN)
+        is_alone = claim is not None and tells_equal_nodes_apart(claim)
         if claim is not None:
             open_ &= ~self.held.gpus[due]
             codes = (self._profiles.numbers[due] << slots) | open_
@@ -272,19 +278,13 @@ class Predictor:
             except UnpredictableError as error:
                 if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
                     return _NOT_YET
-                self._note(kept.claim, error)
-                return _NOBODY_KNOWS
+                return _UNKNOWN
             finally:
                 steps.left -= most - max(work.left, 0)
         if offer is None:
             return _DOES_NOT_FIT
         idle = [slot for slot in range(machine.gpus) if open_ >> slot & 1]
         return _Answer(offer, island_price_milli(machine.islands, idle, offer.slots))
-
-    def _note(self, claim: Claim, error: UnpredictableError) -> None:
-        self.unknown[claim.key] = str(error)
-        if len(self.unknown) > _UNKNOWN_MAX:
-            self.unknown.popitem(last=False)
 
     def _allocated(
         self,

@@ -89,7 +89,7 @@ class Nodes:
         cpu: shape ``(N,)``, milli left.
         memory: shape ``(N,)``, MiB left.
         gpus: shape ``(N, G)``, milli left of each GPU; ``-1`` where a node has fewer than G.
-        free: shape ``(N,)``, GPUs nobody uses.
+        free: shape ``(N,)``, GPUs that are not in use.
         most: shape ``(N,)``, milli left of the GPU with most left; 0 without GPUs.
         idle: shape ``(N,)``, milli left over all GPUs.
         model: shape ``(N,)``, index into `models`.

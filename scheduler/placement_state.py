@@ -1,8 +1,8 @@
 """The extender's answers, from memory: what fits, and what is best.
 
-It knows one set of machines, told to it one by one as they come, change and go, as are the pods
-on them. What it answered itself it takes for granted as long as the pod waits. It never says that
-no node is left because it knows too little: what it does not know passes.
+It follows one set of machines, and the pods on them, as they come, change and go. A node that it
+answered counts as taken as long as the pod waits. Too little knowledge never leaves a pod without a
+node: what is not known passes.
 """
 
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ class PlacementState:
         self.occupancy.waits(pod)
 
     def bound(self, pod: Pod, node: str, devices: list[int] | None = None) -> None:
-        """The pod runs on the node, on these GPUs; None = not told which."""
+        """The pod runs on the node, on these GPUs; None = it is not known which."""
         self.occupancy.bind(pod, node, devices)
 
     def gone(self, uid: str) -> None:
@@ -229,8 +229,10 @@ class PlacementState:
         if room >= lacking.count or unknown is not None:
             return
         groups.refused(group.name, lacking, now_seconds)
-        told = f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still"
-        reason = f"{told} lacks" + (f"; {lacking.assumed}" if lacking.assumed else "")
+        why = (
+            f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still lacks"
+        )
+        reason = why + (f"; {lacking.assumed}" if lacking.assumed else "")
         result.refuse_all(reason, "no room for its whole group")
 
     def _room(self, lacking: Lacking, names: list[str]) -> tuple[int, str | None]:
@@ -270,10 +272,10 @@ class PlacementState:
         offers = self.occupancy.predictor.of(ask.claim, 0)
         return offers.count if (offers.count[among] >= 0).all() else None
 
-    def _members(self, pod: Pod) -> set[int]:
-        """Rows where others of the pod's group are."""
+    def _members(self, pod: Pod) -> list[int]:
+        """The row of each other member of the pod's group that is on a node."""
         nodes = self.occupancy.groups.nodes_of(pod.group.name) if pod.group else []
-        return {self.occupancy.row[node] for node in nodes if node in self.occupancy.row}
+        return [self.occupancy.row[node] for node in nodes if node in self.occupancy.row]
 
     def _rows(self, names: list[str]) -> Int:
         return np.fromiter(map(self.occupancy.row.get, names, repeat(-1)), np.int64, len(names))
@@ -303,5 +305,5 @@ def _spread(scores: Float, best: int) -> list[int]:
     share = np.where(known, scores - low, 0.0) / span if span else known.astype(np.float64)
     result = np.floor(share * (SCORE_MAX - 1)).astype(np.int64)
     result[best] = SCORE_MAX
-    scores_told: list[int] = result.tolist()
-    return scores_told
+    spread: list[int] = result.tolist()
+    return spread

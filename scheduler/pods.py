@@ -217,9 +217,9 @@ def _group(pod: records.Pod, known: Known) -> Group | None:
         size = known.sizes.get(f"{namespace}/{pod.scheduling_group}")
         family = f"{namespace}/podgroup/{pod.scheduling_group}"
         return Group(name=family, size=size, family=family, role=_role(pod.labels))
-    for told, keys in ((pod.labels, _GROUP_LABELS), (pod.annotations, _GROUP_ANNOTATIONS)):
+    for texts, keys in ((pod.labels, _GROUP_LABELS), (pod.annotations, _GROUP_ANNOTATIONS)):
         for key in keys:
-            name = told.get(key)
+            name = texts.get(key)
             if name:
                 part = f"/{pod.labels.get(_LWS_GROUP, '')}" if key == _LWS else ""
                 family = f"{namespace}/{key}/{name}"
@@ -242,8 +242,8 @@ def _role(labels: Mapping[str, str]) -> str | None:
 
 
 def _number(key: str | None, *among: Mapping[str, str]) -> int | None:
-    for told in among if key else ():
-        text = told.get(str(key), "")
+    for texts in among if key else ():
+        text = texts.get(str(key), "")
         if text.isascii() and text.isdigit() and len(text) <= _SIZE_DIGITS_MAX:
             return int(text)
     return None

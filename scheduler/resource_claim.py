@@ -20,6 +20,8 @@ class Claim:
     """Equal for claims that ask for the same."""
     requests: tuple[Request, ...] = field(compare=False, default=())
     constraints: tuple[MatchAttribute, ...] = field(compare=False, default=())
+    expressions: frozenset[str] = field(compare=False, default=frozenset())
+    """CEL selectors of its requests and their classes."""
     given: tuple[Place, ...] | None = None
     """None = not allocated yet."""
 
@@ -33,17 +35,23 @@ def claim_of(claim: records.Claim, classes: Classes) -> Claim:
     """
     if claim.grants is not None:
         return Claim(key="", given=given_to(claim))
-    names = sorted({one.device_class for request in claim.requests for one in request.alternatives})
+    asked = [one for request in claim.requests for one in request.alternatives]
+    names = sorted({one.device_class for one in asked})
     selectors = {name: list(classes.get(name, ())) for name in names}
     return Claim(
         key=repr((claim.requests, claim.constraints, selectors)),
         requests=tuple(_request(one, classes) for one in claim.requests),
         constraints=tuple(map(_constraint, claim.constraints)),
+        expressions=frozenset(
+            expression
+            for expressions in (*selectors.values(), *(one.selectors for one in asked))
+            for expression in expressions
+        ),
     )
 
 
 def given_to(claim: records.Claim) -> tuple[Place, ...]:
-    """The devices that the claim has; an administrator who looks at one takes it from nobody."""
+    """The devices that the claim takes; those with an administrator's access are not taken."""
     return tuple(one.place for one in claim.grants or () if not one.admin_access)
 
 
@@ -71,6 +79,7 @@ def together(claims: Sequence[Claim]) -> Claim:
         key="\n".join(claim.key for claim in claims),
         requests=tuple(requests),
         constraints=tuple(constraints),
+        expressions=frozenset[str]().union(*(claim.expressions for claim in claims)),
     )
 
 

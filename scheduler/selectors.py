@@ -36,7 +36,7 @@ _Own = Mapping[str, str]
 
 
 class UnknownMatchError(UnpredictableError):
-    """Nobody here can say whether the selector matches; the message says why."""
+    """It is unknown whether the selector matches; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def _matches(expression: str, driver: str, seen: tuple[tuple[str, Hashable], ...
                 attributes.setdefault(domain, {})[short] = {_KIND_VERSION: text}
             case _:
                 attributes.setdefault(domain, {})[short] = value
-    told = {"driver": driver, "attributes": attributes, "capacity": capacity}
+    variables = {"driver": driver, "attributes": attributes, "capacity": capacity}
     try:
-        answer = _compiled(expression).eval(data={"device": told}).plain_value()
+        answer = _compiled(expression).eval(data={"device": variables}).plain_value()
     except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         raise UnknownMatchError(f"{expression[:128]!r}: {str(error)[:128]}") from error
     if not isinstance(answer, bool):

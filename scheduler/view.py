@@ -5,13 +5,11 @@ are divided or out, and those of a node that lost GPUs in use, are counted from 
 claims.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fleet.cluster.gpus import Gpu, gpus_of
+from fleet.cluster.gpus import gpus_by_node
 from fleet.cluster.nodes import Node
-from fleet.cluster.pools import pools_of
 from fleet.snapshot import Known, held_on
 from fleet.uses import Held, free_of, rounded, uses_of
 from scheduler.intake import Intake
@@ -34,7 +32,7 @@ class NodeView:
 
 def views_of(intake: Intake) -> Iterator[NodeView]:
     """The nodes with GPUs, one a step."""
-    dra = _dra_by_node(intake)
+    dra = gpus_by_node(intake.slices, intake.holders.claims, intake.facts.catalogue)
     known = Known(catalogue=intake.facts.catalogue, prices=intake.facts.prices)
     for node in list(intake.nodes.values()):
         held = held_on(node, known, intake.holders.pods_on(node.name), dra.get(node.name, []))
@@ -79,13 +77,3 @@ def _free_and_used(intake: Intake, node: Node) -> tuple[float, float] | None:
     unseen = sum(held >> slot & 1 and left[slot] == WHOLE_MILLI for slot in range(gpus))
     idle = float(state.nodes.idle[row]) / WHOLE_MILLI - unseen
     return idle, gpus - idle
-
-
-def _dra_by_node(intake: Intake) -> Mapping[str, list[Gpu]]:
-    pools = pools_of(intake.slices)
-    products = {device.product for pool in pools for device in pool.devices if device.product}
-    generations = {product: intake.facts.catalogue.find(product) for product in products}
-    found: defaultdict[str, list[Gpu]] = defaultdict(list)
-    for gpu in gpus_of(pools, intake.holders.claims, generations):
-        found[gpu.node or ""].append(gpu)
-    return found

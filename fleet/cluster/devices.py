@@ -140,10 +140,10 @@ class Device:
 
 def memory_bytes(capacity: Mapping[str, str]) -> float | None:
     """The memory among capacities; None = it is not told."""
-    told = next(
+    amount = next(
         (one for name, one in capacity.items() if name.rpartition("/")[2] == "memory"), None
     )
-    return None if told is None else float(quantity(told))
+    return None if amount is None else float(quantity(amount))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,19 +224,19 @@ def _count(of: Json, name: str, default: int) -> int:
     return value
 
 
-def _attributes(told: Json, driver: str) -> Mapping[str, Attribute]:
+def _attributes(document: Json, driver: str) -> Mapping[str, Attribute]:
     found = {}
-    for name in told:
-        for kind, value in as_object(told[name], name).items():
+    for name in document:
+        for kind, value in as_object(document[name], name).items():
             if kind in set(AttributeType) and isinstance(value, bool | int | str):
                 found[_qualified(name, driver)] = _attribute(kind, value)
     return found
 
 
-def _capacity(told: Json, driver: str) -> Mapping[str, str]:
+def _capacity(document: Json, driver: str) -> Mapping[str, str]:
     found = {}
-    for name in told:
-        value = part(told, name).get("value")
+    for name in document:
+        value = part(document, name).get("value")
         try:
             _: Fraction = quantity(value)
         except ValueError as error:

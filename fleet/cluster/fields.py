@@ -115,9 +115,9 @@ def strings(of: Json, name: str) -> Mapping[str, str]:
 
 def seconds(of: Json, name: str) -> float | None:
     """A time stamp in seconds since 1970; None = there is none that can be read."""
-    told = text(of, name)
+    stamp = text(of, name)
     try:
-        return datetime.fromisoformat(told).timestamp() if told else None
+        return datetime.fromisoformat(stamp).timestamp() if stamp else None
     except (OverflowError, ValueError):
         return None
 

@@ -4,15 +4,16 @@ Several devices may be one GPU: MIG devices and the whole GPU that they are cut 
 its face for a virtual machine. Here each GPU is counted once.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fleet.catalogue import Generation
+from fleet.catalogue import Catalogue, Generation
 from fleet.cluster.claims import Claim, Grant
 from fleet.cluster.classes import DeviceClass
-from fleet.cluster.devices import Device, Face, Place
-from fleet.cluster.pools import Pool
+from fleet.cluster.devices import Device, Face, Place, Slice
+from fleet.cluster.pools import Pool, pools_of
 from fleet.cluster.quotas import slice_share
 
 _WHOLE: Final = 1.0
@@ -93,6 +94,19 @@ def gpus_of(
                 part = _part_taken(given, grant, gpu, generations)
                 gpu.takings.append(Taking(claim=claim, part=part))
     return list(gpus.values())
+
+
+def gpus_by_node(
+    slices: Iterable[Slice], claims: Iterable[Claim], catalogue: Catalogue
+) -> dict[str, list[Gpu]]:
+    """The physical GPUs of a cluster's slices by node; under "" those on no single node."""
+    pools = pools_of(slices)
+    products = {device.product for pool in pools for device in pool.devices if device.product}
+    generations = {product: catalogue.find(product) for product in products}
+    found: defaultdict[str, list[Gpu]] = defaultdict(list)
+    for gpu in gpus_of(pools, claims, generations):
+        found[gpu.node or ""].append(gpu)
+    return found
 
 
 def _part_taken(

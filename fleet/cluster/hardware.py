@@ -110,9 +110,9 @@ def hardware_of(
 
 
 def _products(node: Node, drivers_product: str | None) -> list[str]:
-    told = [node.labels.get(label) for label in _PRODUCTS]
+    labelled = [node.labels.get(label) for label in _PRODUCTS]
     own = (drivers_product, node.report.product if node.report else None)
-    return [name for name in (*told[:2], *own, *told[2:]) if name]
+    return [name for name in (*labelled[:2], *own, *labelled[2:]) if name]
 
 
 def _generation(

@@ -164,8 +164,8 @@ def node_of(document: Json) -> Node:
 
 def capacity_type_of(labels: Mapping[str, str]) -> CapacityType | None:
     """How the machine with these labels is paid for; None = no label tells."""
-    told = (values.get(labels.get(label, "")) for label, values in _CAPACITY_TYPES.items())
-    return next(filter(None, told), None)
+    known = (values.get(labels.get(label, "")) for label, values in _CAPACITY_TYPES.items())
+    return next(filter(None, known), None)
 
 
 def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str | None:
@@ -187,13 +187,13 @@ def _report(
 def _price(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
     if PRICE not in annotations:
         return None, None
-    told = annotations[PRICE]
+    value = annotations[PRICE]
     try:
-        usd = float(quantity(told))
+        usd = float(quantity(value))
     except (OverflowError, ValueError):
         usd = -1.0
     if not 0 < usd < inf:
-        return None, f"annotation {PRICE}: {told[:64]!r}: it takes dollars above 0"
+        return None, f"annotation {PRICE}: {value[:64]!r}: it takes dollars above 0"
     return usd, None
 
 

@@ -85,6 +85,12 @@ class Pod:
         return found is not None and found.holds
 
     @property
+    def may_take_gpus(self) -> bool:
+        """It asks for extended resources or by claims; all others have nothing to do with GPUs."""
+        extended = any("/" in name for name in self.requests)
+        return extended or bool(self.claims or self.claims_to_come)
+
+    @property
     def workload(self) -> Workload | None:
         """What it is a replica of; None = nothing owns it."""
         return workload_of(self.namespace, self.labels, self.owners)

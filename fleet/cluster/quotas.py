@@ -114,12 +114,12 @@ def _share(resource: str, labels: Mapping[str, str], generation: Generation | No
 
 def _copies(labels: Mapping[str, str], label: str, resource: str) -> float:
     try:
-        told = float(quantity(labels[label]))
+        copies = float(quantity(labels[label]))
     except (KeyError, ValueError):
-        told = 1.0
+        copies = 1.0
     strategy = labels.get("nvidia.com/gpu.sharing-strategy")
     # The label stays 1 where nothing is shared, and what is shared may have a name of its own.
-    return 1.0 if strategy == "none" and not resource.endswith(".shared") else max(told, 1.0)
+    return 1.0 if strategy == "none" and not resource.endswith(".shared") else max(copies, 1.0)
 
 
 def slice_share(profile: str, generation: Generation | None) -> float:

@@ -42,8 +42,8 @@ class HourlyPlan:
             self._minutes.clear()
         if now % self._PLAN_SECONDS == 0:
             first, last = self._AHEAD_BINS
-            replay_input = arima_312(np.array(self._bins), last)
-            self._forecast = None if replay_input is None else float(replay_input[first:].max())
+            ahead = arima_312(np.array(self._bins), last)
+            self._forecast = None if ahead is None else float(ahead[first:].max())
             if self._forecast is not None:
                 return self._sized(self._forecast, seen)
         if self._forecast and rate > self._SURPRISE * self._forecast:

@@ -40,11 +40,6 @@ class KedaDriven:
         self._metric = metric
         self._control = Control(bounded, behavior, replicas_at_start=replay_input.replicas_at_start)
 
-    @property
-    def control_why(self) -> str:
-        """What KEDA or the HPA made of the last answer."""
-        return self._control.why
-
     def decide(self, seen: Seen) -> int:
         replicas = seen.replicas
         # KEDA's poll and the HPA's sync of one moment read the same metrics.

@@ -22,9 +22,6 @@ class Window:
         """Of at least one value."""
         return self._sum / len(self._values)
 
-    def highest(self) -> float:
-        return max(value for _, value in self._values)
-
 
 class Persistence:
     """Acts on a wish only when its direction has lasted; a change of direction starts anew."""

@@ -1,7 +1,7 @@
-"""Whether the GPUs that a pod would get lie together, and how much of an island they leave.
+"""Whether the GPUs that a pod would get are in one island, and how much of it they leave.
 
-An island is a set of GPUs of one node that NVLink joins. A node whose links nobody reported has
-unknown islands: nothing is said for or against it.
+An island is a set of GPUs of one node that NVLink joins. A node without a report of its
+links has unknown islands: nothing is said for or against it.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ def island_price_milli(islands: Sequence[int], free: Sequence[int], given: Seque
 
     Args:
         islands: of each GPU of the node; empty = unknown.
-        free: indices of the GPUs nobody uses, those given included.
+        free: indices of the GPUs that are not in use, those given included.
         given: indices of the GPUs that the pod would get.
     """
     if not islands or not given:

@@ -21,7 +21,7 @@ from scheduler.score.islands import ISLANDS
 PRICE_MILLI = 200.0
 """Of each GPU, for each time that it costs the cheapest known one's price more."""
 ALTERNATIVE_MILLI = 4000.0
-"""Of each place down a claim's alternatives: who wrote it has ranked them, and that decides."""
+"""Of each place down a claim's alternatives: the claim's author has ranked them, which decides."""
 WARM_IMAGE_MILLI = 50.0
 WARM_WEIGHTS_MILLI = 150.0
 """Weights take minutes to load, images seconds to a minute: worth a bad fit, not a lost GPU."""
@@ -125,7 +125,7 @@ class Preferences:
 
         Args:
             pod: the pod to place, which takes GPUs.
-            members: rows of the nodes where others of its group are.
+            members: the row of each other member of its group that is on a node.
             places: shape ``(N,)``, how many such pods each node has room for.
         """
         clique, nodes = self.clique, self._nodes

@@ -42,17 +42,20 @@ ANSWER = PlacementAnswer(
     ),
     refusals=(
         Refusal(
-            reason="0 whole GPUs free, asked for 1", nodes=9, examples=("c", "d", "e"),
+            reason="no GPU with 500 milli free", nodes=9, examples=("c", "d", "e"),
             for_now=True,
         ),
         Refusal(
-            reason="1 whole GPUs in all, asked for 8", nodes=1, examples=("f",), for_now=False
+            reason="GPU model l40s, not one that is asked for: h100-sxm", nodes=1, examples=("f",),
+            for_now=False,
         ),
     ),
 )  # fmt: skip
 FULL = PlacementAnswer(
     pod="llm/chat-0", uid="u1", at_seconds=100.0, asked=1, passed=0,
-    refusals=(Refusal(reason="0 whole GPUs free", nodes=1, examples=("a",), for_now=True),),
+    refusals=(
+        Refusal(reason="no GPU with 500 milli free", nodes=1, examples=("a",), for_now=True),
+    ),
 )  # fmt: skip
 
 
@@ -71,8 +74,8 @@ class TestText:
             "  sum                   -304  -1,808\n"
             "  score                   10       0\n"
             "refused:\n"
-            "       9 for now: 0 whole GPUs free, asked for 1 (c, d, e, ...)\n"
-            "       1 even if empty: 1 whole GPUs in all, asked for 8 (f)\n"
+            "       9 for now: no GPU with 500 milli free (c, d, e, ...)\n"
+            "       1 even if empty: GPU model l40s, not one that is asked for: h100-sxm (f)\n"
         )
 
     def test_the_documentation_shows_what_is_printed(self) -> None:
@@ -201,6 +204,16 @@ class TestEvents:
             "2 of 12 ",
         ]
 
+    async def test_an_answer_whose_event_failed_is_told_again(self) -> None:
+        posted = Posted(failures=1)
+        events = PlacementEvents(posted, CollectorRegistry())
+        task = asyncio.create_task(events.run())
+        for _ in range(3):
+            events.take(ANSWER)
+            await asyncio.sleep(10)
+        task.cancel()
+        assert [event["note"][:8] for event in posted.events] == ["2 of 12 "]
+
     async def test_more_than_can_wait_are_dropped_and_counted(self) -> None:
         posted, registry = Posted(failures=1), CollectorRegistry()
         events = PlacementEvents(posted, registry)
@@ -227,5 +240,6 @@ class TestEvents:
         assert summary(told()) == (
             "2 of 12 nodes can take it; best is a: -304 thousandths of a GPU "
             "(expected_pods -300, begun_nodes -4); "
-            "refused 9: 0 whole GPUs free, asked for 1; 1: 1 whole GPUs in all, asked for 8"
+            "refused 9: no GPU with 500 milli free; "
+            "1: GPU model l40s, not one that is asked for: h100-sxm"
         )

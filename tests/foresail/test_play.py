@@ -39,7 +39,6 @@ def test_what_nobody_measured_is_a_question_mark_in_a_line() -> None:
         running=0,
         demand_requests_per_second=0.0,
         demand_prompt_tokens_per_second=0.0,
-        demand_generated_tokens_per_second=0.0,
         ttft_p95_seconds=math.nan,  # no request came
         timed_out=0,
         killed=0,

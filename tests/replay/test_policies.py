@@ -46,7 +46,6 @@ class TestWindows:
         window.add(30, 4)
         window.add(60, 2)
         assert window.mean() == 3
-        assert window.highest() == 4
 
     def test_a_wish_is_granted_when_its_direction_has_lasted(self) -> None:
         patience = Persistence(up_seconds=30, down_seconds=600)

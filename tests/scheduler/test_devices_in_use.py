@@ -102,6 +102,25 @@ def test_a_gpu_that_a_claim_without_a_running_pod_holds_is_not_offered() -> None
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "b") == [0, SCORE_MAX]
 
 
+def test_a_gpu_of_a_waiting_pod_stays_taken_while_its_driver_renews_the_slice() -> None:
+    made = intake(resource_slice("a", H100))
+    put(made, Kind.CLASS, device_class())
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", uid="waits") == [SCORE_MAX]
+    drop(made, Kind.SLICE, resource_slice("a", H100))
+    put(made, Kind.SLICE, resource_slice("a", H100, generation=2))
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 0
+    made.placement.gone("waits")
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 1
+
+
+def test_a_slice_that_changes_in_place_leaves_a_waiting_pods_gpu_taken() -> None:
+    made = intake(resource_slice("a", H100, H100))
+    put(made, Kind.CLASS, device_class())
+    assert scores(made, any_of("c", "gpu.nvidia.com"), "a", uid="waits") == [SCORE_MAX]
+    put(made, Kind.SLICE, resource_slice("a", H100, H100, generation=2))
+    assert made.placement.nodes.free[made.placement.occupancy.row["a"]] == 1
+
+
 def _with(document: Json, **more: Any) -> Json:
     for device in document["spec"]["devices"]:
         device.update(more)
@@ -121,7 +140,7 @@ def _with(document: Json, **more: Any) -> Json:
 def test_devices_that_depend_on_others_are_not_foretold(more: Json) -> None:
     made = intake(_with(nics("a"), **more), nics("b"))
     assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
-    assert len(made.placement.occupancy.predictor.unknown) == 1
+    assert made.placement.occupancy.predictor.unpredicted == 1
 
 
 def test_a_tainted_device_is_offered_to_whoever_tolerates_it() -> None:
@@ -139,15 +158,17 @@ def test_devices_of_no_single_node_make_a_claim_that_they_match_unknown() -> Non
     fabric["spec"]["pool"]["name"] = "0-comes-first"
     made = intake(nics("a"), nics("b"), fabric)
     assert scores(made, any_of("c", NIC), "a", "b") == [0, 0]
+    assert made.placement.occupancy.predictor.unpredicted == 1
     drop(made, Kind.SLICE, fabric)
     assert SCORE_MAX in scores(made, any_of("d", NIC), "a", "b", uid="q")
+    assert made.placement.occupancy.predictor.unpredicted == 0
 
 
 def test_slices_beside_a_device_plugin_of_more_gpus_are_not_foretold() -> None:
     made = intake(resource_slice("a", H100))
     put(made, Kind.NODE, node("a", gpus=4))
     assert scores(made, any_of("c", "gpu.nvidia.com"), "a", "new") == [0, 0]
-    assert len(made.placement.occupancy.predictor.unknown) == 1
+    assert made.placement.occupancy.predictor.unpredicted == 1
 
 
 def test_profiles_of_nodes_that_are_gone_are_forgotten() -> None:

@@ -9,7 +9,7 @@ from scheduler.groups import UNSEEN_SECONDS
 from scheduler.history import USUAL, History
 from scheduler.intake import Intake
 from scheduler.mix import Mix
-from scheduler.placement_state import PlacementState
+from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import pod_of
 from tests.scheduler.objects import H100, claim, device_class, node, pod, put, resource_slice
 
@@ -214,3 +214,13 @@ def test_the_reason_is_said_once_and_never_long() -> None:
     result = made.placement.filter(pod_of(document), names, now_seconds=0)
     assert len(result.failed[names[0]]) <= 240
     assert [result.failed[name] for name in names[1:]] == ["no room for its whole group"] * 4
+
+
+def test_members_that_share_a_node_are_all_counted_where_a_clique_is_chosen_for_the_rest() -> None:
+    cliques = {"full": 2, "tight": 2, "roomy": 3}
+    labels = {name: {"nvidia.com/gpu.clique": f"clique-of-{name}"} for name in cliques}
+    made = intake(*(node(name, gpus=gpus, labels=labels[name]) for name, gpus in cliques.items()))
+    told(made, *(member(f"w{at}", gpus=1, index=at, on="full") for at in (0, 1)))
+    third = pod_of(member("w2", gpus=1, index=2), made.known)
+    scores = made.placement.prioritise(third, list(cliques), now_seconds=0)
+    assert scores[1] == SCORE_MAX

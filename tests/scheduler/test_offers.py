@@ -119,6 +119,25 @@ def test_a_claim_that_names_one_device_is_not_answered_for_its_like() -> None:
     assert (offers.count.tolist(), slots(offers, 1)) == ([-1, 1], (1,))
 
 
+def test_a_claim_that_names_a_pcie_root_is_not_answered_for_nodes_with_another_one() -> None:
+    document = claim("c", (H100, 1))
+    expression = "device.attributes['resource.kubernetes.io'].pcieRoot == 'pci0000:02'"
+    document["spec"]["devices"]["requests"][0]["firstAvailable"][0]["selectors"] = [
+        {"cel": {"expression": expression}}
+    ]
+    machines = []
+    for name, root in (("a", "pci0000:01"), ("b", "pci0000:02")):
+        one = resource_slice(name, H100)
+        attributes = one["spec"]["devices"][0]["attributes"]
+        attributes["resource.kubernetes.io/pcieRoot"] = {"string": root}
+        machines.append(machine_of(node_of(node(name)), [slice_of(one)]))
+    predictor = Predictor(Nodes(one.empty() for one in machines))
+    for row, one in enumerate(machines):
+        predictor.put(row, one)
+    offers = predictor.of(claim_of(document, CLASSES), 0)
+    assert (offers.count.tolist(), slots(offers, 1)) == ([-1, 1], (0,))
+
+
 def entangled() -> tuple[list[Device], Claim]:
     """Sixteen pairs are asked for; of 32 devices thirty are pairs, which shows only at the end."""
     kinds = [*(at // 2 for at in range(30)), 98, 99]
@@ -171,7 +190,7 @@ def test_one_call_does_bounded_work_over_all_nodes_and_the_next_goes_on() -> Non
     while predictor.warm():
         calls += 1
     assert calls == 12  # a call ends one search, and does not begin that one again
-    assert len(predictor.unknown) == 1
+    assert predictor.unpredicted == 1
 
 
 class TestSelectors:

@@ -192,8 +192,8 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
 
 def _change(resource: Resource, line: bytes) -> Change:
     try:
-        told = json.loads(line)
-        kind, document = told["type"], told["object"]
+        event = json.loads(line)
+        kind, document = event["type"], event["object"]
         if kind == "ERROR":
             raise _refusal(resource, int(document.get("code") or 500), document)
         version = str(document["metadata"]["resourceVersion"])

@@ -35,10 +35,7 @@ NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 def gpu_record_of(kind: Kind, document: Json) -> Record | None:
     """The record of an object, if it has to do with GPUs."""
     record = record_of(kind, document)
-    if isinstance(record, Pod):
-        extended = any("/" in name for name in record.requests if not name.startswith("hugepages-"))
-        return record if extended or record.claims or record.claims_to_come else None
-    return record
+    return None if isinstance(record, Pod) and not record.may_take_gpus else record
 
 
 async def read_cluster(

@@ -105,13 +105,13 @@ async def watched(
     loop = asyncio.get_running_loop()
     version: str | None = None
     failures = 0
-    told: Unavailable | None = None
+    reported: Unavailable | None = None
     while True:
         began, wait = loop.time(), 0.0
         try:
             if version is None:
                 records, version = await pages(resource)
-                told = None
+                reported = None
                 yield Listed(records)
                 began = loop.time()
             async with aclosing(changes(resource, version)) as news:
@@ -124,10 +124,10 @@ async def watched(
             version, wait = None, patience.absent if error.absent else error.retry_seconds
             unavailable = Unavailable(str(error), absent=error.absent)
             # A version too old to go on from is no trouble of the server's: a list mends it.
-            if error.status != GONE and unavailable != told:
-                told = unavailable
+            if error.status != GONE and unavailable != reported:
+                reported = unavailable
                 yield unavailable
-        failures = failures + 1 if told or loop.time() - began < _SHORT_SECONDS else 0
+        failures = failures + 1 if reported or loop.time() - began < _SHORT_SECONDS else 0
         if failures:
             chance = random.random()  # noqa: S311 - no secret
             await asyncio.sleep(max(wait, backoff_seconds(failures, patience, chance)))
