@@ -26,7 +26,7 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json:
     table.caption = (
         "GiB as the driver reports it; fabric: GB/s of NVLink or Infinity Fabric\n"
         f"CC: CUDA compute capability; dense TFLOPS; list prices as of {catalogue.as_of}\n"
-        "-: none; ?: unknown, give your price with --prices"
+        "- is not there; ? is unknown: give your price with --prices"
     )
     table.add_column("GPU", no_wrap=True)
     last = _UNITS[need.bottleneck]
