@@ -243,14 +243,14 @@ def rank(catalogue: Catalogue, need: Need) -> list[Ranked]:
 
 def _excluded(generation: Generation, need: Need) -> str | None:
     each = need.memory_gib / need.gpus
+    if generation.tflops_at(need.precision) is None:
+        return f"no {need.precision}"
     if need.gpus > generation.node_gpus_max:
         return f"{generation.node_gpus_max} on a node"
     if each > generation.memory_gib:
         short = f"{generation.memory_gib:.1f} of {each:.1f} GiB"
         enough = fewest_gpus(generation, need.memory_gib)
         return short if enough is None else f"{short}; {enough} hold it"
-    if generation.tflops_at(need.precision) is None:
-        return f"no {need.precision}"
     return None
 
 

@@ -49,12 +49,21 @@ async def _answer(server: str, path: str, checked: Callable[[object], _Told], *,
                 raise ForesailError(told or f"{url}: status {response.status}")
             return checked(await response.json())
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        why = "timed out" if isinstance(error, TimeoutError) else str(error)
+        why = _why(error)
         message = (
-            f"no answer from {url}: {why}; name the second port of a running `foresail {by}` with "
-            "--server"
+            f"no answer from {url}: {why}; open a port-forward to the second port of a running "
+            f"`foresail {by}`, or name it with --server"
         )
         raise ForesailError(message) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    refused = isinstance(error, aiohttp.ClientConnectorError) and isinstance(
+        error.os_error, ConnectionRefusedError
+    )
+    return "connection refused" if refused else str(error)
 
 
 def _checked(told: object) -> list[Account]:

@@ -49,9 +49,14 @@ def main() -> None:
     """Forecast-driven capacity for LLM inference on Kubernetes."""
 
 
-@main.command()
+@main.command(short_help="Answer KEDA: the external scaler.")
 @click.option("--config", "config", type=click.Path(path_type=Path), required=True)
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+)
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
     from foresail import serve as serving
@@ -60,7 +65,7 @@ def serve(config: Path, log_level: str) -> None:
     asyncio.run(serving.serve(read(config), log_level=log_level))
 
 
-@main.command("check-config")
+@main.command("check-config", short_help="Check a settings file.")
 @click.argument("file", type=click.Path(path_type=Path))
 def check_config(file: Path) -> None:
     """Check a settings file; every fault is told at once, with its line.
@@ -74,13 +79,13 @@ def check_config(file: Path) -> None:
     click.echo(f"{file}: in order; sources: {names}")
 
 
-@main.command()
+@main.command(short_help="Play a day of LLM traffic: no cluster, no GPU.")
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
     default=120.0,
     show_default=True,
-    help="Wall time to play in: a whole day from 120 on, else its working hours.",
+    help="Time for the play; other rules follow. From 120 on a whole day, else working hours.",
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--plain", is_flag=True, help="Lines for a log in place of the live screen.")
@@ -96,7 +101,7 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
 
 
-@main.command()
+@main.command(short_help="Why a workload has its replicas, or a pod its node.")
 @click.argument("asked", metavar="[pod] NAMESPACE/NAME", nargs=-1, required=True)
 @click.option(
     "--server",

@@ -12,9 +12,16 @@ from foresail.logs import log_to_stderr
 _PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
 
 
-@click.command()
-@click.option("--memory", type=click.FloatRange(min=0), default=0.0, help="GiB, of all its GPUs.")
-@click.option("--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="A replica.")
+@click.command(short_help="GPU generations, the cheapest for a need first.")
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="GiB a replica needs, of all its GPUs together.",
+)
+@click.option(
+    "--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs of a replica."
+)
 @click.option("--precision", type=click.Choice(_PRECISIONS))
 @click.option(
     "--bottleneck",
@@ -23,7 +30,9 @@ _PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
     show_default=True,
     help="What runs out first: arithmetic, bandwidth, memory.",
 )
-@click.option("--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it.")
+@click.option(
+    "--prices", type=click.Path(path_type=Path), help="YAML: dollars for a GPU-hour by GPU."
+)
 @click.option("--json", "as_json", is_flag=True)
 def gpus(
     *,
@@ -53,7 +62,7 @@ def gpus(
 _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 
 
-@click.command()
+@click.command(short_help="Every GPU of your clusters: used, free, idle, fragmented.")
 @click.option("--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated.")
 @click.option("--all-contexts", "every_context", is_flag=True)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
@@ -82,7 +91,7 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
 @click.option("--json", "as_json", is_flag=True)
 def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:
-    """Every GPU of your clusters: used, free, idle, split off, and what it costs. Only reads."""
+    """Every GPU of your clusters: used, free, idle, fragmented, and its price. Only reads."""
     from rich.console import Console
 
     from fleet.tally import By
@@ -104,7 +113,7 @@ class Claim(click.Command):
         return [*claiming.options(), *super().get_params(ctx)]
 
 
-@click.command(cls=Claim)
+@click.command(cls=Claim, short_help="Write a ResourceClaimTemplate for a model.")
 @click.option(
     "--for",
     "given_by",
@@ -119,7 +128,7 @@ class Claim(click.Command):
     "--prices",
     "prices_file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+    help="YAML: dollars for a GPU-hour by GPU, no machine types; before list prices.",
 )
 @click.option("--context", help="Of the kubeconfig: offer only DeviceClasses of its cluster.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
@@ -153,7 +162,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
     claiming.show(told, options, as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Report a node's GPUs and NVLinks on the node object.")
 @click.option("--node", envvar="NODE_NAME", help="This node's name; the variable NODE_NAME.")
 @click.option(
     "--every",
@@ -172,7 +181,12 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
 @click.option(
     "--from", "recorded", type=click.Path(path_type=Path), help="Read such a file, not NVML."
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+)
 def agent(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     node: str | None,
@@ -208,18 +222,28 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
         asyncio.run(reporting.run(machine, node, every_seconds=None if once else every_seconds))
 
 
-@click.command()
+@click.command(short_help="The kube-scheduler extender: where GPU pods go.")
 @click.option("--listen", default="127.0.0.1:8888", show_default=True, help="For kube-scheduler.")
-@click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
+@click.option(
+    "--http",
+    default="0.0.0.0:8080",
+    show_default=True,
+    help="Health, metrics and explanations.",
+)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
 @click.option("--context", help="Of the kubeconfig.")
 @click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
 @click.option(
     "--prices",
     type=click.Path(path_type=Path),
-    help="As `foresail fleet` takes it: dollars for a GPU's hour, for the score.",
+    help="As `foresail fleet` takes it: dollars for a GPU-hour, for the score.",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+)
 def scheduler(*, log_level: str, **options: Any) -> None:
     """Answer kube-scheduler, beside a second one: which nodes can take a pod, and which is best."""
     from foresail import scheduling
@@ -228,7 +252,7 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     asyncio.run(scheduling.schedule(scheduling.SchedulerOptions(**options)))
 
 
-@click.command()
+@click.command(short_help="Give GPUs to pods whose annotations state a need.")
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, help="Admission, with TLS.")
 @click.option("--http", default="0.0.0.0:8080", show_default=True, help="Health and metrics.")
 @click.option(
@@ -259,15 +283,20 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     type=click.Choice(["dra", "device-plugin"]),
     default="dra",
     show_default=True,
-    help="How the cluster gives out GPUs.",
+    help="Who hands out the GPUs: DRA drivers, or device plugins.",
 )
 @click.option(
     "--prices",
     "prices_file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU's hour by its name, before list prices.",
+    help="YAML: dollars for a GPU-hour by GPU, no machine types; before list prices.",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning"]), default="info")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    default="info",
+    show_default=True,
+)
 def webhook(*, given_by: str, log_level: str, **options: Any) -> None:
     """Give pods that state a need their GPUs, when the API server asks about a new pod."""
     from foresail import webhook as admitting

@@ -86,7 +86,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(short_help="Recorded traffic under Foresail and other rules.")
 @click.argument("trace", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--generate",
@@ -132,7 +132,7 @@ def replay(
     replaying.tell(traffic, scale_to=scale_to, days=days, **reported)
 
 
-@click.command()
+@click.command(short_help="Replay a workload's own past, from its Prometheus.")
 @click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
 @click.option("--csv", "export", type=click.Path(path_type=Path), help="An export, in its place.")
 @click.option("--source", help="One of its sources; the first unless said.")

@@ -24,11 +24,15 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json:
         return
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
     table.caption = (
-        f"list prices as of {catalogue.as_of}, dense FLOPS; - is not there\n"
-        "? is unknown: give your price with --prices"
+        "GiB as the driver reports it; fabric: GB/s of NVLink or Infinity Fabric\n"
+        f"CC: CUDA compute capability; dense TFLOPS; list prices as of {catalogue.as_of}\n"
+        "- is not there; ? is unknown: give your price with --prices"
     )
     table.add_column("GPU", no_wrap=True)
-    for head in ("GiB", "GB/s", "TFLOPS", "fabric", "CC", "$/h", _UNITS[need.bottleneck]):
+    last = _UNITS[need.bottleneck]
+    if any(one.excluded for one in ranked):
+        last += ", or why not"
+    for head in ("GiB", "GB/s", "TFLOPS", "fabric", "CC", "$/h", last):
         table.add_column(head, justify="right", no_wrap=True)
     for one in ranked:
         gpu = one.generation

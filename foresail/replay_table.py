@@ -18,9 +18,11 @@ def table(report: Report) -> Table:
     shown.add_column("policy", no_wrap=True)
     for head in ("in time", "TTFT p99", "lost", "GPU-h", "x oracle", "moves"):
         shown.add_column(head, justify="right", no_wrap=True)
+    notes = ["x oracle: GPU-hours over the cheapest schedule found for the same share in time"]
     if report.sweeps:
         shown.add_column(f"at {percent(report.attainment)}*", justify="right", no_wrap=True)
-        shown.caption = "* GPU-hours at that attainment, each rule's setting tuned in hindsight"
+        notes.append("* GPU-hours at that attainment, each rule's setting tuned in hindsight")
+    shown.caption = "\n".join(notes)
     for name, result in report.usual.items():
         times = report.ratio(result)
         cells = [

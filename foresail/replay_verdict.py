@@ -31,7 +31,7 @@ def verdict(report: Report) -> Iterator[str]:
 
 def _own(report: Report, ours: Result) -> str:
     ratio = report.ratio(ours)
-    beside = f", {ratio:.2f} times the cheapest schedule found for as much" if ratio else ""
+    beside = f", {ratio:.2f} times the cheapest schedule found for that share" if ratio else ""
     missed = (
         f", where {percent(report.attainment)} in time was asked"
         if ours.attainment < report.attainment
@@ -44,7 +44,8 @@ def _as_good(as_good: list[Result], ours: Result, count: int) -> str:
     first = _cheapest(as_good)
     said = (
         f"{len(as_good)} of {count} other rules shown {'was' if len(as_good) == 1 else 'were'}"
-        f" in time at least as often, the cheapest of them {_beside(first, ours)}"
+        f" in time at least as often{',' if len(as_good) == 1 else ', the cheapest of them'}"
+        f" {_beside(first, ours)}"
     )
     acting = [result for result in as_good if not _knows_all(result)]
     if _knows_all(first) and acting:

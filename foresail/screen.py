@@ -144,7 +144,7 @@ def line(frame: Frame) -> str:
     return (
         f"{_clock(frame.clock_seconds)}  demand {view.demand_requests_per_second:5.1f} req/s "
         f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {_asked(frame)}  "
-        f"ready {view.ready}+{view.starting}  waiting {view.waiting}  "
+        f"ready {view.ready}  starting {view.starting}  waiting {view.waiting}  "
         f"TTFT p95 {_seconds(view.ttft_p95_seconds)}  GPU-h {view.gpu_hours:.1f}  {shaped}"
     )
 
@@ -192,8 +192,8 @@ def verdict(scores: Sequence[Result]) -> str:
         cost = ours.gpu_hours / peer.gpu_hours - 1
         points = 100 * (ours.attainment - peer.attainment)
         lines.append(
-            f"against {peer.policy}: {points:+.1f} points of requests in time, "
-            f"{cost:+.0%} GPU-hours"
+            f"against {peer.policy}: {points:+z.1f} points of requests in time, "
+            f"{cost:+z.0%} GPU-hours"
         )
     return "\n".join(lines)
 

@@ -45,9 +45,11 @@ def show(report: Report, console: Console) -> None:
 
 
 def _gpus(gpus: tuple[GpuReport, ...]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
     for head in ("GPU", "product", "MiB", "CC", "NUMA", "NVLinks", "MIG", "island", "health"):
-        table.add_column(head, justify="left" if head == "product" else "right", no_wrap=True)
+        # In a narrow terminal the product's name takes more lines, so that no figure is cut.
+        name = head == "product"
+        table.add_column(head, justify="left" if name else "right", no_wrap=not name)
     for one in gpus:
         table.add_row(
             str(one.index),

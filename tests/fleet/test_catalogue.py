@@ -71,6 +71,7 @@ def test_who_cannot_serve_is_last_and_says_why() -> None:
     why = {one.generation.name: one.excluded for one in ranked}
     assert why["l4"] == "22.4 of 60.0 GiB; 4 hold it"
     assert why["a100-sxm-80"] == "no fp8"
+    assert why["a100-sxm-40"] == "no fp8"  # more of them would not help
     assert able[0].generation.name == "h200-sxm"  # 1.65 $ per TB/s before the B200's 1.85
 
 

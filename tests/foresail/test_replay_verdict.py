@@ -54,7 +54,7 @@ def test_a_rule_that_was_in_time_as_often_is_named_with_its_cost_though_it_is_st
     own, beside = said
     assert own == "Foresail as it ships: 99.65% in time for 200.0 GPU-hours."
     assert beside == (
-        "1 of 2 other rules shown was in time at least as often, the cheapest of them static-peak"
+        "1 of 2 other rules shown was in time at least as often, static-peak"
         " (100.00% in time for 300.0 GPU-hours, 50% more than Foresail, sized with the traffic"
         " known)."
     )
@@ -111,7 +111,7 @@ def test_what_was_missed_is_said_with_what_was_asked() -> None:
     (said,) = verdict(report(result("foresail", 0.97, 240), oracle=(result("oracle", 0.97, 120),)))
     assert said == (
         "Foresail as it ships: 97.00% in time for 240.0 GPU-hours, 2.00 times the cheapest schedule"
-        " found for as much, where 99% in time was asked."
+        " found for that share, where 99% in time was asked."
     )
 
 
