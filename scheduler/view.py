@@ -1,8 +1,8 @@
 """The GPUs of every node as the extender takes them to be, in the numbers of `foresail fleet`.
 
 Whole GPUs and shares of one come from the placement state, which answers kube-scheduler. GPUs that
-are divided or out, and those of a node that lost GPUs in use, are counted from the records of pods and
-claims.
+are divided or out, and those of a node that lost GPUs in use, are counted from the records of pods
+and claims.
 """
 
 from collections.abc import Iterator
