@@ -376,6 +376,8 @@ class Intake:
     def _group(self, record: PodGroup) -> None:
         if record.size is not None:
             self.sizes[record.name] = record.size
+        else:
+            self.sizes.pop(record.name, None)
 
 
 def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:

@@ -475,6 +475,17 @@ class TestGroups:
         put(made, Kind.NODE, node("b", gpus=4))
         assert passed(made, document, "a", "b") == ["a", "b"]
 
+    def test_a_group_that_is_no_gang_any_more_has_no_size(self) -> None:
+        group = {"metadata": {"name": "g", "namespace": "llm"}}
+        gang = {"schedulingPolicy": {"gang": {"minCount": 3}}}
+        made = intake((Kind.NODE, node("a", gpus=8)), (Kind.POD_GROUP, {**group, "spec": gang}))
+        document = pod("p", gpus=4)
+        document["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+        assert passed(made, document, "a") == []
+        basic: dict[str, Any] = {"schedulingPolicy": {"basic": {}}}
+        put(made, Kind.POD_GROUP, {**group, "spec": basic})
+        assert passed(made, document, "a") == ["a"]
+
 
 @settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False))
