@@ -48,6 +48,7 @@ _MOONCAKE = ("timestamp", "input_length", "output_length")
 _LINES_SHOWN = 5
 STEPS_MAX = 2**23
 """Of a trace: two and a half years of single requests, sixteen of minutes."""
+STEP_SECONDS_MIN = 1e-3
 AMOUNT_MAX = 1e12
 """Of requests or tokens in one row."""
 _COUNTED = {1: "number", 3: "three numbers"}
@@ -261,6 +262,8 @@ def _grid(
     times = np.unique(told[np.isfinite(told)])
     distances, counts = np.unique(np.diff(times), return_counts=True)
     step = float(distances[counts.argmax()])
+    if step < STEP_SECONDS_MIN:
+        raise TraceError(f"{path}: rows are {step:g} s apart; the least is {STEP_SECONDS_MIN:g} s")
     _check_span(path, at_seconds, step)
     places = np.round((at_seconds - at_seconds[0]) / step).astype(np.intp)
     if len(np.unique(places)) < len(places):

@@ -171,6 +171,12 @@ def test_one_wrong_time_makes_no_trace_of_a_million_years(
         read(written(tmp_path, "\n".join([header, *rows])))
 
 
+def test_steps_too_short_for_any_rate_are_refused(tmp_path: Path) -> None:
+    rows = "0,6,60,60\n1e-310,6,60,60\n2e-310,6,60,60\n"
+    with pytest.raises(TraceError, match=r"rows are 1e-310 s apart; the least is 0\.001 s"):
+        read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
+
+
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"timestamp": 1' + "0" * 400 + "}"])
 def test_a_line_of_json_that_cannot_be_used_is_named(tmp_path: Path, line: str) -> None:
     good = '{{"timestamp": {at}, "input_length": 9, "output_length": 9}}'
