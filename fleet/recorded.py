@@ -1,12 +1,12 @@
 """A cluster in files: what `kubectl get -o json` or `-o yaml` wrote, in one file or a folder."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import yaml
 
+from fleet.cluster.follow.json_text import document_of
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, text
@@ -61,7 +61,7 @@ def _documents(file: Path) -> Iterator[object]:
     try:
         content = file.read_text(encoding="utf-8")
         if file.suffix == ".json":
-            yield json.loads(content)
+            yield document_of(content.encode())
         else:
             loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
             yield from yaml.load_all(content, Loader=loader)

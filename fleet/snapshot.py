@@ -12,12 +12,13 @@ from typing import Final
 from fleet.account.node import NodeGpus, account_of
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.gpus import Gpu, dra_resources, gpus_by_node, gpus_wanted
 from fleet.cluster.hardware import Prices, hardware_of
 from fleet.cluster.karpenter import NodePool as NodePoolRecord
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
-from fleet.cluster.quotas import WHOLE, quota_of
+from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.uses import MODEL_LABELS, Held
 

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 from aiohttp import ClientError
 from kubernetes_asyncio.client import ApiClient, ApiException
+from kubernetes_asyncio.config import ConfigException
 from prometheus_client import CollectorRegistry, Counter
 
 from foresail.clock import wall_clock
@@ -72,7 +73,7 @@ class PlacementEvents:
                 async with asyncio.timeout(POST_SECONDS_MAX):
                     await self._post(event)
                 self._events.labels("posted").inc()
-            except (ApiException, ClientError, OSError, TimeoutError) as error:
+            except (ApiException, ClientError, ConfigException, OSError, TimeoutError) as error:
                 self._events.labels("failed").inc()
                 pod = event["regarding"]
                 self._last.pop(pod["uid"], None)  # the same answer may be posted again

@@ -46,6 +46,11 @@ _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
 _LINES_SHOWN = 5
+STEPS_MAX = 2**23
+"""Of a trace: two and a half years of single requests, sixteen of minutes."""
+STEP_SECONDS_MIN = 1e-3
+AMOUNT_MAX = 1e12
+"""Of requests or tokens in one row."""
 _COUNTED = {1: "number", 3: "three numbers"}
 
 _Request = tuple[float, float, float]
@@ -185,7 +190,7 @@ def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, _Request | str]]:
             row = json.loads(text)
             at, prompt, output = (float(row[name]) for name in _MOONCAKE)
             yield line, (at / 1000, prompt, output)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             yield line, f"no {', '.join(_MOONCAKE)} in {text.strip()[:60]!r}"
 
 
@@ -214,8 +219,9 @@ def _binned(
                 (line, f"no time and {_COUNTED[len(columns) - 1]} in {','.join(row)[:60]!r}")
             )
             continue
-        if not all(0 <= number < np.inf for number in numbers[1:]):
-            bad.append((line, "a negative number or none"))
+        why = _fault(numbers)
+        if why is not None:
+            bad.append((line, why))
         elif good and numbers[0] <= good[-1][0]:
             bad.append((line, f"time {numbers[0]:g} is not after {good[-1][0]:g}"))
         else:
@@ -232,6 +238,16 @@ def _binned(
     return _trace(path, step, sums, bad)
 
 
+def _fault(numbers: Sequence[float]) -> str | None:
+    """Why a row's time and amounts cannot be used; None = they can."""
+    at, *amounts = numbers
+    if not np.isfinite(at):
+        return "a time that is no number"
+    if not all(0 <= amount <= AMOUNT_MAX for amount in amounts):
+        return f"a number below 0 or above {AMOUNT_MAX:g}, or none"
+    return None
+
+
 def _grid(
     path: Path, at_seconds: Floats, blank: Sequence[float]
 ) -> tuple[float, npt.NDArray[np.intp]]:
@@ -242,13 +258,31 @@ def _grid(
     Args:
         blank: times of rows that say nothing but that there is a step.
     """
-    times = np.unique(np.concatenate((at_seconds, np.array(blank))))
+    told = np.concatenate((at_seconds, np.array(blank)))
+    times = np.unique(told[np.isfinite(told)])
     distances, counts = np.unique(np.diff(times), return_counts=True)
     step = float(distances[counts.argmax()])
+    if step < STEP_SECONDS_MIN:
+        raise TraceError(f"{path}: rows are {step:g} s apart; the least is {STEP_SECONDS_MIN:g} s")
+    _check_span(path, at_seconds, step)
     places = np.round((at_seconds - at_seconds[0]) / step).astype(np.intp)
     if len(np.unique(places)) < len(places):
         raise TraceError(f"{path}: rows lie closer together than the usual step of {step:g} s")
     return step, places
+
+
+def _check_span(path: Path, at_seconds: Floats, step: float) -> None:
+    """Refuse a span that one wrong time makes: a bin is kept for every step of it.
+
+    Raises:
+        TraceError: it is too long.
+    """
+    first, last = float(at_seconds[0]), float(at_seconds[-1])
+    if not (last - first) / step < STEPS_MAX:
+        raise TraceError(
+            f"{path}: from {first:g} s to {last:g} s are more than {STEPS_MAX} steps of {step:g} s:"
+            " correct or take out the row whose time is wrong"
+        )
 
 
 def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> Trace:
@@ -257,13 +291,16 @@ def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> 
     for line, request in requests:
         if isinstance(request, str):
             bad.append((line, request))
-        elif all(0 <= tokens < np.inf for tokens in request[1:]) and np.isfinite(request[0]):
-            good.append(request)
         else:
-            bad.append((line, "a negative number or none"))
+            why = _fault(request)
+            if why is None:
+                good.append(request)
+            else:
+                bad.append((line, why))
     if len(good) < 2:  # noqa: PLR2004
         raise TraceError(f"{path}: {len(good)} usable rows, at least two are needed: {bad[:1]}")
     table = np.array(sorted(good))
+    _check_span(path, table[:, 0], REQUEST_STEP_SECONDS)
     places = ((table[:, 0] - table[0, 0]) // REQUEST_STEP_SECONDS).astype(np.intp)
     # The last bin is cut short by the end of the recording.
     count = max(1, int(places[-1]))

@@ -154,7 +154,7 @@ class Intake:
             case Kind.POD:
                 self._forget(key)
             case Kind.SLICE:
-                self._forget_slice(key)
+                self._slice_gone(key)
             case Kind.CLAIM:
                 self._waiting.pop(key, None)
                 self.claims.pop(key, None)
@@ -239,25 +239,43 @@ class Intake:
         return [self._slices[name] for name in sorted(self._slices_on.get(node, ()))]
 
     def _slice(self, record: Slice) -> None:
-        self._forget_slice(record.name)
+        before = self._without_slice(record.name)
         self._slices[record.name] = record
         if record.node is not None:
             self._slices_on[record.node].add(record.name)
-            self._put(record.node)
         else:
             self._shared[record.name] = tuple(
                 allocatable(device, _OF_NO_NODE) for device in record.devices
             )
-            self._share()
+        if before is not None and before.node != record.node:
+            self._offer(before.node)
+        self._offer(record.node)
 
-    def _forget_slice(self, name: str) -> None:
+    def _slice_gone(self, name: str) -> None:
+        before = self._without_slice(name)
+        if before is None:
+            return
+        try:
+            self._offer(before.node)
+        except (ValueError, ArithmeticError) as error:
+            # The node cannot be used, with this slice or without it.
+            node = before.node or name
+            self._unusable(Kind.NODE, node, node, str(error))
+
+    def _without_slice(self, name: str) -> Slice | None:
+        """The slice as it was, which is not among the others any more."""
         before = self._slices.pop(name, None)
         if before is not None and before.node is not None:
             _discard(self._slices_on, before.node, name)
-            self._put(before.node)
-        elif before is not None:
-            del self._shared[name]
+        self._shared.pop(name, None)
+        return before
+
+    def _offer(self, node: str | None) -> None:
+        """Slices of a node, or of no single node, have changed."""
+        if node is None:
             self._share()
+        else:
+            self._put(node)
 
     def _share(self) -> None:
         """A claim that matches a device of no single node is unknown."""
@@ -362,6 +380,8 @@ class Intake:
     def _group(self, record: PodGroup) -> None:
         if record.size is not None:
             self.sizes[record.name] = record.size
+        else:
+            self.sizes.pop(record.name, None)
 
 
 def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:

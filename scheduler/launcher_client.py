@@ -24,6 +24,7 @@ ANSWER_BYTES_MAX: Final = 2**18
 """64 instances with their options; each launcher's answer is held at once."""
 SECONDS_MAX: Final = 2.0
 AT_ONCE_MAX: Final = 16
+_WHY_CHARACTERS_MAX: Final = 160
 ROUND_SECONDS_MAX: Final = 20.0
 """For all launchers together: 160 that hang, with sixteen asked at once."""
 
@@ -57,7 +58,8 @@ class LauncherClient:
             why = f"no answer within {SECONDS_MAX:g} s"
             raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
         except (ClientError, OSError, ValueError, RecursionError) as error:
-            why = str(error) or type(error).__name__
+            # The HTTP client quotes what it cannot read: thousands of bytes of a tenant's choice.
+            why = (str(error) or type(error).__name__)[:_WHY_CHARACTERS_MAX]
             raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
 
     async def ask(
@@ -83,10 +85,17 @@ class LauncherClient:
         return found, tuple(faults)
 
     async def follow(self, state: LauncherState, *, every_seconds: float = 10.0) -> None:
-        """Keep a state current until cancelled; each fault is logged when it is new."""
+        """Keep a state current until cancelled; each fault is logged when it is new.
+
+        Launchers that gave no answer last time come after the others: those that hang, however
+        many a tenant has made, take the time of none that answers.
+        """
         known: frozenset[str] = frozenset()
+        silent: frozenset[Launcher] = frozenset()
         while True:
-            answers, faults = await self.ask(state.launchers)
+            in_turn = sorted(state.launchers, key=lambda one: one in silent)
+            answers, faults = await self.ask(in_turn)
+            silent = frozenset(one for one, instances in answers.items() if instances is None)
             state.answered(answers)
             for fault in sorted(set(faults) - known):
                 log.warning("launcher_silent", why=fault)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
+from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.pods import Pod
-from fleet.cluster.quotas import WHOLE
 
 INSTANCES_MAX: Final = 64
 """Of one launcher, whose `maxInstances` is a small number; a longer answer is refused."""

@@ -13,7 +13,7 @@ from typing import Final
 from fleet.cluster import pods as records
 from fleet.cluster.devices import Place
 from fleet.cluster.fields import UnreadableObjectError
-from fleet.cluster.quotas import WHOLE
+from fleet.cluster.gpu_resources import WHOLE
 from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from aiohttp import ClientError, web
 from kubernetes_asyncio.client import ApiClient, ApiException
+from kubernetes_asyncio.config import ConfigException
 from prometheus_client import CollectorRegistry, Counter
 
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
@@ -74,7 +75,7 @@ class ClusterTemplates:
                 )
         except ApiException as error:
             raise TemplateRefusedError(_reason(error)) from error
-        except (ClientError, OSError, TimeoutError) as error:
+        except (ClientError, ConfigException, OSError, TimeoutError) as error:
             raise TemplateRefusedError(str(error) or "no answer in time") from error
 
 

@@ -9,11 +9,12 @@ from typing import Final
 
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
+from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.pools import pools_of
-from fleet.cluster.quotas import WHOLE, quota_of
+from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 

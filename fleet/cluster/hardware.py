@@ -10,6 +10,7 @@ from typing import Final
 
 from fleet.annotations import PRICE
 from fleet.catalogue import Catalogue, Generation
+from fleet.cluster.gpu_resources import UNITS_MAX
 from fleet.cluster.nodes import CapacityType, Node
 from fleet.instances import Instance
 from fleet.quantities import quantity
@@ -128,6 +129,9 @@ def _counted(node: Node, instance: Instance | None) -> int | None:
     if node.report is not None:
         return len(node.report.uuids)
     try:
-        return int(quantity(node.labels[_COUNTED]))
+        told = int(quantity(node.labels[_COUNTED]))
     except (KeyError, ValueError):
-        return instance.gpus if instance is not None else None
+        told = -1
+    if 0 <= told <= UNITS_MAX:
+        return told
+    return instance.gpus if instance is not None else None

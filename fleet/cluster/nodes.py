@@ -25,6 +25,7 @@ from fleet.cluster.fields import (
     text,
     texts,
 )
+from fleet.cluster.gpu_resources import refuse_absurd
 from fleet.cluster.report import AgentReport, UnreadableReportError, agent_report
 from fleet.quantities import quantity
 
@@ -136,12 +137,15 @@ def node_of(document: Json) -> Node:
     """The node of an API object.
 
     Raises:
-        UnreadableObjectError: it is none.
+        UnreadableObjectError: it is none, or has more GPUs than any node has.
     """
     metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
     annotations = strings(metadata, "annotations")
     report, report_refused = _report(annotations, text(part(status, "nodeInfo"), "bootID"))
     price, price_refused = _price(annotations)
+    allocatable, capacity = amounts(status, "allocatable"), amounts(status, "capacity")
+    refuse_absurd(allocatable)
+    refuse_absurd(capacity)
     return Node(
         name=intern(name_of(document)),
         uid=text(metadata, "uid") or "",
@@ -150,8 +154,8 @@ def node_of(document: Json) -> Node:
         taints=taints(spec),
         cordoned=spec.get("unschedulable") is True,
         conditions=conditions(status),
-        allocatable=amounts(status, "allocatable"),
-        capacity=amounts(status, "capacity"),
+        allocatable=allocatable,
+        capacity=capacity,
         report=report,
         report_refused=report_refused,
         usd_per_gpu_hour=price,

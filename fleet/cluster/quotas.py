@@ -13,13 +13,10 @@ from math import ceil
 from typing import Final
 
 from fleet.catalogue import Generation
+from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.nodes import Node
 from fleet.quantities import quantity
 
-WHOLE: Final = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915")
-"""Resources that count whole GPUs where nothing divides them."""
-_SHARED: Final = "nvidia.com/gpu.shared"
-_MIG: Final = re.compile(r"nvidia\.com/mig-([a-z0-9.+-]+?)(?:\.shared)?")
 _PROFILE: Final = re.compile(r"(?:\d+c\.)?(?P<slices>\d)g\.(?P<gb>\d+)gb")
 _PRODUCT: Final = "nvidia.com/gpu.product"
 _REPLICAS: Final = "nvidia.com/gpu.replicas"
@@ -98,11 +95,11 @@ def quota_of(node: Node, generation: Generation | None, known_gpus: int | None) 
 
 def _share(resource: str, labels: Mapping[str, str], generation: Generation | None) -> float:
     """GPUs behind one unit, taking the most units a GPU can be cut into; 0 = no GPU resource."""
-    mig = _MIG.fullmatch(resource)
+    mig = MIG.fullmatch(resource)
     if mig:
         copies = _copies(labels, f"nvidia.com/mig-{mig[1]}.replicas", resource)
         return slice_share(mig[1], generation) / copies
-    if resource == _SHARED:
+    if resource == SHARED:
         return 1.0 / _copies(labels, _REPLICAS, resource)
     if resource not in WHOLE:
         return 0.0

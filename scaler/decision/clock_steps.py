@@ -68,10 +68,13 @@ class ClockSteps:
             yield self._relabelling(left)
             open_step += left
         if left:
+            # A machine that is suspended each night sets its clock forward for ever.
+            oldest = self._oldest(open_step)
+            self.remembered = [(at, by) for at, by in self.remembered if at >= oldest]
             self.remembered.append((open_step, left))
 
     def _undoing(self, left: int, open_step: int) -> Iterator[Change]:
-        oldest = open_step - REMEMBERED_SECONDS / self.step_seconds
+        oldest = self._oldest(open_step)
         while left and self.remembered:
             at, by = self.remembered[-1]
             if by * left > 0 or at < oldest:
@@ -82,6 +85,10 @@ class ClockSteps:
                 self.remembered.append((at, by - undone if by > 0 else by + undone))
             left += undone if by > 0 else -undone
             yield (GapClosing(after_step=at, steps=undone) if by > 0 else self._relabelling(undone))
+
+    def _oldest(self, open_step: int) -> float:
+        """The first step whose change of the clock may still be undone."""
+        return open_step - REMEMBERED_SECONDS / self.step_seconds
 
     def _relabelling(self, steps: int) -> Relabelling:
         self.remembered = [(at + steps, by) for at, by in self.remembered]

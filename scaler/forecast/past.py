@@ -101,7 +101,7 @@ class Past:
         first = (self.step + 1) // self.bin_steps
         self.step += steps
         last = (self.step + 1) // self.bin_steps
-        closed = np.arange(first, last)[-len(self.bins) :]
+        closed = np.arange(max(first, last - len(self.bins)), last)
         if len(closed):
             self.bins[closed % len(self.bins)] = to_bfloat16(np.nan)
             self.bin_sum, self.bin_count = 0.0, 0
@@ -175,8 +175,9 @@ class Past:
         known = (below >= max(0, newest - size + 1)) & (below < newest)
         if not known.any():
             return np.full_like(middle, np.nan)
-        low = from_bfloat16(self.bins.take(below, mode="wrap"))
-        high = from_bfloat16(self.bins.take(below + 1, mode="wrap"))
+        # numpy's own wrapping subtracts the size again and again, for ever from a step of 2**62.
+        low = from_bfloat16(self.bins.take(below % size))
+        high = from_bfloat16(self.bins.take((below + 1) % size))
         level = low + (middle - floor) * (high - low)
         half_known = np.isnan(level)
         if half_known.any():

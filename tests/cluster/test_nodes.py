@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from fleet.catalogue import shipped
 from fleet.cluster.fields import Unreadable
+from fleet.cluster.hardware import Prices, hardware_of
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.nodes import CapacityType, node_of
+from fleet.instances import instances
 
 Object = dict[str, Any]
 
@@ -43,6 +46,29 @@ def test_images_are_kept_where_pulling_them_takes_long_or_their_size_is_not_told
         {"names": ["unknown:1"]},
     ]
     assert node_of(node(status={"images": images})).images == {"vllm:1", "unknown:1"}
+
+
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu"])
+@pytest.mark.parametrize("listed", ["allocatable", "capacity"])
+@pytest.mark.parametrize("units", ["1e18", "9223372036854775807", "65537"])
+def test_a_node_with_more_gpus_than_any_node_has_is_not_read(
+    resource: str, listed: str, units: str
+) -> None:
+    told = record_of(Kind.NODE, node(status={listed: {resource: units}}))
+
+    assert isinstance(told, Unreadable)
+    assert told.why.startswith(f"{resource} is ")
+
+
+@pytest.mark.parametrize("count", ["9" * 24, "1e99", "-1", "8x"])
+def test_a_label_that_counts_no_gpus_leaves_the_count_to_the_machine_type(count: str) -> None:
+    labels = {
+        "karpenter.k8s.aws/instance-gpu-count": count,
+        "node.kubernetes.io/instance-type": "p5.48xlarge",
+    }
+    prices = Prices(instances=instances())
+
+    assert hardware_of(node_of(node(labels)), shipped(), prices).gpus == 8
 
 
 def test_place_pool_and_machine_type_come_from_labels() -> None:

@@ -1,7 +1,9 @@
 """Whatever a collector delivers, quantiles stay finite, in order and not negative."""
 
 import math
+import tracemalloc
 from datetime import UTC, datetime
+from time import process_time
 
 import numpy as np
 import pytest
@@ -159,6 +161,20 @@ def test_a_gap_of_a_week_costs_little_and_leaves_the_level():
     target.update(200 * STEP + 7 * 86_400, 20.0)
     assert_sound(target)
     assert target.forecast().at(horizon_seconds=300, level=0.5) == pytest.approx(20, rel=0.1)
+
+
+def test_a_clock_set_to_the_year_9999_costs_no_more_than_a_week():
+    target = feed(forecaster(start=0.0), [100.0] * 50)
+    began, year_9999 = process_time(), 2.5e11
+    tracemalloc.start()
+    for step in range(10):
+        target.update(year_9999 + step * STEP, 100.0)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert used < 10 * 2**20
+    assert process_time() - began < 2.0
+    assert_sound(target)
 
 
 def test_data_age_counts_from_the_newest_measured_step():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from click.testing import CliRunner, Result
+from kubernetes_asyncio.config import ConfigException
 from prometheus_client import CollectorRegistry
 
 from fleet.cluster.follow.watch import Listed
@@ -155,16 +156,15 @@ class TestCommand:
 
 
 class Posted:
-    """Takes Events as an API server would; refuses the first `failures`."""
+    """Takes Events as an API server would, after the first `failures`."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, *failures: Exception) -> None:
         self.events: list[Mapping[str, Any]] = []
-        self._failures = failures
+        self._failures = list(failures)
 
     async def __call__(self, event: Mapping[str, Any]) -> None:
         if self._failures:
-            self._failures -= 1
-            raise OSError("connection refused")
+            raise self._failures.pop(0)
         self.events.append(event)
 
 
@@ -215,7 +215,7 @@ class TestEvents:
         assert [event["note"][:8] for event in posted.events] == ["2 of 12 "]
 
     async def test_more_than_can_wait_are_dropped_and_counted(self) -> None:
-        posted, registry = Posted(failures=1), CollectorRegistry()
+        posted, registry = Posted(OSError("connection refused")), CollectorRegistry()
         events = PlacementEvents(posted, registry)
         for at in range(WAITING_MAX + 5):
             events.take(PlacementAnswer(pod="a/b", uid=f"{at}", at_seconds=0, asked=1, passed=1))
@@ -229,6 +229,17 @@ class TestEvents:
             for outcome in ("posted", "failed", "dropped")
         }
         assert outcomes == {"posted": WAITING_MAX - 1, "failed": 1, "dropped": 5}
+
+    async def test_credentials_that_cannot_be_renewed_end_nothing(self) -> None:
+        posted = Posted(ConfigException("Token file exists but empty."))
+        events = PlacementEvents(posted, CollectorRegistry())
+        events.take(ANSWER)
+        events.take(FULL)
+        task = asyncio.create_task(events.run())
+        await asyncio.sleep(5)
+        assert not task.done()
+        task.cancel()
+        assert [event["note"][:8] for event in posted.events] == ["0 of 1 n"]
 
     def test_an_event_is_one_that_the_api_server_takes(self) -> None:
         event = event_of(ANSWER, "é" * NOTE_BYTES_MAX, 1_800_000_000.25)

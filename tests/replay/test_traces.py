@@ -104,8 +104,12 @@ def test_the_last_days_of_a_trace(tmp_path: Path, days: float, first: float) -> 
     [
         pytest.param("60,much,9,9", "no time and three numbers", id="text"),
         pytest.param("60,5,9", "no time and three numbers", id="short"),
-        pytest.param("60,-5,9,9", "a negative number or none", id="negative"),
-        pytest.param("60,nan,9,9", "a negative number or none", id="nan"),
+        pytest.param("60,-5,9,9", "a number below 0 or above 1e+12, or none", id="negative"),
+        pytest.param("60,nan,9,9", "a number below 0 or above 1e+12, or none", id="nan"),
+        pytest.param("60,1e300,9,9", "a number below 0 or above 1e+12, or none", id="huge"),
+        pytest.param("60,9,9,1e300", "a number below 0 or above 1e+12, or none", id="huge-tokens"),
+        pytest.param("inf,9,9,9", "a time that is no number", id="no-end"),
+        pytest.param("nan,9,9,9", "a time that is no number", id="no-time"),
         pytest.param("0,5,9,9", "time 0 is not after 0", id="time-goes-back"),
     ],
 )
@@ -149,6 +153,36 @@ def test_a_request_with_impossible_tokens_is_named(tmp_path: Path) -> None:
         )
     )
     assert [line for line, _ in trace.bad_lines] == [3, 4]
+
+
+@pytest.mark.parametrize("wrong", ["1e15", "1e300"])
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("t_s,requests,prompt_tokens,output_tokens", "{at},6,60,60"),
+        ("Timestamp,Request tokens,Response tokens", "{at},60,60"),
+    ],
+)
+def test_one_wrong_time_makes_no_trace_of_a_million_years(
+    tmp_path: Path, header: str, row: str, wrong: str
+) -> None:
+    rows = [row.format(at=at) for at in (0, 60, 120, wrong)]
+    with pytest.raises(TraceError, match=r"from 0 s to 1e.* steps of .*: correct or take out"):
+        read(written(tmp_path, "\n".join([header, *rows])))
+
+
+def test_steps_too_short_for_any_rate_are_refused(tmp_path: Path) -> None:
+    rows = "0,6,60,60\n1e-310,6,60,60\n2e-310,6,60,60\n"
+    with pytest.raises(TraceError, match=r"rows are 1e-310 s apart; the least is 0\.001 s"):
+        read(written(tmp_path, f"t_s,requests,prompt_tokens,output_tokens\n{rows}"))
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"timestamp": 1' + "0" * 400 + "}"])
+def test_a_line_of_json_that_cannot_be_used_is_named(tmp_path: Path, line: str) -> None:
+    good = '{{"timestamp": {at}, "input_length": 9, "output_length": 9}}'
+    path = tmp_path / "trace.jsonl"
+    path.write_text("\n".join([good.format(at=0), line, good.format(at=20_000)]))
+    assert [number for number, _ in read(path).bad_lines] == [2]
 
 
 def test_burst_gpt_and_mooncake_are_read_by_their_own_units(tmp_path: Path) -> None:

@@ -142,3 +142,11 @@ def test_a_gap_keeps_its_place_in_the_series_when_labels_move() -> None:
     assert back == [GapClosing(after_step=100, steps=5), Relabelling(steps=-10)]
     assert list(steps.changes(600.0, open_step=120)) == [Relabelling(steps=10)]
     assert steps.remembered == []
+
+
+def test_a_machine_that_is_suspended_every_hour_leaves_no_list_without_end() -> None:
+    clock = ClockSteps(step_seconds=60.0)
+    for hour in range(1000):
+        assert list(clock.changes(600.0, open_step=60 * hour)) == []
+
+    assert len(clock.remembered) <= 25

@@ -149,9 +149,31 @@ class TestNodes:
         made = intake((Kind.NODE, absurd), (Kind.NODE, node("b", gpus=8)))
         assert idle(made) == {"b": 8}
         (fault,) = made.faults
-        assert "node a" in fault
+        assert fault.startswith("nodes a: ")
         put(made, Kind.NODE, node("a", gpus=4))
         assert idle(made) == {"b": 8, "a": 4}
+
+    def test_a_slice_that_goes_from_a_node_that_cannot_be_used_stops_nothing(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64)), (Kind.NODE, node("b", gpus=4)))
+        put(made, Kind.SLICE, resource_slice("a", H100))
+        drop(made, Kind.SLICE, resource_slice("a", H100))
+        assert idle(made) == {"b": 4}
+        assert all("node a has 64 GPUs" in fault for fault in made.faults)
+
+    def test_a_list_without_the_slice_of_a_node_that_cannot_be_used_is_taken(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64)))
+        put(made, Kind.SLICE, resource_slice("a", H100))
+        put(made, Kind.SLICE, resource_slice("b", H100))
+        for _ in made.listed(Kind.SLICE, (), 0):
+            pass
+        assert not made.slices
+
+    def test_a_slice_that_changes_while_its_node_cannot_be_used_is_kept(self) -> None:
+        made = intake((Kind.NODE, node("a", gpus=64)))
+        for _ in range(2):
+            put(made, Kind.SLICE, resource_slice("a", H100, H100))
+        put(made, Kind.NODE, node("a"))
+        assert idle(made) == {"a": 2}
 
     def test_a_report_that_counts_as_none_is_told_once(self) -> None:
         made = intake((Kind.NODE, node("a", gpus=2, **{"gpu-report": "{"})))
@@ -452,6 +474,17 @@ class TestGroups:
         assert passed(made, document, "a") == []
         put(made, Kind.NODE, node("b", gpus=4))
         assert passed(made, document, "a", "b") == ["a", "b"]
+
+    def test_a_group_that_is_no_gang_any_more_has_no_size(self) -> None:
+        group = {"metadata": {"name": "g", "namespace": "llm"}}
+        gang = {"schedulingPolicy": {"gang": {"minCount": 3}}}
+        made = intake((Kind.NODE, node("a", gpus=8)), (Kind.POD_GROUP, {**group, "spec": gang}))
+        document = pod("p", gpus=4)
+        document["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+        assert passed(made, document, "a") == []
+        basic: dict[str, Any] = {"schedulingPolicy": {"basic": {}}}
+        put(made, Kind.POD_GROUP, {**group, "spec": basic})
+        assert passed(made, document, "a") == ["a"]
 
 
 @settings(max_examples=100, deadline=None)

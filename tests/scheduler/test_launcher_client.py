@@ -33,13 +33,13 @@ def launcher(name: str, *, node: str = "n", address: str | None = "127.0.0.1") -
 
 
 @asynccontextmanager
-async def client_of(handler: Handler) -> AsyncIterator[LauncherClient]:
+async def client_of(handler: Handler, listen: str = "127.0.0.1") -> AsyncIterator[LauncherClient]:
     """Of launchers that all answer on loopback."""
     app = web.Application()
     app.router.add_get("/v2/vllm/instances", handler)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, listen, 0).start()
     async with ClientSession() as session:
         yield LauncherClient(session=session, port=runner.addresses[0][1])
     await runner.cleanup()
@@ -97,6 +97,20 @@ async def test_an_answer_that_cannot_be_used_says_whose_and_why(handler: Handler
             await client.instances(launcher("b"))
 
 
+async def test_what_a_launcher_sends_does_not_fill_the_log() -> None:
+    async def a_long_header(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 8000 + b"\0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(a_long_header, "127.0.0.1", 0)
+    async with server, ClientSession() as session:
+        client = LauncherClient(session=session, port=server.sockets[0].getsockname()[1])
+        with pytest.raises(LauncherUnreachableError) as refused:
+            await client.instances(launcher("b"))
+
+    assert len(str(refused.value)) < 200
+
+
 async def test_a_launcher_without_an_address_is_not_looked_for() -> None:
     async with client_of(_an_error) as client:
         with pytest.raises(LauncherUnreachableError, match="llm/b has no address yet"):
@@ -144,6 +158,31 @@ async def test_a_followed_state_knows_what_launchers_answer_and_that_one_fell_si
             await asyncio.sleep(0.01)
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_launchers_that_gave_no_answer_are_asked_after_those_that_did() -> None:
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.host)
+        if request.host.startswith("127.0.0.1:"):
+            return web.json_response(ANSWERS["10.0.0.12"])
+        return web.Response(status=500)
+
+    state, silent = LauncherState(), 3 * AT_ONCE_MAX
+    for at in range(silent):
+        state.changed(replace(PODS[1], uid=f"silent-{at}", ip=f"127.0.0.{at + 2}"))
+    state.changed(replace(PODS[1], ip="127.0.0.1"))
+
+    async with client_of(answer, listen="0.0.0.0") as client, asyncio.timeout(20):
+        following = asyncio.create_task(client.follow(state, every_seconds=0.01))
+        while len(asked) < 2 * (silent + 1):
+            await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    again = [one.startswith("127.0.0.1:") for one in asked[silent + 1 : 2 * (silent + 1)]]
+    assert again.index(True) < AT_ONCE_MAX
 
 
 async def test_launchers_that_hang_are_given_up_in_time_and_few_at_once() -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio.client import ApiClient, Configuration
+from kubernetes_asyncio.config import ConfigException
 
 from scheduler.webhook import BODY_BYTES_MAX, PATH, ClusterTemplates, TemplateRefusedError
 from tests.scheduler.reviews import asked_of, pod, review
@@ -159,6 +160,17 @@ async def test_a_name_that_leads_out_of_its_path_is_never_asked_for(
                 {"metadata": {"namespace": namespace, "name": name}}
             )
     assert seen == []
+
+
+async def test_a_template_is_refused_while_the_credentials_cannot_be_renewed() -> None:
+    async def renew(_: Configuration) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    async with client_of(web.Application()) as client:
+        client.configuration.api_key["BearerToken"] = "Bearer secret"
+        client.configuration.refresh_api_key_hook = renew
+        with pytest.raises(TemplateRefusedError, match="Token file exists but empty"):
+            await ClusterTemplates(client).apply({"metadata": {"name": "a", "namespace": "llm"}})
 
 
 async def test_an_api_server_that_does_not_answer_is_given_up_in_time() -> None:

@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from kubernetes_asyncio.client import ApiClient
 from kubernetes_asyncio.config import ConfigException
 
 from fleet.cluster.fields import Json, as_object
+from fleet.cluster.follow.json_text import document_of
 from fleet.cluster.kinds import Record, identity_of
 
 GONE: Final = HTTPStatus.GONE
@@ -170,7 +171,7 @@ async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
     except (aiohttp.ClientError, OSError) as error:
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
-        page = json.loads(text)
+        page: Any = document_of(text)
         metadata = page["metadata"]
         return _Page(
             version=str(metadata["resourceVersion"]),
@@ -192,7 +193,7 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
 
 def _change(resource: Resource, line: bytes) -> Change:
     try:
-        event = json.loads(line)
+        event: Any = document_of(line)
         kind, document = event["type"], event["object"]
         if kind == "ERROR":
             raise _refusal(resource, int(document.get("code") or 500), document)
@@ -240,7 +241,7 @@ async def _opened(
         raise UnreadableError(f"{resource.path}: {_said(error)}") from error
     try:
         status = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         status = {"message": text}
     after = response.headers.get("Retry-After", "")
     raise _refusal(
