@@ -105,8 +105,8 @@ class Sources:
     def _step_offset(self, scope: Scope) -> float:
         """The turn at which a feed's steps end, the same in every replica of Foresail.
 
-        At the end of a step its forecasts are made, in 3 ms of CPU. Without turns that comes to 6 s
-        for 2,000 feeds in one period, and looks are missed.
+        At the end of a step a feed's forecasts are made, which is the larger part of its CPU time
+        (docs/forecast.md, "Cost"). If all feeds did it in the same period, looks would be missed.
         """
         turns = max(1, int(self.cycle.step // self.cycle.period))
         return crc32(f"{scope.namespace}/{scope.model}".encode()) % turns * self.cycle.period

@@ -66,7 +66,7 @@ class Intake:
         self.placement = placement
         self.facts = facts
         self.claims: dict[str, Claim | None] = {}
-        self.sizes: dict[str, int] = {}
+        self.sizes: dict[tuple[Kind, str], int] = {}
         self.known = Known(claims=self.claims, sizes=self.sizes)
         self.nodes: dict[str, Node] = {}
         self.holders = GpuHolders()
@@ -133,7 +133,7 @@ class Intake:
                 self._classes[record.name] = record.selectors
                 self._read_waiting()
             case PodGroup():
-                self._group(record)
+                self._group(kind, record)
             case Unreadable():
                 self._unreadable(kind, record)
             case _:
@@ -164,7 +164,7 @@ class Intake:
                 self._classes.pop(key, None)
                 self._read_waiting()
             case _:
-                self.sizes.pop(key, None)
+                self.sizes.pop((kind, key), None)
 
     def _unusable(self, kind: Kind, key: str, name: str, why: str) -> None:
         """Leave out an object that cannot be used, and say so once though it comes again."""
@@ -377,11 +377,11 @@ class Intake:
             self._came.pop(uid, None)
         self.placement.gone(uid)
 
-    def _group(self, record: PodGroup) -> None:
+    def _group(self, kind: Kind, record: PodGroup) -> None:
         if record.size is not None:
-            self.sizes[record.name] = record.size
+            self.sizes[kind, record.name] = record.size
         else:
-            self.sizes.pop(record.name, None)
+            self.sizes.pop((kind, record.name), None)
 
 
 def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:

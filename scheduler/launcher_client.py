@@ -39,6 +39,8 @@ class LauncherClient:
 
     session: ClientSession
     port: int = PORT
+    seconds_max: float = SECONDS_MAX
+    """For one launcher's answer."""
     _slots: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(AT_ONCE_MAX), init=False
     )
@@ -52,10 +54,10 @@ class LauncherClient:
         if launcher.address is None:
             raise LauncherUnreachableError(f"launcher {_name(launcher)} has no address yet")
         try:
-            async with self._slots, asyncio.timeout(SECONDS_MAX):
+            async with self._slots, asyncio.timeout(self.seconds_max):
                 return instances_of(launcher, json.loads(await self._answer(launcher.address)))
         except TimeoutError as error:
-            why = f"no answer within {SECONDS_MAX:g} s"
+            why = f"no answer within {self.seconds_max:g} s"
             raise LauncherUnreachableError(f"launcher {_name(launcher)}: {why}") from error
         except (ClientError, OSError, ValueError, RecursionError) as error:
             # The HTTP client quotes what it cannot read: thousands of bytes of a tenant's choice.
@@ -109,7 +111,7 @@ class LauncherClient:
             allow_redirects=False,
             auto_decompress=False,
             headers={"Accept-Encoding": "identity"},
-            timeout=ClientTimeout(total=SECONDS_MAX),
+            timeout=ClientTimeout(total=self.seconds_max),
         ) as response:
             if response.status != 200:  # noqa: PLR2004 - HTTP's OK
                 raise UnreadableLauncherError(f"HTTP {response.status}")

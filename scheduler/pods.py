@@ -14,6 +14,7 @@ from fleet.cluster import pods as records
 from fleet.cluster.devices import Place
 from fleet.cluster.fields import UnreadableObjectError
 from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.kinds import Kind
 from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name
@@ -63,7 +64,7 @@ class Known:
 
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     """None = a claim that is there and cannot be predicted."""
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[tuple[Kind, str], int] = field(default_factory=dict)
     """Pods of each PodGroup."""
 
 
@@ -214,7 +215,7 @@ def _bounded(annotations: Mapping[str, str], name: str) -> str:
 def _group(pod: records.Pod, known: Known) -> Group | None:
     namespace = pod.namespace
     if pod.scheduling_group:
-        size = known.sizes.get(f"{namespace}/{pod.scheduling_group}")
+        size = known.sizes.get((Kind.POD_GROUP, f"{namespace}/{pod.scheduling_group}"))
         family = f"{namespace}/podgroup/{pod.scheduling_group}"
         return Group(name=family, size=size, family=family, role=_role(pod.labels))
     for texts, keys in ((pod.labels, _GROUP_LABELS), (pod.annotations, _GROUP_ANNOTATIONS)):
@@ -227,7 +228,7 @@ def _group(pod: records.Pod, known: Known) -> Group | None:
                     name=f"{family}{part}",
                     family=family,
                     role=_role(pod.labels),
-                    size=known.sizes.get(f"{namespace}/{name}")
+                    size=known.sizes.get((Kind.POD_GROUP_PLUGIN, f"{namespace}/{name}"))
                     if key in _POD_GROUPS
                     else _number(_GROUP_SIZES.get(key), pod.annotations, pod.labels),
                 )

@@ -2,7 +2,7 @@
 
 A forecaster consists of some seventy small arrays, and the objects around them take a quarter more
 than the numbers. A process that plans for 2,000 workloads holds 4,000 forecasters, and each works
-for two milliseconds a minute. So the forecasters of one kind share one that computes, and the
+for a millisecond a minute. So the forecasters of one kind share one that computes, and the
 numbers of each of the others lie in one compressed block.
 
 The bytes of numbers of one width are sorted by their place in the number, as Blosc and HDF5 do

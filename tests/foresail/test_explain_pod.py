@@ -205,7 +205,7 @@ class TestEvents:
         ]
 
     async def test_an_answer_whose_event_failed_is_told_again(self) -> None:
-        posted = Posted(failures=1)
+        posted = Posted(OSError("connection refused"))
         events = PlacementEvents(posted, CollectorRegistry())
         task = asyncio.create_task(events.run())
         for _ in range(3):

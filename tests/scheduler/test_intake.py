@@ -475,6 +475,20 @@ class TestGroups:
         put(made, Kind.NODE, node("b", gpus=4))
         assert passed(made, document, "a", "b") == ["a", "b"]
 
+    def test_groups_of_two_api_groups_may_have_the_same_name(self) -> None:
+        group = {"metadata": {"name": "g", "namespace": "llm"}}
+        gang = {"schedulingPolicy": {"gang": {"minCount": 3}}}
+        made = intake(
+            (Kind.NODE, node("a", gpus=8)),
+            (Kind.POD_GROUP, {**group, "spec": gang}),
+            (Kind.POD_GROUP_PLUGIN, {**group, "spec": {"minMember": 1}}),
+        )
+        document = pod("p", gpus=4)
+        document["spec"]["schedulingGroup"] = {"podGroupName": "g"}
+        assert passed(made, document, "a") == []
+        drop(made, Kind.POD_GROUP_PLUGIN, {**group, "spec": {"minMember": 1}})
+        assert passed(made, document, "a") == []
+
     def test_a_group_that_is_no_gang_any_more_has_no_size(self) -> None:
         group = {"metadata": {"name": "g", "namespace": "llm"}}
         gang = {"schedulingPolicy": {"gang": {"minCount": 3}}}

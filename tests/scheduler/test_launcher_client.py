@@ -13,7 +13,6 @@ from aiohttp import ClientSession, web
 from scheduler.launcher_client import (
     ANSWER_BYTES_MAX,
     AT_ONCE_MAX,
-    SECONDS_MAX,
     LauncherClient,
     LauncherUnreachableError,
 )
@@ -191,16 +190,18 @@ async def test_launchers_that_hang_are_given_up_in_time_and_few_at_once() -> Non
 
     async def hang(_: web.Request) -> web.Response:
         asked_at.append(loop.time())
-        await asyncio.sleep(2 * SECONDS_MAX)
+        await asyncio.sleep(60)
         return web.Response()
 
     async with client_of(hang) as client:
+        client.seconds_max = 0.5
         begun = loop.time()
         found, faults = await client.ask(launcher(f"l-{at}") for at in range(AT_ONCE_MAX + 4))
         took = loop.time() - begun
 
     assert set(found.values()) == {None}
-    assert faults[0] == f"launcher llm/l-0: no answer within {SECONDS_MAX:g} s"
+    assert faults[0] == "launcher llm/l-0: no answer within 0.5 s"
     # The last four wait for a slot: two rounds.
-    assert sum(at - begun < SECONDS_MAX / 2 for at in asked_at) == AT_ONCE_MAX
-    assert took < 3 * SECONDS_MAX
+    assert len(asked_at) == AT_ONCE_MAX + 4
+    assert sum(at - begun < 0.5 for at in sorted(asked_at)) == AT_ONCE_MAX
+    assert took >= 1.0
