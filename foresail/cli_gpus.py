@@ -128,7 +128,7 @@ class Claim(click.Command):
     "--prices",
     "prices_file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU-hour by GPU, no machine types; before list prices.",
+    help="As `foresail fleet` takes it; prices by GPU count, before list prices.",
 )
 @click.option("--context", help="Of the kubeconfig: offer only DeviceClasses of its cluster.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
@@ -289,7 +289,7 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     "--prices",
     "prices_file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU-hour by GPU, no machine types; before list prices.",
+    help="As `foresail fleet` takes it; prices by GPU count, before list prices.",
 )
 @click.option(
     "--log-level",

@@ -54,13 +54,20 @@ def price_list(file: Path | None) -> Prices:
 
 
 def generation_prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
-    """The same where only generations can have a price.
+    """The same where only generations have a price: those of machine types are left out.
+
+    So are prices of spot or reserved machines, because no machine is chosen yet.
 
     Raises:
-        ForesailError: as above, or a name is no GPU of the catalogue.
+        ForesailError: as above, or a name is neither a GPU nor a machine type that is known.
     """
-    prices = prices_in(file, catalogue)
-    for name in prices:
-        if catalogue.find(name) is None:
-            raise ForesailError(f"--prices {file}: {name!r} is no GPU that `foresail gpus` lists")
+    prices, machine_types = {}, instances()
+    for name, usd in prices_in(file, catalogue).items():
+        if catalogue.find(name) is not None:
+            prices[name] = usd
+        elif catalogue.find(priced_name(name)) is None and priced_name(name) not in machine_types:
+            raise ForesailError(
+                f"--prices {file}: {name!r} is no GPU that `foresail gpus` lists, and no machine "
+                "type that Foresail knows"
+            )
     return prices

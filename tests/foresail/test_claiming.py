@@ -208,7 +208,8 @@ def test_device_plugins_get_a_part_of_a_pod() -> None:
 
 def test_an_operators_prices_change_the_order(tmp_path: Path) -> None:
     file = tmp_path / "prices.yaml"
-    file.write_text("NVIDIA L40S: 0.4\nh200: 9\n")
+    # As `foresail fleet` takes it too: a claim has no machine yet, and passes such prices over.
+    file.write_text("NVIDIA L40S: 0.4\nh200: 9\np5.48xlarge: 4.2\nh100-sxm/spot: 0.1\n")
     told = json.loads(
         claim("--model-parameters", "8B", "--prices", str(file), "--json", "--tensor-parallel", "1")
     )
