@@ -31,7 +31,7 @@ def idle_of(
     waiting = sum(use.gpus for use in uses if (use.namespace, use.pod) in young)
     idle = max(0.0, allocated - busy - waiting)
     marks = _marks(host, held.dra)
-    told = []
+    marked = []
     for use in uses:
         mine: float | None
         if (use.namespace, use.pod) in young or not idle:
@@ -41,8 +41,8 @@ def idle_of(
         else:
             seen = marks.get(f"{use.namespace}/{use.pod}")
             mine = rounded(use.gpus * (1 - sum(seen) / len(seen))) if seen else None
-        told.append(replace(use, idle=mine))
-    return idle, told
+        marked.append(replace(use, idle=mine))
+    return idle, marked
 
 
 def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:

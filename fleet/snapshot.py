@@ -84,7 +84,7 @@ def snapshot_of(
         if account is not None:
             nodes.append(account)
         elif held.hardware.has_gpus:
-            uncounted.append(f"node {node.name} has GPUs that nobody has counted yet")
+            uncounted.append(f"node {node.name} has GPUs, and their number is not known yet")
     of_nodes = (remark for node in nodes for remark in node.remarks)
     remarks = [*cluster.remarks, *_unknown_uses(nodes), *of_nodes, *uncounted]
     strays = sum(map(len, dra.values()))

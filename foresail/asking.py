@@ -45,8 +45,8 @@ async def _answer(server: str, path: str, checked: Callable[[object], _Told], *,
             session.get(url, headers={"Accept": "application/json"}) as response,
         ):
             if not response.ok:
-                told = (await response.text(errors="replace")).strip()
-                raise ForesailError(told or f"{url}: status {response.status}")
+                answer = (await response.text(errors="replace")).strip()
+                raise ForesailError(answer or f"{url}: status {response.status}")
             return checked(await response.json())
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         why = _why(error)
@@ -66,10 +66,10 @@ def _why(error: Exception) -> str:
     return "connection refused" if refused else str(error)
 
 
-def _checked(told: object) -> list[Account]:
+def _checked(answer: object) -> list[Account]:
     """Another program may listen on the port, or a Foresail that is much older."""
-    if isinstance(told, list) and told and all(map(_is_account, told)):
-        return told
+    if isinstance(answer, list) and answer and all(map(_is_account, answer)):
+        return answer
     raise ValueError("what it says is no explanation of a workload")
 
 
@@ -77,7 +77,7 @@ def _is_account(one: object) -> bool:
     return isinstance(one, dict) and "workload" in one and isinstance(one.get("outcome"), dict)
 
 
-def _checked_pod(told: object) -> Account:
-    if isinstance(told, dict) and {"pod", "candidates", "refusals"} <= told.keys():
-        return told
+def _checked_pod(answer: object) -> Account:
+    if isinstance(answer, dict) and {"pod", "candidates", "refusals"} <= answer.keys():
+        return answer
     raise ValueError("what it says is no explanation of a pod")

@@ -56,11 +56,11 @@ class ClaimOptions:
     kubeconfig: Path | None
 
 
-def show(told: Mapping[str, str | None], options: ClaimOptions, *, as_json: bool) -> None:
+def show(stated: Mapping[str, str | None], options: ClaimOptions, *, as_json: bool) -> None:
     """Print what the need becomes.
 
     Args:
-        told: text by the attribute of `Need` that it states.
+        stated: text by the attribute of `Need` that it states.
         options: whose GPUs, and what the object is called.
         as_json: one object, with the whole ranking, in place of YAML with comments.
 
@@ -71,7 +71,7 @@ def show(told: Mapping[str, str | None], options: ClaimOptions, *, as_json: bool
     catalogue = shipped()
     file = options.prices_file
     own = generation_prices_in(file, catalogue) if file else None
-    texts = {field.key: text for field in FIELDS if (text := told.get(field.of)) is not None}
+    texts = {field.key: text for field in FIELDS if (text := stated.get(field.of)) is not None}
     try:
         need = need_of(texts, catalogue, called=lambda key: f"--{key}")
         prices = prices_of(catalogue, need.price_source, own)

@@ -141,13 +141,13 @@ def _explain_workload(namespace: str, name: str, server: str, *, as_json: bool) 
     from foresail import explain as explained
     from foresail.asking import accounts
 
-    told = asyncio.run(accounts(server, namespace, name))
+    found = asyncio.run(accounts(server, namespace, name))
     if as_json:
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(found, indent=1))
     else:
-        click.echo("\n".join(explained.text(one) for one in told), nl=False)
+        click.echo("\n".join(explained.text(one) for one in found), nl=False)
     # Of several triggers, or one before and after an edit, the last asked comes first.
-    advice = explained.advice(told[0])
+    advice = explained.advice(found[0])
     if advice is not None:
         raise Unanswered(f"{namespace}/{name}: KEDA gets no number: {advice}")
 
@@ -156,10 +156,10 @@ def _explain_pod(namespace: str, name: str, server: str, *, as_json: bool) -> No
     from foresail import explain_pod as explained
     from foresail.asking import pod_account
 
-    told = asyncio.run(pod_account(server, namespace, name))
-    click.echo(json.dumps(told, indent=1) if as_json else explained.text(told), nl=as_json)
-    if not told["nodes_passed"]:
-        raise Unanswered(f"{namespace}/{name}: none of {told['nodes_asked']} nodes can take it")
+    account = asyncio.run(pod_account(server, namespace, name))
+    click.echo(json.dumps(account, indent=1) if as_json else explained.text(account), nl=as_json)
+    if not account["nodes_passed"]:
+        raise Unanswered(f"{namespace}/{name}: none of {account['nodes_asked']} nodes can take it")
 
 
 for _verb in (

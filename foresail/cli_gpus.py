@@ -142,7 +142,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
     context: str | None,
     kubeconfig: Path | None,
     as_json: bool,
-    **told: str | None,
+    **stated: str | None,
 ) -> None:
     """A ResourceClaimTemplate for a need, the cheapest generations first, and the reasons.
 
@@ -159,7 +159,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
         context=context,
         kubeconfig=kubeconfig,
     )
-    claiming.show(told, options, as_json=as_json)
+    claiming.show(stated, options, as_json=as_json)
 
 
 @click.command(short_help="Report a node's GPUs and NVLinks on the node object.")

@@ -29,11 +29,11 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
                 f"--prices {file}: line {document.line_of([name])}: {name} costs {usd!r}: "
                 "it takes dollars above 0"
             )
-        told = priced_name(str(name))
-        generation = catalogue.find(told)
+        bare = priced_name(str(name))
+        generation = catalogue.find(bare)
         # What is no generation is a machine type, also of clouds that we do not know.
-        known = generation.name if generation else told
-        prices[known + str(name).removeprefix(told)] = float(usd)
+        known = generation.name if generation else bare
+        prices[known + str(name).removeprefix(bare)] = float(usd)
     return prices
 
 

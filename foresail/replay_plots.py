@@ -41,11 +41,11 @@ def _unit(report: Report) -> _Unit:
 def _demand(report: Report) -> Plot:
     unit = _unit(report)
     marks = report.usual[FORESAIL].marks
-    told = [(mark.at_seconds, mark.forecast_ahead) for mark in marks]
+    forecasts = [(mark.at_seconds, mark.forecast_ahead) for mark in marks]
     lead = report.replay_input.platform.fleet.start_up.median_seconds * 1.15
-    band_at = [(at + lead) / unit.seconds for at, one in told if one]
-    low = [one[0] for _, one in told if one]
-    high = [one[1] for _, one in told if one]
+    band_at = [(at + lead) / unit.seconds for at, one in forecasts if one]
+    low = [one[0] for _, one in forecasts if one]
+    high = [one[1] for _, one in forecasts if one]
     return Plot(
         title="Demand, and what was foreseen of it a start-up before",
         axes=_over_time(report, "prompt tokens / s"),

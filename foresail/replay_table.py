@@ -50,7 +50,7 @@ def as_json(report: Report) -> str:
     """All results, and what they were made on."""
     replay_input = report.replay_input
 
-    def told(result: Result) -> dict[str, object]:
+    def fields_of(result: Result) -> dict[str, object]:
         return {name: value for name, value in asdict(result).items() if name != "marks"}
 
     return json.dumps(
@@ -63,10 +63,10 @@ def as_json(report: Report) -> str:
             "valid": report.is_valid,
             "limits": [asdict(limit) for limit in report.limits],
             "verdict": list(verdict(report)),
-            "usual": {name: told(result) for name, result in report.usual.items()},
-            "oracle": [told(result) for result in report.oracle],
+            "usual": {name: fields_of(result) for name, result in report.usual.items()},
+            "oracle": [fields_of(result) for result in report.oracle],
             "sweeps": {
-                name: [told(result) for result in results]
+                name: [fields_of(result) for result in results]
                 for name, results in report.sweeps.items()
             },
         },

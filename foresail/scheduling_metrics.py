@@ -20,7 +20,7 @@ class PlacementCollector(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         state = self._intake.placement.occupancy
-        for name, told, value in (
+        for name, description, value in (
             ("foresail_extender_nodes", "Nodes that are known.", len(state.row)),
             ("foresail_extender_pods", "Pods that run on them.", state.bound_pods),
             (
@@ -39,7 +39,7 @@ class PlacementCollector(Collector):
                 state.predictor.unpredicted,
             ),
         ):
-            yield GaugeMetricFamily(name, told, value=value)
+            yield GaugeMetricFamily(name, description, value=value)
         stale = GaugeMetricFamily(
             "foresail_extender_stale",
             "1 while a kind of object cannot be read from the API server.",

@@ -73,11 +73,11 @@ def _matrix(report: Report) -> Table:
     for column in indices:
         table.add_column(f"GPU{column}", justify="right")
     for row in indices:
-        told = (
+        row_cells = (
             "X" if row == column else cells.get((min(row, column), max(row, column)), "?")
             for column in indices
         )
-        table.add_row(f"GPU{row}", *told)
+        table.add_row(f"GPU{row}", *row_cells)
     return table
 
 

@@ -1,7 +1,7 @@
 """A need as people write it: annotations of a pod, and the options of `foresail claim`.
 
 One table has both. A pod's annotations are a tenant's: each fault names the annotation, the value
-and what it takes, all faults are told at once, and a near miss of a name is pointed out.
+and what it takes, all faults are reported at once, and a near miss of a name is pointed out.
 """
 
 import re
@@ -151,7 +151,7 @@ FIELDS: Final = (
     ),
     Field(
         key="kv-per-token", of="kv_token_bytes", read=_bytes,
-        takes="bytes such as 320Ki", what="KV cache; estimated from the parameters if not told",
+        takes="bytes such as 320Ki", what="KV cache; estimated from the parameters if not given",
     ),
     Field(
         key="prompt-tokens", of="prompt_tokens", read=_tokens,
@@ -168,12 +168,12 @@ FIELDS: Final = (
     Field(
         key="precision", of="precision", read=_one_of(Precision),
         takes="fp16, bf16, fp8, fp4, int4, awq or gptq",
-        what="of weights and arithmetic; bf16 if a model is told without",
+        what="of weights and arithmetic; bf16 if a model is given without it",
     ),
     Field(
         key="tensor-parallel", of="tensor_parallel", read=_whole(GPUS_MAX),
         takes=f"a whole number from 1 to {GPUS_MAX} that divides the attention heads",
-        what="GPUs of a replica; the cheapest width for a token, by generation, if not told",
+        what="GPUs of a replica; the cheapest width for a token, by generation, if not given",
     ),
     Field(
         key="attention-heads", of="attention_heads", read=_whole(HEADS_MAX),
@@ -207,7 +207,7 @@ FIELDS: Final = (
     Field(
         key="gpu-vendors", of="vendors", read=_vendors,
         takes="nvidia, amd or nvidia|amd",
-        what="that the engine's image runs on; nvidia, and those of GPU models named, if not told",
+        what="that the engine's image runs on; nvidia, and those of GPU models named, if not given",
     ),
     Field(
         key="price-source", of="price_source", read=lambda text, _: text,
@@ -232,23 +232,23 @@ def annotated(annotations: Mapping[str, object], catalogue: Catalogue) -> Need |
     Raises:
         NeedError: every fault.
     """
-    told = {
+    stated = {
         field.key: annotations[DOMAIN + field.key]
         for field in FIELDS
         if DOMAIN + field.key in annotations
     }
-    if not any(key in told for key in SIZES):
+    if not any(key in stated for key in SIZES):
         return None
-    return need_of(told, catalogue, called=lambda key: f"annotation {DOMAIN}{key}")
+    return need_of(stated, catalogue, called=lambda key: f"annotation {DOMAIN}{key}")
 
 
 def need_of(
-    told: Mapping[str, object], catalogue: Catalogue, *, called: Callable[[str], str]
+    stated: Mapping[str, object], catalogue: Catalogue, *, called: Callable[[str], str]
 ) -> Need:
     """The need that these facts state, by the keys of `FIELDS`.
 
     Args:
-        told: text by key.
+        stated: text by key.
         catalogue: that knows the names of GPU models.
         called: what a key is called where it was written.
 
@@ -258,9 +258,9 @@ def need_of(
     values: dict[str, Any] = {}
     faults = []
     for field in FIELDS:
-        if field.key not in told:
+        if field.key not in stated:
             continue
-        text = told[field.key]
+        text = stated[field.key]
         try:
             values[field.of] = field.read(_text(text), catalogue)
         except UnknownModelError as error:
@@ -271,7 +271,7 @@ def need_of(
             faults.append(f"{called(field.key)} has the value {shown!r}: it takes {field.takes}")
     if faults:
         raise NeedError("\n".join(faults))
-    if not any(key in told for key in SIZES):
+    if not any(key in stated for key in SIZES):
         first, *rest = SIZES
         raise NeedError(
             "the size of the model is missing\n"

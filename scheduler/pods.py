@@ -145,12 +145,9 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
     """
     try:
-        shape, weights = _shape(pod, pod.annotations), _bounded(pod.annotations, WEIGHTS)
+        shape, weights = _asked(pod)
     except ValueError as error:
-        if pod.node is None:
-            raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
-        # It runs: what it has counts, whatever its annotations say.
-        shape, weights = _shape(pod, {}), ""
+        raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
     claims = [claim for name in names if (claim := known.claims.get(name)) is not None]
     unknown = None
@@ -175,6 +172,17 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
 
 def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
+
+
+def _asked(pod: records.Pod) -> tuple[Shape, str]:
+    """What it asks for, and the weights that it loads."""
+    try:
+        return _shape(pod, pod.annotations), _bounded(pod.annotations, WEIGHTS)
+    except ValueError:
+        if pod.node is None:
+            raise
+        # It runs: what it has counts, whatever its annotations say.
+        return _shape(pod, {}), ""
 
 
 def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:

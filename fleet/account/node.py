@@ -42,7 +42,7 @@ class NodeGpus:
     free: float | None
     """That new pods can have."""
     out: float | None
-    """Neither: on a node that takes no pods, unhealthy, tainted, or given out by nobody yet."""
+    """Neither: on a node that takes no pods, unhealthy, tainted, or offered by no driver yet."""
     out_reason: str | None
     """Why, where some are out."""
     idle: float | None
@@ -129,11 +129,11 @@ def _out_reason(held: Held) -> str:
     if held.node.out is not None:
         return held.node.out
     if not held.dra and not held.quota.share:
-        return "given out by nobody yet"
+        return "no driver offers it yet"
     of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
     if of_devices:
         return of_devices[0]
-    return "unhealthy" if held.quota.usable < held.quota.gpus else "given out by nobody"
+    return "unhealthy" if held.quota.usable < held.quota.gpus else "no driver offers it"
 
 
 def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:
@@ -166,5 +166,5 @@ def _remarks(held: Held, gpus: int, asked: float) -> list[str]:
         by = ", by DRA and by a device plugin" if both else ""
         found.append(f"node {name}: {asked:g} of {gpus} GPUs are given out{by}")
     if not held.dra and not held.quota.share and held.not_read is None:
-        found.append(f"node {name}: nobody gives out its {gpus} GPUs yet")
+        found.append(f"node {name}: no driver offers its {gpus} GPUs yet")
     return found

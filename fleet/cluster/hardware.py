@@ -129,9 +129,9 @@ def _counted(node: Node, instance: Instance | None) -> int | None:
     if node.report is not None:
         return len(node.report.uuids)
     try:
-        told = int(quantity(node.labels[_COUNTED]))
+        counted = int(quantity(node.labels[_COUNTED]))
     except (KeyError, ValueError):
-        told = -1
-    if 0 <= told <= UNITS_MAX:
-        return told
+        counted = -1
+    if 0 <= counted <= UNITS_MAX:
+        return counted
     return instance.gpus if instance is not None else None

@@ -71,7 +71,7 @@ def test_money_counts_where_there_is_a_price() -> None:
     [
         pytest.param([node(gpus=8, ready=False)], State.OUT, "not ready", id="not-ready"),
         pytest.param(
-            [node(labels=P5)], State.OUT, "given out by nobody yet", id="driver-not-up-yet"
+            [node(labels=P5)], State.OUT, "no driver offers it yet", id="driver-not-up-yet"
         ),
         pytest.param(
             [node(), resource_slice(device("gpu-0", taints=[{"key": "k", "effect": "NoExecute"}]))],

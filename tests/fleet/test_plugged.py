@@ -97,7 +97,7 @@ def test_a_node_whose_driver_is_not_up_yet_has_gpus_that_nobody_can_have() -> No
     snapshot = seen(node(labels={"node.kubernetes.io/instance-type": "p5.48xlarge"}))
 
     assert [counts(one) for one in snapshot.nodes] == [(8, 0, 0, 8)]
-    assert snapshot.remarks == ("node n1: nobody gives out its 8 GPUs yet",)
+    assert snapshot.remarks == ("node n1: no driver offers its 8 GPUs yet",)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_node_that_nobody_has_counted_is_no_node_without_gpus(label: str) -> N
     snapshot = seen(node(labels={label: "true"}, cpu=64))
 
     assert snapshot.nodes == ()
-    assert snapshot.remarks == ("node n1 has GPUs that nobody has counted yet",)
+    assert snapshot.remarks == ("node n1 has GPUs, and their number is not known yet",)
 
 
 def test_pods_take_what_they_ask_for_and_ended_ones_do_not() -> None:

@@ -244,6 +244,10 @@ class TestUnreadable:
         with pytest.raises(UnreadablePodError, match="200000 characters; at most 4096 are read"):
             pod_of(long)
 
+    def test_a_running_pod_with_more_gpus_than_any_node_has_is_named(self) -> None:
+        with pytest.raises(UnreadablePodError, match=r"pod llm/p: .*17"):
+            pod_of(pod("p", gpus=17, on="a"))
+
 
 class TestParts:
     SLICED: ClassVar = {"nvidia.com/gpu.replicas": "8", "nvidia.com/gpu.product": "Tesla-T4-SHARED"}
