@@ -17,12 +17,15 @@ from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
+from replay.replay_input import ReplayInput
 from replay.traces import Lengths, Trace, read
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
 
 GENERATED_REPLICAS = 8.0
 """That generated traffic keeps busy on average: enough to see a rule at work."""
+_FEW_REPLICAS = 3.0
+"""Below, rounding to whole replicas outweighs the rule."""
 
 
 def tell(  # noqa: PLR0913 - the verb's options
@@ -94,7 +97,7 @@ def label_of(text: str) -> tuple[str, str]:
     return label, value
 
 
-def _remarks(trace: Trace) -> Iterator[str]:
+def _remarks(trace: Trace, replay_input: ReplayInput) -> Iterator[str]:
     if complaint := trace.complaint():
         yield complaint
     if trace.gaps:
@@ -102,6 +105,13 @@ def _remarks(trace: Trace) -> Iterator[str]:
         yield (
             f"{trace.name}: nothing is known of {trace.gaps} of {steps} steps of"
             f" {trace.step_seconds:g} s; they are joined by straight lines"
+        )
+    mean = float(replay_input.need_by_minute().mean())
+    if mean < _FEW_REPLICAS:
+        yield (
+            f"{trace.name}: the mean demand keeps {mean:.1f} replicas busy, so one replica more or"
+            " less decides the result; --scale-to 8, or replicas.mean in a plan, replays it on a"
+            " larger fleet"
         )
 
 
@@ -139,7 +149,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     replay_input = scenario.draw(seed)
     limits = limits_of(replay_input)
     _tell_limits(limits, plan.attainment, console)
-    for remark in _remarks(trace):
+    for remark in _remarks(trace, replay_input):
         console.print(remark, style="yellow", highlight=False)
     console.print(about(replay_input), style="dim", highlight=False)
     names = [FORESAIL, *against]

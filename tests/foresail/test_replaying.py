@@ -58,6 +58,19 @@ def test_an_interrupted_replay_goes_on_from_its_file(trace: Path, tmp_path: Path
     assert kept.read_text().splitlines()[len(lines) :] == lines[-1:]
 
 
+def test_a_replay_on_very_few_replicas_says_that_one_more_or_less_decides(
+    trace: Path,
+) -> None:
+    remark = "one replica more or less decides the result; --scale-to 8"
+    few = CliRunner().invoke(main, ["replay", str(trace), "--against", "static-mean"])
+    assert few.exit_code == 0, few.output
+    assert remark in " ".join(few.output.split())
+    options = ("--against", "static-mean", "--scale-to", "8")
+    many = CliRunner().invoke(main, ["replay", str(trace), *options])
+    assert many.exit_code == 0, many.output
+    assert remark not in " ".join(many.output.split())
+
+
 def test_a_sweep_tells_the_cost_at_equal_attainment(trace: Path, tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     done = run(trace, "--against", "hpa-inflight", "--scale-to", 3, "--sweep", "--html", page)
