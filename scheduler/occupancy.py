@@ -199,6 +199,20 @@ class Occupancy:
         read = turnover_of(starts, capacity_milli=capacity)
         self.nodes.came_milli, self.nodes.left_milli = read.came_milli, read.left_milli
 
+    def free_and_used(self, node: str) -> tuple[float, float] | None:
+        """The GPUs of a node that new pods can have, and the others; None = it is not known.
+
+        A GPU that a claim holds is used also while no pod of the claim runs.
+        """
+        row = self.row.get(node)
+        if row is None:
+            return None
+        gpus, left = self.machines[node].gpus, self.nodes.gpus[row]
+        held = int(self.predictor.held.gpus[row])
+        unseen = sum(held >> slot & 1 and left[slot] == WHOLE_MILLI for slot in range(gpus))
+        free = float(self.nodes.idle[row]) / WHOLE_MILLI - unseen
+        return free, gpus - free
+
     def is_bound(self, uid: str) -> bool:
         """Whether the pod was seen on a node."""
         return uid in self._bound

@@ -9,11 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fleet.cluster.gpus import gpus_by_node
-from fleet.cluster.nodes import Node
 from fleet.snapshot import Known, held_on
 from fleet.uses import Held, free_of, rounded, uses_of
 from scheduler.intake import Intake
-from scheduler.placement import WHOLE_MILLI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ def views_of(intake: Intake) -> Iterator[NodeView]:
 
 def _view(intake: Intake, held: Held) -> NodeView:
     node = held.node
-    placed = _free_and_used(intake, node)
+    placed = intake.placement.occupancy.free_and_used(node.name)
     special = held.quota.divided or any(gpu.divided or gpu.out for gpu in held.dra)
     asked = min(sum(use.gpus for use in uses_of(held, {})), held.gpus)
     # Pods keep GPUs that the device plugin has since withdrawn; placement counts the others only.
@@ -62,18 +60,3 @@ def _view(intake: Intake, held: Held) -> NodeView:
         out=rounded(held.gpus - used - free),
         usd_per_gpu_hour=price.usd_per_gpu_hour if price else None,
     )
-
-
-def _free_and_used(intake: Intake, node: Node) -> tuple[float, float] | None:
-    """By the placement state; None = it does not know the node."""
-    state = intake.placement.occupancy
-    row = state.row.get(node.name)
-    if row is None:
-        return None
-    gpus = state.machines[node.name].gpus
-    held = int(state.predictor.held.gpus[row])
-    left = state.nodes.gpus[row]
-    # A claim may hold GPUs while no pod of it runs.
-    unseen = sum(held >> slot & 1 and left[slot] == WHOLE_MILLI for slot in range(gpus))
-    idle = float(state.nodes.idle[row]) / WHOLE_MILLI - unseen
-    return idle, gpus - idle
