@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import cli_gpus, cli_replay
+from foresail import cli_gpus, cli_options, cli_replay
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -51,12 +51,7 @@ def main() -> None:
 
 @main.command(short_help="Answer KEDA: the external scaler.")
 @click.option("--config", "config", type=click.Path(path_type=Path), required=True)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning"]),
-    default="info",
-    show_default=True,
-)
+@cli_options.log_level
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
     from foresail import serve as serving

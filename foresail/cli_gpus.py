@@ -7,6 +7,7 @@ from typing import Any
 import click
 from typing_extensions import override
 
+from foresail import cli_options
 from foresail.logs import log_to_stderr
 
 _PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
@@ -124,12 +125,7 @@ class Claim(click.Command):
 )
 @click.option("--name", help="Of the template; by its content unless said.")
 @click.option("--namespace", help="Of the template.")
-@click.option(
-    "--prices",
-    "prices_file",
-    type=click.Path(path_type=Path),
-    help="As `foresail fleet` takes it; prices by GPU count, before list prices.",
-)
+@cli_options.own_gpu_prices
 @click.option("--context", help="Of the kubeconfig: offer only DeviceClasses of its cluster.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
 @click.option("--json", "as_json", is_flag=True, help="The object and the whole ranking.")
@@ -181,12 +177,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
 @click.option(
     "--from", "recorded", type=click.Path(path_type=Path), help="Read such a file, not NVML."
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning"]),
-    default="info",
-    show_default=True,
-)
+@cli_options.log_level
 def agent(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     node: str | None,
@@ -230,20 +221,15 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     show_default=True,
     help="Health, metrics and explanations.",
 )
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
-@click.option("--context", help="Of the kubeconfig.")
+@cli_options.kubeconfig_or_account
+@cli_options.context
 @click.option("--mix", type=click.Path(path_type=Path), help="YAML: the pods that are expected.")
 @click.option(
     "--prices",
     type=click.Path(path_type=Path),
     help="As `foresail fleet` takes it: dollars for a GPU-hour, for the score.",
 )
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning"]),
-    default="info",
-    show_default=True,
-)
+@cli_options.log_level
 def scheduler(*, log_level: str, **options: Any) -> None:
     """Answer kube-scheduler, beside a second one: which nodes can take a pod, and which is best."""
     from foresail import scheduling
@@ -275,8 +261,8 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     is_flag=True,
     help="Ask for no certificate: for a port that only the API server reaches.",
 )
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account.")
-@click.option("--context", help="Of the kubeconfig.")
+@cli_options.kubeconfig_or_account
+@cli_options.context
 @click.option(
     "--gpus-by",
     "given_by",
@@ -285,18 +271,8 @@ def scheduler(*, log_level: str, **options: Any) -> None:
     show_default=True,
     help="Who hands out the GPUs: DRA drivers, or device plugins.",
 )
-@click.option(
-    "--prices",
-    "prices_file",
-    type=click.Path(path_type=Path),
-    help="As `foresail fleet` takes it; prices by GPU count, before list prices.",
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning"]),
-    default="info",
-    show_default=True,
-)
+@cli_options.own_gpu_prices
+@cli_options.log_level
 def webhook(*, given_by: str, log_level: str, **options: Any) -> None:
     """Give pods that state a need their GPUs, when the API server asks about a new pod."""
     from foresail import webhook as admitting
