@@ -1,13 +1,30 @@
-"""A small replay input: three hours at a few replicas, with a jump that comes and goes."""
+"""A small replay input, with a jump that comes and goes, and the run of a rule as it ships."""
 
 import numpy as np
 
 from replay.fleet import FleetSettings
+from replay.policies.catalogue import KINDS
 from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
+from replay.served import Served
+from replay.simulate import Result, simulate
 from replay.traces import Trace
 
 MINUTES, PAST_MINUTES = 180, 36
 START_UP_SECONDS = 180
+
+
+def as_shipped(name: str, replay_input: ReplayInput, *, served: Served | None = None) -> Result:
+    """The run of a rule with its usual knob."""
+    kind = KINDS[name]
+    return simulate(
+        replay_input,
+        kind.make(replay_input, kind.usual),
+        name=name,
+        knob=kind.usual,
+        seed=1,
+        marks=True,
+        served=served,
+    )
 
 
 def small_input(*, seed: int = 1, jump: float = 2.5) -> ReplayInput:

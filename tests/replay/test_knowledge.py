@@ -14,6 +14,7 @@ from replay.simulate import Move, simulate
 from replay.start_up import Stage, StartUp
 from replay.traces import Trace
 from scaler.forecast.trees import nothing
+from tests.replay.small import as_shipped
 
 MINUTES, CHANGE_MINUTE = 180, 120
 PLATFORM = Platform(fleet=FleetSettings(start_up=fixed_start_up(180), rows=64), replicas_max=24)
@@ -35,15 +36,7 @@ def drawn(prompt_tokens_later: float, *, platform: Platform = PLATFORM) -> Repla
 
 
 def moves_before_the_change(name: str, replay_input: ReplayInput) -> list[Move]:
-    kind = KINDS[name]
-    result = simulate(
-        replay_input,
-        kind.make(replay_input, kind.usual),
-        name=name,
-        knob=kind.usual,
-        seed=1,
-        marks=True,
-    )
+    result = as_shipped(name, replay_input)
     # Bins are joined from their middles: the minute before the change knows of it already.
     past_seconds = len(replay_input.past.at_seconds) * 60
     until = (CHANGE_MINUTE - 1) * 60 - past_seconds

@@ -22,7 +22,7 @@ from replay.policies.windows import Persistence, Window
 from replay.profile import EngineProfile
 from replay.replay_input import ReplayInput
 from replay.simulate import Result, simulate
-from tests.replay.small import small_input
+from tests.replay.small import as_shipped, small_input
 
 
 @pytest.fixture(scope="module")
@@ -284,27 +284,15 @@ class TestPredictive:
 @pytest.mark.parametrize("name", sorted(KINDS))
 class TestEveryRule:
     def test_a_rule_replayed_twice_gives_the_same_bytes(self, name: str) -> None:
-        kind = KINDS[name]
-
         def once() -> Result:
-            replay_input = small_input()
-            policy = kind.make(replay_input, kind.usual)
-            return simulate(replay_input, policy, name=name, knob=kind.usual, seed=1, marks=True)
+            return as_shipped(name, small_input())
 
         assert repr(once()) == repr(once())
 
     def test_its_gpu_hours_are_what_it_asked_for_and_what_drained(
         self, name: str, replay_input: ReplayInput
     ) -> None:
-        kind = KINDS[name]
-        result = simulate(
-            replay_input,
-            kind.make(replay_input, kind.usual),
-            name=name,
-            knob=kind.usual,
-            seed=1,
-            marks=True,
-        )
+        result = as_shipped(name, replay_input)
         begin, end = replay_input.run_in_seconds, replay_input.seconds
         asked, drained, replicas, since = 0, 0, replay_input.replicas_at_start, 0
         for move in result.moves:

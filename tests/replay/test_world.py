@@ -19,6 +19,7 @@ from replay.simulate import Result, simulate
 from replay.start_up import Stage, StartUp
 from replay.traffic import TrafficSettings
 from replay.world import World
+from tests.replay.small import as_shipped
 
 MINUTES = StartUp(stages=(Stage(name="all", median_seconds=60, log_sigma=0.1),))
 SMALL = GeneratedDay(
@@ -224,16 +225,7 @@ def test_what_is_seen_is_a_rate_of_the_last_minute() -> None:
 @pytest.mark.parametrize("name", ["keda-waiting", "hpa-inflight"])
 def test_rules_stay_within_the_bounds(name: str) -> None:
     replay_input = draw(SMALL, seed=1)
-    kind, served = KINDS[name], World(replay_input, seed=1)
-    result = simulate(
-        replay_input,
-        kind.make(replay_input, kind.usual),
-        name=name,
-        knob=kind.usual,
-        seed=1,
-        marks=True,
-        served=served,
-    )
+    result = as_shipped(name, replay_input, served=World(replay_input, seed=1))
     assert max(mark.replicas for mark in result.marks) <= SMALL.platform.replicas_max
     assert result.gpu_hours >= SMALL.platform.replicas_min * SMALL.seconds / 3600
 
