@@ -82,7 +82,7 @@ class Churn:
         for name in self.drivers:
             self._send("DELETE", f"{SLICES}/{name}")
         self._send("DELETE", f"{CLASSES}/churn-gpu")
-        self._bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        self._bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
 
     def step(self) -> None:
         """One change."""

@@ -61,7 +61,7 @@ def cluster(bed: Bed) -> Iterator[Bed]:
         kubernetes.add_node(bed, name, labels={"pool": "claims"})
     bed.apply(*offered)
     yield bed
-    bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
     bed.kubectl("delete", "node", *nodes)
     bed.kubectl("delete", "resourceslice", *(one["metadata"]["name"] for one in offered))
     bed.kubectl("delete", "deviceclass", *CLASSES)

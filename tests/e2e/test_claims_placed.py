@@ -96,7 +96,7 @@ def both(bed: Bed) -> Iterator[tuple[Bed, Extender]]:
         yield bed, extender
         extender.program.stop()
         bed.programs.pop("kube-scheduler-needs").stop()
-    bed.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
     bed.kubectl("delete", "node", *NODES)
     bed.kubectl("delete", "resourceslice", *(f"{name}-gpu.nvidia.com" for name in NODES))
     bed.kubectl("delete", "deviceclass", "gpu.nvidia.com")

@@ -40,8 +40,8 @@ def strict(bed: Bed) -> Iterator[Bed]:
         path = f"crd/{kind}.cert-manager.io"
         bed.kubectl("wait", "--for=condition=Established", path, "--timeout=60s")
     yield bed
-    bed.kubectl("delete", "-f", str(crds), "--wait=false")
-    bed.kubectl("delete", "namespace", "cert-manager", "--wait=false")
+    bed.kubectl("delete", "-f", str(crds), "--timeout=60s")
+    bed.kubectl("delete", "namespace", "cert-manager", "--timeout=60s")
 
 
 @pytest.mark.parametrize("text", MANIFESTS)

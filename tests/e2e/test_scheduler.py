@@ -105,7 +105,7 @@ class Placing:
             self.extender.stop()
         self.bed.programs["kube-scheduler-placing"].stop()
         self.bed.kubectl("delete", "deviceclass", "gpu.placed.test")
-        self.bed.kubectl("delete", "namespace", NAMESPACE, "foresail", "--wait=false")
+        self.bed.kubectl("delete", "namespace", NAMESPACE, "foresail", "--timeout=60s")
 
     # -- nodes -----------------------------------------------------------------------------------
 
