@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("fleet", "foresail", "replay", "scaler", "scheduler")
+PACKAGES = ("fleet", "foresail", "policies", "replay", "scaler", "scheduler")
 STUBS = sorted(
     str(path.relative_to(ROOT / "scaler" / "rpc"))
     for path in (ROOT / "scaler" / "rpc").rglob("*_pb2*")

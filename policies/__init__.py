@@ -1,0 +1,1 @@
+"""Policies for GPU nodes: when to order one ahead, when to hold it, when to let it go."""

@@ -1,0 +1,150 @@
+"""The state of GPU node pools at one moment, as the rules see it.
+
+Production builds it from `fleet.cluster` and the plans of workloads, replay from its own cluster.
+All times are Unix times in seconds. What is not known is None, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from fleet.cluster.nodes import CapacityType
+from fleet.cluster.owners import Workload
+from scaler.forecast.running_maximum import MaximumForecast
+
+
+class NodeStage(StrEnum):
+    """How far a node has come; each stage includes those before it."""
+
+    ORDERED = "ordered"
+    LAUNCHED = "launched"
+    REGISTERED = "registered"
+    INITIALIZED = "initialized"
+    """Pods can have its GPUs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePod:
+    """A pod with GPUs on a node."""
+
+    uid: str
+    name: str
+    """With its namespace."""
+    workload: Workload | None = None
+    gpus: float
+    ready: bool
+    """A pod that is not ready still loads its model, or fails to."""
+    created_seconds: float
+    do_not_disrupt: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolNode:
+    """A GPU node of a pool, from its order to its end."""
+
+    name: str
+    """Of its NodeClaim, else of the Node."""
+    uid: str
+    instance_type: str | None = None
+    zone: str | None = None
+    capacity_type: CapacityType | None = None
+    gpus: int
+    usd_per_hour: float | None = None
+    """Of the whole node."""
+    stage: NodeStage
+    stage_since_seconds: float
+    ordered_seconds: float
+    pods: tuple[NodePod, ...] = ()
+    empty_since_seconds: float | None = None
+    """Since when it is initialized and no pod has a GPU of it; None = it is not empty."""
+    held_by_us_until_seconds: float | None = None
+    """The end of our own hold's lease; None = we hold it not."""
+    held_by_others: bool = False
+    """It carries `karpenter.sh/do-not-disrupt` that is not ours."""
+    leaving: bool = False
+    """It is cordoned, drained or being deleted: no pod comes to it any more."""
+    pods_moved: bool = True
+    """Its pods may be told to go first; False = another controller ranks them."""
+    clique: str | None = None
+    """The NVLink domain that it shares with other nodes."""
+
+    @property
+    def free_gpus(self) -> float:
+        return max(0.0, self.gpus - sum(pod.gpus for pod in self.pods))
+
+    @property
+    def loading(self) -> tuple[NodePod, ...]:
+        return tuple(pod for pod in self.pods if not pod.ready)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeadTime:
+    """How long a new node of a pool takes, as quantiles of what was seen and of the prior."""
+
+    boot_seconds: float
+    """Expected, from the order to GPUs that pods can have, with failed launches and retries."""
+    boot_seconds_p90: float
+    pull_seconds: float
+    """Expected, from then until images are there."""
+    launch_failure_share: float = 0.0
+    seen: int = 0
+    """Starts that it was learned from; 0 = the prior alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GangDemand:
+    """A workload whose pods start together or not at all."""
+
+    workload: Workload
+    pods: int
+    gpus_per_pod: float
+    waiting_pods: int
+    """Without a node yet."""
+    ends_at_seconds: float | None = None
+    """When it is expected to end; None = not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolState:
+    """One pool of equal GPU nodes."""
+
+    name: str
+    generation: str | None = None
+    gpus_per_node: int
+    usd_per_hour: float | None = None
+    """Of a new node."""
+    capacity_type: CapacityType | None = None
+    """Of a new node; None = the pool allows several, or does not tell."""
+    nodes: tuple[PoolNode, ...] = ()
+    demand_gpus: float
+    """Wanted now: of the pods that run and of those that wait for a node; gangs are not in it."""
+    forecast: MaximumForecast | None = None
+    """Of `demand_gpus`; None = there is none that may be trusted, and only the present counts."""
+    gangs: tuple[GangDemand, ...] = ()
+    lead_time: LeadTime
+    nodes_max: int | None = None
+    """By the pool's limits; None = no limit."""
+    consolidate_after_seconds: float | None = None
+    """Karpenter's own wait before an empty node goes; None = never."""
+    static: bool = False
+    """Its size is a number, `spec.replicas`; Karpenter removes no empty node by itself."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    workloads: tuple[Workload, ...] = ()
+    """That run on it, or are planned for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Money spent on idle capacity that a policy holds or orders, up to now."""
+
+    month_usd: float = 0.0
+    """Since the first of this month, in the policy's time zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """All pools at one moment."""
+
+    now_seconds: float
+    pools: tuple[PoolState, ...]
+    spending: Spending = field(default_factory=Spending)
