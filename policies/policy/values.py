@@ -114,8 +114,8 @@ NameOrGlob = Annotated[
 ]
 GenerationOrGlob = Annotated[
     str,
-    AfterValidator(_known_generation),
     Field(max_length=63, description="a GPU that `foresail gpus` lists, or a glob such as h100-*"),
+    AfterValidator(_known_generation),
 ]
 LabelText = Annotated[str, Field(max_length=317)]
 Labels = Annotated[
@@ -124,13 +124,17 @@ Labels = Annotated[
 ]
 TimeZone = Annotated[
     str,
-    AfterValidator(_known_zone),
     Field(max_length=64, description="an IANA time zone such as Europe/Berlin"),
+    AfterValidator(_known_zone),
 ]
 Cron = Annotated[
     str,
+    Field(
+        max_length=128,
+        pattern=r"^\S+( +\S+){4}$",  # CronSim takes a sixth field, for seconds
+        description="five cron fields such as 0 8 * * mon-fri",
+    ),
     AfterValidator(_known_cron),
-    Field(max_length=128, description="five cron fields such as 0 8 * * mon-fri"),
 ]
 TimeOfDay = Annotated[
     str,

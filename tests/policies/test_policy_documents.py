@@ -92,6 +92,12 @@ def test_a_file_holds_several_policies() -> None:
             id="cron",
         ),
         pytest.param(
+            "  quietHours: [{cron: 0 0 8 * * *, lasts: 1h}]",
+            "spec.quietHours.0.cron: has the value '0 0 8 * * *': it takes five cron fields such "
+            "as 0 8 * * mon-fri",
+            id="cron-with-seconds",
+        ),
+        pytest.param(
             "  levers: {nodehold: true}",
             "spec.levers.nodehold: unknown key; did you mean 'nodeHold'?",
             id="lever",

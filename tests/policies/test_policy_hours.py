@@ -1,10 +1,14 @@
 """When hours of a policy are: days, midnights, time zones, clocks put back and forward."""
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from policies.policy.schedule import Hours
+from policies.policy.windows import WEEK, WeeklyWindow
 from tests.policies.capacity_policies import seconds_at
 
 BERLIN = "Europe/Berlin"
@@ -96,6 +100,38 @@ def test_hours_that_end_in_the_repeated_hour_end_the_second_time() -> None:
     early = hours(**{"from": "01:00", "to": "02:30"})
 
     assert end(early, "2026-10-25T00:45", zone="UTC") == "25 01:30"
+
+
+MINUTES = st.integers(0, 47).map(lambda half: 30 * half)
+
+
+@given(
+    st.sampled_from([BERLIN, "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),
+    MINUTES,
+    MINUTES,
+    st.sets(st.sampled_from(WEEK), min_size=1),
+    st.integers(0, 366 * 24 * 60 - 1),
+)
+def test_hours_are_what_a_clock_on_the_wall_shows(
+    zone: str, begin: int, to: int, days: set[str], minute: int
+) -> None:
+    assume(begin != to)
+    window = WeeklyWindow(days=frozenset(days), from_minute=begin, to_minute=to, time_zone=zone)
+    now_seconds = seconds_at("2026-01-01T00:00") + 60 * minute
+    wall = datetime.fromtimestamp(now_seconds, ZoneInfo(zone))
+    shown, today = 60 * wall.hour + wall.minute, WEEK[wall.weekday()]
+    yesterday = WEEK[wall.weekday() - 1]
+    if begin < to:
+        expected = today in days and begin <= shown < to
+    else:
+        expected = (today in days and shown >= begin) or (yesterday in days and shown < to)
+
+    inside = window.end_of_span_at(now_seconds) is not None
+    day_seconds = {wall.replace(hour=at, minute=0).utcoffset() for at in (0, 12)}
+    if inside != expected:
+        # Only where a clock is put back: the span between the two readings of an edge.
+        assert inside
+        assert len(day_seconds) == 2
 
 
 CRON = hours(cron="0 8 * * mon-fri", lasts="12h")
