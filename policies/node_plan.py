@@ -80,3 +80,14 @@ class NodePlan:
 
     at_seconds: float
     pools: tuple[PoolPlan, ...]
+
+    @property
+    def reasons(self) -> Mapping[str, Reason]:
+        """Why nodes stay without serving, by the name of each; mere advice keeps none."""
+        return {
+            node.node: node.reason
+            for pool in self.pools
+            if pool.act
+            for node in pool.nodes
+            if node.reason is not None
+        }
