@@ -17,6 +17,7 @@ _ROWS_MAX: Final = SERIES_MAX + 2 * len(Reason)
 """Beyond the most series there are those of the names `other`, with a model and without."""
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Moment = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class CostStateError(ValueError):
@@ -48,7 +49,8 @@ class _Model(_Part):
 
 class _State(_Part):
     format: int
-    at_seconds: Annotated[float, Field(allow_inf_nan=False)] | None
+    first_seconds: Moment | None
+    at_seconds: Moment | None
     totals: Annotated[tuple[_Row, ...], Field(max_length=_ROWS_MAX)]
     hourly: Annotated[tuple[_Row, ...], Field(max_length=_ROWS_MAX)]
     models: Annotated[tuple[_Model, ...], Field(max_length=MODELS_MAX)]
@@ -63,6 +65,7 @@ def encoded(book: CostBook) -> bytes:
     hours = book.gpu_hours
     state = _State(
         format=FORMAT,
+        first_seconds=hours.first_seconds,
         at_seconds=hours.at_seconds,
         totals=tuple(_rows(hours.totals)),
         hourly=tuple(_rows(hours.hourly)),
@@ -98,7 +101,10 @@ def decoded(content: bytes) -> CostBook:
         raise CostStateError(f"{at}: {first['msg']}" if at else first["msg"]) from error
     return CostBook(
         gpu_hours=GpuHours(
-            totals=_costs(state.totals), at_seconds=state.at_seconds, hourly=_costs(state.hourly)
+            totals=_costs(state.totals),
+            first_seconds=state.first_seconds,
+            at_seconds=state.at_seconds,
+            hourly=_costs(state.hourly),
         ),
         models={
             one.model: TokenCost(

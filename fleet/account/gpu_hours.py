@@ -76,8 +76,10 @@ class GpuHours:
     """The totals of one cluster until its last reading."""
 
     totals: Costs = field(default_factory=dict)
+    first_seconds: float | None = None
+    """Of the first reading; None = there was none."""
     at_seconds: float | None = None
-    """Of the last reading; None = there was none."""
+    """Of the last one."""
     hourly: Costs = field(default_factory=dict)
     """What an hour costs, as the last reading found it."""
 
@@ -94,7 +96,9 @@ class GpuHours:
             now_seconds: when.
             planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
         """
-        return replace(self.passed(now_seconds), hourly=hourly_costs(snapshot, planned or {}))
+        first = now_seconds if self.first_seconds is None else self.first_seconds
+        hourly = hourly_costs(snapshot, planned or {})
+        return replace(self.passed(now_seconds), first_seconds=first, hourly=hourly)
 
     def passed(self, now_seconds: float) -> "GpuHours":
         """With the time since the last reading added; a clock that was set back adds nothing."""

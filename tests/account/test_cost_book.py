@@ -123,7 +123,9 @@ def test_a_book_reads_as_it_was_written(
     totals: dict[Series, Cost], hourly: dict[Series, Cost], at_seconds: float | None, usd: float
 ) -> None:
     book = CostBook(
-        gpu_hours=GpuHours(totals=totals, hourly=hourly, at_seconds=at_seconds),
+        gpu_hours=GpuHours(
+            totals=totals, hourly=hourly, first_seconds=at_seconds, at_seconds=at_seconds
+        ),
         models={"chat": TokenCost(usd=usd, tokens=Tokens(generated=1.5, prompt=2.0))},
     )
 
@@ -147,7 +149,8 @@ def test_the_largest_book_can_be_written_and_read() -> None:
 
 
 def _state(**changed: object) -> bytes:
-    empty = {"format": FORMAT, "at_seconds": None, "totals": [], "hourly": [], "models": []}
+    never = {"first_seconds": None, "at_seconds": None}
+    empty = {"format": FORMAT, **never, "totals": [], "hourly": [], "models": []}
     return json.dumps(empty | changed).encode()
 
 
