@@ -16,7 +16,7 @@ from fleet.account.gpu_hours import Costs, hourly_costs
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
 from foresail.cost_reading import Reading, Round, read_round
-from foresail.cost_report import CostReport, joined, price_sources
+from foresail.cost_report import CostReport, joined
 from foresail.cost_state_file import kept, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
@@ -141,7 +141,7 @@ def _report(
         over_seconds=over_seconds,
         tokens=of_models,
         at_seconds=found.at_seconds,
-        prices=price_sources(one.snapshot for one in found.readings),
+        snapshots=[one.snapshot for one in found.readings],
         unreadable=found.unreadable,
         remarks=[*found.remarks, *_remarks(found.readings, several=several)],
     )

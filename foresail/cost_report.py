@@ -1,12 +1,13 @@
 """What a cost is shown of: all clusters that were read, in an hour as it is now or in a time."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from fleet.account.cost_book import TokenCost
 from fleet.account.gpu_hours import Cost, Costs, Series
+from fleet.account.node import NodeGpus
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
 
@@ -26,11 +27,27 @@ class CostReport:
     """By model; one that is left out is unknown."""
     at_seconds: float
     """Of the last reading."""
-    prices: Mapping[str, float] = field(default_factory=dict)
-    """Sources of prices, with the GPUs that each has one for."""
+    snapshots: Sequence[FleetSnapshot] = ()
+    """That were read last."""
     unreadable: Sequence[str] = ()
     """Clusters that could not be read, with the reason."""
     remarks: Sequence[str] = ()
+
+    @property
+    def nodes(self) -> Iterator[tuple[str, NodeGpus]]:
+        """The nodes that were read last, and machines without one yet, each with its cluster."""
+        for one in self.snapshots:
+            for node in (*one.nodes, *(one.coming or ())):
+                yield one.cluster, node
+
+    @property
+    def prices(self) -> Mapping[str, float]:
+        """Sources of prices, with the GPUs that each has one for."""
+        found: dict[str, float] = defaultdict(float)
+        for _, node in self.nodes:
+            if node.price_source is not None:
+                found[node.price_source] += node.gpus
+        return dict(found)
 
     @property
     def total(self) -> Cost:
@@ -82,13 +99,3 @@ def summed(costs: Costs, key: Callable[[Series], K]) -> Mapping[K, Cost]:
 def ordered(costs: Mapping[K, Cost]) -> Mapping[K, Cost]:
     """The dearest first, then those with the most GPUs."""
     return dict(sorted(costs.items(), key=lambda one: (-one[1].usd, -one[1].gpu_hours)))
-
-
-def price_sources(snapshots: Iterable[FleetSnapshot]) -> Mapping[str, float]:
-    """The sources of the prices of nodes and of machines to come, with the GPUs of each."""
-    found: dict[str, float] = defaultdict(float)
-    for snapshot in snapshots:
-        for node in (*snapshot.nodes, *(snapshot.coming or ())):
-            if node.price_source is not None:
-                found[node.price_source] += node.gpus
-    return dict(found)

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fleet.account.gpu_hours import Cost, Costs
+from fleet.account.node import NodeGpus
+from fleet.account.partition import parts_of
 from fleet.reasons import Reason
 from foresail.cost_report import CostReport, ordered, summed
 from foresail.figures import UNKNOWN, camel, dollars, gpus, partly
@@ -88,9 +90,7 @@ def payload(report: CostReport) -> dict[str, object]:
             "series": [
                 {**asdict(series), **_cost_payload(cost)} for series, cost in report.costs.items()
             ],
-            "prices": [
-                {"source": source, "gpus": count} for source, count in report.prices.items()
-            ],
+            "nodes": [_node_payload(cluster, node) for cluster, node in report.nodes],
             "not_shown": list(report.unreadable),
             "remarks": list(report.remarks),
         }
@@ -228,6 +228,21 @@ def _cost_payload(cost: Cost) -> dict[str, object]:
         "usd": None if unknown else cost.usd,
         "unpriced_gpu_hours": cost.unpriced_gpu_hours,
         "reserved_usd": None if unknown else cost.reserved_usd,
+    }
+
+
+def _node_payload(cluster: str, node: NodeGpus) -> dict[str, object]:
+    """A node as the last reading found it; the name of a machine without one is its NodeClaim's."""
+    return {
+        "cluster": cluster,
+        "node": node.node,
+        "pool": node.pool,
+        "generation": node.generation or node.product,
+        "capacity_type": node.capacity_type,
+        "gpus": node.gpus,
+        "usd_per_gpu_hour": node.usd_per_gpu_hour,
+        "price_source": node.price_source,
+        "reasons": [asdict(part) for part in parts_of(node) if part.gpus],
     }
 
 

@@ -21,6 +21,8 @@ LOST_SECONDS: Final = 86_400.0
 """Without a reading, after which it is not known that the GPU is there at all."""
 SERIES_MAX: Final = 4096
 """Of totals that are kept; further ones are added up under the names `other`."""
+_OF_MODELS_MAX: Final = 3072
+"""After which further models are `other`: labels of pods are anybody's, those of nodes are not."""
 OTHER: Final = "other"
 _HOUR: Final = 3600.0
 _NOISE_GPUS: Final = 1e-9
@@ -154,7 +156,8 @@ def _of_node(
 
 
 def _add(totals: dict[Series, Cost], series: Series, more: Cost) -> None:
+    if series not in totals and series.model is not None and len(totals) >= _OF_MODELS_MAX:
+        series = replace(series, model=OTHER)
     if series not in totals and len(totals) >= SERIES_MAX:
-        model = None if series.model is None else OTHER
-        series = replace(series, pool=OTHER, generation=OTHER, model=model)
+        series = replace(series, pool=OTHER, generation=OTHER)
     totals[series] = totals.get(series, Cost()) + more

@@ -162,6 +162,21 @@ def test_totals_are_bounded_and_still_add_up() -> None:
     assert sum(one.gpu_hours for one in book.totals.values()) == pytest.approx(0.1 * len(cluster))
 
 
+def test_pods_with_models_without_number_take_no_pool_its_name() -> None:
+    pods = 4 * SERIES_MAX
+    many = (
+        node("n1", labels=P5 | {"nvidia.com/gpu.replicas": str(pods // 8)}, gpus=pods),
+        *(pod(f"p{at}", gpus=1, labels={"model": f"m{at}"}) for at in range(pods)),
+    )
+    late = node("n2", labels=P5 | {"karpenter.sh/nodepool": "late"}, gpus=8)
+
+    book = GpuHours().read(seen(*many, late), 0.0).passed(6 * MINUTE)
+
+    assert {one.pool for one in book.totals} == {"big", "late"}
+    assert len(book.totals) < SERIES_MAX
+    assert sum(one.gpu_hours for one in book.totals.values()) == pytest.approx(1.6)
+
+
 STEPS = st.tuples(
     st.one_of(st.integers(0, 1800), st.just(int(2 * DAY)), st.integers(-3600, -1)),  # the clock
     st.integers(0, 16),  # GPUs of the node, each shared by seven pods

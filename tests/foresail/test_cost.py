@@ -73,6 +73,17 @@ def test_a_recorded_cluster_costs_by_reason_what_its_objects_say() -> None:
     assert document["overSeconds"] is None
 
 
+def test_json_names_the_price_of_each_node_and_its_source() -> None:
+    nodes = {one["node"]: one for one in told("--file", RECORDED)["nodes"]}
+
+    block, coming = nodes["block-a"], nodes["claim-h100-f"]
+    assert (block["capacityType"], block["usdPerGpuHour"]) == ("reserved", 3.10)
+    assert block["priceSource"] == f"annotation {PRICE}"
+    assert block["reasons"] == [{"reason": "serving", "gpus": 8, "model": "deepseek-v3"}]
+    assert coming["priceSource"].startswith("aws list: us-east-1 on demand")
+    assert coming["reasons"] == [{"reason": "uninitialized", "gpus": 8, "model": None}]
+
+
 def test_every_cut_of_the_bill_is_the_whole_bill() -> None:
     document = told("--file", RECORDED)
 
