@@ -7,7 +7,10 @@ from typing import Final
 import yaml
 
 from fleet.cluster.follow.json_text import document_of
+from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, text
 from fleet.snapshot import KUBECTL
@@ -55,6 +58,21 @@ def recorded(path: Path) -> Cluster:
     cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
     return Cluster.of(cluster, {kind: found.get(kind) for kind in _KINDS.values()})
+
+
+def last_change(cluster: Cluster) -> float | None:
+    """The latest moment that its objects tell of: it was recorded then, or later.
+
+    None = they tell of none.
+    """
+    objects: tuple[Node | Pod | NodeClaim, ...] = (
+        *cluster.nodes,
+        *(cluster.pods or ()),
+        *(cluster.node_claims or ()),
+    )
+    created = (one.created_seconds for one in objects)
+    changed = (each.since_seconds for one in objects for each in one.conditions)
+    return max((at for at in (*created, *changed) if at is not None), default=None)
 
 
 def _documents(file: Path) -> Iterator[object]:

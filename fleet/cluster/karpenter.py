@@ -22,7 +22,8 @@ from fleet.cluster.fields import (
     texts,
     whole_number,
 )
-from fleet.cluster.nodes import CapacityType, capacity_type_of
+from fleet.cluster.gpu_resources import refuse_absurd
+from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,10 @@ class NodeClaim:
     """None = no NodePool made it."""
     node: str | None = None
     """None = it has not registered yet."""
+    provider_id: str | None = None
+    """Of the machine, as its cloud has it."""
+    usd_per_gpu_hour: float | None = None
+    """By its annotation; None = it has none."""
     requirements: tuple[Requirement, ...] = ()
     requests: Mapping[str, Fraction]
     """What was ordered at the least."""
@@ -139,10 +144,15 @@ def node_claim_of(document: Json) -> NodeClaim:
     """The node claim of an API object.
 
     Raises:
-        UnreadableObjectError: with the field that is not as the API has it.
+        UnreadableObjectError: with the field that is not as the API has it, or the machine has more
+            GPUs than any has.
     """
     metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
     labels = strings(metadata, "labels")
+    requests = amounts(part(spec, "resources"), "requests")
+    capacity = amounts(status, "capacity")
+    refuse_absurd(requests)
+    refuse_absurd(capacity)
     return NodeClaim(
         name=name_of(document),
         uid=text(metadata, "uid") or "",
@@ -151,9 +161,11 @@ def node_claim_of(document: Json) -> NodeClaim:
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
         pool=labels.get("karpenter.sh/nodepool"),
         node=text(status, "nodeName"),
+        provider_id=text(status, "providerID"),
+        usd_per_gpu_hour=price_of(strings(metadata, "annotations"))[0],
         requirements=_requirements(spec),
-        requests=amounts(part(spec, "resources"), "requests"),
-        capacity=amounts(status, "capacity"),
+        requests=requests,
+        capacity=capacity,
         taints=taints(spec),
         startup_taints=_startup_taints(spec),
         expire_after=text(spec, "expireAfter"),

@@ -160,6 +160,7 @@ BY_ITSELF: Mapping[str, Callable[[list[str]], bool]] = {
     "check-config": bool,
     "agent": lambda words: "--from" in words,
     "fleet": lambda words: "--file" in words,
+    "cost": lambda words: "--file" in words,
 }
 """Verbs, and with which arguments they need no cluster, no server and no GPU."""
 
