@@ -83,9 +83,9 @@ class Cluster:
         for pool in self._live.pools.values():
             pool.account(until_seconds)
 
-    def pending_wait_seconds(self) -> float:
-        """Of pods that wait at the end of the last run, so far."""
-        return sum(self._now - pod.created_seconds for pod in self._live.pending)
+    def pending_waits_seconds(self) -> list[float]:
+        """Of each pod that waits at the end of the last run, so far."""
+        return [self._now - pod.created_seconds for pod in self._live.pending]
 
     def _start(self) -> None:
         now, add = self._now, self._live.agenda.add

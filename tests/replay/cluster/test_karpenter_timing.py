@@ -117,7 +117,7 @@ def test_a_failed_launch_is_paid_until_it_is_noticed_and_tried_again() -> None:
     assert run.books["p"].failures == 1
     assert run.gpu_seconds("p") == 300 + 95
     assert run.waits[CHAT].seconds == []
-    assert run.pending_wait_seconds() == 500 - 103
+    assert run.pending_waits_seconds() == [500 - 103]
 
 
 def test_the_limit_of_a_pool_holds() -> None:
