@@ -1,12 +1,14 @@
-"""One policy on the demand of one pool: GPU-hours, idle ones by reason, waits, by day too."""
+"""One policy on the demand of one pool: GPU-hours, idle ones by reason and waits, day by day."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from bench._nodes_demand import STEP_SECONDS, Demand
+from bench._nodes_demand import STEP_SECONDS, Demand, Floats
 from fleet.cluster.owners import Workload
 from policies.node_plan import Reason
 from replay.cluster.cluster import Cluster
@@ -15,35 +17,26 @@ from replay.cluster.settings import ClusterSettings, NodeStartUp, PodChoice, Poo
 from replay.traffic import DAY_SECONDS
 
 POOL = "pool"
-JUDGED_FROM_DAYS = 1
-"""Of traces that are long enough, the first day is only a past."""
 _LONG_DAYS = 3
-
-Floats = npt.NDArray[np.float64]
+"""Of a trace of so many days the first one is only a past, and is not judged."""
+_DAY_STEPS = round(DAY_SECONDS / STEP_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """What all policies of one comparison share."""
 
+    name: str
     demands: tuple[Demand, ...]
     """Of the services that share the pool, of one length."""
     gpus_per_node: int
-    start_up: NodeStartUp = NodeStartUp()
+    start_up: NodeStartUp = field(default_factory=NodeStartUp)
     pod_seconds: float = 120.0
     seed: int = 1
 
     @property
-    def name(self) -> str:
-        return "+".join(demand.trace for demand in self.demands)
-
-    @property
     def begin_seconds(self) -> float:
         return float(self.demands[0].seconds[0])
-
-    @property
-    def days(self) -> float:
-        return self.demands[0].days
 
     @property
     def total(self) -> npt.NDArray[np.int64]:
@@ -51,52 +44,76 @@ class Place:
         return np.sum([demand.replicas for demand in self.demands], axis=0, dtype=np.int64)
 
     @property
-    def judged(self) -> npt.NDArray[np.int64]:
-        """The same, of the judged time."""
-        return self.total[self.judged_from :]
+    def first_day(self) -> int:
+        """The first one that is judged."""
+        return int(self.demands[0].days >= _LONG_DAYS)
 
     @property
-    def judged_from(self) -> int:
-        """The first step that is judged."""
-        day_steps = round(DAY_SECONDS / STEP_SECONDS)
-        return JUDGED_FROM_DAYS * day_steps if self.days >= _LONG_DAYS else 0
+    def judged(self) -> npt.NDArray[np.int64]:
+        """Wanted GPUs of the judged days."""
+        return self.total[self.first_day * _DAY_STEPS :]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Day:
+    """What came of one day. Sums of days are exact, as all nodes live on from day to day."""
+
+    gpu_seconds: float
+    demand_seconds: float
+    """GPU-seconds that were wanted."""
+    idle_gpu_seconds: Mapping[Reason, float]
+    launches: int
+    waits_seconds: Floats
+    """Of each pod that was created on it."""
+
+    def cost_seconds(self, rho: float) -> float:
+        """GPU-seconds beyond the wanted ones, and what the waits are worth."""
+        return self.gpu_seconds - self.demand_seconds + rho * float(self.waits_seconds.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Run:
-    """What came of it in the judged time."""
+    """What came of a policy."""
 
-    gpu_seconds: float
-    idle_gpu_seconds: Mapping[Reason, float]
-    launches: int
-    waits_seconds: Floats
-    """Of each pod."""
-    demand_seconds: float
-    """GPU-seconds that were wanted."""
-    days: tuple[tuple[float, float, float], ...] = ()
-    """Each day's GPU-seconds, delayed pod-seconds and wanted GPU-seconds, also days not judged."""
+    days: tuple[Day, ...]
+    first_day: int = 0
+    """The first one that is judged."""
 
     @property
-    def overhead(self) -> float:
-        return self.gpu_seconds / self.demand_seconds - 1
+    def judged(self) -> tuple[Day, ...]:
+        return self.days[self.first_day :]
 
     @property
-    def delay(self) -> float:
-        """Delayed pod-minutes for each wanted GPU-minute."""
-        return float(self.waits_seconds.sum()) / self.demand_seconds
+    def gpu_seconds(self) -> float:
+        return sum(day.gpu_seconds for day in self.judged)
 
-    def cost(self, rho: float) -> float:
-        return self.overhead + rho * self.delay
+    @property
+    def demand_seconds(self) -> float:
+        return sum(day.demand_seconds for day in self.judged)
+
+    @property
+    def launches(self) -> int:
+        return sum(day.launches for day in self.judged)
+
+    @property
+    def waits_seconds(self) -> Floats:
+        return np.concatenate([day.waits_seconds for day in self.judged])
+
+    @property
+    def idle_gpu_seconds(self) -> dict[Reason, float]:
+        found: Counter[Reason] = Counter()
+        for day in self.judged:
+            found.update(day.idle_gpu_seconds)
+        return dict(found)
 
     @property
     def idle_hours(self) -> float:
+        """Up or booting, and not wanted at that moment."""
         return (self.gpu_seconds - self.demand_seconds) / 3600
 
-
-def day_cost(day: tuple[float, float, float], rho: float) -> float:
-    """GPU-seconds of a day, in excess and as waits are worth."""
-    gpu_seconds, wait_seconds, demand_seconds = day
-    return gpu_seconds - demand_seconds + rho * wait_seconds
+    def cost(self, rho: float) -> float:
+        """Overhead + rho x delayed pod-minutes, as a share of the GPU time that was wanted."""
+        return sum(day.cost_seconds(rho) for day in self.judged) / self.demand_seconds
 
 
 def run(
@@ -108,11 +125,7 @@ def run(
     forecast: Forecast | None = None,
     nodes_at_start: int = 0,
 ) -> Run:
-    """Let a policy decide over the whole of the demand, and judge it."""
-    workloads = [
-        Workload(kind="Deployment", namespace="bench", name=demand.trace)
-        for demand in place.demands
-    ]
+    """Let a policy decide over the whole of the demand."""
     pool = Pool(
         name=POOL,
         gpus_per_node=place.gpus_per_node,
@@ -122,12 +135,12 @@ def run(
     )
     services = tuple(
         Service(
-            workload=workload,
+            workload=Workload(kind="Deployment", namespace="bench", name=demand.trace),
             replicas=demand.changes(),
             pools=(POOL,),
             pod_seconds=place.pod_seconds,
         )
-        for workload, demand in zip(workloads, place.demands, strict=True)
+        for demand in place.demands
     )
     settings = ClusterSettings(
         pools=(pool,),
@@ -137,43 +150,41 @@ def run(
         seed=place.seed,
     )
     cluster = Cluster(settings, policy=policy, forecasts={POOL: forecast} if forecast else {})
-    return _judge(place, cluster)
+    return _by_day(place, cluster)
 
 
-def _judge(place: Place, cluster: Cluster) -> Run:
+def _by_day(place: Place, cluster: Cluster) -> Run:
     begin, total = place.begin_seconds, place.total
-    first = begin + place.judged_from * STEP_SECONDS
     end = begin + len(total) * STEP_SECONDS
-    marks = [*np.arange(begin + DAY_SECONDS, end, DAY_SECONDS).tolist(), end]
-    days, before, idle, launches, gpus = [], (0.0, 0.0), {}, 0, 0.0
-    at = begin
-    for mark in marks:
-        if at == first and place.judged_from:
-            books = cluster.books[POOL]
-            idle, launches = dict(books.idle_gpu_seconds), books.launches
-            gpus = cluster.gpu_seconds(POOL)
-        cluster.run(mark)
-        waited = sum(sum(waits.seconds) for waits in cluster.waits.values())
-        now = cluster.gpu_seconds(POOL), waited
-        low, high = (round((moment - begin) / STEP_SECONDS) for moment in (at, mark))
-        wanted = float(total[low:high].sum()) * STEP_SECONDS
-        days.append((now[0] - before[0], now[1] - before[1], wanted))
-        before, at = now, mark
+    marks = [*np.arange(begin, end, DAY_SECONDS).tolist(), end]
     books = cluster.books[POOL]
-    waits = [
-        seconds
-        for one in cluster.waits.values()
-        for created, seconds in zip(one.created_seconds, one.seconds, strict=True)
-        if created >= first
-    ]
-    return Run(
-        gpu_seconds=cluster.gpu_seconds(POOL) - gpus,
-        idle_gpu_seconds={
-            reason: seconds - idle.get(reason, 0.0)
-            for reason, seconds in books.idle_gpu_seconds.items()
-        },
-        launches=books.launches - launches,
-        waits_seconds=np.array([*waits, *cluster.pending_waits_seconds()]),
-        demand_seconds=float(place.judged.sum()) * STEP_SECONDS,
-        days=tuple(days),
+    gpus, idle, launches = [0.0], [dict(books.idle_gpu_seconds)], [books.launches]
+    for mark in marks[1:]:
+        cluster.run(mark)
+        gpus.append(cluster.gpu_seconds(POOL))
+        idle.append(dict(books.idle_gpu_seconds))
+        launches.append(books.launches)
+    waits = _waits_by_day(cluster, marks)
+    days = tuple(
+        Day(
+            gpu_seconds=gpus[day + 1] - gpus[day],
+            demand_seconds=float(total[day * _DAY_STEPS :][:_DAY_STEPS].sum()) * STEP_SECONDS,
+            idle_gpu_seconds={
+                reason: seconds - before.get(reason, 0.0) for reason, seconds in after.items()
+            },
+            launches=launches[day + 1] - launches[day],
+            waits_seconds=waits[day],
+        )
+        for day, (before, after) in enumerate(pairwise(idle))
     )
+    return Run(days=days, first_day=place.first_day)
+
+
+def _waits_by_day(cluster: Cluster, marks: Sequence[float]) -> list[Floats]:
+    pending = cluster.pending_waits_seconds()
+    created = [at for one in cluster.waits.values() for at in one.created_seconds]
+    waited = [seconds for one in cluster.waits.values() for seconds in one.seconds]
+    at = np.array([*created, *(marks[-1] - seconds for seconds in pending)])
+    seconds = np.array([*waited, *pending])
+    day_of = np.searchsorted(np.array(marks), at, side="right") - 1
+    return [seconds[day_of == day] for day in range(len(marks) - 1)]
