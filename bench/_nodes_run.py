@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from bench._nodes_demand import STEP_SECONDS, Demand, Floats
+from bench._nodes_demand import STEP_SECONDS, Demand, Floats, Ints
 from fleet.cluster.owners import Workload
 from policies.node_plan import Reason
 from replay.cluster.cluster import Cluster
@@ -18,7 +17,7 @@ from replay.traffic import DAY_SECONDS
 
 POOL = "pool"
 _LONG_DAYS = 3
-"""Of a trace of so many days the first one is only a past, and is not judged."""
+"""Of a trace of so many days, with no past before it, the first one is not judged."""
 _DAY_STEPS = round(DAY_SECONDS / STEP_SECONDS)
 
 
@@ -39,19 +38,29 @@ class Place:
         return float(self.demands[0].seconds[0])
 
     @property
-    def total(self) -> npt.NDArray[np.int64]:
+    def total(self) -> Ints:
         """Wanted GPUs each 15 s."""
-        return np.sum([demand.replicas for demand in self.demands], axis=0, dtype=np.int64)
+        return _sum([demand.replicas for demand in self.demands])
+
+    @property
+    def past(self) -> Ints:
+        """The same of the time before, which a forecaster may know."""
+        return _sum([demand.past for demand in self.demands])
 
     @property
     def first_day(self) -> int:
         """The first one that is judged."""
-        return int(self.demands[0].days >= _LONG_DAYS)
+        return int(self.demands[0].days >= _LONG_DAYS and not len(self.past))
 
     @property
-    def judged(self) -> npt.NDArray[np.int64]:
+    def judged(self) -> Ints:
         """Wanted GPUs of the judged days."""
         return self.total[self.first_day * _DAY_STEPS :]
+
+
+def _sum(of_services: list[Ints]) -> Ints:
+    total: Ints = np.sum(of_services, axis=0, dtype=np.int64)
+    return total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
