@@ -140,7 +140,7 @@ def _replicas(load: Floats) -> Ints:
         while largest and largest[-1][1] <= recommended:
             largest.pop()
         largest.append((step, recommended))
-        if largest[0][0] <= step - _HOLD_STEPS:
+        if largest[0][0] < step - _HOLD_STEPS:
             largest.popleft()
         current = largest[0][1]
         found[step] = current
