@@ -88,7 +88,7 @@ def _hold(draft: PoolDraft, paying: dict[int, Worth]) -> None:
 
 
 def _order(draft: PoolDraft, paying: list[Worth]) -> None:
-    new = [worth for worth in paying if worth.rank > draft.nodes_coming_or_here]
+    new = [worth for worth in paying if worth.rank > draft.nodes_to_be]
     if new:
         steps = tuple(Step(rule=_RULE, text=worth.text) for worth in new)
         draft.order(NodeOrder(nodes=len(new), reason=Reason.PRE_WARM, steps=steps))
