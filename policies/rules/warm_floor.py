@@ -32,12 +32,11 @@ def keep_floor(draft: PoolDraft) -> None:
             text = f"node {rank} of the {kept} that the schedule wants"
             step = Step(rule=_RULE, text=text)
             draft.hold(node, Reason.WARM_FLOOR, draft.lease_end_seconds, step)
-    there = len(draft.set_aside) + draft.nodes_coming_or_here
-    missing = wanted - there - sum(order.nodes for order in draft.orders)  # for gangs
+    for_gangs = sum(order.nodes for order in draft.orders)
+    there = len(draft.set_aside) + draft.nodes_coming_or_here + for_gangs
+    missing = wanted - there
     if missing > 0:
-        text = (
-            f"the schedule wants {wanted} nodes within {ahead / 60:.0f} min, and {there} are there"
-        )
+        text = f"the schedule wants {wanted} nodes in {ahead / 60:.0f} min, and {there} are there"
         step = Step(rule=_RULE, text=text)
         draft.order(NodeOrder(nodes=missing, reason=Reason.WARM_FLOOR, steps=(step,)))
 

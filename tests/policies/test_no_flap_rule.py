@@ -53,3 +53,12 @@ def test_a_pool_orders_and_releases_in_different_rounds() -> None:
     plan, _ = round_of(state, policy=policy)
     released, orders = named(plan.pools[0], Verdict.RELEASE), ordered(plan.pools[0])
     assert (released, orders) == (["dear"], [])
+
+
+def test_a_clock_that_goes_back_does_not_lengthen_the_wait() -> None:
+    _, memory = round_of(pool(*FOUR, empty("a"), forecast=CALM))
+    rising, back = pool(*FOUR, forecast=RISING), -86_400.0
+    _, memory = round_of(later(rising, back), policy=POLICY, state=memory, now=NOW + back)
+    after = back + 840
+    plan, _ = round_of(later(rising, after), policy=POLICY, state=memory, now=NOW + after)
+    assert ordered(plan.pools[0]) == [(1, "pre-warm")]
