@@ -81,6 +81,7 @@ def decide(
             spending=situation.spending,
             started_seconds=started,
             remembered=state.pools.get(pool.name, {}),
+            steps=[Step(rule="reading", text=text) for text in pool.remarks],
         )
         for pool in situation.pools
         if (policy := policy_of(pool, now)) is not None

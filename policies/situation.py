@@ -137,6 +137,8 @@ class PoolState:
     labels: Mapping[str, str] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     """That run on it, or are planned for it."""
+    remarks: tuple[str, ...] = ()
+    """What could not be told of it, for the steps of its plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
