@@ -87,9 +87,7 @@ class PoolRule(PoolSettings):
     name: Name
     """Named where a value comes from this rule."""
     match: PoolSelector
-    """The pools. Where several rules state a key, the one that describes the pool most closely
-    gives it: by the pool's name, then a glob of it, then more labels, then a generation, then a
-    glob of generations, then a capacity type; of equal rules the one that stands first."""
+    """The pools that it is about."""
 
 
 def _act_without_ceiling(values: Mapping[str, Any]) -> Place | None:
@@ -138,9 +136,11 @@ class CapacityPolicySpec(PoolSettings):
     rules: Annotated[tuple[PoolRule, ...], Field(max_length=RULES_MAX)] = Field(
         default=(), description="a list of rules"
     )
-    """Other settings for some of the pools, by pool, GPU generation and capacity type. A list and
-    `delayedMinuteWorth` replace those of spec as a whole; of other groups the keys that are left
-    out stay as they are."""
+    """Other settings for some of the pools, by pool, GPU generation and capacity type. Where
+    several rules state a key, the one that describes the pool most closely gives it: by the pool's
+    name, then a glob of it, then more labels, then a generation, then a glob of generations, then a
+    capacity type; of equal rules the one that stands first. A list and `delayedMinuteWorth` replace
+    those of spec as a whole; of other groups the keys that are left out stay as they are."""
 
 
 class Metadata(PolicyPart):
