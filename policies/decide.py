@@ -81,7 +81,10 @@ def decide(
             spending=situation.spending,
             started_seconds=started,
             remembered=state.pools.get(pool.name, {}),
-            steps=[Step(rule="reading", text=text) for text in pool.remarks],
+            steps=[
+                *(Step(rule="reading", text=text) for text in pool.remarks),
+                *(Step(rule="policy", text=text) for text in policy.notes),
+            ],
         )
         for pool in situation.pools
         if (policy := policy_of(pool, now)) is not None

@@ -5,7 +5,8 @@ Ranks are tried upwards from the first above the present demand, until one is no
 the order pays too: a node that would not be held on arrival is not ordered. Nodes that the present
 demand wants are left to Karpenter, which buys them for the pods that wait.
 
-Without a forecast that may be used, only the present counts: holds run out, none is renewed.
+Without a forecast that may be used, only the present counts: holds run out, none is renewed, and
+Karpenter removes empty nodes in its own time.
 """
 
 from collections.abc import Callable
@@ -48,6 +49,8 @@ def hold_and_order(draft: PoolDraft) -> None:
 def _refused(draft: PoolDraft, forecast: MaximumForecast | None) -> str | None:
     if forecast is None:
         return None
+    if draft.policy.trust == 0:
+        return "the policy does not trust forecasts"
     age = draft.now_seconds - forecast.made_at_seconds
     if abs(age) <= draft.constants.forecast_age_seconds_max:
         return None
