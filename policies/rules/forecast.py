@@ -10,6 +10,7 @@ Karpenter removes empty nodes in its own time.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 from policies.node_plan import NodeOrder, Reason, Step
@@ -37,12 +38,13 @@ def hold_and_order(draft: PoolDraft) -> None:
         gpus_per_node=draft.pool.gpus_per_node,
         windows_seconds=draft.constants.windows_seconds,
     )
-    held = _ranks(draft, lambda rank: worth_of_holding(draft, rank, odds.of_rank(rank)))
+    of_rank = cache(odds.of_rank)
+    held = _ranks(draft, lambda rank: worth_of_holding(draft, rank, of_rank(rank)))
     wanted = draft.demand_nodes + sum(worth.pays for worth in held)
     draft.nodes_wanted = wanted
     draft.say(Step(rule=_RULE, text=_summary(draft, wanted, held[-1])))
     _hold(draft, {worth.rank: worth for worth in held if worth.pays})
-    ordered = _ranks(draft, lambda rank: worth_of_ordering(draft, rank, odds.of_rank(rank)), wanted)
+    ordered = _ranks(draft, lambda rank: worth_of_ordering(draft, rank, of_rank(rank)), wanted)
     _order(draft, [worth for worth in ordered if worth.pays])
 
 
