@@ -4,14 +4,8 @@ from bisect import insort
 from collections import defaultdict
 from math import ceil
 
-from policies.node_plan import (
-    NodeDecision,
-    NodeOrder,
-    NodePlan,
-    PoolPlan,
-    Reason,
-    Verdict,
-)
+from fleet.reasons import Reason
+from policies.node_plan import NodeDecision, NodeOrder, NodePlan, PoolPlan, Verdict
 from policies.situation import NodeStage, PoolState, Situation
 from replay.cluster.settings import NodeStartUp
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench._nodes_demand import STEP_SECONDS, Demand, Floats, Ints
 from fleet.cluster.owners import Workload
-from policies.node_plan import Reason
+from fleet.reasons import Reason
 from replay.cluster.cluster import Cluster
 from replay.cluster.policy import Forecast, NodePolicy
 from replay.cluster.settings import ClusterSettings, NodeStartUp, PodChoice, Pool, Service

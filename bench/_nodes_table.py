@@ -18,7 +18,7 @@ from bench._nodes_policies import (
 )
 from bench._nodes_run import Run
 from bench._report import Row
-from policies.node_plan import Reason
+from fleet.reasons import Reason
 
 USUAL = "usual"
 TUNED = "tuned-elsewhere"

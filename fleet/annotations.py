@@ -1,4 +1,4 @@
-"""Names of node annotations, for those who write and those who read them."""
+"""Names of annotations on nodes and pods, for those who write and those who read them."""
 
 from typing import Final
 
@@ -13,3 +13,6 @@ KEPT_UNTIL: Final = "foresail.io/kept-until"
 """When that ends, as RFC 3339 has it: a hold of a controller that is gone ends by itself."""
 WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
 """Models whose weights the node holds, joined by commas; written by what puts them there."""
+EXPECTED_END: Final = "foresail.io/expected-end"
+"""Of a pod, written by what makes it: when its gang is expected to end, such as
+`2026-12-01T18:00:00Z`."""

@@ -10,19 +10,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from policies.node_plan import NodeDecision, NodePlan, PoolPlan, Reason, Step, Verdict
+from fleet.reasons import Reason
+from policies.node_plan import NodeDecision, NodePlan, PoolPlan, Step, Verdict
 from policies.policy.pool_policy import PoolPolicy
+from policies.rules.budget import keep_within_ceilings
 from policies.rules.constants import RuleConstants
 from policies.rules.draft import PoolDraft, Rule, is_empty
 from policies.rules.forecast import hold_and_order
+from policies.rules.gangs import serve_gangs
 from policies.rules.no_flap import order_nothing_back
+from policies.rules.pod_costs import rank_replicas
 from policies.rules.release import release_surplus
+from policies.rules.reserved import hold_reserved
+from policies.rules.spot_hedge import hedge
+from policies.rules.veto import hold_while_loading
+from policies.rules.warm_floor import keep_floor
 from policies.situation import NodeStage, PoolNode, PoolState, Situation
 
 RULES: Final[tuple[Rule, ...]] = (
+    serve_gangs,
+    hold_while_loading,
+    hold_reserved,
+    keep_floor,
     hold_and_order,
+    hedge,
     release_surplus,
+    keep_within_ceilings,
     order_nothing_back,
+    rank_replicas,
 )
 """In this order: what must stay, what is wanted, what may go, and last what is not affordable or
 would undo an earlier round."""
@@ -67,6 +82,10 @@ def decide(
             spending=situation.spending,
             started_seconds=started,
             remembered=state.pools.get(pool.name, {}),
+            steps=[
+                *(Step(rule="reading", text=text) for text in pool.remarks),
+                *(Step(rule="policy", text=text) for text in policy.notes),
+            ],
         )
         for pool in situation.pools
         if (policy := policy_of(pool, now)) is not None
@@ -97,6 +116,7 @@ def _plan(draft: PoolDraft) -> PoolPlan:
         nodes=tuple(_decision(draft, node) for node in draft.pool.nodes),
         orders=tuple(draft.orders),
         deletion_costs=draft.deletion_costs,
+        disruption_costs=draft.disruption_costs,
         steps=tuple(draft.steps),
     )
 

@@ -69,7 +69,10 @@ class PoolPlan:
     nodes: tuple[NodeDecision, ...] = ()
     orders: tuple[NodeOrder, ...] = ()
     deletion_costs: Mapping[str, int] = field(default_factory=dict)
-    """By UID of the pod, `controller.kubernetes.io/pod-deletion-cost`: the lowest goes first."""
+    """By UID of the pod, `controller.kubernetes.io/pod-deletion-cost`: the lowest goes first.
+    Pods that have the cost already are not in it."""
+    disruption_costs: Mapping[str, int] = field(default_factory=dict)
+    """The same for `karpenter.sh/disruption-cost`, where another controller ranks the pods."""
     steps: tuple[Step, ...] = ()
     """Of the pool as a whole."""
 

@@ -36,6 +36,10 @@ class NodePod:
     """A pod that is not ready still loads its model, or fails to."""
     created_seconds: float
     do_not_disrupt: bool = False
+    deletion_cost: int | None = None
+    """The `controller.kubernetes.io/pod-deletion-cost` that it has; None = none."""
+    disruption_cost: int | None = None
+    """The `karpenter.sh/disruption-cost` that it has; None = none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,8 @@ class GangDemand:
     gpus_per_pod: float
     waiting_pods: int
     """Without a node yet."""
+    seen_pods: int = 0
+    """Of the waiting ones, those that Karpenter buys nodes for: they exist, without a gate."""
     ends_at_seconds: float | None = None
     """When it is expected to end; None = not known."""
 
@@ -131,6 +137,8 @@ class PoolState:
     labels: Mapping[str, str] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     """That run on it, or are planned for it."""
+    remarks: tuple[str, ...] = ()
+    """What could not be told of it, for the steps of its plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +147,11 @@ class Spending:
 
     month_usd: float = 0.0
     """Since the first of this month, in the policy's time zone."""
+    month_usd_by_policy: Mapping[str, float] = field(default_factory=dict)
+    """Where several policies are: by the policy's name; for one that is missing, `month_usd`."""
+
+    def of_policy(self, policy: str) -> float:
+        return self.month_usd_by_policy.get(policy, self.month_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """A pod, as its object tells of it: what it asks for, what it belongs to, how far it has come."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from sys import intern
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from fleet.cluster.fields import (
     Condition,
     Json,
+    Toleration,
     UnreadableObjectError,
     as_object,
     condition,
@@ -18,6 +19,7 @@ from fleet.cluster.fields import (
     seconds,
     strings,
     text,
+    tolerations,
     whole_number,
 )
 from fleet.cluster.owners import Owner, Workload, owners_of, workload_of
@@ -25,6 +27,7 @@ from fleet.cluster.requests import requests_of
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,13 @@ class Pod:
     do_not_disrupt: str | None = None
     """The annotation: `true`, or for how long from the start; None = it may be disrupted."""
     owners: tuple[Owner, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that its node must have."""
+    required_affinity: bool = False
+    """It has a required node affinity; what that says is not kept."""
+    tolerations: tuple[Toleration, ...] = ()
+    gated: bool = False
+    """A scheduling gate holds it back: no scheduler and no autoscaler looks at it."""
     scheduling_group: str | None = None
     """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
     deleted_seconds: float | None = None
@@ -132,6 +142,10 @@ def pod_of(document: object) -> Pod:
         priority_class=text(spec, "priorityClassName"),
         do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) or None,
         owners=tuple(owners_of(metadata)),
+        node_selector=strings(spec, "nodeSelector"),
+        required_affinity=bool(part(spec, "affinity", "nodeAffinity").get(_REQUIRED)),
+        tolerations=tolerations(spec),
+        gated=any(True for _ in listed(spec, "schedulingGates")),
         scheduling_group=text(part(spec, "schedulingGroup"), "podGroupName"),
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
         created_seconds=seconds(metadata, "creationTimestamp"),

@@ -64,7 +64,7 @@ class SpotHedgeSettings(PolicyPart):
     """What to keep in hand where nodes may be reclaimed."""
 
     on_demand_share: Share = 0.0
-    """Of the nodes wanted, the share to order on demand."""
+    """Of the nodes wanted, the share to order on demand, where the pool allows both."""
     spare_nodes: Nodes = 0
     """Nodes to keep beyond what is wanted, while any node of the pool is a spot machine."""
 
@@ -87,9 +87,10 @@ class LeverSettings(PolicyPart):
     quiet_hours: Switch = Lever.QUIET_HOURS in LEVERS_DEFAULT
     """Write the budget of quiet hours into NodePools; else it is only shown, for your Git."""
 
-    def allows(self, lever: Lever) -> bool:
-        keys = {field.alias: name for name, field in type(self).model_fields.items()}
-        return bool(getattr(self, keys[lever.value]))
+    @property
+    def allowed(self) -> frozenset[Lever]:
+        keys = type(self).model_fields.items()
+        return frozenset(Lever(str(field.alias)) for name, field in keys if getattr(self, name))
 
 
 class ModelLoadingVeto(PolicyPart):

@@ -7,7 +7,7 @@ import yaml
 
 from policies.policy.cross_rules import PolicyPart
 from policies.policy.described import DescribedField, fields_of
-from policies.policy.schema import CapacityPolicy, CapacityPolicySpec
+from policies.policy.schema import CapacityPolicy, CapacityPolicySpec, PoolRule, PoolSettings
 
 _HEAD: Final = """\
 # Reference: CapacityPolicy
@@ -33,10 +33,7 @@ def reference() -> str:
     for field in spec:
         if field.group is not None:
             place = f"spec.{field.key}{'[]' if field.is_list else ''}"
-            inner = fields_of(field.group)
-            parts.append(
-                _section(place, f"{place}.", inner, above=field, rules=_rules(field.group))
-            )
+            parts.append(_section(place, f"{place}.", _own(field.group), above=field))
     parts.append("## Rules across fields of spec\n\n" + _rules(CapacityPolicySpec))
     return "\n".join(parts)
 
@@ -47,30 +44,37 @@ def _section(
     fields: list[DescribedField],
     *,
     above: DescribedField | None = None,
-    rules: str = "",
 ) -> str:
-    about = f"{above.meaning}\n\n" if above else ""
-    if above and above.default:
-        about += f"Default: `{_written(above.default)}`.\n\n"
+    about, below = "", ""
+    if above is not None and above.group is not None:
+        default = f"Default: `{_written(above.default)}`.\n\n" if above.default else ""
+        about = f"{above.meaning}\n\n{default}"
+        below = "".join(f"\n{text}" for text in (_rules(above.group), _again(above.group)) if text)
     rows = "\n".join(_rows(prefix, fields))
-    return f"## {title}\n\n{about}{_TABLE}\n{rows}\n" + (f"\n{rules}" if rules else "")
+    return f"## {title}\n\n{about}{_TABLE}\n{rows}\n{below}"
+
+
+def _own(group: type[PolicyPart]) -> list[DescribedField]:
+    """The keys of a group; of a rule those that are not settings of spec too."""
+    again = PoolSettings.model_fields if group is PoolRule else {}
+    named = {field.alias for field in again.values()}
+    return [field for field in fields_of(group) if field.key not in named]
+
+
+def _again(group: type[PolicyPart]) -> str:
+    if group is not PoolRule:
+        return ""
+    keys = ", ".join(f"`{field.alias}`" for field in PoolSettings.model_fields.values())
+    return f"Beside these a rule takes {keys}, as in spec.\n"
 
 
 def _rows(prefix: str, fields: list[DescribedField]) -> Iterator[str]:
     for field in fields:
-        inside_rule = prefix.startswith("spec.rules")
-        if field.group is not None and not field.is_list and not (inside_rule and _as_above(field)):
+        if field.group is not None and not field.is_list:
             yield from _rows(f"{prefix}{field.key}.", fields_of(field.group))
             continue
-        allowed = field.allowed or "a group of keys"
-        yield (
-            f"| `{prefix}{field.key}` | {field.meaning} | {_default(field)} | {_cell(allowed)} |"
-        )
-
-
-def _as_above(field: DescribedField) -> bool:
-    """Whether a rule's group has a section of its own under spec."""
-    return field.key in {one.key for one in fields_of(CapacityPolicySpec)}
+        allowed = _cell(field.allowed)
+        yield f"| `{prefix}{field.key}` | {field.meaning} | {_default(field)} | {allowed} |"
 
 
 def _default(field: DescribedField) -> str:

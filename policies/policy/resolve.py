@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from policies.policy.cross_rules import PolicyPart
 from policies.policy.groups import DelayedMinuteWorth
-from policies.policy.pool_policy import RHO_DEFAULT, Lever, PoolPolicy, SpotHedge
-from policies.policy.schema import CapacityPolicy, CapacityPolicySpec, PoolRule
+from policies.policy.pool_policy import RHO_DEFAULT, PoolPolicy, SpotHedge
+from policies.policy.schema import CapacityPolicy, CapacityPolicySpec, PoolRule, PoolSettings
 from policies.policy.selectors import Pool
 from scaler.errors import ForesailError
 
@@ -69,7 +69,7 @@ def pool_policy(policy: CapacityPolicy, pool: Pool, now_seconds: float) -> PoolP
         spot_hedge=SpotHedge(
             on_demand_share=spec.spot_hedge.on_demand_share, spare_nodes=spec.spot_hedge.spare_nodes
         ),
-        levers=frozenset(one for one in Lever if spec.levers.allows(one)),
+        levers=spec.levers.allowed,
         hold_lease_seconds=spec.hold_lease,
         veto_seconds=veto.longest if veto.enabled else None,
         quiet_until_seconds=max((end for end in quiet if end is not None), default=None),
@@ -78,37 +78,46 @@ def pool_policy(policy: CapacityPolicy, pool: Pool, now_seconds: float) -> PoolP
 
 
 def _with_rules(spec: CapacityPolicySpec, pool: Pool) -> tuple[CapacityPolicySpec, list[str]]:
-    """The spec as it is for this pool, and which rule gave what."""
+    """The spec as it is for this pool, and which settings come from which rules."""
     found = [rule for rule in spec.rules if rule.match.matches(pool)]
     # Sorting keeps the order of equals, and of equals the first in the file is applied last.
     found.reverse()
     found.sort(key=lambda rule: rule.match.specificity(pool))
-    notes = []
+    by_rule: dict[str, str] = {}
     for rule in found:
         stated = _stated(rule)
         spec = _changed(spec, stated)
-        keys = ", ".join(CapacityPolicySpec.model_fields[name].alias or name for name in stated)
-        notes.append(f"rule {rule.name!r} gives {keys}")
-    return spec, notes
+        for name, value in stated.items():
+            earlier = f"{by_rule[name]}, then " if name in by_rule and _merged(value) else ""
+            by_rule[name] = f"{earlier}{rule.name!r}"
+    fields = PoolSettings.model_fields
+    return spec, [f"{fields[name].alias or name} by rule {by}" for name, by in by_rule.items()]
 
 
 def _stated(rule: PoolRule) -> dict[str, Any]:
-    """The fields that a rule changes; one that is null states nothing."""
-    names = (name for name in CapacityPolicySpec.model_fields if name in rule.model_fields_set)
-    return {name: value for name in names if (value := getattr(rule, name)) is not None}
+    """The settings that a rule states, also where they are the default."""
+    return {
+        name: getattr(rule, name)
+        for name in PoolSettings.model_fields
+        if name in rule.model_fields_set
+    }
 
 
 def _changed(base: Group, stated: Mapping[str, Any]) -> Group:
     """A group with other values; of a group inside it only the keys that are stated."""
     update: dict[str, Any] = {}
     for name, value in stated.items():
-        inner = getattr(base, name)
-        if isinstance(value, PolicyPart) and type(value) not in _AS_A_WHOLE:
+        if _merged(value):
             keys = {key: getattr(value, key) for key in value.model_fields_set}
-            update[name] = _changed(inner, keys)
+            update[name] = _changed(getattr(base, name), keys)
         else:
             update[name] = value
     return base.model_copy(update=update)
+
+
+def _merged(value: Any) -> bool:
+    """Whether a rule's value leaves the keys that it does not state as they are."""
+    return isinstance(value, PolicyPart) and type(value) not in _AS_A_WHOLE
 
 
 def _rho(worth: DelayedMinuteWorth, pool: Pool) -> tuple[float, str | None]:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from policies.policy.cross_rules import CrossRule, Place, PolicyPart, given
+from policies.policy.cross_rules import CrossRule, Place, PolicyPart
 from policies.policy.groups import (
     DelayedMinuteWorth,
     IdleCeiling,
@@ -35,24 +35,42 @@ FLOORS_MAX: Final = 32
 RULES_MAX: Final = 32
 
 
-_CHANGES: Final = (
-    "mode",
-    "delayed_minute_worth",
-    "forecast_trust",
-    "warm_floors",
-    "spot_hedge",
-    "levers",
-    "quiet_hours",
-    "hold_lease",
-    "model_loading_veto",
-)
 _SELECTS: Final = ("names", "match_labels", "generations", "capacity_types")
-Floors = Annotated[tuple[WarmFloor, ...], Field(max_length=FLOORS_MAX)]
-Quiet = Annotated[tuple[QuietHours, ...], Field(max_length=FLOORS_MAX)]
 
 
-class PoolRule(PolicyPart):
-    """Other values for some of the policy's pools."""
+class PoolSettings(PolicyPart):
+    """What may differ from pool to pool: it stands in spec, and again in rules."""
+
+    mode: Mode = Field(default=Mode.ADVISE, description="advise or act")
+    """`advise` says what Foresail would do and why, and changes nothing; `act` does it."""
+    delayed_minute_worth: DelayedMinuteWorth = DelayedMinuteWorth.model_validate(
+        {"gpuMinutes": RHO_DEFAULT}
+    )
+    """What waiting costs you. Foresail keeps a GPU idle where the pod-minutes of waiting that it is
+    likely to save are worth more than its idle minutes."""
+    forecast_trust: Share = TRUST_DEFAULT
+    """How far the forecast counts: at 0 only demand that is there, at 1 the forecast as it is."""
+    warm_floors: Annotated[tuple[WarmFloor, ...], Field(max_length=FLOORS_MAX)] = Field(
+        default=(), description="a list of warm floors"
+    )
+    """Capacity that is there at certain hours whatever the demand; the largest floor counts."""
+    spot_hedge: SpotHedgeSettings = SpotHedgeSettings()
+    """What to keep in hand where nodes may be reclaimed."""
+    levers: LeverSettings = LeverSettings()
+    """The ways in which decisions may be carried out, in mode act."""
+    quiet_hours: Annotated[tuple[QuietHours, ...], Field(max_length=FLOORS_MAX)] = Field(
+        default=(), description="a list of hours"
+    )
+    """Hours in which Karpenter moves no pod to save money. Empty nodes still go."""
+    hold_lease: Duration = HOLD_LEASE_DEFAULT_SECONDS
+    """How long a hold stands after it was last renewed; if Foresail stops, its holds end this
+    soon."""
+    model_loading_veto: ModelLoadingVeto = ModelLoadingVeto()
+    """A node is not let go while a pod on it loads its model."""
+
+
+class PoolRule(PoolSettings):
+    """Other settings for some of the policy's pools; only the keys that it states count."""
 
     cross_rules: ClassVar[tuple[CrossRule, ...]] = (
         CrossRule(
@@ -64,39 +82,12 @@ class PoolRule(PolicyPart):
                 None if any(getattr(values["match"], name) for name in _SELECTS) else ("match",)
             ),
         ),
-        CrossRule(
-            cel=" || ".join(f"has(self.{to_camel(name)})" for name in _CHANGES),
-            message=f"it changes nothing: it takes at least one of "
-            f"{', '.join(map(to_camel, _CHANGES))}",
-            fields=_CHANGES,
-            broken_at=lambda values: None if given(values, *_CHANGES) else (),
-        ),
     )
 
     name: Name
     """Named where a value comes from this rule."""
     match: PoolSelector
-    """The pools. Where several rules state a field, the one that describes the pool most closely
-    gives it: by the pool's name, then a glob of it, then more labels, then a generation, then a
-    glob of generations, then a capacity type; of equal rules the one that stands first."""
-    mode: Mode | None = Field(default=None, description="advise or act")
-    """As `spec.mode`."""
-    delayed_minute_worth: DelayedMinuteWorth | None = None
-    """As `spec.delayedMinuteWorth`, which it replaces as a whole."""
-    forecast_trust: Share | None = None
-    """As `spec.forecastTrust`."""
-    warm_floors: Floors | None = Field(default=None, description="a list of warm floors")
-    """As `spec.warmFloors`, which it replaces as a whole; `[]` is no floor."""
-    spot_hedge: SpotHedgeSettings | None = None
-    """As `spec.spotHedge`; keys that are left out stay as they are."""
-    levers: LeverSettings | None = None
-    """As `spec.levers`; keys that are left out stay as they are."""
-    quiet_hours: Quiet | None = Field(default=None, description="a list of hours")
-    """As `spec.quietHours`, which it replaces as a whole; `[]` is none."""
-    hold_lease: Duration | None = None
-    """As `spec.holdLease`."""
-    model_loading_veto: ModelLoadingVeto | None = None
-    """As `spec.modelLoadingVeto`; keys that are left out stay as they are."""
+    """The pools that it is about."""
 
 
 def _act_without_ceiling(values: Mapping[str, Any]) -> Place | None:
@@ -114,7 +105,7 @@ def _name_twice(values: Mapping[str, Any]) -> Place | None:
     return next((("rules", index, "name") for index in twice), None)
 
 
-class CapacityPolicySpec(PolicyPart):
+class CapacityPolicySpec(PoolSettings):
     """What an operator wants of GPU nodes."""
 
     cross_rules: ClassVar[tuple[CrossRule, ...]] = (
@@ -133,8 +124,6 @@ class CapacityPolicySpec(PolicyPart):
         ),
     )
 
-    mode: Mode = Field(default=Mode.ADVISE, description="advise or act")
-    """`advise` says what Foresail would do and why, and changes nothing; `act` does it."""
     pools: PoolSelector | None = None
     """The pools that this policy governs; without it every pool with GPUs. A pool has one policy at
     most: two that match it are an error."""
@@ -142,32 +131,16 @@ class CapacityPolicySpec(PolicyPart):
     """The workloads whose demand counts; without it all that run on the pools."""
     time_zone: TimeZone = "UTC"
     """Of hours that name none, and of the month that `idleCeiling.usdPerMonth` counts in."""
-    delayed_minute_worth: DelayedMinuteWorth = DelayedMinuteWorth.model_validate(
-        {"gpuMinutes": RHO_DEFAULT}
-    )
-    """What waiting costs you. Foresail keeps a GPU idle where the pod-minutes of waiting that it is
-    likely to save are worth more than its idle minutes."""
-    forecast_trust: Share = TRUST_DEFAULT
-    """How far the forecast counts: at 0 only demand that is there, at 1 the forecast as it is."""
     idle_ceiling: IdleCeiling | None = None
     """The most that idle capacity may cost. Required in mode act."""
-    warm_floors: Floors = Field(default=(), description="a list of warm floors")
-    """Capacity that is there at certain hours whatever the demand; the largest floor counts."""
-    spot_hedge: SpotHedgeSettings = SpotHedgeSettings()
-    """What to keep in hand where nodes may be reclaimed."""
-    levers: LeverSettings = LeverSettings()
-    """The ways in which decisions may be carried out, in mode act."""
-    quiet_hours: Quiet = Field(default=(), description="a list of hours")
-    """Hours in which Karpenter moves no pod to save money. Empty nodes still go."""
-    hold_lease: Duration = HOLD_LEASE_DEFAULT_SECONDS
-    """How long a hold stands after it was last renewed; if Foresail stops, its holds end this
-    soon."""
-    model_loading_veto: ModelLoadingVeto = ModelLoadingVeto()
-    """A node is not let go while a pod on it loads its model."""
     rules: Annotated[tuple[PoolRule, ...], Field(max_length=RULES_MAX)] = Field(
         default=(), description="a list of rules"
     )
-    """Other values for some of the pools, by pool, GPU generation and capacity type."""
+    """Other settings for some of the pools, by pool, GPU generation and capacity type. Where
+    several rules state a key, the one that describes the pool most closely gives it: by the pool's
+    name, then a glob of it, then more labels, then a generation, then a glob of generations, then a
+    capacity type; of equal rules the one that stands first. A list and `delayedMinuteWorth` replace
+    those of spec as a whole; of other groups the keys that are left out stay as they are."""
 
 
 class Metadata(PolicyPart):

@@ -141,6 +141,6 @@ TimeOfDay = Annotated[
     Field(
         max_length=5,
         pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
-        description="a time of day from 00:00 to 24:00",
+        description="a time of day from 00:00 to 24:00, such as 08:00",
     ),
 ]

@@ -4,7 +4,6 @@ A clock that is put back or forward moves the edges and opens no gap: hours that
 belong to a window twice, and an edge that the clock skips is the moment of the skip.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -15,6 +14,7 @@ from cronsim import CronSim
 
 WEEK: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES: Final = 1440
+DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,22 +31,8 @@ class WeeklyWindow:
 
     def end_of_span_at(self, now_seconds: float) -> float | None:
         """When the span ends in which `now` is; None = it is outside."""
-        zone = ZoneInfo(self.time_zone)
-        today = datetime.fromtimestamp(now_seconds, zone).date()
-        ends = [
-            end
-            for day in (today - timedelta(days=1), today, today + timedelta(days=1))
-            for begin, end in self._spans(day, zone)
-            if begin <= now_seconds < end
-        ]
-        return max(ends, default=None)
-
-    def _spans(self, day: date, zone: ZoneInfo) -> Iterator[tuple[float, float]]:
-        if WEEK[day.weekday()] not in self.days:
-            return
-        overnight = DAY_MINUTES if self.to_minute <= self.from_minute else 0
-        begin = _moment(day, self.from_minute, zone, last=False)
-        yield begin, _moment(day, self.to_minute + overnight, zone, last=True)
+        spans = _spans(self, int(now_seconds // DAY_SECONDS))
+        return max((end for begin, end in spans if begin <= now_seconds < end), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +57,23 @@ def minute_of(text: str) -> int:
     """`20:00` → 1200."""
     hours, _, minutes = text.partition(":")
     return int(hours) * 60 + int(minutes)
+
+
+@lru_cache(4096)
+def _spans(window: WeeklyWindow, utc_day: int) -> tuple[tuple[float, float], ...]:
+    """Those that reach into a UTC day, counted from 1970, or nearly so."""
+    zone = ZoneInfo(window.time_zone)
+    overnight = DAY_MINUTES if window.to_minute <= window.from_minute else 0
+    around = datetime.fromtimestamp(utc_day * DAY_SECONDS, UTC).date()
+    days = (around + timedelta(days=offset) for offset in range(-2, 3))
+    return tuple(
+        (
+            _moment(day, window.from_minute, zone, last=False),
+            _moment(day, window.to_minute + overnight, zone, last=True),
+        )
+        for day in days
+        if WEEK[day.weekday()] in window.days
+    )
 
 
 @lru_cache(4096)

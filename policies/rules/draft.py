@@ -11,14 +11,15 @@ from functools import wraps
 from typing import Final, TypeAlias
 
 from fleet.cluster.nodes import CapacityType
-from policies.node_plan import NodeOrder, Reason, Step
+from fleet.reasons import Reason
+from policies.node_plan import NodeOrder, Step
 from policies.policy.pool_policy import Lever, PoolPolicy
 from policies.rules.constants import RuleConstants
 from policies.situation import NodeStage, PoolNode, PoolState, Spending
 
 SPECULATIVE: Final = frozenset({Reason.FORECAST_HOLD, Reason.PRE_WARM, Reason.WARM_FLOOR})
 """Reasons for capacity that no pod asks for now: what the ceilings of a policy limit."""
-_ORDER_LEVERS: Final = frozenset({Lever.CAPACITY_BUFFER, Lever.PLACEHOLDER, Lever.STATIC_POOL})
+ORDER_LEVERS: Final = frozenset({Lever.CAPACITY_BUFFER, Lever.PLACEHOLDER, Lever.STATIC_POOL})
 _NOISE: Final = 1e-9
 
 
@@ -49,6 +50,8 @@ class PoolDraft:
     """What they note for the next one; anything else is forgotten."""
     holds: dict[str, Hold] = field(default_factory=dict)
     """By UID of the node."""
+    kept: set[str] = field(default_factory=set)
+    """UIDs of nodes that a rule wants to stay, whether it may hold them or not."""
     releases: dict[str, Reason] = field(default_factory=dict)
     """By UID of the node, with the reason why it is idle."""
     set_aside: set[str] = field(default_factory=set)
@@ -103,6 +106,12 @@ class PoolDraft:
         return max(len(self.present), self.demand_nodes)
 
     @property
+    def nodes_to_be(self) -> int:
+        """With those that are ordered in this round, without those for gangs."""
+        orders = (order.nodes for order in self.orders if order.reason is not Reason.GANG)
+        return self.nodes_coming_or_here + sum(orders)
+
+    @property
     def room(self) -> int | None:
         """Nodes that may still be ordered; None = the pool has no limit."""
         if self.pool.nodes_max is None:
@@ -126,6 +135,7 @@ class PoolDraft:
     def hold(self, node: PoolNode, reason: Reason, until_seconds: float, step: Step) -> None:
         """Keep a node; the first rule that wants it names the reason."""
         self.remark(node, step)
+        self.kept.add(node.uid)
         if Lever.NODE_HOLD not in self.policy.levers:
             self.say(Step(rule="levers", text="the policy does not allow holds of nodes"))
         elif not node.held_by_others:
@@ -140,13 +150,12 @@ class PoolDraft:
     def release(self, node: PoolNode, reason: Reason, step: Step) -> None:
         """Let an empty node go."""
         self.remark(node, step)
-        self.holds.pop(node.uid, None)
         self.releases[node.uid] = reason
 
     def order(self, order: NodeOrder) -> None:
         """Want more nodes, as far as the pool's limit goes."""
         nodes = order.nodes if self.room is None else min(order.nodes, self.room)
-        if not _ORDER_LEVERS & self.policy.levers:
+        if not ORDER_LEVERS & self.policy.levers:
             self.say(Step(rule="levers", text="the policy allows no lever that orders nodes"))
             return
         if nodes < order.nodes:

@@ -5,13 +5,16 @@ Ranks are tried upwards from the first above the present demand, until one is no
 the order pays too: a node that would not be held on arrival is not ordered. Nodes that the present
 demand wants are left to Karpenter, which buys them for the pods that wait.
 
-Without a forecast that may be used, only the present counts: holds run out, none is renewed.
+Without a forecast that may be used, only the present counts: holds run out, none is renewed, and
+Karpenter removes empty nodes in its own time.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
-from policies.node_plan import NodeOrder, Reason, Step
+from fleet.reasons import Reason
+from policies.node_plan import NodeOrder, Step
 from policies.rules.draft import PoolDraft, per_pool
 from policies.rules.odds import Odds
 from policies.rules.worth import Worth, worth_of_holding, worth_of_ordering
@@ -36,18 +39,21 @@ def hold_and_order(draft: PoolDraft) -> None:
         gpus_per_node=draft.pool.gpus_per_node,
         windows_seconds=draft.constants.windows_seconds,
     )
-    held = _ranks(draft, lambda rank: worth_of_holding(draft, rank, odds.of_rank(rank)))
+    of_rank = cache(odds.of_rank)
+    held = _ranks(draft, lambda rank: worth_of_holding(draft, rank, of_rank(rank)))
     wanted = draft.demand_nodes + sum(worth.pays for worth in held)
     draft.nodes_wanted = wanted
     draft.say(Step(rule=_RULE, text=_summary(draft, wanted, held[-1])))
     _hold(draft, {worth.rank: worth for worth in held if worth.pays})
-    ordered = _ranks(draft, lambda rank: worth_of_ordering(draft, rank, odds.of_rank(rank)), wanted)
+    ordered = _ranks(draft, lambda rank: worth_of_ordering(draft, rank, of_rank(rank)), wanted)
     _order(draft, [worth for worth in ordered if worth.pays])
 
 
 def _refused(draft: PoolDraft, forecast: MaximumForecast | None) -> str | None:
     if forecast is None:
         return None
+    if draft.policy.trust == 0:
+        return "the policy does not trust forecasts"
     age = draft.now_seconds - forecast.made_at_seconds
     if abs(age) <= draft.constants.forecast_age_seconds_max:
         return None
@@ -88,7 +94,7 @@ def _hold(draft: PoolDraft, paying: dict[int, Worth]) -> None:
 
 
 def _order(draft: PoolDraft, paying: list[Worth]) -> None:
-    new = [worth for worth in paying if worth.rank > draft.nodes_coming_or_here]
+    new = [worth for worth in paying if worth.rank > draft.nodes_to_be]
     if new:
         steps = tuple(Step(rule=_RULE, text=worth.text) for worth in new)
         draft.order(NodeOrder(nodes=len(new), reason=Reason.PRE_WARM, steps=steps))

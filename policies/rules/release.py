@@ -7,10 +7,12 @@ us, so its release saves nothing. A pool that orders nodes in this round release
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Final
 
 from fleet.cluster.nodes import CapacityType
-from policies.node_plan import Reason, Step
+from fleet.reasons import Reason
+from policies.node_plan import Step
 from policies.policy.pool_policy import Lever
 from policies.rules.draft import PoolDraft, per_pool
 from policies.situation import PoolNode
@@ -21,38 +23,34 @@ _RULE: Final = "release"
 @per_pool
 def release_surplus(draft: PoolDraft) -> None:
     """Release what is empty and above the wanted number, where a forecast tells that number."""
-    surplus = _surplus(draft)
-    if not surplus:
+    if draft.nodes_wanted is None:
         return
-    why = _not_now(draft)
-    if why is not None:
-        draft.say(Step(rule=_RULE, text=f"{len(surplus)} empty nodes stay: {why}"))
-        return
-    domains = _domains(draft)
+    above = draft.empty[max(0, draft.nodes_wanted - len(draft.used)) :]
+    surplus = [node for node in reversed(above) if node.uid not in draft.kept]
+    refused = not_releasable(draft, surplus)
     for node in surplus:
-        others = domains[node.clique] if node.clique is not None else set()
-        if others <= {one.uid for one in surplus}:
+        why = refused.get(node.uid)
+        if why is None:
             draft.release(node, Reason.NONE, _step(draft, node))
         else:
-            text = f"its NVLink domain {node.clique} would be broken, so Karpenter decides"
-            draft.remark(node, Step(rule=_RULE, text=text))
+            draft.remark(node, Step(rule=_RULE, text=f"not released: {why}"))
 
 
-def _surplus(draft: PoolDraft) -> list[PoolNode]:
-    """Empty nodes that nothing wants, the first to go first."""
-    if draft.nodes_wanted is None:
-        return []
-    above = draft.empty[max(0, draft.nodes_wanted - len(draft.used)) :]
-    return [
-        node
-        for node in reversed(above)
-        if node.uid not in draft.holds
-        and not node.held_by_others
-        and node.capacity_type is not CapacityType.RESERVED
-    ]
+def not_releasable(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str]:
+    """Why some of these empty nodes may not be released now, by UID."""
+    why = _none_now(draft)
+    if why is not None:
+        return {node.uid: why for node in nodes}
+    refused = {node.uid: found for node in nodes if (found := _never(node)) is not None}
+    going = {node.uid for node in nodes} - refused.keys()
+    domains = _domains(draft)
+    for node in nodes:
+        if node.uid in going and node.clique is not None and not domains[node.clique] <= going:
+            refused[node.uid] = f"the rest of its NVLink domain {node.clique} stays"
+    return refused
 
 
-def _not_now(draft: PoolDraft) -> str | None:
+def _none_now(draft: PoolDraft) -> str | None:
     if Lever.NODE_RELEASE not in draft.policy.levers:
         return "the policy does not allow releases"
     if draft.orders:
@@ -60,6 +58,12 @@ def _not_now(draft: PoolDraft) -> str | None:
     if draft.settling:
         return "Foresail has just started without a state"
     return None
+
+
+def _never(node: PoolNode) -> str | None:
+    if node.held_by_others:
+        return "others hold it"
+    return "it is reserved" if node.capacity_type is CapacityType.RESERVED else None
 
 
 def _domains(draft: PoolDraft) -> dict[str, set[str]]:
@@ -72,7 +76,8 @@ def _domains(draft: PoolDraft) -> dict[str, set[str]]:
 
 
 def _step(draft: PoolDraft, node: PoolNode) -> Step:
-    empty = draft.now_seconds - (node.empty_since_seconds or draft.now_seconds)
+    since = node.empty_since_seconds
+    empty = draft.now_seconds - (draft.now_seconds if since is None else since)
     usd = draft.usd_per_hour(node)
     price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
     text = (

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from policies.node_plan import Reason
+from fleet.reasons import Reason
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from fleet.cluster.owners import Workload
-from policies.node_plan import Reason
+from fleet.reasons import Reason
 from policies.situation import NodeStage, PoolNode
 from replay.cluster.agenda import Agenda
 from replay.cluster.books import Books, Waits

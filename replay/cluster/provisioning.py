@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from math import inf
 
-from policies.node_plan import Reason
+from fleet.reasons import Reason
 from policies.situation import NodeStage
 from replay.cluster import karpenter
 from replay.cluster.agenda import Turn

@@ -94,6 +94,18 @@ def test_half_the_trust_is_half_the_probability() -> None:
     assert named(plan, Verdict.HOLD) == []
 
 
+def test_without_any_trust_karpenter_decides() -> None:
+    plan = plan_of(pool(*FOUR, empty("spare"), forecast=RISING), PoolPolicy(trust=0))
+    assert verdicts(plan)["spare"] == "leave: no reason"
+    assert "the policy does not trust forecasts: the present and Karpenter decide" in texts(plan)
+
+
+def test_a_plan_shows_the_notes_of_its_policy_and_the_remarks_of_its_reading() -> None:
+    state = pool(*FOUR, forecast=RISING, remarks=("a pod is in doubt",))
+    plan = plan_of(state, PoolPolicy(notes=("rule 'spot' gives trust",)))
+    assert [one.text for one in plan.steps[:2]] == ["a pod is in doubt", "rule 'spot' gives trust"]
+
+
 def test_nothing_is_ordered_for_pods_that_wait_already() -> None:
     certain = forecast((6.0, 6.5, 7.0), last=6.0)
     state = pool(*FOUR, demand_gpus=6.0, forecast=certain)

@@ -109,8 +109,19 @@ def test_a_rule_changes_the_keys_it_states_and_no_other() -> None:
     found = pool_policy(given, SPOT, NOON)
     assert found.spot_hedge == SpotHedge(on_demand_share=0.5, spare_nodes=2)
     assert found.levers == frozenset(Lever) - {Lever.PLACEHOLDER}
-    assert found.notes == ("rule 'spot' gives spotHedge, levers",)
+    assert found.notes == ("spotHedge by rule 'spot'", "levers by rule 'spot'")
     assert pool_policy(given, Pool(), NOON).spot_hedge.on_demand_share == 0.1
+
+
+def test_a_rule_may_state_what_is_the_default_elsewhere() -> None:
+    acting = policy(
+        mode="act",
+        idleCeiling={"usdPerHour": 1},
+        rules=[{"name": "trial", "match": {"names": ["chat"]}, "mode": "advise"}],
+    )
+
+    assert pool_policy(acting, Pool(), NOON).mode is Mode.ADVISE
+    assert pool_policy(acting, Pool(name="batch"), NOON).mode is Mode.ACT
 
 
 def test_worth_and_lists_are_replaced_as_a_whole() -> None:
@@ -173,6 +184,20 @@ def test_a_field_comes_from_the_closest_rule_that_states_it() -> None:
 
     found = pool_policy(policy(rules=rules), Pool(), NOON)
     assert (found.trust, found.hold_lease_seconds) == (0.5, 300)
+    assert set(found.notes) == {"forecastTrust by rule 'pool'", "holdLease by rule 'type'"}
+
+
+def test_a_note_names_the_rules_whose_values_are_in_force() -> None:
+    near = {"forecastTrust": 0.5, "spotHedge": {"spareNodes": 1}}
+    far = {"forecastTrust": 0.2, "spotHedge": {"onDemandShare": 0.3, "spareNodes": 9}}
+    rules = [
+        {"name": "near", "match": {"names": ["chat"]}, **near},
+        {"name": "far", "match": {"names": ["*"]}, **far},
+    ]
+
+    found = pool_policy(policy(rules=rules), Pool(), NOON)
+    assert found.notes == ("forecastTrust by rule 'near'", "spotHedge by rule 'far', then 'near'")
+    assert found.spot_hedge == SpotHedge(on_demand_share=0.3, spare_nodes=1)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ REFUSED = [
     ({"rules": [rule(), rule(name="b", mode="act")]}, "mode act spends money"),
     ({"rules": [rule(), rule()]}, "two rules have this name"),
     ({"rules": [rule(match={})]}, "it takes at least one of names"),
-    ({"rules": [{"name": "a", "match": {"names": ["chat"]}}]}, "it changes nothing"),
     ({"delayedMinuteWorth": {}}, "it takes either gpuMinutes or usd"),
     ({"delayedMinuteWorth": {"gpuMinutes": 1, "usd": 1}}, "it takes either gpuMinutes or usd"),
     ({"rules": [rule(delayedMinuteWorth={})]}, "it takes either gpuMinutes or usd"),
@@ -90,6 +89,7 @@ ACCEPTED = [
     {"warmFloors": [{"nodes": 0}, {"gpus": 8, "days": ["sat"]}, {"nodes": 1, **HOURS}]},
     {"quietHours": [{"days": ["mon"]}, HOURS, {"cron": "0 8 * * *", "lasts": "1h"}]},
     {"rules": [rule(match={"capacityTypes": ["spot"]}, warmFloors=[])]},
+    {"rules": [{"name": "a", "match": {"names": ["chat"]}}]},
 ]
 
 

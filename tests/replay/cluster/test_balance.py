@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.node_plan import NodeDecision, NodeOrder, NodePlan, PoolPlan, Reason, Verdict
+from fleet.reasons import Reason
+from policies.node_plan import NodeDecision, NodeOrder, NodePlan, PoolPlan, Verdict
 from policies.situation import Situation
 from replay.cluster.cluster import Cluster
 from replay.cluster.settings import GangRun, NodeStartUp, Outage, PodChoice, Pool, Service

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from policies.node_plan import NodeDecision, NodeOrder, Reason, Verdict
+from fleet.reasons import Reason
+from policies.node_plan import NodeDecision, NodeOrder, Verdict
 from policies.situation import NodeStage, Situation
 from tests.replay.cluster.small import CHAT, POOL, Scripted, cluster, service
 
