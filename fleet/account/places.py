@@ -16,10 +16,10 @@ class Place:
 
     @property
     def wider(self) -> tuple["Place", ...]:
-        """The places that this one lies in, the widest first, and itself: a pool, a machine type
-        as it is paid for, a zone. Without a pool there is none."""
-        if self.pool is None:
-            return ()
+        """The places that this one lies in, the widest first, and itself.
+
+        They are a pool, a machine type as it is paid for, and a zone.
+        """
         pool = Place(pool=self.pool)
         machine = Place(
             pool=self.pool, instance_type=self.instance_type, capacity_type=self.capacity_type

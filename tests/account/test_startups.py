@@ -51,9 +51,7 @@ def starting(
     return one
 
 
-def claimed(
-    name: str = "c", on: str | None = None, *, asks: bool = True, **since: float
-) -> Object:
+def claimed(name: str = "c", on: str | None = None, *, asks: bool = True, **since: float) -> Object:
     """A NodeClaim created at 0 for a machine of eight GPUs.
 
     Args:
