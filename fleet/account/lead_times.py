@@ -111,11 +111,30 @@ class LeadTimes:
             starts=len(nodes[-1]),
         )
 
+    def usual(self, stage: str, place: Place) -> Spread:
+        """How long a stage takes where it ends: what is under way or was given up does not count.
+
+        A machine that hangs would otherwise make itself the rule.
+        """
+        samples = self.nodes if stage in NODE_STAGES else self.pods
+        return _learned(
+            stage, [[_that_ended(one) for one in ring] for ring in _rings(samples, place)]
+        )[1]
+
     def load_of(self, workload: Workload | None) -> Spread:
         """How long a pod of a workload loads, from its node to ready; of None: of any."""
+        return _learned(LOAD, self._loads(workload))[1]
+
+    def usual_load_of(self, workload: Workload | None) -> Spread:
+        """How long one loads that becomes ready."""
+        loads = self._loads(workload)
+        return _learned(LOAD, [[_that_ended(one) for one in ring] for ring in loads])[1]
+
+    def _loads(self, workload: Workload | None) -> Sequence[Sequence[Sample]]:
+        """The newest pods of all other workloads, then of this one."""
         own = [one for one in self.pods if workload in {None, one.workload}]
         others = [one for one in self.pods if workload not in {None, one.workload}]
-        return _learned(LOAD, (others[-STARTS_MAX:], own[-STARTS_MAX:]))[1]
+        return others[-STARTS_MAX:], own[-STARTS_MAX:]
 
 
 def learned(startups: StartUps, now_seconds: float) -> LeadTimes:
@@ -184,6 +203,11 @@ def _any_zone(start: NodeStart) -> Place:
 
 def _weighted(durations: Mapping[str, Duration], weight: float) -> Mapping[str, Duration]:
     return {stage: one.weighted(weight) for stage, one in durations.items()}
+
+
+def _that_ended(sample: Sample) -> Sample:
+    ended = {stage: one for stage, one in sample.durations.items() if not one.open}
+    return replace(sample, durations=ended)
 
 
 def _rings(samples: Sequence[Sample], place: Place) -> Sequence[Sequence[Sample]]:
