@@ -14,7 +14,15 @@ from typing import Final, TypeVar
 
 from fleet.account.lead_time_priors import PRIORS
 from fleet.account.places import Place
-from fleet.account.retries import Failures, Outcome, failures_of, outcome_of, with_retries
+from fleet.account.retries import (
+    LAUNCH_LIMIT_SECONDS,
+    REGISTRATION_LIMIT_SECONDS,
+    Failures,
+    Outcome,
+    failures_of,
+    outcome_of,
+    with_retries,
+)
 from fleet.account.stage_durations import (
     LOAD,
     NODE_STAGES,
@@ -34,7 +42,11 @@ OTHER_SOFTWARE_WEIGHT: Final = 0.25
 STARTS_MAX: Final = 128
 """The newest starts of a place that count; more would cost time and move no digit that matters."""
 MEAN_SECONDS_MAX: Final = 3600.0
-"""What a longer duration counts as in a mean."""
+"""What a longer duration counts as in a mean, except in these stages: Karpenter ends them."""
+_MEAN_SECONDS_MAX: Final = {
+    "launched": LAUNCH_LIMIT_SECONDS,
+    "registered": REGISTRATION_LIMIT_SECONDS,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +61,9 @@ class Spread:
     """Durations that it rests on, beside the prior."""
     unended: int = 0
     """Of which only a lower bound is known: under way, or given up."""
+    beyond_share: float = 0.0
+    """That took longer than all that ended, nobody knows how long: a quantile within it is a least,
+    and in the mean it counts as the limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +245,7 @@ def _learned(stage: str, rings: Sequence[Sequence[Sample]]) -> tuple[Curve, Spre
         if seen:
             curve = curve_of(seen, curve, WIDER_STARTS)
     unended = sum(one.open for one in seen)
-    mean_seconds = curve.mean(MEAN_SECONDS_MAX)
+    mean_seconds = curve.mean(_MEAN_SECONDS_MAX.get(stage, MEAN_SECONDS_MAX))
     return curve, _spread(curve, mean_seconds, (len(seen) - unended, unended))
 
 
@@ -242,6 +257,7 @@ def _spread(curve: Curve, mean_seconds: float, counts: tuple[int, int]) -> Sprea
         mean_seconds=mean_seconds,
         ended=counts[0],
         unended=counts[1],
+        beyond_share=curve.beyond,
     )
 
 

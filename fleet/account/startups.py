@@ -97,9 +97,7 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
                 registered_seconds=claim.since_seconds("Registered"),
                 node_ready_seconds=node.ready_seconds if node is not None else None,
                 initialized_seconds=claim.since_seconds("Initialized"),
-                gpus_seconds=_gpus_seconds(claim, now_seconds)
-                if _gives_gpus(node, by_claims)
-                else None,
+                gpus_seconds=_gpus_seconds(claim, node, by_claims, now_seconds),
             )
     for node in nodes.values():
         made_by_karpenter = _KARPENTERS in node.labels
@@ -121,11 +119,14 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
             )
 
 
-def _gpus_seconds(claim: NodeClaim, now_seconds: float) -> float:
-    """Since when pods can ask for the GPUs that are there now."""
+def _gpus_seconds(
+    claim: NodeClaim, node: Node | None, by_claims: frozenset[str], now_seconds: float
+) -> float | None:
+    """Since when pods can ask for GPUs; None = they never could, as far as is seen."""
     initialized = claim.since_seconds("Initialized")
-    waits_for_gpus = bool(_GPUS & claim.requests.keys())
-    return initialized if waits_for_gpus and initialized is not None else now_seconds
+    if initialized is not None and _GPUS & claim.requests.keys():
+        return initialized  # Karpenter waited for them, whatever became of them since
+    return now_seconds if _gives_gpus(node, by_claims) else None
 
 
 def _place(node: Node) -> Place:
@@ -160,7 +161,7 @@ def _has_gpus(node: Node | None, known: Known, by_claims: frozenset[str]) -> boo
 
 
 def _gives_gpus(node: Node | None, by_claims: frozenset[str]) -> bool:
-    """Whether pods can have its GPUs, by a device plugin or by claims."""
-    if node is None or node.out is not None:
+    """Whether its GPUs are offered to pods, by a device plugin or by claims."""
+    if node is None or not node.ready:
         return False
     return node.name in by_claims or quota_of(node, None, None).usable > 0

@@ -116,7 +116,7 @@ class _Reading:
     def usd_per_hour(self, claim: NodeClaim | None, node: Node | None) -> float | None:
         """Of the whole machine; its NodeClaim has the labels that its node will have."""
         if node is None:
-            assert claim is not None
+            assert claim is not None  # what is neither is not in the reading
             node = Node(name=claim.name, labels=claim.labels, allocatable={}, capacity={})
         hardware = hardware_of(node, self.known.catalogue, self.known.prices)
         amounts = (claim.capacity if claim is not None else {}) or node.capacity
@@ -127,9 +127,11 @@ class _Reading:
 def _late_start(start: NodeStart, lead_times: LeadTimes, reading: _Reading) -> LateMachine | None:
     claim = reading.claims.get(start.uid)
     node = reading.nodes.get((claim.node or "") if claim is not None else start.name)
-    stage, since_seconds = _under_way(start)
+    if claim is None and (start.claimed or node is None):
+        return None  # its kind was not read
     if claim is not None and (claim.deleted_seconds is not None or _timeless(claim)):
         return None
+    stage, since_seconds = _under_way(start)
     if stage == "GPUs" and (node is None or node.out is not None or node.name in reading.serving):
         return None
     seconds = reading.now_seconds - since_seconds

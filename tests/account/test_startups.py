@@ -200,6 +200,22 @@ class TestNodes:
         assert (one.seen_seconds, one.gpus_seconds) == (BEGIN + 160, BEGIN + 200)
         assert durations_of(one)["GPUs"] == 75
 
+    @pytest.mark.parametrize("state", ["cordoned", "gone", "not-ready"])
+    def test_a_machine_that_was_initialized_with_gpus_had_them(self, state: str) -> None:
+        order = claimed(on="n1", Launched=4, Registered=85, Initialized=155)
+        machine = registered(gpus=8, ready=None if state == "not-ready" else 120)
+        machine["spec"]["unschedulable"] = state == "cordoned"
+        (one,) = after((900, [order, *([] if state == "gone" else [machine])])).nodes.ended
+
+        assert one.gpus_seconds == BEGIN + 155
+
+    def test_a_static_pools_machine_that_is_cordoned_has_its_gpus(self) -> None:
+        order = claimed(on="n1", asks=False, Launched=4, Registered=85, Initialized=125)
+        machine = registered(gpus=8, ready=120)
+        machine["spec"]["unschedulable"] = True
+
+        assert len(after((900, [order, machine])).nodes.ended) == 1
+
     def test_a_machine_tells_its_image_and_its_driver(self) -> None:
         order = claimed(on="n1", Launched=4, Registered=85, Initialized=155)
         order["status"]["imageID"] = "ami-1"

@@ -221,9 +221,10 @@ class TestSilence:
         assert late(86400, claim) == []
 
     def test_claims_that_were_not_read_tell_nothing(self) -> None:
+        before = StartUps().read(cluster(order(Launched=4)), KNOWN, BEGIN + 10)
         now = BEGIN + 86400
         unread = replace(cluster(registered(gpus=0, ready=120)), node_claims=None)
-        startups = StartUps().read(unread, KNOWN, now)
+        startups = before.read(unread, KNOWN, now)
 
         assert late_machines(unread, startups, learned(startups, now), KNOWN, now) == ()
 

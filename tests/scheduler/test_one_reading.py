@@ -58,6 +58,12 @@ EXPECTED: dict[str, dict[str, Gpus]] = {
         "consumable": (1, 0.25, 0.75, 0, None),
     },
     "plugin-and-dra": {"both": (8, 5, 3, 0, LIST)},
+    "late-machines": {
+        "serves": (8, 8, 0, 0, LIST),
+        "no-gpus": (8, 0, 0, 8, LIST),
+        "zombie": (8, 0, 0, 8, LIST),
+        "leaves": (8, 0, 0, 8, LIST),
+    },
 }
 
 

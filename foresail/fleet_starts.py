@@ -1,0 +1,67 @@
+"""The starts of machines and models in the clusters of `foresail fleet`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.account.lead_times import LeadTimes, learned
+from fleet.account.startups import StartUps
+from fleet.account.watchdog import LateMachine, late_machines
+from fleet.cluster.reading import Cluster
+from fleet.snapshot import Known
+from foresail.start_file import read_starts, write_starts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStarts:
+    """What the starts of one cluster tell."""
+
+    cluster: str
+    at_seconds: float
+    recorded: bool
+    """Its objects are a record's, and `at_seconds` is the newest time stamp in it."""
+    lead_times: LeadTimes
+    late: Sequence[LateMachine]
+
+
+class StartBook:
+    """The starts of each cluster, from one reading to the next."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        """Continue from a file, where one is named.
+
+        Raises:
+            ForesailError: it cannot be read.
+        """
+        self._file = file
+        known, self.refusal = read_starts(file) if file is not None else ({}, None)
+        self._clusters: dict[str, StartUps] = dict(known)
+
+    def read(
+        self, clusters: Iterable[Cluster], known: Known, now_seconds: float
+    ) -> Sequence[ClusterStarts]:
+        """With what a reading of some clusters adds.
+
+        Raises:
+            ForesailError: the file cannot be written.
+        """
+        before: Mapping[str, StartUps] = dict(self._clusters)
+        found = []
+        for cluster in clusters:
+            # A record's machines got no older since.
+            at = now_seconds if cluster.recorded_seconds is None else cluster.recorded_seconds
+            startups = before.get(cluster.name, StartUps()).read(cluster, known, at)
+            self._clusters[cluster.name] = startups
+            lead_times = learned(startups, at)
+            found.append(
+                ClusterStarts(
+                    cluster=cluster.name,
+                    at_seconds=at,
+                    recorded=cluster.recorded_seconds is not None,
+                    lead_times=lead_times,
+                    late=late_machines(cluster, startups, lead_times, known, at),
+                )
+            )
+        if self._file is not None and self._clusters != before:
+            write_starts(self._file, self._clusters)
+        return found
