@@ -1,8 +1,10 @@
 """The starts of machines and models in the clusters of `foresail fleet`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Final
 
 from fleet.account.lead_times import LeadTimes, learned
 from fleet.account.startups import StartUps
@@ -10,6 +12,9 @@ from fleet.account.watchdog import LateMachine, late_machines
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 from foresail.start_file import read_starts, write_starts
+
+_WRITE_SECONDS: Final = 60.0
+"""While it watches. What a minute shows of starts is there to be read again after a restart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +41,7 @@ class StartBook:
         self._file = file
         known, self.refusal = read_starts(file) if file is not None else ({}, None)
         self._clusters: dict[str, StartUps] = dict(known)
+        self._written_seconds = -inf
 
     def read(
         self, clusters: Iterable[Cluster], known: Known, now_seconds: float
@@ -45,12 +51,11 @@ class StartBook:
         Raises:
             ForesailError: the file cannot be written.
         """
-        before: Mapping[str, StartUps] = dict(self._clusters)
         found = []
         for cluster in clusters:
             # A record's machines got no older since.
             at = now_seconds if cluster.recorded_seconds is None else cluster.recorded_seconds
-            startups = before.get(cluster.name, StartUps()).read(cluster, known, at)
+            startups = self._clusters.get(cluster.name, StartUps()).read(cluster, known, at)
             self._clusters[cluster.name] = startups
             lead_times = learned(startups, at)
             found.append(
@@ -62,6 +67,11 @@ class StartBook:
                     late=late_machines(cluster, startups, lead_times, known, at),
                 )
             )
-        if self._file is not None and self._clusters != before:
-            write_starts(self._file, self._clusters)
+        self._write(now_seconds)
         return found
+
+    def _write(self, now_seconds: float) -> None:
+        due = now_seconds - self._written_seconds >= _WRITE_SECONDS
+        if self._file is not None and due:
+            write_starts(self._file, self._clusters)
+            self._written_seconds = now_seconds

@@ -6,11 +6,13 @@ register; for what registers and is never initialized, or never has GPUs, it has
 machine is paid for until somebody deletes it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from fleet.account.lead_times import LeadTimes
+from fleet.account.places import Place
 from fleet.account.retries import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 from fleet.account.starts import NodeStart
 from fleet.account.startups import StartUps
@@ -96,8 +98,10 @@ def late_machines(
     )
     starting = startups.nodes.starting
     machines = starting.keys() | startups.nodes.settled
+    # Many machines of one place hang at once when something of it breaks.
+    usual = cache(lambda stage, place: lead_times.usual(stage, place).p99_seconds)
     found = [
-        *filter(None, (_late_start(one, lead_times, reading) for one in starting.values())),
+        *filter(None, (_late_start(one, usual, reading) for one in starting.values())),
         *filter(None, (_late_end(uid, reading) for uid in machines & reading.claims.keys())),
     ]
     return tuple(sorted(found, key=lambda one: (one.pool or "", one.machine, one.stage)))
@@ -124,7 +128,9 @@ class _Reading:
         return hardware.price.usd_per_gpu_hour * gpus if hardware.price and gpus else None
 
 
-def _late_start(start: NodeStart, lead_times: LeadTimes, reading: _Reading) -> LateMachine | None:
+def _late_start(
+    start: NodeStart, usual: Callable[[str, Place], float], reading: _Reading
+) -> LateMachine | None:
     claim = reading.claims.get(start.uid)
     node = reading.nodes.get((claim.node or "") if claim is not None else start.name)
     if claim is None and (start.claimed or node is None):
@@ -135,7 +141,7 @@ def _late_start(start: NodeStart, lead_times: LeadTimes, reading: _Reading) -> L
     if stage == "GPUs" and (node is None or node.out is not None or node.name in reading.serving):
         return None
     seconds = reading.now_seconds - since_seconds
-    normal_seconds = lead_times.usual(stage, start.place).p99_seconds
+    normal_seconds = usual(stage, start.place)
     limit_seconds = min(max(normal_seconds, LEAST_SECONDS[stage]), MOST_SECONDS)
     if seconds <= limit_seconds:
         return None

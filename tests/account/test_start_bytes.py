@@ -66,6 +66,38 @@ def test_a_start_that_is_read_before_and_after_a_restart_counts_once() -> None:
     assert learned(again, BEGIN + 300) == learned(told, BEGIN + 300)
 
 
+STATES = {
+    "ordered": claimed,
+    "launched": lambda name: claimed(name, Launched=4),
+    "initialized": lambda name: claimed(name, Launched=4, Registered=85, Initialized=155),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    readings=st.lists(
+        st.tuples(st.dictionaries(st.sampled_from("abc"), st.sampled_from(sorted(STATES))),
+                  st.booleans()),
+        max_size=8,
+    )
+)  # fmt: skip
+def test_restarts_at_any_moment_change_nothing(
+    readings: list[tuple[dict[str, str], bool]],
+) -> None:
+    steady = restarted = StartUps()
+    for at, (machines, restarts) in enumerate(readings):
+        found = cluster(*(STATES[state](name) for name, state in machines.items()))
+        now = BEGIN + 200 * (at + 1)
+        steady = steady.read(found, KNOWN, now)
+        if restarts:
+            restarted = decode_starts(encode_starts({"c": restarted}))["c"]
+        restarted = restarted.read(found, KNOWN, now)
+
+    assert restarted == steady
+    uids = [one.uid for one in (*steady.nodes.ended, *steady.nodes.starting.values())]
+    assert len(learned(steady, BEGIN).nodes) == len(set(uids))
+
+
 def test_a_start_under_way_goes_on_after_a_restart() -> None:
     under_way = StartUps().read(cluster(claimed()), KNOWN, BEGIN + 1)
     ready = claimed(on="n1", Launched=4, Registered=85, Initialized=155)

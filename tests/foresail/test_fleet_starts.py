@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from tests.account.test_startups import claimed, registered
+from foresail.fleet_starts import StartBook
+from tests.account.test_startups import BEGIN, KNOWN, claimed, cluster, registered
 
 RECORD = Path(__file__).parents[1] / "fixtures" / "clusters" / "late-machines.yaml"
 LATE = """\
@@ -151,6 +152,16 @@ class TestFile:
         )
         assert (tmp_path / "starts.json.refused").read_text() == '{"format": 7}'
         assert json.loads(kept.read_text())["format"] == 1
+
+    def test_it_is_written_once_a_minute(self, tmp_path: Path) -> None:
+        kept = tmp_path / "starts.json"
+        book, written = StartBook(kept), []
+        for seconds in (0, 1, 59, 60, 61, 121):
+            book.read([cluster(claimed(Launched=4))], KNOWN, BEGIN + seconds)
+            written.append(kept.exists())
+            kept.unlink(missing_ok=True)
+
+        assert written == [True, False, False, True, False, True]
 
     @pytest.mark.parametrize("name", ["", "missing/starts.json"])
     def test_a_file_that_cannot_be_used_is_an_error(self, tmp_path: Path, name: str) -> None:
