@@ -15,6 +15,8 @@ from foresail.start_file import read_starts, write_starts
 
 _WRITE_SECONDS: Final = 60.0
 """While it watches. What a minute shows of starts is there to be read again after a restart."""
+_LEARN_SECONDS: Final = 60.0
+"""Changes may come each second, and thousands of starts take a moment to learn from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,7 @@ class StartBook:
         self._file = file
         known, self.refusal = read_starts(file) if file is not None else ({}, None)
         self._clusters: dict[str, StartUps] = dict(known)
+        self._learned: dict[str, tuple[float, LeadTimes]] = {}
         self._written_seconds = -inf
 
     def read(
@@ -57,7 +60,7 @@ class StartBook:
             at = now_seconds if cluster.recorded_seconds is None else cluster.recorded_seconds
             startups = self._clusters.get(cluster.name, StartUps()).read(cluster, known, at)
             self._clusters[cluster.name] = startups
-            lead_times = learned(startups, at)
+            lead_times = self._lead_times(cluster.name, startups, at)
             found.append(
                 ClusterStarts(
                     cluster=cluster.name,
@@ -69,6 +72,13 @@ class StartBook:
             )
         self._write(now_seconds)
         return found
+
+    def _lead_times(self, cluster: str, startups: StartUps, now_seconds: float) -> LeadTimes:
+        learned_seconds, lead_times = self._learned.get(cluster, (-inf, None))
+        if lead_times is None or now_seconds - learned_seconds >= _LEARN_SECONDS:
+            lead_times = learned(startups, now_seconds)
+            self._learned[cluster] = (now_seconds, lead_times)
+        return lead_times
 
     def _write(self, now_seconds: float) -> None:
         due = now_seconds - self._written_seconds >= _WRITE_SECONDS

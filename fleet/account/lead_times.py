@@ -87,7 +87,8 @@ class NodeLeadTime:
 class Sample:
     """What one start tells."""
 
-    place: Place
+    around: tuple[Place, ...]
+    """The places that it lies in, the widest first."""
     workload: Workload | None = None
     durations: Mapping[str, Duration]
     outcome: Outcome | None = None
@@ -105,7 +106,7 @@ class LeadTimes:
     @property
     def places(self) -> tuple[Place, ...]:
         """Where machines were seen to start, by name; each follows the place around it."""
-        return tuple(sorted({each for one in self.nodes for each in one.place.wider}, key=_texts))
+        return tuple(sorted({each for one in self.nodes for each in one.around}, key=_texts))
 
     def at(self, place: Place) -> NodeLeadTime:
         """The lead time at a place, whether anything was seen there or not."""
@@ -162,14 +163,14 @@ def learned(startups: StartUps, now_seconds: float) -> LeadTimes:
         durations = node_durations(one, now_seconds)
         nodes.append(
             Sample(
-                place=one.place,
+                around=one.place.wider,
                 durations=_weighted(durations, weight),
                 outcome=outcome_of(one, weight),
             )
         )
     pods = (
         Sample(
-            place=pod.place or Place(),
+            around=(pod.place or Place()).wider,
             workload=pod.workload,
             durations=_weighted(pod_durations(pod, now_seconds), _weight(pod, now_seconds)),
         )
@@ -227,10 +228,10 @@ def _that_ended(sample: Sample) -> Sample:
 
 def _rings(samples: Sequence[Sample], place: Place) -> Sequence[Sequence[Sample]]:
     """The newest starts of a place, after those of the places around it that lie outside of it."""
-    rings: list[list[Sample]] = [[] for _ in place.wider]
+    asked = place.wider
+    rings: list[list[Sample]] = [[] for _ in asked]
     for one in samples:
-        around = one.place.wider
-        shared = sum(wider in around for wider in place.wider)
+        shared = sum(mine == theirs for mine, theirs in zip(one.around, asked, strict=False))
         if shared:
             rings[shared - 1].append(one)
     return [ring[-STARTS_MAX:] for ring in rings]

@@ -115,6 +115,16 @@ class TestLeadTimes:
         assert cluster["loads"][0]["ended"] == 1
         assert "leadTimes" not in document("--file", RECORD)
 
+    def test_they_are_learned_anew_once_a_minute(self) -> None:
+        book, starts = StartBook(), []
+        for seconds, orders in ((0, "a"), (59, "ab"), (60, "ab")):
+            (found,) = book.read(
+                [cluster(*(claimed(name) for name in orders))], KNOWN, BEGIN + seconds
+            )
+            starts.append(len(found.lead_times.nodes))
+
+        assert starts == [1, 1, 2]
+
 
 class TestFile:
     def test_what_one_run_saw_the_next_one_knows(self, tmp_path: Path) -> None:
