@@ -6,13 +6,11 @@ from typing import Final
 
 import yaml
 
+from fleet.cluster.fields import seconds
 from fleet.cluster.follow.json_text import document_of
-from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
-from fleet.cluster.nodes import Node
-from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
-from fleet.documents import Json, is_object, listed, text
+from fleet.documents import Json, is_object, listed, part, text
 from fleet.snapshot import KUBECTL
 
 _KINDS: Final = {
@@ -47,32 +45,29 @@ def recorded(path: Path) -> Cluster:
     else:
         files = [path]
     found: dict[Kind, list[Record]] = {}
+    newest: float | None = None
     for file in files:
         for document in _documents(file):
             for name, objects in _objects(document):
                 if name in _KINDS:
                     kind = _KINDS[name]
                     found.setdefault(kind, []).extend(record_of(kind, one) for one in objects)
+                    stamps = (stamp for one in objects for stamp in _stamps(one))
+                    newest = max(filter(None, (newest, *stamps)), default=None)
     if not found.get(Kind.NODE):
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
     cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
-    return Cluster.of(cluster, {kind: found.get(kind) for kind in _KINDS.values()})
+    records = {kind: found.get(kind) for kind in _KINDS.values()}
+    return Cluster.of(cluster, records, recorded_seconds=newest)
 
 
-def last_change(cluster: Cluster) -> float | None:
-    """The latest moment that its objects tell of: it was recorded then, or later.
-
-    None = they tell of none.
-    """
-    objects: tuple[Node | Pod | NodeClaim, ...] = (
-        *cluster.nodes,
-        *(cluster.pods or ()),
-        *(cluster.node_claims or ()),
-    )
-    created = (one.created_seconds for one in objects)
-    changed = (each.since_seconds for one in objects for each in one.conditions)
-    return max((at for at in (*created, *changed) if at is not None), default=None)
+def _stamps(document: Json) -> Iterator[float | None]:
+    """Moments that had passed when the object was written down."""
+    yield seconds(part(document, "metadata"), "creationTimestamp")
+    for one in listed(part(document, "status"), "conditions"):
+        yield seconds(one, "lastTransitionTime")
+        yield seconds(one, "lastHeartbeatTime")
 
 
 def _documents(file: Path) -> Iterator[object]:

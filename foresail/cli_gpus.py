@@ -67,6 +67,12 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 @cli_options.clusters
 @click.option("--by", "bys", multiple=True, type=click.Choice(_BY), help="A table each.")
 @cli_options.prometheus("That scrapes the DCGM exporters: which GPUs are idle.")
+@click.option("--lead-times", is_flag=True, help="How long machines and models take to start.")
+@click.option(
+    "--starts-file",
+    type=click.Path(path_type=Path),
+    help="Keeps the starts that were seen, for the lead times of the next run.",
+)
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
 @click.option("--json", "as_json", is_flag=True)
 def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:

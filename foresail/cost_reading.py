@@ -3,20 +3,13 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from fleet.cluster.follow.mirror import KINDS
-from fleet.cluster.kinds import Kind
 from fleet.measured import UnmeasuredError, model_tokens
-from fleet.recorded import last_change
 from fleet.snapshot import FleetSnapshot
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
 from foresail.fleet_options import FleetOptions, bearer_token, prometheus_urls, reference_data
 from foresail.fleet_reading import measurements, read_once, snapshot_with, unused_prices
-
-COST_KINDS: Final = (*KINDS, Kind.NODE_CLAIM)
-"""What a machine costs before its node is there, its NodeClaim tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +44,13 @@ async def read_round(options: FleetOptions, window_seconds: float) -> Round:
         ForesailError: an option cannot be used, or no cluster can be read.
     """
     known, urls, token = reference_data(options), prometheus_urls(options), bearer_token(options)
-    read, unreadable = await read_once(options, COST_KINDS)
+    read, unreadable = await read_once(options)
     measured = await measurements(options, [cluster.name for cluster in read])
     now = wall_clock()
     asked = []
     for one in read:
         # By now every lease of a record has ended.
-        then = (last_change(one) if options.files else None) or now
+        then = one.recorded_seconds or now
         snapshot = snapshot_with(one, known, measured[one.name], then)
         url = urls.get(one.name) or urls.get("")
         asked.append(_reading(snapshot, url, token, window_seconds))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from rich.console import Console
@@ -26,6 +27,7 @@ from foresail.fleet_reading import (
     snapshot_with,
     unused_prices,
 )
+from foresail.fleet_starts import StartBook
 from foresail.fleet_table import Fleet, payload, render
 from scaler.errors import ForesailError
 
@@ -40,10 +42,11 @@ async def show(options: FleetOptions, console: Console) -> None:
     Raises:
         ForesailError: an option cannot be used, or no cluster can be read.
     """
-    about = reference_data(options)
+    about, book = reference_data(options), StartBook(options.starts_file)
     read, unreadable = await read_once(options)
     measured = await measurements(options, [cluster.name for cluster in read])
-    _print(_fleet(read, unreadable, about, measured), options, console)
+    fleet = _fleet(read, unreadable, about, measured)
+    _print(_with_starts(fleet, book, read, about, options), options, console)
 
 
 async def watch(options: FleetOptions, console: Console) -> None:
@@ -55,7 +58,7 @@ async def watch(options: FleetOptions, console: Console) -> None:
     if options.files:
         raise ForesailError("--watch follows clusters: leave --file out")
     about, names, changed = reference_data(options), clusters(options), asyncio.Event()
-    loop = asyncio.get_running_loop()
+    loop, book = asyncio.get_running_loop(), StartBook(options.starts_file)
     async with AsyncExitStack() as stack:
         mirrors, unreachable = await _mirrors(stack, options, names, changed)
         if not mirrors:
@@ -70,13 +73,14 @@ async def watch(options: FleetOptions, console: Console) -> None:
             if options.prometheus and loop.time() >= due:
                 measured = await measurements(options, names)
                 due = loop.time() + _MEASURE_SECONDS
-            await _change(changed, options)
+            await _change(changed)
             read = [one.cluster for one in mirrors if not one.trouble]
             missing = [reason(one.name, one.trouble) for one in mirrors if one.trouble]
             fleet = _fleet(read, [*unreachable, *missing], about, measured)
-            if (fleet.snapshots, fleet.unreadable) == before:
+            fleet = _with_starts(fleet, book, read, about, options)
+            if _what_counts(fleet) == before:
                 continue
-            before = fleet.snapshots, fleet.unreadable
+            before = _what_counts(fleet)
             if live is not None:
                 live.update(render(fleet, _bys(options, fleet), console.width), refresh=True)
             else:
@@ -100,10 +104,13 @@ async def _mirrors(
     return mirrors, unreachable
 
 
-async def _change(changed: asyncio.Event, options: FleetOptions) -> None:
-    """Wait for a change or the next measurement; changes within a second count as one."""
+async def _change(changed: asyncio.Event) -> None:
+    """Wait for a change or the next minute, when GPUs are measured and machines may be late.
+
+    Changes within a second count as one.
+    """
     try:
-        async with asyncio.timeout(_MEASURE_SECONDS if options.prometheus else None):
+        async with asyncio.timeout(_MEASURE_SECONDS):
             await changed.wait()
             await asyncio.sleep(_REDRAW_SECONDS)
     except TimeoutError:
@@ -125,6 +132,24 @@ def _fleet(
         measured=any(one.activity is not None for one in measured.values()),
         remarks=unused_prices(read, about),
     )
+
+
+def _with_starts(
+    fleet: Fleet, book: StartBook, read: Sequence[Cluster], about: Known, options: FleetOptions
+) -> Fleet:
+    refusal = [book.refusal] if book.refusal is not None else []
+    return replace(
+        fleet,
+        starts=book.read(read, about, fleet.at_seconds),
+        with_lead_times=options.lead_times,
+        remarks=[*fleet.remarks, *refusal],
+    )
+
+
+def _what_counts(fleet: Fleet) -> object:
+    """What is worth another print; seconds that pass are not."""
+    late = [(one.cluster, each.machine, each.stage) for one in fleet.starts for each in one.late]
+    return fleet.snapshots, fleet.unreadable, late
 
 
 def _print(fleet: Fleet, options: FleetOptions, console: Console) -> None:

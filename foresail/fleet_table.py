@@ -12,6 +12,13 @@ from rich.text import Text
 from fleet.snapshot import FleetSnapshot
 from fleet.tally import By, Row, tally, total
 from foresail.figures import camel, dollars, gpus, partly
+from foresail.fleet_starts import ClusterStarts
+from foresail.start_table import (
+    late_lines,
+    late_payload,
+    lead_time_payload,
+    lead_time_tables,
+)
 
 _REMARKS_SHOWN = 8
 _NAME_LEAST = 8
@@ -33,6 +40,9 @@ class Fleet:
     """Whether idle GPUs were measured in any cluster."""
     remarks: Sequence[str] = ()
     """Remarks about the fleet, not about one cluster."""
+    starts: Sequence[ClusterStarts] = ()
+    with_lead_times: bool = False
+    """Whether what was learned of starts is shown, beside the machines that are late."""
 
 
 def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
@@ -49,6 +59,9 @@ def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
     if By.POOL in bys:
         parts += [Text(line) for line in _limits(fleet)]
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
+    if fleet.with_lead_times:
+        parts += lead_time_tables(fleet.starts, columns)
+    parts += [Text(line, style="bold red") for line in late_lines(fleet.starts)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in fleet.unreadable]
     return Group(*parts)
 
@@ -62,6 +75,8 @@ def payload(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
         "clusters": [asdict(one) for one in fleet.snapshots],
         "not_shown": list(fleet.unreadable),
         "remarks": list(fleet.remarks),
+        "late_machines": late_payload(fleet.starts),
+        **({"lead_times": lead_time_payload(fleet.starts)} if fleet.with_lead_times else {}),
     }
     named = camel(document)
     assert isinstance(named, dict)

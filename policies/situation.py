@@ -33,7 +33,12 @@ class NodePod:
     workload: Workload | None = None
     gpus: float
     ready: bool
-    """A pod that is not ready still loads its model, or fails to."""
+    """A pod that is not ready still loads its model, or `loads` is False."""
+    loads: bool = True
+    """False = it is not ready for another reason: its image cannot be pulled, it crashes again and
+    again, or it was ready before."""
+    loading_until_seconds: float | None = None
+    """Until when its loading can be believed, by what its workload takes; None = not learned."""
     created_seconds: float
     do_not_disrupt: bool = False
     deletion_cost: int | None = None
@@ -78,7 +83,7 @@ class PoolNode:
 
     @property
     def loading(self) -> tuple[NodePod, ...]:
-        return tuple(pod for pod in self.pods if not pod.ready)
+        return tuple(pod for pod in self.pods if not pod.ready and pod.loads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from fleet.cluster.fields import (
     amounts,
     condition,
     conditions,
+    go_duration_seconds,
     listed,
     name_of,
     namespaced_name_of,
@@ -63,6 +64,10 @@ class NodeClaim:
     startup_taints: tuple[Taint, ...] = ()
     """That go away before the node takes pods."""
     expire_after: str | None = None
+    termination_grace_seconds: float | None = None
+    """After which its end waits for no pod; None = it waits for ever."""
+    machine_image: str | None = None
+    """None = it is not launched, or the cloud does not tell."""
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -169,6 +174,8 @@ def node_claim_of(document: Json) -> NodeClaim:
         taints=taints(spec),
         startup_taints=_startup_taints(spec),
         expire_after=text(spec, "expireAfter"),
+        termination_grace_seconds=go_duration_seconds(spec, "terminationGracePeriod"),
+        machine_image=text(status, "imageID"),
         conditions=conditions(status),
     )
 

@@ -80,6 +80,11 @@ class Pod:
     None = none did, or one started again."""
     containers_started_seconds: float | None = None
     """When the last of its containers started; None = not all did, or one started again."""
+    restarts: int = 0
+    """Of all its containers, sidecars among them."""
+    waits_for: tuple[str, ...] = ()
+    """Why containers of it do not run, as the kubelet has it: `ContainerCreating`,
+    `ImagePullBackOff`, …"""
 
     @property
     def namespace(self) -> str:
@@ -156,6 +161,14 @@ def pod_of(document: object) -> Pod:
         ports=_ports(spec),
         first_container_seconds=_first_container(status),
         containers_started_seconds=_containers_started(spec, status),
+        restarts=sum(whole_number(one, "restartCount") or 0 for one in _container_states(status)),
+        waits_for=tuple(
+            dict.fromkeys(
+                intern(reason)
+                for one in _container_states(status)
+                if (reason := text(part(one, "state", "waiting"), "reason"))
+            )
+        ),
     )
 
 
@@ -193,9 +206,13 @@ def _by_claims(status: Json) -> frozenset[str]:
     return frozenset(filter(None, (text(one, "resourceName") for one in mappings)))
 
 
+def _container_states(status: Json) -> list[Json]:
+    return [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+
+
 def _first_container(status: Json) -> float | None:
     """When the first container started, where none started again: a restart hides the first."""
-    states = [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+    states = _container_states(status)
     if any(one.get("restartCount") for one in states):
         return None
     started = [

@@ -69,6 +69,12 @@ EXPECTED: dict[str, dict[str, Gpus]] = {
         "l40s-a": (4, 3, 1, 0, 1.5),
         "l40s-b": (4, 0, 4, 0, 1.5),
     },
+    "late-machines": {
+        "serves": (8, 8, 0, 0, LIST),
+        "no-gpus": (8, 0, 0, 8, LIST),
+        "zombie": (8, 0, 0, 8, LIST),
+        "leaves": (8, 0, 0, 8, LIST),
+    },
 }
 
 
