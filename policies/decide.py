@@ -67,7 +67,12 @@ def decide(
     constants: RuleConstants | None = None,
     rules: tuple[Rule, ...] = RULES,
 ) -> tuple[NodePlan, DecisionState]:
-    """The plan of one round, and the state for the next."""
+    """The plan of one round, and the state for the next.
+
+    Raises:
+        ValueError: two pools have one name, or the nodes of one have no GPUs.
+    """
+    _check(situation)
     now = situation.now_seconds
     # A clock that went back must not lengthen what began before.
     started = now if state.started_seconds is None else min(state.started_seconds, now)
@@ -100,6 +105,18 @@ def decide(
     )
     memory = {name: draft.memory for name, draft in drafts.items()}
     return plan, DecisionState(started_seconds=started, pools=memory)
+
+
+def _check(situation: Situation) -> None:
+    names: set[str] = set()
+    for pool in situation.pools:
+        if pool.name in names:
+            raise ValueError(f"two pools are called {pool.name!r}: decide for each cluster alone")
+        names.add(pool.name)
+        if pool.gpus_per_node < 1:
+            raise ValueError(
+                f"pool {pool.name!r} has {pool.gpus_per_node} GPUs a node: leave out pools without"
+            )
 
 
 def _ahead(
