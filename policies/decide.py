@@ -17,6 +17,7 @@ from policies.rules.constants import RuleConstants
 from policies.rules.draft import PoolDraft, Rule, is_empty
 from policies.rules.forecast import hold_and_order
 from policies.rules.gangs import serve_gangs
+from policies.rules.keep_new import keep_new_nodes
 from policies.rules.no_flap import order_nothing_back
 from policies.rules.pod_costs import rank_replicas
 from policies.rules.release import release_surplus
@@ -33,6 +34,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keep_floor,
     hold_and_order,
     hedge,
+    keep_new_nodes,
     release_surplus,
     keep_within_ceilings,
     order_nothing_back,
