@@ -18,6 +18,7 @@ from policies.rules.constants import RuleConstants
 from policies.rules.draft import PoolDraft, Rule, is_empty
 from policies.rules.forecast import hold_and_order
 from policies.rules.gangs import serve_gangs
+from policies.rules.keep_new import keep_new_nodes
 from policies.rules.no_flap import order_nothing_back
 from policies.rules.pod_costs import rank_replicas
 from policies.rules.release import release_surplus
@@ -34,6 +35,7 @@ RULES: Final[tuple[Rule, ...]] = (
     keep_floor,
     hold_and_order,
     hedge,
+    keep_new_nodes,
     release_surplus,
     keep_within_ceilings,
     order_nothing_back,
@@ -68,7 +70,12 @@ def decide(
     constants: RuleConstants | None = None,
     rules: tuple[Rule, ...] = RULES,
 ) -> tuple[NodePlan, DecisionState]:
-    """The plan of one round, and the state for the next."""
+    """The plan of one round, and the state for the next.
+
+    Raises:
+        ValueError: two pools have one name, or the nodes of one have no GPUs.
+    """
+    _check(situation)
     now = situation.now_seconds
     # A clock that went back must not lengthen what began before.
     started = now if state.started_seconds is None else min(state.started_seconds, now)
@@ -101,6 +108,18 @@ def decide(
     )
     memory = {name: draft.memory for name, draft in drafts.items()}
     return plan, DecisionState(started_seconds=started, pools=memory)
+
+
+def _check(situation: Situation) -> None:
+    names: set[str] = set()
+    for pool in situation.pools:
+        if pool.name in names:
+            raise ValueError(f"two pools are called {pool.name!r}: decide for each cluster alone")
+        names.add(pool.name)
+        if pool.gpus_per_node < 1:
+            raise ValueError(
+                f"pool {pool.name!r} has {pool.gpus_per_node} GPUs a node: leave out pools without"
+            )
 
 
 def _ahead(

@@ -84,6 +84,8 @@ class PoolPolicy:
     """A hold ends this long after it was last renewed."""
     veto_seconds: float | None = VETO_DEFAULT_SECONDS
     """The longest that a loading model keeps its node, from the pod's creation; None = no veto."""
+    keep_new_nodes_seconds: float | None = None
+    """How long a new node is kept at least, from when pods can have its GPUs; None = no least."""
     quiet_until_seconds: float | None = None
     """The end of the quiet hours that are now; None = it is not quiet."""
     notes: tuple[str, ...] = ()

@@ -72,6 +72,7 @@ def pool_policy(policy: CapacityPolicy, pool: Pool, now_seconds: float) -> PoolP
         levers=spec.levers.allowed,
         hold_lease_seconds=spec.hold_lease,
         veto_seconds=veto.longest if veto.enabled else None,
+        keep_new_nodes_seconds=spec.keep_new_nodes,
         quiet_until_seconds=max((end for end in quiet if end is not None), default=None),
         notes=(*notes, *([note] if note else [])),
     )

@@ -67,6 +67,9 @@ class PoolSettings(PolicyPart):
     soon."""
     model_loading_veto: ModelLoadingVeto = ModelLoadingVeto()
     """A node is not let go while a pod on it loads its model."""
+    keep_new_nodes: Duration | None = None
+    """How long a new node is kept at least, used or not: where machines are paid for a least time.
+    Left out, a node may go as soon as it is empty."""
 
 
 class PoolRule(PoolSettings):

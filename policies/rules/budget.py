@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.node_plan import NodeOrder, Step
 from policies.rules.draft import SPECULATIVE, PoolDraft
@@ -83,7 +84,9 @@ def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
         ahead = len(draft.present) - max(len(draft.used), draft.demand_nodes)
         coming = draft.coming
         for node in coming[: max(0, ahead)]:
-            purse.spend(draft.usd_per_hour(node) or 0.0, _order_seconds(draft))
+            reserved = node.capacity_type is CapacityType.RESERVED
+            usd = 0.0 if reserved else draft.usd_per_hour(node) or 0.0
+            purse.spend(usd, _order_seconds(draft))
 
 
 def _grant_holds(group: Iterable[PoolDraft], purse: _Purse) -> None:
@@ -108,11 +111,13 @@ def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
 
 def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
     cut = Reason.BUDGET in draft.reasons.values()
+    reserved = draft.pool.capacity_type is CapacityType.RESERVED
+    usd = 0.0 if reserved else draft.pool.usd_per_hour
     for order in draft.orders:
         why = "a node of the pool is given up for its ceiling" if cut else None
         nodes = 0
         while order.reason in SPECULATIVE and nodes < order.nodes and why is None:
-            why = purse.takes(draft.pool.usd_per_hour, _order_seconds(draft))
+            why = purse.takes(usd, _order_seconds(draft))
             nodes += why is None
         if order.reason not in SPECULATIVE:
             yield order

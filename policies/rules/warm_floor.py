@@ -23,8 +23,9 @@ def keep_floor(draft: PoolDraft) -> None:
     """Hold and order nodes up to the schedule's number."""
     lead = draft.pool.lead_time
     ahead = lead.boot_seconds_p90 + lead.pull_seconds
-    wanted = _floor_within(draft, ahead)
-    kept = _floor_within(draft, ahead + lead.boot_seconds + late_seconds(draft))
+    floors = _floors(draft, ahead, ahead + lead.boot_seconds + late_seconds(draft))
+    wanted = max(nodes for seconds, nodes in floors.items() if seconds <= ahead)
+    kept = max(floors.values())
     if kept == 0:
         return
     busy = len(draft.set_aside) + len(draft.used)
@@ -42,8 +43,11 @@ def keep_floor(draft: PoolDraft) -> None:
         draft.order(NodeOrder(nodes=missing, reason=Reason.WARM_FLOOR, steps=(step,)))
 
 
-def _floor_within(draft: PoolDraft, seconds: float) -> int:
-    """The highest number of the schedule from now on."""
-    looks = math.ceil(seconds / _LOOK_SECONDS)
-    later = (draft.policy_at(draft.now_seconds + seconds * i / looks) for i in range(1, looks + 1))
-    return max([draft.policy.warm_floor_nodes, *(one.warm_floor_nodes for one in later)])
+def _floors(draft: PoolDraft, ahead: float, horizon: float) -> dict[float, int]:
+    """The schedule's numbers from now to the horizon, by seconds from now."""
+    between = (_LOOK_SECONDS * look for look in range(1, math.ceil(horizon / _LOOK_SECONDS)))
+    later = {
+        seconds: draft.policy_at(draft.now_seconds + seconds).warm_floor_nodes
+        for seconds in {*between, ahead, horizon}
+    }
+    return {0.0: draft.policy.warm_floor_nodes, **later}

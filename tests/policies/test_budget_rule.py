@@ -2,6 +2,7 @@
 
 import pytest
 
+from fleet.cluster.nodes import CapacityType
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
 from tests.policies.pools import (
@@ -102,3 +103,10 @@ def test_a_pool_that_gives_up_a_node_orders_none_for_less() -> None:
     plan = plan_of(state, policy)
     assert verdicts(plan) == {"dear": "release: budget"}
     assert ordered(plan) == []
+
+
+def test_nodes_of_a_reservation_cost_nothing_more() -> None:
+    policy = PoolPolicy(**FLOOR, idle_usd_per_hour_max=0.0)
+    reserved = CapacityType.RESERVED
+    state = pool(coming("a", capacity_type=reserved), demand_gpus=0.0, capacity_type=reserved)
+    assert ordered(plan_of(state, policy)) == [(2, "warm floor")]

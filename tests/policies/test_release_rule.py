@@ -6,7 +6,7 @@ from fleet.cluster.nodes import CapacityType
 from policies.decide import DecisionState
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import Lever, PoolPolicy
-from policies.situation import PoolNode
+from policies.situation import PoolNode, PoolState
 from tests.policies.pools import (
     NOW,
     busy,
@@ -107,3 +107,25 @@ def test_a_pool_without_a_policy_is_left_alone() -> None:
     plan, _ = round_of(state, policy=lambda _pool, _at: None)
     assert verdicts(plan.pools[0])["spare"] == "leave: no reason"
     assert texts(plan.pools[0]) == "policy: no policy covers this pool"
+
+
+@pytest.mark.parametrize(
+    ("pools", "message"),
+    [
+        pytest.param(
+            (pool(demand_gpus=0.0), pool(demand_gpus=0.0)),
+            "two pools are called 'h100': decide for each cluster alone",
+            id="one name twice",
+        ),
+        pytest.param(
+            (pool(demand_gpus=0.0, gpus_per_node=0),),
+            "pool 'h100' has 0 GPUs a node: leave out pools without",
+            id="no GPUs",
+        ),
+    ],
+)
+def test_a_situation_that_makes_no_sense_is_refused(
+    pools: tuple[PoolState, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        round_of(*pools)
