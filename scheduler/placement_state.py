@@ -20,6 +20,7 @@ from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
+from scheduler.one_island import refuse_split
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.score.answers import Answers
@@ -125,6 +126,14 @@ class PlacementState:
             return Filtered(list(names))
         # What else a node has to have, kube-scheduler has found out itself by now.
         result = filtered(names, self._rows(names), self.nodes, pod.shape)
+        if result.passed and pod.needs_nvlink:
+            refuse_split(
+                result,
+                pod,
+                self._view(pod).offers,
+                row=self.occupancy.row,
+                machines=self.occupancy.machines,
+            )
         if result.passed and pod.group is not None:
             self._hold_back(pod, result, now_seconds)
         if result.passed:
