@@ -6,12 +6,12 @@ turned away only if no choice can be right. A node whose islands or devices are 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 from scheduler.fit import Filtered
-from scheduler.machines import Machine
+from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
 from scheduler.pods import Pod
 
@@ -20,28 +20,20 @@ _NO_ISLAND: Final = -1
 """In a report, of a GPU that does not answer."""
 
 
-def refuse_split(
-    result: Filtered,
-    pod: Pod,
-    offers: Offers | None,
-    *,
-    row: Mapping[str, int],
-    machines: Mapping[str, Machine],
-) -> None:
+def refuse_split(occupancy: Occupancy, pod: Pod, result: Filtered, offers: Offers | None) -> None:
     """Turn away the nodes that have passed and would give the pod GPUs of several islands.
 
     Args:
-        result: of the filter so far.
+        occupancy: of the nodes.
         pod: whose GPUs must be joined by NVLink.
-        offers: what the nodes would give its claims.
-        row: of each node in `offers`.
-        machines: by name.
+        result: of the filter so far.
+        offers: what each node would give its claims; None = it has none.
     """
     passed = []
     for name in result.passed:
-        machine = machines.get(name)
+        machine = occupancy.machines.get(name)
         islands = machine.islands if machine is not None else ()
-        offer = offers.at(row[name]) if pod.claim and offers and islands else None
+        offer = offers.at(occupancy.row[name]) if pod.claim and offers and islands else None
         count = 0 if offer is None else islands_of(islands, offer.slots)
         largest = largest_island(islands)
         if offer is not None and count > 1:

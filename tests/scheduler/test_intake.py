@@ -287,7 +287,7 @@ class TestDevices:
         )
 
         def given(name: str) -> tuple[int, ...] | None:
-            asked = made.claims[f"llm/{name}"]
+            asked = made.known.claims[f"llm/{name}"]
             assert asked is not None
             offer = made.placement.occupancy.predictor.of(asked, 0).at(0)
             return None if offer is None else offer.slots
@@ -454,7 +454,7 @@ class TestClaims:
     def test_a_class_told_late_makes_claims_readable(self) -> None:
         events = self.events()
         made = intake(*events[1:3], (Kind.CLAIM, claim("c", (H100, 2))), (Kind.NODE, node("b")))
-        assert made.claims["llm/c"] is None
+        assert made.known.claims["llm/c"] is None
         put(made, *events[0])
         assert best(made, pod("p", claims=("c",)), "a", "b") == "a"
 
