@@ -41,8 +41,8 @@ from scheduler.view import views_of
 
 log = structlog.get_logger()
 
-OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN})
-"""Kinds whose absence, and whose refusal, makes no answer wrong."""
+OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN, Kind.TAINT_RULE})
+"""Kinds whose refusal makes no veto wrong: kube-scheduler knows groups and taints itself."""
 _SLICE: Final = 32
 """Objects of a list taken before an answer may come in between."""
 _WARM_NODES: Final = 64
@@ -81,7 +81,7 @@ async def schedule(options: SchedulerOptions) -> None:
     async with client_of(options.context, options.kubeconfig) as client:
 
         def follow(kind: Kind) -> AsyncGenerator[Event, None]:
-            return watched(client, SOURCES[kind].path, partial(record_of, kind))
+            return watched(client, SOURCES[kind].paths, partial(record_of, kind))
 
         async with running(options, follow, post_to(client)) as ports:
             log.info("serving", extender=ports.extender, http=ports.http)

@@ -9,7 +9,7 @@ kube-scheduler counts the parts itself, and a node that is not known there passe
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from fleet.cluster.groups import PodGroup
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod as PodRecord
+from fleet.cluster.taint_rules import TaintRule
 from scheduler.claim_intake import ClaimIntake
 from scheduler.gpu_holders import GpuHolders
 from scheduler.history import History
@@ -35,6 +36,7 @@ KINDS: Final = (
     Kind.NODE,
     Kind.POD,
     Kind.CLASS,
+    Kind.TAINT_RULE,
     Kind.SLICE,
     Kind.CLAIM,
     Kind.POD_GROUP,
@@ -111,19 +113,27 @@ class Intake:
                 self._node(record)
             case PodRecord():
                 self._pod(record, now_seconds)
-            case Slice():
-                self._slice(record)
-            case ClaimRecord():
-                self.holders.put_claim(record)
-                self._claims.put(record)
-            case DeviceClass():
-                self._claims.put_class(record.name, record.selectors)
+            case Slice() | TaintRule() | ClaimRecord() | DeviceClass():
+                self._take_dra(record)
             case PodGroup():
                 self._group(kind, record)
             case Unreadable():
                 self._unreadable(kind, record)
             case _:
                 raise TypeError(f"{kind} is not followed")
+
+    def _take_dra(self, record: Slice | TaintRule | ClaimRecord | DeviceClass) -> None:
+        match record:
+            case Slice():
+                for node in self._slices.put(record):
+                    self._offer(node)
+            case TaintRule():
+                self._offer_all(self._slices.put_rule(record))
+            case ClaimRecord():
+                self.holders.put_claim(record)
+                self._claims.put(record)
+            case DeviceClass():
+                self._claims.put_class(record.name, record.selectors)
 
     def gone(self, kind: Kind, name: str, uid: str) -> None:
         """An object was deleted."""
@@ -140,7 +150,9 @@ class Intake:
             case Kind.POD:
                 self._forget(key)
             case Kind.SLICE:
-                self._slice_gone(key)
+                self._offer_all(self._slices.drop(key))
+            case Kind.TAINT_RULE:
+                self._offer_all(self._slices.drop_rule(key))
             case Kind.CLAIM:
                 self.holders.drop_claim(key)
                 self._claims.drop(key)
@@ -216,17 +228,14 @@ class Intake:
         """Of all nodes."""
         return self._slices.all
 
-    def _slice(self, record: Slice) -> None:
-        for node in self._slices.put(record):
-            self._offer(node)
-
-    def _slice_gone(self, name: str) -> None:
-        for node in self._slices.drop(name):
+    def _offer_all(self, nodes: Iterable[str | None]) -> None:
+        """Of these nodes, slices are gone, or have other taints."""
+        for node in nodes:
             try:
                 self._offer(node)
             except (ValueError, ArithmeticError) as error:
-                # The node cannot be used, with this slice or without it.
-                self._unusable(Kind.NODE, node or name, node or name, str(error))
+                # The node cannot be used, whatever is gone or tainted.
+                self._unusable(Kind.NODE, str(node), str(node), str(error))
 
     def _offer(self, node: str | None) -> None:
         """Slices of a node, or of no single node, have changed."""

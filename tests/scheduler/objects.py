@@ -79,6 +79,12 @@ def resource_slice(
     }
 
 
+def taint_rule(name: str, effect: str = "NoSchedule", **selector: str) -> Json:
+    """A DeviceTaintRule; the selector's fields are `driver`, `pool` and `device`."""
+    taint = {"key": "xid", "value": "79", "effect": effect}
+    return {"metadata": {"name": name}, "spec": {"deviceSelector": selector, "taint": taint}}
+
+
 def device_class(name: str = CLASS) -> Json:
     expression = (
         "device.driver == 'gpu.nvidia.com' && device.attributes['gpu.nvidia.com'].type == 'gpu'"

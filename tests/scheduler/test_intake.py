@@ -29,6 +29,7 @@ from tests.scheduler.objects import (
     pod,
     put,
     resource_slice,
+    taint_rule,
 )
 
 Event = tuple[Kind, dict[str, Any]]
@@ -293,6 +294,57 @@ class TestDevices:
             return None if offer is None else offer.slots
 
         assert (given("one"), given("two"), given("tolerant")) == ((1,), None, (0, 1))
+
+    def test_a_rule_taints_devices_as_a_driver_does_until_it_is_gone(self) -> None:
+        tolerant = claim("tolerant", (H100, 2))
+        (first,) = tolerant["spec"]["devices"]["requests"][0]["firstAvailable"]
+        first["tolerations"] = [{"key": "xid", "operator": "Exists"}]
+        made = intake(
+            (Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-0")),
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100)),
+            (Kind.CLASS, device_class()),
+            (Kind.CLAIM, claim("one", (H100, 1))),
+            (Kind.CLAIM, claim("two", (H100, 2))),
+            (Kind.CLAIM, tolerant),
+        )
+
+        def given() -> list[tuple[int, ...] | None]:
+            found: list[tuple[int, ...] | None] = []
+            for name in ("one", "two", "tolerant"):
+                asked = made.known.claims[f"llm/{name}"]
+                assert asked is not None
+                offer = made.placement.occupancy.predictor.of(asked, 0).at(0)
+                found.append(None if offer is None else offer.slots)
+            return found
+
+        assert given() == [(1,), None, (0, 1)]
+        put(made, Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-1"))
+        assert given() == [(0,), None, (0, 1)]
+        put(made, Kind.SLICE, resource_slice("a", H100, H100, H100, generation=2))
+        assert given() == [(0,), (0, 2), (0, 1)]
+        put(made, Kind.TAINT_RULE, taint_rule("r", "None", pool="a", device="gpu-1"))
+        assert given() == [(0,), (0, 1), (0, 1)]
+        put(made, Kind.TAINT_RULE, taint_rule("r", driver="gpu.nvidia.com"))
+        assert given() == [None, None, (0, 1)]
+        drop(made, Kind.TAINT_RULE, taint_rule("r"))
+        assert given() == [(0,), (0, 1), (0, 1)]
+
+    def test_a_rule_reaches_all_nodes_though_one_of_them_cannot_be_used(self) -> None:
+        too_many = resource_slice("a", *[H100] * 17)
+        made = intake(
+            *[(Kind.NODE, node(name)) for name in "ab"],
+            (Kind.SLICE, too_many),
+            (Kind.SLICE, resource_slice("b", H100)),
+            (Kind.CLASS, device_class()),
+            (Kind.CLAIM, claim("c", (H100, 1))),
+            (Kind.TAINT_RULE, taint_rule("r", driver="gpu.nvidia.com")),
+        )
+        asked = made.known.claims["llm/c"]
+        assert asked is not None
+        assert made.placement.occupancy.predictor.of(asked, 0).found.tolist() == [None] * len(
+            made.placement.nodes
+        )
 
     def test_an_administrators_look_takes_no_gpu(self) -> None:
         looked_at = claim("c", (H100, 1), given=("gpu-0",), pool="a")

@@ -57,6 +57,10 @@ EXPECTED: dict[str, dict[str, Gpus]] = {
         "dynamic-mig": (1, 0.142857, 0.857143, 0, None),
         "consumable": (1, 0.25, 0.75, 0, None),
     },
+    "taint-rules": {
+        "ruled": (4, 1, 2, 1, None),  # the GPU in use is tainted too
+        "reserved": (2, 0, 0, 2, None),
+    },
     "plugin-and-dra": {"both": (8, 5, 3, 0, LIST)},
 }
 
@@ -88,6 +92,7 @@ def by_extender(cluster: Cluster, order: random.Random) -> dict[str, Gpus]:
         *((Kind.SLICE, one) for one in cluster.slices or ()),
         *((Kind.CLAIM, one) for one in cluster.claims or ()),
         *((Kind.CLASS, one) for one in cluster.classes or ()),
+        *((Kind.TAINT_RULE, one) for one in cluster.taint_rules or ()),
     ]
     order.shuffle(events)
     made = Intake(PlacementState((), Mix(dict(USUAL))), History(), Facts(prices=PRICES))
