@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
 from scheduler.score.scarcity import Widths
 
 _SHAPES_MAX = 512
@@ -75,12 +75,23 @@ class Gains:
         self._values_version = np.full(len(nodes), -1, np.int64)
         self._shapes: OrderedDict[Shape, Kept] = OrderedDict()
 
-    def of(self, shape: Shape) -> Kept:
-        """As the nodes are now, or as near as `rows_at_once` allows."""
+    def of(self, shape: Shape, among: Bool | None = None, *, part: float = 1.0) -> Kept:
+        """As the nodes are now, or as near as `rows_at_once` allows.
+
+        Args:
+            shape: of the pod.
+            among: shape ``(N,)``, the nodes that are asked about; None = all. Of the others
+                nothing is brought up to date.
+            part: of `rows_at_once` that may be worked out.
+        """
         kept = self._kept_of(shape)
         due = self._due(shape, kept)
-        if self._rows_at_once is not None and len(due) > self._rows_at_once:
-            due = self._likeliest(kept, due, self._rows_at_once)
+        if among is not None:
+            due = due[among[due]]
+        if self._rows_at_once is not None:
+            most = max(1, int(self._rows_at_once * part))
+            if len(due) > most:
+                due = self._likeliest(kept, due, most)
         if len(due):
             self._work_out(shape, kept, due)
         return kept

@@ -185,9 +185,11 @@ class PlacementState:
             columns = {EXPECTED_PODS: np.full(len(self.nodes), -np.inf)}
             remainders = np.full(len(self.nodes), -1, np.int64)
             places = np.zeros(len(self.nodes), np.int64)
-            for gpus in np.unique(wanted[wanted >= 0]).tolist():
+            counts = np.unique(wanted[wanted >= 0]).tolist()
+            for gpus in counts:
                 shape, there = pod.shape_with(gpus), wanted == gpus
-                take_rows(columns, self._rule.rank(shape).columns, there)
+                ranking = self._rule.rank(shape, there, part=1 / len(counts))
+                take_rows(columns, ranking.columns, there)
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         columns |= self.occupancy.preferences.columns(pod, wanted.clip(0) * part, offers)
