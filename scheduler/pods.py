@@ -19,7 +19,7 @@ from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
-from scheduler.resource_claim import Claim, together
+from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, together
 
 GPU_RESOURCES: Final = WHOLE
 GPU_MILLI: Final = "foresail.io/gpu-milli"
@@ -160,6 +160,8 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         missing = next(name for name in names if known.claims.get(name) is None)
         unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
     waiting = [claim for claim in claims if claim.given is None]
+    if unknown is None and selector_characters(waiting) > SELECTORS_MAX:
+        unknown = f"its claims have selectors of more than {SELECTORS_MAX} characters together"
     return Pod(
         uid=pod.uid,
         name=pod.name,
