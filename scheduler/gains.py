@@ -68,7 +68,8 @@ class Gains:
         self._nodes = nodes
         self._measure_for = measure_for
         self._models: tuple[str, ...] = nodes.models
-        self._measure = measure_for(self._models)
+        self._measure: Measure | None = None
+        """Made when it is first needed: that takes as long as some answers."""
         self._widths = widths
         self._rows_at_once = rows_at_once
         self._values = np.zeros(len(nodes))
@@ -129,7 +130,7 @@ class Gains:
         if self._models != self._nodes.models:
             # One that was never seen before changes no node's worth, only who may go there.
             self._models = self._nodes.models
-            self._measure = self._measure_for(self._models)
+            self._measure = None
         if len(self._values) < rows:
             more = (0, rows - len(self._values))
             self._values = np.pad(self._values, more)
@@ -197,6 +198,8 @@ class Gains:
         weights = np.random.default_rng(1).integers(-(2**62), 2**62, states.shape[1])
         _, first, which = np.unique(states @ weights, return_index=True, return_inverse=True)
         some = states[first]
+        if self._measure is None:
+            self._measure = self._measure_for(self._models)
         return self._measure(some[:, 0], some[:, 1], some[:, 3:], some[:, 2])[which]
 
 

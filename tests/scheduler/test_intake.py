@@ -558,7 +558,7 @@ class TestGroups:
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.randoms(use_true_random=False))
+@given(st.randoms(use_true_random=True))
 def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Random) -> None:
     """Random events, then the same world told to a fresh state: both know the same."""
     claims = [
@@ -568,14 +568,17 @@ def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Rando
     ]
     made = intake((Kind.CLASS, device_class()), *claims)
     world: dict[tuple[Kind, str], dict[str, Any]] = {}
-    for _ in range(50):
+    for _ in range(60):
         name, at = chance.choice("abc"), chance.randint(0, 3)
-        kind = chance.choice([Kind.NODE, Kind.SLICE, Kind.POD])
+        kind = chance.choice([Kind.NODE, Kind.SLICE, Kind.TAINT_RULE, Kind.POD, Kind.POD])
         match kind:
             case Kind.NODE:
                 document = node(name, gpus=chance.choice([0, 0, 8]))
             case Kind.SLICE:
                 document = resource_slice(name, *[H100] * chance.randint(1, 4))
+            case Kind.TAINT_RULE:
+                selector = chance.choice([{"pool": name}, {"device": f"gpu-{at}"}, {}])
+                document = taint_rule(f"rule-{chance.choice('xy')}", **selector)
             case _ if chance.random() < 0.5:
                 document = pod(f"claims-{name}{at}", claims=(f"{name}{at}",), on=name)
             case _:
@@ -590,6 +593,7 @@ def test_whatever_comes_and_goes_the_end_is_as_told_at_once(chance: random.Rando
     for (kind, _), document in sorted(world.items(), key=lambda one: one[0]):
         put(fresh, kind, document)
     assert state(made) == state(fresh)
+    assert made.placement.occupancy.machines == fresh.placement.occupancy.machines
 
 
 def state(made: Intake) -> dict[str, list[int]]:
