@@ -6,6 +6,7 @@ from typing import Final
 
 from scheduler.first_fit import (
     STEPS_MAX,
+    Alternative,
     Device,
     Search,
     SearchTooLongError,
@@ -17,6 +18,9 @@ from scheduler.resource_claim import Claim
 from scheduler.score.islands import island_price_milli
 
 _SEARCHES_MAX: Final = 512
+_CLAIMS_MAX: Final = 64
+_SHARED_A_STEP: Final = 16
+"""Shared devices that one step looks at: most are of a driver that the claim does not ask for."""
 
 Slots = tuple[int, ...]
 
@@ -74,6 +78,8 @@ class NodeSearches:
 
     def __init__(self) -> None:
         self._shared: tuple[Device, ...] = ()
+        self._shared_of: OrderedDict[str, tuple[Device, ...]] = OrderedDict()
+        """By claim, those of the shared devices that it may ask for."""
         self._kept: OrderedDict[object, _Search] = OrderedDict()
 
     def share(self, devices: tuple[Device, ...]) -> bool:
@@ -81,6 +87,7 @@ class NodeSearches:
         if devices == self._shared:
             return False
         self._shared = devices
+        self._shared_of.clear()
         self._kept.clear()
         return True
 
@@ -89,7 +96,7 @@ class NodeSearches:
         most = min(steps.left, STEPS_MAX)
         work = Steps(most)
         try:
-            offer = self._search(claim, state).offer(claim, state, work)
+            offer = self._search(claim, state, work).offer(claim, state, work)
         except UnpredictableError as error:
             if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
                 return _NOT_YET
@@ -98,15 +105,45 @@ class NodeSearches:
             steps.left -= most - max(work.left, 0)
         return DOES_NOT_FIT if offer is None else _answer(state, offer)
 
-    def _search(self, claim: Claim, state: NodeState) -> "_Search":
+    def _search(self, claim: Claim, state: NodeState, steps: Steps) -> "_Search":
         key = claim.key, state.alike
         found = self._kept.get(key)
         if found is None:
-            found = self._kept[key] = _Search.of(claim, state.machine, self._shared)
+            found = self._kept[key] = _Search.of(
+                claim, state.machine, self._shared_by(claim, steps)
+            )
             if len(self._kept) > _SEARCHES_MAX:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return found
+
+    def _shared_by(self, claim: Claim, steps: Steps) -> tuple[Device, ...]:
+        """The shared devices that the claim may ask for: looked at once, and not for each node.
+
+        Raises:
+            SearchTooLongError: there are more than `steps` allow.
+        """
+        found = self._shared_of.get(claim.key)
+        if found is None:
+            alternatives = [one for request in claim.requests for one in request.alternatives]
+            work = len(self._shared) * sum(one.steps for one in alternatives)
+            steps.take(work // _SHARED_A_STEP)
+            found = self._shared_of[claim.key] = tuple(
+                device
+                for device in self._shared
+                if any(_may_match(one, device) for one in alternatives)
+            )
+            if len(self._shared_of) > _CLAIMS_MAX:
+                self._shared_of.popitem(last=False)
+        self._shared_of.move_to_end(claim.key)
+        return found
+
+
+def _may_match(alternative: Alternative, device: Device) -> bool:
+    try:
+        return alternative.matches(device)
+    except UnpredictableError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
