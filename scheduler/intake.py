@@ -80,6 +80,8 @@ class Intake:
         self._divided: set[str] = set()
         """Nodes that give out parts of GPUs."""
         self._slices = OfferedSlices()
+        self._tainted_anew: dict[str | None, None] = {}
+        """Nodes whose devices a rule has tainted, and which `settle` has not come to yet."""
         self._came: dict[str, _Came] | None = {}
         """Running pods with GPUs, by UID, until their ages were read; None = that was done."""
 
@@ -94,6 +96,7 @@ class Intake:
         for one in records:
             self.changed(kind, one, now_seconds)
             yield
+        yield from self.settle()
 
     def changed(self, kind: Kind, record: Record, now_seconds: float) -> None:
         """An object is new, or not as it was."""
@@ -128,7 +131,7 @@ class Intake:
                 for node in self._slices.put(record):
                     self._offer(node)
             case TaintRule():
-                self._offer_all(self._slices.put_rule(record))
+                self._tainted_anew |= dict.fromkeys(self._slices.put_rule(record))
             case ClaimRecord():
                 self.holders.put_claim(record)
                 self._claims.put(record)
@@ -152,7 +155,7 @@ class Intake:
             case Kind.SLICE:
                 self._offer_all(self._slices.drop(key))
             case Kind.TAINT_RULE:
-                self._offer_all(self._slices.drop_rule(key))
+                self._tainted_anew |= dict.fromkeys(self._slices.drop_rule(key))
             case Kind.CLAIM:
                 self.holders.drop_claim(key)
                 self._claims.drop(key)
@@ -236,6 +239,13 @@ class Intake:
             except (ValueError, ArithmeticError) as error:
                 # The node cannot be used, whatever is gone or tainted.
                 self._unusable(Kind.NODE, str(node), str(node), str(error))
+
+    def settle(self) -> Iterator[None]:
+        """After a change, do what it has left, one node a step: a rule may taint all nodes."""
+        while self._tainted_anew:
+            node, _ = self._tainted_anew.popitem()
+            self._offer_all([node])
+            yield
 
     def _offer(self, node: str | None) -> None:
         """Slices of a node, or of no single node, have changed."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet.cluster.hardware import Prices
-from fleet.cluster.kinds import Kind
+from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.nodes import node_of
 from fleet.instances import instances
 from scheduler.history import USUAL, History
@@ -329,6 +329,20 @@ class TestDevices:
         assert given() == [None, None, (0, 1)]
         drop(made, Kind.TAINT_RULE, taint_rule("r"))
         assert given() == [(0,), (0, 1), (0, 1)]
+
+    def test_a_rule_for_many_nodes_is_followed_one_node_a_step(self) -> None:
+        names = [f"n{at}" for at in range(5)]
+        made = intake(
+            *[(Kind.NODE, node(name)) for name in names],
+            *[(Kind.SLICE, resource_slice(name, H100)) for name in names],
+        )
+        made.changed(Kind.TAINT_RULE, record_of(Kind.TAINT_RULE, taint_rule("r")), 0)
+        machines = made.placement.occupancy.machines
+
+        def tainted() -> int:
+            return sum(bool(machines[name].devices[0].taints) for name in names)
+
+        assert [tainted() for _ in made.settle()] == [1, 2, 3, 4, 5]
 
     def test_a_rule_reaches_all_nodes_though_one_of_them_cannot_be_used(self) -> None:
         too_many = resource_slice("a", *[H100] * 17)

@@ -98,6 +98,8 @@ def by_extender(cluster: Cluster, order: random.Random) -> dict[str, Gpus]:
     made = Intake(PlacementState((), Mix(dict(USUAL))), History(), Facts(prices=PRICES))
     for kind, record in events:
         made.changed(kind, record, now_seconds=0)
+        for _ in made.settle():
+            pass
     assert made.unread == {}
     return {
         one.node: (one.gpus, one.used, one.free, one.out, one.usd_per_gpu_hour)
