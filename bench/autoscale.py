@@ -191,7 +191,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         help="part of the requests in time that the equal view compares at (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--gpu-usd-hour", type=float, help="dollars for a GPU-hour: adds what the equal view saves"
+        "--gpu-usd-hour", type=float, help="dollars for a GPU-hour: fills the column cost_usd"
     )
     parser.add_argument(
         "--view", type=_views, default=["usual"],
