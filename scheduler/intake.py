@@ -10,7 +10,6 @@ kube-scheduler counts the parts itself, and a node that is not known there passe
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from fleet.cluster.claims import Claim as ClaimRecord
@@ -22,15 +21,14 @@ from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod as PodRecord
 from fleet.cluster.taint_rules import TaintRule
+from scheduler.arrivals import Arrivals
 from scheduler.claim_intake import ClaimIntake
 from scheduler.gpu_holders import GpuHolders
 from scheduler.history import History
 from scheduler.machines import NO_PRICES, Facts, Machine, machine_of
 from scheduler.offered_slices import OfferedSlices
-from scheduler.placement import GPUS_MAX
 from scheduler.placement_state import PlacementState
-from scheduler.pods import Known, Pod, UnreadablePodError, placed
-from scheduler.turnover import Start
+from scheduler.pods import Known, UnreadablePodError, placed
 
 KINDS: Final = (
     Kind.NODE,
@@ -45,15 +43,6 @@ KINDS: Final = (
 """What is followed."""
 _FAULTS: Final = 256
 _SHOWN_CHARACTERS_MAX: Final = 128
-
-
-@dataclass(frozen=True, slots=True)
-class _Came:
-    """A pod that takes GPU."""
-
-    node: str
-    at_seconds: float
-    gpu_milli: int
 
 
 class Intake:
@@ -75,15 +64,13 @@ class Intake:
         """What was found wrong with objects; the logging side takes it from here."""
         self._faulty: dict[tuple[Kind, str], str] = {}
         """What was said of objects that cannot be used now."""
-        self._history = history
+        self._arrivals = Arrivals(history)
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
         self._divided: set[str] = set()
         """Nodes that give out parts of GPUs."""
         self._slices = OfferedSlices()
         self._tainted_anew: dict[str | None, None] = {}
         """Nodes whose devices a rule has tainted, and which `settle` has not come to yet."""
-        self._came: dict[str, _Came] | None = {}
-        """Running pods with GPUs, by UID, until their ages were read; None = that was done."""
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -270,7 +257,7 @@ class Intake:
                 raise
             is_new = not self.placement.occupancy.is_bound(record.uid)
             if is_new and record.node not in self._divided:
-                self._history_of(pod, record.node, _created(record, now_seconds))
+                self._arrivals.saw(pod, record.node, _created(record, now_seconds))
             if pod.claim_names:
                 self._claims.bind(pod, record.node)
             else:
@@ -278,30 +265,16 @@ class Intake:
         else:
             self.placement.waits(placed(record, self.known))
 
-    def _history_of(self, pod: Pod, node: str, came_seconds: float) -> None:
-        gpus = pod.shape.gpus if pod.given is None else len(pod.given)
-        if gpus:
-            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
-            self._history.saw(shape, came_seconds)
-            if self._came is not None:
-                self._came[pod.uid] = _Came(node, came_seconds, shape.total_milli)
-
     def read_turnover(self, now_seconds: float) -> None:
         """All pods were read for the first time: take what their ages say of those that left."""
-        starts = [
-            Start(now_seconds - one.at_seconds, one.gpu_milli)
-            for one in (self._came or {}).values()
-            if one.node not in self._divided
-        ]
-        self._came = None
+        starts = self._arrivals.starts(now_seconds, but=self._divided)
         self.placement.occupancy.recall(starts)
 
     def _forget(self, uid: str) -> None:
         self.holders.drop_pod(uid)
         self.placement.launchers.gone(uid)
         self._claims.forget(uid)
-        if self._came is not None:
-            self._came.pop(uid, None)
+        self._arrivals.forget(uid)
         self.placement.gone(uid)
 
     def _group(self, kind: Kind, record: PodGroup) -> None:
