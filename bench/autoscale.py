@@ -136,31 +136,71 @@ def _generated() -> Trace:
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench autoscale", description=__doc__)
-    parser.add_argument("--trace", type=_trace, help="default: generated days")
-    parser.add_argument("--tune-on", type=_trace, nargs="+", help="default: generated days")
+    parser.add_argument(
+        "--trace", type=_trace, help="CSV of requests to play; default: generated days"
+    )
+    parser.add_argument(
+        "--tune-on", type=_trace, nargs="+",
+        help="CSVs on which the knobs of the equal view are chosen; default: generated days",
+    )  # fmt: skip
     parser.add_argument(
         "--priors", type=Path, metavar="FOLDER",
         help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`: each trace is judged with "
         "the one that has not seen its family",
     )  # fmt: skip
     parser.add_argument("--kept", type=Path, help="file of finished runs, to go on from")
-    parser.add_argument("--startup", type=_start_up, default="300", help="seconds, or `measured`")
+    parser.add_argument(
+        "--startup", type=_start_up, default="300",
+        help="seconds from an order to a replica that serves, or `measured` (default: 300)",
+    )  # fmt: skip
     parser.add_argument("--gpus-per-node", type=int, help="model nodes, and count their hours")
-    parser.add_argument("--consolidate-after", type=float, default=0.0, help="seconds")
-    parser.add_argument("--ttft", type=float, default=TTFT_SECONDS)
-    parser.add_argument("--itl", type=float, default=ITL_SECONDS)
-    parser.add_argument("--policies", type=_policies, default=[*KINDS, ORACLE])
-    parser.add_argument("--seeds", type=_seeds, default="1")
-    parser.add_argument("--replica", type=_profile, default=QWEN3_32B_FP8_H100, metavar="JSON")
-    parser.add_argument("--replicas-mean", type=float, default=8.0)
-    parser.add_argument("--replicas-max", type=int, default=REPLICAS_MAX)
-    parser.add_argument("--attainment", type=float, default=0.99, help="for the equal view")
-    parser.add_argument("--gpu-usd-hour", type=float)
-    parser.add_argument("--view", type=_views, default=["usual"])
+    parser.add_argument(
+        "--consolidate-after", type=float, default=0.0,
+        help="seconds until an empty node goes, with --gpus-per-node (default: 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ttft", type=float, default=TTFT_SECONDS,
+        help="seconds to the first token that are in time (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--itl", type=float, default=ITL_SECONDS,
+        help="seconds between tokens that are in time (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--policies", type=_policies, default=[*KINDS, ORACLE],
+        help="rules to compare, with commas; default: all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seeds", type=_seeds, default="1",
+        help="of the random draws: `1-5`, `1,3` or `1` (default: 1)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--replica", type=_profile, default=QWEN3_32B_FP8_H100, metavar="JSON",
+        help="profile of a replica's engine; default: Qwen3-32B in FP8 on an H100",
+    )  # fmt: skip
+    parser.add_argument(
+        "--replicas-mean", type=float, default=8.0,
+        help="that the trace keeps busy: it is scaled to this (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--replicas-max", type=int, default=REPLICAS_MAX,
+        help="that a rule may order (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--attainment", type=float, default=0.99,
+        help="part of the requests in time that the equal view compares at (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--gpu-usd-hour", type=float, help="dollars for a GPU-hour: fills the column cost_usd"
+    )
+    parser.add_argument(
+        "--view", type=_views, default=["usual"],
+        help=f"of {', '.join(_VIEWS)}, with commas (default: usual)",
+    )  # fmt: skip
     parser.add_argument("--tune", action="store_true", help="all three views")
     parser.add_argument("--days", type=float, help="judge only the first days of each trace")
     parser.add_argument("--quick", action="store_true", help="half a day, usual settings")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.days = options.days or 0.5

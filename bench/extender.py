@@ -55,10 +55,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--claims", action="store_true", help="every second pod has a claim")
     parser.add_argument("--churn", action="store_true", help="pods leave, nodes come and go")
     parser.add_argument("--came", type=int, default=100_000, help="pods of the memory row")
-    parser.add_argument("--via", choices=["http"], default="http")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--via", choices=["http"], default="http", help="how it is asked")
+    parser.add_argument("--seed", type=int, default=1, help="of the cluster and its pods")
     parser.add_argument("--quick", action="store_true", help="200 pods, 2,000 of the memory row")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.pods, options.came = 200, 2000

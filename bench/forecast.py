@@ -307,5 +307,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jumps", type=int, default=0, metavar="N",
                         help="list the N worst misses of the .99, with what was known")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a few short series: under a minute")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     return parser

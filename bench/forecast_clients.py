@@ -20,12 +20,20 @@ DEFAULT = TRACES / "servegen_clients_small_mid_10m_d0_9.csv"
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench forecast_clients", description=__doc__)
-    parser.add_argument("--trace", type=Path, default=DEFAULT)
-    parser.add_argument("--prefixes", default="m_small,m_mid")
+    parser.add_argument(
+        "--trace", type=Path, default=DEFAULT, help="CSV with a column for each client"
+    )
+    parser.add_argument(
+        "--prefixes",
+        default="m_small,m_mid",
+        help="of column names, with commas: each is one target",
+    )
     parser.add_argument("--horizons", default="600,1800", help="seconds, with commas")
     parser.add_argument("--largest", type=int, default=12, help="clients with their own forecaster")
-    parser.add_argument("--train-fraction", type=float, default=0.3)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--train-fraction", type=float, default=0.3, help="share of the trace that is not judged"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if not options.trace.exists():
         print(f"bench forecast_clients: skipped, no {options.trace}; give one with --trace")

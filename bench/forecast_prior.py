@@ -193,13 +193,15 @@ def _together(parts: list[Rows]) -> Rows:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench forecast_prior", description=__doc__)
-    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument(
+        "--traces", nargs="+", type=Path, metavar="PATH", help="CSVs of series to grow it from"
+    )
     parser.add_argument("--leave-out", metavar="FAMILY,...",
                         help="beginnings of trace names: a prior without each")  # fmt: skip
     parser.add_argument("--steps-max", type=int, metavar="N",
                         help="only the first N steps of each series: done sooner")  # fmt: skip
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; default one per CPU")
-    parser.add_argument("--trees", type=int, default=Growth().trees)
+    parser.add_argument("--trees", type=int, default=Growth().trees, help="of each forest")
     parser.add_argument("--out", type=Path, default=Path("prior.npz"),
                         help="a file; a folder with --leave-out")  # fmt: skip
     return parser

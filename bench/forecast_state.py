@@ -36,10 +36,10 @@ Value = Callable[[int], float]
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench forecast_state", description=__doc__)
-    parser.add_argument("--workloads", type=int, default=2000)
+    parser.add_argument("--workloads", type=int, default=2000, help="whose forecasts are saved")
     parser.add_argument("--series", type=int, default=2, help="of each workload")
     parser.add_argument("--days", type=float, default=3.0, help="that each shape lives through")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     lived = [_lived(shape, round(options.days * DAY_STEPS)) for shape in _shapes()]
     snapshots = [forecaster.snapshot() for forecaster in lived]

@@ -32,13 +32,18 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench placement", description=__doc__)
     parser.add_argument("--nodes", type=Path, required=True, help="CSV of openb's nodes")
     parser.add_argument("--pods", type=Path, required=True, nargs="+", help="CSVs of openb's pods")
-    parser.add_argument("--policies", type=_policies, default=[*RULES, _BOUND])
+    parser.add_argument(
+        "--policies", type=_policies, default=[*RULES, _BOUND], help="with commas; default: all"
+    )
     parser.add_argument("--seeds", type=_seeds, default=_seeds("42-51"), help="such as 42-51")
-    parser.add_argument("--via", choices=("function", "http", "hurry"), default="function")
+    parser.add_argument(
+        "--via", choices=("function", "http", "hurry"), default="function",
+        help="how Foresail's rule is asked: directly, through the extender, or with no lull",
+    )  # fmt: skip
     parser.add_argument("--mix", type=Path, help="CSV of the pods that are expected instead")
     parser.add_argument("--load", type=float, help="pods leave, and ask for so much of the GPUs")
     parser.add_argument("--quick", action="store_true", help="one seed, no bound")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.seeds = options.seeds[:1]

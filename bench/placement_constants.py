@@ -42,12 +42,22 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench placement_constants", description=__doc__
     )
-    parser.add_argument("--constants", nargs="+", choices=names, default=names)
-    parser.add_argument("--factors", type=float, nargs="+", default=_FACTORS)
-    parser.add_argument("--families", nargs="+", choices=FAMILIES, default=list(FAMILIES))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--constants", nargs="+", choices=names, default=names, help="default: all")
+    parser.add_argument(
+        "--factors", type=float, nargs="+", default=_FACTORS, help="of the shipped value"
+    )
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        choices=FAMILIES,
+        default=list(FAMILIES),
+        help="of clusters and mixes; default: all",
+    )
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the clusters and mixes"
+    )
     parser.add_argument("--quick", action="store_true", help="one seed, half, whole and double")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.seeds, options.factors = options.seeds[:1], (0.5, 1.0, 2.0)

@@ -70,11 +70,15 @@ def _row(policy: str, days: float, spent: list[float], wall_seconds: float | Non
 
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench replay", description=__doc__)
-    parser.add_argument("--policies", type=_policies, default=list(_POLICIES))
-    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument(
+        "--policies", type=_policies, default=list(_POLICIES), help="with commas; default: all"
+    )
+    parser.add_argument(
+        "--days", type=float, default=7.0, help="that are replayed (default: %(default)g)"
+    )
     parser.add_argument("--workloads", type=int, default=8, help="of the first policy, at once")
     parser.add_argument("--quick", action="store_true", help="one day, two workloads")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.days, options.workloads = min(options.days, 1.0), min(options.workloads, 2)

@@ -60,14 +60,16 @@ class Tally:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench rpc", description=__doc__)
-    parser.add_argument("--objects", type=int, default=2000)
+    parser.add_argument(
+        "--objects", type=int, default=2000, help="ScaledObjects (default: %(default)s)"
+    )
     parser.add_argument("--poll", type=float, default=15.0, help="seconds between KEDA's polls")
     parser.add_argument("--hpa", type=float, default=15.0, help="seconds between HPA syncs")
     parser.add_argument("--seconds", type=float, default=120.0, help="how long calls are counted")
     parser.add_argument("--hung", type=int, default=0, help="objects whose source never answers")
     parser.add_argument("--restart", action="store_true", help="kill the server and start it again")
     parser.add_argument("--quick", action="store_true", help="200 objects for 20 s")
-    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if options.quick:
         options.objects, options.seconds = 200, 20.0

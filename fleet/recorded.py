@@ -21,6 +21,7 @@ _KINDS: Final = {
         Kind.SLICE,
         Kind.CLAIM,
         Kind.CLASS,
+        Kind.TAINT_RULE,
         Kind.NODE_POOL,
         Kind.NODE_CLAIM,
         Kind.BUFFER,

@@ -21,6 +21,7 @@ from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
+from fleet.cluster.taint_rules import by_pool, tainted
 from fleet.uses import MODEL_LABELS, Held
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
@@ -79,7 +80,9 @@ def snapshot_of(
     placed: dict[str | None, list[Pod]] = defaultdict(list)
     for pod in pods.values():
         placed[pod.node].append(pod)
-    dra = gpus_by_node(cluster.slices or (), cluster.claims or (), known.catalogue)
+    rules = by_pool(cluster.taint_rules or ())
+    slices = [tainted(one, rules) for one in cluster.slices or ()]
+    dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
     made_by = claims_of_nodes(cluster)
     nodes, uncounted = [], []
     for node in cluster.nodes:

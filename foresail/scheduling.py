@@ -5,7 +5,7 @@ Pods that ask for it get Events; nothing else is written.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -41,8 +41,8 @@ from scheduler.view import views_of
 
 log = structlog.get_logger()
 
-OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN})
-"""Kinds whose absence, and whose refusal, makes no answer wrong."""
+OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN, Kind.TAINT_RULE})
+"""Kinds whose refusal makes no veto wrong: kube-scheduler knows groups and taints itself."""
 _SLICE: Final = 32
 """Objects of a list taken before an answer may come in between."""
 _WARM_NODES: Final = 64
@@ -81,7 +81,7 @@ async def schedule(options: SchedulerOptions) -> None:
     async with client_of(options.context, options.kubeconfig) as client:
 
         def follow(kind: Kind) -> AsyncGenerator[Event, None]:
-            return watched(client, SOURCES[kind].path, partial(record_of, kind))
+            return watched(client, SOURCES[kind].paths, partial(record_of, kind))
 
         async with running(options, follow, post_to(client)) as ports:
             log.info("serving", extender=ports.extender, http=ports.http)
@@ -223,8 +223,10 @@ class Feed:
                 log.info("listed", kind=kind, objects=len(records))
             case Changed(record):
                 self.intake.changed(kind, record, wall_clock())
+                await _in_steps(self.intake.settle())
             case Gone(identity):
                 self.intake.gone(kind, identity.name, identity.uid)
+                await _in_steps(self.intake.settle())
             case Unavailable(_, absent=True):
                 # The cluster has none: known, and nothing to wait for.
                 await self._take_list(kind, ())
@@ -233,9 +235,7 @@ class Feed:
                 self._settled(kind, None if kind in OPTIONAL else reason)
 
     async def _take_list(self, kind: Kind, records: tuple[Record, ...]) -> None:
-        for at, _ in enumerate(self.intake.listed(kind, records, wall_clock())):
-            if at % _SLICE == 0:
-                await asyncio.sleep(0)  # an answer comes in between
+        await _in_steps(self.intake.listed(kind, records, wall_clock()))
         self._settled(kind, None)
 
     def _settled(self, kind: Kind, trouble: str | None) -> None:
@@ -290,6 +290,12 @@ class Feed:
             await asyncio.sleep(_EXPECT_SECONDS)
             self.intake.placement.expect(self.history.mix(wall_clock()))
             self._changes.set()
+
+
+async def _in_steps(work: Iterator[None]) -> None:
+    for at, _ in enumerate(work, start=1):
+        if at % _SLICE == 0:
+            await asyncio.sleep(0)  # an answer comes in between
 
 
 def mix_from(path: Path | None) -> Mix | None:

@@ -27,6 +27,7 @@ from scheduler.extender_wire import (
 )
 from scheduler.fit import Filtered
 from scheduler.placement_state import PlacementState
+from scheduler.plain_body import plain_body
 from scheduler.pods import NOTHING_KNOWN, Known, Pod, UnreadablePodError, placed, read
 from scheduler.score.answers import PlacementAnswer, wants_event
 
@@ -102,7 +103,7 @@ class Extender:
         return app
 
     async def filter(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await self._body(request, "filter")
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -119,7 +120,7 @@ class Extender:
         return answer
 
     async def prioritize(self, request: web.Request) -> web.Response:
-        body = await _body(request)
+        body = await self._body(request, "prioritize")
         begun = self.clock()
         try:
             asked = arguments_of(body)
@@ -188,25 +189,16 @@ class Extender:
         if self.metrics is not None:
             self.metrics.seconds.labels(verb).observe(self.answered_at - begun)
 
+    async def _body(self, request: web.Request, verb: str) -> bytes:
+        try:
+            return await plain_body(request)
+        except web.HTTPUnsupportedMediaType:
+            self._refused(verb)
+            raise
+
     def _refused(self, verb: str) -> None:
         if self.metrics is not None:
             self.metrics.refused_requests.labels(verb).inc()
-
-
-async def _body(request: web.Request) -> bytes:
-    """The body as it was sent.
-
-    kube-scheduler compresses nothing, and a few bytes can be unpacked to any number: nothing is.
-
-    Raises:
-        HTTPUnsupportedMediaType: it is compressed.
-    """
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() != "identity":
-        raise web.HTTPUnsupportedMediaType(
-            text=f"foresail: Content-Encoding {encoding[:32]!r} is not read; send it as it is\n"
-        )
-    return await request.read()
 
 
 def _json(body: bytes, reason: str | None) -> web.Response:

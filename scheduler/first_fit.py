@@ -63,6 +63,8 @@ class Alternative:
     count: int | None = 1
     """None = all matching devices, at least one, none of them in use."""
     tolerations: tuple[Toleration, ...] = ()
+    steps: int = 1
+    """Work of one match at the most."""
 
     def tolerates(self, device: Device) -> bool:
         """Whether every taint that keeps pods away is tolerated."""
@@ -184,8 +186,8 @@ class Search:
         """Devices that the selectors match, and those of them whose taints are tolerated."""
         key = request, alternative
         if key not in self._matching:
-            steps.take(len(self.devices))
             one = self._requests[request].alternatives[alternative]
+            steps.take(len(self.devices) * one.steps)
             matching = self.free_mask(one.matches)
             self._matching[key] = matching, matching & self.free_mask(one.tolerates)
         return self._matching[key]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
 from scheduler.score.scarcity import Widths
 
 _SHAPES_MAX = 512
@@ -68,19 +68,31 @@ class Gains:
         self._nodes = nodes
         self._measure_for = measure_for
         self._models: tuple[str, ...] = nodes.models
-        self._measure = measure_for(self._models)
+        self._measure: Measure | None = None
+        """Made when it is first needed: that takes as long as some answers."""
         self._widths = widths
         self._rows_at_once = rows_at_once
         self._values = np.zeros(len(nodes))
         self._values_version = np.full(len(nodes), -1, np.int64)
         self._shapes: OrderedDict[Shape, Kept] = OrderedDict()
 
-    def of(self, shape: Shape) -> Kept:
-        """As the nodes are now, or as near as `rows_at_once` allows."""
+    def of(self, shape: Shape, among: Bool | None = None, *, part: float = 1.0) -> Kept:
+        """As the nodes are now, or as near as `rows_at_once` allows.
+
+        Args:
+            shape: of the pod.
+            among: shape ``(N,)``, the nodes that are asked about; None = all. Of the others
+                nothing is brought up to date.
+            part: of `rows_at_once` that may be worked out.
+        """
         kept = self._kept_of(shape)
         due = self._due(shape, kept)
-        if self._rows_at_once is not None and len(due) > self._rows_at_once:
-            due = self._likeliest(kept, due, self._rows_at_once)
+        if among is not None:
+            due = due[among[due]]
+        if self._rows_at_once is not None:
+            most = max(1, int(self._rows_at_once * part))
+            if len(due) > most:
+                due = self._likeliest(kept, due, most)
         if len(due):
             self._work_out(shape, kept, due)
         return kept
@@ -118,7 +130,7 @@ class Gains:
         if self._models != self._nodes.models:
             # One that was never seen before changes no node's worth, only who may go there.
             self._models = self._nodes.models
-            self._measure = self._measure_for(self._models)
+            self._measure = None
         if len(self._values) < rows:
             more = (0, rows - len(self._values))
             self._values = np.pad(self._values, more)
@@ -186,6 +198,8 @@ class Gains:
         weights = np.random.default_rng(1).integers(-(2**62), 2**62, states.shape[1])
         _, first, which = np.unique(states @ weights, return_index=True, return_inverse=True)
         some = states[first]
+        if self._measure is None:
+            self._measure = self._measure_for(self._models)
         return self._measure(some[:, 0], some[:, 1], some[:, 3:], some[:, 2])[which]
 
 

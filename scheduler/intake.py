@@ -8,10 +8,8 @@ A node whose device plugin gives out parts of GPUs is kept out of the placement 
 kube-scheduler counts the parts itself, and a node that is not known there passes.
 """
 
-from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from fleet.cluster.claims import Claim as ClaimRecord
@@ -22,21 +20,21 @@ from fleet.cluster.groups import PodGroup
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod as PodRecord
-from scheduler.devices import allocatable
-from scheduler.first_fit import Device
+from fleet.cluster.taint_rules import TaintRule
+from scheduler.arrivals import Arrivals
+from scheduler.claim_intake import ClaimIntake
 from scheduler.gpu_holders import GpuHolders
 from scheduler.history import History
 from scheduler.machines import NO_PRICES, Facts, Machine, machine_of
-from scheduler.placement import GPUS_MAX
+from scheduler.offered_slices import OfferedSlices
 from scheduler.placement_state import PlacementState
-from scheduler.pods import Known, Pod, UnreadablePodError, placed
-from scheduler.resource_claim import Claim, claim_of, given_to
-from scheduler.turnover import Start
+from scheduler.pods import Known, UnreadablePodError, placed
 
 KINDS: Final = (
     Kind.NODE,
     Kind.POD,
     Kind.CLASS,
+    Kind.TAINT_RULE,
     Kind.SLICE,
     Kind.CLAIM,
     Kind.POD_GROUP,
@@ -45,16 +43,6 @@ KINDS: Final = (
 """What is followed."""
 _FAULTS: Final = 256
 _SHOWN_CHARACTERS_MAX: Final = 128
-_OF_NO_NODE: Final = "it belongs to no single node"
-
-
-@dataclass(frozen=True, slots=True)
-class _Came:
-    """A pod that takes GPU."""
-
-    node: str
-    at_seconds: float
-    gpu_milli: int
 
 
 class Intake:
@@ -65,9 +53,9 @@ class Intake:
     ) -> None:
         self.placement = placement
         self.facts = facts
-        self.claims: dict[str, Claim | None] = {}
         self.sizes: dict[tuple[Kind, str], int] = {}
-        self.known = Known(claims=self.claims, sizes=self.sizes)
+        self._claims = ClaimIntake(placement)
+        self.known = Known(claims=self._claims.claims, sizes=self.sizes)
         self.nodes: dict[str, Node] = {}
         self.holders = GpuHolders()
         self.unread: Counter[Kind] = Counter()
@@ -76,24 +64,13 @@ class Intake:
         """What was found wrong with objects; the logging side takes it from here."""
         self._faulty: dict[tuple[Kind, str], str] = {}
         """What was said of objects that cannot be used now."""
-        self._history = history
+        self._arrivals = Arrivals(history)
         self._keys: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
         self._divided: set[str] = set()
         """Nodes that give out parts of GPUs."""
-        self._slices: dict[str, Slice] = {}
-        self._slices_on: defaultdict[str, set[str]] = defaultdict(set)
-        self._shared: dict[str, tuple[Device, ...]] = {}
-        """Devices that belong to no single node, by slice."""
-        self._classes: dict[str, tuple[str, ...]] = {}
-        self._came: dict[str, _Came] | None = {}
-        """Running pods with GPUs, by UID, until their ages were read; None = that was done."""
-        self._waiting: dict[str, ClaimRecord] = {}
-        """Claims that nothing was given to yet, by name."""
-        self._holders: dict[str, tuple[Pod, str]] = {}
-        """Bound pods with claims, and their node; by UID."""
-        self._users: defaultdict[str, set[str]] = defaultdict(set)
-        """UIDs of bound pods, by claim."""
-        self._holders_on: defaultdict[str, set[str]] = defaultdict(set)
+        self._slices = OfferedSlices()
+        self._tainted_anew: dict[str | None, None] = {}
+        """Nodes whose devices a rule has tainted, and which `settle` has not come to yet."""
 
     # -- events ----------------------------------------------------------------------------------
 
@@ -106,6 +83,7 @@ class Intake:
         for one in records:
             self.changed(kind, one, now_seconds)
             yield
+        yield from self.settle()
 
     def changed(self, kind: Kind, record: Record, now_seconds: float) -> None:
         """An object is new, or not as it was."""
@@ -125,19 +103,27 @@ class Intake:
                 self._node(record)
             case PodRecord():
                 self._pod(record, now_seconds)
-            case Slice():
-                self._slice(record)
-            case ClaimRecord():
-                self._claim(record)
-            case DeviceClass():
-                self._classes[record.name] = record.selectors
-                self._read_waiting()
+            case Slice() | TaintRule() | ClaimRecord() | DeviceClass():
+                self._take_dra(record)
             case PodGroup():
                 self._group(kind, record)
             case Unreadable():
                 self._unreadable(kind, record)
             case _:
                 raise TypeError(f"{kind} is not followed")
+
+    def _take_dra(self, record: Slice | TaintRule | ClaimRecord | DeviceClass) -> None:
+        match record:
+            case Slice():
+                for node in self._slices.put(record):
+                    self._offer(node)
+            case TaintRule():
+                self._tainted_anew |= dict.fromkeys(self._slices.put_rule(record))
+            case ClaimRecord():
+                self.holders.put_claim(record)
+                self._claims.put(record)
+            case DeviceClass():
+                self._claims.put_class(record.name, record.selectors)
 
     def gone(self, kind: Kind, name: str, uid: str) -> None:
         """An object was deleted."""
@@ -154,15 +140,14 @@ class Intake:
             case Kind.POD:
                 self._forget(key)
             case Kind.SLICE:
-                self._slice_gone(key)
+                self._offer_all(self._slices.drop(key))
+            case Kind.TAINT_RULE:
+                self._tainted_anew |= dict.fromkeys(self._slices.drop_rule(key))
             case Kind.CLAIM:
-                self._waiting.pop(key, None)
-                self.claims.pop(key, None)
                 self.holders.drop_claim(key)
-                self.placement.occupancy.predictor.held.let_go(f"claim {key}")
+                self._claims.drop(key)
             case Kind.CLASS:
-                self._classes.pop(key, None)
-                self._read_waiting()
+                self._claims.drop_class(key)
             case _:
                 self.sizes.pop((kind, key), None)
 
@@ -178,8 +163,7 @@ class Intake:
     def _unreadable(self, kind: Kind, record: Unreadable) -> None:
         match kind:
             case Kind.CLAIM:
-                self.claims[record.name] = None  # it is there, and cannot be predicted
-                self._waiting.pop(record.name, None)
+                self._claims.put_unreadable(record.name)
             case Kind.POD:
                 self._forget(record.uid)
             case Kind.NODE:
@@ -219,8 +203,7 @@ class Intake:
         self._divided.discard(name)
         self.placement.occupancy.put(machine)
         if before is None or before.devices != machine.devices:
-            for uid in sorted(self._holders_on.get(name, ())):
-                self._hold(uid)
+            self._claims.devices_changed(name)
 
     def machine(self, node: Node) -> Machine:
         """The machine of a node, with the devices that slices offer on it.
@@ -228,80 +211,36 @@ class Intake:
         Raises:
             ValueError: it has more GPUs than can be told apart.
         """
-        return machine_of(node, self.slices_on(node.name), self.facts)
+        return machine_of(node, self._slices.on(node.name), self.facts)
 
     @property
     def slices(self) -> Collection[Slice]:
         """Of all nodes."""
-        return self._slices.values()
+        return self._slices.all
 
-    def slices_on(self, node: str) -> list[Slice]:
-        return [self._slices[name] for name in sorted(self._slices_on.get(node, ()))]
+    def _offer_all(self, nodes: Iterable[str | None]) -> None:
+        """Of these nodes, slices are gone, or have other taints."""
+        for node in nodes:
+            try:
+                self._offer(node)
+            except (ValueError, ArithmeticError) as error:
+                # The node cannot be used, whatever is gone or tainted.
+                self._unusable(Kind.NODE, str(node), str(node), str(error))
 
-    def _slice(self, record: Slice) -> None:
-        before = self._without_slice(record.name)
-        self._slices[record.name] = record
-        if record.node is not None:
-            self._slices_on[record.node].add(record.name)
-        else:
-            self._shared[record.name] = tuple(
-                allocatable(device, _OF_NO_NODE) for device in record.devices
-            )
-        if before is not None and before.node != record.node:
-            self._offer(before.node)
-        self._offer(record.node)
-
-    def _slice_gone(self, name: str) -> None:
-        before = self._without_slice(name)
-        if before is None:
-            return
-        try:
-            self._offer(before.node)
-        except (ValueError, ArithmeticError) as error:
-            # The node cannot be used, with this slice or without it.
-            node = before.node or name
-            self._unusable(Kind.NODE, node, node, str(error))
-
-    def _without_slice(self, name: str) -> Slice | None:
-        """The slice as it was, which is not among the others any more."""
-        before = self._slices.pop(name, None)
-        if before is not None and before.node is not None:
-            _discard(self._slices_on, before.node, name)
-        self._shared.pop(name, None)
-        return before
+    def settle(self) -> Iterator[None]:
+        """After a change, do what it has left, one node a step: a rule may taint all nodes."""
+        while self._tainted_anew:
+            node, _ = self._tainted_anew.popitem()
+            self._offer_all([node])
+            yield
 
     def _offer(self, node: str | None) -> None:
         """Slices of a node, or of no single node, have changed."""
         if node is None:
-            self._share()
+            # A claim that matches a device of no single node is unknown.
+            self.placement.occupancy.predictor.share(self._slices.shared)
         else:
             self._put(node)
-
-    def _share(self) -> None:
-        """A claim that matches a device of no single node is unknown."""
-        self.placement.occupancy.predictor.share(chain.from_iterable(self._shared.values()))
-
-    # -- claims ----------------------------------------------------------------------------------
-
-    def _claim(self, record: ClaimRecord) -> None:
-        self._waiting[record.name] = record
-        self.holders.put_claim(record)
-        self.placement.occupancy.predictor.held.hold(f"claim {record.name}", given_to(record))
-        self.claims[record.name] = None  # there, and not predicted, if that fails
-        claim = claim_of(record, self._classes)
-        self.claims[record.name] = claim
-        if claim.given is not None:
-            del self._waiting[record.name]
-            for uid in sorted(self._users.get(record.name, ())):
-                self._hold(uid)
-
-    def _read_waiting(self) -> None:
-        """Classes have changed, and with them what claims ask for."""
-        for name, record in self._waiting.items():
-            try:
-                self.claims[name] = claim_of(record, self._classes)
-            except ValueError:
-                self.claims[name] = None
 
     # -- pods ------------------------------------------------------------------------------------
 
@@ -318,63 +257,24 @@ class Intake:
                 raise
             is_new = not self.placement.occupancy.is_bound(record.uid)
             if is_new and record.node not in self._divided:
-                self._history_of(pod, record.node, _created(record, now_seconds))
+                self._arrivals.saw(pod, record.node, _created(record, now_seconds))
             if pod.claim_names:
-                self._holders[pod.uid] = (pod, record.node)
-                self._holders_on[record.node].add(pod.uid)
-                for name in pod.claim_names:
-                    self._users[name].add(pod.uid)
-                self._hold(pod.uid)
+                self._claims.bind(pod, record.node)
             else:
                 self.placement.bound(pod, record.node)
         else:
             self.placement.waits(placed(record, self.known))
 
-    def _history_of(self, pod: Pod, node: str, came_seconds: float) -> None:
-        gpus = pod.shape.gpus if pod.given is None else len(pod.given)
-        if gpus:
-            shape = pod.shape if pod.given is None else pod.shape_with(min(gpus, GPUS_MAX))
-            self._history.saw(shape, came_seconds)
-            if self._came is not None:
-                self._came[pod.uid] = _Came(node, came_seconds, shape.total_milli)
-
     def read_turnover(self, now_seconds: float) -> None:
         """All pods were read for the first time: take what their ages say of those that left."""
-        starts = [
-            Start(now_seconds - one.at_seconds, one.gpu_milli)
-            for one in (self._came or {}).values()
-            if one.node not in self._divided
-        ]
-        self._came = None
+        starts = self._arrivals.starts(now_seconds, but=self._divided)
         self.placement.occupancy.recall(starts)
-
-    def _hold(self, uid: str) -> None:
-        """Count the GPUs that a bound pod's claims were given, as far as they are known."""
-        pod, node = self._holders[uid]
-        given = [self.claims.get(name) for name in pod.claim_names]
-        places = [place for claim in given if claim for place in claim.given or ()]
-        machine = self.placement.occupancy.machines.get(node)
-        slot_of = {one.place: at for at, one in enumerate(machine.devices)} if machine else {}
-        slots = sorted({slot_of[place] for place in places if place in slot_of})
-        if not slots and any(claim is None or claim.given is None for claim in given):
-            # The claim's own news is on its way; until then our own answer stands.
-            self.placement.bound(
-                pod, node, None if self.placement.occupancy.is_assumed(uid, node) else []
-            )
-        else:
-            self.placement.bound(replace(pod, given=tuple(places), claim=None), node, slots)
 
     def _forget(self, uid: str) -> None:
         self.holders.drop_pod(uid)
         self.placement.launchers.gone(uid)
-        holder = self._holders.pop(uid, None)
-        if holder is not None:
-            pod, node = holder
-            _discard(self._holders_on, node, uid)
-            for name in pod.claim_names:
-                _discard(self._users, name, uid)
-        if self._came is not None:
-            self._came.pop(uid, None)
+        self._claims.forget(uid)
+        self._arrivals.forget(uid)
         self.placement.gone(uid)
 
     def _group(self, kind: Kind, record: PodGroup) -> None:
@@ -382,12 +282,6 @@ class Intake:
             self.sizes[kind, record.name] = record.size
         else:
             self.sizes.pop((kind, record.name), None)
-
-
-def _discard(sets: defaultdict[str, set[str]], key: str, value: str) -> None:
-    sets[key].discard(value)
-    if not sets[key]:
-        del sets[key]
 
 
 def _created(pod: PodRecord, otherwise: float) -> float:

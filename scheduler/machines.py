@@ -20,6 +20,8 @@ from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Node
 PRODUCT: Final = "nvidia.com/gpu.product"
 _MIB: Final = 2**20
 _PLUGGED_TOO: Final = "the node's device plugin offers other GPUs than its ResourceSlices"
+DEVICES_MAX: Final = 2_048
+"""Of a node. A node of today has some hundreds; each change of one slice looks at all of them."""
 AMOUNT_MAX: Final = 2**30
 """Milli CPU or MiB of memory: a million cores, a pebibyte."""
 
@@ -91,9 +93,17 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         facts: names and prices of GPUs.
 
     Raises:
-        ValueError: it has more GPUs than can be told apart, or an amount that no machine has.
+        ValueError: it has more GPUs than can be told apart, more devices than are looked at, or an
+            amount that no machine has.
     """
-    devices = offered(slices)
+    listed = list(slices)
+    count = sum(len(one.devices) for one in listed)
+    if count > DEVICES_MAX:
+        raise ValueError(
+            f"node {node.name}: its ResourceSlices have {count} devices; at most {DEVICES_MAX} are"
+            " looked at"
+        )
+    devices = offered(listed)
     product = next((one.product for one in devices if one.product and one.face), None)
     hardware = hardware_of(node, facts.catalogue, facts.prices, product)
     quota = quota_of(node, hardware.generation, hardware.gpus)

@@ -7,14 +7,17 @@ changes keeps its pods. What a pod takes is given back as it was taken.
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import repeat
 from typing import Final
+
+import numpy as np
 
 from fleet.cluster.devices import Place
 from scheduler.groups import Groups
 from scheduler.ledger import Assumed, Ledger
 from scheduler.machines import Machine
 from scheduler.offers import Predictor
-from scheduler.placement import WHOLE_MILLI, Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Int, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.score.preference import Preferences
 from scheduler.turnover import Start, turnover_of
@@ -53,6 +56,10 @@ class Occupancy:
     @property
     def bound_pods(self) -> int:
         return len(self._bound)
+
+    def rows(self, names: list[str]) -> Int:
+        """The row of each node, shape ``(len(names),)``; -1 = it is not known."""
+        return np.fromiter(map(self.row.get, names, repeat(-1)), np.int64, len(names))
 
     # -- nodes -----------------------------------------------------------------------------------
 

@@ -15,59 +15,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.cluster.devices import Place
-from scheduler.first_fit import (
-    STEPS_MAX,
-    Device,
-    Search,
-    SearchTooLongError,
-    Steps,
-    UnpredictableError,
-)
+from scheduler.first_fit import Device, Steps
 from scheduler.held_devices import HeldDevices
 from scheduler.machines import Machine
 from scheduler.node_profiles import NodeProfiles, tells_equal_nodes_apart
+from scheduler.node_search import (
+    DOES_NOT_FIT,
+    Answer,
+    NodeSearches,
+    NodeState,
+    Offer,
+    Slots,
+    plugged,
+)
 from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes
 from scheduler.resource_claim import Claim
-from scheduler.score.islands import island_price_milli
 
 STEPS_A_CALL: Final = 1_500
 """Devices that one call looks at over all nodes: about ten milliseconds."""
 _ASKED_MAX: Final = 64
 """Different claims and widths whose offers are kept."""
 _EQUAL_MAX: Final = 20_000
-_SEARCHES_MAX: Final = 512
 _FEW_ROWS: Final = 24
 
 _ODD: Final = np.int64(0x9E3779B97F4A7C1)
-
-Slots = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What one node would give."""
-
-    slots: Slots
-    position: int
-    """Of the alternatives taken, in the order in which the claim has them; 0 = all first ones."""
-    others: tuple[int, ...] = ()
-    """Of the node's devices that are no whole GPUs, by their place in `Machine.others`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """For all nodes that are equal."""
-
-    offer: Offer | None = None
-    island_milli: float = 0.0
-    is_known: bool = True
-    is_final: bool = True
-    """False = a later call may know more."""
-
-
-_DOES_NOT_FIT: Final = _Answer()
-_UNKNOWN: Final = _Answer(is_known=False)
-_NOT_YET: Final = _Answer(is_known=False, is_final=False)
 
 
 @dataclass(slots=True)
@@ -76,6 +47,8 @@ class Offers:
 
     claim: Claim | None
     gpus: int
+    key: object
+    """Equal for pods that would get the same."""
     version: Int
     count: Int
     """Shape ``(N,)``: GPUs; -1 = the claim does not fit, or it is unknown whether it does."""
@@ -100,10 +73,9 @@ class Predictor:
         self._nodes = nodes
         self._machines: dict[int, Machine] = {}
         self._profiles = NodeProfiles()
-        self._shared: tuple[Device, ...] = ()
         self._asked: OrderedDict[object, Offers] = OrderedDict()
-        self._equal: OrderedDict[object, _Answer] = OrderedDict()
-        self._searches: OrderedDict[object, tuple[Search, list[int]]] = OrderedDict()
+        self._equal: OrderedDict[object, Answer] = OrderedDict()
+        self._searches = NodeSearches()
 
     @property
     def changes(self) -> int:
@@ -130,11 +102,8 @@ class Predictor:
 
     def share(self, devices: Iterable[Device]) -> None:
         """These devices belong to no single node; which nodes they serve is unknown here."""
-        shared = tuple(devices)
-        if shared != self._shared:
-            self._shared = shared
+        if self._searches.share(tuple(devices)):
             self._equal.clear()
-            self._searches.clear()
             self.held.version += 1
 
     def _grow(self) -> None:
@@ -196,6 +165,7 @@ class Predictor:
             kept = self._asked[key] = Offers(
                 claim=claim,
                 gpus=gpus,
+                key=key,
                 version=np.full(rows, -1, np.int64),
                 count=np.full(rows, -1, np.int64),
                 position=np.zeros(rows, np.int64),
@@ -221,24 +191,16 @@ class Predictor:
             # Two different sets of devices have the same code by a chance of 2^-64.
             codes = codes * _ODD + (due if is_alone else self.held.others_hash[due])
         _, first, which = np.unique(codes, return_index=True, return_inverse=True)
-        answers: list[_Answer] = []
-        for at in first.tolist():
-            row = int(due[at])
-            held = self.held.others.get(row, ()) if claim is not None else ()
-            key = (
-                kept.gpus if claim is None else claim.key,
-                int(self._profiles.numbers[row]), int(open_[at]), held, row if is_alone else None,
-            )  # fmt: skip
-            answer = self._equal.get(key)
-            if answer is None:
-                answer = self._answer(row, int(open_[at]), held, kept, steps, alone=is_alone)
-                if answer.is_final:
-                    self._equal[key] = answer
-                    if len(self._equal) > _EQUAL_MAX:
-                        self._equal.popitem(last=False)
-            else:
-                self._equal.move_to_end(key)
-            answers.append(answer)
+        which_rows = due[first]
+        answers = [
+            self._answer(row, profile, bits, kept, steps, alone=is_alone)
+            for row, profile, bits in zip(
+                which_rows.tolist(),
+                self._profiles.numbers[which_rows].tolist(),
+                open_[first].tolist(),
+                strict=True,
+            )
+        ]
         found = np.empty(len(answers), np.object_)
         found[:] = [answer.offer for answer in answers]
         offers = [answer.offer for answer in answers]
@@ -254,84 +216,27 @@ class Predictor:
         kept.version[due] = np.where(is_final, version[due], -1)
 
     def _answer(
-        self,
-        row: int,
-        open_: int,
-        held: tuple[int, ...],
-        kept: Offers,
-        steps: Steps,
-        *,
-        alone: bool,
-    ) -> _Answer:
-        """What the node gives where the GPUs of `open_` are free, and `held` others are not."""
+        self, row: int, profile: int, open_: int, kept: Offers, steps: Steps, *, alone: bool
+    ) -> Answer:
+        """What the node gives where the GPUs of `open_` are free; the same for its equals."""
+        claim = kept.claim
+        held = self.held.others.get(row, ()) if claim is not None else ()
+        alike = (profile, row) if alone else profile
+        key = kept.key, alike, open_, held
+        answer = self._equal.get(key)
+        if answer is not None:
+            self._equal.move_to_end(key)
+            return answer
         machine = self._machines.get(row)
         if machine is None:
-            return _DOES_NOT_FIT
-        if kept.claim is None:
-            slots = tuple(slot for slot in machine.order if open_ >> slot & 1)[: kept.gpus]
-            offer = Offer(slots, 0) if slots and len(slots) == kept.gpus else None
+            answer = DOES_NOT_FIT
+        elif claim is None:
+            answer = plugged(NodeState(machine, open_), kept.gpus)
         else:
-            most = min(steps.left, STEPS_MAX)
-            work = Steps(most)
-            try:
-                offer = self._allocated(row, open_, held, kept.claim, work, alone=alone)
-            except UnpredictableError as error:
-                if isinstance(error, SearchTooLongError) and most < STEPS_MAX:
-                    return _NOT_YET
-                return _UNKNOWN
-            finally:
-                steps.left -= most - max(work.left, 0)
-        if offer is None:
-            return _DOES_NOT_FIT
-        idle = [slot for slot in range(machine.gpus) if open_ >> slot & 1]
-        return _Answer(offer, island_price_milli(machine.islands, idle, offer.slots))
-
-    def _allocated(
-        self,
-        row: int,
-        open_: int,
-        held: tuple[int, ...],
-        claim: Claim,
-        steps: Steps,
-        *,
-        alone: bool,
-    ) -> Offer | None:
-        gpus = len(self._machines[row].devices)
-        search, indices = self._search(row, claim, alone=alone)
-        free = sum(
-            1 << at
-            for at, index in enumerate(indices)
-            if (open_ >> index & 1 if index < gpus else index - gpus not in held)
-        )
-        given = search.first(free, steps)
-        if given is None:
-            return None
-        taken = {(one.request, one.alternative) for one in given}
-        position = sum(
-            place
-            for request in claim.requests
-            for place, alternative in enumerate(request.alternatives)
-            if (request.name, alternative.name) in taken
-        )
-        index_of = dict(zip(map(id, search.devices), indices, strict=True))
-        at = sorted(index_of[id(one.device)] for one in given)
-        return Offer(
-            tuple(index for index in at if index < gpus),
-            position,
-            tuple(index - gpus for index in at if index >= gpus),
-        )
-
-    def _search(self, row: int, claim: Claim, *, alone: bool) -> tuple[Search, list[int]]:
-        """The claim's search over such nodes, and the index of each device among the node's."""
-        key = claim.key, int(self._profiles.numbers[row]), row if alone else None
-        found = self._searches.get(key)
-        if found is None:
-            machine = self._machines[row]
-            devices = (*machine.devices, *machine.others, *self._shared)
-            search = Search(devices, claim.requests, claim.constraints)
-            index_of = {id(device): at for at, device in enumerate(devices)}
-            found = self._searches[key] = search, [index_of[id(one)] for one in search.devices]
-            if len(self._searches) > _SEARCHES_MAX:
-                self._searches.popitem(last=False)
-        self._searches.move_to_end(key)
-        return found
+            state = NodeState(machine, open_, held, alike)
+            answer = self._searches.claimed(claim, state, steps)
+        if answer.is_final:
+            self._equal[key] = answer
+            if len(self._equal) > _EQUAL_MAX:
+                self._equal.popitem(last=False)
+        return answer

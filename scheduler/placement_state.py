@@ -7,19 +7,18 @@ node: what is not known passes.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Final
 
 import numpy as np
 
 from scheduler.fit import Filtered, filtered
-from scheduler.gang import Kind, placed
-from scheduler.groups import Ask, Lacking, ask_of
+from scheduler.gang_gate import hold_back
 from scheduler.launcher_state import LauncherState
 from scheduler.machines import Machine
 from scheduler.mix import Mix
 from scheduler.occupancy import Occupancy
 from scheduler.offers import Offers
+from scheduler.one_island import refuse_split
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
 from scheduler.score.answers import Answers
@@ -124,9 +123,11 @@ class PlacementState:
         if pod.unknown is not None:
             return Filtered(list(names))
         # What else a node has to have, kube-scheduler has found out itself by now.
-        result = filtered(names, self._rows(names), self.nodes, pod.shape)
+        result = filtered(names, self.occupancy.rows(names), self.nodes, pod.shape)
+        if result.passed and pod.needs_nvlink:
+            refuse_split(self.occupancy, pod, result, self._view(pod).offers)
         if result.passed and pod.group is not None:
-            self._hold_back(pod, result, now_seconds)
+            hold_back(self.occupancy, pod, result, now_seconds)
         if result.passed:
             # Worked out here, so that the question that follows costs next to nothing.
             view = self._view(pod)
@@ -134,7 +135,7 @@ class PlacementState:
                 # With one node left kube-scheduler does not ask which is best.
                 self._assume(pod, result.passed[0], view, now_seconds)
                 scored = view.columns, [SCORE_MAX]
-                rows = self._rows(result.passed)
+                rows = self.occupancy.rows(result.passed)
                 self.answers.scored(pod, result.passed, rows, scored, now_seconds=now_seconds)
         return result
 
@@ -152,7 +153,7 @@ class PlacementState:
         columns = dict(view.columns)
         if (view.shapes > 0).any():
             columns |= self.occupancy.preferences.clique_columns(pod, members, view.places)
-        rows = self._rows(names)
+        rows = self.occupancy.rows(names)
         asked = np.append(total(columns), -np.inf)[rows]
         if not np.isfinite(asked).any():
             return [0] * len(names)
@@ -184,9 +185,11 @@ class PlacementState:
             columns = {EXPECTED_PODS: np.full(len(self.nodes), -np.inf)}
             remainders = np.full(len(self.nodes), -1, np.int64)
             places = np.zeros(len(self.nodes), np.int64)
-            for gpus in np.unique(wanted[wanted >= 0]).tolist():
+            counts = np.unique(wanted[wanted >= 0]).tolist()
+            for gpus in counts:
                 shape, there = pod.shape_with(gpus), wanted == gpus
-                take_rows(columns, self._rule.rank(shape).columns, there)
+                ranking = self._rule.rank(shape, there, part=1 / len(counts))
+                take_rows(columns, ranking.columns, there)
                 places[there] = places_of(self.nodes, shape)[there]
         part = pod.shape.gpu_milli / WHOLE_MILLI if pod.claim is None else 1.0
         columns |= self.occupancy.preferences.columns(pod, wanted.clip(0) * part, offers)
@@ -214,71 +217,10 @@ class PlacementState:
             return None
         return self.occupancy.predictor.of(None, shape.gpus)
 
-    def _hold_back(self, pod: Pod, result: Filtered, now_seconds: float) -> None:
-        """Refuse all nodes while the pod's group as a whole has no room on those asked about."""
-        groups, group = self.occupancy.groups, pod.group
-        lacking = groups.lacking(pod, group, now_seconds) if group else None
-        if group is None or lacking is None:
-            return
-        groups.remember(group.name, ask_of(pod), result.passed)
-        result.assumed = lacking.assumed
-        if lacking.count <= 1:
-            return
-        room, unknown = self._room(lacking, result.passed)
-        result.assumed = "; ".join(filter(None, (lacking.assumed, unknown))) or None
-        if room >= lacking.count or unknown is not None:
-            return
-        groups.refused(group.name, lacking, now_seconds)
-        why = (
-            f"room for {room} of the {lacking.count} pods that group {group.name[:96]} still lacks"
-        )
-        reason = why + (f"; {lacking.assumed}" if lacking.assumed else "")
-        result.refuse_all(reason, "no room for its whole group")
-
-    def _room(self, lacking: Lacking, names: list[str]) -> tuple[int, str | None]:
-        """How many of the members find room at once, and what cannot be known about it."""
-        asked = self._rows(names)
-        if (asked < 0).any():
-            return 0, f"{np.count_nonzero(asked < 0)} of the nodes asked about are not known"
-        per_member = [
-            self._rows([one for one in wanted.names if one in self.occupancy.row])
-            if wanted.names is not None
-            else asked
-            for wanted in lacking.members
-        ]
-        rows = np.unique(np.concatenate(per_member))
-        kinds = []
-        for wanted, among in zip(lacking.members, per_member, strict=True):
-            gpus = self._claimed(wanted.ask, among)
-            if wanted.ask.claim is not None and gpus is None:
-                return 0, "what a claim of the group would be given is not known on every node"
-            kinds.append(
-                Kind(
-                    wanted.ask.shape,
-                    wanted.count,
-                    np.isin(rows, among),
-                    None if gpus is None else gpus[rows],
-                )
-            )
-        return placed(self.nodes, rows, kinds[0], kinds[1:]), None
-
-    def _claimed(self, ask: Ask, among: Int) -> Int | None:
-        """GPUs that the claim takes of each node; None = no claim, or not known on all of `among`.
-
-        kube-scheduler has just found devices for it: where we find none, what we know is old.
-        """
-        if ask.claim is None:
-            return None
-        offers = self.occupancy.predictor.of(ask.claim, 0)
-        return offers.count if (offers.count[among] >= 0).all() else None
-
     def _members(self, pod: Pod) -> list[int]:
         """The row of each other member of the pod's group that is on a node."""
         nodes = self.occupancy.groups.nodes_of(pod.group.name) if pod.group else []
         return [self.occupancy.row[node] for node in nodes if node in self.occupancy.row]
-
-    def _rows(self, names: list[str]) -> Int:
-        return np.fromiter(map(self.occupancy.row.get, names, repeat(-1)), np.int64, len(names))
 
     def _assume(self, pod: Pod, node: str, view: _View, now_seconds: float) -> None:
         row = self.occupancy.row.get(node)

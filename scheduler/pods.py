@@ -19,7 +19,7 @@ from fleet.quantities import quantity
 from scheduler.launchers import Config, config_of
 from scheduler.naming import model_name
 from scheduler.placement import GPUS_MAX, WHOLE_MILLI, Shape
-from scheduler.resource_claim import Claim, together
+from scheduler.resource_claim import SELECTORS_MAX, Claim, selector_characters, together
 
 GPU_RESOURCES: Final = WHOLE
 GPU_MILLI: Final = "foresail.io/gpu-milli"
@@ -28,6 +28,9 @@ GPU_MODELS: Final = "foresail.io/gpu-models"
 """Annotation: GPU models that will do, joined by `|`."""
 WEIGHTS: Final = "foresail.io/weights"
 """Annotation: the model whose weights the pod loads."""
+NVLINK: Final = "foresail.io/nvlink"
+"""Annotation: with the value `required`, the pod's GPUs must be in one NVLink island."""
+_REQUIRED: Final = "required"
 _MIB: Final = 2**20
 _AMOUNT_MAX: Final = 2**30
 """Of thousandths of a CPU, and of MiB."""
@@ -99,6 +102,8 @@ class Pod:
     group: Group | None = None
     images: tuple[str, ...] = ()
     weights: str | None = None
+    needs_nvlink: bool = False
+    """NVLink must join its GPUs."""
     config: Config | None = None
     """That a requester of Fast Model Actuation wants to be served; None = it is none."""
     claim: Claim | None = None
@@ -145,7 +150,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         UnreadablePodError: it asks for more than any node has, or an annotation makes no sense.
     """
     try:
-        shape, weights = _asked(pod)
+        shape, weights, needs_nvlink = _asked(pod)
     except ValueError as error:
         raise UnreadablePodError(f"pod {pod.name[:128]}: {error}") from error
     names = (*pod.claims, *pod.claims_to_come)
@@ -155,6 +160,8 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         missing = next(name for name in names if known.claims.get(name) is None)
         unknown = f"ResourceClaim {missing} is not known, or cannot be predicted"
     waiting = [claim for claim in claims if claim.given is None]
+    if unknown is None and selector_characters(waiting) > SELECTORS_MAX:
+        unknown = f"its claims have selectors of more than {SELECTORS_MAX} characters together"
     return Pod(
         uid=pod.uid,
         name=pod.name,
@@ -162,6 +169,7 @@ def placed(pod: records.Pod, known: Known = NOTHING_KNOWN) -> Pod:
         group=_group(pod, known),
         images=pod.images,
         weights=weights or None,
+        needs_nvlink=needs_nvlink,
         config=config_of(pod),
         claim=together(waiting) if waiting and unknown is None else None,
         given=_given(claims) if claims and not waiting and unknown is None else None,
@@ -174,15 +182,19 @@ def _given(claims: list[Claim]) -> tuple[Place, ...]:
     return tuple(place for claim in claims for place in claim.given or ())
 
 
-def _asked(pod: records.Pod) -> tuple[Shape, str]:
-    """What it asks for, and the weights that it loads."""
+def _asked(pod: records.Pod) -> tuple[Shape, str, bool]:
+    """What it asks for, the weights that it loads, and whether NVLink must join its GPUs."""
     try:
-        return _shape(pod, pod.annotations), _bounded(pod.annotations, WEIGHTS)
+        return (
+            _shape(pod, pod.annotations),
+            _bounded(pod.annotations, WEIGHTS),
+            _needs_nvlink(pod.annotations),
+        )
     except ValueError:
         if pod.node is None:
             raise
         # It runs: what it has counts, whatever its annotations say.
-        return _shape(pod, {}), ""
+        return _shape(pod, {}), "", False
 
 
 def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
@@ -204,6 +216,20 @@ def _shape(pod: records.Pod, annotations: Mapping[str, str]) -> Shape:
         gpu_milli=milli if gpus else 0,
         models=frozenset(map(model_name, filter(None, models))),
     )
+
+
+def _needs_nvlink(annotations: Mapping[str, str]) -> bool:
+    """Whether the annotation says so.
+
+    Raises:
+        ValueError: it has another value than the one that there is.
+    """
+    value = annotations.get(NVLINK)
+    if value not in {None, _REQUIRED}:
+        raise ValueError(
+            f"annotation {NVLINK} is {str(value)[:64]!r}; its only value is {_REQUIRED!r}"
+        )
+    return value is not None
 
 
 def _bounded(annotations: Mapping[str, str], name: str) -> str:

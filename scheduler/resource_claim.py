@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from fleet.cluster import claims as records
 from fleet.cluster.devices import Place
 from scheduler.first_fit import Alternative, Device, MatchAttribute, Request
-from scheduler.selectors import matches
+from scheduler.selectors import matches, steps_of
 
+SELECTORS_MAX: Final = 8 * 2**10
+"""Characters of a pod's claims and their classes: to compile them takes twenty milliseconds."""
 Classes = Mapping[str, Sequence[str]]
 """Selectors of each DeviceClass, by name."""
 
@@ -31,28 +34,38 @@ def claim_of(claim: records.Claim, classes: Classes) -> Claim:
 
     Raises:
         ValueError: it names a class that is not known, or is of a kind that is not predicted:
-            consumable capacity, administrators' access, `distinctAttribute`.
+            consumable capacity, administrators' access, `distinctAttribute`, or has selectors that
+            are too long.
     """
     if claim.grants is not None:
         return Claim(key="", given=given_to(claim))
     asked = [one for request in claim.requests for one in request.alternatives]
     names = sorted({one.device_class for one in asked})
     selectors = {name: list(classes.get(name, ())) for name in names}
+    expressions = frozenset(
+        expression
+        for some in (*selectors.values(), *(one.selectors for one in asked))
+        for expression in some
+    )
+    if sum(map(len, expressions)) > SELECTORS_MAX:
+        raise ValueError(f"selectors of more than {SELECTORS_MAX} characters are not predicted")
     return Claim(
         key=repr((claim.requests, claim.constraints, selectors)),
         requests=tuple(_request(one, classes) for one in claim.requests),
         constraints=tuple(map(_constraint, claim.constraints)),
-        expressions=frozenset(
-            expression
-            for expressions in (*selectors.values(), *(one.selectors for one in asked))
-            for expression in expressions
-        ),
+        expressions=expressions,
     )
 
 
 def given_to(claim: records.Claim) -> tuple[Place, ...]:
     """The devices that the claim takes; those with an administrator's access are not taken."""
     return tuple(one.place for one in claim.grants or () if not one.admin_access)
+
+
+def selector_characters(claims: Sequence[Claim]) -> int:
+    """Of all selectors that the claims have."""
+    expressions = frozenset[str]().union(*(claim.expressions for claim in claims))
+    return sum(map(len, expressions))
 
 
 def together(claims: Sequence[Claim]) -> Claim:
@@ -105,7 +118,11 @@ def _alternative(asked: records.Alternative, classes: Classes) -> Alternative:
         return all(matches(expression, device) for expression in expressions)
 
     return Alternative(
-        name=asked.name, matches=selected, count=asked.count, tolerations=asked.tolerations
+        name=asked.name,
+        matches=selected,
+        count=asked.count,
+        tolerations=asked.tolerations,
+        steps=max(1, sum(map(steps_of, expressions)) - len(expressions)),
     )
 
 

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry, Counter
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
 from scheduler.client_certificate import certificate_names
 from scheduler.object_names import is_namespace_name, is_object_name
+from scheduler.plain_body import plain_body
 from scheduler.review import Review, UnreadableReviewError, allowed, denied, review_of
 
 PATH: Final = "/mutate"
@@ -123,13 +124,11 @@ class Webhook:
             known = ", ".join(sorted(self.clients or ()))
             text = f"foresail: the client's certificate has none of the names {known}\n"
             return web.Response(status=403, text=text)
-        encoding = request.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            self._count("unreadable")
-            text = "foresail: Content-Encoding: no encoding is taken, API servers send none\n"
-            return web.Response(status=415, text=text)
         try:
-            asked = review_of(await request.read())
+            asked = review_of(await plain_body(request))
+        except web.HTTPUnsupportedMediaType:
+            self._count("unreadable")
+            raise
         except UnreadableReviewError as error:
             self._count("unreadable")
             return web.Response(status=400, text=f"foresail: {error}\n")

@@ -207,13 +207,15 @@ def tolerations(of: Json) -> tuple[Toleration, ...]:
 
 def taints(of: Json) -> tuple[Taint, ...]:
     """The taints of a spec or a device."""
-    return tuple(
-        Taint(
-            key=intern(text(one, "key") or ""),
-            value=text(one, "value") or "",
-            effect=intern(text(one, "effect") or ""),
-        )
-        for one in listed(of, "taints")
+    return tuple(map(taint, listed(of, "taints")))
+
+
+def taint(document: Json) -> Taint:
+    """A taint as the API writes it."""
+    return Taint(
+        key=intern(text(document, "key") or ""),
+        value=text(document, "value") or "",
+        effect=intern(text(document, "effect") or ""),
     )
 
 

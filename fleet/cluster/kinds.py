@@ -20,6 +20,7 @@ from fleet.cluster.karpenter import (
 )
 from fleet.cluster.nodes import Node, node_of
 from fleet.cluster.pods import Pod, pod_of
+from fleet.cluster.taint_rules import TaintRule, taint_rule_of
 
 Record: TypeAlias = (
     Node
@@ -27,6 +28,7 @@ Record: TypeAlias = (
     | Slice
     | Claim
     | DeviceClass
+    | TaintRule
     | NodePool
     | NodeClaim
     | CapacityBuffer
@@ -44,6 +46,7 @@ class Kind(StrEnum):
     SLICE = "resourceslices"
     CLAIM = "resourceclaims"
     CLASS = "deviceclasses"
+    TAINT_RULE = "devicetaintrules"
     NODE_POOL = "nodepools"
     NODE_CLAIM = "nodeclaims"
     BUFFER = "capacitybuffers"
@@ -60,6 +63,13 @@ class Source:
     object_kind: str
     """As an object's own field `kind` has it."""
     record_of: Callable[[Json], Record]
+    older_paths: tuple[str, ...] = ()
+    """Of older versions of the API with the same fields, the newest first."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Of all versions, the newest first."""
+        return self.path, *self.older_paths
 
 
 _DRA: Final = "/apis/resource.k8s.io/v1"
@@ -74,6 +84,15 @@ SOURCES: Final[Mapping[Kind, Source]] = {
         path=f"{_DRA}/resourceclaims", object_kind="ResourceClaim", record_of=claim_of
     ),
     Kind.CLASS: Source(path=f"{_DRA}/deviceclasses", object_kind="DeviceClass", record_of=class_of),
+    Kind.TAINT_RULE: Source(
+        path=f"{_DRA}/devicetaintrules",
+        older_paths=(
+            "/apis/resource.k8s.io/v1beta2/devicetaintrules",
+            "/apis/resource.k8s.io/v1alpha3/devicetaintrules",
+        ),
+        object_kind="DeviceTaintRule",
+        record_of=taint_rule_of,
+    ),
     Kind.NODE_POOL: Source(
         path=f"{_KARPENTER}/nodepools", object_kind="NodePool", record_of=node_pool_of
     ),

@@ -12,6 +12,7 @@ from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
+from fleet.cluster.taint_rules import TaintRule
 
 T = TypeVar("T")
 _SHOWN_CHARACTERS_MAX: Final = 160
@@ -31,6 +32,7 @@ class Cluster:
     slices: tuple[Slice, ...] | None = ()
     claims: tuple[Claim, ...] | None = ()
     classes: tuple[DeviceClass, ...] | None = ()
+    taint_rules: tuple[TaintRule, ...] | None = ()
     node_pools: tuple[NodePool, ...] | None = ()
     node_claims: tuple[NodeClaim, ...] | None = ()
     buffers: tuple[CapacityBuffer, ...] | None = ()
@@ -63,6 +65,7 @@ class Cluster:
             slices=_of(Slice, records.get(Kind.SLICE, ())),
             claims=_of(Claim, records.get(Kind.CLAIM, ())),
             classes=_of(DeviceClass, records.get(Kind.CLASS, ())),
+            taint_rules=_of(TaintRule, records.get(Kind.TAINT_RULE, ())),
             node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),

@@ -86,6 +86,8 @@ class TrackerState:
     """Whether a step was ever closed: before that there is no forecast."""
     forecasters: Mapping[DemandSeries, bytes]
     """Snapshots; they hold the closed steps."""
+    clock_steps: tuple[tuple[int, int], ...] = ()
+    """The open step when the wall clock was set, and by how many steps; the newest last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,6 +261,7 @@ class DemandTracker:
             demand_state=self._state,
             has_closed=self._forecasts != {},
             forecasters={series: f.snapshot() for series, f in self._forecasters.items()},
+            clock_steps=tuple(self._clock_steps.remembered),
         )
 
     def resume(self, state: TrackerState) -> None:
@@ -282,6 +285,7 @@ class DemandTracker:
         self._open_step, self._looks = state.open_step, list(state.looks)
         self.demand, self._state = state.demand, state.demand_state
         self._forecasts = None if state.has_closed else {}
+        self._clock_steps.remembered = list(state.clock_steps)
 
 
 def _mean(looks: Sequence[Demand], series: DemandSeries) -> float | None:

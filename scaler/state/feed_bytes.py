@@ -28,6 +28,8 @@ def encode_feed(state: FeedState) -> bytes:
     if tracker.demand_state is not None:
         message.demand_memory.CopyFrom(_demand_memory_message(tracker.demand_state))
     message.has_closed = tracker.has_closed
+    for at_step, steps in tracker.clock_steps:
+        message.clock_steps.add(at_step=at_step, steps=steps)
     for series, snapshot in tracker.forecasters.items():
         message.forecasters[series] = snapshot
     return message.SerializeToString(deterministic=True)
@@ -57,6 +59,7 @@ def decode_feed(payload: bytes) -> FeedState:
             for name, snapshot in message.forecasters.items()
             if name in known
         },
+        clock_steps=tuple((one.at_step, one.steps) for one in message.clock_steps),
     )
     return FeedState(
         key=message.key,

@@ -127,6 +127,10 @@ class FeedState:
             if now_seconds - opened > FEED_AGE_SECONDS_MAX:
                 message = f"the open step in the {what} is of {opened:.0f}"
                 raise StateRefusedError(RefusalReason.OLD, message)
+        for at_step, steps in tracker.clock_steps:
+            if tracker.open_step is None or at_step > tracker.open_step or steps == 0:
+                message = f"the {what} has a clock set by {steps} in step {at_step}"
+                raise StateRefusedError(RefusalReason.CORRUPTED, message)
         demands = [one for one in (*tracker.looks, tracker.demand) if one is not None]
         memory = tracker.demand_state
         for at_seconds in (

@@ -22,7 +22,7 @@ import numpy as np
 
 from scheduler.gains import Gains, Measure
 from scheduler.mix import Mix, sequences
-from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
+from scheduler.placement import WHOLE_MILLI, Bool, Float, Int, Nodes, Shape
 from scheduler.score.columns import Columns, Term, signed, total
 from scheduler.score.constants import SHIPPED, RuleConstants
 from scheduler.score.fill import Rollouts
@@ -104,10 +104,16 @@ class FillRule:
         self._filling = Gains(nodes, filling, self._widths, rows_at_once=rows_at_once)
         self._balanced = Gains(nodes, balanced, self._widths, rows_at_once=rows_at_once)
 
-    def rank(self, shape: Shape) -> Ranking:
-        """Every node's score for a pod of this shape, as the nodes are now."""
+    def rank(self, shape: Shape, among: Bool | None = None, *, part: float = 1.0) -> Ranking:
+        """Every node's score for a pod of this shape, as the nodes are now.
+
+        Args:
+            shape: of the pod.
+            among: shape ``(N,)``, the nodes whose scores are wanted; None = all.
+            part: of `rows_at_once` that may be worked out.
+        """
         nodes = self._nodes
-        kept, step = self._gains.of(shape), self._step_milli
+        kept, step = self._gains.of(shape, among, part=part), self._step_milli
         columns: Columns = {
             EXPECTED_PODS: np.floor(kept.gains / step) * step,
             BEGUN_NODES: nodes.idle * np.float64(-self._constants.idle_price_milli / WHOLE_MILLI),

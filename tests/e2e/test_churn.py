@@ -35,9 +35,10 @@ MACHINES: tuple[dict[str, str], ...] = (
 )
 CHURNS = {"churn.test/node": "yes"}
 PRODUCT = "NVIDIA B200"
-SLICES, CLASSES = (
+SLICES, CLASSES, RULES = (
     "/apis/resource.k8s.io/v1/resourceslices",
     "/apis/resource.k8s.io/v1/deviceclasses",
+    "/apis/resource.k8s.io/v1/devicetaintrules",
 )
 CLAIMS = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -46,7 +47,7 @@ Json = dict[str, Any]
 
 
 class Churn:
-    """Random changes of nodes, pods, ResourceSlices and ResourceClaims."""
+    """Random changes of nodes, pods, ResourceSlices, DeviceTaintRules and ResourceClaims."""
 
     def __init__(self, bed: Bed, seed: int) -> None:
         self._bed = bed
@@ -55,6 +56,7 @@ class Churn:
         self.nodes: list[str] = []
         self.drivers: dict[str, int] = {}
         """Nodes with a DRA driver, and the generation of its pool."""
+        self.rules: list[str] = []
         self.pods: list[str] = []
         self.claims: list[str] = []
 
@@ -81,6 +83,8 @@ class Churn:
             self._send("DELETE", f"/api/v1/nodes/{name}")
         for name in self.drivers:
             self._send("DELETE", f"{SLICES}/{name}")
+        for name in self.rules:
+            self._send("DELETE", f"{RULES}/{name}")
         self._send("DELETE", f"{CLASSES}/churn-gpu")
         self._bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
 
@@ -97,6 +101,8 @@ class Churn:
             self._break_gpu: 2,
             self._price: 1,
             self._renew_slice: 2,
+            self._add_rule: 2,
+            self._drop_rule: 1,
         }
         (change,) = self._random.choices(list(changes), weights=list(changes.values()))
         change()
@@ -151,6 +157,22 @@ class Churn:
         self.drivers[name] += 1
         spec = self._slice(name, tainted=self._random.random() < 0.5)["spec"]
         self._send("PATCH", f"{SLICES}/{name}", {"spec": spec})
+
+    def _add_rule(self) -> None:
+        """An administrator taints a GPU, or all of a node."""
+        name, node = self._name("churn-rule"), self._random.choice(list(self.drivers))
+        selector = {"driver": "gpu.nvidia.com", "pool": node}
+        if self._random.random() < 0.8:
+            selector["device"] = f"gpu-{self._random.randrange(8)}"
+        taint = {"key": "churn.test/drain", "effect": self._random.choice(("NoSchedule", "None"))}
+        spec = {"deviceSelector": selector, "taint": taint}
+        self._send("POST", RULES, {"metadata": {"name": name}, "spec": spec})
+        self.rules.append(name)
+
+    def _drop_rule(self) -> None:
+        if self.rules:
+            name = self.rules.pop(self._random.randrange(len(self.rules)))
+            self._send("DELETE", f"{RULES}/{name}")
 
     def _slice(self, node: str, *, tainted: bool) -> Json:
         devices: list[Json] = [

@@ -11,6 +11,7 @@ from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored, read_cluster
 from fleet.cluster.kinds import SOURCES, Kind
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import claim, node, pod, resource_slice
+from tests.scheduler.objects import taint_rule
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
@@ -110,6 +111,32 @@ async def test_node_claims_and_buffers_are_followed_where_they_are_asked_for(
         assert [one.name for one in cluster.node_claims or ()] == ["h100-x7kq2"]
         assert cluster.buffers == ()  # the cluster serves no such resource
         assert cluster.remarks == ()
+
+
+async def test_taint_rules_are_read_in_the_newest_version_that_is_served(
+    server: ApiServer, client: ApiClient
+) -> None:
+    older = SOURCES[Kind.TAINT_RULE].paths[1]
+    server.serve(older, "DeviceTaintRule", taint_rule("r"))
+
+    cluster = await read_cluster(client, "c1")
+
+    assert [one.name for one in cluster.taint_rules or ()] == ["r"]
+    async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
+        await until(lambda: bool(mirror.cluster.taint_rules))
+        assert mirror.trouble is None
+        assert mirror.cluster.remarks == ()
+
+
+async def test_taint_rules_that_may_not_be_read_are_remarked_on(
+    server: ApiServer, client: ApiClient
+) -> None:
+    server.forbidden.add(SOURCES[Kind.TAINT_RULE].path)
+
+    cluster = await read_cluster(client, "c1")
+
+    assert cluster.taint_rules is None
+    assert [one.partition(":")[0] for one in cluster.remarks] == [SOURCES[Kind.TAINT_RULE].path]
 
 
 async def test_an_object_that_cannot_be_read_is_remarked_on(

@@ -336,6 +336,48 @@ async def test_a_resource_that_the_cluster_lacks_is_absent_until_it_comes(
         assert await following(events) == Listed(())
 
 
+async def test_of_several_versions_the_first_that_is_served_is_followed(
+    server: ApiServer, client: ApiClient
+) -> None:
+    newer, older, oldest = (f"/apis/g/v{at}/nodes" for at in (3, 2, 1))
+    server.serve(older, "Node", node("a"))
+    async with aclosing(watched(client, (newer, older, oldest), record, patience=QUICK)) as events:
+        assert names(await following(events)) == ["a"]
+        ahead = asyncio.ensure_future(following(events))
+        await watches(server, 1)
+        await server.put(older, node("b"))
+        assert names(await ahead) == ("Changed", "b")
+        # The server is upgraded, and drops the version that was followed.
+        ahead = asyncio.ensure_future(following(events))
+        del server.collections[older]
+        server.serve(newer, "Node", node("c"))
+        await server.cut()
+        assert names(await ahead) == ["c"]
+
+
+async def test_a_resource_that_is_served_in_no_version_is_told_once_to_be_absent(
+    server: ApiServer, client: ApiClient
+) -> None:
+    paths = tuple(f"/apis/g/v{at}/nodes" for at in (3, 2, 1))
+    async with aclosing(watched(client, paths, record, patience=QUICK)) as events:
+        lacking = await following(events)
+        assert isinstance(lacking, Unavailable)
+        assert lacking.absent
+        server.serve(paths[0], "Node", node("a"))
+        assert names(await following(events)) == ["a"]
+
+
+async def test_a_version_that_may_not_be_read_is_not_taken_for_an_absent_one(
+    server: ApiServer, client: ApiClient
+) -> None:
+    newer, older = "/apis/g/v2/nodes", "/apis/g/v1/nodes"
+    server.forbidden.add(newer)
+    server.serve(older, "Node", node("a"))
+    async with aclosing(watched(client, (newer, older), record, patience=QUICK)) as events:
+        told = await following(events)
+    assert told == Unavailable(f"{newer}: HTTP 403: not for you; grant list and watch on it")
+
+
 async def test_a_resource_that_is_taken_away_is_absent_again(
     server: ApiServer, events: AsyncGenerator[Event, None]
 ) -> None:

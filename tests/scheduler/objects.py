@@ -17,11 +17,15 @@ H100, A100, L40S = "NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA L40
 def put(made: Intake, kind: Kind, document: Json, now_seconds: float = 0.0) -> None:
     """The watch tells of an object that is new or changed."""
     made.changed(kind, record_of(kind, document), now_seconds)
+    for _ in made.settle():
+        pass
 
 
 def drop(made: Intake, kind: Kind, document: Json) -> None:
     """The watch tells that an object was deleted."""
     made.gone(kind, *identity_of(document))
+    for _ in made.settle():
+        pass
 
 
 def node(
@@ -77,6 +81,12 @@ def resource_slice(
             ],
         },
     }
+
+
+def taint_rule(name: str, effect: str = "NoSchedule", **selector: str) -> Json:
+    """A DeviceTaintRule; the selector's fields are `driver`, `pool` and `device`."""
+    taint = {"key": "xid", "value": "79", "effect": effect}
+    return {"metadata": {"name": name}, "spec": {"deviceSelector": selector, "taint": taint}}
 
 
 def device_class(name: str = CLASS) -> Json:

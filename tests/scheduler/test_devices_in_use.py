@@ -164,6 +164,41 @@ def test_devices_of_no_single_node_make_a_claim_that_they_match_unknown() -> Non
     assert made.placement.occupancy.predictor.unpredicted == 0
 
 
+def test_any_number_of_devices_of_no_node_leaves_claims_for_others_known() -> None:
+    fabrics = []
+    for at in range(12):
+        one = slices.resource_slice(
+            f"fabric-{at}",
+            *({"name": f"port-{n}"} for n in range(128)),
+            driver="fabric.example.com",
+        )
+        del one["spec"]["nodeName"]
+        one["spec"]["allNodes"] = True
+        fabrics.append(one)
+    made = intake(nics("a"), nics("b"), *fabrics)
+    assert SCORE_MAX in scores(made, any_of("c", NIC), "a", "b")
+    assert made.placement.occupancy.predictor.unpredicted == 0
+
+
+def test_a_node_with_more_devices_than_are_looked_at_is_left_to_kube_scheduler() -> None:
+    many = []
+    for at in range(17):
+        one = nics("a", 128)
+        one["metadata"]["name"] = one["spec"]["pool"]["name"] = f"a-{at}"
+        many.append(one)
+    made = intake(nics("b"), *many[:16])
+    assert "a" in made.placement.occupancy.machines
+    put(made, Kind.SLICE, many[16])
+    assert made.faults[-1] == (
+        "resourceslices a-16: node a: its ResourceSlices have 2176 devices; at most 2048 are looked"
+        " at"
+    )
+    assert "a" not in made.placement.occupancy.machines
+    assert scores(made, any_of("c", NIC), "a", "b") == [0, SCORE_MAX]
+    drop(made, Kind.SLICE, many[0])
+    assert "a" in made.placement.occupancy.machines
+
+
 def test_slices_beside_a_device_plugin_of_more_gpus_are_not_foretold() -> None:
     made = intake(resource_slice("a", H100))
     put(made, Kind.NODE, node("a", gpus=4))

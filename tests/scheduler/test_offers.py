@@ -17,7 +17,7 @@ from scheduler.offers import STEPS_A_CALL, Offers, Predictor
 from scheduler.placement import Nodes, Shape
 from scheduler.resource_claim import Claim, Classes
 from scheduler.resource_claim import claim_of as predicted_claim
-from scheduler.selectors import UnknownMatchError, matches
+from scheduler.selectors import UnknownMatchError, matches, steps_of
 from tests.scheduler.objects import (
     A100,
     CLASS,
@@ -249,3 +249,53 @@ class TestSelectors:
     def test_what_has_no_answer_says_so(self, expression: str) -> None:
         with pytest.raises(UnknownMatchError):
             matches(expression, self.DEVICE)
+
+    def test_one_and_true_are_not_the_same(self) -> None:
+        expression = "device.attributes['gpu.nvidia.com'].flag == true"
+        assert matches(expression, device(flag=True))
+        assert not matches(expression, device(flag=1))
+
+    @pytest.mark.parametrize(
+        "expression",
+        [
+            pytest.param(
+                "".join(f"cel.bind(v{at + 1}, v{at} + v{at}, " for at in range(28)).replace(
+                    "v0", "device.driver"
+                )
+                + "v28.size() > 0"
+                + ")" * 28,
+                id="a text doubled 28 times",
+            ),
+            pytest.param(
+                "'a'" + f".replace('a', '{'a' * 400}')" * 4 + ".size() > 0",
+                id="each character replaced by 400, four times",
+            ),
+        ],
+    )
+    def test_an_expression_that_makes_huge_texts_is_not_evaluated(self, expression: str) -> None:
+        with pytest.raises(UnknownMatchError, match="could make texts without bound"):
+            matches(expression, self.DEVICE)
+
+    def test_a_few_sums_and_a_replacement_are_evaluated(self) -> None:
+        domain = "device.attributes['gpu.nvidia.com']"
+        name = f"{domain}.productName.replace(' ', '-')"
+        assert matches(f"{domain}.index + 1 + 2 == 6 && {name}.size() > 3", self.DEVICE)
+
+    @pytest.mark.parametrize(
+        ("expression", "most"),
+        [
+            pytest.param("device.driver == 'gpu.nvidia.com'", 1, id="a comparison"),
+            pytest.param("true" + " && true" * 128, 5, id="a long one"),
+            # Of 57 characters, so at most 28 elements, each with a text that is as long.
+            pytest.param(
+                "['a','b'].exists(p, device.driver.startsWith(p) || p == '')", 2, id="loop"
+            ),
+        ],
+    )
+    def test_work_is_counted_by_length_and_loops(self, expression: str, most: int) -> None:
+        assert 1 <= steps_of(expression) <= most
+
+    def test_loops_in_loops_cost_more_than_any_search_may(self) -> None:
+        listed = "[" + ",".join("1" * 100) + "]"
+        nested = f"{listed}.all(a, {listed}.all(b, {listed}.all(c, a + b + c > 0)))"
+        assert steps_of(nested) > STEPS_A_CALL

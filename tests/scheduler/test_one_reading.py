@@ -57,6 +57,10 @@ EXPECTED: dict[str, dict[str, Gpus]] = {
         "dynamic-mig": (1, 0.142857, 0.857143, 0, None),
         "consumable": (1, 0.25, 0.75, 0, None),
     },
+    "taint-rules": {
+        "ruled": (4, 1, 2, 1, None),  # the GPU in use is tainted too
+        "reserved": (2, 0, 0, 2, None),
+    },
     "plugin-and-dra": {"both": (8, 5, 3, 0, LIST)},
     "karpenter": {
         "h100-a": (8, 8, 0, 0, LIST),
@@ -105,11 +109,14 @@ def by_extender(cluster: Cluster, order: random.Random) -> dict[str, Gpus]:
         *((Kind.SLICE, one) for one in cluster.slices or ()),
         *((Kind.CLAIM, one) for one in cluster.claims or ()),
         *((Kind.CLASS, one) for one in cluster.classes or ()),
+        *((Kind.TAINT_RULE, one) for one in cluster.taint_rules or ()),
     ]
     order.shuffle(events)
     made = Intake(PlacementState((), Mix(dict(USUAL))), History(), Facts(prices=PRICES))
     for kind, record in events:
         made.changed(kind, record, now_seconds=0)
+        for _ in made.settle():
+            pass
     assert made.unread == {}
     return {
         one.node: (one.gpus, one.used, one.free, one.out, one.usd_per_gpu_hour)

@@ -87,6 +87,9 @@ feeds = st.builds(
         ),
         has_closed=st.booleans(),
         forecasters=st.dictionaries(st.sampled_from(list(DemandSeries)), st.binary(max_size=200)),
+        clock_steps=st.lists(
+            st.tuples(st.integers(-(2**40), 2**40), st.integers(-(2**40), 2**40)), max_size=4
+        ).map(tuple),
     ),
     learned=learned,
 )

@@ -92,6 +92,7 @@ def mix(*, requests: float) -> DemandState:
 
 OF_PEER = feed("a", snapshot=b"of the peer")
 OF_DISK = feed("a", snapshot=b"of the disk")
+STEP_NOW = int(OF_DISK.taken_at_seconds // OF_DISK.tracker.step_seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +197,11 @@ async def test_feeds_are_listed_once_for_all_keys_of_a_request() -> None:
         pytest.param({"looks": (demand(prompt=-1.0),)}, "corrupted", id="negative"),
         pytest.param({"demand_state": mix(requests=float("nan"))}, "corrupted", id="mix-nan"),
         pytest.param({"demand_state": mix(requests=float("inf"))}, "corrupted", id="mix-inf"),
+        pytest.param(
+            {"open_step": STEP_NOW, "clock_steps": ((STEP_NOW + 1, 60),)},
+            "corrupted",
+            id="clock-set-in-a-step-to-come",
+        ),
     ],
 )
 async def test_a_feeds_state_that_no_tracker_makes_is_refused_and_said_once(

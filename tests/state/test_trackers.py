@@ -66,6 +66,34 @@ def test_a_track_resumed_between_any_looks_goes_on_to_the_last_digit(looks: int)
     assert resumed.forecasts == running.forecasts
 
 
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0, 600.0])
+def test_a_clock_that_is_set_right_after_a_restart_leaves_the_labels_where_they_were(
+    seconds: float,
+) -> None:
+    """Set wrong, restarted, set right: the rhythm of the day is where it was before."""
+    running, undisturbed = tracker(), tracker()
+    for number in range(80):
+        running.take(poll(number))
+        undisturbed.take(poll(number))
+    running.clock_moved(seconds)
+    for number in range(80, 120):
+        running.take(
+            dataclasses.replace(poll(number), at_seconds=poll(number).at_seconds + seconds)
+        )
+        undisturbed.take(poll(number))
+
+    resumed = through_bytes(running, at=NOW + max(seconds, 0.0) + 120 * LOOK)
+    for one in (running, resumed):
+        one.clock_moved(-seconds)
+
+    for number in range(120, 180):
+        for one in (running, resumed, undisturbed):
+            one.take(poll(number))
+    assert resumed.forecasts == running.forecasts
+    assert resumed.state().open_step == undisturbed.state().open_step
+    assert resumed.state().clock_steps == ()
+
+
 def test_a_pause_is_a_gap_to_the_resumed_track_as_to_the_one_that_saw_nothing() -> None:
     running = tracker()
     for number in range(100):

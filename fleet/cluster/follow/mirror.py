@@ -25,6 +25,7 @@ KINDS: Final = (
     Kind.SLICE,
     Kind.CLAIM,
     Kind.CLASS,
+    Kind.TAINT_RULE,
     Kind.NODE_POOL,
     Kind.NODE_CLAIM,
 )
@@ -65,16 +66,18 @@ async def _tried(
     client: ApiClient, kind: Kind, patience: Patience
 ) -> tuple[Record, ...] | UnreadableError:
     """An error as a value: one resource that fails leaves the others their time."""
-    resource = Resource(
-        client=client,
-        path=SOURCES[kind].path,
-        record_of=partial(gpu_record_of, kind),
-        patience=patience,
-    )
-    try:
-        return (await pages(resource))[0]
-    except UnreadableError as error:
-        return error
+    found: tuple[Record, ...] | UnreadableError = ()
+    for path in SOURCES[kind].paths:
+        resource = Resource(
+            client=client, path=path, record_of=partial(gpu_record_of, kind), patience=patience
+        )
+        try:
+            return (await pages(resource))[0]
+        except UnreadableError as error:
+            found = error
+            if not error.absent:
+                break
+    return found
 
 
 @dataclass(slots=True)
@@ -146,7 +149,7 @@ async def mirrored(
 
     async def follow(kind: Kind) -> None:
         read = partial(gpu_record_of, kind)
-        async for event in watched(client, SOURCES[kind].path, read, patience=patience):
+        async for event in watched(client, SOURCES[kind].paths, read, patience=patience):
             mirror.take(kind, event)
 
     async with asyncio.TaskGroup() as group:

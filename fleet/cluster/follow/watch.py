@@ -18,7 +18,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kubernetes_asyncio.client import ApiClient
@@ -76,7 +76,7 @@ Event = Listed | Changed | Gone | Unavailable
 
 async def watched(
     client: ApiClient,
-    path: str,
+    path: str | tuple[str, ...],
     record_of: Callable[[Json], Record | None],
     *,
     label_selector: str | None = None,
@@ -87,31 +87,36 @@ async def watched(
 
     Args:
         client: its session is shared, and closed by whoever made it.
-        path: of the collection, such as `/api/v1/nodes`.
+        path: of the collection, such as `/api/v1/nodes`; several are versions of its API, of which
+            the first that the server has is followed.
         record_of: makes the record of an object; called with each before the next page is read.
             None = it is not wanted, and `Gone` if it changes after the list.
         label_selector: in kubectl's form.
         page_size: objects a request; all objects of a page are in memory as they came.
         patience: how long to wait for what.
     """
-    resource = Resource(
-        client=client,
-        path=path,
-        label_selector=label_selector,
-        page_size=page_size,
-        record_of=record_of,
-        patience=patience,
+    served = _Served(
+        Resource(
+            client=client,
+            path=path if isinstance(path, str) else path[0],
+            label_selector=label_selector,
+            page_size=page_size,
+            record_of=record_of,
+            patience=patience,
+        ),
+        (path,) if isinstance(path, str) else path,
     )
     loop = asyncio.get_running_loop()
     version: str | None = None
     failures = 0
     reported: Unavailable | None = None
     while True:
-        began, wait = loop.time(), 0.0
+        began, wait, resource = loop.time(), 0.0, served.resource
         try:
             if version is None:
                 records, version = await pages(resource)
                 reported = None
+                served.found()
                 yield Listed(records)
                 began = loop.time()
             async with aclosing(changes(resource, version)) as news:
@@ -122,15 +127,37 @@ async def watched(
                         yield event
         except UnreadableError as error:
             version, wait = None, patience.absent if error.absent else error.retry_seconds
+            if error.absent and served.has_another():
+                continue
             unavailable = Unavailable(str(error), absent=error.absent)
             # A version too old to go on from is no trouble of the server's: a list mends it.
             if error.status != GONE and unavailable != reported:
                 reported = unavailable
                 yield unavailable
         failures = failures + 1 if reported or loop.time() - began < _SHORT_SECONDS else 0
-        if failures:
-            chance = random.random()  # noqa: S311 - no secret
-            await asyncio.sleep(max(wait, backoff_seconds(failures, patience, chance)))
+        await asyncio.sleep(_pause_seconds(failures, wait, patience))
+
+
+@dataclass(slots=True)
+class _Served:
+    """One version after the other of a collection's API, until the server has it."""
+
+    resource: Resource
+    """To be tried next, or followed."""
+    paths: tuple[str, ...]
+    tried: int = 0
+    """Of the versions, since one was found."""
+
+    def found(self) -> None:
+        """The server has this version."""
+        self.tried = 0
+
+    def has_another(self) -> bool:
+        """The server does not have this version: whether another one is left to try."""
+        at = (self.paths.index(self.resource.path) + 1) % len(self.paths)
+        self.resource = replace(self.resource, path=self.paths[at])
+        self.tried += 1
+        return self.tried % len(self.paths) != 0
 
 
 def _event(change: Change) -> Changed | Gone | None:
@@ -138,6 +165,13 @@ def _event(change: Change) -> Changed | Gone | None:
     if change.record is not None:
         return Changed(change.record)
     return Gone(change.gone) if change.gone is not None else None
+
+
+def _pause_seconds(failures: int, wait: float, patience: Patience) -> float:
+    if not failures:
+        return 0.0
+    chance = random.random()  # noqa: S311 - no secret
+    return max(wait, backoff_seconds(failures, patience, chance))
 
 
 def backoff_seconds(failures: int, patience: Patience, chance: float) -> float:

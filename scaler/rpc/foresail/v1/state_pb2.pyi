@@ -474,6 +474,7 @@ class FeedState(_message.Message):
     FORECASTERS_FIELD_NUMBER: _builtins.int
     LEARNED_FIELD_NUMBER: _builtins.int
     HAS_CLOSED_FIELD_NUMBER: _builtins.int
+    CLOCK_STEPS_FIELD_NUMBER: _builtins.int
     format: _builtins.int
     key: _builtins.str
     """Equal on every server with the same settings."""
@@ -497,6 +498,10 @@ class FeedState(_message.Message):
 
     @_builtins.property
     def learned(self) -> _containers.MessageMap[_builtins.str, Global___Learned]: ...
+    @_builtins.property
+    def clock_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClockStep]:
+        """Of the wall clock, those that may still be undone, the newest last."""
+
     def __init__(
         self,
         *,
@@ -511,16 +516,42 @@ class FeedState(_message.Message):
         forecasters: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         learned: _abc.Mapping[_builtins.str, Global___Learned] | None = ...,
         has_closed: _builtins.bool = ...,
+        clock_steps: _abc.Iterable[Global___ClockStep] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_open_step", b"_open_step", "demand", b"demand", "demand_memory", b"demand_memory", "open_step", b"open_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_open_step", b"_open_step", "demand", b"demand", "demand_memory", b"demand_memory", "forecasters", b"forecasters", "format", b"format", "has_closed", b"has_closed", "key", b"key", "learned", b"learned", "looks", b"looks", "open_step", b"open_step", "step_seconds", b"step_seconds", "taken_at_seconds", b"taken_at_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_open_step", b"_open_step", "clock_steps", b"clock_steps", "demand", b"demand", "demand_memory", b"demand_memory", "forecasters", b"forecasters", "format", b"format", "has_closed", b"has_closed", "key", b"key", "learned", b"learned", "looks", b"looks", "open_step", b"open_step", "step_seconds", b"step_seconds", "taken_at_seconds", b"taken_at_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__open_step: _TypeAlias = _typing.Literal["open_step"]  # noqa: Y015
     _WhichOneofArgType__open_step: _TypeAlias = _typing.Literal["_open_step", b"_open_step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__open_step) -> _WhichOneofReturnType__open_step | None: ...
 
 Global___FeedState: _TypeAlias = FeedState  # noqa: Y015
+
+@_typing.final
+class ClockStep(_message.Message):
+    """By how many steps of the forecast the wall clock was set, and in which one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_STEP_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    at_step: _builtins.int
+    steps: _builtins.int
+    """Below 0 if the clock was set back."""
+    def __init__(
+        self,
+        *,
+        at_step: _builtins.int = ...,
+        steps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_step", b"at_step", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockStep: _TypeAlias = ClockStep  # noqa: Y015
 
 @_typing.final
 class Demand(_message.Message):
