@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("forecasting", total=len(demands))
         for trace, demand in demands.items():
-            rows += _judge(trace, demand, _prior(trace, options.priors))
+            rows += _judge(trace, demand, prior_of(trace, options.priors))
             bar.advance(task)
     if options.shared:
         rows += _judge_shared(demands, options.shared, options.priors)
@@ -108,9 +108,9 @@ def _judge_shared(demands: dict[str, Floats], count: int, priors: Path | None) -
     steps = min(len(demands[trace]) for trace in some)
     total = np.sum([demands[trace][:steps] for trace in some], axis=0)
     first = _first(total)
-    parts = [_forecasts(demands[trace][:steps], _prior(trace, priors))[0] for trace in some]
+    parts = [_forecasts(demands[trace][:steps], prior_of(trace, priors))[0] for trace in some]
     from_parts = [sum_of(at) for at in zip(*(part[first:] for part in parts), strict=True)]
-    whole, seconds = _forecasts(total, _prior(some[0], priors))
+    whole, seconds = _forecasts(total, prior_of(some[0], priors))
     return _rows(
         f"sum of {count}, from parts", total, said(from_parts), said(whole[first:]), seconds
     )
@@ -159,12 +159,13 @@ def _summary(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _prior(trace: str, folder: Path | None) -> Trees | None:
+def prior_of(trace: str, folder: Path | None) -> Trees | None:
+    """The prior that has not seen a trace; None = the shipped one."""
     if folder is None:
         return None
     families = [path for path in folder.glob("*.npz") if trace.startswith(path.stem)]
     if not families:
-        sys.exit(f"bench peaks: no prior in {folder} leaves out {trace}")
+        sys.exit(f"bench: no prior in {folder} leaves out {trace}")
     return read_trees(max(families, key=lambda path: len(path.stem)).read_bytes())
 
 
