@@ -23,6 +23,7 @@ from replay.node_tuning import TuningRecord, choose_again
 from replay.traffic import DAY_SECONDS
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
 from scaler.forecast.running_maximum import MaximumForecast
+from scaler.forecast.trees import Trees
 
 FIXED_MINUTES = (1, 2, 5, 10, 20, 40, 80, 160, 300)
 FIXED = {f"empty-{minutes}m": 60.0 * minutes for minutes in FIXED_MINUTES}
@@ -46,16 +47,20 @@ _TUNING_FROM_DAY = 2
 """The first night on which a choice is made."""
 
 
-def forecasts_of(place: Place, progress: Callable[[], None]) -> Forecast:
-    """The shipped forecaster's, made once for all policies: it is shown wanted GPUs only."""
-    forecaster = RunningMaximumForecaster(step_seconds=ROUND_SECONDS)
+def forecasts_of(place: Place, trees: Trees | None, progress: Callable[[], None]) -> Forecast:
+    """The shipped forecaster's, made once for all policies: it is shown wanted GPUs only.
+
+    Args:
+        trees: its prior; None = the shipped one.
+    """
+    forecaster = RunningMaximumForecaster(step_seconds=ROUND_SECONDS, trees=trees)
     past, stride = len(place.past), round(ROUND_SECONDS / STEP_SECONDS)
     demand = np.concatenate([place.past, place.total])
     begin = place.begin_seconds
     made: list[MaximumForecast | None] = []
     for step in range(0, len(demand), stride):
-        largest = demand[max(0, step - stride + 1) : step + 1].max()
-        forecaster.update(begin + (step - past) * STEP_SECONDS, float(largest))
+        # The present value: one from before it fell would make its return certain.
+        forecaster.update(begin + (step - past) * STEP_SECONDS, float(demand[step]))
         if step >= past:
             made.append(forecaster.forecast())
             progress()

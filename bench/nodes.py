@@ -22,6 +22,7 @@ from bench._nodes_run import Place
 from bench._nodes_table import NIGHTLY, TUNED, USUAL, Summary, rows_of
 from bench._report import Row, show
 from bench.forecast import TRACES
+from bench.peaks import prior_of
 from replay.cluster.settings import ROUND_SECONDS, NodeStartUp
 from replay.traces import TraceError
 
@@ -75,7 +76,8 @@ def _places(
             start_up=options.node_startup,
             pod_seconds=options.pod_startup,
         )
-        forecast = forecasts_of(place, lambda: progress.advance(task))
+        trees = prior_of(group[0].trace, options.priors)
+        forecast = forecasts_of(place, trees, lambda: progress.advance(task))
         for size, gpus in zip(sizes, options.gpus_per_node, strict=True):
             size.append(Runs(place=replace(place, gpus_per_node=gpus), forecast=forecast))
     return sizes
@@ -131,6 +133,11 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench nodes", description=__doc__)
     parser.add_argument("--data", type=Path, default=TRACES, help="folder of the public traces")
     parser.add_argument("--trace", type=Path, nargs="+", metavar="CSV", help="these instead")
+    parser.add_argument(
+        "--priors", type=Path, metavar="FOLDER",
+        help="FAMILY.npz grown by `peaks_prior --leave-out FAMILY`: each trace is judged with a "
+        "prior that has not seen it; the shipped one has seen the public traces",
+    )  # fmt: skip
     parser.add_argument("--policies", type=_policies, default=list(NAMES))
     parser.add_argument("--rho", type=_numbers, default=[3.0, 10.0, 30.0])
     parser.add_argument("--gpus-per-node", type=_counts, default=[1, 8])

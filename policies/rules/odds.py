@@ -62,4 +62,7 @@ class Odds:
 
     def _reaches(self, rank: int, gpu: int, window: int) -> float:
         value = self.gpus_per_node * (rank - 1) + gpu
-        return self.trust * self.forecast.probability_of_reaching(value, window)
+        # The forecast is certain of what it has seen, and demand has fallen since: that it rises
+        # above the forecast's last value is the least that is known of its return.
+        above = max(value, self.forecast.last_value + 1)
+        return self.trust * self.forecast.probability_of_reaching(above, window)

@@ -138,7 +138,7 @@ class TestForecasts:
         other[1201:] = 20
         moment = BEGIN_SECONDS + 1200 * 15
         one, two = (
-            forecasts_of(place(demand(*of.tolist())), lambda: None)(moment)
+            forecasts_of(place(demand(*of.tolist())), None, lambda: None)(moment)
             for of in (replicas, other)
         )
         assert one is not None

@@ -87,6 +87,18 @@ def test_the_time_until_a_node_is_needed_is_the_area_above_its_probability() -> 
     assert (second.needed, second.wait_seconds) == pytest.approx((0.3, 1050.0))
 
 
+def test_demand_that_fell_since_the_forecast_is_not_certain_to_return() -> None:
+    odds = Odds(
+        forecast=forecast((6.0, 7.0, 8.0), windows=(600.0,), last=6.0),
+        trust=1.0,
+        gpus_per_node=1,
+        windows_seconds=(600.0,),
+    )
+    # Of node 5 it is known only that demand was 6; it rises to 7 with probability .1.
+    (five,), (seven,) = odds.of_rank(5), odds.of_rank(7)
+    assert (five.needed, seven.needed) == pytest.approx((0.1, 0.1))
+
+
 def test_half_the_trust_is_half_the_probability() -> None:
     state = pool(*FOUR, empty("spare"), forecast=RISING)
     # 18 + 21 * 480 * .05 = 522 against 600 * .975 = 585
