@@ -117,7 +117,9 @@ def _document(text: str, first_line: int) -> Iterator[Manifest | Unreadable]:
             return
         why = str(error)
         if _HELM.search(text):
-            why = "a Helm template, not a manifest: render it with `helm template` and lint that"
+            why = (
+                "a template ({{ ... }}), not a manifest: render it (`helm template`) and lint that"
+            )
         yield Unreadable(error.line, why)
         return
     if isinstance(value, LocatedMapping):

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import cli_gpus, cli_options, cli_replay
+from foresail import cli_gpus, cli_lint, cli_options, cli_replay
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -166,6 +166,7 @@ for _verb in (
     cli_gpus.agent,
     cli_gpus.scheduler,
     cli_gpus.webhook,
+    cli_lint.lint,
 ):
     main.add_command(_verb)
 

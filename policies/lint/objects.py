@@ -36,6 +36,11 @@ class Object:
         return f"{self.group}/{self.kind}" if self.group else self.kind
 
     @property
+    def scope(self) -> str:
+        """Where a name is its own: a namespace, or of files that name none, their folder."""
+        return self.namespace or f"/{self.file.rpartition('/')[0]}"
+
+    @property
     def title(self) -> str:
         whose = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.kind} {printable(whose or '(without a name)')}"
@@ -92,14 +97,14 @@ class Inputs:
 
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str], Object]:
-        return {(one.type, one.namespace, one.name): one for one in self.objects}
+        return {(one.type, one.scope, one.name): one for one in self.objects}
 
     def of(self, *types: str) -> Iterator[Object]:
         for one in types:
             yield from self._by_type.get(one, ())
 
-    def find(self, kind: str, namespace: str, name: str) -> Object | None:
-        return self._by_name.get((kind, namespace, name))
+    def find(self, kind: str, scope: str, name: str) -> Object | None:
+        return self._by_name.get((kind, scope, name))
 
     def once(self, make: Callable[["Inputs"], Made]) -> Made:
         """What rules need of all objects, worked out once: no rule walks all of them for each."""

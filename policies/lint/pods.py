@@ -38,6 +38,10 @@ _ENGINES: Final = (
 """In the names of images that serve models."""
 
 
+_SERVES: Final = ("serve", "api_server", "launch_server", "tritonserver", "launcher")
+"""In the commands of servers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A pod, or the template of one."""
@@ -82,7 +86,8 @@ class Pod:
         ]
         for at, one in with_gpus:
             image = (text(one, "image") or "").lower()
-            if any(name in image for name in _ENGINES) or any(True for _ in listed(one, "ports")):
+            is_engine = any(name in image for name in _ENGINES) and not _is_shell(one)
+            if is_engine or any(True for _ in listed(one, "ports")):
                 return at, one
         return None
 
@@ -105,6 +110,17 @@ def gpu_resources(container: Json, *sides: str) -> tuple[str, ...]:
 @lru_cache(1024)
 def _is_gpu(resource: str) -> bool:
     return resource in WHOLE or resource == SHARED or bool(MIG.fullmatch(resource))
+
+
+def _is_shell(container: Json) -> bool:
+    """Whether its command only keeps it there: an image of an engine that runs something else."""
+    given = container.get("command")
+    words = " ".join(
+        one for one in (given if isinstance(given, list) else ()) if isinstance(one, str)
+    )
+    arguments = container.get("args")
+    words += " ".join(str(one) for one in arguments) if isinstance(arguments, list) else ""
+    return bool(given) and not any(name in words for name in _SERVES)
 
 
 def _claims(container: Json) -> bool:

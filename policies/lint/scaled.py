@@ -89,13 +89,13 @@ def bounds(of: Object) -> tuple[int, int]:
 
 
 def target(of: Object) -> tuple[str, str, str]:
-    """Type, namespace and name of what is scaled; a name may be empty."""
+    """Type, scope and name of what is scaled; a name may be empty."""
     reference = part(of.spec, "scaleTargetRef")
     kind = text(reference, "kind") or "Deployment"
     group, slash, _ = (text(reference, "apiVersion") or "apps/v1").rpartition("/")
     return (
         f"{group}/{kind}" if slash else kind,
-        of.namespace,
+        of.scope,
         text(reference, "name") or "",
     )
 
@@ -108,11 +108,11 @@ def scalers_by_target(inputs: Inputs) -> Mapping[tuple[str, str, str], list[Obje
     return found
 
 
-def scaled_object_of(workload: Object, inputs: Inputs) -> Object | None:
-    """The ScaledObject that scales a workload."""
-    key = (workload.type, workload.namespace, workload.name)
+def scaler_of(workload: Object, inputs: Inputs) -> Object | None:
+    """The ScaledObject or HPA that scales a workload; a ScaledObject goes first."""
+    key = (workload.type, workload.scope, workload.name)
     scalers = inputs.once(scalers_by_target).get(key, ())
-    return next((one for one in scalers if one.type == SCALED_OBJECT), None)
+    return min(scalers, key=lambda one: one.type != SCALED_OBJECT, default=None)
 
 
 def target_has_gpus(of: Object, inputs: Inputs) -> bool:

@@ -1,6 +1,7 @@
 """What a ScaledObject scales, and within which bounds."""
 
 from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
 from itertools import islice
 from typing import Final
 
@@ -25,6 +26,8 @@ from scaler.spelling import nearest
 _TARGET: Final = ("spec", "scaleTargetRef", "name")
 _WITHOUT_SCALE: Final = frozenset({"DaemonSet", "Job", "CronJob", "Pod", "NodePool", "ScaledJob"})
 _NAME_MAX: Final = 63
+_ALIKE: Final = 0.85
+"""Of two names, one of which is a slip: `qwen-32b` and `qwen3-32b`."""
 _NAMES_MAX: Final = 200
 """That a missing name is compared with."""
 _TRANSFER: Final = "scaledobject.keda.sh/transfer-hpa-ownership"
@@ -133,24 +136,26 @@ def target_missing(of: Object, inputs: Inputs) -> Iterator[Fault]:
     Of files it is only told where they hold another workload of that kind and namespace with a
     name that is near; of a live cluster always.
     """
-    kind, namespace, name = target(of)
-    if not name or kind not in POD_TYPES or inputs.find(kind, namespace, name):
+    kind, scope, name = target(of)
+    if not name or kind not in POD_TYPES or inputs.find(kind, scope, name):
         return
-    names = inputs.once(workload_names).get((kind, namespace), ())
+    names = inputs.once(workload_names).get((kind, scope), ())
     near = nearest(name, islice(names, _NAMES_MAX))
+    if near is not None and SequenceMatcher(None, near, name).ratio() < _ALIKE:
+        near = None
     scaled = inputs.once(scalers_by_target)
-    if inputs.context.live or (near is not None and (kind, namespace, near) not in scaled):
+    if inputs.context.live or (near is not None and (kind, scope, near) not in scaled):
         hint = f"did you mean {near!r}?" if near else "correct the name, or create it"
-        where = f"namespace {namespace}" if inputs.context.live else "these files"
+        where = f"namespace {scope}" if inputs.context.live else "these files"
         why = f"there is no such {kind.rpartition('/')[2]} in {where}"
         yield Fault(at=_TARGET, why=why, do=hint)
 
 
 def workload_names(inputs: Inputs) -> Mapping[tuple[str, str], list[str]]:
-    """Names of workloads by type and namespace."""
+    """Names of workloads by type and scope."""
     found: dict[tuple[str, str], list[str]] = {}
     for one in inputs.of(*POD_TYPES):
-        found.setdefault((one.type, one.namespace), []).append(one.name)
+        found.setdefault((one.type, one.scope), []).append(one.name)
     return found
 
 
@@ -248,6 +253,20 @@ def paused(of: Object, inputs: Inputs) -> Iterator[Fault]:
                 else "the HPA is deleted and nothing scales",
                 do="delete the annotation when the pause is over",
             )
+
+
+@rule(
+    "FS126",
+    Severity.ERROR,
+    on=("keda.k8s.io/ScaledObject", "keda.k8s.io/ScaledJob", "keda.k8s.io/TriggerAuthentication"),
+    what="an API group of KEDA 1",
+    fix="write it as keda.sh/v1alpha1, with scaleTargetRef.name",
+    source="KEDA, migrating from v1 to v2",
+)
+def old_group(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """KEDA 2 reads keda.sh/v1alpha1 only: an object of the old group scales nothing."""
+    why = "KEDA 2 reads keda.sh/v1alpha1 only"
+    yield Fault(at=("apiVersion",), why=why, do="migrate it to keda.sh/v1alpha1")
 
 
 def _made_by_keda(of: Object) -> bool:

@@ -5,10 +5,11 @@ from typing import Final
 
 from fleet.documents import listed, part, text
 from policies.lint.finding import Fault, Severity
+from policies.lint.nodepools import NODE_POOL
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, gpu_resources, pods_in
 from policies.lint.rule import rule
-from policies.lint.scaled import scaled_object_of
+from policies.lint.scaled import scaler_of
 
 BUFFER: Final = "autoscaling.x-k8s.io/CapacityBuffer"
 PRIORITY: Final = "scheduling.k8s.io/PriorityClass"
@@ -148,7 +149,7 @@ def refills(of: Object, inputs: Inputs) -> Iterator[Fault]:
     growth of the workload is paid twice.
     """
     for at, source in _sources(of, inputs):
-        scaler = scaled_object_of(source, inputs)
+        scaler = scaler_of(source, inputs)
         replicas = of.spec.get("replicas")
         if scaler is not None and isinstance(replicas, int) and replicas > 0:
             why = (
@@ -168,8 +169,11 @@ def refills(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def counts_as_empty(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """From 1.14 on a node is empty when no pod of it costs anything to evict: a priority of -2^25
-    or less, or a pod-deletion-cost of -2^27 or less. Its node goes and comes again in a loop.
+    or less, or a pod-deletion-cost of -2^27 or less. Its node goes and comes again in a loop. Told
+    where there are NodePools among the inputs.
     """
+    if not any(inputs.of(NODE_POOL)):
+        return
     if of.type == PRIORITY:
         value = of.value.get("value")
         if isinstance(value, int) and value <= _EMPTY_PRIORITY:
@@ -202,17 +206,23 @@ def expendable(of: Object, inputs: Inputs) -> Iterator[Fault]:
         yield Fault(at=("value",), why=why, do="use -10")
 
 
+def priorities(inputs: Inputs) -> frozenset[str]:
+    """Priority classes that pods name."""
+    pods = (pod for one in inputs.of(*POD_TYPES) for pod in pods_in(one))
+    return frozenset(text(pod.spec, "priorityClassName") or "" for pod in pods)
+
+
 def _sources(of: Object, inputs: Inputs) -> Iterator[tuple[tuple[str, ...], Object]]:
     """What the buffer's pods are made of, as far as it is among the inputs."""
     template = text(part(of.spec, "podTemplateRef"), "name")
     if template is not None:
-        found = inputs.find("PodTemplate", of.namespace, template)
+        found = inputs.find("PodTemplate", of.scope, template)
         if found is not None:
             yield ("spec", "podTemplateRef", "name"), found
     scalable = part(of.spec, "scalableRef")
     kind, name = text(scalable, "kind") or "", text(scalable, "name")
     if name is not None and kind in _GROUPS:
-        found = inputs.find(f"{_GROUPS[kind]}/{kind}", of.namespace, name)
+        found = inputs.find(f"{_GROUPS[kind]}/{kind}", of.scope, name)
         if found is not None:
             yield ("spec", "scalableRef", "name"), found
 

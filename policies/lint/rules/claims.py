@@ -20,7 +20,9 @@ _NOMINAL: Final = (16, 24, 32, 40, 48, 80, 94, 96, 141, 180, 192)
 _QUANTITY: Final = re.compile(r"quantity\(\s*[\"'](\d{1,4})Gi[\"']\s*\)")
 _EXACT: Final = re.compile(r">\s*=?\s*0|isGreaterThan|==\s*0")
 _ATTRIBUTE: Final = re.compile(r"(attributes|capacity)\s*\[\s*[\"'][^\"']+[\"']\s*\]\s*\.\s*\w+")
-_GUARD: Final = re.compile(r"\bhas\s*\(|\bin\s+device\.|\.\?|\.orValue\(|\[\s*\?")
+_GUARD: Final = re.compile(
+    r"device\.driver\s*==|\bhas\s*\(|\bin\s+device\.|\.\?|\.orValue\(|\[\s*\?"
+)
 _ALTERNATIVES_MAX: Final = 8
 _REQUESTS_MAX: Final = 32
 
@@ -108,7 +110,7 @@ def too_many(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 @rule(
     "FS545",
-    Severity.WARNING,
+    Severity.INFO,
     on=_ALL,
     what="a version of resource.k8s.io that goes",
     fix="write it as resource.k8s.io/v1",

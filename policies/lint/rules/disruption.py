@@ -8,7 +8,7 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, gpu_workloads, pods_in
 from policies.lint.rule import rule
-from policies.lint.scaled import bounds, scaled_object_of
+from policies.lint.scaled import bounds, scaler_of
 
 PDB: Final = "policy/PodDisruptionBudget"
 
@@ -72,7 +72,7 @@ def budgets_by_workload(inputs: Inputs) -> Mapping[Object, list[Object]]:
 
 
 def workloads_by_label(inputs: Inputs) -> Mapping[tuple[str, str, object], list[Object]]:
-    """Workloads by namespace, key and value of each label of their pods."""
+    """Workloads by scope, key and value of each label of their pods."""
     found: dict[tuple[str, str, object], list[Object]] = {}
     for one in inputs.of(*POD_TYPES):
         labels = {
@@ -82,7 +82,7 @@ def workloads_by_label(inputs: Inputs) -> Mapping[tuple[str, str, object], list[
             if isinstance(value, str)
         }
         for key, value in labels:
-            found.setdefault((one.namespace, key, value), []).append(one)
+            found.setdefault((one.scope, key, value), []).append(one)
     return found
 
 
@@ -114,7 +114,7 @@ def _covered(of: Object, inputs: Inputs) -> list[Object]:
     for key, value in part(selector, "matchLabels").items():
         if not isinstance(value, str):
             return []
-        having = inputs.once(workloads_by_label).get((of.namespace, key, value), ())
+        having = inputs.once(workloads_by_label).get((of.scope, key, value), ())
         return [
             one for one in having if any(_selects(selector, pod.labels) for pod in pods_in(one))
         ]
@@ -146,7 +146,7 @@ def _meets(expression: Json, labels: Mapping[str, object]) -> bool:
 
 def _least_replicas(workload: Object, inputs: Inputs) -> int | None:
     """The fewest replicas that it has: of its ScaledObject, else as the manifest says."""
-    scaler = scaled_object_of(workload, inputs)
+    scaler = scaler_of(workload, inputs)
     if scaler is not None:
         return max(1, bounds(scaler)[1])
     replicas = workload.spec.get("replicas", 1)

@@ -14,7 +14,7 @@ from policies.lint.nodepools import (
     template_metadata,
     template_spec,
 )
-from policies.lint.objects import Inputs, Object
+from policies.lint.objects import ABSENT, Inputs, Object
 from policies.lint.pods import gpu_workloads
 from policies.lint.rule import rule
 from scaler.durations import format_duration
@@ -42,7 +42,7 @@ def consolidates_used_nodes(of: Object, inputs: Inputs) -> Iterator[Fault]:
     Balanced protects pools of eight nodes, and approves the same move in pools of one or two.
     """
     given = text(part(of.spec, "disruption"), "consolidationPolicy")
-    if is_gpu_pool(of) and not is_static(of) and given in {None, *_POLICIES[1:]}:
+    if _is_current(of) and not is_static(of) and given in {None, *_POLICIES[1:]}:
         after = part(of.spec, "disruption").get("consolidateAfter")
         if after == "Never":
             return
@@ -64,7 +64,7 @@ def released_too_soon(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     lead = node_lead(inputs)
     after = duration_seconds(part(of.spec, "disruption").get("consolidateAfter"))
-    if lead is None or after is None or is_static(of) or not is_gpu_pool(of):
+    if lead is None or after is None or is_static(of) or not _is_current(of):
         return
     seconds, whose = lead
     if after < seconds:
@@ -85,7 +85,7 @@ def released_at_once(of: Object, inputs: Inputs) -> Iterator[Fault]:
     minutes later with image and weights to load.
     """
     given = part(of.spec, "disruption").get("consolidateAfter")
-    if is_gpu_pool(of) and not is_static(of) and (given is None or duration_seconds(given) == 0):
+    if _is_current(of) and not is_static(of) and (given is None or duration_seconds(given) == 0):
         yield Fault(at=_AFTER, why="an empty GPU node goes at once", do="set 5m or more")
 
 
@@ -256,6 +256,28 @@ def unknown_consolidation(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 
 @rule(
+    "FS220",
+    Severity.WARNING,
+    on=NODE_POOL,
+    what="fields that v1 has elsewhere",
+    fix="move expireAfter to spec.template.spec, and kubelet to the node class",
+    source="Karpenter, v1 migration",
+)
+def moved_fields(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Written where v1beta1 had them they are dropped: nodes then expire after the default of 720h,
+    and the kubelet has its defaults.
+    """
+    if of.version != "v1":
+        return  # FS208 tells
+    for at, where in (
+        (("spec", "disruption", "expireAfter"), "spec.template.spec"),
+        (("spec", "template", "spec", "kubelet"), "the node class"),
+    ):
+        if of.at(at) is not ABSENT:
+            yield Fault(at=at, why="v1 drops it here", do=f"move it to {where}")
+
+
+@rule(
     "FS216",
     Severity.INFO,
     on=NODE_POOL,
@@ -267,7 +289,9 @@ def expires_by_default(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Expiry is forceful: no budget and no do-not-disrupt stops it, and nothing is launched first.
     Nodes that were ordered together leave together, thirty days later.
     """
-    if is_gpu_pool(of) and "expireAfter" not in template_spec(of) and not inputs.context.live:
+    if inputs.context.live or _is_auto_mode(of) or not _is_current(of):
+        return
+    if "expireAfter" not in template_spec(of):
         at = ("spec", "template", "spec", "expireAfter")
         why = "Karpenter takes 720h, and no budget stops expiry"
         yield Fault(at=at, why=why, do="set Never, or a time that you plan for")
@@ -309,6 +333,16 @@ def claim_without_gpus(of: Object, inputs: Inputs) -> Iterator[Fault]:
         at = ("spec", "resources", "requests")
         why = "Initialized does not wait for the GPUs"
         yield Fault(at=at, why=why, do='add nvidia.com/gpu: "1"')
+
+
+def _is_current(of: Object) -> bool:
+    """Whether it is a GPU pool of v1: older ones have other fields and defaults."""
+    return of.version == "v1" and is_gpu_pool(of)
+
+
+def _is_auto_mode(of: Object) -> bool:
+    """EKS Auto Mode expires nodes after two weeks, and after three at the latest."""
+    return text(part(template_spec(of), "nodeClassRef"), "group") == "eks.amazonaws.com"
 
 
 def _as_pool(claim: Object) -> Object:

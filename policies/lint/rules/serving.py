@@ -11,7 +11,7 @@ from policies.lint.nodepools import duration_seconds, gpu_pools, template_spec
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, SERVING_TYPES, Pod, gpu_resources, pods_in
 from policies.lint.rule import rule
-from policies.lint.scaled import scaled_object_of
+from policies.lint.scaled import scaler_of
 from scheduler.need_annotations import DOMAIN, NeedError, annotated, misspelt
 
 _DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
@@ -80,9 +80,9 @@ def killed_while_loading(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def answers_cut(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """A replica that is scaled down has 30 s by default; long answers stream for minutes. Told of
-    workloads that a ScaledObject scales.
+    workloads that a ScaledObject or an HPA scales.
     """
-    if scaled_object_of(of, inputs) is None:
+    if scaler_of(of, inputs) is None:
         return
     for pod in pods_in(of):
         grace = _number(pod.spec, "terminationGracePeriodSeconds", _GRACE_DEFAULT)

@@ -21,6 +21,7 @@ from scaler.errors import MetadataError
 from scaler.trigger import AllowedOptions, parse
 
 _BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
+_BESIDE_ALL: Final = ("metricType", "useCachedMetrics")
 _KEY: Final = re.compile(r"keys? '([^']+)'")
 _AVERAGED: Final = re.compile(r"\s*\(*\s*(avg|max|quantile|histogram_quantile)(?![a-z_])")
 _ENGINE_METRIC: Final = re.compile(r"\b(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)[:_]")
@@ -71,13 +72,11 @@ def metric_type(of: Object, inputs: Inputs) -> Iterator[Fault]:
     source="kedacore/keda#5472",
 )
 def field_inside_metadata(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """KEDA reads these fields beside `metadata`. Inside it they are handed to the scaler as text,
+    """KEDA reads these fields beside `metadata`. Inside it an external scaler gets them as text,
     and have no effect.
     """
     for trigger in triggers_of(of):
-        if not trigger.is_external:
-            continue
-        for name in _BESIDE:
+        for name in _BESIDE if trigger.is_external else _BESIDE_ALL:
             if name in trigger.metadata and name not in trigger.value:
                 why = "KEDA reads it beside metadata, not inside it"
                 do = f"move {name} one level up"
@@ -390,7 +389,7 @@ def one_address(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     for trigger in foresail_triggers(of):
         host = (text(trigger.metadata, "scalerAddress") or "").partition(":")[0].split(".")
-        name, namespace = host[0], host[1] if len(host) > 1 else of.namespace
+        name, namespace = host[0], host[1] if len(host) > 1 else of.scope
         service = inputs.find("Service", namespace, name)
         if service is not None and text(service.spec, "clusterIP") != "None":
             why = f"{service.title} is not headless, so one replica of Foresail gets every call"

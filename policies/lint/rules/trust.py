@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from fleet.documents import listed, part, text
+from fleet.documents import Json, listed, part, text
 from policies.lint.finding import Fault, Path, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
@@ -111,7 +111,7 @@ def authentication_kind(of: Object, inputs: Inputs) -> Iterator[Fault]:
         named = inputs.once(authentications).get(name or "", ())
         if name is None or any(_is(one, reference, of) for one in named):
             continue
-        others = [one.title for one in named]
+        others = [one.title for one in named if _is_elsewhere(one, reference, of)]
         if others or inputs.context.live:
             kind = text(reference, "kind") or "TriggerAuthentication"
             why = f"there is no {kind} of that name here" + (f", but {others[0]}" if others else "")
@@ -126,11 +126,16 @@ def authentications(inputs: Inputs) -> Mapping[str, list[Object]]:
     return found
 
 
-def _is(one: Object, reference: object, of: Object) -> bool:
-    assert isinstance(reference, dict)
+def _is(one: Object, reference: Json, of: Object) -> bool:
     kind = text(reference, "kind") or "TriggerAuthentication"
-    near = one.namespace == of.namespace or kind != "TriggerAuthentication"
+    near = kind != "TriggerAuthentication" or one.namespace in {of.namespace, ""}
     return one.kind == kind and one.name == text(reference, "name") and near
+
+
+def _is_elsewhere(one: Object, reference: Json, of: Object) -> bool:
+    """Whether it is of the other kind, or surely in another namespace."""
+    kind = text(reference, "kind") or "TriggerAuthentication"
+    return one.kind != kind or bool(of.namespace)
 
 
 def _on(trigger: Trigger, name: str) -> bool:
