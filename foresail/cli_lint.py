@@ -56,7 +56,12 @@ def lint(  # noqa: PLR0913 - a verb has as many as it has options
     from foresail import lint_command as linting
     from policies.lint.finding import Severity
     from scaler.durations import parse_duration
+    from scaler.errors import ForesailError
 
+    try:
+        ids = linting.checked_ids([*disabled, *([explain] if explain is not None else [])])
+    except ForesailError as error:
+        raise click.UsageError(str(error)) from error
     if explain is not None:
         click.echo(linting.explained(explain), nl=False)
         return
@@ -73,7 +78,7 @@ def lint(  # noqa: PLR0913 - a verb has as many as it has options
         context=context,
         kubeconfig=kubeconfig,
         format=linting.Format(form),
-        disabled=linting.checked_ids(disabled),
+        disabled=ids,
         fail_on=Severity(fail_on),
         node_lead_seconds=lead if isinstance(lead, float) else None,
     )

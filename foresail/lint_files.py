@@ -21,7 +21,7 @@ STDIN: Final = "-"
 BYTES_MAX: Final = 16 * 2**20
 """Of one file; the API server takes no object above 1.5 MB."""
 FILES_MAX: Final = 20_000
-OBJECTS_MAX: Final = 500_000
+OBJECTS_MAX: Final = 200_000
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 _NOT_ENTERED: Final = frozenset({"node_modules", "vendor", "__pycache__"})
 UNREADABLE: Final = "FS001"

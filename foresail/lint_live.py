@@ -12,6 +12,7 @@ from fleet.cluster.fields import Json
 from fleet.cluster.follow.api import Resource, UnreadableError, pages
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected
 from fleet.documents import listed, part, text
+from foresail.fleet_options import IN_CLUSTER, FleetOptions, clusters
 from policies.lint.objects import Object
 from scaler.errors import ForesailError
 
@@ -55,16 +56,17 @@ _SYSTEM: Final = "system-"
 
 
 async def read_live(context: str | None, kubeconfig: Path | None) -> tuple[list[Object], list[str]]:
-    """The objects of a cluster, and which kinds could not be read.
+    """The objects of a cluster, by default the current one, and which kinds could not be read.
 
     Raises:
         ForesailError: the cluster cannot be reached, or no kind can be listed.
     """
+    contexts = (context,) if context else ()
+    (name,) = clusters(FleetOptions(contexts=contexts, kubeconfig=kubeconfig))
     try:
-        client = await connected(context, kubeconfig)
+        client = await (connected(None) if name == IN_CLUSTER else connected(name, kubeconfig))
     except ClusterUnreachableError as error:
         raise ForesailError(f"no cluster to lint: {error}") from error
-    name = context or "cluster"
     slots = asyncio.Semaphore(_AT_ONCE)
     async with client:
 

@@ -198,8 +198,10 @@ def counts_as_empty(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def expendable(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Below -10, the default cutoff, a pod keeps no node and orders none: placeholders of that
-    class hold nothing. With Karpenter alone it works.
+    class hold nothing. With Karpenter alone it works. Told of classes that pods here name.
     """
+    if of.name not in inputs.once(priorities):
+        return
     value = of.value.get("value")
     if isinstance(value, int) and _EMPTY_PRIORITY < value < _EXPENDABLE:
         why = "Cluster Autoscaler orders and keeps no node for pods below -10"

@@ -10,6 +10,8 @@ from policies.lint.pods import POD_TYPES, gpu_workloads, pods_in
 from policies.lint.rule import rule
 from policies.lint.scaled import bounds, scaler_of
 
+_WORKLOADS_MAX: Final = 100
+"""Of one label that a budget is compared with."""
 PDB: Final = "policy/PodDisruptionBudget"
 
 
@@ -108,7 +110,15 @@ def evicts_loading(of: Object, inputs: Inputs) -> Iterator[Fault]:
         yield Fault(at=at, why=why, do="leave it out, or keep it where pods hang for ever")
 
 
+def covered_by_budget(inputs: Inputs) -> Mapping[Object, list[Object]]:
+    return {one: _selected(one, inputs) for one in inputs.of(PDB)}
+
+
 def _covered(of: Object, inputs: Inputs) -> list[Object]:
+    return inputs.once(covered_by_budget)[of]
+
+
+def _selected(of: Object, inputs: Inputs) -> list[Object]:
     """Workloads whose pods the budget selects; a selector without labels is left out."""
     selector = part(of.spec, "selector")
     for key, value in part(selector, "matchLabels").items():
@@ -116,7 +126,9 @@ def _covered(of: Object, inputs: Inputs) -> list[Object]:
             return []
         having = inputs.once(workloads_by_label).get((of.scope, key, value), ())
         return [
-            one for one in having if any(_selects(selector, pod.labels) for pod in pods_in(one))
+            one
+            for one in having[:_WORKLOADS_MAX]
+            if any(_selects(selector, pod.labels) for pod in pods_in(one))
         ]
     return []
 

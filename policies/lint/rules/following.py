@@ -217,7 +217,8 @@ def slow_growth(of: Object, inputs: Inputs) -> Iterator[Fault]:
         return
     at, rules = behavior(of, "scaleUp")
     least, most = bounds(of)
-    seconds = climb_seconds(rules, max(1, least), most)
+    given = is_given(of, *at[:-1])
+    seconds = climb_seconds(rules if given else None, max(1, least), most)
     if seconds is None or seconds > _CLIMB_SECONDS_MAX:
         took = "never ends" if seconds is None else f"takes {format_duration(seconds)}"
         why = f"from {max(1, least)} to {most} replicas {took}"
@@ -225,13 +226,16 @@ def slow_growth(of: Object, inputs: Inputs) -> Iterator[Fault]:
         yield Fault(at=(*at, "policies"), why=why, do=do)
 
 
-def climb_seconds(rules: Json, least: int, most: int) -> float | None:
+def climb_seconds(rules: Json | None, least: int, most: int) -> float | None:
     """How long an HPA with these rules needs from the least to the most; None = it never gets
     there.
 
-    Each policy allows its share of what ran a period ago, so a step of all policies is taken each
-    longest period that binds; the HPA looks every 15 s.
+    Each policy allows its share of what ran a period ago; the HPA looks every 15 s. Without any
+    behavior (None) it goes to twice as many or to 4, with one that has no policies it adds as many
+    or 4.
     """
+    if rules is None:
+        return _SYNC * _syncs_without_behavior(least, most)
     if text(rules, "selectPolicy") == "Disabled":
         return None if most > least else 0.0
     policies = [one for _, one in policies_of(rules)] or list(_DEFAULT_UP)
@@ -246,8 +250,16 @@ def climb_seconds(rules: Json, least: int, most: int) -> float | None:
         if step <= 0:
             return None
         now += step
-        seconds += period if now < most else 0.0
+        seconds += period
     return seconds
+
+
+def _syncs_without_behavior(least: int, most: int) -> int:
+    syncs, now = 0, least
+    while now < most:
+        now = max(2 * now, 4)
+        syncs += 1
+    return syncs
 
 
 def _step(policy: Json, now: int) -> int:
