@@ -16,12 +16,30 @@ Row = Mapping[str, str | int | float | bool | None]
 
 
 def show(
-    name: str, arguments: Mapping[str, object], rows: Sequence[Row], json_path: Path | None
+    name: str,
+    arguments: Mapping[str, object],
+    rows: Sequence[Row],
+    json_path: Path | None,
+    *,
+    further: Mapping[str, Sequence[Row]] | None = None,
 ) -> None:
-    """Print `rows` (all with the same fields) and, with `json_path`, write them as JSON."""
-    table = Table(
-        title=f"bench {name}", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    """Print `rows` (all with the same fields) and, with `json_path`, write them as JSON.
+
+    Args:
+        further: other tables by name, such as a summary.
+    """
+    further = further or {}
+    _print(f"bench {name}", rows)
+    for title, other in further.items():
+        _print(title, other)
+    if json_path is not None:
+        document = {"bench": name, "args": dict(arguments), "rows": [dict(row) for row in rows]}
+        document |= {title: [dict(row) for row in other] for title, other in further.items()}
+        json_path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def _print(title: str, rows: Sequence[Row]) -> None:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for field in rows[0] if rows else ():
         table.add_column(field.replace("_", " "), justify="right", no_wrap=True)
     for row in rows:
@@ -30,9 +48,6 @@ def show(
     wide = Console(width=_WIDEST)
     wide.width = max(Console().width, Measurement.get(wide, wide.options, table).maximum)
     wide.print(table)
-    if json_path is not None:
-        document = {"bench": name, "args": dict(arguments), "rows": [dict(row) for row in rows]}
-        json_path.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
 
 
 def _cell(value: object) -> str:

@@ -9,6 +9,9 @@ over HTTP every 15 s, forecast and planned while questions come. Latency is what
 With `--hung N` as many of the objects name a second source, which takes every query and answers
 none; errors and missed looks are then counted of the other objects only.
 
+A twentieth as many calls go to a server that answers a constant (`bench._rpc_floor`), in the same
+moments and by the same caller: their latency is the floor that this machine sets.
+
 With `--restart` the server is killed instead and started again: how long until every object is
 answered, and how many first answers are lower than the last ones before.
 """
@@ -35,6 +38,7 @@ from aiohttp import ClientConnectionError, ClientSession
 from rich.progress import track
 
 from bench._report import show
+from bench._rpc_floor import floor
 from bench._rpc_restart import first_answers, forecasts_on_disk, forecasts_resumed, last_answers
 from bench._rpc_source import HUNG_PATH, prometheus
 from scaler.rpc import externalscaler_pb2 as pb
@@ -42,6 +46,7 @@ from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.serving.service import METRIC_NAME
 
 _LIVE_SECONDS_MAX = 300.0
+_CALLS_PER_FLOOR_CALL = 20
 _MIB = 2**20
 
 
@@ -74,17 +79,27 @@ def main(arguments: list[str]) -> None:
 
 async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
     with prometheus(options.objects) as port:
-        async with _serving(port) as server, _channel(server) as channel:
+        async with (
+            _serving(port) as server,
+            _channel(server) as channel,
+            floor() as floor_address,
+            grpc.aio.insecure_channel(floor_address) as floor_channel,
+        ):
             keda = pb_grpc.ExternalScalerStub(channel)
             await _until_live(keda, options)
-            tally = Tally()
+            tally, floor_tally = Tally(), Tally()
             missed_before = await server.looks_missed()
             cpu_before, begun = server.cpu_seconds(), perf_counter()
-            await _drive(keda, options, tally)
+            async with asyncio.TaskGroup() as group:
+                _ = group.create_task(_drive(keda, options, options.objects, tally))
+                constant = pb_grpc.ExternalScalerStub(floor_channel)
+                few = max(1, options.objects // _CALLS_PER_FLOOR_CALL)
+                _ = group.create_task(_drive(constant, options, few, floor_tally))
             wall = perf_counter() - begun
             cpu_percent = 100 * (server.cpu_seconds() - cpu_before) / wall
             latencies = 1000 * np.array(tally.seconds)
             p50, p99 = np.quantile(latencies, (0.5, 0.99))
+            floor_p50, floor_p99 = np.quantile(1000 * np.array(floor_tally.seconds), (0.5, 0.99))
             return {
                 "objects": options.objects,
                 "hung": options.hung,
@@ -92,6 +107,8 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "p50_ms": float(p50),
                 "p99_ms": float(p99),
                 "max_ms": float(latencies.max()),
+                "floor_p50_ms": float(floor_p50),
+                "floor_p99_ms": float(floor_p99),
                 "cpu_percent": cpu_percent,
                 "rss_mib": sum(server.rss_bytes()) / _MIB,
                 "rss_answering_mib": server.rss_bytes()[0] / _MIB,
@@ -164,7 +181,10 @@ async def _poll(
 
 
 async def _drive(
-    keda: "pb_grpc.ExternalScalerAsyncStub", options: argparse.Namespace, tally: Tally
+    keda: "pb_grpc.ExternalScalerAsyncStub",
+    options: argparse.Namespace,
+    objects: int,
+    tally: Tally,
 ) -> None:
     """Poll every object by both clocks until the time is over.
 
@@ -182,7 +202,7 @@ async def _drive(
 
     generator = np.random.default_rng(1)
     async with asyncio.TaskGroup() as group:
-        for index in range(options.objects):
+        for index in range(objects):
             for period in (options.poll, options.hpa):
                 _ = group.create_task(clock(index, period, generator.random()))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from fleet.documents import Json, part, text
+from fleet.documents import Json, number_of, part, text
 
 IDLE_RATIO: Final = 0.02
 """An engine that is busy for no larger part of the window is idle."""
@@ -61,7 +61,7 @@ def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Act
             labels = part(one, "metric")
             name = next(filter(None, (text(labels, label) for label in _HOSTS)), None)
             gpu = text(labels, "UUID") or text(labels, "gpu")
-            ratio = _value(one)
+            ratio = number_of(one)
             if name is None or gpu is None or ratio is None:
                 continue
             # The instances of a MIG GPU have a series each: one that is busy is enough.
@@ -73,12 +73,3 @@ def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Act
         for (name, gpu), busy in seen.items():
             hosts[name].busy.setdefault(gpu, busy)
     return Activity(window_seconds=window_seconds, hosts=dict(hosts))
-
-
-def _value(series: Json) -> float | None:
-    pair = series.get("value")
-    try:
-        value = float(pair[1]) if isinstance(pair, list) else float("nan")
-    except (IndexError, TypeError, ValueError):
-        return None
-    return value if 0 <= value < float("inf") else None

@@ -29,3 +29,13 @@ def text(of: Json, name: str) -> str | None:
     """A text that is not empty."""
     value = of.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def number_of(series: Json) -> float | None:
+    """The value of one series in Prometheus's answer; None = it has none, or one below 0."""
+    pair = series.get("value")
+    try:
+        value = float(pair[1]) if isinstance(pair, list) else float("nan")
+    except (IndexError, TypeError, ValueError):
+        return None
+    return value if 0 <= value < float("inf") else None

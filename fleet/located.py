@@ -5,7 +5,8 @@ that is not text, a scalar without a value) are collected while the rest is read
 reports all of them.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 import yaml
@@ -15,6 +16,7 @@ from yaml.reader import ReaderError
 DEPTH_MAX: Final = 64
 """Levels of nesting. Settings have seven; PyYAML needs three stack frames for each."""
 _SHOWN_CHARACTERS_MAX: Final = 80
+_TIME_OF_DAY: Final = re.compile(r"\d\d?:\d\d")
 _TEXT: Final = "tag:yaml.org,2002:str"
 _KEY_TAGS: Final = frozenset({_TEXT, "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
 _NO_VALUE: Final = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
@@ -41,16 +43,20 @@ class Document:
             UnreadableYamlError: it is not YAML, is not a mapping, is nested too deep, or contains
                 itself.
         """
+        self._take(next(_composed(text, _Loader.get_only_node), None))
+
+    def _take(self, root: yaml.Node | None) -> None:
         self.faults: list[tuple[int, str]] = []
         """Line and text of what the value does not show, or shows as a text."""
         self._no_values: set[int] = set()
         self._done: set[int] = set()
-        self._root = _composed(text)
+        self._root = root
         if self._root is None:
             self.value: Any = {}
             return
         if not isinstance(self._root, yaml.MappingNode):
-            raise UnreadableYamlError(1, "the file must hold a mapping of settings")
+            message = "the file must hold a mapping of settings"
+            raise UnreadableYamlError(_line(self._root), message)
         try:
             self._survey(self._root, (), frozenset())
             self.value = _Loader("").construct_document(self._root)
@@ -71,9 +77,30 @@ class Document:
             raise UnreadableYamlError(line, why)
         return made
 
+    @classmethod
+    def several(cls, text: str) -> "list[Document]":
+        """The documents of a text, which `---` divides; lines count from the text's beginning.
+
+        Empty ones are left out.
+
+        Raises:
+            UnreadableYamlError: as above, for the first that is not right.
+        """
+        made = []
+        for root in _composed(text, _Loader.get_nodes):
+            one = cls("")
+            one._take(root)
+            made.append(one)
+        return made
+
+    @property
+    def line(self) -> int:
+        """The line on which the value begins."""
+        return _line(self._root) if self._root is not None else 1
+
     def line_of(self, path: Sequence[Hashable]) -> int:
         """The line of the key at `path`, or of its nearest parent that is there; from 1."""
-        line = 1
+        line = self.line
         for key, _ in self._way(path):
             line = _line(key)
         return line
@@ -162,6 +189,26 @@ class _Loader(yaml.SafeLoader):
 
     _depth = 0
 
+    def get_only_node(self) -> Iterator[yaml.Node]:
+        """The root of the only document; none where the text is empty."""
+        root = self.get_single_node()
+        if root is not None:
+            yield root
+
+    def get_nodes(self) -> Iterator[yaml.Node]:
+        """The root of each document that is not empty."""
+        while self.check_node():
+            root = self.get_node()
+            if root is not None and not (isinstance(root, yaml.ScalarNode) and not root.value):
+                yield root
+
+    @override
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        """A time of day such as 20:00 is a text, as kubectl reads it; YAML 1.1 has a number."""
+        if kind is yaml.ScalarNode and implicit[0] and _TIME_OF_DAY.fullmatch(value):
+            return _TEXT
+        return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+
     @override
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         self._depth += 1
@@ -173,11 +220,11 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
-def _composed(text: str) -> yaml.Node | None:
+def _composed(text: str, nodes: Callable[[_Loader], Iterator[yaml.Node]]) -> Iterator[yaml.Node]:
     loader = None
     try:
         loader = _Loader(text)
-        return loader.get_single_node()
+        yield from nodes(loader)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         why = f"not YAML: it holds the control character {error.character:#04x}"

@@ -1,31 +1,64 @@
-"""The activity of GPUs, queried from a Prometheus."""
+"""What a Prometheus tells of a cluster: the activity of its GPUs, its prices, its tokens."""
 
 import json
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import aiohttp
 
+from fleet import opencost, tokens
 from fleet.activity import Activity, activity_of, queries
-from fleet.documents import is_object, listed, part, text
+from fleet.documents import Json, is_object, listed, part, text
+from fleet.opencost import NodePrice
+from fleet.snapshot import FleetSnapshot
+from fleet.tokens import Tokens
+
+_TIMEOUT_SECONDS: Final = 10.0
 
 
 class UnmeasuredError(Exception):
     """A Prometheus did not answer a query."""
 
 
-async def measured(
-    url: str, window_seconds: float, *, token: str | None = None, timeout_seconds: float = 10
-) -> Activity:
+async def measured(url: str, window_seconds: float, *, token: str | None = None) -> Activity:
     """The activity of the GPUs that a Prometheus knows, in the window until now.
 
     Raises:
         UnmeasuredError: no answer, or a refusal. No GPU in the answer is no error: all unknown.
     """
+    answers = await _asked(url, token, queries(f"{window_seconds:.0f}s"))
+    return activity_of(answers, window_seconds)
+
+
+async def node_prices(url: str, *, token: str | None = None) -> Mapping[str, NodePrice]:
+    """The prices of nodes that OpenCost tells; none where it does not run.
+
+    Raises:
+        UnmeasuredError: no answer, or a refusal.
+    """
+    return opencost.prices_of(await _asked(url, token, opencost.QUERIES))
+
+
+async def model_tokens(
+    url: str, window_seconds: float, snapshot: FleetSnapshot, *, token: str | None = None
+) -> Mapping[str, Tokens]:
+    """The tokens of each model in the window until now; none of a model without a series.
+
+    Raises:
+        UnmeasuredError: no answer, or a refusal.
+    """
+    answers = await _asked(url, token, tokens.queries(window_seconds))
+    return tokens.tokens_of(answers, snapshot)
+
+
+async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list[Json]]:
+    """The series of each query's answer."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answers = []
     try:
-        limit = aiohttp.ClientTimeout(total=timeout_seconds)
+        limit = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=limit, headers=headers) as session:
-            for query in queries(f"{window_seconds:.0f}s"):
+            for query in every:
                 asked = f"{url.rstrip('/')}/api/v1/query"
                 async with session.post(asked, data={"query": query}) as response:
                     answer = json.loads(await response.read())
@@ -35,4 +68,4 @@ async def measured(
                 answers.append(list(listed(part(answer, "data"), "result")))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise UnmeasuredError(f"Prometheus {url}: {str(error) or 'timed out'}") from error
-    return activity_of(answers, window_seconds)
+    return answers

@@ -6,10 +6,11 @@ from typing import Final
 
 import yaml
 
+from fleet.cluster.fields import seconds
 from fleet.cluster.follow.json_text import document_of
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
 from fleet.cluster.reading import Cluster
-from fleet.documents import Json, is_object, listed, text
+from fleet.documents import Json, is_object, listed, part, text
 from fleet.snapshot import KUBECTL
 
 _KINDS: Final = {
@@ -44,17 +45,29 @@ def recorded(path: Path) -> Cluster:
     else:
         files = [path]
     found: dict[Kind, list[Record]] = {}
+    newest: float | None = None
     for file in files:
         for document in _documents(file):
             for name, objects in _objects(document):
                 if name in _KINDS:
                     kind = _KINDS[name]
                     found.setdefault(kind, []).extend(record_of(kind, one) for one in objects)
+                    stamps = (stamp for one in objects for stamp in _stamps(one))
+                    newest = max(filter(None, (newest, *stamps)), default=None)
     if not found.get(Kind.NODE):
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
     cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
-    return Cluster.of(cluster, {kind: found.get(kind) for kind in _KINDS.values()})
+    records = {kind: found.get(kind) for kind in _KINDS.values()}
+    return Cluster.of(cluster, records, recorded_seconds=newest)
+
+
+def _stamps(document: Json) -> Iterator[float | None]:
+    """Moments that had passed when the object was written down."""
+    yield seconds(part(document, "metadata"), "creationTimestamp")
+    for one in listed(part(document, "status"), "conditions"):
+        yield seconds(one, "lastTransitionTime")
+        yield seconds(one, "lastHeartbeatTime")
 
 
 def _documents(file: Path) -> Iterator[object]:

@@ -5,10 +5,11 @@ not known is None, never 0.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fleet.account.machines import claims_of_nodes, nodes_to_come
 from fleet.account.node import NodeGpus, account_of
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
@@ -51,6 +52,9 @@ class FleetSnapshot:
     cluster: str
     nodes: tuple[NodeGpus, ...]
     """Those with GPUs."""
+    coming: tuple[NodeGpus, ...] | None = ()
+    """Machines that are launched, and so paid for, and have no node yet; None = NodeClaims were not
+    read, and there may be some."""
     node_pools: tuple[NodePool, ...] | None
     """None = nobody read them."""
     waiting_gpus: float | None
@@ -76,10 +80,15 @@ def snapshot_of(
     for pod in pods.values():
         placed[pod.node].append(pod)
     dra = gpus_by_node(cluster.slices or (), cluster.claims or (), known.catalogue)
+    made_by = claims_of_nodes(cluster)
     nodes, uncounted = [], []
     for node in cluster.nodes:
         held = held_on(node, known, placed.get(node.name, []), dra.pop(node.name, []))
-        held = replace(held, not_read=_not_read(cluster, held, pods.values()))
+        held = replace(
+            held,
+            not_read=_not_read(cluster, held, pods.values()),
+            claim=made_by.get(node.name),
+        )
         account = account_of(held, known.catalogue, pods, activity, now_seconds)
         if account is not None:
             nodes.append(account)
@@ -94,10 +103,19 @@ def snapshot_of(
     return FleetSnapshot(
         cluster=cluster.name,
         nodes=tuple(nodes),
+        coming=None if cluster.node_claims is None else tuple(_coming(cluster, known, now_seconds)),
         node_pools=None if pools is None else tuple(map(_node_pool, pools)),
         waiting_gpus=_waiting(placed.get(None, []), cluster),
         remarks=tuple(remarks),
     )
+
+
+def _coming(cluster: Cluster, known: Known, now_seconds: float) -> Iterator[NodeGpus]:
+    for node, claim in nodes_to_come(cluster):
+        held = replace(held_on(node, known, [], []), claim=claim)
+        account = account_of(held, known.catalogue, {}, None, now_seconds)
+        if account is not None:
+            yield account
 
 
 def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
@@ -111,7 +129,7 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
     """
     product = next((gpu.product for gpu in dra if gpu.product), None)
     hardware = hardware_of(node, known.catalogue, known.prices, product)
-    return Held(
+    held = Held(
         node=node,
         hardware=hardware,
         quota=quota_of(node, hardware.generation, hardware.gpus),
@@ -119,6 +137,10 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
         dra=dra,
         model_labels=known.model_labels,
     )
+    if known.prices.measured:  # of the whole node, so its GPUs are counted first
+        price = known.prices.of(node, hardware.generation, held.gpus)
+        held = replace(held, hardware=replace(hardware, price=price))
+    return held
 
 
 def _not_read(cluster: Cluster, held: Held, pods: Iterable[Pod]) -> str | None:

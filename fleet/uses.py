@@ -6,6 +6,7 @@ from typing import Final
 
 from fleet.cluster.gpus import Gpu
 from fleet.cluster.hardware import Hardware
+from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import Quota
@@ -51,6 +52,8 @@ class Held:
     model_labels: Sequence[str] = MODEL_LABELS
     not_read: str | None = None
     """The kind of object that would tell who has the GPUs; None = all was read."""
+    claim: NodeClaim | None = None
+    """Karpenter's, that the node was made by."""
 
     @property
     def gpus(self) -> int:

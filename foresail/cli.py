@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import cli_gpus, cli_lint, cli_options, cli_replay
+from foresail import cli_cost, cli_gpus, cli_lint, cli_options, cli_policy, cli_replay
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -162,11 +162,13 @@ for _verb in (
     cli_replay.backtest,
     cli_gpus.gpus,
     cli_gpus.fleet,
+    cli_cost.cost,
     cli_gpus.claim,
     cli_gpus.agent,
     cli_gpus.scheduler,
     cli_gpus.webhook,
     cli_lint.lint,
+    cli_policy.policy,
 ):
     main.add_command(_verb)
 

@@ -64,31 +64,15 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 
 
 @click.command(short_help="Every GPU of your clusters: used, free, idle, fragmented.")
-@click.option("--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated.")
-@click.option("--all-contexts", "every_context", is_flag=True)
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
-@click.option(
-    "--file",
-    "files",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="What `kubectl get -o json` wrote, a file or a folder a cluster; no cluster is asked.",
-)
+@cli_options.clusters
 @click.option("--by", "bys", multiple=True, type=click.Choice(_BY), help="A table each.")
+@cli_options.prometheus("That scrapes the DCGM exporters: which GPUs are idle.")
+@click.option("--lead-times", is_flag=True, help="How long machines and models take to start.")
 @click.option(
-    "--prometheus",
-    multiple=True,
-    metavar="[CLUSTER=]URL",
-    help="That scrapes the DCGM exporters: which GPUs are idle.",
-)
-@click.option("--prometheus-token-file", "token_file", type=click.Path(path_type=Path))
-@click.option("--idle-minutes", type=click.FloatRange(min=1), default=30.0, show_default=True)
-@click.option(
-    "--prices",
+    "--starts-file",
     type=click.Path(path_type=Path),
-    help="YAML: dollars for a GPU-hour by GPU or machine type.",
+    help="Keeps the starts that were seen, for the lead times of the next run.",
 )
-@click.option("--model-label", "model_labels", multiple=True, help="Pod label with the model.")
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
 @click.option("--json", "as_json", is_flag=True)
 def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:

@@ -1,8 +1,32 @@
 """Options that several verbs have."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
+from typing_extensions import override
+
+from scaler.durations import parse_duration
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, written as `90s`, `10m` or `1h30m`."""
+
+    name = "duration"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds of a written duration, more than none."""
+        seconds = parse_duration(value)
+        if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no duration such as 90s, 10m or 1h30m", param, ctx)
+        return float(seconds)
+
 
 log_level = click.option(
     "--log-level",
@@ -20,3 +44,57 @@ own_gpu_prices = click.option(
     type=click.Path(path_type=Path),
     help="The file of `foresail fleet`: what it says of GPUs goes before list prices.",
 )
+
+
+def clusters(command: Command) -> Command:
+    """Which clusters are read, or files in place of them, and what GPUs cost."""
+    options = (
+        click.option(
+            "--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated."
+        ),
+        click.option("--all-contexts", "every_context", is_flag=True),
+        click.option(
+            "--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG."
+        ),
+        click.option(
+            "--file",
+            "files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="What `kubectl get -o json` wrote, a file or a folder a cluster; no cluster is "
+            "asked.",
+        ),
+        click.option(
+            "--prices",
+            type=click.Path(path_type=Path),
+            help="YAML: dollars for a GPU-hour by GPU or machine type.",
+        ),
+        click.option(
+            "--model-label", "model_labels", multiple=True, help="Pod label with the model."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def prometheus(what_for: str) -> Callable[[Command], Command]:
+    """Which Prometheus is asked.
+
+    Args:
+        what_for: the help of the option.
+    """
+    options = (
+        click.option("--prometheus", multiple=True, metavar="[CLUSTER=]URL", help=what_for),
+        click.option("--prometheus-token-file", "token_file", type=click.Path(path_type=Path)),
+        click.option(
+            "--idle-minutes", type=click.FloatRange(min=1), default=30.0, show_default=True
+        ),
+    )
+
+    def given(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return given

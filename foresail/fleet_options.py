@@ -34,6 +34,10 @@ class FleetOptions:
     prices: Path | None = None
     model_labels: tuple[str, ...] = ()
     as_json: bool = False
+    lead_times: bool = False
+    """Show what was learned of starts."""
+    starts_file: Path | None = None
+    """Keeps starts from one run to the next."""
 
 
 def reference_data(options: FleetOptions) -> Known:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from pydantic.alias_generators import to_camel
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -12,13 +11,20 @@ from rich.text import Text
 
 from fleet.snapshot import FleetSnapshot
 from fleet.tally import By, Row, tally, total
+from foresail.figures import camel, dollars, gpus, partly
+from foresail.fleet_starts import ClusterStarts
+from foresail.start_table import (
+    late_lines,
+    late_payload,
+    lead_time_payload,
+    lead_time_tables,
+)
 
 _REMARKS_SHOWN = 8
 _NAME_LEAST = 8
 _BETWEEN = 2
 _FRAME = 2
 """Columns that a table takes between its cells, and around them."""
-_UNKNOWN = "?"
 _LEGEND = "frag.: free GPUs in NVLink islands partly in use; whole: islands wholly free"
 
 
@@ -34,6 +40,9 @@ class Fleet:
     """Whether idle GPUs were measured in any cluster."""
     remarks: Sequence[str] = ()
     """Remarks about the fleet, not about one cluster."""
+    starts: Sequence[ClusterStarts] = ()
+    with_lead_times: bool = False
+    """Whether what was learned of starts is shown, beside the machines that are late."""
 
 
 def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
@@ -50,6 +59,9 @@ def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
     if By.POOL in bys:
         parts += [Text(line) for line in _limits(fleet)]
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
+    if fleet.with_lead_times:
+        parts += lead_time_tables(fleet.starts, columns)
+    parts += [Text(line, style="bold red") for line in late_lines(fleet.starts)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in fleet.unreadable]
     return Group(*parts)
 
@@ -63,10 +75,12 @@ def payload(fleet: Fleet, bys: Sequence[By]) -> dict[str, object]:
         "clusters": [asdict(one) for one in fleet.snapshots],
         "not_shown": list(fleet.unreadable),
         "remarks": list(fleet.remarks),
+        "late_machines": late_payload(fleet.starts),
+        **({"lead_times": lead_time_payload(fleet.starts)} if fleet.with_lead_times else {}),
     }
-    camel = _camel(document)
-    assert isinstance(camel, dict)
-    return camel
+    named = camel(document)
+    assert isinstance(named, dict)
+    return named
 
 
 def _table(fleet: Fleet, by: By, whole: Row, columns: int) -> RenderableType:
@@ -88,10 +102,10 @@ def _table(fleet: Fleet, by: By, whole: Row, columns: int) -> RenderableType:
 
 def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]:  # noqa: FBT001
     columns: list[tuple[str, Callable[[Row], str]]] = [
-        ("GPUs", lambda row: _gpus(row.gpus)),
-        ("used", lambda row: _partly(_gpus(row.allocated), row.uses_unknown, row.gpus)),
-        ("free", lambda row: _partly(_gpus(row.free), row.uses_unknown, row.gpus)),
-        ("out", lambda row: _partly(_gpus(row.out), row.uses_unknown, row.gpus)),
+        ("GPUs", lambda row: gpus(row.gpus)),
+        ("used", lambda row: partly(gpus(row.allocated), row.uses_unknown, row.gpus)),
+        ("free", lambda row: partly(gpus(row.free), row.uses_unknown, row.gpus)),
+        ("out", lambda row: partly(gpus(row.out), row.uses_unknown, row.gpus)),
     ]
     if measured:
         columns.append(("idle", _idle))
@@ -105,50 +119,32 @@ def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]: 
     return columns
 
 
-def _gpus(count: float) -> str:
-    """A count of GPUs, parts with one digit; a part is never rounded to 0."""
-    if count == round(count):
-        return f"{count:,.0f}"
-    return f"{count:,.1f}" if count >= 0.05 else "<0.1"  # noqa: PLR2004
-
-
-def _partly(known: str, missing: float, all_of: float) -> str:
-    """A sum as text: `≥` if `missing` of `all_of` GPUs are unknown, `?` if all of them are."""
-    if missing <= 0:
-        return known
-    return _UNKNOWN if missing >= all_of else f"≥{known}"
-
-
 def _idle(row: Row) -> str:
-    return _partly(_gpus(row.idle), row.idle_unknown, row.allocated + row.uses_unknown)
+    return partly(gpus(row.idle), row.idle_unknown, row.allocated + row.uses_unknown)
 
 
 def _fragmented(row: Row) -> str:
-    return _partly(_gpus(row.fragmented), row.islands_unknown, row.gpus)
+    return partly(gpus(row.fragmented), row.islands_unknown, row.gpus)
 
 
 def _islands(row: Row) -> str:
-    return _partly(f"{row.islands_whole}/{row.islands}", row.islands_unknown, row.gpus)
+    return partly(f"{row.islands_whole}/{row.islands}", row.islands_unknown, row.gpus)
 
 
 def _usd(row: Row) -> str:
-    return _partly(_dollars(row.usd_per_hour), row.unpriced, row.gpus)
+    return partly(dollars(row.usd_per_hour), row.unpriced, row.gpus)
 
 
 def _free_usd(row: Row) -> str:
-    return _partly(_dollars(row.free_usd_per_hour), row.free_usd_unknown, row.gpus)
+    return partly(dollars(row.free_usd_per_hour), row.free_usd_unknown, row.gpus)
 
 
 def _unused(row: Row) -> str:
     """The price of free and idle GPUs together."""
     usd = row.free_usd_per_hour + row.idle_usd_per_hour
     if row.free_usd_unknown:
-        return _partly(_dollars(usd), row.free_usd_unknown, row.gpus)
-    return _partly(_dollars(usd), row.idle_unknown, row.gpus)
-
-
-def _dollars(usd: float) -> str:
-    return f"{usd:,.2f}" if usd < 1000 else f"{usd:,.0f}"  # noqa: PLR2004
+        return partly(dollars(usd), row.free_usd_unknown, row.gpus)
+    return partly(dollars(usd), row.idle_unknown, row.gpus)
 
 
 def _limits(fleet: Fleet) -> list[str]:
@@ -158,7 +154,7 @@ def _limits(fleet: Fleet) -> list[str]:
         for pool in one.node_pools or ():
             if pool.gpus_limit is not None:
                 has = sum(node.gpus for node in one.nodes if node.pool == pool.name)
-                limit = f"{has:,} of {_gpus(pool.gpus_limit)} GPUs that its limit allows"
+                limit = f"{has:,} of {gpus(pool.gpus_limit)} GPUs that its limit allows"
                 lines.append(f"pool {pool.name} of {one.cluster}: {limit}")
     return lines
 
@@ -170,13 +166,13 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
     if fleet.snapshots and not nodes:
         notes.append("no node here has GPUs in its labels, resources or ResourceSlices")
     if whole.unpriced:
-        notes.append(f"{_gpus(whole.unpriced)} GPUs without a price; give some with --prices")
+        notes.append(f"{gpus(whole.unpriced)} GPUs without a price; give some with --prices")
     if not fleet.measured and whole.allocated:
         notes.append("idle GPUs are not measured: name a Prometheus with --prometheus")
     counts = [one.waiting_gpus for one in fleet.snapshots]
     waiting = sum(count or 0.0 for count in counts)
     if waiting or None in counts:
-        shown = _partly(_gpus(waiting), counts.count(None), len(counts))
+        shown = partly(gpus(waiting), counts.count(None), len(counts))
         notes.append(f"{shown} GPUs are asked for by pods without a node")
     several = len(fleet.snapshots) > 1
     remarks = [
@@ -207,13 +203,3 @@ def _row_payload(row: Row) -> dict[str, object]:
         "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or unmeasured,
     }
     return {key: None if unknown.get(key) else value for key, value in asdict(row).items()}
-
-
-def _camel(value: object) -> object:
-    match value:
-        case dict():
-            return {to_camel(str(key)): _camel(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_camel(inner) for inner in value]
-        case _:
-            return value

@@ -6,8 +6,6 @@ from pydantic import Field, model_validator
 
 from fleet.catalogue import Precision, shipped
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
-from foresail.faults import crossed
-from foresail.parts import Part
 from foresail.settings_values import Seconds, SecondsFromZero
 from replay.derived import MODELS, UnfitError, derived
 from replay.fleet import FleetSettings, Shortage
@@ -16,6 +14,8 @@ from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.replay_input import REPLICAS_MAX, Platform, fixed_start_up
 from replay.score import Objective
 from replay.start_up import FIVE_MINUTES, Stage, StartUp
+from scaler.faults import crossed
+from scaler.parts import Part
 
 Positive = Annotated[
     float, Field(gt=0, allow_inf_nan=False, description="a number above 0, such as 0.0145")

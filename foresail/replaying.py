@@ -12,7 +12,6 @@ from foresail.replay_plan import ReplayPlan
 from foresail.replay_report import FORESAIL, Report, about, percent, valid
 from foresail.replay_table import as_json, table
 from foresail.replay_verdict import verdict
-from foresail.settings_file import validated
 from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
 from replay.oracle import RHOS
@@ -21,6 +20,7 @@ from replay.replay_input import ReplayInput
 from replay.traces import Lengths, Trace, read
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
+from scaler.yaml_file import validated
 
 GENERATED_REPLICAS = 8.0
 """That generated traffic keeps busy on average: enough to see a rule at work."""

@@ -16,17 +16,17 @@ from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
 from fleet.located import shortened
-from foresail.faults import crossed, quoted
-from foresail.parts import Faulty, Part, key_of
 from foresail.settings_cycle import CycleSettings
-from foresail.settings_file import validated
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
 from foresail.settings_sources import SOURCE_NAME, SourceSettings
 from foresail.settings_values import COUNT_MAX, Text
 from foresail.settings_watch import WatchSettings, watch_crossings
+from scaler.faults import crossed, quoted
+from scaler.parts import Faulty, Part, key_of
 from scaler.sources.catalogue import load, shipped
 from scaler.spelling import nearest
 from scaler.trigger import AllowedOptions
+from scaler.yaml_file import validated
 
 
 class Settings(Part):

@@ -8,10 +8,10 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from foresail.faults import crossed
-from foresail.parts import Faulty, Part
 from foresail.settings_values import Seconds, SecondsFromZero
 from scaler.decision.tracker import DemandSeries
+from scaler.faults import crossed
+from scaler.parts import Faulty, Part
 
 _ASCENDING: Final = {"look_max": "lookMax", "period": "period", "step": "step"}
 """Field → key of the durations that must ascend."""

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from foresail.parts import Part
 from foresail.settings_values import AddressPrefix, Count, Dial, File, Folder, Listen, Seconds
+from scaler.parts import Part
 
 
 class ListenSettings(Part):

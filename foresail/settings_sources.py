@@ -8,9 +8,9 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
-from foresail.faults import crossed
-from foresail.parts import Part
 from foresail.settings_values import File, Labels, Port, Seconds, SeriesLabels, Text, Url
+from scaler.faults import crossed
+from scaler.parts import Part
 from scaler.sources.reading import Limits
 
 SOURCE_NAME: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field
 
-from foresail.faults import crossed
 from scaler.durations import parse_duration
+from scaler.faults import crossed
 
 COUNT_MAX: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")

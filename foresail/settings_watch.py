@@ -7,10 +7,10 @@ from typing import Any, Final
 from pydantic import ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from foresail.faults import crossed
-from foresail.parts import Part, sound_items
 from foresail.settings_values import MetadataText, Text
 from scaler.errors import MetadataError
+from scaler.faults import crossed
+from scaler.parts import Part, sound_items
 from scaler.trigger import AllowedOptions, parse
 
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"

@@ -9,33 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fleet.cluster.nodes import CapacityType
-
-
-class Reason(StrEnum):
-    """Why a node, or a part of it, is there without serving. Each idle GPU-hour has exactly one."""
-
-    FORECAST_HOLD = "forecast hold"
-    """Empty, held for demand that the forecast expects."""
-    PRE_WARM = "pre-warm"
-    """Ordered ahead of demand, and not used yet."""
-    WARM_FLOOR = "warm floor"
-    """Empty, held by the policy's schedule."""
-    GANG = "gang"
-    """Ordered or held for a workload that needs all its nodes at once."""
-    VETO = "veto"
-    """A pod of it still loads its model."""
-    UNINITIALIZED = "uninitialized"
-    """Paid for, and pods cannot have its GPUs yet."""
-    FRAGMENTATION = "fragmentation"
-    """Free GPUs beside used ones."""
-    RESERVED = "reserved"
-    """Empty, and it costs the same without us."""
-    BUDGET = "budget"
-    """Empty, and a ceiling ended its hold: it is on its way out."""
-    HELD_BY_OTHERS = "held by others"
-    """Empty, and an annotation that is not ours keeps it."""
-    NONE = "no reason"
-    """Empty, and no rule wants it: it waits for Karpenter."""
+from fleet.reasons import Reason
 
 
 class Verdict(StrEnum):
@@ -95,7 +69,10 @@ class PoolPlan:
     nodes: tuple[NodeDecision, ...] = ()
     orders: tuple[NodeOrder, ...] = ()
     deletion_costs: Mapping[str, int] = field(default_factory=dict)
-    """By UID of the pod, `controller.kubernetes.io/pod-deletion-cost`: the lowest goes first."""
+    """By UID of the pod, `controller.kubernetes.io/pod-deletion-cost`: the lowest goes first.
+    Pods that have the cost already are not in it."""
+    disruption_costs: Mapping[str, int] = field(default_factory=dict)
+    """The same for `karpenter.sh/disruption-cost`, where another controller ranks the pods."""
     steps: tuple[Step, ...] = ()
     """Of the pool as a whole."""
 
@@ -106,3 +83,14 @@ class NodePlan:
 
     at_seconds: float
     pools: tuple[PoolPlan, ...]
+
+    @property
+    def reasons(self) -> Mapping[str, Reason]:
+        """Why nodes stay without serving, by the name of each; mere advice keeps none."""
+        return {
+            node.node: node.reason
+            for pool in self.pools
+            if pool.act
+            for node in pool.nodes
+            if node.reason is not None
+        }

@@ -33,9 +33,18 @@ class NodePod:
     workload: Workload | None = None
     gpus: float
     ready: bool
-    """A pod that is not ready still loads its model, or fails to."""
+    """A pod that is not ready still loads its model, or `loads` is False."""
+    loads: bool = True
+    """False = it is not ready for another reason: its image cannot be pulled, it crashes again and
+    again, or it was ready before."""
+    loading_until_seconds: float | None = None
+    """Until when its loading can be believed, by what its workload takes; None = not learned."""
     created_seconds: float
     do_not_disrupt: bool = False
+    deletion_cost: int | None = None
+    """The `controller.kubernetes.io/pod-deletion-cost` that it has; None = none."""
+    disruption_cost: int | None = None
+    """The `karpenter.sh/disruption-cost` that it has; None = none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class PoolNode:
 
     @property
     def loading(self) -> tuple[NodePod, ...]:
-        return tuple(pod for pod in self.pods if not pod.ready)
+        return tuple(pod for pod in self.pods if not pod.ready and pod.loads)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +109,8 @@ class GangDemand:
     gpus_per_pod: float
     waiting_pods: int
     """Without a node yet."""
+    seen_pods: int = 0
+    """Of the waiting ones, those that Karpenter buys nodes for: they exist, without a gate."""
     ends_at_seconds: float | None = None
     """When it is expected to end; None = not known."""
 
@@ -131,6 +142,8 @@ class PoolState:
     labels: Mapping[str, str] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     """That run on it, or are planned for it."""
+    remarks: tuple[str, ...] = ()
+    """What could not be told of it, for the steps of its plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +152,11 @@ class Spending:
 
     month_usd: float = 0.0
     """Since the first of this month, in the policy's time zone."""
+    month_usd_by_policy: Mapping[str, float] = field(default_factory=dict)
+    """Where several policies are: by the policy's name; for one that is missing, `month_usd`."""
+
+    def of_policy(self, policy: str) -> float:
+        return self.month_usd_by_policy.get(policy, self.month_usd)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

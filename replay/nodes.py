@@ -2,25 +2,26 @@
 
 A replica that finds a free GPU on a node that runs already skips all that a node does once: it
 launches, its driver comes up, the image is pulled. So what a rule lets go and soon wants again is
-cheap or dear by how long an empty node is kept, and that is what `NodePool` says. Karpenter's own
-constants are those of its source (v1.14): pods are batched for a second before a launch, an empty
+cheap or dear by how long an empty node is kept, and that is what `NodePool` says. The constants are
+Karpenter's (`replay.cluster.karpenter`): pods are batched for a second before a launch, an empty
 node is looked for every 10 s, and after `consolidateAfter` its emptiness is validated for 15 s more
 before a drain of 5 s at least. A launch that the cloud refuses is tried again when the refusal is
 forgotten, after three minutes.
 
-Left out: replacing a node by a smaller one, drift, spot interruptions, several instance types.
+`replay.cluster` is the larger model, with node policies, several pools and budgets. Left out here:
+replacing a node by a smaller one, drift, spot interruptions, several instance types.
 """
 
 from dataclasses import dataclass
 from math import ceil, inf
 
-BATCH_SECONDS = 1
-"""A burst of pods is ordered in one moment here, so the batch closes when a second was quiet."""
-LOOP_SECONDS = 10
-VALIDATION_SECONDS = 15
-DRAIN_SECONDS = 5
-REFUSAL_SECONDS = 180
-"""How long a refused offering is not asked for again."""
+from replay.cluster.karpenter import (
+    BATCH_IDLE_SECONDS,
+    DRAIN_SECONDS,
+    LOOP_SECONDS,
+    REFUSAL_SECONDS,
+    VALIDATION_SECONDS,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class Nodes:
         else:
             refused = max(0.0, refused_until_seconds - now_seconds)
             tried_again = ceil(refused / REFUSAL_SECONDS) * REFUSAL_SECONDS
-            node = self._launch(now_seconds + BATCH_SECONDS + tried_again, node_seconds)
+            node = self._launch(now_seconds + BATCH_IDLE_SECONDS + tried_again, node_seconds)
         node.free_gpus -= gpus
         return node
 

@@ -1,4 +1,4 @@
-"""A value made from files that change while the program runs, such as TLS certificates.
+"""A value made from files that change while the program runs: TLS certificates, policies.
 
 Kubernetes replaces a mounted certificate in place, long before the old one expires; other tools
 write it file by file. The value is made again when one of its files has changed. While the files
@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from scaler.errors import ForesailError
+
 log = structlog.get_logger()
 
 Made = TypeVar("Made")
@@ -20,15 +22,22 @@ Made = TypeVar("Made")
 class Reloaded(Generic[Made]):
     """A value made from files; each use gives the value of the current files."""
 
-    def __init__(self, files: Sequence[Path], make: Callable[[], Made]) -> None:
+    def __init__(
+        self, files: Sequence[Path] | Callable[[], Sequence[Path]], make: Callable[[], Made]
+    ) -> None:
         """Make the value for the first time.
+
+        Args:
+            files: or what finds them, where files may come and go.
 
         Raises:
             OSError: a file cannot be read, or `make` raised it; `ssl.SSLError` is one.
+            ForesailError: `make` or what finds the files raised it.
         """
-        self._files = tuple(files)
+        self._files = files if callable(files) else lambda: files
         self._make = make
-        self._warned = ""
+        self.problem: str | None = None
+        """Why the current files are not the value; None = they are."""
         # Stamped before the read, so that a change in between shows at the next use.
         self._stamp = self._stamps()
         self._made = make()
@@ -39,16 +48,17 @@ class Reloaded(Generic[Made]):
             if stamp != self._stamp:
                 self._made = self._make()
                 self._stamp = stamp
-                self._warned = ""
-                log.info("files_reloaded", files=list(map(str, self._files)))
-        except OSError as error:
-            if str(error) != self._warned:
-                self._warned = str(error)
-                log.warning("files_not_reloaded", error=self._warned)
+                log.info("files_reloaded", files=[file for file, *_ in stamp])
+            self.problem = None
+        except (OSError, ForesailError) as error:
+            if str(error) != self.problem:
+                self.problem = str(error)
+                log.warning("files_not_reloaded", error=self.problem)
         return self._made
 
-    def _stamps(self) -> list[tuple[int, int]]:
-        return [(stat.st_mtime_ns, stat.st_ino) for stat in (file.stat() for file in self._files)]
+    def _stamps(self) -> list[tuple[str, int, int]]:
+        stats = ((file, file.stat()) for file in self._files())
+        return [(str(file), stat.st_mtime_ns, stat.st_ino) for file, stat in stats]
 
 
 def server_context(certificate: Path, key: Path, client_ca: Path | None = None) -> ssl.SSLContext:

@@ -1,50 +1,31 @@
-"""GPU-hours of a cluster by state and reason, added up over readings.
+"""GPU-hours and dollars of a cluster by reason, added up over readings.
 
-Between two readings every GPU counts in the state that the earlier one found. After `GAP_SECONDS`
-without a reading, further hours count as unknown. The sum over all states is the number of GPUs
-integrated over time: nothing is lost, and nothing is counted twice.
+Between two readings every GPU counts by the reason that the earlier one found. After `GAP_SECONDS`
+without a reading further hours count as unknown, and after `LOST_SECONDS` nothing is known of the
+cluster any more and nothing is added. The sum over all reasons is the number of GPUs integrated
+over time: nothing is lost, and nothing is counted twice.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Final
 
 from fleet.account.node import NodeGpus
+from fleet.account.partition import is_reserved, parts_of
+from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
-from fleet.uses import NOBODY, Use
 
 GAP_SECONDS: Final = 600.0
-"""Without a reading, after which the state of a GPU counts as unknown."""
+"""Without a reading, after which the reason of a GPU counts as unknown."""
+LOST_SECONDS: Final = 86_400.0
+"""Without a reading, after which it is not known that the GPU is there at all."""
 SERIES_MAX: Final = 4096
-"""Of totals that are kept; further ones are added up under the reason `other`."""
+"""Of totals that are kept; further ones are added up under the names `other`."""
+_OF_MODELS_MAX: Final = 3072
+"""After which further models are `other`: labels of pods are anybody's, those of nodes are not."""
+OTHER: Final = "other"
 _HOUR: Final = 3600.0
-_OTHER: Final = "other"
-
-
-class State(StrEnum):
-    """What a GPU is to its owner."""
-
-    SERVING = "serving"
-    """Of a pod that is ready."""
-    STARTING = "starting"
-    """Of a pod that is not ready yet, or not any more."""
-    IDLE = "idle"
-    """Of a ready pod, and its engine does nothing, as measured."""
-    FREE = "free"
-    """A new pod can have it."""
-    OUT = "out"
-    """Neither."""
-    UNKNOWN = "unknown"
-
-
-NODE_EMPTY: Final = "node empty"
-"""Why a GPU is free: nothing on the node holds one, so the node could go."""
-NODE_IN_USE: Final = "node in use"
-"""Others of its node are held."""
-NOT_READ: Final = "not read"
-NO_POD: Final = "claimed by no pod"
+_NOISE_GPUS: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,115 +35,129 @@ class Series:
     cluster: str
     pool: str | None
     generation: str | None
-    state: State
-    reason: str = ""
+    reason: Reason
+    model: str | None = None
+    """Of the pods that have the GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
-    """Since the start."""
+class Cost:
+    """GPU-hours, and what they cost."""
 
     gpu_hours: float = 0.0
     usd: float = 0.0
     """Of those with a price."""
     unpriced_gpu_hours: float = 0.0
+    reserved_usd: float = 0.0
+    """Part of `usd`: of reserved capacity, which costs the same without use."""
 
-    def plus(self, gpu_hours: float, usd_per_gpu_hour: float | None) -> "Total":
-        """With more hours."""
-        priced = usd_per_gpu_hour is not None
-        return Total(
-            gpu_hours=self.gpu_hours + gpu_hours,
-            usd=self.usd + gpu_hours * (usd_per_gpu_hour or 0.0),
-            unpriced_gpu_hours=self.unpriced_gpu_hours + (0.0 if priced else gpu_hours),
+    def __add__(self, other: "Cost") -> "Cost":
+        """Both together."""
+        return Cost(
+            gpu_hours=self.gpu_hours + other.gpu_hours,
+            usd=self.usd + other.usd,
+            unpriced_gpu_hours=self.unpriced_gpu_hours + other.unpriced_gpu_hours,
+            reserved_usd=self.reserved_usd + other.reserved_usd,
+        )
+
+    def times(self, hours: float) -> "Cost":
+        """Of so many hours, where this is the cost of one."""
+        return Cost(
+            gpu_hours=self.gpu_hours * hours,
+            usd=self.usd * hours,
+            unpriced_gpu_hours=self.unpriced_gpu_hours * hours,
+            reserved_usd=self.reserved_usd * hours,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """GPUs of one price in one state, as the last reading found them."""
-
-    series: Series
-    gpus: float
-    usd_per_gpu_hour: float | None
+Costs = Mapping[Series, Cost]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuHours:
     """The totals of one cluster until its last reading."""
 
-    totals: Mapping[Series, Total] = field(default_factory=dict)
+    totals: Costs = field(default_factory=dict)
+    first_seconds: float | None = None
+    """Of the first reading; None = there was none."""
     at_seconds: float | None = None
-    """Of the last reading; None = there was none."""
-    standing: tuple[Standing, ...] = ()
+    """Of the last one."""
+    hourly: Costs = field(default_factory=dict)
+    """What an hour costs, as the last reading found it."""
 
-    def read(self, snapshot: FleetSnapshot, now_seconds: float) -> "GpuHours":
-        """With the time since the last reading added, and this reading's states from now on."""
-        passed = self.passed(now_seconds)
-        return replace(passed, standing=tuple(_standing(snapshot)))
+    def read(
+        self,
+        snapshot: FleetSnapshot,
+        now_seconds: float,
+        planned: Mapping[str, Reason] | None = None,
+    ) -> "GpuHours":
+        """With the time since the last reading added, and this reading's reasons from now on.
+
+        Args:
+            snapshot: what was read.
+            now_seconds: when.
+            planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
+        """
+        first = now_seconds if self.first_seconds is None else self.first_seconds
+        hourly = hourly_costs(snapshot, planned or {})
+        return replace(self.passed(now_seconds), first_seconds=first, hourly=hourly)
 
     def passed(self, now_seconds: float) -> "GpuHours":
         """With the time since the last reading added; a clock that was set back adds nothing."""
-        since = max(
-            0.0, now_seconds - (now_seconds if self.at_seconds is None else self.at_seconds)
-        )
-        known, unknown = min(since, GAP_SECONDS) / _HOUR, max(0.0, since - GAP_SECONDS) / _HOUR
+        since = 0.0 if self.at_seconds is None else max(0.0, now_seconds - self.at_seconds)
+        known = min(since, GAP_SECONDS) / _HOUR
+        unknown = max(0.0, min(since, LOST_SECONDS) - GAP_SECONDS) / _HOUR
         totals = dict(self.totals)
-        for one in self.standing:
-            _add(totals, one.series, one.gpus * known, one.usd_per_gpu_hour)
+        for series, hour in self.hourly.items() if since else ():
+            _add(totals, series, hour.times(known))
             if unknown:
-                series = replace(one.series, state=State.UNKNOWN, reason=NOT_READ)
-                _add(totals, series, one.gpus * unknown, one.usd_per_gpu_hour)
+                _add(totals, replace(series, reason=Reason.UNKNOWN), hour.times(unknown))
         return replace(self, totals=totals, at_seconds=now_seconds)
 
 
-def _add(
-    totals: dict[Series, Total], series: Series, gpu_hours: float, usd_per_gpu_hour: float | None
-) -> None:
+def hourly_costs(snapshot: FleetSnapshot, planned: Mapping[str, Reason]) -> Costs:
+    """What an hour of a cluster costs, as a reading found it.
+
+    Args:
+        snapshot: what was read.
+        planned: why a plan keeps empty nodes, by the name of the NodeClaim, else of the node.
+    """
+    found: dict[Series, Cost] = {}
+    for node in (*snapshot.nodes, *(snapshot.coming or ())):
+        for series, cost in _of_node(snapshot.cluster, node, planned):
+            _add(found, series, cost)
+    return found
+
+
+def _of_node(
+    cluster: str, node: NodeGpus, planned: Mapping[str, Reason]
+) -> Iterator[tuple[Series, Cost]]:
+    price = node.usd_per_gpu_hour
+    for part in parts_of(node, planned.get(node.claim or node.node) or planned.get(node.node)):
+        if part.gpus <= _NOISE_GPUS:
+            continue
+        usd = part.gpus * (price or 0.0)
+        series = Series(
+            cluster=cluster,
+            pool=node.pool,
+            generation=node.generation or node.product,
+            reason=part.reason,
+            model=part.model,
+        )
+        yield (
+            series,
+            Cost(
+                gpu_hours=part.gpus,
+                usd=usd,
+                unpriced_gpu_hours=part.gpus if price is None else 0.0,
+                reserved_usd=usd if is_reserved(node, part.reason) else 0.0,
+            ),
+        )
+
+
+def _add(totals: dict[Series, Cost], series: Series, more: Cost) -> None:
+    if series not in totals and series.model is not None and len(totals) >= _OF_MODELS_MAX:
+        series = replace(series, model=OTHER)
     if series not in totals and len(totals) >= SERIES_MAX:
-        series = replace(series, pool=_OTHER, generation=_OTHER, reason=_OTHER)
-    totals[series] = totals.get(series, Total()).plus(gpu_hours, usd_per_gpu_hour)
-
-
-def _standing(snapshot: FleetSnapshot) -> Iterator[Standing]:
-    for node in snapshot.nodes:
-        found: defaultdict[tuple[State, str], float] = defaultdict(float)
-        for state, reason, gpus in _parts(node):
-            found[state, reason] += gpus
-        for (state, reason), gpus in found.items():
-            if gpus > 0:
-                series = Series(
-                    cluster=snapshot.cluster,
-                    pool=node.pool,
-                    generation=node.generation or node.product,
-                    state=state,
-                    reason=reason,
-                )
-                yield Standing(series=series, gpus=gpus, usd_per_gpu_hour=node.usd_per_gpu_hour)
-
-
-def _parts(node: NodeGpus) -> Iterator[tuple[State, str, float]]:
-    """The GPUs of a node by state and reason; together they are all of them."""
-    if node.allocated is None or node.free is None or node.out is None:
-        yield State.UNKNOWN, f"no {node.not_read} was read", float(node.gpus)
-        return
-    asked = sum(use.gpus for use in node.uses)
-    # Where more is given out than there is, each pod has less than it asked for.
-    scale = node.allocated / asked if asked else 0.0
-    for use in node.uses:
-        for state, reason, gpus in _parts_of(use):
-            yield state, reason, gpus * scale
-    yield State.FREE, NODE_IN_USE if node.uses else NODE_EMPTY, node.free
-    yield State.OUT, node.out_reason or "", node.out
-
-
-def _parts_of(use: Use) -> Iterator[tuple[State, str, float]]:
-    if use.pod == NOBODY:
-        yield State.STARTING, NO_POD, use.gpus
-    elif use.ready is None:
-        yield State.UNKNOWN, "pod not read", use.gpus
-    elif not use.ready:
-        yield State.STARTING, "", use.gpus
-    else:
-        idle = use.idle or 0.0
-        yield State.SERVING, "", use.gpus - idle
-        yield State.IDLE, "", idle
+        series = replace(series, pool=OTHER, generation=OTHER)
+    totals[series] = totals.get(series, Cost()) + more

@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from fleet.account.machines import is_initialized
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
+from fleet.cluster.nodes import CapacityType, Node
 from fleet.cluster.pods import Pod
 from fleet.idleness import idle_of
 from fleet.islands import Fragmentation, Islands, filled, fragmentation_of, partition
+from fleet.reasons import Reason
 from fleet.uses import Held, Use, free_of, rounded, uses_of
 
 _NOISE: Final = 1e-6
@@ -53,6 +56,14 @@ class NodeGpus:
     """Of the free ones in them; None = it is unknown which are joined, or which are free."""
     clique: str | None
     """The NVLink domain that the node shares with others."""
+    capacity_type: CapacityType | None
+    """How it is paid for; None = no label tells."""
+    claim: str | None
+    """Karpenter's NodeClaim, that the node was made by."""
+    initialized: bool
+    """False = it is paid for, and pods cannot have its GPUs yet."""
+    kept: Reason | None
+    """Why it stays although nobody uses it, by its annotations; None = none says."""
     usd_per_gpu_hour: float | None
     price_source: str | None
     uses: tuple[Use, ...]
@@ -107,6 +118,10 @@ def account_of(
         if islands is not None and known
         else None,
         clique=hardware.clique,
+        capacity_type=node.capacity_type,
+        claim=held.claim.name if held.claim else None,
+        initialized=is_initialized(node, held.claim) and bool(dra or held.quota.share),
+        kept=_kept(node, now_seconds),
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         price_source=hardware.price.source if hardware.price else None,
         uses=tuple(uses),
@@ -134,6 +149,13 @@ def _out_reason(held: Held) -> str:
     if of_devices:
         return of_devices[0]
     return "unhealthy" if held.quota.usable < held.quota.gpus else "no driver offers it"
+
+
+def _kept(node: Node, now_seconds: float) -> Reason | None:
+    until = node.kept_until_seconds
+    if node.kept_because is not None and until is not None and now_seconds < until:
+        return node.kept_because
+    return Reason.HELD_BY_OTHERS if node.do_not_disrupt else None
 
 
 def _islands(held: Held, gpus: int, catalogue: Catalogue) -> Islands | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Generic, TypeVar
 
+from fleet.account.places import Place
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 
@@ -25,7 +26,10 @@ class PodStart:
     """With its namespace."""
     workload: Workload | None
     images: tuple[str, ...] = ()
+    takes_gpus: bool = False
     node: str | None = None
+    place: Place | None = None
+    """Of its node; None = it has none yet, or its node was not read."""
     created_seconds: float
     scheduled_seconds: float | None = None
     node_ready_seconds: float | None = None
@@ -37,6 +41,8 @@ class PodStart:
     ready_seconds: float | None = None
     watched: bool = False
     """It was seen before it was ready: the last stage is no later than told."""
+    seen_seconds: float | None = None
+    """The last reading that found it before it was ready."""
     ended_seconds: float | None = None
     """When it was gone without ever being ready, as a reading found; a start that took longer."""
 
@@ -68,19 +74,36 @@ class NodeStart:
     instance_type: str | None = None
     zone: str | None = None
     capacity_type: CapacityType | None = None
+    claimed: bool = True
+    """By a NodeClaim; False = all that is known begins with the Node, after order and boot."""
+    machine_image: str | None = None
+    driver: str | None = None
+    """Version of the GPU driver."""
     created_seconds: float
     launched_seconds: float | None = None
     registered_seconds: float | None = None
     node_ready_seconds: float | None = None
     initialized_seconds: float | None = None
     gpus_seconds: float | None = None
-    """When a reading first found GPUs that pods could ask for: a static pool's claims are
-    initialised without them."""
+    """When pods could ask for its GPUs. Karpenter waits for those that a claim asks for before it
+    is initialised; the claims of static pools ask for none, and then it is the reading that first
+    found GPUs."""
     watched: bool = False
     """It was seen before pods could have its GPUs."""
+    seen_seconds: float | None = None
+    """The last reading that found it before pods could have its GPUs."""
     ended_seconds: float | None = None
     """When it was gone before pods could have its GPUs, as a reading found: no capacity, or too
     slow. Its time is a lower bound."""
+
+    @property
+    def place(self) -> Place:
+        return Place(
+            pool=self.pool,
+            instance_type=self.instance_type,
+            capacity_type=self.capacity_type,
+            zone=self.zone,
+        )
 
     @property
     def over(self) -> bool:
@@ -147,7 +170,7 @@ class Starts(Generic[S]):
                 settled.add(one.uid)
                 ended.append(merged)
             else:
-                starting[one.uid] = replace(merged, watched=True)
+                starting[one.uid] = replace(merged, watched=True, seen_seconds=now_seconds)
         ended += [replace(one, ended_seconds=now_seconds) for one in gone.values()]
         return Starts(
             most=self.most,

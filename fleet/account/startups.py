@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import hardware_of
+from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.pools import pools_of
@@ -24,6 +26,8 @@ NODES_MAX: Final = 1024
 """Starts of nodes that are remembered after their end."""
 _GPUS: Final = frozenset(WHOLE)
 _KARPENTERS: Final = "karpenter.sh/nodepool"
+_DRIVER: Final = "nvidia.com/cuda.driver-version.full"
+"""Label of GPU feature discovery."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +63,9 @@ def _pod_starts(pod: Pod, nodes: Mapping[str, Node]) -> Iterator[PodStart]:
         name=pod.name,
         workload=pod.workload,
         images=pod.images,
+        takes_gpus=pod.may_take_gpus,
         node=pod.node,
+        place=_place(node) if node is not None else None,
         created_seconds=pod.created_seconds,
         scheduled_seconds=scheduled.since_seconds if scheduled and scheduled.holds else None,
         node_ready_seconds=node_ready,
@@ -84,12 +90,14 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
                 instance_type=claim.instance_type,
                 zone=claim.zone,
                 capacity_type=claim.capacity_type,
+                machine_image=claim.machine_image,
+                driver=_driver(node),
                 created_seconds=claim.created_seconds,
                 launched_seconds=claim.since_seconds("Launched"),
                 registered_seconds=claim.since_seconds("Registered"),
                 node_ready_seconds=node.ready_seconds if node is not None else None,
                 initialized_seconds=claim.since_seconds("Initialized"),
-                gpus_seconds=now_seconds if _gives_gpus(node, by_claims) else None,
+                gpus_seconds=_gpus_seconds(claim, node, by_claims, now_seconds),
             )
     for node in nodes.values():
         made_by_karpenter = _KARPENTERS in node.labels
@@ -103,10 +111,35 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
                 instance_type=node.instance_type,
                 zone=node.zone,
                 capacity_type=node.capacity_type,
+                claimed=False,
+                driver=_driver(node),
                 created_seconds=node.created_seconds,
                 node_ready_seconds=node.ready_seconds,
                 gpus_seconds=now_seconds if _gives_gpus(node, by_claims) else None,
             )
+
+
+def _gpus_seconds(
+    claim: NodeClaim, node: Node | None, by_claims: frozenset[str], now_seconds: float
+) -> float | None:
+    """Since when pods can ask for GPUs; None = they never could, as far as is seen."""
+    initialized = claim.since_seconds("Initialized")
+    if initialized is not None and _GPUS & claim.requests.keys():
+        return initialized  # Karpenter waited for them, whatever became of them since
+    return now_seconds if _gives_gpus(node, by_claims) else None
+
+
+def _place(node: Node) -> Place:
+    return Place(
+        pool=node.pool,
+        instance_type=node.instance_type,
+        capacity_type=node.capacity_type,
+        zone=node.zone,
+    )
+
+
+def _driver(node: Node | None) -> str | None:
+    return node.labels.get(_DRIVER) if node is not None else None
 
 
 def _nodes_of_dra(cluster: Cluster) -> frozenset[str]:
@@ -128,7 +161,7 @@ def _has_gpus(node: Node | None, known: Known, by_claims: frozenset[str]) -> boo
 
 
 def _gives_gpus(node: Node | None, by_claims: frozenset[str]) -> bool:
-    """Whether pods can have its GPUs, by a device plugin or by claims."""
-    if node is None or node.out is not None:
+    """Whether its GPUs are offered to pods, by a device plugin or by claims."""
+    if node is None or not node.ready:
         return False
     return node.name in by_claims or quota_of(node, None, None).usable > 0

@@ -5,15 +5,21 @@ object of its kind: `UnreadableObjectError` names the field. Labels and annotati
 that anybody may write: whatever depends on one is unknown when it makes no sense.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 from sys import intern
+from typing import Final
 
 from fleet.quantities import quantity
 
 Json = Mapping[str, object]
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_CHARACTERS_MAX: Final = 64
+"""The regular expression takes quadratic time."""
 
 
 class UnreadableObjectError(ValueError):
@@ -120,6 +126,15 @@ def seconds(of: Json, name: str) -> float | None:
         return datetime.fromisoformat(stamp).timestamp() if stamp else None
     except (OverflowError, ValueError):
         return None
+
+
+def go_duration_seconds(of: Json, name: str) -> float | None:
+    """The seconds of a duration such as `1h30m0s`; None = there is none that can be read."""
+    given = text(of, name) or ""
+    parts = _DURATION.findall(given) if len(given) <= _DURATION_CHARACTERS_MAX else []
+    if not parts or "".join(number + unit for number, unit in parts) != given:
+        return None
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
 
 
 def name_of(document: Json) -> str:

@@ -13,6 +13,7 @@ from fleet.catalogue import Catalogue, Generation
 from fleet.cluster.gpu_resources import UNITS_MAX
 from fleet.cluster.nodes import CapacityType, Node
 from fleet.instances import Instance
+from fleet.opencost import NodePrice
 from fleet.quantities import quantity
 
 _PRODUCTS: Final = (
@@ -42,18 +43,28 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What GPUs cost: the operator's list, then the on-demand lists of the clouds."""
+    """What GPUs cost: by the operator's list, then OpenCost, then the clouds' on-demand lists."""
 
     instances: Mapping[str, Instance] = field(default_factory=dict)
     """The clouds' machine types, by name."""
     own: Mapping[str, float] = field(default_factory=dict)
     """The operator's dollars for a GPU-hour, by machine type or generation. A name that ends in
     `/spot` or `/reserved` is of such machines alone."""
+    measured: Mapping[str, NodePrice] = field(default_factory=dict)
+    """What OpenCost tells of whole nodes of this cluster, by their names."""
 
-    def of(self, node: Node, generation: Generation | None) -> Price | None:
+    def of(
+        self, node: Node, generation: Generation | None, gpus: int | None = None
+    ) -> Price | None:
         """The price of one of the node's GPUs; None = it is not known.
 
-        A spot or reserved machine has no list price: only its annotation or the operator tells.
+        A spot or reserved machine has no list price: only its annotation, the operator or OpenCost
+        tells.
+
+        Args:
+            node: the node.
+            generation: of its GPUs.
+            gpus: that it has, which share the price of the node; None = not counted yet.
         """
         if node.usd_per_gpu_hour is not None:
             return Price(usd_per_gpu_hour=node.usd_per_gpu_hour, source=f"annotation {PRICE}")
@@ -64,6 +75,9 @@ class Prices:
         for name in names:
             if name in self.own:
                 return Price(usd_per_gpu_hour=self.own[name], source="your price list")
+        whole = self.measured.get(node.name)
+        if whole is not None and gpus:
+            return Price(usd_per_gpu_hour=whole.usd_per_hour / gpus, source=whole.source)
         instance = self.instances.get(instance_type or "")
         if instance is None or instance.usd_per_hour is None or capacity_type in _NOT_ON_DEMAND:
             return None

@@ -11,6 +11,7 @@ from fleet.cluster.fields import (
     amounts,
     condition,
     conditions,
+    go_duration_seconds,
     listed,
     name_of,
     namespaced_name_of,
@@ -22,7 +23,8 @@ from fleet.cluster.fields import (
     texts,
     whole_number,
 )
-from fleet.cluster.nodes import CapacityType, capacity_type_of
+from fleet.cluster.gpu_resources import refuse_absurd
+from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,10 @@ class NodeClaim:
     """None = no NodePool made it."""
     node: str | None = None
     """None = it has not registered yet."""
+    provider_id: str | None = None
+    """Of the machine, as its cloud has it."""
+    usd_per_gpu_hour: float | None = None
+    """By its annotation; None = it has none."""
     requirements: tuple[Requirement, ...] = ()
     requests: Mapping[str, Fraction]
     """What was ordered at the least."""
@@ -58,6 +64,10 @@ class NodeClaim:
     startup_taints: tuple[Taint, ...] = ()
     """That go away before the node takes pods."""
     expire_after: str | None = None
+    termination_grace_seconds: float | None = None
+    """After which its end waits for no pod; None = it waits for ever."""
+    machine_image: str | None = None
+    """None = it is not launched, or the cloud does not tell."""
     conditions: tuple[Condition, ...] = ()
 
     @property
@@ -139,10 +149,15 @@ def node_claim_of(document: Json) -> NodeClaim:
     """The node claim of an API object.
 
     Raises:
-        UnreadableObjectError: with the field that is not as the API has it.
+        UnreadableObjectError: with the field that is not as the API has it, or the machine has more
+            GPUs than any has.
     """
     metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
     labels = strings(metadata, "labels")
+    requests = amounts(part(spec, "resources"), "requests")
+    capacity = amounts(status, "capacity")
+    refuse_absurd(requests)
+    refuse_absurd(capacity)
     return NodeClaim(
         name=name_of(document),
         uid=text(metadata, "uid") or "",
@@ -151,12 +166,16 @@ def node_claim_of(document: Json) -> NodeClaim:
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
         pool=labels.get("karpenter.sh/nodepool"),
         node=text(status, "nodeName"),
+        provider_id=text(status, "providerID"),
+        usd_per_gpu_hour=price_of(strings(metadata, "annotations"))[0],
         requirements=_requirements(spec),
-        requests=amounts(part(spec, "resources"), "requests"),
-        capacity=amounts(status, "capacity"),
+        requests=requests,
+        capacity=capacity,
         taints=taints(spec),
         startup_taints=_startup_taints(spec),
         expire_after=text(spec, "expireAfter"),
+        termination_grace_seconds=go_duration_seconds(spec, "terminationGracePeriod"),
+        machine_image=text(status, "imageID"),
         conditions=conditions(status),
     )
 

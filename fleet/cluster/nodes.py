@@ -8,7 +8,7 @@ from math import inf
 from sys import intern
 from typing import Final
 
-from fleet.annotations import PRICE, REPORT, WEIGHTS_CACHED
+from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL, PRICE, REPORT, WEIGHTS_CACHED
 from fleet.cluster.fields import (
     Condition,
     Json,
@@ -28,6 +28,7 @@ from fleet.cluster.fields import (
 from fleet.cluster.gpu_resources import refuse_absurd
 from fleet.cluster.report import AgentReport, UnreadableReportError, agent_report
 from fleet.quantities import quantity
+from fleet.reasons import OF_EMPTY, Reason
 
 _INSTANCE_TYPES: Final = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
@@ -88,6 +89,12 @@ class Node:
     price_refused: str | None = None
     """Why the annotation with the price counts as none."""
     do_not_disrupt: bool = False
+    kept_because: Reason | None = None
+    """Why our controller keeps it while it is empty; None = it does not."""
+    kept_until_seconds: float | None = None
+    """When that ends; None = it does not tell, and nothing keeps it."""
+    provider_id: str | None = None
+    """Of the machine, as its cloud has it."""
     images: frozenset[str] = frozenset()
     """That it holds and that take long to pull."""
     weights: frozenset[str] = frozenset()
@@ -142,7 +149,7 @@ def node_of(document: Json) -> Node:
     metadata, spec, status = (part(document, name) for name in ("metadata", "spec", "status"))
     annotations = strings(metadata, "annotations")
     report, report_refused = _report(annotations, text(part(status, "nodeInfo"), "bootID"))
-    price, price_refused = _price(annotations)
+    price, price_refused = price_of(annotations)
     allocatable, capacity = amounts(status, "allocatable"), amounts(status, "capacity")
     refuse_absurd(allocatable)
     refuse_absurd(capacity)
@@ -161,6 +168,9 @@ def node_of(document: Json) -> Node:
         usd_per_gpu_hour=price,
         price_refused=price_refused,
         do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) == "true",
+        kept_because=_reason(annotations.get(KEPT_BECAUSE)),
+        kept_until_seconds=seconds(annotations, KEPT_UNTIL),
+        provider_id=text(spec, "providerID"),
         images=_slow_images(status),
         weights=frozenset(filter(None, annotations.get(WEIGHTS_CACHED, "").split(","))),
     )
@@ -188,7 +198,8 @@ def _report(
         return None, f"annotation {REPORT}: {error}"
 
 
-def _price(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
+def price_of(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
+    """The price of a GPU-hour by an annotation, and why it counts as none where it does."""
     if PRICE not in annotations:
         return None, None
     value = annotations[PRICE]
@@ -199,6 +210,11 @@ def _price(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
     if not 0 < usd < inf:
         return None, f"annotation {PRICE}: {value[:64]!r}: it takes dollars above 0"
     return usd, None
+
+
+def _reason(value: str | None) -> Reason | None:
+    """What a policy may say; anything else, as anybody may write it, is nothing."""
+    return next((one for one in OF_EMPTY if one.value == value), None)
 
 
 def _slow_images(status: Json) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """A pod, as its object tells of it: what it asks for, what it belongs to, how far it has come."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from sys import intern
 from typing import Final
@@ -9,6 +9,7 @@ from typing import Final
 from fleet.cluster.fields import (
     Condition,
     Json,
+    Toleration,
     UnreadableObjectError,
     as_object,
     condition,
@@ -18,6 +19,7 @@ from fleet.cluster.fields import (
     seconds,
     strings,
     text,
+    tolerations,
     whole_number,
 )
 from fleet.cluster.owners import Owner, Workload, owners_of, workload_of
@@ -25,6 +27,7 @@ from fleet.cluster.requests import requests_of
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,13 @@ class Pod:
     do_not_disrupt: str | None = None
     """The annotation: `true`, or for how long from the start; None = it may be disrupted."""
     owners: tuple[Owner, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that its node must have."""
+    required_affinity: bool = False
+    """It has a required node affinity; what that says is not kept."""
+    tolerations: tuple[Toleration, ...] = ()
+    gated: bool = False
+    """A scheduling gate holds it back: no scheduler and no autoscaler looks at it."""
     scheduling_group: str | None = None
     """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
     deleted_seconds: float | None = None
@@ -70,6 +80,11 @@ class Pod:
     None = none did, or one started again."""
     containers_started_seconds: float | None = None
     """When the last of its containers started; None = not all did, or one started again."""
+    restarts: int = 0
+    """Of all its containers, sidecars among them."""
+    waits_for: tuple[str, ...] = ()
+    """Why containers of it do not run, as the kubelet has it: `ContainerCreating`,
+    `ImagePullBackOff`, …"""
 
     @property
     def namespace(self) -> str:
@@ -132,6 +147,10 @@ def pod_of(document: object) -> Pod:
         priority_class=text(spec, "priorityClassName"),
         do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) or None,
         owners=tuple(owners_of(metadata)),
+        node_selector=strings(spec, "nodeSelector"),
+        required_affinity=bool(part(spec, "affinity", "nodeAffinity").get(_REQUIRED)),
+        tolerations=tolerations(spec),
+        gated=any(True for _ in listed(spec, "schedulingGates")),
         scheduling_group=text(part(spec, "schedulingGroup"), "podGroupName"),
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
         created_seconds=seconds(metadata, "creationTimestamp"),
@@ -142,6 +161,14 @@ def pod_of(document: object) -> Pod:
         ports=_ports(spec),
         first_container_seconds=_first_container(status),
         containers_started_seconds=_containers_started(spec, status),
+        restarts=sum(whole_number(one, "restartCount") or 0 for one in _container_states(status)),
+        waits_for=tuple(
+            dict.fromkeys(
+                intern(reason)
+                for one in _container_states(status)
+                if (reason := text(part(one, "state", "waiting"), "reason"))
+            )
+        ),
     )
 
 
@@ -179,9 +206,13 @@ def _by_claims(status: Json) -> frozenset[str]:
     return frozenset(filter(None, (text(one, "resourceName") for one in mappings)))
 
 
+def _container_states(status: Json) -> list[Json]:
+    return [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+
+
 def _first_container(status: Json) -> float | None:
     """When the first container started, where none started again: a restart hides the first."""
-    states = [*listed(status, "initContainerStatuses"), *listed(status, "containerStatuses")]
+    states = _container_states(status)
     if any(one.get("restartCount") for one in states):
         return None
     started = [

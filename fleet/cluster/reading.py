@@ -36,15 +36,25 @@ class Cluster:
     buffers: tuple[CapacityBuffer, ...] | None = ()
     remarks: tuple[str, ...] = ()
     """What could not be read."""
+    recorded_seconds: float | None = None
+    """The newest time stamp of a record, which was written then or later; None = it is read now, or
+    no object tells a time."""
 
     @classmethod
-    def of(cls, name: str, records: Records, remarks: Iterable[str] = ()) -> "Cluster":
+    def of(
+        cls,
+        name: str,
+        records: Records,
+        remarks: Iterable[str] = (),
+        recorded_seconds: float | None = None,
+    ) -> "Cluster":
         """A cluster by its records; of a kind that is left out there are none.
 
         Args:
             name: of the cluster.
             records: by kind.
             remarks: what could not be read; objects that could not be are added.
+            recorded_seconds: the newest time stamp of a record.
         """
         return cls(
             name=name,
@@ -57,6 +67,7 @@ class Cluster:
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
             remarks=(*remarks, *_unreadable(records)),
+            recorded_seconds=recorded_seconds,
         )
 
 

@@ -70,6 +70,11 @@ class Hedge:
         """
         mixture: Singles = np.einsum("hqk,hqk->hq", self.weights[due], advice)
         slope = (outcome[:, None] < mixture) - self._levels
+        self.follow(due, advice, mixture, slope)
+        return mixture
+
+    def follow(self, due: Indices, advice: Singles, mixture: Singles, slope: Singles) -> None:
+        """Update with the slope of any convex loss at the mixture, shape (n, levels)."""
         regret = clip(slope[:, :, None] * (mixture[:, :, None] - advice), REGRET_MAX)
         keep, square = self._keep[due], regret * regret
         variance = keep * self.variance[due] + square
@@ -78,7 +83,6 @@ class Hedge:
         total = keep * self.regret[due] + regret - rate * square
         self.variance[due], self.regret[due] = variance, total
         self.weights[due] = self._softmax(rate * total)
-        return mixture
 
     def _softmax(self, evidence: Singles) -> Singles:
         log_weight = self._log_prior + evidence

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -9,8 +10,10 @@ from dataclasses import dataclass
 class MaximumForecast:
     """Quantiles of a series' maximum over windows that all begin now.
 
-    Between levels quantiles are joined by straight lines; above the top level the tail is
-    exponential. The maximum is never below `last_value`.
+    Demand in whole GPUs has its probability in a few masses, which quantiles blur; so a forecast
+    may carry probabilities at values, which then answer. Between those values the probability is
+    geometric. Without them, quantiles are joined by straight lines. Above the topmost value or
+    level the tail is exponential. The maximum is never below `last_value`.
     """
 
     made_at_seconds: float
@@ -22,12 +25,21 @@ class MaximumForecast:
     """At least two, ascending, inside (0, 1)."""
     quantiles: tuple[tuple[float, ...], ...]
     """[window][level], in the series' unit, ascending in both."""
+    reach_values: tuple[float, ...] = ()
+    """Ascending, above `last_value`, at least two; empty = only quantiles are forecast."""
+    reach_probabilities: tuple[tuple[float, ...], ...] = ()
+    """[window][value], of a maximum of at least the value; above 0, ascending in the window only.
+
+    A value below the first is as probable as the first: demand reaches it by the same step.
+    """
 
     def probability_of_reaching(self, value: float, window: int) -> float:
         """The probability that the maximum over window number `window` is `value` or more."""
-        row, levels = self.quantiles[window], self.levels
         if value <= self.last_value:
             return 1.0
+        if self.reach_values:
+            return _between(value, self.reach_values, self.reach_probabilities[window])
+        row, levels = self.quantiles[window], self.levels
         above = bisect_left(row, value)
         if above == len(row):
             excess, slope = value - row[-1], _tail_slope(row, levels)
@@ -36,6 +48,28 @@ class MaximumForecast:
         level_below = levels[above - 1] if above else 0.0
         share = (value - below) / (row[above] - below)
         return 1 - level_below - share * (levels[above] - level_below)
+
+
+def _between(value: float, values: tuple[float, ...], probabilities: tuple[float, ...]) -> float:
+    above = bisect_left(values, value)
+    if above == 0:
+        return probabilities[0]
+    if above == len(values):
+        rate = tail_rate(values, probabilities)
+        return probabilities[-1] * math.exp(-rate * (value - values[-1]))
+    share = (value - values[above - 1]) / (values[above] - values[above - 1])
+    below = probabilities[above - 1]
+    return below * math.exp(share * math.log(probabilities[above] / below))
+
+
+def tail_rate(values: Sequence[float], probabilities: Sequence[float]) -> float:
+    """How fast the logarithm of the probability falls beyond the topmost value.
+
+    As from the last but one value to the last, but at least by 1 over the distance between them:
+    where both are as probable, no value would be out of reach.
+    """
+    distance = values[-1] - values[-2]
+    return max(math.log(probabilities[-2] / probabilities[-1]), 1.0) / distance
 
 
 def _tail_slope(row: tuple[float, ...], levels: tuple[float, ...]) -> float:

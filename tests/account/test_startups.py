@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, durations_of
 from fleet.account.startups import PODS_MAX, StartUps
 from fleet.catalogue import shipped
 from fleet.cluster.hardware import Prices
+from fleet.cluster.nodes import CapacityType
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.snapshot import Known
@@ -49,8 +51,15 @@ def starting(
     return one
 
 
-def claimed(name: str = "c", on: str | None = None, **since: float) -> Object:
-    """A NodeClaim created at 0 for eight GPUs."""
+def claimed(name: str = "c", on: str | None = None, *, asks: bool = True, **since: float) -> Object:
+    """A NodeClaim created at 0 for a machine of eight GPUs.
+
+    Args:
+        name: of the claim.
+        on: its node.
+        asks: for the GPUs; the claims of static pools do not.
+        since: conditions, by the seconds since when they hold.
+    """
     return {
         "kind": "NodeClaim",
         "metadata": {
@@ -59,8 +68,8 @@ def claimed(name: str = "c", on: str | None = None, **since: float) -> Object:
             "creationTimestamp": at(0),
             "labels": P5 | {"karpenter.sh/nodepool": "h100", "karpenter.sh/capacity-type": "spot"},
         },
-        "spec": {"resources": {"requests": {GPU: "8"}}},
-        "status": {"nodeName": on, "conditions": conditions(**since)},
+        "spec": {"resources": {"requests": {GPU: "8"} if asks else {}}},
+        "status": {"nodeName": on, "capacity": {GPU: "8"}, "conditions": conditions(**since)},
     }
 
 
@@ -99,6 +108,13 @@ class TestPods:
             # The pod is scheduled once its node is ready.
             "node ready": 90, "scheduled": 5, "image pulled": 65, "started": 0, "ready": 130,
         }  # fmt: skip
+
+    def test_a_pod_tells_the_place_of_its_node_and_whether_it_takes_gpus(self) -> None:
+        zoned = node("n1", labels=P5 | {"topology.kubernetes.io/zone": "z"}, gpus=8)
+        one = only_pod(after((50, [zoned, starting(Ready=40)])))
+
+        assert one.takes_gpus
+        assert one.place == Place(instance_type="p5.48xlarge", zone="z")
 
     def test_a_node_that_was_ready_before_is_no_stage(self) -> None:
         old = node("n1", gpus=8)
@@ -153,13 +169,7 @@ class TestNodes:
             (1, [claimed()]),
             (5, [claimed(Launched=4)]),
             (100, [claimed(on="n1", Launched=4, Registered=85), registered(gpus=0, ready=None)]),
-            (
-                160,
-                [
-                    claimed(on="n1", Launched=4, Registered=85, Initialized=155),
-                    registered(gpus=0, ready=120),
-                ],
-            ),
+            (130, [claimed(on="n1", Launched=4, Registered=85), registered(gpus=0, ready=120)]),
             (
                 200,
                 [
@@ -170,11 +180,50 @@ class TestNodes:
         )
         (one,) = found.nodes.ended
 
-        assert (one.pool, one.instance_type, one.capacity_type) == ("h100", "p5.48xlarge", "spot")
-        assert one.watched
+        assert one.place == Place(
+            pool="h100", instance_type="p5.48xlarge", capacity_type=CapacityType.SPOT
+        )
+        assert (one.watched, one.seen_seconds) == (True, BEGIN + 130)
         assert durations_of(one) == {
-            "launched": 4, "registered": 81, "node ready": 35, "initialized": 35, "GPUs": 45,
+            # Karpenter has waited for the GPUs that the claim asks for.
+            "launched": 4, "registered": 81, "node ready": 35, "initialized": 35, "GPUs": 0,
         }  # fmt: skip
+
+    def test_a_static_pools_machine_has_its_gpus_when_a_reading_finds_them(self) -> None:
+        ready = {"Launched": 4, "Registered": 85, "Initialized": 125}
+        found = after(
+            (160, [claimed(on="n1", asks=False, **ready), registered(gpus=0, ready=120)]),
+            (200, [claimed(on="n1", asks=False, **ready), registered(gpus=8, ready=120)]),
+        )
+        (one,) = found.nodes.ended
+
+        assert (one.seen_seconds, one.gpus_seconds) == (BEGIN + 160, BEGIN + 200)
+        assert durations_of(one)["GPUs"] == 75
+
+    @pytest.mark.parametrize("state", ["cordoned", "gone", "not-ready"])
+    def test_a_machine_that_was_initialized_with_gpus_had_them(self, state: str) -> None:
+        order = claimed(on="n1", Launched=4, Registered=85, Initialized=155)
+        machine = registered(gpus=8, ready=None if state == "not-ready" else 120)
+        machine["spec"]["unschedulable"] = state == "cordoned"
+        (one,) = after((900, [order, *([] if state == "gone" else [machine])])).nodes.ended
+
+        assert one.gpus_seconds == BEGIN + 155
+
+    def test_a_static_pools_machine_that_is_cordoned_has_its_gpus(self) -> None:
+        order = claimed(on="n1", asks=False, Launched=4, Registered=85, Initialized=125)
+        machine = registered(gpus=8, ready=120)
+        machine["spec"]["unschedulable"] = True
+
+        assert len(after((900, [order, machine])).nodes.ended) == 1
+
+    def test_a_machine_tells_its_image_and_its_driver(self) -> None:
+        order = claimed(on="n1", Launched=4, Registered=85, Initialized=155)
+        order["status"]["imageID"] = "ami-1"
+        machine = registered(gpus=8, ready=120)
+        machine["metadata"]["labels"]["nvidia.com/cuda.driver-version.full"] = "580.95.05"
+        (one,) = after((200, [order, machine])).nodes.ended
+
+        assert (one.machine_image, one.driver) == ("ami-1", "580.95.05")
 
     def test_an_order_that_comes_to_nothing_is_remembered(self) -> None:
         found = after((1, [claimed()]), (300, []))

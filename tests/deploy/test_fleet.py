@@ -1,4 +1,4 @@
-"""The rights of `foresail fleet`: what it reads, and no more."""
+"""The rights of `foresail fleet` and `foresail cost`: what they read, and no more."""
 
 import yaml
 

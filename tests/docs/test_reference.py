@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from foresail.cli import main
-from foresail.faults import groups_in
 from foresail.settings import Settings
+from policies.policy.schema import CapacityPolicy, PoolSettings
 from scaler.durations import parse_duration
 from scaler.errors import MetadataError
+from scaler.faults import groups_in
 from scaler.sources.catalogue import shipped
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
@@ -50,6 +51,24 @@ def test_every_setting_is_documented_and_no_other() -> None:
 
 def test_every_metadata_key_is_documented_and_no_other() -> None:
     assert set(documented("metadata.md")) == set(METADATA)
+
+
+def test_the_reference_of_policies_is_what_the_schema_makes() -> None:
+    printed = CliRunner().invoke(main, ["policy", "print", "reference"]).output
+
+    page = DOCS / "policies-reference.md"
+    assert page.read_text() == printed, f"foresail policy print reference > {page}"
+
+
+def test_every_key_of_a_policy_is_documented_and_no_other() -> None:
+    shown = set(documented("policies-reference.md"))
+    keys = {key.replace("[].", ".") for key, _ in leaves(CapacityPolicy)}
+    # A rule takes settings that are described where they stand in spec.
+    again = {f"spec.rules.{key}" for key, _ in leaves(PoolSettings)}
+
+    assert {one.replace("[].", ".") for one in shown} == keys - {
+        one.replace("[].", ".") for one in again
+    }
 
 
 @pytest.mark.parametrize(

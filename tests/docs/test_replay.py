@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from foresail.replay_plan import ReplayPlan
-from foresail.settings_file import validated
 from replay.generated_day import DEFAULT
 from replay.policies.catalogue import KINDS
 from replay.score import Objective
 from scaler.durations import parse_duration
 from scaler.trigger import TriggerSpec
+from scaler.yaml_file import validated
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "replay.md").read_text()

@@ -23,8 +23,8 @@ from fleet.catalogue import shipped
 from foresail.cli import main
 from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
-from foresail.settings_file import validated
 from scaler.trigger import AllowedOptions, parse
+from scaler.yaml_file import validated
 from scheduler.mix_file import mix_of
 from tests.deploy.schema import unknown_fields
 from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, Snippet, inline_commands, snippets
@@ -160,6 +160,7 @@ BY_ITSELF: Mapping[str, Callable[[list[str]], bool]] = {
     "check-config": bool,
     "agent": lambda words: "--from" in words,
     "fleet": lambda words: "--file" in words,
+    "cost": lambda words: "--file" in words,
 }
 """Verbs, and with which arguments they need no cluster, no server and no GPU."""
 

@@ -128,6 +128,32 @@ def claim(
     }
 
 
+def node_claim(
+    name: str,
+    *holds: str,
+    on: str | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    provider_id: str | None = None,
+    **capacity: int,
+) -> Object:
+    """A NodeClaim with the conditions that hold, of those that Karpenter sets on the way."""
+    amounts = {GPU if key == "gpus" else key: str(count) for key, count in capacity.items()}
+    status: Object = {
+        "capacity": amounts,
+        "conditions": [
+            {"type": one, "status": "True" if one in holds else "Unknown"}
+            for one in ("Launched", "Registered", "Initialized")
+        ],
+    }
+    if on is not None:
+        status["nodeName"] = on
+    if provider_id is not None:
+        status["providerID"] = provider_id
+    metadata = {"name": name, "uid": name, "labels": labels or {}, "annotations": annotations or {}}
+    return {"kind": "NodeClaim", "metadata": metadata, "spec": {}, "status": status}
+
+
 def cluster(*objects: Object, name: str = "c1") -> Cluster:
     """What is read of a cluster of these objects."""
     records: dict[Kind, list[Record]] = {}

@@ -1,14 +1,21 @@
 """The activity of GPUs, asked of a real Prometheus that holds DCGM's series."""
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from fleet.activity import Host
-from fleet.measured import UnmeasuredError, measured
+from fleet.measured import UnmeasuredError, measured, model_tokens, node_prices
+from fleet.opencost import NodePrice
+from fleet.tokens import Tokens
+from foresail.cli import main
 from tests import prometheus
+from tests.fleet.objects import node, pod, seen
 from tests.prometheus import PrometheusServer
 
 pytestmark = pytest.mark.looptime(False)  # Prometheus lives in real time
@@ -24,17 +31,35 @@ SERIES = {
 }
 
 
+OPENCOST = {"node_total_hourly_cost": 40, "node_gpu_count": 8, "node_gpu_hourly_cost": 3.2}
+TOKENS = {"vllm:generation_tokens": 300, "vllm:prompt_tokens": 1200}
+"""That each engine adds in a minute."""
+
+
 def page(now_seconds: float) -> str:
     lines = []
     for metric in (ENGINE, UTILISATION):
         lines.append(f"# TYPE {metric} gauge")
-        for (name, gpu, pod), values in SERIES.items():
-            labels = f'gpu="{gpu}",UUID="GPU-{gpu}",Hostname="n1",exported_pod="{pod}"'
+        for (name, gpu, holder), values in SERIES.items():
+            labels = f'gpu="{gpu}",UUID="GPU-{gpu}",Hostname="n1",exported_pod="{holder}"'
             labels += ',exported_namespace="llm",pod="dcgm-exporter-x",namespace="gpu-operator"'
             lines += [
                 f"{name}{{{labels}}} {value} {now_seconds - 60 * ago:.3f}"
                 for ago, value in sorted(values.items(), reverse=True)
                 if name == metric
+            ]
+    for metric, values in OPENCOST.items():
+        labels = '{node="n1",instance="10.0.0.9:9003",instance_type="p5.48xlarge"}'
+        lines += [f"# TYPE {metric} gauge"]
+        lines += [f"{metric}{labels} {values} {now_seconds - 60:.3f}"]
+    for metric, steps in TOKENS.items():
+        lines.append(f"# TYPE {metric} counter")
+        for engine in (0, 1):  # of one pod
+            labels = f'model_name="Qwen/Qwen3-32B",namespace="llm",pod="a",engine="{engine}"'
+            lines += [
+                f"{metric}_total{{{labels}}} {1000 + steps * minute} "
+                f"{now_seconds - 60 * (10 - minute):.3f}"
+                for minute in range(11)
             ]
     return "\n".join([*lines, "# EOF\n"])
 
@@ -69,6 +94,52 @@ async def test_what_was_busy_once_in_the_window_is_busy(server: PrometheusServer
 
 async def test_a_prometheus_without_dcgm_measures_nothing(server: PrometheusServer) -> None:
     assert (await measured(server.url, 1.0)).hosts == {}
+
+
+async def test_opencost_tells_what_a_node_costs(server: PrometheusServer) -> None:
+    assert await node_prices(server.url) == {
+        "n1": NodePrice(usd_per_hour=40, source="OpenCost, node_total_hourly_cost")
+    }
+
+
+async def test_tokens_of_a_pods_engines_count_for_its_label(server: PrometheusServer) -> None:
+    snapshot = seen(node(gpus=8), pod("a", gpus=2, labels={"model": "chat"}))
+
+    found = await model_tokens(server.url, 540.0, snapshot)
+
+    assert found == {
+        "chat": Tokens(  # two engines, nine minutes
+            generated=pytest.approx(5400, rel=0.03), prompt=pytest.approx(21600, rel=0.03)
+        )
+    }
+
+
+def test_a_million_tokens_costs_what_opencost_says_of_the_node(
+    server: PrometheusServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "prod.json"
+    chat = pod("a", gpus=2, labels={"model": "chat"})
+    file.write_text(json.dumps({"kind": "List", "items": [node(gpus=8), chat]}))
+    words = ["cost", "--file", str(file), "--prometheus", server.url, "--tokens", "9m", "--json"]
+
+    document = json.loads(CliRunner().invoke(main, words).output)
+
+    assert document["total"]["usd"] == pytest.approx(40)
+    (model,) = document["models"]
+    assert model["usd"] == pytest.approx(10)  # 2 of 8 GPUs
+    # 600 generated tokens a minute are 36,000 an hour.
+    assert model["usdPerMillionGenerated"] == pytest.approx(277.8, rel=0.03)
+    assert model["usdPerMillion"] == pytest.approx(55.6, rel=0.03)
+
+
+def test_fleet_takes_the_prices_of_opencost_too(server: PrometheusServer, tmp_path: Path) -> None:
+    file = tmp_path / "prod.json"
+    file.write_text(json.dumps({"kind": "List", "items": [node(gpus=8)]}))
+    words = ["fleet", "--file", str(file), "--prometheus", server.url, "--json"]
+
+    document = json.loads(CliRunner().invoke(main, words).output)
+
+    assert document["total"]["usdPerHour"] == pytest.approx(40)
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/graph"])

@@ -42,3 +42,43 @@ def test_a_maximum_that_is_certain_is_not_exceeded() -> None:
     )
     assert certain.probability_of_reaching(4.0, 0) == 1.0
     assert certain.probability_of_reaching(4.5, 0) == 0.0
+
+
+MASSES = MaximumForecast(
+    made_at_seconds=0.0,
+    last_value=4.0,
+    windows_seconds=(600.0,),
+    levels=(0.5, 0.9),
+    quantiles=((4.0, 6.0),),
+    reach_values=(5.0, 6.0, 8.0),
+    reach_probabilities=((0.4, 0.16, 0.04),),
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "probability"),
+    [
+        (4.0, 1.0),
+        (4.5, 0.4),  # one more GPU reaches it as well
+        (5.0, 0.4),
+        (6.0, 0.16),
+        (7.0, 0.08),  # half of the way from .16 to .04 in factors
+        (8.0, 0.04),
+        (10.0, 0.01),  # a quarter for two more, as from 6 to 8
+    ],
+)
+def test_probabilities_at_values_answer_before_quantiles(value: float, probability: float) -> None:
+    assert MASSES.probability_of_reaching(value, 0) == pytest.approx(probability)
+
+
+def test_beyond_two_values_of_one_probability_the_tail_still_falls() -> None:
+    flat = MaximumForecast(
+        made_at_seconds=0.0,
+        last_value=4.0,
+        windows_seconds=(600.0,),
+        levels=(0.5, 0.9),
+        quantiles=((4.0, 8.0),),
+        reach_values=(6.0, 8.0),
+        reach_probabilities=((0.2, 0.2),),
+    )
+    assert flat.probability_of_reaching(10.0, 0) == pytest.approx(0.2 / 2.718281828)

@@ -306,4 +306,4 @@ def test_a_prometheus_that_does_not_answer_leaves_idleness_unknown(tmp_path: Pat
     result = fleet("--file", file, "--prometheus", "http://127.0.0.1:1")
 
     assert result.exit_code == 0
-    assert "idle GPUs are unknown" in result.output
+    assert "idle GPUs and OpenCost's prices are unknown" in " ".join(result.output.split())

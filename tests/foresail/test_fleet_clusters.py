@@ -16,6 +16,7 @@ from fleet.cluster.kinds import SOURCES, Kind
 from foresail import fleet_command
 from foresail.fleet_options import FleetOptions
 from scaler.errors import ForesailError
+from tests.account.test_startups import BEGIN, claimed
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import H100, node, pod
 
@@ -151,3 +152,40 @@ def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(ClusterUnreachableError, match=f"kubeconfig {file}: "):
         contexts(file)
+
+
+async def test_watching_tells_that_a_machine_is_late_though_nothing_has_changed(
+    kubeconfig: Path,
+    server: ApiServer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [BEGIN + 100]
+    monkeypatch.setattr(fleet_command, "_REDRAW_SECONDS", 0.0)
+    monkeypatch.setattr(fleet_command, "_MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr(fleet_command, "wall_clock", lambda: now[0])
+    server.serve(SOURCES[Kind.NODE_CLAIM].path, "NodeClaim", claimed(Launched=4))
+    seen: list[Any] = []
+
+    async def until(late: list[str]) -> None:
+        async with asyncio.timeout(5):
+            while not seen or [one["stage"] for one in seen[-1]["lateMachines"]] != late:
+                await asyncio.sleep(0.01)
+                seen.extend(lines(capsys))
+
+    options = FleetOptions(kubeconfig=kubeconfig, as_json=True)
+    watching = asyncio.create_task(fleet_command.watch(options, Console()))
+    try:
+        await until([])
+        now[0] = BEGIN + 400
+        await until(["registered"])
+        prints = len(seen)
+        now[0] = BEGIN + 500
+        await asyncio.sleep(0.2)
+        seen.extend(lines(capsys))
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+    # Seconds that pass are no news.
+    assert len(seen) == prints

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from foresail.cli import main
 from foresail.settings import Settings, read
-from foresail.settings_file import SettingsError
+from scaler.yaml_file import SettingsError
 
 MINIMAL = """\
 sources:

@@ -58,6 +58,23 @@ EXPECTED: dict[str, dict[str, Gpus]] = {
         "consumable": (1, 0.25, 0.75, 0, None),
     },
     "plugin-and-dra": {"both": (8, 5, 3, 0, LIST)},
+    "karpenter": {
+        "h100-a": (8, 8, 0, 0, LIST),
+        "h100-b": (8, 4, 4, 0, LIST),
+        "h100-c": (8, 0, 8, 0, LIST),
+        "h100-d": (8, 0, 8, 0, LIST),
+        "h100-e": (8, 0, 0, 8, LIST),  # no driver yet
+        "block-a": (8, 8, 0, 0, 3.1),
+        "block-b": (8, 0, 8, 0, 3.1),
+        "l40s-a": (4, 3, 1, 0, 1.5),
+        "l40s-b": (4, 0, 4, 0, 1.5),
+    },
+    "late-machines": {
+        "serves": (8, 8, 0, 0, LIST),
+        "no-gpus": (8, 0, 0, 8, LIST),
+        "zombie": (8, 0, 0, 8, LIST),
+        "leaves": (8, 0, 0, 8, LIST),
+    },
 }
 
 

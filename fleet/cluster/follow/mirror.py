@@ -26,8 +26,9 @@ KINDS: Final = (
     Kind.CLAIM,
     Kind.CLASS,
     Kind.NODE_POOL,
+    Kind.NODE_CLAIM,
 )
-"""What a snapshot of GPUs is made of; to plan nodes takes NodeClaims and buffers as well."""
+"""What a snapshot of GPUs and of their starts is made of; to plan nodes takes buffers as well."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
 

@@ -1,14 +1,12 @@
-"""Reads a YAML file as settings, and reports all its faults with their line numbers."""
+"""Reads a YAML file as records, and reports all its faults with their line numbers."""
 
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
-
 from fleet.located import Document, UnreadableYamlError
-from foresail.faults import faults_of
-from foresail.parts import Part
 from scaler.errors import ForesailError
+from scaler.faults import checked
+from scaler.parts import Part
 
 _BYTES_MAX: Final = 2**20
 
@@ -25,23 +23,24 @@ def validated(path: Path, model: type[Model]) -> Model:
     Raises:
         SettingsError: the file cannot be read, or has faults; the message names all of them.
     """
-    text = _text_of(path)
+    text = text_of(path)
     try:
         document = Document(text)
     except UnreadableYamlError as error:
         message = f"{path}:{error.line}: {error}"
         raise SettingsError(message) from error
-    faults, made = document.faults, None
-    try:
-        made = model.model_validate(document.value)
-    except ValidationError as error:
-        faults = [*faults, *faults_of(error, model, document)]
-    if made is None or faults:
-        raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in sorted(faults)))
+    made, faults = checked(document, model)
+    if made is None:
+        raise SettingsError("\n".join(f"{path}:{line}: {text}" for line, text in faults))
     return made
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        SettingsError: it cannot be read, is too large, or is no text.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(_BYTES_MAX + 1)

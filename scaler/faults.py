@@ -6,7 +6,8 @@ Messages quote values, except where a user may have written a secret in place of
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final, get_args
+from enum import StrEnum
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,6 +23,7 @@ _SHOWN_BITS_MAX: Final = 256
 """Python refuses to write numbers of more than 4,300 digits in full."""
 
 Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def crossed(message: str, *at: str | int) -> PydanticCustomError:
@@ -29,22 +31,42 @@ def crossed(message: str, *at: str | int) -> PydanticCustomError:
     return PydanticCustomError(_CROSSED, "{message}", {"message": message, "at": at})
 
 
+def checked(document: Document, model: type[Model]) -> tuple[Model | None, list[tuple[int, str]]]:
+    """A document as a model, None where it has faults; and line and text of each, by line."""
+    faults, made = document.faults, None
+    try:
+        made = model.model_validate(document.value)
+    except ValidationError as error:
+        faults = [*faults, *faults_of(error, model, document)]
+    return (None if faults else made), sorted(faults)
+
+
 def faults_of(
     error: ValidationError, model: type[BaseModel], document: Document
 ) -> list[tuple[int, str]]:
     """Line and text of every fault; the document reports its own faults itself."""
-    found = []
+    return [
+        (document.line_of(at), text)
+        for at, text, unknown in _faults(error, model)
+        if unknown or not document.has_no_value(at)
+    ]
+
+
+def texts_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Every fault of a value that has no lines, such as an API object."""
+    return [text for _, text, _ in _faults(error, model)]
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str, bool]]:
+    """Place and text of every fault, and whether it is a key that is not known."""
     for fault in _worth_telling(error.errors(include_url=False)):
         at: Location = (*fault["loc"], *fault.get("ctx", {}).get("at", ()))
-        if document.has_no_value(at) and fault["type"] != "extra_forbidden":
-            continue
         # pydantic's word for a fault of a key, where the path already ends with it
         name, text = (
             name_of([part for part in at if part != "[key]"]),
             _text(fault, *_setting_at(model, at)),
         )
-        found.append((document.line_of(at), f"{name}: {text}" if name else text))
-    return found
+        yield at, f"{name}: {text}" if name else text, fault["type"] == "extra_forbidden"
 
 
 def quoted(given: object) -> str:
@@ -74,8 +96,22 @@ def _text(fault: ErrorDetails, group: type[BaseModel], setting: FieldInfo | None
         return fault["msg"]
     given = fault["input"]
     if isinstance(given, str | int | float) and not _MAYBE_SECRET & set(fault["loc"]):
-        return f"has the value {quoted(given)}: {takes}"
+        near = nearest(shortened(given), _choices(setting)) if isinstance(given, str) else None
+        meant = f"; did you mean {near!r}?" if near else ""
+        return f"has the value {quoted(given)}: {takes}{meant}"
     return takes
+
+
+def _choices(part: Any) -> Iterator[str]:
+    """The words that a field's type takes, where it takes only some."""
+    if isinstance(part, FieldInfo):
+        yield from _choices(part.annotation)
+    elif isinstance(part, type) and issubclass(part, StrEnum):
+        yield from (choice.value for choice in part)
+    elif isinstance(part, str):  # of a Literal; an enum's member is one too
+        yield str(part)
+    for inner in get_args(part):
+        yield from _choices(inner)
 
 
 def _unknown(key: str, group: type[BaseModel]) -> str:
@@ -85,19 +121,19 @@ def _unknown(key: str, group: type[BaseModel]) -> str:
 
 
 def _takes(group: type[BaseModel], setting: FieldInfo | None) -> str:
-    for described in _described(setting):
-        return described
+    for description in described(setting):
+        return description
     return f"a mapping with the keys {', '.join(_keys(group))}"
 
 
-def _described(part: Any) -> Iterator[str]:
+def described(part: Any) -> Iterator[str]:
     """Descriptions in a field and in the types it is made of: `A`, `A | None`, `tuple[A, ...]`."""
     if isinstance(part, FieldInfo):
         if part.description:
             yield part.description
-        yield from _described(part.annotation)
+        yield from described(part.annotation)
     for inner in get_args(part):
-        yield from _described(inner)
+        yield from described(inner)
 
 
 def _setting_at(

@@ -1,0 +1,59 @@
+"""The one list of reasons: each GPU of a cluster has exactly one, and so has what it costs.
+
+`fleet.account.partition` finds the reason of each GPU; the rules for nodes in `policies` say why an
+empty node is kept.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Reason(StrEnum):
+    """Why a GPU is there: it serves, it cannot, or it waits for something."""
+
+    SERVING = "serving"
+    """Of a pod that is ready."""
+    IDLE = "idle"
+    """Of a ready pod, and it did nothing, as measured."""
+    VETO = "veto"
+    """A pod of it still loads its model."""
+    UNINITIALIZED = "uninitialized"
+    """Paid for, and pods cannot have its GPUs yet."""
+    FRAGMENTATION = "fragmentation"
+    """Free GPUs beside used ones."""
+    FORECAST_HOLD = "forecast hold"
+    """Empty, held for demand that the forecast expects."""
+    PRE_WARM = "pre-warm"
+    """Ordered ahead of demand, and not used yet."""
+    WARM_FLOOR = "warm floor"
+    """Empty, held by the policy's schedule."""
+    GANG = "gang"
+    """Ordered or held for a workload that needs all its nodes at once."""
+    BUDGET = "budget"
+    """Empty, and a ceiling ended its hold: it is on its way out."""
+    RESERVED = "reserved"
+    """Empty, and it costs the same without us."""
+    HELD_BY_OTHERS = "held by others"
+    """Empty, and an annotation that is not ours keeps it."""
+    NONE = "no reason"
+    """Empty, and no rule wants it: it waits for Karpenter."""
+    OUT = "out of service"
+    """No pod can have it: cordoned, unhealthy, tainted, on its way out, or claimed by no pod."""
+    UNKNOWN = "unknown"
+    """It was not read."""
+
+
+OF_EMPTY: Final = frozenset(
+    {
+        Reason.FORECAST_HOLD,
+        Reason.PRE_WARM,
+        Reason.WARM_FLOOR,
+        Reason.GANG,
+        Reason.BUDGET,
+        Reason.RESERVED,
+        Reason.HELD_BY_OTHERS,
+        Reason.NONE,
+    }
+)
+"""What a policy may say of a node. The others are facts of a reading, and a plan does not change
+them."""

@@ -1,0 +1,69 @@
+"""The verb about the cost of GPUs."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from foresail import cli_options
+
+
+@click.command(short_help="What each GPU costs, by the one reason why it is there.")
+@cli_options.clusters
+@cli_options.prometheus("That scrapes DCGM, vLLM and OpenCost: idle GPUs, tokens, prices of nodes.")
+@click.option(
+    "--watch",
+    "watch_seconds",
+    type=cli_options.Duration(),
+    help="Add readings up for so long, such as 10m. Default: an hour's cost, by one reading.",
+)
+@click.option(
+    "--every",
+    "every_seconds",
+    type=cli_options.Duration(),
+    default="60s",
+    show_default=True,
+    help="Between two readings of --watch.",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    help="A file: --watch goes on from its totals, and keeps them there.",
+)
+@click.option(
+    "--tokens",
+    "window_seconds",
+    type=cli_options.Duration(),
+    default="10m",
+    show_default=True,
+    help="The time before a single reading in which tokens are counted.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def cost(
+    *,
+    watch_seconds: float | None,
+    every_seconds: float,
+    state: Path | None,
+    window_seconds: float,
+    idle_minutes: float,
+    **given: Any,
+) -> None:
+    """What GPUs cost, by reason, pool, generation and model. Only reads.
+
+    Each GPU has one reason: it serves, or why it does not. The reasons add up to the bill.
+    """
+    from rich.console import Console
+
+    from foresail import cost_command
+    from foresail.fleet_options import FleetOptions
+
+    options = cost_command.CostOptions(
+        fleet=FleetOptions(idle_seconds=60 * idle_minutes, **given),
+        window_seconds=window_seconds,
+        watch_seconds=watch_seconds,
+        every_seconds=every_seconds,
+        state=state,
+    )
+    run = cost_command.show if watch_seconds is None else cost_command.watch
+    asyncio.run(run(options, Console()))

@@ -1,0 +1,101 @@
+"""The verbs about policies: check one, see what it says of a pool, print what is made from it."""
+
+import json
+from datetime import datetime
+
+import click
+
+_CAPACITY_TYPES = ("on-demand", "spot", "reserved")
+_PRINTED = ("latency-first", "balanced", "cost-first", "crd", "json-schema", "reference")
+
+
+@click.group(short_help="Check policies for GPU nodes, and see what holds for a pool.")
+def policy() -> None:
+    """Check policies for GPU nodes, and see what holds for a pool. Touches no cluster."""
+
+
+@policy.command()
+@click.argument("name", metavar="NAME|FILE|FOLDER")
+@click.option("--pool", "pool_name", help="Of the NodePool; without it the policies are checked.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the pool.")
+@click.option("--generation", help="Of its GPUs, as `foresail gpus` lists them.")
+@click.option("--capacity-type", type=click.Choice(_CAPACITY_TYPES))
+@click.option(
+    "--gpus-per-node", type=click.IntRange(min=1), default=1, show_default=True, help="Of the pool."
+)
+@click.option("--usd-per-hour", type=click.FloatRange(min=0), help="Of one of its nodes.")
+@click.option(
+    "--at",
+    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z"]),
+    help="In place of now; local time unless it ends with an offset such as +0100.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def show(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    name: str,
+    pool_name: str | None,
+    labels: tuple[str, ...],
+    generation: str | None,
+    capacity_type: str | None,
+    gpus_per_node: int,
+    usd_per_hour: float | None,
+    at: datetime | None,
+    as_json: bool,
+) -> None:
+    """Check a policy, and with --pool show what holds for that pool, and which rule says so.
+
+    NAME is latency-first, balanced or cost-first; else give a file or a folder.
+
+    Status 0: in order. Status 1: faults, one a line on stderr, or no policy matches the pool.
+    """
+    from fleet.cluster.nodes import CapacityType
+    from foresail import policy_shown as shown
+    from foresail.clock import wall_clock
+
+    policies = shown.policies_named(name)
+    if pool_name is None:
+        click.echo(f"{name}: in order; policies: {', '.join(one.name for one in policies)}")
+        return
+    pool = shown.NamedPool(
+        name=pool_name,
+        labels=dict(_pair(one) for one in labels),
+        generation=_generation(generation),
+        capacity_type=CapacityType(capacity_type) if capacity_type else None,
+        gpus_per_node=gpus_per_node,
+        usd_per_hour=usd_per_hour,
+    )
+    now_seconds = at.timestamp() if at else wall_clock()
+    found = shown.resolved(policies, pool, now_seconds)
+    if as_json:
+        click.echo(json.dumps(shown.as_json(pool, found, now_seconds), indent=1))
+    else:
+        click.echo(shown.text(pool, found, now_seconds))
+
+
+def _pair(label: str) -> tuple[str, str]:
+    key, equals, value = label.partition("=")
+    if not (key and equals):
+        raise click.UsageError(f"--label {label!r} is not of the form KEY=VALUE")
+    return key, value
+
+
+def _generation(name: str | None) -> str | None:
+    """In the catalogue's spelling; policies match by that."""
+    from fleet.catalogue import shipped
+
+    found = shipped().find(name) if name else None
+    if name and found is None:
+        raise click.UsageError(f"--generation {name!r}: `foresail gpus` lists no such GPU")
+    return found.name if found else None
+
+
+@policy.command("print")
+@click.argument("what", type=click.Choice(_PRINTED))
+def print_(what: str) -> None:
+    """Print a ready-made policy to start from, or what is made from the schema.
+
+    That is the CustomResourceDefinition, the JSON Schema for editors, and the reference page.
+    """
+    from foresail import policy_printed
+
+    click.echo(policy_printed.printed(what), nl=False)

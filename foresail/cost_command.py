@@ -1,0 +1,169 @@
+"""`foresail cost`: what the GPUs of clusters cost and why, of one reading or over a time."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.live import Live
+
+from fleet.account.cost_book import CostBook, TokenCost, token_costs
+from fleet.account.gpu_hours import Costs, hourly_costs
+from fleet.tokens import Tokens
+from foresail.clock import wall_clock
+from foresail.cost_reading import Reading, Round, read_round
+from foresail.cost_report import CostReport, joined
+from foresail.cost_state_file import kept, written
+from foresail.cost_table import payload, render
+from foresail.fleet_options import FleetOptions, clusters
+from scaler.errors import ForesailError
+
+_HOUR_SECONDS: Final = 3600.0
+_WINDOW_LEAST_SECONDS: Final = 120.0
+"""Of tokens: a shorter one may hold a single scrape, of which nothing increases."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostOptions:
+    """Which clusters to read, for how long, and how to show them."""
+
+    fleet: FleetOptions
+    window_seconds: float = 600.0
+    """In which the tokens of a single reading are counted."""
+    watch_seconds: float | None = None
+    """For how long to add readings up; None = a single reading."""
+    every_seconds: float = 60.0
+    """Between two readings."""
+    state: Path | None = None
+    """The file that totals are continued from and written to."""
+
+
+async def show(options: CostOptions, console: Console) -> None:
+    """Print what an hour costs, as one reading finds it.
+
+    Raises:
+        ForesailError: an option cannot be used, or no cluster can be read.
+    """
+    if options.state is not None:
+        raise ForesailError("--state continues what --watch adds up: say for how long")
+    found = await read_round(options.fleet, options.window_seconds)
+    hourly = [hourly_costs(one.snapshot, {}) for one in found.readings]
+    tokens = [
+        token_costs(costs, _HOUR_SECONDS, _in(_HOUR_SECONDS, one.tokens_per_second))
+        for costs, one in zip(hourly, found.readings, strict=True)
+    ]
+    _print(_report(found, hourly, tokens, None), options, console)
+
+
+async def watch(options: CostOptions, console: Console) -> None:
+    """Add readings up for a time, and print what it cost.
+
+    Raises:
+        ForesailError: an option cannot be used, or no cluster can be read at the start.
+    """
+    if options.fleet.files:
+        raise ForesailError("--watch follows clusters: leave --file out")
+    names = clusters(options.fleet)
+    if options.state is not None and len(names) > 1:
+        raise ForesailError("--state keeps the totals of one cluster: name one with --context")
+    books = {names[0]: kept(options.state, names[0])} if options.state is not None else {}
+    loop, window = asyncio.get_running_loop(), max(options.every_seconds, _WINDOW_LEAST_SECONDS)
+    found = await read_round(options.fleet, window)
+    end = loop.time() + (options.watch_seconds or 0.0)
+    with _screen(options, console) as screen:
+        while True:
+            books |= {
+                one.snapshot.cluster: _read(books, one, found.at_seconds) for one in found.readings
+            }
+            if options.state is not None:
+                written(options.state, books[names[0]])
+            report = _report_of(found, books)
+            if screen is not None:
+                screen.update(render(report, console.width), refresh=True)
+            left = end - loop.time()
+            if left <= 0:
+                break
+            await asyncio.sleep(min(options.every_seconds, left))
+            found = await _next_round(options, window)
+    if screen is None:
+        _print(report, options, console)
+
+
+async def _next_round(options: CostOptions, window_seconds: float) -> Round:
+    """A round; where nothing can be read, the time counts as unknown after a while."""
+    try:
+        return await read_round(options.fleet, window_seconds)
+    except ForesailError as error:
+        return Round(readings=(), at_seconds=wall_clock(), unreadable=str(error).splitlines())
+
+
+def _read(books: Mapping[str, CostBook], reading: Reading, now_seconds: float) -> CostBook:
+    book = books.get(reading.snapshot.cluster, CostBook())
+    last = book.gpu_hours.at_seconds
+    since = max(0.0, now_seconds - (now_seconds if last is None else last))
+    tokens = _in(since, reading.tokens_per_second)
+    return book.read(reading.snapshot, now_seconds, tokens=tokens)
+
+
+def _in(seconds: float, per_second: Mapping[str, Tokens]) -> Mapping[str, Tokens]:
+    return {model: tokens.times(seconds) for model, tokens in per_second.items()}
+
+
+def _report_of(found: Round, books: Mapping[str, CostBook]) -> CostReport:
+    """What was added up; a cluster that could not be read now counts until its last reading."""
+    hours = [book.gpu_hours for book in books.values()]
+    begun = [one.first_seconds for one in hours if one.first_seconds is not None]
+    return _report(
+        found,
+        [one.totals for one in hours],
+        [book.models for book in books.values()],
+        max(0.0, found.at_seconds - min(begun, default=found.at_seconds)),
+    )
+
+
+def _report(
+    found: Round,
+    costs: Iterable[Costs],
+    tokens: Iterable[Mapping[str, TokenCost]],
+    over_seconds: float | None,
+) -> CostReport:
+    of_models: dict[str, TokenCost] = {}
+    for here in tokens:
+        for model, cost in here.items():
+            of_models[model] = of_models.get(model, TokenCost()) + cost
+    several = len(found.readings) > 1
+    return CostReport(
+        costs=joined(costs),
+        over_seconds=over_seconds,
+        tokens=of_models,
+        at_seconds=found.at_seconds,
+        snapshots=[one.snapshot for one in found.readings],
+        unreadable=found.unreadable,
+        remarks=[*found.remarks, *_remarks(found.readings, several=several)],
+    )
+
+
+def _remarks(readings: Sequence[Reading], *, several: bool) -> list[str]:
+    return [
+        f"{one.snapshot.cluster}: {remark}" if several else remark
+        for one in readings
+        for remark in one.remarks
+    ]
+
+
+def _screen(options: CostOptions, console: Console) -> AbstractContextManager[Live | None]:
+    """What is drawn anew with each reading; None = the result is printed once, at the end."""
+    if console.is_terminal and not options.fleet.as_json:
+        return Live(console=console, auto_refresh=False)
+    return nullcontext()
+
+
+def _print(report: CostReport, options: CostOptions, console: Console) -> None:
+    if options.fleet.as_json:
+        print(json.dumps(payload(report)), flush=True)  # noqa: T201 - the output
+    else:
+        console.print(render(report, console.width))

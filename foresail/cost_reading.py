@@ -1,0 +1,82 @@
+"""Clusters with all that their cost is made of: their GPUs, OpenCost's prices, models' tokens."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fleet.measured import UnmeasuredError, model_tokens
+from fleet.snapshot import FleetSnapshot
+from fleet.tokens import Tokens
+from foresail.clock import wall_clock
+from foresail.fleet_options import FleetOptions, bearer_token, prometheus_urls, reference_data
+from foresail.fleet_reading import measurements, read_once, snapshot_with, unused_prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One cluster."""
+
+    snapshot: FleetSnapshot
+    tokens_per_second: Mapping[str, Tokens]
+    """Of each model; one that is left out is unknown."""
+    remarks: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """All clusters, read at once."""
+
+    readings: Sequence[Reading]
+    at_seconds: float
+    unreadable: Sequence[str] = ()
+    """Clusters that could not be read, with the reason."""
+    remarks: Sequence[str] = ()
+
+
+async def read_round(options: FleetOptions, window_seconds: float) -> Round:
+    """Read the clusters that can be read.
+
+    Args:
+        options: which, and where their Prometheus is.
+        window_seconds: in which tokens are counted.
+
+    Raises:
+        ForesailError: an option cannot be used, or no cluster can be read.
+    """
+    known, urls, token = reference_data(options), prometheus_urls(options), bearer_token(options)
+    read, unreadable = await read_once(options)
+    measured = await measurements(options, [cluster.name for cluster in read])
+    now = wall_clock()
+    asked = []
+    for one in read:
+        # By now every lease of a record has ended.
+        then = one.recorded_seconds or now
+        snapshot = snapshot_with(one, known, measured[one.name], then)
+        url = urls.get(one.name) or urls.get("")
+        asked.append(_reading(snapshot, url, token, window_seconds))
+    readings = await asyncio.gather(*asked)
+    remarks = unused_prices(read, known)
+    if not options.prometheus:
+        remarks.append("idle GPUs and tokens are not measured: name a Prometheus with --prometheus")
+    return Round(readings=readings, at_seconds=now, unreadable=unreadable, remarks=remarks)
+
+
+async def _reading(
+    snapshot: FleetSnapshot, url: str | None, token: str | None, window_seconds: float
+) -> Reading:
+    tokens: Mapping[str, Tokens] = {}
+    remarks = []
+    if url is not None:
+        try:
+            tokens = await model_tokens(url, window_seconds, snapshot, token=token)
+        except UnmeasuredError as error:
+            remarks.append(f"{error}; tokens are unknown")
+    if snapshot.coming is None:
+        remarks.append("no NodeClaim was read: machines without a node are not counted")
+    return Reading(
+        snapshot=snapshot,
+        tokens_per_second={
+            model: count.times(1 / window_seconds) for model, count in tokens.items()
+        },
+        remarks=(*snapshot.remarks, *remarks),
+    )

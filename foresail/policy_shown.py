@@ -1,0 +1,128 @@
+"""What a policy says of one pool, as lines for a person and as JSON."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fleet.cluster.nodes import CapacityType
+from foresail.policy_files import read
+from policies.policy.pool_policy import Lever, Mode, PoolPolicy
+from policies.policy.resolve import policy_for
+from policies.policy.schema import CapacityPolicy
+from policies.policy.shipped_policies import NAMES, shipped
+from scaler.durations import format_duration
+from scaler.errors import ForesailError
+from scaler.spelling import nearest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPool:
+    """A pool as it is described on the command line."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    generation: str | None = None
+    capacity_type: CapacityType | None = None
+    gpus_per_node: int = 1
+    usd_per_hour: float | None = None
+
+
+def policies_named(name: str) -> tuple[CapacityPolicy, ...]:
+    """A ready-made policy, or those of a file or a folder.
+
+    Raises:
+        ForesailError: there is none, or it has faults.
+    """
+    if name in NAMES and not Path(name).exists():
+        return (shipped(name),)
+    if not Path(name).exists():
+        near = nearest(name, NAMES)
+        meant = f"; did you mean {near!r}?" if near else f", which are {', '.join(NAMES)}"
+        raise ForesailError(f"{name}: neither a file nor a ready-made policy{meant}")
+    return read([Path(name)])
+
+
+def resolved(
+    policies: tuple[CapacityPolicy, ...], pool: NamedPool, now_seconds: float
+) -> PoolPolicy:
+    """What the policies say of the pool.
+
+    Raises:
+        ForesailError: two match it, or none.
+    """
+    found = policy_for(policies, pool, now_seconds)
+    if found is None:
+        names = ", ".join(one.name for one in policies)
+        raise ForesailError(f"pool {pool.name!r}: none of the policies matches it ({names})")
+    return found
+
+
+def text(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> str:
+    """The lines."""
+    now = _moment(now_seconds, policy.time_zone)
+    lines = [f"pool {pool.name}, policy {policy.policy}, at {now} {policy.time_zone}"]
+    lines += [f"  {name:<16}{said}" for name, said in _said(policy)]
+    return "\n".join([*lines, *(f"  {note}" for note in policy.notes)])
+
+
+def as_json(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> dict[str, Any]:
+    values = asdict(policy) | {"levers": sorted(policy.levers)}
+    return {"pool": pool.name, "at_seconds": now_seconds, **values}
+
+
+def _said(policy: PoolPolicy) -> Iterator[tuple[str, str]]:
+    acts = policy.mode is Mode.ACT
+    yield "mode", "act" if acts else "advise: nothing is changed"
+    yield "delayed minute", f"worth {policy.rho:.4g} idle GPU-minutes"
+    yield "forecast trust", f"{policy.trust:g}"
+    yield "warm floor now", _floor(policy)
+    yield "idle ceiling", _ceiling(policy)
+    hedge = policy.spot_hedge
+    yield (
+        "spot hedge",
+        f"{hedge.on_demand_share:.0%} on demand, {_nodes(hedge.spare_nodes)} to spare",
+    )
+    yield "levers", _levers(policy)
+    quiet = policy.quiet_until_seconds
+    yield "quiet now", f"until {_moment(quiet, policy.time_zone)}" if quiet else "no"
+    yield "hold lease", format_duration(policy.hold_lease_seconds)
+    veto = policy.veto_seconds
+    yield "loading model", f"keeps its node for {format_duration(veto)}" if veto else "no veto"
+
+
+def _levers(policy: PoolPolicy) -> str:
+    allowed = [one.value for one in Lever if one in policy.levers]
+    refused = [one.value for one in Lever if one not in policy.levers]
+    if not refused:
+        return "all"
+    if len(refused) < len(allowed):
+        return f"all but {', '.join(refused)}"
+    return ", ".join(allowed) or "none"
+
+
+def _floor(policy: PoolPolicy) -> str:
+    if not policy.warm_floor_nodes:
+        return "none"
+    until = policy.warm_floor_until_seconds
+    end = "always" if until is None else f"until {_moment(until, policy.time_zone)}"
+    return f"{_nodes(policy.warm_floor_nodes)}, {end}"
+
+
+def _nodes(count: int) -> str:
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def _ceiling(policy: PoolPolicy) -> str:
+    stated = (
+        (policy.idle_usd_per_hour_max, "an hour"),
+        (policy.idle_usd_per_month_max, "a month"),
+    )
+    parts = [f"${usd:,.2f} {per}" for usd, per in stated if usd is not None]
+    return ", ".join(parts) or "none"
+
+
+def _moment(seconds: float, time_zone: str) -> str:
+    return f"{datetime.fromtimestamp(seconds, ZoneInfo(time_zone)):%a %Y-%m-%d %H:%M}"

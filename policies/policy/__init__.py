@@ -1,0 +1,1 @@
+"""The operator's CapacityPolicy: its schema, its files, and what it says of one pool."""

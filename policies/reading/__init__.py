@@ -1,0 +1,1 @@
+"""One reading of a cluster to the pools that the rules see."""

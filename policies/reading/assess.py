@@ -1,0 +1,248 @@
+"""One reading of a cluster to the pools that the rules see.
+
+Pools are NodePools of Karpenter's and node groups that a node label names. A pool is left out, and
+named, where it cannot be told which of its GPUs pods have: an unknown is no zero. A waiting pod
+that several pools may get is counted in none of them, and named in the steps of each.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.account.node import NodeGpus
+from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.groups import PodGroup
+from fleet.cluster.karpenter import NodeClaim, NodePool
+from fleet.cluster.nodes import Node
+from fleet.cluster.owners import Workload
+from fleet.cluster.pods import Pod
+from fleet.cluster.reading import Cluster
+from fleet.instances import Instance
+from fleet.snapshot import FleetSnapshot
+from policies.reading import terms
+from policies.reading.fitting import Candidate, candidate_of
+from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, sizes_of
+from policies.reading.nodes import NodeReading, NodesSeen, pool_node
+from policies.reading.waiting import waiting_pods
+from policies.situation import LeadTime, NodeStage, PoolState
+from scaler.forecast.running_maximum import MaximumForecast
+
+_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What the reading of a cluster does not tell."""
+
+    lead_time_of: Callable[[str], LeadTime]
+    """Of a pool, by its name."""
+    forecasts: Mapping[str, MaximumForecast] = field(default_factory=dict)
+    """Of `demand_gpus`, by the pool's name."""
+    held_until_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Ends of our own holds, by the Node's name."""
+    gang_ends_at: Mapping[Workload, float] = field(default_factory=dict)
+    """When gangs are expected to end."""
+    pod_groups: tuple[PodGroup, ...] = ()
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    """Machine types, by name: for pools without a node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessment:
+    """The pools of one reading."""
+
+    pools: tuple[PoolState, ...]
+    remarks: tuple[str, ...]
+    """Of what is in no pool."""
+    seen: NodesSeen
+    """For the next reading."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pool:
+    """A pool, as its objects are put together."""
+
+    name: str
+    record: NodePool | None
+    readings: list[NodeReading] = field(default_factory=list)
+    gpus_per_node: int = 0
+    waiting: list[GangPod] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def assess(
+    cluster: Cluster,
+    snapshot: FleetSnapshot,
+    beside: Beside,
+    seen: NodesSeen,
+    now_seconds: float,
+) -> Assessment:
+    """The pools of a cluster with GPUs."""
+    pools, remarks = _pools(cluster, snapshot, beside)
+    waiting = waiting_pods(cluster, map(_candidate, pools))
+    for pool in pools:
+        pool.waiting += waiting.by_pool[pool.name]
+        pool.remarks += waiting.remarks_by_pool[pool.name]
+    remarks += waiting.remarks
+    states = [_state(pool, beside, seen, now_seconds) for pool in pools]
+    nodes = [node for state in states for node in state.nodes]
+    return Assessment(
+        pools=tuple(states),
+        remarks=tuple(remarks),
+        seen=NodesSeen(
+            empty_since_seconds={
+                node.uid: node.empty_since_seconds
+                for node in nodes
+                if node.empty_since_seconds is not None
+            },
+            starting=frozenset(
+                node.uid for node in nodes if node.stage is not NodeStage.INITIALIZED
+            ),
+        ),
+    )
+
+
+def _pools(
+    cluster: Cluster, snapshot: FleetSnapshot, beside: Beside
+) -> tuple[list[_Pool], list[str]]:
+    records = {one.name: one for one in cluster.node_pools or ()}
+    readings = _readings(cluster, snapshot)
+    found, remarks = [], []
+    for name in sorted({*records, *readings}):
+        pool = _Pool(name=name, record=records.get(name), readings=readings.get(name, []))
+        _count_gpus(pool, beside)
+        unread = {one.account.not_read for one in pool.readings if one.account is not None} - {None}
+        if unread:
+            kinds = ", ".join(sorted(map(str, unread)))
+            remarks.append(f"pool {name} is left alone: no {kinds} was read, so use is unknown")
+        elif pool.gpus_per_node > 0:
+            found.append(pool)
+    return found, remarks
+
+
+def _readings(cluster: Cluster, snapshot: FleetSnapshot) -> dict[str, list[NodeReading]]:
+    """By pool, the objects of each node and of each claim that has no node yet."""
+    accounts = {one.node: one for one in snapshot.nodes}
+    claims = {one.node: one for one in cluster.node_claims or () if one.node is not None}
+    pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
+    nodes = {node.name for node in cluster.nodes}
+    found: dict[str, list[NodeReading]] = defaultdict(list)
+    for node in cluster.nodes:
+        claim = claims.get(node.name)
+        pool = node.pool or (claim.pool if claim is not None else None)
+        account = accounts.get(node.name)
+        if pool is not None and (account is not None or _orders_gpus(claim)):
+            found[pool].append(_reading(claim, node, account, pods))
+    for claim in cluster.node_claims or ():
+        if claim.node not in nodes and claim.pool is not None and _orders_gpus(claim):
+            found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
+    return found
+
+
+def _orders_gpus(claim: NodeClaim | None) -> bool:
+    return claim is not None and _claimed_gpus(claim) > 0
+
+
+def _claimed_gpus(claim: NodeClaim) -> int:
+    amounts = [int(of.get(name, 0)) for of in (claim.capacity, claim.requests) for name in WHOLE]
+    return max(amounts)
+
+
+def _reading(
+    claim: NodeClaim | None, node: Node, account: NodeGpus | None, pods: Mapping[str, Pod]
+) -> NodeReading:
+    held: list[tuple[Pod, float]] = []
+    unowned = 0.0
+    for use in account.uses if account is not None else ():
+        pod = pods.get(f"{use.namespace}/{use.pod}")
+        if pod is None:
+            unowned += use.gpus
+        else:
+            held.append((pod, use.gpus))
+    return NodeReading(
+        claim=claim, node=node, account=account, pods=tuple(held), unowned_gpus=unowned
+    )
+
+
+def _count_gpus(pool: _Pool, beside: Beside) -> None:
+    counts = Counter(map(_gpus, pool.readings))
+    counts.pop(0, None)
+    if counts:
+        pool.gpus_per_node = counts.most_common(1)[0][0]
+        if len(counts) > 1:
+            sizes = ", ".join(map(str, sorted(counts)))
+            pool.remarks.append(
+                f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
+            )
+    elif pool.record is not None:
+        types = [
+            beside.instances.get(name) for name in terms.allowed_values(pool.record, _INSTANCE_TYPE)
+        ]
+        sizes_told = {one.gpus if one is not None else 0 for one in types}
+        pool.gpus_per_node = sizes_told.pop() if len(sizes_told) == 1 else 0
+
+
+def _gpus(reading: NodeReading) -> int:
+    if reading.account is not None:
+        return reading.account.gpus
+    return _claimed_gpus(reading.claim) if reading.claim is not None else 0
+
+
+def _candidate(pool: _Pool) -> Candidate:
+    nodes = [one.node for one in pool.readings if one.node is not None]
+    return candidate_of(
+        pool.name,
+        pool.gpus_per_node,
+        pool.record,
+        [node.labels for node in nodes],
+        [node.taints for node in nodes],
+    )
+
+
+def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> PoolState:
+    nodes = tuple(
+        pool_node(
+            one,
+            _gpus(one) or pool.gpus_per_node,
+            seen,
+            beside.held_until_seconds.get(one.node.name) if one.node is not None else None,
+            now_seconds,
+        )
+        for one in pool.readings
+    )
+    placed = [
+        GangPod(pod=pod, gpus=gpus)
+        for one in pool.readings
+        for pod, gpus in one.pods
+        if pod.deleted_seconds is None
+    ]
+    pods = [*placed, *pool.waiting]
+    sizes = sizes_of(beside.pod_groups)
+    capacity = terms.capacity_type(pool.record, nodes)
+    unowned = sum(one.unowned_gpus for one in pool.readings)
+    single = [one for one in pods if gang_of(one.pod) is None]
+    workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
+    return PoolState(
+        name=pool.name,
+        generation=terms.most_common(
+            one.account.generation for one in pool.readings if one.account
+        ),
+        gpus_per_node=pool.gpus_per_node,
+        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity),
+        capacity_type=capacity,
+        nodes=nodes,
+        demand_gpus=sum(one.gpus for one in single) + unowned,
+        forecast=beside.forecasts.get(pool.name),
+        gangs=tuple(
+            gang_demand(workload, members, sizes, beside.gang_ends_at)
+            for workload, members in by_gang(pods).items()
+        ),
+        lead_time=beside.lead_time_of(pool.name),
+        nodes_max=terms.nodes_max(pool.record, pool.gpus_per_node),
+        consolidate_after_seconds=terms.consolidate_after_seconds(pool.record),
+        static=pool.record is not None and pool.record.replicas is not None,
+        labels=pool.record.labels if pool.record is not None else {},
+        workloads=tuple(sorted(workloads, key=str)),
+        remarks=tuple(pool.remarks),
+    )

@@ -1,0 +1,160 @@
+"""A node of a pool as the rules see it, from its NodeClaim, its Node and its GPUs' account."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.account.node import NodeGpus
+from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
+from fleet.cluster.karpenter import NodeClaim
+from fleet.cluster.nodes import Node
+from fleet.cluster.pods import Pod
+from policies.reading.gangs import gang_of
+from policies.situation import NodePod, NodeStage, PoolNode
+
+_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+_DISRUPTION_COST: Final = "karpenter.sh/disruption-cost"
+_RANKED_BY_KARPENTER: Final = "karpenter.sh/managed-deletion-cost"
+"""Karpenter marks pods with it whose deletion cost it writes itself."""
+_ON_ITS_WAY_OUT: Final = "on its way out"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesSeen:
+    """What readings told of nodes, kept for the next one; a fresh one makes nodes look younger."""
+
+    empty_since_seconds: Mapping[str, float] = field(default_factory=dict)
+    """By the node's UID."""
+    starting: frozenset[str] = frozenset()
+    """UIDs of nodes that were not initialized yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReading:
+    """All objects of one node; at least a claim or a node is there."""
+
+    claim: NodeClaim | None
+    node: Node | None
+    account: NodeGpus | None
+    pods: tuple[tuple[Pod, float], ...] = ()
+    """With GPUs on it, and how many."""
+    unowned_gpus: float = 0.0
+    """Given out to claims that no pod holds."""
+
+    @property
+    def uid(self) -> str:
+        return self.claim.uid if self.claim is not None else self.node.uid if self.node else ""
+
+    @property
+    def name(self) -> str:
+        return self.claim.name if self.claim is not None else self.node.name if self.node else ""
+
+    @property
+    def leaving(self) -> bool:
+        deleted = self.claim is not None and self.claim.deleted_seconds is not None
+        node = self.node
+        return deleted or (node is not None and (node.cordoned or node.out == _ON_ITS_WAY_OUT))
+
+    @property
+    def stage(self) -> tuple[NodeStage, float | None]:
+        """How far it is, and since when, where that is told."""
+        claim, node = self.claim, self.node
+        if claim is None:
+            ready = node is not None and node.ready and self._gives_gpus
+            since = node.ready_seconds if node is not None and ready else None
+            return (NodeStage.INITIALIZED if ready else NodeStage.REGISTERED), since
+        since = claim.since_seconds("Initialized")
+        # A NodeClaim of a static pool asks for no GPUs, and is initialized without them.
+        if since is not None and self._gives_gpus:
+            return NodeStage.INITIALIZED, since
+        for stage, kind in ((NodeStage.REGISTERED, "Registered"), (NodeStage.LAUNCHED, "Launched")):
+            since = claim.since_seconds(kind)
+            if since is not None:
+                return stage, since
+        return NodeStage.ORDERED, claim.created_seconds
+
+    @property
+    def _gives_gpus(self) -> bool:
+        if self.account is not None and self.account.devices:
+            return True
+        allocatable = self.node.allocatable if self.node is not None else {}
+        return any(
+            amount > 0 and (name in WHOLE or name == SHARED or MIG.fullmatch(name))
+            for name, amount in allocatable.items()
+        )
+
+
+def pool_node(
+    reading: NodeReading,
+    gpus: int,
+    seen: NodesSeen,
+    held_until_seconds: float | None,
+    now_seconds: float,
+) -> PoolNode:
+    """The record of one node.
+
+    Args:
+        reading: its objects.
+        gpus: that it has, or will have.
+        seen: what earlier readings told.
+        held_until_seconds: the end of our own hold's lease.
+        now_seconds: of this reading.
+    """
+    claim, node, account = reading.claim, reading.node, reading.account
+    stage, since = reading.stage
+    created = (claim.created_seconds if claim else None) or (node.created_seconds if node else None)
+    ordered = now_seconds if created is None else created
+    since = ordered if since is None else since
+    price = account.usd_per_gpu_hour if account is not None else None
+    pods = tuple(_pod(pod, count, now_seconds) for pod, count in reading.pods)
+    told = claim if claim is not None and claim.capacity_type is not None else node
+    occupied = bool(pods) or reading.unowned_gpus > 0
+    empty = stage is NodeStage.INITIALIZED and not occupied
+    kept = node is not None and node.do_not_disrupt
+    return PoolNode(
+        name=reading.name,
+        uid=reading.uid,
+        instance_type=told.instance_type if told is not None else None,
+        zone=told.zone if told is not None else None,
+        capacity_type=told.capacity_type if told is not None else None,
+        gpus=gpus,
+        usd_per_hour=None if price is None else price * gpus,
+        stage=stage,
+        stage_since_seconds=since,
+        ordered_seconds=ordered,
+        pods=pods,
+        empty_since_seconds=_empty_since(reading.uid, since, seen, now_seconds) if empty else None,
+        held_by_us_until_seconds=held_until_seconds if kept else None,
+        held_by_others=kept and held_until_seconds is None,
+        leaving=reading.leaving,
+        pods_moved=not any(_RANKED_BY_KARPENTER in pod.annotations for pod, _ in reading.pods),
+        clique=account.clique if account is not None else None,
+    )
+
+
+def _empty_since(uid: str, since: float, seen: NodesSeen, now_seconds: float) -> float:
+    """From the earlier reading, else from the node's start where that was seen, else now."""
+    first = since if uid in seen.starting else now_seconds
+    return min(seen.empty_since_seconds.get(uid, first), now_seconds)
+
+
+def _pod(pod: Pod, gpus: float, now_seconds: float) -> NodePod:
+    return NodePod(
+        uid=pod.uid,
+        name=pod.name,
+        workload=gang_of(pod) or pod.workload,
+        gpus=gpus,
+        # A pod that goes loads nothing.
+        ready=pod.ready or pod.deleted_seconds is not None,
+        created_seconds=now_seconds if pod.created_seconds is None else pod.created_seconds,
+        do_not_disrupt=pod.do_not_disrupt is not None,
+        deletion_cost=_cost(pod, _DELETION_COST),
+        disruption_cost=_cost(pod, _DISRUPTION_COST),
+    )
+
+
+def _cost(pod: Pod, annotation: str) -> int | None:
+    try:
+        return int(pod.annotations[annotation])
+    except (KeyError, ValueError):
+        return None

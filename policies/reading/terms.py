@@ -1,0 +1,68 @@
+"""What a pool's new nodes are like, and its limits: from its NodePool and the nodes it has."""
+
+from collections import Counter
+from collections.abc import Iterable
+from math import inf
+from typing import Final, TypeVar
+
+from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.karpenter import NodePool
+from fleet.cluster.nodes import CapacityType
+from policies.situation import PoolNode
+from scaler.durations import parse_duration
+
+_CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+T = TypeVar("T")
+
+
+def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityType | None:
+    """Of a new node; None = the pool allows several, or does not tell."""
+    if pool is not None:
+        allowed = allowed_values(pool, _CAPACITY_TYPE)
+        known = set(CapacityType)
+        return CapacityType(allowed[0]) if len(allowed) == 1 and allowed[0] in known else None
+    found = {node.capacity_type for node in nodes}
+    return found.pop() if len(found) == 1 else None
+
+
+def usd_per_hour(
+    nodes: Iterable[PoolNode], gpus: int, capacity: CapacityType | None
+) -> float | None:
+    """Of a new node, by those of its size; of several prices the highest, for the ceilings."""
+    prices = [
+        node.usd_per_hour
+        for node in nodes
+        if node.usd_per_hour is not None
+        and node.gpus == gpus
+        and capacity in {None, node.capacity_type}
+    ]
+    return max(prices, default=None)
+
+
+def nodes_max(pool: NodePool | None, gpus: int) -> int | None:
+    """By the pool's limits of nodes and of GPUs; None = no limit."""
+    if pool is None:
+        return None
+    by_gpus = (pool.limits[name] / gpus for name in WHOLE if name in pool.limits)
+    least = min([float(one) for one in by_gpus] + [float(pool.limits.get("nodes", inf))])
+    return None if least == inf else int(least)
+
+
+def consolidate_after_seconds(pool: NodePool | None) -> float | None:
+    """Karpenter's wait before an empty node goes; None = it goes never, or that is not told."""
+    if pool is None or pool.consolidate_after == "Never":
+        return None
+    seconds = parse_duration(pool.consolidate_after or "0s")
+    return seconds if isinstance(seconds, float) else None
+
+
+def allowed_values(pool: NodePool, key: str) -> tuple[str, ...]:
+    """The values of a label that a pool's requirements allow; empty = any."""
+    found = [one.values for one in pool.requirements if one.key == key and one.operator == "In"]
+    return found[0] if found else ()
+
+
+def most_common(values: Iterable[T | None]) -> T | None:
+    """The value that most have, without those that are unknown."""
+    counts = Counter(one for one in values if one is not None)
+    return counts.most_common(1)[0][0] if counts else None

@@ -1,0 +1,1 @@
+"""The rules for GPU nodes, one a file; `policies.decide` runs them in order."""

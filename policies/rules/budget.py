@@ -1,0 +1,137 @@
+"""Idle capacity that Foresail holds or orders stays within the policy's ceilings in dollars.
+
+Pools of one policy share its ceilings. Nodes ahead of demand that are on their way cannot be called
+back and count first. Then come holds, the youngest first, so that the oldest is the first to go;
+then orders. For the month, a hold is counted for its whole lease, and an order for its boot too:
+what is granted is paid for even if Foresail ends. Work that runs, gangs, models that load and
+reservations are no part of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fleet.reasons import Reason
+from policies.node_plan import NodeOrder, Step
+from policies.rules.draft import SPECULATIVE, PoolDraft
+from policies.rules.release import not_releasable
+from policies.situation import PoolNode
+
+_RULE: Final = "budget"
+_HOUR: Final = 3600.0
+_NOISE: Final = 1e-9
+
+
+@dataclass(slots=True, kw_only=True)
+class _Purse:
+    """What is left of a policy's ceilings; None = there is no such ceiling."""
+
+    usd_per_hour: float | None
+    usd_of_month: float | None
+
+    @property
+    def limits(self) -> bool:
+        return self.usd_per_hour is not None or self.usd_of_month is not None
+
+    def takes(self, usd_per_hour: float | None, seconds: float) -> str | None:
+        """Pay for a node, or say why it is not affordable."""
+        if usd_per_hour is None:
+            return "its price is unknown, and the policy has a ceiling"
+        usd = usd_per_hour * seconds / _HOUR
+        if self.usd_per_hour is not None and usd_per_hour > self.usd_per_hour + _NOISE:
+            left = max(0.0, self.usd_per_hour)
+            return f"${usd_per_hour:.2f} an hour, and ${left:.2f} is left of the hour's ceiling"
+        if self.usd_of_month is not None and usd > self.usd_of_month + _NOISE:
+            left = max(0.0, self.usd_of_month)
+            return f"${usd:.2f} for its lease, and ${left:.2f} is left of the month's ceiling"
+        self.spend(usd_per_hour, seconds)
+        return None
+
+    def spend(self, usd_per_hour: float, seconds: float) -> None:
+        if self.usd_per_hour is not None:
+            self.usd_per_hour -= usd_per_hour
+        if self.usd_of_month is not None:
+            self.usd_of_month -= usd_per_hour * seconds / _HOUR
+
+
+def keep_within_ceilings(drafts: Sequence[PoolDraft]) -> None:
+    """Drop holds and orders that are not affordable."""
+    by_policy: dict[str, list[PoolDraft]] = defaultdict(list)
+    for draft in drafts:
+        by_policy[draft.policy.policy].append(draft)
+    for name, group in by_policy.items():
+        purse = _Purse(
+            usd_per_hour=group[0].policy.idle_usd_per_hour_max,
+            usd_of_month=_left_of_month(group[0], name),
+        )
+        if purse.limits:
+            _commit(group, purse)
+            _grant_holds(group, purse)
+            for draft in group:
+                draft.orders = list(_affordable(draft, purse))
+                _let_go(draft)
+
+
+def _left_of_month(draft: PoolDraft, policy: str) -> float | None:
+    ceiling = draft.policy.idle_usd_per_month_max
+    return None if ceiling is None else ceiling - draft.spending.of_policy(policy)
+
+
+def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
+    for draft in group:
+        ahead = len(draft.present) - max(len(draft.used), draft.demand_nodes)
+        coming = draft.coming
+        for node in coming[: max(0, ahead)]:
+            purse.spend(draft.usd_per_hour(node) or 0.0, _order_seconds(draft))
+
+
+def _grant_holds(group: Iterable[PoolDraft], purse: _Purse) -> None:
+    held = [
+        (draft, node)
+        for draft in group
+        for node in draft.pool.nodes
+        if node.uid in draft.holds and draft.holds[node.uid].reason in SPECULATIVE
+    ]
+    youngest_first = sorted(held, key=lambda one: (-_empty_since(*one), one[1].name))
+    for draft, node in youngest_first:
+        why = purse.takes(draft.usd_per_hour(node), draft.policy.hold_lease_seconds)
+        if why is not None:
+            del draft.holds[node.uid]
+            draft.reasons[node.uid] = Reason.BUDGET
+            draft.remark(node, Step(rule=_RULE, text=f"not held: {why}"))
+
+
+def _empty_since(draft: PoolDraft, node: PoolNode) -> float:
+    return draft.now_seconds if node.empty_since_seconds is None else node.empty_since_seconds
+
+
+def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
+    cut = Reason.BUDGET in draft.reasons.values()
+    for order in draft.orders:
+        why = "a node of the pool is given up for its ceiling" if cut else None
+        nodes = 0
+        while order.reason in SPECULATIVE and nodes < order.nodes and why is None:
+            why = purse.takes(draft.pool.usd_per_hour, _order_seconds(draft))
+            nodes += why is None
+        if order.reason not in SPECULATIVE:
+            yield order
+            continue
+        if nodes < order.nodes:
+            text = f"{order.nodes - nodes} of {order.nodes} nodes are not ordered: {why}"
+            draft.say(Step(rule=_RULE, text=text))
+        if nodes:
+            yield replace(order, nodes=nodes)
+
+
+def _order_seconds(draft: PoolDraft) -> float:
+    return draft.pool.lead_time.boot_seconds_p90 + draft.policy.hold_lease_seconds
+
+
+def _let_go(draft: PoolDraft) -> None:
+    cut = [node for node in draft.empty if draft.reasons.get(node.uid) is Reason.BUDGET]
+    refused = not_releasable(draft, cut)
+    for node in cut:
+        if refused.get(node.uid) is None:
+            text = "let go, so that it costs nothing more"
+            draft.release(node, Reason.BUDGET, Step(rule=_RULE, text=text))

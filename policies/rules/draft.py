@@ -1,0 +1,217 @@
+"""What the rules have said of one pool so far, within one round.
+
+A rule reads the pool, its policy and what earlier rules said, and adds holds, orders and releases
+with their steps. A draft lives inside `policies.decide` and is the only value there that changes.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import wraps
+from typing import Final, TypeAlias
+
+from fleet.cluster.nodes import CapacityType
+from fleet.reasons import Reason
+from policies.node_plan import NodeOrder, Step
+from policies.policy.pool_policy import Lever, PoolPolicy
+from policies.rules.constants import RuleConstants
+from policies.situation import NodeStage, PoolNode, PoolState, Spending
+
+SPECULATIVE: Final = frozenset({Reason.FORECAST_HOLD, Reason.PRE_WARM, Reason.WARM_FLOOR})
+"""Reasons for capacity that no pod asks for now: what the ceilings of a policy limit."""
+ORDER_LEVERS: Final = frozenset({Lever.CAPACITY_BUFFER, Lever.PLACEHOLDER, Lever.STATIC_POOL})
+_NOISE: Final = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """One node that is to stay."""
+
+    reason: Reason
+    until_seconds: float
+
+
+@dataclass(slots=True, kw_only=True)
+class PoolDraft:
+    """The draft of one pool's plan."""
+
+    now_seconds: float
+    pool: PoolState
+    policy: PoolPolicy
+    policy_at: Callable[[float], PoolPolicy]
+    """The policy as it will be at a time, by its schedule."""
+    constants: RuleConstants
+    spending: Spending
+    started_seconds: float
+    """When the first round of this state was; before it nothing is remembered."""
+    remembered: Mapping[str, float] = field(default_factory=dict)
+    """What the rules noted in the round before."""
+    memory: dict[str, float] = field(default_factory=dict)
+    """What they note for the next one; anything else is forgotten."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """By UID of the node."""
+    kept: set[str] = field(default_factory=set)
+    """UIDs of nodes that a rule wants to stay, whether it may hold them or not."""
+    releases: dict[str, Reason] = field(default_factory=dict)
+    """By UID of the node, with the reason why it is idle."""
+    set_aside: set[str] = field(default_factory=set)
+    """UIDs of nodes for gangs; no other rule counts on them."""
+    orders: list[NodeOrder] = field(default_factory=list)
+    deletion_costs: dict[str, int] = field(default_factory=dict)
+    disruption_costs: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    """Of nodes that are neither held nor released, where a rule knows it."""
+    steps: list[Step] = field(default_factory=list)
+    node_steps: dict[str, list[Step]] = field(default_factory=dict)
+    nodes_wanted: int | None = None
+    """That the present and the forecast want; None = no forecast tells."""
+
+    @property
+    def present(self) -> list[PoolNode]:
+        """Nodes that other rules than those for gangs count on, from their order to their end."""
+        return [
+            node for node in self.pool.nodes if not node.leaving and node.uid not in self.set_aside
+        ]
+
+    @property
+    def used(self) -> list[PoolNode]:
+        return [
+            node
+            for node in self.present
+            if node.stage is NodeStage.INITIALIZED and not is_empty(node)
+        ]
+
+    @property
+    def empty(self) -> list[PoolNode]:
+        """In the order in which they are kept: the last is the first to go.
+
+        Nodes that cannot go come first. Then the cheapest, because a dearer one frees more, and
+        among equals the one that was used last.
+        """
+        return sorted(filter(is_empty, self.present), key=self._keeping)
+
+    @property
+    def coming(self) -> list[PoolNode]:
+        """On their way: pods cannot have their GPUs yet."""
+        return [node for node in self.present if node.stage is not NodeStage.INITIALIZED]
+
+    @property
+    def demand_nodes(self) -> int:
+        """Nodes that the present demand fills; Karpenter buys these by itself."""
+        return math.ceil(self.pool.demand_gpus / self.pool.gpus_per_node - _NOISE)
+
+    @property
+    def nodes_coming_or_here(self) -> int:
+        """At least those that Karpenter buys for pods that wait."""
+        return max(len(self.present), self.demand_nodes)
+
+    @property
+    def nodes_to_be(self) -> int:
+        """With those that are ordered in this round, without those for gangs."""
+        orders = (order.nodes for order in self.orders if order.reason is not Reason.GANG)
+        return self.nodes_coming_or_here + sum(orders)
+
+    @property
+    def room(self) -> int | None:
+        """Nodes that may still be ordered; None = the pool has no limit."""
+        if self.pool.nodes_max is None:
+            return None
+        wanted_now = self.demand_nodes + len(self.set_aside)
+        ordered = sum(order.nodes for order in self.orders)
+        return max(0, self.pool.nodes_max - max(len(self.pool.nodes), wanted_now) - ordered)
+
+    @property
+    def settling(self) -> bool:
+        """Whether too little is remembered to undo what stands."""
+        return self.now_seconds - self.started_seconds < self.constants.settle_seconds
+
+    @property
+    def lease_end_seconds(self) -> float:
+        return self.now_seconds + self.policy.hold_lease_seconds
+
+    def usd_per_hour(self, node: PoolNode) -> float | None:
+        return node.usd_per_hour if node.usd_per_hour is not None else self.pool.usd_per_hour
+
+    def hold(self, node: PoolNode, reason: Reason, until_seconds: float, step: Step) -> None:
+        """Keep a node; the first rule that wants it names the reason."""
+        self.remark(node, step)
+        self.kept.add(node.uid)
+        if Lever.NODE_HOLD not in self.policy.levers:
+            self.say(Step(rule="levers", text="the policy does not allow holds of nodes"))
+        elif not node.held_by_others:
+            self.holds.setdefault(node.uid, Hold(reason=reason, until_seconds=until_seconds))
+
+    def keep_standing(self, node: PoolNode, reason: Reason, step: Step) -> None:
+        """Let a hold of ours run to its end, without renewing it."""
+        until = node.held_by_us_until_seconds
+        if until is not None and until > self.now_seconds:
+            self.hold(node, reason, min(until, self.lease_end_seconds), step)
+
+    def release(self, node: PoolNode, reason: Reason, step: Step) -> None:
+        """Let an empty node go."""
+        self.remark(node, step)
+        self.releases[node.uid] = reason
+
+    def order(self, order: NodeOrder) -> None:
+        """Want more nodes, as far as the pool's limit goes."""
+        nodes = order.nodes if self.room is None else min(order.nodes, self.room)
+        if not ORDER_LEVERS & self.policy.levers:
+            self.say(Step(rule="levers", text="the policy allows no lever that orders nodes"))
+            return
+        if nodes < order.nodes:
+            text = f"{order.nodes} more nodes are wanted, and its limits allow {nodes}"
+            self.say(Step(rule="limits", text=text))
+        if nodes > 0:
+            self.orders.append(replace(order, nodes=nodes))
+
+    def remark(self, node: PoolNode, step: Step) -> None:
+        self.node_steps.setdefault(node.uid, []).append(step)
+
+    def say(self, step: Step) -> None:
+        if step not in self.steps:
+            self.steps.append(step)
+
+    def since(self, key: str, at_most_seconds: float | None = None) -> float:
+        """Since when a rule has noted `key` in every round; a clock that went back counts as now.
+
+        Args:
+            key: with the rule's name, and what it is about.
+            at_most_seconds: the beginning, where it is known better than by the first round.
+        """
+        begin = self.remembered.get(key, at_most_seconds)
+        noted = self.now_seconds if begin is None else min(begin, self.now_seconds)
+        self.memory[key] = noted
+        return noted
+
+    def _keeping(self, node: PoolNode) -> tuple[bool, float, float, str]:
+        stays = node.held_by_others or node.capacity_type is CapacityType.RESERVED
+        return (
+            not stays,
+            self.usd_per_hour(node) or 0.0,
+            -(node.empty_since_seconds or 0.0),
+            node.name,
+        )
+
+
+Rule: TypeAlias = Callable[[Sequence[PoolDraft]], None]
+"""A rule sees the drafts of all pools, as the rules before it left them."""
+
+
+def per_pool(rule: Callable[[PoolDraft], None]) -> Rule:
+    """The rule for all pools of one that looks at a single pool."""
+
+    @wraps(rule)
+    def for_all(drafts: Sequence[PoolDraft]) -> None:
+        for draft in drafts:
+            rule(draft)
+
+    return for_all
+
+
+def is_empty(node: PoolNode) -> bool:
+    """Whether it is known that no pod has a GPU of it."""
+    return (
+        node.stage is NodeStage.INITIALIZED
+        and not node.pods
+        and node.empty_since_seconds is not None
+    )

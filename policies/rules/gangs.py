@@ -1,0 +1,121 @@
+"""A workload whose pods start together gets nodes for all of them, or none.
+
+The nodes that are missing count as one demand: empty ones are held and the rest is ordered, unless
+the pool's limit leaves some pod without a node; then nothing is. Nodes are counted whole, although
+a gang of small pods may fit beside others. Karpenter buys by itself for pods that it sees, so only
+what it cannot see is ordered: pods that a scheduling gate or a queue holds back.
+
+A node with a gang's pods is held until the gang's expected end: moving one of its pods ends all.
+An end that is past, and a start that does not come, hold nodes for a limited time.
+"""
+
+import math
+from collections import Counter
+from typing import Final
+
+from fleet.reasons import Reason
+from policies.node_plan import NodeOrder, Step
+from policies.rules.draft import ORDER_LEVERS, PoolDraft, per_pool
+from policies.situation import GangDemand, PoolNode
+
+_RULE: Final = "gang"
+
+
+@per_pool
+def serve_gangs(draft: PoolDraft) -> None:
+    """Hold and order nodes for the pool's gangs, in the order in which they are given."""
+    for gang in draft.pool.gangs:
+        if not _over(draft, gang):
+            _hold_running(draft, gang)
+    for gang in draft.pool.gangs:
+        if gang.waiting_pods > 0 and not _over(draft, gang):
+            _serve(draft, gang)
+
+
+def _over(draft: PoolDraft, gang: GangDemand) -> bool:
+    """Whether it has overrun its expected end for too long to hold nodes for it."""
+    end = _end(draft, gang)
+    if end > draft.now_seconds:
+        return False
+    late = draft.now_seconds - end + draft.constants.gang_overrun_seconds
+    _say(draft, gang, f"was to end {late / 60:.0f} min ago: nothing is held for it any more")
+    return True
+
+
+def _end(draft: PoolDraft, gang: GangDemand) -> float:
+    if gang.ends_at_seconds is None:
+        return math.inf
+    return gang.ends_at_seconds + draft.constants.gang_overrun_seconds
+
+
+def _hold_running(draft: PoolDraft, gang: GangDemand) -> None:
+    until = min(draft.lease_end_seconds, _end(draft, gang))
+    gangs = {one.workload for one in draft.pool.gangs}
+    for node in draft.present:
+        workloads = {pod.workload for pod in node.pods}
+        if gang.workload in workloads:
+            text = f"{name_of(gang)} runs on it, and ends as a whole"
+            draft.hold(node, Reason.GANG, until, Step(rule=_RULE, text=text))
+            if workloads <= gangs:
+                draft.set_aside.add(node.uid)
+
+
+def _serve(draft: PoolDraft, gang: GangDemand) -> None:
+    fitting = int(draft.pool.gpus_per_node // gang.gpus_per_pod)
+    if fitting == 0:
+        text = f"asks {gang.gpus_per_pod:g} GPUs a pod, and a node has {draft.pool.gpus_per_node}"
+        _say(draft, gang, text)
+        return
+    waits = draft.now_seconds - draft.since(f"gang/{name_of(gang)}")
+    if waits > draft.constants.gang_wait_seconds_max:
+        _say(draft, gang, f"did not start in {waits / 60:.0f} min: nothing is held for it any more")
+        return
+    nodes = math.ceil(gang.waiting_pods / fitting)
+    taken = _free(draft)[:nodes]
+    missing = nodes - len(taken)
+    unseen = max(0, missing - math.ceil(gang.seen_pods / fitting))
+    if (draft.room is not None and missing > draft.room) or (unseen and not _may_order(draft)):
+        text = f"needs {nodes} nodes, {len(taken)} are free and no more can be had: none is kept"
+        _say(draft, gang, text)
+        return
+    _take(draft, gang, taken, f"one of {nodes} nodes for {gang.waiting_pods} pods that wait")
+    if unseen:
+        text = f"{name_of(gang)} needs {nodes} nodes at once, and {len(taken)} are free"
+        step = Step(rule=_RULE, text=text)
+        order = NodeOrder(nodes=unseen, reason=Reason.GANG, workload=name_of(gang), steps=(step,))
+        draft.order(order)
+
+
+def _may_order(draft: PoolDraft) -> bool:
+    return bool(ORDER_LEVERS & draft.policy.levers)
+
+
+def _free(draft: PoolDraft) -> list[PoolNode]:
+    """Nodes that no pod has and present demand does not want, ready ones first.
+
+    Among them those of the NVLink domain with most: a gang runs best within one.
+    """
+    domains = Counter(node.clique for node in draft.empty if node.clique is not None)
+    ready = sorted(draft.empty, key=lambda node: -domains.get(node.clique or "", 0))
+    spared = max(0, draft.demand_nodes - len(draft.used))
+    free = [*ready, *draft.coming]
+    return free[: max(0, len(free) - spared)]
+
+
+def _take(draft: PoolDraft, gang: GangDemand, nodes: list[PoolNode], text: str) -> None:
+    until = min(draft.lease_end_seconds, _end(draft, gang))
+    step = Step(rule=_RULE, text=f"{name_of(gang)}: {text}")
+    empty = {node.uid for node in draft.empty}
+    for node in nodes:
+        if node.uid in empty:
+            draft.hold(node, Reason.GANG, until, step)
+        draft.set_aside.add(node.uid)
+
+
+def _say(draft: PoolDraft, gang: GangDemand, text: str) -> None:
+    draft.say(Step(rule=_RULE, text=f"{name_of(gang)} {text}"))
+
+
+def name_of(gang: GangDemand) -> str:
+    """Kind, namespace and name of its workload."""
+    return f"{gang.workload.kind} {gang.workload.namespace}/{gang.workload.name}"

@@ -1,0 +1,78 @@
+"""A node that was let go is not ordered again at once.
+
+After a release the pool orders nothing ahead of demand until a new node could be there and a pod
+could have waited for one, unless demand has risen above the .99 quantile that the forecast gave at
+the release: then the forecast was wrong, and the order is right. A start without a state counts as
+a release for orders by forecast, because there may have been one; the operator's schedule does not
+wait for that. Gangs never wait: they are demand that is there.
+"""
+
+from typing import Final
+
+from fleet.reasons import Reason
+from policies.node_plan import Step
+from policies.rules.draft import SPECULATIVE, PoolDraft, per_pool
+from policies.rules.worth import late_seconds
+from scaler.forecast.running_maximum import MaximumForecast
+
+_RULE: Final = "no-flap"
+_RELEASED: Final = "no-flap/released"
+_CEILING: Final = "no-flap/ceiling"
+_HIGH: Final = 0.99
+
+
+@per_pool
+def order_nothing_back(draft: PoolDraft) -> None:
+    """Drop orders ahead of demand soon after a release."""
+    lasts = draft.pool.lead_time.boot_seconds + late_seconds(draft)
+    released = draft.now_seconds if draft.releases else draft.remembered.get(_RELEASED)
+    begin = min(draft.started_seconds if released is None else released, draft.now_seconds)
+    left = begin + lasts - draft.now_seconds
+    if left <= 0:
+        return
+    ceiling = draft.remembered.get(_CEILING)
+    if draft.releases or ceiling is None:
+        ceiling = max(ceiling or 0.0, _highest(draft, lasts))
+    draft.memory[_CEILING] = ceiling
+    if released is not None:
+        draft.memory[_RELEASED] = begin
+    if draft.pool.demand_gpus <= ceiling:
+        _drop(draft, {Reason.PRE_WARM} if released is None else SPECULATIVE, left, ceiling)
+
+
+def _drop(
+    draft: PoolDraft, reasons: set[Reason] | frozenset[Reason], left: float, ceiling: float
+) -> None:
+    dropped = [order for order in draft.orders if order.reason in reasons]
+    if dropped:
+        text = (
+            f"{sum(order.nodes for order in dropped)} nodes are not ordered for another "
+            f"{left:.0f} s: one was released, or Foresail started, and demand of "
+            f"{draft.pool.demand_gpus:g} GPUs is within the {ceiling:.1f} expected then"
+        )
+        draft.say(Step(rule=_RULE, text=text))
+        draft.orders = [order for order in draft.orders if order not in dropped]
+
+
+def _highest(draft: PoolDraft, within_seconds: float) -> float:
+    """The .99 quantile of demand's maximum until then; the present where no forecast tells."""
+    forecast, present = draft.pool.forecast, draft.pool.demand_gpus
+    if forecast is None:
+        return present
+    windows = forecast.windows_seconds
+    window = next((i for i, one in enumerate(windows) if one >= within_seconds), len(windows) - 1)
+    return max(present, _quantile(forecast, window))
+
+
+def _quantile(forecast: MaximumForecast, window: int) -> float:
+    """By bisection, since the probability of reaching a value falls with the value."""
+    low = high = max(1.0, forecast.last_value)
+    while forecast.probability_of_reaching(high, window) > 1 - _HIGH:
+        low, high = high, high * 2
+    while high - low > 1e-6 * high:
+        middle = (low + high) / 2
+        if forecast.probability_of_reaching(middle, window) > 1 - _HIGH:
+            low = middle
+        else:
+            high = middle
+    return high

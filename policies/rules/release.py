@@ -1,0 +1,87 @@
+"""Let go the empty nodes above those that are wanted: the one whose going frees most first.
+
+Only an empty node is released, so running work is never touched; GPUs that are free beside used
+ones are worked off by `policies.rules.pod_costs`. Of nodes that share an NVLink domain all go or
+none: a part of a domain serves no workload that spans it. A reserved node costs the same without
+us, so its release saves nothing. A pool that orders nodes in this round releases none.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from fleet.cluster.nodes import CapacityType
+from fleet.reasons import Reason
+from policies.node_plan import Step
+from policies.policy.pool_policy import Lever
+from policies.rules.draft import PoolDraft, per_pool
+from policies.situation import PoolNode
+
+_RULE: Final = "release"
+
+
+@per_pool
+def release_surplus(draft: PoolDraft) -> None:
+    """Release what is empty and above the wanted number, where a forecast tells that number."""
+    if draft.nodes_wanted is None:
+        return
+    above = draft.empty[max(0, draft.nodes_wanted - len(draft.used)) :]
+    surplus = [node for node in reversed(above) if node.uid not in draft.kept]
+    refused = not_releasable(draft, surplus)
+    for node in surplus:
+        why = refused.get(node.uid)
+        if why is None:
+            draft.release(node, Reason.NONE, _step(draft, node))
+        else:
+            draft.remark(node, Step(rule=_RULE, text=f"not released: {why}"))
+
+
+def not_releasable(draft: PoolDraft, nodes: Sequence[PoolNode]) -> dict[str, str]:
+    """Why some of these empty nodes may not be released now, by UID."""
+    why = _none_now(draft)
+    if why is not None:
+        return {node.uid: why for node in nodes}
+    refused = {node.uid: found for node in nodes if (found := _never(node)) is not None}
+    going = {node.uid for node in nodes} - refused.keys()
+    domains = _domains(draft)
+    for node in nodes:
+        if node.uid in going and node.clique is not None and not domains[node.clique] <= going:
+            refused[node.uid] = f"the rest of its NVLink domain {node.clique} stays"
+    return refused
+
+
+def _none_now(draft: PoolDraft) -> str | None:
+    if Lever.NODE_RELEASE not in draft.policy.levers:
+        return "the policy does not allow releases"
+    if draft.orders:
+        return f"the pool orders {sum(order.nodes for order in draft.orders)} in this round"
+    if draft.settling:
+        return "Foresail has just started without a state"
+    return None
+
+
+def _never(node: PoolNode) -> str | None:
+    if node.held_by_others:
+        return "others hold it"
+    return "it is reserved" if node.capacity_type is CapacityType.RESERVED else None
+
+
+def _domains(draft: PoolDraft) -> dict[str, set[str]]:
+    """UIDs of the pool's nodes by NVLink domain."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in draft.pool.nodes:
+        if node.clique is not None and not node.leaving:
+            found[node.clique].add(node.uid)
+    return found
+
+
+def _step(draft: PoolDraft, node: PoolNode) -> Step:
+    since = node.empty_since_seconds
+    empty = draft.now_seconds - (draft.now_seconds if since is None else since)
+    usd = draft.usd_per_hour(node)
+    price = "an unknown price" if usd is None else f"${usd:.2f} an hour"
+    text = (
+        f"empty for {empty / 60:.0f} min and above the {draft.nodes_wanted} nodes that are worth "
+        f"keeping; it frees {node.gpus} GPUs and {price}"
+    )
+    return Step(rule=_RULE, text=text)

@@ -1,0 +1,34 @@
+"""Karpenter's own timing, as constants of its source (v1.14).
+
+Left out: replacing a node by a smaller one, drift, and the 10 s within which pod events count as
+one. A nomination of a node lasts as long as pods wait that Karpenter counts on it for.
+"""
+
+from math import ceil
+
+BATCH_IDLE_SECONDS = 1
+"""A batch of pods is closed when none came for so long,"""
+BATCH_MAX_SECONDS = 10
+"""and so long after its first pod at the latest."""
+LOOP_SECONDS = 10
+"""Between two passes of the disruption loop; after a success the next pass follows at once."""
+VALIDATION_SECONDS = 15
+"""The loop waits so long before it looks again whether a node is still empty."""
+DRAIN_SECONDS = 5
+"""The shortest drain."""
+REFUSAL_SECONDS = 180
+"""How long an offering is not asked for again after the cloud had none."""
+LAUNCH_TIMEOUT_SECONDS = 300
+REGISTRATION_TIMEOUT_SECONDS = 900
+BUDGET_SHARE = 0.1
+"""Of a pool's nodes that may be on their way out at once: a NodePool's default budget."""
+
+
+def next_pass(not_before_seconds: float) -> float:
+    """The first pass of the disruption loop at or after a moment."""
+    return ceil(not_before_seconds / LOOP_SECONDS) * float(LOOP_SECONDS)
+
+
+def disruptions_allowed(nodes: int, leaving: int, budget_share: float) -> int:
+    """Nodes of a pool that one pass may let go; a share is rounded up, as Karpenter does it."""
+    return max(0, ceil(budget_share * nodes) - leaving)

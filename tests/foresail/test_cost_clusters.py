@@ -1,0 +1,222 @@
+"""`foresail cost` on API servers: once, over a time, and going on from a file."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from fleet.account.cost_state import decoded
+from fleet.cluster.kinds import SOURCES, Kind
+from foresail import cost_command
+from foresail.cost_command import CostOptions
+from foresail.fleet_options import FleetOptions
+from scaler.errors import ForesailError
+from tests.fleet.api_server import ApiServer
+from tests.fleet.objects import H100, node, node_claim, pod
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
+P5 = H100 | {"node.kubernetes.io/instance-type": "p5.48xlarge", "karpenter.sh/nodepool": "big"}
+CLAIMS = SOURCES[Kind.NODE_CLAIM].path
+GPU_USD_PER_SECOND = 6.88 / 3600
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    one = ApiServer()
+    one.serve(SOURCES[Kind.NODE].path, "Node", node(labels=P5, gpus=8))
+    one.serve(SOURCES[Kind.POD].path, "Pod", pod("a", gpus=2, labels={"model": "chat"}))
+    one.serve(CLAIMS, "NodeClaim", node_claim("big-x7kq2", "Launched", labels=P5))
+    await one.start()
+    yield one
+    await one.stop()
+
+
+@pytest.fixture
+def once(server: ApiServer, tmp_path: Path) -> CostOptions:
+    """Of context `prod`; `other` is the same server."""
+    names = ("prod", "other")
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "prod",
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.port}"}}],
+        "contexts": [{"name": one, "context": {"cluster": "c", "user": "me"}} for one in names],
+        "users": [{"name": "me", "user": {"token": "t"}}],
+    }
+    file = tmp_path / "config"
+    file.write_text(yaml.safe_dump(document))
+    return CostOptions(fleet=FleetOptions(kubeconfig=file, as_json=True))
+
+
+@pytest.fixture
+def watched(once: CostOptions) -> CostOptions:
+    return replace(once, watch_seconds=0.5, every_seconds=0.1)
+
+
+async def rounds(server: ApiServer, count: int) -> None:
+    """Wait until a cluster was read so often."""
+    async with asyncio.timeout(10):
+        while [one["path"] for one in server.asked].count(SOURCES[Kind.NODE].path) < count:
+            await asyncio.sleep(0.01)
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (line,) = capsys.readouterr().out.splitlines()
+    document = json.loads(line)
+    assert isinstance(document, dict)
+    return document
+
+
+def usd(document: dict[str, Any]) -> dict[str, float]:
+    return {row["reason"]: row["usd"] for row in document["reasons"]}
+
+
+async def test_one_reading_has_the_cost_of_an_hour_and_of_machines_to_come(
+    once: CostOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await cost_command.show(once, Console())
+
+    assert usd(told(capsys)) == {
+        "veto": pytest.approx(2 * 6.88),
+        "uninitialized": pytest.approx(55.04),
+        "fragmentation": pytest.approx(6 * 6.88),
+    }
+
+
+async def test_a_cluster_without_karpenter_has_no_machines_to_come(
+    once: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del server.collections[CLAIMS]
+
+    await cost_command.show(once, Console())
+
+    document = told(capsys)
+    assert "uninitialized" not in usd(document)
+    assert [one for one in document["remarks"] if "NodeClaim" in one] == []
+
+
+async def test_without_the_right_to_read_nodeclaims_the_rest_is_shown_and_it_says_so(
+    once: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.forbidden.add(CLAIMS)
+
+    await cost_command.show(once, Console())
+
+    document = told(capsys)
+    assert document["total"]["usd"] == pytest.approx(55.04)
+    assert "no NodeClaim was read: machines without a node are not counted" in document["remarks"]
+
+
+async def test_readings_are_added_up_over_a_time(
+    watched: CostOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await cost_command.watch(watched, Console())
+
+    document = told(capsys)
+    seconds = document["overSeconds"]
+    assert 0.5 <= seconds < 5
+    assert usd(document) == {
+        "veto": pytest.approx(2 * seconds * GPU_USD_PER_SECOND),
+        "uninitialized": pytest.approx(8 * seconds * GPU_USD_PER_SECOND),
+        "fragmentation": pytest.approx(6 * seconds * GPU_USD_PER_SECOND),
+    }
+
+
+async def test_a_change_counts_from_the_reading_that_finds_it(
+    watched: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watching = asyncio.create_task(
+        cost_command.watch(replace(watched, watch_seconds=2.0), Console())
+    )
+    await rounds(server, 2)
+    await server.delete(SOURCES[Kind.POD].path, "a")
+    await watching
+
+    document = told(capsys)
+    assert set(usd(document)) == {"veto", "uninitialized", "fragmentation", "no reason"}
+    assert document["total"]["gpuHours"] == pytest.approx(16 * document["overSeconds"] / 3600)
+
+
+async def test_a_cluster_that_is_gone_for_a_round_is_named_and_its_time_is_not_lost(
+    watched: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watching = asyncio.create_task(
+        cost_command.watch(replace(watched, watch_seconds=2.0), Console())
+    )
+    await rounds(server, 3)
+    server.forbidden.add(SOURCES[Kind.NODE].path)
+    await watching
+
+    document = told(capsys)
+    assert [one.partition(":")[0] for one in document["notShown"]] == ["prod"]
+    assert document["total"]["usd"] > 0
+
+
+async def test_totals_go_on_from_a_file(
+    watched: CostOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = replace(watched, state=tmp_path / "cost", watch_seconds=0.2)
+
+    await cost_command.watch(kept, Console())
+    first = told(capsys)
+    await cost_command.watch(kept, Console())
+    second = told(capsys)
+
+    assert second["overSeconds"] > first["overSeconds"] + 0.2
+    assert second["total"]["gpuHours"] == pytest.approx(16 * second["overSeconds"] / 3600)
+    book = decoded((tmp_path / "cost").read_bytes())
+    assert sum(one.usd for one in book.gpu_hours.totals.values()) == second["total"]["usd"]
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith("cost")] == ["cost"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"nothing", "no cost of `foresail cost`: Invalid JSON"),
+        (b'{"format": 9}', "format 9; this program reads 1; name another file to begin anew"),
+    ],
+)
+async def test_a_file_that_holds_no_totals_is_left_alone(
+    watched: CostOptions, tmp_path: Path, content: bytes, why: str
+) -> None:
+    file = tmp_path / "cost"
+    file.write_bytes(content)
+
+    with pytest.raises(ForesailError, match=why):
+        await cost_command.watch(replace(watched, state=file), Console())
+    assert file.read_bytes() == content
+
+
+async def test_a_file_of_another_cluster_is_refused(
+    watched: CostOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = replace(watched, state=tmp_path / "cost", watch_seconds=0.1)
+    await cost_command.watch(kept, Console())
+    other = replace(kept, fleet=replace(kept.fleet, contexts=("other",)))
+
+    with pytest.raises(ForesailError, match="it has the cost of prod, not of other"):
+        await cost_command.watch(other, Console())
+
+
+@pytest.mark.parametrize("place", ["folder", "nowhere/cost"])
+async def test_a_file_that_cannot_be_is_an_error_with_its_name(
+    watched: CostOptions, tmp_path: Path, place: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(ForesailError, match=f"--state .*{place}: "):
+        await cost_command.watch(replace(watched, state=tmp_path / place), Console())
+
+
+async def test_one_file_keeps_one_cluster(watched: CostOptions, tmp_path: Path) -> None:
+    both = replace(watched.fleet, every_context=True)
+
+    with pytest.raises(ForesailError, match="--state keeps the totals of one cluster"):
+        await cost_command.watch(replace(watched, fleet=both, state=tmp_path / "s"), Console())

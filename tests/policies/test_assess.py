@@ -1,0 +1,389 @@
+"""A reading of a cluster becomes the pools that the rules see."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from fleet.catalogue import shipped
+from fleet.cluster.hardware import Prices
+from fleet.cluster.kinds import Kind, Record, record_of
+from fleet.cluster.nodes import CapacityType
+from fleet.cluster.owners import Workload
+from fleet.cluster.reading import Cluster
+from fleet.instances import instances
+from fleet.snapshot import Known, snapshot_of
+from policies.node_plan import Verdict
+from policies.policy.pool_policy import PoolPolicy
+from policies.reading.assess import Assessment, Beside, assess
+from policies.reading.nodes import NodesSeen
+from policies.situation import NodeStage, PoolNode, PoolState
+from tests.policies.pools import LEAD, round_of, texts
+
+NOW = 1_796_000_000.0
+KNOWN = Known(catalogue=shipped(), prices=Prices(instances=instances()))
+Json = dict[str, Any]
+
+
+def stamp(minutes_ago: float) -> str:
+    return datetime.fromtimestamp(NOW - 60 * minutes_ago, UTC).isoformat()
+
+
+def pool(name: str, **spec: Any) -> Json:
+    template = {
+        "metadata": {"labels": spec.pop("labels", {})},
+        "spec": {"requirements": spec.pop("requirements", []), "taints": spec.pop("taints", [])},
+    }
+    disruption = {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "10m"}
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}"},
+        "spec": {"template": template, "disruption": disruption, **spec},
+    }
+
+
+def claim(name: str, *stages: str, pool: str = "h100", node: str | None = None) -> Json:
+    conditions = [
+        {"type": one, "status": "True", "lastTransitionTime": stamp(60)} for one in stages
+    ]
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "labels": {"karpenter.sh/nodepool": pool},
+            "creationTimestamp": stamp(70),
+        },
+        "spec": {"resources": {"requests": {"nvidia.com/gpu": "8"}}},
+        "status": {"conditions": conditions, **({"nodeName": node} if node else {})},
+    }
+
+
+def node(name: str, gpus: int = 8, pool: str = "h100", **metadata: Any) -> Json:
+    resources = {"nvidia.com/gpu": str(gpus)} if gpus else {}
+    labels = {
+        "karpenter.sh/nodepool": pool,
+        "karpenter.sh/capacity-type": "on-demand",
+        "topology.kubernetes.io/zone": "us-east-1a",
+        "node.kubernetes.io/instance-type": "p5.48xlarge",
+        "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+        **metadata.pop("labels", {}),
+    }
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": stamp(60)}
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, **metadata},
+        "spec": {},
+        "status": {"allocatable": resources, "capacity": resources, "conditions": [ready]},
+    }
+
+
+def pod(name: str, gpus: int = 1, node: str | None = None, **given: Any) -> Json:
+    spec = {
+        "containers": [{"name": "c", "resources": {"requests": {"nvidia.com/gpu": str(gpus)}}}],
+        **given.pop("spec", {}),
+    }
+    if node is not None:
+        spec["nodeName"] = node
+    ready = {"type": "Ready", "status": "True" if given.pop("ready", True) else "False"}
+    metadata = {
+        "namespace": "llm",
+        "name": name,
+        "uid": f"uid-{name}",
+        "creationTimestamp": stamp(30),
+        **given,
+    }
+    status = {"phase": "Running" if node else "Pending", "conditions": [ready] if node else []}
+    return {"metadata": metadata, "spec": spec, "status": status}
+
+
+def owned(kind: str, name: str, labels: dict[str, str] | None = None) -> Json:
+    owner = {"kind": kind, "name": name, "uid": "o", "controller": True}
+    return {"ownerReferences": [owner], "labels": labels or {}}
+
+
+def assessed(
+    objects: dict[Kind, list[Json]], seen: NodesSeen | None = None, now: float = NOW, **beside: Any
+) -> Assessment:
+    records: dict[Kind, list[Record]] = {
+        kind: [record_of(kind, one) for one in documents] for kind, documents in objects.items()
+    }
+    cluster = Cluster.of("test", records)
+    snapshot = snapshot_of(cluster, KNOWN, None, now)
+    values = Beside(lead_time_of=lambda _name: LEAD, instances=instances(), **beside)
+    return assess(cluster, snapshot, values, seen or NodesSeen(), now)
+
+
+def only(assessment: Assessment) -> PoolState:
+    assert len(assessment.pools) == 1, assessment.pools
+    return assessment.pools[0]
+
+
+def nodes_of(assessment: Assessment) -> dict[str, PoolNode]:
+    return {one.name: one for state in assessment.pools for one in state.nodes}
+
+
+def initialized(name: str, node_name: str) -> Json:
+    return claim(name, "Launched", "Registered", "Initialized", node=node_name)
+
+
+def test_a_pool_is_put_together_from_its_objects() -> None:
+    assessment = assessed(
+        {
+            Kind.NODE_POOL: [pool("h100", limits={"nvidia.com/gpu": "40", "nodes": "6"})],
+            Kind.NODE_CLAIM: [initialized("h100-a", "a"), claim("h100-b", "Launched")],
+            Kind.NODE: [node("a")],
+            Kind.POD: [
+                pod("x", 2, "a", **owned("ReplicaSet", "chat-1", {"pod-template-hash": "1"})),
+                pod("y", 3, "a", ready=False),
+                pod("z", 4),
+            ],
+        }
+    )
+    state = only(assessment)
+    assert (state.name, state.gpus_per_node, state.demand_gpus) == ("h100", 8, 9.0)
+    assert state.usd_per_hour == pytest.approx(55.04)  # the list's p5.48xlarge
+    assert (state.nodes_max, state.consolidate_after_seconds) == (5, 600.0)
+    found = nodes_of(assessment)
+    assert found["h100-a"].stage is NodeStage.INITIALIZED
+    assert [(one.name, one.gpus, one.ready) for one in found["h100-a"].pods] == [
+        ("llm/x", 2.0, True),
+        ("llm/y", 3.0, False),
+    ]
+    assert found["h100-a"].pods[0].workload == Workload(
+        kind="Deployment", namespace="llm", name="chat"
+    )
+    assert found["h100-a"].capacity_type is CapacityType.ON_DEMAND
+    assert (found["h100-b"].stage, found["h100-b"].gpus) == (NodeStage.LAUNCHED, 8)
+
+
+def test_a_claim_that_is_initialized_without_gpus_is_not() -> None:
+    # Of a static pool, whose claims ask for no GPUs.
+    assessment = assessed(
+        {
+            Kind.NODE_POOL: [pool("h100", replicas=1)],
+            Kind.NODE_CLAIM: [initialized("h100-a", "a")],
+            Kind.NODE: [node("a", 0)],
+        }
+    )
+    assert only(assessment).static
+    assert nodes_of(assessment)["h100-a"].stage is NodeStage.REGISTERED
+
+
+def test_a_node_is_empty_since_the_first_reading_that_saw_it_so() -> None:
+    objects = {Kind.NODE_CLAIM: [initialized("h100-a", "a")], Kind.NODE: [node("a")]}
+    first = assessed(objects)
+    assert nodes_of(first)["h100-a"].empty_since_seconds == NOW
+    later = assessed(objects, first.seen, NOW + 90)
+    assert nodes_of(later)["h100-a"].empty_since_seconds == NOW
+    used = assessed({**objects, Kind.POD: [pod("x", 1, "a")]}, later.seen, NOW + 180)
+    assert nodes_of(used)["h100-a"].empty_since_seconds is None
+
+
+def test_a_node_that_was_seen_starting_is_empty_since_its_start() -> None:
+    starts = {Kind.NODE_CLAIM: [claim("h100-a", "Launched")], Kind.NODE_POOL: [pool("h100")]}
+    first = assessed(starts, now=NOW - 7200)
+    objects = {Kind.NODE_CLAIM: [initialized("h100-a", "a")], Kind.NODE: [node("a")]}
+    found = nodes_of(assessed(objects, first.seen))["h100-a"]
+    assert found.empty_since_seconds == found.stage_since_seconds == NOW - 3600
+
+
+@pytest.mark.parametrize(
+    ("held_until", "ours", "others"),
+    [
+        pytest.param({"a": NOW + 60}, NOW + 60, False, id="our lease"),
+        pytest.param({}, None, True, id="somebody else's annotation"),
+    ],
+)
+def test_a_hold_is_ours_where_we_have_its_lease(
+    held_until: dict[str, float], ours: float | None, others: bool
+) -> None:
+    kept = node("a", annotations={"karpenter.sh/do-not-disrupt": "true"})
+    found = nodes_of(assessed({Kind.NODE: [kept]}, held_until_seconds=held_until))["a"]
+    assert (found.held_by_us_until_seconds, found.held_by_others) == (ours, others)
+
+
+def test_pods_that_karpenter_ranks_are_left_to_it() -> None:
+    ranked = pod("x", 1, "a", annotations={"karpenter.sh/managed-deletion-cost": "true"})
+    assert not nodes_of(assessed({Kind.NODE: [node("a")], Kind.POD: [ranked]}))["a"].pods_moved
+
+
+def test_a_pool_whose_use_is_unknown_is_left_alone_and_named() -> None:
+    records = {Kind.NODE: [record_of(Kind.NODE, node("a"))], Kind.POD: None}
+    cluster = Cluster.of("test", records)
+    snapshot = snapshot_of(cluster, KNOWN, None, NOW)
+    beside = Beside(lead_time_of=lambda _name: LEAD)
+    assessment = assess(cluster, snapshot, beside, NodesSeen(), NOW)
+    assert assessment.pools == ()
+    assert assessment.remarks == ("pool h100 is left alone: no Pod was read, so use is unknown",)
+
+
+def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
+    state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types, spot])]}))
+    assert (state.gpus_per_node, state.capacity_type) == (8, CapacityType.SPOT)
+
+
+TWO_POOLS = {
+    Kind.NODE_POOL: [
+        pool("h100", labels={"team": "chat"}),
+        pool("l40s", taints=[{"key": "batch", "effect": "NoSchedule"}]),
+    ],
+    Kind.NODE: [
+        node("a"),
+        node("b", 4, "l40s", labels={"node.kubernetes.io/instance-type": "g6e.24xlarge"}),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "gpus", "demand"),
+    [
+        pytest.param({}, 1, {"h100": 1.0, "l40s": 0.0}, id="the only pool that it tolerates"),
+        pytest.param(
+            {"tolerations": [{"operator": "Exists"}], "nodeSelector": {"team": "chat"}},
+            1,
+            {"h100": 1.0, "l40s": 0.0},
+            id="the pool of its node selector",
+        ),
+        pytest.param(
+            {"tolerations": [{"operator": "Exists"}]},
+            6,
+            {"h100": 6.0, "l40s": 0.0},
+            id="the only pool with such nodes",
+        ),
+        pytest.param(
+            {"tolerations": [{"operator": "Exists"}]}, 1, {"h100": 0.0, "l40s": 0.0}, id="in doubt"
+        ),
+    ],
+)
+def test_a_waiting_pod_counts_where_there_is_no_doubt(
+    spec: Json, gpus: int, demand: dict[str, float]
+) -> None:
+    assessment = assessed({**TWO_POOLS, Kind.POD: [pod("w", gpus, spec=spec)]})
+    assert {one.name: one.demand_gpus for one in assessment.pools} == demand
+
+
+def test_a_pod_in_doubt_is_named_in_the_steps_of_each_pool() -> None:
+    tolerates = {"tolerations": [{"operator": "Exists"}]}
+    assessment = assessed({**TWO_POOLS, Kind.POD: [pod("w", 1, spec=tolerates)]})
+    plan, _ = round_of(*assessment.pools, policy=PoolPolicy(), now=NOW)
+    text = "pod llm/w waits for 1 GPUs and is not counted: it may get a node of h100 or l40s"
+    assert all(text in texts(one) for one in plan.pools)
+
+
+def test_a_heavier_pool_is_tried_first() -> None:
+    pools = [pool("h100", weight=10), pool("l40s")]
+    assessment = assessed({**TWO_POOLS, Kind.NODE_POOL: pools, Kind.POD: [pod("w")]})
+    assert {one.name: one.demand_gpus for one in assessment.pools} == {"h100": 1.0, "l40s": 0.0}
+
+
+def test_a_pod_that_fits_no_pool_is_named() -> None:
+    assessment = assessed({**TWO_POOLS, Kind.POD: [pod("w", 16)]})
+    assert assessment.remarks == ("pod llm/w waits for 16 GPUs, and no pool fits",)
+
+
+JOB_SET = {"jobset.sigs.k8s.io/jobset-name": "tune"}
+
+
+def test_the_pods_of_a_job_set_are_one_demand() -> None:
+    gate = {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]}
+    end = {"foresail.io/expected-end": "2026-12-01T18:00:00Z"}
+    state = only(
+        assessed(
+            {
+                Kind.NODE: [node("a")],
+                Kind.POD: [
+                    pod("serve", 1, "a"),
+                    pod("t-0", 4, "a", labels=JOB_SET, annotations=end),
+                    pod("t-1", 4, labels=JOB_SET),
+                    pod("t-2", 4, labels=JOB_SET, spec=gate),
+                ],
+            }
+        )
+    )
+    assert state.demand_gpus == 1.0
+    (gang,) = state.gangs
+    assert gang.workload == Workload(kind="JobSet", namespace="llm", name="tune")
+    assert (gang.pods, gang.waiting_pods, gang.seen_pods, gang.gpus_per_pod) == (3, 2, 1, 4.0)
+    assert gang.ends_at_seconds == 1_796_148_000.0
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "name", "pods"),
+    [
+        pytest.param(
+            {
+                "labels": {
+                    "leaderworkerset.sigs.k8s.io/name": "big",
+                    "leaderworkerset.sigs.k8s.io/group-index": "2",
+                }
+            },
+            {},
+            "LeaderWorkerSet llm/big/2",
+            1,
+            id="a group of a LeaderWorkerSet",
+        ),
+        pytest.param(
+            {
+                "labels": {
+                    "ray.io/cluster": "c",
+                    "ray.io/originated-from-crd": "RayJob",
+                    "ray.io/originated-from-cr-name": "fit",
+                }
+            },
+            {},
+            "RayJob llm/fit",
+            1,
+            id="a RayJob",
+        ),
+        pytest.param(
+            {}, {"schedulingGroup": {"podGroupName": "g"}}, "PodGroup llm/g", 4, id="a PodGroup"
+        ),
+        pytest.param(
+            {
+                "labels": {"kueue.x-k8s.io/pod-group-name": "k"},
+                "annotations": {"kueue.x-k8s.io/pod-group-total-count": "3"},
+            },
+            {},
+            "Kueue pod group llm/k",
+            3,
+            id="a pod group of Kueue",
+        ),
+        pytest.param(
+            owned("Job", "sweep", {"kueue.x-k8s.io/podset": "main"}),
+            {},
+            "Job llm/sweep",
+            1,
+            id="a job that Kueue admits",
+        ),
+    ],
+)
+def test_other_gangs_are_recognised(metadata: Json, spec: Json, name: str, pods: int) -> None:
+    group = record_of(
+        Kind.POD_GROUP,
+        {
+            "metadata": {"name": "g", "namespace": "llm"},
+            "spec": {"schedulingPolicy": {"gang": {"minCount": 4}}},
+        },
+    )
+    state = only(
+        assessed(
+            {Kind.NODE: [node("a")], Kind.POD: [pod("p", 1, spec=spec, **metadata)]},
+            pod_groups=(group,),
+        )
+    )
+    (gang,) = state.gangs
+    workload = gang.workload
+    assert f"{workload.kind} {workload.namespace}/{workload.name}" == name
+    assert (gang.pods, gang.waiting_pods) == (pods, pods)
+
+
+def test_a_reading_leads_to_a_plan() -> None:
+    objects = {
+        Kind.NODE_CLAIM: [initialized("h100-a", "a"), initialized("h100-b", "b")],
+        Kind.NODE: [node("a"), node("b")],
+        Kind.POD: [pod("x", 8, "a", ready=False), pod("t", 8, labels=JOB_SET)],
+    }
+    plan, _ = round_of(*assessed(objects).pools, policy=PoolPolicy(), now=NOW)
+    held = {one.node: one.reason for one in plan.pools[0].nodes if one.verdict is Verdict.HOLD}
+    # The pod came 30 min ago, so the veto is over; b waits for the gang.
+    assert held == {"h100-b": "gang"}

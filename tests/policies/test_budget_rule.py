@@ -1,0 +1,104 @@
+"""Idle capacity stays within the policy's ceilings; the oldest hold goes first."""
+
+import pytest
+
+from policies.node_plan import Verdict
+from policies.policy.pool_policy import PoolPolicy
+from tests.policies.pools import (
+    NOW,
+    busy,
+    coming,
+    empty,
+    forecast,
+    named,
+    ordered,
+    plan_of,
+    pod,
+    pool,
+    round_of,
+    texts,
+    verdicts,
+)
+
+FLOOR = {"warm_floor_nodes": 3}
+THREE = (empty("old", minutes=60), empty("new", minutes=5), empty("middle", minutes=30))
+
+
+def test_the_oldest_hold_goes_when_the_hour_is_spent() -> None:
+    policy = PoolPolicy(**FLOOR, idle_usd_per_hour_max=5.0)  # at $2 each
+    plan = plan_of(pool(*THREE, demand_gpus=0.0), policy)
+    assert verdicts(plan) == {
+        "old": "release: budget",
+        "middle": "hold: warm floor",
+        "new": "hold: warm floor",
+    }
+    assert "not held: $2.00 an hour, and $1.00 is left of the hour's ceiling" in texts(plan)
+
+
+def test_the_month_is_spent_lease_by_lease() -> None:
+    # Each lease of 15 min costs $0.50, and $1.20 is left.
+    policy = PoolPolicy(**FLOOR, idle_usd_per_month_max=100.0)
+    plan = plan_of(pool(*THREE, demand_gpus=0.0), policy, month_usd=98.8)
+    assert named(plan, Verdict.HOLD) == ["new", "middle"]
+    assert "$0.50 for its lease, and $0.20 is left of the month's ceiling" in texts(plan)
+
+
+def test_orders_are_dropped_before_holds() -> None:
+    policy = PoolPolicy(warm_floor_nodes=5, idle_usd_per_hour_max=8.0)
+    plan = plan_of(pool(*THREE, demand_gpus=0.0), policy)
+    assert len(named(plan, Verdict.HOLD)) == 3
+    assert ordered(plan) == [(1, "warm floor")]
+    assert "1 of 2 nodes are not ordered: $2.00 an hour, and $0.00 is left" in texts(plan)
+
+
+def test_nodes_on_their_way_ahead_of_demand_count_first() -> None:
+    policy = PoolPolicy(**FLOOR, idle_usd_per_hour_max=5.0)
+    state = pool(empty("a", minutes=9), empty("b"), coming("c"), demand_gpus=0.0)
+    assert named(plan_of(state, policy), Verdict.HOLD) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "held"),
+    [
+        pytest.param(PoolPolicy(**FLOOR), 1, id="no ceiling"),
+        pytest.param(PoolPolicy(**FLOOR, idle_usd_per_hour_max=500.0), 0, id="with a ceiling"),
+    ],
+)
+def test_an_unknown_price_is_not_affordable_under_a_ceiling(policy: PoolPolicy, held: int) -> None:
+    state = pool(empty("a", usd_per_hour=None), demand_gpus=0.0, usd_per_hour=None)
+    plan = plan_of(state, policy)
+    assert len(named(plan, Verdict.HOLD)) == held
+    assert ("its price is unknown, and the policy has a ceiling" in texts(plan)) is (held == 0)
+
+
+def test_pools_of_one_policy_share_its_ceiling() -> None:
+    first = pool(empty("a", minutes=5), demand_gpus=0.0, name="first")
+    second = pool(empty("b", minutes=50), demand_gpus=0.0, name="second")
+    policies = {
+        name: PoolPolicy(policy=name, warm_floor_nodes=1, idle_usd_per_hour_max=3.0)
+        for name in ("first", "second")
+    }
+    shared, _ = round_of(first, second, policy=policies["first"])
+    assert [len(named(plan, Verdict.HOLD)) for plan in shared.pools] == [1, 0]
+    own, _ = round_of(first, second, policy=lambda one, _at: policies[one.name])
+    assert [len(named(plan, Verdict.HOLD)) for plan in own.pools] == [1, 1]
+
+
+def test_running_work_and_loading_models_are_not_touched() -> None:
+    policy = PoolPolicy(idle_usd_per_hour_max=0.0, idle_usd_per_month_max=0.0)
+    loading = busy("a", pods=(pod("x", ready=False, created_seconds=NOW - 60),))
+    plan = plan_of(pool(loading, busy("b"), demand_gpus=2.0), policy)
+    assert verdicts(plan) == {"a": "hold: veto", "b": "leave: serves"}
+
+
+def test_a_pool_that_gives_up_a_node_orders_none_for_less() -> None:
+    # The dear node is not affordable, a new one would be: it would be a swap, round by round.
+    policy = PoolPolicy(rho=50, warm_floor_nodes=2, idle_usd_per_hour_max=3.0)
+    state = pool(
+        empty("dear", usd_per_hour=9.0),
+        demand_gpus=0.0,
+        forecast=forecast((0.0, 0.1, 0.2), last=0.0),
+    )
+    plan = plan_of(state, policy)
+    assert verdicts(plan) == {"dear": "release: budget"}
+    assert ordered(plan) == []

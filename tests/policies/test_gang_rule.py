@@ -1,0 +1,126 @@
+"""A gang gets nodes for all its pods or for none, and keeps them until it ends."""
+
+from typing import Any
+
+import pytest
+
+from fleet.cluster.owners import Workload
+from policies.node_plan import Verdict
+from policies.situation import GangDemand
+from tests.policies.pools import (
+    NOW,
+    busy,
+    coming,
+    empty,
+    forecast,
+    named,
+    node,
+    ordered,
+    plan_of,
+    pod,
+    pool,
+    round_of,
+    texts,
+    verdicts,
+)
+
+TRAIN = Workload(kind="JobSet", namespace="ml", name="tune")
+HOUR = 3600.0
+
+
+def gang(waiting: int, **fields: Any) -> GangDemand:
+    """Of pods with a whole node of 8 GPUs each."""
+    defaults = {"workload": TRAIN, "pods": waiting, "gpus_per_pod": 8, "waiting_pods": waiting}
+    return GangDemand(**(defaults | fields))
+
+
+def eights(*nodes: Any, **fields: Any) -> Any:
+    return pool(*nodes, **({"gpus_per_node": 8, "demand_gpus": 0.0} | fields))
+
+
+def test_free_nodes_are_held_and_the_missing_ones_ordered() -> None:
+    state = eights(busy("serve", 8), empty("a", 8), demand_gpus=8.0, gangs=(gang(4),))
+    plan = plan_of(state)
+    assert verdicts(plan)["a"] == "hold: gang"
+    assert ordered(plan) == [(3, "gang")]
+    assert plan.orders[0].workload == "JobSet ml/tune"
+
+
+def test_a_limit_that_leaves_one_pod_out_keeps_no_node() -> None:
+    state = eights(busy("serve", 8), empty("a", 8), demand_gpus=8.0, gangs=(gang(4),), nodes_max=4)
+    plan = plan_of(state)
+    assert named(plan, Verdict.HOLD) == []
+    assert ordered(plan) == []
+    assert "JobSet ml/tune needs 4 nodes, 1 are free and no more can be had" in texts(plan)
+
+
+def test_two_gangs_do_not_count_on_the_same_node() -> None:
+    other = Workload(kind="RayJob", namespace="ml", name="other")
+    gangs = (gang(1), gang(1, workload=other))
+    plan = plan_of(eights(empty("a", 8), gangs=gangs))
+    assert [(one.nodes, one.workload) for one in plan.orders] == [(1, "RayJob ml/other")]
+
+
+def test_nodes_that_present_demand_wants_are_not_for_a_gang() -> None:
+    state = eights(empty("a", 8), empty("b", 8), demand_gpus=8.0, gangs=(gang(2),))
+    plan = plan_of(state)
+    assert (len(named(plan, Verdict.HOLD)), ordered(plan)) == (1, [(1, "gang")])
+
+
+def test_small_pods_share_a_node() -> None:
+    # 9 pods of 3 GPUs, 2 on a node
+    assert ordered(plan_of(eights(gangs=(gang(9, gpus_per_pod=3),)))) == [(5, "gang")]
+
+
+def test_a_pod_that_is_larger_than_a_node_is_named() -> None:
+    plan = plan_of(eights(gangs=(gang(1, gpus_per_pod=16),)))
+    assert ordered(plan) == []
+    assert "JobSet ml/tune asks 16 GPUs a pod, and a node has 8" in texts(plan)
+
+
+def test_karpenter_buys_for_the_pods_that_it_sees() -> None:
+    assert ordered(plan_of(eights(gangs=(gang(4, seen_pods=3),)))) == [(1, "gang")]
+
+
+def test_ordered_nodes_on_their_way_are_not_ordered_again() -> None:
+    state = eights(coming("a", 8), coming("b", 8), gangs=(gang(3),))
+    assert ordered(plan_of(state)) == [(1, "gang")]
+
+
+def test_a_gang_prefers_the_nvlink_domain_with_most_free_nodes() -> None:
+    nodes = (
+        empty("lone", 8, minutes=1),
+        empty("x", 8, clique="d1"),
+        empty("y", 8, clique="d1"),
+    )
+    none = forecast((0.0, 0.0, 0.0), last=0.0)
+    plan = plan_of(eights(*nodes, gangs=(gang(2, seen_pods=2),), forecast=none))
+    assert named(plan, Verdict.HOLD) == ["x", "y"]
+    assert named(plan, Verdict.RELEASE) == ["lone"]
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "verdict", "until"),
+    [
+        pytest.param(None, "hold: gang", NOW + 900, id="end unknown"),
+        pytest.param(NOW + HOUR, "hold: gang", NOW + 900, id="ends in an hour"),
+        pytest.param(NOW - HOUR / 3, "hold: gang", NOW + 600, id="20 min over: 10 min more"),
+        pytest.param(NOW - HOUR, "leave: serves", None, id="an hour over"),
+    ],
+)
+def test_a_running_gang_holds_its_nodes_until_it_ends(
+    ends_at: float | None, verdict: str, until: float | None
+) -> None:
+    runs = node("a", 8, pods=(pod("rank-0", 8, workload=TRAIN),))
+    plan = plan_of(eights(runs, gangs=(gang(0, pods=1, ends_at_seconds=ends_at),)))
+    assert verdicts(plan) == {"a": verdict}
+    assert plan.nodes[0].until_seconds == until
+
+
+def test_a_gang_that_does_not_start_keeps_nodes_for_an_hour() -> None:
+    state = eights(empty("a", 8), gangs=(gang(1),))
+    plan, memory = round_of(state)
+    assert verdicts(plan.pools[0]) == {"a": "hold: gang"}
+    plan, _ = round_of(state, state=memory, now=NOW + HOUR + 60)
+    assert verdicts(plan.pools[0]) == {"a": "leave: no reason"}
+    assert "JobSet ml/tune did not start in 61 min" in texts(plan.pools[0])

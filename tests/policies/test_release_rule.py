@@ -1,0 +1,109 @@
+"""Nodes above the wanted number go, the one that frees most first."""
+
+import pytest
+
+from fleet.cluster.nodes import CapacityType
+from policies.decide import DecisionState
+from policies.node_plan import Verdict
+from policies.policy.pool_policy import Lever, PoolPolicy
+from policies.situation import PoolNode
+from tests.policies.pools import (
+    NOW,
+    busy,
+    empty,
+    forecast,
+    named,
+    plan_of,
+    pool,
+    round_of,
+    texts,
+    verdicts,
+)
+
+FOUR = tuple(busy(f"busy-{i}") for i in range(4))
+FIVE_WANTED = forecast((4.0, 5.0, 6.0))  # at rho 30
+FOUR_WANTED = forecast((4.0, 4.1, 4.2))
+ONE_WANTED = forecast((1.0, 1.1, 1.2), last=1.0)
+LATENCY = PoolPolicy(rho=30)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "released"),
+    [
+        pytest.param((empty("a", minutes=5), empty("b", minutes=50)), ["b"], id="longest empty"),
+        pytest.param(
+            (empty("a", minutes=5, usd_per_hour=3.0), empty("b", minutes=50)), ["a"], id="dearest"
+        ),
+        pytest.param(
+            (
+                empty("a", minutes=5),
+                empty("b", minutes=50, capacity_type=CapacityType.RESERVED, usd_per_hour=9.0),
+            ),
+            ["a"],
+            id="never a reserved one",
+        ),
+        pytest.param(
+            (empty("a", minutes=5), empty("b", minutes=50, held_by_others=True)),
+            ["a"],
+            id="never one that others hold",
+        ),
+    ],
+)
+def test_of_two_empty_nodes_one_goes(nodes: tuple[PoolNode, ...], released: list[str]) -> None:
+    plan = plan_of(pool(*FOUR, *nodes, forecast=FIVE_WANTED), LATENCY)
+    assert named(plan, Verdict.RELEASE) == released
+
+
+def test_a_part_of_an_nvlink_domain_stays_with_the_rest() -> None:
+    nodes = (busy("used", clique="d1"), empty("part", clique="d1"), empty("own"))
+    plan = plan_of(pool(*nodes, demand_gpus=1.0, forecast=ONE_WANTED))
+    assert named(plan, Verdict.RELEASE) == ["own"]
+    assert "not released: the rest of its NVLink domain d1 stays" in texts(plan)
+
+
+def test_a_whole_nvlink_domain_goes_at_once() -> None:
+    nodes = (busy("used"), empty("a", clique="d1"), empty("b", clique="d1"))
+    plan = plan_of(pool(*nodes, demand_gpus=1.0, forecast=ONE_WANTED))
+    assert named(plan, Verdict.RELEASE) == ["a", "b"]
+
+
+def test_a_node_with_a_pod_is_not_released() -> None:
+    partly = busy("partly", 8, used=1)
+    state = pool(
+        busy("full", 8),
+        partly,
+        gpus_per_node=8,
+        demand_gpus=5.0,
+        forecast=forecast((5.0, 5.1, 5.2), last=5.0),
+    )
+    assert verdicts(plan_of(state)) == {"full": "leave: serves", "partly": "leave: fragmentation"}
+
+
+def test_a_node_that_does_not_tell_since_when_it_is_empty_is_not_released() -> None:
+    unknown = empty("unknown", empty_since_seconds=None)
+    plan = plan_of(pool(*FOUR, unknown, forecast=FOUR_WANTED))
+    assert named(plan, Verdict.RELEASE) == []
+
+
+def test_a_start_without_a_state_neither_releases_nor_drops_what_stands() -> None:
+    held = empty("held", held_by_us_until_seconds=NOW + 300)
+    state = pool(*FOUR, held, empty("other"), forecast=FOUR_WANTED)
+    fresh, memory = round_of(state, state=DecisionState())
+    assert verdicts(fresh.pools[0])["held"] == "hold: forecast hold"
+    assert verdicts(fresh.pools[0])["other"] == "leave: no reason"
+    later, _ = round_of(state, state=memory, now=NOW + 120)
+    assert named(later.pools[0], Verdict.RELEASE) == ["held", "other"]
+
+
+def test_releases_need_their_lever() -> None:
+    policy = PoolPolicy(levers=frozenset(Lever) - {Lever.NODE_RELEASE})
+    plan = plan_of(pool(*FOUR, empty("spare"), forecast=FOUR_WANTED), policy)
+    assert named(plan, Verdict.RELEASE) == []
+    assert "release: not released: the policy does not allow releases" in texts(plan)
+
+
+def test_a_pool_without_a_policy_is_left_alone() -> None:
+    state = pool(*FOUR, empty("spare"), forecast=FOUR_WANTED)
+    plan, _ = round_of(state, policy=lambda _pool, _at: None)
+    assert verdicts(plan.pools[0])["spare"] == "leave: no reason"
+    assert texts(plan.pools[0]) == "policy: no policy covers this pool"

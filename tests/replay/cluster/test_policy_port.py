@@ -1,0 +1,119 @@
+"""A node policy in the cluster of the replay: what it sees, and what becomes of its decisions."""
+
+from dataclasses import replace
+
+from fleet.reasons import Reason
+from policies.node_plan import NodeDecision, NodeOrder, Verdict
+from policies.situation import NodeStage, Situation
+from tests.replay.cluster.small import CHAT, POOL, Scripted, cluster, service
+
+
+def hold(until: float) -> Scripted:
+    def decide(situation: Situation) -> tuple[NodeDecision, ...]:
+        return tuple(
+            NodeDecision(
+                node=node.name,
+                uid=node.uid,
+                verdict=Verdict.HOLD,
+                reason=Reason.FORECAST_HOLD,
+                until_seconds=until,
+            )
+            for node in situation.pools[0].nodes
+        )
+
+    return Scripted(nodes=lambda s: decide(s) if s.now_seconds < 1100 else ())
+
+
+def release(at: float) -> Scripted:
+    def decide(situation: Situation) -> tuple[NodeDecision, ...]:
+        return tuple(
+            NodeDecision(node=node.name, uid=node.uid, verdict=Verdict.RELEASE)
+            for node in situation.pools[0].nodes
+        )
+
+    return Scripted(nodes=lambda s: decide(s) if s.now_seconds == at else ())
+
+
+def ahead(at: float, nodes: int = 1, *, act: bool = True) -> Scripted:
+    order = NodeOrder(nodes=nodes, reason=Reason.PRE_WARM)
+    return Scripted(orders=lambda now: (order,) if now == at else (), act=act)
+
+
+def test_a_policy_is_asked_each_two_minutes() -> None:
+    policy = Scripted()
+    cluster(service((0, 1)), policy=policy).run(500)
+    assert [seen.now_seconds for seen in policy.seen] == [0, 120, 240, 360, 480]
+
+
+def test_a_policy_sees_nodes_and_pods_as_production_shows_them() -> None:
+    policy = Scripted()
+    pools = (replace(POOL, gpus_per_node=2),)
+    cluster(service((0, 1), (950, 4)), pools=pools, policy=policy).run(2000)
+    by_time = {seen.now_seconds: seen.pools[0] for seen in policy.seen}
+    first, second = by_time[960].nodes
+    assert (first.stage, first.free_gpus) == (NodeStage.INITIALIZED, 0)
+    # The second pod was bound at 950 and serves from 980 on.
+    assert [pod.ready for pod in first.pods] == [True, False]
+    assert (second.stage, second.ordered_seconds) == (NodeStage.ORDERED, 951)
+    assert by_time[960].demand_gpus == 4
+    assert [pod.ready for pod in by_time[1200].nodes[0].pods] == [True, True]
+    assert by_time[1080].nodes[1].stage is NodeStage.INITIALIZED
+    assert by_time[960].lead_time.boot_seconds == 100
+    assert by_time[960].workloads == (CHAT,)
+
+
+def test_a_held_node_goes_in_karpenters_time_after_the_lease() -> None:
+    run = cluster(service((0, 1), (1003, 0)), policy=hold(until=1501))
+    run.run(1530)
+    # The lease ends at 1501, the pass is at 1510, validated at 1525, gone at 1530.
+    assert run.nodes("p") == 1
+    run.run(1531)
+    assert run.nodes("p") == 0
+    idle = run.books["p"].idle_gpu_seconds
+    assert idle == {Reason.NONE: 1080 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1080}
+
+
+def test_a_released_node_goes_at_once() -> None:
+    run = cluster(service((0, 1), (1003, 0)), policy=release(1080))
+    run.run(2000)
+    assert run.gpu_seconds("p") == 1085
+
+
+def test_the_pods_of_a_released_node_are_made_again() -> None:
+    run = cluster(service((0, 1)), policy=release(1080))
+    run.run(2000)
+    assert run.waits[CHAT].seconds == [121]
+    assert run.gpu_seconds("p") == 1085 + 2000 - 1081
+
+
+def test_a_node_ordered_ahead_spares_the_wait() -> None:
+    # Initialized at 340 and pulled at 360; it would go at 420.
+    run = cluster(service((0, 0), (380, 1)), policy=ahead(240))
+    run.run(600)
+    assert run.waits[CHAT].seconds == [0]
+    assert run.gpu_seconds("p") == 360
+
+
+def test_a_pod_waits_for_what_is_left_of_an_order_ahead() -> None:
+    run = cluster(service((0, 0), (300, 1)), policy=ahead(240))
+    run.run(600)
+    assert run.waits[CHAT].seconds == [340 + 20 - 300]
+    assert run.books["p"].launches == 1
+    assert run.books["p"].idle_gpu_seconds == {Reason.UNINITIALIZED: 100}
+
+
+def test_a_node_ordered_ahead_and_not_used_is_idle_for_that_reason() -> None:
+    run = cluster(service((0, 0)), policy=ahead(240))
+    run.run(1000)
+    # Initialized at 340, consolidatable at 400, validated at 415, drained at 420.
+    assert run.books["p"].idle_gpu_seconds == {
+        Reason.UNINITIALIZED: 100,
+        Reason.PRE_WARM: 75,
+        Reason.NONE: 5,
+    }
+
+
+def test_a_policy_that_only_advises_changes_nothing() -> None:
+    run = cluster(service((0, 0)), policy=ahead(240, act=False))
+    run.run(1000)
+    assert run.gpu_seconds("p") == 0

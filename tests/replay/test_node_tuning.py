@@ -1,0 +1,83 @@
+"""The rules' constants are chosen again each night, one step at most, with the evidence kept."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policies.policy.pool_policy import Mode, PoolPolicy
+from policies.rules.constants import RuleConstants
+from replay.cluster.settings import ClusterSettings
+from replay.cluster.shipped import ShippedRules
+from replay.node_tuning import (
+    HOLD_FACTORS,
+    ORDER_FACTORS,
+    choose_again,
+    neighbours,
+    replayed_cost,
+)
+from tests.replay.cluster.small import POOL, service
+
+SHIPPED = RuleConstants()
+
+
+def steps_between(before: RuleConstants, after: RuleConstants) -> int:
+    holds = HOLD_FACTORS.index(after.hold_factor) - HOLD_FACTORS.index(before.hold_factor)
+    orders = ORDER_FACTORS.index(after.order_factor) - ORDER_FACTORS.index(before.order_factor)
+    return abs(holds) + abs(orders)
+
+
+def test_the_shipped_constants_are_on_the_grid() -> None:
+    assert steps_between(SHIPPED, SHIPPED) == 0
+
+
+def test_a_night_looks_one_step_around() -> None:
+    pairs = [(one.hold_factor, one.order_factor) for one in neighbours(SHIPPED)]
+    assert pairs == [(0.7, 0.3), (0.5, 0.3), (1.0, 0.3), (0.7, 0.2), (0.7, 0.45)]
+
+
+def test_the_cheapest_neighbour_is_taken_and_all_evidence_is_kept() -> None:
+    record = choose_again(SHIPPED, lambda one: 100 + 50 * one.order_factor, at_seconds=7)
+    assert record.after == replace(SHIPPED, order_factor=0.2)
+    assert [one.cost for one in record.evidence] == pytest.approx([115, 115, 115, 110, 122.5])
+    assert "hold 0.7, order 0.2 (-4.3%)" in record.text
+
+
+def test_a_gain_below_two_per_cent_moves_nothing() -> None:
+    record = choose_again(SHIPPED, lambda one: 100 + 15 * one.order_factor, at_seconds=7)
+    assert record.after == SHIPPED
+    assert "stay" in record.text
+
+
+def test_days_that_cost_nothing_move_nothing() -> None:
+    record = choose_again(SHIPPED, lambda _: 0, at_seconds=7)
+    assert record.after == SHIPPED
+    assert "as dear" in record.text
+
+
+def _next(costs: Iterator[float], _: RuleConstants) -> float:
+    return next(costs)
+
+
+@given(costs=st.lists(st.floats(0, 1e6), min_size=5, max_size=60))
+def test_no_night_moves_further_than_one_step(costs: list[float]) -> None:
+    constants = SHIPPED
+    for night in range(len(costs) // 5):
+        cost_of = partial(_next, iter(costs[5 * night :]))
+        record = choose_again(constants, cost_of, at_seconds=night)
+        assert steps_between(constants, record.after) <= 1
+        assert record.before == constants
+        constants = record.after
+
+
+def test_the_replayed_cost_is_idle_time_and_waits_at_rho() -> None:
+    settings = ClusterSettings(
+        pools=(POOL,), services=(service((0, 1), (103, 2)),), begin_seconds=0
+    )
+    policy = ShippedRules(lambda _pool, _now: PoolPolicy(mode=Mode.ACT, rho=10))
+    cost = replayed_cost(settings, policy, {}, rho=10, until_seconds=1000)
+    # A node boots for 100 s, and its pod waits 121 s.
+    assert cost == 100 + 10 * 121
