@@ -25,6 +25,8 @@ FAULTS_MAX: Final = 20
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _HELM: Final = re.compile(r"\{\{-?\s*[.$a-z/(]")
+_TIME_OF_DAY: Final = re.compile(r"[0-9]+(:[0-9]+)+")
+"""A number to the base of 60 in YAML 1.1, and a text to kubectl."""
 _MERGE: Final = "<<"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _PLAIN: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "null"))
@@ -236,7 +238,7 @@ class _Composer:
         tag = event.tag or self._scalars.resolve(  # type: ignore[no-untyped-call]
             yaml.ScalarNode, event.value, (True, False)
         )
-        if tag not in _PLAIN:
+        if tag not in _PLAIN or _TIME_OF_DAY.fullmatch(event.value):
             return event.value
         try:
             return self._scalars.construct_object(yaml.ScalarNode(tag, event.value))

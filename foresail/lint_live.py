@@ -27,6 +27,7 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
         "ClusterTriggerAuthentication",
     ),
     "/apis/autoscaling/v2/horizontalpodautoscalers": ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    "/apis/foresail.io/v1alpha1/capacitypolicies": ("foresail.io/v1alpha1", "CapacityPolicy"),
     "/apis/karpenter.sh/v1/nodepools": ("karpenter.sh/v1", "NodePool"),
     "/apis/karpenter.sh/v1/nodeclaims": ("karpenter.sh/v1", "NodeClaim"),
     "/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers": (

@@ -14,6 +14,8 @@ from foresail.lint_command import FOUND, IN_ORDER, Format, LintOptions
 from foresail.lint_command import lint as run_lint
 from foresail.lint_live import PATHS
 from policies.lint.finding import Severity
+from policies.lint.registry import all_rules
+from policies.policy.shipped_policies import NAMES, shipped_text
 from scaler.errors import ForesailError
 from tests.fleet.api_server import ApiServer
 from tests.lint.manifests import (
@@ -55,6 +57,12 @@ def test_the_examples_are_in_order() -> None:
     result = lint("--fail-on", "info", str(EXAMPLES))
 
     assert (result.exit_code, result.output.splitlines()[-1][:9]) == (0, "in order:")
+
+
+def test_the_ready_made_policies_are_in_order() -> None:
+    for name in NAMES:
+        result = lint("--fail-on", "info", "-", given=shipped_text(name))
+        assert result.output == f"in order: 1 file, 1 object, {len(all_rules())} rules\n", name
 
 
 def test_a_finding_is_told_by_file_with_its_line_and_ends_with_status_three(folder: Path) -> None:

@@ -287,6 +287,16 @@ DISRUPTION: Manifest = {
     "metadata": {"name": "qwen3-32b", "namespace": "llm"},
     "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "qwen3-32b"}}},
 }
+POLICY: Manifest = {
+    "apiVersion": "foresail.io/v1alpha1",
+    "kind": "CapacityPolicy",
+    "metadata": {"name": "chat"},
+    "spec": {
+        "mode": "act",
+        "pools": {"names": ["h100"]},
+        "idleCeiling": {"usdPerHour": 110},
+    },
+}
 _GUARDED = (
     'has(device.attributes["gpu.nvidia.com"].productName) && '
     'device.attributes["gpu.nvidia.com"].productName.startsWith("NVIDIA H")'
@@ -315,5 +325,5 @@ REQUEST = "spec spec devices requests 0"
 SELECTOR = f"{REQUEST} exactly selectors 0 cel expression"
 CLEAN = (
     SCALED, FROM_ZERO, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
-    STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED,
+    STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED, POLICY,
 )  # fmt: skip
