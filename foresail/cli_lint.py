@@ -33,7 +33,8 @@ from foresail import cli_options
 @click.option(
     "--node-lead-time",
     metavar="DURATION",
-    help="From the order of a node to a replica that serves, such as 8m; else triggers' leadTime.",
+    help="From the order of a node to a replica that serves, such as 8m; else what triggers and "
+    "NodeClaims say.",
 )
 @click.option("--explain", metavar="ID", help="Why a rule is one, and what to do.")
 def lint(  # noqa: PLR0913 - a verb has as many as it has options

@@ -117,4 +117,4 @@ def _is_made(document: Json, kind: str) -> bool:
     if kind == "PriorityClass":
         return (text(metadata, "name") or "").startswith(_SYSTEM)
     owned = any(one.get("controller") is True for one in listed(metadata, "ownerReferences"))
-    return owned and kind in {"NodeClaim", "PodTemplate"}
+    return owned and kind == "PodTemplate"

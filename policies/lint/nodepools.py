@@ -1,9 +1,11 @@
 """Karpenter's NodePools in manifests."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
+from fleet.cluster.fields import UnreadableObjectError
+from fleet.cluster.karpenter import node_claim_of
 from fleet.documents import Json, listed, part, text
 from policies.lint.objects import Inputs, Object
 from policies.lint.scaled import SCALED_OBJECT, foresail_triggers
@@ -71,12 +73,32 @@ def duration_seconds(given: object) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
-def node_lead(inputs: Inputs) -> tuple[float, str] | None:
-    """How long a new node with its replica takes, and who says so: the operator, else triggers."""
+def node_lead(pool: Object, inputs: Inputs) -> tuple[float, str] | None:
+    """How long a new node of a pool takes, and whose word that is.
+
+    The operator's, else the longer one of what the pool's NodeClaims took and of what triggers say.
+    """
     stated = inputs.context.node_lead_seconds
     if stated is not None:
         return stated, "--node-lead-time"
-    return inputs.once(_longest_lead)
+    known = (inputs.once(_longest_lead), inputs.once(_slowest_claims).get(pool.name))
+    return max((one for one in known if one is not None), default=None)
+
+
+def _slowest_claims(inputs: Inputs) -> Mapping[str, tuple[float, str]]:
+    """By pool, the longest time from an order to an initialized node, and the NodeClaim."""
+    found: dict[str, tuple[float, str]] = {}
+    for one in inputs.of("karpenter.sh/NodeClaim"):
+        try:
+            claim = node_claim_of(one.value)
+        except UnreadableObjectError:
+            continue
+        ready = claim.since_seconds("Initialized")
+        if claim.pool is None or claim.created_seconds is None or ready is None:
+            continue
+        took = (ready - claim.created_seconds, one.title)
+        found[claim.pool] = max(took, found.get(claim.pool, took))
+    return found
 
 
 def _longest_lead(inputs: Inputs) -> tuple[float, str] | None:

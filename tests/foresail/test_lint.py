@@ -327,7 +327,7 @@ def test_explain_says_why_and_what_to_do() -> None:
 def test_a_stated_lead_time_is_held_against_pools() -> None:
     result = lint("-", "--node-lead-time", "12m", given=yaml.safe_dump(POOL))
 
-    assert "spec.disruption.consolidateAfter is '10m': a new node serves after 12m" in result.output
+    assert "spec.disruption.consolidateAfter is '10m': a new node takes 12m" in result.output
 
 
 # -- of a cluster ---------------------------------------------------------------------------------

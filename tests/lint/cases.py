@@ -428,6 +428,23 @@ FOLLOWING = (
         edited(HPA, {"spec behavior": {"scaleUp": {"policies": [{"periodSeconds": 1800}]}}}),
     ),
 )
+MADE = edited(
+    NODE_CLAIM,
+    {
+        "metadata": {
+            "name": "h100-x",
+            "labels": {"karpenter.sh/nodepool": "h100"},
+            "creationTimestamp": "2026-11-28T10:00:00Z",
+        },
+        "status conditions": [
+            {
+                "type": "Initialized",
+                "status": "True",
+                "lastTransitionTime": "2026-11-28T10:12:00Z",
+            }
+        ],
+    },
+)
 NODE_POOLS = (
     case(
         "FS201",
@@ -440,7 +457,7 @@ NODE_POOLS = (
         "spec.disruption.consolidateAfter",
         (POOL, edited(SCALED, {f"{METADATA} leadTime": "11m"})),
         (POOL, SCALED),
-        says="is '10m': a new node serves after 11m (leadTime of ScaledObject llm/qwen3-32b)",
+        says="is '10m': a new node takes 11m (leadTime of ScaledObject llm/qwen3-32b)",
     ),
     case(
         "FS202",
@@ -449,6 +466,14 @@ NODE_POOLS = (
         edited(POOL, {"spec disruption consolidateAfter": "12m"}),
         node_lead_seconds=720.0,
         says="(--node-lead-time)",
+    ),
+    case(
+        # Ordered at 10:00, initialized at 10:12.
+        "FS202",
+        "spec.disruption.consolidateAfter",
+        (POOL, MADE),
+        (edited(POOL, {"spec disruption consolidateAfter": "12m"}), MADE),
+        says="a new node takes 12m (NodeClaim h100-x)",
     ),
     case(
         "FS203",

@@ -62,13 +62,13 @@ def released_too_soon(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """A node that goes before it would have come again is paid twice: for its way down and its way
     up. And a node whose image takes longer to pull than consolidateAfter is taken for empty.
     """
-    lead = node_lead(inputs)
+    lead = node_lead(of, inputs)
     after = duration_seconds(part(of.spec, "disruption").get("consolidateAfter"))
     if lead is None or after is None or is_static(of) or not _is_current(of):
         return
     seconds, whose = lead
     if after < seconds:
-        why = f"a new node serves after {format_duration(seconds)} ({whose})"
+        why = f"a new node takes {format_duration(seconds)} ({whose})"
         yield Fault(at=_AFTER, why=why, do=f"set {format_duration(seconds)} or more")
 
 
