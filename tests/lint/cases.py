@@ -76,6 +76,7 @@ def metadata(**changes: object) -> Manifest:
     return edited(SCALED, {f"{METADATA} {name}": value for name, value in changes.items()})
 
 
+HPA_CONFIG = "spec advanced horizontalPodAutoscalerConfig"
 CPU = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
 TWO = edited(SCALED, {"spec triggers 1": CPU})
 ADVISING = edited(SCALED, {f"{METADATA} mode": "advise"})
@@ -157,9 +158,15 @@ SCALED_OBJECTS = (
     case(
         "FS109",
         "metadata.name",
-        edited(SCALED, {"metadata name": "m" * 64}),
-        edited(SCALED, {"metadata name": "m" * 63}),
-        says="64 characters",
+        edited(SCALED, {"metadata name": "m" * 55}),
+        edited(SCALED, {"metadata name": "m" * 54}),
+        says="is 'mmm",
+    ),
+    case(
+        "FS109",
+        "metadata.name",
+        edited(SCALED, {"metadata name": "m" * 64, f"{HPA_CONFIG} name": "short"}),
+        edited(SCALED, {"metadata name": "m" * 63, f"{HPA_CONFIG} name": "short"}),
     ),
     case(
         "FS110",
@@ -342,6 +349,19 @@ FOLLOWING = (
         "spec.fallback.replicas",
         edited(SCALED, {"spec fallback replicas": 41}),
         edited(SCALED, {"spec fallback replicas": 40}),
+    ),
+    case(
+        "FS155",
+        "spec.fallback",
+        scaled(triggers=[CPU]),
+        scaled(triggers=[CPU, QUEUE]),
+        says="for which there is no fallback",
+    ),
+    case(
+        "FS155",
+        "spec.fallback.failureThreshold",
+        edited(SCALED, {"spec fallback failureThreshold": -1}),
+        SCALED,
     ),
     case(
         "FS144",
@@ -537,6 +557,12 @@ NODE_POOLS = (
         edited(POOL, {f"{BUDGET} schedule": "* * * * mon-fri", f"{BUDGET} duration": "8h"}),
     ),
     case(
+        "FS211",
+        "spec.disruption.budgets[0].duration",
+        edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "0.5h"}),
+        edited(POOL, {f"{BUDGET} schedule": "0 9 ? * *", f"{BUDGET} duration": "8h30m"}),
+    ),
+    case(
         "FS212",
         "spec.disruption.budgets[0].schedule",
         edited(POOL, {f"{BUDGET} schedule": "0 9 * * mon-fri", f"{BUDGET} duration": "8h"}),
@@ -563,7 +589,7 @@ NODE_POOLS = (
     case(
         "FS215",
         "spec.disruption.consolidateAfter",
-        edited(POOL, {"spec disruption consolidateAfter": "10 minutes"}),
+        edited(POOL, {"spec disruption consolidateAfter": "1.5h"}),
         POOL,
     ),
     case(
@@ -724,6 +750,20 @@ PODS = (
     ),
     case("FS505", "spec.scalableRef.name", (BUFFER, CLAIMED), (BUFFER, DEPLOYMENT)),
     case("FS506", "spec.podTemplateRef", edited(BUFFER, {"spec scalableRef": GONE}), BUFFER),
+    case(
+        "FS506",
+        "spec.replicas",
+        edited(
+            BUFFER,
+            {
+                "spec scalableRef": GONE,
+                "spec podTemplateRef": {"name": "one"},
+                "spec replicas": GONE,
+                "spec percentage": 10,
+            },
+        ),
+        edited(BUFFER, {"spec replicas": GONE, "spec percentage": 10}),
+    ),
     case("FS506", "spec.replicas", edited(BUFFER, {"spec replicas": GONE}), BUFFER),
     case(
         "FS507",

@@ -219,15 +219,19 @@ def scaled_job(of: Object, inputs: Inputs) -> Iterator[Fault]:
     "FS109",
     Severity.ERROR,
     on=SCALED_OBJECT,
-    what="a name of more than 63 characters",
-    fix="shorten metadata.name",
-    source="kedacore/keda#6998 (2.20)",
+    what="a name that is too long for its HPA",
+    fix="at most 54 characters, or a shorter horizontalPodAutoscalerConfig.name",
+    source="KEDA, scaledobject_webhook.go (verifyName); kedacore/keda#6998 (2.20)",
 )
 def name_too_long(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """KEDA writes the name into a label of the HPA, and labels take 63 characters."""
-    if len(of.name) > _NAME_MAX:
-        why = f"{len(of.name)} characters, and KEDA takes {_NAME_MAX}"
-        yield Fault(at=("metadata", "name"), why=why, do="shorten it")
+    """KEDA writes the name into a label of the HPA and calls the HPA keda-hpa-NAME; both take 63
+    characters, and its webhook refuses more.
+    """
+    config = part(of.spec, "advanced", "horizontalPodAutoscalerConfig")
+    hpa = text(config, "name") or f"keda-hpa-{of.name}"
+    if max(len(of.name), len(hpa)) > _NAME_MAX:
+        why = f"{len(of.name)} characters, {len(hpa)} of its HPA, and KEDA takes {_NAME_MAX}"
+        yield Fault(at=("metadata", "name"), why=why, do="shorten it, or name the HPA yourself")
 
 
 @rule(

@@ -9,10 +9,11 @@ from cronsim import CronSim, CronSimError
 
 from fleet.documents import text
 from policies.lint.finding import Fault, Path, Severity
-from policies.lint.nodepools import NODE_POOL, budgets_of, duration_seconds
+from policies.lint.nodepools import NODE_POOL, budgets_of
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 
+_DURATION: Final = re.compile(r"([0-9]{1,6}[hm]|[0-9]{1,6}h[0-9]{1,6}m)(0s)?")
 _NODES: Final = re.compile(r"[0-9]{1,9}|(100|[0-9]{1,2})%")
 _REASONS: Final = ("Underutilized", "Empty", "Drifted")
 _ALIASES: Final = frozenset(
@@ -33,8 +34,9 @@ _SOURCE: Final = "Karpenter, disruption: NodePool disruption budgets"
     source=f"{_SOURCE}; nodepool.go (GetAllowedDisruptionsByReason)",
 )
 def malformed_budget(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """One that cannot be read allows 0 disruptions: empty nodes stay, and are billed, in silence.
-    The smallest active budget wins, so one bad entry is enough.
+    """The API server refuses most of them. One that it takes and Karpenter cannot read allows 0
+    disruptions: empty nodes stay, and are billed, in silence. The smallest active budget wins, so
+    one bad entry is enough.
     """
     count = 0
     for index, budget in budgets_of(of):
@@ -42,7 +44,7 @@ def malformed_budget(of: Object, inputs: Inputs) -> Iterator[Fault]:
         at: Path = ("spec", "disruption", "budgets", index)
         nodes = budget.get("nodes")
         if nodes is not None and not _NODES.fullmatch(str(nodes)):
-            why = "neither a number nor a percentage: Karpenter allows no disruption at all"
+            why = "neither a number nor a percentage up to 100%"
             yield Fault(at=(*at, "nodes"), why=why, do='write "1" or "10%"')
         yield from _of_schedule(at, budget.get("schedule"), budget.get("duration"))
     if count > _BUDGETS_MAX:
@@ -58,11 +60,10 @@ def _of_schedule(at: Path, schedule: object, duration: object) -> Iterator[Fault
     if schedule is not None and not _is_cron(schedule):
         why = "not five cron fields: Karpenter allows no disruption at all"
         yield Fault(at=(*at, "schedule"), why=why, do='write it as "0 9 * * mon-fri", in UTC')
-    if duration is not None:
-        seconds = duration_seconds(duration)
-        if seconds is None or seconds % 60 or not seconds:
-            why = "not a duration in hours and minutes, as Karpenter takes it"
-            yield Fault(at=(*at, "duration"), why=why, do="write it as 8h or 8h30m")
+    readable = isinstance(duration, str) and bool(_DURATION.fullmatch(duration))
+    if duration is not None and not readable:
+        why = "not a duration in hours and minutes, as Karpenter takes it"
+        yield Fault(at=(*at, "duration"), why=why, do="write it as 8h or 8h30m")
 
 
 def _is_cron(schedule: object) -> bool:
@@ -73,7 +74,7 @@ def _is_cron(schedule: object) -> bool:
     if len(schedule.split()) != 5:  # noqa: PLR2004 - minute, hour, day, month, weekday
         return False
     try:
-        CronSim(schedule, _ANY_DAY)
+        CronSim(schedule.replace("?", "*"), _ANY_DAY)
     except CronSimError:
         return False
     return True

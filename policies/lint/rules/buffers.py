@@ -126,12 +126,15 @@ def buffer_of_claims(of: Object, inputs: Inputs) -> Iterator[Fault]:
     source="Kubernetes autoscaling API, CapacityBuffer",
 )
 def buffer_reference(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """The buffer needs one template, and replicas, percentage or limits to know how many."""
+    """The buffer needs one template, and to know how many: replicas or limits, or a percentage of
+    what scalableRef has.
+    """
     given = [name for name in ("podTemplateRef", "scalableRef") if name in of.spec]
     if len(given) != 1:
         why = "both podTemplateRef and scalableRef" if given else "no podTemplateRef or scalableRef"
         yield Fault(at=("spec", given[-1] if given else "podTemplateRef"), why=why, do="give one")
-    if not any(name in of.spec for name in ("replicas", "percentage", "limits")):
+    sizes = ["replicas", "limits", *(["percentage"] if "scalableRef" in of.spec else [])]
+    if not any(name in of.spec for name in sizes):
         why = "nothing says how many"
         yield Fault(at=("spec", "replicas"), why=why, do="set replicas")
 

@@ -17,6 +17,7 @@ from policies.lint.scaled import (
     is_given,
     number,
     policies_of,
+    triggers_of,
 )
 from scaler.durations import format_duration
 
@@ -95,6 +96,30 @@ def fallback_above_most(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if isinstance(replicas, int) and replicas > most:
         why = f"above maxReplicaCount, which is {most}"
         yield Fault(at=("spec", "fallback", "replicas"), why=why, do=f"set {most} at the most")
+
+
+@rule(
+    "FS155",
+    Severity.ERROR,
+    on=SCALED_OBJECT,
+    what="a fallback that KEDA refuses",
+    fix="add a trigger other than cpu and memory, and numbers from 0 on",
+    source="KEDA, scaledobject_types.go (CheckFallbackValid)",
+)
+def fallback_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """The fallback stands for a metric that a scaler cannot read; cpu and memory are the HPA's own.
+    The webhook refuses the ScaledObject.
+    """
+    fallback = part(of.spec, "fallback")
+    kinds = {one.type for one in triggers_of(of)}
+    formula = part(of.spec, "advanced", "scalingModifiers")
+    if fallback and kinds and kinds <= {"cpu", "memory"} and not formula:
+        why = "every trigger is cpu or memory, for which there is no fallback"
+        yield Fault(at=("spec", "fallback"), why=why, do="leave it out, or add another trigger")
+    for name in ("failureThreshold", "replicas"):
+        value = fallback.get(name)
+        if isinstance(value, int) and value < 0:
+            yield Fault(at=("spec", "fallback", name), why="below 0", do="set 0 or more")
 
 
 @rule(

@@ -1,5 +1,6 @@
 """NodePools: when nodes come and go, and what they cost while they are idle."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -24,6 +25,8 @@ _POLICY: Final = ("spec", "disruption", "consolidationPolicy")
 _POLICIES: Final = ("WhenEmpty", "WhenEmptyOrUnderutilized", "Balanced")
 _DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 _STARTUP_WORDS: Final = ("startup", "not-ready", "notready", "uninitialized", "driver-not")
+_WAIT: Final = re.compile(r"([0-9]{1,9}[smh]){1,8}|Never")
+"""As the CRD has it: whole numbers of hours, minutes and seconds."""
 _READINESS: Final = "readiness.k8s.io/"
 _GRACE_DEFAULT: Final = 30.0
 
@@ -251,7 +254,7 @@ def unknown_consolidation(of: Object, inputs: Inputs) -> Iterator[Fault]:
     given, after = disruption.get("consolidationPolicy"), disruption.get("consolidateAfter")
     if given is not None and given not in _POLICIES and of.version == "v1":
         yield Fault(at=_POLICY, why="no policy of v1", do=f"use one of {', '.join(_POLICIES)}")
-    if after is not None and after != "Never" and duration_seconds(after) is None:
+    if after is not None and not (isinstance(after, str) and _WAIT.fullmatch(after)):
         yield Fault(at=_AFTER, why="neither a duration nor Never", do="write it as 10m")
 
 
