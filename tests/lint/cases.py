@@ -76,6 +76,7 @@ def metadata(**changes: object) -> Manifest:
     return edited(SCALED, {f"{METADATA} {name}": value for name, value in changes.items()})
 
 
+POLICY_UP = {"type": "Pods", "value": 4}
 HPA_CONFIG = "spec advanced horizontalPodAutoscalerConfig"
 CPU = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
 TWO = edited(SCALED, {"spec triggers 1": CPU})
@@ -444,8 +445,14 @@ FOLLOWING = (
     case(
         "FS154",
         "spec.behavior.scaleUp.policies[0].periodSeconds",
-        edited(HPA, {"spec behavior": {"scaleUp": {"policies": [{"periodSeconds": 1801}]}}}),
-        edited(HPA, {"spec behavior": {"scaleUp": {"policies": [{"periodSeconds": 1800}]}}}),
+        edited(
+            HPA,
+            {"spec behavior": {"scaleUp": {"policies": [{**POLICY_UP, "periodSeconds": 1801}]}}},
+        ),
+        edited(
+            HPA,
+            {"spec behavior": {"scaleUp": {"policies": [{**POLICY_UP, "periodSeconds": 1800}]}}},
+        ),
     ),
 )
 MADE = edited(
@@ -720,6 +727,7 @@ SCHEDULERS = (
         says="Deployment llm/b has claims too, and goes through default-scheduler",
     ),
 )
+ALTERNATIVES = [{"name": f"a{n}", "deviceClassName": "gpu.nvidia.com"} for n in range(9)]
 OF_NVIDIA = 'device.driver == "gpu.nvidia.com" && '
 MEMORY = f'{OF_NVIDIA}device.capacity["gpu.nvidia.com"].memory.compareTo(quantity("{{}}Gi")) >= 0'
 PRODUCT = f'{OF_NVIDIA}device.attributes["gpu.nvidia.com"].productName == "NVIDIA H100"'
@@ -955,8 +963,10 @@ PODS = (
     case(
         "FS544",
         ".".join(REQUEST.replace(" 0", "[0]").split()) + ".firstAvailable",
-        edited(TEMPLATE, {f"{REQUEST} firstAvailable": [{"name": str(n)} for n in range(9)]}),
-        edited(TEMPLATE, {f"{REQUEST} firstAvailable": [{"name": str(n)} for n in range(8)]}),
+        edited(TEMPLATE, {f"{REQUEST} exactly": GONE, f"{REQUEST} firstAvailable": ALTERNATIVES}),
+        edited(
+            TEMPLATE, {f"{REQUEST} exactly": GONE, f"{REQUEST} firstAvailable": ALTERNATIVES[:8]}
+        ),
     ),
     case(
         "FS545", "apiVersion", edited(TEMPLATE, {"apiVersion": "resource.k8s.io/v1beta1"}), TEMPLATE

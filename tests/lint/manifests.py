@@ -204,6 +204,11 @@ POOL: Manifest = {
         "template": {
             "metadata": {},
             "spec": {
+                "nodeClassRef": {
+                    "group": "karpenter.k8s.aws",
+                    "kind": "EC2NodeClass",
+                    "name": "gpus",
+                },
                 "expireAfter": "Never",
                 "taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}],
                 "requirements": [
@@ -222,7 +227,9 @@ STATIC: Manifest = edited(
     {
         "spec replicas": 2,
         "spec limits": {"nodes": 4},
-        "spec template spec startupTaints": [{"key": "gpu.example/loading"}],
+        "spec template spec startupTaints": [
+            {"key": "gpu.example/loading", "effect": "NoSchedule"}
+        ],
     },
 )
 BUDGET = "spec disruption budgets 0"
