@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from foresail.cli import main
 from tests.e2e import bed as beds
 from tests.e2e.site import Site
-from tests.lint.cases import CASES, Case
+from tests.lint.all_cases import CASES
+from tests.lint.case import Case
 from tests.lint.manifests import DEPLOYMENT, DISRUPTION, edited
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.lint.cases import CASES
+from tests.lint.all_cases import CASES
 from tests.lint.manifests import CLEAN, Manifest, lint
 
 MANIFESTS = [*CLEAN, *(one for case in CASES for one in (*case.found, *case.clean))]

@@ -7,7 +7,8 @@ import pytest
 
 from policies.lint.finding import Severity
 from policies.lint.registry import GROUPS, all_rules, known_ids
-from tests.lint.cases import CASES, Case
+from tests.lint.all_cases import CASES
+from tests.lint.case import Case
 from tests.lint.manifests import CLEAN, DEPLOYMENT, SCALED, Manifest, edited, lint
 
 
