@@ -90,11 +90,16 @@ def found_in(of: Object, fault: Fault, rule: str, severity: Severity) -> Finding
         subject=of.title,
         field=field_name(fault.at) or "object",
         value=NOT_SET if value is ABSENT else shown(value),
-        why=fault.why,
-        do=fault.do,
+        why=_plain(fault.why),
+        do=_plain(fault.do),
         file=of.file,
         line=of.line(fault.at),
     )
+
+
+def _plain(words: str) -> str:
+    """Without what a terminal would obey: rules quote names of objects."""
+    return words if words.isprintable() else repr(words)[1:-1]
 
 
 def ignored_by(of: Object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from policies.lint.finding import Severity
 from policies.lint.registry import GROUPS, all_rules, known_ids
 from tests.lint.all_cases import CASES
 from tests.lint.case import Case
-from tests.lint.manifests import CLEAN, DEPLOYMENT, SCALED, Manifest, edited, lint
+from tests.lint.manifests import CLAIMED, CLEAN, DEPLOYMENT, SCALED, Manifest, edited, lint
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, id=f"{one.rule}-{one.at}") for one in CASES])
@@ -96,6 +96,19 @@ def test_rules_of_pairs_of_good_manifests_agree() -> None:
         # An unused scheduler, a claim without a static pool, one workload written twice, and a
         # static pool whose size a policy sets too.
         assert rules <= {"FS312", "FS548", "FS505", "FS532", "FS406"}, (pair, rules)
+
+
+def test_a_name_that_a_terminal_would_obey_is_escaped() -> None:
+    first = edited(CLAIMED, {"spec template spec schedulerName": "a"})
+    second = edited(
+        CLAIMED, {"metadata name": "b", "spec template spec schedulerName": "\x1b[31mred"}
+    )
+
+    said = [one.message for one in lint(first, second) if one.rule == "FS314"]
+
+    assert said
+    assert all(one.isprintable() for one in said)
+    assert any("\\x1b[31mred" in one for one in said)
 
 
 def test_a_workload_is_known_by_its_kind_too() -> None:
