@@ -54,7 +54,12 @@ def faults_of(
 
 def texts_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Every fault of a value that has no lines, such as an API object."""
-    return [text for _, text, _ in _faults(error, model)]
+    return [text for _, text in places_of(error, model)]
+
+
+def places_of(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
+    """Place and text of every fault."""
+    return [(at, text) for at, text, _ in _faults(error, model)]
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str, bool]]:

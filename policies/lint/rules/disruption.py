@@ -1,0 +1,166 @@
+"""PodDisruptionBudgets of workloads whose nodes shall be able to leave."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from fleet.documents import Json, listed, part, text
+from policies.lint.finding import Fault, Severity
+from policies.lint.objects import Inputs, Object
+from policies.lint.pods import POD_TYPES, gpu_workloads, pods_in
+from policies.lint.rule import rule
+from policies.lint.scaled import bounds, scaler_of
+
+_WORKLOADS_MAX: Final = 100
+"""Of one label that a budget is compared with."""
+PDB: Final = "policy/PodDisruptionBudget"
+
+
+@rule(
+    "FS531",
+    Severity.WARNING,
+    on=PDB,
+    what="a disruption budget that never allows one",
+    fix="set maxUnavailable: 1",
+    source="Kubernetes, specifying a disruption budget; Karpenter, disruption: PDBs",
+)
+def never_allows(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """No node with such a pod can be drained: not for consolidation, not for an upgrade. Karpenter
+    says DisruptionBlocked and pays on.
+    """
+    for name in ("maxUnavailable", "minAvailable"):
+        value = of.spec.get(name)
+        at = ("spec", name)
+        if (name == "maxUnavailable" and value in (0, "0", "0%")) or (
+            name == "minAvailable" and value == "100%"
+        ):
+            why = "no node with such a pod can ever be drained"
+            yield Fault(at=at, why=why, do="set maxUnavailable: 1")
+    least = of.spec.get("minAvailable")
+    if not isinstance(least, int) or isinstance(least, bool) or least < 1:
+        return
+    for workload in _covered(of, inputs):
+        replicas = _least_replicas(workload, inputs)
+        if replicas is not None and least >= replicas:
+            why = f"{workload.title} has {replicas} replicas, so none may ever go"
+            yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
+            return
+
+
+@rule(
+    "FS532",
+    Severity.ERROR,
+    on=PDB,
+    what="two disruption budgets on one pod",
+    fix="keep one of them",
+    source="Kubernetes, eviction API; Karpenter, pdb.go",
+)
+def two_budgets(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """The eviction API answers such a pod with an error, so its node cannot be drained at all."""
+    budgets = inputs.once(budgets_by_workload)
+    for workload in _covered(of, inputs):
+        other = next((one for one in budgets[workload] if one is not of), None)
+        if other is not None:
+            why = f"{other.title} covers {workload.title} too, and evictions fail"
+            yield Fault(at=("spec", "selector"), why=why, do="keep one of the two")
+            return
+
+
+def budgets_by_workload(inputs: Inputs) -> Mapping[Object, list[Object]]:
+    found: dict[Object, list[Object]] = {}
+    for budget in inputs.of(PDB):
+        for workload in _covered(budget, inputs):
+            found.setdefault(workload, []).append(budget)
+    return found
+
+
+def workloads_by_label(inputs: Inputs) -> Mapping[tuple[str, str, object], list[Object]]:
+    """Workloads by scope, key and value of each label of their pods."""
+    found: dict[tuple[str, str, object], list[Object]] = {}
+    for one in inputs.of(*POD_TYPES):
+        labels = {
+            (key, value)
+            for pod in pods_in(one)
+            for key, value in pod.labels.items()
+            if isinstance(value, str)
+        }
+        for key, value in labels:
+            found.setdefault((one.scope, key, value), []).append(one)
+    return found
+
+
+@rule(
+    "FS533",
+    Severity.INFO,
+    on=PDB,
+    what="replicas that are evicted while they load",
+    fix="leave unhealthyPodEvictionPolicy out where starts take minutes",
+    source="Kubernetes, specifying a disruption budget: unhealthyPodEvictionPolicy",
+)
+def evicts_loading(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """AlwaysAllow lets pods that are not ready go, whatever the budget says, and a model server
+    that loads its weights is not ready. It is right where pods hang for ever.
+    """
+    if text(of.spec, "unhealthyPodEvictionPolicy") != "AlwaysAllow":
+        return
+    with_gpus = inputs.once(gpu_workloads)
+    covered = [one for one in _covered(of, inputs) if one in with_gpus]
+    if covered:
+        why = f"replicas of {covered[0].title} may be evicted while they load"
+        at = ("spec", "unhealthyPodEvictionPolicy")
+        yield Fault(at=at, why=why, do="leave it out, or keep it where pods hang for ever")
+
+
+def covered_by_budget(inputs: Inputs) -> Mapping[Object, list[Object]]:
+    return {one: _selected(one, inputs) for one in inputs.of(PDB)}
+
+
+def _covered(of: Object, inputs: Inputs) -> list[Object]:
+    return inputs.once(covered_by_budget)[of]
+
+
+def _selected(of: Object, inputs: Inputs) -> list[Object]:
+    """Workloads whose pods the budget selects; a selector without labels is left out."""
+    selector = part(of.spec, "selector")
+    for key, value in part(selector, "matchLabels").items():
+        if not isinstance(value, str):
+            return []
+        having = inputs.once(workloads_by_label).get((of.scope, key, value), ())
+        return [
+            one
+            for one in having[:_WORKLOADS_MAX]
+            if any(_selects(selector, pod.labels) for pod in pods_in(one))
+        ]
+    return []
+
+
+def _selects(selector: Json, labels: Mapping[str, object]) -> bool:
+    wanted = part(selector, "matchLabels")
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        return False
+    return all(_meets(one, labels) for one in listed(selector, "matchExpressions"))
+
+
+def _meets(expression: Json, labels: Mapping[str, object]) -> bool:
+    key, values = text(expression, "key") or "", expression.get("values")
+    among = isinstance(values, list) and labels.get(key) in values
+    match text(expression, "operator"):
+        case "In":
+            return key in labels and among
+        case "NotIn":
+            return not among
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case _:
+            return False
+
+
+def _least_replicas(workload: Object, inputs: Inputs) -> int | None:
+    """The fewest replicas that it has: of its ScaledObject, else as the manifest says."""
+    scaler = scaler_of(workload, inputs)
+    if scaler is not None:
+        return max(1, bounds(scaler)[1])
+    replicas = workload.spec.get("replicas", 1)
+    known = workload.type in {"apps/Deployment", "apps/StatefulSet"}
+    return replicas if known and isinstance(replicas, int) else None

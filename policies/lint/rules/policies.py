@@ -1,0 +1,268 @@
+"""CapacityPolicies, by themselves and against the NodePools beside them."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+from pydantic import ValidationError
+
+from policies.lint.finding import Fault, Severity
+from policies.lint.objects import Inputs, Object
+from policies.lint.pods import gpu_workloads
+from policies.lint.priced_pools import PricedPool, priced_pools
+from policies.lint.rule import rule
+from policies.policy.pool_policy import Lever, Mode
+from policies.policy.schedule import WarmFloor
+from policies.policy.schema import CapacityPolicy
+from policies.policy.selectors import PoolSelector
+from scaler.faults import places_of
+
+POLICY: Final = "foresail.io/CapacityPolicy"
+_READ: Final = ("apiVersion", "kind", "metadata", "spec")
+_ANY: Final = PoolSelector()
+_COMPARED_MAX: Final = 200
+"""Policies, and pools, that one policy is compared with."""
+_SOURCE: Final = "docs/policies-reference.md"
+
+
+@rule(
+    "FS401",
+    Severity.ERROR,
+    on=POLICY,
+    what="a policy that Foresail refuses",
+    fix="correct the field as the message says",
+    source=_SOURCE,
+)
+def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Foresail goes on with the last policy that was right, and a new one governs nothing. The rule
+    is the schema that Foresail and the API server have.
+    """
+    try:
+        CapacityPolicy.model_validate(_as_read(of))
+    except ValidationError as error:
+        for at, why in places_of(error, CapacityPolicy):
+            where = tuple(part for part in at if part != "[key]")
+            yield Fault(at=where, why=why, do=f"see {_SOURCE}")
+
+
+@rule(
+    "FS402",
+    Severity.ERROR,
+    on=POLICY,
+    what="two policies on one pool",
+    fix="narrow spec.pools of one of them, or join them and use rules",
+    source=_SOURCE,
+)
+def two_policies(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """A pool has one policy at most: where two match it, Foresail leaves the pool alone. Told of
+    pools among the inputs, and of policies that meet in any cluster.
+    """
+    policies = inputs.once(parsed)
+    mine = policies.get(of)
+    if mine is None:
+        return
+    others = list(islice(policies.items(), _COMPARED_MAX))
+    for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
+        if _pools(mine).matches(pool):
+            for other, its in others:
+                if _is_another(other, of) and _pools(its).matches(pool):
+                    yield _twice(f"{other.title} matches the pool {pool.name} too")
+                    return
+    for other, its in others:
+        one, two = _pools(mine), _pools(its)
+        if _is_another(other, of) and (one.surely_meets(two) or two.surely_meets(one)):
+            yield _twice(f"{other.title} matches the same pools")
+            return
+
+
+@rule(
+    "FS403",
+    Severity.WARNING,
+    on=POLICY,
+    what="a policy that covers no pool",
+    fix="correct spec.pools",
+    source=_SOURCE,
+)
+def covers_nothing(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """It governs nothing, in silence. Told where there are GPU pools among the inputs."""
+    policy, pools = inputs.once(parsed).get(of), inputs.once(priced_pools)
+    if policy is None or policy.spec.pools is None or not pools:
+        return
+    if not any(policy.spec.pools.matches(pool) for pool in pools):
+        names = ", ".join(pool.name for pool in pools[:3])
+        why = f"none of {len(pools)} GPU pools here matches ({names})"
+        yield Fault(at=("spec", "pools"), why=why, do="correct names, labels or generations")
+
+
+@rule(
+    "FS404",
+    Severity.WARNING,
+    on=POLICY,
+    what="an idle ceiling below the price of one node",
+    fix="set usdPerHour to the price of the nodes that may stand idle",
+    source=f"{_SOURCE}; list prices: `foresail gpus`",
+)
+def ceiling_too_low(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Then no node of the pool can ever be held or ordered ahead, and the policy does nothing but
+    advise it. By the list price of the cheapest machine that the pool allows, on demand.
+    """
+    policy = inputs.once(parsed).get(of)
+    ceiling = policy.spec.idle_ceiling if policy is not None else None
+    if policy is None or ceiling is None or ceiling.usd_per_hour is None:
+        return
+    for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
+        price = pool.usd_per_hour
+        if _pools(policy).matches(pool) and price is not None and ceiling.usd_per_hour < price:
+            why = f"a node of {pool.object.title} costs ${price:g} an hour"
+            at = ("spec", "idleCeiling", "usdPerHour")
+            yield Fault(at=at, why=why, do=f"set {price:g} or more, or leave that pool out")
+            return
+
+
+@rule(
+    "FS405",
+    Severity.WARNING,
+    on=POLICY,
+    what="mode act without any lever",
+    fix="allow one of spec.levers, or say mode: advise",
+    source=_SOURCE,
+)
+def nothing_to_act_with(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Every decision is then only told, as in mode advise."""
+    policy = inputs.once(parsed).get(of)
+    if policy is None or policy.spec.mode is not Mode.ACT:
+        return
+    if not policy.spec.levers.allowed:
+        why = "no lever is allowed, so nothing is done"
+        yield Fault(at=("spec", "levers"), why=why, do="allow one, or say mode: advise")
+
+
+@rule(
+    "FS406",
+    Severity.WARNING,
+    on=POLICY,
+    what="a static pool whose size Git and Foresail both set",
+    fix="leave spec.replicas out of the NodePool in Git, or set levers.staticPool: false",
+    source="Karpenter, static NodePools: scale subresource",
+)
+def size_in_git(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Each apply sets the number of the manifest again, and nodes with replicas go. It is as with
+    an HPA and a Deployment's replicas.
+    """
+    policy = inputs.once(parsed).get(of)
+    if policy is None or policy.spec.mode is not Mode.ACT or inputs.context.live:
+        return
+    for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
+        lever = Lever.STATIC_POOL in policy.spec.levers.allowed
+        if pool.static and lever and _pools(policy).matches(pool):
+            why = f"{pool.object.title} has spec.replicas, which every apply sets again"
+            do = "leave replicas out of that manifest, or set staticPool: false"
+            yield Fault(at=("spec", "levers", "staticPool"), why=why, do=do)
+            return
+
+
+@rule(
+    "FS407",
+    Severity.WARNING,
+    on=POLICY,
+    what="a warm floor above the pool's limits",
+    fix="raise spec.limits of the NodePool, or lower the floor",
+    source=f"{_SOURCE}; Karpenter, NodePools: spec.limits",
+)
+def floor_above_limits(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Karpenter creates no node beyond its limits: the floor is never reached."""
+    policy = inputs.once(parsed).get(of)
+    for index, floor in enumerate(policy.spec.warm_floors if policy is not None else ()):
+        found = _below_floor(floor, policy, inputs)
+        if found is not None:
+            name = "nodes" if floor.nodes is not None else "gpus"
+            why = f"{found.object.title} allows {found.nodes_max} nodes by its limits"
+            at = ("spec", "warmFloors", index, name)
+            yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
+
+
+def _below_floor(
+    floor: WarmFloor, policy: CapacityPolicy | None, inputs: Inputs
+) -> PricedPool | None:
+    for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
+        most = pool.nodes_max
+        known = floor.nodes is not None or pool.gpus_per_node > 0
+        matched = policy is not None and _pools(policy).matches(pool)
+        if matched and known and most is not None and floor.nodes_of(pool.gpus_per_node) > most:
+            return pool
+    return None
+
+
+@rule(
+    "FS408",
+    Severity.WARNING,
+    on=POLICY,
+    what="a rule of a policy that matches no pool",
+    fix="correct its match",
+    source=_SOURCE,
+)
+def rule_without_pool(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Its settings hold nowhere. Told where the policy covers a pool among the inputs."""
+    policy = inputs.once(parsed).get(of)
+    if policy is None:
+        return
+    mine = [one for one in inputs.once(priced_pools) if _pools(policy).matches(one)]
+    for index, one in enumerate(policy.spec.rules):
+        if mine and not any(one.match.matches(pool) for pool in mine):
+            why = f"none of the policy's {len(mine)} pools here matches the rule {one.name!r}"
+            at = ("spec", "rules", index, "match")
+            yield Fault(at=at, why=why, do="correct it, or delete the rule")
+
+
+@rule(
+    "FS409",
+    Severity.WARNING,
+    on=POLICY,
+    what="a policy whose workloads are not there",
+    fix="correct spec.workloads",
+    source=_SOURCE,
+)
+def no_workload(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """No demand counts then, and every node of its pools may go. Told where there are workloads
+    with GPUs among the inputs.
+    """
+    policy, workloads = inputs.once(parsed).get(of), inputs.once(gpu_workloads)
+    if policy is None or policy.spec.workloads is None or not workloads:
+        return
+    selector = policy.spec.workloads
+    for one, pods in workloads.items():
+        for pod in pods:
+            labels = {key: value for key, value in pod.labels.items() if isinstance(value, str)}
+            if not one.namespace or selector.covers(one.namespace, labels):
+                return
+    why = f"none of {len(workloads)} workloads with GPUs here matches"
+    yield Fault(at=("spec", "workloads"), why=why, do="correct namespaces or labels")
+
+
+def parsed(inputs: Inputs) -> Mapping[Object, CapacityPolicy]:
+    """The policies that are right by themselves."""
+    found = {}
+    for one in inputs.of(POLICY):
+        try:
+            found[one] = CapacityPolicy.model_validate(_as_read(one))
+        except ValidationError:
+            continue  # FS401 tells
+    return found
+
+
+def _as_read(of: Object) -> dict[str, object]:
+    """The parts that Foresail reads; the status is the controller's."""
+    return {key: of.value[key] for key in _READ if key in of.value}
+
+
+def _pools(policy: CapacityPolicy) -> PoolSelector:
+    return policy.spec.pools or _ANY
+
+
+def _is_another(one: Object, of: Object) -> bool:
+    """Whether it is not the same policy, perhaps in another file."""
+    return one is not of and (one.name, one.namespace) != (of.name, of.namespace)
+
+
+def _twice(why: str) -> Fault:
+    return Fault(at=("spec", "pools"), why=why, do="narrow one of them, or join them and use rules")

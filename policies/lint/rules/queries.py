@@ -1,0 +1,157 @@
+"""What queries and formulas make of a metric."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fleet.documents import part, text
+from policies.lint.finding import Fault, Severity
+from policies.lint.objects import Inputs, Object
+from policies.lint.rule import rule
+from policies.lint.scaled import (
+    SCALED_OBJECT,
+    Trigger,
+    bounds,
+    target_has_gpus,
+    triggers_of,
+)
+
+_AVERAGED: Final = re.compile(r"\s*\(*\s*(avg|max|quantile|histogram_quantile)(?![a-z_])")
+_ENGINE_METRIC: Final = re.compile(r"\b(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)[:_]")
+_LLM_METRIC: Final = re.compile(r"\b(vllm:|sglang:|tgi_|llm_d_|inference_|nv_inference_|DCGM_FI_)")
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BUILT_IN: Final = frozenset(
+    {
+        "abs", "all", "any", "ceil", "count", "filter", "float", "floor", "int", "len", "map",
+        "max", "mean", "median", "min", "none", "one", "reduce", "round", "sum", "true", "false",
+        "nil", "and", "or", "not", "in", "let", "if", "else",
+    }
+)  # fmt: skip
+"""Names of the language `expr` that a formula may use besides triggers."""
+_MODIFIERS: Final = ("spec", "advanced", "scalingModifiers")
+
+
+@rule(
+    "FS114",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="an averaged metric compared with AverageValue",
+    fix="set metricType: Value, or ask for the sum over the replicas",
+    source="Kubernetes, HorizontalPodAutoscaler algorithm details (AverageValue)",
+)
+def averaged_metric(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """AverageValue, the default, divides by the number of replicas. A metric that is a mean or a
+    maximum already, such as the use of the KV cache, is then divided twice: with a threshold of
+    0.8 it never asks for more than two replicas, whatever runs.
+    """
+    if text(part(of.spec, "advanced", "scalingModifiers"), "formula"):
+        return
+    for trigger in triggers_of(of):
+        query = text(trigger.metadata, "query") or ""
+        if trigger.type != "prometheus" or text(trigger.value, "metricType") == "Value":
+            continue
+        if _AVERAGED.match(query) and _LLM_METRIC.search(query):
+            yield Fault(
+                at=(*trigger.at, "metadata", "query"),
+                why="a mean or maximum over pods, divided by the replicas once more",
+                do="set metricType: Value beside metadata, or take the sum over pods",
+            )
+
+
+@rule(
+    "FS120",
+    Severity.ERROR,
+    on=SCALED_OBJECT,
+    what="a formula that KEDA cannot evaluate",
+    fix="name each trigger that the formula uses, and give a target",
+    source="KEDA, ScaledObject specification: scalingModifiers; formula.go",
+)
+def formula_names(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """A formula refers to triggers by their `name`, and needs `target`. A name that no trigger has
+    fails the whole ScaledObject.
+    """
+    modifiers = part(of.spec, "advanced", "scalingModifiers")
+    formula = text(modifiers, "formula")
+    if formula is None:
+        return
+    if "target" not in modifiers:
+        why = "a formula needs a target"
+        yield Fault(at=(*_MODIFIERS, "target"), why=why, do="set what one replica takes")
+    names = {one.name for one in triggers_of(of)}
+    used = set(_IDENTIFIER.findall(re.sub(r"\"[^\"]*\"|'[^']*'|#\w*|\.\w+", "", formula)))
+    unknown = sorted(used - names - _BUILT_IN)
+    if unknown and "{" not in formula and "let " not in formula:
+        why = f"no trigger has the name {unknown[0]!r}"
+        at = (*_MODIFIERS, "formula")
+        yield Fault(at=at, why=why, do="give the trigger that name, or correct the formula")
+
+
+@rule(
+    "FS121",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="a formula that can fall below zero",
+    fix="wrap it: max(formula, 0)",
+    source="Kubernetes, replica_calculator.go (AverageValue); KEDA, formula.go",
+)
+def formula_below_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """KEDA does not clamp the result. Newer HPAs take a negative sum for an overflow and ask for
+    maxReplicas.
+    """
+    formula = text(part(of.spec, "advanced", "scalingModifiers"), "formula") or ""
+    if re.search(r"[\w)\]]\s*-\s*[\w(]", formula) and not re.match(r"\s*max\s*\(", formula):
+        why = "a difference may be negative, and the HPA may then ask for maxReplicaCount"
+        yield Fault(at=(*_MODIFIERS, "formula"), why=why, do="wrap it in max(..., 0)")
+
+
+@rule(
+    "FS122",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="a missing series that counts as zero",
+    fix='set ignoreNullValues: "false", and a fallback',
+    source="KEDA, Prometheus scaler: ignoreNullValues",
+)
+def missing_is_zero(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """By default an empty answer of Prometheus is 0. A scrape that fails, or a metric that was
+    renamed, then removes replicas that serve.
+    """
+    gpus = target_has_gpus(of, inputs)
+    for trigger in triggers_of(of):
+        query = text(trigger.metadata, "query") or ""
+        given = str(trigger.metadata.get("ignoreNullValues", "true")).lower()
+        if trigger.type != "prometheus" or given == "false" or "or vector(" in query:
+            continue
+        if gpus or _LLM_METRIC.search(query):
+            why = "an empty answer counts as 0 and removes replicas"
+            do = 'set "false", and a fallback'
+            yield Fault(at=(*trigger.at, "metadata", "ignoreNullValues"), why=why, do=do)
+
+
+@rule(
+    "FS123",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="scaling from zero on metrics that vanish with the last replica",
+    fix="keep one replica, or add a metric of the gateway, which outlives the engine",
+    source="vLLM, production metrics; KEDA, concepts: activating and scaling",
+)
+def nothing_wakes(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """The engine's own metrics end with its last pod. With no replica nothing reports a request, so
+    nothing wakes the workload.
+    """
+    every = list(triggers_of(of))
+    least, _ = bounds(of)
+    if least > 0 and of.spec.get("idleReplicaCount") != 0:
+        return
+    if every and all(_vanishes(one) for one in every):
+        yield Fault(
+            at=("spec", "minReplicaCount"),
+            why="every trigger reads the engine's own metrics, which end with its last replica",
+            do="set 1, or add a metric of the gateway",
+        )
+
+
+def _vanishes(trigger: Trigger) -> bool:
+    query = text(trigger.metadata, "query") or ""
+    return trigger.type == "prometheus" and bool(_ENGINE_METRIC.search(query))

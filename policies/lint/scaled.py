@@ -1,0 +1,139 @@
+"""ScaledObjects and HorizontalPodAutoscalers: triggers, targets and behaviors."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fleet.documents import Json, is_object, part, text
+from policies.lint.finding import Path
+from policies.lint.objects import ABSENT, Inputs, Object
+from policies.lint.pods import pods_in
+from scaler.durations import parse_duration
+from scaler.trigger import ALIASES, KEDA_KEYS, TriggerSpec
+
+SCALED_OBJECT: Final = "keda.sh/ScaledObject"
+SCALED_JOB: Final = "keda.sh/ScaledJob"
+HPA: Final = "autoscaling/HorizontalPodAutoscaler"
+EXTERNAL: Final = ("external", "external-push")
+_HPA_CONFIG: Final = ("spec", "advanced", "horizontalPodAutoscalerConfig")
+MIN_DEFAULT: Final = 0
+MAX_DEFAULT: Final = 100
+_OUR_KEYS_MIN: Final = 2
+"""Keys besides `model` that make metadata ours where neither name nor address says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """One trigger of a ScaledObject or ScaledJob."""
+
+    at: Path
+    type: str
+    name: str
+    metadata: Json
+    value: Json
+
+    @property
+    def is_external(self) -> bool:
+        return self.type in EXTERNAL
+
+    @property
+    def is_foresail(self) -> bool:
+        """Whether Foresail answers it: by name, by address, or by its keys."""
+        if not self.is_external:
+            return False
+        named = f"{self.name} {text(self.metadata, 'scalerAddress') or ''}".lower()
+        keys = set(self.metadata) & (set(ALIASES) - KEDA_KEYS)
+        return "foresail" in named or ("model" in keys and len(keys) > _OUR_KEYS_MIN)
+
+    @property
+    def lead_seconds(self) -> float:
+        """From one more replica to "it serves", as the trigger has it or by default."""
+        given = parse_duration(self.metadata.get("leadTime"))
+        default = TriggerSpec.model_fields["lead_time"].default
+        return float(given if isinstance(given, int | float) else default)
+
+    @property
+    def mode(self) -> str:
+        return text(self.metadata, "mode") or "advise"
+
+
+def triggers_of(of: Object) -> Iterator[Trigger]:
+    triggers = of.spec.get("triggers")
+    for index, one in enumerate(triggers if isinstance(triggers, list) else ()):
+        if is_object(one):
+            yield Trigger(
+                at=("spec", "triggers", index),
+                type=text(one, "type") or "",
+                name=text(one, "name") or "",
+                metadata=part(one, "metadata"),
+                value=one,
+            )
+
+
+def foresail_triggers(of: Object) -> list[Trigger]:
+    return [one for one in triggers_of(of) if one.is_foresail]
+
+
+def number(of: Object, name: str, default: int) -> int:
+    """A count of the spec; the default where it is left out or is no number."""
+    value = of.spec.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def bounds(of: Object) -> tuple[int, int]:
+    """The least and the most replicas, with KEDA's or the HPA's defaults."""
+    if of.type == HPA:
+        return number(of, "minReplicas", 1), number(of, "maxReplicas", MAX_DEFAULT)
+    least = number(of, "minReplicaCount", MIN_DEFAULT)
+    return least, number(of, "maxReplicaCount", MAX_DEFAULT)
+
+
+def target(of: Object) -> tuple[str, str, str]:
+    """Type, scope and name of what is scaled; a name may be empty."""
+    reference = part(of.spec, "scaleTargetRef")
+    kind = text(reference, "kind") or "Deployment"
+    group, slash, _ = (text(reference, "apiVersion") or "apps/v1").rpartition("/")
+    return (
+        f"{group}/{kind}" if slash else kind,
+        of.scope,
+        text(reference, "name") or "",
+    )
+
+
+def scalers_by_target(inputs: Inputs) -> Mapping[tuple[str, str, str], list[Object]]:
+    """ScaledObjects and HPAs by what they scale."""
+    found: dict[tuple[str, str, str], list[Object]] = {}
+    for one in inputs.of(SCALED_OBJECT, HPA):
+        found.setdefault(target(one), []).append(one)
+    return found
+
+
+def scaler_of(workload: Object, inputs: Inputs) -> Object | None:
+    """The ScaledObject or HPA that scales a workload; a ScaledObject goes first."""
+    key = (workload.type, workload.scope, workload.name)
+    scalers = inputs.once(scalers_by_target).get(key, ())
+    return min(scalers, key=lambda one: one.type != SCALED_OBJECT, default=None)
+
+
+def target_has_gpus(of: Object, inputs: Inputs) -> bool:
+    """Whether the workload is among the inputs and its pods have GPUs."""
+    found = inputs.find(*target(of))
+    return found is not None and any(pod.has_gpus for pod in pods_in(found))
+
+
+def behavior(of: Object, direction: str) -> tuple[Path, Json]:
+    """The scaling rules of a direction, `scaleUp` or `scaleDown`; empty where none are given."""
+    at: Path = ("spec", "behavior") if of.type == HPA else (*_HPA_CONFIG, "behavior")
+    found = of.at((*at, direction))
+    return (*at, direction), found if is_object(found) else {}
+
+
+def policies_of(rules: Json) -> Iterator[tuple[int, Json]]:
+    policies = rules.get("policies")
+    for index, one in enumerate(policies if isinstance(policies, list) else ()):
+        if is_object(one):
+            yield index, one
+
+
+def is_given(of: Object, *path: str | int) -> bool:
+    return of.at(path) is not ABSENT

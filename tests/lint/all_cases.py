@@ -1,0 +1,21 @@
+"""The cases of every rule, from one table a subject."""
+
+from tests.lint.cases import (
+    capacity_policies,
+    following,
+    node_pools,
+    pods,
+    scaled_objects,
+    schedulers,
+    triggers,
+)
+
+CASES = (
+    *scaled_objects.CASES,
+    *triggers.CASES,
+    *following.CASES,
+    *node_pools.CASES,
+    *schedulers.CASES,
+    *capacity_policies.CASES,
+    *pods.CASES,
+)

@@ -1,0 +1,136 @@
+"""Cases of how KEDA and the HPA follow."""
+
+from tests.lint.case import case, scaled
+from tests.lint.manifests import (
+    DOWN,
+    FROM_ZERO,
+    GONE,
+    HPA,
+    PROMETHEUS,
+    SCALED,
+    UP,
+    edited,
+)  # fmt: skip
+
+POLICY_UP = {"type": "Pods", "value": 4}
+CPU = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
+QUEUE = {**PROMETHEUS["spec"]["triggers"][0]}
+CASES = (
+    case("FS141", "spec.fallback", scaled(fallback=GONE), edited(FROM_ZERO, {})),
+    case(
+        "FS142",
+        "spec.fallback.behavior",
+        edited(SCALED, {"spec fallback behavior": GONE}),
+        SCALED,
+        says="static removes replicas",
+    ),
+    case(
+        "FS143",
+        "spec.fallback.replicas",
+        edited(SCALED, {"spec fallback replicas": 41}),
+        edited(SCALED, {"spec fallback replicas": 40}),
+    ),
+    case(
+        "FS155",
+        "spec.fallback",
+        scaled(triggers=[CPU]),
+        scaled(triggers=[CPU, QUEUE]),
+        says="for which there is no fallback",
+    ),
+    case(
+        "FS155",
+        "spec.fallback.failureThreshold",
+        edited(SCALED, {"spec fallback failureThreshold": -1}),
+        SCALED,
+    ),
+    case(
+        "FS144",
+        "spec.cooldownPeriod",
+        edited(FROM_ZERO, {"spec cooldownPeriod": 599}),
+        edited(FROM_ZERO, {"spec cooldownPeriod": 600}),
+        says="waits 599 s and goes straight to 0; a start takes 5m; set 600 or more",
+    ),
+    case(
+        "FS145",
+        "spec.initialCooldownPeriod",
+        edited(FROM_ZERO, {"spec initialCooldownPeriod": GONE}),
+        edited(FROM_ZERO, {"spec initialCooldownPeriod": 300}),
+    ),
+    case("FS146", "spec.pollingInterval", scaled(pollingInterval=5), scaled(pollingInterval=60)),
+    case(
+        "FS147",
+        f"{'.'.join(DOWN.split())}.stabilizationWindowSeconds",
+        edited(SCALED, {f"{DOWN} stabilizationWindowSeconds": GONE}),
+        SCALED,
+        says="held 300 s longer",
+    ),
+    case(
+        "FS148",
+        f"{'.'.join(UP.split())}.stabilizationWindowSeconds",
+        edited(SCALED, {f"{UP} stabilizationWindowSeconds": 30}),
+        SCALED,
+    ),
+    case(
+        # Ten steps of 4, one a minute; without policies 1 → 5 → 10 → 20 → 40: 60 s.
+        "FS149",
+        f"{'.'.join(UP.split())}.policies",
+        edited(SCALED, {f"{UP} policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]}),
+        edited(SCALED, {f"{UP} policies": GONE}),
+        says="from 1 to 40 replicas takes 10m",
+    ),
+    case(
+        # 1 → 4 → 8 → 16 → 32 → 40
+        "FS149",
+        f"{'.'.join(UP.split())}.policies",
+        edited(
+            SCALED,
+            {
+                "spec advanced": GONE,
+            },
+        ),
+        SCALED,
+        says="takes 1m15s",
+    ),
+    case(
+        "FS150",
+        f"{'.'.join(UP.split())}.selectPolicy",
+        edited(SCALED, {f"{UP} selectPolicy": "Disabled"}),
+        SCALED,
+    ),
+    case(
+        "FS151",
+        f"{'.'.join(UP.split())}.tolerance",
+        edited(SCALED, {f"{UP} tolerance": GONE}),
+        SCALED,
+    ),
+    case(
+        "FS152",
+        f"{'.'.join(UP.split())}.policies[0].tolerance",
+        edited(SCALED, {f"{UP} policies 0 tolerance": "0"}),
+        SCALED,
+    ),
+    case(
+        "FS153",
+        f"{'.'.join(UP.split())}.tolerance",
+        edited(SCALED, {f"{UP} tolerance": 0}),
+        SCALED,
+    ),
+    case(
+        "FS154",
+        f"{'.'.join(DOWN.split())}.stabilizationWindowSeconds",
+        edited(SCALED, {f"{DOWN} stabilizationWindowSeconds": 3601}),
+        edited(SCALED, {f"{DOWN} stabilizationWindowSeconds": 3600}),
+    ),
+    case(
+        "FS154",
+        "spec.behavior.scaleUp.policies[0].periodSeconds",
+        edited(
+            HPA,
+            {"spec behavior": {"scaleUp": {"policies": [{**POLICY_UP, "periodSeconds": 1801}]}}},
+        ),
+        edited(
+            HPA,
+            {"spec behavior": {"scaleUp": {"policies": [{**POLICY_UP, "periodSeconds": 1800}]}}},
+        ),
+    ),
+)
