@@ -6,7 +6,7 @@ import pytest
 from scaler.forecast.maximum.recalibration import Recalibration
 from scaler.forecast.maximum.sums import sum_of
 from scaler.forecast.maximum.thresholds import quantiles, thresholds
-from scaler.forecast.maximum.wanted_past import WantedPast
+from scaler.forecast.maximum.wanted_past import UNKNOWN, WantedPast
 from scaler.forecast.running_maximum import MaximumForecast
 
 WINDOWS = np.array([2, 4], np.intp)
@@ -22,7 +22,7 @@ def past_of(values: list[float]) -> WantedPast:
 def test_the_excess_of_a_window_is_known_when_it_has_passed() -> None:
     past = past_of([4.0, 6.0, 5.0, 4.0, 9.0])
     assert past.excess[0, :3].tolist() == [2.0, 0.0, 4.0]  # within two steps
-    assert np.isnan(past.excess[0, 3])
+    assert past.excess[0, 3] == UNKNOWN
     assert past.excess[1, :1].tolist() == [5.0]  # within four
     assert past.outcomes(np.array([0, 1])).tolist() == [4.0, 5.0]
 
@@ -31,7 +31,7 @@ def test_a_short_gap_repeats_the_value_and_a_long_one_is_unknown() -> None:
     short = past_of([4.0, np.nan, 6.0])
     assert short.excess[0, 0] == 2.0
     long = past_of([4.0, *[np.nan] * 8, 6.0])
-    assert np.isnan(long.excess[0, 7])
+    assert long.excess[0, 7] == UNKNOWN
     assert long.last == 6.0
 
 

@@ -133,8 +133,9 @@ def test_probabilities_are_those_with_which_thresholds_are_reached() -> None:
         top = max(values[i + 1 : i + 21])
         for column, quantile in enumerate(forecast.quantiles[2]):
             covered[column].append(top <= quantile)
-    for says, comes in zip(said, came, strict=True):
-        assert np.mean(says) == pytest.approx(np.mean(comes), abs=0.06)
+    # Of the longest windows a week holds few that do not overlap.
+    for says, comes, off in zip(said, came, (0.06, 0.06, 0.06, 0.1, 0.1), strict=True):
+        assert np.mean(says) == pytest.approx(np.mean(comes), abs=off)
     # A maximum of 4 or 7 has two quantiles, so coverage is at least the level.
     for level, inside in zip(DEFAULT_LEVELS, covered, strict=True):
         assert np.mean(inside) >= level - 0.03

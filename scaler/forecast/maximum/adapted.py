@@ -11,10 +11,10 @@ from scaler.forecast.past import Floats, Indices, Singles
 from scaler.forecast.shared_constant import shared_constant
 from scaler.forecast.trees import Bytes, Trees
 
-RATE = 0.5
+RATE = 1.0
 VISITS_PRIOR = 10.0
-TREES = 24
-"""The first trees carry the coarsest splits."""
+TREES = 80
+"""Adapted; further ones keep the prior's leaves."""
 CORRECTION_MAX = 4.0
 
 

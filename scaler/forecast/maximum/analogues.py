@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from scaler.forecast.maximum.wanted_past import DAYS, WantedPast
+from scaler.forecast.maximum.wanted_past import DAYS, EXCESS_MAX, WantedPast
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices
 from scaler.forecast.shared_constant import shared_constant
 
@@ -78,8 +78,8 @@ class Analogues:
         weights = np.concatenate((2 * fixed[:, old], fixed[:, kept]), axis=1)
         weights[(_ALIKE, _ALIKE_DAY), :] *= np.concatenate((alike[old], alike[kept]))
         excess = np.concatenate((past.excess[:, old], past.excess[:, kept]), axis=1)
-        # Below every excess: the share of the weight whose outcome is known.
-        asked = np.concatenate(([-1.0], thresholds)).astype(np.float32)
+        # An excess of 0 or more is one that is known.
+        asked = np.minimum(np.concatenate(([0.0], thresholds)), EXCESS_MAX).astype(np.int16)
         reached = excess[:, None] >= asked[:, None]
         mass = (reached.astype(np.float32) @ weights.T).astype(np.float64)
         return self._shrunk(mass, thresholds / past.scale)

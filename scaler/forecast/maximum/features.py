@@ -10,6 +10,7 @@ import numpy as np
 
 from scaler.forecast.clip import clip
 from scaler.forecast.features import UNKNOWN
+from scaler.forecast.maximum.wanted_past import UNKNOWN as UNKNOWN_EXCESS
 from scaler.forecast.maximum.wanted_past import WantedPast
 from scaler.forecast.past import DAY_LAGS, DAY_SECONDS, Floats, Indices
 
@@ -113,7 +114,8 @@ class Features:
             if at < 0:
                 continue
             level[column] = wanted[at]
-            excess[:, column] = past.excess[:, at]
+            seen = past.excess[:, at]
+            excess[:, column] = np.where(seen == UNKNOWN_EXCESS, np.nan, seen)
             top[:, column] = excess[:, column] + wanted[at]
             begin = max(0, at - self._widened)
             for row, steps in enumerate(self._windows.tolist()):

@@ -30,7 +30,7 @@ from scaler.forecast.maximum.features import Features, logit
 from scaler.forecast.maximum.mixing import HALF_LIFE_DAYS, ProbabilityMix
 from scaler.forecast.maximum.recalibration import Recalibration
 from scaler.forecast.maximum.thresholds import COUNT, in_order, quantiles, thresholds
-from scaler.forecast.maximum.wanted_past import WantedPast
+from scaler.forecast.maximum.wanted_past import UNKNOWN, WantedPast
 from scaler.forecast.past import DAY_SECONDS, Floats
 from scaler.forecast.pending import Pending
 from scaler.forecast.running_maximum import MaximumForecast
@@ -42,7 +42,7 @@ DEFAULT_LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 DEFAULT_STEP_SECONDS = 120.0
 PROBABILITY_MIN = 1e-4
 FINAL = ("own-past", "own-recalibrated", "prior", "prior-recalibrated", "prior-adapted")
-FINAL_PRIOR = np.array([0.1, 0.1, 0.4, 0.2, 0.2])
+FINAL_PRIOR = np.array([0.1, 0.05, 0.25, 0.1, 0.5])
 _OWN, _PRIOR, _ADAPTED = 0, 2, 4
 
 
@@ -166,7 +166,7 @@ class RunningMaximumForecaster:
     def _learn(self) -> None:
         due, (own, final, leaves, excesses) = self._pending.due(self._past.step)
         outcome = self._past.outcomes(due)
-        known = ~np.isnan(outcome)
+        known = outcome != UNKNOWN
         if not known.any():
             return
         due, reached = due[known], (outcome[known, None] >= excesses[known]).astype(np.float32)
