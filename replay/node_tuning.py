@@ -16,7 +16,7 @@ from replay.cluster.policy import Forecasts, NodePolicy
 from replay.cluster.settings import ClusterSettings
 
 HOLD_FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-ORDER_FACTORS = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+ORDER_FACTORS = (0.15, 0.2, 0.3, 0.4, 0.6, 0.85, 1.2)
 GAIN_MIN = 0.02
 """Of the cost, below which nothing moves."""
 

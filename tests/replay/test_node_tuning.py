@@ -36,18 +36,18 @@ def test_the_shipped_constants_are_on_the_grid() -> None:
 
 def test_a_night_looks_one_step_around() -> None:
     pairs = [(one.hold_factor, one.order_factor) for one in neighbours(SHIPPED)]
-    assert pairs == [(0.7, 0.3), (0.5, 0.3), (1.0, 0.3), (0.7, 0.2), (0.7, 0.45)]
+    assert pairs == [(0.7, 0.6), (0.5, 0.6), (1.0, 0.6), (0.7, 0.4), (0.7, 0.85)]
 
 
 def test_the_cheapest_neighbour_is_taken_and_all_evidence_is_kept() -> None:
     record = choose_again(SHIPPED, lambda one: 100 + 50 * one.order_factor, at_seconds=7)
-    assert record.after == replace(SHIPPED, order_factor=0.2)
-    assert [one.cost for one in record.evidence] == pytest.approx([115, 115, 115, 110, 122.5])
-    assert "hold 0.7, order 0.2 (-4.3%)" in record.text
+    assert record.after == replace(SHIPPED, order_factor=0.4)
+    assert [one.cost for one in record.evidence] == pytest.approx([130, 130, 130, 120, 142.5])
+    assert "hold 0.7, order 0.4 (-7.7%)" in record.text
 
 
 def test_a_gain_below_two_per_cent_moves_nothing() -> None:
-    record = choose_again(SHIPPED, lambda one: 100 + 15 * one.order_factor, at_seconds=7)
+    record = choose_again(SHIPPED, lambda one: 100 + 10 * one.order_factor, at_seconds=7)
     assert record.after == SHIPPED
     assert "stay" in record.text
 
