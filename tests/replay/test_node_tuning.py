@@ -16,9 +16,11 @@ from replay.node_tuning import (
     HOLD_FACTORS,
     ORDER_FACTORS,
     choose_again,
+    choose_by_replay,
     neighbours,
     replayed_cost,
 )
+from scaler.forecast.running_maximum import MaximumForecast
 from tests.replay.cluster.small import POOL, service
 
 SHIPPED = RuleConstants()
@@ -81,3 +83,32 @@ def test_the_replayed_cost_is_idle_time_and_waits_at_rho() -> None:
     cost = replayed_cost(settings, policy, {}, rho=10, until_seconds=1000)
     # A node boots for 100 s, and its pod waits 121 s.
     assert cost == 100 + 10 * 121
+
+
+def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
+    def even_odds(now: float) -> MaximumForecast:
+        return MaximumForecast(
+            made_at_seconds=now,
+            last_value=1.0,
+            windows_seconds=(600.0,),
+            levels=(0.5, 0.9),
+            quantiles=((2.0, 2.0),),
+        )
+
+    # The second node is never wanted again. A start of 100 s and a wait of 120 s at rho 10 are
+    # saved with probability .5, against 450 s: 50 + .7 * 600 = 470 holds, 50 + .5 * 600 does not.
+    settings = ClusterSettings(
+        pools=(POOL,), services=(service((0, 2), (103, 1)),), begin_seconds=0
+    )
+    record = choose_by_replay(
+        SHIPPED,
+        settings,
+        lambda _pool, _now: PoolPolicy(mode=Mode.ACT, rho=10),
+        {"p": even_odds},
+        rho=10,
+        until_seconds=3600,
+    )
+    assert record.after == replace(SHIPPED, hold_factor=0.5)
+    assert record.at_seconds == 3600
+    # Released at 120 and gone at 125, instead of held to the end.
+    assert [one.cost for one in record.evidence[:2]] == [3600 - 103, 125 - 103]
