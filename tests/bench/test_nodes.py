@@ -164,7 +164,7 @@ class TestCommand:
             path.write_text("t_s,requests\n" + "".join(rows), encoding="utf-8")
             traces.append(str(path))
         out = tmp_path / "rows.json"
-        options = "--days 0.25 --rho 10 --gpus-per-node 1 --gpu-usd-hour 2".split()
+        options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--gpu-usd-hour", "2"]
         policies = ["--policies", "foresail,empty-10m,oracle"]
         nodes.main(["--trace", *traces, *options, *policies, "--json", str(out)])
         document = json.loads(out.read_text(encoding="utf-8"))
