@@ -36,7 +36,8 @@ SKI_RENTAL = "ski-rental"
 HYBRID = "hybrid-histogram"
 ORACLE = "oracle"
 REPLICA_SET = "empty-10m-replicaset"
-"""The ReplicaSet's own choice of the pod that goes; all others take from the emptiest node."""
+"""The ReplicaSet's own choice of the pod that goes. With Foresail that choice follows the deletion
+costs which its rules write; all others take from the emptiest node, as if by costs of their own."""
 BY_RHO = (FORESAIL, FORESAIL_PERFECT, SKI_RENTAL)
 """They know what a delayed minute is worth."""
 NAMES = (FORESAIL, FORESAIL_PERFECT, *FIXED, REPLICA_SET, ALWAYS_ON, SKI_RENTAL, HYBRID, ORACLE)
@@ -116,6 +117,7 @@ class Runs:
         return run(
             self.place,
             consolidate_after_seconds=KARPENTERS_SECONDS,
+            pod_choice=PodChoice.REPLICA_SET,
             policy=nightly,
             forecast=self.forecast,
         )
@@ -137,6 +139,7 @@ class Runs:
             return run(
                 self.place,
                 consolidate_after_seconds=KARPENTERS_SECONDS,
+                pod_choice=PodChoice.REPLICA_SET,
                 policy=ShippedRules(policy_of(rho), constants),
                 forecast=self.forecast if name == FORESAIL else perfect(self.place),
             )

@@ -10,13 +10,15 @@ a week. The evidence is kept as a record.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from policies.decide import PolicyOf
 from policies.rules.constants import RuleConstants
 from replay.cluster.cluster import Cluster
 from replay.cluster.policy import Forecasts, NodePolicy
 from replay.cluster.settings import ClusterSettings
+from replay.cluster.shipped import ShippedRules
 
 HOLD_FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
-ORDER_FACTORS = (0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0)
+ORDER_FACTORS = (0.15, 0.2, 0.3, 0.4, 0.6, 0.85, 1.2)
 GAIN_MIN = 0.02
 """Of the cost, below which nothing moves."""
 
@@ -114,6 +116,24 @@ def replayed_cost(
     idle = sum(sum(books.idle_gpu_seconds.values()) for books in cluster.books.values())
     waited = sum(sum(waits.seconds) for waits in cluster.waits.values())
     return idle + rho * (waited + sum(cluster.pending_waits_seconds()))
+
+
+def choose_by_replay(
+    constants: RuleConstants,
+    settings: ClusterSettings,
+    policy_of: PolicyOf,
+    forecasts: Forecasts,
+    *,
+    rho: float,
+    until_seconds: float,
+) -> TuningRecord:
+    """One night's choice by a replay of the last days; it takes effect at their end."""
+
+    def cost_of(candidate: RuleConstants) -> float:
+        rules = ShippedRules(policy_of, candidate)
+        return replayed_cost(settings, rules, forecasts, rho=rho, until_seconds=until_seconds)
+
+    return choose_again(constants, cost_of, at_seconds=until_seconds)
 
 
 def _beside(grid: Sequence[float], value: float) -> list[float]:

@@ -1,10 +1,12 @@
 """The benchmark of nodes: its demand, its oracle, its peers, and that nothing sees the future."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bench import nodes
 from bench._nodes_demand import BEGIN_SECONDS, Demand, read_demand
 from bench._nodes_oracle import oracle
 from bench._nodes_peers import HybridHistogram, ski_rental_seconds
@@ -144,3 +146,49 @@ class TestForecasts:
         assert one is not None
         assert one == two
         assert one.made_at_seconds == moment
+
+
+class TestCommand:
+    FIELDS = (
+        "trace view policy gpus_per_node rho cost gpu_hours idle_gpu_hours idle_by_reason launches "
+        "pods_delayed wait_mean wait_p50 wait_p95 wait_p99 cost_usd"
+    )
+
+    def test_it_writes_the_rows_and_a_summary(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        traces = []
+        for phase in (0, 9):
+            path = tmp_path / f"made_{phase}.csv"
+            rows = (f"{600 * n},{10 + 6 * ((n + phase) % 18 < 6)}\n" for n in range(150))
+            path.write_text("t_s,requests\n" + "".join(rows), encoding="utf-8")
+            traces.append(str(path))
+        out = tmp_path / "rows.json"
+        options = ["--days", "0.25", "--rho", "10", "--gpus-per-node", "1", "--gpu-usd-hour", "2"]
+        policies = ["--policies", "foresail,empty-10m,oracle"]
+        nodes.main(["--trace", *traces, *options, *policies, "--json", str(out)])
+        document = json.loads(out.read_text(encoding="utf-8"))
+        first = document["rows"][0]
+        assert " ".join(first) == self.FIELDS
+        assert first["cost_usd"] == 2 * first["gpu_hours"]
+        found = {(row["trace"], row["view"], row["policy"]) for row in document["rows"]}
+        assert ("made_0", "usual", "oracle") in found
+        # Of two traces, each is compared with what is best on the other, their sum with both.
+        assert sum(row["view"] == "tuned-elsewhere" for row in document["rows"]) == 3
+        assert [row["policy"] for row in document["gap"]] == ["foresail"]
+        assert "gap" in capsys.readouterr().out
+
+    def test_a_trace_that_is_not_there_is_named(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        nodes.main(["--data", str(tmp_path)])
+        text = capsys.readouterr().out
+        assert "nasa_jul95_1m is skipped, there is no" in text
+        assert "no trace is left" in text
+
+    def test_a_policy_that_nobody_knows_is_refused(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            nodes.main(["--policies", "empty-7m"])
+        assert "'empty-7m' is none of foresail" in capsys.readouterr().err

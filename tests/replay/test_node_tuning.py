@@ -16,9 +16,11 @@ from replay.node_tuning import (
     HOLD_FACTORS,
     ORDER_FACTORS,
     choose_again,
+    choose_by_replay,
     neighbours,
     replayed_cost,
 )
+from scaler.forecast.running_maximum import MaximumForecast
 from tests.replay.cluster.small import POOL, service
 
 SHIPPED = RuleConstants()
@@ -36,18 +38,18 @@ def test_the_shipped_constants_are_on_the_grid() -> None:
 
 def test_a_night_looks_one_step_around() -> None:
     pairs = [(one.hold_factor, one.order_factor) for one in neighbours(SHIPPED)]
-    assert pairs == [(0.7, 0.3), (0.5, 0.3), (1.0, 0.3), (0.7, 0.2), (0.7, 0.45)]
+    assert pairs == [(0.7, 0.6), (0.5, 0.6), (1.0, 0.6), (0.7, 0.4), (0.7, 0.85)]
 
 
 def test_the_cheapest_neighbour_is_taken_and_all_evidence_is_kept() -> None:
     record = choose_again(SHIPPED, lambda one: 100 + 50 * one.order_factor, at_seconds=7)
-    assert record.after == replace(SHIPPED, order_factor=0.2)
-    assert [one.cost for one in record.evidence] == pytest.approx([115, 115, 115, 110, 122.5])
-    assert "hold 0.7, order 0.2 (-4.3%)" in record.text
+    assert record.after == replace(SHIPPED, order_factor=0.4)
+    assert [one.cost for one in record.evidence] == pytest.approx([130, 130, 130, 120, 142.5])
+    assert "hold 0.7, order 0.4 (-7.7%)" in record.text
 
 
 def test_a_gain_below_two_per_cent_moves_nothing() -> None:
-    record = choose_again(SHIPPED, lambda one: 100 + 15 * one.order_factor, at_seconds=7)
+    record = choose_again(SHIPPED, lambda one: 100 + 10 * one.order_factor, at_seconds=7)
     assert record.after == SHIPPED
     assert "stay" in record.text
 
@@ -81,3 +83,32 @@ def test_the_replayed_cost_is_idle_time_and_waits_at_rho() -> None:
     cost = replayed_cost(settings, policy, {}, rho=10, until_seconds=1000)
     # A node boots for 100 s, and its pod waits 121 s.
     assert cost == 100 + 10 * 121
+
+
+def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
+    def even_odds(now: float) -> MaximumForecast:
+        return MaximumForecast(
+            made_at_seconds=now,
+            last_value=1.0,
+            windows_seconds=(600.0,),
+            levels=(0.5, 0.9),
+            quantiles=((2.0, 2.0),),
+        )
+
+    # The second node is never wanted again. A start of 100 s and a wait of 120 s at rho 10 are
+    # saved with probability .5, against 450 s: 50 + .7 * 600 = 470 holds, 50 + .5 * 600 does not.
+    settings = ClusterSettings(
+        pools=(POOL,), services=(service((0, 2), (103, 1)),), begin_seconds=0
+    )
+    record = choose_by_replay(
+        SHIPPED,
+        settings,
+        lambda _pool, _now: PoolPolicy(mode=Mode.ACT, rho=10),
+        {"p": even_odds},
+        rho=10,
+        until_seconds=3600,
+    )
+    assert record.after == replace(SHIPPED, hold_factor=0.5)
+    assert record.at_seconds == 3600
+    # Released at 120 and gone at 125, instead of held to the end.
+    assert [one.cost for one in record.evidence[:2]] == [3600 - 103, 125 - 103]
