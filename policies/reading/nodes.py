@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from fleet.account.node import NodeGpus
+from fleet.annotations import DELETION_COST, DISRUPTION_COST
 from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
@@ -12,10 +13,6 @@ from fleet.cluster.pods import Pod
 from policies.reading.gangs import gang_of
 from policies.situation import NodePod, NodeStage, PoolNode
 
-_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-_DISRUPTION_COST: Final = "karpenter.sh/disruption-cost"
-_RANKED_BY_KARPENTER: Final = "karpenter.sh/managed-deletion-cost"
-"""Karpenter marks pods with it whose deletion cost it writes itself."""
 _ON_ITS_WAY_OUT: Final = "on its way out"
 
 
@@ -127,7 +124,7 @@ def pool_node(
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
-        pods_moved=not any(_RANKED_BY_KARPENTER in pod.annotations for pod, _ in reading.pods),
+        pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
 
@@ -148,8 +145,8 @@ def _pod(pod: Pod, gpus: float, now_seconds: float) -> NodePod:
         ready=pod.ready or pod.deleted_seconds is not None,
         created_seconds=now_seconds if pod.created_seconds is None else pod.created_seconds,
         do_not_disrupt=pod.do_not_disrupt is not None,
-        deletion_cost=_cost(pod, _DELETION_COST),
-        disruption_cost=_cost(pod, _DISRUPTION_COST),
+        deletion_cost=_cost(pod, DELETION_COST),
+        disruption_cost=_cost(pod, DISRUPTION_COST),
     )
 
 
