@@ -27,7 +27,17 @@ from scaler.errors import ForesailError
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 
-__all__ = ["Changed", "ClientTls", "Plan", "Plans", "PlansError", "Refused", "Removed", "Snapshot"]
+__all__ = [
+    "Changed",
+    "ClientTls",
+    "Event",
+    "Plan",
+    "Plans",
+    "PlansError",
+    "Refused",
+    "Removed",
+    "Snapshot",
+]
 
 log = structlog.get_logger()
 
