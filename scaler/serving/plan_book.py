@@ -153,10 +153,11 @@ class PlanBook(PlanChanges):
 
     # The readers' side.
 
-    def page(
-        self, wants: Wants, *, token: str | None, size: int
-    ) -> tuple[list[Reference], str | None]:
-        """Workloads in the order of their arrival, and the token of the next page, if any.
+    def after(self, token: str | None, wants: Wants) -> list[tuple[Reference, str]]:
+        """Workloads in the order of their arrival, each with the token of those that follow it.
+
+        Args:
+            token: only those that follow it; None = all.
 
         Raises:
             UnknownVersionError: `token` is no token.
@@ -167,10 +168,11 @@ class PlanBook(PlanChanges):
             instance, after = _parsed(token)
             if instance != self._instance:
                 raise OldPageTokenError("the server was started again: begin with the first page")
-        found = [one for one, number in self._arrived.items() if number > after and wants(one)]
-        page = found[:size]
-        more = len(found) > size
-        return page, f"{self._instance}.{self._arrived[page[-1]]}" if more else None
+        return [
+            (one, f"{self._instance}.{number}")
+            for one, number in self._arrived.items()
+            if number > after and wants(one)
+        ]
 
     def open(self, wants: Wants, *, version: str | None) -> Reader:
         """A new reader, from the beginning or from a version that an earlier one was given.

@@ -79,7 +79,7 @@ def _add_cycle(message: pb.WorkloadPlan, last: WorkloadPlan, now_seconds: float)
     message.looked_at_seconds = last.poll.at_seconds
     message.looked_seconds_ago = now_seconds - last.looked_at_seconds
     if last.poll.failure is not None:
-        message.failure = str(last.poll.failure)
+        message.failure = _text(str(last.poll.failure))
     if last.poll.observation is not None:
         now_unix = last.poll.at_seconds + now_seconds - last.looked_at_seconds
         message.signals.extend(_signals(last.poll.observation, now_unix))
@@ -121,7 +121,7 @@ def _add_plan(message: pb.WorkloadPlan, status: WorkloadStatus, now_seconds: flo
         case Refusal(code=code, message=why):
             spec = status.trigger_spec
             if spec is None or abstention_of(spec) is None:
-                message.refused.CopyFrom(pb.Refused(code=code.value, message=why))
+                message.refused.CopyFrom(pb.Refused(code=code.value, message=_text(why)))
 
 
 def _signals(observation: Observation, now_unix: float) -> Iterable[pb.SignalReading]:
@@ -131,8 +131,13 @@ def _signals(observation: Observation, now_unix: float) -> Iterable[pb.SignalRea
             state=_STATE[state_of(reading)],
             value=observation.value(signal),
             at_seconds=_sampled_at(reading),
-            why=observation.why_not(Signal(signal), now_seconds=now_unix),
+            why=_why_not(observation, signal, now_unix),
         )
+
+
+def _why_not(observation: Observation, signal: Signal, now_unix: float) -> str | None:
+    why = observation.why_not(signal, now_seconds=now_unix)
+    return None if why is None else _text(why)
 
 
 def _sampled_at(reading: Value | Stale | Absent) -> float | None:
@@ -209,7 +214,9 @@ def _plan(plan: ReplicaPlan) -> pb.ReplicaPlan:
         partly_measured=plan.partly_measured,
         steps=[
             pb.PlanStep(
-                rule=step.rule, text=step.text, replicas=step.replicas if step.measured else None
+                rule=step.rule,
+                text=_text(step.text),
+                replicas=step.replicas if step.measured else None,
             )
             for step in plan.steps
         ],
@@ -218,3 +225,12 @@ def _plan(plan: ReplicaPlan) -> pb.ReplicaPlan:
 
 def _rows(rows: Iterable[tuple[float, ...]]) -> list[pb.Row]:
     return [pb.Row(values=row) for row in rows]
+
+
+def _text(text: str) -> str:
+    """Text that a message can hold.
+
+    A source's error may have half a surrogate pair, which JSON can write and UTF-8 cannot; one such
+    text would end the lists and watches of all readers.
+    """
+    return text.encode(errors="replace").decode()

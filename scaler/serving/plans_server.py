@@ -10,13 +10,15 @@ from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PlansService
 from scaler.serving.server import (
     LISTENING_OPTIONS,
-    SHUTDOWN_SECONDS,
     TlsFiles,
     start_listening,
 )
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Plans"].full_name
 _NAMES = ("", SERVICE_NAME)
+_SHUTDOWN_SECONDS = 1.0
+"""For streams that do not end because nobody reads them. The answering process kills a planner that
+has not ended in five."""
 
 
 class PlansServer:
@@ -52,7 +54,7 @@ class PlansServer:
         """End all streams with OK, let calls finish, stop."""
         await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
         self._book.close()
-        await self._server.stop(SHUTDOWN_SECONDS)
+        await self._server.stop(_SHUTDOWN_SECONDS)
 
     async def _report(
         self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType"

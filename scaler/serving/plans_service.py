@@ -33,7 +33,9 @@ from scaler.serving.plan_message import plan_message, workload_message
 
 PAGE_SIZE: Final = 100
 PAGE_SIZE_MAX: Final = 200
-"""Of some 10 KB each: a page stays below the 4 MB that gRPC clients take by default."""
+PAGE_BYTES_MAX: Final = 2**21
+"""A page ends with the plan that exceeds this. gRPC clients take 4 MB by default, and a tenant's
+metadata alone may have 64 KB."""
 NAMESPACES_MAX: Final = 1000
 READERS_MAX: Final = 64
 """Watches open at a time; each makes messages in the planning process."""
@@ -92,20 +94,13 @@ class PlansService(pb_grpc.PlansServicer):
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, message)
         token = request.page_token if request.HasField("page_token") else None
         try:
-            references, following = self._book.page(wants, token=token, size=size)
+            found = self._book.after(token, wants)
         except UnknownVersionError as error:
             message = f"page_token: {error}"
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, message)
         except OldPageTokenError as error:
             await _refuse(context, grpc.StatusCode.ABORTED, f"page_token: {error}")
-        response = pb.ListWorkloadPlansResponse(next_page_token=following)
-        for number, reference in enumerate(references, 1):
-            plan = self._plan(reference)
-            if plan is not None:
-                response.plans.append(plan)
-            if number % _SLICE == 0:
-                await asyncio.sleep(0)
-        return response
+        return await self._page(found, size)
 
     @override
     async def WatchWorkloadPlans(
@@ -127,6 +122,22 @@ class PlansService(pb_grpc.PlansServicer):
                 yield event
         finally:
             self._book.leave(reader)
+
+    async def _page(
+        self, found: Sequence[tuple[Reference, str]], size: int
+    ) -> pb.ListWorkloadPlansResponse:
+        response, length = pb.ListWorkloadPlansResponse(), 0
+        for number, (reference, following) in enumerate(found, 1):
+            plan = self._plan(reference)
+            if plan is not None:
+                response.plans.append(plan)
+                length += plan.ByteSize()
+            if (number == size or length > PAGE_BYTES_MAX) and number < len(found):
+                response.next_page_token = following
+                break
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        return response
 
     async def _events(self, reader: Reader) -> AsyncIterator[pb.WatchWorkloadPlansResponse]:
         synced = False

@@ -33,7 +33,7 @@ LISTENING_OPTIONS = (
     # A taken port must fail the start, not share its connections with another program.
     ("grpc.so_reuseport", 0),
 )
-SHUTDOWN_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 5.0
 
 
 class ListenError(ForesailError):
@@ -155,4 +155,4 @@ class ScalerServer:
         """End all streams with OK, let calls finish, stop."""
         await self.serving(ready=False)
         self._lifetimes.drain()
-        await self._server.stop(SHUTDOWN_SECONDS)
+        await self._server.stop(_SHUTDOWN_SECONDS)

@@ -192,6 +192,33 @@ async def test_pages_together_hold_each_workload_once(site: PlansSite) -> None:
     assert not second.HasField("next_page_token")
 
 
+async def test_large_metadata_of_a_tenant_make_smaller_pages(site: PlansSite) -> None:
+    """A hundred of them in one page would be 6 MB, and no client would take it."""
+    names = [f"w-{number:03}" for number in range(100)]
+    for name in names:
+        site.plan(Reference.of("team-a", name, {"model": "m", "matchLabels": "a=" + "é" * 30_000}))
+
+    listed, token = [], None
+    while True:
+        page = await site.stub.ListWorkloadPlans(_page(token))
+        listed += [plan.workload.name for plan in page.plans]
+        if not page.HasField("next_page_token"):
+            break
+        token = page.next_page_token
+
+    assert listed == names
+
+
+async def test_a_text_of_a_source_that_is_not_unicode_ends_no_list(site: PlansSite) -> None:
+    made = status(A)
+    assert made.plan is not None
+    poll = replace(made.plan.poll, failure=SourceUnavailableError("said \ud800"))
+    site.statuses[A] = replace(made, plan=replace(made.plan, poll=poll))
+    site.book.changed(A)
+
+    assert (await only_plan(site)).failure == "said ?"
+
+
 async def test_a_page_token_of_an_earlier_life_is_aborted(site: PlansSite) -> None:
     site.plan(A)
 
@@ -280,6 +307,22 @@ async def test_a_server_that_ends_ends_its_streams_with_ok(site: PlansSite) -> N
 
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_a_reader_that_reads_nothing_does_not_keep_the_server_from_ending() -> None:
+    """The answering process kills a planner that has not ended in five seconds."""
+    site = PlansSite()
+    for number in range(500):  # more than fits the connection
+        site.plan(named(f"w-{number}"))
+    fixed = [("grpc.http2.bdp_probe", 0)]
+    async with (
+        site.served() as server,
+        grpc.aio.insecure_channel(f"127.0.0.1:{site.port}", fixed) as channel,
+    ):
+        call = pb_grpc.PlansStub(channel).WatchWorkloadPlans(pb.WatchWorkloadPlansRequest())
+        assert await events(call, 1) == ["all"]
+        async with asyncio.timeout(4):
+            await server.drain()
 
 
 async def test_before_all_workloads_are_known_callers_are_put_off() -> None:
