@@ -138,20 +138,20 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         help="FAMILY.npz grown by `peaks_prior --leave-out FAMILY`: each trace is judged with a "
         "prior that has not seen it; the shipped one has seen the public traces",
     )  # fmt: skip
-    parser.add_argument("--policies", type=_policies, default=list(NAMES))
-    parser.add_argument("--rho", type=_numbers, default=[3.0, 10.0, 30.0])
-    parser.add_argument("--gpus-per-node", type=_counts, default=[1, 8])
+    parser.add_argument("--policies", type=_policies, default=list(NAMES), help="with commas")
+    parser.add_argument("--rho", type=_numbers, default=[3.0, 10.0, 30.0], help="with commas")
+    parser.add_argument("--gpus-per-node", type=_counts, default=[1, 8], help="with commas")
     parser.add_argument(
         "--node-startup", type=_start_up, default=NodeStartUp(), metavar="LOW-HIGH", help="seconds"
     )
     parser.add_argument("--pod-startup", type=float, default=120.0, help="seconds")
-    parser.add_argument("--replicas-mean", type=float, default=8.0)
+    parser.add_argument("--replicas-mean", type=float, default=8.0, help="of each trace")
     parser.add_argument("--days", type=float, default=_DAYS, help="the last ones of each trace")
-    parser.add_argument("--view", type=_views, default=[USUAL, TUNED])
+    parser.add_argument("--view", type=_views, default=[USUAL, TUNED], help="with commas")
     parser.add_argument("--tune", action="store_true", help="all three views")
-    parser.add_argument("--gpu-usd-hour", type=float)
+    parser.add_argument("--gpu-usd-hour", type=float, help="fills cost_usd")
     parser.add_argument("--quick", action="store_true", help="one day, at rho 10")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args(arguments)
     if options.quick:
         options.days, options.rho = _QUICK_DAYS, [10.0]

@@ -171,12 +171,12 @@ def prior_of(trace: str, folder: Path | None) -> Trees | None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench peaks", description=__doc__)
-    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH", help="these instead")
     parser.add_argument("--days", type=float, help="only the last days of each trace")
     parser.add_argument("--priors", type=Path, metavar="FOLDER",
                         help="FAMILY.npz grown by `peaks_prior --leave-out FAMILY`, each used "
                         "for the traces whose names begin so")  # fmt: skip
     parser.add_argument("--shared", type=int, metavar="N",
                         help="also the sum of the first N traces on one pool")  # fmt: skip
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows here")
     return parser

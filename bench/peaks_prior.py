@@ -179,11 +179,11 @@ def _rows(lesson: Lesson, seed: int) -> ReachRows:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench peaks_prior", description=__doc__)
-    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH")
+    parser.add_argument("--traces", nargs="+", type=Path, metavar="PATH", help="these instead")
     parser.add_argument("--leave-out", metavar="FAMILY,...",
                         help="beginnings of trace names: a prior without each")  # fmt: skip
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; default one per CPU")
-    parser.add_argument("--trees", type=int, default=GROWTH.trees)
+    parser.add_argument("--trees", type=int, default=GROWTH.trees, help="that are grown")
     parser.add_argument("--out", type=Path, default=Path("prior.npz"),
                         help="a file; a folder with --leave-out")  # fmt: skip
     return parser
