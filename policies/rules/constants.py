@@ -12,8 +12,8 @@ class RuleConstants:
     order_factor: float = 0.6
     """An order counts this share of what a hold counts: it pays for launches that are not used.
     Chosen from .3, .6 and 1: with each of 7 traces left out, .6 is the cheapest on the others (with
-    one of them 1 is as cheap), over rho 3, 10, 30 and 1 and 8 GPUs a node, under priors that had not
-    seen the trace."""
+    one of them 1 is as cheap), over rho 3, 10, 30 and 1 and 8 GPUs a node, under priors that had
+    not seen the trace."""
     windows_seconds: tuple[float, ...] = (600.0, 1200.0, 2400.0, 4800.0, 9600.0)
     """Windows of the running maximum that are tried; of a forecast with none of them, all its
     own."""
