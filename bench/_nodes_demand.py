@@ -92,13 +92,13 @@ def read_demand(path: Path, *, mean: float, days: float | None) -> Demand:
     # Policies decide each 2 minutes of the trace's own time, also of its past.
     first = (len(even) - played) // _ROUND_STEPS * _ROUND_STEPS
     factor = mean / float(even[first:].mean())
-    replicas = _replicas(even * factor)
+    replicas = hpa_replicas(even * factor)
     for _ in range(_SCALINGS_MAX):
         off = float(replicas[first:].mean()) / mean
         if abs(off - 1) < _REPLICAS_MEAN_OFF:
             break
         factor /= off
-        replicas = _replicas(even * factor)
+        replicas = hpa_replicas(even * factor)
     return Demand(trace=path.stem, replicas=replicas[first:], past=replicas[:first])
 
 
@@ -129,7 +129,7 @@ def _load(path: Path) -> tuple[Floats, Floats]:
     return columns["t_s"], load
 
 
-def _replicas(load: Floats) -> Ints:
+def hpa_replicas(load: Floats) -> Ints:
     """An HPA's answers; `load` is in replicas at their target."""
     current = max(1, ceil(load[0]))
     largest: deque[tuple[int, int]] = deque()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench._peaks_demand import Floats
+from bench._nodes_demand import Floats
 from scaler.forecast.running_maximum import MaximumForecast
 
 MORE_GPUS = (1, 2, 4, 8)

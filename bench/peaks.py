@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-from bench._peaks_demand import SAMPLE_SECONDS, Floats, wanted
+from bench._nodes_demand import Floats
+from bench._peaks_demand import SAMPLE_SECONDS, wanted
 from bench._peaks_judging import MORE_GPUS, Said, rolling_excess, said, score
 from bench._report import Row, show
 from bench.forecast import TRACES, read

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from bench._peaks_demand import SAMPLE_SECONDS, Floats, wanted
+from bench._nodes_demand import Floats
+from bench._peaks_demand import SAMPLE_SECONDS, wanted
 from bench._peaks_forest import GROWTH, ReachRows, grow
 from bench.forecast import TRACES, read
 from replay.generated import SHAPES, generated
