@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.groups import PodGroup
@@ -22,7 +23,7 @@ from fleet.instances import Instance
 from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.fitting import Candidate, candidate_of
-from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, sizes_of
+from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, missing_pods
 from policies.reading.nodes import NodeReading, NodesSeen, pool_node
 from policies.reading.waiting import waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
@@ -85,7 +86,8 @@ def assess(
         pool.waiting += waiting.by_pool[pool.name]
         pool.remarks += waiting.remarks_by_pool[pool.name]
     remarks += waiting.remarks
-    states = [_state(pool, beside, seen, now_seconds) for pool in pools]
+    missing = missing_pods(cluster.pods or (), beside.pod_groups, map(_members, pools))
+    states = [_state(pool, beside, missing, seen, now_seconds) for pool in pools]
     nodes = [node for state in states for node in state.nodes]
     return Assessment(
         pools=tuple(states),
@@ -124,18 +126,20 @@ def _pools(
 def _readings(cluster: Cluster, snapshot: FleetSnapshot) -> dict[str, list[NodeReading]]:
     """By pool, the objects of each node and of each claim that has no node yet."""
     accounts = {one.node: one for one in snapshot.nodes}
-    claims = {one.node: one for one in cluster.node_claims or () if one.node is not None}
+    claims = claims_of_nodes(cluster)
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
-    nodes = {node.name for node in cluster.nodes}
     found: dict[str, list[NodeReading]] = defaultdict(list)
+    with_node: set[str] = set()
     for node in cluster.nodes:
         claim = claims.get(node.name)
+        if claim is not None:
+            with_node.add(claim.uid)
         pool = node.pool or (claim.pool if claim is not None else None)
         account = accounts.get(node.name)
         if pool is not None and (account is not None or _orders_gpus(claim)):
             found[pool].append(_reading(claim, node, account, pods))
     for claim in cluster.node_claims or ():
-        if claim.node not in nodes and claim.pool is not None and _orders_gpus(claim):
+        if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
             found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
     return found
 
@@ -200,7 +204,24 @@ def _candidate(pool: _Pool) -> Candidate:
     )
 
 
-def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> PoolState:
+def _members(pool: _Pool) -> list[GangPod]:
+    """The pods that run on the pool or wait for it; one that goes needs no node any more."""
+    placed = [
+        GangPod(pod=pod, gpus=gpus)
+        for one in pool.readings
+        for pod, gpus in one.pods
+        if pod.deleted_seconds is None
+    ]
+    return [*placed, *pool.waiting]
+
+
+def _state(
+    pool: _Pool,
+    beside: Beside,
+    missing: Mapping[Workload, int],
+    seen: NodesSeen,
+    now_seconds: float,
+) -> PoolState:
     nodes = tuple(
         pool_node(
             one,
@@ -211,14 +232,7 @@ def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> 
         )
         for one in pool.readings
     )
-    placed = [
-        GangPod(pod=pod, gpus=gpus)
-        for one in pool.readings
-        for pod, gpus in one.pods
-        if pod.deleted_seconds is None
-    ]
-    pods = [*placed, *pool.waiting]
-    sizes = sizes_of(beside.pod_groups)
+    pods = _members(pool)
     capacity = terms.capacity_type(pool.record, nodes)
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
@@ -235,7 +249,7 @@ def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> 
         demand_gpus=sum(one.gpus for one in single) + unowned,
         forecast=beside.forecasts.get(pool.name),
         gangs=tuple(
-            gang_demand(workload, members, sizes, beside.gang_ends_at)
+            gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
             for workload, members in by_gang(pods).items()
         ),
         lead_time=beside.lead_time_of(pool.name),

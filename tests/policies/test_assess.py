@@ -387,3 +387,49 @@ def test_a_reading_leads_to_a_plan() -> None:
     held = {one.node: one.reason for one in plan.pools[0].nodes if one.verdict is Verdict.HOLD}
     # The pod came 30 min ago, so the veto is over; b waits for the gang.
     assert held == {"h100-b": "gang"}
+
+
+def test_a_node_that_its_claim_does_not_name_yet_is_one_node() -> None:
+    machine = claim("c", "Launched")
+    machine["status"]["providerID"] = "aws:///i-1"
+    its_node = node("a")
+    its_node["spec"]["providerID"] = "aws:///i-1"
+    state = only(assessed({Kind.NODE: [its_node], Kind.NODE_CLAIM: [machine]}))
+    assert [(one.name, one.uid) for one in state.nodes] == [("c", "uid-c")]
+
+
+KUEUE: Json = {
+    "labels": {"kueue.x-k8s.io/pod-group-name": "k"},
+    "annotations": {"kueue.x-k8s.io/pod-group-total-count": "3"},
+}
+
+
+def without_gpus(name: str) -> Json:
+    made = pod(name, node="a", **KUEUE)
+    made["spec"]["containers"] = [{"name": "c"}]
+    return made
+
+
+def ended(name: str) -> Json:
+    made = pod(name, 8, "a", **KUEUE)
+    made["status"]["phase"] = "Succeeded"
+    return made
+
+
+@pytest.mark.parametrize("third", [without_gpus("launcher"), ended("worker")])
+def test_pods_of_a_gang_that_need_no_gpus_wait_for_no_node(third: Json) -> None:
+    workers = [pod("w-0", 8, "a", **KUEUE), pod("w-1", 8, "b", **KUEUE)]
+    state = only(assessed({Kind.NODE: [node("a"), node("b")], Kind.POD: [*workers, third]}))
+    (gang,) = state.gangs
+    assert (gang.pods, gang.waiting_pods) == (2, 0)
+    plan, _ = round_of(state)
+    assert plan.pools[0].orders == ()
+
+
+def test_a_gang_in_two_pools_is_waited_for_in_neither() -> None:
+    pods = [pod("w-0", 8, "a", **KUEUE), pod("w-1", 8, "b", **KUEUE)]
+    found = assessed({Kind.NODE: [node("a"), node("b", pool="other")], Kind.POD: pods})
+    assert [(one.name, one.gangs[0].waiting_pods) for one in found.pools] == [
+        ("h100", 0),
+        ("other", 0),
+    ]
