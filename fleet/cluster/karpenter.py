@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Final
 
 from fleet.cluster.fields import (
     Condition,
@@ -25,6 +26,11 @@ from fleet.cluster.fields import (
 )
 from fleet.cluster.gpu_resources import refuse_absurd
 from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
+
+LAUNCH_LIMIT_SECONDS: Final = 300.0
+"""After which Karpenter gives a launch up; no flag sets it (v1.14)."""
+REGISTRATION_LIMIT_SECONDS: Final = 900.0
+"""After which Karpenter gives up a machine that has not registered, from its creation on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
