@@ -180,7 +180,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         taints=taints(spec),
         startup_taints=_startup_taints(spec),
         expire_after=text(spec, "expireAfter"),
-        termination_grace_seconds=go_duration_seconds(spec, "terminationGracePeriod"),
+        termination_grace_seconds=go_duration_seconds(spec.get("terminationGracePeriod")),
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
     )

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from math import inf
 from typing import Final, TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
@@ -39,13 +38,18 @@ def usd_per_hour(
     return max(prices, default=None)
 
 
-def nodes_max(pool: NodePool | None, gpus: int) -> int | None:
-    """By the pool's limits of nodes and of GPUs; None = no limit."""
-    if pool is None:
-        return None
-    by_gpus = (pool.limits[name] / gpus for name in WHOLE if name in pool.limits)
-    least = min([float(one) for one in by_gpus] + [float(pool.limits.get("nodes", inf))])
-    return None if least == inf else int(least)
+def nodes_max(pool: NodePool | None, gpus: int | None) -> int | None:
+    """By the pool's limits of nodes and of GPUs; None = no limit.
+
+    Args:
+        pool: Karpenter's; None = it is not Karpenter's.
+        gpus: of a node; None = not known, and only the limit of nodes counts.
+    """
+    limits = pool.limits if pool is not None else {}
+    counts = [limits["nodes"]] if "nodes" in limits else []
+    if gpus is not None:
+        counts += [limits[name] / gpus for name in WHOLE if name in limits]
+    return int(min(counts)) if counts else None
 
 
 def consolidate_after_seconds(pool: NodePool | None) -> float | None:

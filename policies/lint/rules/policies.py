@@ -11,6 +11,7 @@ from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_workloads
 from policies.lint.priced_pools import PricedPool, priced_pools
 from policies.lint.rule import rule
+from policies.policy.documents import PolicyError, parts_read, policy_of
 from policies.policy.pool_policy import Lever, Mode
 from policies.policy.schedule import WarmFloor
 from policies.policy.schema import CapacityPolicy
@@ -18,7 +19,6 @@ from policies.policy.selectors import PoolSelector
 from scaler.faults import places_of
 
 POLICY: Final = "foresail.io/CapacityPolicy"
-_READ: Final = ("apiVersion", "kind", "metadata", "spec")
 _ANY: Final = PoolSelector()
 _COMPARED_MAX: Final = 200
 """Policies, and pools, that one policy is compared with."""
@@ -38,7 +38,7 @@ def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     is the schema that Foresail and the API server have.
     """
     try:
-        CapacityPolicy.model_validate(_as_read(of))
+        CapacityPolicy.model_validate(parts_read(of.value))
     except ValidationError as error:
         for at, why in places_of(error, CapacityPolicy):
             where = tuple(part for part in at if part != "[key]")
@@ -244,15 +244,10 @@ def parsed(inputs: Inputs) -> Mapping[Object, CapacityPolicy]:
     found = {}
     for one in inputs.of(POLICY):
         try:
-            found[one] = CapacityPolicy.model_validate(_as_read(one))
-        except ValidationError:
+            found[one] = policy_of(one.value)
+        except PolicyError:
             continue  # FS401 tells
     return found
-
-
-def _as_read(of: Object) -> dict[str, object]:
-    """The parts that Foresail reads; the status is the controller's."""
-    return {key: of.value[key] for key in _READ if key in of.value}
 
 
 def _pools(policy: CapacityPolicy) -> PoolSelector:
