@@ -6,6 +6,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from fleet.located import name_of
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_workloads
@@ -42,7 +43,9 @@ def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     except ValidationError as error:
         for at, why in places_of(error, CapacityPolicy):
             where = tuple(part for part in at if part != "[key]")
-            yield Fault(at=where, why=why, do=f"see {_SOURCE}")
+            # The finding names the field itself.
+            said = why.removeprefix(f"{name_of(where)}: ")
+            yield Fault(at=where, why=said, do=f"see {_SOURCE}")
 
 
 @rule(

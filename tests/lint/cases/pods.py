@@ -206,7 +206,7 @@ CASES = (
             edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 2}),
             edited(DEPLOYMENT, {"spec replicas": 3}),
         ),
-        says="has 2 replicas, so none may ever go",
+        says="has 2 replicas at the most, so none may ever go",
     ),
     case(
         "FS532",
