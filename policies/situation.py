@@ -65,7 +65,8 @@ class PoolNode:
     ordered_seconds: float
     pods: tuple[NodePod, ...] = ()
     empty_since_seconds: float | None = None
-    """Since when it is initialized and no pod has a GPU of it; None = it is not empty."""
+    """Since when it is initialized and no pod has a GPU of it; None = it is not empty, or pods
+    cannot have its GPUs now."""
     held_by_us_until_seconds: float | None = None
     """The end of our own hold's lease; None = we hold it not."""
     held_by_others: bool = False

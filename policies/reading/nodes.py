@@ -16,7 +16,6 @@ _DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _DISRUPTION_COST: Final = "karpenter.sh/disruption-cost"
 _RANKED_BY_KARPENTER: Final = "karpenter.sh/managed-deletion-cost"
 """Karpenter marks pods with it whose deletion cost it writes itself."""
-_ON_ITS_WAY_OUT: Final = "on its way out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,7 @@ class NodeReading:
     @property
     def leaving(self) -> bool:
         deleted = self.claim is not None and self.claim.deleted_seconds is not None
-        node = self.node
-        return deleted or (node is not None and (node.cordoned or node.out == _ON_ITS_WAY_OUT))
+        return deleted or (self.node is not None and self.node.leaves)
 
     @property
     def stage(self) -> tuple[NodeStage, float | None]:
@@ -109,7 +107,10 @@ def pool_node(
     pods = tuple(_pod(pod, count, now_seconds) for pod, count in reading.pods)
     told = claim if claim is not None and claim.capacity_type is not None else node
     occupied = bool(pods) or reading.unowned_gpus > 0
-    empty = stage is NodeStage.INITIALIZED and not occupied
+    # No pod can have GPUs of a node that is not ready, or whose GPUs are all unhealthy or tainted:
+    # to hold it would pay for nothing.
+    usable = account is None or bool(account.free)
+    empty = stage is NodeStage.INITIALIZED and not occupied and usable
     kept = node is not None and node.do_not_disrupt
     return PoolNode(
         name=reading.name,

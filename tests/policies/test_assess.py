@@ -12,6 +12,7 @@ from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
+from fleet.reasons import Reason
 from fleet.snapshot import Known, snapshot_of
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
@@ -433,3 +434,24 @@ def test_a_gang_in_two_pools_is_waited_for_in_neither() -> None:
         ("h100", 0),
         ("other", 0),
     ]
+
+
+@pytest.mark.parametrize(
+    ("taints", "leaving"),
+    [
+        pytest.param([], False, id="down"),
+        pytest.param([{"key": "karpenter.sh/disrupted"}], True, id="down and drained"),
+    ],
+)
+def test_a_node_whose_gpus_no_pod_can_have_is_not_held(taints: list[Json], leaving: bool) -> None:
+    its_node = node("a")
+    its_node["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    its_node["spec"]["taints"] = taints
+    state = only(assessed({Kind.NODE: [its_node], Kind.NODE_CLAIM: [initialized("c", "a")]}))
+    (found,) = state.nodes
+    assert (found.stage, found.leaving) == (NodeStage.INITIALIZED, leaving)
+    plan, _ = round_of(state, policy=PoolPolicy(warm_floor_nodes=1))
+    assert (plan.pools[0].nodes[0].verdict, plan.pools[0].nodes[0].reason) == (
+        Verdict.LEAVE,
+        Reason.OUT,
+    )
