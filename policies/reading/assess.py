@@ -8,7 +8,6 @@ that several pools may get is counted in none of them, and named in the steps of
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
@@ -28,8 +27,6 @@ from policies.reading.nodes import NodeReading, NodesSeen, pool_node
 from policies.reading.waiting import waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
 from scaler.forecast.running_maximum import MaximumForecast
-
-_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,12 +176,9 @@ def _count_gpus(pool: _Pool, beside: Beside) -> None:
             pool.remarks.append(
                 f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
             )
-    elif pool.record is not None:
-        types = [
-            beside.instances.get(name) for name in terms.allowed_values(pool.record, _INSTANCE_TYPE)
-        ]
-        sizes_told = {one.gpus if one is not None else 0 for one in types}
-        pool.gpus_per_node = sizes_told.pop() if len(sizes_told) == 1 else 0
+    else:
+        machines = terms.machine_types(pool.record, beside.instances)
+        pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
 
 
 def _gpus(reading: NodeReading) -> int:
@@ -234,16 +228,16 @@ def _state(
     )
     pods = _members(pool)
     capacity = terms.capacity_type(pool.record, nodes)
+    machines = terms.machine_types(pool.record, beside.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
     return PoolState(
         name=pool.name,
-        generation=terms.most_common(
-            one.account.generation for one in pool.readings if one.account
-        ),
+        generation=terms.most_common(one.account.generation for one in pool.readings if one.account)
+        or terms.only(one.generation for one in machines),
         gpus_per_node=pool.gpus_per_node,
-        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity),
+        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity, machines),
         capacity_type=capacity,
         nodes=nodes,
         demand_gpus=sum(one.gpus for one in single) + unowned,

@@ -1,16 +1,18 @@
 """What a pool's new nodes are like, and its limits: from its NodePool and the nodes it has."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.karpenter import NodePool
 from fleet.cluster.nodes import CapacityType
+from fleet.instances import Instance
 from policies.situation import PoolNode
 from scaler.durations import parse_duration
 
 _CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 T = TypeVar("T")
 
 
@@ -20,14 +22,26 @@ def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityT
         allowed = allowed_values(pool, _CAPACITY_TYPE)
         known = set(CapacityType)
         return CapacityType(allowed[0]) if len(allowed) == 1 and allowed[0] in known else None
-    found = {node.capacity_type for node in nodes}
-    return found.pop() if len(found) == 1 else None
+    return only(node.capacity_type for node in nodes)
+
+
+def machine_types(pool: NodePool | None, known: Mapping[str, Instance]) -> tuple[Instance, ...]:
+    """What new nodes may be; empty = the pool does not tell, or one of its types is not known."""
+    names = allowed_values(pool, _INSTANCE_TYPE) if pool is not None else ()
+    found = tuple(known[name] for name in names if name in known)
+    return found if len(found) == len(names) else ()
 
 
 def usd_per_hour(
-    nodes: Iterable[PoolNode], gpus: int, capacity: CapacityType | None
+    nodes: Iterable[PoolNode],
+    gpus: int,
+    capacity: CapacityType | None,
+    machines: Iterable[Instance] = (),
 ) -> float | None:
-    """Of a new node, by those of its size; of several prices the highest, for the ceilings."""
+    """Of a new node; of several prices the highest, for the ceilings.
+
+    By the nodes of its size, else by the list prices of its machine types, which are on demand.
+    """
     prices = [
         node.usd_per_hour
         for node in nodes
@@ -35,6 +49,9 @@ def usd_per_hour(
         and node.gpus == gpus
         and capacity in {None, node.capacity_type}
     ]
+    if not prices and capacity in {None, CapacityType.ON_DEMAND}:
+        listed = [one.usd_per_hour for one in machines if one.gpus == gpus]
+        prices = [usd for usd in listed if usd is not None] if None not in listed else []
     return max(prices, default=None)
 
 
@@ -64,6 +81,12 @@ def allowed_values(pool: NodePool, key: str) -> tuple[str, ...]:
     """The values of a label that a pool's requirements allow; empty = any."""
     found = [one.values for one in pool.requirements if one.key == key and one.operator == "In"]
     return found[0] if found else ()
+
+
+def only(values: Iterable[T]) -> T | None:
+    """The value that all have; None = there are several, or none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
 
 
 def most_common(values: Iterable[T | None]) -> T | None:

@@ -16,9 +16,11 @@ from fleet.reasons import Reason
 from fleet.snapshot import Known, snapshot_of
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
+from policies.policy.resolve import policy_for
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
 from policies.situation import NodeStage, PoolNode, PoolState
+from tests.policies.capacity_policies import policy
 from tests.policies.pools import LEAD, round_of, texts
 
 NOW = 1_796_000_000.0
@@ -221,6 +223,22 @@ def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
     spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
     state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types, spot])]}))
     assert (state.gpus_per_node, state.capacity_type) == (8, CapacityType.SPOT)
+    assert state.usd_per_hour is None
+
+
+def test_a_pool_without_a_node_keeps_its_policy_and_its_floor() -> None:
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types])]}))
+    assert (state.generation, state.usd_per_hour) == ("h100-sxm", 55.04)
+    policies = (
+        policy(
+            pools={"generations": ["h100*"]},
+            idleCeiling={"usdPerHour": 60},
+            warmFloors=[{"nodes": 1}],
+        ),
+    )
+    plan, _ = round_of(state, policy=lambda one, at: policy_for(policies, one, at))
+    assert [(one.nodes, one.reason) for one in plan.pools[0].orders] == [(1, Reason.WARM_FLOOR)]
 
 
 TWO_POOLS = {
