@@ -109,8 +109,8 @@ def pool_node(
     occupied = bool(pods) or reading.unowned_gpus > 0
     # No pod can have GPUs of a node that is not ready, or whose GPUs are all unhealthy or tainted:
     # to hold it would pay for nothing.
-    usable = account is None or bool(account.free)
-    empty = stage is NodeStage.INITIALIZED and not occupied and usable
+    out = stage is NodeStage.INITIALIZED and account is not None and _is_out(account)
+    empty = stage is NodeStage.INITIALIZED and not occupied and not out
     kept = node is not None and node.do_not_disrupt
     return PoolNode(
         name=reading.name,
@@ -128,9 +128,14 @@ def pool_node(
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
+        out_of_service=out,
         pods_moved=not any(_RANKED_BY_KARPENTER in pod.annotations for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
+
+
+def _is_out(account: NodeGpus) -> bool:
+    return bool(account.out) and not account.free
 
 
 def _empty_since(uid: str, since: float, seen: NodesSeen, now_seconds: float) -> float:
