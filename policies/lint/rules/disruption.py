@@ -40,7 +40,7 @@ def never_allows(of: Object, inputs: Inputs) -> Iterator[Fault]:
         return
     for workload in _covered(of, inputs):
         replicas = _most_replicas(workload, inputs)
-        if replicas is not None and least >= replicas:
+        if replicas is not None and 0 < replicas <= least:
             why = f"{workload.title} has {replicas} replicas at the most, so none may ever go"
             yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
             return

@@ -1,6 +1,6 @@
 """CapacityPolicies, by themselves and against the NodePools beside them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -15,7 +15,7 @@ from policies.lint.rule import rule
 from policies.policy.documents import PolicyError, parts_read, policy_of
 from policies.policy.pool_policy import Lever, Mode
 from policies.policy.schedule import WarmFloor
-from policies.policy.schema import CapacityPolicy
+from policies.policy.schema import CapacityPolicy, PoolRule
 from policies.policy.selectors import PoolSelector
 from scaler.faults import places_of
 
@@ -133,11 +133,18 @@ def ceiling_too_low(of: Object, inputs: Inputs) -> Iterator[Fault]:
 def nothing_to_act_with(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Every decision is then only told, as in mode advise."""
     policy = inputs.once(parsed).get(of)
-    if policy is None or policy.spec.mode is not Mode.ACT:
+    if policy is None:
         return
-    if not policy.spec.levers.allowed:
+    spec = policy.spec
+    acts = any(one.mode is Mode.ACT for one in (spec, *spec.rules))
+    if acts and not any(one.levers.allowed for one in (spec, *_with_levers(spec.rules))):
         why = "no lever is allowed, so nothing is done"
         yield Fault(at=("spec", "levers"), why=why, do="allow one, or say mode: advise")
+
+
+def _with_levers(rules: Iterable[PoolRule]) -> Iterator[PoolRule]:
+    """Rules that state levers; in the others those of spec hold."""
+    return (one for one in rules if "levers" in one.model_fields_set)
 
 
 @rule(

@@ -209,6 +209,19 @@ CASES = (
         says="has 2 replicas at the most, so none may ever go",
     ),
     case(
+        "FS531",
+        "spec.minAvailable",
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
+            edited(DEPLOYMENT, {"spec replicas": 1}),
+        ),
+        # It is parked: there is no pod that may not go.
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
+            edited(DEPLOYMENT, {"spec replicas": 0}),
+        ),
+    ),
+    case(
         "FS532",
         "spec.selector",
         (DISRUPTION, edited(DISRUPTION, {"metadata name": "again"}), DEPLOYMENT),
