@@ -14,9 +14,11 @@ from typing_extensions import override
 from yaml.reader import ReaderError
 
 DEPTH_MAX: Final = 64
-"""Levels of nesting. Settings have seven; PyYAML needs three stack frames for each."""
+"""Levels of nesting. Settings have seven, a CustomResourceDefinition's schema about forty; PyYAML
+needs three stack frames for each."""
 _SHOWN_CHARACTERS_MAX: Final = 80
-_TIME_OF_DAY: Final = re.compile(r"\d\d?:\d\d")
+BASE_60: Final = re.compile(r"[0-9]+(:[0-9]+)+")
+"""`20:00` or `1:30:00`: a number to the base of 60 in YAML 1.1, and a text to kubectl."""
 _TEXT: Final = "tag:yaml.org,2002:str"
 _KEY_TAGS: Final = frozenset({_TEXT, "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
 _NO_VALUE: Final = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
@@ -204,8 +206,8 @@ class _Loader(yaml.SafeLoader):
 
     @override
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        """A time of day such as 20:00 is a text, as kubectl reads it; YAML 1.1 has a number."""
-        if kind is yaml.ScalarNode and implicit[0] and _TIME_OF_DAY.fullmatch(value):
+        """A time of day is a text, as kubectl reads it."""
+        if kind is yaml.ScalarNode and implicit[0] and BASE_60.fullmatch(value):
             return _TEXT
         return str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
 

@@ -14,10 +14,8 @@ from typing import Any, Final
 import yaml
 
 from fleet.documents import is_object
-from fleet.located import shortened
+from fleet.located import BASE_60, DEPTH_MAX, shortened
 
-DEPTH_MAX: Final = 64
-"""Levels of nesting; a CustomResourceDefinition's schema has about forty."""
 VALUES_MAX: Final = 2_000_000
 """Of one document, with everything that its aliases stand for."""
 FAULTS_MAX: Final = 20
@@ -25,8 +23,6 @@ FAULTS_MAX: Final = 20
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SEPARATOR: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
 _HELM: Final = re.compile(r"\{\{-?\s*[.$a-z/(]")
-_TIME_OF_DAY: Final = re.compile(r"[0-9]+(:[0-9]+)+")
-"""A number to the base of 60 in YAML 1.1, and a text to kubectl."""
 _MERGE: Final = "<<"
 _TEXT: Final = "tag:yaml.org,2002:str"
 _PLAIN: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("bool", "float", "int", "null"))
@@ -238,7 +234,7 @@ class _Composer:
         tag = event.tag or self._scalars.resolve(  # type: ignore[no-untyped-call]
             yaml.ScalarNode, event.value, (True, False)
         )
-        if tag not in _PLAIN or _TIME_OF_DAY.fullmatch(event.value):
+        if tag not in _PLAIN or BASE_60.fullmatch(event.value):
             return event.value
         try:
             return self._scalars.construct_object(yaml.ScalarNode(tag, event.value))

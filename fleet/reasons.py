@@ -16,7 +16,7 @@ class Reason(StrEnum):
     IDLE = "idle"
     """Of a ready pod, and it did nothing, as measured."""
     VETO = "veto"
-    """A pod of it still loads its model."""
+    """Of a pod that is not ready: it loads its model, or fails to."""
     UNINITIALIZED = "uninitialized"
     """Paid for, and pods cannot have its GPUs yet."""
     FRAGMENTATION = "fragmentation"

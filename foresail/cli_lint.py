@@ -8,7 +8,7 @@ import click
 from foresail import cli_options
 
 
-@click.command(short_help="Find what manifests do that nobody means.")
+@click.command(short_help="Find mistakes in manifests.")
 @click.argument("paths", metavar="[FILE|FOLDER|-]...", nargs=-1)
 @click.option("--live", is_flag=True, help="Read a cluster in place of files; nothing is written.")
 @cli_options.context
@@ -49,7 +49,7 @@ def lint(  # noqa: PLR0913 - a verb has as many as it has options
     node_lead_time: str | None,
     explain: str | None,
 ) -> None:
-    """Find what ScaledObjects, NodePools, schedulers, policies and pods do that nobody means.
+    """Find mistakes in ScaledObjects, NodePools, schedulers, policies and pods.
 
     Status 0: nothing as grave as --fail-on. Status 1: something cannot be read. Status 2: wrong
     usage. Status 3: there are findings. The rules: docs/lint.md.

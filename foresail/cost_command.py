@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 
 from fleet.account.cost_book import CostBook, TokenCost, token_costs
-from fleet.account.gpu_hours import Costs, hourly_costs
+from fleet.account.gpu_hours import GAP_SECONDS, Costs, hourly_costs
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
 from foresail.cost_reading import Reading, Round, read_round
@@ -20,11 +20,14 @@ from foresail.cost_report import CostReport, joined
 from foresail.cost_state_file import kept, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
+from scaler.durations import format_duration
 from scaler.errors import ForesailError
 
 _HOUR_SECONDS: Final = 3600.0
 _WINDOW_LEAST_SECONDS: Final = 120.0
 """Of tokens: a shorter one may hold a single scrape, of which nothing increases."""
+_EVERY_MOST_SECONDS: Final = GAP_SECONDS / 2
+"""Between two readings, so that one that comes late, or fails, leaves no gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,11 +68,7 @@ async def watch(options: CostOptions, console: Console) -> None:
     Raises:
         ForesailError: an option cannot be used, or no cluster can be read at the start.
     """
-    if options.fleet.files:
-        raise ForesailError("--watch follows clusters: leave --file out")
-    names = clusters(options.fleet)
-    if options.state is not None and len(names) > 1:
-        raise ForesailError("--state keeps the totals of one cluster: name one with --context")
+    names = _watched(options)
     books = {names[0]: kept(options.state, names[0])} if options.state is not None else {}
     loop, window = asyncio.get_running_loop(), max(options.every_seconds, _WINDOW_LEAST_SECONDS)
     found = await read_round(options.fleet, window)
@@ -91,6 +90,22 @@ async def watch(options: CostOptions, console: Console) -> None:
             found = await _next_round(options, window)
     if screen is None:
         _print(report, options, console)
+
+
+def _watched(options: CostOptions) -> Sequence[str]:
+    """The clusters to watch."""
+    if options.fleet.files:
+        raise ForesailError("--watch follows clusters: leave --file out")
+    if options.every_seconds > _EVERY_MOST_SECONDS:
+        raise ForesailError(
+            f"--every {format_duration(options.every_seconds)}: after "
+            f"{format_duration(GAP_SECONDS)} without a reading GPUs count as unknown and tokens "
+            f"not at all; read every {format_duration(_EVERY_MOST_SECONDS)} or more often"
+        )
+    names = clusters(options.fleet)
+    if options.state is not None and len(names) > 1:
+        raise ForesailError("--state keeps the totals of one cluster: name one with --context")
+    return names
 
 
 async def _next_round(options: CostOptions, window_seconds: float) -> Round:

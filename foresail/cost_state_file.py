@@ -1,10 +1,10 @@
 """A cost book in a file, which is replaced whole."""
 
-import os
 from pathlib import Path
 
 from fleet.account.cost_book import CostBook
 from fleet.account.cost_state import STATE_BYTES_MAX, CostStateError, decoded, encoded
+from foresail.whole_file import replace_whole
 from scaler.errors import ForesailError
 
 
@@ -35,17 +35,12 @@ def kept(file: Path, cluster: str) -> CostBook:
 
 
 def written(file: Path, book: CostBook) -> None:
-    """Write the book, so that a crash leaves the old one or the new one.
+    """Write the book in place of the one before.
 
     Raises:
         ForesailError: it cannot be written.
     """
-    beside = file.with_name(f"{file.name}.tmp")
     try:
-        with beside.open("wb") as opened:
-            opened.write(encoded(book))
-            opened.flush()
-            os.fsync(opened.fileno())
-        beside.replace(file)
+        replace_whole(file, encoded(book))
     except OSError as error:
         raise ForesailError(f"--state {file}: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ from scaler.durations import format_duration
 MEANINGS: Final[Mapping[Reason, str]] = {
     Reason.SERVING: "of pods that are ready",
     Reason.IDLE: "of ready pods that did nothing",
-    Reason.VETO: "of pods that load their model",
+    Reason.VETO: "of pods that are not ready",
     Reason.UNINITIALIZED: "paid for, and of no use yet",
     Reason.FRAGMENTATION: "free, beside used ones",
     Reason.FORECAST_HOLD: "empty, kept for the forecast",

@@ -178,5 +178,7 @@ def _why_idle(node: PoolNode) -> Reason | None:
     if node.stage is not NodeStage.INITIALIZED:
         return Reason.UNINITIALIZED
     if not is_empty(node):
+        if not node.pods:
+            return Reason.OUT
         return Reason.FRAGMENTATION if node.free_gpus > 0 else None
     return Reason.HELD_BY_OTHERS if node.held_by_others else Reason.NONE

@@ -65,13 +65,16 @@ class PoolNode:
     ordered_seconds: float
     pods: tuple[NodePod, ...] = ()
     empty_since_seconds: float | None = None
-    """Since when it is initialized and no pod has a GPU of it; None = it is not empty."""
+    """Since when it is initialized and no pod has a GPU of it; None = it is not empty, or is out of
+    service."""
     held_by_us_until_seconds: float | None = None
     """The end of our own hold's lease; None = we hold it not."""
     held_by_others: bool = False
     """It carries `karpenter.sh/do-not-disrupt` that is not ours."""
     leaving: bool = False
     """It is cordoned, drained or being deleted: no pod comes to it any more."""
+    out_of_service: bool = False
+    """No new pod can have its GPUs now: it is not ready, or they are unhealthy or tainted."""
     pods_moved: bool = True
     """Its pods may be told to go first; False = another controller ranks them."""
     clique: str | None = None

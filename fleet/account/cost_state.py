@@ -89,7 +89,7 @@ def decoded(content: bytes) -> CostBook:
         CostStateError: too large, damaged, or of a newer program.
     """
     if len(content) > STATE_BYTES_MAX:
-        raise CostStateError(f"{len(content)} bytes, over {STATE_BYTES_MAX}")
+        raise CostStateError(f"over {STATE_BYTES_MAX} bytes")
     try:
         found = _Header.model_validate_json(content).format
         if found != FORMAT:

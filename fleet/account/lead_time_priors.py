@@ -36,13 +36,9 @@ MEDIAN_AND_P90_SECONDS: Final[Mapping[str, tuple[float, float]]] = {
     "ready": (90.0, 300.0),
 }
 REFUSED_SHARE: Final = 0.03
-"""Of orders that no machine is launched for."""
-REFUSED_SECONDS: Final = 300.0
-"""Until Karpenter notices: its launch limit."""
+"""Of orders that no machine is launched for, until Karpenter's launch limit."""
 LOST_SHARE: Final = 0.02
-"""Of launched machines that never give GPUs."""
-LOST_SECONDS: Final = 900.0
-"""Until Karpenter notices: its registration limit."""
+"""Of launched machines that never give GPUs, until Karpenter's registration limit."""
 
 
 def _log_normal(median: float, p90: float) -> tuple[float, ...]:

@@ -14,15 +14,7 @@ from typing import Final, TypeVar
 
 from fleet.account.lead_time_priors import PRIORS
 from fleet.account.places import Place
-from fleet.account.retries import (
-    LAUNCH_LIMIT_SECONDS,
-    REGISTRATION_LIMIT_SECONDS,
-    Failures,
-    Outcome,
-    failures_of,
-    outcome_of,
-    with_retries,
-)
+from fleet.account.retries import Failures, Outcome, failures_of, outcome_of, with_retries
 from fleet.account.stage_durations import (
     LOAD,
     NODE_STAGES,
@@ -34,6 +26,7 @@ from fleet.account.stage_durations import (
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.account.startups import StartUps
 from fleet.account.survival import Curve, Duration, curve_of
+from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 from fleet.cluster.owners import Workload
 
 WIDER_STARTS: Final = 4.0
@@ -42,7 +35,7 @@ OTHER_SOFTWARE_WEIGHT: Final = 0.25
 STARTS_MAX: Final = 128
 """The newest starts of a place that count; more would cost time and move no digit that matters."""
 MEAN_SECONDS_MAX: Final = 3600.0
-"""What a longer duration counts as in a mean, except in these stages: Karpenter ends them."""
+"""What a longer duration counts as in a mean, except in stages that Karpenter ends sooner."""
 _MEAN_SECONDS_MAX: Final = {
     "launched": LAUNCH_LIMIT_SECONDS,
     "registered": REGISTRATION_LIMIT_SECONDS,

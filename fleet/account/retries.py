@@ -11,19 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.account.lead_time_priors import (
-    LOST_SECONDS,
-    LOST_SHARE,
-    REFUSED_SECONDS,
-    REFUSED_SHARE,
-)
+from fleet.account.lead_time_priors import LOST_SHARE, REFUSED_SHARE
 from fleet.account.starts import NodeStart
 from fleet.account.survival import Curve
+from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 
-LAUNCH_LIMIT_SECONDS: Final = 300.0
-"""After which Karpenter gives a launch up; no flag sets it (v1.14)."""
-REGISTRATION_LIMIT_SECONDS: Final = 900.0
-"""After which Karpenter gives up a machine that has not registered, from its creation on."""
 _LOST_SECONDS_MAX: Final = 3600.0
 """Of a machine that registered and gave no GPUs: nobody but a person ends it."""
 _RETRIES_MAX: Final = 20
@@ -81,10 +73,10 @@ def failures_of(around: Sequence[Sequence[Outcome]], wider_starts: float) -> Fai
     """
     pool = [one for outcomes in around for one in outcomes]
     refused, refused_seconds = _share(
-        [one for one in pool if not one.launched], pool, (REFUSED_SHARE, REFUSED_SECONDS),
+        [one for one in pool if not one.launched], pool, (REFUSED_SHARE, LAUNCH_LIMIT_SECONDS),
         wider_starts,
     )  # fmt: skip
-    lost = (LOST_SHARE, LOST_SECONDS)
+    lost = (LOST_SHARE, REGISTRATION_LIMIT_SECONDS)
     for outcomes in around:
         launched = [one for one in outcomes if one.launched]
         failed = [one for one in launched if not one.gave_gpus]

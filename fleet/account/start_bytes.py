@@ -53,7 +53,7 @@ def decode_starts(payload: bytes) -> Mapping[str, StartUps]:
         StartsRefusedError: too large, damaged, or of another format.
     """
     if len(payload) > BYTES_MAX:
-        raise StartsRefusedError(f"{len(payload)} bytes, over {BYTES_MAX}")
+        raise StartsRefusedError(f"over {BYTES_MAX} bytes")
     try:
         clusters = _File.model_validate_json(payload).clusters
     except ValidationError as error:

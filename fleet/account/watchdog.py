@@ -13,13 +13,12 @@ from typing import Final
 
 from fleet.account.lead_times import LeadTimes
 from fleet.account.places import Place
-from fleet.account.retries import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 from fleet.account.starts import NodeStart
 from fleet.account.startups import StartUps
 from fleet.cluster.fields import Condition, condition
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import hardware_of
-from fleet.cluster.karpenter import NodeClaim
+from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS, NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known

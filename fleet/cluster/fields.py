@@ -128,10 +128,11 @@ def seconds(of: Json, name: str) -> float | None:
         return None
 
 
-def go_duration_seconds(of: Json, name: str) -> float | None:
-    """The seconds of a duration such as `1h30m0s`; None = there is none that can be read."""
-    given = text(of, name) or ""
-    parts = _DURATION.findall(given) if len(given) <= _DURATION_CHARACTERS_MAX else []
+def go_duration_seconds(given: object) -> float | None:
+    """The seconds of a duration of Go's such as `1h30m0s`; None = it is none."""
+    if not isinstance(given, str) or len(given) > _DURATION_CHARACTERS_MAX:
+        return None
+    parts = _DURATION.findall(given)
     if not parts or "".join(number + unit for number, unit in parts) != given:
         return None
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)

@@ -28,6 +28,10 @@ from fleet.cluster.fields import (
 from fleet.cluster.gpu_resources import refuse_absurd
 from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
 
+LAUNCH_LIMIT_SECONDS: Final = 300.0
+"""After which Karpenter gives a launch up; no flag sets it (v1.14)."""
+REGISTRATION_LIMIT_SECONDS: Final = 900.0
+"""After which Karpenter gives up a machine that has not registered, from its creation on."""
 _REQUESTED_DRIVERS: Final = "karpenter.sh/requested-dra-drivers"
 _EKS: Final = "eks.amazonaws.com"
 _EKS_POOLS: Final = frozenset({"general-purpose", "system"})
@@ -203,7 +207,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         taints=taints(spec),
         startup_taints=_startup_taints(spec),
         expire_after=text(spec, "expireAfter"),
-        termination_grace_seconds=go_duration_seconds(spec, "terminationGracePeriod"),
+        termination_grace_seconds=go_duration_seconds(spec.get("terminationGracePeriod")),
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
         for_drivers=bool(text(part(metadata, "annotations"), _REQUESTED_DRIVERS)),

@@ -144,8 +144,12 @@ class Node:
             return "not ready"
         if self.cordoned:
             return "cordoned"
-        leaves = any(taint.key in _LEAVING for taint in self.taints)
-        return "on its way out" if leaves else None
+        return "on its way out" if self.leaves else None
+
+    @property
+    def leaves(self) -> bool:
+        """It is cordoned or drained, whether it is ready or not."""
+        return self.cordoned or any(taint.key in _LEAVING for taint in self.taints)
 
 
 def node_of(document: Json) -> Node:

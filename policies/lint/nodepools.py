@@ -16,9 +16,6 @@ _GPU_WORDS: Final = re.compile(r"gpu|nvidia|amd\.com/|accelerator|neuron|gaudi")
 _GPU_LABELS: Final = re.compile(r"(instance|sku)-(gpu|accelerator)-|gke-accelerator|nvidia\.com/")
 _GPU_FAMILY: Final = re.compile(r"(p[2-6][a-z0-9-]*|g[3-7][a-z0-9-]*|gr6[a-z]*)(\..+)?")
 _GPU_CATEGORIES: Final = frozenset({"g", "p"})
-_GO_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(h|m|s|ms)")
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_TEXT_MAX: Final = 64
 
 
 def template_spec(of: Object) -> Json:
@@ -61,16 +58,6 @@ def _asks_for_gpus(requirement: Json) -> bool:
     if key.endswith(("/instance-family", "node.kubernetes.io/instance-type")):
         return all(_GPU_FAMILY.fullmatch(one) for one in values)
     return False
-
-
-def duration_seconds(given: object) -> float | None:
-    """The seconds of a Go duration such as `1h30m`; None = it is none."""
-    if not isinstance(given, str) or len(given) > _TEXT_MAX:
-        return None
-    parts = _GO_PART.findall(given)
-    if not parts or "".join(number + unit for number, unit in parts) != given:
-        return None
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 
 def node_lead(pool: Object, inputs: Inputs) -> tuple[float, str] | None:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from fleet.catalogue import shipped
 from fleet.cluster.fields import UnreadableObjectError
-from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.karpenter import NodePool, node_pool_of
 from fleet.cluster.nodes import CapacityType
 from fleet.instances import Instance, instances
 from policies.lint.nodepools import gpu_pools
 from policies.lint.objects import Inputs, Object
-from policies.reading.terms import allowed_values, capacity_type
+from policies.reading.terms import allowed_values, capacity_type, nodes_max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,18 +27,9 @@ class PricedPool:
     """Of its cheapest node; 0 = not known."""
     usd_per_hour: float | None
     """Of its cheapest node on demand; None = not known, or never on demand."""
-    limits: Mapping[str, Fraction]
+    nodes_max: int | None
+    """By its limits; None = none is known."""
     static: bool
-
-    @property
-    def nodes_max(self) -> int | None:
-        """By its limits; None = none is known."""
-        counts = [int(self.limits["nodes"])] if "nodes" in self.limits else []
-        if self.gpus_per_node:
-            counts += [
-                int(self.limits[one]) // self.gpus_per_node for one in WHOLE if one in self.limits
-            ]
-        return min(counts, default=None)
 
 
 def priced_pools(inputs: Inputs) -> list[PricedPool]:
@@ -70,7 +59,7 @@ def _priced(of: Object) -> PricedPool | None:
         capacity_type=capacity_type(record, ()),
         gpus_per_node=cheapest.gpus if cheapest else 0,
         usd_per_hour=cheapest.usd_per_hour if cheapest and on_demand else None,
-        limits=record.limits,
+        nodes_max=nodes_max(record, cheapest.gpus if cheapest else None),
         static=record.replicas is not None,
     )
 

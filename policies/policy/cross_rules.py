@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from fleet.located import Path
 from scaler.faults import crossed
 from scaler.parts import Faulty, Part
-
-Place = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class CrossRule:
     message: str
     fields: tuple[str, ...]
     """That the rule is about; where one is faulty by itself, the rule waits."""
-    broken_at: Callable[[Mapping[str, Any]], Place | None]
+    broken_at: Callable[[Mapping[str, Any]], Path | None]
     """The place to change, from the group on; None = the rule holds."""
 
 

@@ -57,12 +57,15 @@ def policy_of(document: Json) -> CapacityPolicy:
     """
     name = text(part(document, "metadata"), "name") or "without a name"
     try:
-        return CapacityPolicy.model_validate(
-            {key: document[key] for key in _READ if key in document}
-        )
+        return CapacityPolicy.model_validate(parts_read(document))
     except ValidationError as error:
         faults = texts_of(error, CapacityPolicy)
         raise PolicyError("\n".join(f"{KIND} {name}: {why}" for why in faults)) from error
+
+
+def parts_read(document: Json) -> dict[str, object]:
+    """The parts of an object that are the operator's."""
+    return {key: document[key] for key in _READ if key in document}
 
 
 def agreed(policies: Iterable[CapacityPolicy]) -> tuple[CapacityPolicy, ...]:

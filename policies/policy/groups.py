@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from policies.policy.cross_rules import CrossRule, Place, PolicyPart, given
+from fleet.located import Path
+from policies.policy.cross_rules import CrossRule, PolicyPart, given
 from policies.policy.pool_policy import LEVERS_DEFAULT, VETO_DEFAULT_SECONDS, Lever
 from policies.policy.values import Duration, GpuMinutes, Nodes, Share, Switch, Usd, UsdPerMinute
 
@@ -28,7 +29,7 @@ class DelayedMinuteWorth(PolicyPart):
     """The same in dollars a pod-minute; divided by what a minute of one GPU of the pool costs."""
 
 
-def _dearer_hour(values: Mapping[str, Any]) -> Place | None:
+def _dearer_hour(values: Mapping[str, Any]) -> Path | None:
     hour, month = values["usd_per_hour"], values["usd_per_month"]
     both = hour is not None and month is not None
     return ("usdPerHour",) if both and hour > month else None

@@ -7,7 +7,8 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from policies.policy.cross_rules import CrossRule, Place, PolicyPart, given
+from fleet.located import Path
+from policies.policy.cross_rules import CrossRule, PolicyPart, given
 from policies.policy.values import Cron, Duration, Gpus, Nodes, TimeOfDay, TimeZone
 from policies.policy.windows import DAY_MINUTES, WEEK, CronWindow, WeeklyWindow, Window, minute_of
 
@@ -31,12 +32,12 @@ def _half(values: Mapping[str, Any], first: str, second: str) -> bool:
     return (values[first] is None) != (values[second] is None)
 
 
-def _beside_cron(values: Mapping[str, Any]) -> Place | None:
+def _beside_cron(values: Mapping[str, Any]) -> Path | None:
     beside = given(values, *_HOURS)
     return (_KEYS[beside[0]],) if values["cron"] is not None and beside else None
 
 
-def _empty_hours(values: Mapping[str, Any]) -> Place | None:
+def _empty_hours(values: Mapping[str, Any]) -> Path | None:
     begin = values["begin"]
     return ("to",) if begin is not None and begin == values["to"] else None
 

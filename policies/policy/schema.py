@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from policies.policy.cross_rules import CrossRule, Place, PolicyPart
+from fleet.located import Path
+from policies.policy.cross_rules import CrossRule, PolicyPart
 from policies.policy.groups import (
     DelayedMinuteWorth,
     IdleCeiling,
@@ -93,7 +94,7 @@ class PoolRule(PoolSettings):
     """The pools that it is about."""
 
 
-def _act_without_ceiling(values: Mapping[str, Any]) -> Place | None:
+def _act_without_ceiling(values: Mapping[str, Any]) -> Path | None:
     if values["idle_ceiling"] is not None:
         return None
     if values["mode"] is Mode.ACT:
@@ -102,7 +103,7 @@ def _act_without_ceiling(values: Mapping[str, Any]) -> Place | None:
     return next((("rules", index, "mode") for index in acting), None)
 
 
-def _name_twice(values: Mapping[str, Any]) -> Place | None:
+def _name_twice(values: Mapping[str, Any]) -> Path | None:
     names = [rule.name for rule in values["rules"]]
     twice = (index for index, name in enumerate(names) if name in names[:index])
     return next((("rules", index, "name") for index in twice), None)

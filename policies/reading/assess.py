@@ -8,8 +8,8 @@ that several pools may get is counted in none of them, and named in the steps of
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
+from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.groups import PodGroup
@@ -22,13 +22,11 @@ from fleet.instances import Instance
 from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.fitting import Candidate, candidate_of
-from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, sizes_of
+from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, missing_pods
 from policies.reading.nodes import NodeReading, NodesSeen, pool_node
 from policies.reading.waiting import waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
 from scaler.forecast.running_maximum import MaximumForecast
-
-_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +83,8 @@ def assess(
         pool.waiting += waiting.by_pool[pool.name]
         pool.remarks += waiting.remarks_by_pool[pool.name]
     remarks += waiting.remarks
-    states = [_state(pool, beside, seen, now_seconds) for pool in pools]
+    missing = missing_pods(cluster.pods or (), beside.pod_groups, map(_members, pools))
+    states = [_state(pool, beside, missing, seen, now_seconds) for pool in pools]
     nodes = [node for state in states for node in state.nodes]
     return Assessment(
         pools=tuple(states),
@@ -124,18 +123,20 @@ def _pools(
 def _readings(cluster: Cluster, snapshot: FleetSnapshot) -> dict[str, list[NodeReading]]:
     """By pool, the objects of each node and of each claim that has no node yet."""
     accounts = {one.node: one for one in snapshot.nodes}
-    claims = {one.node: one for one in cluster.node_claims or () if one.node is not None}
+    claims = claims_of_nodes(cluster)
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
-    nodes = {node.name for node in cluster.nodes}
     found: dict[str, list[NodeReading]] = defaultdict(list)
+    with_node: set[str] = set()
     for node in cluster.nodes:
         claim = claims.get(node.name)
+        if claim is not None:
+            with_node.add(claim.uid)
         pool = node.pool or (claim.pool if claim is not None else None)
         account = accounts.get(node.name)
         if pool is not None and (account is not None or _orders_gpus(claim)):
             found[pool].append(_reading(claim, node, account, pods))
     for claim in cluster.node_claims or ():
-        if claim.node not in nodes and claim.pool is not None and _orders_gpus(claim):
+        if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
             found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
     return found
 
@@ -177,12 +178,9 @@ def _count_gpus(pool: _Pool, beside: Beside) -> None:
             pool.remarks.append(
                 f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
             )
-    elif pool.record is not None:
-        types = [
-            beside.instances.get(name) for name in terms.allowed_values(pool.record, _INSTANCE_TYPE)
-        ]
-        sizes_told = {one.gpus if one is not None else 0 for one in types}
-        pool.gpus_per_node = sizes_told.pop() if len(sizes_told) == 1 else 0
+    else:
+        machines = terms.machine_types(pool.record, beside.instances)
+        pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
 
 
 def _gpus(reading: NodeReading) -> int:
@@ -202,7 +200,24 @@ def _candidate(pool: _Pool) -> Candidate:
     )
 
 
-def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> PoolState:
+def _members(pool: _Pool) -> list[GangPod]:
+    """The pods that run on the pool or wait for it; one that goes needs no node any more."""
+    placed = [
+        GangPod(pod=pod, gpus=gpus)
+        for one in pool.readings
+        for pod, gpus in one.pods
+        if pod.deleted_seconds is None
+    ]
+    return [*placed, *pool.waiting]
+
+
+def _state(
+    pool: _Pool,
+    beside: Beside,
+    missing: Mapping[Workload, int],
+    seen: NodesSeen,
+    now_seconds: float,
+) -> PoolState:
     nodes = tuple(
         pool_node(
             one,
@@ -213,31 +228,24 @@ def _state(pool: _Pool, beside: Beside, seen: NodesSeen, now_seconds: float) -> 
         )
         for one in pool.readings
     )
-    placed = [
-        GangPod(pod=pod, gpus=gpus)
-        for one in pool.readings
-        for pod, gpus in one.pods
-        if pod.deleted_seconds is None
-    ]
-    pods = [*placed, *pool.waiting]
-    sizes = sizes_of(beside.pod_groups)
+    pods = _members(pool)
     capacity = terms.capacity_type(pool.record, nodes)
+    machines = terms.machine_types(pool.record, beside.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
     return PoolState(
         name=pool.name,
-        generation=terms.most_common(
-            one.account.generation for one in pool.readings if one.account
-        ),
+        generation=terms.most_common(one.account.generation for one in pool.readings if one.account)
+        or terms.only(one.generation for one in machines),
         gpus_per_node=pool.gpus_per_node,
-        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity),
+        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity, machines),
         capacity_type=capacity,
         nodes=nodes,
         demand_gpus=sum(one.gpus for one in single) + unowned,
         forecast=beside.forecasts.get(pool.name),
         gangs=tuple(
-            gang_demand(workload, members, sizes, beside.gang_ends_at)
+            gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
             for workload, members in by_gang(pods).items()
         ),
         lead_time=beside.lead_time_of(pool.name),

@@ -5,7 +5,7 @@ kube-scheduler's own, or a group of pods that Kueue admits as one. Kueue marks p
 workloads too.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,6 +17,7 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from policies.situation import GangDemand
 
+_POD_GROUP: Final = "PodGroup"
 _WHOLE: Final = frozenset({"JobSet", "RayJob"})
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
@@ -36,7 +37,7 @@ def gang_of(pod: Pod) -> Workload | None:
     """The gang of a pod, as one workload; None = it starts by itself."""
     workload = pod.workload
     if pod.scheduling_group is not None:
-        return Workload(kind="PodGroup", namespace=pod.namespace, name=pod.scheduling_group)
+        return Workload(kind=_POD_GROUP, namespace=pod.namespace, name=pod.scheduling_group)
     if _KUEUE_GROUP in pod.labels:
         name = pod.labels[_KUEUE_GROUP]
         return Workload(kind="Kueue pod group", namespace=pod.namespace, name=name)
@@ -52,7 +53,7 @@ def gang_of(pod: Pod) -> Workload | None:
 def gang_demand(
     workload: Workload,
     pods: Iterable[GangPod],
-    groups: Mapping[tuple[str, str], int],
+    missing: int,
     ends_at: Mapping[Workload, float],
 ) -> GangDemand:
     """The demand of one gang.
@@ -60,20 +61,17 @@ def gang_demand(
     Args:
         workload: as `gang_of` names it.
         pods: of it, with GPUs; none has ended.
-        groups: the pods that a PodGroup needs, by namespace and name.
+        missing: pods of it that are still to be made.
         ends_at: when gangs are expected to end, where that is known better than by annotations.
     """
     members = list(pods)
     waiting = [one for one in members if one.pod.node is None]
-    stated = [_total(one.pod) for one in members]
-    size = groups.get((workload.namespace, workload.name), 0)
-    total = max([len(members), size, *stated])
     ends = [end for one in members if (end := _expected_end(one.pod)) is not None]
     return GangDemand(
         workload=workload,
-        pods=total,
+        pods=len(members) + missing,
         gpus_per_pod=max(one.gpus for one in members),
-        waiting_pods=total - (len(members) - len(waiting)),
+        waiting_pods=len(waiting) + missing,
         seen_pods=sum(not one.pod.gated for one in waiting),
         ends_at_seconds=ends_at.get(workload, max(ends, default=None)),
     )
@@ -89,13 +87,32 @@ def by_gang(pods: Iterable[GangPod]) -> dict[Workload, list[GangPod]]:
     return found
 
 
-def sizes_of(groups: Iterable[PodGroup]) -> dict[tuple[str, str], int]:
-    """The pods that each PodGroup needs, by its namespace and name."""
+def missing_pods(
+    pods: Iterable[Pod], groups: Iterable[PodGroup], pools: Iterable[Iterable[GangPod]]
+) -> dict[Workload, int]:
+    """The pods of each gang that are still to be made, by what its objects state of its size.
+
+    Pods that have ended and pods without GPUs, such as a launcher, are there: they count in the
+    size, and need no node. A gang in several pools has none: no object tells the pool of the rest.
+
+    Args:
+        pods: all of the cluster.
+        groups: PodGroups, which state a size.
+        pools: of each pool, the pods that it has or gets.
+    """
+    stated: dict[Workload, int] = defaultdict(int)
+    for group in groups:
+        namespace, _, name = group.name.partition("/")
+        stated[Workload(kind=_POD_GROUP, namespace=namespace, name=name)] = group.size or 0
+    there: Counter[Workload] = Counter()
+    for pod in pods:
+        gang = gang_of(pod)
+        if gang is not None:
+            there[gang] += 1
+            stated[gang] = max(stated[gang], _total(pod))
+    in_pools = Counter(gang for members in pools for gang in by_gang(members))
     return {
-        (namespace, name): one.size
-        for one in groups
-        if one.size is not None
-        for namespace, _, name in [one.name.partition("/")]
+        gang: max(0, stated[gang] - there[gang]) for gang, count in in_pools.items() if count == 1
     }
 
 

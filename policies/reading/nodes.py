@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from fleet.account.node import NodeGpus
 from fleet.annotations import DELETION_COST, DISRUPTION_COST
@@ -12,8 +11,6 @@ from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from policies.reading.gangs import gang_of
 from policies.situation import NodePod, NodeStage, PoolNode
-
-_ON_ITS_WAY_OUT: Final = "on its way out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +46,7 @@ class NodeReading:
     @property
     def leaving(self) -> bool:
         deleted = self.claim is not None and self.claim.deleted_seconds is not None
-        node = self.node
-        return deleted or (node is not None and (node.cordoned or node.out == _ON_ITS_WAY_OUT))
+        return deleted or (self.node is not None and self.node.leaves)
 
     @property
     def stage(self) -> tuple[NodeStage, float | None]:
@@ -106,7 +102,10 @@ def pool_node(
     pods = tuple(_pod(pod, count, now_seconds) for pod, count in reading.pods)
     told = claim if claim is not None and claim.capacity_type is not None else node
     occupied = bool(pods) or reading.unowned_gpus > 0
-    empty = stage is NodeStage.INITIALIZED and not occupied
+    # No pod can have GPUs of a node that is not ready, or whose GPUs are all unhealthy or tainted:
+    # to hold it would pay for nothing.
+    out = stage is NodeStage.INITIALIZED and account is not None and _is_out(account)
+    empty = stage is NodeStage.INITIALIZED and not occupied and not out
     kept = node is not None and node.do_not_disrupt
     return PoolNode(
         name=reading.name,
@@ -124,9 +123,14 @@ def pool_node(
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
+        out_of_service=out,
         pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
+
+
+def _is_out(account: NodeGpus) -> bool:
+    return bool(account.out) and not account.free
 
 
 def _empty_since(uid: str, since: float, seen: NodesSeen, now_seconds: float) -> float:

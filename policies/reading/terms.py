@@ -1,17 +1,18 @@
 """What a pool's new nodes are like, and its limits: from its NodePool and the nodes it has."""
 
 from collections import Counter
-from collections.abc import Iterable
-from math import inf
+from collections.abc import Iterable, Mapping
 from typing import Final, TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.karpenter import NodePool
 from fleet.cluster.nodes import CapacityType
+from fleet.instances import Instance
 from policies.situation import PoolNode
 from scaler.durations import parse_duration
 
 _CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 T = TypeVar("T")
 
 
@@ -21,14 +22,26 @@ def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityT
         allowed = allowed_values(pool, _CAPACITY_TYPE)
         known = set(CapacityType)
         return CapacityType(allowed[0]) if len(allowed) == 1 and allowed[0] in known else None
-    found = {node.capacity_type for node in nodes}
-    return found.pop() if len(found) == 1 else None
+    return only(node.capacity_type for node in nodes)
+
+
+def machine_types(pool: NodePool | None, known: Mapping[str, Instance]) -> tuple[Instance, ...]:
+    """What new nodes may be; empty = the pool does not tell, or one of its types is not known."""
+    names = allowed_values(pool, _INSTANCE_TYPE) if pool is not None else ()
+    found = tuple(known[name] for name in names if name in known)
+    return found if len(found) == len(names) else ()
 
 
 def usd_per_hour(
-    nodes: Iterable[PoolNode], gpus: int, capacity: CapacityType | None
+    nodes: Iterable[PoolNode],
+    gpus: int,
+    capacity: CapacityType | None,
+    machines: Iterable[Instance] = (),
 ) -> float | None:
-    """Of a new node, by those of its size; of several prices the highest, for the ceilings."""
+    """Of a new node; of several prices the highest, for the ceilings.
+
+    By the nodes of its size, else by the list prices of its machine types, which are on demand.
+    """
     prices = [
         node.usd_per_hour
         for node in nodes
@@ -36,16 +49,24 @@ def usd_per_hour(
         and node.gpus == gpus
         and capacity in {None, node.capacity_type}
     ]
+    if not prices and capacity in {None, CapacityType.ON_DEMAND}:
+        listed = [one.usd_per_hour for one in machines if one.gpus == gpus]
+        prices = [usd for usd in listed if usd is not None] if None not in listed else []
     return max(prices, default=None)
 
 
-def nodes_max(pool: NodePool | None, gpus: int) -> int | None:
-    """By the pool's limits of nodes and of GPUs; None = no limit."""
-    if pool is None:
-        return None
-    by_gpus = (pool.limits[name] / gpus for name in WHOLE if name in pool.limits)
-    least = min([float(one) for one in by_gpus] + [float(pool.limits.get("nodes", inf))])
-    return None if least == inf else int(least)
+def nodes_max(pool: NodePool | None, gpus: int | None) -> int | None:
+    """By the pool's limits of nodes and of GPUs; None = no limit.
+
+    Args:
+        pool: Karpenter's; None = it is not Karpenter's.
+        gpus: of a node; None = not known, and only the limit of nodes counts.
+    """
+    limits = pool.limits if pool is not None else {}
+    counts = [limits["nodes"]] if "nodes" in limits else []
+    if gpus is not None:
+        counts += [limits[name] / gpus for name in WHOLE if name in limits]
+    return int(min(counts)) if counts else None
 
 
 def consolidate_after_seconds(pool: NodePool | None) -> float | None:
@@ -60,6 +81,12 @@ def allowed_values(pool: NodePool, key: str) -> tuple[str, ...]:
     """The values of a label that a pool's requirements allow; empty = any."""
     found = [one.values for one in pool.requirements if one.key == key and one.operator == "In"]
     return found[0] if found else ()
+
+
+def only(values: Iterable[T]) -> T | None:
+    """The value that all have; None = there are several, or none."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
 
 
 def most_common(values: Iterable[T | None]) -> T | None:

@@ -75,10 +75,13 @@ class PoolDraft:
 
     @property
     def used(self) -> list[PoolNode]:
+        """With pods, or with GPUs that are given out; not what only stands there out of service."""
         return [
             node
             for node in self.present
-            if node.stage is NodeStage.INITIALIZED and not is_empty(node)
+            if node.stage is NodeStage.INITIALIZED
+            and not is_empty(node)
+            and (node.pods or not node.out_of_service)
         ]
 
     @property

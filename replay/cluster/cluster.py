@@ -226,7 +226,8 @@ class Cluster:
         node.held_until_seconds = min(node.held_until_seconds, now)
         lost = list(node.pods)
         for gang in {id(pod.gang): pod.gang for pod in lost if pod.gang is not None}.values():
-            rest = [p for n in self._live.nodes_for(lost[0]) for p in n.pods if p.gang is gang]
+            nodes = (node for name in gang.pools for node in self._live.pools[name].nodes)
+            rest = [pod for node in nodes for pod in node.pods if pod.gang is gang]
             lost += [pod for pod in rest if pod not in lost]
         by_workload = {service.workload: service for service in self.settings.services}
         for pod in lost:

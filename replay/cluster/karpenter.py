@@ -1,5 +1,6 @@
 """Karpenter's own timing, as constants of its source (v1.14).
 
+Its limits for launches and registrations are in `fleet.cluster.karpenter`.
 Left out: replacing a node by a smaller one, drift, and the 10 s within which pod events count as
 one. A nomination of a node lasts as long as pods wait that Karpenter counts on it for.
 """
@@ -18,8 +19,6 @@ DRAIN_SECONDS = 5
 """The shortest drain."""
 REFUSAL_SECONDS = 180
 """How long an offering is not asked for again after the cloud had none."""
-LAUNCH_TIMEOUT_SECONDS = 300
-REGISTRATION_TIMEOUT_SECONDS = 900
 BUDGET_SHARE = 0.1
 """Of a pool's nodes that may be on their way out at once: a NodePool's default budget."""
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from fleet.cluster.karpenter import LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from policies.situation import LeadTime
@@ -36,10 +37,7 @@ class NodeStartUp:
     """From the order to GPUs that pods can have."""
     failure_share: float = 0.05
     """Of launches that never come to anything, and are paid until that is noticed."""
-    noticed_seconds: tuple[float, float] = (
-        float(karpenter.LAUNCH_TIMEOUT_SECONDS),
-        float(karpenter.REGISTRATION_TIMEOUT_SECONDS),
-    )
+    noticed_seconds: tuple[float, float] = (LAUNCH_LIMIT_SECONDS, REGISTRATION_LIMIT_SECONDS)
     pull_seconds: float = 120.0
     """From then until images are there; it runs on an empty node too."""
     launched_share: float = 0.1

@@ -171,7 +171,7 @@ ROW = {
         pytest.param(_state(totals=[ROW | {"reason": "x"}]), "totals.0.reason: ", id="no-reason"),
         pytest.param(_state()[:-9], "Invalid JSON", id="cut-off"),
         pytest.param(_state(totals=[ROW] * (SERIES_MAX + 99)), "totals: ", id="too-many"),
-        pytest.param(b" " * (STATE_BYTES_MAX + 1), "bytes, over ", id="too-large"),
+        pytest.param(b" " * (STATE_BYTES_MAX + 1), "over 16777216 bytes", id="too-large"),
     ],
 )
 def test_bytes_that_are_no_book_are_refused_with_the_reason(content: bytes, why: str) -> None:

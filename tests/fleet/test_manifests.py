@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from fleet.manifests import DEPTH_MAX, LocatedMapping, Manifest, Unreadable, line_of, manifests_in
+from fleet.located import DEPTH_MAX
+from fleet.manifests import LocatedMapping, Manifest, Unreadable, line_of, manifests_in
 
 TEXT = """\
 # A comment of two

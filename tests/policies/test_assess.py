@@ -12,12 +12,15 @@ from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
+from fleet.reasons import Reason
 from fleet.snapshot import Known, snapshot_of
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
+from policies.policy.resolve import policy_for
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
 from policies.situation import NodeStage, PoolNode, PoolState
+from tests.policies.capacity_policies import policy
 from tests.policies.pools import LEAD, round_of, texts
 
 NOW = 1_796_000_000.0
@@ -220,6 +223,22 @@ def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
     spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
     state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types, spot])]}))
     assert (state.gpus_per_node, state.capacity_type) == (8, CapacityType.SPOT)
+    assert state.usd_per_hour is None
+
+
+def test_a_pool_without_a_node_keeps_its_policy_and_its_floor() -> None:
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types])]}))
+    assert (state.generation, state.usd_per_hour) == ("h100-sxm", 55.04)
+    policies = (
+        policy(
+            pools={"generations": ["h100*"]},
+            idleCeiling={"usdPerHour": 60},
+            warmFloors=[{"nodes": 1}],
+        ),
+    )
+    plan, _ = round_of(state, policy=lambda one, at: policy_for(policies, one, at))
+    assert [(one.nodes, one.reason) for one in plan.pools[0].orders] == [(1, Reason.WARM_FLOOR)]
 
 
 TWO_POOLS = {
@@ -387,3 +406,70 @@ def test_a_reading_leads_to_a_plan() -> None:
     held = {one.node: one.reason for one in plan.pools[0].nodes if one.verdict is Verdict.HOLD}
     # The pod came 30 min ago, so the veto is over; b waits for the gang.
     assert held == {"h100-b": "gang"}
+
+
+def test_a_node_that_its_claim_does_not_name_yet_is_one_node() -> None:
+    machine = claim("c", "Launched")
+    machine["status"]["providerID"] = "aws:///i-1"
+    its_node = node("a")
+    its_node["spec"]["providerID"] = "aws:///i-1"
+    state = only(assessed({Kind.NODE: [its_node], Kind.NODE_CLAIM: [machine]}))
+    assert [(one.name, one.uid) for one in state.nodes] == [("c", "uid-c")]
+
+
+KUEUE: Json = {
+    "labels": {"kueue.x-k8s.io/pod-group-name": "k"},
+    "annotations": {"kueue.x-k8s.io/pod-group-total-count": "3"},
+}
+
+
+def without_gpus(name: str) -> Json:
+    made = pod(name, node="a", **KUEUE)
+    made["spec"]["containers"] = [{"name": "c"}]
+    return made
+
+
+def ended(name: str) -> Json:
+    made = pod(name, 8, "a", **KUEUE)
+    made["status"]["phase"] = "Succeeded"
+    return made
+
+
+@pytest.mark.parametrize("third", [without_gpus("launcher"), ended("worker")])
+def test_pods_of_a_gang_that_need_no_gpus_wait_for_no_node(third: Json) -> None:
+    workers = [pod("w-0", 8, "a", **KUEUE), pod("w-1", 8, "b", **KUEUE)]
+    state = only(assessed({Kind.NODE: [node("a"), node("b")], Kind.POD: [*workers, third]}))
+    (gang,) = state.gangs
+    assert (gang.pods, gang.waiting_pods) == (2, 0)
+    plan, _ = round_of(state)
+    assert plan.pools[0].orders == ()
+
+
+def test_a_gang_in_two_pools_is_waited_for_in_neither() -> None:
+    pods = [pod("w-0", 8, "a", **KUEUE), pod("w-1", 8, "b", **KUEUE)]
+    found = assessed({Kind.NODE: [node("a"), node("b", pool="other")], Kind.POD: pods})
+    assert [(one.name, one.gangs[0].waiting_pods) for one in found.pools] == [
+        ("h100", 0),
+        ("other", 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("taints", "leaving"),
+    [
+        pytest.param([], False, id="down"),
+        pytest.param([{"key": "karpenter.sh/disrupted"}], True, id="down and drained"),
+    ],
+)
+def test_a_node_whose_gpus_no_pod_can_have_is_not_held(taints: list[Json], leaving: bool) -> None:
+    its_node = node("a")
+    its_node["status"]["conditions"] = [{"type": "Ready", "status": "Unknown"}]
+    its_node["spec"]["taints"] = taints
+    state = only(assessed({Kind.NODE: [its_node], Kind.NODE_CLAIM: [initialized("c", "a")]}))
+    (found,) = state.nodes
+    assert (found.stage, found.leaving) == (NodeStage.INITIALIZED, leaving)
+    plan, _ = round_of(state, policy=PoolPolicy(warm_floor_nodes=1))
+    assert (plan.pools[0].nodes[0].verdict, plan.pools[0].nodes[0].reason) == (
+        Verdict.LEAVE,
+        Reason.OUT,
+    )

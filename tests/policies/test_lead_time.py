@@ -45,3 +45,28 @@ def test_a_pool_with_starts_has_theirs() -> None:
     assert found.boot_seconds_p90 == 180
     assert found.launch_failure_share == pytest.approx(0.12 / 100 + 0.08 / 100, rel=0.01)
     assert found.seen == 96
+
+
+def test_machines_that_hang_for_days_are_no_lead_time_to_plan_with() -> None:
+    good = tuple(
+        NodeStart(
+            uid=f"u{at}", name=f"n{at}", pool="h100", created_seconds=NOW - 1000,
+            launched_seconds=NOW - 996, initialized_seconds=NOW - 820, gpus_seconds=NOW - 820,
+            watched=True,
+        )
+        for at in range(6)
+    )  # fmt: skip
+    hung = {
+        uid: NodeStart(
+            uid=uid, name=uid, pool="h100", created_seconds=NOW - 3 * 86_400,
+            launched_seconds=NOW - 3 * 86_400 + 5, watched=True, seen_seconds=NOW,
+        )
+        for uid in ("x", "y")
+    }  # fmt: skip
+    startups = StartUps(nodes=Starts(most=1000, ended=good, starting=hung))
+
+    found = lead_time_of(learned(startups, NOW), POOL)
+
+    # Two of eight took three days or more, so that is the .9 quantile; it counts as an hour.
+    assert found.boot_seconds_p90 == 3600
+    assert found.boot_seconds < 3600

@@ -63,6 +63,12 @@ def test_a_file_holds_several_policies() -> None:
             id="a-number-has-no-unit",
         ),
         pytest.param(
+            "  holdLease: 1:30:00",
+            "spec.holdLease: has the value '1:30:00': it takes a duration from 1m to 7d, such as "
+            "15m",
+            id="no-number-to-the-base-of-60",
+        ),
+        pytest.param(
             "  holdLease: 30s",
             "spec.holdLease: has the value '30s': it takes a duration from 1m to 7d, such as 15m",
             id="too-short",

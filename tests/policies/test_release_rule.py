@@ -13,6 +13,7 @@ from tests.policies.pools import (
     empty,
     forecast,
     named,
+    node,
     plan_of,
     pool,
     round_of,
@@ -129,3 +130,12 @@ def test_a_situation_that_makes_no_sense_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         round_of(*pools)
+
+
+def test_a_node_out_of_service_takes_no_place_of_one_that_serves() -> None:
+    down = node("down", out_of_service=True)
+    plan = plan_of(pool(*FOUR, down, empty("b"), forecast=FIVE_WANTED), LATENCY)
+    assert (verdicts(plan)["down"], verdicts(plan)["b"]) == (
+        "leave: out of service",
+        "hold: forecast hold",
+    )

@@ -32,6 +32,17 @@ def test_a_pod_that_never_gets_ready_keeps_no_node() -> None:
     assert "pod llm/new is not ready after 31 min: the veto is lifted" in texts(plan)
 
 
+def test_a_pod_that_loads_for_longer_than_its_workload_takes_keeps_no_node() -> None:
+    def state(believed_minutes: float):
+        until = NOW + believed_minutes * MINUTE
+        new = pod("new", ready=False, created_seconds=NOW - 300, loading_until_seconds=until)
+        return pool(node("a", pods=(new,)), demand_gpus=1.0)
+
+    held = plan_of(state(2)).nodes[0]
+    assert (held.verdict, held.until_seconds) == (Verdict.HOLD, NOW + 2 * MINUTE)
+    assert verdicts(plan_of(state(-1))) == {"a": "leave: serves"}
+
+
 def test_a_clock_that_goes_back_does_not_lengthen_the_veto() -> None:
     state = pool(loading(29), demand_gpus=1.0)
     _, memory = round_of(state)

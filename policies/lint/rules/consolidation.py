@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.cluster.fields import go_duration_seconds
 from fleet.documents import part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.nodepools import (
     NODE_POOL,
-    duration_seconds,
     is_gpu_pool,
     is_static,
     node_lead,
@@ -64,7 +64,7 @@ def released_too_soon(of: Object, inputs: Inputs) -> Iterator[Fault]:
     up. And a node whose image takes longer to pull than consolidateAfter is taken for empty.
     """
     lead = node_lead(of, inputs)
-    after = duration_seconds(part(of.spec, "disruption").get("consolidateAfter"))
+    after = go_duration_seconds(part(of.spec, "disruption").get("consolidateAfter"))
     if lead is None or after is None or is_static(of) or not _is_current(of):
         return
     seconds, whose = lead
@@ -86,7 +86,7 @@ def released_at_once(of: Object, inputs: Inputs) -> Iterator[Fault]:
     minutes later with image and weights to load.
     """
     given = part(of.spec, "disruption").get("consolidateAfter")
-    if _is_current(of) and not is_static(of) and (given is None or duration_seconds(given) == 0):
+    if _is_current(of) and not is_static(of) and (given is None or go_duration_seconds(given) == 0):
         yield Fault(at=_AFTER, why="an empty GPU node goes at once", do="set 5m or more")
 
 
@@ -122,7 +122,7 @@ def drain_too_short(of: Object, inputs: Inputs) -> Iterator[Fault]:
     say, and the kubelet gives them no more time than is left.
     """
     given = template_spec(of).get("terminationGracePeriod")
-    seconds = duration_seconds(given)
+    seconds = go_duration_seconds(given)
     if seconds is None or not is_gpu_pool(of):
         return
     longest, whose = inputs.once(longest_grace)

@@ -39,9 +39,9 @@ def never_allows(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if not isinstance(least, int) or isinstance(least, bool) or least < 1:
         return
     for workload in _covered(of, inputs):
-        replicas = _least_replicas(workload, inputs)
-        if replicas is not None and least >= replicas:
-            why = f"{workload.title} has {replicas} replicas, so none may ever go"
+        replicas = _most_replicas(workload, inputs)
+        if replicas is not None and 0 < replicas <= least:
+            why = f"{workload.title} has {replicas} replicas at the most, so none may ever go"
             yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
             return
 
@@ -156,8 +156,8 @@ def _meets(expression: Json, labels: Mapping[str, object]) -> bool:
             return False
 
 
-def _least_replicas(workload: Object, inputs: Inputs) -> int | None:
-    """The fewest replicas that it has: of its ScaledObject, else as the manifest says."""
+def _most_replicas(workload: Object, inputs: Inputs) -> int | None:
+    """The most that it may have, by its ScaledObject, else as the manifest says; None = unknown."""
     scaler = scaler_of(workload, inputs)
     if scaler is not None:
         return max(1, bounds(scaler)[1])

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.cluster.fields import go_duration_seconds
 from fleet.documents import Json, is_object, listed, part, text
 from policies.lint.finding import Fault, Path, Severity
-from policies.lint.nodepools import duration_seconds
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 
@@ -97,7 +97,7 @@ def long_timeout(of: Object, inputs: Inputs) -> Iterator[Fault]:
     by default. Foresail answers in milliseconds.
     """
     for at, extender in _extenders(of):
-        seconds = duration_seconds(extender.get("httpTimeout")) or _TIMEOUT_DEFAULT
+        seconds = go_duration_seconds(extender.get("httpTimeout")) or _TIMEOUT_DEFAULT
         if _asks(extender) and seconds > _TIMEOUT_MAX:
             why = f"one call that hangs holds up every pod for {seconds:g} s"
             yield Fault(at=(*at, "httpTimeout"), why=why, do="set 1s")

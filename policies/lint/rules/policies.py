@@ -1,24 +1,25 @@
 """CapacityPolicies, by themselves and against the NodePools beside them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
 
 from pydantic import ValidationError
 
+from fleet.located import name_of
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_workloads
 from policies.lint.priced_pools import PricedPool, priced_pools
 from policies.lint.rule import rule
+from policies.policy.documents import PolicyError, parts_read, policy_of
 from policies.policy.pool_policy import Lever, Mode
 from policies.policy.schedule import WarmFloor
-from policies.policy.schema import CapacityPolicy
+from policies.policy.schema import CapacityPolicy, PoolRule
 from policies.policy.selectors import PoolSelector
 from scaler.faults import places_of
 
 POLICY: Final = "foresail.io/CapacityPolicy"
-_READ: Final = ("apiVersion", "kind", "metadata", "spec")
 _ANY: Final = PoolSelector()
 _COMPARED_MAX: Final = 200
 """Policies, and pools, that one policy is compared with."""
@@ -38,11 +39,13 @@ def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     is the schema that Foresail and the API server have.
     """
     try:
-        CapacityPolicy.model_validate(_as_read(of))
+        CapacityPolicy.model_validate(parts_read(of.value))
     except ValidationError as error:
         for at, why in places_of(error, CapacityPolicy):
             where = tuple(part for part in at if part != "[key]")
-            yield Fault(at=where, why=why, do=f"see {_SOURCE}")
+            # The finding names the field itself.
+            said = why.removeprefix(f"{name_of(where)}: ")
+            yield Fault(at=where, why=said, do=f"see {_SOURCE}")
 
 
 @rule(
@@ -130,11 +133,18 @@ def ceiling_too_low(of: Object, inputs: Inputs) -> Iterator[Fault]:
 def nothing_to_act_with(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Every decision is then only told, as in mode advise."""
     policy = inputs.once(parsed).get(of)
-    if policy is None or policy.spec.mode is not Mode.ACT:
+    if policy is None:
         return
-    if not policy.spec.levers.allowed:
+    spec = policy.spec
+    acts = any(one.mode is Mode.ACT for one in (spec, *spec.rules))
+    if acts and not any(one.levers.allowed for one in (spec, *_with_levers(spec.rules))):
         why = "no lever is allowed, so nothing is done"
         yield Fault(at=("spec", "levers"), why=why, do="allow one, or say mode: advise")
+
+
+def _with_levers(rules: Iterable[PoolRule]) -> Iterator[PoolRule]:
+    """Rules that state levers; in the others those of spec hold."""
+    return (one for one in rules if "levers" in one.model_fields_set)
 
 
 @rule(
@@ -244,15 +254,10 @@ def parsed(inputs: Inputs) -> Mapping[Object, CapacityPolicy]:
     found = {}
     for one in inputs.of(POLICY):
         try:
-            found[one] = CapacityPolicy.model_validate(_as_read(one))
-        except ValidationError:
+            found[one] = policy_of(one.value)
+        except PolicyError:
             continue  # FS401 tells
     return found
-
-
-def _as_read(of: Object) -> dict[str, object]:
-    """The parts that Foresail reads; the status is the controller's."""
-    return {key: of.value[key] for key in _READ if key in of.value}
 
 
 def _pools(policy: CapacityPolicy) -> PoolSelector:

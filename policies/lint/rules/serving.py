@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from fleet.catalogue import shipped as catalogue
-from fleet.documents import Json, listed, part, text
+from fleet.cluster.fields import go_duration_seconds, taint, tolerations
+from fleet.documents import Json, listed, part
 from fleet.quantities import quantity
 from policies.lint.finding import Fault, Severity
-from policies.lint.nodepools import duration_seconds, gpu_pools, template_spec
+from policies.lint.nodepools import gpu_pools, template_spec
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import POD_TYPES, SERVING_TYPES, Pod, gpu_resources, pods_in
 from policies.lint.rule import rule
@@ -143,7 +144,7 @@ def do_not_disrupt_unread(of: Object, inputs: Inputs) -> Iterator[Fault]:
         return
     for pod in pods_in(of):
         value = pod.annotations.get(_DO_NOT_DISRUPT)
-        if value not in (None, "true", "false") and not duration_seconds(value):
+        if value not in (None, "true", "false") and not go_duration_seconds(value):
             at = (*pod.at, "metadata", "annotations", _DO_NOT_DISRUPT)
             yield Fault(at=at, why=why, do='write "true" or a duration such as "15m", quoted')
 
@@ -223,26 +224,11 @@ def need_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 def _refused(pod: Pod, pool: Object, asked: set[str]) -> str | None:
     """The taint of a pool that the pod does not tolerate."""
-    tolerations = list(listed(pod.spec, "tolerations"))
-    for taint in listed(template_spec(pool), "taints"):
-        key = text(taint, "key") or ""
-        effect = text(taint, "effect")
-        if key in asked or effect == "PreferNoSchedule":
-            continue
-        if not any(_covers(one, taint) for one in tolerations):
-            return f"{key}:{effect}"
+    tolerated = tolerations({"tolerations": [*listed(pod.spec, "tolerations")]})
+    for one in map(taint, listed(template_spec(pool), "taints")):
+        if one.repels and one.key not in asked and not any(each.covers(one) for each in tolerated):
+            return f"{one.key}:{one.effect}"
     return None
-
-
-def _covers(toleration: Json, taint: Json) -> bool:
-    key = text(toleration, "key")
-    if key is not None and key != text(taint, "key"):
-        return False
-    effect = text(toleration, "effect")
-    if effect is not None and effect != text(taint, "effect"):
-        return False
-    exists = text(toleration, "operator") == "Exists"
-    return exists or (text(toleration, "value") or "") == (text(taint, "value") or "")
 
 
 def _is_leader(pod: Pod) -> bool:

@@ -17,6 +17,8 @@ NOTHING = dict.fromkeys(
 )
 P5 = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
 OF_P5 = edited(POOL, {"spec template spec requirements": [P5]})
+ACTS = {"name": "a", "match": {"names": ["h*"]}, "mode": "act"}
+HOLDS = ACTS | {"levers": {"nodeHold": True}}
 STATIC_LEVER = {**NOTHING, "staticPool": True}
 CASES = (
     case(
@@ -24,7 +26,7 @@ CASES = (
         "spec.mode",
         edited(POLICY, {"spec mode": "atc"}),
         POLICY,
-        says="it takes advise or act; did you mean 'act'?",
+        says="spec.mode is 'atc': has the value 'atc': it takes advise or act; did you mean 'act'?",
     ),
     case(
         "FS401",
@@ -61,6 +63,12 @@ CASES = (
         "spec.levers",
         edited(POLICY, {"spec levers": NOTHING}),
         edited(POLICY, {"spec levers": STATIC_LEVER}),
+    ),
+    case(
+        "FS405",
+        "spec.levers",
+        edited(POLICY, {"spec mode": "advise", "spec levers": NOTHING, "spec rules": [ACTS]}),
+        edited(POLICY, {"spec mode": "advise", "spec levers": NOTHING, "spec rules": [HOLDS]}),
     ),
     case(
         "FS406",

@@ -206,7 +206,20 @@ CASES = (
             edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 2}),
             edited(DEPLOYMENT, {"spec replicas": 3}),
         ),
-        says="has 2 replicas, so none may ever go",
+        says="has 2 replicas at the most, so none may ever go",
+    ),
+    case(
+        "FS531",
+        "spec.minAvailable",
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
+            edited(DEPLOYMENT, {"spec replicas": 1}),
+        ),
+        # It is parked: there is no pod that may not go.
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": 1}),
+            edited(DEPLOYMENT, {"spec replicas": 0}),
+        ),
     ),
     case(
         "FS532",

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fleet.cluster.owners import Workload
+from policies.node_plan import NodeDecision, Verdict
 from policies.situation import Situation
 from replay.cluster.settings import GangRun, PodChoice
 from tests.replay.cluster.small import CHAT, CODE, JOB, POOL, Scripted, cluster, service
@@ -121,6 +122,23 @@ def test_a_gang_that_loses_a_node_starts_again_as_a_whole() -> None:
     waits = len(run.waits[JOB].seconds)
     assert waits > 2
     assert waits % 2 == 0
+
+
+def test_a_gang_that_loses_one_of_its_pools_gives_back_the_other() -> None:
+    # A pod of the gang shares the only node of p with the service; the other one has a node of q.
+    pools = (replace(POOL, gpus_per_node=2, nodes_max=1), replace(POOL, name="q"))
+    tune = replace(gang(2, run=600), pools=("p", "q"))
+
+    def lose(seen: Situation) -> tuple[NodeDecision, ...]:
+        if seen.now_seconds != 240:
+            return ()
+        (lost,) = seen.pools[0].nodes
+        return (NodeDecision(node=lost.name, uid=lost.uid, verdict=Verdict.RELEASE),)
+
+    run = cluster(service((0, 1)), gangs=(tune,), pools=pools, policy=Scripted(nodes=lose))
+    run.run(5000)
+    assert len(run.waits[JOB].seconds) == 4
+    assert (run.nodes("p"), run.nodes("q")) == (1, 0)
 
 
 @pytest.mark.parametrize("choice", PodChoice)
