@@ -175,6 +175,12 @@ def _is_ready(bed: Bed) -> bool:
 
 def start_nodes(bed: Bed) -> None:
     """kwok, and one node that takes whatever is scheduled."""
+    start_kwok(bed)
+    add_node(bed, "node-a", gpus=64)
+
+
+def start_kwok(bed: Bed) -> None:
+    """What makes nodes Ready and their pods run, whoever made them."""
     kustomize = module("kwok", "sigs.k8s.io/kwok") / "kustomize"
     forwards = kustomize / "crd" / "bases" / "kwok.x-k8s.io_clusterportforwards.yaml"
     bed.kubectl("apply", "--server-side", "-f", str(forwards))
@@ -206,7 +212,6 @@ def start_nodes(bed: Bed) -> None:
             "--enable-crds=ClusterPortForward",
         ],
     )
-    add_node(bed, "node-a", gpus=64)
 
 
 def _patient(stage: dict[str, Any]) -> dict[str, Any]:
