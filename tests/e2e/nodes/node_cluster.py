@@ -26,6 +26,8 @@ POOL = "karpenter.sh/nodepool"
 HOLD = "karpenter.sh/do-not-disrupt"
 PLACEHOLDER_PRIORITY = -10
 """The lowest that Karpenter and Cluster Autoscaler both buy nodes for."""
+BUFFER_FITS, BUFFER_EMPTY = "FitsExistingCapacity", "BufferEmpty"
+"""Karpenter's word for a buffer whose room is there, and for one that asks for none."""
 Document = dict[str, Any]
 _PLACEHOLDER_CLASS = "placeholder"
 _numbers = count(1)
@@ -162,6 +164,14 @@ class NodeCluster:
         )
         return name
 
+    def buffer_with_room(self, word: str, pool: str) -> str:
+        """A CapacityBuffer for one pod, with a node that Karpenter counts as taken by it."""
+        buffer = self.buffer(word, pool, replicas=1)
+        self.wait_initialized(pool, 1)
+        self.touch_buffer(buffer)
+        self.wait_buffer(buffer, BUFFER_FITS)
+        return buffer
+
     def make(self, collection: str, document: Document, **fields: object) -> None:
         """Any namespaced object, by the API path of its collection; gone after the test."""
         self.bed.send("POST", collection, {**document, **fields})
@@ -184,10 +194,26 @@ class NodeCluster:
     def delete_buffer(self, buffer: str) -> None:
         self.bed.send("DELETE", _buffer_path(buffer))
 
+    def touch_buffer(self, buffer: str) -> None:
+        """Karpenter looks at it at once, as it does each half minute."""
+        self._annotate(_buffer_path(buffer), "touched", str(next(_numbers)))
+
     def annotate_node(self, node: str, key: str, value: str | None) -> None:
         """None = remove it."""
-        annotations = {key: value}
-        self.bed.send("PATCH", f"/api/v1/nodes/{node}", {"metadata": {"annotations": annotations}})
+        self._annotate(f"/api/v1/nodes/{node}", key, value)
+
+    def annotate_pod(self, pod: str, key: str, value: str | None) -> None:
+        """None = remove it."""
+        self._annotate(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}", key, value)
+
+    def delete_claim(self, claim: str, *, uid: str) -> None:
+        """Delete a NodeClaim if it is still the one with this UID.
+
+        Raises:
+            HTTPError: 409, it is another.
+        """
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        self.bed.send("DELETE", f"/apis/karpenter.sh/v1/nodeclaims/{claim}", options)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -226,8 +252,20 @@ class NodeCluster:
         return [
             f"{one['reason']}: {one.get('message', '')}"
             for one in found
-            if one["involvedObject"]["name"] == name
+            if one["involvedObject"].get("name") == name
         ]
+
+    def emptiness_passes(self) -> int:
+        """How often Karpenter has looked for empty nodes since it started."""
+        port = self.bed.programs["karpenter"].environment["METRICS_PORT"]
+        page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        name = "karpenter_voluntary_disruption_decision_evaluation_duration_seconds_count"
+        counts = [
+            float(line.rsplit(" ", 1)[1])
+            for line in page.splitlines()
+            if line.startswith(name) and 'reason="empty"' in line
+        ]
+        return int(sum(counts))
 
     # -- waiting ---------------------------------------------------------------------------------
 
@@ -249,6 +287,16 @@ class NodeCluster:
         self.wait(there, f"{nodes} initialized nodes of {pool}")
         return self.nodes(pool)
 
+    def wait_buffer(self, buffer: str, reason: str) -> None:
+        """Until Karpenter says this of it."""
+        self.wait(lambda: self.buffer_reason(buffer) == reason, f"{buffer} to say {reason}")
+
+    def wait_emptiness_passes(self, more: int) -> None:
+        """Until Karpenter has looked for empty nodes so often, beginning after this call."""
+        # One may be under way.
+        end = self.emptiness_passes() + more + 1
+        self.wait(lambda: self.emptiness_passes() >= end, f"{more} passes of emptiness")
+
     # -- ending ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
@@ -262,6 +310,9 @@ class NodeCluster:
         """Until nothing of earlier tests is left, for a test that looks at all nodes."""
         for path in ("/apis/karpenter.sh/v1/nodeclaims", "/api/v1/nodes"):
             self.wait(lambda path=path: not self.bed.read(path)["items"], f"no {path}")  # type: ignore[misc]
+
+    def _annotate(self, path: str, key: str, value: str | None) -> None:
+        self.bed.send("PATCH", path, {"metadata": {"annotations": {key: value}}})
 
     def _delete(self, path: str) -> None:
         try:
@@ -295,7 +346,8 @@ def _pod_spec(pool: str, gpus: int, gpu_under: str) -> Document:
         resources["requests"] = amounts
     return {
         "nodeSelector": {POOL: pool},
-        "terminationGracePeriodSeconds": 0,
+        # With 0 a pod goes without a trace, and Karpenter counts from when it was bound.
+        "terminationGracePeriodSeconds": 1,
         "containers": [{"name": "engine", "image": "engine", "resources": resources}],
     }
 
