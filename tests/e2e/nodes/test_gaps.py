@@ -12,8 +12,8 @@ import pytest
 from fleet.cluster.owners import Workload
 from policies.node_plan import NodePlan
 from policies.situation import NodeStage, Situation
-from replay.cluster import karpenter as model
 from replay.cluster.cluster import Cluster
+from replay.cluster.karpenter import LOOP_SECONDS
 from replay.cluster.settings import ClusterSettings, NodeStartUp, Pool, Service
 from tests.e2e.bed import Bed
 from tests.e2e.karpenter import BOOT_SECONDS
@@ -191,9 +191,9 @@ BUSY_SECONDS = 4.0
 GRAIN_SECONDS = {
     "ordered": BUSY_SECONDS,
     "initialized": BUSY_SECONDS,
-    # Nobody knows when Karpenter's loop began, and it counts pods' events within 10 s as one.
-    "leaving": model.LOOP_SECONDS + 10 + BUSY_SECONDS,
-    "gone": model.LOOP_SECONDS + 10 + BUSY_SECONDS,
+    # Nobody knows when Karpenter's loop began.
+    "leaving": LOOP_SECONDS + BUSY_SECONDS,
+    "gone": LOOP_SECONDS + BUSY_SECONDS,
 }
 
 
@@ -211,7 +211,4 @@ def test_the_model_of_the_replay_takes_the_same_steps_at_the_same_times(played: 
         for step, grain_seconds in GRAIN_SECONDS.items():
             real_seconds = played.steps.at_seconds[pool, step] - played.asked_seconds
             model_seconds = expected.at_seconds[pool, step]
-            print(
-                pool, step, real_seconds, model_seconds, played.ended_seconds - played.asked_seconds
-            )
             assert abs(real_seconds - model_seconds) <= grain_seconds, (pool, step)
