@@ -12,8 +12,10 @@ from tests.prometheus import free_port
 
 ONE_GPU, EIGHT_GPUS = "p5.4xlarge", "p5.48xlarge"
 """Instance types, by the names that the cloud has for one H100 and for eight."""
-NODE_CLASS = "quick"
+NODE_CLASS, SLOW_NODE_CLASS = "quick", "slow"
+"""The machines of the slow one do not boot as long as anybody looks."""
 BOOT_SECONDS = 1
+_SLOW_BOOT_SECONDS = 3600
 ZONE = "zone-a"
 GPU = "nvidia.com/gpu"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
@@ -38,19 +40,13 @@ _GATES = {
 
 
 def start(bed: Bed) -> None:
-    """Karpenter with its CRDs and a node class."""
+    """Karpenter with its CRDs and node classes."""
     source = module("karpenter", "sigs.k8s.io/karpenter")
     for folder in ("pkg/apis/crds", "kwok/apis/crds"):
         bed.kubectl("apply", "--server-side", "-f", str(source / folder))
     bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
-    bed.apply(
-        {
-            "apiVersion": "karpenter.kwok.sh/v1alpha1",
-            "kind": "KWOKNodeClass",
-            "metadata": {"name": NODE_CLASS},
-            "spec": {"nodeRegistrationDelay": f"{BOOT_SECONDS}s"},
-        }
-    )
+    delays = {NODE_CLASS: BOOT_SECONDS, SLOW_NODE_CLASS: _SLOW_BOOT_SECONDS}
+    bed.apply(*(_node_class(name, seconds) for name, seconds in delays.items()))
     bed.write("instance-types.json", json.dumps([_instance_type(name) for name in _ROOM]).encode())
     probes = free_port()
     bed.start(
@@ -69,6 +65,15 @@ def start(bed: Bed) -> None:
         },
         ready=lambda: answers_ok(f"http://127.0.0.1:{probes}/readyz"),
     )
+
+
+def _node_class(name: str, boot_seconds: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "karpenter.kwok.sh/v1alpha1",
+        "kind": "KWOKNodeClass",
+        "metadata": {"name": name},
+        "spec": {"nodeRegistrationDelay": f"{boot_seconds}s"},
+    }
 
 
 def _instance_type(name: str) -> dict[str, Any]:

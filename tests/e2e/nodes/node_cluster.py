@@ -19,7 +19,7 @@ from typing import Any
 import requests
 
 from tests.e2e.bed import Bed
-from tests.e2e.karpenter import CAPACITY_TYPE, GPU, NODE_CLASS, ONE_GPU
+from tests.e2e.karpenter import CAPACITY_TYPE, GPU, NODE_CLASS, ONE_GPU, SLOW_NODE_CLASS
 
 NAMESPACE = "default"
 POOL = "karpenter.sh/nodepool"
@@ -43,7 +43,7 @@ class NodeCluster:
 
     # -- making ----------------------------------------------------------------------------------
 
-    def pool(
+    def pool(  # noqa: PLR0913 - by keyword, and each has a default
         self,
         word: str,
         *,
@@ -52,6 +52,7 @@ class NodeCluster:
         replicas: int | None = None,
         consolidate_after: str = "Never",
         startup_taint: str | None = None,
+        boots: bool = True,
     ) -> str:
         """A NodePool; its name.
 
@@ -62,13 +63,14 @@ class NodeCluster:
             replicas: None = dynamic; else static, with so many nodes.
             consolidate_after: of dynamic pools; all empty nodes may go at once.
             startup_taint: key of a taint that nodes have until somebody removes it.
+            boots: False = its machines are launched and no node comes of them.
         """
         name = f"{word}-{next(_numbers)}"
         template: Document = {
             "nodeClassRef": {
                 "group": "karpenter.kwok.sh",
                 "kind": "KWOKNodeClass",
-                "name": NODE_CLASS,
+                "name": NODE_CLASS if boots else SLOW_NODE_CLASS,
             },
             "requirements": [
                 {
