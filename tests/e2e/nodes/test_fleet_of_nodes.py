@@ -3,9 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,32 +43,28 @@ class Reader:
 
     def __init__(self, bed: Bed) -> None:
         self._kubeconfig = bed.kubeconfig(READER)
-        self._folder = bed.folder
+        self._clock = WallClock(bed.folder / "later")
+        self.fleet = self.document("fleet", "--lead-times")
 
-    def document(
-        self, verb: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(
-            self.text(verb, *arguments, "--json", environment=environment)
-        )
-        return found
+    def document(self, verb: str, *arguments: str, ahead_seconds: float = 0.0) -> dict[str, Any]:
+        """What a verb prints.
 
-    def text(self, verb: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
-        command = [sys.executable, "-m", "foresail.cli", verb, "--kubeconfig"]
+        Args:
+            verb: of the command line.
+            arguments: of the verb.
+            ahead_seconds: by which the clock of its process is ahead.
+        """
+        self._clock.set(ahead_seconds)
+        command = [sys.executable, "-m", "foresail.cli", verb, "--json", "--kubeconfig"]
         done = subprocess.run(
             [*command, str(self._kubeconfig), *arguments],
-            env={"PATH": "", "PYTHONPATH": str(ROOT), "COLUMNS": "200", **(environment or {})},
+            env={"PYTHONPATH": str(ROOT), **self._clock.environment},
             check=True,
             capture_output=True,
             text=True,
         )
-        return done.stdout
-
-    def later(self) -> Mapping[str, str]:
-        """The environment of a process whose clock is ahead."""
-        clock = WallClock(Path(self._folder / "later"))
-        clock.set(LATE_SECONDS)
-        return clock.environment
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +118,7 @@ def test_gpus_and_their_pods_are_those_that_kubectl_sees(reader: Reader, node_be
         if "nodeName" not in one["status"]
     ]
 
-    (cluster,) = reader.document("fleet")["clusters"]
+    (cluster,) = reader.fleet["clusters"]
 
     assert {one["node"]: one["gpus"] for one in cluster["nodes"]} == on_nodes
     assert {one["node"]: one["allocated"] for one in cluster["nodes"]} == asked
@@ -132,7 +127,7 @@ def test_gpus_and_their_pods_are_those_that_kubectl_sees(reader: Reader, node_be
 
 
 def test_free_is_what_a_new_pod_can_have(reader: Reader, pools: Pools) -> None:
-    (cluster,) = reader.document("fleet")["clusters"]
+    (cluster,) = reader.fleet["clusters"]
 
     found = by_pool(cluster["nodes"] + cluster["coming"])
     counts = {name: (one["free"], one["out"], one["outReason"]) for name, one in found.items()}
@@ -165,7 +160,7 @@ def test_each_machine_costs_for_the_reason_of_its_state(reader: Reader, pools: P
 def test_starts_are_counted_by_the_stages_that_their_claims_have_ended(
     reader: Reader, pools: Pools
 ) -> None:
-    (learned,) = reader.document("fleet", "--lead-times")["leadTimes"]
+    (learned,) = reader.fleet["leadTimes"]
 
     ended = {
         one["place"]["pool"]: {stage["stage"]: stage["ended"] for stage in one["stages"]}
@@ -187,9 +182,9 @@ def test_starts_are_counted_by_the_stages_that_their_claims_have_ended(
 def test_the_watchdog_finds_the_machines_that_get_no_further(
     reader: Reader, nodes: NodeCluster, pools: Pools
 ) -> None:
-    assert reader.document("fleet")["lateMachines"] == []
+    assert reader.fleet["lateMachines"] == []
 
-    late = by_pool(reader.document("fleet", environment=reader.later())["lateMachines"])
+    late = by_pool(reader.document("fleet", ahead_seconds=LATE_SECONDS)["lateMachines"])
 
     assert {name: (one["stage"], one["reason"]) for name, one in late.items()} == {
         pools.stuck: ("initialized", "StartupTaintsExist"),
