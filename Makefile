@@ -23,7 +23,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA and scheduler drive it (needs Go; ARGS="-k name")
+e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)
 
 bed: $(VENV)/.dev .cache/prometheus bed-programs ## leave that control plane running until Ctrl-C

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.account.machines import is_initialized
 from fleet.annotations import PLACEHOLDER
 from fleet.cluster.gpus import Gpu
 from fleet.cluster.hardware import Hardware
@@ -63,6 +64,13 @@ class Held:
         """Physical ones, whoever counts them or gives them out."""
         return max(self.quota.gpus, len(self.dra), self.hardware.gpus or 0)
 
+    @property
+    def out(self) -> str | None:
+        """Why no new pod comes to the node; None = pods may come."""
+        if self.node.out is None and not is_initialized(self.node, self.claim):
+            return "not initialized"
+        return self.node.out
+
 
 def free_of(held: Held, allocated: float) -> float:
     """GPUs that new pods can have: of the usable ones what nobody has.
@@ -71,7 +79,7 @@ def free_of(held: Held, allocated: float) -> float:
         held: what is on the node.
         allocated: GPUs that pods have, at most as many as there are.
     """
-    if held.node.out is not None:
+    if held.out is not None:
         return 0.0
     # What is taken of a GPU that is out does not take from the others.
     lost = sum(gpu.taken for gpu in held.dra if gpu.out is not None)

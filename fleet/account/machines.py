@@ -39,17 +39,21 @@ def nodes_to_come(cluster: Cluster) -> Iterator[tuple[Node, NodeClaim]]:
     for claim in cluster.node_claims or ():
         launched = condition(claim.conditions, "Launched")
         if launched is not None and launched.holds and claim.uid not in with_node:
-            node = Node(
-                name=claim.name,
-                uid=claim.uid,
-                created_seconds=claim.created_seconds,
-                labels=claim.labels,
-                allocatable={},
-                capacity={**claim.requests, **claim.capacity},
-                usd_per_gpu_hour=claim.usd_per_gpu_hour,
-                provider_id=claim.provider_id,
-            )
-            yield node, claim
+            yield node_to_come(claim), claim
+
+
+def node_to_come(claim: NodeClaim) -> Node:
+    """The node of a machine that has none yet, as its NodeClaim tells of it."""
+    return Node(
+        name=claim.name,
+        uid=claim.uid,
+        created_seconds=claim.created_seconds,
+        labels=claim.labels,
+        allocatable={},
+        capacity={**claim.requests, **claim.capacity},
+        usd_per_gpu_hour=claim.usd_per_gpu_hour,
+        provider_id=claim.provider_id,
+    )
 
 
 def is_initialized(node: Node, claim: NodeClaim | None) -> bool:

@@ -141,8 +141,8 @@ def account_of(
 
 def _out_reason(held: Held) -> str:
     """Why GPUs that no pod has cannot be had."""
-    if held.node.out is not None:
-        return held.node.out
+    if held.out is not None:
+        return held.out
     if not held.dra and not held.quota.share:
         return "no driver offers it yet"
     of_devices = [gpu.out for gpu in held.dra if gpu.out is not None]
@@ -176,7 +176,7 @@ def _room(held: Held, gpus: int, free: float) -> list[float]:
         return filled(gpus, free)
     room = [0.0] * gpus
     for gpu in held.dra:
-        if gpu.out is None and held.node.out is None:
+        if gpu.out is None and held.out is None:
             room[at[gpu.name]] = 1.0 - gpu.taken
     return room
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from fleet.account.machines import is_initialized, node_to_come
 from fleet.account.places import Place
 from fleet.account.starts import NodeStart, PodStart, Starts
 from fleet.cluster.fields import condition
@@ -82,7 +83,8 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
     for claim in cluster.node_claims or ():
         node = nodes.get(claim.node or "")
         of_gpus = _GPUS & (claim.requests.keys() | claim.capacity.keys())
-        if claim.created_seconds is not None and (of_gpus or _has_gpus(node, known, by_claims)):
+        machine = node or node_to_come(claim)
+        if claim.created_seconds is not None and (of_gpus or _has_gpus(machine, known, by_claims)):
             yield NodeStart(
                 uid=claim.uid,
                 name=claim.name,
@@ -126,6 +128,8 @@ def _gpus_seconds(
     initialized = claim.since_seconds("Initialized")
     if initialized is not None and _GPUS & claim.requests.keys():
         return initialized  # Karpenter waited for them, whatever became of them since
+    if node is None or not is_initialized(node, claim):
+        return None  # a driver may offer them long before the last startup taint goes
     return now_seconds if _gives_gpus(node, by_claims) else None
 
 
@@ -153,15 +157,13 @@ def _nodes_of_dra(cluster: Cluster) -> frozenset[str]:
     )
 
 
-def _has_gpus(node: Node | None, known: Known, by_claims: frozenset[str]) -> bool:
-    if node is None:
-        return False
+def _has_gpus(node: Node, known: Known, by_claims: frozenset[str]) -> bool:
     hardware = hardware_of(node, known.catalogue, known.prices)
     return hardware.has_gpus or bool(hardware.gpus) or _gives_gpus(node, by_claims)
 
 
-def _gives_gpus(node: Node | None, by_claims: frozenset[str]) -> bool:
+def _gives_gpus(node: Node, by_claims: frozenset[str]) -> bool:
     """Whether its GPUs are offered to pods, by a device plugin or by claims."""
-    if node is None or not node.ready:
+    if not node.ready:
         return False
     return node.name in by_claims or quota_of(node, None, None).usable > 0

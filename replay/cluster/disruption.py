@@ -18,6 +18,8 @@ class Disruption:
         self._let_go = let_go
         self._next_seconds = inf
         """When the next pass is due."""
+        self._last_seconds = 0.0
+        """An end of a pass, from which the loop counts."""
         self._validates = False
 
     def pods_bound(self) -> None:
@@ -32,7 +34,7 @@ class Disruption:
         """A node became empty, or its hold changed: see to it that a pass looks at it."""
         due_seconds = self._due_seconds(node)
         if due_seconds < inf:
-            self._pass_at(karpenter.next_pass(due_seconds))
+            self._pass_at(karpenter.next_pass(due_seconds, self._last_seconds))
 
     def _pass_at(self, at_seconds: float) -> None:
         if at_seconds < self._next_seconds:
@@ -60,6 +62,7 @@ class Disruption:
 
     def _validated(self, candidates: list[LiveNode], now_seconds: float) -> None:
         self._validates = False
+        self._next_seconds, self._last_seconds = inf, now_seconds
         empty = [node for node in candidates if self._due_seconds(node) <= now_seconds]
         for node in empty:
             self._let_go(node, now_seconds)
@@ -76,7 +79,7 @@ class Disruption:
         )
         if due < inf:
             after = now_seconds + karpenter.LOOP_SECONDS
-            self._pass_at(max(karpenter.next_pass(due), karpenter.next_pass(after)))
+            self._pass_at(karpenter.next_pass(max(due, after), self._last_seconds))
 
     def _due_seconds(self, node: LiveNode) -> float:
         """From when on emptiness may take it; infinite = not as things are."""
@@ -91,7 +94,9 @@ class Disruption:
             or (node.nominated and self._live.pending)
         ):
             return inf
-        due = node.empty_since_seconds + settings.consolidate_after_seconds
+        since = node.pod_event_seconds
+        since = node.empty_since_seconds if since is None else since
+        due = since + settings.consolidate_after_seconds
         return max(due, node.held_until_seconds)
 
     def _candidates(self, pool: LivePool, now_seconds: float) -> list[LiveNode]:

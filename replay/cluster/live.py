@@ -9,6 +9,7 @@ import numpy as np
 from fleet.cluster.owners import Workload
 from fleet.reasons import Reason
 from policies.situation import NodeStage, PoolNode
+from replay.cluster import karpenter
 from replay.cluster.agenda import Agenda
 from replay.cluster.books import Books, Waits
 from replay.cluster.settings import GangRun, Pool
@@ -54,6 +55,8 @@ class LiveNode:
     used_gpus: int = 0
     used_ever: bool = False
     empty_since_seconds: float | None = None
+    pod_event_seconds: float | None = None
+    """The last time that a pod came or went, as Karpenter counts; None = none did."""
     held_until_seconds: float = -inf
     hold_reason: Reason = Reason.NONE
     nominated: bool = False
@@ -69,6 +72,11 @@ class LiveNode:
     def open(self) -> bool:
         """Pods may be bound to it."""
         return self.stage is NodeStage.INITIALIZED and not self.leaving
+
+    def pod_event(self, now_seconds: float) -> None:
+        last = self.pod_event_seconds
+        if last is None or now_seconds - last >= karpenter.POD_EVENT_SECONDS:
+            self.pod_event_seconds = now_seconds
 
     def account(self, now_seconds: float) -> None:
         """Put its time since the last call into the books; to be called before it changes."""

@@ -45,6 +45,7 @@ class Scheduling:
         if now_seconds < pod.served_from_seconds:
             pod.waits.seconds[pod.wait_place] = now_seconds - pod.created_seconds
         node.account(now_seconds)
+        node.pod_event(now_seconds)
         node.pods.remove(pod)
         node.used_gpus -= pod.gpus
         pod.node = None
@@ -81,6 +82,7 @@ class Scheduling:
     def _bind(self, pod: LivePod, node: LiveNode, now_seconds: float) -> None:
         assert node.stage is NodeStage.INITIALIZED
         node.account(now_seconds)
+        node.pod_event(now_seconds)
         node.pods.append(pod)
         node.used_gpus += pod.gpus
         node.used_ever = True

@@ -200,6 +200,20 @@ class TestNodes:
         assert (one.seen_seconds, one.gpus_seconds) == (BEGIN + 160, BEGIN + 200)
         assert durations_of(one)["GPUs"] == 75
 
+    @pytest.mark.parametrize("asks", [True, False])
+    def test_a_machine_that_is_not_initialized_has_no_gpus_yet(self, *, asks: bool) -> None:
+        # Its driver offers them, and a startup taint keeps pods away.
+        order = claimed(on="n1", asks=asks, Launched=4, Registered=85)
+        found = after((900, [order, registered(gpus=8, ready=120)])).nodes
+
+        assert (found.ended, [one.gpus_seconds for one in found.starting.values()]) == ((), [None])
+
+    def test_a_static_pools_machine_is_known_by_its_type_before_its_node_is_there(self) -> None:
+        order = claimed(asks=False, Launched=4)
+        order["status"]["capacity"] = {}
+
+        assert list(after((900, [order])).nodes.starting) == ["u-c"]
+
     @pytest.mark.parametrize("state", ["cordoned", "gone", "not-ready"])
     def test_a_machine_that_was_initialized_with_gpus_had_them(self, state: str) -> None:
         order = claimed(on="n1", Launched=4, Registered=85, Initialized=155)

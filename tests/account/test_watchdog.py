@@ -156,6 +156,17 @@ class TestWhatIsTold:
         assert one.karpenter_ends_it_in_seconds is None
         assert one.usd_so_far == pytest.approx(USD)
 
+    def test_a_machine_whose_startup_taint_stays_is_late_while_its_driver_offers_gpus(
+        self,
+    ) -> None:
+        claim = order(on="n1", Launched=4, Registered=85)
+        claim["status"]["conditions"].append(
+            {"type": "Initialized", "status": "Unknown", "reason": "StartupTaintsExist"}
+        )
+        (one,) = late(3604, claim, registered(gpus=8, ready=120))
+
+        assert (one.stage, one.reason) == ("initialized", "StartupTaintsExist")
+
     def test_the_price_of_spot_machines_without_one_is_unknown(self) -> None:
         (one,) = late(600, claimed(Launched=60))
 

@@ -1,4 +1,4 @@
-"""A control plane on loopback: etcd, Kubernetes, kwok's nodes and KEDA, as processes.
+"""A control plane on loopback: etcd, Kubernetes and what stands beside it, as processes.
 
 No container engine and no kubelet: pods are scheduled for real and run in kwok's imagination. The
 programs are built by `scripts/bed.sh`; CRDs and stages are read from Go's module cache.
@@ -8,7 +8,7 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -30,12 +30,23 @@ READY_SECONDS = 120.0
 class Bed:
     """The control plane; as a context manager it is up inside and gone after."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(
+        self, programs: Path, folder: Path, *, beside: Sequence[Callable[["Bed"], None]] = ()
+    ) -> None:
+        """A control plane that does not run yet.
+
+        Args:
+            programs: where `scripts/bed.sh` built them.
+            folder: for its files and logs; made if it is not there.
+            beside: what starts the components beside Kubernetes, in this order; empty = kwok with
+                one node for everything, and KEDA.
+        """
         self.folder = folder
         self.programs: dict[str, Program] = {}
         self.authority = Authority("bed")
         self.api_port = free_port()
         self._built = programs
+        self._beside = beside
         self._stack = ExitStack()
         self._api = requests.Session()
         self._api.trust_env = False  # a bundle of CAs in the environment would win over ours
@@ -50,8 +61,8 @@ class Bed:
             self._api.verify = self.file("ca.crt")
             self._api.cert = (self.file("admin.crt"), self.file("admin.key"))
             kubernetes.start(self)
-            kubernetes.start_nodes(self)
-            keda.start(self)
+            for start in self._beside or (kubernetes.start_nodes, keda.start):
+                start(self)
             self._stack = stack.pop_all()
         return self
 

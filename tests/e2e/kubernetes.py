@@ -175,6 +175,12 @@ def _is_ready(bed: Bed) -> bool:
 
 def start_nodes(bed: Bed) -> None:
     """kwok, and one node that takes whatever is scheduled."""
+    start_kwok(bed)
+    add_node(bed, "node-a", gpus=64)
+
+
+def start_kwok(bed: Bed) -> None:
+    """What makes nodes Ready and their pods run, whoever made them."""
     kustomize = module("kwok", "sigs.k8s.io/kwok") / "kustomize"
     forwards = kustomize / "crd" / "bases" / "kwok.x-k8s.io_clusterportforwards.yaml"
     bed.kubectl("apply", "--server-side", "-f", str(forwards))
@@ -186,7 +192,7 @@ def start_nodes(bed: Bed) -> None:
     ]
     bed.write(
         "stages.yaml",
-        yaml.safe_dump_all(_patient(yaml.safe_load(path.read_text())) for path in chosen).encode(),
+        yaml.safe_dump_all(_adapted(yaml.safe_load(path.read_text())) for path in chosen).encode(),
     )
     port = free_port()
     bed.start(
@@ -206,21 +212,23 @@ def start_nodes(bed: Bed) -> None:
             "--enable-crds=ClusterPortForward",
         ],
     )
-    add_node(bed, "node-a", gpus=64)
 
 
-def _patient(stage: dict[str, Any]) -> dict[str, Any]:
-    """The stage, after the delay that a pod's annotation `{stage}.stage.kwok.x-k8s.io/delay` asks.
+def _adapted(stage: dict[str, Any]) -> dict[str, Any]:
+    """A stage of kwok's as the bed needs it.
 
-    kwok's slower set of stages knows that annotation, and waits seconds without it.
+    * A pod waits as long as its annotation `{stage}.stage.kwok.x-k8s.io/delay` asks. kwok's slower
+      set of stages knows that annotation, and waits seconds without it.
+    * A node has at least what it can give out. Karpenter's provider for kwok tells as capacity only
+      what was asked of it.
     """
-    name = stage["metadata"]["name"]
+    name, spec = stage["metadata"]["name"], stage["spec"]
     if name in {"pod-ready", "pod-complete"}:
         asked = f'.metadata.annotations["{name}.stage.kwok.x-k8s.io/delay"]'
-        stage["spec"]["delay"] = {
-            "durationMilliseconds": 0,
-            "durationFrom": {"expressionFrom": asked},
-        }
+        spec["delay"] = {"durationMilliseconds": 0, "durationFrom": {"expressionFrom": asked}}
+    if name == "node-initialize":
+        told = spec["next"]["statusTemplate"]
+        spec["next"]["statusTemplate"] = told.replace(".status.capacity", ".status.allocatable")
     return stage
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fleet.objects import GPU, H100, Object, counts, node, only, pod, seen
+from tests.fleet.objects import GPU, H100, Object, counts, node, node_claim, only, pod, seen
 
 
 @pytest.mark.parametrize(
@@ -167,3 +167,19 @@ def test_free_gpus_of_a_node_that_takes_no_pods_are_out(change: dict[str, Object
         one[key] = {**one[key], **value}
 
     assert counts(only(one, pod("a", gpus=2))) == (8, 2, 0, 6)
+
+
+def test_free_gpus_of_a_node_that_karpenter_has_not_initialized_are_out() -> None:
+    tainted = {"taints": [{"key": "example.com/driver-not-ready", "effect": "NoSchedule"}]}
+    one = {**node(gpus=8), "spec": tainted}
+
+    found = only(one, pod("a", gpus=2), node_claim("c", "Launched", "Registered", on="n1"))
+
+    assert counts(found) == (8, 2, 0, 6)
+    assert found.out_reason == "not initialized"
+
+
+def test_gpus_of_a_node_that_karpenter_has_initialized_are_free() -> None:
+    ready = node_claim("c", "Launched", "Registered", "Initialized", on="n1")
+
+    assert counts(only(node(gpus=8), ready)) == (8, 0, 8, 0)

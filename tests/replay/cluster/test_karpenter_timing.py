@@ -6,7 +6,7 @@ import pytest
 
 from replay.cluster.cluster import Cluster
 from replay.cluster.settings import GangRun, Outage, Pool
-from tests.replay.cluster.small import CHAT, JOB, POOL, START_UP, cluster, service
+from tests.replay.cluster.small import CHAT, CODE, JOB, POOL, START_UP, cluster, service
 
 
 def gone_at(run: Cluster, nodes: int, *, until: int = 5000) -> int:
@@ -81,9 +81,31 @@ def test_a_pod_that_comes_while_the_node_drains_gets_another() -> None:
 
 def test_the_budget_lets_one_of_two_nodes_go_at_a_time() -> None:
     run = cluster(service((0, 2), (1003, 0)))
-    # The pass right after the first success, at 1085, finds the budget used; the next is at 1100.
+    # The pass right after the first success, at 1085, finds the budget used; the next is at 1095.
     assert gone_at(run, 1) == 1090
-    assert gone_at(run, 0) == 1120
+    assert gone_at(run, 0) == 1115
+
+
+def test_a_validation_moves_the_passes_of_the_loop_for_every_pool() -> None:
+    other = replace(POOL, name="q", consolidate_after_seconds=85)
+    code = service((0, 1), (1003, 0), workload=CODE, pools=("q",))
+    run = cluster(service((0, 1), (1003, 0)), code, pools=(POOL, other))
+    # The first is validated from 1070 to 1085. Then the loop looks each 10 s from there: at 1085
+    # and at 1095. The second is due at 1088, validated from 1095 to 1110, and gone at 1115.
+    run.run(1114.5)
+    assert (run.nodes("p"), run.nodes("q")) == (0, 1)
+    run.run(1115.5)
+    assert run.nodes("q") == 0
+
+
+def test_pods_that_go_within_ten_seconds_count_as_one_event() -> None:
+    of_two = replace(POOL, gpus_per_node=2)
+    # Empty since 1012, but by Karpenter's count without a pod event since 1003: as if it was alone.
+    run = cluster(service((0, 2), (1003, 1), (1012, 0)), pools=(of_two,))
+    assert gone_at(run, 0) == 1090
+    # The second is an event of its own: +60 = 1073, the pass at 1080, gone at 1100.
+    run = cluster(service((0, 2), (1003, 1), (1013, 0)), pools=(of_two,))
+    assert gone_at(run, 0) == 1100
 
 
 def test_a_wide_budget_lets_both_go_at_once() -> None:

@@ -64,13 +64,14 @@ def test_a_policy_sees_nodes_and_pods_as_production_shows_them() -> None:
 
 def test_a_held_node_goes_in_karpenters_time_after_the_lease() -> None:
     run = cluster(service((0, 1), (1003, 0)), policy=hold(until=1501))
-    run.run(1530)
-    # The lease ends at 1501, the pass is at 1510, validated at 1525, gone at 1530.
+    run.run(1525)
+    # It is held at 1080, while it is validated from 1070 to 1085, and from there the loop counts.
+    # The lease ends at 1501, the pass is at 1505, validated at 1520, gone at 1525.
     assert run.nodes("p") == 1
-    run.run(1531)
+    run.run(1526)
     assert run.nodes("p") == 0
     idle = run.books["p"].idle_gpu_seconds
-    assert idle == {Reason.NONE: 1080 - 1003 + 1530 - 1501, Reason.FORECAST_HOLD: 1501 - 1080}
+    assert idle == {Reason.NONE: 1080 - 1003 + 1525 - 1501, Reason.FORECAST_HOLD: 1501 - 1080}
 
 
 def test_a_released_node_goes_at_once() -> None:

@@ -1,0 +1,39 @@
+"""A bed of its own for nodes, where Karpenter orders all of them.
+
+* `node_bed`: etcd, Kubernetes, kwok and Karpenter, and no node. One for the whole run.
+* `nodes`: what a test turns there and what it looks at (`tests/e2e/nodes/node_cluster.py`). All
+  that a test makes by it is deleted when the test is over.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import karpenter, kubernetes
+from tests.e2e.bed import Bed
+from tests.e2e.conftest import BUILT
+from tests.e2e.nodes.node_cluster import NodeCluster
+
+collect_ignore_glob = [] if BUILT else ["test_*.py"]
+
+
+@pytest.fixture(scope="session")
+def node_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    assert BUILT is not None
+    built = Path(BUILT).resolve()
+    folder = built.parent / f"node-bed-{os.getpid()}"
+    with Bed(built, folder, beside=(kubernetes.start_kwok, karpenter.start)) as made:
+        yield made
+    # Logs are kept where somebody will want to read them.
+    if not request.session.testsfailed:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def nodes(node_bed: Bed) -> Iterator[NodeCluster]:
+    cluster = NodeCluster(node_bed)
+    yield cluster
+    cluster.clear()

@@ -1,0 +1,219 @@
+"""Nodes in a gap of demand, by one script that all tests here look at: which go, and when.
+
+Four pools get their nodes together, and then all their pods go at once.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from time import monotonic  # noqa: TID251 - processes live in real time
+
+import pytest
+
+from fleet.cluster.owners import Workload
+from policies.node_plan import NodePlan
+from policies.situation import NodeStage, Situation
+from replay.cluster.cluster import Cluster
+from replay.cluster.karpenter import LOOP_SECONDS
+from replay.cluster.settings import ClusterSettings, NodeStartUp, Pool, Service
+from tests.e2e.bed import Bed
+from tests.e2e.karpenter import BOOT_SECONDS
+from tests.e2e.nodes.node_cluster import (
+    BUFFER_EMPTY,
+    BUFFER_FITS,
+    HOLD,
+    Document,
+    NodeCluster,
+    holds,
+)
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+DISRUPTED = "karpenter.sh/disrupted"
+
+
+@dataclass
+class Steps:
+    """When each pool's only node was first seen at each step."""
+
+    at_seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+    """By pool and step: ordered, initialized, leaving, gone."""
+
+    def look(self, pool: str, claims: list[Document], nodes: list[Document]) -> None:
+        seen = {"ordered": bool(claims)}
+        for claim in claims:
+            seen["initialized"] = holds(claim, "Initialized")
+        for node in nodes:
+            taints = node["spec"].get("taints", ())
+            seen["leaving"] = any(one["key"] == DISRUPTED for one in taints)
+        seen["gone"] = not claims and not nodes and (pool, "ordered") in self.at_seconds
+        self.add(pool, seen, monotonic())
+
+    def add(self, pool: str, seen: Mapping[str, bool], now_seconds: float) -> None:
+        for step, is_so in seen.items():
+            if is_so:
+                self.at_seconds.setdefault((pool, step), now_seconds)
+
+    def in_order(self) -> list[tuple[str, str]]:
+        return sorted(self.at_seconds, key=self.at_seconds.__getitem__)
+
+
+@dataclass
+class Played:
+    """What came of the script."""
+
+    steps: Steps
+    asked_seconds: float
+    """When pods were asked for, and then none."""
+    ended_seconds: float
+    left_beside_the_held: set[str]
+    """Pools whose node was not even leaving when the first one without a hold was gone."""
+    held: str
+    after_10: str
+    after_30: str
+    drained: str
+
+
+@pytest.fixture(scope="module")
+def played(node_bed: Bed) -> Iterator[Played]:
+    nodes = NodeCluster(node_bed)
+    nodes.wait_empty()
+    held, after_10 = (nodes.pool(word, consolidate_after="10s") for word in ("held", "ten"))
+    after_30 = nodes.pool("thirty", consolidate_after="30s")
+    drained = nodes.pool("drained", consolidate_after="10s")
+    pools = (held, after_10, after_30, drained)
+    buffer = nodes.buffer("room", drained, replicas=1)
+    steps = Steps()
+
+    def wait(what: str, *wanted: tuple[str, str]) -> None:
+        def there() -> bool:
+            for pool in pools:
+                steps.look(pool, nodes.claims(pool), nodes.nodes(pool))
+            return all(one in steps.at_seconds for one in wanted)
+
+        nodes.wait(there, what, seconds=120)
+
+    asked = monotonic()
+    chats = [nodes.deploy("chat", pool, replicas=1) for pool in (held, after_10, after_30)]
+    wait("the nodes", *((pool, "initialized") for pool in pools))
+    for chat in chats:
+        nodes.wait_running(chat, 1)
+    nodes.touch_buffer(buffer)
+    nodes.wait_buffer(buffer, BUFFER_FITS)
+    (node,) = nodes.names(held)
+    nodes.annotate_node(node, HOLD, "true")
+    nodes.scale_buffer(buffer, 0)
+    nodes.wait_buffer(buffer, BUFFER_EMPTY)
+    nodes.delete_buffer(buffer)
+    ended = monotonic()
+    for chat in chats:
+        nodes.scale(chat, 0)
+    wait("the first nodes to go", (after_10, "gone"), (drained, "gone"))
+    left = {pool for pool in pools if (pool, "leaving") not in steps.at_seconds}
+    nodes.annotate_node(node, HOLD, None)
+    wait("the last nodes to leave", (after_30, "leaving"), (held, "leaving"))
+    yield Played(
+        steps=steps,
+        asked_seconds=asked,
+        ended_seconds=ended,
+        left_beside_the_held=left,
+        held=held,
+        after_10=after_10,
+        after_30=after_30,
+        drained=drained,
+    )
+    nodes.clear()
+
+
+def test_a_node_that_must_not_be_disrupted_outlasts_a_gap(played: Played) -> None:
+    assert played.held in played.left_beside_the_held
+
+
+def test_a_hold_that_is_removed_lets_its_node_go(played: Played) -> None:
+    at_seconds = played.steps.at_seconds
+    assert at_seconds[played.held, "leaving"] > at_seconds[played.after_10, "gone"]
+
+
+def test_a_buffer_at_zero_gives_its_node_back_before_it_is_deleted(played: Played) -> None:
+    assert (played.drained, "gone") in played.steps.at_seconds
+
+
+class Onlooker:
+    """A node policy that decides nothing and sees each second what the model's nodes do."""
+
+    def __init__(self) -> None:
+        self.steps = Steps()
+
+    def decide(self, situation: Situation) -> NodePlan:
+        for pool in situation.pools:
+            seen = {
+                "ordered": bool(pool.nodes),
+                "initialized": any(one.stage is NodeStage.INITIALIZED for one in pool.nodes),
+                "leaving": any(one.leaving for one in pool.nodes),
+                "gone": not pool.nodes and (pool.name, "ordered") in self.steps.at_seconds,
+            }
+            self.steps.add(pool.name, seen, situation.now_seconds)
+        return NodePlan(at_seconds=situation.now_seconds, pools=())
+
+
+def modelled(after_seconds: Mapping[str, float], pods_seconds: float) -> Steps:
+    """The same script in the replay's model, with a wide budget as on the bed.
+
+    Args:
+        after_seconds: `consolidateAfter` by pool.
+        pods_seconds: from pods that are asked for, at 0, until they go.
+    """
+    boot_seconds = BOOT_SECONDS + 1.0  # and a second until kwok has made the node Ready
+    start_up = NodeStartUp(
+        boot_seconds=(boot_seconds, boot_seconds), failure_share=0.0, pull_seconds=0.0
+    )
+    onlooker = Onlooker()
+    settings = ClusterSettings(
+        pools=tuple(
+            Pool(
+                name=name,
+                start_up=start_up,
+                consolidate_after_seconds=seconds,
+                budget_share=1.0,
+            )
+            for name, seconds in after_seconds.items()
+        ),
+        services=tuple(
+            Service(
+                workload=Workload(kind="Deployment", namespace="default", name=name),
+                replicas=((-1.0, 0), (0.0, 1), (pods_seconds, 0)),
+                pools=(name,),
+            )
+            for name in after_seconds
+        ),
+        begin_seconds=-1.0,
+        round_seconds=1.0,
+    )
+    Cluster(settings, policy=onlooker).run(120.0)
+    return onlooker.steps
+
+
+BUSY_SECONDS = 6.0
+"""That a step may come late on a machine whose cores are kept busy, with a look each second."""
+GRAIN_SECONDS = {
+    "ordered": BUSY_SECONDS,
+    "initialized": BUSY_SECONDS,
+    # Nobody knows when Karpenter's loop began.
+    "leaving": LOOP_SECONDS + BUSY_SECONDS,
+    "gone": LOOP_SECONDS + BUSY_SECONDS,
+}
+
+
+def test_the_model_of_the_replay_takes_the_same_steps_at_the_same_times(played: Played) -> None:
+    pools = (played.after_10, played.after_30)
+    expected = modelled(
+        dict(zip(pools, (10.0, 30.0), strict=True)), played.ended_seconds - played.asked_seconds
+    )
+
+    ends = {"leaving", "gone"}
+    first_to_last = [one for one in played.steps.in_order() if one[0] in pools and one[1] in ends]
+    assert first_to_last == [one for one in expected.in_order() if one in first_to_last]
+    for pool, step in played.steps.at_seconds:
+        if pool in pools:
+            real_seconds = played.steps.at_seconds[pool, step] - played.asked_seconds
+            model_seconds = expected.at_seconds[pool, step]
+            assert abs(real_seconds - model_seconds) <= GRAIN_SECONDS[step], (pool, step)
