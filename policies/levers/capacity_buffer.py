@@ -24,7 +24,7 @@ from policies.levers.marks import (
 from policies.levers.objects import MadeObject, Objects, buffer_address, template_address
 from policies.levers.pod_shape import buffer_template, pods_refused, shape_of
 from policies.levers.round import PoolRound, said
-from policies.levers.wanted import Room, rooms
+from policies.levers.wanted import NodesToAsk, nodes_to_ask
 from policies.policy.pool_policy import Lever
 
 LEVER: Final = "capacity buffer"
@@ -65,13 +65,13 @@ def order_by_buffer(round_: PoolRound) -> LeverResult:
     """Make the pool's buffers as large as the plan has it."""
     made = round_.objects.made_for(round_.pool.name, "CapacityBuffer")
     result, asked = LeverResult(), set()
-    for room in rooms(round_, made):
-        if room.nodes:
+    for ask in nodes_to_ask(round_, made):
+        if ask.nodes:
             address = buffer_address(
-                round_.namespace, name_for(round_.pool.name, room.capacity_type)
+                round_.namespace, name_for(round_.pool.name, ask.capacity_type)
             )
             asked.add(address)
-            result += _ask(round_, address, room)
+            result += _ask(round_, address, ask)
     for one in made:
         if one.address not in asked:
             result += drained(one, round_.objects, round_.now_seconds)
@@ -86,50 +86,55 @@ def give_up_buffers(round_: PoolRound) -> LeverResult:
     return result
 
 
-def _ask(round_: PoolRound, address: Address, room: Room) -> LeverResult:
-    shape = shape_of(round_, room.capacity_type)
+def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
+    shape = shape_of(round_, ask.capacity_type)
     if isinstance(shape, str):
         return LeverResult(steps=said(LEVER, f"{address} stays as it is: {shape}"))
     found = round_.objects.made.get(address)
-    if found is not None and found.going:
-        return LeverResult(steps=said(LEVER, f"{address} is being deleted; the next round asks"))
-    labels = labels_for(round_.pool.name, round_.policy.policy, room.capacity_type)
-    until = round_.lease_end_seconds
-    marks = lease_marks(room.because, until)
-    spec = buffer_template(shape)
-    text = f"room for {room.nodes} nodes of pool {round_.pool.name}: {room.text}"
-    changes = []
     template = template_address(round_.namespace, address.name)
-    digest, there = digest_of(spec), round_.objects.made.get(template)
-    stood = there is not None and there.stands(room.because, labels, until, round_.now_seconds)
+    there = round_.objects.made.get(template)
+    for one in (found, there):
+        if one is not None and (one.going or not one.ours):
+            why = "is being deleted" if one.going else "is not ours"
+            return LeverResult(steps=said(LEVER, f"{one.address} {why}; a later round asks"))
+    labels = labels_for(round_.pool.name, round_.policy.policy, ask.capacity_type)
+    until = round_.lease_end_seconds
+    marks = lease_marks(ask.because, until)
+    spec = buffer_template(shape)
+    text = f"{ask.nodes} free nodes of pool {round_.pool.name}: {ask.text}"
+    changes = []
+    digest = digest_of(spec)
+    stood = there is not None and there.stands(ask.because, labels, until, round_.now_seconds)
     if not stood or there is None or there.template_hash != digest:
         metadata = {"labels": labels, "annotations": {**marks, TEMPLATE_HASH: digest}}
+        uid = there.uid if there is not None else None
+        pod = {"metadata": {"labels": labels}, "spec": spec}
         changes.append(
             Change(
                 verb=Verb.APPLY,
                 address=template,
                 lever=LEVER,
                 why=text,
-                body=applied(
-                    template, metadata, template={"metadata": {"labels": labels}, "spec": spec}
-                ),
-                uid=there.uid if there is not None else None,
+                body=applied(template, uid, metadata, template=pod),
+                uid=uid,
                 lease_end_seconds=until,
             )
         )
     if found is None or not (
-        (found.replicas, found.template) == (room.nodes, template.name)
+        (found.replicas, found.template) == (ask.nodes, template.name)
         and found.drained_seconds is None
-        and found.stands(room.because, labels, until, round_.now_seconds)
+        and found.stands(ask.because, labels, until, round_.now_seconds)
     ):
+        uid = found.uid if found is not None else None
+        metadata = {"labels": labels, "annotations": marks}
         changes.append(
             Change(
                 verb=Verb.APPLY,
                 address=address,
                 lever=LEVER,
                 why=text,
-                body=_buffer(address, labels, marks, template.name, room.nodes),
-                uid=found.uid if found is not None else None,
+                body=applied(address, uid, metadata, spec=_spec(template.name, ask.nodes)),
+                uid=uid,
                 lease_end_seconds=until,
                 after=template,
             )
@@ -167,7 +172,12 @@ def _to_zero(buffer: MadeObject, objects: Objects, now_seconds: float) -> Change
         address=buffer.address,
         lever=LEVER,
         why=why,
-        body=_buffer(buffer.address, buffer.our_labels, marks, buffer.template, 0),
+        body=applied(
+            buffer.address,
+            buffer.uid,
+            {"labels": buffer.our_labels, "annotations": marks},
+            spec=_spec(buffer.template, 0),
+        ),
         uid=buffer.uid,
         lease_end_seconds=until,
     )
@@ -184,10 +194,6 @@ def _is_empty(buffer: MadeObject, objects: Objects, now_seconds: float) -> bool:
     return since is None or now_seconds - since >= DRAIN_SECONDS
 
 
-def _buffer(
-    address: Address, labels: Body, annotations: Body, template: str | None, replicas: int
-) -> Body:
-    spec: dict[str, object] = {"provisioningStrategy": STRATEGY, "replicas": replicas}
-    if template is not None:
-        spec["podTemplateRef"] = {"name": template}
-    return applied(address, {"labels": labels, "annotations": annotations}, spec=spec)
+def _spec(template: str | None, replicas: int) -> Body:
+    named = {"podTemplateRef": {"name": template}} if template is not None else {}
+    return {"provisioningStrategy": STRATEGY, "replicas": replicas, **named}

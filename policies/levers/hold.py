@@ -39,7 +39,7 @@ def let_go(node: Node, why: str) -> Change:
         address=address,
         lever=LEVER,
         why=why,
-        body=applied(address, {"uid": node.uid}),
+        body=applied(address, node.uid, {}),
         uid=node.uid,
     )
 
@@ -57,7 +57,7 @@ def _held(round_: PoolRound, decision: NodeDecision, node: Node | None) -> Lever
         changes = (let_go(node, "its lease has ended"),) if node.hold_marked else ()
         return LeverResult(changes=changes)
     lease = lease_to_write(node.kept_until_seconds, until, round_.now_seconds)
-    if lease is None and node.kept_because is because and node.do_not_disrupt:
+    if lease is None and node.kept_because_text == because.value and node.do_not_disrupt:
         return LeverResult()
     address = node_address(node.name)
     annotations = {DO_NOT_DISRUPT: "true", **lease_marks(because.value, until)}
@@ -66,7 +66,7 @@ def _held(round_: PoolRound, decision: NodeDecision, node: Node | None) -> Lever
         address=address,
         lever=LEVER,
         why="; ".join(step.text for step in decision.steps) or because.value,
-        body=applied(address, {"uid": node.uid, "annotations": annotations}),
+        body=applied(address, node.uid, {"annotations": annotations}),
         uid=node.uid,
         lease_end_seconds=until,
     )
