@@ -60,8 +60,8 @@ def node_plot(title: str, minutes: Sequence[NodeMinute], *, gpus_max: float) -> 
         y_label="GPUs",
         x_text=lambda x: f"{x:g}",
         y_text=lambda y: f"{y:g}",
-        x_ticks=[float(hour) for hour in range(0, 25, 3)],
-        x_range=(0.0, 24.0),
+        x_ticks=[float(hour) for hour in range(0, 25, 3)] if _is_whole(minutes) else None,
+        x_range=(0.0, 24.0 if _is_whole(minutes) else hours[-1]),
         y_range=(0.0, 1.05 * gpus_max),
     )
     return Plot(title=title, axes=axes, layers=layers)
@@ -72,6 +72,11 @@ def last_day(minutes: Sequence[NodeMinute]) -> Sequence[NodeMinute]:
     end = minutes[-1].at_seconds // DAY_SECONDS * DAY_SECONDS
     of_day = [one for one in minutes if end - DAY_SECONDS < one.at_seconds <= end]
     return of_day or minutes
+
+
+def _is_whole(minutes: Sequence[NodeMinute]) -> bool:
+    """Whether they fill most of a day; of a shorter run the axis ends where it does."""
+    return 2 * len(minutes) * MINUTE_SECONDS > DAY_SECONDS
 
 
 def _mean(values: Sequence[float]) -> float:

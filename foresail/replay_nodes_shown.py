@@ -92,7 +92,7 @@ def _run(row: NodeRow) -> dict[str, Any]:
 
 def node_section(report: NodeReport) -> str:
     """A part of the page: verdict, tables, and the last day in colours."""
-    heads = "".join(f"<th>{head}" for head in ("replicas of", "nodes by", *_HEADS))
+    heads = "<th>replicas of<th class=name>nodes by" + "".join(f"<th>{head}" for head in _HEADS)
     rows = "".join(
         f"<tr><th>{escape(row.rule)}<th>{escape(row.by)}"
         + "".join(f"<td>{cell}" for cell in _cells(row.outcome))
@@ -104,13 +104,15 @@ def node_section(report: NodeReport) -> str:
         + "".join(f"<td>{row.outcome.idle_gpu_hours.get(reason, 0.0):,.1f}" for row in report.rows)
         for reason in _reasons(report)
     )
+    totals = "".join(f"<td>{row.outcome.idle_hours:,.1f}" for row in report.rows)
     return (
         f"<h2>Nodes and money</h2><p class=about>{escape(pool_line(report))}."
         f" {escape(' '.join(report.remarks()))}</p>"
-        f"<p class=verdict>{escape(' '.join(node_verdict(report)))}</p>"
+        f"<p class=verdict>{'<br>'.join(map(escape, node_verdict(report)))}</p>"
         f"<table><thead><tr>{heads}</thead><tbody>{rows}</tbody></table>"
         f"<p class=about>{escape(_NOTE)}.</p>"
-        f"<table><thead><tr><th>idle GPU-hours{names}</thead><tbody>{reasons}</tbody></table>"
+        f"<table><thead><tr><th>idle GPU-hours{names}</thead><tbody>{reasons}"
+        f"<tr><th>total{totals}</tbody></table>"
         + "".join(_plotted(row, report) for row in report.rows)
     )
 

@@ -177,6 +177,7 @@ h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--rule);
  vertical-align: top; } tbody th, th:first-child { text-align: left; font-weight: 500; }
+th.name { text-align: left; }
 thead th { font-size: .8rem; color: var(--soft); font-weight: 500; }
 small { display: block; color: var(--soft); font-size: .72rem; font-weight: 400; }
 tr.foresail th, tr.foresail td { font-weight: 700; } td.missed { color: var(--bad); }
