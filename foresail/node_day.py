@@ -8,7 +8,7 @@ from rich.console import Console
 from fleet.catalogue import shipped as catalogue
 from foresail.node_picture import picture
 from foresail.node_question import NodeQuestion
-from foresail.replay_nodes import nodes_on, place_of
+from foresail.replay_nodes import governed_pool, nodes_on
 from foresail.replay_nodes_shown import node_table, pool_line, reason_table
 from foresail.replay_nodes_verdict import node_verdict
 from foresail.replay_plan import ReplayPlan
@@ -36,7 +36,7 @@ def draw_day(
     generation = catalogue().find(_GPU)
     usd_per_hour = generation.usd_per_hour if generation else None
     plan = ReplayPlan().model_copy(update={"gpu_usd_hour": usd_per_hour})
-    place = place_of(question, plan)
+    governed = governed_pool(question, plan)
     console = Console()
     console.print(f"playing {_DAYS - 1} generated days of {shape}; it takes a minute or two")
     replay_input = draw_input(
@@ -51,7 +51,7 @@ def draw_day(
     )
     demand = demand_of(replay_input, result)
     of_day = replace(demand, judged_from_seconds=demand.seconds - DAY_SECONDS)
-    report = nodes_on(place, [of_day], seed=seed, console=console)
+    report = nodes_on(governed, [of_day], seed=seed, console=console)
     title = f"A generated day ({shape}). {pool_line(report)}"
     try:
         svg.write_text(picture(report, title), encoding="utf-8")

@@ -30,7 +30,7 @@ _POOL = "gpu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodePlace:
+class GovernedPool:
     """A pool under a policy, checked before anything runs."""
 
     site: NodeSite
@@ -60,7 +60,7 @@ class NodeRow:
 class NodeReport:
     """All runs: of each rule's replicas, Karpenter alone and then the policy."""
 
-    place: NodePlace
+    governed: GovernedPool
     rows: tuple[NodeRow, ...]
 
     def pairs(self) -> list[tuple[NodeRow, NodeRow]]:
@@ -69,13 +69,14 @@ class NodeReport:
 
     def remarks(self) -> list[str]:
         """What to know of the numbers."""
-        pool = self.place.site.pool
+        pool = self.governed.site.pool
         low, high = pool.start_up.boot_seconds
+        soon, late = (seconds / 60 for seconds in pool.start_up.noticed_seconds)
         said = [
             (
                 f"A node boots in {low:.0f} to {high:.0f} s, {pool.start_up.failure_share:.0%} of"
-                " launches fail and are noticed after 5 to 15 minutes. What pods wait for nodes"
-                " here is not in the requests in time above."
+                f" launches fail and are noticed after {soon:.0f} to {late:.0f} minutes. What pods"
+                " wait for nodes here is not in the requests in time above."
             ),
             (
                 "Karpenter alone removes nodes that are empty, and a ReplicaSet chooses the pods"
@@ -92,7 +93,7 @@ class NodeReport:
         return said
 
 
-def place_of(question: NodeQuestion, plan: ReplayPlan) -> NodePlace:
+def governed_pool(question: NodeQuestion, plan: ReplayPlan) -> GovernedPool:
     """The pool of the options and the plan, and its policy.
 
     Raises:
@@ -115,7 +116,7 @@ def place_of(question: NodeQuestion, plan: ReplayPlan) -> NodePlace:
     policies = policies_named(question.policy)
     named = NamedPool(name=pool.name, gpus_per_node=gpus, usd_per_hour=pool.usd_per_node_hour)
     of_pool = resolved(policies, named, BEGIN_SECONDS)
-    return NodePlace(
+    return GovernedPool(
         site=NodeSite(pool=pool, gpus_per_pod=profile.gpus, pod_seconds=pod_seconds(start_up)),
         policies=policies,
         policy=of_pool.policy,
@@ -161,7 +162,7 @@ def _usd_per_hour(question: NodeQuestion, plan: ReplayPlan, gpus: int) -> float:
 
 
 def nodes_on(
-    place: NodePlace, demands: Sequence[ReplicaDemand], *, seed: int, console: Console
+    governed: GovernedPool, demands: Sequence[ReplicaDemand], *, seed: int, console: Console
 ) -> NodeReport:
     """Run Karpenter alone and the policy under the replicas of each demand."""
     rows: list[NodeRow] = []
@@ -171,11 +172,11 @@ def nodes_on(
         task = progress.add_task("", total=rounds, name="")
         for demand in demands:
             progress.update(task, name=demand.rule)
-            runs = NodeRuns(demand=demand, site=place.site, seed=seed)
-            policy = ShippedRules(acting(place.policies))
+            runs = NodeRuns(demand=demand, site=governed.site, seed=seed)
+            policy = ShippedRules(acting(governed.policies))
             found = runs.of(
-                {KARPENTER: None, f"policy {place.policy}": policy},
+                {KARPENTER: None, f"policy {governed.policy}": policy},
                 lambda: progress.advance(task),
             )
             rows += [NodeRow(rule=demand.rule, by=by, outcome=one) for by, one in found.items()]
-    return NodeReport(place=place, rows=tuple(rows))
+    return NodeReport(governed=governed, rows=tuple(rows))

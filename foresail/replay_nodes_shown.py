@@ -48,7 +48,7 @@ def reason_table(report: NodeReport) -> Table:
 
 def pool_line(report: NodeReport) -> str:
     """What ran."""
-    pool = report.place.site.pool
+    pool = report.governed.site.pool
     after = pool.consolidate_after_seconds
     kept = "never" if after is None else format_duration(after)
     gpus = f"{pool.gpus_per_node} GPU{'s' if pool.gpus_per_node > 1 else ''}"
@@ -59,14 +59,14 @@ def pool_line(report: NodeReport) -> str:
 
 def nodes_as_json(report: NodeReport) -> dict[str, Any]:
     """All that the tables have, in numbers."""
-    place, pool = report.place, report.place.site.pool
+    governed, pool = report.governed, report.governed.site.pool
     return {
         "gpus_per_node": pool.gpus_per_node,
         "usd_per_node_hour": pool.usd_per_node_hour,
         "consolidate_after_seconds": pool.consolidate_after_seconds,
-        "policy": place.policy,
-        "rho": place.rho,
-        "usd_per_delayed_minute": place.usd_per_delayed_minute,
+        "policy": governed.policy,
+        "rho": governed.rho,
+        "usd_per_delayed_minute": governed.usd_per_delayed_minute,
         "verdict": list(node_verdict(report)),
         "remarks": report.remarks(),
         "runs": [_run(row) for row in report.rows],

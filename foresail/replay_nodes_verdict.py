@@ -32,7 +32,7 @@ def _beside(report: NodeReport, alone: NodeRow, policy: NodeRow) -> Iterator[str
         f"Under the replicas of {policy.rule}, {policy.by} costs {_told(policy)}: {compared}"
         f" {alone.by}, with {_told(alone)}."
     )
-    minute = report.place.usd_per_delayed_minute
+    minute = report.governed.usd_per_delayed_minute
     waits = policy.outcome.delayed_minutes - alone.outcome.delayed_minutes
     net = more + waits * minute
     both = " It is dearer, and pods wait longer." if more >= _ALIKE_USD and waits > 0 else ""

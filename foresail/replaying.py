@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from foresail.node_question import NodeQuestion
-from foresail.replay_nodes import NodePlace, NodeReport, nodes_on, place_of
+from foresail.replay_nodes import GovernedPool, NodeReport, governed_pool, nodes_on
 from foresail.replay_nodes_shown import node_table, reason_table
 from foresail.replay_nodes_verdict import node_verdict
 from foresail.replay_page import page
@@ -55,12 +55,12 @@ def tell(  # noqa: PLR0913 - the verb's options
         replicas = plan.replicas.model_copy(update={"mean": scale_to})
         plan = plan.model_copy(update={"replicas": replicas})
     console = Console()
-    place = place_of(nodes, plan) if nodes else None
+    governed = governed_pool(nodes, plan) if nodes else None
     report = replay(
         trace, plan, against=names, seed=seed, sweep=sweep, days=days, kept=kept, console=console
     )
-    if place is not None:
-        report = replace(report, nodes=_nodes(place, report, seed, console))
+    if governed is not None:
+        report = replace(report, nodes=_nodes(governed, report, seed, console))
     console.print(table(report))
     for sentence in verdict(report):
         console.print(sentence, highlight=False)
@@ -73,11 +73,11 @@ def tell(  # noqa: PLR0913 - the verb's options
         _write(json_file, as_json(report))
 
 
-def _nodes(place: NodePlace, report: Report, seed: int, console: Console) -> NodeReport:
+def _nodes(governed: GovernedPool, report: Report, seed: int, console: Console) -> NodeReport:
     """Under Foresail's replicas, and those of the first rule beside it."""
     results = list(report.usual.values())[:_RULES_WITH_NODES]
     demands = [demand_of(report.replay_input, result) for result in results]
-    return nodes_on(place, demands, seed=seed, console=console)
+    return nodes_on(governed, demands, seed=seed, console=console)
 
 
 def _tell_nodes(report: NodeReport, console: Console) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from foresail.node_picture import picture
 from foresail.node_plots import LABELS, STYLE
 from foresail.node_question import NodeQuestion
-from foresail.replay_nodes import NodeReport, nodes_on, place_of
+from foresail.replay_nodes import NodeReport, governed_pool, nodes_on
 from foresail.replay_plan import ReplayPlan
 from replay.node_run import ReplicaDemand
 
@@ -31,7 +31,9 @@ def report() -> NodeReport:
     demand = ReplicaDemand(
         rule="foresail", changes=tuple(changes), past=np.full(30, 2.0), seconds=24 * HOUR
     )
-    return nodes_on(place_of(question, ReplayPlan()), [demand], seed=1, console=Console(quiet=True))
+    return nodes_on(
+        governed_pool(question, ReplayPlan()), [demand], seed=1, console=Console(quiet=True)
+    )
 
 
 def test_both_days_stand_under_each_other_with_their_money(report: NodeReport) -> None:

@@ -152,6 +152,14 @@ def test_what_does_not_fit_together_is_said_before_anything_runs(
     assert "replaying" not in done.output
 
 
+def test_a_backtest_takes_the_same_options(folder: Path) -> None:
+    stray = ["backtest", "--csv", str(folder / "traffic.csv"), "--policy", "balanced"]
+    unpriced = ["backtest", "--csv", str(folder / "traffic.csv"), "--nodes"]
+
+    assert "--policy is about nodes: add --nodes" in CliRunner().invoke(main, stray).output
+    assert "give --node-price USD" in CliRunner().invoke(main, unpriced).output
+
+
 def test_a_wait_shorter_than_a_round_is_remarked(folder: Path) -> None:
     done = run(
         folder / "traffic.csv", "--plan", folder / "plan.yaml", "--days", "0.03",
