@@ -20,9 +20,8 @@ from replay.cluster.policy import Forecast
 from replay.cluster.settings import ROUND_SECONDS, PodChoice
 from replay.cluster.shipped import ShippedRules
 from replay.node_tuning import TuningRecord, choose_again
+from replay.pool_forecast import forecast_of
 from replay.traffic import DAY_SECONDS
-from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
-from scaler.forecast.running_maximum import MaximumForecast
 from scaler.forecast.trees import Trees
 
 FIXED_MINUTES = (1, 2, 5, 10, 20, 40, 80, 160, 300)
@@ -54,18 +53,14 @@ def forecasts_of(place: Place, trees: Trees | None, progress: Callable[[], None]
     Args:
         trees: its prior; None = the shipped one.
     """
-    forecaster = RunningMaximumForecaster(step_seconds=ROUND_SECONDS, trees=trees)
-    past, stride = len(place.past), round(ROUND_SECONDS / STEP_SECONDS)
-    demand = np.concatenate([place.past, place.total])
-    begin = place.begin_seconds
-    made: list[MaximumForecast | None] = []
-    for step in range(0, len(demand), stride):
-        # The present value: one from before it fell would make its return certain.
-        forecaster.update(begin + (step - past) * STEP_SECONDS, float(demand[step]))
-        if step >= past:
-            made.append(forecaster.forecast())
-            progress()
-    return lambda now_seconds: made[round((now_seconds - begin) / ROUND_SECONDS)]
+    stride = round(ROUND_SECONDS / STEP_SECONDS)
+    return forecast_of(
+        place.past[::stride].astype(np.float64),
+        place.total[::stride].astype(np.float64),
+        begin_seconds=place.begin_seconds,
+        trees=trees,
+        progress=progress,
+    )
 
 
 def policy_of(rho: float) -> Callable[[PoolState, float], PoolPolicy]:

@@ -2,8 +2,12 @@
 
 import json
 from datetime import datetime
+from pathlib import Path
 
 import click
+
+from foresail.cli_nodes import wait
+from foresail.node_question import NodeQuestion
 
 _CAPACITY_TYPES = ("on-demand", "spot", "reserved")
 _PRINTED = ("latency-first", "balanced", "cost-first", "crd", "json-schema", "reference")
@@ -87,6 +91,58 @@ def _generation(name: str | None) -> str | None:
     if name and found is None:
         raise click.UsageError(f"--generation {name!r}: `foresail gpus` lists no such GPU")
     return found.name if found else None
+
+
+@policy.command()
+@click.argument("name", metavar="NAME|FILE|FOLDER", default="balanced")
+@click.option("--svg", type=click.Path(path_type=Path), required=True, help="Write the picture.")
+@click.option("--gpus-per-node", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "--node-price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Dollars an hour. Default: the list price of an H100, for each GPU.",
+)
+@click.option(
+    "--consolidate-after",
+    metavar="DURATION",
+    callback=wait,
+    default="10m",
+    show_default=True,
+    help="Of the pool, or never.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(["diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic"]),
+    default="bursts",
+    show_default=True,
+    help="Of the traffic, as `foresail replay --generate` has it.",
+)
+@click.option("--replicas-mean", type=click.FloatRange(min=0.1), default=12.0, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+def day(  # noqa: PLR0913 - a verb has as many as it has options
+    *,
+    name: str,
+    svg: Path,
+    gpus_per_node: int,
+    node_price: float | None,
+    consolidate_after: float,
+    shape: str,
+    replicas_mean: float,
+    seed: int,
+) -> None:
+    """Draw a generated day of nodes under a policy, beside Karpenter alone, with the money of both.
+
+    The policy counts as if it had `mode: act`. On your own traffic: `foresail replay --nodes`.
+    """
+    from foresail.node_day import draw_day
+
+    question = NodeQuestion(
+        policy=name,
+        gpus_per_node=gpus_per_node,
+        usd_per_node_hour=node_price,
+        consolidate_after_seconds=consolidate_after,
+    )
+    draw_day(question, shape=shape, replicas_mean=replicas_mean, seed=seed, svg=svg)
 
 
 @policy.command("print")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from foresail.cli_nodes import node_options, question_of
 from foresail.settings import read
 from scaler.errors import ForesailError
 
@@ -83,7 +84,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
     )
     for option in reversed(options):
         command = option(command)
-    return command
+    return node_options(command)
 
 
 @click.command(short_help="Recorded traffic under Foresail and other rules.")
@@ -110,10 +111,14 @@ def replay(
 ) -> None:
     """The shipped rule on recorded traffic, beside the rules people use today.
 
+    With --nodes also the GPU nodes under the replicas of Foresail and of the first rule beside it,
+    by Karpenter alone and by a policy: GPU-hours, why they are idle, dollars, and waits of pods.
+
     TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
     (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Where it counts requests only,
     --prompt-tokens and --output-tokens say the rest. Without one, days are generated.
     """
+    nodes = question_of(reported)
     if trace and shape:
         message = "TRACE and --generate exclude each other"
         raise click.UsageError(message)
@@ -129,7 +134,7 @@ def replay(
         traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
     if trace is None and scale_to is None:
         scale_to = replaying.GENERATED_REPLICAS
-    replaying.tell(traffic, scale_to=scale_to, days=days, **reported)
+    replaying.tell(traffic, scale_to=scale_to, days=days, nodes=nodes, **reported)
 
 
 @click.command(short_help="Replay a workload's own past, from its Prometheus.")
@@ -172,11 +177,12 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     from scaler.scope import Scope
     from scaler.sources.catalogue import shipped
 
+    nodes = question_of(reported)
     if export:
         traffic = replaying.traffic_of(export, prompt_tokens, output_tokens)
         if days is not None:
             traffic = traffic.last(days)
-        replaying.tell(traffic, scale_to=None, days=None, **reported)
+        replaying.tell(traffic, scale_to=None, days=None, nodes=nodes, **reported)
         return
     if prompt_tokens or output_tokens:
         message = "--prompt-tokens and --output-tokens are for a --csv that counts requests only"
@@ -197,7 +203,7 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
             now_seconds=wall_clock(),
         )
     )
-    replaying.tell(past.trace, scale_to=None, days=None, **reported)
+    replaying.tell(past.trace, scale_to=None, days=None, nodes=nodes, **reported)
     click.echo(
         f"as it was: {past.replica_hours():,.1f} replica-hours reported over the whole past;"
         " requests that nobody answered are in no counter, and so not in this replay"

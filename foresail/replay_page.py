@@ -2,6 +2,8 @@
 
 from html import escape
 
+from foresail.node_plots import STYLE as NODE_STYLE
+from foresail.replay_nodes_shown import node_section
 from foresail.replay_plots import plots_of
 from foresail.replay_report import FORESAIL, Report, about, percent
 from foresail.replay_verdict import verdict
@@ -24,11 +26,12 @@ def page(report: Report) -> str:
             f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>{plot.svg()}"
             for plot in plots_of(report)
         ),
+        node_section(report.nodes) if report.nodes else "",
         _decisions(report),
         _rules(report),
         _footnote(),
     ]
-    return _SHELL.format(title=escape(title), style=_STYLE, body="\n".join(body))
+    return _SHELL.format(title=escape(title), style=_STYLE + NODE_STYLE, body="\n".join(body))
 
 
 def _said(report: Report) -> str:
@@ -174,6 +177,7 @@ h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--rule);
  vertical-align: top; } tbody th, th:first-child { text-align: left; font-weight: 500; }
+th.name { text-align: left; }
 thead th { font-size: .8rem; color: var(--soft); font-weight: 500; }
 small { display: block; color: var(--soft); font-size: .72rem; font-weight: 400; }
 tr.foresail th, tr.foresail td { font-weight: 700; } td.missed { color: var(--bad); }

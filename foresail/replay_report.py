@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from foresail.replay_nodes import NodeReport
 from replay.frontier import Point, cheapest_known
 from replay.limits import Limit
 from replay.replay_input import ReplayInput
@@ -26,6 +27,8 @@ class Report:
     sweeps: dict[str, list[Result]]
     """By policy; empty where only usual settings ran."""
     gpu_usd_hour: float | None
+    nodes: NodeReport | None = None
+    """Where somebody asked about nodes."""
 
     @property
     def is_valid(self) -> bool:

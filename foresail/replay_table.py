@@ -6,6 +6,7 @@ from dataclasses import asdict
 from rich import box
 from rich.table import Table
 
+from foresail.replay_nodes_shown import nodes_as_json
 from foresail.replay_report import FORESAIL, Report, percent
 from foresail.replay_verdict import verdict
 from replay.frontier import at_attainment
@@ -63,6 +64,7 @@ def as_json(report: Report) -> str:
             "valid": report.is_valid,
             "limits": [asdict(limit) for limit in report.limits],
             "verdict": list(verdict(report)),
+            "nodes": nodes_as_json(report.nodes) if report.nodes else None,
             "usual": {name: fields_of(result) for name, result in report.usual.items()},
             "oracle": [fields_of(result) for result in report.oracle],
             "sweeps": {

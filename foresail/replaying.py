@@ -7,6 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from foresail.node_question import NodeQuestion
+from foresail.replay_nodes import GovernedPool, NodeReport, governed_pool, nodes_on
+from foresail.replay_nodes_shown import node_table, reason_table
+from foresail.replay_nodes_verdict import node_verdict
 from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
 from foresail.replay_report import FORESAIL, Report, about, percent, valid
@@ -14,6 +18,7 @@ from foresail.replay_table import as_json, table
 from foresail.replay_verdict import verdict
 from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
+from replay.node_demand import demand_of
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.replay_input import ReplayInput
@@ -24,6 +29,7 @@ from scaler.yaml_file import validated
 
 GENERATED_REPLICAS = 8.0
 """That generated traffic keeps busy on average: enough to see a rule at work."""
+_RULES_WITH_NODES = 2
 _FEW_REPLICAS = 3.0
 """Below, rounding to whole replicas outweighs the rule."""
 
@@ -40,6 +46,7 @@ def tell(  # noqa: PLR0913 - the verb's options
     html: Path | None,
     json_file: Path | None,
     kept: Path | None,
+    nodes: NodeQuestion | None = None,
 ) -> None:
     """Replay, print the table, write what was asked for."""
     names = rivals(against)
@@ -48,17 +55,36 @@ def tell(  # noqa: PLR0913 - the verb's options
         replicas = plan.replicas.model_copy(update={"mean": scale_to})
         plan = plan.model_copy(update={"replicas": replicas})
     console = Console()
+    governed = governed_pool(nodes, plan) if nodes else None
     report = replay(
         trace, plan, against=names, seed=seed, sweep=sweep, days=days, kept=kept, console=console
     )
+    if governed is not None:
+        report = replace(report, nodes=_nodes(governed, report, seed, console))
     console.print(table(report))
     for sentence in verdict(report):
         console.print(sentence, highlight=False)
+    if report.nodes is not None:
+        _tell_nodes(report.nodes, console)
     if html:
         _write(html, page(report))
         console.print(f"report: {html}", highlight=False)
     if json_file:
         _write(json_file, as_json(report))
+
+
+def _nodes(governed: GovernedPool, report: Report, seed: int, console: Console) -> NodeReport:
+    """Under Foresail's replicas, and those of the first rule beside it."""
+    results = list(report.usual.values())[:_RULES_WITH_NODES]
+    demands = [demand_of(report.replay_input, result) for result in results]
+    return nodes_on(governed, demands, seed=seed, console=console)
+
+
+def _tell_nodes(report: NodeReport, console: Console) -> None:
+    console.print(node_table(report))
+    console.print(reason_table(report))
+    for sentence in (*node_verdict(report), *report.remarks()):
+        console.print(sentence, highlight=False)
 
 
 def traffic_of(path: Path, prompt_tokens: float | None, output_tokens: float | None) -> Trace:

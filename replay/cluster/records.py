@@ -1,6 +1,9 @@
 """The cluster as a policy sees it: the records that production makes of real objects."""
 
+from datetime import UTC, datetime
+
 from fleet.cluster.owners import Workload
+from policies.rules.draft import SPECULATIVE
 from policies.situation import (
     GangDemand,
     LeadTime,
@@ -8,6 +11,7 @@ from policies.situation import (
     PoolNode,
     PoolState,
     Situation,
+    Spending,
 )
 from replay.cluster.live import Live, LiveNode, LivePod, LivePool
 from replay.cluster.policy import Forecasts
@@ -28,12 +32,23 @@ class Records:
             self._workloads[pool.name] = tuple(mine)
             self._lead_times[pool.name] = pool.start_up.lead_time()
             self._gangs[pool.name] = [g for g in settings.gangs if g.pools[0] == pool.name]
+        self._month = 0
+        self._usd_before_month = 0.0
 
     def situation(self, now_seconds: float) -> Situation:
         return Situation(
             now_seconds=now_seconds,
             pools=tuple(self._pool(pool, now_seconds) for pool in self._live.pools.values()),
+            spending=self._spending(now_seconds),
         )
+
+    def _spending(self, now_seconds: float) -> Spending:
+        """Of all pools together, in months of UTC, from books that a round brings up to date."""
+        month = datetime.fromtimestamp(now_seconds, UTC).month
+        usd = sum(_speculative_usd(pool) for pool in self._live.pools.values())
+        if month != self._month:
+            self._month, self._usd_before_month = month, usd
+        return Spending(month_usd=usd - self._usd_before_month)
 
     def _pool(self, pool: LivePool, now_seconds: float) -> PoolState:
         settings, name = pool.settings, pool.settings.name
@@ -80,6 +95,14 @@ class Records:
                     )
                 )
         return found
+
+
+def _speculative_usd(pool: LivePool) -> float:
+    """What was paid so far for capacity that the policy kept or ordered ahead of demand."""
+    usd_per_hour = pool.settings.usd_per_node_hour or 0.0
+    idle = pool.books.idle_gpu_seconds
+    gpu_seconds = sum(idle.get(reason, 0.0) for reason in SPECULATIVE)
+    return gpu_seconds / 3600 * usd_per_hour / pool.settings.gpus_per_node
 
 
 def _node(node: LiveNode, now_seconds: float) -> PoolNode:

@@ -92,3 +92,10 @@ def test_a_ready_made_policy_is_printed_with_its_comments(name: str) -> None:
 
     assert printed.startswith("# For ")
     assert yaml.safe_load(printed)["metadata"]["name"] == name
+
+
+def test_a_day_of_a_policy_that_is_not_there_is_refused() -> None:
+    drawn = run("day", "balancd", "--svg", "day.svg")
+
+    assert drawn.exit_code == 1
+    assert "did you mean 'balanced'?" in drawn.output

@@ -1,0 +1,39 @@
+"""The shipped forecast of the running maximum, made over the demand of a pool that is played."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from replay.cluster.policy import Forecast
+from replay.cluster.settings import ROUND_SECONDS
+from replay.traffic import Floats
+from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
+from scaler.forecast.trees import Trees
+
+
+def forecast_of(
+    past: Floats,
+    demand: Floats,
+    *,
+    begin_seconds: float,
+    trees: Trees | None = None,
+    progress: Callable[[], None] = lambda: None,
+) -> Forecast:
+    """A forecast each round; it knows the past and the demand up to its own moment.
+
+    Args:
+        past: wanted GPUs each round before the beginning.
+        demand: wanted GPUs each round from the beginning on, as they are at that moment. A value
+            from before demand fell would make its return certain.
+        trees: the prior; None = the shipped one.
+        progress: called for each forecast.
+    """
+    forecaster = RunningMaximumForecaster(step_seconds=ROUND_SECONDS, trees=trees)
+    made: list[MaximumForecast | None] = []
+    for place, gpus in enumerate(np.concatenate([past, demand]).tolist(), start=-len(past)):
+        forecaster.update(begin_seconds + place * ROUND_SECONDS, gpus)
+        if place >= 0:
+            made.append(forecaster.forecast())
+            progress()
+    return lambda now_seconds: made[round((now_seconds - begin_seconds) / ROUND_SECONDS)]
