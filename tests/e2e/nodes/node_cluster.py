@@ -19,17 +19,14 @@ from typing import Any
 import requests
 
 from tests.e2e.bed import Bed
-from tests.e2e.karpenter import CAPACITY_TYPE, GPU, NODE_CLASS, ONE_GPU, SLOW_NODE_CLASS
+from tests.e2e.karpenter import NODE_CLASS, ONE_GPU, SLOW_NODE_CLASS
+from tests.e2e.nodes import documents
+from tests.e2e.nodes.documents import POOL, Document
 
 NAMESPACE = "default"
-POOL = "karpenter.sh/nodepool"
 HOLD = "karpenter.sh/do-not-disrupt"
-PLACEHOLDER_PRIORITY = -10
-"""The lowest that Karpenter and Cluster Autoscaler both buy nodes for."""
 BUFFER_FITS, BUFFER_EMPTY = "FitsExistingCapacity", "BufferEmpty"
 """Karpenter's word for a buffer whose room is there, and for one that asks for none."""
-Document = dict[str, Any]
-_PLACEHOLDER_CLASS = "placeholder"
 _numbers = count(1)
 
 
@@ -66,39 +63,19 @@ class NodeCluster:
             boots: False = its machines are launched and no node comes of them.
         """
         name = f"{word}-{next(_numbers)}"
-        template: Document = {
-            "nodeClassRef": {
-                "group": "karpenter.kwok.sh",
-                "kind": "KWOKNodeClass",
-                "name": NODE_CLASS if boots else SLOW_NODE_CLASS,
-            },
-            "requirements": [
-                {
-                    "key": "node.kubernetes.io/instance-type",
-                    "operator": "In",
-                    "values": [instance_type],
-                },
-                {"key": CAPACITY_TYPE, "operator": "In", "values": list(capacity_types)},
-            ],
-        }
-        if startup_taint is not None:
-            template["startupTaints"] = [{"key": startup_taint, "effect": "NoSchedule"}]
-        spec: Document = {"template": {"spec": template}}
+        template = documents.node_template(
+            instance_type, capacity_types, startup_taint, NODE_CLASS if boots else SLOW_NODE_CLASS
+        )
+        size: Document = {"replicas": replicas}
         if replicas is None:
-            spec["disruption"] = {
-                "consolidationPolicy": "WhenEmpty",
-                "consolidateAfter": consolidate_after,
-                "budgets": [{"nodes": "100%"}],
-            }
-        else:
-            spec["replicas"] = replicas
+            size = {"disruption": documents.disruption(consolidate_after)}
         self._pools.append(name)
         self.bed.apply(
             {
                 "apiVersion": "karpenter.sh/v1",
                 "kind": "NodePool",
                 "metadata": {"name": name},
-                "spec": spec,
+                "spec": {"template": {"spec": template}, **size},
             }
         )
         return name
@@ -128,12 +105,12 @@ class NodeCluster:
             "selector": {"matchLabels": labels},
             "template": {
                 "metadata": {"labels": labels, "annotations": annotations},
-                "spec": _pod_spec(pool, gpus, gpu_under),
+                "spec": documents.pod_spec(pool, gpus, gpu_under),
             },
         }
         if placeholder:
-            self._placeholder_class()
-            spec["template"]["spec"]["priorityClassName"] = _PLACEHOLDER_CLASS
+            self.bed.apply(documents.PLACEHOLDER_CLASS)
+            spec["template"]["spec"]["priorityClassName"] = documents.PLACEHOLDER
         self.make(
             f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments",
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}},
@@ -152,7 +129,7 @@ class NodeCluster:
                 "apiVersion": "v1",
                 "kind": "PodTemplate",
                 "metadata": {"name": name},
-                "template": {"spec": _pod_spec(pool, gpus, gpu_under)},
+                "template": {"spec": documents.pod_spec(pool, gpus, gpu_under)},
             },
         )
         self.make(
@@ -323,35 +300,11 @@ class NodeCluster:
             if error.response.status_code != requests.codes.not_found:
                 raise
 
-    def _placeholder_class(self) -> None:
-        self.bed.apply(
-            {
-                "apiVersion": "scheduling.k8s.io/v1",
-                "kind": "PriorityClass",
-                "metadata": {"name": _PLACEHOLDER_CLASS},
-                "value": PLACEHOLDER_PRIORITY,
-                "preemptionPolicy": "Never",
-            }
-        )
-
 
 def holds(document: Mapping[str, Any], kind: str) -> bool:
     """Whether a condition of an object is True."""
     conditions = document.get("status", {}).get("conditions", ())
     return any(one["type"] == kind and one["status"] == "True" for one in conditions)
-
-
-def _pod_spec(pool: str, gpus: int, gpu_under: str) -> Document:
-    amounts = {GPU: str(gpus)}
-    resources = {"limits": amounts}
-    if gpu_under == "requests":
-        resources["requests"] = amounts
-    return {
-        "nodeSelector": {POOL: pool},
-        # With 0 a pod goes without a trace, and Karpenter counts from when it was bound.
-        "terminationGracePeriodSeconds": 1,
-        "containers": [{"name": "engine", "image": "engine", "resources": resources}],
-    }
 
 
 def _of_pool(found: Document, pool: str) -> list[Document]:

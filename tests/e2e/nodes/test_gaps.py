@@ -17,11 +17,11 @@ from replay.cluster.karpenter import LOOP_SECONDS
 from replay.cluster.settings import ClusterSettings, NodeStartUp, Pool, Service
 from tests.e2e.bed import Bed
 from tests.e2e.karpenter import BOOT_SECONDS
+from tests.e2e.nodes.documents import Document
 from tests.e2e.nodes.node_cluster import (
     BUFFER_EMPTY,
     BUFFER_FITS,
     HOLD,
-    Document,
     NodeCluster,
     holds,
 )

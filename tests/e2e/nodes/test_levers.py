@@ -4,6 +4,7 @@ import pytest
 import requests
 
 from tests.e2e.karpenter import EIGHT_GPUS
+from tests.e2e.nodes.documents import POOL
 from tests.e2e.nodes.node_cluster import NAMESPACE, NodeCluster
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -77,7 +78,7 @@ def test_karpenter_orders_nothing_for_pods_with_resource_claims(nodes: NodeClust
         "kind": "Pod",
         "metadata": {"name": "claimed"},
         "spec": {
-            "nodeSelector": {"karpenter.sh/nodepool": pool},
+            "nodeSelector": {POOL: pool},
             "containers": [{"name": "engine", "image": "engine"}],
             "resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu"}],
         },

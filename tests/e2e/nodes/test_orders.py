@@ -3,7 +3,8 @@
 import pytest
 
 from tests.e2e.karpenter import CAPACITY_TYPE, EIGHT_GPUS, GPU
-from tests.e2e.nodes.node_cluster import Document, NodeCluster
+from tests.e2e.nodes.documents import Document
+from tests.e2e.nodes.node_cluster import NodeCluster
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
