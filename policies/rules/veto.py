@@ -2,8 +2,9 @@
 
 Karpenter does not see that a model loads: to it, moving such a pod costs nothing, and a pod
 disruption budget with `unhealthyPodEvictionPolicy: AlwaysAllow` lets it. The veto is lifted for
-certain: it lasts `veto_seconds` from the pod's creation, whatever the clock does, and only a lease
-at a time, so that a pod that never gets ready keeps no node.
+certain: it lasts `veto_seconds` from the pod's creation, whatever the clock does, no longer than
+loads of its workload take where that is learned, and only a lease at a time, so that a pod that
+never gets ready keeps no node.
 """
 
 from typing import Final
@@ -28,19 +29,24 @@ def hold_while_loading(draft: PoolDraft) -> None:
 
 
 def _hold(draft: PoolDraft, node: PoolNode, longest: float) -> None:
-    begins = {pod.name: _begin(draft, pod) for pod in node.loading}
-    name, begin = max(begins.items(), key=lambda item: item[1])
-    loads, left = draft.now_seconds - begin, begin + longest - draft.now_seconds
+    pod = max(node.loading, key=lambda one: _end(draft, one, longest))
+    loads = draft.now_seconds - _begin(draft, pod)
+    left = _end(draft, pod, longest) - draft.now_seconds
     if left > 0:
         text = (
-            f"pod {name} loads its model for {loads / 60:.0f} min; the veto ends in "
+            f"pod {pod.name} loads its model for {loads / 60:.0f} min; the veto ends in "
             f"{left / 60:.0f} min at the latest"
         )
         until = min(draft.lease_end_seconds, draft.now_seconds + left)
         draft.hold(node, Reason.VETO, until, Step(rule=_RULE, text=text))
     else:
-        text = f"pod {name} is not ready after {loads / 60:.0f} min: the veto is lifted"
+        text = f"pod {pod.name} is not ready after {loads / 60:.0f} min: the veto is lifted"
         draft.remark(node, Step(rule=_RULE, text=text))
+
+
+def _end(draft: PoolDraft, pod: NodePod, longest: float) -> float:
+    end = _begin(draft, pod) + longest
+    return end if pod.loading_until_seconds is None else min(end, pod.loading_until_seconds)
 
 
 def _begin(draft: PoolDraft, pod: NodePod) -> float:

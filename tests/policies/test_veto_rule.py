@@ -32,6 +32,25 @@ def test_a_pod_that_never_gets_ready_keeps_no_node() -> None:
     assert "pod llm/new is not ready after 31 min: the veto is lifted" in texts(plan)
 
 
+def test_the_veto_ends_when_loads_of_the_workload_usually_have() -> None:
+    learned = pod(
+        "new",
+        ready=False,
+        created_seconds=NOW - 5 * MINUTE,
+        loading_until_seconds=NOW + 3 * MINUTE,
+    )
+    plan = plan_of(pool(node("a", pods=(learned,)), demand_gpus=1.0))
+    assert plan.nodes[0].until_seconds == NOW + 3 * MINUTE
+    assert "the veto ends in 3 min at the latest" in texts(plan)
+
+
+def test_of_several_loading_pods_the_last_to_end_counts() -> None:
+    soon = pod("soon", ready=False, created_seconds=NOW, loading_until_seconds=NOW + MINUTE)
+    late = pod("late", ready=False, created_seconds=NOW - 10 * MINUTE)
+    plan = plan_of(pool(node("a", pods=(soon, late)), demand_gpus=2.0))
+    assert "pod llm/late loads its model for 10 min; the veto ends in 20 min" in texts(plan)
+
+
 def test_a_clock_that_goes_back_does_not_lengthen_the_veto() -> None:
     state = pool(loading(29), demand_gpus=1.0)
     _, memory = round_of(state)
