@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import cli_cost, cli_gpus, cli_options, cli_policy, cli_replay
+from foresail import cli_cost, cli_gpus, cli_nodes, cli_options, cli_policy, cli_replay
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -168,6 +168,7 @@ for _verb in (
     cli_gpus.scheduler,
     cli_gpus.webhook,
     cli_policy.policy,
+    cli_nodes.advise,
 ):
     main.add_command(_verb)
 

@@ -86,19 +86,19 @@ class PoolDemands:
         self._make = make
         self._pools: dict[str, PoolDemand] = {}
 
-    def take(self, now_seconds: float, gpus: Mapping[str, float]) -> Mapping[str, MaximumForecast]:
-        """Learn the demand of a reading by pool; the forecasts of these pools."""
-        forecasts = {}
+    def take(self, now_seconds: float, gpus: Mapping[str, float]) -> None:
+        """Learn the demand of a reading by pool."""
         for name, wanted in gpus.items():
             demand = self._pools.pop(name, None) or PoolDemand(self._make())
             self._pools[name] = demand  # the newest stands last
             demand.take(now_seconds, wanted)
-            forecast = demand.forecast()
-            if forecast is not None:
-                forecasts[name] = forecast
         while len(self._pools) > POOLS_MAX:
             del self._pools[next(iter(self._pools))]
-        return forecasts
+
+    def forecasts(self) -> Mapping[str, MaximumForecast]:
+        """By pool."""
+        found = ((name, demand.forecast()) for name, demand in self._pools.items())
+        return {name: forecast for name, forecast in found if forecast is not None}
 
     def saved(self) -> Mapping[str, SavedDemand]:
         """By pool."""

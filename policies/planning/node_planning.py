@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from fleet.account.lead_times import LeadTimes
 from fleet.account.loading import PodLoad
 from fleet.account.places import Place
-from fleet.cluster.groups import PodGroup
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import Instance
@@ -30,7 +29,7 @@ from policies.planning.spending import SpendingBook, idle_usd_per_hour
 from policies.policy.pool_policy import PoolPolicy
 from policies.policy.resolve import PolicyOverlapError, policy_for
 from policies.policy.schema import CapacityPolicy
-from policies.reading.assess import Beside, assess
+from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
@@ -50,7 +49,6 @@ class RoundInput:
     policies: tuple[CapacityPolicy, ...]
     planned: Mapping[Workload, float] = field(default_factory=dict)
     """Replicas that plans want, by workload."""
-    pod_groups: tuple[PodGroup, ...] = ()
     instances: Mapping[str, Instance] = field(default_factory=dict)
     """Machine types, by name."""
     now_seconds: float
@@ -114,16 +112,21 @@ class NodePlanning:
         """Take the demand of pools in GPUs at a past moment, the oldest first."""
         self._demands.take(at_seconds, gpus)
 
+    def pools_of(self, given: RoundInput) -> tuple[str, ...]:
+        """The names of the pools that would be planned; nothing is remembered of it."""
+        return tuple(pool.name for pool in self._assessed(given).pools)
+
     def plan(self, given: RoundInput) -> NodeRound:
         """Plan one round."""
         now = given.now_seconds
         kept = _kept(given.cluster)
-        assessment = assess(given.cluster, given.snapshot, _beside(given, kept), self._seen, now)
+        assessment = self._assessed(given)
         self._seen = assessment.seen
         self._homes = homes_of(assessment, self._homes, now)
         planned = planned_demand(given.planned, assessment, self._homes)
         pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
-        forecasts = self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
+        self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
+        forecasts = self._demands.forecasts()
         pools = [replace(pool, forecast=forecasts.get(pool.name)) for pool in pools]
         choice = _PolicyChoice(policies=given.policies)
         self._spend(given, pools, choice, kept)
@@ -138,6 +141,9 @@ class NodePlanning:
             policies={name: policy for name, policy in found if policy is not None},
             remarks=(*assessment.remarks, *planned.remarks, *choice.faults),
         )
+
+    def _assessed(self, given: RoundInput) -> Assessment:
+        return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
 
     def _spend(
         self,
@@ -191,12 +197,12 @@ def _kept(cluster: Cluster) -> Mapping[str, _Kept]:
     }
 
 
-def _beside(given: RoundInput, kept: Mapping[str, _Kept]) -> Beside:
+def _beside(given: RoundInput) -> Beside:
     return Beside(
         lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
-        held_until_seconds={node: one.until_seconds for node, one in kept.items()},
+        held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
         loads={one.uid: one for one in given.loads or ()},
-        pod_groups=given.pod_groups,
+        pod_groups=given.cluster.pod_groups,
         instances=given.instances,
     )
 

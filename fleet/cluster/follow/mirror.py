@@ -28,7 +28,9 @@ KINDS: Final = (
     Kind.NODE_POOL,
     Kind.NODE_CLAIM,
 )
-"""What a snapshot of GPUs and of their starts is made of; to plan nodes takes buffers as well."""
+"""What a snapshot of GPUs and of their starts is made of."""
+PLANNING_KINDS: Final = (*KINDS, Kind.BUFFER, Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN)
+"""What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
 
@@ -100,6 +102,12 @@ class Mirror:
             if kind in NEEDED and not trouble.absent:
                 return trouble.reason
         return None
+
+    @property
+    def stale(self) -> str | None:
+        """Why what is shown may be old: a kind that is needed cannot be read now."""
+        found = (one for kind, one in self._trouble.items() if kind in NEEDED and not one.absent)
+        return next((one.reason for one in found), None)
 
     @property
     def cluster(self) -> Cluster:
