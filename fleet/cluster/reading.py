@@ -13,6 +13,7 @@ from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
+from fleet.cluster.scaled_objects import ScaledObject
 
 T = TypeVar("T")
 _SHOWN_CHARACTERS_MAX: Final = 160
@@ -37,6 +38,7 @@ class Cluster:
     buffers: tuple[CapacityBuffer, ...] | None = ()
     pod_groups: tuple[PodGroup, ...] = ()
     """Of both kinds; those that were not read are left out."""
+    scaled_objects: tuple[ScaledObject, ...] | None = ()
     remarks: tuple[str, ...] = ()
     """What could not be read."""
     recorded_seconds: float | None = None
@@ -69,6 +71,7 @@ class Cluster:
             node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
+            scaled_objects=_of(ScaledObject, records.get(Kind.SCALED_OBJECT, ())),
             pod_groups=(
                 *(_of(PodGroup, records.get(Kind.POD_GROUP)) or ()),
                 *(_of(PodGroup, records.get(Kind.POD_GROUP_PLUGIN)) or ()),

@@ -49,6 +49,9 @@ class RoundInput:
     policies: tuple[CapacityPolicy, ...]
     planned: Mapping[Workload, float] = field(default_factory=dict)
     """Replicas that plans want, by workload."""
+    plans_missing: str | None = None
+    """Why no plans are known although some are expected. Then no forecast counts: holds run out,
+    and nothing is ordered ahead of demand."""
     instances: Mapping[str, Instance] = field(default_factory=dict)
     """Machine types, by name."""
     now_seconds: float
@@ -126,7 +129,7 @@ class NodePlanning:
         planned = planned_demand(given.planned, assessment, self._homes)
         pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
         self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
-        forecasts = self._demands.forecasts()
+        forecasts = {} if given.plans_missing is not None else self._demands.forecasts()
         pools = [replace(pool, forecast=forecasts.get(pool.name)) for pool in pools]
         choice = _PolicyChoice(policies=given.policies)
         self._spend(given, pools, choice, kept)
@@ -139,7 +142,12 @@ class NodePlanning:
             plan=plan,
             situation=situation,
             policies={name: policy for name, policy in found if policy is not None},
-            remarks=(*assessment.remarks, *planned.remarks, *choice.faults),
+            remarks=(
+                *assessment.remarks,
+                *planned.remarks,
+                *([given.plans_missing] if given.plans_missing is not None else []),
+                *choice.faults,
+            ),
         )
 
     def _assessed(self, given: RoundInput) -> Assessment:

@@ -98,6 +98,13 @@ def test_fewer_planned_replicas_than_pods_take_nothing_away() -> None:
     assert only(found).demand_gpus == 8.0
 
 
+def test_without_plans_that_are_expected_no_forecast_counts() -> None:
+    found = NodePlanning().plan(given(two_nodes(), plans_missing="no plan was heard for 10m"))
+    assert (only(found).forecast, only(found).demand_gpus) == (None, 8.0)
+    assert found.remarks == ("no plan was heard for 10m",)
+    assert found.plan.pools[0].orders == ()
+
+
 def test_a_workload_at_zero_counts_where_it_was_last_seen() -> None:
     planning = NodePlanning()
     planning.plan(given(two_nodes()))
