@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fleet.annotations import PLACEHOLDER
 from fleet.cluster.gpus import Gpu
 from fleet.cluster.hardware import Hardware
 from fleet.cluster.karpenter import NodeClaim
@@ -36,6 +37,8 @@ class Use:
     """Whether the pod is; None = it was not read."""
     idle: float | None = None
     """Of them, those that did nothing; None = not measured."""
+    placeholder: bool = False
+    """The pod only keeps room for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,4 +130,5 @@ def _use(name: str, pod: Pod | None, gpus: float, model_labels: Sequence[str]) -
         gpus=gpus,
         started_seconds=pod.started_seconds if pod else None,
         ready=pod.ready if pod else None,
+        placeholder=pod is not None and PLACEHOLDER in pod.labels,
     )

@@ -60,6 +60,8 @@ def _used(node: NodeGpus, used: float) -> Iterator[Part]:
 def _of_use(use: Use) -> Iterator[tuple[Reason, float]]:
     if use.pod == NOBODY:
         yield Reason.OUT, use.gpus
+    elif use.placeholder:
+        yield Reason.PRE_WARM, use.gpus
     elif use.ready is None:
         yield Reason.UNKNOWN, use.gpus
     elif not use.ready:

@@ -1,9 +1,11 @@
 """Karpenter's objects: NodeClaims, NodePools, and the capacity buffers that hold room for pods."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Final
 
+from fleet.cluster.field_managers import git_owner_of, git_tool, managers_of
 from fleet.cluster.fields import (
     Condition,
     Json,
@@ -25,6 +27,15 @@ from fleet.cluster.fields import (
 )
 from fleet.cluster.gpu_resources import refuse_absurd
 from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
+
+_REQUESTED_DRIVERS: Final = "karpenter.sh/requested-dra-drivers"
+_EKS: Final = "eks.amazonaws.com"
+_EKS_POOLS: Final = frozenset({"general-purpose", "system"})
+_CLOUD_MARKS: Final = {
+    "app.kubernetes.io/managed-by": "eks",
+    "addonmanager.kubernetes.io/mode": None,
+}
+"""Labels of pools that a cloud made, with their value where only one means that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,8 @@ class NodeClaim:
     machine_image: str | None = None
     """None = it is not launched, or the cloud does not tell."""
     conditions: tuple[Condition, ...] = ()
+    for_drivers: bool = False
+    """It was bought for pods that ask for devices by ResourceClaims."""
 
     @property
     def instance_type(self) -> str | None:
@@ -123,6 +136,22 @@ class NodePool:
     consolidate_after: str | None = None
     budgets: tuple[Budget, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    node_class_group: str | None = None
+    """API group of its NodeClass, which tells the cloud."""
+    built_in: bool = False
+    """A service of the cloud made it and keeps it as it is, such as EKS Auto Mode."""
+    git_owner: str | None = None
+    """The GitOps tool that keeps it as it is in Git."""
+    replicas_managers: frozenset[str] = frozenset()
+    """Field managers of `spec.replicas`; empty = none is told."""
+
+    @property
+    def replicas_in_git(self) -> str | None:
+        """The GitOps tool that sets its size; None = it does not."""
+        if self.replicas_managers:
+            return next(filter(None, map(git_tool, sorted(self.replicas_managers))), None)
+        return self.git_owner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +206,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         termination_grace_seconds=go_duration_seconds(spec, "terminationGracePeriod"),
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
+        for_drivers=bool(text(part(metadata, "annotations"), _REQUESTED_DRIVERS)),
     )
 
 
@@ -188,9 +218,10 @@ def node_pool_of(document: Json) -> NodePool:
     """
     spec, status = part(document, "spec"), part(document, "status")
     template, disruption = part(spec, "template", "spec"), part(spec, "disruption")
+    metadata = part(document, "metadata")
     return NodePool(
         name=name_of(document),
-        uid=text(part(document, "metadata"), "uid") or "",
+        uid=text(metadata, "uid") or "",
         limits=amounts(spec, "limits"),
         used=amounts(status, "resources"),
         weight=whole_number(spec, "weight"),
@@ -212,6 +243,11 @@ def node_pool_of(document: Json) -> NodePool:
             for one in listed(disruption, "budgets")
         ),
         conditions=conditions(status),
+        annotations=strings(metadata, "annotations"),
+        node_class_group=text(part(template, "nodeClassRef"), "group"),
+        built_in=_built_in(metadata, text(part(template, "nodeClassRef"), "group")),
+        git_owner=git_owner_of(metadata),
+        replicas_managers=managers_of(metadata, "spec", "replicas"),
     )
 
 
@@ -234,6 +270,15 @@ def buffer_of(document: Json) -> CapacityBuffer:
         limits=amounts(spec, "limits"),
         replicas_held=whole_number(status, "replicas"),
         conditions=conditions(status),
+    )
+
+
+def _built_in(metadata: Json, node_class_group: str | None) -> bool:
+    labels = strings(metadata, "labels")
+    if node_class_group == _EKS and text(metadata, "name") in _EKS_POOLS:
+        return True
+    return any(
+        key in labels and value in {None, labels[key]} for key, value in _CLOUD_MARKS.items()
     )
 
 

@@ -8,7 +8,14 @@ from math import inf
 from sys import intern
 from typing import Final
 
-from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL, PRICE, REPORT, WEIGHTS_CACHED
+from fleet.annotations import (
+    DO_NOT_DISRUPT,
+    KEPT_BECAUSE,
+    KEPT_UNTIL,
+    PRICE,
+    REPORT,
+    WEIGHTS_CACHED,
+)
 from fleet.cluster.fields import (
     Condition,
     Json,
@@ -32,7 +39,7 @@ from fleet.reasons import OF_EMPTY, Reason
 
 _INSTANCE_TYPES: Final = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
-_POOLS: Final = (
+POOL_LABELS: Final = (
     "karpenter.sh/nodepool",
     "eks.amazonaws.com/nodegroup",
     "cloud.google.com/gke-nodepool",
@@ -41,7 +48,6 @@ _POOLS: Final = (
 )
 _LEAVING: Final = frozenset({"karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler"})
 """Taints of a node that is on its way out."""
-_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 SLOW_IMAGE_BYTES: Final = 500 * 2**20
 """Below, an image is pulled in seconds, and whether it is there says nothing."""
 
@@ -93,6 +99,8 @@ class Node:
     """Why our controller keeps it while it is empty; None = it does not."""
     kept_until_seconds: float | None = None
     """When that ends; None = it does not tell, and nothing keeps it."""
+    hold_marked: bool = False
+    """It carries annotations of our controller's holds, be they over or make no sense."""
     provider_id: str | None = None
     """Of the machine, as its cloud has it."""
     images: frozenset[str] = frozenset()
@@ -110,7 +118,7 @@ class Node:
 
     @property
     def pool(self) -> str | None:
-        return _first(self.labels, _POOLS)
+        return _first(self.labels, POOL_LABELS)
 
     @property
     def capacity_type(self) -> CapacityType | None:
@@ -167,9 +175,10 @@ def node_of(document: Json) -> Node:
         report_refused=report_refused,
         usd_per_gpu_hour=price,
         price_refused=price_refused,
-        do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) == "true",
+        do_not_disrupt=annotations.get(DO_NOT_DISRUPT) == "true",
         kept_because=_reason(annotations.get(KEPT_BECAUSE)),
         kept_until_seconds=seconds(annotations, KEPT_UNTIL),
+        hold_marked=KEPT_BECAUSE in annotations or KEPT_UNTIL in annotations,
         provider_id=text(spec, "providerID"),
         images=_slow_images(status),
         weights=frozenset(filter(None, annotations.get(WEIGHTS_CACHED, "").split(","))),

@@ -6,6 +6,8 @@ from fractions import Fraction
 from sys import intern
 from typing import Final
 
+from fleet.annotations import DELETION_COST, DISRUPTION_COST, DO_NOT_DISRUPT
+from fleet.cluster.field_managers import managers_of
 from fleet.cluster.fields import (
     Condition,
     Json,
@@ -26,7 +28,9 @@ from fleet.cluster.owners import Owner, Workload, owners_of, workload_of
 from fleet.cluster.requests import requests_of
 
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
-_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
+_RANKED: Final = "karpenter.sh/managed-deletion-cost"
+"""Karpenter's mark on pods whose deletion cost it writes (gate `PodDeletionCostManagement`)."""
+_COSTS: Final = (DELETION_COST, DISRUPTION_COST)
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -85,6 +89,8 @@ class Pod:
     waits_for: tuple[str, ...] = ()
     """Why containers of it do not run, as the kubelet has it: `ContainerCreating`,
     `ImagePullBackOff`, …"""
+    cost_managers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Field managers of the annotations with its costs, as far as it has them."""
 
     @property
     def namespace(self) -> str:
@@ -98,6 +104,12 @@ class Pod:
     def ready(self) -> bool:
         found = condition(self.conditions, "Ready")
         return found is not None and found.holds
+
+    @property
+    def ranked_by_karpenter(self) -> bool:
+        """Whether Karpenter writes its deletion cost itself."""
+        managers = self.cost_managers.get(DELETION_COST, frozenset())
+        return _RANKED in self.annotations or "karpenter" in managers
 
     @property
     def may_take_gpus(self) -> bool:
@@ -145,7 +157,7 @@ def pod_of(document: object) -> Pod:
         ),
         priority=whole_number(spec, "priority"),
         priority_class=text(spec, "priorityClassName"),
-        do_not_disrupt=annotations.get(_DO_NOT_DISRUPT) or None,
+        do_not_disrupt=annotations.get(DO_NOT_DISRUPT) or None,
         owners=tuple(owners_of(metadata)),
         node_selector=strings(spec, "nodeSelector"),
         required_affinity=bool(part(spec, "affinity", "nodeAffinity").get(_REQUIRED)),
@@ -169,6 +181,11 @@ def pod_of(document: object) -> Pod:
                 if (reason := text(part(one, "state", "waiting"), "reason"))
             )
         ),
+        cost_managers={
+            name: managers_of(metadata, "metadata", "annotations", name)
+            for name in _COSTS
+            if name in annotations
+        },
     )
 
 

@@ -171,6 +171,8 @@ def _reading(
     held: list[tuple[Pod, float]] = []
     unowned = 0.0
     for use in account.uses if account is not None else ():
+        if use.placeholder:
+            continue  # it goes as soon as a real pod comes: the room is free
         pod = pods.get(f"{use.namespace}/{use.pod}")
         if pod is None:
             unowned += use.gpus

@@ -6,6 +6,7 @@ from typing import Final
 
 from fleet.account.loading import PodLoad
 from fleet.account.node import NodeGpus
+from fleet.annotations import DELETION_COST, DISRUPTION_COST
 from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
@@ -14,10 +15,6 @@ from policies.loading import with_load
 from policies.reading.gangs import gang_of
 from policies.situation import NodePod, NodeStage, PoolNode
 
-_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-_DISRUPTION_COST: Final = "karpenter.sh/disruption-cost"
-_RANKED_BY_KARPENTER: Final = "karpenter.sh/managed-deletion-cost"
-"""Karpenter marks pods with it whose deletion cost it writes itself."""
 _ON_ITS_WAY_OUT: Final = "on its way out"
 
 
@@ -134,7 +131,7 @@ def pool_node(
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
         leaving=reading.leaving,
-        pods_moved=not any(_RANKED_BY_KARPENTER in pod.annotations for pod, _ in reading.pods),
+        pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,
     )
 
@@ -155,8 +152,8 @@ def _pod(pod: Pod, gpus: float, now_seconds: float) -> NodePod:
         ready=pod.ready or pod.deleted_seconds is not None,
         created_seconds=now_seconds if pod.created_seconds is None else pod.created_seconds,
         do_not_disrupt=pod.do_not_disrupt is not None,
-        deletion_cost=_cost(pod, _DELETION_COST),
-        disruption_cost=_cost(pod, _DISRUPTION_COST),
+        deletion_cost=_cost(pod, DELETION_COST),
+        disruption_cost=_cost(pod, DISRUPTION_COST),
     )
 
 

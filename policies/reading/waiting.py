@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fleet.annotations import PLACEHOLDER
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.gpus import dra_resources, gpus_wanted
 from fleet.cluster.pods import Pod
@@ -29,7 +30,8 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
     of_pool: dict[str, list[str]] = {one.name: [] for one in pools}
     remarks = []
     for pod in cluster.pods or ():
-        waits = pod.node is None and not pod.ended and pod.deleted_seconds is None
+        # A placeholder is an order of ours, and no demand.
+        waits = pod.node is None and not _over(pod) and PLACEHOLDER not in pod.labels
         gpus = _wanted(cluster, pod) if waits else 0
         if gpus is None:
             remarks.append(f"pod {pod.name} waits for GPUs, and how many is unknown")
@@ -49,6 +51,10 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
                 for name in names:
                     of_pool[name].append(text)
     return Waiting(by_pool=by_pool, remarks_by_pool=of_pool, remarks=tuple(remarks))
+
+
+def _over(pod: Pod) -> bool:
+    return pod.ended or pod.deleted_seconds is not None
 
 
 def _wanted(cluster: Cluster, pod: Pod) -> float | None:

@@ -1,0 +1,121 @@
+"""Nodes to keep room for, as a lever has to ask: with those that are there already.
+
+A plan orders nodes *beyond* those that are there or on their way. A buffer or a placeholder says
+how much room there must be in all, and its pods take the empty nodes first; so those are counted
+in. Room that the present demand will take is not: Karpenter buys it for the pods themselves, and
+what is asked for falls in the round in which replicas are asked for.
+
+Once all has come, holds keep the nodes, and nothing is asked for any more: a buffer that stood
+would be filled again as soon as pods take its room.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fleet.annotations import PLACEHOLDER
+from fleet.cluster.nodes import CapacityType
+from fleet.cluster.pods import Pod
+from policies.levers.objects import MadeObject
+from policies.levers.round import PoolRound
+from policies.node_plan import NodeOrder, Verdict
+from policies.rules.draft import is_empty
+from policies.situation import NodeStage, PoolNode
+
+_NOISE = 1e-9
+"""Of sums of GPU counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Whole nodes to ask for, of a capacity type."""
+
+    capacity_type: CapacityType | None
+    """None = as the pool has it."""
+    nodes: int
+    ordered: int = 0
+    """Of them, new ones."""
+    because: str
+    """The reason of most of them."""
+
+    @property
+    def text(self) -> str:
+        there = self.nodes - self.ordered
+        return f"{self.ordered} new nodes and {there} that are there or on their way"
+
+
+def rooms(
+    round_: PoolRound, made: Iterable[MadeObject], *, unfinished: bool = False
+) -> tuple[Room, ...]:
+    """The room to ask for, one entry a capacity type; those with 0 nodes are to be given up.
+
+    Args:
+        round_: of the pool.
+        made: the objects with which we ask already.
+        unfinished: what came is not ready yet for what it is for.
+    """
+    reasons = {one.capacity_type: one.because or "" for one in made if one.replicas}
+    orders = round_.plan.orders
+    kinds = dict.fromkeys([*reasons, *(order.capacity_type for order in orders)])
+    there = _there(round_, asked=bool(reasons), unfinished=unfinished)
+    found = []
+    for kind in sorted(kinds, key=lambda one: (one is None, str(one))):
+        ours = [order for order in orders if order.capacity_type is kind]
+        taken = [node for node in there if kind is None or node.capacity_type is kind]
+        there = [node for node in there if node not in taken]
+        ordered = sum(order.nodes for order in ours)
+        found.append(
+            Room(
+                capacity_type=kind,
+                nodes=ordered + len(taken),
+                ordered=ordered,
+                because=_because(ours) or reasons.get(kind) or "",
+            )
+        )
+    return tuple(found)
+
+
+def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode]:
+    """Nodes that are there or coming, and that what is asked for has to cover."""
+    present = [node for node in round_.pool.nodes if not node.leaving]
+    coming = [node for node in present if node.stage is not NodeStage.INITIALIZED]
+    empty = [node for node in present if is_empty(node)]
+    # Room that the present demand is about to take, of empty nodes first.
+    waiting = _waiting_nodes(round_, present)
+    free, on_the_way = empty[waiting:], coming[max(0, waiting - len(empty)) :]
+    if round_.plan.orders:
+        return [*free, *on_the_way]
+    if not asked or not (on_the_way or unfinished):
+        return []
+    return [*(node for node in free if _stays(round_, node)), *on_the_way]
+
+
+def _stays(round_: PoolRound, node: PoolNode) -> bool:
+    """Whether an empty node is kept by somebody; one that nobody keeps may go."""
+    reserved = node.capacity_type is CapacityType.RESERVED
+    return round_.verdict(node) is Verdict.HOLD or node.held_by_others or reserved
+
+
+def _waiting_nodes(round_: PoolRound, present: list[PoolNode]) -> int:
+    """Nodes that pods wait for which Karpenter sees."""
+    pool = round_.pool
+    gangs = {gang.workload for gang in pool.gangs}
+    used = sum(any(pod.workload not in gangs for pod in node.pods) for node in present)
+    wanted = math.ceil(pool.demand_gpus / pool.gpus_per_node - _NOISE)
+    seen = 0
+    for gang in pool.gangs:
+        fitting = int(pool.gpus_per_node // gang.gpus_per_pod) if gang.gpus_per_pod else 0
+        seen += math.ceil(gang.seen_pods / fitting) if fitting else 0
+    return max(0, wanted - used) + seen
+
+
+def _because(orders: list[NodeOrder]) -> str | None:
+    largest = max(orders, key=lambda order: order.nodes, default=None)
+    return largest.reason.value if largest is not None else None
+
+
+def takes_gpus(pod: Pod) -> bool:
+    """Whether a pod runs that takes what a node of GPUs is there for."""
+    by_daemon = any(owner.kind == "DaemonSet" for owner in pod.owners)
+    idle = by_daemon or PLACEHOLDER in pod.labels or pod.ended
+    return pod.may_take_gpus and not idle
