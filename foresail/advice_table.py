@@ -50,19 +50,18 @@ def render(advice: Sequence[Advice], unreadable: Sequence[str]) -> RenderableTyp
 
 def payload(advice: Sequence[Advice], unreadable: Sequence[str]) -> dict[str, object]:
     """All data as JSON, with null for unknown values."""
+    return {"clusters": list(map(cluster_payload, advice)), "notShown": list(unreadable)}
+
+
+def cluster_payload(advice: Advice) -> dict[str, object]:
+    """All data of one cluster."""
     found = camel(
         {
-            "clusters": [
-                {
-                    "cluster": one.cluster,
-                    "at": _moment(one.at_seconds),
-                    "recorded": one.recorded,
-                    "pools": list(_pool_payloads(one)),
-                    "remarks": [*one.remarks, *one.round.remarks],
-                }
-                for one in advice
-            ],
-            "not_shown": list(unreadable),
+            "cluster": advice.cluster,
+            "at": _moment(advice.at_seconds),
+            "recorded": advice.recorded,
+            "pools": list(_pool_payloads(advice)),
+            "remarks": [*advice.remarks, *advice.round.remarks],
         }
     )
     assert isinstance(found, dict)

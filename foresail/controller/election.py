@@ -96,7 +96,6 @@ class Election:
         steady: Clock,
         wall: Clock,
         pace: Pace | None = None,
-        changed: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin as one that does not lead.
 
@@ -106,13 +105,13 @@ class Election:
             steady: the monotonic clock.
             wall: for the labels in the Lease.
             pace: how often.
-            changed: called when leadership begins or ends.
         """
         self._leases = leases
         self._identity = identity
         self._steady, self._wall = steady, wall
         self._pace = pace or Pace()
-        self._changed = changed
+        self.changed: Callable[[], None] = lambda: None
+        """Called when leadership begins or ends."""
         self._may_act_until = -inf
         self._led = False
         self._seen: LeaseRecord | None = None
@@ -200,4 +199,4 @@ class Election:
         if self.leading != self._led:
             self._led = self.leading
             log.info("leading" if self._led else "not_leading", holder=self.holder)
-            self._changed()
+            self.changed()

@@ -47,7 +47,7 @@ class ControllerCollector(Collector):
         yield from _late(round_)
         spent = GaugeMetricFamily(
             "foresail_policy_month_usd",
-            "Dollars for idle capacity that a policy holds or orders, since the first of the month.",
+            "Dollars for idle capacity that a policy holds or orders, in this month.",
             labels=["policy"],
         )
         for policy, usd in round_.decided.situation.spending.month_usd_by_policy.items():

@@ -7,7 +7,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail.advice import Advice
-from foresail.advice_table import payload
+from foresail.advice_table import cluster_payload
 from foresail.controller.rounds import ClusterRound
 
 
@@ -63,5 +63,4 @@ class Pages:
             round=last.decided,
             snapshot=last.snapshot,
         )
-        (cluster,) = payload([shown], [])["clusters"]
-        return web.json_response({"leading": self.leading(), **cluster})
+        return web.json_response({"leading": self.leading(), **cluster_payload(shown)})
