@@ -169,6 +169,7 @@ for _verb in (
     cli_gpus.webhook,
     cli_policy.policy,
     cli_nodes.advise,
+    cli_nodes.controller,
 ):
     main.add_command(_verb)
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from foresail import cli_options
+from foresail.logs import log_to_stderr
 
 
 @click.command(short_help="What a policy would do with your GPU nodes now, and why.")
@@ -44,3 +45,65 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
         fleet=FleetOptions(**given), policies=policies, demand=demand
     )
     asyncio.run(advise_command.show(options, Console()))
+
+
+@click.command(short_help="Order, hold and release GPU nodes as policies say.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Read again when it changes; CapacityPolicy objects count beside it.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["act", "advise"]),
+    default="act",
+    show_default=True,
+    help="act: as each policy says. advise: write nothing but Events, whatever a policy says.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing at all.")
+@click.option("--once", is_flag=True, help="One round, then end.")
+@click.option(
+    "--http", default="0.0.0.0:8080", show_default=True, help="Health, metrics and the plan."
+)
+@cli_options.kubeconfig_or_account
+@cli_options.context
+@click.option(
+    "--namespace",
+    envvar="POD_NAMESPACE",
+    default="foresail",
+    show_default=True,
+    help="Foresail's own; the variable POD_NAMESPACE.",
+)
+@click.option(
+    "--identity", envvar="POD_NAME", help="Of this replica; the variable POD_NAME, else the host."
+)
+@click.option(
+    "--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it, for ceilings."
+)
+@click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps what is learned.")
+@click.option("--plans", metavar="HOST:PORT", help="The Plans API of `foresail serve`.")
+@click.option("--plans-ca", type=click.Path(path_type=Path), help="PEM, for its TLS.")
+@click.option("--plans-certificate", type=click.Path(path_type=Path), help="PEM, ours.")
+@click.option("--plans-key", type=click.Path(path_type=Path), help="PEM.")
+@cli_options.log_level
+def controller(
+    *, mode: str, once: bool, identity: str | None, log_level: str, **given: Any
+) -> None:
+    """Order, hold and release GPU nodes as policies say. Several replicas have one leader.
+
+    A policy of mode advise, which is the default, changes nothing: docs/controller.md.
+    """
+    import socket
+
+    from rich.console import Console
+
+    from foresail.controller import process
+    from foresail.controller.options import ControllerOptions
+    from policies.policy.pool_policy import Mode
+
+    log_to_stderr(log_level)
+    options = ControllerOptions(mode=Mode(mode), identity=identity or socket.gethostname(), **given)
+    asyncio.run(process.once(options, Console()) if once else process.control(options))

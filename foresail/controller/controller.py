@@ -30,6 +30,8 @@ log = structlog.get_logger()
 ROUND_SECONDS: Final = 120.0
 URGENT_SECONDS: Final = 5.0
 """The least time between two rounds: pods of one burst come one after the other."""
+BLIND_SECONDS: Final = 1.0
+"""Between two attempts while something cannot be read."""
 STUCK_SECONDS: Final = 600.0
 """Without an attempt at a round, after which the process counts as stuck."""
 CLOCK_STEP_SECONDS: Final = 30.0
@@ -101,7 +103,7 @@ class Controller:
         """Why there was nothing to decide on at the last attempt."""
         self._counts = Counter(
             "foresail_controller_rounds",
-            "Rounds: acted, advised, waiting for leadership, or blind.",
+            "Rounds: acted, advised, waiting for leadership; blind: reasons why none was made.",
             ["outcome"],
             registry=registry,
         )
@@ -135,12 +137,12 @@ class Controller:
         while True:
             began = loop.time()
             self._wake.clear()
-            made = await self.attempt()
+            if not await self.attempt():
+                await asyncio.sleep(BLIND_SECONDS)
+                continue
             await asyncio.sleep(URGENT_SECONDS)
-            # What could not be read is tried again as soon as something changes.
-            due = began + ROUND_SECONDS if made else loop.time()
             try:
-                async with asyncio.timeout_at(max(due, loop.time())):
+                async with asyncio.timeout_at(began + ROUND_SECONDS):
                     await self._wake.wait()
             except TimeoutError:
                 pass
@@ -160,21 +162,26 @@ class Controller:
     async def attempt(self) -> bool:
         """Try to make a round; whether one was made."""
         self._tried_seconds = self._clocks.steady()
-        stepped = self._clock_step()
-        before, self.blind = self.blind, self._blind()
+        before, self.blind = self.blind, self.unreadable()
         if self.blind is not None:
             self._rounds.lost(self._clocks.wall())
-            self._counts.labels("blind").inc()
             if self.blind != before:
+                self._counts.labels("blind").inc()
                 log.warning("blind", why=self.blind)
             return False
-        made = self._make()
-        self.last = made
-        self._counts.labels(await self._carried_out(made, stepped=stepped)).inc()
-        self._keep()
+        await self.round_now()
         return True
 
-    def _blind(self) -> str | None:
+    async def round_now(self) -> ClusterRound:
+        """Make a round of what is known."""
+        stepped = self._clock_step()
+        made = self.last = self._make()
+        self._counts.labels(await self._carried_out(made, stepped=stepped)).inc()
+        self._keep()
+        return made
+
+    def unreadable(self) -> str | None:
+        """Why there is nothing to decide on now."""
         mirror, policies = self._around.mirror, self._around.policies
         why = mirror.trouble or mirror.stale
         if why is None and not policies.known:

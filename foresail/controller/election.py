@@ -140,7 +140,7 @@ class Election:
 
     async def attempt(self) -> None:
         """Acquire or renew the Lease once, if it is ours or nobody's."""
-        began = self._steady()
+        began, before = self._steady(), self.trouble
         try:
             async with asyncio.timeout(self._pace.retry_seconds):
                 if await self._acquire_or_renew(began):
@@ -153,6 +153,8 @@ class Election:
             self._may_act_until, self.trouble = -inf, None
         except (LeaseUnavailableError, TimeoutError) as error:
             self.trouble = str(error) or "no answer in time"
+            if self.trouble != before:
+                log.warning("lease_not_reached", why=self.trouble)
         self._tell()
 
     async def give_back(self) -> None:

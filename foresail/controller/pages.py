@@ -56,11 +56,16 @@ class Pages:
         last = self.last()
         if last is None:
             return web.json_response({"error": "no round was made yet"}, status=503)
-        shown = Advice(
-            cluster=last.cluster.name,
-            at_seconds=last.at_seconds,
-            recorded=False,
-            round=last.decided,
-            snapshot=last.snapshot,
-        )
-        return web.json_response({"leading": self.leading(), **cluster_payload(shown)})
+        return web.json_response({"leading": self.leading(), **cluster_payload(shown(last))})
+
+
+def shown(made: ClusterRound) -> Advice:
+    """A round, as it is shown."""
+    return Advice(
+        cluster=made.cluster.name,
+        at_seconds=made.at_seconds,
+        recorded=False,
+        round=made.decided,
+        snapshot=made.snapshot,
+        remarks=made.cluster.remarks,
+    )

@@ -16,12 +16,13 @@ from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from fleet.cluster.kinds import identity_of
 from foresail.policy_files import PolicyFiles
 from policies.policy.documents import PolicyError, agreed, policy_of
-from policies.policy.schema import CapacityPolicy
+from policies.policy.schema import API_VERSION, KIND, CapacityPolicy
 from scaler.errors import ForesailError
 
 log = structlog.get_logger()
 
 PATH: Final = "/apis/foresail.io/v1alpha1/capacitypolicies"
+_OF_LIST: Final[Json] = {"apiVersion": API_VERSION, "kind": KIND}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,10 @@ class PolicyObject:
 
 
 def policy_object_of(document: Json) -> PolicyObject:
-    """The record of an object."""
+    """The record of an object; the items of a list leave out of which kind they are."""
     name, _ = identity_of(document)
     try:
-        return PolicyObject(name=name, policy=policy_of(document))
+        return PolicyObject(name=name, policy=policy_of({**_OF_LIST, **document}))
     except PolicyError as error:
         return PolicyObject(name=name, policy=None, fault=str(error))
 

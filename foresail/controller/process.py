@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import structlog
 from kubernetes_asyncio.client import ApiClient
 from prometheus_client import CollectorRegistry
+from rich.console import Console
 
 from fleet.catalogue import shipped
 from fleet.cluster.follow.api import PATIENT, Patience
@@ -16,6 +17,7 @@ from fleet.cluster.follow.mirror import PLANNING_KINDS, mirrored
 from fleet.cluster.follow.watch import watched
 from fleet.cluster.kinds import Kind
 from fleet.snapshot import Known
+from foresail.advice_table import render
 from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
 from foresail.controller.controller import Clocks, Controller, Surroundings
@@ -25,9 +27,9 @@ from foresail.controller.lease_api import ApiLeases
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.options import ControllerOptions
-from foresail.controller.pages import Pages
+from foresail.controller.pages import Pages, shown
 from foresail.controller.policies_in_force import PATH, PoliciesInForce, policy_object_of
-from foresail.controller.rounds import ClusterRounds, ControllerState
+from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
 from foresail.controller.state_folder import StateFolder
 from foresail.event_queue import post_to
 from foresail.fleet_options import IN_CLUSTER
@@ -35,10 +37,14 @@ from foresail.policy_files import PolicyFiles
 from foresail.prices import price_list
 from foresail.process import end_on_fault, stop_signalled
 from foresail.sites import Sites
+from scaler.errors import ForesailError
 
 log = structlog.get_logger()
 
 LEASE: Final = "foresail-controller"
+_ONCE_SECONDS: Final = 60.0
+"""In which a cluster is read for a single round."""
+_POLL_SECONDS: Final = 0.2
 CLOCKS: Final = Clocks(steady=steady_clock, wall=wall_clock)
 
 
@@ -58,6 +64,93 @@ async def control(options: ControllerOptions) -> None:
         log.info("stopping")
 
 
+async def once(options: ControllerOptions, console: Console) -> None:
+    """Make one round, carry it out unless it is a dry run, and print it.
+
+    Raises:
+        ForesailError: an option cannot be used, the cluster or the policies cannot be read, or
+            another replica leads.
+    """
+    async with (
+        client_of(options.context, options.kubeconfig) as client,
+        assembled(options, client) as parts,
+    ):
+        made = await _one_round(parts)
+        console.print(render([shown(made)], []))
+
+
+async def _one_round(parts: "Parts") -> ClusterRound:
+    try:
+        async with asyncio.timeout(_ONCE_SECONDS):
+            # Objects and policies come by watches of their own.
+            while parts.controller.unreadable() is not None:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_SECONDS)
+    except TimeoutError:
+        raise ForesailError(f"not read: {parts.controller.unreadable()}") from None
+    election = parts.election
+    if election is None:
+        return await parts.controller.round_now()
+    await election.attempt()
+    try:
+        if not election.leading:
+            who = election.holder or "nobody"
+            why = election.trouble or f"{who} has the Lease {LEASE}"
+            raise ForesailError(f"no round is made here: {why}; --dry-run needs no Lease")
+        return await parts.controller.round_now()
+    finally:
+        await election.give_back()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A controller that reads its cluster, and makes no rounds yet."""
+
+    controller: Controller
+    election: Election | None
+    registry: CollectorRegistry
+
+
+@asynccontextmanager
+async def assembled(
+    options: ControllerOptions,
+    client: ApiClient,
+    clocks: Clocks = CLOCKS,
+    patience: Patience = PATIENT,
+) -> AsyncIterator[Parts]:
+    """The parts of a controller, with all that they read followed while the context is open.
+
+    Raises:
+        ForesailError: an option or a file cannot be used.
+    """
+    registry = CollectorRegistry()
+    policies = PoliciesInForce(PolicyFiles(options.policies) if options.policies else None)
+    known = Known(catalogue=shipped(), prices=price_list(options.prices))
+    cluster = options.context or IN_CLUSTER
+    folder = StateFolder(options.state, cluster) if options.state is not None else None
+    rounds = ClusterRounds(known, folder.read() if folder is not None else ControllerState())
+    for why in rounds.refused:
+        log.warning("state_refused", why=why)
+    plans = HeardPlans() if options.plans is not None else None
+    kinds = (*PLANNING_KINDS, *([Kind.SCALED_OBJECT] if plans is not None else []))
+    objects = watched(client, PATH, _policy_record(), patience=patience)
+    async with (
+        mirrored(client, cluster, asyncio.Event(), patience, kinds) as mirror,
+        _going_on([("policies", policies.follow(objects))]),
+    ):
+        around = Surroundings(mirror=mirror, policies=policies, plans=plans)
+        if not options.dry_run:
+            leases = ApiLeases(client, options.namespace, LEASE)
+            around = replace(
+                around,
+                election=Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall),
+                events=NodeEvents(post_to(client), registry),
+                keeper=folder,
+            )
+        controller = Controller(rounds, around, clocks, registry)
+        registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
+        yield Parts(controller=controller, election=around.election, registry=registry)
+
+
 @asynccontextmanager
 async def running(
     options: ControllerOptions,
@@ -70,45 +163,22 @@ async def running(
     Raises:
         ForesailError: a port is taken, or an option or a file cannot be used.
     """
-    registry = CollectorRegistry()
-    policies = PoliciesInForce(PolicyFiles(options.policies) if options.policies else None)
-    known = Known(catalogue=shipped(), prices=price_list(options.prices))
-    cluster = options.context or IN_CLUSTER
-    folder = StateFolder(options.state, cluster) if options.state is not None else None
-    rounds = ClusterRounds(known, folder.read() if folder is not None else ControllerState())
-    for why in rounds.refused:
-        log.warning("state_refused", why=why)
-    plans = HeardPlans() if options.plans is not None else None
-    kinds = (*PLANNING_KINDS, *([Kind.SCALED_OBJECT] if plans is not None else []))
-    news = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        mirror = await stack.enter_async_context(mirrored(client, cluster, news, patience, kinds))
-        around = Surroundings(mirror=mirror, policies=policies, plans=plans, keeper=folder)
-        if not options.dry_run:
-            leases = ApiLeases(client, options.namespace, LEASE)
-            around = replace(
-                around,
-                election=Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall),
-                events=NodeEvents(post_to(client), registry),
-            )
-        controller = Controller(rounds, around, clocks, registry)
-        registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
+    async with assembled(options, client, clocks, patience) as parts, Sites() as sites:
+        controller = parts.controller
         pages = Pages(
-            registry=registry,
+            registry=parts.registry,
             last=lambda: controller.last,
             leading=lambda: controller.leading,
             stuck=lambda: controller.stuck,
             blind=lambda: controller.blind,
         )
-        sites = await stack.enter_async_context(Sites())
         port = await sites.add(pages.application(), options.http)
-        objects = watched(client, PATH, _policy_record(), patience=patience)
-        work = [*controller.tasks(), ("policies", policies.follow(objects))]
-        if around.election is not None:
-            around.election.changed = controller.wake
-            work.append(("election", around.election.run()))
-        await stack.enter_async_context(_going_on(work))
-        yield port
+        work = list(controller.tasks())
+        if parts.election is not None:
+            parts.election.changed = controller.wake
+            work.append(("election", parts.election.run()))
+        async with _going_on(work):
+            yield port
 
 
 def _policy_record() -> Any:

@@ -48,7 +48,7 @@ class ApiServer:
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        self.routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
         assert self._runner.server is not None
@@ -57,6 +57,10 @@ class ApiServer:
             self._runner.server, "127.0.0.1", self.port, reuse_address=True
         )
         self.port = self._listening.sockets[0].getsockname()[1]
+
+    def routes(self, app: web.Application) -> None:
+        """What is answered; a server that takes writes has more."""
+        app.router.add_get("/{path:.*}", self._answer)
 
     async def stop(self) -> None:
         if self._runner is None or self._listening is None:
