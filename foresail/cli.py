@@ -12,7 +12,15 @@ from typing import IO, Any
 import click
 from typing_extensions import override
 
-from foresail import cli_cost, cli_gpus, cli_nodes, cli_options, cli_policy, cli_replay
+from foresail import (
+    cli_cost,
+    cli_gpus,
+    cli_nodes,
+    cli_options,
+    cli_plans,
+    cli_policy,
+    cli_replay,
+)
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
@@ -158,6 +166,7 @@ def _explain_pod(namespace: str, name: str, server: str, *, as_json: bool) -> No
 
 
 for _verb in (
+    cli_plans.plans,
     cli_replay.replay,
     cli_replay.backtest,
     cli_gpus.gpus,

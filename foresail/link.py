@@ -36,6 +36,11 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
+class AllKnown:
+    """Answering → planning, once: every object that was known at the start has been named."""
+
+
+@dataclass(frozen=True, slots=True)
 class States:
     """Answering → planning, before objects are named: what is known of workloads from before."""
 
@@ -75,9 +80,11 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Planning → answering, first: the second port is open."""
+    """Planning → answering, first: its ports are open."""
 
     http_port: int
+    plans_port: int | None = None
+    """Of the Plans API; None where it is not served."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,7 @@ class Published:
 Message = (
     Begin
     | Known
+    | AllKnown
     | Asked
     | States
     | FeedsWanted

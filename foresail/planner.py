@@ -1,4 +1,4 @@
-"""The planning process: reads sources, forecasts, plans, and serves the second port.
+"""The planning process: reads sources, forecasts, plans, and serves the second port and plans.
 
 Started by `foresail serve` with one end of a socket pair as its standard input. It ends when the
 other end closes, so it never outlives the process that answers KEDA.
@@ -8,8 +8,10 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from uuid import uuid4
 
 import structlog
 from prometheus_client import (
@@ -26,6 +28,7 @@ from foresail.http import FrontState, Pages
 from foresail.link import (
     ALIVE_SECONDS,
     Alive,
+    AllKnown,
     Asked,
     Begin,
     Failed,
@@ -48,11 +51,22 @@ from scaler.decision.answers import Reference, TimedOutcome
 from scaler.errors import ForesailError
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plan_book import PlanBook
 from scaler.trigger import parse
 
 log = structlog.get_logger()
 
 _NICENESS = 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Running:
+    """The parts that run, with their ports open."""
+
+    cycle: PlanningCycle
+    ports: Started
+    answer_readers: Callable[[], Awaitable[None]]
+    """Called once all objects are known: before that, readers of plans are put off."""
 
 
 async def plan(link: Link) -> None:
@@ -64,13 +78,13 @@ async def plan(link: Link) -> None:
     front = FrontState()
     states = PlannerStates(first.settings.state, link)
     try:
-        async with _running(first.settings, front, link, states) as (loop, http_port):
-            link.send(Started(http_port))
-            listener = _Listener(link, loop, front, states)
-            cycle = asyncio.create_task(loop.run(), name="cycle")
+        async with _running(first.settings, front, link, states) as running:
+            link.send(running.ports)
+            listener = _Listener(link, running, front, states)
+            cycle = asyncio.create_task(running.cycle.run(), name="cycle")
             listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
-            keeping = asyncio.create_task(states.run(loop.feed_states), name="keep-states")
+            keeping = asyncio.create_task(states.run(running.cycle.feed_states), name="keep-states")
             tasks = {cycle, listening, beating, keeping}
             try:
                 # The first task to end ends the process: no planner lives without its cycle.
@@ -91,7 +105,7 @@ async def plan(link: Link) -> None:
 @asynccontextmanager
 async def _running(
     settings: Settings, front: FrontState, link: Link, states: PlannerStates
-) -> AsyncIterator[tuple[PlanningCycle, int]]:
+) -> AsyncIterator[_Running]:
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -100,6 +114,7 @@ async def _running(
     def publish(reference: Reference, timed: TimedOutcome) -> None:
         link.send(Published(reference, timed, states.payload(reference)))
 
+    book = PlanBook(instance=uuid4().hex)
     loop = PlanningCycle(
         sources.connect,
         planning_settings(settings.cycle),
@@ -109,6 +124,7 @@ async def _running(
         metrics=PlanningMetrics(registry),
         states=states,
         keep_sources=sources.keep,
+        readers=book,
     )
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
@@ -116,24 +132,46 @@ async def _running(
     registry.register(WorkloadCollector(loop, clock=steady_clock))
     pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
     try:
-        async with Sites() as sites:
+        async with Sites() as sites, AsyncExitStack() as stack:
             try:
                 port = await sites.add(pages.application(), settings.listen.http)
             except ForesailError as error:
                 raise ForesailError(f"listen.http: {error}") from error
-            yield loop, port
+            answer_readers, plans_port = await _serve_plans(settings, loop, book, stack)
+            yield _Running(
+                cycle=loop, ports=Started(port, plans_port), answer_readers=answer_readers
+            )
     finally:
         await sources.close()
+
+
+async def _serve_plans(
+    settings: Settings, loop: PlanningCycle, book: PlanBook, stack: AsyncExitStack
+) -> tuple[Callable[[], Awaitable[None]], int | None]:
+    """Open the port of the Plans API, if the settings ask for it."""
+    if settings.plans is None:
+        return _no_readers, None
+    # gRPC is a library that only this needs.
+    from foresail.plans_port import plans_served  # noqa: PLC0415
+
+    served = plans_served(settings, settings.plans, loop, book)
+    server, port = await stack.enter_async_context(served)
+    return server.serve, port
+
+
+async def _no_readers() -> None:
+    pass
 
 
 class _Listener:
     """Takes the messages of the answering process."""
 
     def __init__(
-        self, link: Link, loop: PlanningCycle, front: FrontState, states: PlannerStates
+        self, link: Link, running: _Running, front: FrontState, states: PlannerStates
     ) -> None:
         self._link = link
-        self._loop = loop
+        self._running = running
+        self._loop = running.cycle
         self._front = front
         self._states = states
 
@@ -144,6 +182,8 @@ class _Listener:
                 if isinstance(message, FeedsWanted):
                     handing = self._states.hand_over(message.keys, self._loop.feed_states)
                     _ = group.create_task(handing, name="hand-over")
+                elif isinstance(message, AllKnown):
+                    await self._running.answer_readers()
                 else:
                     self._take(message)
 

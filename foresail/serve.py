@@ -19,6 +19,7 @@ from foresail.clock import steady_clock
 from foresail.handover import Handover
 from foresail.link import (
     Alive,
+    AllKnown,
     Asked,
     Begin,
     Failed,
@@ -61,6 +62,8 @@ class Ports:
 
     grpc: int
     http: int
+    plans: int | None
+    """Of the Plans API; None where it is not served."""
 
 
 async def serve(settings: Settings, *, log_level: str) -> None:
@@ -71,7 +74,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     """
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
-        log.info("serving", grpc_port=ports.grpc, http_port=ports.http)
+        log.info("serving", grpc_port=ports.grpc, http_port=ports.http, plans_port=ports.plans)
         if settings.tls is None:
             log.warning("plain_text", why="no tls in the settings: anyone on the network may ask")
         await stop.wait()
@@ -91,7 +94,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
         spare_collector()
         await front.server.serving(ready=True)
         front.accepting = True
-        yield Ports(grpc=port, http=planner.http_port)
+        yield Ports(grpc=port, http=planner.ports.http_port, plans=planner.ports.plans_port)
     finally:
         front.accepting = False
         await front.server.drain()
@@ -193,6 +196,7 @@ class Answering:
         for start in range(0, len(arrivals), _SLICE):
             self._tell(link, Changes(arrived=tuple(arrivals[start : start + _SLICE])))
             await asyncio.sleep(0)
+        link.send(AllKnown())
         while True:
             await self.board.arrived.wait()
             self._tell(link, self.board.take_changes())
@@ -234,10 +238,10 @@ class Answering:
 class Planner:
     """A planning process and the link to it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, link: Link, http_port: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, link: Link, ports: Started) -> None:
         self.process = process
         self.link = link
-        self.http_port = http_port
+        self.ports = ports
 
     @classmethod
     async def start(cls, settings: Settings, log_level: str) -> "Planner":
@@ -258,7 +262,7 @@ class Planner:
         except TimeoutError:
             answer = Failed(f"it did not start within {_START_SECONDS_MAX:g} s")
         if isinstance(answer, Started):
-            return cls(process, link, answer.http_port)
+            return cls(process, link, answer)
         await _ended(process, link)
         why = answer.message if isinstance(answer, Failed) else f"status {process.returncode}"
         message = f"the planning process cannot run: {why}"

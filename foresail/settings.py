@@ -2,8 +2,8 @@
 
 Keys are the field names in camel case. The text under a field says what the setting does, and why
 its default is what it is; `docs/settings.md` lists the same. Secrets are named by file and never
-written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`
-and `settings_watch`.
+written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`,
+`settings_plans` and `settings_watch`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from fleet.located import shortened
 from foresail.settings_cycle import CycleSettings
+from foresail.settings_plans import PlansSettings, plans_crossings
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
 from foresail.settings_sources import SOURCE_NAME, SourceSettings
 from foresail.settings_values import COUNT_MAX, Text
@@ -46,6 +47,8 @@ class Settings(Part):
     )
     """Models to plan for and to show without a ScaledObject; KEDA does not ask about them."""
     state: StateSettings = StateSettings()
+    plans: PlansSettings | None = None
+    """The Plans API, on a port of its own; without this group it is not served."""
 
     @classmethod
     @override
@@ -67,6 +70,7 @@ class Settings(Part):
         if peers and tls is not None and key_of(tls, "client_ca") is None:
             message = "peers know each other by their certificates: give tls.clientCa too"
             yield crossed(message, "state", "peers")
+        yield from plans_crossings(values["plans"], tls)
 
     @property
     def allowed(self) -> AllowedOptions:

@@ -18,6 +18,7 @@ from scaler.serving.feeds import LiveFeed, WorkloadStatus
 from scaler.serving.looks import Looks
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.pace import Pace
+from scaler.serving.plan_book import NoReaders, PlanChanges
 from scaler.serving.plans import Plans, Publish
 from scaler.serving.restoring import Restorer
 from scaler.serving.slots import SourceSlots
@@ -41,6 +42,7 @@ class PlanningCycle:
         metrics: PlanningMetrics,
         states: StateBook,
         keep_sources: KeepSources = lambda _: None,
+        readers: PlanChanges | None = None,
     ) -> None:
         """Make a cycle without workloads.
 
@@ -50,7 +52,9 @@ class PlanningCycle:
             steady: the event loop's clock, for pace and ages.
             states: the states to resume from, and the place to keep new ones.
             keep_sources: called with the sources still read, after workloads were forgotten.
+            readers: of the Plans API; None = there are none.
         """
+        readers = NoReaders() if readers is None else readers
         wall_time = WallTime(wall, steady)
         slots = SourceSlots(
             looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
@@ -63,6 +67,7 @@ class PlanningCycle:
         plans = Plans(
             answer_seconds_max=settings.answer_seconds_max,
             publish=publish,
+            readers=readers,
             states=states,
             wall=wall_time,
             steady=steady,
@@ -72,6 +77,7 @@ class PlanningCycle:
             connect,
             settings,
             plans=plans,
+            readers=readers,
             states=states,
             wall=wall_time,
             steady=steady,
@@ -114,6 +120,10 @@ class PlanningCycle:
     def statuses(self) -> list[WorkloadStatus]:
         """The status of every workload, the one that KEDA last asked about first."""
         return self._workloads.statuses()
+
+    def status(self, reference: Reference) -> WorkloadStatus | None:
+        """The status of one workload; None if it is known no more."""
+        return self._workloads.status(reference)
 
     def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
         """A function for every feed that returns its state; None while its past is not known."""

@@ -11,6 +11,7 @@ from scaler.serving.decision_log import log_change
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Workload
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plan_book import PlanChanges
 from scaler.serving.state_book import StateBook
 
 Publish = Callable[[Reference, TimedOutcome], None]
@@ -19,11 +20,12 @@ Publish = Callable[[Reference, TimedOutcome], None]
 class Plans:
     """The step from a poll result to a published outcome."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the step's edges, by name
         self,
         *,
         answer_seconds_max: float,
         publish: Publish,
+        readers: PlanChanges,
         states: StateBook,
         wall: WallTime,
         steady: Clock,
@@ -31,6 +33,7 @@ class Plans:
     ) -> None:
         self._answer_seconds_max = answer_seconds_max
         self._publish = publish
+        self._readers = readers
         self._states = states
         self._wall = wall
         self._steady = steady
@@ -60,6 +63,7 @@ class Plans:
             )
             workload.plan = plan
             self._continue_from(after, workload)
+            self._readers.changed(workload.reference)
             return plan
         return None
 
@@ -74,6 +78,7 @@ class Plans:
         before = workload.cycle_state
         timed = before.timed.followed_by(refused, now)
         self._continue_from(replace(before, timed=timed), workload)
+        self._readers.changed(workload.reference)
 
     def _continue_from(self, after: CycleState, workload: Workload) -> None:
         before, workload.cycle_state = workload.cycle_state, after

@@ -24,6 +24,15 @@ from scaler.serving.state_service import StateService
 from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
 
 SERVICE_NAME = "externalscaler.ExternalScaler"
+LISTENING_OPTIONS = (
+    # Drop the connection of a client whose node died; allow the client's pings.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # A taken port must fail the start, not share its connections with another program.
+    ("grpc.so_reuseport", 0),
+)
 _SHUTDOWN_SECONDS = 5.0
 
 
@@ -74,6 +83,33 @@ class ReloadingCertificates:
         )
 
 
+async def start_listening(server: grpc.aio.Server, address: str, tls: TlsFiles | None) -> int:
+    """Start a server on `host:port` (port 0: any free one) and return the port.
+
+    Raises:
+        ListenError: the address cannot be had, or a TLS file cannot be read.
+    """
+    try:
+        port = _bind(server, address, tls)
+    except RuntimeError as error:
+        message = f"cannot listen on {address}: taken, or not an address of this machine"
+        raise ListenError(message) from error
+    await server.start()
+    return port
+
+
+def _bind(server: grpc.aio.Server, address: str, tls: TlsFiles | None) -> int:
+    if tls is None:
+        return server.add_insecure_port(address)
+    certificates = ReloadingCertificates(tls)
+    credentials = grpc.dynamic_ssl_server_credentials(
+        certificates.configuration,
+        certificates.fetch,  # type: ignore[arg-type]  # None is documented: nothing new
+        require_client_authentication=tls.client_ca is not None,
+    )
+    return server.add_secure_port(address, credentials)
+
+
 class ScalerServer:
     """The listening server: start, report health, drain."""
 
@@ -88,16 +124,10 @@ class ScalerServer:
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
             options=[
-                # Drop the connection of an operator whose node died; allow the operator's pings.
-                ("grpc.keepalive_time_ms", 30_000),
-                ("grpc.keepalive_timeout_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                *LISTENING_OPTIONS,
                 # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
-                # A taken port must fail the start, not share its connections with another program.
-                ("grpc.so_reuseport", 0),
             ]
         )
         pb_grpc.add_ExternalScalerServicer_to_server(service, self._server)
@@ -111,13 +141,7 @@ class ScalerServer:
         Raises:
             ListenError: the address cannot be had, or a TLS file cannot be read.
         """
-        try:
-            port = self._bind(address, tls)
-        except RuntimeError as error:
-            message = f"cannot listen on {address}: taken, or not an address of this machine"
-            raise ListenError(message) from error
-        await self._server.start()
-        return port
+        return await start_listening(self._server, address, tls)
 
     async def serving(self, ready: bool) -> None:  # noqa: FBT001 the only argument
         """Set the status of the health service."""
@@ -132,14 +156,3 @@ class ScalerServer:
         await self.serving(ready=False)
         self._lifetimes.drain()
         await self._server.stop(_SHUTDOWN_SECONDS)
-
-    def _bind(self, address: str, tls: TlsFiles | None) -> int:
-        if tls is None:
-            return self._server.add_insecure_port(address)
-        certificates = ReloadingCertificates(tls)
-        credentials = grpc.dynamic_ssl_server_credentials(
-            certificates.configuration,
-            certificates.fetch,  # type: ignore[arg-type]  # None is documented: nothing new
-            require_client_authentication=tls.client_ca is not None,
-        )
-        return self._server.add_secure_port(address, credentials)

@@ -21,6 +21,7 @@ from scaler.serving.decision_log import log_refused
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Binding, LiveFeed, Workload, WorkloadStatus, status_of
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plan_book import PlanChanges
 from scaler.serving.plans import Plans
 from scaler.serving.state_book import StateBook
 from scaler.state.records import FeedState, WorkloadState
@@ -41,6 +42,7 @@ class Workloads:
         settings: PlanningSettings,
         *,
         plans: Plans,
+        readers: PlanChanges,
         states: StateBook,
         wall: WallTime,
         steady: Clock,
@@ -55,6 +57,7 @@ class Workloads:
         self._connect = connect
         self._settings = settings
         self._plans = plans
+        self._readers = readers
         self._states = states
         self._wall = wall
         self._steady = steady
@@ -102,6 +105,7 @@ class Workloads:
     def _begin(self, workload: Workload) -> None:
         """Resume from a kept state, if there is one, and join a feed."""
         self._workloads[workload.reference] = workload
+        self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
             workload.resume(state, self._remembers(workload, state))
@@ -163,6 +167,7 @@ class Workloads:
         if workload is None:
             return
         del self._workloads[reference]
+        self._readers.removed(reference)
         if workload.live is None:
             return
         live = workload.live
@@ -190,6 +195,11 @@ class Workloads:
         """The status of every workload, the one that KEDA last asked about first."""
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
+
+    def status(self, reference: Reference) -> WorkloadStatus | None:
+        """The status of one workload; None if it is known no more."""
+        workload = self._workloads.get(reference)
+        return None if workload is None else status_of(workload)
 
     def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
         """A function for every feed that returns its state; None while its past is not known."""

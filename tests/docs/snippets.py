@@ -5,7 +5,7 @@ a comment before it what it is:
 
     <!-- snippet: output, compared by tests/docs/test_agent.py -->
 
-The first word is the kind; the rest is the reason, which an output must have.
+The first word is the kind; the rest is the reason, which an output and Python must have.
 """
 
 import re
@@ -55,6 +55,7 @@ class Kind(StrEnum):
     PLAN = "plan"
     MIX = "mix"
     PRICES = "prices"
+    PYTHON = "python"
     OUTPUT = "output"
 
 

@@ -43,6 +43,8 @@ def test_serve_starts_with_the_settings_shown_and_answers_keda(text: str, tmp_pa
     mounted(tmp_path)
     grpc_port, http_port = free_port(), free_port()
     settings["listen"] = {"grpc": f"127.0.0.1:{grpc_port}", "http": f"127.0.0.1:{http_port}"}
+    if "plans" in settings:
+        settings["plans"]["listen"] = f"127.0.0.1:{free_port()}"
     if "state" in settings:
         settings["state"]["directory"] = str(tmp_path / "state")
     file = tmp_path / "foresail.yaml"

@@ -48,7 +48,7 @@ def test_every_block_says_what_it_is() -> None:
     assert unknown == [], "mark each with <!-- snippet: KIND, REASON -->; tests/docs/snippets.py"
 
 
-@pytest.mark.parametrize("snippet", of(Kind.OUTPUT))
+@pytest.mark.parametrize("snippet", [*of(Kind.OUTPUT), *of(Kind.PYTHON)])
 def test_an_output_says_who_compares_it_or_why_nobody_does(snippet: Snippet) -> None:
     assert snippet.reason
     for name in re.findall(r"tests/\S+\.py", snippet.reason):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from foresail.link import (
+    AllKnown,
     Asked,
     Begin,
     Failed,
@@ -75,7 +76,8 @@ ARRIVAL = Arrival(
         pytest.param(Known(Changes(forgotten=(REFERENCE,), arrived=(ARRIVAL,))), id="known"),
         pytest.param(Asked(((REFERENCE, 12.5),)), id="asked"),
         pytest.param(Front(accepting=True, metrics=b"# \xc3\xa9\n"), id="front"),
-        pytest.param(Started(8080), id="started"),
+        pytest.param(AllKnown(), id="all-known"),
+        pytest.param(Started(8080, 6501), id="started"),
         pytest.param(Failed("listen.http: taken"), id="failed"),
         pytest.param(States((b"one", b"two")), id="states"),
         pytest.param(FeedsWanted(("a", "b")), id="feeds-wanted"),

@@ -3,6 +3,7 @@
 Their only source is stopped first, so that whatever they answer afterwards comes from a state.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import grpc
 import pytest
 
+from foresail.client import ClientTls, Plan, Plans
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.serving.state_files import StateFiles
@@ -58,6 +60,7 @@ class Server:
     """A folder with the certificate, its key and the CA."""
     grpc_port: int = 0
     http_port: int = 0
+    plans_port: int = 0
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -66,10 +69,11 @@ class Server:
 
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
-        self.grpc_port, self.http_port = free_port(), free_port()
+        self.grpc_port, self.http_port, self.plans_port = free_port(), free_port(), free_port()
         peers = f", peers: '{self.peers}'" if self.peers else ""
-        tls = ""
+        tls, readers = "", ""
         if self.tls:
+            readers = ", readers: [{name: localhost, namespaces: [llm]}]"
             files = {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}
             tls = f"tls: {json.dumps({key: str(self.tls / name) for key, name in files.items()})}"
         config = self.folder / "foresail.yaml"
@@ -80,6 +84,7 @@ sources:
       namespaces: ['*'], reading: {{window: 4s, staleAfter: 3s}}}}}}
 cycle: {{period: 1s, step: 2s, lookMax: 1s, history: 1h}}
 state: {{directory: {self.states}, every: 1s{peers}}}
+plans: {{listen: "127.0.0.1:{self.plans_port}"{readers}}}
 {tls}
 """)
         with (self.folder / "serve.log").open("ab") as log:
@@ -105,6 +110,21 @@ state: {{directory: {self.states}, every: 1s{peers}}}
         except OSError:
             return {}
         return dict(account)
+
+    def planned(self) -> int | None:
+        """What the Plans API says of the workload, as soon as it answers."""
+
+        async def listed() -> tuple[Plan, ...]:
+            tls = self.tls and ClientTls(
+                ca=self.tls / "ca.crt",
+                certificate=self.tls / "tls.crt",
+                key=self.tls / "tls.key",
+            )
+            async with Plans(f"localhost:{self.plans_port}", tls=tls) as plans:
+                return await plans.list()
+
+        (plan,) = asyncio.run(listed())
+        return None if plan.plan is None else plan.plan.planned
 
     def weights(self) -> dict[str, float]:
         """Of the prompt forecast's experts: what it has learned, to the last digit."""
@@ -259,10 +279,12 @@ def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
 
         server.kill()
         server.start()
+        planned = server.planned()
         with server.asked() as keda:
             first = keda.ask()
 
         assert first == before
+        assert planned == before
         wait_for(lambda: server.weights() == learned, "the forecast from before")
 
 
@@ -291,10 +313,12 @@ def test_a_joining_server_answers_its_first_question_as_its_peer_does(
 
         joining.peers = f"localhost:{running.grpc_port}"
         joining.start()
+        planned = joining.planned()
         with joining.asked() as keda:
             first = keda.ask()
 
         assert first == before
+        assert planned == before
         wait_for(lambda: joining.weights() == learned, "the peer's forecast")
 
 

@@ -1,5 +1,6 @@
 """The real `foresail serve` over a real Prometheus, asked as KEDA asks while things go wrong."""
 
+import asyncio
 import json
 import os
 import re
@@ -8,12 +9,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import pytest
 
+from foresail.client import Plan, Plans, Snapshot
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from tests import prometheus
@@ -51,6 +54,7 @@ class Site:
     settings: Path
     grpc_port: int
     http_port: int
+    plans_port: int = field(default_factory=free_port)
 
     def page(self, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as r:
@@ -68,6 +72,7 @@ sources:
       timeout: 900ms
 watch:
   - {{namespace: llm, model: colon, name: seen, replicaRequests: 1000}}
+plans: {{listen: "127.0.0.1:{site.plans_port}"}}
 cycle: {{period: 1s, step: 2s, lookMax: 1s, answerMax: {ANSWER_SECONDS_MAX}s, history: 1h}}
 """
 
@@ -340,6 +345,58 @@ def test_a_killed_planner_is_replaced_and_keda_notices_nothing(
     settled(keda)
 
 
+def listed(site: Site) -> dict[str, Plan]:
+    async def plans() -> tuple[Plan, ...]:
+        async with Plans(f"127.0.0.1:{site.plans_port}") as plans:
+            return await plans.list()
+
+    return {str(plan.workload): plan for plan in asyncio.run(plans())}
+
+
+def test_a_killed_planner_gives_readers_of_plans_the_same_plans_again_and_never_fewer(
+    keda: Keda, site: Site, scaler: subprocess.Popen[bytes]
+) -> None:
+    replicas = settled(keda)
+    (planner,) = Path(f"/proc/{scaler.pid}/task/{scaler.pid}/children").read_text().split()
+
+    async def snapshots() -> tuple[Snapshot, Snapshot]:
+        found: list[Snapshot] = []
+        async with (
+            asyncio.timeout(40),
+            Plans(f"127.0.0.1:{site.plans_port}") as plans,
+            aclosing(plans.watch()) as events,
+        ):
+            async for event in events:
+                if isinstance(event, Snapshot):
+                    found.append(event)
+                    if len(found) == 2:
+                        break
+                    os.kill(int(planner), signal.SIGKILL)
+        return found[0], found[1]
+
+    before, after = asyncio.run(snapshots())
+
+    assert {plan.workload for plan in after.plans} == {plan.workload for plan in before.plans}
+    (again,) = [plan for plan in after.plans if str(plan.workload) == "llm/underscore"]
+    assert again.plan is not None
+    assert again.plan.planned == replicas
+    settled(keda)
+
+
+def test_the_plans_show_the_watch_list_too_and_what_keda_gets(keda: Keda, site: Site) -> None:
+    replicas = settled(keda)
+
+    plans = listed(site)
+
+    assert plans["llm/seen"].on_watch_list
+    assert plans["llm/seen"].asked_seconds_ago is None
+    asked = plans["llm/underscore"]
+    assert asked.plan is not None
+    assert asked.plan.desired == replicas
+    assert asked.demand is not None
+    assert asked.demand.prompt_tokens == pytest.approx(600, rel=0.2)
+
+
 def test_two_scalers_over_one_prometheus_give_the_same_answer(
     keda: Keda, site: Site, tmp_path: Path
 ) -> None:
@@ -352,6 +409,10 @@ def test_two_scalers_over_one_prometheus_give_the_same_answer(
         with grpc.insecure_channel(address) as channel:
             second = Keda(pb_grpc.ExternalScalerStub(channel))
             assert settled(second) == settled(keda)
+            mine, theirs = (listed(each)["llm/underscore"].plan for each in (site, other))
+            assert mine is not None
+            assert theirs is not None
+            assert (mine.desired, mine.planned) == (theirs.desired, theirs.planned)
     finally:
         process.terminate()
         assert process.wait(timeout=15) == 0

@@ -7,6 +7,7 @@ from click.testing import CliRunner, Result
 
 from foresail.cli import main
 from foresail.settings import Settings, read
+from foresail.settings_plans import PlansSettings, namespaces_by_reader
 from scaler.yaml_file import SettingsError
 
 MINIMAL = """\
@@ -184,6 +185,24 @@ def test_a_fault_says_line_key_value_and_what_is_allowed(
             "cycle:\n  period: 5s\n  lookMax: 8s\n",
             "7: cycle.lookMax: lookMax (8 s), period (5 s) and step (60 s) must ascend",
             id="look-over-period",
+        ),
+        pytest.param(
+            "plans:\n  readers: [{name: controller, namespaces: ['*']}]\n",
+            "6: plans.readers: readers are known by their certificates: give the group tls too",
+            id="readers-in-plain-text",
+        ),
+        pytest.param(
+            "tls: {certificate: c, key: k, clientCa: a}\nplans: {}\n",
+            "6: plans: readers is missing: list the names in certificates that may read plans, "
+            "because the plans show the traffic of all tenants",
+            id="plans-for-nobody",
+        ),
+        pytest.param(
+            "tls: {certificate: c, key: k}\nplans:\n"
+            "  readers: [{name: controller, namespaces: ['*']}]\n",
+            "6: plans: readers are known by their certificates: give plans.clientCa or "
+            "tls.clientCa",
+            id="readers-without-a-ca",
         ),
         pytest.param(
             "defaultSource: mian\n",
@@ -645,3 +664,14 @@ def test_a_model_of_the_watch_list_has_the_metadata_of_a_trigger(tmp_path: Path)
         "replicaRequests": "64",
         "prefillShare": "0.4",
     }
+
+
+def test_a_reader_that_is_listed_twice_may_read_both_lists() -> None:
+    readers = [
+        {"name": "a", "namespaces": ["x"]},
+        {"name": "b", "namespaces": ["x", "*"]},
+        {"name": "a", "namespaces": ["y"]},
+    ]
+    plans = PlansSettings.model_validate({"readers": readers})
+
+    assert namespaces_by_reader(plans) == {"a": frozenset({"x", "y"}), "b": None}

@@ -1,0 +1,94 @@
+"""`foresail plans`: prints the plans of a running `foresail serve`, once or as they change."""
+
+import json
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from rich.console import Console
+
+from foresail.client import Changed, ClientTls, Event, Plans, Removed, Snapshot
+from foresail.plans_table import decided, payload, render, row
+from scaler.decision.answers import Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlansOptions:
+    """What `foresail plans` was asked."""
+
+    server: str
+    namespaces: tuple[str, ...]
+    tls: ClientTls | None
+    as_json: bool
+
+
+async def show(options: PlansOptions, console: Console) -> None:
+    """Print the plans.
+
+    Raises:
+        ForesailError: the server refuses or does not answer.
+    """
+    async with _plans(options) as plans:
+        found = await plans.list(seconds_max=0.0)
+    if options.as_json:
+        print(json.dumps([payload(plan) for plan in found], indent=1))  # noqa: T201 - the output
+    elif found:
+        console.print(render(found))
+    else:
+        console.print("no workload is known: KEDA asked about none, and none is on the watch list")
+
+
+async def watch(options: PlansOptions, console: Console) -> None:
+    """Print the plans, and then each that changed; without end.
+
+    Raises:
+        ForesailError: the server refuses.
+    """
+    printed: dict[Reference, tuple[str, ...]] = {}
+    async with _plans(options) as plans, aclosing(plans.watch()) as events:
+        async for event in events:
+            if options.as_json:
+                print(json.dumps(_document(event)), flush=True)  # noqa: T201 - the output
+            else:
+                _print_change(event, printed, console)
+
+
+def _plans(options: PlansOptions) -> Plans:
+    return Plans(options.server, namespaces=options.namespaces, tls=options.tls)
+
+
+def _document(event: Event) -> dict[str, Any]:
+    match event:
+        case Snapshot(plans=plans):
+            body: dict[str, Any] = {"snapshot": [payload(plan) for plan in plans]}
+        case Changed(plan=plan):
+            body = {"changed": payload(plan)}
+        case Removed(workload=workload):
+            body = {
+                "removed": {
+                    "namespace": workload.namespace,
+                    "name": workload.name,
+                    "metadata": dict(workload.metadata),
+                }
+            }
+        case _:
+            assert_never(event)
+    return body if event.version is None else {**body, "version": event.version}
+
+
+def _print_change(
+    event: Event, printed: dict[Reference, tuple[str, ...]], console: Console
+) -> None:
+    """Print what differs from what was printed; the age alone is no news."""
+    match event:
+        case Snapshot(plans=plans):
+            printed.clear()
+            printed.update((plan.workload, decided(plan)) for plan in plans)
+            console.print(render(plans))
+        case Changed(plan=plan) if printed.get(plan.workload) != decided(plan):
+            printed[plan.workload] = decided(plan)
+            console.print("  ".join(row(plan)), soft_wrap=True)
+        case Removed(workload=workload) if printed.pop(workload, None):
+            console.print(f"{workload}  known no more", soft_wrap=True)
+        case _:
+            pass

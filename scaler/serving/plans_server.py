@@ -1,0 +1,63 @@
+"""The gRPC server of the Plans API, with health and reflection, in the planning process."""
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from scaler.rpc.foresail.v1 import plans_pb2 as pb
+from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
+from scaler.serving.plan_book import PlanBook
+from scaler.serving.plans_service import PlansService
+from scaler.serving.server import (
+    LISTENING_OPTIONS,
+    TlsFiles,
+    start_listening,
+)
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Plans"].full_name
+_NAMES = ("", SERVICE_NAME)
+_SHUTDOWN_SECONDS = 1.0
+"""For streams that do not end because nobody reads them. The answering process kills a planner that
+has not ended in five."""
+
+
+class PlansServer:
+    """The listening server: start, serve, drain."""
+
+    def __init__(self, service: PlansService, book: PlanBook) -> None:
+        self._service = service
+        self._book = book
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=LISTENING_OPTIONS)
+        pb_grpc.add_PlansServicer_to_server(service, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        served = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(served, self._server)
+
+    async def start(self, address: str, tls: TlsFiles | None) -> int:
+        """Listen on `host:port` (port 0: any free one) and return the port.
+
+        Callers are put off until `serve`.
+
+        Raises:
+            ListenError: the address cannot be had, or a TLS file cannot be read.
+        """
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        return await start_listening(self._server, address, tls)
+
+    async def serve(self) -> None:
+        """Answer from now on: every workload that was known before is known again."""
+        self._service.serving = True
+        await self._report(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self) -> None:
+        """End all streams with OK, let calls finish, stop."""
+        await self._report(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._book.close()
+        await self._server.stop(_SHUTDOWN_SECONDS)
+
+    async def _report(
+        self, status: "health_pb2.HealthCheckResponse.ServingStatus.ValueType"
+    ) -> None:
+        for name in _NAMES:
+            await self._health.set(name, status)
