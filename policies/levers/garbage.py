@@ -112,14 +112,13 @@ def _size_back(record: NodePool, objects: Objects) -> Iterator[Change]:
     """The size of before, but no node that a pod uses goes for it."""
     mark = size_mark(record)
     assert mark is not None
-    if record.replicas != mark.ours:
+    replicas = record.replicas
+    if replicas is None or replicas not in mark.sizes or replicas == mark.before:
         # Nothing was set, it was set back, or somebody else has set it since.
         yield unmarked(record)
         return
-    target = max(mark.before, min(mark.ours, _used_nodes(record.name, objects)))
-    if target == record.replicas:
-        if target == mark.before:
-            yield unmarked(record)
+    target = max(mark.before, min(replicas, _used_nodes(record.name, objects)))
+    if target == replicas:
         return
     why = f"back to {target} nodes; it had {mark.before} before"
     if target == mark.before:

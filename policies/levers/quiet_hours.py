@@ -150,4 +150,6 @@ def _refused(record: NodePool) -> str | None:
 
 def _shown(round_: PoolRound, end_seconds: float, why: str) -> tuple[Step, ...]:
     budget = json.dumps(budget_until(end_seconds, round_.now_seconds))
-    return said(LEVER, f"not written, because {why}; to be added to spec.disruption: {budget}")
+    return said(
+        LEVER, f"not written, because {why}; to be added to spec.disruption.budgets: {budget}"
+    )

@@ -24,7 +24,10 @@ LEVER: Final = "static pool"
 BEFORE: Final = "foresail.io/replicas-before"
 """Annotation: the size before we changed it."""
 SET: Final = "foresail.io/replicas-set"
-"""Annotation: the size that we set."""
+"""Annotation: the size that it had when we last set it, and the one that we set.
+
+A controller that dies between this mark and the scale leaves the former, one that does not the
+latter; any other size is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +35,15 @@ class SizeMark:
     """What a NodePool says of our change of its size."""
 
     before: int
-    ours: int
+    sizes: tuple[int, ...]
+    """Those that are our doing."""
     because: str
     lease_end_seconds: float | None
+
+    @property
+    def last(self) -> int:
+        """The one that we set, or were about to."""
+        return self.sizes[-1]
 
 
 def scale_refused(round_: PoolRound) -> str | None:
@@ -59,7 +68,8 @@ def set_size(round_: PoolRound) -> LeverResult:
     assert record is not None
     assert record.replicas is not None
     mark, target = size_mark(record), _target(round_, record.replicas)
-    before = mark.before if mark is not None and mark.ours == record.replicas else record.replicas
+    ours = mark is not None and record.replicas in mark.sizes
+    before = mark.before if mark is not None and ours else record.replicas
     if target == before:
         if target == record.replicas:
             return LeverResult(changes=(unmarked(record),) if mark is not None else ())
@@ -70,7 +80,8 @@ def set_size(round_: PoolRound) -> LeverResult:
     until = round_.lease_end_seconds
     stands = (
         mark is not None
-        and (mark.before, mark.ours) == (before, target)
+        and ours
+        and (mark.before, mark.last) == (before, target)
         and mark.because == because
         and (
             not _wants(round_, before)
@@ -87,12 +98,14 @@ def size_mark(record: NodePool) -> SizeMark | None:
     """Our mark on a NodePool; None = there is none that makes sense."""
     found = record.annotations
     try:
-        before, ours = int(found[BEFORE]), int(found[SET])
+        before, sizes = int(found[BEFORE]), tuple(map(int, found[SET].split()))
     except (KeyError, ValueError):
+        return None
+    if not sizes:
         return None
     return SizeMark(
         before=before,
-        ours=ours,
+        sizes=sizes,
         because=found.get(KEPT_BECAUSE, ""),
         lease_end_seconds=seconds(found, KEPT_UNTIL),
     )
@@ -121,7 +134,7 @@ def scale(record: NodePool, target: int, why: str) -> Change:
 def marked(record: NodePool, before: int, target: int, because: str, until: float) -> Change:
     """Say on the pool what its size was, before it is changed."""
     address = pool_address(record.name)
-    marks = {**lease_marks(because, until), BEFORE: str(before), SET: str(target)}
+    marks = {**lease_marks(because, until), BEFORE: str(before), SET: f"{record.replicas} {target}"}
     return Change(
         verb=Verb.APPLY,
         address=address,

@@ -57,7 +57,7 @@ class ToyStore:
                 del self.documents[change.address], self.owners[change.address]
             case Verb.PATCH:
                 assert isinstance(change.body, tuple)
-                self._patch(change.address, change.body)
+                self._patch(change.address, change.body, scale=change.subresource == "scale")
             case Verb.APPLY:
                 assert isinstance(change.body, dict)
                 self._apply(change.address, copy.deepcopy(change.body))
@@ -121,8 +121,10 @@ class ToyStore:
         metadata |= {key: value for key, value in named.items() if value is not None}
         self.documents[address], self.owners[address] = {"metadata": metadata}, {}
 
-    def _patch(self, address: Address, operations: tuple[Document, ...]) -> None:
+    def _patch(self, address: Address, operations: tuple[Document, ...], *, scale: bool) -> None:
         document = copy.deepcopy(self.documents[address])
+        if scale and not document["spec"]["replicas"]:
+            del document["spec"]["replicas"]  # a Scale leaves out a 0
         for one in operations:
             path = tuple(
                 part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]
