@@ -85,12 +85,32 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
 )
 @click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps what is learned.")
 @click.option("--plans", metavar="HOST:PORT", help="The Plans API of `foresail serve`.")
-@click.option("--plans-ca", type=click.Path(path_type=Path), help="PEM, for its TLS.")
-@click.option("--plans-certificate", type=click.Path(path_type=Path), help="PEM, ours.")
-@click.option("--plans-key", type=click.Path(path_type=Path), help="PEM.")
+@click.option(
+    "--plans-ca",
+    "ca",
+    type=click.Path(path_type=Path),
+    help="PEM: whose servers are trusted. Default: plain text.",
+)
+@click.option(
+    "--plans-certificate",
+    "certificate",
+    type=click.Path(path_type=Path),
+    help="PEM: of a reader that plans.readers lists.",
+)
+@click.option(
+    "--plans-key", "key", type=click.Path(path_type=Path), help="PEM: of that certificate."
+)
 @cli_options.log_level
-def controller(
-    *, mode: str, once: bool, identity: str | None, log_level: str, **given: Any
+def controller(  # noqa: PLR0913 - click gives each option by name
+    *,
+    mode: str,
+    once: bool,
+    identity: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    log_level: str,
+    **given: Any,
 ) -> None:
     """Order, hold and release GPU nodes as policies say. Several replicas have one leader.
 
@@ -100,10 +120,20 @@ def controller(
 
     from rich.console import Console
 
+    from foresail.client import ClientTls
     from foresail.controller import process
     from foresail.controller.options import ControllerOptions
     from policies.policy.pool_policy import Mode
 
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--plans-certificate and --plans-key go together")
+    if ca is None and certificate is not None:
+        raise click.UsageError("--plans-ca is missing: without it plans are asked in plain text")
     log_to_stderr(log_level)
-    options = ControllerOptions(mode=Mode(mode), identity=identity or socket.gethostname(), **given)
+    options = ControllerOptions(
+        mode=Mode(mode),
+        identity=identity or socket.gethostname(),
+        plans_tls=None if ca is None else ClientTls(ca=ca, certificate=certificate, key=key),
+        **given,
+    )
     asyncio.run(process.once(options, Console()) if once else process.control(options))

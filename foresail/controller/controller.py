@@ -21,7 +21,7 @@ from foresail.controller.election import Election
 from foresail.controller.heard_plans import HeardPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce
-from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, Plans
+from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
 from scaler.clock import Clock, WallTime
 from scaler.durations import format_duration
 
@@ -190,7 +190,7 @@ class Controller:
 
     def _make(self) -> ClusterRound:
         cluster = self._around.mirror.cluster
-        heard, plans = self._around.plans, Plans()
+        heard, plans = self._around.plans, PlannedReplicas()
         if heard is not None:
             plans = heard.now(cluster.scaled_objects, self._clocks.steady())
         policies = self._around.policies.current()

@@ -1,4 +1,4 @@
-"""Plans of workloads as they were last heard, and for how long they still stand.
+"""PlannedReplicas of workloads as they were last heard, and for how long they still stand.
 
 A plan is of one trigger of a ScaledObject; the HPA follows the trigger that wants the most. Times
 run on the monotonic clock.
@@ -11,7 +11,7 @@ from typing import Final
 
 from fleet.cluster.owners import Workload
 from fleet.cluster.scaled_objects import ScaledObject
-from foresail.controller.rounds import Plans
+from foresail.controller.rounds import PlannedReplicas
 from scaler.durations import format_duration
 
 SILENT_SECONDS: Final = 300.0
@@ -62,7 +62,9 @@ class HeardPlans:
         self._plans.pop(trigger, None)
         self._heard_seconds = now_seconds
 
-    def now(self, scaled_objects: Iterable[ScaledObject] | None, now_seconds: float) -> Plans:
+    def now(
+        self, scaled_objects: Iterable[ScaledObject] | None, now_seconds: float
+    ) -> PlannedReplicas:
         """What the plans that stand want.
 
         Args:
@@ -73,7 +75,9 @@ class HeardPlans:
         if missing is None and scaled_objects is None:
             missing = "ScaledObjects were not read: which workload a plan is of is unknown"
         if missing is not None:
-            return Plans(missing=f"{missing}; holds run out, and nothing is ordered for a forecast")
+            return PlannedReplicas(
+                missing=f"{missing}; holds run out, and nothing is ordered for a forecast"
+            )
         targets = {one.name: one.target for one in scaled_objects or ()}
         replicas: dict[Workload, float] = {}
         for kept in self._plans.values():
@@ -81,7 +85,7 @@ class HeardPlans:
             wanted = kept.plan.replicas
             if target is not None and wanted is not None and now_seconds < kept.until_seconds:
                 replicas[target] = max(wanted, replicas.get(target, 0.0))
-        return Plans(replicas=replicas)
+        return PlannedReplicas(replicas=replicas)
 
     def _missing(self, now_seconds: float) -> str | None:
         if self.trouble is not None:

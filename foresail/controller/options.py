@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from foresail.client import ClientTls
 from policies.policy.pool_policy import Mode
 
 
@@ -30,9 +31,8 @@ class ControllerOptions:
     """The folder that keeps what was learned."""
     plans: str | None = None
     """Address of the Plans API; None = demand is what pods show."""
-    plans_ca: Path | None = None
-    plans_certificate: Path | None = None
-    plans_key: Path | None = None
+    plans_tls: ClientTls | None = None
+    """None = it is asked in plain text."""
 
     @property
     def writes(self) -> bool:

@@ -1,9 +1,10 @@
 """`foresail controller`: its parts put together, until SIGTERM or SIGINT."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -19,15 +20,18 @@ from fleet.cluster.kinds import Kind
 from fleet.snapshot import Known
 from foresail.advice_table import render
 from foresail.api_client import client_of
+from foresail.client import Plans
 from foresail.clock import steady_clock, wall_clock
-from foresail.controller.controller import Clocks, Controller, Surroundings
+from foresail.controller.controller import Clocks, Controller, Hands, Surroundings
 from foresail.controller.election import Election
 from foresail.controller.heard_plans import HeardPlans
 from foresail.controller.lease_api import ApiLeases
+from foresail.controller.lever_hands import ActingHands, Levers, PrintingHands
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.options import ControllerOptions
 from foresail.controller.pages import Pages, shown
+from foresail.controller.plans_reader import hear
 from foresail.controller.policies_in_force import PATH, PoliciesInForce, policy_object_of
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
 from foresail.controller.state_folder import StateFolder
@@ -135,9 +139,14 @@ async def assembled(
     objects = watched(client, PATH, _policy_record(), patience=patience)
     async with (
         mirrored(client, cluster, asyncio.Event(), patience, kinds) as mirror,
-        _going_on([("policies", policies.follow(objects))]),
+        _going_on([("policies", policies.follow(objects)), *_hearing(options, plans, clocks)]),
     ):
-        around = Surroundings(mirror=mirror, policies=policies, plans=plans)
+        around = Surroundings(
+            mirror=mirror,
+            policies=policies,
+            plans=plans,
+            hands=_hands(options, client, clocks, registry),
+        )
         if not options.dry_run:
             leases = ApiLeases(client, options.namespace, LEASE)
             around = replace(
@@ -179,6 +188,23 @@ async def running(
             work.append(("election", parts.election.run()))
         async with _going_on(work):
             yield port
+
+
+def _hands(
+    options: ControllerOptions, client: ApiClient, clocks: Clocks, registry: CollectorRegistry
+) -> Hands | None:
+    levers = Levers(client, options.namespace, clocks.steady)
+    if options.dry_run:
+        return PrintingHands(levers, partial(print, end="", flush=True))
+    return ActingHands(client, levers, registry) if options.writes else None
+
+
+def _hearing(
+    options: ControllerOptions, heard: HeardPlans | None, clocks: Clocks
+) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
+    if heard is not None and options.plans is not None:
+        reader = Plans(options.plans, tls=options.plans_tls)
+        yield "plans", hear(heard, reader.watch, clocks.steady)
 
 
 def _policy_record() -> Any:
