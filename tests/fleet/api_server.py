@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,17 @@ class Collection:
     """Version, type, object of each event since the last compaction."""
 
 
+@dataclass(frozen=True)
+class Write:
+    """A request that changes something."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    content_type: str
+    body: Any
+
+
 @dataclass
 class ApiServer:
     """Serves collections on loopback; tests change them, and what it answers."""
@@ -37,6 +48,14 @@ class ApiServer:
     """The query of each request, with its `path` and `authorization`."""
     forbidden: set[str] = field(default_factory=set)
     watch_forbidden: bool = False
+    documents: dict[str, Object] = field(default_factory=dict)
+    """Of paths that are no collections."""
+    writes: list[Write] = field(default_factory=list)
+    """Requests that change something, also those that were refused."""
+    taking: Callable[[Write], tuple[int, Object]] = lambda _: (200, {})
+    """Status and body of the answer to a write."""
+    lost_answers: int = 0
+    """Of so many writes to come, the answer never arrives."""
     port: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _cuts: int = 0
@@ -59,8 +78,10 @@ class ApiServer:
         self.port = self._listening.sockets[0].getsockname()[1]
 
     def routes(self, app: web.Application) -> None:
-        """What is answered; a server that takes writes has more."""
+        """What is answered; a server that keeps objects of its own has more."""
         app.router.add_get("/{path:.*}", self._answer)
+        for method in ("PATCH", "DELETE"):
+            app.router.add_route(method, "/{path:.*}", self._answer_write)
 
     async def stop(self) -> None:
         if self._runner is None or self._listening is None:
@@ -141,12 +162,35 @@ class ApiServer:
             )
         if request.path in self.forbidden or (self.watch_forbidden and "watch" in query):
             return web.json_response(_status(403, "not for you"), status=403)
+        if request.path in self.documents:
+            return web.json_response(self.documents[request.path])
         collection = self.collections.get(request.path)
         if collection is None:
             return web.json_response(_status(404, "could not find"), status=404)
         if "watch" in query:
             return await self._watch(request, collection, int(query["resourceVersion"]))
         return self._list(collection, query)
+
+    async def _answer_write(self, request: web.Request) -> web.StreamResponse:
+        write = Write(
+            method=request.method,
+            path=request.path,
+            query=dict(request.query),
+            content_type=request.content_type,
+            body=await request.json(),
+        )
+        self.writes.append(write)
+        if self.refusals:
+            status, headers = self.refusals.pop(0)
+            return web.json_response(
+                _status(status, "as the test wants it"), status=status, headers=headers
+            )
+        status, body = self.taking(write)
+        if self.lost_answers:
+            self.lost_answers -= 1
+            if request.transport is not None:
+                request.transport.abort()
+        return web.json_response(body, status=status)
 
     def _list(self, collection: Collection, query: Mapping[str, str]) -> web.Response:
         start, version = 0, self.version

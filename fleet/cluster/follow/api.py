@@ -114,6 +114,31 @@ async def pages(resource: Resource) -> tuple[tuple[Record, ...], str]:
         return await _paged(resource, limit=None)
 
 
+async def document_at(
+    client: ApiClient,
+    path: str,
+    asked: Mapping[str, str] | None = None,
+    patience: Patience = PATIENT,
+) -> Json:
+    """The one document at a path: an object, a list in one piece, or what a group serves.
+
+    Args:
+        client: of the API server.
+        path: of the document.
+        asked: the query, such as a `fieldSelector`.
+        patience: how long to wait.
+
+    Raises:
+        UnreadableError: refused, unreachable, or no object.
+    """
+    resource = Resource(client=client, path=path, record_of=lambda _: None, patience=patience)
+    text = await _whole(resource, asked or {})
+    try:
+        return as_object(document_of(text), "the answer")
+    except ValueError as error:
+        raise UnreadableError(f"{path}: the answer is no object") from error
+
+
 async def changes(resource: Resource, version: str) -> AsyncGenerator[Change, None]:
     """The changes after a version, until either side ends the connection.
 
@@ -162,14 +187,7 @@ class _Page:
 
 
 async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
-    patience = resource.patience
-    limits = aiohttp.ClientTimeout(total=patience.page, sock_connect=patience.connection)
-    response = await _opened(resource, asked, limits)
-    try:
-        async with response:
-            text = await response.read()
-    except (aiohttp.ClientError, OSError) as error:
-        raise UnreadableError(f"{resource.path}: {_said(error)}") from error
+    text = await _whole(resource, asked)
     try:
         page: Any = document_of(text)
         metadata = page["metadata"]
@@ -180,6 +198,17 @@ async def _page(resource: Resource, asked: Mapping[str, str]) -> _Page:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"{resource.path}: the answer is no list of objects") from error
+
+
+async def _whole(resource: Resource, asked: Mapping[str, str]) -> bytes:
+    patience = resource.patience
+    limits = aiohttp.ClientTimeout(total=patience.page, sock_connect=patience.connection)
+    response = await _opened(resource, asked, limits)
+    try:
+        async with response:
+            return await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise UnreadableError(f"{resource.path}: {_said(error)}") from error
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:

@@ -1,0 +1,284 @@
+"""Changes reach the API server once, whatever it answers, and each failure is named."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from foresail.change_executor import ChangeExecutor, Outcome, Retries
+from policies.levers.change import Address, Change, Verb
+from tests.fleet.api_server import ApiServer, Object, Write
+from tests.levers.rounds import BUFFER, POOL, acted, order, plan, released, world
+from tests.levers.toy_store import RefusedError, ToyStore
+from tests.policies.pools import NOW, busy, empty, pool
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
+QUICK = Retries(tries=3, first=0.001, longest=0.002, request=5.0)
+NODE = Address(kind="Node", resource="nodes", name="a")
+CLAIM = Address(group="karpenter.sh", kind="NodeClaim", resource="nodeclaims", name="a")
+APPLY = Change(
+    verb=Verb.APPLY, address=NODE, lever="hold", why="a test", body={"kind": "Node"}, uid="u1"
+)
+PATCH = Change(
+    verb=Verb.PATCH,
+    address=NODE,
+    lever="release",
+    why="a test",
+    body=({"op": "test", "path": "/metadata/uid", "value": "u1"},),
+    uid="u1",
+)
+DELETE = Change(verb=Verb.DELETE, address=CLAIM, lever="release", why="a test", uid="u2")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ApiServer]:
+    one = ApiServer()
+    await one.start()
+    yield one
+    await one.stop()
+
+
+@pytest.fixture
+async def executor(server: ApiServer) -> AsyncIterator[ChangeExecutor]:
+    client = ApiClient(Configuration(host=f"http://127.0.0.1:{server.port}"))
+    yield ChangeExecutor(client=client, retries=QUICK)
+    await client.close()
+
+
+async def test_each_verb_is_one_request(executor: ChangeExecutor, server: ApiServer) -> None:
+    scale = replace(PATCH, address=POOL, subresource="scale")
+    outcomes = await executor.carry_out((APPLY, scale, DELETE))
+    assert _endings(outcomes) == ["done", "done", "done"]
+    assert server.writes == [
+        Write(
+            "PATCH",
+            "/api/v1/nodes/a",
+            {"fieldManager": "foresail"},
+            "application/apply-patch+yaml",
+            {"kind": "Node"},
+        ),
+        Write(
+            "PATCH",
+            "/apis/karpenter.sh/v1/nodepools/h100/scale",
+            {"fieldManager": "foresail"},
+            "application/json-patch+json",
+            [{"op": "test", "path": "/metadata/uid", "value": "u1"}],
+        ),
+        Write(
+            "DELETE",
+            "/apis/karpenter.sh/v1/nodeclaims/a",
+            {},
+            "application/json",
+            {
+                "apiVersion": "v1",
+                "kind": "DeleteOptions",
+                "preconditions": {"uid": "u2"},
+                "propagationPolicy": "Background",
+            },
+        ),
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 409])
+async def test_a_busy_server_is_asked_again(
+    executor: ChangeExecutor, server: ApiServer, status: int
+) -> None:
+    server.refusals = [(status, {}), (status, {})]
+    assert _endings(await executor.carry_out((APPLY,))) == ["done"]
+    assert len(server.writes) == 3
+
+
+async def test_a_lost_answer_doubles_nothing(executor: ChangeExecutor, server: ApiServer) -> None:
+    left = {CLAIM.path}
+    server.taking = lambda write: _delete(left, write)
+    server.lost_answers = 1
+    assert _endings(await executor.carry_out((DELETE,))) == ["done"]
+    assert (len(server.writes), left) == (2, set())
+
+
+async def test_it_waits_as_long_as_the_server_asks(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    patient = replace(QUICK, longest=0.3)
+    server.refusals = [(429, {"Retry-After": "7"})]
+    began = asyncio.get_running_loop().time()
+    asked = ChangeExecutor(client=executor.client, retries=patient)
+    assert _endings(await asked.carry_out((APPLY,))) == ["done"]
+    assert asyncio.get_running_loop().time() - began >= 0.3  # never above the longest wait
+
+
+async def test_a_server_that_does_not_answer_is_left_alone(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    server.refusals = [(503, {})] * 9
+    outcomes = await executor.carry_out((APPLY, DELETE))
+    assert _endings(outcomes) == ["no answer", "left out"]
+    assert len(server.writes) == 3
+    assert outcomes[0].text == "apply Node a: HTTP 503: as the test wants it"
+    assert outcomes[1].text == "delete NodeClaim a: the API server does not answer"
+
+
+async def test_a_server_that_is_gone_is_no_answer(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    await server.stop()
+    (outcome,) = await executor.carry_out((APPLY,))
+    assert outcome.ending.value == "no answer"
+    assert outcome.text.startswith("apply Node a: Cannot connect to host")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "answer", "ending"),
+    [
+        pytest.param(DELETE, 404, {}, "done", id="deleted-already"),
+        pytest.param(DELETE, 409, {}, "changed since it was read", id="another-uid"),
+        pytest.param(PATCH, 404, {}, "gone", id="patched-and-gone"),
+        pytest.param(PATCH, 422, {}, "changed since it was read", id="a-test-failed"),
+        pytest.param(
+            APPLY,
+            409,
+            {"message": "uid mismatch: the provided object specified uid u1"},
+            "changed since it was read",
+            id="applied-and-gone",
+        ),
+        pytest.param(
+            APPLY,
+            409,
+            {"details": {"causes": [{"reason": "FieldManagerConflict", "message": "kubectl"}]}},
+            "another manager's field",
+            id="of-another-manager",
+        ),
+        pytest.param(APPLY, 403, {"message": "no"}, "refused", id="forbidden"),
+        pytest.param(APPLY, 422, {"message": "invalid"}, "refused", id="invalid"),
+    ],
+)
+async def test_an_answer_that_stands_is_not_asked_for_again(
+    executor: ChangeExecutor,
+    server: ApiServer,
+    change: Change,
+    status: int,
+    answer: Object,
+    ending: str,
+) -> None:
+    server.taking = lambda _: (status, {"kind": "Status", **answer})
+    (outcome,) = await executor.carry_out((change,))
+    assert outcome.ending.value == ending
+    assert len(server.writes) == 1
+    assert str(change.address) in outcome.text or ending == "done"
+
+
+async def test_what_builds_on_a_failure_is_left_out(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    state = pool(busy("a"), demand_gpus=1.0)
+    changes = acted(state, plan(orders=(order(1),)), world(state)).changes
+    server.refusals = [(403, {})]
+    outcomes = await executor.carry_out((*changes, DELETE))
+    assert _endings(outcomes) == ["refused", "left out", "done"]
+    assert "HTTP 403: as the test wants it (the role of this account must allow it)" in (
+        outcomes[0].text
+    )
+    assert outcomes[1].text == (
+        f"apply {BUFFER}: the change of PodTemplate foresail/foresail-h100 failed"
+    )
+
+
+async def test_mere_advice_is_never_sent(executor: ChangeExecutor, server: ApiServer) -> None:
+    advice = replace(APPLY, execute=False)
+    assert _endings(await executor.carry_out((advice,))) == ["mere advice"]
+    assert server.writes == []
+
+
+async def test_a_process_that_lost_the_lead_changes_nothing_more(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    executor.leads = lambda: len(server.writes) < 1
+    assert _endings(await executor.carry_out((APPLY, DELETE))) == ["done", "left out"]
+
+
+@pytest.mark.parametrize(
+    ("pods", "ending"),
+    [
+        pytest.param([], ["done"], id="none"),
+        pytest.param([("chat", "ReplicaSet", "1")], ["a pod has come"], id="with-gpus"),
+        pytest.param([("proxy", "DaemonSet", "1")], ["done"], id="of-a-daemon"),
+        pytest.param([("web", "ReplicaSet", "0")], ["done"], id="without-gpus"),
+    ],
+)
+async def test_a_node_is_looked_at_once_more_before_it_goes(
+    executor: ChangeExecutor,
+    server: ApiServer,
+    pods: list[tuple[str, str, str]],
+    ending: list[str],
+) -> None:
+    server.serve("/api/v1/pods", "Pod", *(_pod(*one) for one in pods))
+    change = replace(DELETE, empty_node="node-a")
+    assert _endings(await executor.carry_out((change,))) == ending
+    assert server.asked[0]["fieldSelector"] == "spec.nodeName=node-a"
+
+
+@pytest.mark.parametrize(("status", "ending"), [(403, "refused"), (404, "refused")])
+async def test_a_node_whose_pods_cannot_be_listed_stays(
+    executor: ChangeExecutor, server: ApiServer, status: int, ending: str
+) -> None:
+    server.refusals = [(status, {})]
+    assert _endings(await executor.carry_out((replace(DELETE, empty_node="a"),))) == [ending]
+    assert server.writes == []
+
+
+async def test_a_round_through_a_bad_server_ends_as_through_a_good_one(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    a, b = busy("a"), empty("b")
+    state = pool(a, b, demand_gpus=1.0)
+    wanted = plan(released(b), orders=(order(1),), deletion_costs={})
+    good, bad = world(state), world(state)
+    server.serve("/api/v1/pods", "Pod")
+    for now in (NOW, NOW + 30):
+        changes = acted(state, wanted, good, now=now).changes
+        for one in changes:
+            good.take(one)
+        asked = acted(state, wanted, bad, now=now).changes
+        server.taking = _behind(bad, asked)
+        server.refusals = [(429, {})]
+        server.lost_answers = 1
+        outcomes = await executor.carry_out(asked)
+        assert {one.ending.value for one in outcomes} <= {"done", "changed since it was read"}
+    assert bad.documents == good.documents
+
+
+def _behind(store: ToyStore, changes: tuple[Change, ...]) -> Any:
+    by_path = {one.address.path: one for one in changes}
+
+    def take(write: Write) -> tuple[int, Object]:
+        try:
+            store.take(by_path[write.path])
+        except RefusedError as error:
+            return (404 if write.method == "DELETE" else 422), {"message": str(error)}
+        return 200, {}
+
+    return take
+
+
+def _delete(left: set[str], write: Write) -> tuple[int, Object]:
+    if write.path not in left:
+        return 404, {}
+    left.remove(write.path)
+    return 200, {}
+
+
+def _pod(name: str, owner: str, gpus: str) -> Object:
+    owners = [{"kind": owner, "name": "o", "uid": "u", "controller": True}]
+    requests = {"limits": {"nvidia.com/gpu": gpus}} if gpus != "0" else {}
+    return {
+        "metadata": {"name": name, "namespace": "llm", "ownerReferences": owners},
+        "spec": {"containers": [{"name": "c", "resources": requests}]},
+    }
+
+
+def _endings(outcomes: tuple[Outcome, ...]) -> list[str]:
+    return [one.ending.value for one in outcomes]

@@ -1,0 +1,145 @@
+"""What has outlived its lease is taken away, whoever made it."""
+
+import pytest
+
+from policies.levers.change import Address
+from policies.levers.discovery import Discovery
+from policies.levers.garbage import collect
+from policies.levers.objects import PRIORITY_CLASS, node_address
+from tests.levers.rounds import (
+    BUFFER,
+    DEPLOYMENT,
+    POOL,
+    TEMPLATE,
+    acted,
+    body_of,
+    carry_out,
+    held,
+    node_document,
+    order,
+    plan,
+    short,
+    world,
+)
+from tests.levers.toy_store import Document, ToyStore
+from tests.policies.pools import NOW, busy, empty, pool
+
+NODE = node_address("node-a")
+STATE = pool(empty("a"), demand_gpus=0.0)
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        pytest.param({"foresail.io/kept-until": "2027-01-15T07:59:59Z"}, id="over"),
+        pytest.param({"foresail.io/kept-until": "some day"}, id="no-time"),
+        pytest.param({"foresail.io/kept-because": "forecast hold"}, id="no-lease"),
+    ],
+)
+def test_a_hold_that_nobody_renewed_is_taken_off(annotations: dict[str, str]) -> None:
+    store = world(STATE)
+    store.put(NODE, node_document(annotations=annotations), "foresail")
+    (change,) = collect(store.objects(), NOW)
+    assert (change.lever, change.uid) == ("garbage", "uid-node-a")
+    assert change.why == "its lease has ended: nobody renewed the hold"
+    store.take(change)
+    assert store.documents[NODE]["metadata"]["annotations"] == {}
+
+
+def test_a_hold_whose_lease_runs_is_left() -> None:
+    store = world(STATE)
+    carry_out(store, acted(STATE, plan(held(empty("a"))), store).changes)
+    assert collect(store.objects(), NOW + 899) == ()
+    assert short(collect(store.objects(), NOW + 900)) == ["apply Node node-a"]
+
+
+@pytest.mark.parametrize(
+    ("value", "collected"),
+    [("1799999700", True), ("1799999701", False), ("", True), ("soon", True)],
+)
+def test_a_taint_of_a_release_that_stopped_is_taken_off(value: str, collected: bool) -> None:
+    store = world(STATE)
+    document = node_document()
+    taint = {"key": "foresail.io/release", "value": value, "effect": "NoSchedule"}
+    document["spec"] = {"taints": [taint]}
+    store.put(NODE, document)
+    assert bool(collect(store.objects(), NOW)) is collected
+
+
+def test_a_buffer_of_a_controller_that_is_gone_is_drained_first() -> None:
+    state = pool(busy("a"), demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(orders=(order(1),)), store).changes)
+    store.documents[BUFFER]["status"] = {"conditions": [{"type": "Provisioning", "status": "True"}]}
+    assert collect(store.objects(), NOW + 899) == ()
+    seen = []
+    for later in (900, 930, 960, 990):
+        changes = collect(store.objects(), NOW + later)
+        seen.append(short(changes))
+        carry_out(store, changes)
+    assert seen == [
+        ["apply CapacityBuffer foresail/foresail-h100"],
+        [],
+        ["delete CapacityBuffer foresail/foresail-h100"],
+        ["delete PodTemplate foresail/foresail-h100"],
+    ]
+    assert {BUFFER, TEMPLATE}.isdisjoint(store.documents)
+
+
+def test_placeholders_go_and_their_class_after_them() -> None:
+    state = pool(busy("a"), demand_gpus=1.0)
+    store = world(state)
+    wanted = plan(orders=(order(1),))
+    carry_out(store, acted(state, wanted, store, discovery=Discovery()).changes)
+    first = collect(store.objects(), NOW + 900)
+    assert [one.address for one in first] == [DEPLOYMENT]
+    carry_out(store, first)
+    assert [one.address for one in collect(store.objects(), NOW + 901)] == [PRIORITY_CLASS]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"app.kubernetes.io/managed-by": "foresail"}, id="no-pool-of-ours"),
+        pytest.param({"foresail.io/pool": "h100"}, id="not-managed-by-us"),
+        pytest.param(
+            {
+                "app.kubernetes.io/managed-by": "foresail",
+                "foresail.io/pool": "h100",
+                "argocd.argoproj.io/instance": "infra",
+            },
+            id="kept-in-git",
+        ),
+    ],
+)
+def test_objects_that_only_look_like_ours_are_left(labels: dict[str, str]) -> None:
+    store = ToyStore()
+    metadata = {"namespace": "foresail", "labels": labels}
+    store.put(DEPLOYMENT, {"metadata": metadata, "spec": {"replicas": 1}})
+    assert collect(store.objects(), NOW) == ()
+
+
+def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
+    state = pool(busy("a"), static=True, demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(orders=(order(2),)), store).changes)
+    for name in "abc":
+        store.put(node_address(f"node-{name}"), node_document())
+    for name in "ab":
+        store.put(*_pod_on(f"node-{name}"))
+    changes = collect(store.objects(), NOW + 900)
+    assert short(changes) == ["apply NodePool h100", "patch NodePool h100 scale"]
+    assert body_of(changes[1])[-1]["value"] == 2
+    carry_out(store, changes)
+    assert collect(store.objects(), NOW + 960) == ()
+    del store.documents[_pod_on("node-b")[0]]
+    carry_out(store, collect(store.objects(), NOW + 1000))
+    assert store.documents[POOL]["spec"]["replicas"] == 1
+    assert store.documents[POOL]["metadata"]["annotations"] == {"karpenter.sh/nodepool-hash": "1"}
+
+
+def _pod_on(node: str) -> tuple[Address, Document]:
+    address = Address(kind="Pod", resource="pods", namespace="llm", name=f"chat-{node}")
+    container = {"name": "c", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    spec = {"nodeName": node, "containers": [container]}
+    return address, {"metadata": {"namespace": "llm"}, "spec": spec}
