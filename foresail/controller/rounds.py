@@ -34,7 +34,7 @@ class ControllerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
+class PlannedReplicas:
     """What plans of workloads want."""
 
     replicas: Mapping[Workload, float] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class ClusterRounds:
         self,
         cluster: Cluster,
         policies: tuple[CapacityPolicy, ...],
-        plans: Plans,
+        plans: PlannedReplicas,
         now_seconds: float,
     ) -> ClusterRound:
         """Make a round of a reading."""

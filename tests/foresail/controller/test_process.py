@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from kubernetes_asyncio.client import ApiClient, Configuration
 
 from fleet.cluster.follow.api import Patience
@@ -245,4 +246,128 @@ async def test_what_was_learned_outlives_a_restart(
 
     await until(ready)
     assert (tmp_path / "costs.json.refused").read_text() == "no"
+    assert (await one.get("/healthz"))[0] == 200
+
+
+def acting(nodes: int, **spec: Any) -> Json:
+    """A policy in mode act with a floor at all hours."""
+    floor = {
+        "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+        "from": "00:00",
+        "to": "24:00",
+        "nodes": nodes,
+    }
+    ceiling = {"usdPerHour": 1000}
+    return policy(mode="act", idleCeiling=ceiling, warmFloors=[floor], **spec)
+
+
+async def test_a_policy_that_acts_holds_a_node_with_a_lease(
+    server: WritableServer, start: Any
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    await start(options())
+
+    async def written() -> bool:
+        return bool(server.writes)
+
+    await until(written)
+    (write,) = server.writes
+    assert (write.method, write.path) == ("PATCH", "/api/v1/nodes/b")
+    assert "karpenter.sh/do-not-disrupt" in str(write.body)
+    assert "foresail.io/kept-until" in str(write.body)
+
+
+async def test_an_order_without_buffers_makes_placeholders_after_a_real_pod(
+    server: WritableServer, start: Any
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(4))
+    real = two_nodes()[Kind.POD][0]
+    real["spec"]["tolerations"] = [{"key": "gpu", "operator": "Exists"}]
+    real["spec"]["containers"][0]["image"] = "registry.example/vllm:1"
+    server.serve(SOURCES[Kind.POD].path, "Pod", real)
+    server.documents["/api/v1/namespaces/llm/pods/x"] = real
+    await start(options())
+
+    async def ordered() -> bool:
+        return any("/deployments/" in one.path for one in server.writes)
+
+    await until(ordered)
+    (deployment,) = [one.body for one in server.writes if "/deployments/" in one.path]
+    # Node b is empty and there; two more make four.
+    pod_of_it = deployment["spec"]["template"]["spec"]
+    (container,) = pod_of_it["containers"]
+    assert container["image"] == "registry.example/vllm:1"
+    assert container["resources"]["requests"]["nvidia.com/gpu"] == "8"
+    assert {"key": "gpu", "operator": "Exists"} in pod_of_it["tolerations"]
+    assert pod_of_it["nodeSelector"]["karpenter.sh/nodepool"] == "h100"
+
+
+async def test_mode_advise_of_the_command_overrides_policies_that_act(
+    server: WritableServer, start: Any
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(4))
+    await start(options(mode=Mode.ADVISE))
+
+    async def told() -> bool:
+        return len(server.events) == 2
+
+    await until(told)
+    assert server.writes == []
+    assert {one["reason"] for one in server.events} == {"WouldHold", "WouldOrder"}
+
+
+async def test_a_dry_run_prints_the_exact_objects(
+    server: WritableServer, start: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(4))
+    await start(options(dry_run=True))
+    text = ""
+
+    async def printed() -> bool:
+        nonlocal text
+        text += capsys.readouterr().out
+        return "kind: Deployment" in text
+
+    await until(printed)
+    objects = [yaml.safe_load(one) for one in text.split("---\n")[1:]]
+    (deployment,) = [one for one in objects if "template" in one.get("spec", {})]
+    assert deployment["metadata"]["namespace"] == "foresail"
+    assert deployment["spec"]["replicas"] == 3
+    assert (server.writes, server.written, server.events) == ([], {}, [])
+
+
+async def test_a_replica_that_does_not_lead_writes_nothing(
+    server: WritableServer, start: Any
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    await start(options(identity="a"))
+
+    async def led() -> bool:
+        return LEASE in server.written
+
+    await until(led)
+    other = await start(options(identity="b"))
+
+    async def ready() -> bool:
+        return (await other.get("/readyz"))[0] == 200
+
+    await until(ready)
+    assert not (await other.plan())["leading"]
+    _, page = await other.get("/metrics")
+    assert 'foresail_controller_rounds_total{outcome="waiting"}' in page
+    assert len(server.writes) == 1
+
+
+async def test_a_server_that_refuses_changes_is_counted_and_asked_again_later(
+    server: WritableServer, start: Any
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    server.taking = lambda _: (403, {"message": "nodes is forbidden"})
+    one = await start(options())
+
+    async def counted() -> bool:
+        page = (await one.get("/metrics"))[1]
+        return 'foresail_controller_changes_total{ending="refused",lever="hold"} 1.0' in page
+
+    await until(counted)
     assert (await one.get("/healthz"))[0] == 200

@@ -15,6 +15,8 @@ class WritableServer(ApiServer):
 
     written: dict[str, Object] = field(default_factory=dict)
     """By path, with the name."""
+    documents: dict[str, Object] = field(default_factory=dict)
+    """Objects that can be read alone, by path."""
     events: list[Object] = field(default_factory=list)
     write_refusals: list[tuple[int, str]] = field(default_factory=list)
     """Status and message of the next writes of the Lease; they are used up."""
@@ -26,11 +28,12 @@ class WritableServer(ApiServer):
         app.router.add_get(f"{leases}/{{name}}", self._read)
         app.router.add_post(leases, self._create)
         app.router.add_put(f"{leases}/{{name}}", self._replace)
+        app.router.add_get("/api/v1/namespaces/{namespace}/pods/{name}", self._read)
         app.router.add_post("/apis/events.k8s.io/v1/namespaces/{namespace}/events", self._event)
         super().routes(app)
 
     async def _read(self, request: web.Request) -> web.Response:
-        found = self.written.get(request.path)
+        found = self.written.get(request.path) or self.documents.get(request.path)
         return _status(404, "not found") if found is None else web.json_response(found)
 
     async def _create(self, request: web.Request) -> web.Response:
