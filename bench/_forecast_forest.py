@@ -59,8 +59,8 @@ class Forest:
 def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
     """Trees that correct `rows.start` towards `rows.outcome`."""
     random = np.random.default_rng(growth.seed)
-    edges = _edges(rows.features, growth.bins)
-    binned = _binned(rows.features, edges)
+    edges = edges_of(rows.features, growth.bins)
+    binned = binned_by(rows.features, edges)
     predictions = rows.start.copy()
     # Outer levels have small gradients; without this only the middle would choose the splits.
     balance = (1.0 / np.sqrt(levels * (1 - levels))).astype(np.float32)
@@ -74,13 +74,13 @@ def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
         weight = rows.weight[some]
         residual = rows.outcome[some, None] - predictions[some]
         gradient = (levels - (residual < 0)) * weight[:, None] * balance
-        questions = _structure(binned[some][:, asked], gradient, weight, growth)
+        questions = structure(binned[some][:, asked], gradient, weight, growth)
         chosen = [(int(asked[at]), border) for at, border in questions]
         leaf = (
-            _leaf_quantiles(_place(binned[some], chosen), residual, weight, levels, growth)
+            _leaf_quantiles(place(binned[some], chosen), residual, weight, levels, growth)
             * growth.rate
         )
-        predictions += leaf[_place(binned, chosen)].astype(np.float32)
+        predictions += leaf[place(binned, chosen)].astype(np.float32)
         features.append([at for at, _ in chosen])
         thresholds.append([edges[at][border] for at, border in chosen])
         leaves.append(leaf)
@@ -91,7 +91,7 @@ def grow(rows: Rows, levels: Floats, growth: Growth) -> Forest:
     )
 
 
-def _edges(features: Singles, bins: int) -> list[Singles]:
+def edges_of(features: Singles, bins: int) -> list[Singles]:
     """Borders between a feature's bins at equal shares of its known values."""
     edges = []
     for column in features[:: max(1, len(features) // 60_000)].T:
@@ -102,7 +102,7 @@ def _edges(features: Singles, bins: int) -> list[Singles]:
     return edges
 
 
-def _binned(features: Singles, edges: list[Singles]) -> Bytes:
+def binned_by(features: Singles, edges: list[Singles]) -> Bytes:
     columns = [
         np.searchsorted(edge, column).astype(np.uint8)
         for edge, column in zip(edges, features.T, strict=True)
@@ -110,7 +110,7 @@ def _binned(features: Singles, edges: list[Singles]) -> Bytes:
     return np.stack(columns, axis=1)
 
 
-def _structure(
+def structure(
     binned: Bytes, gradient: Floats, weight: Floats, growth: Growth
 ) -> list[tuple[int, int]]:
     """Questions (column, border) of one tree, greedily, the same for all nodes of a depth."""
@@ -141,7 +141,7 @@ def _structure(
     return questions
 
 
-def _place(binned: Bytes, questions: list[tuple[int, int]]) -> Indices:
+def place(binned: Bytes, questions: list[tuple[int, int]]) -> Indices:
     node = np.zeros(len(binned), np.intp)
     for column, border in questions:
         node = node * 2 + (binned[:, column] > border)

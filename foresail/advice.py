@@ -81,7 +81,7 @@ def _learn(planning: NodePlanning, given: RoundInput, past: PastDemand | None) -
     if past is None:
         return ["the forecast knows no past: give one with --demand"]
     known = past.before(given.now_seconds)
-    later = len(past.rows) - len(known.rows)
+    later = 0 if past.relative else sum(at > given.now_seconds for at, _ in past.rows)
     named = [one for one in known.pools if one is not None]
     here = planning.pools_of(given)
     if None in known.pools and len(here) != 1:

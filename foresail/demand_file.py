@@ -11,6 +11,9 @@ from typing import Final
 
 from scaler.errors import ForesailError
 
+DAYS_LEARNED: Final = 14.0
+"""Of a longer past the rest is left out: a forecaster remembers eight days of it."""
+_DAY: Final = 86_400.0
 _TIMES: Final = ("time", "t_s")
 _COLUMNS: Final = (
     "a column `time` (Unix seconds, or as 2026-11-28T09:00:00Z) or `t_s` (seconds, whose last is "
@@ -28,9 +31,10 @@ class PastDemand:
     """The times are of a clock of their own, and the last one is now."""
 
     def before(self, now_seconds: float) -> "PastDemand":
-        """At Unix times, without what comes after a moment."""
+        """The days before a moment, at Unix times."""
         moved = now_seconds - self.rows[-1][0] if self.relative and self.rows else 0.0
-        rows = [(at + moved, gpus) for at, gpus in self.rows if at + moved <= now_seconds]
+        begin = now_seconds - DAYS_LEARNED * _DAY
+        rows = [(at + moved, gpus) for at, gpus in self.rows if begin <= at + moved <= now_seconds]
         return PastDemand(rows=rows, relative=False)
 
     @property

@@ -38,7 +38,7 @@ class MaximumForecast:
         if value <= self.last_value:
             return 1.0
         if self.reach_values:
-            return _between(value, self.reach_values, self.reach_probabilities[window])
+            return self._between(value, window)
         row, levels = self.quantiles[window], self.levels
         above = bisect_left(row, value)
         if above == len(row):
@@ -49,17 +49,20 @@ class MaximumForecast:
         share = (value - below) / (row[above] - below)
         return 1 - level_below - share * (levels[above] - level_below)
 
-
-def _between(value: float, values: tuple[float, ...], probabilities: tuple[float, ...]) -> float:
-    above = bisect_left(values, value)
-    if above == 0:
-        return probabilities[0]
-    if above == len(values):
-        rate = tail_rate(values, probabilities)
-        return probabilities[-1] * math.exp(-rate * (value - values[-1]))
-    share = (value - values[above - 1]) / (values[above] - values[above - 1])
-    below = probabilities[above - 1]
-    return below * math.exp(share * math.log(probabilities[above] / below))
+    def _between(self, value: float, window: int) -> float:
+        values, row = self.reach_values, self.reach_probabilities[window]
+        above = bisect_left(values, value)
+        if above == 0:
+            return row[0]
+        if above == len(values):
+            # The slowest fall of this window and the shorter ones, so that a longer window never
+            # reaches less.
+            rate = min(
+                tail_rate(values, shorter) for shorter in self.reach_probabilities[: window + 1]
+            )
+            return row[-1] * math.exp(-rate * (value - values[-1]))
+        share = (value - values[above - 1]) / (values[above] - values[above - 1])
+        return row[above - 1] * math.exp(share * math.log(row[above] / row[above - 1]))
 
 
 def tail_rate(values: Sequence[float], probabilities: Sequence[float]) -> float:

@@ -7,6 +7,7 @@ import pytest
 
 from scaler.forecast.maximum.forecaster import DEFAULT_LEVELS, RunningMaximumForecaster
 from scaler.forecast.running_maximum import MaximumForecast
+from scaler.forecast.trees import Trees, nothing
 
 STEP = 120.0
 DAY_STEPS = 720
@@ -37,6 +38,15 @@ def daily(days: int) -> list[float]:
     return list(np.where((hour >= 12) & (hour < 14), 10.0, 2.0).tolist())
 
 
+def always(logit: float) -> Trees:
+    """A prior that adds one number to every logit."""
+    return Trees(
+        feature=np.zeros((1, 1), np.uint8),
+        threshold=np.zeros((1, 1), np.float32),
+        leaf=np.full((1, 2, 1), logit, np.float32),
+    )
+
+
 def test_there_is_no_forecast_before_the_first_measured_value() -> None:
     forecaster = RunningMaximumForecaster()
     assert forecaster.forecast() is None
@@ -49,7 +59,7 @@ def test_there_is_no_forecast_before_the_first_measured_value() -> None:
 def test_no_quantile_is_below_the_present_and_all_ascend_in_level_and_window() -> None:
     forecaster = RunningMaximumForecaster()
     random = np.random.default_rng(5)
-    for i, value in enumerate(random.poisson(6, 1500).tolist()):
+    for i, value in enumerate(random.poisson(6, 600).tolist()):
         forecaster.update(i * STEP, value)
         forecast = forecaster.forecast()
         assert forecast is not None
@@ -60,10 +70,12 @@ def test_no_quantile_is_below_the_present_and_all_ascend_in_level_and_window() -
         reach = forecast.reach_probabilities
         assert all(0 < b <= a < 1 for row in reach for a, b in pairwise(row))
         assert all(a <= b for r, s in pairwise(reach) for a, b in zip(r, s, strict=True))
+        far = [forecast.probability_of_reaching(value + 40, window) for window in range(5)]
+        assert far == sorted(far)
 
 
 def test_a_forecast_does_not_change_with_what_comes_after_it() -> None:
-    past = jumps(days=2)
+    past = jumps(days=1)
     seen = []
     for future in ([4.0] * 90, [50.0] * 90):
         forecaster = RunningMaximumForecaster()
@@ -104,7 +116,7 @@ def test_the_daily_peak_follows_the_clock_of_the_time_zone() -> None:
 
 
 def test_probabilities_are_those_with_which_thresholds_are_reached() -> None:
-    values = jumps(days=12)
+    values = jumps(days=7)
     forecaster = RunningMaximumForecaster()
     said: list[list[float]] = [[] for _ in WINDOWS_STEPS]
     came: list[list[bool]] = [[] for _ in WINDOWS_STEPS]
@@ -121,14 +133,15 @@ def test_probabilities_are_those_with_which_thresholds_are_reached() -> None:
         top = max(values[i + 1 : i + 21])
         for column, quantile in enumerate(forecast.quantiles[2]):
             covered[column].append(top <= quantile)
-    for says, comes in zip(said, came, strict=True):
-        assert np.mean(says) == pytest.approx(np.mean(comes), abs=0.12)
+    # Of the longest windows a week holds few that do not overlap.
+    for says, comes, off in zip(said, came, (0.06, 0.06, 0.06, 0.1, 0.1), strict=True):
+        assert np.mean(says) == pytest.approx(np.mean(comes), abs=off)
     # A maximum of 4 or 7 has two quantiles, so coverage is at least the level.
     for level, inside in zip(DEFAULT_LEVELS, covered, strict=True):
         assert np.mean(inside) >= level - 0.03
 
 
-@pytest.mark.parametrize("steps", [0, 1, 30, 800, 6500])
+@pytest.mark.parametrize("steps", [0, 1, 30, 800, 1700])
 def test_a_restored_forecaster_goes_on_with_equal_forecasts(steps: int) -> None:
     values = np.random.default_rng(5).poisson(6, steps + 100).astype(float)
     values[steps // 2 : steps // 2 + 9] = np.nan
@@ -146,7 +159,7 @@ def test_a_restored_forecaster_goes_on_with_equal_forecasts(steps: int) -> None:
 
 def test_the_state_stays_below_200_kilobytes() -> None:
     forecaster = RunningMaximumForecaster()
-    for i, value in enumerate(jumps(days=9)):
+    for i, value in enumerate(jumps(days=2)):
         forecaster.update(i * STEP, value)
     assert len(forecaster.snapshot()) < 200_000
 
@@ -185,3 +198,21 @@ def test_windows_and_levels_out_of_order_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         RunningMaximumForecaster(windows_seconds=windows, levels=levels)
+
+
+def test_a_prior_moves_probabilities_until_outcomes_contradict_it() -> None:
+    values = [4.0] * 1500
+    alone, optimistic = (
+        RunningMaximumForecaster(trees=trees) for trees in (nothing(levels=1), always(2.0))
+    )
+    probability = []
+    for i, value in enumerate(values):
+        for forecaster in (alone, optimistic):
+            forecaster.update(i * STEP, value)
+        if i in {3, 1499}:
+            pair = alone.forecast(), optimistic.forecast()
+            assert pair[0] is not None
+            assert pair[1] is not None
+            probability.append([one.probability_of_reaching(5.0, 0) for one in pair])
+    assert probability[0][1] > 2 * probability[0][0]  # a young pool follows the prior
+    assert probability[1][1] < 0.02  # two days without a rise do not

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from scaler.forecast.maximum.wanted_past import DAYS, WantedPast
+from scaler.forecast.maximum.wanted_past import DAYS, EXCESS_MAX, WantedPast
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices
 from scaler.forecast.shared_constant import shared_constant
 
@@ -46,6 +46,7 @@ class Analogues:
         self._zone, self._start = zone, start
         step = past.step_seconds
         self._overlap = np.sqrt(windows_steps.astype(np.float64))[:, None]
+        self._day_steps = round(DAY_SECONDS / step)
         self._lag_seconds: Floats = np.arange(past.capacity) * np.float64(step)
         self._trends = tuple(max(1, round(span / step)) for span in TREND_SECONDS)
         self._rise = np.interp(windows_steps * step, RISES_SECONDS, RISES)[:, None]
@@ -68,13 +69,18 @@ class Analogues:
     def probabilities(self, past: WantedPast, thresholds: Floats) -> Floats:
         """Shape (windows, thresholds, kernels)."""
         length = past.length
-        weights = self._fixed[:, past.capacity - length :].copy()
+        # Of what is older than a day, every second step is enough, and stands for two.
+        recent = max(0, length - self._day_steps)
+        old = slice((past.step - length + 1) % 2, recent, 2)
+        kept = slice(recent, length)
+        fixed = self._fixed[:, past.capacity - length :]
         alike = self._likeness(past)
-        weights[_ALIKE] *= alike
-        weights[_ALIKE_DAY] *= alike
-        # Below every excess: the share of the weight whose outcome is known.
-        asked = np.concatenate(([-1.0], thresholds)).astype(np.float32)
-        reached = past.excess[:, None, :length] >= asked[:, None]
+        weights = np.concatenate((2 * fixed[:, old], fixed[:, kept]), axis=1)
+        weights[(_ALIKE, _ALIKE_DAY), :] *= np.concatenate((alike[old], alike[kept]))
+        excess = np.concatenate((past.excess[:, old], past.excess[:, kept]), axis=1)
+        # An excess of 0 or more is one that is known.
+        asked = np.minimum(np.concatenate(([0.0], thresholds)), EXCESS_MAX).astype(np.int16)
+        reached = excess[:, None] >= asked[:, None]
         mass = (reached.astype(np.float32) @ weights.T).astype(np.float64)
         return self._shrunk(mass, thresholds / past.scale)
 

@@ -37,15 +37,14 @@ def quantiles(excesses: Floats, probabilities: Floats, levels: Floats) -> Floats
         excesses: the thresholds.
         probabilities: of reaching each of them, [window][threshold], none of them 0.
     """
-    rows = []
+    rows, rate = [], np.inf
     for row in probabilities:
         fall = np.log(row)
         rarer = np.log1p(-levels)
         # From the rarest on, because np.interp wants ascending logarithms.
         inside = np.interp(rarer, fall[::-1], excesses[::-1])
-        beyond = excesses[-1] + np.maximum(0.0, fall[-1] - rarer) / tail_rate(
-            excesses.tolist(), row.tolist()
-        )
+        rate = min(rate, tail_rate(excesses.tolist(), row.tolist()))
+        beyond = excesses[-1] + np.maximum(0.0, fall[-1] - rarer) / rate
         found = np.where(rarer < fall[-1], beyond, inside)
         rows.append(np.where(rarer >= fall[0], 0.0, np.floor(found + 1e-9)))
     ascending: Floats = np.maximum.accumulate(np.array(rows), axis=1)

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from scaler.forecast.past import DAY_SECONDS, Floats, Indices, Singles
 
 DAYS = 8
+UNKNOWN = -1
+"""An excess that is not known, or not yet."""
+EXCESS_MAX = 32_000
 HELD_STEPS = 5
 """So many missing steps repeat the last value; after more, the demand is unknown."""
 LEVEL_HALF_LIFE_SECONDS = 43_200.0
@@ -43,8 +46,8 @@ class WantedPast:
         self.wanted: Singles = np.full(kept + self._dropped, np.nan, np.float32)
         """NaN = unknown."""
         shape = len(windows_steps), kept + self._dropped
-        self.excess: Singles = np.full(shape, np.nan, np.float32)
-        """[window][step]; NaN = not known, or not yet."""
+        self.excess: npt.NDArray[np.int16] = np.full(shape, UNKNOWN, np.int16)
+        """[window][step], in whole GPUs."""
 
     @property
     def capacity(self) -> int:
@@ -73,9 +76,10 @@ class WantedPast:
         for window, steps in enumerate(self._windows.tolist()):
             begin = self.length - 1 - steps
             if begin >= 0:
-                # The maximum of a span with an unknown step is unknown.
-                top = self.wanted[begin : self.length].max()
-                self.excess[window, begin] = top - self.wanted[begin]
+                # The maximum of a span with an unknown step is NaN.
+                above = float(self.wanted[begin : self.length].max() - self.wanted[begin])
+                if not math.isnan(above):
+                    self.excess[window, begin] = min(math.floor(above), EXCESS_MAX)
 
     def skip(self, steps: int) -> None:
         """Advance over many gaps; longer than all that is kept changes nothing more."""
@@ -92,15 +96,15 @@ class WantedPast:
         known = np.where(np.isnan(newest), self.last, newest)
         return np.concatenate((np.full(steps - len(known), known[0]), known))
 
-    def outcomes(self, windows: Indices) -> npt.NDArray[np.float32]:
-        """The excess of those windows that end at the newest step; NaN = unknown."""
+    def outcomes(self, windows: Indices) -> npt.NDArray[np.int16]:
+        """The excess of those windows that end at the newest step."""
         begin = self.length - 1 - self._windows[windows]
-        found: Singles = np.where(begin >= 0, self.excess[windows, begin], np.nan)
-        return found
+        known: npt.NDArray[np.int16] = np.where(begin >= 0, self.excess[windows, begin], UNKNOWN)
+        return known
 
     def _drop_oldest(self) -> None:
         count = self._dropped
         self.length -= count
-        for rows in (self.wanted, self.excess):
+        for rows, unknown in ((self.wanted, np.nan), (self.excess, UNKNOWN)):
             rows[..., : self.length] = rows[..., count:]
-            rows[..., self.length :] = np.nan
+            rows[..., self.length :] = unknown
