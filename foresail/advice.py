@@ -82,9 +82,9 @@ def _learn(planning: NodePlanning, given: RoundInput, past: PastDemand | None) -
         return ["the forecast knows no past: give one with --demand"]
     known = past.before(given.now_seconds)
     later = 0 if past.relative else sum(at > given.now_seconds for at, _ in past.rows)
-    named = [one for one in known.pools if one is not None]
+    named = [one for one in past.pools if one is not None]
     here = planning.pools_of(given)
-    if None in known.pools and len(here) != 1:
+    if None in past.pools and len(here) != 1:
         raise ForesailError(
             f"--demand: cluster {given.cluster.name} has the pools {', '.join(here) or 'none'}: "
             "say in a column `pool` which one a row is of"
