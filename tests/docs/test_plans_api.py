@@ -53,8 +53,9 @@ def test_the_table_shown_is_the_one_printed() -> None:
 
 
 def test_the_limits_named_are_those_of_the_server() -> None:
-    text = PAGE.read_text()
+    text = " ".join(PAGE.read_text().split())
 
+    assert f"at most {plans_service.PLANS_PER_SECOND_MAX:,} plans a second" in text
     assert f"more than {plan_book.REMOVALS_MAX:,} removals" in text
     assert f"| `RESOURCE_EXHAUSTED` | {plans_service.READERS_MAX} readers watch already |" in text
 
