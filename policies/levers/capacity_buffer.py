@@ -24,7 +24,7 @@ from policies.levers.marks import (
 from policies.levers.objects import MadeObject, Objects, buffer_address, template_address
 from policies.levers.pod_shape import buffer_template, pods_refused, shape_of
 from policies.levers.round import PoolRound, said
-from policies.levers.wanted import Room, rooms
+from policies.levers.wanted import NodesToAsk, nodes_to_ask
 from policies.policy.pool_policy import Lever
 
 LEVER: Final = "capacity buffer"
@@ -65,13 +65,13 @@ def order_by_buffer(round_: PoolRound) -> LeverResult:
     """Make the pool's buffers as large as the plan has it."""
     made = round_.objects.made_for(round_.pool.name, "CapacityBuffer")
     result, asked = LeverResult(), set()
-    for room in rooms(round_, made):
-        if room.nodes:
+    for ask in nodes_to_ask(round_, made):
+        if ask.nodes:
             address = buffer_address(
-                round_.namespace, name_for(round_.pool.name, room.capacity_type)
+                round_.namespace, name_for(round_.pool.name, ask.capacity_type)
             )
             asked.add(address)
-            result += _ask(round_, address, room)
+            result += _ask(round_, address, ask)
     for one in made:
         if one.address not in asked:
             result += drained(one, round_.objects, round_.now_seconds)
@@ -86,22 +86,22 @@ def give_up_buffers(round_: PoolRound) -> LeverResult:
     return result
 
 
-def _ask(round_: PoolRound, address: Address, room: Room) -> LeverResult:
-    shape = shape_of(round_, room.capacity_type)
+def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
+    shape = shape_of(round_, ask.capacity_type)
     if isinstance(shape, str):
         return LeverResult(steps=said(LEVER, f"{address} stays as it is: {shape}"))
     found = round_.objects.made.get(address)
     if found is not None and found.going:
         return LeverResult(steps=said(LEVER, f"{address} is being deleted; the next round asks"))
-    labels = labels_for(round_.pool.name, round_.policy.policy, room.capacity_type)
+    labels = labels_for(round_.pool.name, round_.policy.policy, ask.capacity_type)
     until = round_.lease_end_seconds
-    marks = lease_marks(room.because, until)
+    marks = lease_marks(ask.because, until)
     spec = buffer_template(shape)
-    text = f"room for {room.nodes} nodes of pool {round_.pool.name}: {room.text}"
+    text = f"{ask.nodes} free nodes of pool {round_.pool.name}: {ask.text}"
     changes = []
     template = template_address(round_.namespace, address.name)
     digest, there = digest_of(spec), round_.objects.made.get(template)
-    stood = there is not None and there.stands(room.because, labels, until, round_.now_seconds)
+    stood = there is not None and there.stands(ask.because, labels, until, round_.now_seconds)
     if not stood or there is None or there.template_hash != digest:
         metadata = {"labels": labels, "annotations": {**marks, TEMPLATE_HASH: digest}}
         changes.append(
@@ -118,9 +118,9 @@ def _ask(round_: PoolRound, address: Address, room: Room) -> LeverResult:
             )
         )
     if found is None or not (
-        (found.replicas, found.template) == (room.nodes, template.name)
+        (found.replicas, found.template) == (ask.nodes, template.name)
         and found.drained_seconds is None
-        and found.stands(room.because, labels, until, round_.now_seconds)
+        and found.stands(ask.because, labels, until, round_.now_seconds)
     ):
         changes.append(
             Change(
@@ -128,7 +128,7 @@ def _ask(round_: PoolRound, address: Address, room: Room) -> LeverResult:
                 address=address,
                 lever=LEVER,
                 why=text,
-                body=_buffer(address, labels, marks, template.name, room.nodes),
+                body=_buffer(address, labels, marks, template.name, ask.nodes),
                 uid=found.uid if found is not None else None,
                 lease_end_seconds=until,
                 after=template,

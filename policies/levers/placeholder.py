@@ -24,7 +24,7 @@ from policies.levers.marks import (
 from policies.levers.objects import PRIORITY_CLASS, MadeObject, deployment_address
 from policies.levers.pod_shape import placeholder_pod, pods_refused, shape_of
 from policies.levers.round import PoolRound, said
-from policies.levers.wanted import Room, rooms
+from policies.levers.wanted import NodesToAsk, nodes_to_ask
 from policies.policy.pool_policy import Lever
 
 LEVER: Final = "placeholder"
@@ -47,12 +47,12 @@ def order_by_placeholder(round_: PoolRound) -> LeverResult:
     """Have as many placeholder pods as the plan wants nodes kept free."""
     made = round_.objects.made_for(round_.pool.name, "Deployment")
     result, asked = LeverResult(), set()
-    for room in rooms(round_, made, unfinished=pulling(round_)):
-        if room.nodes:
-            name = name_for(round_.pool.name, room.capacity_type)
+    for ask in nodes_to_ask(round_, made, unfinished=pulling(round_)):
+        if ask.nodes:
+            name = name_for(round_.pool.name, ask.capacity_type)
             address = deployment_address(round_.namespace, name)
             asked.add(address)
-            result += _ask(round_, address, room)
+            result += _ask(round_, address, ask)
     changes = tuple(removed(one) for one in made if one.address not in asked and not one.going)
     return result + LeverResult(changes=changes)
 
@@ -87,27 +87,27 @@ def removed(deployment: MadeObject) -> Change:
     )
 
 
-def _ask(round_: PoolRound, address: Address, room: Room) -> LeverResult:
-    shape = shape_of(round_, room.capacity_type)
+def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
+    shape = shape_of(round_, ask.capacity_type)
     if isinstance(shape, str):
         return LeverResult(steps=said(LEVER, f"{address} stays as it is: {shape}"))
     found = round_.objects.made.get(address)
     if found is not None and found.going:
         return LeverResult(steps=said(LEVER, f"{address} is being deleted; the next round asks"))
     until = round_.lease_end_seconds
-    labels = labels_for(round_.pool.name, round_.policy.policy, room.capacity_type)
+    labels = labels_for(round_.pool.name, round_.policy.policy, ask.capacity_type)
     pod = placeholder_pod(shape, PRIORITY_CLASS.name)
     digest = digest_of(pod)
-    text = f"{room.nodes} placeholder pods for pool {round_.pool.name}: {room.text}"
+    text = f"{ask.nodes} placeholder pods for pool {round_.pool.name}: {ask.text}"
     changes = [*_priority_class(round_)]
     if found is None or not (
-        (found.replicas, found.template_hash) == (room.nodes, digest)
-        and found.stands(room.because, labels, until, round_.now_seconds)
+        (found.replicas, found.template_hash) == (ask.nodes, digest)
+        and found.stands(ask.because, labels, until, round_.now_seconds)
     ):
-        marks = {**lease_marks(room.because, until), TEMPLATE_HASH: digest}
-        chosen = {PLACEHOLDER: round_.pool.name, "foresail.io/room": address.name}
+        marks = {**lease_marks(ask.because, until), TEMPLATE_HASH: digest}
+        chosen = {PLACEHOLDER: round_.pool.name, "foresail.io/placeholders-of": address.name}
         spec = {
-            "replicas": room.nodes,
+            "replicas": ask.nodes,
             "revisionHistoryLimit": 0,
             # A rollout must not buy nodes for two generations of pods.
             "strategy": {

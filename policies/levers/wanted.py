@@ -27,7 +27,7 @@ _NOISE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
+class NodesToAsk:
     """Whole nodes to ask for, of a capacity type."""
 
     capacity_type: CapacityType | None
@@ -44,10 +44,10 @@ class Room:
         return f"{self.ordered} new nodes and {there} that are there or on their way"
 
 
-def rooms(
+def nodes_to_ask(
     round_: PoolRound, made: Iterable[MadeObject], *, unfinished: bool = False
-) -> tuple[Room, ...]:
-    """The room to ask for, one entry a capacity type; those with 0 nodes are to be given up.
+) -> tuple[NodesToAsk, ...]:
+    """An entry a capacity type; what was asked for one with 0 nodes is to be given up.
 
     Args:
         round_: of the pool.
@@ -65,7 +65,7 @@ def rooms(
         there = [node for node in there if node not in taken]
         ordered = sum(order.nodes for order in ours)
         found.append(
-            Room(
+            NodesToAsk(
                 capacity_type=kind,
                 nodes=ordered + len(taken),
                 ordered=ordered,

@@ -75,6 +75,15 @@ def test_now_is_what_the_annotations_of_these_tests_take_it_for() -> None:
             id="serving-loading-and-free-beside",
         ),
         pytest.param(
+            [
+                node(gpus=8),
+                ready(pod("a", gpus=2)),
+                ready(pod("room", gpus=6, labels={"foresail.io/placeholder": "big"})),
+            ],
+            {Reason.SERVING: 2, Reason.PRE_WARM: 6},
+            id="a-placeholder-keeps-room",
+        ),
+        pytest.param(
             [node(gpus=8, ready=False), ready(pod("a", gpus=2))],
             {Reason.SERVING: 2, Reason.OUT: 6},
             id="not-ready",

@@ -32,7 +32,7 @@ LABELS = {
     "foresail.io/pool": "h100",
     "foresail.io/policy": "balanced",
 }
-CHOSEN = {"foresail.io/placeholder": "h100", "foresail.io/room": "foresail-h100"}
+CHOSEN = {"foresail.io/placeholder": "h100", "foresail.io/placeholders-of": "foresail-h100"}
 
 
 def test_an_order_makes_a_class_and_a_deployment() -> None:

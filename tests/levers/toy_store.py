@@ -130,6 +130,8 @@ class ToyStore:
                 part.replace("~1", "/").replace("~0", "~") for part in one["path"].split("/")[1:]
             )
             _operate(document, one, path)
+        if document["spec"].get("taints") == []:
+            del document["spec"]["taints"]  # an empty list is left out
         self.documents[address] = document
 
 

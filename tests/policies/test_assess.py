@@ -155,6 +155,21 @@ def test_a_pool_is_put_together_from_its_objects() -> None:
     assert (found["h100-b"].stage, found["h100-b"].gpus) == (NodeStage.LAUNCHED, 8)
 
 
+def test_placeholder_pods_are_no_demand_and_their_room_is_free() -> None:
+    labels = {"labels": {"foresail.io/placeholder": "h100"}}
+    assessment = assessed(
+        {
+            Kind.NODE_POOL: [pool("h100")],
+            Kind.NODE_CLAIM: [initialized("h100-a", "a")],
+            Kind.NODE: [node("a")],
+            Kind.POD: [pod("x", 8, "a", **labels), pod("y", 8, **labels)],
+        }
+    )
+    state = only(assessment)
+    assert (state.demand_gpus, state.nodes[0].pods) == (0.0, ())
+    assert state.nodes[0].empty_since_seconds == NOW
+
+
 def test_a_claim_that_is_initialized_without_gpus_is_not() -> None:
     # Of a static pool, whose claims ask for no GPUs.
     assessment = assessed(

@@ -151,6 +151,7 @@ async def mirrored(
 ) -> AsyncIterator[Mirror]:
     """A mirror that follows the kinds of its cluster while the context is open."""
     mirror = Mirror(name, news, kinds)
+    failure: Exception | None = None
 
     async def follow(kind: Kind) -> None:
         read = partial(gpu_record_of, kind)
@@ -164,6 +165,10 @@ async def mirrored(
         ]
         try:
             yield mirror
+        except Exception as error:  # noqa: BLE001 - the group would wrap the caller's error
+            failure = error
         finally:
             for task in tasks:
                 task.cancel()
+    if failure is not None:
+        raise failure

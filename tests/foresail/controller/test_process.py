@@ -10,13 +10,15 @@ import aiohttp
 import pytest
 import yaml
 from kubernetes_asyncio.client import ApiClient, Configuration
+from rich.console import Console
 
 from fleet.cluster.follow.api import Patience
 from fleet.cluster.kinds import SOURCES, Kind
 from foresail.controller.options import ControllerOptions
 from foresail.controller.policies_in_force import PATH as POLICIES
-from foresail.controller.process import running
+from foresail.controller.process import once, running
 from policies.policy.pool_policy import Mode
+from scaler.errors import ForesailError
 from tests.foresail.controller.writable_server import WritableServer
 from tests.policies.test_assess import Json, pod
 from tests.policies.test_node_planning import two_nodes
@@ -371,3 +373,57 @@ async def test_a_server_that_refuses_changes_is_counted_and_asked_again_later(
 
     await until(counted)
     assert (await one.get("/healthz"))[0] == 200
+
+
+@pytest.fixture
+def kubeconfig(server: WritableServer, tmp_path: Path) -> Path:
+    file = tmp_path / "config"
+    address = f"http://127.0.0.1:{server.port}"
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "prod",
+        "clusters": [{"name": "prod", "cluster": {"server": address}}],
+        "contexts": [{"name": "prod", "context": {"cluster": "prod", "user": "me"}}],
+        "users": [{"name": "me", "user": {}}],
+    }
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+async def test_a_single_round_is_carried_out_printed_and_the_lease_given_back(
+    server: WritableServer, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    console = Console(width=120)
+    await once(options(context="prod", kubeconfig=kubeconfig), console)
+
+    assert [one.path for one in server.writes] == ["/api/v1/nodes/b"]
+    assert server.written[LEASE]["spec"]["holderIdentity"] == ""
+    shown = capsys.readouterr().out
+    assert "pool h100: nodes of 8 GPUs, h100-sxm; policy all (act)" in shown
+    assert "warm floor" in shown
+
+
+async def test_a_single_round_beside_a_leader_is_refused(
+    server: WritableServer, start: Any, kubeconfig: Path
+) -> None:
+    await start(options(identity="a", mode=Mode.ADVISE))
+
+    async def led() -> bool:
+        return LEASE in server.written
+
+    await until(led)
+    with pytest.raises(ForesailError, match="no round is made here: a has the Lease"):
+        await once(options(identity="b", context="prod", kubeconfig=kubeconfig), Console())
+    assert server.writes == []
+
+
+async def test_a_single_dry_run_needs_no_lease(
+    server: WritableServer, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    await once(options(context="prod", kubeconfig=kubeconfig, dry_run=True), Console(width=120))
+    shown = capsys.readouterr().out
+    assert "# apply /api/v1/nodes/b" in shown
+    assert (server.writes, server.written) == ([], {})
