@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter
 from fleet.cluster.follow.mirror import Mirror
 from fleet.cluster.reading import Cluster
 from foresail.controller.election import Election
-from foresail.controller.heard_plans import HeardPlans
+from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 ROUND_SECONDS: Final = 120.0
 URGENT_SECONDS: Final = 5.0
 """The least time between two rounds: pods of one burst come one after the other."""
-BLIND_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 1.0
 """Between two attempts while something cannot be read."""
 STUCK_SECONDS: Final = 600.0
 """Without an attempt at a round, after which the process counts as stuck."""
@@ -39,7 +39,7 @@ CLOCK_STEP_SECONDS: Final = 30.0
 _SETTLE_SECONDS: Final = 1.0
 
 
-class Hands(Protocol):
+class RoundExecutor(Protocol):
     """Carries decisions out."""
 
     async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
@@ -50,7 +50,7 @@ class Hands(Protocol):
         ...
 
 
-class Keeper(Protocol):
+class StateStore(Protocol):
     """Keeps the state over restarts."""
 
     def write(self, state: ControllerState) -> None:
@@ -67,17 +67,17 @@ class Clocks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class Connections:
     """What the controller reads and writes; None = it does not."""
 
     mirror: Mirror
     policies: PoliciesInForce
-    plans: HeardPlans | None = None
+    plans: KnownPlans | None = None
     election: Election | None = None
     """None = it always leads."""
-    hands: Hands | None = None
+    executor: RoundExecutor | None = None
     events: NodeEvents | None = None
-    keeper: Keeper | None = None
+    store: StateStore | None = None
 
 
 class Controller:
@@ -86,12 +86,12 @@ class Controller:
     def __init__(
         self,
         rounds: ClusterRounds,
-        around: Surroundings,
+        connections: Connections,
         clocks: Clocks,
         registry: CollectorRegistry,
     ) -> None:
         self._rounds = rounds
-        self._around = around
+        self._connections = connections
         self._clocks = clocks
         self._wall_time = WallTime(clocks.wall, clocks.steady)
         self._wake = asyncio.Event()
@@ -99,18 +99,18 @@ class Controller:
         self._tried_seconds = clocks.steady()
         self.last: ClusterRound | None = None
         """The last round that was made."""
-        self.blind: str | None = "no round was tried yet"
+        self.trouble: str | None = "no round was tried yet"
         """Why there was nothing to decide on at the last attempt."""
         self._counts = Counter(
             "foresail_controller_rounds",
-            "Rounds: acted, advised, waiting for leadership; blind: reasons why none was made.",
+            "Rounds by outcome; unreadable counts the reasons why none was made.",
             ["outcome"],
             registry=registry,
         )
 
     @property
     def leading(self) -> bool:
-        return self._around.election is None or self._around.election.leading
+        return self._connections.election is None or self._connections.election.leading
 
     @property
     def stuck(self) -> str | None:
@@ -127,8 +127,8 @@ class Controller:
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
         """What keeps it going; each runs until it is cancelled."""
         found = [("rounds", self.run()), ("pods", self.watch_pods())]
-        if self._around.events is not None:
-            found.append(("events", self._around.events.run()))
+        if self._connections.events is not None:
+            found.append(("events", self._connections.events.run()))
         return found
 
     async def run(self) -> None:
@@ -138,7 +138,7 @@ class Controller:
             began = loop.time()
             self._wake.clear()
             if not await self.attempt():
-                await asyncio.sleep(BLIND_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 continue
             await asyncio.sleep(URGENT_SECONDS)
             try:
@@ -149,11 +149,11 @@ class Controller:
 
     async def watch_pods(self) -> None:
         """Wake the rounds when a pod begins to wait for GPUs."""
-        news = self._around.mirror.news
+        news = self._connections.mirror.news
         while True:
             await news.wait()
             news.clear()
-            waiting = _waiting(self._around.mirror.cluster)
+            waiting = _waiting(self._connections.mirror.cluster)
             if waiting - self._waiting:
                 self.wake()
             self._waiting = waiting
@@ -162,12 +162,12 @@ class Controller:
     async def attempt(self) -> bool:
         """Try to make a round; whether one was made."""
         self._tried_seconds = self._clocks.steady()
-        before, self.blind = self.blind, self.unreadable()
-        if self.blind is not None:
+        before, self.trouble = self.trouble, self.unreadable()
+        if self.trouble is not None:
             self._rounds.lost(self._clocks.wall())
-            if self.blind != before:
-                self._counts.labels("blind").inc()
-                log.warning("blind", why=self.blind)
+            if self.trouble != before:
+                self._counts.labels("unreadable").inc()
+                log.warning("unreadable", why=self.trouble)
             return False
         await self.round_now()
         return True
@@ -182,33 +182,33 @@ class Controller:
 
     def unreadable(self) -> str | None:
         """Why there is nothing to decide on now."""
-        mirror, policies = self._around.mirror, self._around.policies
+        mirror, policies = self._connections.mirror, self._connections.policies
         why = mirror.trouble or mirror.stale
         if why is None and not policies.known:
             why = f"policies: {policies.stale or 'not read yet'}"
         return why
 
     def _make(self) -> ClusterRound:
-        cluster = self._around.mirror.cluster
-        heard, plans = self._around.plans, PlannedReplicas()
-        if heard is not None:
-            plans = heard.now(cluster.scaled_objects, self._clocks.steady())
-        policies = self._around.policies.current()
+        cluster = self._connections.mirror.cluster
+        known, plans = self._connections.plans, PlannedReplicas()
+        if known is not None:
+            plans = known.now(cluster.scaled_objects, self._clocks.steady())
+        policies = self._connections.policies.current()
         return self._rounds.make(cluster, policies, plans, self._clocks.wall())
 
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""
         if not self.leading:
             return "waiting"
-        acts = self._around.hands is not None
-        if self._around.events is not None:
-            self._around.events.take(made.decided.plan, made.cluster, acts=acts)
-        if self._around.hands is None:
+        acts = self._connections.executor is not None
+        if self._connections.events is not None:
+            self._connections.events.take(made.decided.plan, made.cluster, acts=acts)
+        if self._connections.executor is None:
             return "advised"
         if stepped:
             log.warning("not_carried_out", why="the wall clock was set")
             return "advised"
-        await self._around.hands.carry_out(made, lambda: self.leading)
+        await self._connections.executor.carry_out(made, lambda: self.leading)
         return "acted"
 
     def _clock_step(self) -> bool:
@@ -219,10 +219,10 @@ class Controller:
         return True
 
     def _keep(self) -> None:
-        if self._around.keeper is None:
+        if self._connections.store is None:
             return
         try:
-            self._around.keeper.write(self._rounds.state)
+            self._connections.store.write(self._rounds.state)
         except OSError as error:
             log.warning("state_not_written", why=error.strerror or str(error))
 

@@ -20,7 +20,7 @@ class Pages:
     leading: Callable[[], bool]
     stuck: Callable[[], str | None]
     """Why rounds do not go on."""
-    blind: Callable[[], str | None]
+    trouble: Callable[[], str | None]
     """Why there is nothing to decide on now."""
 
     def application(self) -> web.Application:
@@ -42,7 +42,7 @@ class Pages:
 
     async def readyz(self, _: web.Request) -> web.Response:
         """Whether the cluster is read and policies are known; a replica that waits is ready."""
-        why = self.blind()
+        why = self.trouble()
         if why is None and self.last() is None:
             why = "no round was made yet"
         return web.Response(text="ok\n") if why is None else web.Response(status=503, text=why)

@@ -9,7 +9,7 @@ import structlog
 
 from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
 from foresail.client_events import Event
-from foresail.controller.heard_plans import HeardPlan, HeardPlans
+from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from scaler.clock import Clock
 
 log = structlog.get_logger()
@@ -18,13 +18,13 @@ REFUSED_SECONDS: Final = 60.0
 """Before a server that refuses is asked again: certificates are replaced, and readers allowed."""
 
 
-async def hear(
-    heard: HeardPlans, watch: Callable[[], AsyncGenerator[Event]], steady: Clock
+async def read_plans(
+    known: KnownPlans, watch: Callable[[], AsyncGenerator[Event]], steady: Clock
 ) -> None:
     """Learn of plans for good.
 
     Args:
-        heard: what is known.
+        known: what is known.
         watch: begins a watch, which goes on by itself unless the server refuses.
         steady: the monotonic clock.
     """
@@ -32,30 +32,30 @@ async def hear(
         try:
             async with aclosing(watch()) as events:
                 async for event in events:
-                    heard.trouble = None
-                    _take(heard, event, steady())
+                    known.trouble = None
+                    _take(known, event, steady())
         except PlansError as error:
-            heard.trouble = str(error)
-            log.warning("plans_refused", why=heard.trouble)
+            known.trouble = str(error)
+            log.warning("plans_refused", why=known.trouble)
         await asyncio.sleep(REFUSED_SECONDS)
 
 
-def _take(heard: HeardPlans, event: Event, now_seconds: float) -> None:
+def _take(known: KnownPlans, event: Event, now_seconds: float) -> None:
     match event:
         case Snapshot(plans=plans):
-            heard.all_are(map(heard_of, plans), now_seconds)
+            known.all_are(map(trigger_plan_of, plans), now_seconds)
         case Changed(plan=plan):
-            heard.changed(heard_of(plan), now_seconds)
+            known.changed(trigger_plan_of(plan), now_seconds)
         case Removed(workload=workload):
-            heard.removed(workload, now_seconds)
+            known.removed(workload, now_seconds)
 
 
-def heard_of(plan: Plan) -> HeardPlan:
+def trigger_plan_of(plan: Plan) -> TriggerPlan:
     """What a plan wants; where KEDA gets an error or no number, nothing."""
     decided = plan.plan if plan.refused is None else None
     desired = decided.desired if decided is not None else None
     of_keda = f"{plan.workload.namespace}/{plan.workload.name}"
-    return HeardPlan(
+    return TriggerPlan(
         trigger=plan.workload,
         scaled_object=None if plan.on_watch_list else of_keda,
         replicas=None if desired is None else float(desired),

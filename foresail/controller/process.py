@@ -22,16 +22,16 @@ from foresail.advice_table import render
 from foresail.api_client import client_of
 from foresail.client import Plans
 from foresail.clock import steady_clock, wall_clock
-from foresail.controller.controller import Clocks, Controller, Hands, Surroundings
+from foresail.controller.controller import Clocks, Connections, Controller, RoundExecutor
 from foresail.controller.election import Election
-from foresail.controller.heard_plans import HeardPlans
+from foresail.controller.known_plans import KnownPlans
 from foresail.controller.lease_api import ApiLeases
-from foresail.controller.lever_hands import ActingHands, Levers, PrintingHands
+from foresail.controller.lever_executor import ChangePrinter, LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.options import ControllerOptions
 from foresail.controller.pages import Pages, shown
-from foresail.controller.plans_reader import hear
+from foresail.controller.plans_reader import read_plans
 from foresail.controller.policies_in_force import PATH, PoliciesInForce, policy_object_of
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
 from foresail.controller.state_folder import StateFolder
@@ -134,30 +134,30 @@ async def assembled(
     rounds = ClusterRounds(known, folder.read() if folder is not None else ControllerState())
     for why in rounds.refused:
         log.warning("state_refused", why=why)
-    plans = HeardPlans() if options.plans is not None else None
+    plans = KnownPlans() if options.plans is not None else None
     kinds = (*PLANNING_KINDS, *([Kind.SCALED_OBJECT] if plans is not None else []))
     objects = watched(client, PATH, _policy_record(), patience=patience)
     async with (
         mirrored(client, cluster, asyncio.Event(), patience, kinds) as mirror,
-        _going_on([("policies", policies.follow(objects)), *_hearing(options, plans, clocks)]),
+        _going_on([("policies", policies.follow(objects)), *_plan_tasks(options, plans, clocks)]),
     ):
-        around = Surroundings(
+        connections = Connections(
             mirror=mirror,
             policies=policies,
             plans=plans,
-            hands=_hands(options, client, clocks, registry),
+            executor=_executor(options, client, clocks, registry),
         )
         if not options.dry_run:
             leases = ApiLeases(client, options.namespace, LEASE)
-            around = replace(
-                around,
+            connections = replace(
+                connections,
                 election=Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall),
                 events=NodeEvents(post_to(client), registry),
-                keeper=folder,
+                store=folder,
             )
-        controller = Controller(rounds, around, clocks, registry)
+        controller = Controller(rounds, connections, clocks, registry)
         registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
-        yield Parts(controller=controller, election=around.election, registry=registry)
+        yield Parts(controller=controller, election=connections.election, registry=registry)
 
 
 @asynccontextmanager
@@ -179,7 +179,7 @@ async def running(
             last=lambda: controller.last,
             leading=lambda: controller.leading,
             stuck=lambda: controller.stuck,
-            blind=lambda: controller.blind,
+            trouble=lambda: controller.trouble,
         )
         port = await sites.add(pages.application(), options.http)
         work = list(controller.tasks())
@@ -190,21 +190,21 @@ async def running(
             yield port
 
 
-def _hands(
+def _executor(
     options: ControllerOptions, client: ApiClient, clocks: Clocks, registry: CollectorRegistry
-) -> Hands | None:
+) -> RoundExecutor | None:
     levers = Levers(client, options.namespace, clocks.steady)
     if options.dry_run:
-        return PrintingHands(levers, partial(print, end="", flush=True))
-    return ActingHands(client, levers, registry) if options.writes else None
+        return ChangePrinter(levers, partial(print, end="", flush=True))
+    return LeverExecutor(client, levers, registry) if options.writes else None
 
 
-def _hearing(
-    options: ControllerOptions, heard: HeardPlans | None, clocks: Clocks
+def _plan_tasks(
+    options: ControllerOptions, known: KnownPlans | None, clocks: Clocks
 ) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
-    if heard is not None and options.plans is not None:
+    if known is not None and options.plans is not None:
         reader = Plans(options.plans, tls=options.plans_tls)
-        yield "plans", hear(heard, reader.watch, clocks.steady)
+        yield "plans", read_plans(known, reader.watch, clocks.steady)
 
 
 def _policy_record() -> Any:

@@ -24,7 +24,7 @@ from policies.decide import DecisionState, decide
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
-from policies.planning.planned import Home, homes_of, planned_demand
+from policies.planning.planned_replicas import UsualPool, planned_demand, usual_pools_of
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
 from policies.policy.pool_policy import PoolPolicy
 from policies.policy.resolve import PolicyOverlapError, policy_for
@@ -75,7 +75,7 @@ class PlanningState:
 
     decisions: DecisionState = field(default_factory=DecisionState)
     seen: NodesSeen = field(default_factory=NodesSeen)
-    homes: Mapping[Workload, Home] = field(default_factory=dict)
+    usual_pools: Mapping[Workload, UsualPool] = field(default_factory=dict)
     spending: SpendingBook = field(default_factory=SpendingBook)
     demand: Mapping[str, SavedDemand] = field(default_factory=dict)
     """By pool."""
@@ -95,7 +95,7 @@ class NodePlanning:
         self._constants = constants
         self._decisions = state.decisions
         self._seen = state.seen
-        self._homes = state.homes
+        self._usual_pools = state.usual_pools
         self._spending = state.spending
         self._demands = PoolDemands(make_forecaster)
         self.refused = tuple(self._demands.restore(state.demand))
@@ -106,7 +106,7 @@ class NodePlanning:
         return PlanningState(
             decisions=self._decisions,
             seen=self._seen,
-            homes=self._homes,
+            usual_pools=self._usual_pools,
             spending=self._spending,
             demand=self._demands.saved(),
         )
@@ -125,8 +125,8 @@ class NodePlanning:
         kept = _kept(given.cluster)
         assessment = self._assessed(given)
         self._seen = assessment.seen
-        self._homes = homes_of(assessment, self._homes, now)
-        planned = planned_demand(given.planned, assessment, self._homes)
+        self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
+        planned = planned_demand(given.planned, assessment, self._usual_pools)
         pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
         self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
         forecasts = {} if given.plans_missing is not None else self._demands.forecasts()

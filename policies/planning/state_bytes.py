@@ -9,7 +9,7 @@ from fleet.cluster.owners import Workload
 from policies.decide import DecisionState
 from policies.planning.demand import POOLS_MAX, SavedDemand
 from policies.planning.node_planning import PlanningState
-from policies.planning.planned import HOMES_MAX, Home
+from policies.planning.planned_replicas import WORKLOADS_MAX, UsualPool
 from policies.planning.spending import POLICIES_MAX, PolicySpending, SpendingBook
 from policies.reading.nodes import NodesSeen
 
@@ -31,7 +31,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class _Home(_Part):
+class _UsualPool(_Part):
     kind: str
     namespace: str
     name: str
@@ -66,7 +66,7 @@ class _State(_Part):
     ]
     empty_since: Annotated[dict[str, Moment], Field(max_length=_NODES_MAX)]
     starting: Annotated[tuple[str, ...], Field(max_length=_NODES_MAX)]
-    homes: Annotated[tuple[_Home, ...], Field(max_length=HOMES_MAX)]
+    usual_pools: Annotated[tuple[_UsualPool, ...], Field(max_length=WORKLOADS_MAX)]
     spending: _Spending
     demand: Annotated[dict[str, _Demand], Field(max_length=POOLS_MAX)]
 
@@ -85,16 +85,16 @@ def encode_state(state: PlanningState) -> bytes:
             noted={pool: dict(notes) for pool, notes in state.decisions.pools.items()},
             empty_since=dict(state.seen.empty_since_seconds),
             starting=tuple(sorted(state.seen.starting)),
-            homes=tuple(
-                _Home(
+            usual_pools=tuple(
+                _UsualPool(
                     kind=workload.kind,
                     namespace=workload.namespace,
                     name=workload.name,
-                    pool=home.pool,
-                    gpus_per_replica=home.gpus_per_replica,
-                    seen_seconds=home.seen_seconds,
+                    pool=usual.pool,
+                    gpus_per_replica=usual.gpus_per_replica,
+                    seen_seconds=usual.seen_seconds,
                 )
-                for workload, home in state.homes.items()
+                for workload, usual in state.usual_pools.items()
             ),
             spending=_Spending(
                 policies={
@@ -138,13 +138,13 @@ def decode_state(content: bytes) -> PlanningState:
     return PlanningState(
         decisions=DecisionState(started_seconds=state.started_seconds, pools=state.noted),
         seen=NodesSeen(empty_since_seconds=state.empty_since, starting=frozenset(state.starting)),
-        homes={
-            Workload(kind=one.kind, namespace=one.namespace, name=one.name): Home(
+        usual_pools={
+            Workload(kind=one.kind, namespace=one.namespace, name=one.name): UsualPool(
                 pool=one.pool,
                 gpus_per_replica=one.gpus_per_replica,
                 seen_seconds=one.seen_seconds,
             )
-            for one in state.homes
+            for one in state.usual_pools
         },
         spending=SpendingBook(
             policies={

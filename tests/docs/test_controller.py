@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from fleet.cluster.reading import Cluster
 from foresail.cli_nodes import controller
 from foresail.controller.election import Pace
-from foresail.controller.heard_plans import SILENT_SECONDS
-from foresail.controller.lever_hands import ActingHands, Levers
+from foresail.controller.known_plans import SILENT_SECONDS
+from foresail.controller.lever_executor import LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.rounds import ClusterRounds, PlannedReplicas
@@ -26,7 +26,7 @@ def shown() -> set[str]:
     registry = CollectorRegistry()
     registry.register(ControllerCollector(lambda: made, lambda: True))
     NodeEvents(NotedEvents(), registry)
-    ActingHands(None, Levers(None, "foresail", lambda: 0.0), registry)  # type: ignore[arg-type]
+    LeverExecutor(None, Levers(None, "foresail", lambda: 0.0), registry)  # type: ignore[arg-type]
     return {
         f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()
     }

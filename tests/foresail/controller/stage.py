@@ -1,4 +1,4 @@
-"""A controller in simulated time: a cluster in memory, hands that note, and a wall clock to set."""
+"""A controller in simulated time: a cluster in memory, rounds noted, a wall clock to set."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,9 +12,9 @@ from fleet.cluster.follow.api import Identity
 from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror
 from fleet.cluster.follow.watch import Changed, Gone, Listed, Unavailable
 from fleet.cluster.kinds import Kind, record_of
-from foresail.controller.controller import Clocks, Controller, Surroundings
+from foresail.controller.controller import Clocks, Connections, Controller
 from foresail.controller.election import Election
-from foresail.controller.heard_plans import HeardPlans
+from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce, PolicyObject
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
@@ -27,7 +27,7 @@ ALL_KINDS = (*PLANNING_KINDS, Kind.SCALED_OBJECT)
 
 
 @dataclass
-class NotedHands:
+class NotedRounds:
     """Notes the rounds that were carried out."""
 
     rounds: list[ClusterRound] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Stage:
     controller: Controller
     mirror: Mirror
     policies: PoliciesInForce
-    hands: NotedHands
+    executor: NotedRounds
     posted: NotedEvents
     rounds: ClusterRounds
     leases: LeasesView | None
@@ -111,7 +111,7 @@ async def stage(
     *,
     leases: MemoryLeases | None = None,
     name: str = "a",
-    plans: HeardPlans | None = None,
+    plans: KnownPlans | None = None,
     state: ControllerState | None = None,
     acts: bool = True,
 ) -> AsyncIterator[Stage]:
@@ -122,11 +122,11 @@ async def stage(
         name: of this replica.
         plans: that it hears.
         state: that it begins with.
-        acts: whether it has hands.
+        acts: whether it has executor.
     """
     mirror = Mirror("test", kinds=ALL_KINDS)
     registry, policies = CollectorRegistry(), PoliciesInForce(None)
-    hands, posted = NotedHands(), NotedEvents()
+    executor, posted = NotedRounds(), NotedEvents()
     made: list[Stage] = []
     begin = NOW - clock()
 
@@ -136,16 +136,16 @@ async def stage(
     view = leases.view() if leases is not None else None
     election = Election(view, name, steady=clock, wall=wall) if view is not None else None
     rounds = ClusterRounds(KNOWN, state)
-    around = Surroundings(
+    connections = Connections(
         mirror=mirror,
         policies=policies,
         plans=plans,
         election=election,
-        hands=hands if acts else None,
+        executor=executor if acts else None,
         events=NodeEvents(posted, registry),
     )
-    controller = Controller(rounds, around, Clocks(steady=clock, wall=wall), registry)
-    made.append(Stage(controller, mirror, policies, hands, posted, rounds, view, registry))
+    controller = Controller(rounds, connections, Clocks(steady=clock, wall=wall), registry)
+    made.append(Stage(controller, mirror, policies, executor, posted, rounds, view, registry))
     work = [one for _, one in controller.tasks()]
     if election is not None:
         election.changed = controller.wake

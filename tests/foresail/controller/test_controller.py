@@ -1,11 +1,11 @@
-"""When the controller makes rounds, what it carries out, and what becomes of faults around it."""
+"""When the controller makes rounds, what it carries out, and what becomes of faults."""
 
 import asyncio
 
 import pytest
 
 from fleet.cluster.kinds import Kind
-from foresail.controller.heard_plans import HeardPlan, HeardPlans
+from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.rounds import ControllerState
 from tests.foresail.controller.memory_leases import MemoryLeases
 from tests.foresail.controller.stage import Stage, acting, clock, stage
@@ -26,30 +26,30 @@ def begun(one: Stage) -> None:
 
 async def test_a_round_is_made_as_soon_as_all_is_read_and_then_each_two_minutes() -> None:
     async with stage() as one:
-        assert one.controller.blind is not None
+        assert one.controller.trouble is not None
         await asyncio.sleep(30)
         assert one.controller.last is None
         begun(one)
         await asyncio.sleep(6)
-        begin = one.hands.seconds[0]
+        begin = one.executor.seconds[0]
         assert begin <= 36
         await asyncio.sleep(600)
-        assert [round(at - begin) for at in one.hands.seconds] == [0, 120, 240, 360, 480, 600]
+        assert [round(at - begin) for at in one.executor.seconds] == [0, 120, 240, 360, 480, 600]
 
 
 async def test_a_pod_that_waits_for_gpus_is_answered_at_once_and_a_burst_once() -> None:
     async with stage() as one:
         begun(one)
         await asyncio.sleep(60)
-        assert len(one.hands.rounds) == 1
+        assert len(one.executor.rounds) == 1
         for at in range(4):
             one.put(Kind.POD, pod(f"new-{at}", 8, **CHATS))
             await asyncio.sleep(0.5)
         await asyncio.sleep(10)
-        assert len(one.hands.rounds) <= 3
-        (pool,) = one.hands.rounds[-1].decided.situation.pools
+        assert len(one.executor.rounds) <= 3
+        (pool,) = one.executor.rounds[-1].decided.situation.pools
         assert pool.demand_gpus == 40.0
-        assert one.hands.seconds[1] - 60 <= 2
+        assert one.executor.seconds[1] - 60 <= 2
 
 
 async def test_a_pod_without_gpus_wakes_nobody() -> None:
@@ -60,7 +60,7 @@ async def test_a_pod_without_gpus_wakes_nobody() -> None:
         del plain["spec"]["containers"][0]["resources"]
         one.put(Kind.POD, plain)
         await asyncio.sleep(30)
-        assert len(one.hands.rounds) == 1
+        assert len(one.executor.rounds) == 1
 
 
 async def test_nothing_is_decided_on_old_news() -> None:
@@ -69,13 +69,13 @@ async def test_nothing_is_decided_on_old_news() -> None:
         await asyncio.sleep(10)
         one.cut_off(Kind.POD, "/api/v1/pods: HTTP 410: too old")
         await asyncio.sleep(900)
-        assert len(one.hands.rounds) == 1
-        assert one.controller.blind == "/api/v1/pods: HTTP 410: too old"
-        assert one.count("blind") >= 1
+        assert len(one.executor.rounds) == 1
+        assert one.controller.trouble == "/api/v1/pods: HTTP 410: too old"
+        assert one.count("unreadable") >= 1
         one.show(Kind.POD, *two_nodes()[Kind.POD])
         await asyncio.sleep(6)
-        assert len(one.hands.rounds) == 2
-        assert one.controller.blind is None
+        assert len(one.executor.rounds) == 2
+        assert one.controller.trouble is None
 
 
 async def test_a_kind_that_the_cluster_does_not_have_is_no_old_news() -> None:
@@ -83,14 +83,14 @@ async def test_a_kind_that_the_cluster_does_not_have_is_no_old_news() -> None:
         begun(one)
         one.cut_off(Kind.BUFFER, "forbidden")  # it is not needed either
         await asyncio.sleep(10)
-        assert len(one.hands.rounds) == 1
+        assert len(one.executor.rounds) == 1
 
 
 async def test_without_policies_that_were_read_nothing_is_decided() -> None:
     async with stage() as one:
         one.show_all(two_nodes())
         await asyncio.sleep(200)
-        assert one.controller.blind == "policies: not read yet"
+        assert one.controller.trouble == "policies: not read yet"
         one.say()
         await asyncio.sleep(6)
         assert verdicts(one) == {"h100-a": "leave", "h100-b": "leave"}
@@ -100,7 +100,7 @@ async def test_mere_advice_posts_events_once_a_change_and_carries_nothing_out() 
     async with stage(acts=False) as one:
         begun(one)
         await asyncio.sleep(900)
-        assert one.hands.rounds == []
+        assert one.executor.rounds == []
         assert one.posted.reasons == [("b", "WouldRelease")]
         note = one.posted.events[0]["note"]
         assert note.startswith("release: no reason; empty for")
@@ -146,9 +146,9 @@ async def test_after_the_wall_clock_was_set_one_round_is_not_carried_out(seconds
         await asyncio.sleep(10)
         one.wall_off = seconds
         await asyncio.sleep(120)
-        assert len(one.hands.rounds) == 1
+        assert len(one.executor.rounds) == 1
         await asyncio.sleep(120)
-        assert len(one.hands.rounds) == 2
+        assert len(one.executor.rounds) == 2
 
 
 async def test_of_two_replicas_one_acts_and_both_learn() -> None:
@@ -157,9 +157,9 @@ async def test_of_two_replicas_one_acts_and_both_learn() -> None:
         for one in (a, b):
             begun(one)
         await asyncio.sleep(1000)
-        first, second = sorted((a, b), key=lambda one: -len(one.hands.rounds))
-        assert len(first.hands.rounds) >= 8
-        assert second.hands.rounds == []
+        first, second = sorted((a, b), key=lambda one: -len(one.executor.rounds))
+        assert len(first.executor.rounds) >= 8
+        assert second.executor.rounds == []
         assert second.posted.events == []
         assert second.count("waiting") >= 8
         assert second.controller.last is not None
@@ -180,24 +180,24 @@ async def test_a_replica_that_comes_to_lead_makes_a_round_at_once() -> None:
         await asyncio.sleep(40)
         assert b.controller.leading
         if leader is a:
-            assert b.hands.seconds[0] - ended <= 10
+            assert b.executor.seconds[0] - ended <= 10
 
 
 async def test_a_leader_that_loses_the_lease_in_the_middle_stops() -> None:
     async with stage(leases=MemoryLeases()) as one:
         begun(one)
         await asyncio.sleep(60)
-        acted = len(one.hands.rounds)
+        acted = len(one.executor.rounds)
         assert one.leases is not None
         one.leases.hangs = True
-        one.hands.takes_seconds = 25.0  # a leader acts for 20 s from its last renewal
+        one.executor.takes_seconds = 25.0  # a leader acts for 20 s from its last renewal
         one.put(Kind.POD, pod("new", 8, **CHATS))
         await asyncio.sleep(60)
-        assert (len(one.hands.rounds), one.hands.stopped) == (acted, 1)
+        assert (len(one.executor.rounds), one.executor.stopped) == (acted, 1)
 
 
 async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
-    plans = HeardPlans()
+    plans = KnownPlans()
     async with stage(plans=plans) as one:
         begun(one)
         scaled = {
@@ -208,7 +208,7 @@ async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
         await asyncio.sleep(6)
         assert one.controller.last is not None
         assert "no plan was heard yet" in one.controller.last.decided.remarks[0]
-        plan = HeardPlan(
+        plan = TriggerPlan(
             trigger="t", scaled_object="llm/chat-scaler", replicas=3.0, valid_for_seconds=200.0
         )
         plans.all_are([plan], clock())

@@ -11,8 +11,8 @@ from fleet.cluster.scaled_objects import ScaledObject
 from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
 from foresail.client_events import Event
 from foresail.client_plan import plan_of
-from foresail.controller.heard_plans import HeardPlan, HeardPlans
-from foresail.controller.plans_reader import hear, heard_of
+from foresail.controller.known_plans import KnownPlans, TriggerPlan
+from foresail.controller.plans_reader import read_plans, trigger_plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
@@ -29,14 +29,14 @@ def plan(desired: int | None = 3, trigger: str = "a", **fields: object) -> Plan:
     )
 
 
-def heard(*plans: Plan, at: float = 0.0) -> HeardPlans:
-    found = HeardPlans()
-    found.all_are(map(heard_of, plans), at)
+def known(*plans: Plan, at: float = 0.0) -> KnownPlans:
+    found = KnownPlans()
+    found.all_are(map(trigger_plan_of, plans), at)
     return found
 
 
 def test_of_several_triggers_the_largest_counts() -> None:
-    both = heard(plan(3, "a"), plan(5, "b"))
+    both = known(plan(3, "a"), plan(5, "b"))
     assert both.now(OBJECTS, 10.0).replicas == {CHAT: 5.0}
 
 
@@ -50,31 +50,31 @@ def test_of_several_triggers_the_largest_counts() -> None:
     ],
 )
 def test_a_plan_that_moves_no_replicas_counts_for_nothing(one: Plan) -> None:
-    found = heard(one).now(OBJECTS, 10.0)
+    found = known(one).now(OBJECTS, 10.0)
     assert (found.replicas, found.missing) == ({}, None)
 
 
 def test_a_plan_counts_while_it_stands() -> None:
-    one = heard(plan(), plan(1, "b"))
+    one = known(plan(), plan(1, "b"))
     assert one.now(OBJECTS, 119.0).replicas == {CHAT: 3.0}
     assert one.now(OBJECTS, 121.0).replicas == {}
 
 
 def test_a_workload_that_no_scaled_object_names_is_left_out() -> None:
-    assert heard(plan()).now([], 10.0).replicas == {}
-    assert "ScaledObjects were not read" in (heard(plan()).now(None, 10.0).missing or "")
+    assert known(plan()).now([], 10.0).replicas == {}
+    assert "ScaledObjects were not read" in (known(plan()).now(None, 10.0).missing or "")
 
 
 def test_silence_of_a_server_with_plans_is_noticed_and_of_one_without_is_not() -> None:
-    assert heard(plan()).now(OBJECTS, 299.0).missing is None
-    assert (heard(plan()).now(OBJECTS, 301.0).missing or "").startswith(
+    assert known(plan()).now(OBJECTS, 299.0).missing is None
+    assert (known(plan()).now(OBJECTS, 301.0).missing or "").startswith(
         "no plan was heard for 5m1s"
     )
-    assert heard().now(OBJECTS, 3000.0).missing is None
+    assert known().now(OBJECTS, 3000.0).missing is None
 
 
 async def test_events_of_a_watch_are_learned_and_a_refusal_is_asked_again() -> None:
-    found, begun = HeardPlans(), 0
+    found, begun = KnownPlans(), 0
 
     async def watch() -> AsyncGenerator[Event]:
         nonlocal begun
@@ -88,7 +88,7 @@ async def test_events_of_a_watch_are_learned_and_a_refusal_is_asked_again() -> N
         await asyncio.Event().wait()
 
     clock = asyncio.get_running_loop().time
-    task = asyncio.create_task(hear(found, watch, clock))
+    task = asyncio.create_task(read_plans(found, watch, clock))
     await asyncio.sleep(10)
     assert found.now(OBJECTS, clock()).replicas == {CHAT: 7.0}
     await asyncio.sleep(15)
@@ -100,8 +100,8 @@ async def test_events_of_a_watch_are_learned_and_a_refusal_is_asked_again() -> N
 
 
 def test_what_is_heard_is_of_one_trigger() -> None:
-    one = HeardPlan(trigger="t", scaled_object="llm/scaler", replicas=1.0, valid_for_seconds=9.0)
-    found = HeardPlans()
+    one = TriggerPlan(trigger="t", scaled_object="llm/scaler", replicas=1.0, valid_for_seconds=9.0)
+    found = KnownPlans()
     found.all_are([one], 0.0)
     found.removed("t", 1.0)
     assert found.now(OBJECTS, 2.0).replicas == {}

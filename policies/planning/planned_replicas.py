@@ -11,14 +11,14 @@ from typing import Final
 from fleet.cluster.owners import Workload
 from policies.reading.assess import Assessment, Replicas
 
-HOMES_MAX: Final = 4096
-HOME_SECONDS_MAX: Final = 8 * 86_400.0
+WORKLOADS_MAX: Final = 4096
+FORGOTTEN_SECONDS: Final = 8 * 86_400.0
 """After which a workload without pods is forgotten."""
 _ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Home:
+class UsualPool:
     """Where a workload's replicas run, as it was last seen."""
 
     pool: str
@@ -37,37 +37,37 @@ class PlannedDemand:
     """Of plans that could not be counted."""
 
 
-def homes_of(
-    assessment: Assessment, before: Mapping[Workload, Home], now_seconds: float
-) -> Mapping[Workload, Home]:
+def usual_pools_of(
+    assessment: Assessment, before: Mapping[Workload, UsualPool], now_seconds: float
+) -> Mapping[Workload, UsualPool]:
     """Where workloads run, with those that were seen before and have no pods now."""
     found = {
-        workload: home
-        for workload, home in before.items()
-        if now_seconds - home.seen_seconds <= HOME_SECONDS_MAX
+        workload: usual
+        for workload, usual in before.items()
+        if now_seconds - usual.seen_seconds <= FORGOTTEN_SECONDS
     }
     for workload, pools in assessment.replicas.items():
         name, replicas = max(pools.items(), key=lambda item: (item[1].gpus, item[0]))
         found.pop(workload, None)
-        found[workload] = Home(
+        found[workload] = UsualPool(
             pool=name,
             gpus_per_replica=replicas.gpus / replicas.pods,
             seen_seconds=now_seconds,
         )
-    return dict(list(found.items())[-HOMES_MAX:])
+    return dict(list(found.items())[-WORKLOADS_MAX:])
 
 
 def planned_demand(
     planned: Mapping[Workload, float],
     assessment: Assessment,
-    homes: Mapping[Workload, Home],
+    usual_pools: Mapping[Workload, UsualPool],
 ) -> PlannedDemand:
     """The demand of planned replicas beyond those that have pods.
 
     Args:
         planned: replicas by workload.
         assessment: the pools, and the pods in them.
-        homes: where workloads run.
+        usual_pools: where workloads run.
     """
     pools = {one.name for one in assessment.pools}
     gpus: dict[str, float] = {}
@@ -76,9 +76,9 @@ def planned_demand(
         more = replicas - _pods(assessment.replicas.get(workload, {}).values())
         if more <= 0 or workload.kind not in _ONE_POD_EACH:
             continue
-        home = homes.get(workload)
-        if home is not None and home.pool in pools:
-            gpus[home.pool] = gpus.get(home.pool, 0.0) + more * home.gpus_per_replica
+        usual = usual_pools.get(workload)
+        if usual is not None and usual.pool in pools:
+            gpus[usual.pool] = gpus.get(usual.pool, 0.0) + more * usual.gpus_per_replica
         else:
             remarks.append(
                 f"{workload.kind} {workload.namespace}/{workload.name}: {replicas:g} replicas are "

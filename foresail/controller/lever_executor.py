@@ -71,7 +71,7 @@ class Levers:
         return self._discovery
 
 
-class ActingHands:
+class LeverExecutor:
     """Makes the changes of a round."""
 
     def __init__(self, client: ApiClient, levers: Levers, registry: CollectorRegistry) -> None:
@@ -98,7 +98,7 @@ class ActingHands:
             _log_outcome(outcome)
 
 
-class PrintingHands:
+class ChangePrinter:
     """Prints the objects that would be written, as YAML, and writes nothing."""
 
     def __init__(self, levers: Levers, show: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""PlannedReplicas of workloads as they were last heard, and for how long they still stand.
+"""Plans of workloads as they were last heard, and for how long they still stand.
 
 A plan is of one trigger of a ScaledObject; the HPA follows the trigger that wants the most. Times
 run on the monotonic clock.
@@ -19,7 +19,7 @@ SILENT_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeardPlan:
+class TriggerPlan:
     """What one plan wants."""
 
     trigger: Hashable
@@ -34,33 +34,33 @@ class HeardPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    plan: HeardPlan
+    plan: TriggerPlan
     until_seconds: float
 
 
-class HeardPlans:
+class KnownPlans:
     """All plans of a server."""
 
     def __init__(self) -> None:
         self._plans: dict[Hashable, _Kept] = {}
-        self._heard_seconds = -inf
+        self._received_seconds = -inf
         self.trouble: str | None = None
         """Why nothing more will be heard."""
 
-    def all_are(self, plans: Iterable[HeardPlan], now_seconds: float) -> None:
+    def all_are(self, plans: Iterable[TriggerPlan], now_seconds: float) -> None:
         """Learn all plans that there are."""
         self._plans = {one.trigger: _kept(one, now_seconds) for one in plans}
-        self._heard_seconds = now_seconds
+        self._received_seconds = now_seconds
 
-    def changed(self, plan: HeardPlan, now_seconds: float) -> None:
+    def changed(self, plan: TriggerPlan, now_seconds: float) -> None:
         """Learn a plan that is new or not what it was."""
         self._plans[plan.trigger] = _kept(plan, now_seconds)
-        self._heard_seconds = now_seconds
+        self._received_seconds = now_seconds
 
     def removed(self, trigger: Hashable, now_seconds: float) -> None:
         """Learn that a trigger is no more."""
         self._plans.pop(trigger, None)
-        self._heard_seconds = now_seconds
+        self._received_seconds = now_seconds
 
     def now(
         self, scaled_objects: Iterable[ScaledObject] | None, now_seconds: float
@@ -90,14 +90,14 @@ class HeardPlans:
     def _missing(self, now_seconds: float) -> str | None:
         if self.trouble is not None:
             return self.trouble
-        if self._heard_seconds == -inf:
+        if self._received_seconds == -inf:
             return "no plan was heard yet"
-        silent = now_seconds - self._heard_seconds
+        silent = now_seconds - self._received_seconds
         if self._plans and silent > SILENT_SECONDS:
             return f"no plan was heard for {format_duration(round(silent))}"
         return None
 
 
-def _kept(plan: HeardPlan, now_seconds: float) -> _Kept:
+def _kept(plan: TriggerPlan, now_seconds: float) -> _Kept:
     valid = -inf if plan.valid_for_seconds is None else plan.valid_for_seconds
     return _Kept(plan=plan, until_seconds=now_seconds + valid)
