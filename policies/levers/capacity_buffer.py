@@ -91,29 +91,32 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
     if isinstance(shape, str):
         return LeverResult(steps=said(LEVER, f"{address} stays as it is: {shape}"))
     found = round_.objects.made.get(address)
-    if found is not None and found.going:
-        return LeverResult(steps=said(LEVER, f"{address} is being deleted; the next round asks"))
+    template = template_address(round_.namespace, address.name)
+    there = round_.objects.made.get(template)
+    for one in (found, there):
+        if one is not None and (one.going or not one.ours):
+            why = "is being deleted" if one.going else "is not ours"
+            return LeverResult(steps=said(LEVER, f"{one.address} {why}; a later round asks"))
     labels = labels_for(round_.pool.name, round_.policy.policy, ask.capacity_type)
     until = round_.lease_end_seconds
     marks = lease_marks(ask.because, until)
     spec = buffer_template(shape)
     text = f"{ask.nodes} free nodes of pool {round_.pool.name}: {ask.text}"
     changes = []
-    template = template_address(round_.namespace, address.name)
-    digest, there = digest_of(spec), round_.objects.made.get(template)
+    digest = digest_of(spec)
     stood = there is not None and there.stands(ask.because, labels, until, round_.now_seconds)
     if not stood or there is None or there.template_hash != digest:
         metadata = {"labels": labels, "annotations": {**marks, TEMPLATE_HASH: digest}}
+        uid = there.uid if there is not None else None
+        pod = {"metadata": {"labels": labels}, "spec": spec}
         changes.append(
             Change(
                 verb=Verb.APPLY,
                 address=template,
                 lever=LEVER,
                 why=text,
-                body=applied(
-                    template, metadata, template={"metadata": {"labels": labels}, "spec": spec}
-                ),
-                uid=there.uid if there is not None else None,
+                body=applied(template, uid, metadata, template=pod),
+                uid=uid,
                 lease_end_seconds=until,
             )
         )
@@ -122,14 +125,16 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
         and found.drained_seconds is None
         and found.stands(ask.because, labels, until, round_.now_seconds)
     ):
+        uid = found.uid if found is not None else None
+        metadata = {"labels": labels, "annotations": marks}
         changes.append(
             Change(
                 verb=Verb.APPLY,
                 address=address,
                 lever=LEVER,
                 why=text,
-                body=_buffer(address, labels, marks, template.name, ask.nodes),
-                uid=found.uid if found is not None else None,
+                body=applied(address, uid, metadata, spec=_spec(template.name, ask.nodes)),
+                uid=uid,
                 lease_end_seconds=until,
                 after=template,
             )
@@ -167,7 +172,12 @@ def _to_zero(buffer: MadeObject, objects: Objects, now_seconds: float) -> Change
         address=buffer.address,
         lever=LEVER,
         why=why,
-        body=_buffer(buffer.address, buffer.our_labels, marks, buffer.template, 0),
+        body=applied(
+            buffer.address,
+            buffer.uid,
+            {"labels": buffer.our_labels, "annotations": marks},
+            spec=_spec(buffer.template, 0),
+        ),
         uid=buffer.uid,
         lease_end_seconds=until,
     )
@@ -184,10 +194,6 @@ def _is_empty(buffer: MadeObject, objects: Objects, now_seconds: float) -> bool:
     return since is None or now_seconds - since >= DRAIN_SECONDS
 
 
-def _buffer(
-    address: Address, labels: Body, annotations: Body, template: str | None, replicas: int
-) -> Body:
-    spec: dict[str, object] = {"provisioningStrategy": STRATEGY, "replicas": replicas}
-    if template is not None:
-        spec["podTemplateRef"] = {"name": template}
-    return applied(address, {"labels": labels, "annotations": annotations}, spec=spec)
+def _spec(template: str | None, replicas: int) -> Body:
+    named = {"podTemplateRef": {"name": template}} if template is not None else {}
+    return {"provisioningStrategy": STRATEGY, "replicas": replicas, **named}

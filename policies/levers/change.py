@@ -84,6 +84,11 @@ class Change:
     def __post_init__(self) -> None:
         assert (self.body is None) == (self.verb is Verb.DELETE)
         assert self.uid is not None or self.verb is Verb.APPLY
+        if self.verb is Verb.APPLY:
+            assert isinstance(self.body, Mapping)
+            metadata = self.body["metadata"]
+            assert isinstance(metadata, Mapping)
+            assert metadata.get("uid") == self.uid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +104,16 @@ class LeverResult:
         )
 
 
-def applied(address: Address, metadata: Body, **parts: object) -> Body:
-    """The body of an apply: an object with these metadata, and further top-level fields."""
-    namespace = {"namespace": address.namespace} if address.namespace else {}
+def applied(address: Address, uid: str | None, metadata: Body, **parts: object) -> Body:
+    """The body of an apply: an object with these metadata, and further top-level fields.
+
+    With a UID an object that is gone is not made again; None = it may be made.
+    """
+    named = {"name": address.name, "namespace": address.namespace, "uid": uid}
     return {
         "apiVersion": address.api_version,
         "kind": address.kind,
-        "metadata": {"name": address.name, **namespace, **metadata},
+        "metadata": {**{key: one for key, one in named.items() if one is not None}, **metadata},
         **parts,
     }
 

@@ -48,7 +48,7 @@ def unranked(pod: Pod, why: str) -> Change:
         address=address,
         lever=LEVER,
         why=why,
-        body=applied(address, {"uid": pod.uid}),
+        body=applied(address, pod.uid, {}),
         uid=pod.uid,
     )
 
@@ -105,7 +105,7 @@ def _write(round_: PoolRound, pod: Pod, name: str, cost: int) -> Change:
         address=address,
         lever=LEVER,
         why=f"{name} {cost}: pods of emptier nodes go first",
-        body=applied(address, {"uid": pod.uid, "annotations": annotations}),
+        body=applied(address, pod.uid, {"annotations": annotations}),
         uid=pod.uid,
         lease_end_seconds=until,
     )

@@ -39,7 +39,7 @@ def let_go(node: Node, why: str) -> Change:
         address=address,
         lever=LEVER,
         why=why,
-        body=applied(address, {"uid": node.uid}),
+        body=applied(address, node.uid, {}),
         uid=node.uid,
     )
 
@@ -66,7 +66,7 @@ def _held(round_: PoolRound, decision: NodeDecision, node: Node | None) -> Lever
         address=address,
         lever=LEVER,
         why="; ".join(step.text for step in decision.steps) or because.value,
-        body=applied(address, {"uid": node.uid, "annotations": annotations}),
+        body=applied(address, node.uid, {"annotations": annotations}),
         uid=node.uid,
         lease_end_seconds=until,
     )

@@ -157,6 +157,8 @@ def _ordered(round_: PoolRound) -> LeverResult:
 
 def _of_claims(discovery: Discovery) -> str:
     """What is known of nodes for pods that ask by ResourceClaims."""
+    if discovery.auto_mode:
+        return "its pods ask by ResourceClaims, and EKS Auto Mode supports no DRA driver for GPUs"
     match discovery.orders_for_claims:
         case True:
             return "its pods ask by ResourceClaims, and Karpenter has bought nodes for such"

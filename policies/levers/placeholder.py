@@ -88,12 +88,12 @@ def removed(deployment: MadeObject) -> Change:
 
 
 def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
-    shape = shape_of(round_, ask.capacity_type)
+    shape, found = shape_of(round_, ask.capacity_type), round_.objects.made.get(address)
     if isinstance(shape, str):
         return LeverResult(steps=said(LEVER, f"{address} stays as it is: {shape}"))
-    found = round_.objects.made.get(address)
     if found is not None and found.going:
         return LeverResult(steps=said(LEVER, f"{address} is being deleted; the next round asks"))
+    uid = found.uid if found is not None else None
     until = round_.lease_end_seconds
     labels = labels_for(round_.pool.name, round_.policy.policy, ask.capacity_type)
     pod = placeholder_pod(shape, PRIORITY_CLASS.name)
@@ -123,8 +123,8 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
                 address=address,
                 lever=LEVER,
                 why=text,
-                body=applied(address, {"labels": labels, "annotations": marks}, spec=spec),
-                uid=found.uid if found is not None else None,
+                body=applied(address, uid, {"labels": labels, "annotations": marks}, spec=spec),
+                uid=uid,
                 lease_end_seconds=until,
                 after=PRIORITY_CLASS,
             )
@@ -147,8 +147,10 @@ def _priority_class(round_: PoolRound) -> tuple[Change, ...]:
         "labels": {MANAGED_BY: OURS},
         "annotations": lease_marks("placeholder pods", until),
     }
+    uid = found.uid if found is not None else None
     body = applied(
         PRIORITY_CLASS,
+        uid,
         metadata,
         value=PRIORITY,
         globalDefault=False,
@@ -161,7 +163,7 @@ def _priority_class(round_: PoolRound) -> tuple[Change, ...]:
         lever=LEVER,
         why="the priority of placeholder pods",
         body=body,
-        uid=found.uid if found is not None else None,
+        uid=uid,
         lease_end_seconds=until,
     )
     return (change,)

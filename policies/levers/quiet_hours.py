@@ -54,7 +54,9 @@ def keep_quiet(round_: PoolRound) -> LeverResult:
     standing = standing_budget(record)
     if end is None or not round_.may(Lever.QUIET_HOURS):
         over = () if standing is None else (taken_out(record, standing, "quiet hours are over"),)
-        steps = () if end is None else _shown(round_, end, "the policy does not opt in")
+        steps = (
+            () if round_.may(Lever.QUIET_HOURS) else _shown(round_, "the policy does not opt in")
+        )
         return LeverResult(changes=over, steps=steps)
     over = ()
     if standing is not None:
@@ -63,7 +65,7 @@ def keep_quiet(round_: PoolRound) -> LeverResult:
         over = (taken_out(record, standing, "quiet hours changed"),)
     why = _refused(record)
     if why is not None:
-        return LeverResult(changes=over, steps=_shown(round_, end, why))
+        return LeverResult(changes=over, steps=_shown(round_, why))
     return LeverResult(changes=over) + _added(record, end, round_.now_seconds)
 
 
@@ -148,8 +150,12 @@ def _refused(record: NodePool) -> str | None:
     return None
 
 
-def _shown(round_: PoolRound, end_seconds: float, why: str) -> tuple[Step, ...]:
-    budget = json.dumps(budget_until(end_seconds, round_.now_seconds))
-    return said(
-        LEVER, f"not written, because {why}; to be added to spec.disruption.budgets: {budget}"
-    )
+def _shown(round_: PoolRound, why: str) -> tuple[Step, ...]:
+    """The budgets for the operator's Git, a step each."""
+    steps: tuple[Step, ...] = ()
+    for one in round_.policy.quiet_budgets:
+        times = {"schedule": one.schedule, "duration": one.duration}
+        budget = json.dumps({"nodes": "0", "reasons": list(REASONS), **times})
+        text = f"not written, because {why}; to be added to spec.disruption.budgets: {budget}"
+        steps += said(LEVER, "; ".join((text, *one.notes)))
+    return steps

@@ -140,7 +140,7 @@ def marked(record: NodePool, before: int, target: int, because: str, until: floa
         address=address,
         lever=LEVER,
         why=f"it had {before} nodes, and gets {target} until the lease ends",
-        body=applied(address, {"uid": record.uid, "annotations": marks}),
+        body=applied(address, record.uid, {"annotations": marks}),
         uid=record.uid,
         lease_end_seconds=until,
     )
@@ -159,7 +159,7 @@ def unmarked(record: NodePool) -> Change:
         address=address,
         lever=LEVER,
         why="its size is no longer ours",
-        body=applied(address, {"uid": record.uid}),
+        body=applied(address, record.uid, {}),
         uid=record.uid,
         after=address,
     )

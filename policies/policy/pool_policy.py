@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from policies.policy.quiet_budgets import QuietBudget
+
 RHO_DEFAULT: Final = 10.0
 """Idle GPU-minutes that one delayed pod-minute is worth."""
 TRUST_DEFAULT: Final = 1.0
@@ -88,6 +90,8 @@ class PoolPolicy:
     """How long a new node is kept at least, from when pods can have its GPUs; None = no least."""
     quiet_until_seconds: float | None = None
     """The end of the quiet hours that are now; None = it is not quiet."""
+    quiet_budgets: tuple[QuietBudget, ...] = ()
+    """The quiet hours of any day, as Karpenter's budgets."""
     notes: tuple[str, ...] = ()
     """What a person should know of how these values came about."""
 

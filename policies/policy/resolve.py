@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from policies.policy.cross_rules import PolicyPart
 from policies.policy.groups import DelayedMinuteWorth
 from policies.policy.pool_policy import RHO_DEFAULT, PoolPolicy, SpotHedge
+from policies.policy.quiet_budgets import quiet_budget
 from policies.policy.schema import CapacityPolicy, CapacityPolicySpec, PoolRule, PoolSettings
 from policies.policy.selectors import Pool
 from scaler.errors import ForesailError
@@ -74,6 +75,9 @@ def pool_policy(policy: CapacityPolicy, pool: Pool, now_seconds: float) -> PoolP
         veto_seconds=veto.longest if veto.enabled else None,
         keep_new_nodes_seconds=spec.keep_new_nodes,
         quiet_until_seconds=max((end for end in quiet if end is not None), default=None),
+        quiet_budgets=tuple(
+            quiet_budget(one, spec.time_zone, now_seconds) for one in spec.quiet_hours
+        ),
         notes=(*notes, *([note] if note else [])),
     )
 

@@ -9,7 +9,7 @@ from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.levers.change import Address
 from policies.levers.discovery import Discovery
-from policies.levers.objects import node_address
+from policies.levers.objects import PRIORITY_CLASS, node_address
 from policies.node_plan import NodeDecision, NodeOrder, PoolPlan, Verdict
 from policies.policy.pool_policy import Lever, Mode, PoolPolicy
 from policies.situation import PoolNode, PoolState
@@ -17,6 +17,7 @@ from tests.levers.rounds import (
     BUFFER,
     DEPLOYMENT,
     POOL,
+    TEMPLATE,
     decision,
     held,
     node_document,
@@ -76,7 +77,9 @@ def scenes(draw: Any) -> Scene:
     store.put(POOL, {**document, "metadata": {**document["metadata"], "labels": labels}}, manager)
     for node in state.nodes:
         _mark_node(draw, store, node)
-    for address in draw(st.lists(st.sampled_from([BUFFER, DEPLOYMENT]), unique=True)):
+    for address in draw(
+        st.lists(st.sampled_from([BUFFER, DEPLOYMENT, TEMPLATE, PRIORITY_CLASS]), unique=True)
+    ):
         if draw(st.booleans()):
             metadata = {"namespace": "foresail", "labels": {"team": "llm"}}
             store.put(address, {"metadata": metadata, "spec": {"replicas": 3}})

@@ -20,9 +20,8 @@ pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 QUICK = Retries(tries=3, first=0.001, longest=0.002, request=5.0)
 NODE = Address(kind="Node", resource="nodes", name="a")
 CLAIM = Address(group="karpenter.sh", kind="NodeClaim", resource="nodeclaims", name="a")
-APPLY = Change(
-    verb=Verb.APPLY, address=NODE, lever="hold", why="a test", body={"kind": "Node"}, uid="u1"
-)
+NODE_BODY = {"kind": "Node", "metadata": {"name": "a", "uid": "u1"}}
+APPLY = Change(verb=Verb.APPLY, address=NODE, lever="hold", why="a test", body=NODE_BODY, uid="u1")
 PATCH = Change(
     verb=Verb.PATCH,
     address=NODE,
@@ -59,7 +58,7 @@ async def test_each_verb_is_one_request(executor: ChangeExecutor, server: ApiSer
             "/api/v1/nodes/a",
             {"fieldManager": "foresail"},
             "application/apply-patch+yaml",
-            {"kind": "Node"},
+            NODE_BODY,
         ),
         Write(
             "PATCH",

@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever
+from policies.policy.quiet_budgets import QuietBudget
 from tests.levers.rounds import ACT, POOL, acted, body_of, carry_out, plan, short, words, world
 from tests.levers.toy_store import Document, ToyStore
 from tests.policies.pools import NOW, pool
 
 STATE = pool(demand_gpus=0.0)
-QUIET = replace(ACT, quiet_until_seconds=NOW + 7200)
+EVERY_DAY = QuietBudget(schedule="0 8 * * *", duration="2h")
+QUIET = replace(ACT, quiet_until_seconds=NOW + 7200, quiet_budgets=(EVERY_DAY,))
 OPTED_IN = replace(QUIET, levers=LEVERS_DEFAULT | {Lever.QUIET_HOURS})
 # NOW is 08:00 UTC on 15 January 2027.
 BUDGET = {
@@ -28,7 +30,7 @@ def test_by_default_the_budget_is_shown() -> None:
     assert words(done) == (
         "quiet hours: not written, because the policy does not opt in; to be added to "
         'spec.disruption.budgets: {"nodes": "0", "reasons": ["Underutilized", "Drifted"], '
-        '"schedule": "0 8 15 1 *", "duration": "120m"}'
+        '"schedule": "0 8 * * *", "duration": "2h"}'
     )
 
 
