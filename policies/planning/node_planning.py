@@ -12,6 +12,7 @@ cluster gives its own situations, shares `decide` and the forecaster. A round ha
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.account.lead_times import LeadTimes
 from fleet.account.loading import PodLoad
 from fleet.account.places import Place
@@ -123,6 +124,10 @@ class NodePlanning:
         """Plan one round."""
         now = given.now_seconds
         kept = _kept(given.cluster)
+        last = self._spending.at_seconds
+        if last is not None and abs(now - last) > GAP_SECONDS:
+            # Nodes that were empty then may have been used since.
+            self._seen = NodesSeen()
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)

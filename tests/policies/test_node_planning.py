@@ -18,7 +18,7 @@ from policies.planning.state_bytes import StateRefusedError, decode_state, encod
 from policies.policy.documents import policies_in
 from policies.policy.schema import CapacityPolicy
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
-from tests.policies.test_assess import KNOWN, NOW, Json, initialized, node, owned, pod, pool
+from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
 CHATS = owned("ReplicaSet", "chat-1", {"pod-template-hash": "1"})
@@ -157,6 +157,18 @@ def held(reason: str, until: str) -> dict[str, str]:
     }
 
 
+def test_a_machine_on_its_way_beyond_the_demand_costs_and_one_for_it_does_not() -> None:
+    objects = two_nodes()
+    objects[Kind.NODE_CLAIM].append(claim("h100-c", "Launched", pool="h100"))
+    planning = NodePlanning()
+    planning.plan(given(objects))
+    # One node is used and one is empty without a hold of ours; the third is on its way for nobody.
+    assert planning.state.spending.usd_per_hour == {"all": pytest.approx(55.04)}
+    objects[Kind.POD] += [pod("y", 8, **CHATS), pod("z", 8, **CHATS)]
+    planning.plan(given(objects, NOW + 60))
+    assert planning.state.spending.usd_per_hour == {"all": 0.0}
+
+
 @pytest.mark.parametrize(
     ("annotations", "spec", "usd"),
     [
@@ -203,6 +215,16 @@ def test_planning_goes_on_from_its_state() -> None:
     assert second.refused == ()
     later = given(two_nodes(), NOW + 120)
     assert second.plan(later) == first.plan(later)
+
+
+@pytest.mark.parametrize(("gap", "minutes"), [(300.0, 5.0), (3600.0, 0.0)])
+def test_after_a_long_gap_nodes_count_as_empty_from_now_on(gap: float, minutes: float) -> None:
+    first = NodePlanning()
+    first.plan(given(two_nodes()))
+    second = NodePlanning(decode_state(encode_state(first.state)))
+    found = second.plan(given(two_nodes(), NOW + gap))
+    (empty,) = [one for one in only(found).nodes if not one.pods]
+    assert empty.empty_since_seconds == NOW + gap - 60 * minutes
 
 
 def test_a_damaged_forecaster_is_learned_anew_and_the_rest_stays() -> None:
