@@ -99,6 +99,8 @@ class Node:
     """Why our controller keeps it while it is empty; None = it does not."""
     kept_until_seconds: float | None = None
     """When that ends; None = it does not tell, and nothing keeps it."""
+    kept_because_text: str | None = None
+    """The same as it is written: of a node that is not empty, any reason may be."""
     hold_marked: bool = False
     """It carries annotations of our controller's holds, be they over or make no sense."""
     provider_id: str | None = None
@@ -178,6 +180,7 @@ def node_of(document: Json) -> Node:
         do_not_disrupt=annotations.get(DO_NOT_DISRUPT) == "true",
         kept_because=_reason(annotations.get(KEPT_BECAUSE)),
         kept_until_seconds=seconds(annotations, KEPT_UNTIL),
+        kept_because_text=annotations.get(KEPT_BECAUSE),
         hold_marked=KEPT_BECAUSE in annotations or KEPT_UNTIL in annotations,
         provider_id=text(spec, "providerID"),
         images=_slow_images(status),

@@ -57,7 +57,7 @@ def _held(round_: PoolRound, decision: NodeDecision, node: Node | None) -> Lever
         changes = (let_go(node, "its lease has ended"),) if node.hold_marked else ()
         return LeverResult(changes=changes)
     lease = lease_to_write(node.kept_until_seconds, until, round_.now_seconds)
-    if lease is None and node.kept_because is because and node.do_not_disrupt:
+    if lease is None and node.kept_because_text == because.value and node.do_not_disrupt:
         return LeverResult()
     address = node_address(node.name)
     annotations = {DO_NOT_DISRUPT: "true", **lease_marks(because.value, until)}

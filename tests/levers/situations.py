@@ -139,7 +139,8 @@ def _round(draw: Any, state: PoolState, *, dies: bool) -> Round:
 def _decision(draw: Any, node: PoolNode) -> NodeDecision:
     match draw(st.sampled_from(list(Verdict))):
         case Verdict.HOLD:
-            return held(node, NOW + draw(st.sampled_from([300.0, 900.0])))
+            reason = draw(st.sampled_from([Reason.FORECAST_HOLD, Reason.VETO, Reason.GANG]))
+            return held(node, NOW + draw(st.sampled_from([300.0, 900.0])), reason=reason)
         case Verdict.RELEASE:
             return released(node)
         case other:

@@ -73,6 +73,14 @@ def test_it_is_written_again_only_where_that_changes_something(
     ] == ([at(NOW + until)] if written else [])
 
 
+@pytest.mark.parametrize("reason", list(Reason))
+def test_any_reason_is_written_once(reason: Reason) -> None:
+    store = world(STATE)
+    wanted = plan(held(A, reason=reason))
+    carry_out(store, acted(STATE, wanted, store).changes)
+    assert acted(STATE, wanted, store).changes == ()
+
+
 @pytest.mark.parametrize("verdict", [Verdict.LEAVE, Verdict.RELEASE])
 def test_ours_is_taken_off_where_the_plan_does_not_hold(verdict: Verdict) -> None:
     store = world(STATE)
