@@ -25,6 +25,7 @@ _KINDS: Final = {
         Kind.NODE_POOL,
         Kind.NODE_CLAIM,
         Kind.BUFFER,
+        Kind.POD_GROUP,
     )
 }
 """By the object's field `kind`."""

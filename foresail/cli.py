@@ -16,6 +16,7 @@ from foresail import (
     cli_cost,
     cli_gpus,
     cli_lint,
+    cli_nodes,
     cli_options,
     cli_plans,
     cli_policy,
@@ -178,6 +179,8 @@ for _verb in (
     cli_gpus.webhook,
     cli_lint.lint,
     cli_policy.policy,
+    cli_nodes.advise,
+    cli_nodes.controller,
 ):
     main.add_command(_verb)
 

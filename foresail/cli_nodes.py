@@ -1,76 +1,139 @@
-"""The options of a replay that goes down to nodes and money."""
+"""The verbs that decide about GPU nodes."""
 
-from collections.abc import Callable
-from math import inf
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import click
 
-from foresail.node_question import NodeQuestion
-from scaler.durations import parse_duration
+from foresail import cli_options
+from foresail.logs import log_to_stderr
 
 
-def wait(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
-    """Seconds of a duration; `never` is infinite."""
-    seconds = inf if given == "never" else parse_duration(given)
-    if seconds is None or isinstance(seconds, float):
-        return seconds
-    raise click.BadParameter(f"{given!r} is no duration such as 10m or 30s, and not `never`")
+@click.command(short_help="What a policy would do with your GPU nodes now, and why.")
+@cli_options.clusters
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    required=True,
+    metavar="NAME|FILE|FOLDER",
+    help="latency-first, balanced or cost-first; else a file or a folder.",
+)
+@click.option(
+    "--demand",
+    type=click.Path(path_type=Path),
+    help="CSV of the past, for the forecast: time, gpus, and pool where there are several.",
+)
+@click.option(
+    "--starts-file",
+    type=click.Path(path_type=Path),
+    help="Starts that `foresail fleet` kept, for the lead times.",
+)
+@click.option("--json", "as_json", is_flag=True)
+def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> None:
+    """What policies would do with each GPU node now, and each step to it. Only reads.
 
-
-def node_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds them to a verb; `question_of` makes one value of them."""
-    options = (
-        click.option(
-            "--nodes",
-            is_flag=True,
-            help="Also the nodes under the replicas and what they cost, by Karpenter and a policy.",
-        ),
-        click.option(
-            "--policy",
-            metavar="NAME|FILE|FOLDER",
-            help="With --nodes: the policy for nodes, as if it acted. Default: balanced.",
-        ),
-        click.option(
-            "--gpus-per-node",
-            type=click.IntRange(min=1),
-            help="With --nodes: of the pool. Default: the plan's nodes.gpus, or as a replica has.",
-        ),
-        click.option(
-            "--node-price",
-            type=click.FloatRange(min=0, min_open=True),
-            help="With --nodes: dollars an hour. Default: the plan's gpuUsdHour, for each GPU.",
-        ),
-        click.option(
-            "--consolidate-after",
-            metavar="DURATION",
-            callback=wait,
-            help="With --nodes: of the pool today, such as 10m, or never. Default: the plan's"
-            " nodes.consolidateAfter, or 0s as Karpenter has it.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def question_of(options: dict[str, Any]) -> NodeQuestion | None:
-    """Takes the options out of all those of a verb; None = nobody asked about nodes.
-
-    Raises:
-        click.UsageError: one of them is there without --nodes.
+    Of a record (--file) "now" is the newest time stamp in it.
     """
-    asked = options.pop("nodes")
-    names = ("policy", "gpus_per_node", "node_price", "consolidate_after")
-    given = {name: options.pop(name) for name in names}
-    if asked:
-        return NodeQuestion(
-            policy=given["policy"] or "balanced",
-            gpus_per_node=given["gpus_per_node"],
-            usd_per_node_hour=given["node_price"],
-            consolidate_after_seconds=given["consolidate_after"],
-        )
-    if stray := [name for name in names if given[name] is not None]:
-        option = "--" + stray[0].replace("_", "-")
-        raise click.UsageError(f"{option} is about nodes: add --nodes, or leave it out")
-    return None
+    from rich.console import Console
+
+    from foresail import advise_command
+    from foresail.fleet_options import FleetOptions
+
+    options = advise_command.AdviseOptions(
+        fleet=FleetOptions(**given), policies=policies, demand=demand
+    )
+    asyncio.run(advise_command.show(options, Console()))
+
+
+@click.command(short_help="Order, hold and release GPU nodes as policies say.")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE|FOLDER",
+    help="Read again when it changes; CapacityPolicy objects count beside it.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["act", "advise"]),
+    default="act",
+    show_default=True,
+    help="act: as each policy says. advise: write nothing but Events, whatever a policy says.",
+)
+@click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing at all.")
+@click.option("--once", is_flag=True, help="One round, then end.")
+@click.option(
+    "--http", default="0.0.0.0:8080", show_default=True, help="Health, metrics and the plan."
+)
+@cli_options.kubeconfig_or_account
+@cli_options.context
+@click.option(
+    "--namespace",
+    envvar="POD_NAMESPACE",
+    default="foresail",
+    show_default=True,
+    help="Foresail's own; the variable POD_NAMESPACE.",
+)
+@click.option(
+    "--identity", envvar="POD_NAME", help="Of this replica; the variable POD_NAME, else the host."
+)
+@click.option(
+    "--prices", type=click.Path(path_type=Path), help="As `foresail fleet` takes it, for ceilings."
+)
+@click.option("--state", type=click.Path(path_type=Path), help="Folder that keeps what is learned.")
+@click.option("--plans", metavar="HOST:PORT", help="The Plans API of `foresail serve`.")
+@click.option(
+    "--plans-ca",
+    "ca",
+    type=click.Path(path_type=Path),
+    help="PEM: whose servers are trusted. Default: plain text.",
+)
+@click.option(
+    "--plans-certificate",
+    "certificate",
+    type=click.Path(path_type=Path),
+    help="PEM: of a reader that plans.readers lists.",
+)
+@click.option(
+    "--plans-key", "key", type=click.Path(path_type=Path), help="PEM: of that certificate."
+)
+@cli_options.log_level
+def controller(  # noqa: PLR0913 - click gives each option by name
+    *,
+    mode: str,
+    once: bool,
+    identity: str | None,
+    ca: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+    log_level: str,
+    **given: Any,
+) -> None:
+    """Order, hold and release GPU nodes as policies say. Several replicas have one leader.
+
+    A policy of mode advise, which is the default, changes nothing: docs/controller.md.
+    """
+    import socket
+
+    from rich.console import Console
+
+    from foresail.client import ClientTls
+    from foresail.controller import process
+    from foresail.controller.options import ControllerOptions
+    from policies.policy.pool_policy import Mode
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--plans-certificate and --plans-key go together")
+    if ca is None and certificate is not None:
+        raise click.UsageError("--plans-ca is missing: without it plans are asked in plain text")
+    log_to_stderr(log_level)
+    options = ControllerOptions(
+        mode=Mode(mode),
+        identity=identity or socket.gethostname(),
+        plans_tls=None if ca is None else ClientTls(ca=ca, certificate=certificate, key=key),
+        **given,
+    )
+    asyncio.run(process.once(options, Console()) if once else process.control(options))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from foresail.cli_nodes import wait
+from foresail.cli_node_replay import wait
 from foresail.node_question import NodeQuestion
 
 _CAPACITY_TYPES = ("on-demand", "spot", "reserved")

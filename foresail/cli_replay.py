@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from foresail.cli_nodes import node_options, question_of
+from foresail.cli_node_replay import node_options, question_of
 from foresail.settings import read
 from scaler.errors import ForesailError
 

@@ -20,8 +20,9 @@ from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
 from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
+from foresail.event_queue import Post, post_to
 from foresail.explain_pod import explained
-from foresail.placement_events import PlacementEvents, Post, post_to
+from foresail.placement_events import PlacementEvents
 from foresail.prices import price_list
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.scheduling_metrics import PlacementCollector

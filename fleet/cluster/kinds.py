@@ -20,6 +20,7 @@ from fleet.cluster.karpenter import (
 )
 from fleet.cluster.nodes import Node, node_of
 from fleet.cluster.pods import Pod, pod_of
+from fleet.cluster.scaled_objects import ScaledObject, scaled_object_of
 from fleet.cluster.taint_rules import TaintRule, taint_rule_of
 
 Record: TypeAlias = (
@@ -33,6 +34,7 @@ Record: TypeAlias = (
     | NodeClaim
     | CapacityBuffer
     | PodGroup
+    | ScaledObject
     | Unreadable
 )
 """What is known of one object."""
@@ -52,6 +54,7 @@ class Kind(StrEnum):
     BUFFER = "capacitybuffers"
     POD_GROUP = "podgroups"
     POD_GROUP_PLUGIN = "podgroups of scheduler-plugins"
+    SCALED_OBJECT = "scaledobjects"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +117,11 @@ SOURCES: Final[Mapping[Kind, Source]] = {
         path="/apis/scheduling.x-k8s.io/v1alpha1/podgroups",
         object_kind="PodGroup",
         record_of=pod_group_of,
+    ),
+    Kind.SCALED_OBJECT: Source(
+        path="/apis/keda.sh/v1alpha1/scaledobjects",
+        object_kind="ScaledObject",
+        record_of=scaled_object_of,
     ),
 }
 

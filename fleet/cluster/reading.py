@@ -8,10 +8,12 @@ from fleet.cluster.claims import Claim
 from fleet.cluster.classes import DeviceClass
 from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable
+from fleet.cluster.groups import PodGroup
 from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
 from fleet.cluster.kinds import Kind, Record
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
+from fleet.cluster.scaled_objects import ScaledObject
 from fleet.cluster.taint_rules import TaintRule
 
 T = TypeVar("T")
@@ -36,6 +38,9 @@ class Cluster:
     node_pools: tuple[NodePool, ...] | None = ()
     node_claims: tuple[NodeClaim, ...] | None = ()
     buffers: tuple[CapacityBuffer, ...] | None = ()
+    pod_groups: tuple[PodGroup, ...] = ()
+    """Of both kinds; those that were not read are left out."""
+    scaled_objects: tuple[ScaledObject, ...] | None = ()
     remarks: tuple[str, ...] = ()
     """What could not be read."""
     recorded_seconds: float | None = None
@@ -69,6 +74,11 @@ class Cluster:
             node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
+            scaled_objects=_of(ScaledObject, records.get(Kind.SCALED_OBJECT, ())),
+            pod_groups=(
+                *(_of(PodGroup, records.get(Kind.POD_GROUP)) or ()),
+                *(_of(PodGroup, records.get(Kind.POD_GROUP_PLUGIN)) or ()),
+            ),
             remarks=(*remarks, *_unreadable(records)),
             recorded_seconds=recorded_seconds,
         )

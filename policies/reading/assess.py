@@ -6,9 +6,10 @@ that several pools may get is counted in none of them, and named in the steps of
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from fleet.account.loading import PodLoad
 from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
 from fleet.cluster.gpu_resources import WHOLE
@@ -26,7 +27,6 @@ from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, missi
 from policies.reading.nodes import NodeReading, NodesSeen, pool_node
 from policies.reading.waiting import waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
-from scaler.forecast.running_maximum import MaximumForecast
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +35,25 @@ class Beside:
 
     lead_time_of: Callable[[str], LeadTime]
     """Of a pool, by its name."""
-    forecasts: Mapping[str, MaximumForecast] = field(default_factory=dict)
-    """Of `demand_gpus`, by the pool's name."""
     held_until_seconds: Mapping[str, float] = field(default_factory=dict)
     """Ends of our own holds, by the Node's name."""
+    loads: Mapping[str, PodLoad] = field(default_factory=dict)
+    """What is known of pods' loading, by their UID."""
     gang_ends_at: Mapping[Workload, float] = field(default_factory=dict)
     """When gangs are expected to end."""
     pod_groups: tuple[PodGroup, ...] = ()
     instances: Mapping[str, Instance] = field(default_factory=dict)
     """Machine types, by name: for pools without a node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replicas:
+    """The pods of a workload in one pool; those of gangs are none."""
+
+    pods: int
+    """That run there or wait for a node of it."""
+    gpus: float
+    """Of all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +65,8 @@ class Assessment:
     """Of what is in no pool."""
     seen: NodesSeen
     """For the next reading."""
+    replicas: Mapping[Workload, Mapping[str, Replicas]] = field(default_factory=dict)
+    """By workload and by the pool's name."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,6 +100,7 @@ def assess(
     nodes = [node for state in states for node in state.nodes]
     return Assessment(
         pools=tuple(states),
+        replicas=_replicas(pools),
         remarks=tuple(remarks),
         seen=NodesSeen(
             empty_since_seconds={
@@ -106,7 +119,7 @@ def _pools(
     cluster: Cluster, snapshot: FleetSnapshot, beside: Beside
 ) -> tuple[list[_Pool], list[str]]:
     records = {one.name: one for one in cluster.node_pools or ()}
-    readings = _readings(cluster, snapshot)
+    readings = _readings(cluster, snapshot, beside.loads)
     found, remarks = [], []
     for name in sorted({*records, *readings}):
         pool = _Pool(name=name, record=records.get(name), readings=readings.get(name, []))
@@ -120,7 +133,9 @@ def _pools(
     return found, remarks
 
 
-def _readings(cluster: Cluster, snapshot: FleetSnapshot) -> dict[str, list[NodeReading]]:
+def _readings(
+    cluster: Cluster, snapshot: FleetSnapshot, loads: Mapping[str, PodLoad]
+) -> dict[str, list[NodeReading]]:
     """By pool, the objects of each node and of each claim that has no node yet."""
     accounts = {one.node: one for one in snapshot.nodes}
     claims = claims_of_nodes(cluster)
@@ -134,7 +149,8 @@ def _readings(cluster: Cluster, snapshot: FleetSnapshot) -> dict[str, list[NodeR
         pool = node.pool or (claim.pool if claim is not None else None)
         account = accounts.get(node.name)
         if pool is not None and (account is not None or _orders_gpus(claim)):
-            found[pool].append(_reading(claim, node, account, pods))
+            reading = _reading(claim, node, account, pods)
+            found[pool].append(replace(reading, loads=loads))
     for claim in cluster.node_claims or ():
         if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
             found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
@@ -211,6 +227,18 @@ def _members(pool: _Pool) -> list[GangPod]:
     return [*placed, *pool.waiting]
 
 
+def _replicas(pools: Iterable[_Pool]) -> dict[Workload, dict[str, Replicas]]:
+    found: dict[Workload, dict[str, Replicas]] = defaultdict(dict)
+    for pool in pools:
+        for one in _members(pool):
+            workload = one.pod.workload
+            if workload is None or gang_of(one.pod) is not None:
+                continue
+            before = found[workload].get(pool.name, Replicas(pods=0, gpus=0.0))
+            found[workload][pool.name] = Replicas(pods=before.pods + 1, gpus=before.gpus + one.gpus)
+    return dict(found)
+
+
 def _state(
     pool: _Pool,
     beside: Beside,
@@ -243,7 +271,6 @@ def _state(
         capacity_type=capacity,
         nodes=nodes,
         demand_gpus=sum(one.gpus for one in single) + unowned,
-        forecast=beside.forecasts.get(pool.name),
         gangs=tuple(
             gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
             for workload, members in by_gang(pods).items()

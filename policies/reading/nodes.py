@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fleet.account.loading import PodLoad
 from fleet.account.node import NodeGpus
 from fleet.annotations import DELETION_COST, DISRUPTION_COST
 from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.karpenter import NodeClaim
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
+from policies.loading import with_load
 from policies.reading.gangs import gang_of
 from policies.situation import NodePod, NodeStage, PoolNode
 
@@ -34,6 +36,8 @@ class NodeReading:
     """With GPUs on it, and how many."""
     unowned_gpus: float = 0.0
     """Given out to claims that no pod holds."""
+    loads: Mapping[str, PodLoad] = field(default_factory=dict)
+    """What is known of pods' loading, by their UID."""
 
     @property
     def uid(self) -> str:
@@ -99,7 +103,10 @@ def pool_node(
     ordered = now_seconds if created is None else created
     since = ordered if since is None else since
     price = account.usd_per_gpu_hour if account is not None else None
-    pods = tuple(_pod(pod, count, now_seconds) for pod, count in reading.pods)
+    pods = tuple(
+        with_load(_pod(pod, count, now_seconds), reading.loads.get(pod.uid))
+        for pod, count in reading.pods
+    )
     told = claim if claim is not None and claim.capacity_type is not None else node
     occupied = bool(pods) or reading.unowned_gpus > 0
     # No pod can have GPUs of a node that is not ready, or whose GPUs are all unhealthy or tainted:

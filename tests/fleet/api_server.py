@@ -67,9 +67,7 @@ class ApiServer:
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
-        for method in ("PATCH", "DELETE"):
-            app.router.add_route(method, "/{path:.*}", self._answer_write)
+        self.routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
         assert self._runner.server is not None
@@ -78,6 +76,12 @@ class ApiServer:
             self._runner.server, "127.0.0.1", self.port, reuse_address=True
         )
         self.port = self._listening.sockets[0].getsockname()[1]
+
+    def routes(self, app: web.Application) -> None:
+        """What is answered; a server that keeps objects of its own has more."""
+        app.router.add_get("/{path:.*}", self._answer)
+        for method in ("PATCH", "DELETE"):
+            app.router.add_route(method, "/{path:.*}", self._answer_write)
 
     async def stop(self) -> None:
         if self._runner is None or self._listening is None:

@@ -8,6 +8,7 @@ from kubernetes_asyncio.client import ApiClient, Configuration
 
 from fleet.cluster.follow.api import Patience, UnreadableError
 from fleet.cluster.follow.mirror import KINDS, Mirror, mirrored, read_cluster
+from fleet.cluster.follow.watch import Listed, Unavailable
 from fleet.cluster.kinds import SOURCES, Kind
 from tests.fleet.api_server import ApiServer
 from tests.fleet.objects import claim, node, pod, resource_slice
@@ -171,3 +172,21 @@ async def test_a_cluster_that_was_never_reached_has_a_reason(client: ApiClient) 
         await until(lambda: mirror.trouble != "/api/v1/nodes: not read yet")
 
         assert "/api/v1/nodes: Cannot connect" in str(mirror.trouble)
+
+
+async def test_an_error_inside_of_the_context_comes_out_as_it_is(client: ApiClient) -> None:
+    with pytest.raises(LookupError, match="of the caller"):
+        async with mirrored(client, "prod", asyncio.Event(), QUICK):
+            raise LookupError("of the caller")
+
+
+async def test_what_is_shown_may_be_old_while_a_needed_kind_cannot_be_read() -> None:
+    mirror = Mirror("prod", kinds=(Kind.NODE, Kind.POD, Kind.NODE_POOL))
+    for kind in mirror.kinds:
+        mirror.take(kind, Listed(()))
+    assert mirror.stale is None
+    mirror.take(Kind.NODE_POOL, Unavailable("forbidden"))
+    mirror.take(Kind.NODE, Unavailable("no such kind", absent=True))
+    assert mirror.stale is None
+    mirror.take(Kind.POD, Unavailable("no route to host"))
+    assert (mirror.trouble, mirror.stale) == (None, "no route to host")

@@ -16,8 +16,9 @@ from fleet.cluster.follow.watch import Listed
 from fleet.cluster.kinds import Kind
 from fleet.cluster.nodes import node_of
 from foresail.cli import main
+from foresail.event_queue import NOTE_BYTES_MAX, WAITING_MAX
 from foresail.explain_pod import Account, account, summary, text
-from foresail.placement_events import NOTE_BYTES_MAX, WAITING_MAX, PlacementEvents, event_of
+from foresail.placement_events import PlacementEvents, placement_event
 from foresail.scheduling import running
 from scheduler.score.answers import Candidate, PlacementAnswer, Refusal
 from scheduler.score.rule import BEGUN_NODES, EXPECTED_PODS
@@ -242,7 +243,7 @@ class TestEvents:
         assert [event["note"][:8] for event in posted.events] == ["0 of 1 n"]
 
     def test_an_event_is_one_that_the_api_server_takes(self) -> None:
-        event = event_of(ANSWER, "é" * NOTE_BYTES_MAX, 1_800_000_000.25)
+        event = placement_event(ANSWER, "é" * NOTE_BYTES_MAX, 1_800_000_000.25)
         assert event["eventTime"] == "2027-01-15T08:00:00.250000+00:00"
         assert len(event["note"].encode()) == NOTE_BYTES_MAX
         assert event["metadata"]["namespace"] == event["regarding"]["namespace"] == "llm"

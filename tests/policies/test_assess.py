@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from fleet.account.loading import Load, PodLoad
 from fleet.catalogue import shipped
 from fleet.cluster.hardware import Prices
 from fleet.cluster.kinds import Kind, Record, record_of
@@ -17,7 +18,7 @@ from fleet.snapshot import Known, snapshot_of
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy
 from policies.policy.resolve import policy_for
-from policies.reading.assess import Assessment, Beside, assess
+from policies.reading.assess import Assessment, Beside, Replicas, assess
 from policies.reading.nodes import NodesSeen
 from policies.situation import NodeStage, PoolNode, PoolState
 from tests.policies.capacity_policies import policy
@@ -488,3 +489,38 @@ def test_a_node_whose_gpus_no_pod_can_have_is_not_held(taints: list[Json], leavi
         Verdict.LEAVE,
         Reason.OUT,
     )
+
+
+def test_what_is_known_of_loading_reaches_the_pod() -> None:
+    load = PodLoad(
+        pod="llm/x",
+        uid="uid-x",
+        node="a",
+        workload=None,
+        load=Load.LOADING,
+        since_seconds=NOW - 60,
+        usual_seconds=90.0,
+        believed_until_seconds=NOW + 200,
+    )
+    objects = {Kind.NODE: [node("a")], Kind.POD: [pod("x", 1, "a", ready=False)]}
+    (found,) = nodes_of(assessed(objects, loads={"uid-x": load}))["a"].pods
+    assert (found.loads, found.loading_until_seconds) == (True, NOW + 200)
+
+
+def test_replicas_of_a_workload_are_counted_in_each_pool() -> None:
+    chat = owned("ReplicaSet", "chat-1", {"pod-template-hash": "1"})
+    assessment = assessed(
+        {
+            Kind.NODE: [node("a"), node("b", pool="a100")],
+            Kind.POD: [
+                pod("x", 2, "a", **chat),
+                pod("y", 2, "b", **chat),
+                pod("z", 2, "a", **chat),
+                pod("g", 4, "a", **owned("Job", "train", {"jobset.sigs.k8s.io/jobset-name": "t"})),
+            ],
+        }
+    )
+    workload = Workload(kind="Deployment", namespace="llm", name="chat")
+    assert assessment.replicas == {
+        workload: {"h100": Replicas(pods=2, gpus=4.0), "a100": Replicas(pods=1, gpus=2.0)}
+    }

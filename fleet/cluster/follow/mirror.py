@@ -29,7 +29,9 @@ KINDS: Final = (
     Kind.NODE_POOL,
     Kind.NODE_CLAIM,
 )
-"""What a snapshot of GPUs and of their starts is made of; to plan nodes takes buffers as well."""
+"""What a snapshot of GPUs and of their starts is made of."""
+PLANNING_KINDS: Final = (*KINDS, Kind.BUFFER, Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN)
+"""What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
 
@@ -105,6 +107,12 @@ class Mirror:
         return None
 
     @property
+    def stale(self) -> str | None:
+        """Why what is shown may be old: a kind that is needed cannot be read now."""
+        found = (one for kind, one in self._trouble.items() if kind in NEEDED and not one.absent)
+        return next((one.reason for one in found), None)
+
+    @property
     def cluster(self) -> Cluster:
         """What is known; remarks name what is stale."""
         remarks = []
@@ -146,6 +154,7 @@ async def mirrored(
 ) -> AsyncIterator[Mirror]:
     """A mirror that follows the kinds of its cluster while the context is open."""
     mirror = Mirror(name, news, kinds)
+    failure: Exception | None = None
 
     async def follow(kind: Kind) -> None:
         read = partial(gpu_record_of, kind)
@@ -159,6 +168,10 @@ async def mirrored(
         ]
         try:
             yield mirror
+        except Exception as error:  # noqa: BLE001 - the group would wrap the caller's error
+            failure = error
         finally:
             for task in tasks:
                 task.cancel()
+    if failure is not None:
+        raise failure

@@ -1,0 +1,236 @@
+"""The loop of the controller: when a round is made, what it may do, and what becomes of faults.
+
+A round is made each two minutes, and at once when a pod begins to wait for GPUs or this replica
+comes to lead. Nothing is decided on old news: while a kind of object that is needed cannot be
+read, no round is made, nothing is renewed, and our holds end by their leases. After the wall clock
+was set, nothing is carried out for a round, because times of objects and of rounds do not fit
+together.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from fleet.cluster.follow.mirror import Mirror
+from fleet.cluster.reading import Cluster
+from foresail.controller.election import Election
+from foresail.controller.known_plans import KnownPlans
+from foresail.controller.node_events import NodeEvents
+from foresail.controller.policies_in_force import PoliciesInForce
+from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
+from scaler.clock import Clock, WallTime
+from scaler.durations import format_duration
+
+log = structlog.get_logger()
+
+ROUND_SECONDS: Final = 120.0
+URGENT_SECONDS: Final = 5.0
+"""The least time between two rounds: pods of one burst come one after the other."""
+RETRY_SECONDS: Final = 1.0
+"""Between two attempts while something cannot be read."""
+STUCK_SECONDS: Final = 600.0
+"""Without an attempt at a round, after which the process counts as stuck."""
+CLOCK_STEP_SECONDS: Final = 30.0
+"""A smaller step of the wall clock changes nothing that counts in minutes."""
+_SETTLE_SECONDS: Final = 1.0
+
+
+class RoundExecutor(Protocol):
+    """Carries decisions out."""
+
+    async def carry_out(self, round_: ClusterRound, may_act: Callable[[], bool]) -> None:
+        """Make the changes of a round, as far as there are any, while `may_act` says so.
+
+        It does not raise for what the API server refuses or does not answer.
+        """
+        ...
+
+
+class StateStore(Protocol):
+    """Keeps the state over restarts."""
+
+    def write(self, state: ControllerState) -> None:
+        """Raises `OSError` where it cannot."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """Both of them."""
+
+    steady: Clock
+    wall: Clock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connections:
+    """What the controller reads and writes; None = it does not."""
+
+    mirror: Mirror
+    policies: PoliciesInForce
+    plans: KnownPlans | None = None
+    election: Election | None = None
+    """None = it always leads."""
+    executor: RoundExecutor | None = None
+    events: NodeEvents | None = None
+    store: StateStore | None = None
+
+
+class Controller:
+    """Makes rounds of one cluster, and carries them out while it leads."""
+
+    def __init__(
+        self,
+        rounds: ClusterRounds,
+        connections: Connections,
+        clocks: Clocks,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._rounds = rounds
+        self._connections = connections
+        self._clocks = clocks
+        self._wall_time = WallTime(clocks.wall, clocks.steady)
+        self._wake = asyncio.Event()
+        self._waiting: frozenset[str] = frozenset()
+        self._tried_seconds = clocks.steady()
+        self.last: ClusterRound | None = None
+        """The last round that was made."""
+        self.trouble: str | None = "no round was tried yet"
+        """Why there was nothing to decide on at the last attempt."""
+        self._counts = Counter(
+            "foresail_controller_rounds",
+            "Rounds by outcome; unreadable counts the reasons why none was made.",
+            ["outcome"],
+            registry=registry,
+        )
+
+    @property
+    def leading(self) -> bool:
+        return self._connections.election is None or self._connections.election.leading
+
+    @property
+    def stuck(self) -> str | None:
+        """Why rounds do not go on; None = they do."""
+        silent = self._clocks.steady() - self._tried_seconds
+        if silent <= STUCK_SECONDS:
+            return None
+        return f"no round was tried for {format_duration(round(silent))}\n"
+
+    def wake(self) -> None:
+        """Make a round soon."""
+        self._wake.set()
+
+    def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:
+        """What keeps it going; each runs until it is cancelled."""
+        found = [("rounds", self.run()), ("pods", self.watch_pods())]
+        if self._connections.events is not None:
+            found.append(("events", self._connections.events.run()))
+        return found
+
+    async def run(self) -> None:
+        """Make rounds for good."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            self._wake.clear()
+            if not await self.attempt():
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await asyncio.sleep(URGENT_SECONDS)
+            try:
+                async with asyncio.timeout_at(began + ROUND_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+
+    async def watch_pods(self) -> None:
+        """Wake the rounds when a pod begins to wait for GPUs."""
+        news = self._connections.mirror.news
+        while True:
+            await news.wait()
+            news.clear()
+            waiting = _waiting(self._connections.mirror.cluster)
+            if waiting - self._waiting:
+                self.wake()
+            self._waiting = waiting
+            await asyncio.sleep(_SETTLE_SECONDS)
+
+    async def attempt(self) -> bool:
+        """Try to make a round; whether one was made."""
+        self._tried_seconds = self._clocks.steady()
+        before, self.trouble = self.trouble, self.unreadable()
+        if self.trouble is not None:
+            self._rounds.lost(self._clocks.wall())
+            if self.trouble != before:
+                self._counts.labels("unreadable").inc()
+                log.warning("unreadable", why=self.trouble)
+            return False
+        await self.round_now()
+        return True
+
+    async def round_now(self) -> ClusterRound:
+        """Make a round of what is known."""
+        stepped = self._clock_step()
+        made = self.last = self._make()
+        self._counts.labels(await self._carried_out(made, stepped=stepped)).inc()
+        self._keep()
+        return made
+
+    def unreadable(self) -> str | None:
+        """Why there is nothing to decide on now."""
+        mirror, policies = self._connections.mirror, self._connections.policies
+        why = mirror.trouble or mirror.stale
+        if why is None and not policies.known:
+            why = f"policies: {policies.stale or 'not read yet'}"
+        return why
+
+    def _make(self) -> ClusterRound:
+        cluster = self._connections.mirror.cluster
+        known, plans = self._connections.plans, PlannedReplicas()
+        if known is not None:
+            plans = known.now(cluster.scaled_objects, self._clocks.steady())
+        policies = self._connections.policies.current()
+        return self._rounds.make(cluster, policies, plans, self._clocks.wall())
+
+    async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
+        """The outcome, for the count."""
+        if not self.leading:
+            return "waiting"
+        acts = self._connections.executor is not None
+        if self._connections.events is not None:
+            self._connections.events.take(made.decided.plan, made.cluster, acts=acts)
+        if self._connections.executor is None:
+            return "advised"
+        if stepped:
+            log.warning("not_carried_out", why="the wall clock was set")
+            return "advised"
+        await self._connections.executor.carry_out(made, lambda: self.leading)
+        return "acted"
+
+    def _clock_step(self) -> bool:
+        step = self._wall_time.step()
+        if abs(step) < CLOCK_STEP_SECONDS:
+            return False
+        log.warning("wall_clock_set", by_seconds=round(step, 1))
+        return True
+
+    def _keep(self) -> None:
+        if self._connections.store is None:
+            return
+        try:
+            self._connections.store.write(self._rounds.state)
+        except OSError as error:
+            log.warning("state_not_written", why=error.strerror or str(error))
+
+
+def _waiting(cluster: Cluster) -> frozenset[str]:
+    """UIDs of pods that wait for a node with GPUs."""
+    return frozenset(
+        pod.uid
+        for pod in cluster.pods or ()
+        if pod.node is None and pod.may_take_gpus and not pod.ended and pod.deleted_seconds is None
+    )

@@ -1,0 +1,119 @@
+"""One round of the controller for its cluster: all that is learned and decided from one reading.
+
+Every replica makes rounds, so that it has learned of demand, starts and costs when it comes to
+lead. It reads no clock and does no I/O.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Final
+
+from fleet.account.cost_book import CostBook
+from fleet.account.lead_times import LeadTimes, learned
+from fleet.account.loading import loads_of
+from fleet.account.startups import StartUps
+from fleet.account.watchdog import LateMachine, late_machines
+from fleet.cluster.owners import Workload
+from fleet.cluster.reading import Cluster
+from fleet.snapshot import FleetSnapshot, Known, snapshot_of
+from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
+from policies.policy.schema import CapacityPolicy
+
+_LEARN_SECONDS: Final = 60.0
+"""Rounds may follow each other at once, and thousands of starts take a moment to learn from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerState:
+    """What is kept over restarts."""
+
+    planning: PlanningState = field(default_factory=PlanningState)
+    startups: StartUps = field(default_factory=StartUps)
+    costs: CostBook = field(default_factory=CostBook)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedReplicas:
+    """What plans of workloads want."""
+
+    replicas: Mapping[Workload, float] = field(default_factory=dict)
+    missing: str | None = None
+    """Why none are known although some are expected."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterRound:
+    """The results of one round."""
+
+    at_seconds: float
+    cluster: Cluster
+    snapshot: FleetSnapshot
+    decided: NodeRound
+    lead_times: LeadTimes
+    late: Sequence[LateMachine]
+    costs: CostBook
+
+
+class ClusterRounds:
+    """The rounds of one cluster, and what is remembered between them."""
+
+    def __init__(self, known: Known, state: ControllerState | None = None) -> None:
+        state = state or ControllerState()
+        self._known = known
+        self._planning = NodePlanning(state.planning)
+        self._startups = state.startups
+        self._costs = state.costs
+        self._lead_times = LeadTimes(nodes=(), pods=())
+        self._learned_seconds = -inf
+        self.refused = self._planning.refused
+        """Why parts of the state are not used."""
+
+    @property
+    def state(self) -> ControllerState:
+        return ControllerState(
+            planning=self._planning.state, startups=self._startups, costs=self._costs
+        )
+
+    def make(
+        self,
+        cluster: Cluster,
+        policies: tuple[CapacityPolicy, ...],
+        plans: PlannedReplicas,
+        now_seconds: float,
+    ) -> ClusterRound:
+        """Make a round of a reading."""
+        snapshot = snapshot_of(cluster, self._known, None, now_seconds)
+        self._startups = self._startups.read(cluster, self._known, now_seconds)
+        # A clock that was set back must not stop the learning.
+        if not 0 <= now_seconds - self._learned_seconds < _LEARN_SECONDS:
+            self._lead_times = learned(self._startups, now_seconds)
+            self._learned_seconds = now_seconds
+        decided = self._planning.plan(
+            RoundInput(
+                cluster=cluster,
+                snapshot=snapshot,
+                lead_times=self._lead_times,
+                loads=loads_of(cluster, self._startups, self._lead_times),
+                policies=policies,
+                planned=plans.replicas,
+                plans_missing=plans.missing,
+                instances=self._known.prices.instances,
+                now_seconds=now_seconds,
+            )
+        )
+        self._costs = self._costs.read(snapshot, now_seconds, planned=decided.plan.reasons)
+        return ClusterRound(
+            at_seconds=now_seconds,
+            cluster=cluster,
+            snapshot=snapshot,
+            decided=decided,
+            lead_times=self._lead_times,
+            late=late_machines(cluster, self._startups, self._lead_times, self._known, now_seconds),
+            costs=self._costs,
+        )
+
+    def lost(self, now_seconds: float) -> None:
+        """Let time pass without a reading: its cost is unknown after a while."""
+        hours = self._costs.gpu_hours
+        self._costs = replace(self._costs, gpu_hours=hours.passed(now_seconds))

@@ -1,0 +1,1 @@
+"""One round of planning nodes: a reading and what is remembered, to a plan and what to remember."""

@@ -1,0 +1,116 @@
+"""The demand of pools over time, as their forecasters take it: the largest of each two minutes.
+
+A round may come at any moment. The demand of the time since the last sample goes into the next one,
+so that a peak between two samples is not lost. A pool that was not read has a gap, not a zero.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import floor
+from typing import Final
+
+from scaler.forecast.maximum.forecaster import DEFAULT_STEP_SECONDS, RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
+
+STEP_SECONDS: Final = DEFAULT_STEP_SECONDS
+POOLS_MAX: Final = 256
+"""Beyond them the pool that was read longest ago is forgotten."""
+
+MakeForecaster = Callable[[], RunningMaximumForecaster]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedDemand:
+    """The demand of one pool, as it is kept over restarts."""
+
+    forecaster: bytes
+    """Its snapshot."""
+    step: int
+    """Of the newest sample, counted from 1970."""
+    highest_gpus: float
+    """Of the readings since."""
+
+
+class PoolDemand:
+    """The demand of one pool, sampled for its forecaster."""
+
+    def __init__(self, forecaster: RunningMaximumForecaster) -> None:
+        self._forecaster = forecaster
+        self._step: int | None = None
+        self._highest_gpus = 0.0
+
+    @property
+    def step(self) -> int | None:
+        """Of the newest sample; None = there is none."""
+        return self._step
+
+    def take(self, now_seconds: float, gpus: float) -> None:
+        """Learn the demand of a reading."""
+        step = floor(now_seconds / STEP_SECONDS)
+        self._highest_gpus = max(self._highest_gpus, gpus)
+        if step != self._step:
+            self._forecaster.update(step * STEP_SECONDS, self._highest_gpus)
+            self._step, self._highest_gpus = step, 0.0
+
+    def forecast(self) -> MaximumForecast | None:
+        """The forecast; None = nothing was read yet."""
+        return self._forecaster.forecast()
+
+    def saved(self) -> SavedDemand | None:
+        """For `restored`; None = there is nothing to keep."""
+        if self._step is None:
+            return None
+        return SavedDemand(
+            forecaster=self._forecaster.snapshot(),
+            step=self._step,
+            highest_gpus=self._highest_gpus,
+        )
+
+    @classmethod
+    def restored(cls, forecaster: RunningMaximumForecaster, saved: SavedDemand) -> "PoolDemand":
+        """Continue from what was saved.
+
+        Raises:
+            ValueError: it is of another forecaster.
+        """
+        forecaster.restore(saved.forecaster)
+        demand = cls(forecaster)
+        demand._step, demand._highest_gpus = saved.step, saved.highest_gpus
+        return demand
+
+
+class PoolDemands:
+    """The demand of all pools of a cluster."""
+
+    def __init__(self, make: MakeForecaster = RunningMaximumForecaster) -> None:
+        self._make = make
+        self._pools: dict[str, PoolDemand] = {}
+
+    def take(self, now_seconds: float, gpus: Mapping[str, float]) -> None:
+        """Learn the demand of a reading by pool."""
+        for name, wanted in gpus.items():
+            demand = self._pools.pop(name, None) or PoolDemand(self._make())
+            self._pools[name] = demand  # the newest stands last
+            demand.take(now_seconds, wanted)
+        while len(self._pools) > POOLS_MAX:
+            del self._pools[next(iter(self._pools))]
+
+    def forecasts(self) -> Mapping[str, MaximumForecast]:
+        """By pool."""
+        found = ((name, demand.forecast()) for name, demand in self._pools.items())
+        return {name: forecast for name, forecast in found if forecast is not None}
+
+    def saved(self) -> Mapping[str, SavedDemand]:
+        """By pool."""
+        kept = ((name, demand.saved()) for name, demand in self._pools.items())
+        return {name: saved for name, saved in kept if saved is not None}
+
+    def restore(self, pools: Mapping[str, SavedDemand]) -> list[str]:
+        """Continue from what was saved; the reasons why some pools begin anew."""
+        refused = []
+        for name, saved in pools.items():
+            try:
+                self._pools[name] = PoolDemand.restored(self._make(), saved)
+            except ValueError as error:
+                refused.append(f"pool {name}: its demand is learned anew: {error}")
+        return refused

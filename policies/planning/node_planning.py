@@ -1,0 +1,227 @@
+"""The one assembly of a node plan: reading, lead times, loads, plans and policies, to decisions.
+
+The controller, `foresail advise` and tests call this, so that they decide alike; replay, whose
+cluster gives its own situations, shares `decide` and the forecaster. A round has these parts:
+
+1. `assess` makes pools of the reading.
+2. Planned replicas without pods are added to the demand, and the demand to each pool's past.
+3. Each pool gets its forecast.
+4. `decide` applies the rules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fleet.account.gpu_hours import GAP_SECONDS
+from fleet.account.lead_times import LeadTimes
+from fleet.account.loading import PodLoad
+from fleet.account.places import Place
+from fleet.cluster.owners import Workload
+from fleet.cluster.reading import Cluster
+from fleet.instances import Instance
+from fleet.reasons import Reason
+from fleet.snapshot import FleetSnapshot
+from policies.decide import DecisionState, decide
+from policies.lead_time import lead_time_of
+from policies.node_plan import NodePlan
+from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
+from policies.planning.planned_replicas import UsualPool, planned_demand, usual_pools_of
+from policies.planning.spending import SpendingBook, idle_usd_per_hour
+from policies.policy.pool_policy import PoolPolicy
+from policies.policy.resolve import PolicyOverlapError, policy_for
+from policies.policy.schema import CapacityPolicy
+from policies.reading.assess import Assessment, Beside, assess
+from policies.reading.nodes import NodesSeen
+from policies.rules.constants import RuleConstants
+from policies.situation import PoolState, Situation
+from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundInput:
+    """All that a round is made of, beside what is remembered."""
+
+    cluster: Cluster
+    snapshot: FleetSnapshot
+    """Of the same reading."""
+    lead_times: LeadTimes
+    loads: tuple[PodLoad, ...] | None = ()
+    """Of pods with GPUs; None = pods were not read."""
+    policies: tuple[CapacityPolicy, ...]
+    planned: Mapping[Workload, float] = field(default_factory=dict)
+    """Replicas that plans want, by workload."""
+    plans_missing: str | None = None
+    """Why no plans are known although some are expected. Then no forecast counts: holds run out,
+    and nothing is ordered ahead of demand."""
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    """Machine types, by name."""
+    now_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRound:
+    """What a round found and decided."""
+
+    plan: NodePlan
+    situation: Situation
+    policies: Mapping[str, PoolPolicy]
+    """By pool; of pools that a policy covers."""
+    remarks: tuple[str, ...]
+    """Of what could not be counted or is left alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanningState:
+    """What is remembered from one round to the next, and over restarts."""
+
+    decisions: DecisionState = field(default_factory=DecisionState)
+    seen: NodesSeen = field(default_factory=NodesSeen)
+    usual_pools: Mapping[Workload, UsualPool] = field(default_factory=dict)
+    spending: SpendingBook = field(default_factory=SpendingBook)
+    demand: Mapping[str, SavedDemand] = field(default_factory=dict)
+    """By pool."""
+
+
+class NodePlanning:
+    """Plans the nodes of one cluster, round by round. It reads no clock and does no I/O."""
+
+    def __init__(
+        self,
+        state: PlanningState | None = None,
+        *,
+        constants: RuleConstants | None = None,
+        make_forecaster: MakeForecaster = RunningMaximumForecaster,
+    ) -> None:
+        state = state or PlanningState()
+        self._constants = constants
+        self._decisions = state.decisions
+        self._seen = state.seen
+        self._usual_pools = state.usual_pools
+        self._spending = state.spending
+        self._demands = PoolDemands(make_forecaster)
+        self.refused = tuple(self._demands.restore(state.demand))
+        """Why parts of the state are not used."""
+
+    @property
+    def state(self) -> PlanningState:
+        return PlanningState(
+            decisions=self._decisions,
+            seen=self._seen,
+            usual_pools=self._usual_pools,
+            spending=self._spending,
+            demand=self._demands.saved(),
+        )
+
+    def learn(self, at_seconds: float, gpus: Mapping[str, float]) -> None:
+        """Take the demand of pools in GPUs at a past moment, the oldest first."""
+        self._demands.take(at_seconds, gpus)
+
+    def pools_of(self, given: RoundInput) -> tuple[str, ...]:
+        """The names of the pools that would be planned; nothing is remembered of it."""
+        return tuple(pool.name for pool in self._assessed(given).pools)
+
+    def plan(self, given: RoundInput) -> NodeRound:
+        """Plan one round."""
+        now = given.now_seconds
+        kept = _kept(given.cluster)
+        last = self._spending.at_seconds
+        if last is not None and abs(now - last) > GAP_SECONDS:
+            # Nodes that were empty then may have been used since.
+            self._seen = NodesSeen()
+        assessment = self._assessed(given)
+        self._seen = assessment.seen
+        self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
+        planned = planned_demand(given.planned, assessment, self._usual_pools)
+        pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
+        self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
+        forecasts = {} if given.plans_missing is not None else self._demands.forecasts()
+        pools = [replace(pool, forecast=forecasts.get(pool.name)) for pool in pools]
+        choice = _PolicyChoice(policies=given.policies)
+        self._spend(given, pools, choice, kept)
+        situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
+        plan, self._decisions = decide(
+            situation, choice.of, self._decisions, constants=self._constants
+        )
+        found = ((pool.name, choice.of(pool, now)) for pool in pools)
+        return NodeRound(
+            plan=plan,
+            situation=situation,
+            policies={name: policy for name, policy in found if policy is not None},
+            remarks=(
+                *assessment.remarks,
+                *planned.remarks,
+                *([given.plans_missing] if given.plans_missing is not None else []),
+                *choice.faults,
+            ),
+        )
+
+    def _assessed(self, given: RoundInput) -> Assessment:
+        return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
+
+    def _spend(
+        self,
+        given: RoundInput,
+        pools: list[PoolState],
+        choice: "_PolicyChoice",
+        kept: Mapping[str, "_Kept"],
+    ) -> None:
+        now = given.now_seconds
+        claims = {one.node: one.name for one in given.cluster.node_claims or ()}
+        reasons = {
+            claims.get(node, node): one.because
+            for node, one in kept.items()
+            if one.because is not None and one.until_seconds > now
+        }
+        book = self._spending.passed({one.name: one.spec.time_zone for one in given.policies}, now)
+        rates = idle_usd_per_hour(pools, lambda pool: choice.of(pool, now), reasons)
+        self._spending = replace(book, usd_per_hour=rates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Our hold, as a Node carries it."""
+
+    until_seconds: float
+    because: Reason | None
+    """None = for a reason that a pod shows, such as one that loads."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _PolicyChoice:
+    """The policy of each pool; a pool that two want is left alone."""
+
+    policies: tuple[CapacityPolicy, ...]
+    faults: dict[str, None] = field(default_factory=dict)
+    """In the order in which they were found."""
+
+    def of(self, pool: PoolState, at_seconds: float) -> PoolPolicy | None:
+        try:
+            return policy_for(self.policies, pool, at_seconds)
+        except PolicyOverlapError as error:
+            self.faults[f"{error}; the pool is left alone"] = None
+            return None
+
+
+def _kept(cluster: Cluster) -> Mapping[str, _Kept]:
+    return {
+        node.name: _Kept(until_seconds=node.kept_until_seconds, because=node.kept_because)
+        for node in cluster.nodes
+        if node.kept_until_seconds is not None
+    }
+
+
+def _beside(given: RoundInput) -> Beside:
+    return Beside(
+        lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
+        held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
+        loads={one.uid: one for one in given.loads or ()},
+        pod_groups=given.cluster.pod_groups,
+        instances=given.instances,
+    )
+
+
+def _with_planned(pool: PoolState, gpus: float | None) -> PoolState:
+    if not gpus:
+        return pool
+    text = f"{gpus:g} GPUs of its demand are of planned replicas that have no pods yet"
+    return replace(pool, demand_gpus=pool.demand_gpus + gpus, remarks=(*pool.remarks, text))

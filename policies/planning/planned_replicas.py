@@ -1,0 +1,91 @@
+"""Replicas that are planned and have no pods yet, as GPUs of the pools that they will run in.
+
+A plan of a workload is ahead of its pods by the time that KEDA and its HPA take. One pod is taken
+as one replica, so workloads whose replica is a group of pods count by their pods alone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fleet.cluster.owners import Workload
+from policies.reading.assess import Assessment, Replicas
+
+WORKLOADS_MAX: Final = 4096
+FORGOTTEN_SECONDS: Final = 8 * 86_400.0
+"""After which a workload without pods is forgotten."""
+_ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsualPool:
+    """Where a workload's replicas run, as it was last seen."""
+
+    pool: str
+    """Of several the one with most of its GPUs."""
+    gpus_per_replica: float
+    seen_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedDemand:
+    """GPUs of planned replicas without pods."""
+
+    gpus: Mapping[str, float]
+    """By pool."""
+    remarks: tuple[str, ...]
+    """Of plans that could not be counted."""
+
+
+def usual_pools_of(
+    assessment: Assessment, before: Mapping[Workload, UsualPool], now_seconds: float
+) -> Mapping[Workload, UsualPool]:
+    """Where workloads run, with those that were seen before and have no pods now."""
+    found = {
+        workload: usual
+        for workload, usual in before.items()
+        if now_seconds - usual.seen_seconds <= FORGOTTEN_SECONDS
+    }
+    for workload, pools in assessment.replicas.items():
+        name, replicas = max(pools.items(), key=lambda item: (item[1].gpus, item[0]))
+        found.pop(workload, None)
+        found[workload] = UsualPool(
+            pool=name,
+            gpus_per_replica=replicas.gpus / replicas.pods,
+            seen_seconds=now_seconds,
+        )
+    return dict(list(found.items())[-WORKLOADS_MAX:])
+
+
+def planned_demand(
+    planned: Mapping[Workload, float],
+    assessment: Assessment,
+    usual_pools: Mapping[Workload, UsualPool],
+) -> PlannedDemand:
+    """The demand of planned replicas beyond those that have pods.
+
+    Args:
+        planned: replicas by workload.
+        assessment: the pools, and the pods in them.
+        usual_pools: where workloads run.
+    """
+    pools = {one.name for one in assessment.pools}
+    gpus: dict[str, float] = {}
+    remarks = []
+    for workload, replicas in planned.items():
+        more = replicas - _pods(assessment.replicas.get(workload, {}).values())
+        if more <= 0 or workload.kind not in _ONE_POD_EACH:
+            continue
+        usual = usual_pools.get(workload)
+        if usual is not None and usual.pool in pools:
+            gpus[usual.pool] = gpus.get(usual.pool, 0.0) + more * usual.gpus_per_replica
+        else:
+            remarks.append(
+                f"{workload.kind} {workload.namespace}/{workload.name}: {replicas:g} replicas are "
+                "planned, and no pod of it was seen that shows its GPUs and its pool"
+            )
+    return PlannedDemand(gpus=gpus, remarks=tuple(remarks))
+
+
+def _pods(replicas: Iterable[Replicas]) -> int:
+    return sum(one.pods for one in replicas)

@@ -1,0 +1,53 @@
+"""The page of the controller names the series that there are, and the options of the command."""
+
+import re
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry
+
+from fleet.cluster.reading import Cluster
+from foresail.cli_nodes import controller
+from foresail.controller.election import Pace
+from foresail.controller.known_plans import SILENT_SECONDS
+from foresail.controller.lever_executor import LeverExecutor, Levers
+from foresail.controller.metrics import ControllerCollector
+from foresail.controller.node_events import NodeEvents
+from foresail.controller.rounds import ClusterRounds, PlannedReplicas
+from foresail.demand_file import DAYS_LEARNED
+from tests.foresail.controller.stage import NotedEvents
+from tests.policies.test_assess import KNOWN, NOW
+
+PAGE = (Path(__file__).parents[2] / "docs" / "controller.md").read_text()
+
+
+def shown() -> set[str]:
+    made = ClusterRounds(KNOWN).make(Cluster(name="test"), (), PlannedReplicas(), NOW)
+    registry = CollectorRegistry()
+    registry.register(ControllerCollector(lambda: made, lambda: True))
+    NodeEvents(NotedEvents(), registry)
+    LeverExecutor(None, Levers(None, "foresail", lambda: 0.0), registry)  # type: ignore[arg-type]
+    return {
+        f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()
+    }
+
+
+def test_every_series_is_documented() -> None:
+    documented = set(re.findall(r"`(foresail_\w+)`", PAGE))
+    # Of the loop itself, which needs an event loop.
+    assert documented == shown() | {"foresail_controller_rounds_total"}
+
+
+def test_options_of_the_page_are_options_of_the_command() -> None:
+    options = {name for one in controller.params if isinstance(one, click.Option)
+               for name in one.opts}  # fmt: skip
+    table = PAGE.partition("| option |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(--[a-z-]+)", table)) <= options
+
+
+def test_times_of_the_page_are_those_of_the_program() -> None:
+    pace = Pace()
+    assert f"it stops {pace.deadline_seconds:.0f} s after" in PAGE
+    assert f"leads after {pace.lease_seconds:.0f} s" in PAGE
+    assert f"no plan is heard for {SILENT_SECONDS / 60:.0f} minutes" in PAGE
+    assert f"The last {DAYS_LEARNED:.0f} days count" in PAGE

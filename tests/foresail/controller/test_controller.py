@@ -1,0 +1,246 @@
+"""When the controller makes rounds, what it carries out, and what becomes of faults."""
+
+import asyncio
+
+import pytest
+
+from fleet.cluster.kinds import Kind
+from foresail.controller.known_plans import KnownPlans, TriggerPlan
+from foresail.controller.rounds import ControllerState
+from tests.foresail.controller.memory_leases import MemoryLeases
+from tests.foresail.controller.stage import Stage, acting, clock, stage
+from tests.policies.test_assess import NOW, Json, pod
+from tests.policies.test_node_planning import CHATS, held, two_nodes
+
+
+def verdicts(one: Stage) -> dict[str, str]:
+    assert one.controller.last is not None
+    (pool,) = one.controller.last.decided.plan.pools
+    return {node.node: node.verdict.value for node in pool.nodes}
+
+
+def begun(one: Stage) -> None:
+    one.show_all(two_nodes())
+    one.say(acting())
+
+
+async def test_a_round_is_made_as_soon_as_all_is_read_and_then_each_two_minutes() -> None:
+    async with stage() as one:
+        assert one.controller.trouble is not None
+        await asyncio.sleep(30)
+        assert one.controller.last is None
+        begun(one)
+        await asyncio.sleep(6)
+        begin = one.executor.seconds[0]
+        assert begin <= 36
+        await asyncio.sleep(600)
+        assert [round(at - begin) for at in one.executor.seconds] == [0, 120, 240, 360, 480, 600]
+
+
+async def test_a_pod_that_waits_for_gpus_is_answered_at_once_and_a_burst_once() -> None:
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(60)
+        assert len(one.executor.rounds) == 1
+        for at in range(4):
+            one.put(Kind.POD, pod(f"new-{at}", 8, **CHATS))
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(10)
+        assert len(one.executor.rounds) <= 3
+        (pool,) = one.executor.rounds[-1].decided.situation.pools
+        assert pool.demand_gpus == 40.0
+        assert one.executor.seconds[1] - 60 <= 2
+
+
+async def test_a_pod_without_gpus_wakes_nobody() -> None:
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(60)
+        plain: Json = pod("web", 1)
+        del plain["spec"]["containers"][0]["resources"]
+        one.put(Kind.POD, plain)
+        await asyncio.sleep(30)
+        assert len(one.executor.rounds) == 1
+
+
+async def test_nothing_is_decided_on_old_news() -> None:
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(10)
+        one.cut_off(Kind.POD, "/api/v1/pods: HTTP 410: too old")
+        await asyncio.sleep(900)
+        assert len(one.executor.rounds) == 1
+        assert one.controller.trouble == "/api/v1/pods: HTTP 410: too old"
+        assert one.count("unreadable") >= 1
+        one.show(Kind.POD, *two_nodes()[Kind.POD])
+        await asyncio.sleep(6)
+        assert len(one.executor.rounds) == 2
+        assert one.controller.trouble is None
+
+
+async def test_a_kind_that_the_cluster_does_not_have_is_no_old_news() -> None:
+    async with stage() as one:
+        begun(one)
+        one.cut_off(Kind.BUFFER, "forbidden")  # it is not needed either
+        await asyncio.sleep(10)
+        assert len(one.executor.rounds) == 1
+
+
+async def test_without_policies_that_were_read_nothing_is_decided() -> None:
+    async with stage() as one:
+        one.show_all(two_nodes())
+        await asyncio.sleep(200)
+        assert one.controller.trouble == "policies: not read yet"
+        one.say()
+        await asyncio.sleep(6)
+        assert verdicts(one) == {"h100-a": "leave", "h100-b": "leave"}
+
+
+async def test_mere_advice_posts_events_once_a_change_and_carries_nothing_out() -> None:
+    async with stage(acts=False) as one:
+        begun(one)
+        await asyncio.sleep(900)
+        assert one.executor.rounds == []
+        assert one.posted.reasons == [("b", "WouldRelease")]
+        note = one.posted.events[0]["note"]
+        assert note.startswith("release: no reason; empty for")
+        assert one.count("advised") >= 7
+
+
+async def test_events_are_bounded_and_the_rest_comes_in_later_rounds() -> None:
+    async with stage(acts=False) as one:
+        objects = two_nodes()
+        many = {
+            kind: [
+                *objects[kind],
+                *(
+                    _renamed(each, f"n{at}")
+                    for at in range(200)
+                    for each in objects[kind]
+                    if each["metadata"]["name"] in {"b", "h100-b"}
+                ),
+            ]
+            for kind in (Kind.NODE, Kind.NODE_CLAIM)
+        }
+        one.show_all({**objects, **many})
+        one.say(acting())
+        await asyncio.sleep(100)
+        assert len(one.posted.events) <= 100
+        await asyncio.sleep(900)
+        assert len({name for name, _ in one.posted.reasons}) == 201
+        assert len(one.posted.events) == 201
+
+
+def _renamed(document: Json, name: str) -> Json:
+    of_claim = document["metadata"]["name"].startswith("h100-")
+    renamed = f"h100-{name}" if of_claim else name
+    metadata = {**document["metadata"], "name": renamed, "uid": f"uid-{renamed}"}
+    status = {**document["status"], **({"nodeName": name} if of_claim else {})}
+    return {**document, "metadata": metadata, "status": status}
+
+
+@pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
+async def test_after_the_wall_clock_was_set_one_round_is_not_carried_out(seconds: float) -> None:
+    async with stage() as one:
+        begun(one)
+        await asyncio.sleep(10)
+        one.wall_off = seconds
+        await asyncio.sleep(120)
+        assert len(one.executor.rounds) == 1
+        await asyncio.sleep(120)
+        assert len(one.executor.rounds) == 2
+
+
+async def test_of_two_replicas_one_acts_and_both_learn() -> None:
+    leases = MemoryLeases()
+    async with stage(leases=leases, name="a") as a, stage(leases=leases, name="b") as b:
+        for one in (a, b):
+            begun(one)
+        await asyncio.sleep(1000)
+        first, second = sorted((a, b), key=lambda one: -len(one.executor.rounds))
+        assert len(first.executor.rounds) >= 8
+        assert second.executor.rounds == []
+        assert second.posted.events == []
+        assert second.count("waiting") >= 8
+        assert second.controller.last is not None
+        assert (second.controller.last.costs.gpu_hours.first_seconds or 0) > NOW - 1
+
+
+async def test_a_replica_that_comes_to_lead_makes_a_round_at_once() -> None:
+    leases = MemoryLeases()
+    async with stage(leases=leases, name="b") as b:
+        async with stage(leases=leases, name="a") as a:
+            for one in (a, b):
+                begun(one)
+            await asyncio.sleep(10)
+            leader, other = (a, b) if a.controller.leading else (b, a)
+            assert not other.controller.leading
+        # The context of `a` has ended: its Lease was given back if it led.
+        ended = clock()
+        await asyncio.sleep(40)
+        assert b.controller.leading
+        if leader is a:
+            assert b.executor.seconds[0] - ended <= 10
+
+
+async def test_a_leader_that_loses_the_lease_in_the_middle_stops() -> None:
+    async with stage(leases=MemoryLeases()) as one:
+        begun(one)
+        await asyncio.sleep(60)
+        acted = len(one.executor.rounds)
+        assert one.leases is not None
+        one.leases.hangs = True
+        one.executor.takes_seconds = 25.0  # a leader acts for 20 s from its last renewal
+        one.put(Kind.POD, pod("new", 8, **CHATS))
+        await asyncio.sleep(60)
+        assert (len(one.executor.rounds), one.executor.stopped) == (acted, 1)
+
+
+async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
+    plans = KnownPlans()
+    async with stage(plans=plans) as one:
+        begun(one)
+        scaled = {
+            "metadata": {"namespace": "llm", "name": "chat-scaler", "uid": "s"},
+            "spec": {"scaleTargetRef": {"name": "chat"}},
+        }
+        one.show(Kind.SCALED_OBJECT, scaled)
+        await asyncio.sleep(6)
+        assert one.controller.last is not None
+        assert "no plan was heard yet" in one.controller.last.decided.remarks[0]
+        plan = TriggerPlan(
+            trigger="t", scaled_object="llm/chat-scaler", replicas=3.0, valid_for_seconds=200.0
+        )
+        plans.all_are([plan], clock())
+        await asyncio.sleep(120)
+        (pool,) = one.controller.last.decided.situation.pools
+        assert pool.demand_gpus == 24.0
+        assert pool.forecast is not None
+        await asyncio.sleep(120)
+        (pool,) = one.controller.last.decided.situation.pools
+        assert (pool.demand_gpus, pool.forecast is None) == (8.0, False)
+        await asyncio.sleep(240)
+        (pool,) = one.controller.last.decided.situation.pools
+        assert pool.forecast is None
+        (planned,) = one.controller.last.decided.plan.pools
+        assert planned.orders == ()
+        assert any("no plan was heard for" in text for text in one.controller.last.decided.remarks)
+
+
+async def test_a_start_with_the_state_of_before_goes_on() -> None:
+    objects = two_nodes(annotations=held("forecast hold", "2100-01-01T00:00:00Z"))
+    async with stage() as one:
+        one.show_all(objects)
+        one.say(acting())
+        await asyncio.sleep(365)
+        state: ControllerState = one.rounds.state
+        (before,) = state.planning.spending.policies.values()
+        assert before.usd == pytest.approx(55.04 / 10, rel=0.02)
+    async with stage(state=state) as two:
+        two.show_all(objects)
+        two.say(acting())
+        await asyncio.sleep(6)
+        last = two.controller.last
+        assert last is not None
+        assert last.decided.situation.spending.month_usd_by_policy["all"] >= before.usd
+        assert last.costs.gpu_hours.first_seconds == state.costs.gpu_hours.first_seconds

@@ -1,0 +1,280 @@
+"""A reading, policies and the past become a plan, and what is remembered goes on over restarts."""
+
+from typing import Any
+
+import pytest
+
+from fleet.account.lead_times import learned
+from fleet.account.loading import Load, PodLoad
+from fleet.account.startups import StartUps
+from fleet.cluster.kinds import Kind, record_of
+from fleet.cluster.owners import Workload
+from fleet.cluster.reading import Cluster
+from fleet.instances import instances
+from fleet.snapshot import snapshot_of
+from policies.planning.demand import STEP_SECONDS, PoolDemand
+from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
+from policies.planning.state_bytes import StateRefusedError, decode_state, encode_state
+from policies.policy.documents import policies_in
+from policies.policy.schema import CapacityPolicy
+from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
+
+CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
+CHATS = owned("ReplicaSet", "chat-1", {"pod-template-hash": "1"})
+
+
+ACT = "mode: act, idleCeiling: {usdPerHour: 1000}"
+
+
+def policies(spec: str = ACT, name: str = "all") -> tuple[CapacityPolicy, ...]:
+    text = (
+        "apiVersion: foresail.io/v1alpha1\nkind: CapacityPolicy\n"
+        f"metadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+    )
+    return policies_in({f"{name}.yaml": text})
+
+
+def given(objects: dict[Kind, list[Json]], now: float = NOW, **values: Any) -> RoundInput:
+    records = {kind: [record_of(kind, one) for one in all_] for kind, all_ in objects.items()}
+    cluster = Cluster.of("test", records)
+    startups = StartUps().read(cluster, KNOWN, now)
+    defaults: dict[str, Any] = {
+        "snapshot": snapshot_of(cluster, KNOWN, None, now),
+        "lead_times": learned(startups, now),
+        "policies": policies(),
+        "instances": instances(),
+    }
+    return RoundInput(cluster=cluster, now_seconds=now, **(defaults | values))
+
+
+def two_nodes(**second: Any) -> dict[Kind, list[Json]]:
+    """Node `a` full of one pod of chat, and node `b` empty."""
+    return {
+        Kind.NODE_POOL: [pool("h100")],
+        Kind.NODE_CLAIM: [initialized("h100-a", "a"), initialized("h100-b", "b")],
+        Kind.NODE: [node("a"), node("b", **second)],
+        Kind.POD: [pod("x", 8, "a", **CHATS)],
+    }
+
+
+def only(found: NodeRound) -> Any:
+    (state,) = found.situation.pools
+    return state
+
+
+def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
+    planning = NodePlanning()
+    for step in range(40):
+        planning.learn(NOW - (40 - step) * STEP_SECONDS, {"h100": 16.0 if step % 10 < 5 else 8.0})
+    found = planning.plan(given(two_nodes()))
+    forecast = only(found).forecast
+    assert (only(found).demand_gpus, forecast.last_value) == (8.0, 8.0)
+    # It went to 16 every 20 minutes; a forecaster without that past does not know it.
+    known = forecast.probability_of_reaching(16.0 - 2, 1)
+    fresh = only(NodePlanning().plan(given(two_nodes()))).forecast
+    assert fresh.probability_of_reaching(16.0 - 2, 1) < known / 2
+
+
+def test_a_peak_between_two_samples_is_not_lost() -> None:
+    forecaster = RunningMaximumForecaster()
+    demand = PoolDemand(forecaster)
+    begin = 1_800_000_000.0  # a whole number of steps
+    for seconds, gpus in ((0.0, 8.0), (30.0, 24.0), (60.0, 8.0), (120.0, 8.0)):
+        demand.take(begin + seconds, gpus)
+    newest = demand.forecast()
+    assert newest is not None
+    assert (newest.made_at_seconds, newest.last_value) == (begin + 120, 24.0)
+
+
+def test_planned_replicas_count_before_their_pods_are_there() -> None:
+    found = NodePlanning().plan(given(two_nodes(), planned={CHAT: 3.0}))
+    assert only(found).demand_gpus == 24.0
+    assert "16 GPUs of its demand are of planned replicas" in only(found).remarks[-1]
+
+
+def test_fewer_planned_replicas_than_pods_take_nothing_away() -> None:
+    found = NodePlanning().plan(given(two_nodes(), planned={CHAT: 0.0}))
+    assert only(found).demand_gpus == 8.0
+
+
+def test_without_plans_that_are_expected_no_forecast_counts() -> None:
+    found = NodePlanning().plan(given(two_nodes(), plans_missing="no plan was heard for 10m"))
+    assert (only(found).forecast, only(found).demand_gpus) == (None, 8.0)
+    assert found.remarks == ("no plan was heard for 10m",)
+    assert found.plan.pools[0].orders == ()
+
+
+def test_a_workload_at_zero_counts_where_it_was_last_seen() -> None:
+    planning = NodePlanning()
+    planning.plan(given(two_nodes()))
+    at_zero = {kind: all_ for kind, all_ in two_nodes().items() if kind is not Kind.POD}
+    later = given(at_zero, NOW + 3600, planned={CHAT: 1.0})
+    assert only(planning.plan(later)).demand_gpus == 8.0
+    found = NodePlanning().plan(later)  # it never saw a pod of chat
+    assert only(found).demand_gpus == 0.0
+    assert (
+        "Deployment llm/chat: 1 replicas are planned, and no pod of it was seen"
+        in (found.remarks[0])
+    )
+
+
+def test_a_loading_pod_holds_its_node_no_longer_than_it_is_believed() -> None:
+    objects = two_nodes()
+    objects[Kind.POD] = [pod("x", 8, "a", ready=False)]
+    load = PodLoad(
+        pod="llm/x",
+        uid="uid-x",
+        node="a",
+        workload=None,
+        load=Load.LOADING,
+        since_seconds=NOW - 1800,
+        usual_seconds=90.0,
+        believed_until_seconds=NOW + 90,
+    )
+    longer = policies(f"{ACT}, modelLoadingVeto: {{longest: 1h}}")
+    found = NodePlanning().plan(given(objects, loads=(load,), policies=longer))
+    held_until = {one.node: one.until_seconds for one in found.plan.pools[0].nodes}
+    assert held_until["h100-a"] == NOW + 90
+
+
+def test_a_pool_that_two_policies_want_is_left_alone_and_named() -> None:
+    by_name = policies("pools: {names: [h100]}", "one")
+    by_label = policies("pools: {generations: [H100]}", "two")
+    found = NodePlanning().plan(given(two_nodes(), policies=(*by_name, *by_label)))
+    assert found.policies == {}
+    (remark,) = found.remarks
+    assert "pool 'h100' is in the policies 'one' and 'two'" in remark
+    assert remark.endswith("the pool is left alone")
+    assert {one.verdict.value for one in found.plan.pools[0].nodes} == {"leave"}
+
+
+def held(reason: str, until: str) -> dict[str, str]:
+    return {
+        "karpenter.sh/do-not-disrupt": "true",
+        "foresail.io/kept-because": reason,
+        "foresail.io/kept-until": until,
+    }
+
+
+def test_a_machine_on_its_way_beyond_the_demand_costs_and_one_for_it_does_not() -> None:
+    objects = two_nodes()
+    objects[Kind.NODE_CLAIM].append(claim("h100-c", "Launched", pool="h100"))
+    planning = NodePlanning()
+    planning.plan(given(objects))
+    # One node is used and one is empty without a hold of ours; the third is on its way for nobody.
+    assert planning.state.spending.usd_per_hour == {"all": pytest.approx(55.04)}
+    objects[Kind.POD] += [pod("y", 8, **CHATS), pod("z", 8, **CHATS)]
+    planning.plan(given(objects, NOW + 60))
+    assert planning.state.spending.usd_per_hour == {"all": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "usd"),
+    [
+        # An 8-GPU p5.48xlarge costs $55.04 an hour on the list.
+        pytest.param(held("forecast hold", "2100-01-01T00:00:00Z"), ACT, 5.504, id="hold"),
+        pytest.param(held("forecast hold", "2100-01-01T00:00:00Z"), "mode: advise", 0, id="advice"),
+        pytest.param(held("forecast hold", "2000-01-01T00:00:00Z"), ACT, 0, id="ended"),
+        pytest.param(held("gang", "2100-01-01T00:00:00Z"), ACT, 0, id="for a gang"),
+        pytest.param({}, ACT, 0, id="not ours"),
+    ],
+)
+def test_what_our_holds_cost_counts_for_the_month(
+    annotations: dict[str, str], spec: str, usd: float
+) -> None:
+    planning = NodePlanning()
+    objects = two_nodes(annotations=annotations)
+    planning.plan(given(objects, policies=policies(spec)))
+    found = planning.plan(given(objects, NOW + 360, policies=policies(spec)))
+    spent = found.situation.spending.month_usd_by_policy
+    assert spent["all"] == pytest.approx(usd)
+
+
+def test_a_new_month_begins_at_nothing_in_the_policys_time_zone() -> None:
+    objects = two_nodes(annotations=held("forecast hold", "2100-01-01T00:00:00Z"))
+    tokyo = policies(f"{ACT}, timeZone: Asia/Tokyo")
+    begin = 1_795_964_400.0  # 2026-11-30 00:00 in Tokyo
+    planning = NodePlanning()
+    for minutes in range(0, 30, 6):
+        planning.plan(given(objects, begin + 60 * minutes, policies=tokyo))
+    before = planning.state.spending.policies["all"]
+    assert (before.month, before.usd) == ("2026-11", pytest.approx(4 * 5.504))
+    planning.plan(given(objects, begin + 86_400, policies=tokyo))
+    after = planning.state.spending.policies["all"]
+    # Ten minutes at most are counted of a gap.
+    assert (after.month, after.usd) == ("2026-12", pytest.approx(55.04 / 6))
+
+
+def test_planning_goes_on_from_its_state() -> None:
+    first = NodePlanning()
+    for step in range(300):
+        first.learn(NOW - (300 - step) * STEP_SECONDS, {"h100": float(8 + step % 7)})
+    first.plan(given(two_nodes(), planned={CHAT: 2.0}))
+    second = NodePlanning(decode_state(encode_state(first.state)))
+    assert second.refused == ()
+    later = given(two_nodes(), NOW + 120)
+    assert second.plan(later) == first.plan(later)
+
+
+@pytest.mark.parametrize(("gap", "minutes"), [(300.0, 5.0), (3600.0, 0.0)])
+def test_after_a_long_gap_nodes_count_as_empty_from_now_on(gap: float, minutes: float) -> None:
+    first = NodePlanning()
+    first.plan(given(two_nodes()))
+    second = NodePlanning(decode_state(encode_state(first.state)))
+    found = second.plan(given(two_nodes(), NOW + gap))
+    (empty,) = [one for one in only(found).nodes if not one.pods]
+    assert empty.empty_since_seconds == NOW + gap - 60 * minutes
+
+
+def test_a_damaged_forecaster_is_learned_anew_and_the_rest_stays() -> None:
+    first = NodePlanning()
+    first.plan(given(two_nodes()))
+    text = encode_state(first.state)
+    (saved,) = first.state.demand.values()
+    state = first.state
+    broken = PlanningState(
+        decisions=state.decisions,
+        seen=state.seen,
+        demand={"h100": type(saved)(forecaster=b"no", step=saved.step, highest_gpus=0.0)},
+    )
+    second = NodePlanning(broken)
+    (why,) = second.refused
+    assert why.startswith("pool h100: its demand is learned anew")
+    assert second.state.seen == state.seen
+    assert decode_state(text).demand.keys() == {"h100"}
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(b"{", "EOF", id="damaged"),
+        pytest.param(b'{"format": 2}', "format 2; this program reads 1", id="newer"),
+        pytest.param(b'{"format": 1}', "started_seconds", id="not whole"),
+    ],
+)
+def test_other_bytes_are_refused(content: bytes, why: str) -> None:
+    with pytest.raises(StateRefusedError, match=why):
+        decode_state(content)
+
+
+def test_a_pool_that_was_not_read_has_a_gap() -> None:
+    planning = NodePlanning()
+    planning.plan(given(two_nodes()))
+    unread = two_nodes()
+    del unread[Kind.POD]
+    records = {kind: [record_of(kind, one) for one in all_] for kind, all_ in unread.items()}
+    cluster = Cluster.of("test", {**records, Kind.POD: None})
+    later = given(unread, NOW + 120)
+    blind = RoundInput(
+        cluster=cluster,
+        snapshot=snapshot_of(cluster, KNOWN, None, NOW + 120),
+        lead_times=later.lead_times,
+        loads=None,
+        policies=later.policies,
+        now_seconds=NOW + 120,
+    )
+    found = planning.plan(blind)
+    assert found.situation.pools == ()
+    assert "pool h100 is left alone" in found.remarks[0]
+    assert planning.state.demand["h100"].step == int(NOW // STEP_SECONDS)
