@@ -84,7 +84,7 @@ class ClientTls:
 
 _NOT_SERVED = (
     "; the Plans API is served where the group `plans` in the settings of `foresail serve` says, "
-    "port 6501 by default; with `tls` a reader needs a CA, a certificate and the name in the server's"
+    "port 6501 by default; with `tls` it asks for a CA and a certificate"
 )
 _HINTS = {
     grpc.StatusCode.UNAVAILABLE: _NOT_SERVED,
