@@ -34,7 +34,7 @@ def policy() -> None:
     metavar="YYYY-MM-DDTHH:MM[+HHMM]",
     help="In place of now; this machine's time unless it ends with an offset such as +0100.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="What holds for the pool, as JSON.")
 def show(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     name: str,
