@@ -42,7 +42,7 @@ def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     except ValidationError as error:
         for at, why in places_of(error, CapacityPolicy):
             where = tuple(part for part in at if part != "[key]")
-            yield Fault(at=where, why=why, do=f"see {_SOURCE}")
+            yield Fault(at=where, why=_without_place(why, where), do=f"see {_SOURCE}")
 
 
 @rule(
@@ -176,7 +176,8 @@ def floor_above_limits(of: Object, inputs: Inputs) -> Iterator[Fault]:
         found = _below_floor(floor, policy, inputs)
         if found is not None:
             name = "nodes" if floor.nodes is not None else "gpus"
-            why = f"{found.object.title} allows {found.nodes_max} nodes by its limits"
+            nodes = "1 node" if found.nodes_max == 1 else f"{found.nodes_max} nodes"
+            why = f"{found.object.title} allows {nodes} by its limits"
             at = ("spec", "warmFloors", index, name)
             yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
 
@@ -248,6 +249,13 @@ def parsed(inputs: Inputs) -> Mapping[Object, CapacityPolicy]:
         except ValidationError:
             continue  # FS401 tells
     return found
+
+
+def _without_place(why: str, where: tuple[str | int, ...]) -> str:
+    """A fault without its field and value, which the finding names already."""
+    said = why.removeprefix(f"{'.'.join(map(str, where))}: ")
+    _, has_value, allowed = said.partition(": it takes ")
+    return f"it takes {allowed}" if has_value and said.startswith("has the value ") else said
 
 
 def _as_read(of: Object) -> dict[str, object]:
