@@ -1,6 +1,6 @@
 """CapacityPolicies, by themselves and against the NodePools beside them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -172,26 +172,35 @@ def size_in_git(of: Object, inputs: Inputs) -> Iterator[Fault]:
 def floor_above_limits(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Karpenter creates no node beyond its limits: the floor is never reached."""
     policy = inputs.once(parsed).get(of)
-    for index, floor in enumerate(policy.spec.warm_floors if policy is not None else ()):
-        found = _below_floor(floor, policy, inputs)
-        if found is not None:
-            name = "nodes" if floor.nodes is not None else "gpus"
-            nodes = "1 node" if found.nodes_max == 1 else f"{found.nodes_max} nodes"
-            why = f"{found.object.title} allows {nodes} by its limits"
-            at = ("spec", "warmFloors", index, name)
-            yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
-
-
-def _below_floor(
-    floor: WarmFloor, policy: CapacityPolicy | None, inputs: Inputs
-) -> PricedPool | None:
+    told = set()
     for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
         most = pool.nodes_max
-        known = floor.nodes is not None or pool.gpus_per_node > 0
-        matched = policy is not None and _pools(policy).matches(pool)
-        if matched and known and most is not None and floor.nodes_of(pool.gpus_per_node) > most:
-            return pool
-    return None
+        if policy is None or most is None or not _pools(policy).matches(pool):
+            continue
+        where, floors = _floors(policy, pool)
+        for index, floor in enumerate(floors):
+            at = (*where, index, "nodes" if floor.nodes is not None else "gpus")
+            known = floor.nodes is not None or pool.gpus_per_node > 0
+            if known and at not in told and floor.nodes_of(pool.gpus_per_node) > most:
+                told.add(at)
+                nodes = "1 node" if most == 1 else f"{most} nodes"
+                why = f"{pool.object.title} allows {nodes} by its limits"
+                yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
+
+
+def _floors(
+    policy: CapacityPolicy, pool: PricedPool
+) -> tuple[tuple[str | int, ...], Sequence[WarmFloor]]:
+    """Where the floors of a pool stand, and they: a rule's replace those of spec as a whole."""
+    stating = [
+        (index, one)
+        for index, one in enumerate(policy.spec.rules)
+        if "warm_floors" in one.model_fields_set and one.match.matches(pool)
+    ]
+    if not stating:
+        return ("spec", "warmFloors"), policy.spec.warm_floors
+    index, one = max(stating, key=lambda stated: stated[1].match.specificity(pool))
+    return ("spec", "rules", index, "warmFloors"), one.warm_floors
 
 
 @rule(
