@@ -39,7 +39,7 @@ from foresail import cli_options
     show_default=True,
     help="The time before a single reading in which tokens are counted.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One object, with each node too.")
 def cost(
     *,
     watch_seconds: float | None,

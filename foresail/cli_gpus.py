@@ -74,7 +74,7 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
     help="Keeps the starts that were seen, for the lead times of the next run.",
 )
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One object, with each node too.")
 def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:
     """Every GPU of your clusters: used, free, idle, fragmented, and its price. Only reads."""
     from rich.console import Console

@@ -52,7 +52,9 @@ def clusters(command: Command) -> Command:
         click.option(
             "--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated."
         ),
-        click.option("--all-contexts", "every_context", is_flag=True),
+        click.option(
+            "--all-contexts", "every_context", is_flag=True, help="Each one of the kubeconfig."
+        ),
         click.option(
             "--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG."
         ),
@@ -70,7 +72,10 @@ def clusters(command: Command) -> Command:
             help="YAML: dollars for a GPU-hour by GPU or machine type.",
         ),
         click.option(
-            "--model-label", "model_labels", multiple=True, help="Pod label with the model."
+            "--model-label",
+            "model_labels",
+            multiple=True,
+            help="Pod label with the model, before the usual ones; may be repeated.",
         ),
     )
     for option in reversed(options):
@@ -86,9 +91,18 @@ def prometheus(what_for: str) -> Callable[[Command], Command]:
     """
     options = (
         click.option("--prometheus", multiple=True, metavar="[CLUSTER=]URL", help=what_for),
-        click.option("--prometheus-token-file", "token_file", type=click.Path(path_type=Path)),
         click.option(
-            "--idle-minutes", type=click.FloatRange(min=1), default=30.0, show_default=True
+            "--prometheus-token-file",
+            "token_file",
+            type=click.Path(path_type=Path),
+            help="The bearer token for Prometheus.",
+        ),
+        click.option(
+            "--idle-minutes",
+            type=click.FloatRange(min=1),
+            default=30.0,
+            show_default=True,
+            help="A GPU without work for so long is idle.",
         ),
     )
 

@@ -18,12 +18,16 @@ def policy() -> None:
     """Check policies for GPU nodes, and see what holds for a pool. Touches no cluster."""
 
 
-@policy.command()
+@policy.command(short_help="Check policies, or show what holds for a pool.")
 @click.argument("name", metavar="NAME|FILE|FOLDER")
 @click.option("--pool", "pool_name", help="Of the NodePool; without it the policies are checked.")
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Of the pool.")
 @click.option("--generation", help="Of its GPUs, as `foresail gpus` lists them.")
-@click.option("--capacity-type", type=click.Choice(_CAPACITY_TYPES))
+@click.option(
+    "--capacity-type",
+    type=click.Choice(_CAPACITY_TYPES),
+    help="Of a pool that allows only this one.",
+)
 @click.option(
     "--gpus-per-node", type=click.IntRange(min=1), default=1, show_default=True, help="Of the pool."
 )
@@ -31,9 +35,10 @@ def policy() -> None:
 @click.option(
     "--at",
     type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z"]),
-    help="In place of now; local time unless it ends with an offset such as +0100.",
+    metavar="YYYY-MM-DDTHH:MM[+HHMM]",
+    help="In place of now; this machine's time unless it ends with an offset such as +0100.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="What holds for the pool, as JSON.")
 def show(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     name: str,
@@ -73,7 +78,7 @@ def show(  # noqa: PLR0913 - a verb has as many as it has options
     if as_json:
         click.echo(json.dumps(shown.as_json(pool, found, now_seconds), indent=1))
     else:
-        click.echo(shown.text(pool, found, now_seconds))
+        click.echo(shown.text(policies, pool, found, now_seconds))
 
 
 def _pair(label: str) -> tuple[str, str]:
@@ -145,12 +150,13 @@ def day(  # noqa: PLR0913 - a verb has as many as it has options
     draw_day(question, shape=shape, replicas_mean=replicas_mean, seed=seed, svg=svg)
 
 
-@policy.command("print")
-@click.argument("what", type=click.Choice(_PRINTED))
+@policy.command("print", short_help="Print a ready-made policy, or the schema.")
+@click.argument("what", metavar="WHAT", type=click.Choice(_PRINTED))
 def print_(what: str) -> None:
     """Print a ready-made policy to start from, or what is made from the schema.
 
-    That is the CustomResourceDefinition, the JSON Schema for editors, and the reference page.
+    WHAT is latency-first, balanced or cost-first; else crd (the CustomResourceDefinition),
+    json-schema (for editors) or reference (the reference page).
     """
     from foresail import policy_printed
 

@@ -82,6 +82,16 @@ class ClientTls:
     """The name in the server's certificate; by default the host of the address."""
 
 
+_NOT_SERVED = (
+    "; the Plans API is served where the group `plans` in the settings of `foresail serve` says, "
+    "port 6501 by default; with `tls` it asks for a CA and a certificate"
+)
+_HINTS = {
+    grpc.StatusCode.UNAVAILABLE: _NOT_SERVED,
+    grpc.StatusCode.UNIMPLEMENTED: _NOT_SERVED,
+}
+
+
 class Plans:
     """The plans of a running `foresail serve`."""
 
@@ -220,7 +230,8 @@ class Plans:
             number += 1
 
     def _failure(self, error: grpc.aio.AioRpcError) -> PlansError:
-        return PlansError(f"plans of {self._address}: {error.code().name}: {error.details()}")
+        hint = _HINTS.get(error.code(), "")
+        return PlansError(f"plans of {self._address}: {error.code().name}: {error.details()}{hint}")
 
 
 def _secured(tls: ClientTls) -> tuple[grpc.ChannelCredentials, list[tuple[str, str | int]]]:

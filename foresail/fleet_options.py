@@ -39,6 +39,17 @@ class FleetOptions:
     starts_file: Path | None = None
     """Keeps starts from one run to the next."""
 
+    def __post_init__(self) -> None:
+        """Refuse options of which one would be ignored.
+
+        Raises:
+            ForesailError: files and clusters are both named.
+        """
+        if self.files and (self.contexts or self.every_context):
+            raise ForesailError(
+                "--file reads no cluster: leave it out, or --context and --all-contexts"
+            )
+
 
 def reference_data(options: FleetOptions) -> Known:
     """The catalogue with the operator's prices and labels.

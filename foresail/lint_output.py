@@ -54,6 +54,8 @@ def as_text(report: Report) -> str:
 def _summary(report: Report) -> str:
     counted = _counted(report.objects, "object")
     whole = f"{_counted(report.files, 'file')}, {counted}" if report.files else counted
+    if not report.findings and not report.objects:
+        return f"nothing was checked: {whole}"
     if not report.findings:
         return f"in order: {whole}, {len(all_rules())} rules"
     counts = [

@@ -33,9 +33,13 @@ async def show(options: PlansOptions, console: Console) -> None:
     if options.as_json:
         print(json.dumps([payload(plan) for plan in found], indent=1))  # noqa: T201 - the output
     elif found:
-        console.print(render(found))
+        console.print(render(found, console.width))
     else:
-        console.print("no workload is known: KEDA asked about none, and none is on the watch list")
+        of = f" of namespace {' or '.join(options.namespaces)}" if options.namespaces else ""
+        console.print(
+            f"no workload{of} is known: KEDA asked about none, and none is on the watch list",
+            soft_wrap=True,
+        )
 
 
 async def watch(options: PlansOptions, console: Console) -> None:
@@ -84,7 +88,7 @@ def _print_change(
         case Snapshot(plans=plans):
             printed.clear()
             printed.update((plan.workload, decided(plan)) for plan in plans)
-            console.print(render(plans))
+            console.print(render(plans, console.width))
         case Changed(plan=plan) if printed.get(plan.workload) != decided(plan):
             printed[plan.workload] = decided(plan)
             console.print("  ".join(row(plan)), soft_wrap=True)

@@ -1,11 +1,12 @@
 """Plans as a table for a terminal, and as the JSON of their messages."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from foresail.client_plan import Plan
@@ -17,7 +18,7 @@ from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.signals import Value, state_of
 from scaler.trigger import Mode
 
-_COLUMNS: Final = (
+_COLUMNS: Final[tuple[tuple[str, JustifyMethod], ...]] = (
     ("workload", "left"),
     ("mode", "left"),
     ("tokens/s now", "right"),
@@ -28,16 +29,40 @@ _COLUMNS: Final = (
     ("signals", "left"),
     ("age", "right"),
 )
+_WORD_MOST: Final = 8
+"""Characters of a word that a narrow terminal shows in one line at the least."""
+_PAD, _BETWEEN, _FRAME = 1, 1, 2
+"""Columns that a table takes after its cells, between them, and around them."""
 
 
-def render(plans: Iterable[Plan]) -> Table:
-    """A row a workload, by name."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head, justify in _COLUMNS:
-        table.add_column(head, justify="right" if justify == "right" else "left", no_wrap=True)
-    for plan in sorted(plans, key=lambda one: (one.workload.namespace, one.workload.name)):
-        table.add_row(*row(plan))
+def render(plans: Iterable[Plan], columns: int) -> Table:
+    """A row a workload, by name.
+
+    Args:
+        plans: of the workloads.
+        columns: the width of the terminal; a narrow one gets more lines, and the whole text.
+    """
+    ordered = sorted(plans, key=lambda one: (one.workload.namespace, one.workload.name))
+    rows = [row(plan) for plan in ordered]
+    texts = list(zip((head for head, _ in _COLUMNS), *rows, strict=True))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, _PAD, 0, 0))
+    for (head, justify), width in zip(_COLUMNS, _widths(texts, columns), strict=True):
+        table.add_column(head, justify=justify, overflow="fold", width=width)
+    for cells in rows:
+        table.add_row(*cells)
     return table
+
+
+def _widths(texts: Sequence[Sequence[str]], columns: int) -> list[int]:
+    """Of each column its longest word; what is left goes to the first columns."""
+    least = [min(_WORD_MOST, max(len(word) for word in " ".join(cells).split())) for cells in texts]
+    left = columns - _FRAME - sum(least) - len(texts) * (_PAD + _BETWEEN)
+    widths = []
+    for cells, width in zip(texts, least, strict=True):
+        more = max(0, min(left, max(map(len, cells)) - width))
+        left -= more
+        widths.append(width + more)
+    return widths
 
 
 def row(plan: Plan) -> tuple[str, ...]:

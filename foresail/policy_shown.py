@@ -56,16 +56,45 @@ def resolved(
     found = policy_for(policies, pool, now_seconds)
     if found is None:
         names = ", ".join(one.name for one in policies)
-        raise ForesailError(f"pool {pool.name!r}: none of the policies matches it ({names})")
+        asked = "".join(f"; {one}" for one in _unanswered(policies, pool))
+        raise ForesailError(f"pool {pool.name!r}: none of the policies matches it ({names}){asked}")
     return found
 
 
-def text(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> str:
-    """The lines."""
+def _unanswered(policies: tuple[CapacityPolicy, ...], pool: NamedPool) -> list[str]:
+    """Policies and rules that may be about the pool, by options that were not given."""
+    selectors = [
+        (f"policy {one.name!r}", one.spec.pools) for one in policies if one.spec.pools is not None
+    ]
+    selectors += [
+        (f"rule {rule.name!r}", rule.match)
+        for one in policies
+        if one.spec.pools is None or one.spec.pools.matches(pool)
+        for rule in one.spec.rules
+    ]
+    found = []
+    for what, selector in selectors:
+        asked = {
+            "match_labels": ("--label", selector.match_labels, pool.labels),
+            "generations": ("--generation", selector.generations, pool.generation),
+            "capacity_types": ("--capacity-type", selector.capacity_types, pool.capacity_type),
+        }
+        missing = {key: one for key, (one, stated, given) in asked.items() if stated and not given}
+        if missing and selector.model_copy(update=dict.fromkeys(missing)).matches(pool):
+            found.append(f"{what} was not matched: it asks for {' and '.join(missing.values())}")
+    return found
+
+
+def text(
+    policies: tuple[CapacityPolicy, ...], pool: NamedPool, policy: PoolPolicy, now_seconds: float
+) -> str:
+    """The lines of what holds for the pool, and which rules could not be told."""
     now = _moment(now_seconds, policy.time_zone)
     lines = [f"pool {pool.name}, policy {policy.policy}, at {now} {policy.time_zone}"]
     lines += [f"  {name:<16}{said}" for name, said in _said(policy)]
-    return "\n".join([*lines, *(f"  {note}" for note in policy.notes)])
+    return "\n".join(
+        [*lines, *(f"  {note}" for note in (*policy.notes, *_unanswered(policies, pool)))]
+    )
 
 
 def as_json(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _WAITS_FOR = {
     "registered": "not registered",
     "node ready": "its kubelet is not ready",
     "initialized": "not initialized",
-    "GPUs": "no GPUs that pods can ask for",
+    "GPUs": "no GPUs for pods",
     DELETED: "being deleted",
 }
 _HEADS = ("seen", "launch", "join", "ready", "init", "GPUs", "all", "p90", "p99", "fail", "mean")

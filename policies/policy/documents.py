@@ -12,6 +12,7 @@ from policies.policy.schema import KIND, CapacityPolicy
 from policies.policy.selectors import PoolSelector
 from scaler.errors import ForesailError
 from scaler.faults import checked, texts_of
+from scaler.spelling import nearest
 
 _READ: Final = ("apiVersion", "kind", "metadata", "spec")
 """Of an object; its status is the controller's."""
@@ -39,6 +40,9 @@ def policies_in(texts: Mapping[str, str]) -> tuple[CapacityPolicy, ...]:
             faults.append(f"{file}:{error.line}: {error}")
             continue
         for document in documents:
+            if other := _other_kind(document):
+                faults.append(f"{file}:{document.line_of(('kind',))}: {other}")
+                continue
             policy, wrong = checked(document, CapacityPolicy)
             faults += [f"{file}:{line}: {why}" for line, why in wrong]
             if policy is not None:
@@ -47,6 +51,15 @@ def policies_in(texts: Mapping[str, str]) -> tuple[CapacityPolicy, ...]:
     if faults:
         raise PolicyError("\n".join(faults))
     return tuple(policy for _, policy in found)
+
+
+def _other_kind(document: Document) -> str | None:
+    """What is wrong with an object that is no policy at all, in place of a fault a field."""
+    value = document.value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or nearest(kind, (KIND,)):
+        return None
+    return f"kind: has the value {kind!r}: it takes {KIND}"
 
 
 def policy_of(document: Json) -> CapacityPolicy:

@@ -45,7 +45,7 @@ async def test_the_example_finds_the_workload_whose_forecast_rises() -> None:
 def test_the_table_shown_is_the_one_printed() -> None:
     console = Console(file=io.StringIO(), record=True, width=110)
     plan = plan_of(plan_message(status(named("a")), now_seconds=NOW))
-    console.print(render([plan]))
+    console.print(render([plan], console.width))
     printed = [line.rstrip() for line in console.export_text().splitlines() if line.strip()]
 
     (shown,) = (one for one in snippets(PAGE) if one.kind is Kind.OUTPUT)

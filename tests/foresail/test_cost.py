@@ -180,6 +180,7 @@ def test_several_clusters_are_told_apart(tmp_path: Path) -> None:
         (("--watch", "0s"), "'0s' is no duration such as 90s, 10m or 1h30m"),
         (("--file", RECORDED, "--watch", "10m"), "--watch follows clusters: leave --file out"),
         (("--watch", "1h", "--every", "15m"), "read every 5m or more often"),
+        (("--file", RECORDED, "--all-contexts"), "--file reads no cluster"),
         (("--file", RECORDED, "--state", "s"), "--state continues what --watch adds up: say for"),
         (("--file", "/nowhere/c.json"), "/nowhere/c.json: No such file or directory"),
     ],

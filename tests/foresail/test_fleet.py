@@ -274,6 +274,7 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
             id="deep-prices",
         ),
         pytest.param(["--file", "{file}", "--watch"], "leave --file out", id="watch-a-file"),
+        pytest.param(["--file", "{file}", "--context", "a"], "--file reads no cluster", id="both"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_one_line(

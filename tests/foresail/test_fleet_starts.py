@@ -21,7 +21,7 @@ late: leaves (p5.48xlarge, pool h100): being deleted for 30m, Drained: Draining;
 late after 15m; Karpenter waits for its pods without a limit; $55.04/h, $27.52 so far
 late: no-gpus (p5.48xlarge, pool h100): not initialized for 1h58m30s, ResourceNotRegistered; \
 usually 14m42s at most; Karpenter has no limit for this; $55.04/h, $110.02 so far
-late: zombie (p5.48xlarge, pool static): no GPUs that pods can ask for for 58m20s; \
+late: zombie (p5.48xlarge, pool static): no GPUs for pods for 58m20s; \
 usually 7m35s at most; Karpenter has no limit for this; $55.04/h, $54.98 so far
 """.splitlines()
 

@@ -150,6 +150,22 @@ def test_a_file_that_is_too_large_is_not_read(
     assert "larger than 16 MiB" in result.output
 
 
+def test_a_folder_without_manifests_is_not_said_to_be_in_order(folder: Path) -> None:
+    (folder / "empty").mkdir()
+
+    assert lint("empty").output == "nothing was checked: 0 objects\n"
+
+
+def test_a_fault_of_a_policy_names_its_field_and_value_once() -> None:
+    policy = (
+        "apiVersion: foresail.io/v1alpha1\nkind: CapacityPolicy\n"
+        "metadata: {name: chat}\nspec: {forecastTrust: 80}\n"
+    )
+
+    (line,) = (one for one in lint("-", given=policy).output.splitlines() if "FS401" in one[:40])
+    assert "spec.forecastTrust is 80: it takes a number from 0 to 1; see " in line
+
+
 def test_a_missing_file_is_named() -> None:
     result = lint("nowhere.yaml")
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from foresail.cli import main
 from foresail.client_plan import Plan, plan_of
 from foresail.plans_command import PlansOptions, show, watch
-from foresail.plans_table import row
+from foresail.plans_table import render, row
 from scaler.decision.answers import Reference
 from scaler.serving.plan_message import plan_message
 from tests.contracts.plan_readers import NOW, PlansSite, named, status, unread
@@ -63,6 +63,20 @@ def test_a_workload_of_the_watch_list_and_an_old_plan_are_told() -> None:
     assert cells[8] == "7s, too old"
 
 
+def test_80_columns_show_every_figure() -> None:
+    console = Console(record=True, width=80, force_terminal=False, quiet=False)
+    many = replace(plan(), on_watch_list=True)
+
+    console.print(render([many], console.width))
+
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+    cells = [cell for line in lines for cell in line.split()]
+    for figure in ("team-a/a", "1,000", "4.00", "+20%", "4", "absent,", "7s"):
+        assert figure in cells
+
+
 def wide() -> Console:
     return Console(record=True, width=160, force_terminal=False, quiet=False)
 
@@ -76,6 +90,15 @@ async def test_the_table_has_a_row_a_workload() -> None:
 
     lines = [line.split() for line in console.export_text().splitlines() if "team-a" in line]
     assert [line[0] for line in lines] == ["team-a/a", "team-a/b"]
+
+
+async def test_a_namespace_without_workloads_is_named() -> None:
+    site, console = PlansSite(), wide()
+    site.plan(A)
+    async with site.served():
+        await show(replace(options(site.port), namespaces=("team-c",)), console)
+
+    assert "no workload of namespace team-c is known" in console.export_text()
 
 
 async def test_json_has_zeros_and_leaves_out_what_is_not_known(
@@ -154,6 +177,7 @@ def test_nobody_there_is_one_line_and_status_1() -> None:
 
     assert result.exit_code == 1
     assert f"plans of 127.0.0.1:{port}: UNAVAILABLE: " in result.output
+    assert "the group `plans` in the settings of `foresail serve`" in result.output
 
 
 @pytest.mark.parametrize(

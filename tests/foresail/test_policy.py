@@ -38,6 +38,42 @@ def test_it_shows_what_holds_for_a_pool_and_which_rule_says_so() -> None:
         """)
 
 
+def test_a_rule_that_asks_for_what_was_not_given_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    rules = "  rules:\n    - {name: big, match: {generations: [h100-*]}, forecastTrust: 0.5}\n"
+    file.write_text(run("print", "balanced").output + rules)
+    note = "rule 'big' was not matched: it asks for --generation"
+
+    assert note in run("show", str(file), "--pool", "chat").output
+    given = run("show", str(file), "--pool", "chat", "--generation", "h100-sxm").output
+    assert note not in given
+    assert "forecastTrust by rule 'big'" in given
+
+
+def test_a_policy_that_asks_for_what_was_not_given_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    pools = "spec:\n  pools: {names: [chat], generations: [h100-*]}"
+    file.write_text(run("print", "balanced").output.replace("spec:", pools))
+    note = "policy 'balanced' was not matched: it asks for --generation"
+
+    unmatched = run("show", str(file), "--pool", "chat")
+    assert unmatched.exit_code == 1
+    assert note in unmatched.output
+    assert note not in run("show", str(file), "--pool", "batch").output
+
+
+def test_a_file_of_another_kind_is_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text("apiVersion: apps/v1\nkind: Deployment\nspec: {replicas: 1, selector: {}}\n")
+
+    shown = run("show", str(file))
+
+    assert shown.exit_code == 1
+    assert shown.output == (
+        f"{file}:2: kind: has the value 'Deployment': it takes CapacityPolicy\n"
+    )
+
+
 def test_it_shows_the_same_as_json() -> None:
     shown = json.loads(
         run(

@@ -1,12 +1,11 @@
 """CapacityPolicies, by themselves and against the NodePools beside them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
 from pydantic import ValidationError
 
-from fleet.located import name_of
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_workloads
@@ -43,9 +42,7 @@ def refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     except ValidationError as error:
         for at, why in places_of(error, CapacityPolicy):
             where = tuple(part for part in at if part != "[key]")
-            # The finding names the field itself.
-            said = why.removeprefix(f"{name_of(where)}: ")
-            yield Fault(at=where, why=said, do=f"see {_SOURCE}")
+            yield Fault(at=where, why=_without_place(why, where), do=f"see {_SOURCE}")
 
 
 @rule(
@@ -182,25 +179,35 @@ def size_in_git(of: Object, inputs: Inputs) -> Iterator[Fault]:
 def floor_above_limits(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Karpenter creates no node beyond its limits: the floor is never reached."""
     policy = inputs.once(parsed).get(of)
-    for index, floor in enumerate(policy.spec.warm_floors if policy is not None else ()):
-        found = _below_floor(floor, policy, inputs)
-        if found is not None:
-            name = "nodes" if floor.nodes is not None else "gpus"
-            why = f"{found.object.title} allows {found.nodes_max} nodes by its limits"
-            at = ("spec", "warmFloors", index, name)
-            yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
-
-
-def _below_floor(
-    floor: WarmFloor, policy: CapacityPolicy | None, inputs: Inputs
-) -> PricedPool | None:
+    told = set()
     for pool in inputs.once(priced_pools)[:_COMPARED_MAX]:
         most = pool.nodes_max
-        known = floor.nodes is not None or pool.gpus_per_node > 0
-        matched = policy is not None and _pools(policy).matches(pool)
-        if matched and known and most is not None and floor.nodes_of(pool.gpus_per_node) > most:
-            return pool
-    return None
+        if policy is None or most is None or not _pools(policy).matches(pool):
+            continue
+        where, floors = _floors(policy, pool)
+        for index, floor in enumerate(floors):
+            at = (*where, index, "nodes" if floor.nodes is not None else "gpus")
+            known = floor.nodes is not None or pool.gpus_per_node > 0
+            if known and at not in told and floor.nodes_of(pool.gpus_per_node) > most:
+                told.add(at)
+                nodes = "1 node" if most == 1 else f"{most} nodes"
+                why = f"{pool.object.title} allows {nodes} by its limits"
+                yield Fault(at=at, why=why, do="raise its limits, or lower the floor")
+
+
+def _floors(
+    policy: CapacityPolicy, pool: PricedPool
+) -> tuple[tuple[str | int, ...], Sequence[WarmFloor]]:
+    """Where the floors of a pool stand, and they: a rule's replace those of spec as a whole."""
+    stating = [
+        (index, one)
+        for index, one in enumerate(policy.spec.rules)
+        if "warm_floors" in one.model_fields_set and one.match.matches(pool)
+    ]
+    if not stating:
+        return ("spec", "warmFloors"), policy.spec.warm_floors
+    index, one = max(stating, key=lambda stated: stated[1].match.specificity(pool))
+    return ("spec", "rules", index, "warmFloors"), one.warm_floors
 
 
 @rule(
@@ -258,6 +265,13 @@ def parsed(inputs: Inputs) -> Mapping[Object, CapacityPolicy]:
         except PolicyError:
             continue  # FS401 tells
     return found
+
+
+def _without_place(why: str, where: tuple[str | int, ...]) -> str:
+    """A fault without its field and value, which the finding names already."""
+    said = why.removeprefix(f"{'.'.join(map(str, where))}: ")
+    _, has_value, allowed = said.partition(": it takes ")
+    return f"it takes {allowed}" if has_value and said.startswith("has the value ") else said
 
 
 def _pools(policy: CapacityPolicy) -> PoolSelector:

@@ -20,6 +20,7 @@ OF_P5 = edited(POOL, {"spec template spec requirements": [P5]})
 ACTS = {"name": "a", "match": {"names": ["h*"]}, "mode": "act"}
 HOLDS = ACTS | {"levers": {"nodeHold": True}}
 STATIC_LEVER = {**NOTHING, "staticPool": True}
+FOR_H100 = {"name": "h100", "match": {"generations": ["h100-*"]}}
 CASES = (
     case(
         "FS401",
@@ -82,6 +83,23 @@ CASES = (
         "spec.warmFloors[0].nodes",
         (edited(POLICY, {"spec warmFloors": [{"nodes": 9}]}), OF_P5),
         (edited(POLICY, {"spec warmFloors": [{"nodes": 8}]}), OF_P5),
+        says="NodePool h100 allows 8 nodes by its limits",
+    ),
+    case(
+        # A rule's floors take the place of those of spec.
+        "FS407",
+        "spec.rules[0].warmFloors[0].gpus",
+        (edited(POLICY, {"spec rules": [{**FOR_H100, "warmFloors": [{"gpus": 72}]}]}), OF_P5),
+        (
+            edited(
+                POLICY,
+                {
+                    "spec warmFloors": [{"nodes": 9}],
+                    "spec rules": [{**FOR_H100, "warmFloors": [{"gpus": 64}]}],
+                },
+            ),
+            OF_P5,
+        ),
         says="NodePool h100 allows 8 nodes by its limits",
     ),
     case(
