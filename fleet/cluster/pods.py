@@ -6,7 +6,7 @@ from fractions import Fraction
 from sys import intern
 from typing import Final
 
-from fleet.annotations import DELETION_COST, DISRUPTION_COST, DO_NOT_DISRUPT
+from fleet.annotations import DELETION_COST, DISRUPTION_COST, DO_NOT_DISRUPT, PLACEHOLDER
 from fleet.cluster.field_managers import managers_of
 from fleet.cluster.fields import (
     Condition,
@@ -116,6 +116,14 @@ class Pod:
         """It asks for extended resources or by claims; all others have nothing to do with GPUs."""
         extended = any("/" in name for name in self.requests)
         return extended or bool(self.claims or self.claims_to_come)
+
+    @property
+    def placeholder(self) -> bool:
+        """It only keeps room for others, and its priority says so.
+
+        The label alone does not: any tenant may write it, also on a pod that serves.
+        """
+        return PLACEHOLDER in self.labels and (self.priority or 0) < 0
 
     @property
     def workload(self) -> Workload | None:

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleet.annotations import PLACEHOLDER
+from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.pods import Pod
 from policies.levers.objects import MadeObject
@@ -115,7 +115,15 @@ def _because(orders: list[NodeOrder]) -> str | None:
 
 
 def takes_gpus(pod: Pod) -> bool:
-    """Whether a pod runs that takes what a node of GPUs is there for."""
-    by_daemon = any(owner.kind == "DaemonSet" for owner in pod.owners)
-    idle = by_daemon or PLACEHOLDER in pod.labels or pod.ended
-    return pod.may_take_gpus and not idle
+    """Whether a pod runs that takes what a node of GPUs is there for.
+
+    A pod of a DaemonSet that asks for GPUs serves; with other devices it is a part of the node.
+    """
+    if not pod.may_take_gpus or pod.placeholder or pod.ended:
+        return False
+    by_daemon = any(owner.kind == "DaemonSet" and owner.controls for owner in pod.owners)
+    return not by_daemon or any(map(_counts_gpus, pod.requests))
+
+
+def _counts_gpus(resource: str) -> bool:
+    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None

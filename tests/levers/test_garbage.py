@@ -127,6 +127,9 @@ def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
         store.put(node_address(f"node-{name}"), node_document())
     for name in "ab":
         store.put(*_pod_on(f"node-{name}"))
+    # A model that a DaemonSet serves uses its node too.
+    owner = {"kind": "DaemonSet", "name": "vllm", "uid": "d", "controller": True}
+    store.documents[_pod_on("node-b")[0]]["metadata"]["ownerReferences"] = [owner]
     changes = collect(store.objects(), NOW + 900)
     assert short(changes) == ["apply NodePool h100", "patch NodePool h100 scale"]
     assert body_of(changes[1])[-1]["value"] == 2
