@@ -116,6 +116,11 @@ def test_a_hold_of_ours_goes_in_the_same_round_as_the_taint_comes() -> None:
     assert short(done.changes) == ["apply Node node-a", "patch Node node-a"]
 
 
+def test_a_node_that_goes_keeps_a_taint_that_is_over() -> None:
+    done = acted(STATE, plan(released(A)), _tainted(), now=NOW + 3600)
+    assert short(done.changes) == ["delete NodeClaim a"]
+
+
 def test_a_clock_that_went_back_keeps_no_node() -> None:
     done = acted(STATE, plan(released(A)), _tainted(), now=NOW - 3600)
     assert short(done.changes) == ["delete NodeClaim a"]
