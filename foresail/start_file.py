@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from fleet.account.start_bytes import StartsRefusedError, decode_starts, encode_starts
+from fleet.account.start_bytes import BYTES_MAX, StartsRefusedError, decode_starts, encode_starts
 from fleet.account.startups import StartUps
+from foresail.whole_file import bytes_of, replace_file
 from scaler.errors import ForesailError
 
 
@@ -18,7 +19,7 @@ def read_starts(file: Path) -> tuple[Mapping[str, StartUps], str | None]:
         ForesailError: it is there and cannot be read, or not be set aside.
     """
     try:
-        return decode_starts(file.read_bytes()), None
+        return decode_starts(bytes_of(file, BYTES_MAX)), None
     except FileNotFoundError:
         return {}, None
     except StartsRefusedError as error:
@@ -39,9 +40,7 @@ def write_starts(file: Path, clusters: Mapping[str, StartUps]) -> None:
     Raises:
         ForesailError: it cannot be written.
     """
-    beside = file.with_name(f"{file.name}.tmp")
     try:
-        beside.write_bytes(encode_starts(clusters))
-        beside.replace(file)
+        replace_file(file, encode_starts(clusters))
     except OSError as error:
         raise ForesailError(f"--starts-file {file}: {error.strerror or error}") from error
