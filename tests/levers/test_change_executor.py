@@ -281,6 +281,21 @@ def _pod(name: str, owner: str, gpus: str) -> Object:
     }
 
 
+@pytest.mark.parametrize(
+    ("stopped_for", "leads", "ending"),
+    [(4.0, True, "done"), (600.0, True, "changed since it was read"), (4.0, False, "left out")],
+)
+async def test_a_look_before_the_process_was_stopped_does_not_count(
+    executor: ChangeExecutor, server: ApiServer, stopped_for: float, leads: bool, ending: str
+) -> None:
+    server.serve("/api/v1/pods", "Pod")
+    executor.steady = iter([0.0, stopped_for]).__next__
+    executor.leads = iter([True, leads]).__next__
+    change = replace(DELETE, empty_node="node-a")
+    assert _endings(await executor.carry_out((change,))) == [ending]
+    assert len(server.writes) == (ending == "done")
+
+
 async def test_a_serving_pod_with_the_label_of_a_placeholder_keeps_its_node(
     executor: ChangeExecutor, server: ApiServer
 ) -> None:
