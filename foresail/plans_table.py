@@ -7,9 +7,12 @@ from typing import Any, Final
 from google.protobuf.json_format import MessageToDict
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from foresail.client_plan import Plan
 from foresail.figures import UNKNOWN
+from policies.lint.objects import printable
+from scaler.decision.answers import Reference
 from scaler.decision.tracker import PLANNED
 from scaler.durations import format_duration
 from scaler.forecast.record import Skill
@@ -36,7 +39,7 @@ def render(plans: Iterable[Plan]) -> Table:
     for head, justify in _COLUMNS:
         table.add_column(head, justify="right" if justify == "right" else "left", no_wrap=True)
     for plan in sorted(plans, key=lambda one: (one.workload.namespace, one.workload.name)):
-        table.add_row(*row(plan))
+        table.add_row(*map(Text, row(plan)))
     return table
 
 
@@ -48,7 +51,7 @@ def row(plan: Plan) -> tuple[str, ...]:
 def decided(plan: Plan) -> tuple[str, ...]:
     """The cells without the age, which changes with every look."""
     return (
-        str(plan.workload),
+        shown(plan.workload),
         "watch list" if plan.on_watch_list else UNKNOWN if plan.mode is None else plan.mode,
         _now(plan),
         _forecast(plan),
@@ -57,6 +60,11 @@ def decided(plan: Plan) -> tuple[str, ...]:
         _handed(plan),
         _signals(plan),
     )
+
+
+def shown(workload: Reference) -> str:
+    """Its name, as whoever asked the scaler wrote it, without what a terminal would obey."""
+    return printable(str(workload))
 
 
 def payload(plan: Plan) -> dict[str, Any]:
