@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from fleet.cluster.nodes import USD_MAX
 from fleet.documents import Json, number_of, part, text
 
 QUERIES: Final = ("node_total_hourly_cost", "node_gpu_count", "node_gpu_hourly_cost")
@@ -35,9 +36,9 @@ def prices_of(answers: Iterable[Iterable[Json]]) -> Mapping[str, NodePrice]:
     total, gpus, of_gpu = (_by_node(answer) for answer in answers)
     found = {}
     for node, count in gpus.items():
-        if count >= 1 and total.get(node, 0.0) > 0:
+        if count >= 1 and 0 < total.get(node, 0.0) <= USD_MAX:
             found[node] = NodePrice(usd_per_hour=total[node], source=f"OpenCost, {QUERIES[0]}")
-        elif count >= 1 and of_gpu.get(node, 0.0) > 0:
+        elif count >= 1 and 0 < of_gpu.get(node, 0.0) <= USD_MAX:
             # OpenCost withholds the sum while the price of a CPU jumps.
             source = f"OpenCost, {QUERIES[2]}: without CPU and memory"
             found[node] = NodePrice(usd_per_hour=of_gpu[node] * count, source=source)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.account.machines import is_initialized
-from fleet.annotations import PLACEHOLDER
 from fleet.cluster.gpus import Gpu
 from fleet.cluster.hardware import Hardware
 from fleet.cluster.karpenter import NodeClaim
@@ -138,5 +137,5 @@ def _use(name: str, pod: Pod | None, gpus: float, model_labels: Sequence[str]) -
         gpus=gpus,
         started_seconds=pod.started_seconds if pod else None,
         ready=pod.ready if pod else None,
-        placeholder=pod is not None and PLACEHOLDER in pod.labels,
+        placeholder=pod is not None and pod.placeholder,
     )

@@ -20,6 +20,7 @@ from fleet.cluster.fields import UnreadableObjectError, listed
 from fleet.cluster.follow.api import UnreadableError, document_at
 from fleet.cluster.pods import pod_of
 from foresail.change_request import RefusalError, send
+from foresail.clock import steady_clock
 from policies.levers.change import Address, Change, Verb
 from policies.levers.wanted import takes_gpus
 
@@ -76,6 +77,7 @@ class ChangeExecutor:
     retries: Retries = field(default_factory=Retries)
     leads: Callable[[], bool] = lambda: True
     """Asked before each request: who has lost the lead changes nothing more."""
+    steady: Callable[[], float] = steady_clock
 
     async def carry_out(self, changes: Iterable[Change]) -> tuple[Outcome, ...]:
         """The outcome of each change, in their order."""
@@ -122,9 +124,18 @@ class ChangeExecutor:
 
     async def _attempt(self, change: Change) -> "_Attempt":
         if change.empty_node is not None:
+            before = self.steady()
             occupied = await self._occupied(change, change.empty_node)
             if occupied is not None:
                 return occupied
+            what = f"{change.verb.value} {change.address}"
+            if not self.leads():
+                text = f"{what}: another process leads now"
+                return _Attempt(ending=Ending.LEFT_OUT, text=text)
+            if self.steady() - before > self.retries.request:
+                # This process was stopped meanwhile, and others may have given the node pods.
+                text = f"{what}: the look at its node is too long ago"
+                return _Attempt(ending=Ending.CHANGED, text=text)
         try:
             await send(self.client, change, self.retries.request)
         except RefusalError as error:

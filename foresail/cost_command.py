@@ -17,7 +17,7 @@ from fleet.tokens import Tokens
 from foresail.clock import wall_clock
 from foresail.cost_reading import Reading, Round, read_round
 from foresail.cost_report import CostReport, joined
-from foresail.cost_state_file import kept, written
+from foresail.cost_state_file import kept, owned, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
 from scaler.durations import format_duration
@@ -69,6 +69,11 @@ async def watch(options: CostOptions, console: Console) -> None:
         ForesailError: an option cannot be used, or no cluster can be read at the start.
     """
     names = _watched(options)
+    with owned(options.state) if options.state is not None else nullcontext():
+        await _add_up(options, names, console)
+
+
+async def _add_up(options: CostOptions, names: Sequence[str], console: Console) -> None:
     books = {names[0]: kept(options.state, names[0])} if options.state is not None else {}
     loop, window = asyncio.get_running_loop(), max(options.every_seconds, _WINDOW_LEAST_SECONDS)
     found = await read_round(options.fleet, window)

@@ -1,10 +1,12 @@
 """A cost book in a file, which is replaced whole."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fleet.account.cost_book import CostBook
 from fleet.account.cost_state import STATE_BYTES_MAX, CostStateError, decoded, encoded
-from foresail.whole_file import replace_whole
+from foresail.whole_file import bytes_of, only_writer, replace_file
 from scaler.errors import ForesailError
 
 
@@ -15,8 +17,7 @@ def kept(file: Path, cluster: str) -> CostBook:
         ForesailError: it cannot be read, is no cost book, or one of another cluster.
     """
     try:
-        with file.open("rb") as opened:
-            book = decoded(opened.read(STATE_BYTES_MAX + 1))
+        book = decoded(bytes_of(file, STATE_BYTES_MAX))
     except FileNotFoundError:
         return CostBook()
     except OSError as error:
@@ -41,6 +42,25 @@ def written(file: Path, book: CostBook) -> None:
         ForesailError: it cannot be written.
     """
     try:
-        replace_whole(file, encoded(book))
+        replace_file(file, encoded(book))
     except OSError as error:
         raise ForesailError(f"--state {file}: {error.strerror or error}") from error
+
+
+@contextmanager
+def owned(file: Path) -> Iterator[None]:
+    """Have the file alone: of two that add up into it, one would lose what it counted.
+
+    Raises:
+        ForesailError: another process has it, or nothing can be written beside it.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(only_writer(file))
+        except BlockingIOError as error:
+            raise ForesailError(
+                f"--state {file}: another `foresail cost` adds up into it; name a file each"
+            ) from error
+        except OSError as error:
+            raise ForesailError(f"--state {file}: {error.strerror or error}") from error
+        yield

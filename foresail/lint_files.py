@@ -82,7 +82,9 @@ def _files_of(folder: Path, read: Read) -> Iterator[Path]:
 
 def _read_file(path: str, read: Read, *, asked_for: bool) -> None:
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - by the name that the user gave
+        # A named pipe in a folder would be waited for without end; one that is asked for is meant.
+        opener = None if asked_for else _open_at_once
+        with open(path, "rb", opener=opener) as file:
             if not asked_for and not S_ISREG(os.fstat(file.fileno()).st_mode):
                 return
             content = file.read(BYTES_MAX + 1)
@@ -92,6 +94,10 @@ def _read_file(path: str, read: Read, *, asked_for: bool) -> None:
     if not asked_for and b"kind" not in content:
         return  # of a folder: values of a chart, settings of other programs
     _read_text(path, content, read)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read_text(file: str, content: bytes, read: Read) -> None:

@@ -8,7 +8,7 @@ from typing import Any, assert_never
 from rich.console import Console
 
 from foresail.client import Changed, ClientTls, Event, Plans, Removed, Snapshot
-from foresail.plans_table import decided, payload, render, row
+from foresail.plans_table import decided, payload, render, row, shown
 from scaler.decision.answers import Reference
 
 
@@ -91,8 +91,8 @@ def _print_change(
             console.print(render(plans, console.width))
         case Changed(plan=plan) if printed.get(plan.workload) != decided(plan):
             printed[plan.workload] = decided(plan)
-            console.print("  ".join(row(plan)), soft_wrap=True)
+            console.print("  ".join(row(plan)), soft_wrap=True, markup=False)
         case Removed(workload=workload) if printed.pop(workload, None):
-            console.print(f"{workload}  known no more", soft_wrap=True)
+            console.print(f"{shown(workload)}  known no more", soft_wrap=True, markup=False)
         case _:
             pass

@@ -8,9 +8,12 @@ from google.protobuf.json_format import MessageToDict
 from rich import box
 from rich.console import JustifyMethod
 from rich.table import Table
+from rich.text import Text
 
 from foresail.client_plan import Plan
 from foresail.figures import UNKNOWN
+from policies.lint.objects import printable
+from scaler.decision.answers import Reference
 from scaler.decision.tracker import PLANNED
 from scaler.durations import format_duration
 from scaler.forecast.record import Skill
@@ -49,7 +52,7 @@ def render(plans: Iterable[Plan], columns: int) -> Table:
     for (head, justify), width in zip(_COLUMNS, _widths(texts, columns), strict=True):
         table.add_column(head, justify=justify, overflow="fold", width=width)
     for cells in rows:
-        table.add_row(*cells)
+        table.add_row(*map(Text, cells))
     return table
 
 
@@ -73,7 +76,7 @@ def row(plan: Plan) -> tuple[str, ...]:
 def decided(plan: Plan) -> tuple[str, ...]:
     """The cells without the age, which changes with every look."""
     return (
-        str(plan.workload),
+        shown(plan.workload),
         "watch list" if plan.on_watch_list else UNKNOWN if plan.mode is None else plan.mode,
         _now(plan),
         _forecast(plan),
@@ -82,6 +85,11 @@ def decided(plan: Plan) -> tuple[str, ...]:
         _handed(plan),
         _signals(plan),
     )
+
+
+def shown(workload: Reference) -> str:
+    """Its name, as whoever asked the scaler wrote it, without what a terminal would obey."""
+    return printable(str(workload))
 
 
 def payload(plan: Plan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fleet.catalogue import Catalogue, shipped
 from fleet.cluster.hardware import Prices
-from fleet.cluster.nodes import CapacityType
+from fleet.cluster.nodes import USD_MAX, CapacityType
 from fleet.instances import instances
 from fleet.located import Document, UnreadableYamlError
 from scaler.errors import ForesailError
@@ -24,10 +24,10 @@ def prices_in(file: Path, catalogue: Catalogue) -> dict[str, float]:
         raise ForesailError(f"--prices {file}: {error}") from error
     prices = {}
     for name, usd in document.value.items():
-        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd < float("inf"):
+        if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 < usd <= USD_MAX:
             raise ForesailError(
                 f"--prices {file}: line {document.line_of([name])}: {name} costs {usd!r}: "
-                "it takes dollars above 0"
+                f"it takes dollars above 0, to {USD_MAX:g}"
             )
         bare = priced_name(str(name))
         generation = catalogue.find(bare)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fleet.account.start_bytes import BYTES_MAX, StartsRefusedError, decode_starts, encode_starts
 from fleet.account.startups import StartUps
-from foresail.whole_file import replace_whole
+from foresail.whole_file import bytes_of, replace_file
 from scaler.errors import ForesailError
 
 
@@ -19,8 +19,7 @@ def read_starts(file: Path) -> tuple[Mapping[str, StartUps], str | None]:
         ForesailError: it is there and cannot be read, or not be set aside.
     """
     try:
-        with file.open("rb") as opened:
-            return decode_starts(opened.read(BYTES_MAX + 1)), None
+        return decode_starts(bytes_of(file, BYTES_MAX)), None
     except FileNotFoundError:
         return {}, None
     except StartsRefusedError as error:
@@ -42,6 +41,6 @@ def write_starts(file: Path, clusters: Mapping[str, StartUps]) -> None:
         ForesailError: it cannot be written.
     """
     try:
-        replace_whole(file, encode_starts(clusters))
+        replace_file(file, encode_starts(clusters))
     except OSError as error:
         raise ForesailError(f"--starts-file {file}: {error.strerror or error}") from error

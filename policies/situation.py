@@ -114,6 +114,9 @@ class GangDemand:
     """Without a node yet."""
     seen_pods: int = 0
     """Of the waiting ones, those that Karpenter buys nodes for: they exist, without a gate."""
+    missing_pods: int = 0
+    """Of the waiting ones, those that do not exist: only a number that a tenant wrote tells of
+    them, and no quota has counted it."""
     ends_at_seconds: float | None = None
     """When it is expected to end; None = not known."""
 

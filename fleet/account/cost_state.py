@@ -16,7 +16,8 @@ STATE_BYTES_MAX: Final = 16 * 2**20
 _ROWS_MAX: Final = SERIES_MAX + 2 * len(Reason)
 """Beyond the most series there are those of the names `other`, with a model and without."""
 
-Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Amount = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+"""No cluster comes near; sums of larger ones would be no numbers."""
 Moment = Annotated[float, Field(allow_inf_nan=False)]
 
 

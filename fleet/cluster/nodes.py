@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
-from math import inf
 from sys import intern
 from typing import Final
 
@@ -48,6 +47,8 @@ POOL_LABELS: Final = (
 )
 _LEAVING: Final = frozenset({"karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler"})
 """Taints of a node that is on its way out."""
+USD_MAX: Final = 1e6
+"""Of a GPU-hour: a node's own kubelet may write a price, and one beyond would end all sums."""
 SLOW_IMAGE_BYTES: Final = 500 * 2**20
 """Below, an image is pulled in seconds, and whether it is there says nothing."""
 
@@ -223,8 +224,8 @@ def price_of(annotations: Mapping[str, str]) -> tuple[float | None, str | None]:
         usd = float(quantity(value))
     except (OverflowError, ValueError):
         usd = -1.0
-    if not 0 < usd < inf:
-        return None, f"annotation {PRICE}: {value[:64]!r}: it takes dollars above 0"
+    if not 0 < usd <= USD_MAX:
+        return None, f"annotation {PRICE}: {value[:64]!r}: it takes dollars above 0, to {USD_MAX:g}"
     return usd, None
 
 

@@ -6,7 +6,13 @@ from fractions import Fraction
 from sys import intern
 from typing import Final
 
-from fleet.annotations import DELETION_COST, DISRUPTION_COST, DO_NOT_DISRUPT
+from fleet.annotations import (
+    DELETION_COST,
+    DISRUPTION_COST,
+    DO_NOT_DISRUPT,
+    PLACEHOLDER,
+    RANKED_UNTIL,
+)
 from fleet.cluster.field_managers import managers_of
 from fleet.cluster.fields import (
     Condition,
@@ -30,7 +36,7 @@ from fleet.cluster.requests import requests_of
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _RANKED: Final = "karpenter.sh/managed-deletion-cost"
 """Karpenter's mark on pods whose deletion cost it writes (gate `PodDeletionCostManagement`)."""
-_COSTS: Final = (DELETION_COST, DISRUPTION_COST)
+_COSTS: Final = (DELETION_COST, DISRUPTION_COST, RANKED_UNTIL)
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -90,7 +96,7 @@ class Pod:
     """Why containers of it do not run, as the kubelet has it: `ContainerCreating`,
     `ImagePullBackOff`, …"""
     cost_managers: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Field managers of the annotations with its costs, as far as it has them."""
+    """Field managers of the annotations with its costs and their lease, as far as it has them."""
 
     @property
     def namespace(self) -> str:
@@ -116,6 +122,14 @@ class Pod:
         """It asks for extended resources or by claims; all others have nothing to do with GPUs."""
         extended = any("/" in name for name in self.requests)
         return extended or bool(self.claims or self.claims_to_come)
+
+    @property
+    def placeholder(self) -> bool:
+        """It only keeps room for others, and its priority says so.
+
+        The label alone does not: any tenant may write it, also on a pod that serves.
+        """
+        return PLACEHOLDER in self.labels and (self.priority or 0) < 0
 
     @property
     def workload(self) -> Workload | None:

@@ -53,6 +53,11 @@ def unranked(pod: Pod, why: str) -> Change:
     )
 
 
+def ranked_by_us(pod: Pod) -> bool:
+    """Whether it carries a lease of ours; one that a tenant wrote is theirs."""
+    return MANAGER in pod.cost_managers.get(RANKED_UNTIL, frozenset())
+
+
 def ranked_until(pod: Pod) -> float | None:
     """The end of our lease on a pod's cost; None = there is none that can be read."""
     return seconds(pod.annotations, RANKED_UNTIL)
@@ -66,21 +71,24 @@ def _ranked(round_: PoolRound, pod: Pod, name: str, cost: int) -> LeverResult:
     if not round_.may(Lever.POD_DELETION_COST):
         return _standing(round_, pod)
     others = pod.cost_managers.get(name, frozenset()) - {MANAGER}
+    leased = pod.cost_managers.get(RANKED_UNTIL, frozenset()) - {MANAGER}
+    if leased:
+        text = f"{pod.name}: {', '.join(sorted(leased))} writes {RANKED_UNTIL}: it is not ranked"
+        return LeverResult(steps=said(LEVER, text))
     if others and pod.annotations.get(name) != str(cost):
         by = "Karpenter" if KARPENTER_MANAGER in others else ", ".join(sorted(others))
         text = f"{pod.name}: {by} writes {name}, and it stays theirs"
         # What we wrote under the other name is of an earlier round.
-        ours = RANKED_UNTIL in pod.annotations
-        changes = (unranked(pod, f"{by} ranks it"),) if ours else ()
+        changes = (unranked(pod, f"{by} ranks it"),) if ranked_by_us(pod) else ()
         return LeverResult(changes=changes, steps=said(LEVER, text))
-    if pod.annotations.get(name) == str(cost) and RANKED_UNTIL in pod.annotations:
+    if pod.annotations.get(name) == str(cost) and ranked_by_us(pod):
         return _standing(round_, pod)
     return LeverResult(changes=(_write(round_, pod, name, cost),))
 
 
 def _standing(round_: PoolRound, pod: Pod) -> LeverResult:
     """Renew what we wrote earlier, or take it off where the policy no longer allows it."""
-    if RANKED_UNTIL not in pod.annotations:
+    if not ranked_by_us(pod):
         return LeverResult()
     if not round_.may(Lever.POD_DELETION_COST):
         return LeverResult(changes=(unranked(pod, "the policy does not allow costs on pods"),))

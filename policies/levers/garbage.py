@@ -2,7 +2,8 @@
 
 A controller that crashed, was replaced, or lost a pool from its policies leaves objects behind that
 no plan speaks of any more. Each tells when its lease ends; after that this lever takes it away, in
-the same careful steps as the lever that made it. A lease that cannot be read keeps nothing. What a
+the same careful steps as the lever that made it. A lease that cannot be read, or that
+no lever writes, keeps nothing. What a
 lever of this round has just changed is left to it.
 """
 
@@ -10,11 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from fleet.annotations import RANKED_UNTIL
 from fleet.cluster.karpenter import NodePool
 from policies.levers.capacity_buffer import drained
 from policies.levers.change import Address, Change, Verb
-from policies.levers.deletion_cost import ranked_until, unranked
+from policies.levers.deletion_cost import ranked_by_us, ranked_until, unranked
 from policies.levers.hold import let_go
 from policies.levers.objects import PRIORITY_CLASS, MadeObject, Objects
 from policies.levers.placeholder import removed
@@ -24,6 +24,8 @@ from policies.levers.static_pool import BEFORE, SET, marked, scale, size_mark, s
 from policies.levers.wanted import takes_gpus
 
 LEVER: Final = "garbage"
+LEASE_SECONDS_MAX: Final = 7 * 86_400.0 + 3600.0
+"""The longest `holdLease`, and an hour: a lease beyond it is of a clock that was wrong."""
 _OVER: Final = "its lease has ended"
 
 
@@ -52,7 +54,7 @@ def collect(
 
 
 def _ended(end_seconds: float | None, now_seconds: float) -> bool:
-    return end_seconds is None or end_seconds <= now_seconds
+    return end_seconds is None or not 0 < end_seconds - now_seconds <= LEASE_SECONDS_MAX
 
 
 def _made(objects: Objects, now_seconds: float) -> Iterator[Change]:
@@ -84,21 +86,21 @@ def _of_nodes(objects: Objects, now_seconds: float) -> Iterator[Change]:
         if node.hold_marked and _ended(node.kept_until_seconds, now_seconds):
             yield let_go(node, "nobody renewed the hold")
         since = tainted_seconds(node)
-        if since is not None and _ended(since + TAINT_LEASE_SECONDS, now_seconds):
+        if since is not None and not abs(now_seconds - since) < TAINT_LEASE_SECONDS:
             yield untainted(node, "the release was not carried on")
 
 
 def _of_pods(objects: Objects, now_seconds: float) -> Iterator[Change]:
     for pod in objects.pods.values():
-        marked_ = RANKED_UNTIL in pod.annotations and pod.deleted_seconds is None
-        if marked_ and _ended(ranked_until(pod), now_seconds):
+        ours = ranked_by_us(pod) and pod.deleted_seconds is None
+        if ours and _ended(ranked_until(pod), now_seconds):
             yield unranked(pod, "nobody renewed its cost")
 
 
 def _of_pools(objects: Objects, now_seconds: float) -> Iterator[Change]:
     for record in objects.pools.values():
         budget = standing_budget(record)
-        if budget is not None and _ended(budget.end_seconds, now_seconds):
+        if budget is not None and (budget.end_seconds or 0.0) <= now_seconds:
             yield taken_out(record, budget, "quiet hours are over")
         mark = size_mark(record)
         if mark is None:

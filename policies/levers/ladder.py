@@ -19,7 +19,7 @@ from policies.levers.deletion_cost import rank_pods
 from policies.levers.discovery import Discovery
 from policies.levers.garbage import collect
 from policies.levers.hold import hold_nodes
-from policies.levers.objects import Objects
+from policies.levers.objects import Objects, node_address
 from policies.levers.placeholder import (
     give_up_placeholders,
     order_by_placeholder,
@@ -121,6 +121,8 @@ def actions(given: LeverInput) -> Actions:
         steps[plan.pool] = result.steps
         if plan.act:
             kept |= {change.address for change in result.changes}
+            # A node that goes keeps its taint until it is gone.
+            kept |= {node_address(one.empty_node) for one in result.changes if one.empty_node}
             changes += result.changes
         else:
             changes += (replace(change, execute=False) for change in result.changes)

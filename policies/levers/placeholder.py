@@ -72,7 +72,7 @@ def pulling(round_: PoolRound) -> bool:
         and pod.deleted_seconds is None
         and not {*_NO_IMAGE, _CRASHES} & set(pod.waits_for)
         for pod in round_.objects.pods.values()
-        if pod.labels.get(PLACEHOLDER) == round_.pool.name
+        if pod.placeholder and pod.labels[PLACEHOLDER] == round_.pool.name
     )
 
 

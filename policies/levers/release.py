@@ -15,6 +15,7 @@ from policies.levers.change import Body, Change, LeverResult, Verb, expect
 from policies.levers.objects import claim_address, node_address
 from policies.levers.round import PoolRound, said
 from policies.levers.static_pool import scale_refused
+from policies.levers.wanted import takes_gpus
 from policies.node_plan import Step, Verdict
 from policies.policy.pool_policy import Lever
 from policies.rules.draft import is_empty
@@ -30,11 +31,12 @@ TAINT_LEASE_SECONDS: Final = 300.0
 def release_nodes(round_: PoolRound) -> LeverResult:
     """The next step for each node of the pool that is to go, or no longer is."""
     result = LeverResult()
+    taking = {pod.node: pod.name for pod in round_.objects.pods.values() if takes_gpus(pod)}
     for node in round_.pool.nodes:
         found = round_.objects.node_named(node.name)
         if found is None or node.leaving:
             continue
-        why = _not_now(round_, node, found)
+        why = _not_now(round_, node, found, taking.get(found.name))
         if why is None:
             result += _next_step(round_, node, found)
         elif tainted_seconds(found) is not None:
@@ -64,12 +66,16 @@ def untainted(node: Node, why: str) -> Change:
     return _patch(node, operations, why, None)
 
 
-def _not_now(round_: PoolRound, node: PoolNode, found: Node) -> str | None:
-    """Why the node does not go, or not this way; None = it goes."""
+def _not_now(round_: PoolRound, node: PoolNode, found: Node, taken_by: str | None) -> str | None:
+    """Why the node does not go, or not this way; None = it goes.
+
+    Args:
+        taken_by: a pod on it that takes devices, also such as the plan does not count.
+    """
     if round_.verdict(node) is not Verdict.RELEASE:
         return f"the plan says {round_.verdict(node).value}"
-    if not is_empty(node):
-        return "a pod has come"
+    if taken_by is not None or not is_empty(node):
+        return f"pod {taken_by} is on it" if taken_by else "a pod has come"
     if not round_.may(Lever.NODE_RELEASE):
         return "the policy does not allow releases"
     if found.do_not_disrupt and not found.hold_marked:

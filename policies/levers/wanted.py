@@ -10,10 +10,13 @@ would be filled again as soon as pods take its room.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleet.annotations import PLACEHOLDER
+from fleet.annotations import RELEASE_TAINT
+from fleet.cluster.fields import tolerations
+from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.pods import Pod
 from policies.levers.objects import MadeObject
@@ -54,7 +57,11 @@ def nodes_to_ask(
         made: the objects with which we ask already.
         unfinished: what came is not ready yet for what it is for.
     """
+    made = list(made)
     reasons = {one.capacity_type: one.because or "" for one in made if one.replicas}
+    asked = Counter[CapacityType | None]()
+    for one in made:
+        asked[one.capacity_type] += one.replicas or 0
     orders = round_.plan.orders
     kinds = dict.fromkeys([*reasons, *(order.capacity_type for order in orders)])
     there = _there(round_, asked=bool(reasons), unfinished=unfinished)
@@ -64,10 +71,13 @@ def nodes_to_ask(
         taken = [node for node in there if kind is None or node.capacity_type is kind]
         there = [node for node in there if node not in taken]
         ordered = sum(order.nodes for order in ours)
+        # Without an order no more is asked for: a node that takes no pod would be bought again in
+        # each round, and those on their way counted in the next.
+        nodes = ordered + len(taken) if ordered else min(len(taken), asked[kind])
         found.append(
             NodesToAsk(
                 capacity_type=kind,
-                nodes=ordered + len(taken),
+                nodes=nodes,
                 ordered=ordered,
                 because=_because(ours) or reasons.get(kind) or "",
             )
@@ -79,7 +89,7 @@ def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode
     """Nodes that are there or coming, and that what is asked for has to cover."""
     present = [node for node in round_.pool.nodes if not node.leaving]
     coming = [node for node in present if node.stage is not NodeStage.INITIALIZED]
-    empty = [node for node in present if is_empty(node)]
+    empty = [node for node in present if is_empty(node) and _takes_pods(round_, node)]
     # Room that the present demand is about to take, of empty nodes first.
     waiting = _waiting_nodes(round_, present)
     free, on_the_way = empty[waiting:], coming[max(0, waiting - len(empty)) :]
@@ -88,6 +98,21 @@ def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode
     if not asked or not (on_the_way or unfinished):
         return []
     return [*(node for node in free if _stays(round_, node)), *on_the_way]
+
+
+def _takes_pods(round_: PoolRound, node: PoolNode) -> bool:
+    """Whether no taint keeps the pool's pods off, as that of a node that is not ready does."""
+    found = round_.objects.node_named(node.name)
+    if found is None:
+        return True
+    own = {taint.key for taint in round_.record.taints} if round_.record is not None else set()
+    tolerated = tolerations(round_.pod_spec or {})
+    return all(
+        not taint.repels
+        or taint.key in {*own, RELEASE_TAINT}
+        or any(one.covers(taint) for one in tolerated)
+        for taint in found.taints
+    )
 
 
 def _stays(round_: PoolRound, node: PoolNode) -> bool:
@@ -115,7 +140,15 @@ def _because(orders: list[NodeOrder]) -> str | None:
 
 
 def takes_gpus(pod: Pod) -> bool:
-    """Whether a pod runs that takes what a node of GPUs is there for."""
-    by_daemon = any(owner.kind == "DaemonSet" for owner in pod.owners)
-    idle = by_daemon or PLACEHOLDER in pod.labels or pod.ended
-    return pod.may_take_gpus and not idle
+    """Whether a pod runs that takes what a node of GPUs is there for.
+
+    A pod of a DaemonSet that asks for GPUs serves; with other devices it is a part of the node.
+    """
+    if not pod.may_take_gpus or pod.placeholder or pod.ended:
+        return False
+    by_daemon = any(owner.kind == "DaemonSet" and owner.controls for owner in pod.owners)
+    return not by_daemon or any(map(_counts_gpus, pod.requests))
+
+
+def _counts_gpus(resource: str) -> bool:
+    return resource in WHOLE or resource == SHARED or MIG.fullmatch(resource) is not None

@@ -17,6 +17,10 @@ from scaler.spelling import nearest
 _READ: Final = ("apiVersion", "kind", "metadata", "spec")
 """Of an object; its status is the controller's."""
 
+POLICIES_MAX: Final = 300
+"""Each is compared with each."""
+_FAULTS_MAX: Final = 20
+"""Of policies against each other that are told."""
 Located = tuple[str, CapacityPolicy]
 """Where a policy stands, as file and line or as an object, and the policy."""
 
@@ -95,7 +99,10 @@ def agreed(policies: Iterable[CapacityPolicy]) -> tuple[CapacityPolicy, ...]:
 
 def _contradictions(found: Sequence[Located]) -> list[str]:
     """Pairs that have one name, or that want the same pool in any cluster."""
-    faults = []
+    if len(found) > POLICIES_MAX:
+        at, policy = found[POLICIES_MAX]
+        return [f"{at}: the policy {policy.name!r} is one too many: {POLICIES_MAX} are the most"]
+    faults: list[str] = []
     for (first, one), (second, other) in combinations(found, 2):
         if one.name == other.name:
             faults.append(f"{second}: the policy {one.name!r} is at {first} already")
@@ -104,6 +111,8 @@ def _contradictions(found: Sequence[Located]) -> list[str]:
                 f"{second}: the policies {one.name!r} ({first}) and {other.name!r} match the same "
                 "pools: narrow spec.pools of one of them, or join them and use rules"
             )
+        if len(faults) == _FAULTS_MAX:
+            break
     return faults
 
 

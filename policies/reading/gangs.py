@@ -5,6 +5,7 @@ kube-scheduler's own, or a group of pods that Kueue admits as one. Kueue marks p
 workloads too.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
 _KUEUE_TOTAL: Final = "kueue.x-k8s.io/pod-group-total-count"
 _KUEUE_POD_SET: Final = "kueue.x-k8s.io/podset"
+_COUNT: Final = re.compile(r"[0-9]{1,9}")
+"""A tenant writes it: a number of hundreds of digits is no float."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ def gang_demand(
         gpus_per_pod=max(one.gpus for one in members),
         waiting_pods=len(waiting) + missing,
         seen_pods=sum(not one.pod.gated for one in waiting),
+        missing_pods=missing,
         ends_at_seconds=ends_at.get(workload, max(ends, default=None)),
     )
 
@@ -117,10 +121,8 @@ def missing_pods(
 
 
 def _total(pod: Pod) -> int:
-    try:
-        return max(0, int(pod.annotations.get(_KUEUE_TOTAL, 0)))
-    except ValueError:
-        return 0
+    stated = pod.annotations.get(_KUEUE_TOTAL, "")
+    return int(stated) if _COUNT.fullmatch(stated) else 0
 
 
 def _expected_end(pod: Pod) -> float | None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fleet.annotations import PLACEHOLDER
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.gpus import dra_resources, gpus_wanted
 from fleet.cluster.pods import Pod
@@ -31,7 +30,7 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
     remarks = []
     for pod in cluster.pods or ():
         # A placeholder is an order of ours, and no demand.
-        waits = pod.node is None and not _over(pod) and PLACEHOLDER not in pod.labels
+        waits = pod.node is None and not _over(pod) and not pod.placeholder
         gpus = _wanted(cluster, pod) if waits else 0
         if gpus is None:
             remarks.append(f"pod {pod.name} waits for GPUs, and how many is unknown")

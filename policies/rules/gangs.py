@@ -3,7 +3,8 @@
 The nodes that are missing count as one demand: empty ones are held and the rest is ordered, unless
 the pool's limit leaves some pod without a node; then nothing is. Nodes are counted whole, although
 a gang of small pods may fit beside others. Karpenter buys by itself for pods that it sees, so only
-what it cannot see is ordered: pods that a scheduling gate or a queue holds back.
+what it cannot see is ordered: pods that a scheduling gate or a queue holds back. They have to
+exist: a tenant may state any number of pods, and a quota counts only those that there are.
 
 A node with a gang's pods is held until the gang's expected end: moving one of its pods ends all.
 An end that is past, and a start that does not come, hold nodes for a limited time.
@@ -64,6 +65,10 @@ def _serve(draft: PoolDraft, gang: GangDemand) -> None:
     fitting = int(draft.pool.gpus_per_node // gang.gpus_per_pod)
     if fitting == 0:
         text = f"asks {gang.gpus_per_pod:g} GPUs a pod, and a node has {draft.pool.gpus_per_node}"
+        _say(draft, gang, text)
+        return
+    if gang.missing_pods:
+        text = f"lacks {gang.missing_pods} of {gang.pods} pods: nodes are kept when all exist"
         _say(draft, gang, text)
         return
     waits = draft.now_seconds - draft.since(f"gang/{name_of(gang)}")

@@ -10,6 +10,7 @@ triggers name. So where there is TLS, each reader is named by the operator, with
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Final, Never
 
 import grpc
@@ -21,6 +22,7 @@ from scaler.decision.answers import Reference
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
+from scaler.serving.caller_places import CallerPlaces, NoPlaceError
 from scaler.serving.feeds import WorkloadStatus
 from scaler.serving.message_pace import MessagePace
 from scaler.serving.plan_book import (
@@ -40,6 +42,11 @@ metadata alone may have 64 KB."""
 NAMESPACES_MAX: Final = 1000
 READERS_MAX: Final = 64
 """Watches open at a time."""
+READERS_OF_ONE_MAX: Final = 16
+"""Of them, of one certificate's names: a tenant must not keep the controller out."""
+LISTS_MAX: Final = 64
+"""Pages in the making at a time: each holds the names of all workloads, and waits for its turns."""
+LISTS_OF_ONE_MAX: Final = 8
 PLANS_PER_SECOND_MAX: Final = 1000
 """Sent to all readers together; each takes about 0.2 ms of the planning process. Above the rate
 readers get fewer of the plans in between, and still the newest of each workload."""
@@ -85,6 +92,10 @@ class PlansService(pb_grpc.PlansServicer):
         self._admit = admit
         self._running_maximum = running_maximum
         self._pace = MessagePace(per_second=PLANS_PER_SECOND_MAX, burst=_BURST)
+        self._watches = CallerPlaces(
+            most=READERS_MAX, of_one_most=READERS_OF_ONE_MAX, what="watches"
+        )
+        self._lists = CallerPlaces(most=LISTS_MAX, of_one_most=LISTS_OF_ONE_MAX, what="lists")
         self.serving = False
         """Whether all workloads are known. Before that a caller would take those that are not told
         of yet for removed."""
@@ -106,7 +117,11 @@ class PlansService(pb_grpc.PlansServicer):
             await _refuse(context, grpc.StatusCode.INVALID_ARGUMENT, message)
         except OldPageTokenError as error:
             await _refuse(context, grpc.StatusCode.ABORTED, f"page_token: {error}")
-        return await self._page(found, size)
+        try:
+            with self._lists.taken(_names_of(context)):
+                return await self._page(found, size)
+        except NoPlaceError as error:
+            await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
 
     @override
     async def WatchWorkloadPlans(
@@ -114,9 +129,17 @@ class PlansService(pb_grpc.PlansServicer):
     ) -> AsyncIterator[pb.WatchWorkloadPlansResponse]:
         """Send all plans or those since the version, then each change; ends when draining."""
         wants = await self._wanted(request.namespaces, context)
-        if self._book.readers >= READERS_MAX:
-            message = f"{self._book.readers} readers watch, the limit: ask again later"
-            await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._watches.taken(_names_of(context)))
+            except NoPlaceError as error:
+                await _refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            async for event in self._watched(request, wants, context):
+                yield event
+
+    async def _watched(
+        self, request: pb.WatchWorkloadPlansRequest, wants: Wants, context: Context
+    ) -> AsyncIterator[pb.WatchWorkloadPlansResponse]:
         version = request.version if request.HasField("version") else None
         try:
             reader = self._book.open(wants, version=version)
@@ -217,6 +240,12 @@ async def _refuse(context: Context, code: grpc.StatusCode, message: str) -> Neve
     raise AssertionError  # abort raises; its type stub does not declare that
 
 
+def _names_of(context: Context) -> tuple[str, ...]:
+    """In the caller's certificate; none in plain text."""
+    given = context.auth_context().get("x509_subject_alternative_name", ())
+    return tuple(one.decode(errors="replace") for one in given)
+
+
 def admit_everyone(_: Context) -> Namespaces:
     """For a server in plain text, which knows no caller."""
     return None
@@ -230,8 +259,7 @@ def admit_readers(readers: Mapping[str, Namespaces]) -> Admit:
     """
 
     def admit(context: Context) -> Namespaces:
-        given = context.auth_context().get("x509_subject_alternative_name", ())
-        names = [one.decode(errors="replace") for one in given]
+        names = _names_of(context)
         granted = [readers[name] for name in names if name in readers]
         if not granted:
             shown = ", ".join(names) or "none"

@@ -168,6 +168,7 @@ ROW = {
         pytest.param(b"{}", "format: Field required", id="something-else"),
         pytest.param(_state(format=2, more=1), "format 2; this program reads 1", id="newer"),
         pytest.param(_state(totals=[ROW | {"usd": -1}]), "totals.0.usd: ", id="below-zero"),
+        pytest.param(_state(totals=[ROW | {"usd": 1e308}]), "totals.0.usd: ", id="no-sum-of-it"),
         pytest.param(_state(totals=[ROW | {"reason": "x"}]), "totals.0.reason: ", id="no-reason"),
         pytest.param(_state()[:-9], "Invalid JSON", id="cut-off"),
         pytest.param(_state(totals=[ROW] * (SERIES_MAX + 99)), "totals: ", id="too-many"),

@@ -113,13 +113,13 @@ def test_only_true_protects_a_node(value: str, protects: bool) -> None:
     assert made.do_not_disrupt is protects
 
 
-@pytest.mark.parametrize("price", ["0", "-1", "free", "1e99999"])
+@pytest.mark.parametrize("price", ["0", "-1", "free", "1e90", "1e99999"])
 def test_a_price_that_is_none_is_unknown_and_says_why(price: str) -> None:
     made = node_of(node(annotations={"foresail.io/usd-per-gpu-hour": price}))
 
     assert made.usd_per_gpu_hour is None
     assert made.price_refused == (
-        f"annotation foresail.io/usd-per-gpu-hour: {price!r}: it takes dollars above 0"
+        f"annotation foresail.io/usd-per-gpu-hour: {price!r}: it takes dollars above 0, to 1e+06"
     )
 
 

@@ -432,22 +432,37 @@ async def test_workloads_that_come_and_go_unread_do_not_fill_a_queue() -> None:
     assert reader.take() == A
 
 
-async def test_more_readers_than_are_served_are_put_off(
+async def test_more_readers_than_are_served_are_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans_service, "READERS_MAX", 2)
+    site = PlansSite()
+    async with site.served():
+        calls = [site.watch(), site.watch()]
+        for call in calls:
+            await events(call, 2)
+
+        code, message = await refused(site.watch())
+
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert message == "2 watches are open, the limit: ask again later"
+        calls[0].cancel()
+        while site.book.readers == 2:
+            await asyncio.sleep(0)
+        assert await events(site.watch(), 2) == ["all", "synced"]
+
+
+async def test_lists_that_wait_for_their_turn_do_not_pile_up(
     site: PlansSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plans_service, "READERS_MAX", 2)
-    calls = [site.watch(), site.watch()]
-    for call in calls:
-        await events(call, 2)
+    for number in range(300):
+        site.plan(named(f"w-{number}"))
+    lists = [asyncio.ensure_future(site.list(page_size=200)) for _ in range(200)]
 
-    code, message = await refused(site.watch())
+    found = await asyncio.gather(*lists, return_exceptions=True)
 
-    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert message == "2 readers watch, the limit: ask again later"
-    calls[0].cancel()
-    while site.book.readers == 2:
-        await asyncio.sleep(0)
-    assert await events(site.watch(), 2) == ["all", "synced"]
+    codes = [one.code().name for one in found if isinstance(one, grpc.aio.AioRpcError)]
+    assert set(codes) == {"RESOURCE_EXHAUSTED"}
+    assert len(found) - len(codes) >= plans_service.LISTS_MAX
+    assert len((await site.list(page_size=1)).plans) == 1
 
 
 # Namespaces.

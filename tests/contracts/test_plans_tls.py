@@ -1,14 +1,15 @@
 """Who may read plans, by their certificates, and certificates that change under a client."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from foresail.client import ClientTls, Plans, PlansError
-from scaler.serving.plans_service import admit_readers
+from scaler.serving.plans_service import READERS_OF_ONE_MAX, admit_readers
 from scaler.serving.server import TlsFiles
 from tests.contracts.certificates import Authority, Pair
 from tests.contracts.plan_readers import PlansSite, named
@@ -92,6 +93,23 @@ async def test_a_namespace_of_another_tenant_is_denied_by_name(site: Site) -> No
 
     with pytest.raises(PlansError, match=r"PERMISSION_DENIED: plans.readers does not .*'team-b'"):
         await site.names(pair, namespaces=["team-a", "team-b"])
+
+
+async def test_a_tenant_that_opens_many_watches_keeps_nobody_else_out(site: Site) -> None:
+    team = site.readers.sign("t", hosts=[TEAM])
+    async with AsyncExitStack() as stack:
+        tenant = await stack.enter_async_context(site.reader(team))
+        for _ in range(READERS_OF_ONE_MAX):
+            events = await stack.enter_async_context(aclosing(tenant.watch()))
+            await anext(events)
+        with capture_logs() as logs:
+            one_more = await stack.enter_async_context(aclosing(tenant.watch()))
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(one_more), 0.3)
+        controller = site.reader(site.readers.sign("c", hosts=[CONTROLLER]))
+        events = await stack.enter_async_context(aclosing(controller.watch()))
+        await asyncio.wait_for(anext(events), 5)
+    assert f"16 watches of {TEAM} are open, the limit of one reader" in logs[0]["error"]
 
 
 async def test_a_certificate_that_nobody_listed_is_denied_with_its_names(site: Site) -> None:

@@ -57,7 +57,11 @@ def test_the_limits_named_are_those_of_the_server() -> None:
 
     assert f"at most {plans_service.PLANS_PER_SECOND_MAX:,} plans a second" in text
     assert f"more than {plan_book.REMOVALS_MAX:,} removals" in text
-    assert f"| `RESOURCE_EXHAUSTED` | {plans_service.READERS_MAX} readers watch already |" in text
+    assert (
+        f"| `RESOURCE_EXHAUSTED` | {plans_service.READERS_MAX} readers watch already, or "
+        f"{plans_service.READERS_OF_ONE_MAX} of one certificate; the same of "
+        f"{plans_service.LISTS_MAX} and {plans_service.LISTS_OF_ONE_MAX} lists: ask again |"
+    ) in text
 
 
 def test_every_field_that_the_page_names_exists() -> None:

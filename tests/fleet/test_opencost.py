@@ -43,6 +43,7 @@ def test_without_the_sum_the_gpus_alone_are_a_price_that_says_so() -> None:
             [series(0, node="n")], [series(8, node="n")], [series(0, node="n")], id="free-of-charge"
         ),
         pytest.param([series("NaN", node="n")], [series(8, node="n")], [], id="no-number"),
+        pytest.param([series(1e300, node="n")], [series(8, node="n")], [], id="absurd"),
         pytest.param([series(40)], [series(8)], [], id="no-node"),
     ],
 )

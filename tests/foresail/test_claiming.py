@@ -226,6 +226,7 @@ def test_an_operators_prices_change_the_order(tmp_path: Path) -> None:
             "l4: 1\nl40s: free", "line 2: l40s costs 'free': it takes dollars above 0", id="text"
         ),
         pytest.param("l40s: 0", "l40s costs 0: it takes dollars above 0", id="zero"),
+        pytest.param("l40s: 1.0e+300", "it takes dollars above 0, to 1e+06", id="absurd"),
         pytest.param("a: [", "line 1: not YAML: expected the node content", id="no-yaml"),
         pytest.param("l4: 1\nl4: 2", "line 2: key 'l4' is on line 1 already", id="twice"),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,28 @@ async def rounds(server: ApiServer, count: int) -> None:
     async with asyncio.timeout(10):
         while [one["path"] for one in server.asked].count(SOURCES[Kind.NODE].path) < count:
             await asyncio.sleep(0.01)
+
+
+async def test_a_second_process_is_kept_from_the_same_file(
+    watched: CostOptions, server: ApiServer, tmp_path: Path
+) -> None:
+    options = replace(watched, state=tmp_path / "cost.json", watch_seconds=30.0)
+    first = asyncio.create_task(cost_command.watch(options, Console()))
+    await rounds(server, 2)
+
+    with pytest.raises(ForesailError, match=r"cost\.json: another `foresail cost` adds up into it"):
+        await cost_command.watch(options, Console())
+
+    first.cancel()
+    await asyncio.wait([first])
+    assert {one.name for one in tmp_path.iterdir()} == {"config", "cost.json", "cost.json.lock"}
+
+
+async def test_a_named_pipe_is_not_waited_for(watched: CostOptions, tmp_path: Path) -> None:
+    pipe = tmp_path / "cost.json"
+    os.mkfifo(pipe)
+    with pytest.raises(ForesailError, match=r"cost\.json: it is no regular file"):
+        await cost_command.watch(replace(watched, state=pipe), Console())
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -173,7 +196,7 @@ async def test_totals_go_on_from_a_file(
     assert second["total"]["gpuHours"] == pytest.approx(16 * second["overSeconds"] / 3600)
     book = decoded((tmp_path / "cost").read_bytes())
     assert sum(one.usd for one in book.gpu_hours.totals.values()) == second["total"]["usd"]
-    assert [one.name for one in tmp_path.iterdir() if one.name.startswith("cost")] == ["cost"]
+    assert {one.name for one in tmp_path.glob("cost*")} == {"cost", "cost.lock"}
 
 
 @pytest.mark.parametrize(

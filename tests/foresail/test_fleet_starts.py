@@ -1,6 +1,7 @@
 """`foresail fleet`: machines that are late, lead times, and the file that keeps starts."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,18 @@ class TestFile:
             kept.unlink(missing_ok=True)
 
         assert written == [True, False, False, True, False, True]
+
+    def test_what_another_process_writes_beside_it_is_not_in_the_way(self, tmp_path: Path) -> None:
+        kept = tmp_path / "starts.json"
+        (tmp_path / "starts.json.tmp").mkdir()
+        assert fleet("--file", RECORD, "--starts-file", kept).exit_code == 0
+        assert json.loads(kept.read_text())["format"] == 1
+
+    def test_a_named_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "starts.json"
+        os.mkfifo(pipe)
+        result = fleet("--file", RECORD, "--starts-file", pipe)
+        assert f"--starts-file {pipe}: it is no regular file" in result.output.replace("\n", " ")
 
     @pytest.mark.parametrize("name", ["", "missing/starts.json"])
     def test_a_file_that_cannot_be_used_is_an_error(self, tmp_path: Path, name: str) -> None:

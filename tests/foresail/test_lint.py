@@ -1,6 +1,7 @@
 """`foresail lint`: what it reads, what it prints, and the statuses."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,13 @@ def test_a_folder_is_read_with_its_folders_and_without_what_is_no_manifest(folde
         result.output
     )
     assert result.exit_code == 3
+
+
+def test_a_named_pipe_in_a_folder_is_not_waited_for(folder: Path) -> None:
+    (folder / "a.yaml").write_text(WRONG)
+    before = lint(".").output
+    os.mkfifo("pipe.yaml")
+    assert lint(".").output == before
 
 
 def test_a_key_that_stands_twice_is_an_error(folder: Path) -> None:

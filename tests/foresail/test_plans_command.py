@@ -1,6 +1,7 @@
 """`foresail plans`: the table, JSON, and what --watch prints."""
 
 import asyncio
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,13 @@ def test_a_row_says_demand_forecast_plan_and_what_is_missing() -> None:
         "1 absent, 1 stale",
         "7s",
     )
+
+
+def test_a_name_that_a_terminal_or_the_table_would_obey_is_shown_as_it_is() -> None:
+    hostile = plan(named("\x1b[2J\u202e[/b]"))
+    shown = io.StringIO()
+    Console(file=shown, width=140).print(render([hostile]))
+    assert "team-a/\\x1b[2J\\u202e[/b]" in shown.getvalue()
 
 
 def test_what_is_not_known_is_a_question_mark() -> None:

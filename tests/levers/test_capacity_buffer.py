@@ -7,6 +7,7 @@ import pytest
 from fleet.cluster.nodes import CapacityType
 from fleet.reasons import Reason
 from policies.levers.discovery import Discovery
+from policies.levers.objects import node_address
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever, Mode, PoolPolicy
 from tests.levers.rounds import (
@@ -119,6 +120,29 @@ def test_its_size_is_what_is_wanted_beyond_what_is_asked_for(
     state = pool(*nodes, demand_gpus=float(demand))
     done = acted(state, plan(orders=(order(orders),)), world(state))
     assert body_of(done.changes[-1])["spec"]["replicas"] == replicas
+
+
+def test_a_node_that_takes_no_pod_is_not_bought_again_in_each_round() -> None:
+    x, arriving = empty("x"), [coming("a"), coming("b")]
+    before = pool(x, demand_gpus=0.0)
+    store = world(before)
+    carry_out(store, acted(before, plan(held(x), orders=(order(2),)), store).changes)
+    assert store.documents[BUFFER]["spec"]["replicas"] == 3
+    # The node is lost; Karpenter buys a third one for the room that is asked for.
+    arriving.append(coming("c"))
+    for later in (10, 20):
+        state = pool(x, *arriving, demand_gpus=0.0)
+        carry_out(store, acted(state, plan(held(x)), store, now=NOW + later).changes)
+        assert store.documents[BUFFER]["spec"]["replicas"] == 3
+
+
+def test_a_node_that_is_not_ready_is_no_room() -> None:
+    state = pool(empty("x"), demand_gpus=0.0)
+    store = world(state)
+    taint = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
+    store.documents[node_address("node-x")]["spec"]["taints"] = [taint]
+    done = acted(state, plan(held(empty("x")), orders=(order(2),)), store)
+    assert body_of(done.changes[-1])["spec"]["replicas"] == 2
 
 
 def test_it_falls_in_the_round_in_which_the_demand_rises() -> None:

@@ -204,8 +204,9 @@ async def test_a_process_that_lost_the_lead_changes_nothing_more(
     [
         pytest.param([], ["done"], id="none"),
         pytest.param([("chat", "ReplicaSet", "1")], ["a pod has come"], id="with-gpus"),
-        pytest.param([("proxy", "DaemonSet", "1")], ["done"], id="of-a-daemon"),
-        pytest.param([("web", "ReplicaSet", "0")], ["done"], id="without-gpus"),
+        pytest.param([("net", "DaemonSet", "0")], ["done"], id="of-a-daemon"),
+        pytest.param([("vllm", "DaemonSet", "1")], ["a pod has come"], id="of-a-daemon-with-gpus"),
+        pytest.param([("web", "ReplicaSet", "0")], ["a pod has come"], id="with-other-devices"),
     ],
 )
 async def test_a_node_is_looked_at_once_more_before_it_goes(
@@ -272,11 +273,40 @@ def _delete(left: set[str], write: Write) -> tuple[int, Object]:
 
 def _pod(name: str, owner: str, gpus: str) -> Object:
     owners = [{"kind": owner, "name": "o", "uid": "u", "controller": True}]
-    requests = {"limits": {"nvidia.com/gpu": gpus}} if gpus != "0" else {}
+    limits = {"vpc.amazonaws.com/efa": "1"} | ({"nvidia.com/gpu": gpus} if gpus != "0" else {})
     return {
         "metadata": {"name": name, "namespace": "llm", "ownerReferences": owners},
-        "spec": {"containers": [{"name": "c", "resources": requests}]},
+        "spec": {"containers": [{"name": "c", "resources": {"limits": limits}}]},
     }
+
+
+@pytest.mark.parametrize(
+    ("stopped_for", "leads", "ending"),
+    [(4.0, True, "done"), (600.0, True, "changed since it was read"), (4.0, False, "left out")],
+)
+async def test_a_look_before_the_process_was_stopped_does_not_count(
+    executor: ChangeExecutor, server: ApiServer, stopped_for: float, leads: bool, ending: str
+) -> None:
+    server.serve("/api/v1/pods", "Pod")
+    executor.steady = iter([0.0, stopped_for]).__next__
+    executor.leads = iter([True, leads]).__next__
+    change = replace(DELETE, empty_node="node-a")
+    assert _endings(await executor.carry_out((change,))) == [ending]
+    assert len(server.writes) == (ending == "done")
+
+
+async def test_a_serving_pod_with_the_label_of_a_placeholder_keeps_its_node(
+    executor: ChangeExecutor, server: ApiServer
+) -> None:
+    change = replace(DELETE, empty_node="node-a")
+    seen = []
+    for priority in (0, -10):
+        pod = _pod("chat", "ReplicaSet", "1")
+        pod["metadata"]["labels"] = {"foresail.io/placeholder": "h100"}
+        pod["spec"]["priority"] = priority
+        server.serve("/api/v1/pods", "Pod", pod)
+        seen += _endings(await executor.carry_out((change,)))
+    assert seen == ["a pod has come", "done"]
 
 
 def _endings(outcomes: tuple[Outcome, ...]) -> list[str]:

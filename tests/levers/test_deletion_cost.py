@@ -54,6 +54,12 @@ def test_the_other_cost_takes_its_place() -> None:
     assert {DELETION, DISRUPTION} & annotations.keys() == {DISRUPTION}
 
 
+def test_a_pod_whose_lease_a_tenant_writes_is_not_asked_for_again_and_again() -> None:
+    done = acted(STATE, RANKED, _store({"foresail.io/ranked-until": "soon"}, "tenant"))
+    assert done.changes == ()
+    assert "llm/a-0: tenant writes foresail.io/ranked-until: it is not ranked" in words(done)
+
+
 def test_a_cost_that_karpenter_writes_stays_karpenters() -> None:
     store = _store({DELETION: "7"}, "karpenter")
     done = acted(STATE, RANKED, store)

@@ -33,6 +33,7 @@ STATE = pool(empty("a"), demand_gpus=0.0)
     [
         pytest.param({"foresail.io/kept-until": "2027-01-15T07:59:59Z"}, id="over"),
         pytest.param({"foresail.io/kept-until": "some day"}, id="no-time"),
+        pytest.param({"foresail.io/kept-until": "2028-01-15T08:00:00Z"}, id="of-a-wrong-clock"),
         pytest.param({"foresail.io/kept-because": "forecast hold"}, id="no-lease"),
     ],
 )
@@ -55,7 +56,14 @@ def test_a_hold_whose_lease_runs_is_left() -> None:
 
 @pytest.mark.parametrize(
     ("value", "collected"),
-    [("1799999700", True), ("1799999701", False), ("", True), ("soon", True)],
+    [
+        ("1799999700", True),
+        ("1799999701", False),
+        ("1800000299", False),
+        ("1831536000", True),
+        ("", True),
+        ("soon", True),
+    ],
 )
 def test_a_taint_of_a_release_that_stopped_is_taken_off(value: str, collected: bool) -> None:
     store = world(STATE)
@@ -127,6 +135,9 @@ def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
         store.put(node_address(f"node-{name}"), node_document())
     for name in "ab":
         store.put(*_pod_on(f"node-{name}"))
+    # A model that a DaemonSet serves uses its node too.
+    owner = {"kind": "DaemonSet", "name": "vllm", "uid": "d", "controller": True}
+    store.documents[_pod_on("node-b")[0]]["metadata"]["ownerReferences"] = [owner]
     changes = collect(store.objects(), NOW + 900)
     assert short(changes) == ["apply NodePool h100", "patch NodePool h100 scale"]
     assert body_of(changes[1])[-1]["value"] == 2
@@ -136,6 +147,14 @@ def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
     carry_out(store, collect(store.objects(), NOW + 1000))
     assert store.documents[POOL]["spec"]["replicas"] == 1
     assert store.documents[POOL]["metadata"]["annotations"] == {"karpenter.sh/nodepool-hash": "1"}
+
+
+def test_leases_that_a_tenant_writes_on_pods_cost_no_request() -> None:
+    store = ToyStore()
+    address, document = _pod_on("node-a")
+    document["metadata"]["annotations"] = {"foresail.io/ranked-until": "2020-01-01T00:00:00Z"}
+    store.put(address, document, "tenant")
+    assert collect(store.objects(), NOW) == ()
 
 
 def _pod_on(node: str) -> tuple[Address, Document]:

@@ -207,7 +207,7 @@ def _placeholder(store: ToyStore, *, ready: bool, waits: str = "ContainerCreatin
     waiting = [{"state": {"waiting": {"reason": waits}}}]
     document: Document = {
         "metadata": {"namespace": NAMESPACE, "labels": dict(CHOSEN)},
-        "spec": {"nodeName": "node-b"},
+        "spec": {"nodeName": "node-b", "priority": -10},
         "status": {
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
             "containerStatuses": [] if ready else waiting,

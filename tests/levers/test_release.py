@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from policies.levers.change import Address
 from policies.levers.objects import claim_address, node_address
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever
@@ -86,6 +87,20 @@ def test_the_taint_is_taken_off_where_the_node_stays(state: object, verdict: Ver
     assert not any(one.verb.value == "delete" for one in done.changes)
 
 
+def test_a_pod_with_other_devices_ends_a_release_that_could_never_be_carried_out() -> None:
+    store = _tainted()
+    container = {"name": "c", "resources": {"limits": {"vpc.amazonaws.com/efa": "1"}}}
+    document = {
+        "metadata": {"namespace": "llm"},
+        "spec": {"nodeName": "node-a", "containers": [container]},
+    }
+    store.put(Address(kind="Pod", resource="pods", namespace="llm", name="mpi"), document)
+    (untaint,) = acted(STATE, plan(released(A)), store, now=NOW + 20).changes
+    assert untaint.why == "pod llm/mpi is on it"
+    store.take(untaint)
+    assert acted(STATE, plan(released(A)), store, now=NOW + 40).changes == ()
+
+
 def test_a_list_of_taints_that_changed_meanwhile_is_not_touched() -> None:
     store = _tainted()
     (untaint,) = acted(STATE, plan(decision(A, Verdict.LEAVE)), store).changes
@@ -99,6 +114,11 @@ def test_a_hold_of_ours_goes_in_the_same_round_as_the_taint_comes() -> None:
     carry_out(store, acted(STATE, plan(held(A)), store).changes)
     done = acted(STATE, plan(released(A)), store)
     assert short(done.changes) == ["apply Node node-a", "patch Node node-a"]
+
+
+def test_a_node_that_goes_keeps_a_taint_that_is_over() -> None:
+    done = acted(STATE, plan(released(A)), _tainted(), now=NOW + 3600)
+    assert short(done.changes) == ["delete NodeClaim a"]
 
 
 def test_a_clock_that_went_back_keeps_no_node() -> None:

@@ -409,7 +409,25 @@ def test_other_gangs_are_recognised(metadata: Json, spec: Json, name: str, pods:
     (gang,) = state.gangs
     workload = gang.workload
     assert f"{workload.kind} {workload.namespace}/{workload.name}" == name
-    assert (gang.pods, gang.waiting_pods) == (pods, pods)
+    assert (gang.pods, gang.waiting_pods, gang.missing_pods) == (pods, pods, pods - 1)
+
+
+def test_a_pod_with_the_label_of_a_placeholder_counts_unless_its_priority_is_below_zero() -> None:
+    def gpus_used(priority: int) -> float:
+        labels = {"foresail.io/placeholder": "h100"}
+        one = pod("chat", 1, "a", labels=labels, spec={"priority": priority})
+        return only(assessed({Kind.NODE: [node("a")], Kind.POD: [one]})).demand_gpus
+
+    assert (gpus_used(0), gpus_used(-10)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("stated", ["9" * 400, "1e3", "-1", "\u0663", ""])
+def test_an_absurd_number_of_pods_is_none(stated: str) -> None:
+    labels = {"kueue.x-k8s.io/pod-group-name": "k"}
+    annotations = {"kueue.x-k8s.io/pod-group-total-count": stated}
+    waiting = pod("p", 1, labels=labels, annotations=annotations)
+    state = only(assessed({Kind.NODE: [node("a")], Kind.POD: [waiting]}))
+    assert state.gangs[0].pods == 1
 
 
 def test_a_reading_leads_to_a_plan() -> None:

@@ -54,6 +54,14 @@ def test_a_limit_that_leaves_one_pod_out_keeps_no_node() -> None:
     assert "JobSet ml/tune needs 4 nodes, 1 are free and no more can be had" in texts(plan)
 
 
+def test_pods_that_only_a_number_tells_of_keep_no_node() -> None:
+    stated = gang(1_000_000, missing_pods=999_999)
+    plan = plan_of(eights(empty("a", 8), gangs=(stated,)))
+    assert ordered(plan) == []
+    assert named(plan, Verdict.HOLD) == []
+    assert "lacks 999999 of 1000000 pods: nodes are kept when all exist" in texts(plan)
+
+
 def test_two_gangs_do_not_count_on_the_same_node() -> None:
     other = Workload(kind="RayJob", namespace="ml", name="other")
     gangs = (gang(1), gang(1, workload=other))

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 
-from policies.policy.documents import PolicyError, agreed, policies_in, policy_of
+from policies.policy.documents import POLICIES_MAX, PolicyError, agreed, policies_in, policy_of
 from policies.policy.schema import CapacityPolicy
 from policies.policy.shipped_policies import NAMES, shipped
 from tests.policies.capacity_policies import document, policy
@@ -199,6 +199,15 @@ def test_policies_that_may_be_for_different_pools_are_taken(one: object, other: 
 
 
 # API objects.
+
+
+def test_thousands_of_policies_are_refused_before_each_is_compared_with_each() -> None:
+    texts = [f"{HEAD}metadata: {{name: a{n}}}\nspec: {{}}\n" for n in range(POLICIES_MAX + 1)]
+
+    assert faults("---\n".join(texts)) == [
+        f"policies.yaml:{5 * POLICIES_MAX + 3}: the policy 'a300' is one too many: 300 are the most"
+    ]
+    assert len(faults("---\n".join(texts[1:]))) == 20
 
 
 def test_a_custom_resource_is_read_as_a_file_is() -> None:

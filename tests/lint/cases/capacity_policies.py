@@ -27,7 +27,7 @@ CASES = (
         "spec.mode",
         edited(POLICY, {"spec mode": "atc"}),
         POLICY,
-        says="spec.mode is 'atc': has the value 'atc': it takes advise or act; did you mean 'act'?",
+        says="spec.mode is 'atc': it takes advise or act; did you mean 'act'?",
     ),
     case(
         "FS401",
