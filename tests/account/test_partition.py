@@ -78,7 +78,7 @@ def test_now_is_what_the_annotations_of_these_tests_take_it_for() -> None:
             [
                 node(gpus=8),
                 ready(pod("a", gpus=2)),
-                ready(pod("room", gpus=6, labels={"foresail.io/placeholder": "big"})),
+                ready(pod("room", gpus=6, labels={"foresail.io/placeholder": "big"}, priority=-10)),
             ],
             {Reason.SERVING: 2, Reason.PRE_WARM: 6},
             id="a-placeholder-keeps-room",

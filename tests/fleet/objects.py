@@ -55,6 +55,7 @@ def pod(
     *,
     labels: Mapping[str, str] | None = None,
     claims: tuple[str, ...] = (),
+    priority: int | None = None,
     **units: int,
 ) -> Object:
     """A running pod in namespace llm; `gpus=2` is what it asks of the device plugin."""
@@ -62,6 +63,8 @@ def pod(
     spec: Object = {"containers": [{"name": "engine", "resources": {"limits": limits}}]}
     if on is not None:
         spec["nodeName"] = on
+    if priority is not None:
+        spec["priority"] = priority
     if claims:
         spec["resourceClaims"] = [{"name": one, "resourceClaimName": one} for one in claims]
     return {

@@ -50,7 +50,7 @@ def test_a_row_says_demand_forecast_plan_and_what_is_missing() -> None:
 def test_a_name_that_a_terminal_or_the_table_would_obey_is_shown_as_it_is() -> None:
     hostile = plan(named("\x1b[2J\u202e[/b]"))
     shown = io.StringIO()
-    Console(file=shown, width=140).print(render([hostile]))
+    Console(file=shown, width=140).print(render([hostile], 140))
     assert "team-a/\\x1b[2J\\u202e[/b]" in shown.getvalue()
 
 

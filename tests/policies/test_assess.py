@@ -165,7 +165,10 @@ def test_placeholder_pods_are_no_demand_and_their_room_is_free() -> None:
             Kind.NODE_POOL: [pool("h100")],
             Kind.NODE_CLAIM: [initialized("h100-a", "a")],
             Kind.NODE: [node("a")],
-            Kind.POD: [pod("x", 8, "a", **labels), pod("y", 8, **labels)],
+            Kind.POD: [
+                pod("x", 8, "a", spec={"priority": -10}, **labels),
+                pod("y", 8, spec={"priority": -10}, **labels),
+            ],
         }
     )
     state = only(assessment)
