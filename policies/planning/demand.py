@@ -13,6 +13,9 @@ from scaler.forecast.maximum.forecaster import DEFAULT_STEP_SECONDS, RunningMaxi
 from scaler.forecast.running_maximum import MaximumForecast
 
 STEP_SECONDS: Final = DEFAULT_STEP_SECONDS
+PAST_SECONDS_MIN: Final = 9600.0
+"""The longest window of the forecast. Before it has passed, no forecast of a pool was ever judged,
+and what it says is the prior's alone: that must not buy nodes."""
 POOLS_MAX: Final = 256
 """Beyond them the pool that was read longest ago is forgotten."""
 
@@ -53,8 +56,11 @@ class PoolDemand:
             self._step, self._highest_gpus = step, 0.0
 
     def forecast(self) -> MaximumForecast | None:
-        """The forecast; None = nothing was read yet."""
-        return self._forecaster.forecast()
+        """The forecast; None = the past is too short, or no GPU of the pool was ever wanted."""
+        known = self._forecaster
+        if known.measured_seconds < PAST_SECONDS_MIN or known.highest <= 0:
+            return None
+        return known.forecast()
 
     def saved(self) -> SavedDemand | None:
         """For `restored`; None = there is nothing to keep."""

@@ -65,15 +65,26 @@ def only(found: NodeRound) -> Any:
 
 def test_the_demand_of_a_reading_is_in_the_forecast() -> None:
     planning = NodePlanning()
-    for step in range(40):
-        planning.learn(NOW - (40 - step) * STEP_SECONDS, {"h100": 16.0 if step % 10 < 5 else 8.0})
+    for step in range(120):
+        planning.learn(NOW - (120 - step) * STEP_SECONDS, {"h100": 16.0 if step % 10 < 5 else 8.0})
     found = planning.plan(given(two_nodes()))
     forecast = only(found).forecast
     assert (only(found).demand_gpus, forecast.last_value) == (8.0, 8.0)
-    # It went to 16 every 20 minutes; a forecaster without that past does not know it.
-    known = forecast.probability_of_reaching(16.0 - 2, 1)
-    fresh = only(NodePlanning().plan(given(two_nodes()))).forecast
-    assert fresh.probability_of_reaching(16.0 - 2, 1) < known / 2
+    assert forecast.probability_of_reaching(16.0 - 2, 1) > 0.5  # it went there every 20 minutes
+
+
+@pytest.mark.parametrize(
+    ("steps", "gpus"),
+    [
+        pytest.param(60, 8.0, id="two hours of past"),
+        pytest.param(3 * 720, 0.0, id="three days in which no GPU of it was wanted"),
+    ],
+)
+def test_a_pool_that_has_shown_too_little_has_no_forecast(steps: int, gpus: float) -> None:
+    demand = PoolDemand(RunningMaximumForecaster())
+    for step in range(steps):
+        demand.take(NOW - (steps - step) * STEP_SECONDS, gpus)
+    assert demand.forecast() is None
 
 
 def test_a_peak_between_two_samples_is_not_lost() -> None:
@@ -82,7 +93,7 @@ def test_a_peak_between_two_samples_is_not_lost() -> None:
     begin = 1_800_000_000.0  # a whole number of steps
     for seconds, gpus in ((0.0, 8.0), (30.0, 24.0), (60.0, 8.0), (120.0, 8.0)):
         demand.take(begin + seconds, gpus)
-    newest = demand.forecast()
+    newest = forecaster.forecast()
     assert newest is not None
     assert (newest.made_at_seconds, newest.last_value) == (begin + 120, 24.0)
 

@@ -140,6 +140,16 @@ class RunningMaximumForecaster:
             reach_probabilities=tuple(tuple(row) for row in self._probabilities.tolist()),
         )
 
+    @property
+    def measured_seconds(self) -> float:
+        """How much of its past was measured."""
+        return self._past.measured * self._past.step_seconds
+
+    @property
+    def highest(self) -> float:
+        """The largest demand of the days that are kept; 0 where nothing was measured."""
+        return self._past.highest
+
     def snapshot(self) -> bytes:
         """The learned state, for `restore` on a forecaster made with the same arguments."""
         return dump(self)

@@ -58,6 +58,12 @@ class WantedPast:
         """A usual change, in GPUs: an eighth of the usual demand, at least one."""
         return max(1.0, self.level / MEAN_OF_SCALE)
 
+    @property
+    def highest(self) -> float:
+        kept = self.wanted[: self.length]
+        known = kept[~np.isnan(kept)]
+        return float(known.max()) if len(known) else 0.0
+
     def advance(self, value: float) -> None:
         """Advance one step; NaN is a gap."""
         self.step += 1

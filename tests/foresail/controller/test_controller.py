@@ -7,6 +7,8 @@ import pytest
 from fleet.cluster.kinds import Kind
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.rounds import ControllerState
+from policies.planning.demand import STEP_SECONDS
+from policies.planning.node_planning import NodePlanning
 from tests.foresail.controller.memory_leases import MemoryLeases
 from tests.foresail.controller.stage import Stage, acting, clock, stage
 from tests.policies.test_assess import NOW, Json, pod
@@ -17,6 +19,14 @@ def verdicts(one: Stage) -> dict[str, str]:
     assert one.controller.last is not None
     (pool,) = one.controller.last.decided.plan.pools
     return {node.node: node.verdict.value for node in pool.nodes}
+
+
+def with_past() -> ControllerState:
+    """Of a pool that wanted 8 GPUs for four hours: it has a forecast."""
+    planning = NodePlanning()
+    for ago in range(120, 0, -1):
+        planning.learn(NOW - ago * STEP_SECONDS, {"h100": 8.0})
+    return ControllerState(planning=planning.state)
 
 
 def begun(one: Stage) -> None:
@@ -97,7 +107,7 @@ async def test_without_policies_that_were_read_nothing_is_decided() -> None:
 
 
 async def test_mere_advice_posts_events_once_a_change_and_carries_nothing_out() -> None:
-    async with stage(acts=False) as one:
+    async with stage(acts=False, state=with_past()) as one:
         begun(one)
         await asyncio.sleep(900)
         assert one.executor.rounds == []
@@ -108,7 +118,7 @@ async def test_mere_advice_posts_events_once_a_change_and_carries_nothing_out() 
 
 
 async def test_events_are_bounded_and_the_rest_comes_in_later_rounds() -> None:
-    async with stage(acts=False) as one:
+    async with stage(acts=False, state=with_past()) as one:
         objects = two_nodes()
         many = {
             kind: [
@@ -198,7 +208,7 @@ async def test_a_leader_that_loses_the_lease_in_the_middle_stops() -> None:
 
 async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
     plans = KnownPlans()
-    async with stage(plans=plans) as one:
+    async with stage(plans=plans, state=with_past()) as one:
         begun(one)
         scaled = {
             "metadata": {"namespace": "llm", "name": "chat-scaler", "uid": "s"},
