@@ -3,8 +3,11 @@
 Pools of one policy share its ceilings. Nodes ahead of demand that are on their way cannot be called
 back and count first. Then come holds, the youngest first, so that the oldest is the first to go;
 then orders. For the month, a hold is counted for its whole lease, and an order for its boot too:
-what is granted is paid for even if Foresail ends. Work that runs, gangs, models that load and
-reservations are no part of it.
+what is granted is paid for even if Foresail ends. Work that runs, models that load and reservations
+are no part of it.
+
+Nodes that wait for a gang count first too. An order for a gang is granted whole or not at all: any
+tenant can make pods that a gate holds back, and no quota of GPUs counts them.
 """
 
 from collections import defaultdict
@@ -87,6 +90,11 @@ def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
             reserved = node.capacity_type is CapacityType.RESERVED
             usd = 0.0 if reserved else draft.usd_per_hour(node) or 0.0
             purse.spend(usd, _order_seconds(draft))
+        for node in draft.pool.nodes:
+            if node.uid in draft.set_aside and not node.pods:
+                reserved = node.capacity_type is CapacityType.RESERVED
+                usd = 0.0 if reserved else draft.usd_per_hour(node) or 0.0
+                purse.spend(usd, draft.policy.hold_lease_seconds)
 
 
 def _grant_holds(group: Iterable[PoolDraft], purse: _Purse) -> None:
@@ -114,6 +122,10 @@ def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
     reserved = draft.pool.capacity_type is CapacityType.RESERVED
     usd = 0.0 if reserved else draft.pool.usd_per_hour
     for order in draft.orders:
+        if order.reason is Reason.GANG:
+            if _whole(draft, order, usd, purse):
+                yield order
+            continue
         why = "a node of the pool is given up for its ceiling" if cut else None
         nodes = 0
         while order.reason in SPECULATIVE and nodes < order.nodes and why is None:
@@ -127,6 +139,16 @@ def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
             draft.say(Step(rule=_RULE, text=text))
         if nodes:
             yield replace(order, nodes=nodes)
+
+
+def _whole(draft: PoolDraft, order: NodeOrder, usd: float | None, purse: _Purse) -> bool:
+    of_all = None if usd is None else usd * order.nodes
+    why = purse.takes(of_all, _order_seconds(draft))
+    if why is not None and order.workload is not None:
+        text = f"{order.workload} gets none of its {order.nodes} nodes: {why}"
+        draft.say(Step(rule=_RULE, text=text))
+        draft.drop_holds_for(order.workload)
+    return why is None
 
 
 def _order_seconds(draft: PoolDraft) -> float:

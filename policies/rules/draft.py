@@ -29,6 +29,8 @@ class Hold:
 
     reason: Reason
     until_seconds: float
+    gang: str | None = None
+    """That it waits for; None = it does not wait for a gang."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,14 +137,28 @@ class PoolDraft:
     def usd_per_hour(self, node: PoolNode) -> float | None:
         return node.usd_per_hour if node.usd_per_hour is not None else self.pool.usd_per_hour
 
-    def hold(self, node: PoolNode, reason: Reason, until_seconds: float, step: Step) -> None:
+    def hold(
+        self,
+        node: PoolNode,
+        reason: Reason,
+        until_seconds: float,
+        step: Step,
+        gang: str | None = None,
+    ) -> None:
         """Keep a node; the first rule that wants it names the reason."""
         self.remark(node, step)
         self.kept.add(node.uid)
         if Lever.NODE_HOLD not in self.policy.levers:
             self.say(Step(rule="levers", text="the policy does not allow holds of nodes"))
         elif not node.held_by_others:
-            self.holds.setdefault(node.uid, Hold(reason=reason, until_seconds=until_seconds))
+            hold = Hold(reason=reason, until_seconds=until_seconds, gang=gang)
+            self.holds.setdefault(node.uid, hold)
+
+    def drop_holds_for(self, gang: str) -> None:
+        """Keep nothing for a gang that does not get all its nodes."""
+        for uid in [uid for uid, hold in self.holds.items() if hold.gang == gang]:
+            del self.holds[uid]
+            self.kept.discard(uid)
 
     def keep_standing(self, node: PoolNode, reason: Reason, step: Step) -> None:
         """Let a hold of ours run to its end, without renewing it."""

@@ -113,7 +113,7 @@ def _take(draft: PoolDraft, gang: GangDemand, nodes: list[PoolNode], text: str) 
     empty = {node.uid for node in draft.empty}
     for node in nodes:
         if node.uid in empty:
-            draft.hold(node, Reason.GANG, until, step)
+            draft.hold(node, Reason.GANG, until, step, name_of(gang))
         draft.set_aside.add(node.uid)
 
 

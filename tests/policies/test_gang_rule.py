@@ -6,6 +6,7 @@ import pytest
 
 from fleet.cluster.owners import Workload
 from policies.node_plan import Verdict
+from policies.policy.pool_policy import PoolPolicy
 from policies.situation import GangDemand
 from tests.policies.pools import (
     NOW,
@@ -52,6 +53,24 @@ def test_a_limit_that_leaves_one_pod_out_keeps_no_node() -> None:
     assert named(plan, Verdict.HOLD) == []
     assert ordered(plan) == []
     assert "JobSet ml/tune needs 4 nodes, 1 are free and no more can be had" in texts(plan)
+
+
+@pytest.mark.parametrize(
+    ("ceiling_usd", "orders", "held"),
+    [
+        # Three nodes at $10 are missing, and the empty one is kept for the gang.
+        pytest.param(40.0, [(3, "gang")], ["a"], id="enough"),
+        pytest.param(39.0, [], [], id="a dollar short"),
+    ],
+)
+def test_under_a_ceiling_a_gang_gets_all_its_nodes_or_none(
+    ceiling_usd: float, orders: list[tuple[int, str]], held: list[str]
+) -> None:
+    state = eights(empty("a", 8, usd_per_hour=10.0), gangs=(gang(4),), usd_per_hour=10.0)
+    plan = plan_of(state, PoolPolicy(idle_usd_per_hour_max=ceiling_usd))
+    assert ordered(plan) == orders
+    assert named(plan, Verdict.HOLD) == held
+    assert orders or "JobSet ml/tune gets none of its 3 nodes" in texts(plan)
 
 
 def test_pods_that_only_a_number_tells_of_keep_no_node() -> None:
