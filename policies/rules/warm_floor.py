@@ -38,7 +38,9 @@ def keep_floor(draft: PoolDraft) -> None:
     there = len(draft.set_aside) + draft.nodes_coming_or_here + for_gangs
     missing = wanted - there
     if missing > 0:
-        text = f"the schedule wants {wanted} nodes in {ahead / 60:.0f} min, and {there} are there"
+        begin = min(seconds for seconds, nodes in floors.items() if nodes == wanted)
+        moment = f"in {begin / 60:.0f} min" if begin > 0 else "now"
+        text = f"nodes that the schedule wants {moment}: {wanted}; there or coming: {there}"
         step = Step(rule=_RULE, text=text)
         draft.order(NodeOrder(nodes=missing, reason=Reason.WARM_FLOOR, steps=(step,)))
 

@@ -37,6 +37,9 @@ def test_busy_nodes_count_and_the_rest_is_held_and_ordered() -> None:
     plan = plan_of(state, PoolPolicy(warm_floor_nodes=4))
     assert verdicts(plan) == {"a": "leave: serves", "b": "hold: warm floor"}
     assert ordered(plan) == [(2, "warm floor")]
+    assert (
+        plan.orders[0].steps[0].text == "nodes that the schedule wants now: 4; there or coming: 2"
+    )
 
 
 def test_nodes_on_their_way_count() -> None:
@@ -55,7 +58,11 @@ def test_nodes_are_ordered_so_that_they_are_there_when_the_window_begins(
     minute: float, orders: list[tuple[int, str]]
 ) -> None:
     state = pool(busy("a"), demand_gpus=1.0, forecast=ONE_WANTED)
-    assert ordered(plan_of(state, from_minute(minute, 2))) == orders
+    plan = plan_of(state, from_minute(minute, 2))
+    assert ordered(plan) == orders
+    assert [step.text for one in plan.orders for step in one.steps] == [
+        "nodes that the schedule wants in 10 min: 2; there or coming: 1" for _ in orders
+    ]
 
 
 @pytest.mark.parametrize(
