@@ -29,15 +29,20 @@ MANIFESTS = [
 
 @pytest.fixture(scope="module")
 def strict(bed: Bed) -> Iterator[Bed]:
-    """The API server, with cert-manager's kinds and the namespaces that are named."""
+    """The API server, with cert-manager's kinds, ours, and the namespaces that are named."""
     command = ["go", "mod", "download", "-json", CERT_MANAGER]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=bed.folder)
     crds = Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds"
     bed.kubectl("apply", "--server-side", "-f", str(crds))
     for name in ("foresail", "cert-manager"):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    for kind in ("certificates", "clusterissuers"):
-        path = f"crd/{kind}.cert-manager.io"
+    bed.kubectl("apply", "--server-side", "-f", str(EXAMPLES.parent / "crds"))
+    for kind in (
+        "certificates.cert-manager.io",
+        "clusterissuers.cert-manager.io",
+        "capacitypolicies.foresail.io",
+    ):
+        path = f"crd/{kind}"
         bed.kubectl("wait", "--for=condition=Established", path, "--timeout=60s")
     yield bed
     bed.kubectl("delete", "-f", str(crds), "--timeout=60s")
