@@ -2,7 +2,7 @@
 # Builds the control plane of the end-to-end tests into a folder: scripts/bed.sh .cache/bed
 #
 # A component is a Go module in tests/e2e/testbed/ that names its programs as tools. It is built
-# again when its module files change. Cold, on two cores: a quarter of an hour.
+# again when its module files change. Cold, on two cores: some twenty minutes.
 set -euo pipefail
 into=${1:?usage: scripts/bed.sh FOLDER}
 modules=$(cd "$(dirname "$0")/../tests/e2e/testbed" && pwd)
@@ -10,7 +10,7 @@ go_minor_min=26
 
 minor=$(go env GOVERSION 2>/dev/null | sed -nE 's/^go1\.([0-9]+).*/\1/p' || true)
 if [ -z "$minor" ] || [ "$minor" -lt "$go_minor_min" ]; then
-    echo "the end-to-end tests build Kubernetes and KEDA from source: install Go 1.$go_minor_min or" \
+    echo "the end-to-end tests build Kubernetes, KEDA and Karpenter from source: install Go 1.$go_minor_min or" \
         "newer (found: $(go env GOVERSION 2>/dev/null || echo none)) and call this again" >&2
     exit 2
 fi
