@@ -132,7 +132,8 @@ class CapacityPolicySpec(PoolSettings):
     """The pools that this policy governs; without it every pool with GPUs. A pool has one policy at
     most: two that match it are an error."""
     workloads: WorkloadSelector | None = None
-    """The workloads whose demand counts; without it all that run on the pools."""
+    """The workloads whose demand counts; without it all that run on the pools. In this version only
+    `foresail lint` reads it: the rules count all."""
     time_zone: TimeZone = "UTC"
     """Of hours that name none, and of the month that `idleCeiling.usdPerMonth` counts in."""
     idle_ceiling: IdleCeiling | None = None
