@@ -87,14 +87,16 @@ def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
         ahead = len(draft.present) - max(len(draft.used), draft.demand_nodes)
         coming = draft.coming
         for node in coming[: max(0, ahead)]:
-            reserved = node.capacity_type is CapacityType.RESERVED
-            usd = 0.0 if reserved else draft.usd_per_hour(node) or 0.0
-            purse.spend(usd, _order_seconds(draft))
+            purse.spend(_spent_per_hour(draft, node), _order_seconds(draft))
         for node in draft.pool.nodes:
             if node.uid in draft.set_aside and not node.pods:
-                reserved = node.capacity_type is CapacityType.RESERVED
-                usd = 0.0 if reserved else draft.usd_per_hour(node) or 0.0
-                purse.spend(usd, draft.policy.hold_lease_seconds)
+                purse.spend(_spent_per_hour(draft, node), draft.policy.hold_lease_seconds)
+
+
+def _spent_per_hour(draft: PoolDraft, node: PoolNode) -> float:
+    """A reserved node costs nothing more, and what has no known price cannot be counted."""
+    reserved = node.capacity_type is CapacityType.RESERVED
+    return 0.0 if reserved else draft.usd_per_hour(node) or 0.0
 
 
 def _grant_holds(group: Iterable[PoolDraft], purse: _Purse) -> None:
