@@ -10,7 +10,7 @@ Nodes that wait for a gang count first too. An order for a gang is granted whole
 tenant can make pods that a gate holds back, and no quota of GPUs counts them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -123,9 +123,10 @@ def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
     cut = Reason.BUDGET in draft.reasons.values()
     reserved = draft.pool.capacity_type is CapacityType.RESERVED
     usd = 0.0 if reserved else draft.pool.usd_per_hour
+    gangs = _granted_gangs(draft, usd, purse)
     for order in draft.orders:
         if order.reason is Reason.GANG:
-            if _whole(draft, order, usd, purse):
+            if order.workload in gangs:
                 yield order
             continue
         why = "a node of the pool is given up for its ceiling" if cut else None
@@ -143,14 +144,22 @@ def _affordable(draft: PoolDraft, purse: _Purse) -> Iterable[NodeOrder]:
             yield replace(order, nodes=nodes)
 
 
-def _whole(draft: PoolDraft, order: NodeOrder, usd: float | None, purse: _Purse) -> bool:
-    of_all = None if usd is None else usd * order.nodes
-    why = purse.takes(of_all, _order_seconds(draft))
-    if why is not None and order.workload is not None:
-        text = f"{order.workload} gets none of its {order.nodes} nodes: {why}"
-        draft.say(Step(rule=_RULE, text=text))
-        draft.drop_holds_for(order.workload)
-    return why is None
+def _granted_gangs(draft: PoolDraft, usd: float | None, purse: _Purse) -> set[str | None]:
+    """The gangs whose orders are all affordable; a spot hedge splits one gang's order in two."""
+    wanted: Counter[str | None] = Counter()
+    for order in draft.orders:
+        if order.reason is Reason.GANG:
+            wanted[order.workload] += order.nodes
+    granted = set()
+    for gang, nodes in wanted.items():
+        why = purse.takes(None if usd is None else usd * nodes, _order_seconds(draft))
+        if why is None:
+            granted.add(gang)
+            continue
+        draft.say(Step(rule=_RULE, text=f"{gang} gets none of its {nodes} nodes: {why}"))
+        if gang is not None:
+            draft.drop_holds_for(gang)
+    return granted
 
 
 def _order_seconds(draft: PoolDraft) -> float:

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from fleet.cluster.owners import Workload
+from fleet.reasons import Reason
 from policies.node_plan import Verdict
-from policies.policy.pool_policy import PoolPolicy
+from policies.policy.pool_policy import PoolPolicy, SpotHedge
 from policies.situation import GangDemand
 from tests.policies.pools import (
     NOW,
@@ -71,6 +72,21 @@ def test_under_a_ceiling_a_gang_gets_all_its_nodes_or_none(
     assert ordered(plan) == orders
     assert named(plan, Verdict.HOLD) == held
     assert orders or "JobSet ml/tune gets none of its 3 nodes" in texts(plan)
+
+
+@pytest.mark.parametrize(
+    ("ceiling_usd", "nodes"),
+    [pytest.param(40.0, 4, id="enough"), pytest.param(39.0, 0, id="short")],
+)
+def test_a_ceiling_grants_both_parts_that_a_spot_hedge_splits_a_gang_into_or_none(
+    ceiling_usd: float, nodes: int
+) -> None:
+    hedged = PoolPolicy(
+        idle_usd_per_hour_max=ceiling_usd, spot_hedge=SpotHedge(on_demand_share=0.5, spare_nodes=0)
+    )
+    plan = plan_of(eights(gangs=(gang(4),), usd_per_hour=10.0), hedged)
+    assert sum(order.nodes for order in plan.orders if order.reason is Reason.GANG) == nodes
+    assert len(plan.orders) == (2 if nodes else 0)
 
 
 def test_pods_that_only_a_number_tells_of_keep_no_node() -> None:
