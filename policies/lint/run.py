@@ -19,6 +19,8 @@ from policies.lint.rule import Rule
 IGNORE: Final = "foresail.io/lint-ignore"
 FINDINGS_MAX: Final = 100
 """Of one rule and one object."""
+_WORDS_MAX: Final = 600
+"""Characters of what a rule says, and of its advice: a message stays under 2,000."""
 _COMMENT: Final = re.compile(rf"(?P<before>.*)#\s*{re.escape(IGNORE)}:(?P<ids>.*)")
 _ID: Final = re.compile(r"[A-Za-z0-9]+")
 
@@ -98,8 +100,9 @@ def found_in(of: Object, fault: Fault, rule: str, severity: Severity) -> Finding
 
 
 def _plain(words: str) -> str:
-    """Without what a terminal would obey: rules quote names of objects."""
-    return words if words.isprintable() else repr(words)[1:-1]
+    """Cut, and without what a terminal would obey: rules quote names of objects."""
+    plain = words if words.isprintable() else repr(words)[1:-1]
+    return plain if len(plain) <= _WORDS_MAX else plain[:_WORDS_MAX] + "…"
 
 
 def ignored_by(of: Object) -> Iterator[str]:

@@ -6,7 +6,6 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from fleet.located import shortened
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_workloads
@@ -90,7 +89,7 @@ def covers_nothing(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if policy is None or policy.spec.pools is None or not pools:
         return
     if not any(policy.spec.pools.matches(pool) for pool in pools):
-        names = ", ".join(shortened(pool.name) for pool in pools[:3])
+        names = ", ".join(pool.name for pool in pools[:3])
         why = f"none of {len(pools)} GPU pools here matches ({names})"
         yield Fault(at=("spec", "pools"), why=why, do="correct names, labels or generations")
 
