@@ -14,7 +14,7 @@ from fleet.cluster.fields import condition
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.hardware import hardware_of
 from fleet.cluster.karpenter import NodeClaim
-from fleet.cluster.nodes import Node
+from fleet.cluster.nodes import KARPENTER_POOL, Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.pools import pools_of
 from fleet.cluster.quotas import quota_of
@@ -26,7 +26,6 @@ PODS_MAX: Final = 4096
 NODES_MAX: Final = 1024
 """Starts of nodes that are remembered after their end."""
 _GPUS: Final = frozenset(WHOLE)
-_KARPENTERS: Final = "karpenter.sh/nodepool"
 _DRIVER: Final = "nvidia.com/cuda.driver-version.full"
 """Label of GPU feature discovery."""
 
@@ -102,7 +101,7 @@ def _node_starts(cluster: Cluster, known: Known, now_seconds: float) -> Iterator
                 gpus_seconds=_gpus_seconds(claim, node, by_claims, now_seconds),
             )
     for node in nodes.values():
-        made_by_karpenter = _KARPENTERS in node.labels
+        made_by_karpenter = KARPENTER_POOL in node.labels
         if node.created_seconds is None or made_by_karpenter:
             continue
         if _has_gpus(node, known, by_claims):

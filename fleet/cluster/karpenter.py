@@ -26,7 +26,13 @@ from fleet.cluster.fields import (
     whole_number,
 )
 from fleet.cluster.gpu_resources import refuse_absurd
-from fleet.cluster.nodes import CapacityType, capacity_type_of, price_of
+from fleet.cluster.nodes import (
+    INSTANCE_TYPE,
+    KARPENTER_POOL,
+    CapacityType,
+    capacity_type_of,
+    price_of,
+)
 
 LAUNCH_LIMIT_SECONDS: Final = 300.0
 """After which Karpenter gives a launch up; no flag sets it (v1.14)."""
@@ -89,7 +95,7 @@ class NodeClaim:
 
     @property
     def instance_type(self) -> str | None:
-        return self.labels.get("node.kubernetes.io/instance-type")
+        return self.labels.get(INSTANCE_TYPE)
 
     @property
     def zone(self) -> str | None:
@@ -197,7 +203,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         labels=labels,
         created_seconds=seconds(metadata, "creationTimestamp"),
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
-        pool=labels.get("karpenter.sh/nodepool"),
+        pool=labels.get(KARPENTER_POOL),
         node=text(status, "nodeName"),
         provider_id=text(status, "providerID"),
         usd_per_gpu_hour=price_of(strings(metadata, "annotations"))[0],

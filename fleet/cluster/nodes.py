@@ -36,10 +36,13 @@ from fleet.cluster.report import AgentReport, UnreadableReportError, agent_repor
 from fleet.quantities import quantity
 from fleet.reasons import OF_EMPTY, Reason
 
-_INSTANCE_TYPES: Final = ("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type")
+INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
+CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
+KARPENTER_POOL: Final = "karpenter.sh/nodepool"
+_INSTANCE_TYPES: Final = (INSTANCE_TYPE, "beta.kubernetes.io/instance-type")
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 POOL_LABELS: Final = (
-    "karpenter.sh/nodepool",
+    KARPENTER_POOL,
     "eks.amazonaws.com/nodegroup",
     "cloud.google.com/gke-nodepool",
     "kubernetes.azure.com/agentpool",
@@ -62,7 +65,7 @@ class CapacityType(StrEnum):
 
 
 _CAPACITY_TYPES: Final[Mapping[str, Mapping[str, CapacityType]]] = {
-    "karpenter.sh/capacity-type": {one.value: one for one in CapacityType},
+    CAPACITY_TYPE: {one.value: one for one in CapacityType},
     "eks.amazonaws.com/capacityType": {
         "ON_DEMAND": CapacityType.ON_DEMAND,
         "SPOT": CapacityType.SPOT,

@@ -16,7 +16,7 @@ from typing import Final
 
 from fleet.cluster.fields import Json, Taint, UnreadableObjectError, listed, part, strings, text
 from fleet.cluster.gpu_resources import WHOLE
-from fleet.cluster.nodes import CapacityType
+from fleet.cluster.nodes import CAPACITY_TYPE, CapacityType
 from fleet.cluster.requests import requests_of
 from policies.levers.change import Address
 from policies.levers.marks import name_for
@@ -59,7 +59,7 @@ def _shape(round_: PoolRound, capacity_type: CapacityType | None) -> PodShape | 
         )
     given = round_.pod_spec or {}
     gpus = round_.pool.gpus_per_node
-    typed = {"karpenter.sh/capacity-type": capacity_type.value} if capacity_type else {}
+    typed = {CAPACITY_TYPE: capacity_type.value} if capacity_type else {}
     spec: dict[str, object] = {
         "nodeSelector": {**strings(given, "nodeSelector"), **selector, **typed},
         "tolerations": list(_tolerations(round_, given)),

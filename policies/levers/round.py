@@ -6,7 +6,7 @@ from functools import cached_property
 
 from fleet.cluster.fields import Json
 from fleet.cluster.karpenter import NodePool
-from fleet.cluster.nodes import POOL_LABELS
+from fleet.cluster.nodes import KARPENTER_POOL, POOL_LABELS
 from policies.levers.discovery import Discovery
 from policies.levers.objects import Objects
 from policies.node_plan import NodeDecision, PoolPlan, Step, Verdict
@@ -48,7 +48,7 @@ class PoolRound:
     def selector(self) -> Mapping[str, str] | None:
         """The label of the pool's nodes; None = nothing tells it."""
         if self.record is not None:
-            return {"karpenter.sh/nodepool": self.pool.name}
+            return {KARPENTER_POOL: self.pool.name}
         for node in self.pool.nodes:
             found = self.objects.node_named(node.name)
             for key in POOL_LABELS if found is not None else ():

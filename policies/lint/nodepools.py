@@ -6,6 +6,7 @@ from typing import Final
 
 from fleet.cluster.fields import UnreadableObjectError
 from fleet.cluster.karpenter import node_claim_of
+from fleet.cluster.nodes import INSTANCE_TYPE
 from fleet.documents import Json, listed, part, text
 from policies.lint.objects import Inputs, Object
 from policies.lint.scaled import SCALED_OBJECT, foresail_triggers
@@ -55,7 +56,7 @@ def _asks_for_gpus(requirement: Json) -> bool:
         return False
     if key.endswith("/instance-category"):
         return set(values) <= _GPU_CATEGORIES
-    if key.endswith(("/instance-family", "node.kubernetes.io/instance-type")):
+    if key.endswith(("/instance-family", INSTANCE_TYPE)):
         return all(_GPU_FAMILY.fullmatch(one) for one in values)
     return False
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fleet.catalogue import shipped
 from fleet.cluster.fields import UnreadableObjectError
 from fleet.cluster.karpenter import NodePool, node_pool_of
-from fleet.cluster.nodes import CapacityType
+from fleet.cluster.nodes import CAPACITY_TYPE, INSTANCE_TYPE, CapacityType
 from fleet.instances import Instance, instances
 from policies.lint.nodepools import gpu_pools
 from policies.lint.objects import Inputs, Object
@@ -49,7 +49,7 @@ def _priced(of: Object) -> PricedPool | None:
         key=lambda one: one.usd_per_hour or 0.0,
         default=None,
     )
-    types = allowed_values(record, "karpenter.sh/capacity-type")
+    types = allowed_values(record, CAPACITY_TYPE)
     on_demand = not types or CapacityType.ON_DEMAND in types
     return PricedPool(
         object=of,
@@ -67,7 +67,7 @@ def _priced(of: Object) -> PricedPool | None:
 def _machines(pool: NodePool) -> Iterator[Instance]:
     """The machine types with a known price that it may have, by its tightest requirement."""
     known = instances()
-    types = allowed_values(pool, "node.kubernetes.io/instance-type")
+    types = allowed_values(pool, INSTANCE_TYPE)
     if types:
         yield from (known[one] for one in types if one in known)
         return

@@ -2,24 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.karpenter import NodePool
-from fleet.cluster.nodes import CapacityType
+from fleet.cluster.nodes import CAPACITY_TYPE, INSTANCE_TYPE, CapacityType
 from fleet.instances import Instance
 from policies.situation import PoolNode
 from scaler.durations import parse_duration
 
-_CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
-_INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 T = TypeVar("T")
 
 
 def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityType | None:
     """Of a new node; None = the pool allows several, or does not tell."""
     if pool is not None:
-        allowed = allowed_values(pool, _CAPACITY_TYPE)
+        allowed = allowed_values(pool, CAPACITY_TYPE)
         known = set(CapacityType)
         return CapacityType(allowed[0]) if len(allowed) == 1 and allowed[0] in known else None
     return only(node.capacity_type for node in nodes)
@@ -27,7 +25,7 @@ def capacity_type(pool: NodePool | None, nodes: Iterable[PoolNode]) -> CapacityT
 
 def machine_types(pool: NodePool | None, known: Mapping[str, Instance]) -> tuple[Instance, ...]:
     """What new nodes may be; empty = the pool does not tell, or one of its types is not known."""
-    names = allowed_values(pool, _INSTANCE_TYPE) if pool is not None else ()
+    names = allowed_values(pool, INSTANCE_TYPE) if pool is not None else ()
     found = tuple(known[name] for name in names if name in known)
     return found if len(found) == len(names) else ()
 

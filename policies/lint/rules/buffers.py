@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.annotations import DELETION_COST
 from fleet.documents import listed, part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.nodepools import NODE_POOL
@@ -13,7 +14,6 @@ from policies.lint.scaled import scaler_of
 
 BUFFER: Final = "autoscaling.x-k8s.io/CapacityBuffer"
 PRIORITY: Final = "scheduling.k8s.io/PriorityClass"
-_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 _EMPTY_PRIORITY: Final = -(2**25)
 _EMPTY_COST: Final = -(2**27)
 _EXPENDABLE: Final = -10
@@ -184,9 +184,9 @@ def counts_as_empty(of: Object, inputs: Inputs) -> Iterator[Fault]:
             yield Fault(at=("value",), why=why, do="use -10")
         return
     for pod in pods_in(of):
-        cost = _whole(pod.annotations.get(_DELETION_COST))
+        cost = _whole(pod.annotations.get(DELETION_COST))
         if cost is not None and cost <= _EMPTY_COST:
-            at = (*pod.at, "metadata", "annotations", _DELETION_COST)
+            at = (*pod.at, "metadata", "annotations", DELETION_COST)
             why = "Karpenter takes a node with nothing but such pods for empty, and deletes it"
             yield Fault(at=at, why=why, do="leave it out, or use a number above -100000000")
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.annotations import DO_NOT_DISRUPT
 from fleet.cluster.fields import go_duration_seconds
 from fleet.documents import part, text
 from policies.lint.finding import Fault, Severity
@@ -23,7 +24,6 @@ from scaler.durations import format_duration
 _AFTER: Final = ("spec", "disruption", "consolidateAfter")
 _POLICY: Final = ("spec", "disruption", "consolidationPolicy")
 _POLICIES: Final = ("WhenEmpty", "WhenEmptyOrUnderutilized", "Balanced")
-_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 _WAIT: Final = re.compile(r"([0-9]{1,9}[smh]){1,8}|Never")
 """As the CRD has it: whole numbers of hours, minutes and seconds."""
 _GRACE_DEFAULT: Final = 30.0
@@ -103,8 +103,8 @@ def template_not_disrupted(of: Object, inputs: Inputs) -> Iterator[Fault]:
     pool: all nodes are replaced.
     """
     annotations = part(template_metadata(of), "annotations")
-    if _DO_NOT_DISRUPT in annotations:
-        at = ("spec", "template", "metadata", "annotations", _DO_NOT_DISRUPT)
+    if DO_NOT_DISRUPT in annotations:
+        at = ("spec", "template", "metadata", "annotations", DO_NOT_DISRUPT)
         why = "every node stays for ever, and a change of it replaces all of them"
         yield Fault(at=at, why=why, do="set consolidateAfter or a budget instead")
 

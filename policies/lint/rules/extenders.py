@@ -197,7 +197,7 @@ def _extenders(of: Object) -> Iterator[tuple[Path, Json]]:
 def _is_foresail(extender: Json) -> bool:
     """By its address, or by the two verbs on the port that `foresail scheduler` has by default."""
     url = (text(extender, "urlPrefix") or "").lower()
-    return "foresail" in url or url.rstrip("/").endswith((":8888", ":8888/"))
+    return "foresail" in url or url.rstrip("/").endswith(":8888")
 
 
 def _asks(extender: Json) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.cluster.nodes import KARPENTER_POOL
 from fleet.documents import listed, part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.nodepools import (
@@ -165,7 +166,7 @@ def claim_without_gpus(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     labels = part(of.value, "metadata", "labels")
     owned = any(listed(part(of.value, "metadata"), "ownerReferences"))
-    if owned or "karpenter.sh/nodepool" in labels or not is_gpu_pool(_as_pool(of)):
+    if owned or KARPENTER_POOL in labels or not is_gpu_pool(_as_pool(of)):
         return
     if not any("gpu" in name for name in part(of.spec, "resources", "requests")):
         at = ("spec", "resources", "requests")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from fleet.annotations import DO_NOT_DISRUPT
 from fleet.catalogue import shipped as catalogue
 from fleet.cluster.fields import go_duration_seconds, taint, tolerations
 from fleet.documents import Json, listed, part
@@ -15,7 +16,6 @@ from policies.lint.rule import rule
 from policies.lint.scaled import scaler_of
 from scheduler.need_annotations import DOMAIN, NeedError, annotated, misspelt
 
-_DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 _GRACE_DEFAULT: Final = 30
 _GRACE_MIN: Final = 60
 _LOAD_SECONDS: Final = 120
@@ -138,14 +138,14 @@ def do_not_disrupt_unread(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """
     why = "Karpenter ignores it"
     if of.type == "Node":
-        if of.annotations.get(_DO_NOT_DISRUPT, "true") != "true":
-            on_node = ("metadata", "annotations", _DO_NOT_DISRUPT)
+        if of.annotations.get(DO_NOT_DISRUPT, "true") != "true":
+            on_node = ("metadata", "annotations", DO_NOT_DISRUPT)
             yield Fault(at=on_node, why=why, do='write "true", or delete it')
         return
     for pod in pods_in(of):
-        value = pod.annotations.get(_DO_NOT_DISRUPT)
+        value = pod.annotations.get(DO_NOT_DISRUPT)
         if value not in (None, "true", "false") and not go_duration_seconds(value):
-            at = (*pod.at, "metadata", "annotations", _DO_NOT_DISRUPT)
+            at = (*pod.at, "metadata", "annotations", DO_NOT_DISRUPT)
             yield Fault(at=at, why=why, do='write "true" or a duration such as "15m", quoted')
 
 
@@ -162,8 +162,8 @@ def do_not_disrupt_for_ever(of: Object, inputs: Inputs) -> Iterator[Fault]:
     eight GPUs. From Karpenter 1.12 on a duration protects the start only.
     """
     for pod in pods_in(of):
-        if pod.has_gpus and pod.annotations.get(_DO_NOT_DISRUPT) == "true":
-            at = (*pod.at, "metadata", "annotations", _DO_NOT_DISRUPT)
+        if pod.has_gpus and pod.annotations.get(DO_NOT_DISRUPT) == "true":
+            at = (*pod.at, "metadata", "annotations", DO_NOT_DISRUPT)
             why = "one replica keeps its whole node for as long as it runs"
             yield Fault(at=at, why=why, do='write the time of a start, such as "15m"')
 
