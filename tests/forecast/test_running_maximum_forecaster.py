@@ -105,9 +105,9 @@ def test_the_daily_peak_follows_the_clock_of_the_time_zone() -> None:
     before_peak = 4 * DAY_STEPS + 11 * 30 - 3
     probability = {}
     for zone in ("America/New_York", None):
-        forecaster = RunningMaximumForecaster(start=start, tz=zone)
+        forecaster = RunningMaximumForecaster(tz=zone)
         for i, value in enumerate(spring[:before_peak]):
-            forecaster.update(i * STEP, value)
+            forecaster.update(start + i * STEP, value)
         forecast = forecaster.forecast()
         assert forecast is not None
         probability[zone] = forecast.probability_of_reaching(9.0, 0)

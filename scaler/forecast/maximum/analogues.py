@@ -40,10 +40,8 @@ RISE_SCALES = 1.5
 class Analogues:
     """Weights of the past steps; only a change of daylight saving time alters the fixed ones."""
 
-    def __init__(
-        self, *, past: WantedPast, windows_steps: Indices, zone: ZoneInfo | None, start: float
-    ) -> None:
-        self._zone, self._start = zone, start
+    def __init__(self, *, past: WantedPast, windows_steps: Indices, zone: ZoneInfo | None) -> None:
+        self._zone = zone
         step = past.step_seconds
         self._overlap = np.sqrt(windows_steps.astype(np.float64))[:, None]
         self._day_steps = round(DAY_SECONDS / step)
@@ -57,7 +55,7 @@ class Analogues:
         """Take the time zone's changes of the last days into account."""
         if self._zone is None:
             return
-        now = datetime.fromtimestamp(self._start + now_seconds, tz=self._zone)
+        now = datetime.fromtimestamp(now_seconds, tz=self._zone)
         ago = np.zeros(DAYS + 1)
         for days in range(1, DAYS + 1):
             then = (now.astimezone(UTC) - timedelta(days=days)).astimezone(self._zone)

@@ -14,7 +14,6 @@ used before it is due.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
@@ -53,7 +52,6 @@ class RunningMaximumForecaster:
         step_seconds: float = DEFAULT_STEP_SECONDS,
         windows_seconds: Sequence[float] = DEFAULT_WINDOWS_SECONDS,
         levels: Sequence[float] = DEFAULT_LEVELS,
-        start: datetime | float | None = None,
         tz: str | None = None,
         trees: Trees | None = None,
     ) -> None:
@@ -62,7 +60,6 @@ class RunningMaximumForecaster:
         Args:
             step_seconds: between samples; a sample is the largest demand since the last one.
             windows_seconds: ascending, in whole steps.
-            start: the moment of time 0 of the samples; None = they are at Unix times.
             tz: IANA name of the zone whose days the demand follows; None = UTC.
             trees: the prior; None = the shipped one.
 
@@ -80,9 +77,8 @@ class RunningMaximumForecaster:
         self._grid = Grid(step_seconds)
         windows = np.round(np.array(self._windows_seconds) / step_seconds).astype(np.intp)
         self._past = WantedPast(step_seconds=step_seconds, windows_steps=windows)
-        begin = start.timestamp() if isinstance(start, datetime) else start or 0.0
         zone = ZoneInfo(tz) if tz else None
-        self._analogues = Analogues(past=self._past, windows_steps=windows, zone=zone, start=begin)
+        self._analogues = Analogues(past=self._past, windows_steps=windows, zone=zone)
         self._trees = trees or shipped()
         self._has_prior = bool(self._trees.leaf.any())
         self._features = Features(step_seconds=step_seconds, windows_steps=windows)
