@@ -329,8 +329,10 @@ def test_the_extender_and_fleet_agree_after_random_churn(
     seen: list[dict[str, tuple[object, ...]]] = []
 
     def agree() -> bool:
+        """Both count the same, and there is something to count: a scheduler that is behind the
+        changes may have bound none of the present pods yet."""
         seen[:] = [extender.gpus(), fleet(bed)]
-        return seen[0] == seen[1]
+        return seen[0] == seen[1] and any(used for _, used, *_ in seen[1].values())
 
     steps, rounds = 0, 0
     until = time.monotonic() + SECONDS  # noqa: TID251 - a real cluster has real time
@@ -342,12 +344,11 @@ def test_the_extender_and_fleet_agree_after_random_churn(
         rounds += 1
         # The watch, and pods that the scheduler is still placing, may be a moment behind.
         try:
-            bed.wait(agree, "both to count the same", seconds=60)
+            bed.wait(agree, "both to count the same GPUs in use", seconds=60)
         except BaseException:
             apart = {name for name in seen[0] | seen[1] if seen[0].get(name) != seen[1].get(name)}
             for name in sorted(apart):
                 print(name, "extender:", seen[0].get(name), "fleet:", seen[1].get(name))  # noqa: T201
             raise
     assert set(seen[1]) == {*churn.nodes, *churn.drivers}
-    assert any(used for _, used, *_ in seen[1].values())
     print(f"{steps} changes, {rounds} comparisons")  # noqa: T201 - for the longer runs
