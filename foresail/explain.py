@@ -10,10 +10,10 @@ from typing import Any
 
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.evaluate import WorkloadPlan
 from scaler.decision.need import Step
 from scaler.decision.tracker import DemandSeries, PollResult, amount
 from scaler.durations import format_duration
+from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Observation, Signal, state_of

@@ -9,8 +9,8 @@ from typing_extensions import override
 from scaler.clock import Clock
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer
-from scaler.decision.evaluate import WorkloadPlan
 from scaler.decision.tracker import amount
+from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import WorkloadStatus

@@ -6,8 +6,9 @@ absent reading may not. Autoscalers that mapped "no data" to 0
 have scaled loaded fleets to zero during an outage of their metrics.
 """
 
+import math
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
 
@@ -39,6 +40,8 @@ class Signal(StrEnum):
     """Inter-token latency, seconds, 95th percentile over the reading window."""
     REPLICAS = "replicas"
     """Engine replicas that report and are awake."""
+    KV_CAPACITY = "kv_capacity"
+    """Tokens that the KV cache of one replica holds, mean over replicas."""
 
 
 ESSENTIAL = (Signal.RUNNING, Signal.WAITING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
@@ -90,12 +93,53 @@ def state_of(reading: Reading) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyCounts:
+    """What the replicas' latency histogram counted in the reading window, all of them together."""
+
+    bounds_seconds: tuple[float, ...]
+    """Upper bounds of the buckets, rising; the last one is infinite."""
+    counts: tuple[float, ...]
+    """Measurements in each bucket alone, one per bound."""
+    total_seconds: float | None = None
+    """Sum of all measurements; None where the engine does not export it."""
+
+    @property
+    def count(self) -> float:
+        return sum(self.counts)
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """None where nothing was counted, or no sum is known."""
+        if self.total_seconds is None or self.count <= 0:
+            return None
+        return self.total_seconds / self.count
+
+    def share_above(self, seconds: float) -> float | None:
+        """Share of the measurements above `seconds`, linear inside its bucket; None without any.
+
+        What lies above the last finite bound counts as above everything.
+        """
+        if self.count <= 0:
+            return None
+        above, lower = 0.0, 0.0
+        for bound, count in zip(self.bounds_seconds, self.counts, strict=True):
+            if lower >= seconds or bound == math.inf:
+                above += count
+            elif bound > seconds:
+                above += count * (bound - seconds) / (bound - lower)
+            lower = bound
+        return above / self.count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """All signals of one workload at one moment."""
 
     at_seconds: float
     readings: Mapping[Signal, Reading]
     """A signal the engine's preset does not know is missing from the mapping."""
+    latencies: Mapping[Signal, LatencyCounts] = field(default_factory=dict)
+    """Of `TTFT` and `ITL`; a histogram that was not read is missing from the mapping."""
     remarks: tuple[str, ...] = ()
     """Notes for explanations: copies dropped, old names used, engines asleep."""
 

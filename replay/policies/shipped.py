@@ -11,8 +11,8 @@ from replay.policies.port import PolicyKind, Seen
 from replay.replay_input import ReplayInput
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
-from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.forecast.trees import Trees
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
-from scaler.decision.evaluate import WorkloadPlan
+from scaler.evaluate import WorkloadPlan
 from scaler.serving.board import Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.faults import contained

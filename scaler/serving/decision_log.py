@@ -5,7 +5,7 @@ from typing import assert_never
 import structlog
 
 from scaler.decision.answers import Answer, Reference, Refusal
-from scaler.decision.evaluate import CycleState
+from scaler.evaluate import CycleState
 
 log = structlog.get_logger()
 

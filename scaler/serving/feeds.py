@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from scaler.assembly import Assembly
 from scaler.decision.answers import Answer, Reference
-from scaler.decision.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState
 from scaler.decision.tracker import DemandTracker, PollResult
+from scaler.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.feed_key import FeedKey
 from scaler.serving.history import PastReading
 from scaler.signals import Feed

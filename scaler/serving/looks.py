@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Iterator
 
 from scaler.clock import Clock, WallTime
-from scaler.decision.evaluate import WorkloadPlan
 from scaler.decision.tracker import PollResult
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.evaluate import WorkloadPlan
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.faults import contained
 from scaler.serving.feeds import LiveFeed

@@ -10,11 +10,11 @@ from typing import Final
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.decision.capacity import Origin, Together, Work
-from scaler.decision.evaluate import WorkloadPlan
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.replica_forecast import replica_forecast
 from scaler.decision.tracker import DemandSeries
+from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.rpc.foresail.v1 import plans_pb2 as pb

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.errors import SourceError
+from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.serving.decision_log import log_change
 from scaler.serving.faults import contained
 from scaler.serving.feeds import Workload

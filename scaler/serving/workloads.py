@@ -12,8 +12,8 @@ import structlog
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal
-from scaler.decision.evaluate import CycleState
 from scaler.errors import SourceError
+from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle_settings import PlanningSettings

@@ -9,11 +9,11 @@ import grpc.aio
 from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.demand import Demand
-from scaler.decision.evaluate import CycleState, WorkloadPlan
 from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import DemandSeries, PollResult
+from scaler.evaluate import CycleState, WorkloadPlan
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.rpc.foresail.v1 import plans_pb2 as pb

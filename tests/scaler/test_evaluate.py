@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
-from scaler.decision.evaluate import CycleState, evaluate
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.evaluate import CycleState, evaluate
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from tests.scaler.fakes import PARAMETERS, NoForecast
 

@@ -7,8 +7,8 @@ import pytest
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
-from scaler.decision.evaluate import CycleState
 from scaler.errors import SourceMisconfiguredError
+from scaler.evaluate import CycleState
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding

@@ -16,6 +16,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast
+from scaler.learning.in_force import in_force
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +93,12 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
+        parameters, learned = in_force(parameters)
         outlook = tracker.outlook(
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )
         plan, state = decide(observation, tracker.demand, outlook, parameters, cycle_state.state)
+        plan = replace(plan, steps=(*learned, *plan.steps))
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(timed=timed, state=state, plan=plan, read_at_seconds=now_seconds)
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
