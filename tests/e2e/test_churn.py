@@ -329,9 +329,8 @@ def test_the_extender_and_fleet_agree_after_random_churn(
     seen: list[dict[str, tuple[object, ...]]] = []
 
     def agree() -> bool:
-        """Both count the same, and there is something to count: a scheduler that is behind the
-        changes may have bound none of the present pods yet.
-        """
+        """Both count the same, and at least one GPU in use."""
+        # A scheduler that is behind the changes may have bound none of the present pods yet.
         seen[:] = [extender.gpus(), fleet(bed)]
         return seen[0] == seen[1] and any(used for _, used, *_ in seen[1].values())
 
