@@ -30,7 +30,7 @@ from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
-from scaler.sources.prometheus_transport import Transport
+from scaler.sources.prometheus_transport import NoAnswerError, Transport
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
@@ -78,7 +78,9 @@ class _Series(TypedDict):
     values: NotRequired[list[tuple[float, float]]]
 
 
-_ANSWER: Final = TypeAdapter(list[_Series])
+SERIES_MAX: Final = 100_000
+"""In one answer: 500 pods have 55,000."""
+_SERIES: Final = TypeAdapter(_Series)
 _VALUES: Final = TypeAdapter(list[str])
 
 
@@ -318,7 +320,13 @@ class _Past:
 
 
 def _samples(result: object) -> Iterator[Sample]:
-    for series in _ANSWER.validate_python(result):
+    """The samples of an answer, each series checked by itself: a check of all blocks too long."""
+    if not isinstance(result, list):
+        raise TypeError("no list of series")
+    if len(result) > SERIES_MAX:
+        raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
+    for given in result:
+        series = _SERIES.validate_python(given)
         labels = series["metric"]
         name = labels.pop("__name__")
         for at_seconds, value in series.get("values", ()):
