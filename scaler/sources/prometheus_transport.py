@@ -28,7 +28,7 @@ from typing_extensions import override
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 
-VALUES_MAX: Final = 2_500_000
+VALUES_MAX: Final = 4_000_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 ERROR_BYTES_MAX: Final = 2**16
 """Of an error page that are read; the message shows the first 256 characters."""

@@ -226,8 +226,8 @@ async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes
     with pytest.raises(SourceUnavailableError, match="an answer of over 100000 series"):
         await feed_of(stub.url).observe(now_seconds=100)
 
-    stub.body = f'{{"data":{{"result":[{",".join("7" * 2_500_001)}]}}}}'
-    with pytest.raises(SourceUnavailableError, match="an answer of over 2500000 values"):
+    stub.body = f'{{"data":{{"result":[{",".join("7" * 4_000_001)}]}}}}'
+    with pytest.raises(SourceUnavailableError, match="an answer of over 4000000 values"):
         await feed_of(stub.url).observe(now_seconds=100)
 
 
