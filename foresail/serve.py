@@ -216,7 +216,7 @@ class Answering:
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
-                self.board.forget_superseded()
+                self.board.forget_silent()
                 self._tell(link, self.board.take_changes())
                 await self.handover.forget_unknown()
                 since = await self._call_roll(link, since)

@@ -25,6 +25,8 @@ class TlsSettings(Part):
 class LimitSettings(Part):
     objects_max: Count = 5000
     """The most triggers that one server plans for; for more, shard by namespace."""
+    objects_per_namespace_max: Count = 1000
+    """The most triggers of one namespace, so that no tenant takes the room of all others."""
     replicas_max: Count = 1000
     """The most replicas of any workload."""
     streams_per_connection_max: Count = 20_000

@@ -81,6 +81,7 @@ class AllowedOptions:
     address_prefixes: tuple[str, ...] = ()
     """Addresses that `serverAddress` may start with; empty refuses every address."""
     replicas_max: int = 1000
+    modes: frozenset[Mode] = frozenset(Mode)
 
 
 def _labels(text: object) -> object:
@@ -300,6 +301,8 @@ def _not_allowed(
                 or "none"
             )
         )
+    if parsed.mode not in allowed.modes:
+        faults.append(_not_among("mode", parsed.mode.value, allowed.modes, hidden))
     if parsed.max_replicas is not None and parsed.max_replicas > allowed.replicas_max:
         faults.append(
             f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "

@@ -20,9 +20,10 @@ from typing_extensions import override
 
 from scaler.decision.abstention import Abstention
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Reply
+from scaler.message_text import limited
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.board import Board, BoardFullError, Entry
+from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError, Entry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
 from scaler.trigger import METADATA_CHARACTERS_MAX
@@ -201,7 +202,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         return float(self._replicas_max) if replicas > 0 else 0.0
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, message: str) -> Never:
-        await context.abort(code, message)
+        await context.abort(code, limited(message))
         raise AssertionError  # abort raises; its type stub does not declare that
 
 
@@ -213,6 +214,8 @@ def _fault_of(request: pb.ScaledObjectRef) -> str | None:
     """The fault of the reference, or None."""
     if not request.name or not request.namespace:
         return "the reference names no object: name and namespace must both be set"
+    if max(len(request.name), len(request.namespace)) > NAME_CHARACTERS_MAX:
+        return f"the name or the namespace has over {NAME_CHARACTERS_MAX} characters"
     size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())
     if size > METADATA_CHARACTERS_MAX:
         return f"the trigger's metadata has {size} characters, over {METADATA_CHARACTERS_MAX}"

@@ -67,7 +67,7 @@ class Site:
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
         self.board = Board(
-            lambda metadata: parse(metadata, ALLOWED),
+            lambda _, metadata: parse(metadata, ALLOWED),
             clock=lambda: self.now,
             objects_max=1,
         )

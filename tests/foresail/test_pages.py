@@ -56,7 +56,7 @@ class Site:
             model = trigger_spec.model
             return binding(model, feeds[model], trigger_spec, source=model)
 
-        self.board = Board(lambda m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
+        self.board = Board(lambda _, m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
         self.loop = PlanningCycle(
             connect,
             planning_settings(CycleSettings(history=0)),
