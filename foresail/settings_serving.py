@@ -10,7 +10,9 @@ class ListenSettings(Part):
     grpc: Listen = "0.0.0.0:6500"
     """The gRPC server for KEDA, `host:port`."""
     http: Listen = "0.0.0.0:8080"
-    """Health, metrics and explanations, `host:port`."""
+    """Health and metrics, `host:port`; explanations on loopback, or with the token."""
+    token_file: File | None = None
+    """The bearer token for explanations from elsewhere than loopback; read at each request."""
 
 
 class TlsSettings(Part):
