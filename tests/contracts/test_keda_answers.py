@@ -280,3 +280,18 @@ async def test_advise_stands_however_long_the_planning_process_is_silent(served:
     values = (await served.keda.GetMetrics(served.question())).metricValues
 
     assert [v.metricValueFloat for v in values] == [0.0]
+
+
+async def test_calls_that_were_sent_before_the_server_stops_are_answered(served: Served) -> None:
+    served.publish(answer(3))
+    calls = [asyncio.create_task(_value(served)) for _ in range(200)]
+    await asyncio.sleep(0)  # they are sent, and none is answered yet
+
+    await served.server.drain()
+
+    assert {await call for call in calls} == {3.0}
+
+
+async def _value(served: Served) -> float:
+    answered = await served.keda.GetMetrics(served.question())
+    return answered.metricValues[0].metricValueFloat
