@@ -33,6 +33,7 @@ TARGET: Final = 1
 QUIET_SECONDS: Final = 0.008
 """Without a new call, before a server that drains is stopped: a gap that KEDA leaves several times
 a second even with thousands of objects."""
+_QUIET_TURNS: Final = 4
 HEARTBEAT_SECONDS: Final = 20.0
 """How often an open stream repeats that a workload is active; each costs KEDA an API read."""
 
@@ -60,7 +61,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self._metrics = metrics
         self._lifetimes = lifetimes
         self._under_way = 0
-        self._begun_at_seconds = -math.inf
+        self._begun = 0
         self._replicas_max = replicas_max
         self._spec = pb.GetMetricSpecResponse(
             metricSpecs=[
@@ -157,16 +158,19 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
 
         gRPC cancels calls that have arrived and were not handed over yet when its server stops.
         """
-        entered = perf_counter()
-        while perf_counter() < entered + seconds_max:
-            silent_seconds = perf_counter() - max(entered, self._begun_at_seconds)
-            if not self._under_way and silent_seconds >= QUIET_SECONDS:
-                return
-            await asyncio.sleep(QUIET_SECONDS / 4)
+        until = perf_counter() + seconds_max
+        silent_turns = 0
+        while silent_turns < _QUIET_TURNS and perf_counter() < until:
+            begun = self._begun
+            # Turns of the loop, not only time: in a loop that was busy nothing could come.
+            await asyncio.sleep(QUIET_SECONDS / _QUIET_TURNS)
+            is_silent = begun == self._begun and not self._under_way
+            silent_turns = silent_turns + 1 if is_silent else 0
 
     @contextmanager
     def _timed(self, method: str, context: Context) -> Iterator[None]:
-        started = self._begun_at_seconds = perf_counter()
+        started = perf_counter()
+        self._begun += 1
         self._under_way += 1
         try:
             yield
