@@ -10,12 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import board_of, tls_files
-from foresail.clock import steady_clock
+from foresail.clock import steady_clock, wall_clock
 from foresail.handover import Handover
 from foresail.link import (
     Alive,
@@ -36,6 +37,7 @@ from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.errors import ForesailError
 from scaler.serving.board import Changes, arrival_of
+from scaler.serving.certificate_expiry import CertificateExpiry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
@@ -116,9 +118,11 @@ class Answering:
         self.board = board_of(settings)
         self.handover = Handover(settings, self.board)
         lifetimes = StreamLifetimes(per_peer_max=limits.streams_per_connection_max)
+        metrics = ServiceMetrics(self.registry)
+        self.expiry = CertificateExpiry(_certificates(settings), metrics, wall_clock)
         service = ExternalScaler(
             self.board,
-            ServiceMetrics(self.registry),
+            metrics,
             lifetimes,
             replicas_max=limits.replicas_max,
         )
@@ -211,6 +215,7 @@ class Answering:
         """Pass on this process's own series, and what was asked about, for the second port."""
         reported = 0
         since = steady_clock()
+        await asyncio.to_thread(self.expiry.look)
         while True:
             link.send(Front(self.accepting, generate_latest(self.registry)))
             await asyncio.sleep(_REPORT_SECONDS)
@@ -219,6 +224,7 @@ class Answering:
                 self.board.forget_silent()
                 self._tell(link, self.board.take_changes())
                 await self.handover.forget_unknown()
+                await asyncio.to_thread(self.expiry.look)
                 since = await self._call_roll(link, since)
 
     async def _call_roll(self, link: Link, since: float) -> float:
@@ -233,6 +239,14 @@ class Answering:
             link.send(Asked(tuple(asked[start : start + _SLICE])))
             await asyncio.sleep(0)
         return until
+
+
+def _certificates(settings: Settings) -> dict[str, Path]:
+    tls = settings.tls
+    if tls is None:
+        return {}
+    files = {"tls.certificate": tls.certificate, "tls.clientCa": tls.client_ca}
+    return {setting: file for setting, file in files.items() if file is not None}
 
 
 class Planner:
