@@ -8,7 +8,6 @@ import asyncio
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from foresail import explain
 from foresail.exported import WorkloadCollector
+from foresail.loopback import is_loopback
 from scaler.clock import Clock
 from scaler.errors import ForesailError
 from scaler.message_text import limited
@@ -122,7 +122,7 @@ class Pages:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:
-        if not _is_loopback(request.remote) and not await self._has_token(request):
+        if not is_loopback(request.remote) and not await self._has_token(request):
             return _refused(self.token_file)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         found = self.loop.statuses_of(namespace, name)
@@ -143,15 +143,6 @@ class Pages:
             return False
         sent = given.removeprefix(_BEARER).encode(errors="surrogateescape")
         return bool(token) and hmac.compare_digest(sent, token.encode())
-
-
-def _is_loopback(remote: str | None) -> bool:
-    try:
-        address = ip_address(remote or "")
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _refused(token_file: Path | None) -> web.Response:

@@ -33,6 +33,7 @@ from foresail.link import (
     Started,
     States,
 )
+from foresail.loopback import is_loopback
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.errors import ForesailError
@@ -74,6 +75,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     Raises:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
+    _refuse_open_plain_text(settings)
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info("serving", grpc_port=ports.grpc, http_port=ports.http, plans_port=ports.plans)
@@ -125,6 +127,7 @@ class Answering:
             metrics,
             lifetimes,
             replicas_max=limits.replicas_max,
+            client_names=_client_names(settings),
         )
         self.server = ScalerServer(service, lifetimes, state=self.handover.service)
         self.accepting = False
@@ -239,6 +242,31 @@ class Answering:
             link.send(Asked(tuple(asked[start : start + _SLICE])))
             await asyncio.sleep(0)
         return until
+
+
+def _client_names(settings: Settings) -> frozenset[str] | None:
+    names = () if settings.tls is None else settings.tls.client_names
+    return frozenset(names) or None
+
+
+def _refuse_open_plain_text(settings: Settings) -> None:
+    """Refuse plain text off loopback, unless the settings ask for it by name.
+
+    Raises:
+        ForesailError: anyone on the network could ask, and read the plans.
+    """
+    if settings.tls is not None or settings.listen.plain_text:
+        return
+    addresses = {"listen.grpc": settings.listen.grpc}
+    if settings.plans is not None:
+        addresses["plans.listen"] = settings.plans.listen
+    for setting, address in addresses.items():
+        host = address.rpartition(":")[0].strip("[]")
+        if not (host == "localhost" or is_loopback(host)):
+            raise ForesailError(
+                f"{setting}: {address} is open to the network and there is no group tls: give tls, "
+                "listen on 127.0.0.1, or say listen.plainText: true"
+            )
 
 
 def _certificates(settings: Settings) -> dict[str, Path]:

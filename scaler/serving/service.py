@@ -56,10 +56,18 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         lifetimes: StreamLifetimes,
         *,
         replicas_max: int,
+        client_names: frozenset[str] | None = None,
     ) -> None:
+        """Answer from this board.
+
+        Args:
+            client_names: names of which a caller's certificate must carry one; None = any client
+                that the server's TLS admits.
+        """
         self._board = board
         self._metrics = metrics
         self._lifetimes = lifetimes
+        self._client_names = client_names
         self._under_way = 0
         self._begun = 0
         self._replicas_max = replicas_max
@@ -75,6 +83,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> pb.GetMetricSpecResponse:
         """Answer for every object, and make a new one known so that its looks begin."""
         with self._timed("GetMetricSpec", context):
+            await self._check_client(context)
             if _fault_of(request) is None:
                 with suppress(BoardFullError):
                     self._board.ask(_reference(request))
@@ -85,6 +94,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self, request: pb.GetMetricsRequest, context: Context
     ) -> pb.GetMetricsResponse:
         with self._timed("GetMetrics", context):
+            await self._check_client(context)
             if request.metricName.lower() != METRIC_NAME:
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
                 await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
@@ -109,6 +119,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     @override
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         with self._timed("IsActive", context):
+            await self._check_client(context)
             entry = await self._entry(request, context)
             reply = await self._reply(entry, entry.in_same_poll(), context)
             active = reply.active if isinstance(reply, Answer) else not reply.beside_others
@@ -123,6 +134,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         Without an answer nothing is sent, because an error would put KEDA into its back-off. In
         advise mode nothing is sent either, because `true` wakes a workload from zero at once.
         """
+        await self._check_client(context)
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
         sent, sent_at = None, -math.inf
@@ -148,6 +160,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         KEDA prefers the streamed spec to a call of `GetMetricSpec`, so an HPA keeps its metric
         while Foresail restarts.
         """
+        await self._check_client(context)
         async with self._stream("StreamMetricSpec", context) as lifetime:
             yield self._spec
             while not lifetime.over():
@@ -193,6 +206,17 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         finally:
             self._lifetimes.end(peer, lifetime)
             self._metrics.streams.labels(method).dec()
+
+    async def _check_client(self, context: Context) -> None:
+        """Refuse a caller whose certificate carries none of the allowed names."""
+        if self._client_names is None:
+            return
+        given = context.auth_context().get("x509_subject_alternative_name", ())
+        names = [one.decode(errors="replace") for one in given]
+        if self._client_names.isdisjoint(names):
+            shown = ", ".join(names) or "none"
+            message = f"tls.clientNames lists none of the names in your certificate: {shown}"
+            await self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, message)
 
     async def _entry(self, reference: pb.ScaledObjectRef, context: Context) -> Entry:
         fault = _fault_of(reference)

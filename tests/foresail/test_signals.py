@@ -97,3 +97,34 @@ def test_a_hangup_is_refused_with_a_word_and_ends_nothing(tmp_path: Path) -> Non
         scaler.process.send_signal(signal.SIGTERM)
         assert scaler.process.wait(timeout=20) == 0
     assert '"draining"' in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("more", "setting"),
+    [
+        pytest.param("listen: {http: '127.0.0.1:0'}\n", "listen.grpc", id="keda"),
+        pytest.param(
+            "listen: {grpc: '127.0.0.1:0', http: '127.0.0.1:0'}\nplans: {listen: '0.0.0.0:0'}\n",
+            "plans.listen",
+            id="plans",
+        ),
+    ],
+)
+def test_plain_text_off_loopback_is_refused_unless_it_is_asked_for_by_name(
+    tmp_path: Path, more: str, setting: str
+) -> None:
+    settings = tmp_path / "foresail.yaml"
+    settings.write_text("sources: [{name: main, prometheus: {url: 'http://127.0.0.1:1'}}]\n" + more)
+
+    ended = subprocess.run(
+        [*(sys.executable, "-m", "foresail.cli", "serve"), *("--config", str(settings))],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert ended.returncode == 1
+    assert f"{setting}: 0.0.0.0:" in ended.stderr
+    assert "listen.plainText" in ended.stderr
