@@ -150,7 +150,7 @@ class PrometheusSource:
         """The samples of a range selector, each with the time of its scrape. Blocks."""
         with translated(self.config.name, self.config.url):
             params = {"time": f"{now_seconds:.3f}", **_WHOLE_OR_NOTHING}
-            return list(_samples(self._client.custom_query(query, params=params)))
+            return list(samples_of_answer(self._client.custom_query(query, params=params)))
 
     def grid(
         self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
@@ -158,7 +158,7 @@ class PrometheusSource:
         """A query evaluated at every step. Blocks."""
         with translated(self.config.name, self.config.url):
             return list(
-                _samples(
+                samples_of_answer(
                     self._client.custom_query_range(
                         query,
                         start_time=datetime.fromtimestamp(start_seconds, UTC),
@@ -319,7 +319,7 @@ class _Past:
         return [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
 
 
-def _samples(result: object) -> Iterator[Sample]:
+def samples_of_answer(result: object) -> Iterator[Sample]:
     """The samples of an answer, each series checked by itself: a check of all blocks too long."""
     if not isinstance(result, list):
         raise TypeError("no list of series")
