@@ -6,7 +6,7 @@ ARGS   ?=
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check e2e bed day node-day bench lock proto wheel clean
+.PHONY: help run test fuzz check e2e bed day node-day bench lock proto wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ run: $(VENV)/.run ## a day of LLM traffic on a laptop: foresail demo (ARGS="--se
 
 test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS="-k name")
 	$(WITH_PROMETHEUS) $(BIN)/pytest -n auto $(ARGS)
+
+fuzz: $(VENV)/.dev ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -8,16 +8,16 @@ from foresail.clock import steady_clock
 from foresail.settings import Settings
 from scaler.serving.board import Board
 from scaler.serving.server import TlsFiles
-from scaler.trigger import parse
 
 
 def board_of(settings: Settings) -> Board:
     """An empty board that admits what the settings offer."""
-    allowed = settings.allowed
+    rules = settings.tenant_rules
     return Board(
-        lambda metadata: parse(metadata, allowed),
+        rules.admit,
         clock=steady_clock,
         objects_max=settings.limits.objects_max,
+        of_namespace_max=rules.objects_max,
     )
 
 

@@ -13,13 +13,19 @@ _ANSWER_SECONDS_MAX: Final = 10.0
 _Told = TypeVar("_Told")
 
 
-async def accounts(server: str, namespace: str, name: str) -> list[Account]:
+async def accounts(
+    server: str, namespace: str, name: str, *, token: str | None = None
+) -> list[Account]:
     """The accounts of a workload, the last asked first; at least one.
+
+    Args:
+        token: of the server's `listen.tokenFile`; None = it is asked over loopback.
 
     Raises:
         ForesailError: no server answers there, it is none of ours, or it knows no such workload.
     """
-    return await _answer(server, f"explain/{_path(namespace, name)}", _checked, by="serve")
+    path = f"explain/{_path(namespace, name)}"
+    return await _answer(server, path, _checked, by="serve", token=token)
 
 
 async def pod_account(server: str, namespace: str, name: str) -> Account:
@@ -36,13 +42,23 @@ def _path(namespace: str, name: str) -> str:
     return f"{quote(namespace, safe='')}/{quote(name, safe='')}"
 
 
-async def _answer(server: str, path: str, checked: Callable[[object], _Told], *, by: str) -> _Told:
+async def _answer(
+    server: str,
+    path: str,
+    checked: Callable[[object], _Told],
+    *,
+    by: str,
+    token: str | None = None,
+) -> _Told:
     url = f"{server.rstrip('/')}/{path}"
+    headers = {"Accept": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
     timeout = aiohttp.ClientTimeout(total=_ANSWER_SECONDS_MAX)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(url, headers={"Accept": "application/json"}) as response,
+            session.get(url, headers=headers) as response,
         ):
             if not response.ok:
                 answer = (await response.text(errors="replace")).strip()

@@ -25,6 +25,7 @@ from foresail import (
 from foresail.logs import log_to_stderr
 from foresail.settings import read
 from scaler.errors import ForesailError
+from scaler.message_text import printable_lines
 
 
 class Refused(click.ClickException):
@@ -32,7 +33,9 @@ class Refused(click.ClickException):
 
     @override
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.format_message(), file=file, err=file is None)
+        # Parts of it come from a server or an object that others write.
+        text = printable_lines(self.format_message())
+        click.echo(text, file=file, err=file is None)
 
 
 class Unanswered(Refused):
@@ -113,8 +116,13 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     show_default=True,
     help="The second port of a running `foresail serve`; for a pod, of `foresail scheduler`.",
 )
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="The token of the server's listen.tokenFile, for a server that is not on loopback.",
+)
 @click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
-def explain(asked: tuple[str, ...], server: str, *, as_json: bool) -> None:
+def explain(asked: tuple[str, ...], server: str, token_file: Path | None, *, as_json: bool) -> None:
     """Why a workload has the replicas it has: readings, forecast, and each rule's step.
 
     With the word `pod`: why a pod was placed where it was. The columns of the best nodes' scores,
@@ -128,7 +136,7 @@ def explain(asked: tuple[str, ...], server: str, *, as_json: bool) -> None:
         case ["pod", name]:
             _explain_pod(*_split(name), server, as_json=as_json)
         case [name]:
-            _explain_workload(*_split(name), server, as_json=as_json)
+            _explain_workload(*_split(name), server, token_file, as_json=as_json)
         case _:
             message = f"{' '.join(asked)!r} is not of the form [pod] NAMESPACE/NAME"
             raise click.UsageError(message)
@@ -141,11 +149,15 @@ def _split(asked: str) -> tuple[str, str]:
     return namespace, name
 
 
-def _explain_workload(namespace: str, name: str, server: str, *, as_json: bool) -> None:
+def _explain_workload(
+    namespace: str, name: str, server: str, token_file: Path | None, *, as_json: bool
+) -> None:
     from foresail import explain as explained
     from foresail.asking import accounts
+    from scaler.sources.access import secret
 
-    found = asyncio.run(accounts(server, namespace, name))
+    token = None if token_file is None else secret(token_file)
+    found = asyncio.run(accounts(server, namespace, name, token=token))
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:

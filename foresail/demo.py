@@ -192,7 +192,7 @@ class Demo:
             engines={"vllm": False}, sources=frozenset({"demo"}), default_source="demo"
         )
         board = Board(
-            lambda metadata: parse(metadata, allowed),
+            lambda _, metadata: parse(metadata, allowed),
             clock=self._clock,
             objects_max=1,
         )

@@ -15,6 +15,8 @@ from scaler.decision.tracker import DemandSeries, PollResult, amount
 from scaler.durations import format_duration
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
+from scaler.message_text import printable
+from scaler.redaction import without_secrets
 from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Observation, Signal, state_of
 from scaler.trigger import TriggerSpec
@@ -46,7 +48,7 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
     """
     payload: Account = {
         "workload": str(status.reference),
-        "metadata": dict(status.reference.metadata),
+        "metadata": without_secrets(dict(status.reference.metadata)),
     }
     if status.on_watch_list:
         payload["outcome"] = {"on_watch_list": True}
@@ -107,7 +109,8 @@ def text(payload: Mapping[str, Any]) -> str:
         lines += _readings_text(payload["readings"])
     for dimension, forecast in payload.get("forecasts", {}).items():
         lines += ["", *_band(dimension, forecast)]
-    return "\n".join(lines) + "\n"
+    # Models, metadata and messages of sources are written by others.
+    return "\n".join(map(printable, lines)) + "\n"
 
 
 def advice(payload: Mapping[str, Any]) -> str | None:

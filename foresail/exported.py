@@ -1,6 +1,6 @@
 """Prometheus series about each workload, made when they are scraped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -18,7 +18,6 @@ from scaler.signals import Signal, Value, state_of
 
 _WORKLOAD = ("namespace", "scaled_object")
 _LEVELS = (0.5, 0.9, 0.99)
-_STATES = ("value", "zero", "stale", "absent")
 
 
 class WorkloadCollector(Collector):
@@ -35,11 +34,25 @@ class WorkloadCollector(Collector):
 
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        families = _families()
-        statuses = self._loop.statuses()
+        yield from self.snapshot().collect()
+
+    def snapshot(self) -> "WorkloadSnapshot":
+        """The workloads as they are now, to be collected in a thread."""
+        return WorkloadSnapshot(self._loop.statuses(), self._clock())
+
+
+class WorkloadSnapshot(Collector):
+    """The series of workloads at one moment."""
+
+    def __init__(self, statuses: Sequence[WorkloadStatus], now_seconds: float) -> None:
+        self._statuses = statuses
+        self._now_seconds = now_seconds
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        families, statuses, now = _families(), self._statuses, self._now_seconds
         asked_about = sum(not status.on_watch_list for status in statuses)
         families["objects"].add_metric((), asked_about)
-        now = self._clock()
         seen = set()
         for status in statuses:
             labels = (status.reference.namespace, status.reference.name)
@@ -159,9 +172,7 @@ def _plan_age(families: _Families, labels: _Labels, status: WorkloadStatus, now:
 def _signals(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
     observation = plan.poll.observation
     for signal, reading in observation.readings.items() if observation else ():
-        is_in = state_of(reading)
-        for state in _STATES:
-            families["signal"].add_metric((*labels, signal, state), float(state == is_in))
+        families["signal"].add_metric((*labels, signal, state_of(reading)), 1.0)
         if isinstance(reading, Value):
             families["reading"].add_metric((*labels, signal), reading.value)
 

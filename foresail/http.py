@@ -1,16 +1,36 @@
-"""The second port: health for the kubelet, metrics for Prometheus, explanations for people."""
+"""The second port: health for the kubelet, metrics for Prometheus, explanations for people.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Health and metrics are open. Explanations show the traffic of one tenant, so they are given on
+loopback, where `kubectl port-forward` arrives, or to a client with the operator's token.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail import explain
+from foresail.exported import WorkloadCollector
+from foresail.loopback import is_loopback
 from scaler.clock import Clock
+from scaler.errors import ForesailError
+from scaler.message_text import limited
 from scaler.serving.cycle import PlanningCycle
-from scaler.serving.feeds import WorkloadStatus
+from scaler.sources.access import secret
 from scaler.spelling import nearest
+
+METRICS_SECONDS: Final = 5.0
+"""How old a page of metrics may be: below every scrape interval, and a second scraper costs no
+second page."""
+_SHARE_MAX: Final = 0.25
+"""Of the time, that pages of metrics may be made in."""
+_NAMES_COMPARED_MAX: Final = 100
+_BEARER: Final = "Bearer "
 
 
 @dataclass(slots=True)
@@ -23,15 +43,37 @@ class FrontState:
     """Its own series, as text."""
 
 
+@dataclass(slots=True)
+class _MetricsPage:
+    """The page of metrics, made in a thread and kept for a while."""
+
+    body: bytes = b""
+    until_seconds: float = float("-inf")
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def current(self, make: Callable[[], bytes], clock: Clock) -> bytes:
+        async with self.lock:
+            begun = clock()
+            if begun >= self.until_seconds:
+                self.body = await asyncio.to_thread(make)
+                took = clock() - begun
+                self.until_seconds = begun + max(METRICS_SECONDS, took / _SHARE_MAX)
+            return self.body
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pages:
     """The routes of the second port, over the running parts."""
 
     loop: PlanningCycle
     registry: CollectorRegistry
+    workloads: WorkloadCollector
     clock: Clock
     """The monotonic one."""
     front: FrontState
+    token_file: Path | None = None
+    """Of the token for explanations; None = on loopback alone."""
+    _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -69,29 +111,62 @@ class Pages:
         return web.Response(text="ok\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
-        page = self.front.metrics + generate_latest(self.registry)
-        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        snapshot, front = self.workloads.snapshot, self.front
+        workloads = snapshot()
+
+        def page() -> bytes:
+            series = generate_latest(self.registry) + generate_latest(workloads)
+            return front.metrics + series
+
+        body = await self._metrics_page.current(page, self.clock)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:
+        if not is_loopback(request.remote) and not await self._has_token(request):
+            return _refused(self.token_file)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
-        known = self.loop.statuses()
-        found = [s for s in known if (s.reference.namespace, s.reference.name) == (namespace, name)]
+        found = self.loop.statuses_of(namespace, name)
         if not found:
-            return _never_asked(f"{namespace}/{name}", known)
+            return _never_asked(namespace, name, self.loop.names_in(namespace))
         accounts = [explain.account(status, now_seconds=self.clock()) for status in found]
         if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
             return web.json_response(accounts)
         return web.Response(text="\n".join(explain.text(one) for one in accounts))
 
+    async def _has_token(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        if self.token_file is None or not given.startswith(_BEARER):
+            return False
+        try:
+            token = await asyncio.to_thread(secret, self.token_file)
+        except ForesailError:
+            return False
+        sent = given.removeprefix(_BEARER).encode(errors="surrogateescape")
+        return bool(token) and hmac.compare_digest(sent, token.encode())
 
-def _never_asked(name: str, known: Sequence[WorkloadStatus]) -> web.Response:
-    near = nearest(name, [str(status.reference) for status in known])
-    asked_about = sum(not status.on_watch_list for status in known)
+
+def _refused(token_file: Path | None) -> web.Response:
+    ways = "through kubectl port-forward"
+    if token_file is not None:
+        ways += ", or with the token of listen.tokenFile (Authorization: Bearer)"
+    text = f"explanations show a tenant's traffic: ask {ways}\n"
+    return web.Response(status=403, text=text)
+
+
+def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:
+    """The answer about an unknown object; it names no object of another namespace."""
+    near = nearest(name, names[:_NAMES_COMPARED_MAX])
     if near:
-        hint = f"did you mean {near}?"
-    elif asked_about:
-        hint = f"it asked about {asked_about} others; does yours have this server's address?"
+        hint = f"did you mean {namespace}/{near}?"
+    elif names:
+        hint = (
+            f"it asked about {len(names)} others in this namespace; does yours have this server's "
+            "address?"
+        )
     else:
-        hint = "it asked about nothing yet; do your ScaledObjects have this server's address?"
-    text = f"KEDA never asked about {name} since this server began; {hint}\n"
-    return web.Response(status=404, text=text)
+        hint = (
+            "it asked about nothing in this namespace; do your ScaledObjects have this server's "
+            "address?"
+        )
+    known = f"KEDA never asked about {namespace}/{name} since this server began"
+    return web.Response(status=404, text=limited(f"{known}; {hint}") + "\n")

@@ -18,6 +18,7 @@ from scaler.decision.answers import Reference, TimedOutcome
 from scaler.serving.board import Changes
 
 ALIVE_SECONDS: Final = 5.0
+BUFFER_BYTES_MAX: Final = 2**20
 _LENGTH: Final = struct.Struct("!I")
 
 
@@ -126,11 +127,19 @@ Message = (
 
 
 class Link:
-    """One end. Sending never waits; what a busy other end has not read is kept in memory."""
+    """One end. Sending never waits.
+
+    A busy other end has the messages of `BUFFER_BYTES_MAX` before it; beyond that only the newest
+    outcome of each object waits.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        writer.transport.set_write_buffer_limits(high=BUFFER_BYTES_MAX)
+        self._outcomes: dict[Reference, Published] = {}
+        """Outcomes that wait, the longest waiting first."""
+        self._sending: asyncio.Task[None] | None = None
 
     @classmethod
     async def over(cls, end: socket.socket) -> "Link":
@@ -140,6 +149,31 @@ class Link:
         """Send a message; it is dropped if the other end is gone."""
         if self._writer.is_closing():
             return
+        if isinstance(message, Published) and self._is_behind():
+            self._outcomes[message.reference] = message
+            if self._sending is None:
+                self._sending = asyncio.create_task(self._send_outcomes(), name="send-outcomes")
+            return
+        self._write(message)
+
+    def _is_behind(self) -> bool:
+        return (
+            bool(self._outcomes)
+            or self._writer.transport.get_write_buffer_size() > BUFFER_BYTES_MAX
+        )
+
+    async def _send_outcomes(self) -> None:
+        """Send the outcomes that wait, as the other end takes them."""
+        try:
+            while self._outcomes and not self._writer.is_closing():
+                await self._writer.drain()
+                self._write(self._outcomes.pop(next(iter(self._outcomes))))
+        except ConnectionError:
+            self._outcomes.clear()  # the other end is gone
+        finally:
+            self._sending = None
+
+    def _write(self, message: Message) -> None:
         body = pickle.dumps(message)
         self._writer.write(_LENGTH.pack(len(body)) + body)
 
@@ -154,4 +188,6 @@ class Link:
         return message
 
     def close(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
         self._writer.close()

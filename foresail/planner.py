@@ -129,8 +129,14 @@ async def _running(
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
         loop.watch(reference, parse(one.metadata, settings.allowed))
-    registry.register(WorkloadCollector(loop, clock=steady_clock))
-    pages = Pages(loop=loop, registry=registry, clock=steady_clock, front=front)
+    pages = Pages(
+        loop=loop,
+        registry=registry,
+        workloads=WorkloadCollector(loop, clock=steady_clock),
+        clock=steady_clock,
+        front=front,
+        token_file=settings.listen.token_file,
+    )
     try:
         async with Sites() as sites, AsyncExitStack() as stack:
             try:

@@ -11,10 +11,20 @@ log = structlog.get_logger()
 
 def stop_signalled() -> asyncio.Event:
     """Set once the process gets SIGTERM or SIGINT."""
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    # Its default ends the process at once, without a drain.
+    loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
     return stop
+
+
+def _refuse_reload() -> None:
+    log.warning(
+        "sighup_refused",
+        why="settings are read at the start: restart with SIGTERM; certificates and secrets are "
+        "read again by themselves",
+    )
 
 
 def end_on_fault(task: asyncio.Task[None]) -> None:

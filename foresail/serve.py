@@ -10,12 +10,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
 from foresail.admission import board_of, tls_files
-from foresail.clock import steady_clock
+from foresail.clock import steady_clock, wall_clock
 from foresail.handover import Handover
 from foresail.link import (
     Alive,
@@ -32,10 +33,12 @@ from foresail.link import (
     Started,
     States,
 )
+from foresail.loopback import is_loopback
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.errors import ForesailError
 from scaler.serving.board import Changes, arrival_of
+from scaler.serving.certificate_expiry import CertificateExpiry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
@@ -72,6 +75,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     Raises:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
+    _refuse_open_plain_text(settings)
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info("serving", grpc_port=ports.grpc, http_port=ports.http, plans_port=ports.plans)
@@ -116,11 +120,14 @@ class Answering:
         self.board = board_of(settings)
         self.handover = Handover(settings, self.board)
         lifetimes = StreamLifetimes(per_peer_max=limits.streams_per_connection_max)
+        metrics = ServiceMetrics(self.registry)
+        self.expiry = CertificateExpiry(_certificates(settings), metrics, wall_clock)
         service = ExternalScaler(
             self.board,
-            ServiceMetrics(self.registry),
+            metrics,
             lifetimes,
             replicas_max=limits.replicas_max,
+            client_names=_client_names(settings),
         )
         self.server = ScalerServer(service, lifetimes, state=self.handover.service)
         self.accepting = False
@@ -211,14 +218,16 @@ class Answering:
         """Pass on this process's own series, and what was asked about, for the second port."""
         reported = 0
         since = steady_clock()
+        await asyncio.to_thread(self.expiry.look)
         while True:
             link.send(Front(self.accepting, generate_latest(self.registry)))
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
-                self.board.forget_superseded()
+                self.board.forget_silent()
                 self._tell(link, self.board.take_changes())
                 await self.handover.forget_unknown()
+                await asyncio.to_thread(self.expiry.look)
                 since = await self._call_roll(link, since)
 
     async def _call_roll(self, link: Link, since: float) -> float:
@@ -233,6 +242,39 @@ class Answering:
             link.send(Asked(tuple(asked[start : start + _SLICE])))
             await asyncio.sleep(0)
         return until
+
+
+def _client_names(settings: Settings) -> frozenset[str] | None:
+    names = () if settings.tls is None else settings.tls.client_names
+    return frozenset(names) or None
+
+
+def _refuse_open_plain_text(settings: Settings) -> None:
+    """Refuse plain text off loopback, unless the settings ask for it by name.
+
+    Raises:
+        ForesailError: anyone on the network could ask, and read the plans.
+    """
+    if settings.tls is not None or settings.listen.plain_text:
+        return
+    addresses = {"listen.grpc": settings.listen.grpc}
+    if settings.plans is not None:
+        addresses["plans.listen"] = settings.plans.listen
+    for setting, address in addresses.items():
+        host = address.rpartition(":")[0].strip("[]")
+        if not (host == "localhost" or is_loopback(host)):
+            raise ForesailError(
+                f"{setting}: {address} is open to the network and there is no group tls: give tls, "
+                "listen on 127.0.0.1, or say listen.plainText: true"
+            )
+
+
+def _certificates(settings: Settings) -> dict[str, Path]:
+    tls = settings.tls
+    if tls is None:
+        return {}
+    files = {"tls.certificate": tls.certificate, "tls.clientCa": tls.client_ca}
+    return {setting: file for setting, file in files.items() if file is not None}
 
 
 class Planner:

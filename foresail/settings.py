@@ -20,12 +20,14 @@ from foresail.settings_cycle import CycleSettings
 from foresail.settings_plans import PlansSettings, plans_crossings
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
 from foresail.settings_sources import SOURCE_NAME, SourceSettings
+from foresail.settings_tenants import TenantSettings, tenant_crossings
 from foresail.settings_values import COUNT_MAX, Text
 from foresail.settings_watch import WatchSettings, watch_crossings
 from scaler.faults import crossed, quoted
 from scaler.parts import Faulty, Part, key_of
 from scaler.sources.catalogue import load, shipped
 from scaler.spelling import nearest
+from scaler.tenants import TenantRules
 from scaler.trigger import AllowedOptions
 from scaler.yaml_file import validated
 
@@ -42,6 +44,10 @@ class Settings(Part):
     """The source of triggers that name none; needed only if there are several."""
     cycle: CycleSettings = CycleSettings()
     limits: LimitSettings = LimitSettings()
+    tenants: tuple[TenantSettings, ...] = Field(
+        default=(), description="a list of rules, each with namespaces"
+    )
+    """What the ScaledObjects of each namespace may ask for; without rules, everything here."""
     watch: tuple[WatchSettings, ...] = Field(
         default=(), description="a list of models to plan for without a ScaledObject"
     )
@@ -65,6 +71,7 @@ class Settings(Part):
                 ", ".join(known) + (f"; did you mean {near!r}?" if near else "")
             )
             yield crossed(message, "defaultSource")
+        yield from tenant_crossings(values["tenants"], names)
         yield from watch_crossings(values["watch"], partial(_allowed_for, values))
         peers, tls = key_of(values["state"], "peers"), values["tls"]
         if peers and tls is not None and key_of(tls, "client_ca") is None:
@@ -81,6 +88,15 @@ class Settings(Part):
             default_source=self.source_by_default,
             address_prefixes=self.limits.metadata_addresses,
             replicas_max=self.limits.replicas_max,
+        )
+
+    @property
+    def tenant_rules(self) -> TenantRules:
+        """What each namespace may ask for."""
+        return TenantRules(
+            self.allowed,
+            [one.rule for one in self.tenants],
+            objects_max=self.limits.objects_per_namespace_max,
         )
 
     @property

@@ -1,8 +1,23 @@
 """Settings of the servers: ports, certificates, limits, and states that outlive a process."""
 
-from pydantic import Field
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-from foresail.settings_values import AddressPrefix, Count, Dial, File, Folder, Listen, Seconds
+from pydantic import Field
+from pydantic_core import PydanticCustomError
+from typing_extensions import override
+
+from foresail.settings_values import (
+    AddressPrefix,
+    Count,
+    Dial,
+    File,
+    Folder,
+    Listen,
+    Seconds,
+    Text,
+)
+from scaler.faults import crossed
 from scaler.parts import Part
 
 
@@ -10,7 +25,11 @@ class ListenSettings(Part):
     grpc: Listen = "0.0.0.0:6500"
     """The gRPC server for KEDA, `host:port`."""
     http: Listen = "0.0.0.0:8080"
-    """Health, metrics and explanations, `host:port`."""
+    """Health and metrics, `host:port`; explanations on loopback, or with the token."""
+    plain_text: bool = False
+    """Whether the gRPC server may use plain text on other addresses than loopback."""
+    token_file: File | None = None
+    """The bearer token for explanations from elsewhere than loopback; read at each request."""
 
 
 class TlsSettings(Part):
@@ -20,11 +39,24 @@ class TlsSettings(Part):
     """The private key of `certificate`, a PEM file."""
     client_ca: File | None = None
     """The CA of the clients to admit, a PEM file; without it every client is admitted."""
+    client_names: tuple[Text, ...] = Field(
+        default=(), description="a list of DNS names in certificates"
+    )
+    """DNS names of which a client's certificate must carry one; without it the CA is enough."""
+
+    @classmethod
+    @override
+    def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+        if values["client_names"] and values["client_ca"] is None:
+            message = "clients are known by their certificates: give tls.clientCa too"
+            yield crossed(message, "clientNames")
 
 
 class LimitSettings(Part):
     objects_max: Count = 5000
     """The most triggers that one server plans for; for more, shard by namespace."""
+    objects_per_namespace_max: Count = 1000
+    """The most triggers of one namespace, so that no tenant takes the room of all others."""
     replicas_max: Count = 1000
     """The most replicas of any workload."""
     streams_per_connection_max: Count = 20_000

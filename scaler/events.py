@@ -25,6 +25,12 @@ from scaler.durations import parse_duration
 DAY_SECONDS: Final = 86_400.0
 FACTOR_MAX: Final = 100.0
 EVENTS_MAX: Final = 50
+STARTS_A_DAY_MAX: Final = 48
+"""Of all events of one trigger: every half hour. Each is looked at whenever a forecast is made, and
+demand that changes every minute is nothing to announce."""
+_CRON_FIELDS: Final = 5
+_CHARACTERS_MAX: Final = 200
+"""Of one event; its regular expression takes quadratic time."""
 _WRITTEN: Final = re.compile(r"(?P<when>.+?)\s+for\s+(?P<length>\S+)\s+x(?P<factor>\d+(\.\d+)?)")
 
 
@@ -44,14 +50,26 @@ def parse(text: str) -> tuple[Event, ...]:
     Raises:
         ValueError: naming the event that cannot be read, and why.
     """
-    events = tuple(_event(part.strip()) for part in text.split(";") if part.strip())
-    if len(events) > EVENTS_MAX:
-        raise ValueError(f"{len(events)} events are more than {EVENTS_MAX}")
+    parts = [part.strip() for part in text.split(";") if part.strip()]
+    if len(parts) > EVENTS_MAX:
+        raise ValueError(f"{len(parts)} events are more than {EVENTS_MAX}")
+    events = tuple(map(_event, parts))
+    starts = sum(_starts_a_day(event) for event in events)
+    if starts > STARTS_A_DAY_MAX:
+        raise ValueError(f"events begin up to {starts} times a day, at most {STARTS_A_DAY_MAX}")
     return events
 
 
+def _starts_a_day(event: Event) -> int:
+    """How often it begins on its busiest day at most."""
+    if len(event.when.split()) == 1:
+        return 1
+    schedule = CronSim(event.when, datetime.fromtimestamp(0, UTC))
+    return len(schedule.minutes) * len(schedule.hours)
+
+
 def _event(text: str) -> Event:
-    found = _WRITTEN.fullmatch(text)
+    found = _WRITTEN.fullmatch(text) if len(text) <= _CHARACTERS_MAX else None
     if found is None:
         raise ValueError(f"event {text!r} is not of the form WHEN for LENGTH xFACTOR")
     length, factor = parse_duration(found["length"]), float(found["factor"])
@@ -61,7 +79,10 @@ def _event(text: str) -> Event:
         raise ValueError(f"event {text!r}: its factor is not above 0 and at most {FACTOR_MAX:g}")
     event = Event(when=found["when"], length_seconds=length, factor=factor)
     try:
-        starts_of_day(event, "UTC", 0)
+        if len(event.when.split()) not in {1, _CRON_FIELDS}:
+            raise ValueError("not five fields")  # noqa: TRY301 told with the others
+        if _starts_a_day(event) <= STARTS_A_DAY_MAX:
+            starts_of_day(event, "UTC", 0)
     except (CronSimError, ValueError) as error:
         message = f"event {text!r}: {event.when!r} is neither five cron fields nor a local time"
         raise ValueError(message) from error

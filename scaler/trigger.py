@@ -6,7 +6,7 @@ anyone with write access to a namespace can write that text and KEDA passes it o
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, Self
@@ -29,6 +29,7 @@ from scaler import events
 from scaler.durations import parse_duration
 from scaler.errors import MetadataError
 from scaler.events import Event
+from scaler.message_text import FAULTS_LISTED_MAX, limited, listed_faults
 from scaler.spelling import nearest
 
 METADATA_CHARACTERS_MAX: Final = 16_384
@@ -50,6 +51,11 @@ KEDA_KEYS: Final = frozenset(
 
 _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "type"})
 _FROM_ENV: Final = "FromEnv"
+_ZONE_CHARACTERS_MAX: Final = 64
+_NOT_SHOWN: Final = "a value from the environment, which is not shown"
+_SHOWN_CHARACTERS_MAX: Final = 120
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
+"""A path without encoded signs, of which `%2e%2e` is one, and without a query."""
 _LABEL: Final = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)=([^,]*)")
 
 
@@ -75,6 +81,7 @@ class AllowedOptions:
     address_prefixes: tuple[str, ...] = ()
     """Addresses that `serverAddress` may start with; empty refuses every address."""
     replicas_max: int = 1000
+    modes: frozenset[Mode] = frozenset(Mode)
 
 
 def _labels(text: object) -> object:
@@ -183,15 +190,15 @@ class TriggerSpec(BaseModel):
     events: Events = Field(
         default=(),
         description="WHEN for LENGTH xFACTOR, with ; between events: five cron fields or a local "
-        "date and time, such as 0 9 * * mon-fri for 30m x2.5",
+        "date and time, such as 0 9 * * mon-fri for 30m x2.5; at most 48 begins a day in all",
     )
 
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, value: str) -> str:
         try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+            ZoneInfo(value[:_ZONE_CHARACTERS_MAX])
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # `Europe` is a folder
             message = "not a known time zone"
             raise ValueError(message) from error
         return value
@@ -216,24 +223,30 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     """The trigger spec of this metadata, checked against the allowed options.
 
     Raises:
-        MetadataError: naming every wrong key with its value, what is allowed, and the nearest
-            spelling of an unknown one.
+        MetadataError: naming the wrong keys with their values, what is allowed, and the nearest
+            spelling of an unknown one; a value from the environment is not shown.
     """
     wanted = {
         key.removesuffix(_FROM_ENV): value
         for key, value in metadata.items()
         if key not in KEDA_KEYS
     }
-    faults = [_unknown_key(key, wanted[key]) for key in sorted(wanted.keys() - ALIASES.keys())]
+    hidden = {key.removesuffix(_FROM_ENV) for key in metadata if key.endswith(_FROM_ENV)}
+    unknown = sorted(wanted.keys() - ALIASES.keys())
+    # A spelling is looked for only where it is shown: the search takes a while.
+    faults = [_unknown_key(key, wanted[key], hidden) for key in unknown[:FAULTS_LISTED_MAX]]
+    faults += unknown[FAULTS_LISTED_MAX:]
     known = {key: value for key, value in wanted.items() if key in ALIASES}
     try:
         parsed = TriggerSpec.model_validate(known)
     except ValidationError as error:
-        faults += [_invalid(known, shown(at[:1], whole=""), why) for at, why in invalid(error)]
-        raise MetadataError("; ".join(faults)) from error
-    faults += _not_allowed(parsed, allowed)
+        faults += [
+            _invalid(known, shown(at[:1], whole=""), why, hidden) for at, why in invalid(error)
+        ]
+        raise _metadata_error(faults) from error
+    faults += _not_allowed(parsed, allowed, hidden)
     if faults:
-        raise MetadataError("; ".join(faults))
+        raise _metadata_error(faults)
     return parsed.model_copy(
         update={
             "source": parsed.source or (None if parsed.server_address else allowed.default_source),
@@ -242,32 +255,42 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     )
 
 
-def _invalid(known: Mapping[str, str], key: str, text: str) -> str:
+def _metadata_error(faults: Sequence[str]) -> MetadataError:
+    return MetadataError(limited(listed_faults(faults)))
+
+
+def _invalid(known: Mapping[str, str], key: str, text: str, hidden: Collection[str]) -> str:
     if not key:
         return text
     allowed = TriggerSpec.model_fields[ALIASES[key]].description
     if key not in known:
         return f"key {key!r} is missing: it takes {allowed}"
-    return f"key {key!r} has the value {_shown(known[key])}: it takes {allowed}"
+    return f"key {key!r} has the value {_value(known, key, hidden)}: it takes {allowed}"
 
 
-def _unknown_key(key: str, value: str) -> str:
+def _unknown_key(key: str, value: str, hidden: Collection[str]) -> str:
+    name = _shown(key)
     if key in _BESIDE_METADATA:
-        return f"key {key!r} belongs beside the trigger's metadata, not inside it"
+        return f"key {name} belongs beside the trigger's metadata, not inside it"
     if "://" in value:
         return (
-            f"key {key!r} is unknown and its value {_shown(value)} is an address: name a source of "
-            "the operator's settings with 'source' instead"
+            f"key {name} is unknown and its value is an address: name a source of the operator's "
+            "settings with 'source' instead"
         )
-    near = nearest(key, ALIASES)
-    hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(sorted(ALIASES))}"
-    return f"key {key!r} (value {_shown(value)}) is unknown: {hint}"
+    near = nearest(key[:_SHOWN_CHARACTERS_MAX], ALIASES)
+    if near:
+        given = _value({key: value}, key, hidden)
+        return f"key {name} (value {given}) is unknown: did you mean {near!r}?"
+    # Its value may be a password for another scaler, so it is not shown.
+    return f"key {name} is unknown: known keys: {', '.join(sorted(ALIASES))}"
 
 
-def _not_allowed(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
+def _not_allowed(
+    parsed: TriggerSpec, allowed: AllowedOptions, hidden: Collection[str]
+) -> list[str]:
     faults = []
     if parsed.engine not in allowed.engines:
-        faults.append(_not_among("engine", parsed.engine, allowed.engines))
+        faults.append(_not_among("engine", parsed.engine, allowed.engines, hidden))
     elif parsed.min_replicas == 0 and not allowed.engines[parsed.engine]:
         faults.append(
             f"key 'minReplicas' has the value '0': the metrics of engine {parsed.engine!r} vanish "
@@ -278,55 +301,65 @@ def _not_allowed(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
                 or "none"
             )
         )
+    if parsed.mode not in allowed.modes:
+        faults.append(_not_among("mode", parsed.mode.value, allowed.modes, hidden))
     if parsed.max_replicas is not None and parsed.max_replicas > allowed.replicas_max:
         faults.append(
             f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "
             f"{allowed.replicas_max}"
         )
-    return faults + _source_faults(parsed, allowed)
+    return faults + _source_faults(parsed, allowed, hidden)
 
 
-def _source_faults(parsed: TriggerSpec, allowed: AllowedOptions) -> list[str]:
+def _source_faults(
+    parsed: TriggerSpec, allowed: AllowedOptions, hidden: Collection[str]
+) -> list[str]:
     address = parsed.server_address
     if address is not None:
         if parsed.source is not None:
             return ["keys 'source' and 'serverAddress' exclude each other: give one"]
         if not any(_within(address, prefix) for prefix in allowed.address_prefixes):
-            return [_refused("serverAddress", address)]
+            return [_refused("serverAddress", address, hidden)]
         return []
     if parsed.source is None and allowed.default_source is None:
         choice = ", ".join(sorted(allowed.sources)) or "none"
         return [f"key 'source' is missing: there are several or no sources (known: {choice})"]
     if parsed.source is not None and parsed.source not in allowed.sources:
-        return [_not_among("source", parsed.source, allowed.sources)]
+        return [_not_among("source", parsed.source, allowed.sources, hidden)]
     return []
 
 
-def _refused(key: str, address: str) -> str:
+def _refused(key: str, address: str, hidden: Collection[str]) -> str:
     return (
-        f"key {key!r} has the value {_shown(address)}: the operator's settings do not allow this "
-        "address (limits.metadataAddresses); name a source with 'source' instead"
+        f"key {key!r} has the value {_value({key: address}, key, hidden)}: the operator's settings "
+        "do not allow this address (limits.metadataAddresses); name a source with 'source' instead"
     )
 
 
 def _within(address: str, prefix: str) -> bool:
     """Whether `address` is `prefix` or a path below it; `http://a` does not admit `http://a.evil`.
 
-    User info and dot segments are never admitted: both can lead outside the prefix.
+    Signs that can lead outside the prefix are never admitted: user info, dot segments, also the
+    encoded ones that a server or proxy decodes, and what ends the path.
     """
     base = prefix.rstrip("/")
-    below = address.startswith(base + "/") and not any(sign in address for sign in ("@", ".."))
-    return address.rstrip("/") == base or below
+    below = address.startswith(base + "/") and _PLAIN_PATH.fullmatch(address[len(base) :])
+    return address.rstrip("/") == base or (bool(below) and ".." not in address)
 
 
-def _not_among(key: str, value: str, choices: Iterable[str]) -> str:
-    near = nearest(value, choices)
+def _not_among(key: str, value: str, choices: Iterable[str], hidden: Collection[str]) -> str:
+    near = None if key in hidden else nearest(value[:_SHOWN_CHARACTERS_MAX], choices)
     hint = f"; did you mean {near!r}?" if near else ""
     listed = ", ".join(sorted(choices)) or "none"
-    return f"key {key!r} has the value {_shown(value)}: it takes one of {listed}{hint}"
+    given = _value({key: value}, key, hidden)
+    return f"key {key!r} has the value {given}: it takes one of {listed}{hint}"
+
+
+def _value(given: Mapping[str, str], key: str, hidden: Collection[str]) -> str:
+    return _NOT_SHOWN if key in hidden else _shown(given[key])
 
 
 def _shown(value: str) -> str:
-    """The value for a message, cut to 120 characters, because events and logs carry it."""
-    limit = 120
+    """The value for a message, cut, because events and logs carry it."""
+    limit = _SHOWN_CHARACTERS_MAX
     return repr(value if len(value) <= limit else value[:limit] + "…")

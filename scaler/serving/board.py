@@ -12,6 +12,7 @@ processes of a container.
 
 import asyncio
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,9 +27,13 @@ COHERENT_SECONDS = 5.0
 SUPERSEDED_SECONDS = 3600.0
 """An entry that KEDA did not ask about for so long, while it asks about another of the same object,
 is taken for edited away."""
-SILENT_SECONDS = 86400.0
-"""A full board forgets entries that KEDA did not ask about for so long. A board with room keeps
-them, because the object may be paused."""
+SILENT_SECONDS = 21_600.0
+"""An entry that KEDA did not ask about for so long is forgotten: its object is gone or paused, and
+its looks cost the source for nothing. A paused one is read anew once it goes on."""
+OF_OBJECT_MAX = 16
+"""Triggers of one object. Each edit makes a new entry, and edits have no end."""
+NAME_CHARACTERS_MAX = 253
+"""Of an object's name or namespace, as in Kubernetes."""
 
 
 class BoardFullError(ForesailError):
@@ -97,20 +102,24 @@ class Board:
 
     def __init__(
         self,
-        admit: Callable[[Mapping[str, str]], TriggerSpec],
+        admit: Callable[[str, Mapping[str, str]], TriggerSpec],
         *,
         clock: Clock,
         objects_max: int,
+        of_namespace_max: Callable[[str], float] = lambda _: math.inf,
     ) -> None:
         """Make an empty board.
 
         Args:
-            admit: parses a trigger's metadata, or raises `MetadataError`.
+            admit: parses a trigger's metadata by its namespace, or raises `MetadataError`.
             clock: the monotonic one.
+            of_namespace_max: the most objects of a namespace.
         """
         self._admit = admit
         self._clock = clock
         self._objects_max = objects_max
+        self._of_namespace_max = of_namespace_max
+        self._by_namespace: defaultdict[str, dict[Reference, Entry]] = defaultdict(dict)
         self._new: dict[Reference, Entry] = {}
         self._forgotten: list[Reference] = []
         self._entries: dict[Reference, Entry] = {}
@@ -132,6 +141,7 @@ class Board:
         now = self._clock()
         entry = self._entries.get(reference)
         if entry is None:
+            self._make_room_beside(reference, now)
             self._make_room(now)
             entry = self._begun(reference, now)
         entry.asked_at_seconds, entry.adopted = now, False
@@ -147,7 +157,7 @@ class Board:
         """
         entry = self._entries.get(reference)
         if entry is None:
-            if len(self._entries) >= self._objects_max:
+            if self._is_full(reference.namespace) or self._is_silent(asked_at_seconds):
                 return
             entry = self._begun(reference, asked_at_seconds)
             entry.adopted = True
@@ -175,8 +185,8 @@ class Board:
         self.arrived.clear()
         return changes
 
-    def forget_superseded(self) -> None:
-        """Drop the entries of metadata that was edited since."""
+    def forget_silent(self) -> None:
+        """Drop the entries of metadata that was edited since, and of objects nobody asks about."""
         now = self._clock()
         newest: dict[tuple[str, str], float] = {}
         for entry in self:
@@ -185,14 +195,22 @@ class Board:
         dropped = [
             entry
             for entry in self
-            if now - entry.asked_at_seconds > SUPERSEDED_SECONDS
-            and newest[(entry.reference.namespace, entry.reference.name)] > entry.asked_at_seconds
+            if self._is_silent(entry.asked_at_seconds)
+            or (
+                now - entry.asked_at_seconds > SUPERSEDED_SECONDS
+                and newest[(entry.reference.namespace, entry.reference.name)]
+                > entry.asked_at_seconds
+            )
         ]
         for entry in dropped:
             self._forget(entry.reference)
 
     def _forget(self, reference: Reference) -> None:
         del self._entries[reference]
+        of_namespace = self._by_namespace[reference.namespace]
+        del of_namespace[reference]
+        if not of_namespace:
+            del self._by_namespace[reference.namespace]
         if self._new.pop(reference, None) is None:
             self._forgotten.append(reference)
 
@@ -205,18 +223,49 @@ class Board:
         timed = TimedOutcome(outcome=outcome, read_at_seconds=now)
         entry = Entry(reference, trigger_spec, timed, now, self._clock, abstention=abstention)
         self._entries[reference] = self._new[reference] = entry
+        self._by_namespace[reference.namespace][reference] = entry
         self.arrived.set()
         return entry
 
     def _admitted(self, reference: Reference) -> tuple[TriggerSpec | None, Outcome]:
         try:
-            trigger_spec = self._admit(dict(reference.metadata))
+            trigger_spec = self._admit(reference.namespace, dict(reference.metadata))
         except MetadataError as error:
             return None, Refusal(code=RefusalCode.INVALID, message=str(error))
         message = (
             f"no reading of model {trigger_spec.model!r} yet; asked for the first time just now"
         )
         return trigger_spec, Refusal(code=RefusalCode.UNAVAILABLE, message=message)
+
+    def _is_silent(self, asked_at_seconds: float) -> bool:
+        return self._clock() - asked_at_seconds > SILENT_SECONDS
+
+    def _is_full(self, namespace: str) -> bool:
+        """Whether there is no room for another object of this namespace."""
+        most = self._of_namespace_max(namespace)
+        in_it = len(self._by_namespace.get(namespace, ()))
+        return in_it >= most or len(self._entries) >= self._objects_max
+
+    def _make_room_beside(self, reference: Reference, now: float) -> None:
+        """Forget the oldest trigger of an object with too many; keep within its namespace's limit.
+
+        Raises:
+            BoardFullError: the namespace has as many objects as it may.
+        """
+        beside = self._by_namespace.get(reference.namespace, {})
+        same = [entry for entry in beside.values() if entry.reference.name == reference.name]
+        if len(same) >= OF_OBJECT_MAX:
+            self._forget(min(same, key=lambda entry: entry.asked_at_seconds).reference)
+        most = self._of_namespace_max(reference.namespace)
+        if len(beside) >= most:
+            oldest = min(beside.values(), key=lambda entry: entry.asked_at_seconds)
+            if now - oldest.asked_at_seconds < SUPERSEDED_SECONDS:
+                message = (
+                    f"{len(beside)} objects of namespace {reference.namespace!r} are known, its "
+                    f"limit (limits.objectsPerNamespaceMax, or tenants) is {most}"
+                )
+                raise BoardFullError(message)
+            self._forget(oldest.reference)
 
     def _make_room(self, now: float) -> None:
         """Forget an object on a full board, one that was only adopted before any other."""

@@ -125,6 +125,14 @@ class PlanningCycle:
         """The status of one workload; None if it is known no more."""
         return self._workloads.status(reference)
 
+    def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
+        """The status of each trigger of one object, the one last asked about first."""
+        return self._workloads.statuses_of(namespace, name)
+
+    def names_in(self, namespace: str) -> list[str]:
+        """The names of the objects of one namespace."""
+        return self._workloads.names_in(namespace)
+
     def feed_states(self) -> Mapping[str, Callable[[], FeedState] | None]:
         """A function for every feed that returns its state; None while its past is not known."""
         return self._workloads.feed_states()

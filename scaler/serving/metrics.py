@@ -66,6 +66,12 @@ class ServiceMetrics:
             "Values that were not finite or not within 0 and limits.replicasMax.",
             registry=registry,
         )
+        self.certificate_expiry = Gauge(
+            "foresail_certificate_expiry_timestamp_seconds",
+            "When the first certificate of a file runs out, by the setting that names it.",
+            ["setting"],
+            registry=registry,
+        )
         self.streams = Gauge(
             "foresail_streams_open", "Open push streams, by method.", ["method"], registry=registry
         )

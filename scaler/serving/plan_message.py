@@ -17,6 +17,7 @@ from scaler.decision.tracker import DemandSeries
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast
+from scaler.redaction import without_secrets
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Absent, Observation, Signal, Stale, Value, state_of
@@ -42,7 +43,9 @@ _SOURCE: Final = {
 
 def workload_message(reference: Reference) -> pb.Workload:
     return pb.Workload(
-        namespace=reference.namespace, name=reference.name, metadata=dict(reference.metadata)
+        namespace=reference.namespace,
+        name=reference.name,
+        metadata=without_secrets(dict(reference.metadata)),
     )
 
 

@@ -34,6 +34,7 @@ LISTENING_OPTIONS = (
     ("grpc.so_reuseport", 0),
 )
 _SHUTDOWN_SECONDS = 5.0
+_QUIET_SECONDS_MAX = 3.0
 
 
 class ListenError(ForesailError):
@@ -120,6 +121,7 @@ class ScalerServer:
         *,
         state: StateService | None = None,
     ) -> None:
+        self._service = service
         self._lifetimes = lifetimes
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
@@ -152,7 +154,8 @@ class ScalerServer:
             await self._health.set(name, status)
 
     async def drain(self) -> None:
-        """End all streams with OK, let calls finish, stop."""
+        """End all streams with OK, let calls finish, stop in a moment without any."""
         await self.serving(ready=False)
         self._lifetimes.drain()
+        await self._service.quiet(seconds_max=_QUIET_SECONDS_MAX)
         await self._server.stop(_SHUTDOWN_SECONDS)

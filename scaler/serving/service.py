@@ -20,15 +20,20 @@ from typing_extensions import override
 
 from scaler.decision.abstention import Abstention
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Reply
+from scaler.message_text import limited
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
-from scaler.serving.board import Board, BoardFullError, Entry
+from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError, Entry
 from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.streams import StreamLifetime, StreamLifetimes, TooManyStreamsError
 from scaler.trigger import METADATA_CHARACTERS_MAX
 
 METRIC_NAME: Final = "foresail-replicas"
 TARGET: Final = 1
+QUIET_SECONDS: Final = 0.008
+"""Without a new call, before a server that drains is stopped: a gap that KEDA leaves several times
+a second even with thousands of objects."""
+_QUIET_TURNS: Final = 4
 HEARTBEAT_SECONDS: Final = 20.0
 """How often an open stream repeats that a workload is active; each costs KEDA an API read."""
 
@@ -51,10 +56,20 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         lifetimes: StreamLifetimes,
         *,
         replicas_max: int,
+        client_names: frozenset[str] | None = None,
     ) -> None:
+        """Answer from this board.
+
+        Args:
+            client_names: names of which a caller's certificate must carry one; None = any client
+                that the server's TLS admits.
+        """
         self._board = board
         self._metrics = metrics
         self._lifetimes = lifetimes
+        self._client_names = client_names
+        self._under_way = 0
+        self._begun = 0
         self._replicas_max = replicas_max
         self._spec = pb.GetMetricSpecResponse(
             metricSpecs=[
@@ -68,6 +83,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> pb.GetMetricSpecResponse:
         """Answer for every object, and make a new one known so that its looks begin."""
         with self._timed("GetMetricSpec", context):
+            await self._check_client(context)
             if _fault_of(request) is None:
                 with suppress(BoardFullError):
                     self._board.ask(_reference(request))
@@ -78,6 +94,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self, request: pb.GetMetricsRequest, context: Context
     ) -> pb.GetMetricsResponse:
         with self._timed("GetMetrics", context):
+            await self._check_client(context)
             if request.metricName.lower() != METRIC_NAME:
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
                 await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
@@ -102,6 +119,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     @override
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         with self._timed("IsActive", context):
+            await self._check_client(context)
             entry = await self._entry(request, context)
             reply = await self._reply(entry, entry.in_same_poll(), context)
             active = reply.active if isinstance(reply, Answer) else not reply.beside_others
@@ -116,6 +134,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         Without an answer nothing is sent, because an error would put KEDA into its back-off. In
         advise mode nothing is sent either, because `true` wakes a workload from zero at once.
         """
+        await self._check_client(context)
         entry = await self._entry(request, context)
         loop = asyncio.get_running_loop()
         sent, sent_at = None, -math.inf
@@ -141,17 +160,35 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         KEDA prefers the streamed spec to a call of `GetMetricSpec`, so an HPA keeps its metric
         while Foresail restarts.
         """
+        await self._check_client(context)
         async with self._stream("StreamMetricSpec", context) as lifetime:
             yield self._spec
             while not lifetime.over():
                 await lifetime.wait(at_most_seconds=math.inf)
 
+    async def quiet(self, *, seconds_max: float) -> None:
+        """Wait until no call is under way and none came for a moment, or for so long.
+
+        gRPC cancels calls that have arrived and were not handed over yet when its server stops.
+        """
+        until = perf_counter() + seconds_max
+        silent_turns = 0
+        while silent_turns < _QUIET_TURNS and perf_counter() < until:
+            begun = self._begun
+            # Turns of the loop, not only time: in a loop that was busy nothing could come.
+            await asyncio.sleep(QUIET_SECONDS / _QUIET_TURNS)
+            is_silent = begun == self._begun and not self._under_way
+            silent_turns = silent_turns + 1 if is_silent else 0
+
     @contextmanager
     def _timed(self, method: str, context: Context) -> Iterator[None]:
         started = perf_counter()
+        self._begun += 1
+        self._under_way += 1
         try:
             yield
         finally:
+            self._under_way -= 1
             code: object = context.code()  # the integer 0 until a status is set
             name = code.name if isinstance(code, grpc.StatusCode) else "OK"
             self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)
@@ -169,6 +206,17 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         finally:
             self._lifetimes.end(peer, lifetime)
             self._metrics.streams.labels(method).dec()
+
+    async def _check_client(self, context: Context) -> None:
+        """Refuse a caller whose certificate carries none of the allowed names."""
+        if self._client_names is None:
+            return
+        given = context.auth_context().get("x509_subject_alternative_name", ())
+        names = [one.decode(errors="replace") for one in given]
+        if self._client_names.isdisjoint(names):
+            shown = ", ".join(names) or "none"
+            message = f"tls.clientNames lists none of the names in your certificate: {shown}"
+            await self._refuse(context, grpc.StatusCode.PERMISSION_DENIED, message)
 
     async def _entry(self, reference: pb.ScaledObjectRef, context: Context) -> Entry:
         fault = _fault_of(reference)
@@ -201,7 +249,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         return float(self._replicas_max) if replicas > 0 else 0.0
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, message: str) -> Never:
-        await context.abort(code, message)
+        await context.abort(code, limited(message))
         raise AssertionError  # abort raises; its type stub does not declare that
 
 
@@ -213,6 +261,8 @@ def _fault_of(request: pb.ScaledObjectRef) -> str | None:
     """The fault of the reference, or None."""
     if not request.name or not request.namespace:
         return "the reference names no object: name and namespace must both be set"
+    if max(len(request.name), len(request.namespace)) > NAME_CHARACTERS_MAX:
+        return f"the name or the namespace has over {NAME_CHARACTERS_MAX} characters"
     size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())
     if size > METADATA_CHARACTERS_MAX:
         return f"the trigger's metadata has {size} characters, over {METADATA_CHARACTERS_MAX}"

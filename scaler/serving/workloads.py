@@ -196,6 +196,20 @@ class Workloads:
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
 
+    def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
+        """The status of each trigger of one object, the one last asked about first."""
+        found = [
+            workload
+            for reference, workload in self._workloads.items()
+            if reference.name == name and reference.namespace == namespace
+        ]
+        found.sort(key=lambda each: -each.asked_at_seconds)
+        return [status_of(workload) for workload in found]
+
+    def names_in(self, namespace: str) -> list[str]:
+        """The names of the objects of one namespace."""
+        return [one.name for one in self._workloads if one.namespace == namespace]
+
     def status(self, reference: Reference) -> WorkloadStatus | None:
         """The status of one workload; None if it is known no more."""
         workload = self._workloads.get(reference)

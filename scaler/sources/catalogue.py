@@ -201,6 +201,14 @@ class Preset(_Record):
         }
 
     @cached_property
+    def counters(self) -> frozenset[str]:
+        """The engine's own names of the series that only grow, such as buckets."""
+        series = [one for rule in self.signals.values() for one in rule.series]
+        growing = [one for one in series if one.kind is not Kind.GAUGE]
+        names = {name for one in growing for name in (one.exposed_name, one.exposed_less)}
+        return frozenset(name for name in names if name is not None)
+
+    @cached_property
     def all_by_model(self) -> bool:
         """Whether every series that is read carries the model label."""
         series = [each for rule in self.signals.values() for each in rule.series]

@@ -30,7 +30,7 @@ from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
-from scaler.sources.prometheus_transport import Transport
+from scaler.sources.prometheus_transport import NoAnswerError, Transport
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
@@ -78,7 +78,9 @@ class _Series(TypedDict):
     values: NotRequired[list[tuple[float, float]]]
 
 
-_ANSWER: Final = TypeAdapter(list[_Series])
+SERIES_MAX: Final = 100_000
+"""In one answer: 500 pods have 55,000."""
+_SERIES: Final = TypeAdapter(_Series)
 _VALUES: Final = TypeAdapter(list[str])
 
 
@@ -148,7 +150,7 @@ class PrometheusSource:
         """The samples of a range selector, each with the time of its scrape. Blocks."""
         with translated(self.config.name, self.config.url):
             params = {"time": f"{now_seconds:.3f}", **_WHOLE_OR_NOTHING}
-            return list(_samples(self._client.custom_query(query, params=params)))
+            return list(samples_of_answer(self._client.custom_query(query, params=params)))
 
     def grid(
         self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
@@ -156,7 +158,7 @@ class PrometheusSource:
         """A query evaluated at every step. Blocks."""
         with translated(self.config.name, self.config.url):
             return list(
-                _samples(
+                samples_of_answer(
                     self._client.custom_query_range(
                         query,
                         start_time=datetime.fromtimestamp(start_seconds, UTC),
@@ -317,8 +319,14 @@ class _Past:
         return [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
 
 
-def _samples(result: object) -> Iterator[Sample]:
-    for series in _ANSWER.validate_python(result):
+def samples_of_answer(result: object) -> Iterator[Sample]:
+    """The samples of an answer, each series checked by itself: a check of all blocks too long."""
+    if not isinstance(result, list):
+        raise TypeError("no list of series")
+    if len(result) > SERIES_MAX:
+        raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
+    for given in result:
+        series = _SERIES.validate_python(given)
         labels = series["metric"]
         name = labels.pop("__name__")
         for at_seconds, value in series.get("values", ()):

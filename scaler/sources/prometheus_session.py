@@ -9,6 +9,7 @@ the time and the size of an answer.
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,7 @@ from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailab
 from scaler.sources.access import Basic, authorization
 from scaler.sources.prometheus_transport import NoAnswerError
 
+_LOGIN_REFUSED = frozenset({401, 403})
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
 
 
@@ -100,7 +102,7 @@ def translated(name: str, url: str) -> Iterator[None]:
         if isinstance(root, ssl.SSLError) and not isinstance(root, ssl.SSLEOFError):
             raise SourceMisconfiguredError(f"{source}: TLS: {root}") from error
         raise SourceUnavailableError(message) from error
-    except (requests.exceptions.InvalidJSONError, KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError) as error:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
         ) from error
@@ -121,12 +123,23 @@ def _refusal(source: str, error: _RefusedError) -> SourceError:
 
 
 def _error_text(response: requests.Response) -> str:
-    """Prometheus' error message, else the body."""
+    """Prometheus' error message, else the body.
+
+    None of a refused login: servers repeat the token or the header that they refuse.
+    """
+    if response.status_code in _LOGIN_REFUSED:
+        return HTTPStatus(response.status_code).phrase
     try:
         text = str(response.json()["error"])
-    except (requests.exceptions.InvalidJSONError, KeyError, TypeError):
+    except (NoAnswerError, TimeoutError, LookupError, TypeError, ValueError):
         text = response.text
-    return " ".join(text.split())[:_MESSAGE_CHARACTERS]
+    return _without_credentials(" ".join(text.split()), response)[:_MESSAGE_CHARACTERS]
+
+
+def _without_credentials(text: str, response: requests.Response) -> str:
+    for sent in response.request.headers.get("Authorization", "").split()[1:]:
+        text = text.replace(sent, "…")
+    return text
 
 
 def _root(error: BaseException) -> BaseException:

@@ -4,15 +4,22 @@
 byte a second would keep a thread for ever. Here the event loop sends the request with one limit for
 all requests of a read, closes the socket at the limit, and returns the answer to the waiting
 thread.
+
+Sizes are limited where the bytes come in, unpacked: of one answer, of all answers of the source
+that are not read to their end yet, and of the values in an answer, because a value takes many times
+its bytes in memory. Large answers are made into objects one after the other, in the whole process.
 """
 
 import asyncio
 import contextvars
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from io import BytesIO
-from typing import Final, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
+import orjson
 import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
@@ -21,14 +28,35 @@ from typing_extensions import override
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 
+VALUES_MAX: Final = 4_000_000
+"""In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
+ERROR_BYTES_MAX: Final = 2**16
+"""Of an error page that are read; the message shows the first 256 characters."""
+_LARGE_BYTES: Final = 2**20
+_LARGE = threading.Lock()
+"""Held while a large answer is made into objects, which take several times its size."""
 _Answer = TypeVar("_Answer")
-_Limit = tuple[asyncio.AbstractEventLoop, float]
-_LIMIT: Final[contextvars.ContextVar[_Limit]] = contextvars.ContextVar("limit")
-"""The loop that sends for the current thread, and the deadline by its clock."""
+
+
+@dataclass(slots=True, eq=False)
+class _Read:
+    """One read: its requests, and what it holds until it ends."""
+
+    loop: asyncio.AbstractEventLoop
+    """Sends for the thread of the read."""
+    limit: float
+    """The deadline, by the clock of the loop."""
+    held_bytes: int = 0
+    """Of answers that came for it."""
+    holds_large: bool = False
+
+
+_READ: Final[contextvars.ContextVar[_Read]] = contextvars.ContextVar("read")
+"""The read of the current thread."""
 
 
 class NoAnswerError(Exception):
-    """The answer exceeds the limit of size, or the source is closed."""
+    """The answer exceeds a limit, or the source is closed."""
 
 
 class Transport(BaseAdapter):
@@ -38,6 +66,8 @@ class Transport(BaseAdapter):
         super().__init__()
         self._connections = Connections(tls)
         self._body_bytes_max = body_bytes_max
+        self._held_bytes = 0
+        self._held_lock = threading.Lock()
         self.ended = False
 
     def bound(
@@ -47,8 +77,8 @@ class Transport(BaseAdapter):
         context = contextvars.copy_context()
 
         def within_limit() -> _Answer:
-            _ = _LIMIT.set((loop, limit))
-            return work()
+            with self._reading(_Read(loop, limit)):
+                return work()
 
         return lambda: context.run(within_limit)
 
@@ -59,11 +89,11 @@ class Transport(BaseAdapter):
         Raises:
             aiohttp.ClientError: no answer.
             TimeoutError: not the whole answer before the limit.
-            NoAnswerError: the answer is too long, or the source is closed.
+            NoAnswerError: the answer exceeds a limit, or the source is closed.
         """
-        loop, limit = _LIMIT.get()
+        read = _READ.get()
         try:
-            return asyncio.run_coroutine_threadsafe(self._answer(request, limit), loop).result()
+            return asyncio.run_coroutine_threadsafe(self._answer(request, read), read.loop).result()
         except CancelledError as error:
             raise NoAnswerError("the source is closed") from error
 
@@ -75,26 +105,88 @@ class Transport(BaseAdapter):
         self.ended = True
         await self._connections.close()
 
-    async def _answer(self, request: requests.PreparedRequest, limit: float) -> requests.Response:
+    @contextmanager
+    def _reading(self, read: _Read) -> Iterator[None]:
+        """Give back at its end what the read holds."""
+        _ = _READ.set(read)
+        try:
+            yield
+        finally:
+            with self._held_lock:
+                self._held_bytes -= read.held_bytes
+            if read.holds_large:
+                _LARGE.release()
+
+    async def _answer(self, request: requests.PreparedRequest, read: _Read) -> requests.Response:
         if self.ended:
             raise NoAnswerError("the source is closed")
         url = str(request.url)
         async with (
-            asyncio.timeout_at(limit),
+            asyncio.timeout_at(read.limit),
             self._connections.request(
                 str(request.method), url, headers=request.headers, body=request.body
             ) as answer,
         ):
             body = bytearray()
+            refused = answer.status != requests.codes.ok
             async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+                self._hold(read, len(chunk))
                 body += chunk
+                if refused and len(body) > ERROR_BYTES_MAX:
+                    break
                 if len(body) > self._body_bytes_max:
                     raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
-            response = requests.Response()
+            response = _Response(body)
             response.status_code = answer.status
             response.headers = CaseInsensitiveDict(answer.headers)
-            response.raw = BytesIO(body)
             response.encoding = "utf-8"
             response.url = url
             response.request = request
             return response
+
+    def _hold(self, read: _Read, count: int) -> None:
+        """Count bytes of an answer that is not read to its end yet."""
+        most = 2 * self._body_bytes_max
+        with self._held_lock:
+            self._held_bytes += count
+            read.held_bytes += count
+            if self._held_bytes > most:
+                raise NoAnswerError(f"answers of over {most} bytes at a time")
+
+
+class _Response(requests.Response):
+    """An answer whose body is there."""
+
+    def __init__(self, body: bytearray) -> None:
+        super().__init__()
+        self._body = body
+
+    @property
+    @override
+    def content(self) -> bytes:
+        return bytes(self._body)
+
+    @override
+    def json(self, **_: Any) -> Any:
+        """The body as JSON; a large one once no other is at work. Blocks.
+
+        Raises:
+            ValueError: it is no JSON, or nested deeper than 1,024 levels.
+            NoAnswerError: it has too many values.
+            TimeoutError: others were at work until the limit.
+        """
+        values = sum(map(self._body.count, b",[{"))
+        if values > VALUES_MAX:
+            raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
+        if len(self._body) > _LARGE_BYTES:
+            _wait_for_turn(_READ.get())
+        return orjson.loads(self._body)
+
+
+def _wait_for_turn(read: _Read) -> None:
+    if read.holds_large:
+        return
+    seconds = read.limit - read.loop.time()
+    if not _LARGE.acquire(timeout=max(0.0, seconds)):
+        raise TimeoutError("other large answers were read until the limit")
+    read.holds_large = True

@@ -8,7 +8,7 @@ All rules prevent one fault, a number where none was measured:
   all are old the reading is stale: the metrics stopped, not the demand.
 * A counter with one sample is absent, not zero. A histogram that counted nothing has no quantile.
 * A missing series is zero only if the preset names a fresh series that proves it.
-* A signal that the preset distrusts is absent.
+* A signal that the preset distrusts is absent, and so is one beyond its physical bound.
 """
 
 import math
@@ -17,8 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from scaler.signals import READING_MAX, Absent, Observation, Reading, Signal, Stale, Value
+from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.catalogue import Combine, Condition, Kind, Preset, SignalRule
+from scaler.sources.outliers import outliers
 from scaler.sources.page import MatchedSeries, Page, listed
 from scaler.sources.series import Exporter, Sample, SeriesStore, quantile
 
@@ -79,6 +80,7 @@ class ObservationReader:
 def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str]]:
     """Every signal of the preset, and remarks on how it was read."""
     readings: dict[Signal, Reading] = {}
+    matched: dict[Signal, Mapping[Exporter, MatchedSeries]] = {}
     old_names: set[str] = set()
     copies: set[str] = set()
     asleep = {
@@ -93,9 +95,11 @@ def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str
         }
         missing = [answer for answer in answers.values() if isinstance(answer, (Stale, Absent))]
         readings[signal] = _combined(rule, found, asleep) if found else _missing(rule, missing)
+        matched[signal] = found
         old_names.update(answer.old_name for answer in found.values() if answer.old_name)
         copies.update(answer.copies for answer in found.values() if answer.copies)
 
+    readings.update(outliers(preset, matched, readings))
     blind = [rule for rule in preset.distrust if all(_holds(c, pages) for c in rule.when)]
     for distrust in blind:
         readings.update(dict.fromkeys(distrust.signals, Absent(why=distrust.why)))
@@ -123,10 +127,8 @@ def _combined(
     numbers = [number for answer in counted for number in answer.numbers]
     if rule.combine is Combine.COUNT:
         return Value(value=float(len(counted)), at_seconds=at_seconds)
-    absurd = [number for number in numbers if not abs(number) <= READING_MAX]
-    if not numbers or absurd:
-        why = f"a value of {absurd[0]:.3g}, which no workload reaches" if absurd else _ASLEEP
-        return Absent(why=why)
+    if not numbers:
+        return Absent(why=_ASLEEP)
     match rule.combine:
         case Combine.SUM:
             return Value(value=math.fsum(numbers), at_seconds=at_seconds)

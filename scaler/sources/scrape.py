@@ -6,11 +6,12 @@ The source is unavailable only if no target answers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 
@@ -23,12 +24,15 @@ from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.series import Sample
-from scaler.sources.targets import Discovery, Target
+from scaler.sources.targets import DiscoveredTargets, Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 
 # With OpenMetrics prometheus_client would replace the colons in names.
 _ACCEPT: Final = "text/plain;version=0.0.4"
 _REFUSED: Final = frozenset({401, 403})
+_COMPUTING_SECONDS: Final = 2.0
+"""For the samples of pages that came at the last moment."""
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +51,17 @@ class ScrapeConfig:
     """The name in the pods' certificates, because requests go to addresses."""
     limits: Limits = field(default_factory=Limits)
     timeout_seconds: float
-    """For one whole read, with discovery and all pages."""
+    """For one whole read, with discovery and all pages, before samples are made of them."""
     concurrency: int = 32
     """Pages read at once for one workload; a limit for all would let hanging pods delay others."""
     body_bytes_max: int = 16 * 2**20
     """Of one page; vLLM's has 50 kB, and a page without end must not be read for ever."""
     samples_max: int = 20_000
     """Of the preset's series on one page; vLLM's has under a thousand."""
+    samples_of_all_max: int = 100_000
+    """Of all pages of one workload: 500 pods have 55,000."""
+    threads: int = 16
+    """That make samples of pages: a workload takes one at most, so none waits for another's."""
 
 
 class ScrapeSource:
@@ -62,6 +70,7 @@ class ScrapeSource:
     def __init__(self, config: ScrapeConfig) -> None:
         self.config = config
         self._connections = Connections(config.tls, server_name=config.tls_server_name)
+        self._threads = ThreadPoolExecutor(config.threads, f"pages-{config.name}")
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -78,8 +87,20 @@ class ScrapeSource:
         return _ScrapeFeed(self, preset, scope)
 
     async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
         await self._connections.close()
         await self.config.discovery.close()
+
+    def compute(self, work: Callable[[], _Answer]) -> Future[_Answer]:
+        """Begin work in a thread, because the loop must turn while pages are parsed.
+
+        Raises:
+            SourceUnavailableError: the source is closed.
+        """
+        try:
+            return self._threads.submit(work)
+        except RuntimeError as error:  # a forgotten feed may still have begun to read
+            raise SourceUnavailableError(f"source {self.config.name!r}: closed") from error
 
     async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
         """The lines of these series, or the failure, so that one dead pod does not end the read."""
@@ -118,6 +139,8 @@ class _ScrapeFeed:
         self._required = source.config.discovery.required_labels(scope, reserved).items()
         self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
         self._slots = asyncio.Semaphore(source.config.concurrency)
+        self._computing: Future[Observation] | None = None
+        """The newest work in a thread; the reader takes one at a time."""
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
@@ -129,7 +152,31 @@ class _ScrapeFeed:
             raise SourceUnavailableError(
                 f"source {name!r}: its targets were not found {self._within}"
             ) from error
+        if self._computing is not None and not self._computing.done():
+            raise SourceUnavailableError(f"source {name!r}: its last pages are still being read")
         pages = await self._pages(found.targets, limit)
+        self._computing = self._source.compute(lambda: self._observe(found, pages, now_seconds))
+        try:
+            async with asyncio.timeout_at(limit + _COMPUTING_SECONDS):
+                # Shielded: a thread cannot be ended, and the next read has to know of it.
+                return await asyncio.shield(asyncio.wrap_future(self._computing))
+        except TimeoutError as error:
+            raise SourceUnavailableError(
+                f"source {name!r}: its pages were not read {self._within}"
+            ) from error
+
+    def _observe(
+        self,
+        found: DiscoveredTargets,
+        pages: Sequence[list[str] | SourceError],
+        now_seconds: float,
+    ) -> Observation:
+        """The observation of the pages. Blocks."""
+        name, most = self._source.config.name, self._source.config.samples_of_all_max
+        if sum(len(page) for page in pages if isinstance(page, list)) > most:
+            raise SourceUnavailableError(
+                f"source {name!r}: over {most} series of the engine on {len(pages)} pages"
+            )
         samples: list[Sample] = []
         failed: dict[str, SourceError] = {}
         for target, page in zip(found.targets, pages, strict=True):

@@ -145,6 +145,8 @@ class SeriesStore:
                 refused["not a number"] += 1
             elif sample.at_seconds > latest_seconds:
                 refused["from the future"] += 1
+            elif sample.value < 0 and self._preset.spelled[sample.name] in self._preset.counters:
+                refused["a counter below zero"] += 1
             else:
                 # A range answer has a series' samples in a row, all with one dict of labels.
                 if series is None or before is None or not _same_series(sample, before):

@@ -18,7 +18,7 @@ from tests.contracts.served import ALLOWED, START, Served
 async def served() -> AsyncIterator[Served]:
     now = [START]
     registry = CollectorRegistry()
-    board = Board(lambda m: parse(m, ALLOWED), clock=lambda: now[0], objects_max=3)
+    board = Board(lambda _, m: parse(m, ALLOWED), clock=lambda: now[0], objects_max=3)
     lifetimes = StreamLifetimes(per_peer_max=4)
     service = ExternalScaler(board, ServiceMetrics(registry), lifetimes, replicas_max=1000)
     server = ScalerServer(service, lifetimes)

@@ -127,16 +127,35 @@ async def test_an_unknown_metric_is_not_found(served: Served) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    [pb.ScaledObjectRef(name="a"), pb.ScaledObjectRef(namespace="b")],
-    ids=["no-namespace", "no-name"],
+    [
+        pb.ScaledObjectRef(name="a"),
+        pb.ScaledObjectRef(namespace="b"),
+        pb.ScaledObjectRef(name="a" * 254, namespace="b"),
+        pb.ScaledObjectRef(name="a", namespace="b" * 3_800_000),
+    ],
+    ids=["no-namespace", "no-name", "long-name", "megabytes"],
 )
-async def test_a_reference_without_a_name_is_invalid(
+async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
     served: Served, reference: pb.ScaledObjectRef
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await served.keda.IsActive(reference)
 
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert len(raised.value.details() or "") < 1025
+    assert not len(served.board)
+
+
+async def test_a_long_refusal_is_cut_to_a_kibibyte_without_escapes(served: Served) -> None:
+    message = "no answer: \x1b[2J" + "ä" * 4000
+    served.publish(Refusal(code=RefusalCode.UNAVAILABLE, message=message))
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await served.keda.GetMetrics(served.question())
+
+    details = raised.value.details() or ""
+    assert len(details.encode()) <= 1024
+    assert details.isprintable()
 
 
 async def test_one_poll_sees_one_outcome_although_a_plan_is_published_in_between(
@@ -261,3 +280,20 @@ async def test_advise_stands_however_long_the_planning_process_is_silent(served:
     values = (await served.keda.GetMetrics(served.question())).metricValues
 
     assert [v.metricValueFloat for v in values] == [0.0]
+
+
+@pytest.mark.looptime(False)
+async def test_calls_that_were_sent_before_the_server_stops_are_answered(served: Served) -> None:
+    served.publish(answer(3))
+    assert await _value(served) == 3  # connected
+    calls = [asyncio.create_task(_value(served)) for _ in range(200)]
+    await asyncio.sleep(0)  # they are sent, and none is answered yet
+
+    await served.server.drain()
+
+    assert {await call for call in calls} == {3.0}
+
+
+async def _value(served: Served) -> float:
+    answered = await served.keda.GetMetrics(served.question())
+    return answered.metricValues[0].metricValueFloat

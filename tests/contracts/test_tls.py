@@ -8,10 +8,13 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+from prometheus_client import CollectorRegistry
 
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.server import ListenError, ScalerServer, TlsFiles
+from scaler.serving.service import ExternalScaler
 from tests.contracts.certificates import Authority, Pair
 from tests.contracts.served import Served
 
@@ -140,3 +143,26 @@ async def test_a_pair_that_is_none_is_named_at_start(served: Served, tmp_path: P
 async def test_a_taken_port_is_named_at_start(served: Served) -> None:
     with pytest.raises(ListenError, match=str(served.port)):
         await ScalerServer(served.service, served.lifetimes).start(f"127.0.0.1:{served.port}", None)
+
+
+async def test_a_certificate_of_the_ca_without_an_allowed_name_is_refused(
+    served: Served, tmp_path: Path
+) -> None:
+    site = Site(tmp_path)
+    service = ExternalScaler(
+        served.board,
+        ServiceMetrics(CollectorRegistry()),
+        served.lifetimes,
+        replicas_max=10,
+        client_names=frozenset({"keda-operator.keda.svc"}),
+    )
+    server = ScalerServer(service, served.lifetimes)
+    site.port = await server.start("127.0.0.1:0", site.files)
+
+    await site.ask(site.clients.sign("keda", hosts=["keda-operator.keda.svc"]))
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await site.ask(site.clients.sign("other", hosts=["another.team-b.svc"]))
+    await server.drain()
+
+    assert raised.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "another.team-b.svc" in (raised.value.details() or "")

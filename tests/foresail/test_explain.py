@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from threading import Thread
 from typing import NoReturn
+from unittest.mock import Mock
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -67,7 +68,7 @@ class Site:
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
         self.board = Board(
-            lambda metadata: parse(metadata, ALLOWED),
+            lambda _, metadata: parse(metadata, ALLOWED),
             clock=lambda: self.now,
             objects_max=1,
         )
@@ -122,12 +123,16 @@ class Site:
         pages = Pages(
             loop=self.loop,
             registry=self.registry,
+            workloads=WorkloadCollector(self.loop, clock=lambda: self.now),
             clock=lambda: self.now,
             front=FrontState(),
         )
         namespace, _, name = workload.partition("/")
         match = {"namespace": namespace, "name": name}
-        answer = await pages.explain(make_mocked_request("GET", "/", match_info=match))
+        transport = Mock()
+        transport.get_extra_info.return_value = ("127.0.0.1", 4711)
+        request = make_mocked_request("GET", "/", match_info=match, transport=transport)
+        answer = await pages.explain(request)
         return answer.status, answer.text or ""
 
     def account(self) -> Account:
@@ -492,7 +497,7 @@ async def test_every_account_is_json(looks: int) -> None:
     ("asked", "expected"),
     [
         pytest.param("llm/qwem", "; did you mean llm/qwen?", id="misspelt"),
-        pytest.param("prod/x", "; it asked about 1 others; does yours", id="other"),
+        pytest.param("prod/x", "it asked about nothing in this namespace; do your", id="other"),
     ],
 )
 async def test_a_workload_that_keda_never_asked_about_is_shown_with_what_to_check(
@@ -512,7 +517,9 @@ async def test_before_keda_asked_anything_the_address_in_the_triggers_is_in_doub
 
     _, text = await site.page("llm/qwen")
 
-    assert text.endswith("nothing yet; do your ScaledObjects have this server's address?\n")
+    assert text.endswith(
+        "nothing in this namespace; do your ScaledObjects have this server's address?\n"
+    )
 
 
 # The command.
@@ -623,3 +630,44 @@ def test_the_help_of_explain_has_its_exit_statuses() -> None:
 
     for status in ("Status 0: KEDA gets", "Status 1: nothing is known", "Status 3: KEDA gets an"):
         assert status in shown
+
+
+# What others write is shown without secrets and without escapes.
+
+
+async def test_metadata_is_shown_without_what_may_be_a_secret() -> None:
+    site = Site(asked=False)
+    site.board.ask(
+        Reference.of(
+            "llm",
+            "qwen",
+            {
+                "modelFromEnv": "qwen-of-env",
+                "mode": "act",
+                "tlsClientKey": "-----BEGIN KEY s3cret",
+                "scalerAddress": "foresail:6500",
+            },
+        )
+    )
+    site.loop.apply(site.board.take_changes())
+    await site.looks()
+
+    account = site.account()
+
+    assert account["metadata"] == {
+        "mode": "act",
+        "modelFromEnv": "…",
+        "scalerAddress": "foresail:6500",
+        "tlsClientKey": "…",
+    }
+    assert "s3cret" not in json.dumps(account)
+
+
+async def test_a_message_of_a_source_cannot_write_to_the_terminal() -> None:
+    site = Site()
+    await site.fails(after=400, why="\x1b[2J\x1b]0;all is well\x07 gone")
+
+    shown = text(site.account())
+
+    assert "\\x1b[2J" in shown
+    assert all(line.isprintable() for line in shown.splitlines())

@@ -158,3 +158,31 @@ async def test_after_the_other_end_died_with_something_unread_sending_is_no_erro
 
     assert await heard(link) is None
     link.close()
+
+
+async def test_of_an_end_that_is_behind_only_the_newest_outcome_of_each_object_waits(
+    ends: tuple[Link, Link],
+) -> None:
+    ours, theirs = ends
+    state = b"x" * 2**16
+    objects = [Reference.of("llm", f"o-{n}", METADATA) for n in range(10)]
+
+    # 200 MiB, while the other end reads nothing.
+    for replicas in range(320):
+        for reference in objects:
+            answer = Answer(replicas=replicas, active=True, made_at_seconds=0.0)
+            ours.send(Published(reference, timed(answer), state))
+        await asyncio.sleep(0)
+    ours.send(AllKnown())
+    newest: dict[Reference, int] = {}
+    count = 0
+    async with asyncio.timeout(10):
+        while set(newest.values()) != {319}:
+            message = await theirs.receive()
+            if isinstance(message, Published):
+                assert isinstance(message.timed.outcome, Answer)
+                newest[message.reference] = message.timed.outcome.replicas
+                count += 1
+
+    assert len(newest) == 10
+    assert count < 100

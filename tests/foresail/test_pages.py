@@ -3,11 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from unittest.mock import Mock
 
+import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
-from foresail.http import FrontState, Pages
+from foresail.exported import WorkloadCollector
+from foresail.http import METRICS_SECONDS, FrontState, Pages
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
@@ -49,14 +54,15 @@ class FakeFeed:
 class Site:
     """The pages over a cycle that learns of each object as KEDA asks about it."""
 
-    def __init__(self, feeds: dict[str, FakeFeed]) -> None:
+    def __init__(self, feeds: dict[str, FakeFeed], *, token_file: Path | None = None) -> None:
+        self.feeds = feeds
         steady, registry = asyncio.get_running_loop().time, CollectorRegistry()
 
         def connect(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
             model = trigger_spec.model
             return binding(model, feeds[model], trigger_spec, source=model)
 
-        self.board = Board(lambda m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
+        self.board = Board(lambda _, m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
         self.loop = PlanningCycle(
             connect,
             planning_settings(CycleSettings(history=0)),
@@ -67,11 +73,33 @@ class Site:
             states=NoStates(),
         )
         self.front = FrontState(accepting=True)
-        self.pages = Pages(loop=self.loop, registry=registry, clock=steady, front=self.front)
+        self.pages = Pages(
+            loop=self.loop,
+            registry=registry,
+            workloads=WorkloadCollector(self.loop, clock=steady),
+            clock=steady,
+            front=self.front,
+            token_file=token_file,
+        )
 
     def ask(self, model: str) -> None:
         self.board.ask(Reference.of("llm", model, {"model": model, "mode": "act"}))
         self.loop.apply(self.board.take_changes())
+
+    async def explain(
+        self, namespace: str, name: str, remote: str | None, authorization: str | None
+    ) -> web.Response:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        match = {"namespace": namespace, "name": name}
+        transport = Mock()
+        transport.get_extra_info.return_value = None if remote is None else (remote, 4711)
+        request = make_mocked_request(
+            "GET", "/", headers=headers, match_info=match, transport=transport
+        )
+        return await self.pages.explain(request)
+
+    async def explained(self, *asked: str | None) -> int:
+        return (await self.explain(*asked)).status  # type: ignore[arg-type]
 
     async def status(self, path: str) -> int:
         request = make_mocked_request("GET", path)
@@ -134,3 +162,69 @@ async def test_errors_that_say_why_are_current_and_old_answers_are_not() -> None
 
     await asyncio.sleep(301)  # and now nobody plans
     assert await site.status("/readyz") == 503
+
+
+# Who may see what.
+
+
+async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds() -> None:
+    site = Site({"sound": FakeFeed()})
+    site.ask("sound")
+    request = make_mocked_request("GET", "/metrics")
+
+    first = (await site.pages.metrics(request)).body
+    site.feeds["late"] = FakeFeed()
+    site.ask("late")
+    assert (await site.pages.metrics(request)).body == first
+    await asyncio.sleep(METRICS_SECONDS)
+    later = (await site.pages.metrics(request)).body
+
+    assert isinstance(first, bytes)
+    assert isinstance(later, bytes)
+    assert b"foresail_objects 1.0" in first
+    assert b"foresail_objects 2.0" in later
+
+
+@pytest.mark.parametrize(
+    ("remote", "authorization", "status"),
+    [
+        pytest.param("127.0.0.1", None, 200, id="port-forward"),
+        pytest.param("::1", None, 200, id="loopback-6"),
+        pytest.param("::ffff:127.0.0.1", None, 200, id="mapped"),
+        pytest.param("10.0.0.9", None, 403, id="from-the-network"),
+        pytest.param("::ffff:10.0.0.9", None, 403, id="from-the-network-mapped"),
+        pytest.param(None, None, 403, id="unknown"),
+        pytest.param("10.0.0.9", "Bearer s3cret", 200, id="token"),
+        pytest.param("10.0.0.9", "Bearer guess", 403, id="wrong-token"),
+        pytest.param("10.0.0.9", "Bearer ", 403, id="empty-token"),
+        pytest.param("10.0.0.9", "Basic s3cret", 403, id="no-bearer"),
+    ],
+)
+async def test_explanations_are_for_loopback_and_the_token(
+    tmp_path: Path, remote: str | None, authorization: str | None, status: int
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    site = Site({"sound": FakeFeed()}, token_file=token)
+    site.ask("sound")
+
+    assert await site.explained("llm", "sound", remote, authorization) == status
+
+
+async def test_without_a_token_in_the_settings_none_is_taken() -> None:
+    site = Site({"sound": FakeFeed()})
+    site.ask("sound")
+
+    assert await site.explained("llm", "sound", "10.0.0.9", "Bearer ") == 403
+
+
+async def test_an_unknown_name_is_compared_with_its_own_namespace_only() -> None:
+    site = Site({"sound": FakeFeed()})
+    site.ask("sound")
+
+    answer = await site.explain("team-b", "sounds", "127.0.0.1", None)
+    assert answer.status == 404
+    assert "llm" not in str(answer.text)
+    assert "did you mean llm/sound?" in str(
+        (await site.explain("llm", "sounds", "127.0.0.1", None)).text
+    )

@@ -64,7 +64,7 @@ def checked(path: Path) -> Result:
         ),
         pytest.param(
             "listen: {https: '0.0.0.0:443', xyz: 1}\n",
-            "5: listen.xyz: unknown key; known: grpc, http",
+            "5: listen.xyz: unknown key; known: grpc, http, plainText, tokenFile",
             id="nothing-near",
         ),
         pytest.param(
@@ -675,3 +675,22 @@ def test_a_reader_that_is_listed_twice_may_read_both_lists() -> None:
     plans = PlansSettings.model_validate({"readers": readers})
 
     assert namespaces_by_reader(plans) == {"a": frozenset({"x", "y"}), "b": None}
+
+
+def test_tenants_name_known_sources_and_each_namespace_once(tmp_path: Path) -> None:
+    file = tmp_path / "foresail.yaml"
+    file.write_text(
+        "sources:\n  - {name: main, prometheus: {url: http://p:9090}}\n"
+        "tenants:\n"
+        "  - {namespaces: [a], sources: [mian], modes: [active]}\n"
+        "  - {namespaces: [b], sources: [mian]}\n"
+        "  - {namespaces: [a, b]}\n"
+    )
+
+    with pytest.raises(SettingsError) as raised:
+        read(file)
+
+    faults = str(raised.value).splitlines()
+    assert any("tenants.0.modes" in fault and "'active'" in fault for fault in faults)
+    assert any("tenants.1.sources: no source is named 'mian'" in fault for fault in faults)
+    assert any("tenants.2.namespaces: namespace 'b' is named" in fault for fault in faults)

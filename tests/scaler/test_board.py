@@ -26,13 +26,14 @@ ANSWER_SECONDS_MAX = 300.0
 class Desk:
     """A board and the time of day."""
 
-    def __init__(self, *, objects_max: int = 10) -> None:
+    def __init__(self, *, objects_max: int = 10, of_namespace_max: int = 100) -> None:
         self.now = 1_800_000_000.0
         self.parsed = 0
         self.board = Board(
             self._admit,
             clock=lambda: self.now,
             objects_max=objects_max,
+            of_namespace_max=lambda _: of_namespace_max,
         )
 
     def ask(self, name: str, **metadata: str) -> Entry:
@@ -51,7 +52,7 @@ class Desk:
     def names(self) -> set[str]:
         return {entry.reference.name for entry in self.board}
 
-    def _admit(self, metadata: Mapping[str, str]) -> TriggerSpec:
+    def _admit(self, namespace: str, metadata: Mapping[str, str]) -> TriggerSpec:
         self.parsed += 1
         return parse(metadata, ALLOWED)
 
@@ -258,12 +259,12 @@ def test_what_an_edit_left_behind_is_forgotten_after_its_time() -> None:
     desk.now += 1
     desk.ask("a", mode="advise")
     desk.now += SUPERSEDED_SECONDS - 1
-    desk.board.forget_superseded()
+    desk.board.forget_silent()
     assert desk.board.known(before.reference) is before
     _ = desk.board.take_changes()
     desk.now += 1
 
-    desk.board.forget_superseded()
+    desk.board.forget_silent()
 
     assert desk.board.known(before.reference) is None
     assert desk.board.take_changes() == Changes(forgotten=(before.reference,))
@@ -275,7 +276,7 @@ def test_an_object_that_was_forgotten_before_anybody_heard_of_it_is_no_change() 
     desk.now += 1
     desk.ask("a", mode="advise")
     desk.now += SUPERSEDED_SECONDS
-    desk.board.forget_superseded()
+    desk.board.forget_silent()
 
     changes = desk.board.take_changes()
 
@@ -292,20 +293,65 @@ def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> Non
         desk.ask("a")
         desk.ask("a", mode="advise")
 
-    desk.board.forget_superseded()
+    desk.board.forget_silent()
 
     assert len(desk.board) == 2
 
 
-def test_a_silent_object_is_a_paused_one_and_stays() -> None:
+def test_an_object_that_nobody_asks_about_for_hours_is_forgotten() -> None:
     desk = Desk()
     entry = desk.ask("a")
     desk.publish(entry, answer(7))
-    desk.now += 30 * SILENT_SECONDS
+    desk.now += SILENT_SECONDS
+    desk.board.forget_silent()
+    assert desk.names() == {"a"}
+    _ = desk.board.take_changes()
+    desk.now += 1
 
-    desk.board.forget_superseded()
+    desk.board.forget_silent()
 
-    assert desk.ask("a") is entry
+    assert desk.board.take_changes() == Changes(forgotten=(entry.reference,))
+
+
+def test_edits_of_one_object_lock_no_other_out() -> None:
+    desk = Desk(objects_max=40)
+    for edit in range(5000):
+        desk.now += 0.1
+        desk.ask("edited", hold=f"{edit}s")
+    for other in range(20):
+        desk.ask(f"other-{other}")
+
+    assert len(desk.board) == 16 + 20
+    newest = reference("edited", hold="4999s")
+    assert desk.board.known(newest) is not None
+
+
+def test_a_namespace_takes_no_more_than_its_share_of_the_board() -> None:
+    desk = Desk(objects_max=100, of_namespace_max=3)
+    for n in range(3):
+        desk.ask(f"a-{n}")
+
+    with pytest.raises(BoardFullError, match=r"3 objects of namespace 'llm'.*objectsPerNamespace"):
+        desk.ask("a-3")
+
+    other = Reference.of("other", "b", {"model": "m"})
+    assert desk.board.ask(other).reference == other
+    desk.ask("a-0")
+
+    # One that went silent makes room.
+    desk.now += SUPERSEDED_SECONDS
+    for n in (0, 1):
+        desk.ask(f"a-{n}")
+    desk.ask("a-3")
+    assert desk.names() == {"a-0", "a-1", "a-3", "b"}
+
+
+def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
+    desk = Desk(objects_max=100, of_namespace_max=1)
+    for n in range(3):
+        desk.board.adopt(reference(f"a-{n}"), None, desk.now)
+
+    assert desk.names() == {"a-0"}
 
 
 def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones() -> None:

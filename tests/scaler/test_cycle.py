@@ -174,9 +174,7 @@ async def running(
         return forecasters[-1]
 
     used = replace(planning_settings(CycleSettings(history=0)), **settings)  # type: ignore[arg-type]
-    board = Board(
-        lambda metadata: parse(metadata, ALLOWED), clock=wall.steady, objects_max=objects_max
-    )
+    board = Board(lambda _, m: parse(m, ALLOWED), clock=wall.steady, objects_max=objects_max)
     loop = PlanningCycle(
         connect or by_model,
         used,

@@ -231,3 +231,90 @@ def test_without_a_default_source_a_trigger_must_name_one() -> None:
 
     with pytest.raises(MetadataError, match=r"'source' is missing: .*known: a, b"):
         parse({"model": "m"}, allowed)
+
+
+# What tenants write that shall cost nobody anything.
+
+
+@pytest.mark.parametrize("zone", ["Europe", "America", "x" * 5000, "../etc", "\0"])
+def test_a_zone_that_is_a_folder_or_no_file_name_is_a_fault_like_any_other(zone: str) -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", "timezone": zone}, ALLOWED)
+
+    assert "'timezone'" in str(raised.value)
+    assert "zoneinfo/" not in str(raised.value)  # no path of this machine
+
+
+def test_faults_without_end_make_a_message_of_one_kibibyte_that_counts_the_rest() -> None:
+    unknown = {f"k{n:04}": "v" for n in range(1200)}
+
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", **unknown}, ALLOWED)
+    text = str(raised.value)
+
+    assert len(text.encode()) <= 1024
+    assert "'k0000'" in text
+
+    near = {f"leadTime{n}": "v" for n in range(9)}
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", **near}, ALLOWED)
+    text = str(raised.value)
+
+    assert "'leadTime4'" in text
+    assert "'leadTime5'" not in text
+    assert text.endswith("and 4 more faults")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param("* * * * * for 1m x2", id="each-minute"),
+        pytest.param("* * 1 1 * for 1m x2", id="each-minute-of-a-day"),
+        pytest.param("* * * * * * for 1m x2", id="six-fields"),
+        pytest.param(";".join(f"{n} * * * * for 1m x2" for n in range(3)), id="72-of-three"),
+        pytest.param(f"0 9 * * {','.join(['1'] * 200)} for 1m x2", id="long"),
+    ],
+)
+def test_events_that_begin_all_the_time_are_refused(events: str) -> None:
+    with pytest.raises(MetadataError, match="'events'"):
+        parse({"model": "m", "events": events}, ALLOWED)
+
+
+def test_events_of_every_half_hour_are_taken() -> None:
+    assert len(parse({"model": "m", "events": "0,30 * * * * for 5m x2"}, ALLOWED).events) == 1
+
+
+@pytest.mark.parametrize(
+    "path", ["%2e%2e/admin", "a/%2E%2e/b", "a/.%2e/b", "a%2f..%2fb", "a\\..\\b", "a?x=", "a#b"]
+)
+def test_a_path_that_a_server_may_decode_to_one_outside_is_refused(path: str) -> None:
+    address = f"http://prometheus.team-a.svc:9090/{path}"
+
+    with pytest.raises(MetadataError, match="do not allow"):
+        parse({"model": "m", "serverAddress": address}, ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"modeFromEnv": "s3cret"}, id="refused"),
+        pytest.param({"engineFromEnv": "s3cret"}, id="unknown-engine"),
+        pytest.param({"sourceFromEnv": "s3cret"}, id="unknown-source"),
+        pytest.param({"serverAddressFromEnv": "http://s3cret"}, id="address"),
+        pytest.param({"leadTimesFromEnv": "s3cret"}, id="misspelled"),
+        pytest.param({"password": "s3cret"}, id="of-another-scaler"),
+        pytest.param({"prometheusUrl": "http://u:s3cret@host"}, id="unknown-address"),
+    ],
+)
+def test_no_message_shows_a_value_that_may_be_a_secret(metadata: dict[str, str]) -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", **metadata}, ALLOWED)
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_message_holds_no_escape_of_a_terminal() -> None:
+    with pytest.raises(MetadataError) as raised:
+        parse({"model": "m", "mode": "\x1b[2J", "\x1b]0;x\x07": "v"}, ALLOWED)
+
+    assert str(raised.value).isprintable()

@@ -36,6 +36,7 @@ class Stub:
     lookup_status: int = 200
     delay_seconds: float = 0.0
     drips: bool = False
+    drip: bytes = b" "
     packed: bytes = b""
     """Sent with `Content-Encoding: gzip` in place of the body."""
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,7 +59,7 @@ class Stub:
         await response.prepare(request)
         with suppress(ConnectionError):
             while True:
-                await response.write(b" ")
+                await response.write(self.drip)
                 await asyncio.sleep(0.01)
         self.hung_up.set()
         return response
@@ -155,6 +156,8 @@ async def test_a_refusal_says_who_has_to_act(
         '{"data": {"result": 7}}',
         '{"data": {"result": [{"metric": {"__name__": "x"}, "values": [[1, "one"]]}]}}',
         '{"data": {"result": [{"metric": {}, "values": [[1, "1"]]}]}}',
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param('{"data": {"result": ' + "[" * 1000 + "]" * 1000 + "}}", id="deep-result"),
     ],
 )
 async def test_what_is_not_prometheus_answer_is_no_reading(
@@ -213,6 +216,59 @@ async def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(
     assert len(stub.packed) < 2**11
     with pytest.raises(SourceUnavailableError, match=r"main.*an answer of over 65536 bytes"):
         await feed_of(stub.url, body_bytes_max=2**16).observe(now_seconds=100)
+
+
+async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes_memory(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    series = '{"metric":{"__name__":"x"}}'
+    stub.body = f'{{"data":{{"result":[{",".join([series] * 100_001)}]}}}}'
+    with pytest.raises(SourceUnavailableError, match="an answer of over 100000 series"):
+        await feed_of(stub.url).observe(now_seconds=100)
+
+    stub.body = f'{{"data":{{"result":[{",".join("7" * 4_000_001)}]}}}}'
+    with pytest.raises(SourceUnavailableError, match="an answer of over 4000000 values"):
+        await feed_of(stub.url).observe(now_seconds=100)
+
+
+async def test_answers_that_come_at_a_time_are_limited_together(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.drips, stub.drip = True, b" " * 4096
+    feed = feed_of(stub.url, body_bytes_max=2**16, concurrency=3)
+    ends = await asyncio.gather(
+        *(feed.observe(now_seconds=100) for _ in range(3)), return_exceptions=True
+    )
+
+    assert any("answers of over 131072 bytes at a time" in str(end) for end in ends)
+
+    # What they held is free again.
+    stub.drips = False
+    assert (await feed.observe(now_seconds=115)).readings
+
+
+async def test_of_an_error_page_only_the_beginning_is_read(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    stub.status, stub.body = 502, "no upstream " * 2**17
+
+    with pytest.raises(SourceUnavailableError, match="HTTP 502: no upstream no upstream"):
+        await feed_of(stub.url, body_bytes_max=2**17).observe(now_seconds=100)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 502])
+async def test_a_token_that_a_refusal_repeats_is_not_passed_on(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path, status: int
+) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret-token")
+    stub.status, stub.body = status, "no access with s3cret-token here"
+
+    with pytest.raises((SourceMisconfiguredError, SourceUnavailableError)) as caught:
+        await feed_of(stub.url, bearer_token_file=token).observe(now_seconds=100)
+
+    assert f"HTTP {status}" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 async def test_a_hanging_prometheus_takes_no_more_threads_than_its_own(

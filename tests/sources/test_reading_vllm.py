@@ -457,3 +457,59 @@ def test_a_reader_keeps_no_more_than_the_next_reading_needs() -> None:
     ]
     assert len(tracks) == 2
     assert {len(track.points) for track in tracks} == {9}
+
+
+# Numbers that nothing can have measured.
+
+
+@pytest.mark.parametrize(
+    ("value", "signal"),
+    [
+        pytest.param(2.0**64, Signal.GENERATED_TOKENS, id="wrapped"),
+        pytest.param(1e307, Signal.GENERATED_TOKENS, id="overflow"),
+        pytest.param(6.1e7, Signal.GENERATED_TOKENS, id="more-than-a-rack"),
+    ],
+)
+def test_a_rate_that_no_gpu_reaches_is_absent_and_its_exporter_is_named(
+    value: float, signal: Signal
+) -> None:
+    samples = [*series(TOKENS, {40: 0, 100: 6000}), *series(TOKENS, {40: 0, 100: value}, pod="b")]
+
+    reading = read(samples, now=100).readings[signal]
+
+    assert isinstance(reading, Absent)
+    assert reading.why.startswith("b reports a value of ")
+    assert "10^6" in reading.why
+
+
+def test_a_rate_of_many_pods_together_is_believed() -> None:
+    samples = [
+        one
+        for pod in range(40)
+        for one in series(TOKENS, {40: 0, 100: 3_000_000}, pod=f"pod-{pod}")
+    ]
+
+    assert read(samples, now=100).value(Signal.GENERATED_TOKENS) == 40 * 50_000
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "signal"),
+    [
+        ("vllm:num_requests_running", 2e6, Signal.RUNNING),
+        ("vllm:kv_cache_usage_perc", 42.0, Signal.KV_USE),
+    ],
+)
+def test_a_gauge_beyond_its_bound_is_absent(name: str, value: float, signal: Signal) -> None:
+    assert isinstance(read(series(name, {100: value}), now=100).readings[signal], Absent)
+
+
+def test_a_counter_below_zero_is_no_counter_and_takes_nothing_off_the_others() -> None:
+    samples = [
+        *series(TOKENS, {40: 0, 100: 6000}),
+        *series(TOKENS, {40: -10, 100: -1e6}, pod="b"),
+    ]
+
+    observation = read(samples, now=100)
+
+    assert observation.value(Signal.GENERATED_TOKENS) == 100
+    assert "samples ignored, a counter below zero: 2" in observation.remarks

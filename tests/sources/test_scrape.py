@@ -1,6 +1,7 @@
 """Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
 
 import asyncio
+import itertools
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -273,6 +274,45 @@ async def test_a_page_that_no_engine_writes_is_not_parsed(
     targets = StaticTargets(f"http://127.0.0.1:{await serve(answer)}/metrics")
     with pytest.raises(SourceUnavailableError, match=why):
         await feed_of(targets, samples_max=100).observe(now_seconds=100)
+
+
+def series(count: int) -> str:
+    """Lines that a preset reads, each a series of its own."""
+    name = "vllm:num_requests_waiting"
+    return "".join(f'{name}{{engine="{n}",model_name="m"}} 1\n' for n in range(count))
+
+
+async def test_the_loop_turns_while_long_pages_are_parsed(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    pods[0].extra = pods[1].extra = series(19_000)
+    loop = asyncio.get_running_loop()
+    gaps = [loop.time()]
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(0.001)
+            gaps.append(loop.time())
+
+    ticking = asyncio.create_task(tick())
+    observation = await feed_of(StaticTargets(*map(url, pods)), timeout_seconds=30).observe(
+        now_seconds=100
+    )
+    ticking.cancel()
+
+    assert observation.value(Signal.WAITING) == 38_000
+    longest = max(after - before for before, after in itertools.pairwise(gaps))
+    assert longest < (gaps[-1] - gaps[0]) / 4
+
+
+async def test_pages_of_one_workload_are_limited_together(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    pods[0].extra = pods[1].extra = series(100)
+    feed = feed_of(StaticTargets(*map(url, pods)), samples_of_all_max=200)
+
+    with pytest.raises(SourceUnavailableError, match="over 200 series of the engine on 2 pages"):
+        await feed.observe(now_seconds=100)
 
 
 async def test_a_triggers_label_chooses_series_of_a_fixed_page(

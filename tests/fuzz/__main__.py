@@ -1,0 +1,65 @@
+"""`python -m tests.fuzz [TARGET...]`: inputs without end for every parser of foreign bytes.
+
+Each target runs in a process of its own. The status is 1 if one raised what its callers do not
+expect, or took too long; the input is printed and kept under .cache/fuzz.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from tests.fuzz import engines
+
+FOLDER = Path(".cache/fuzz")
+_COUNT = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+_TARGETS = Path(__file__).parent / "targets.py"
+
+
+def main() -> None:
+    options = _options()
+    if options.one:
+        engines.run(options.one, runs=options.runs, seconds=options.seconds, folder=options.folder)
+        return
+    click.echo(f"engine: {engines.name()}")
+    bad = [one for one in options.targets or _names() if not _passed(one, options)]
+    if bad:
+        sys.exit(f"findings in: {', '.join(bad)}")
+
+
+def _names() -> list[str]:
+    """The targets, read from the text: to import them here would keep atheris from following."""
+    return re.findall(r'^    "([a-z-]+)": Target\(', _TARGETS.read_text(), re.MULTILINE)
+
+
+def _passed(target: str, options: argparse.Namespace) -> bool:
+    folder = options.folder / target
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "tests.fuzz", "--one", target, "--folder", str(folder)),
+        *("--runs", str(options.runs), "--seconds", str(options.seconds)),
+    ]
+    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    count = _COUNT.findall(ended.stderr)
+    shown = "ok" if ended.returncode == 0 else f"FINDING, status {ended.returncode}"
+    click.echo(f"{target:<20} {int(count[-1]) if count else 0:>10,} inputs  {shown}")
+    if ended.returncode:
+        click.echo("\n".join(ended.stderr.splitlines()[-40:]))
+    return ended.returncode == 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(_names()))
+    parser.add_argument("--runs", type=int, default=1_000_000, help="inputs for each target")
+    parser.add_argument("--seconds", type=int, default=600, help="the most time for each (atheris)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="for inputs that are kept")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The engines that make inputs: atheris, which follows the branches taken, or Hypothesis."""
+
+import importlib.util
+import json
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+import click
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+HANG_SECONDS = 10
+INPUT_BYTES_MAX = 4096
+
+
+def name() -> str:
+    """Atheris where it is installed (`pip install atheris`), else Hypothesis."""
+    return "hypothesis" if importlib.util.find_spec("atheris") is None else "atheris"
+
+
+def run(target: str, *, runs: int, seconds: int, folder: Path) -> None:
+    """Run one target to its end, in this process, which atheris then ends itself."""
+    if name() == "atheris":
+        _with_atheris(target, runs=runs, seconds=seconds, folder=folder)
+    else:
+        _with_hypothesis(target, runs=runs)
+
+
+def _with_atheris(target: str, *, runs: int, seconds: int, folder: Path) -> None:
+    import atheris  # noqa: PLC0415 it is there
+
+    with atheris.instrument_imports(include=["fleet", "scaler", "scheduler", "replay", "foresail"]):
+        from tests.fuzz.targets import TARGETS  # noqa: PLC0415 instrumented
+
+    chosen = TARGETS[target]
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(chosen.seeds):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    words = folder / "words"
+    words.write_text("".join(f"{json.dumps(word)}\n" for word in chosen.words if word.isascii()))
+    options = [
+        f"-atheris_runs={runs}",
+        f"-max_total_time={seconds}",
+        f"-timeout={HANG_SECONDS}",
+        f"-max_len={INPUT_BYTES_MAX}",
+        f"-dict={words}",
+        f"-artifact_prefix={folder}/",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(corpus)], chosen.run)
+    atheris.Fuzz()
+
+
+def _with_hypothesis(target: str, *, runs: int) -> None:
+    from tests.fuzz.targets import TARGETS  # noqa: PLC0415 atheris must import it itself
+
+    chosen, count = TARGETS[target], 0
+
+    @settings(
+        max_examples=runs,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(inputs(chosen.seeds, chosen.words))
+    def every(data: bytes) -> None:
+        nonlocal count
+        count += 1
+        signal.alarm(HANG_SECONDS)
+        chosen.run(data)
+        signal.alarm(0)
+
+    signal.signal(signal.SIGALRM, _hangs)
+    try:
+        every()
+    finally:
+        click.echo(f"stat::number_of_executed_units: {count}", err=True)
+
+
+def _hangs(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError(f"one input takes over {HANG_SECONDS} s")
+
+
+def inputs(seeds: tuple[bytes, ...], words: tuple[str, ...]) -> st.SearchStrategy[bytes]:
+    """Any bytes, and the seeds with pieces replaced by bytes and words."""
+    pieces = st.binary(max_size=16)
+    if words:
+        pieces |= st.sampled_from([word.encode() for word in words])
+    edits = st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 64), pieces), max_size=8)
+    return st.binary(max_size=256) | st.builds(_edited, st.sampled_from(seeds), edits)
+
+
+def _edited(seed: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    for where, length, piece in edits:
+        at = where % (len(seed) + 1)
+        seed = seed[:at] + piece + seed[at + length :]
+    return seed[:INPUT_BYTES_MAX]

@@ -1,0 +1,335 @@
+"""Every parser of bytes that others write: what goes in, and which errors are its own.
+
+A target takes any bytes. It raises only what its callers expect; any other exception, and any input
+that takes seconds, is a finding. A finding becomes a seed here, so that `make test` runs it too.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import orjson
+from pydantic import ValidationError
+
+from fleet.catalogue import shipped as shipped_catalogue
+from fleet.cluster.kinds import Kind, record_of
+from fleet.located import Document, UnreadableYamlError
+from fleet.manifests import manifests_in
+from fleet.recorded import UnreadableRecordError, recorded
+from foresail.settings import Settings
+from replay.traces import TraceError
+from replay.traces import read as read_trace
+from scaler.errors import MetadataError, SourceError
+from scaler.faults import checked
+from scaler.forecast.announced import Calendar
+from scaler.message_text import MESSAGE_BYTES_MAX
+from scaler.scope import Scope
+from scaler.serving.certificate_expiry import expiries
+from scaler.signals import Observation, Value
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import samples_of_answer
+from scaler.sources.prometheus_transport import NoAnswerError
+from scaler.sources.reading import ObservationReader
+from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
+from scaler.state.feed_bytes import decode_feed
+from scaler.state.frames import StateRefusedError, frames_in
+from scaler.state.workload_bytes import decode_workload
+from scaler.trigger import AllowedOptions, parse
+from scheduler.admission import DeniedError, NotReadyError, Policy, admit
+from scheduler.extender_wire import (
+    UnreadableRequestError,
+    arguments_of,
+    filter_error,
+    prioritise_answer,
+)
+from scheduler.pods import UnreadablePodError, read
+from scheduler.review import UnreadableReviewError, allowed, denied, review_of
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+NOW = 1_800_000_000.0
+ALLOWED = AllowedOptions(
+    engines={"vllm": False, "llm-d": True},
+    sources=frozenset({"main"}),
+    default_source="main",
+    address_prefixes=("http://prometheus.team-a.svc:9090",),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, inputs to begin with, and words that its inputs are made of."""
+
+    run: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+    words: tuple[str, ...] = ()
+
+
+def metrics_page(data: bytes) -> None:
+    for engine in ("vllm", "llm-d"):
+        preset = load(engine)
+        lines = PageLines(preset.spelled, bytes_max=2**20, lines_max=1000)
+        try:
+            lines.add(data[: len(data) // 2])
+            lines.add(data[len(data) // 2 :])
+            samples = list(samples_of(lines.end(), labels={"pod": "a"}, at_seconds=NOW))
+        except (PageTooLongError, ValueError):  # UnicodeDecodeError is one
+            continue
+        reader = ObservationReader(preset, model="llama-70b")
+        reader.observe(samples, now_seconds=NOW)
+        believable(reader.observe(samples, now_seconds=NOW + 30))
+
+
+def prometheus_answer(data: bytes) -> None:
+    try:
+        samples = list(samples_of_answer(orjson.loads(data)["data"]["result"]))
+    except (NoAnswerError, LookupError, TypeError, ValueError):
+        return
+    believable(ObservationReader(load("vllm"), model="m").observe(samples, now_seconds=NOW))
+
+
+def believable(observation: Observation) -> None:
+    """Readings are finite and not negative, whatever was on the page."""
+    for signal, reading in observation.readings.items():
+        if isinstance(reading, Value):
+            assert 0 <= reading.value < 1e15, (signal, reading)
+
+
+def trigger_metadata(data: bytes) -> None:
+    """Keys and values in turn, divided by line ends."""
+    parts = data.decode(errors="replace").split("\n")
+    metadata = {"model": "m", **dict(zip(parts[::2], parts[1::2], strict=False))}
+    try:
+        spec = parse(metadata, ALLOWED)
+        Scope(namespace="llm", model=spec.model, labels=spec.match_labels)
+    except MetadataError as error:
+        fit_for_an_event(str(error))
+        return
+    except SourceError:
+        return
+    if spec.events:
+        Calendar(spec.events, spec.timezone).exogenous_forecast(1.0, NOW, (300.0, 1800.0))
+
+
+def fit_for_an_event(message: str) -> None:
+    assert len(message.encode()) <= MESSAGE_BYTES_MAX
+    assert message.isprintable()
+
+
+def settings(data: bytes) -> None:
+    try:
+        document = Document(data.decode(errors="replace"))
+    except UnreadableYamlError:
+        return
+    checked(document, Settings)
+
+
+def manifests(data: bytes) -> None:
+    for _ in manifests_in(data.decode(errors="replace")):
+        pass
+
+
+def extender_request(data: bytes) -> None:
+    try:
+        asked = arguments_of(data)
+        read(asked.pod)
+    except (UnreadableRequestError, UnreadablePodError) as error:
+        filter_error(str(error))
+        return
+    prioritise_answer(asked.names, [0] * len(asked.names))
+
+
+@cache
+def _policy() -> Policy:
+    return Policy(catalogue=shipped_catalogue())
+
+
+def webhook_review(data: bytes) -> None:
+    try:
+        asked = review_of(data)
+    except UnreadableReviewError:
+        return
+    try:
+        made = admit(asked.pod or {}, asked.namespace, _policy(), frozenset({"gpu.nvidia.com"}))
+        allowed(asked.uid, made)
+    except (DeniedError, NotReadyError) as error:
+        denied(asked.uid, str(error), code=422)
+
+
+@cache
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+def kubectl_json(data: bytes) -> None:
+    file = _folder() / "cluster.json"
+    file.write_bytes(data)
+    with contextlib.suppress(UnreadableRecordError):
+        recorded(file)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(document, dict):
+        for kind in Kind:
+            record_of(kind, document)
+
+
+def trace(data: bytes) -> None:
+    """The first byte chooses the form."""
+    file = _folder() / ("trace.jsonl" if data[:1] in {b"{", b"j"} else "trace.csv")
+    file.write_bytes(data)
+    with contextlib.suppress(TraceError):
+        read_trace(file)
+
+
+def certificate(data: bytes) -> None:
+    with contextlib.suppress(ValueError):
+        list(expiries(data.decode("ascii", errors="replace")))
+
+
+def state(data: bytes) -> None:
+    try:
+        for frame in frames_in(data, payload_bytes_max=2**20):
+            for decode in (decode_workload, decode_feed):
+                decode(frame.payload)
+    except StateRefusedError:
+        pass
+    for decode in (decode_workload, decode_feed):
+        with contextlib.suppress(StateRefusedError, ValidationError):
+            decode(data)
+
+
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document).encode()
+
+
+_POD = {
+    "metadata": {
+        "name": "a",
+        "namespace": "llm",
+        "annotations": {
+            "foresail.io/model-parameters": "70B",
+            "foresail.io/precision": "fp8",
+        },
+    },
+    "spec": {
+        "containers": [{"name": "e", "resources": {"limits": {"nvidia.com/gpu": "2"}}}],
+        "resourceClaims": [{"name": "gpu", "resourceClaimName": "c"}],
+    },
+}
+_SERIES = {
+    "metric": {"__name__": "vllm:num_requests_waiting", "model_name": "m", "pod": "a"},
+    "values": [[NOW - 30, "1"], [NOW - 15, "NaN"], [NOW, "1e307"]],
+}
+
+TARGETS: Mapping[str, Target] = {
+    "metrics-page": Target(
+        metrics_page,
+        (
+            (FIXTURES / "vllm_0.33.0.prom").read_bytes()[:8000],
+            b'vllm:num_requests_running{model_name="llama-70b"} 1e308\n',
+            b'vllm:generation_tokens_total{model_name="llama-70b"} -Inf 1800000000\n',
+            b'vllm:time_to_first_token_seconds_bucket{le="+Inf",model_name="llama-70b"} 7\n',
+        ),
+        ("vllm:", "_total", "_bucket", 'le="', "NaN", "+Inf", "1e308", "# TYPE ", "# EOF", "\\n"),
+    ),
+    "prometheus-answer": Target(
+        prometheus_answer,
+        (
+            _json({"data": {"result": [_SERIES]}}),
+            b'{"data":{"result":[{"metric":{"__name__":"x"}}]}}',
+            b"[" * 2000,
+        ),
+        ('"metric"', '"values"', '"__name__"', "vllm:", "1e308", "-1", "NaN"),
+    ),
+    "trigger-metadata": Target(
+        trigger_metadata,
+        (
+            b"timezone\nEurope",
+            b"events\n0 9 * * mon-fri for 30m x2.5; 2027-03-01T18:00 for 2h x4",
+            b"serverAddress\nhttp://prometheus.team-a.svc:9090/%2e%2e/x",
+            b"matchLabels\na=b,c=d\nleadTime\n6m10s\nminReplicas\n0\nmodeFromEnv\nact",
+        ),
+        ("timezone", "events", " for ", " x2", "* * * * *", "FromEnv", "serverAddress", "%2e"),
+    ),
+    "settings": Target(
+        settings,
+        (
+            (EXAMPLES / "foresail.yaml").read_bytes(),
+            b"sources: [{name: m, prometheus: {url: http://p}}]\ncycle: {period: 1s}\n",
+            b"tenants:\n- {namespaces: ['*'], modes: [act], sources: [m]}\n",
+            b"a: &a [*a]\n",
+            b"limits: {objectsMax: " + b"9" * 5000 + b"}\n",
+        ),
+        ("sources", "prometheus", "url", "watch", "limits", "&a", "*a", "<<", "!!int", "- "),
+    ),
+    "manifests": Target(
+        manifests,
+        ((FIXTURES / "clusters" / "dra.yaml").read_bytes()[:4000], b"---\na: 1\n---\n{}\n"),
+        ("apiVersion", "kind", "---", "&a", "*a", "<<"),
+    ),
+    "extender-request": Target(
+        extender_request,
+        (
+            _json({"Pod": _POD, "NodeNames": ["a", "b"]}),
+            _json({"pod": _POD, "nodes": {"items": [{"metadata": {"name": "a"}}]}}),
+        ),
+        ('"Pod"', '"NodeNames"', '"metadata"', '"nvidia.com/gpu"', '"1e99"', '"foresail.io/'),
+    ),
+    "webhook-review": Target(
+        webhook_review,
+        (
+            _json(
+                {
+                    "apiVersion": "admission.k8s.io/v1",
+                    "kind": "AdmissionReview",
+                    "request": {
+                        "uid": "u-1",
+                        "operation": "CREATE",
+                        "namespace": "llm",
+                        "resource": {"group": "", "version": "v1", "resource": "pods"},
+                        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+                        "object": {**_POD, "apiVersion": "v1", "kind": "Pod"},
+                    },
+                }
+            ),
+        ),
+        ('"request"', '"object"', '"annotations"', '"foresail.io/', '"70B"', '"fp8"', '"1e99B"'),
+    ),
+    "kubectl-json": Target(
+        kubectl_json,
+        (
+            _json({"kind": "List", "items": [{**_POD, "kind": "Pod", "apiVersion": "v1"}]}),
+            _json(
+                {
+                    "kind": "Node",
+                    "metadata": {"name": "n", "labels": {"a": "b"}},
+                    "status": {"allocatable": {"nvidia.com/gpu": "8", "cpu": "1e3"}},
+                }
+            ),
+        ),
+        ('"kind"', '"Node"', '"items"', '"metadata"', '"status"', '"2026-01-01T00:00:00Z"'),
+    ),
+    "trace": Target(
+        trace,
+        (
+            b"t_s,requests,prompt_tokens,output_tokens\n0,1,2,3\n60,1,2,3\n",
+            b"time,requests_per_second\n2026-01-01T00:00:00Z,1\n2026-01-01T00:01:00Z,2\n",
+            b"TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n",
+            b'{"timestamp": 0, "input_length": 1, "output_length": 2}\n' * 2,
+            b"t_s,requests\n0,1\n1e308,2\n",
+        ),
+        ("t_s", "requests", "1e308", "nan", "inf", "-1", "timestamp", "Request tokens"),
+    ),
+    "certificate": Target(
+        certificate,
+        (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
+        ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "MIH/", "AAAA"),
+    ),
+    "state": Target(state, (b"", b"foresail\x00\x01", bytes(range(256)))),
+}
