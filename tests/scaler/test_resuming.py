@@ -356,5 +356,5 @@ async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
         assert noted.answer == site.timed[-1].outcome
         assert noted.memory.handed == 9
         assert noted.asked_at_seconds == BEGIN
-        assert noted.learned == {"capacity": Learned(version=3, value=b"figures")}
+        assert noted.learned["capacity"] == Learned(version=3, value=b"figures")
         assert noted.unknown == b"\xa2\x06\x05hello"
