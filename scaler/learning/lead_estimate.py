@@ -84,12 +84,12 @@ def _stuck(record: LeadRecord, now: float, limit: float) -> StuckOrders | None:
 
 def _evidence(record: LeadRecord, tiers: Sequence[Tier], running: int, prior: float) -> str:
     arrived = sum(one.arrived for one in record.starts)
-    parts = [f"{LEVEL:.0%} of {arrived} starts took no longer"]
+    parts = [f"{LEVEL:.0%} of starts took no longer ({arrived} seen)"]
     if len(tiers) > 1:
         shown = ", ".join(
             f"{tier.starts} about {format_duration(tier.median_seconds)}" for tier in tiers
         )
-        parts = [f"{arrived} starts in {len(tiers)} tiers ({shown}), planned with the slowest"]
+        parts = [f"{arrived} starts in {len(tiers)} tiers ({shown}); planned with the slowest"]
     elif arrived == 0:
         parts = ["no start seen to its end"]
     if running:

@@ -62,7 +62,7 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self, *, mode: str = "act", asked: bool = True) -> None:
+    def __init__(self, *, mode: str = "act", lead: str = "learned", asked: bool = True) -> None:
         self.now = EPOCH
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
@@ -84,6 +84,7 @@ class Site:
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         if asked:
             metadata = {"model": "qwen", "mode": mode}
+            metadata |= {} if lead == "learned" else {"lead": lead}
             self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
             self.loop.apply(self.board.take_changes())
 
@@ -298,6 +299,55 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
         "  ITL p95 ? of 0.06 s",
     ]
     assert "         7  handed to KEDA" in lines
+
+
+async def _one_order(site: Site) -> None:
+    """One more replica is ordered, and seen after 90 s; then two more that never come."""
+    for prompt, ready, times in ((4000.0, 7, 2), (5000.0, 7, 6), (5000.0, 8, 1), (7000.0, 8, 200)):
+        for _ in range(times):
+            site.now += 15
+            values = (20.0, 0.0, 500.0, prompt, ready)
+            signals = (*ESSENTIAL, Signal.REPLICAS)
+            site.feed.readings = {
+                signal: Value(value=value, at_seconds=site.now)
+                for signal, value in zip(signals, values, strict=True)
+            }
+            await site._cycle()
+
+
+async def test_the_learned_lead_time_and_stuck_replicas_are_shown_and_exported() -> None:
+    site = Site()
+    await _one_order(site)
+
+    lines = site.lines()
+
+    assert any(
+        line.startswith("      0.00  lead time 5m: 80% of starts took no longer (1 seen)")
+        for line in lines
+    ), lines
+    assert any("stuck" in line and "never became ready" in line for line in lines)
+    assert site.exported("foresail_learned_lead_seconds") == 300
+    assert site.exported("foresail_start_tier_seconds", tier="1") == 90
+    assert site.exported("foresail_stuck_replicas") == 2
+
+
+async def test_a_fixed_lead_time_is_shown_beside_what_orders_show() -> None:
+    site = Site(lead="fixed")
+    await _one_order(site)
+
+    assert any(
+        line.startswith("lead time fixed by the trigger; its orders show 5m: 80% of starts")
+        for line in site.lines()
+    ), site.lines()
+
+
+async def test_before_the_first_order_no_lead_time_is_shown_as_learned() -> None:
+    site = Site()
+    await site.looks()
+
+    assert site.exported("foresail_learned_lead_seconds") is None
+    assert site.exported("foresail_stuck_replicas") is None
+    assert not any("lead time" in line for line in site.lines())
 
 
 async def test_in_advise_mode_the_plan_is_shown_and_exported_and_keda_gets_none() -> None:
