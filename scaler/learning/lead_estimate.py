@@ -11,13 +11,16 @@ of the slowest tier, because counts alone do not tell how many of the next repli
 holds.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fleet.account.survival import Curve, Duration, curve_of
 from scaler.durations import format_duration
 from scaler.learning.estimates import LeadEstimate, StuckOrders
-from scaler.learning.lead import LeadRecord
+from scaler.learning.lead import LeadRecord, Start
 from scaler.learning.lead_tiers import Tier, tiers_of
 
 LEVEL: Final = 0.8
@@ -25,8 +28,22 @@ PRIOR_STARTS: Final = 1.0
 """Starts that the operator's `leadTime` counts like."""
 HALF_LIFE_SECONDS: Final = 2 * 86400.0
 """After which a start counts half: images, models and nodes change within days."""
+WEIGHED_SECONDS: Final = 3600.0
+"""The weights of starts are those of the last full hour, so that they change once an hour."""
 LEAD_SECONDS_MAX: Final = 7200.0
 """As the longest `leadTime`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the starts that ended show."""
+
+    seconds: float
+    tiers: tuple[Tier, ...]
+    durations: tuple[Duration, ...]
+    """Of the tier that is planned with; of all where there is one."""
+    faster_seconds: float
+    """The longest start of the faster tiers."""
 
 
 def lead_estimate(
@@ -38,35 +55,64 @@ def lead_estimate(
         prior_seconds: the operator's `leadTime`.
         now_seconds: wall time, as that of the record.
     """
+    if not record.starts and not record.awaited:
+        return None
     limit = record.stuck_seconds(prior_seconds)
     stuck = _stuck(record, now_seconds, limit)
-    running = [
-        Duration(over=now_seconds - one.at_seconds, up_to=float("inf"))
+    ages = [
+        now_seconds - one.at_seconds
         for one in record.awaited
         if one.timed and not one.stuck(now_seconds, limit) and one.at_seconds < now_seconds
     ]
-    if not record.starts and not running and stuck is None:
+    if not record.starts and not ages and stuck is None:
         return None
-    seen = [
-        Duration(
-            over=one.seconds,
-            up_to=one.seconds if one.arrived else float("inf"),
-            weight=0.5 ** (max(0.0, now_seconds - one.at_seconds) / HALF_LIFE_SECONDS),
-        )
-        for one in record.starts
-    ]
+    known = _known(record.starts, prior_seconds, now_seconds // WEIGHED_SECONDS)
+    seconds = known.seconds
+    # An order that is younger than the lead time says nothing against it.
+    if max(ages, default=0.0) > seconds:
+        running = [_lasting(age) for age in ages if age > known.faster_seconds]
+        seconds = _quantile((*known.durations, *running), prior_seconds)
+    return LeadEstimate(
+        seconds=min(seconds, LEAD_SECONDS_MAX),
+        evidence=_evidence(record, known.tiers, len(ages), prior_seconds),
+        tiers=known.tiers,
+        stuck=stuck,
+    )
+
+
+@lru_cache(maxsize=8192)
+def _known(starts: tuple[Start, ...], prior_seconds: float, weighed_at: float) -> _Known:
+    """Kept for thousands of workloads, whose starts change a few times an hour.
+
+    Args:
+        weighed_at: now, in whole `WEIGHED_SECONDS`.
+    """
+    now_seconds = weighed_at * WEIGHED_SECONDS
+    seen = []
+    for one in starts:
+        age = max(0.0, now_seconds - one.at_seconds)
+        weight = 0.5 ** (age / HALF_LIFE_SECONDS)
+        until = one.seconds if one.arrived else math.inf
+        seen.append(Duration(over=one.seconds, up_to=until, weight=weight))
     tiers = tiers_of([(one.over, one.weight) for one in seen if one.exact])
     # A start between two tiers belongs to the slower one, and so does what outlasted the faster.
     faster = tiers[-2].longest_seconds if len(tiers) > 1 else 0.0
-    prior = Curve(seconds=(prior_seconds,), shares=(1.0,))
-    of_tier = [one for one in (*seen, *running) if one.over > faster]
-    seconds = curve_of(of_tier, prior, PRIOR_STARTS).quantile(LEVEL)
-    return LeadEstimate(
-        seconds=min(seconds, LEAD_SECONDS_MAX),
-        evidence=_evidence(record, tiers, len(running), prior_seconds),
+    durations = tuple(one for one in seen if one.over > faster)
+    return _Known(
+        seconds=_quantile(durations, prior_seconds),
         tiers=tiers,
-        stuck=stuck,
+        durations=durations,
+        faster_seconds=faster,
     )
+
+
+def _quantile(durations: Iterable[Duration], prior_seconds: float) -> float:
+    prior = Curve(seconds=(prior_seconds,), shares=(1.0,))
+    return curve_of(durations, prior, PRIOR_STARTS).quantile(LEVEL)
+
+
+def _lasting(seconds: float) -> Duration:
+    return Duration(over=seconds, up_to=math.inf)
 
 
 def _stuck(record: LeadRecord, now: float, limit: float) -> StuckOrders | None:
