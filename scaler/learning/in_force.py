@@ -47,7 +47,9 @@ def _with_lead(parameters: PlanParameters, seconds: float) -> PlanParameters:
     parameters = replace(parameters, lead_seconds=seconds)
     if not parameters.hold_follows_lead:
         return parameters
-    return replace(parameters, hold_seconds=max(seconds, HOLD_SECONDS_MIN))
+    # An operator who gave a lead time of seconds gave a hold of seconds too.
+    least = min(HOLD_SECONDS_MIN, parameters.hold_seconds)
+    return replace(parameters, hold_seconds=max(seconds, least))
 
 
 def _stuck_text(stuck: StuckOrders) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from scaler.decision.answers import Answer, Reference
-from scaler.decision.need import Dimension, Outlook, Share, ahead
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
@@ -144,16 +143,6 @@ def test_hot_and_cold_starts_show_as_tiers_and_the_cold_ones_are_planned_with() 
     fast, slow = plan.lead.tiers
     assert fast.median_seconds <= 2 * LOOK_SECONDS
     assert plan.parameters.lead_seconds >= 600 > slow.median_seconds > 400
-
-
-def test_a_lead_time_beyond_the_forecast_never_asks_for_less_than_head_room() -> None:
-    outlook = Outlook(replicas=2.0, text="", reach_seconds=1800.0, skill=0.5, judged=1000)
-    found = {Dimension.WORK: Share(replicas=8.0, text="8 busy")}
-
-    step = ahead(outlook, found, replace(PARAMETERS, lead_seconds=2400))
-
-    assert step.replicas == 10  # 8 at utilisation .8
-    assert "reaches 30m of 40m" in step.text
 
 
 def test_evictions_each_ten_minutes_move_the_lead_time_neither_way() -> None:
