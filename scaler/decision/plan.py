@@ -103,7 +103,8 @@ def decide(
     if partly_measured:
         floor, named = _floor(observation, state.planned)
         needed = max(needed, floor)
-        text = f"{', '.join(partly_measured)} not measured: not below {named}"
+        why = observation.unmeasured(partly_measured, now_seconds=now)
+        text = f"not below {named}, because not measured: {why}"
         steps.append(Step(rule="unmeasured", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
     # What is held is bounded too: a need that nothing can meet must not outlive its hold.

@@ -62,7 +62,7 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self, *, mode: str = "act", lead: str = "learned", asked: bool = True) -> None:
+    def __init__(self, *, mode: str = "act", asked: bool = True, **metadata: str) -> None:
         self.now = EPOCH
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
@@ -83,8 +83,7 @@ class Site:
         )
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         if asked:
-            metadata = {"model": "qwen", "mode": mode}
-            metadata |= {} if lead == "learned" else {"lead": lead}
+            metadata = {"model": "qwen", "mode": mode, **metadata}
             self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
             self.loop.apply(self.board.take_changes())
 
@@ -299,6 +298,55 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
         "  ITL p95 ? of 0.06 s",
     ]
     assert "         7  handed to KEDA" in lines
+
+
+@pytest.mark.parametrize(
+    ("reading", "state", "replicas", "condition"),
+    [
+        # (2000 ÷ 1000 + 500 ÷ 500) ÷ utilisation .8 = 3.75
+        pytest.param(Value(value=2000.0, at_seconds=EPOCH + 30), "value", 4, None, id="value"),
+        # 500 ÷ 500 ÷ .8 = 1.25
+        pytest.param(Value(value=0.0, at_seconds=EPOCH + 30), "zero", 2, None, id="zero"),
+        pytest.param(
+            Stale(at_seconds=EPOCH - 90),
+            "stale",
+            7,
+            "prompt_tokens: stale, newest sample 2m ago",
+            id="stale",
+        ),
+        pytest.param(
+            Absent(why="no series of it"),
+            "absent",
+            7,
+            "prompt_tokens: no series of it",
+            id="absent",
+        ),
+    ],
+)
+async def test_each_state_of_a_signal_has_its_effect_its_metric_and_its_step(
+    reading: Reading, state: str, replicas: int, condition: str | None
+) -> None:
+    site = Site(hold="0s")
+    await site.looks(prompt=4000)
+    assert site.exported("foresail_desired_replicas") == 7
+
+    await site.sees({**site.feed.readings, Signal.PROMPT_TOKENS: reading})
+
+    assert site.exported("foresail_desired_replicas") == replicas
+    shown = {
+        one: site.exported("foresail_signal_state", signal="prompt_tokens", state=one)
+        for one in ("value", "zero", "stale", "absent")
+    }
+    assert shown == {one: float(one == state) for one in shown}
+    assert site.exported("foresail_reading", signal="prompt_tokens") == (
+        reading.value if isinstance(reading, Value) else None
+    )
+    steps = [line for line in site.lines() if " unmeasured " in line]
+    assert steps == (
+        []
+        if condition is None
+        else [f"      7.00  unmeasured not below the last plan, because not measured: {condition}"]
+    )
 
 
 async def _one_order(site: Site) -> None:
