@@ -69,6 +69,7 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
             dimension: _forecast(dimension, forecast, last, unix_seconds)
             for dimension, forecast in last.forecasts.items()
         }
+        payload["lead_time"] = _lead(last)
     plan = status.cycle_state.plan
     if plan is not None:
         payload["plan"] = {
@@ -100,6 +101,10 @@ def text(payload: Mapping[str, Any]) -> str:
         ]
         if plan["desired"] is not None:
             lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
+    lead = payload.get("lead_time")
+    if lead and lead["fixed"]:
+        learned = f"{format_duration(lead['seconds'])}: {lead['evidence']}"
+        lines.append(f"lead time fixed by the trigger; its orders show {learned}")
     if payload.get("objectives"):
         lines.append("objectives, shown beside what is measured; no plan depends on them:")
         lines += [
@@ -220,6 +225,22 @@ def _replicas(replicas: float | None) -> str:
 def _step(step: Step) -> Account:
     replicas = step.replicas if step.measured else None
     return {"rule": step.rule, "text": step.text, "replicas": replicas}
+
+
+def _lead(last: WorkloadPlan) -> Account | None:
+    """What the workload's orders show of its lead time; None while they show nothing."""
+    if last.lead is None:
+        return None
+    return {
+        "seconds": last.lead.seconds,
+        "fixed": last.parameters.lead_fixed,
+        "evidence": last.lead.evidence,
+        "tiers": [
+            {"median_seconds": tier.median_seconds, "starts": tier.starts}
+            for tier in last.lead.tiers
+        ],
+        "stuck_replicas": last.lead.stuck.replicas if last.lead.stuck is not None else 0,
+    }
 
 
 def _forecast(

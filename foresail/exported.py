@@ -63,6 +63,7 @@ class WorkloadSnapshot(Collector):
             if status.plan is not None:
                 _signals(families, labels, status.plan)
                 _demand(families, labels, status.plan)
+                _lead(families, labels, status.plan)
         yield from families.values()
 
 
@@ -97,6 +98,21 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "asked": (
             "foresail_asked_age_seconds",
             "Time since KEDA last asked; a paused object is silent.",
+            _WORKLOAD,
+        ),
+        "lead": (
+            "foresail_learned_lead_seconds",
+            "Lead time that the workload's own orders show; none before the first.",
+            _WORKLOAD,
+        ),
+        "tier": (
+            "foresail_start_tier_seconds",
+            "Median start of each tier, the fastest first; one tier where starts differ little.",
+            (*_WORKLOAD, "tier"),
+        ),
+        "stuck": (
+            "foresail_stuck_replicas",
+            "Replicas that were ordered long ago and never became ready.",
             _WORKLOAD,
         ),
         "signal": (
@@ -175,6 +191,16 @@ def _signals(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
         families["signal"].add_metric((*labels, signal, state_of(reading)), 1.0)
         if isinstance(reading, Value):
             families["reading"].add_metric((*labels, signal), reading.value)
+
+
+def _lead(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
+    if plan.lead is None:
+        return
+    families["lead"].add_metric(labels, plan.lead.seconds)
+    stuck = plan.lead.stuck
+    families["stuck"].add_metric(labels, 0 if stuck is None else stuck.replicas)
+    for number, tier in enumerate(plan.lead.tiers, start=1):
+        families["tier"].add_metric((*labels, str(number)), tier.median_seconds)
 
 
 def _demand(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:

@@ -16,7 +16,10 @@ from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast
+from scaler.learning.estimates import LeadEstimate
 from scaler.learning.in_force import in_force
+from scaler.learning.lead import LeadRecord
+from scaler.learning.lead_estimate import lead_estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class CycleState:
     """The last one that was made; its answer may stand no longer."""
     read_at_seconds: float | None = None
     """When the reading behind that plan was made, on the monotonic clock."""
+    lead: LeadRecord = field(default_factory=LeadRecord)
+    """Its orders, and how long they took."""
 
     @classmethod
     def unread(cls, now_seconds: float) -> "CycleState":
@@ -44,7 +49,13 @@ class CycleState:
             moved = replace(outcome, made_at_seconds=outcome.made_at_seconds + seconds)
             timed = replace(timed, outcome=moved)
         plan = self.plan and replace(self.plan, at_seconds=self.plan.at_seconds + seconds)
-        return replace(self, timed=timed, plan=plan, state=_moved(self.state, seconds))
+        return replace(
+            self,
+            timed=timed,
+            plan=plan,
+            state=_moved(self.state, seconds),
+            lead=self.lead.moved(seconds),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +75,8 @@ class WorkloadPlan:
     """The outcome that KEDA gets after this cycle."""
     replica_plan: ReplicaPlan | None
     """The plan with its steps; the last one where this look made none, None before the first."""
+    lead: LeadEstimate | None = None
+    """The lead time that the workload's orders show; None while they show nothing."""
 
 
 def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and the moment
@@ -84,6 +97,8 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         answer_seconds_max: how long an answer stands, counted from the look behind it.
     """
     observation = poll.observation
+    record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
+    lead = lead_estimate(record, prior_seconds=parameters.lead_seconds, now_seconds=poll.at_seconds)
     if observation is None or tracker.demand is None or not poll.usable():
         after = _refused(poll, cycle_state, now_seconds)
     elif not decidable(observation, cycle_state.state):
@@ -93,14 +108,27 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters)
+        parameters, learned = in_force(parameters, lead=lead)
         outlook = tracker.outlook(
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )
-        plan, state = decide(observation, tracker.demand, outlook, parameters, cycle_state.state)
+        plan, state = decide(
+            observation,
+            tracker.demand,
+            outlook,
+            parameters,
+            cycle_state.state,
+            given_up=lead.given_up if lead is not None else 0,
+        )
         plan = replace(plan, steps=(*learned, *plan.steps))
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
-        after = CycleState(timed=timed, state=state, plan=plan, read_at_seconds=now_seconds)
+        after = CycleState(
+            timed=timed,
+            state=state,
+            plan=plan,
+            read_at_seconds=now_seconds,
+            lead=record.ordered(state.handed, observation.at_seconds),
+        )
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
     after = replace(after, timed=cycle_state.timed.followed_by(timed, now_seconds))
     result = WorkloadPlan(
@@ -112,6 +140,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         forecasts=tracker.forecasts,
         timed=after.timed,
         replica_plan=after.plan,
+        lead=lead,
     )
     return result, after
 
@@ -120,6 +149,11 @@ def answer_of(plan: ReplicaPlan) -> Answer:
     """The answer for a plan; in advise mode the answer that `act` would give."""
     replicas = plan.planned if plan.desired is None else plan.desired
     return Answer(replicas=replicas, active=plan.active, made_at_seconds=plan.at_seconds)
+
+
+def _observed(record: LeadRecord, poll: PollResult, prior_seconds: float) -> LeadRecord:
+    seen = poll.observation
+    return record if seen is None else record.seen(seen, prior_seconds)
 
 
 def _refused(poll: PollResult, cycle_state: CycleState, now_seconds: float) -> CycleState:

@@ -7,7 +7,7 @@ have scaled loaded fleets to zero during an outage of their metrics.
 """
 
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
@@ -166,6 +166,15 @@ class Observation:
                 return why
             case None:
                 return "this engine's preset has no such signal"
+
+    def unmeasured(self, signals: Iterable[Signal], *, now_seconds: float) -> str:
+        """Those of `signals` without a value, and why, such as `waiting: stale, newest …`."""
+        reasons: dict[str, list[str]] = {}
+        for signal in signals:
+            why = self.why_not(signal, now_seconds=now_seconds)
+            if why is not None:
+                reasons.setdefault(why, []).append(signal)
+        return "; ".join(f"{', '.join(each)}: {why}" for why, each in reasons.items())
 
 
 class Feed(Protocol):

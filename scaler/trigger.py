@@ -70,6 +70,15 @@ class Mode(StrEnum):
     """The plan sets replicas."""
 
 
+class LeadTimeUse(StrEnum):
+    """What `leadTime` is to the plan."""
+
+    LEARNED = "learned"
+    """The start: the workload's own orders show more."""
+    FIXED = "fixed"
+    """The lead time, whatever orders show."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedOptions:
     """The values that the operator's settings allow a trigger."""
@@ -137,6 +146,10 @@ class TriggerSpec(BaseModel):
         ge=1,
         le=7200,
         description="a duration such as 90s or 5m, from 1s to 2h: from one more replica to served",
+    )
+    lead: LeadTimeUse = Field(
+        default=LeadTimeUse.LEARNED,
+        description="learned or fixed: whether orders and starts move the lead time from leadTime",
     )
     hold: Seconds | None = Field(
         default=None,

@@ -37,7 +37,6 @@ class Shipped:
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
         self._quantile = quantile
-        self._lead_seconds = trigger_spec.lead_time
         self._start = _start_seconds(replay_input)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
@@ -84,11 +83,12 @@ class Shipped:
 
     def forecast_ahead(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second at the lead time."""
-        forecast = self._plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if self._plan else None
-        if forecast is None:
+        plan = self._plan
+        forecast = plan.forecasts.get(DemandSeries.PROMPT_TOKENS) if plan else None
+        if plan is None or forecast is None:
             return None
         median, planned = (
-            forecast.at(horizon_seconds=self._lead_seconds, level=level)
+            forecast.at(horizon_seconds=plan.parameters.lead_seconds, level=level)
             for level in (0.5, self._quantile)
         )
         return median, planned

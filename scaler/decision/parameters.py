@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
+from scaler.trigger import REPLICAS_MAX, LeadTimeUse, Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,10 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+    lead_fixed: bool = False
+    """Whether `lead_seconds` stays as the operator gave it, whatever orders show."""
+    hold_follows_lead: bool = False
+    """Whether the hold is one lead time, also where that is learned."""
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
@@ -32,4 +36,6 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
         mode=trigger_spec.mode,
         capacity=capacity,
+        lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
+        hold_follows_lead=trigger_spec.hold is None,
     )

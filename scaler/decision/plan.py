@@ -81,13 +81,18 @@ def decide(
     outlook: Outlook | None,
     parameters: PlanParameters,
     state: PlanState,
+    *,
+    given_up: int = 0,
 ) -> tuple[ReplicaPlan, PlanState]:
     """The plan at `observation.at_seconds`, and the state for the next one.
 
     Only for what is `decidable`.
+
+    Args:
+        given_up: replicas that were ordered long ago and are not expected any more.
     """
     now = observation.at_seconds
-    orders = _orders(observation, state)
+    orders = _orders(observation, state, given_up)
     found = shares(demand, observation, parameters.capacity)
     now_need = present(found)
     queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
@@ -98,7 +103,8 @@ def decide(
     if partly_measured:
         floor, named = _floor(observation, state.planned)
         needed = max(needed, floor)
-        text = f"{', '.join(partly_measured)} not measured: not below {named}"
+        why = observation.unmeasured(partly_measured, now_seconds=now)
+        text = f"not below {named}, because not measured: {why}"
         steps.append(Step(rule="unmeasured", text=text, replicas=needed))
     before = _running_before(observation) if state.planned is None else state.needs
     # What is held is bounded too: a need that nothing can meet must not outlive its hold.
@@ -201,11 +207,11 @@ def _bounded(replicas: int, parameters: PlanParameters) -> tuple[int, list[Step]
     return bounded, [Step(rule="bounds", text=text, replicas=bounded)]
 
 
-def _orders(observation: Observation, state: PlanState) -> tuple[Order, ...]:
+def _orders(observation: Observation, state: PlanState, given_up: int) -> tuple[Order, ...]:
     ready = observation.value(Signal.REPLICAS)
     if ready is None or state.handed is None:
         return state.orders
-    return outstanding(state.orders, pending=max(0, state.handed - int(ready)))
+    return outstanding(state.orders, pending=max(0, state.handed - int(ready) - given_up))
 
 
 def _ordered(

@@ -109,12 +109,7 @@ class PollResult:
             return str(self.failure)
         if self.observation is None:
             return "not read yet"
-        reasons: dict[str, list[str]] = {}
-        for signal in ESSENTIAL:
-            why = self.observation.why_not(signal, now_seconds=self.at_seconds)
-            if why is not None:
-                reasons.setdefault(why, []).append(signal)
-        return "; ".join(f"{', '.join(signals)}: {why}" for why, signals in reasons.items())
+        return self.observation.unmeasured(ESSENTIAL, now_seconds=self.at_seconds)
 
 
 class DemandTracker:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scaler.decision.capacity import ReplicaCapacity
+from scaler.learning.lead_tiers import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,18 @@ class CapacityEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StuckOrders:
+    """Replicas that were ordered long ago and never became ready."""
+
+    replicas: int
+    seconds: float
+    """Since the oldest was ordered."""
+    others_came: bool
+    """Whether replicas became ready since the newest was ordered: then these crash or wait, and a
+    new order may serve; else nothing comes at all, and another order would not come either."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeadEstimate:
     """How long it takes from an order to a replica that serves, as far as it is known."""
 
@@ -25,6 +38,15 @@ class LeadEstimate:
     """A high quantile: the horizon of the plan."""
     evidence: str
     """For people: what it rests on."""
+    tiers: tuple[Tier, ...] = ()
+    """Of the starts, the fastest first; one where they do not differ much."""
+    stuck: StuckOrders | None = None
+    """None where every order that is under way is young enough to come."""
+
+    @property
+    def given_up(self) -> int:
+        """Stuck replicas in whose place others may be ordered."""
+        return self.stuck.replicas if self.stuck is not None and self.stuck.others_came else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

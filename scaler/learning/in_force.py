@@ -5,11 +5,15 @@ that was not learned leaves its parameter, and no step.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.durations import format_duration
-from scaler.learning.estimates import CapacityEstimate, LeadEstimate, Setting
+from scaler.learning.estimates import CapacityEstimate, LeadEstimate, Setting, StuckOrders
+
+HOLD_SECONDS_MIN: Final = 60.0
+"""Of a hold that follows the lead time: engines that wake in seconds need not go at each dip."""
 
 
 def in_force(
@@ -24,9 +28,11 @@ def in_force(
     if capacity is not None:
         parameters = replace(parameters, capacity=capacity.capacity)
         steps.append(_step("capacity", capacity.evidence))
-    if lead is not None:
-        parameters = replace(parameters, lead_seconds=lead.seconds)
+    if lead is not None and not parameters.lead_fixed:
+        parameters = _with_lead(parameters, lead.seconds)
         steps.append(_step("lead time", f"{format_duration(lead.seconds)}: {lead.evidence}"))
+    if lead is not None and lead.stuck is not None:
+        steps.append(_step("stuck", _stuck_text(lead.stuck)))
     if setting is not None:
         parameters = replace(
             parameters,
@@ -35,6 +41,25 @@ def in_force(
             hold_seconds=setting.hold_seconds,
         )
     return parameters, tuple(steps)
+
+
+def _with_lead(parameters: PlanParameters, seconds: float) -> PlanParameters:
+    parameters = replace(parameters, lead_seconds=seconds)
+    if not parameters.hold_follows_lead:
+        return parameters
+    # An operator who gave a lead time of seconds gave a hold of seconds too.
+    least = min(HOLD_SECONDS_MIN, parameters.hold_seconds)
+    return replace(parameters, hold_seconds=max(seconds, least))
+
+
+def _stuck_text(stuck: StuckOrders) -> str:
+    never = (
+        f"{stuck.replicas} wanted for up to {format_duration(stuck.seconds)} never became ready: "
+        "they crash, wait for a GPU or quota, or the ScaledObject allows fewer"
+    )
+    if stuck.others_came:
+        return f"{never}; others came since, so these are not counted on"
+    return f"{never}; none came since, so none is ordered in their place"
 
 
 def _step(rule: str, text: str) -> Step:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import structlog
+
 from scaler.assembly import Assembly
 from scaler.decision.answers import Answer, Reference
 from scaler.decision.parameters import PlanParameters
@@ -10,10 +12,14 @@ from scaler.decision.plan import PlanState
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.feed_key import FeedKey
+from scaler.learning import lead_bytes
+from scaler.learning.lead import LeadRecord
 from scaler.serving.history import PastReading
 from scaler.signals import Feed
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.trigger import TriggerSpec
+
+log = structlog.get_logger()
 
 Carried = tuple[Mapping[str, Learned], bytes]
 """Parts of a read state to pass on: learned figures, and fields that a newer program wrote."""
@@ -137,6 +143,10 @@ class Workload:
             asked_at_seconds: when KEDA last asked about it, in Unix time.
         """
         plan, (learned, unknown) = self.cycle_state.plan, self.carried
+        record = self.cycle_state.lead
+        if record != LeadRecord():
+            figure = Learned(version=lead_bytes.VERSION, value=lead_bytes.encode(record))
+            learned = {**learned, lead_bytes.NAME: figure}
         return WorkloadState(
             reference=self.reference,
             asked_at_seconds=asked_at_seconds,
@@ -162,19 +172,34 @@ class Workload:
             )
             self.cycle_state = replace(self.cycle_state, state=memory)
 
-    def resume(self, state: WorkloadState, remembers: bool) -> None:  # noqa: FBT001 one fact
+    def resume(self, state: WorkloadState, *, remembers: bool, now_seconds: float) -> None:
         """Resume from the state of an earlier process.
 
         Args:
             remembers: whether its needs and orders still count.
+            now_seconds: Unix time.
         """
+        lead = _lead_of(state, now_seconds)
         self.cycle_state = replace(
             self.cycle_state,
             state=state.memory if remembers else PlanState(),
             plan=state.plan,
             read_at_seconds=self.cycle_state.timed.read_at_seconds if state.plan else None,
+            lead=lead if remembers else lead.without_orders(),
         )
         self.carried = (state.learned, state.unknown)
+
+
+def _lead_of(state: WorkloadState, now_seconds: float) -> LeadRecord:
+    """The orders and starts that a state remembers; of a doubtful record, none."""
+    figure = state.learned.get(lead_bytes.NAME)
+    if figure is None:
+        return LeadRecord()
+    try:
+        return lead_bytes.decode(figure.version, figure.value, now_seconds)
+    except ValueError as error:
+        log.warning("lead_time_learned_anew", workload=str(state.reference), why=str(error))
+        return LeadRecord()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

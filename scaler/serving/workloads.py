@@ -108,7 +108,8 @@ class Workloads:
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
-            workload.resume(state, self._remembers(workload, state))
+            remembers = self._remembers(workload, state)
+            workload.resume(state, remembers=remembers, now_seconds=self._wall.now())
         else:
             workload.hold_standing_answer(self._wall.now(), self._steady())
         self._join_feed(workload)

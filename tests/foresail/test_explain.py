@@ -63,7 +63,7 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self, *, mode: str = "act", asked: bool = True) -> None:
+    def __init__(self, *, mode: str = "act", asked: bool = True, **metadata: str) -> None:
         self.now = EPOCH
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
@@ -84,7 +84,7 @@ class Site:
         )
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         if asked:
-            metadata = {"model": "qwen", "mode": mode}
+            metadata = {"model": "qwen", "mode": mode, **metadata}
             self.entry: Entry = self.board.ask(Reference.of("llm", "qwen", metadata))
             self.loop.apply(self.board.take_changes())
 
@@ -303,6 +303,104 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
         "  ITL p95 ? of 0.06 s",
     ]
     assert "         7  handed to KEDA" in lines
+
+
+@pytest.mark.parametrize(
+    ("reading", "state", "replicas", "condition"),
+    [
+        # (2000 ÷ 1000 + 500 ÷ 500) ÷ utilisation .8 = 3.75
+        pytest.param(Value(value=2000.0, at_seconds=EPOCH + 30), "value", 4, None, id="value"),
+        # 500 ÷ 500 ÷ .8 = 1.25
+        pytest.param(Value(value=0.0, at_seconds=EPOCH + 30), "zero", 2, None, id="zero"),
+        pytest.param(
+            Stale(at_seconds=EPOCH - 90),
+            "stale",
+            7,
+            "prompt_tokens: stale, newest sample 2m ago",
+            id="stale",
+        ),
+        pytest.param(
+            Absent(why="no series of it"),
+            "absent",
+            7,
+            "prompt_tokens: no series of it",
+            id="absent",
+        ),
+    ],
+)
+async def test_each_state_of_a_signal_has_its_effect_its_metric_and_its_step(
+    reading: Reading, state: str, replicas: int, condition: str | None
+) -> None:
+    site = Site(hold="0s")
+    await site.looks(prompt=4000)
+    assert site.exported("foresail_desired_replicas") == 7
+
+    await site.sees({**site.feed.readings, Signal.PROMPT_TOKENS: reading})
+
+    assert site.exported("foresail_desired_replicas") == replicas
+    shown = {
+        one: site.exported("foresail_signal_state", signal="prompt_tokens", state=one)
+        for one in ("value", "zero", "stale", "absent")
+    }
+    assert shown == {one: float(one == state) for one in shown}
+    assert site.exported("foresail_reading", signal="prompt_tokens") == (
+        reading.value if isinstance(reading, Value) else None
+    )
+    steps = [line for line in site.lines() if " unmeasured " in line]
+    assert steps == (
+        []
+        if condition is None
+        else [f"      7.00  unmeasured not below the last plan, because not measured: {condition}"]
+    )
+
+
+async def _one_order(site: Site) -> None:
+    """One more replica is ordered, and seen after 90 s; then two more that never come."""
+    for prompt, ready, times in ((4000.0, 7, 2), (5000.0, 7, 6), (5000.0, 8, 1), (7000.0, 8, 200)):
+        for _ in range(times):
+            site.now += 15
+            values = (20.0, 0.0, 500.0, prompt, ready)
+            signals = (*ESSENTIAL, Signal.REPLICAS)
+            site.feed.readings = {
+                signal: Value(value=value, at_seconds=site.now)
+                for signal, value in zip(signals, values, strict=True)
+            }
+            await site._cycle()
+
+
+async def test_the_learned_lead_time_and_stuck_replicas_are_shown_and_exported() -> None:
+    site = Site()
+    await _one_order(site)
+
+    lines = site.lines()
+
+    assert any(
+        line.startswith("      0.00  lead time 5m: 80% of starts took no longer (1 seen)")
+        for line in lines
+    ), lines
+    assert any("stuck" in line and "never became ready" in line for line in lines)
+    assert site.exported("foresail_learned_lead_seconds") == 300
+    assert site.exported("foresail_start_tier_seconds", tier="1") == 90
+    assert site.exported("foresail_stuck_replicas") == 2
+
+
+async def test_a_fixed_lead_time_is_shown_beside_what_orders_show() -> None:
+    site = Site(lead="fixed")
+    await _one_order(site)
+
+    assert any(
+        line.startswith("lead time fixed by the trigger; its orders show 5m: 80% of starts")
+        for line in site.lines()
+    ), site.lines()
+
+
+async def test_before_the_first_order_no_lead_time_is_shown_as_learned() -> None:
+    site = Site()
+    await site.looks()
+
+    assert site.exported("foresail_learned_lead_seconds") is None
+    assert site.exported("foresail_stuck_replicas") is None
+    assert not any("lead time" in line for line in site.lines())
 
 
 async def test_in_advise_mode_the_plan_is_shown_and_exported_and_keda_gets_none() -> None:

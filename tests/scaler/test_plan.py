@@ -220,6 +220,23 @@ def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> 
     assert "2 on their way" in plan_of(plan, "queue")
 
 
+def test_replicas_that_are_given_up_are_not_counted_on_and_their_place_is_ordered_once() -> None:
+    # 7 of 9 serve 6 replicas' load; 600 s of work wait. With 2 more at once none of it is left in
+    # 300 s; without them 600 − 300 are, and take 2.5 replicas for two minutes.
+    ordered = PlanState(handed=9, planned=9, orders=(Order(at_seconds=NOW - 3000, replicas=2),))
+    look = seen(waiting=200.0, replicas=7.0)
+    at_once = replace(PARAMETERS, hold_seconds=0)
+
+    hoping, _ = decide(look, asked(prompt=6000), None, at_once, ordered)
+    without, after = decide(look, asked(prompt=6000), None, at_once, ordered, given_up=2)
+    again, _ = decide(look, asked(prompt=6000), None, at_once, after, given_up=2)
+
+    assert "7 ready and 2 on their way: 0 replica-seconds left" in plan_of(hoping, "queue")
+    assert "7 ready and 0 on their way: 300 replica-seconds left" in plan_of(without, "queue")
+    assert (hoping.desired, without.desired) == (8, 9)
+    assert again.desired == 9
+
+
 def test_what_runs_at_the_first_look_stays_for_one_hold() -> None:
     state = PlanState()
     desired = []

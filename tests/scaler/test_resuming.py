@@ -15,6 +15,8 @@ from scaler.decision.answers import Answer, Reference, TimedOutcome
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.decision.tracker import PLANNED, TrackerState
 from scaler.errors import SourceUnavailableError
+from scaler.learning import lead_bytes
+from scaler.learning.lead import Awaited, LeadRecord, Start
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
@@ -356,5 +358,69 @@ async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
         assert noted.answer == site.timed[-1].outcome
         assert noted.memory.handed == 9
         assert noted.asked_at_seconds == BEGIN
-        assert noted.learned == {"capacity": Learned(version=3, value=b"figures")}
+        assert noted.learned["capacity"] == Learned(version=3, value=b"figures")
         assert noted.unknown == b"\xa2\x06\x05hello"
+
+
+STARTS = tuple(Start(at_seconds=BEGIN - 900, seconds=90.0, arrived=True) for _ in range(8))
+ORDERED = LeadRecord(
+    handed=11,
+    ready=9,
+    looked_at_seconds=BEGIN - 45,
+    awaited=(Awaited(at_seconds=BEGIN - 60, replicas=2),),
+    starts=STARTS,
+)
+
+
+def with_lead(figure: Learned, *, at: float = BEGIN - 30) -> Remembered:
+    state = replace(workload(11, at=at, hold=True), learned={"lead": figure})
+    return Remembered({REFERENCE: state})
+
+
+def lead_noted(site: Site) -> LeadRecord:
+    figure = site.states.noted[-1].learned["lead"]
+    return lead_bytes.decode(figure.version, figure.value, BEGIN + 3600)
+
+
+async def test_lead_time_and_orders_continue_after_a_restart() -> None:
+    figure = Learned(version=lead_bytes.VERSION, value=lead_bytes.encode(ORDERED))
+    async with running(with_lead(figure)) as site:
+        await asyncio.sleep(1)
+
+        noted = lead_noted(site)
+        (status,) = site.loop.statuses()
+
+    assert (noted.starts, noted.awaited) == (ORDERED.starts, ORDERED.awaited)
+    assert status.plan is not None
+    assert status.plan.parameters.lead_seconds == 90  # where leadTime says 5m
+
+
+async def test_after_a_long_outage_the_starts_count_and_the_orders_do_not() -> None:
+    figure = Learned(version=lead_bytes.VERSION, value=lead_bytes.encode(ORDERED))
+    async with running(with_lead(figure, at=BEGIN - 7200)) as site:
+        await asyncio.sleep(1)
+
+        noted = lead_noted(site)
+
+    assert (noted.starts, noted.awaited) == (ORDERED.starts, ())
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        pytest.param(Learned(version=99, value=lead_bytes.encode(ORDERED)), id="newer"),
+        pytest.param(Learned(version=lead_bytes.VERSION, value=b"no record"), id="damaged"),
+    ],
+)
+async def test_a_doubtful_lead_time_is_learned_anew_and_the_rest_of_the_state_is_used(
+    figure: Learned,
+) -> None:
+    async with running(with_lead(figure)) as site:
+        await asyncio.sleep(1)
+
+        (status,) = site.loop.statuses()
+        assert set(site.replicas()) == {11}
+
+    assert lead_noted(site).starts == ()
+    assert status.plan is not None
+    assert status.plan.parameters.lead_seconds == 300

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.errors import MetadataError
-from scaler.trigger import AllowedOptions, Mode, parse
+from scaler.trigger import AllowedOptions, LeadTimeUse, Mode, parse
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True},
@@ -24,6 +24,7 @@ def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> N
         Mode.ADVISE,
     )
     assert (trigger_spec.lead_time, trigger_spec.hold_seconds) == (300, 300)
+    assert trigger_spec.lead is LeadTimeUse.LEARNED
     assert (trigger_spec.min_replicas, trigger_spec.max_replicas) == (1, 200)
 
 
@@ -45,6 +46,7 @@ def test_every_key_is_read_in_its_own_unit() -> None:
             "mode": "reactive",
             "otherTriggers": "true",
             "leadTime": "6m10s",
+            "lead": "fixed",
             "hold": "90",
             "ttft": "800ms",
             "itl": "50ms",
@@ -62,6 +64,7 @@ def test_every_key_is_read_in_its_own_unit() -> None:
 
     assert trigger_spec.match_labels == (("app", "llama"), ("role", "decode"))
     assert (trigger_spec.lead_time, trigger_spec.hold_seconds) == (370, 90)
+    assert trigger_spec.lead is LeadTimeUse.FIXED
     assert (trigger_spec.mode, trigger_spec.other_triggers) == (Mode.REACTIVE, True)
     assert (trigger_spec.ttft, trigger_spec.itl) == (0.8, 0.05)
     assert (trigger_spec.min_replicas, trigger_spec.max_replicas) == (0, 24)
