@@ -19,6 +19,7 @@ from scaler.trigger import ALIASES
 _CAPACITY: Final = "capacityTimes"
 _LEAD: Final = "leadTimes"
 _NONE: Final = "none"
+_QUANTILE: Final = "quantile"
 _BY_FACTOR: Final = (_CAPACITY, _LEAD)
 
 
@@ -55,7 +56,11 @@ def variant(name: str) -> PolicyKind:
         lead=factors.get(_LEAD, 1.0),
         keys=tuple(pair for pair in pairs if pair[0] not in _BY_FACTOR),
     )
-    return replace(FORESAIL, name=name, make=partial(Foresail, overrides=overrides))
+    kind = replace(FORESAIL, name=name, make=partial(Foresail, overrides=overrides))
+    for key, value in pairs:
+        if key == _QUANTILE:  # the knob: this variant has the one setting
+            kind = replace(kind, usual=float(value), knobs=())
+    return kind
 
 
 def _check_key(name: str, key: str) -> None:
