@@ -1,7 +1,7 @@
 """Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
 
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import assert_never
 
 from replay import trigger
@@ -12,18 +12,25 @@ from replay.replay_input import ReplayInput
 from replay.trigger import Overrides
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
+from scaler.decision.claim import within
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.events import Event
 from scaler.forecast.trees import Trees
+from scaler.serving.pools import Pools
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 STEP_SECONDS = 60.0
+POOL = "shared"
+"""The pool that a trigger may name."""
 _ANSWER_SECONDS_MAX = 300.0
 _ALLOWED = AllowedOptions(
-    engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay"
+    engines={"vllm": False},
+    sources=frozenset({"replay"}),
+    default_source="replay",
+    pools=frozenset({POOL}),
 )
 
 
@@ -31,10 +38,20 @@ class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
     def __init__(
-        self, replay_input: ReplayInput, quantile: float, overrides: Overrides | None = None
+        self,
+        replay_input: ReplayInput,
+        quantile: float,
+        overrides: Overrides | None = None,
+        pools: Pools | None = None,
     ) -> None:
+        """Make the rule for one run.
+
+        Args:
+            pools: which it shares with others, as the trigger's keys say; None = with nobody.
+        """
         trigger_spec = _trigger_spec(replay_input, quantile, overrides or Overrides())
-        self._reference = Reference.of("replay", "shipped", {})
+        self._reference = Reference.of("replay", replay_input.name, {})
+        self._spec, self._pools = trigger_spec, pools
         self._parameters = _assembled(trigger_spec).parameters
         # Restoring the past is half of a run, and the same for every knob.
         forecast_by = trigger_spec.lead_time, trigger_spec.timezone, trigger_spec.events
@@ -62,15 +79,23 @@ class Shipped:
             },
         )
         self._tracker.take(poll)
-        self._plan, self._cycle_state = evaluate(
+        planned = partial(
+            evaluate,
             self._reference,
             poll,
             self._tracker,
-            self._parameters,
-            self._cycle_state,
+            cycle_state=self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
         )
+        self._plan, after = planned(self._parameters)
+        if self._pools is not None:
+            held = self._cycle_state.state.handed
+            share = self._pools.share(self._spec, self._plan, held=held)
+            if share is not None and share.refused:
+                narrower = within(self._parameters, share)
+                self._plan, after = planned(narrower, limits=(share.step(),))
+        self._cycle_state = after
         outcome = self._plan.timed.outcome
         match outcome:
             case Answer(replicas=replicas):
@@ -179,9 +204,13 @@ class Foresail(KedaDriven):
     """The shipped path behind KEDA and the HPA, telling its steps."""
 
     def __init__(
-        self, replay_input: ReplayInput, quantile: float, overrides: Overrides | None = None
+        self,
+        replay_input: ReplayInput,
+        quantile: float,
+        overrides: Overrides | None = None,
+        pools: Pools | None = None,
     ) -> None:
-        self._shipped = Shipped(replay_input, quantile, overrides)
+        self._shipped = Shipped(replay_input, quantile, overrides, pools)
         scaled = ScaledObject(polling_interval_seconds=15)
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR

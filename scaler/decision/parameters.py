@@ -19,6 +19,8 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+    replicas_max_name: str = "maxReplicas"
+    """What sets `replicas_max`, for explanations."""
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
