@@ -96,30 +96,71 @@ def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
 
     Where not even the minimums fit, they are granted by priority.
     """
-    claims = sorted(claims, key=lambda claim: (-claim.priority, claim.name))
-    granted = {claim.name: 0 for claim in claims}
+    if sum(max(claim.least, claim.wanted) * claim.replica_gpus for claim in claims) <= gpus:
+        return {
+            claim.name: Share(replicas=max(claim.least, claim.wanted), refused=0, reason="")
+            for claim in claims
+        }
     free = gpus
-    for claim in claims:
-        fits = min(claim.least, free // claim.replica_gpus)
-        granted[claim.name] = fits
-        free -= fits * claim.replica_gpus
+    candidates = []
+    for claim in sorted(claims, key=lambda claim: (-claim.priority, claim.name)):
+        least = min(claim.least, free // claim.replica_gpus)
+        free -= least * claim.replica_gpus
+        candidates.append(_Candidate(claim, least))
     last: _Block | None = None
-    while block := _best([_next_block(claim, granted[claim.name], free) for claim in claims]):
-        granted[block.claim.name] += block.replicas
+    blocks = [candidate.next_block(free) for candidate in candidates]
+    while (best := _best(blocks)) is not None:
+        block = blocks[best]
+        assert block is not None, "the best is one"
+        candidates[best].granted += block.replicas
         free -= block.gpus
         last = block if block.avoided > 0 else last
+        for at, other in enumerate(blocks):
+            if at == best or (other is not None and other.gpus > free):
+                blocks[at] = candidates[at].next_block(free)
     head = f"pool {pool} has {gpus} GPU{'s' * (gpus != 1)}"
-    return {claim.name: _share(claim, granted[claim.name], f"{head}: ", last) for claim in claims}
+    return {one.claim.name: _share(one, head, last) for one in candidates}
 
 
-def _share(claim: Claim, replicas: int, head: str, last: _Block | None) -> Share:
+class _Candidate:
+    """A claim, what it was granted so far, and how late it is with any number of replicas."""
+
+    def __init__(self, claim: Claim, least: int) -> None:
+        self.claim = claim
+        self.granted = least
+        self._late = [claim.late(n) for n in range(max(claim.wanted, claim.least) + 1)]
+
+    def next_block(self, free: int) -> _Block | None:
+        """Of the blocks that fit, the one worth most a GPU; of equal ones the smallest."""
+        claim, granted, late = self.claim, self.granted, self._late[self.granted]
+        room = min(claim.wanted - granted, free // claim.replica_gpus)
+        blocks = []
+        for replicas in range(1, room + 1):
+            avoided = (late - self._late[granted + replicas]) / (replicas * claim.replica_gpus)
+            kept = min(max(claim.held - granted, 0), replicas) / replicas
+            worth = avoided * claim.priority * (1 + (KEPT_FACTOR - 1) * kept)
+            blocks.append(
+                _Block(claim=claim, replicas=replicas, late=late, avoided=avoided, worth=worth)
+            )
+        return max(blocks, key=lambda block: (block.worth, -block.replicas), default=None)
+
+
+def _best(blocks: Sequence[_Block | None]) -> int | None:
+    """Place of the block that is granted next; of equal ones that of whoever is less late."""
+    known = [(block, at) for at, block in enumerate(blocks) if block is not None]
+    first = max(known, key=lambda one: (one[0].worth, -one[0].late), default=None)
+    return None if first is None else first[1]
+
+
+def _share(candidate: _Candidate, head: str, last: _Block | None) -> Share:
+    claim, replicas = candidate.claim, candidate.granted
     refused = max(0, max(claim.wanted, claim.least) - replicas)
     if not refused:
         return Share(replicas=replicas, refused=0, reason="")
-    reason = f"{head}{replicas} of {replicas + refused} replicas"
+    reason = f"{head}: {replicas} of {replicas + refused} replicas"
     if replicas < claim.least:
         reason += f", below the minimum of {claim.least}: the minimums of the pool do not fit"
-    more = _next_block(claim, replicas, refused * claim.replica_gpus)
+    more = candidate.next_block(refused * claim.replica_gpus)
     if more is not None:
         reason += (
             f"; {more.replicas} more would avoid {more.avoided:.2g} late requests/s a GPU"
@@ -131,27 +172,6 @@ def _share(claim: Claim, replicas: int, head: str, last: _Block | None) -> Share
             f" (priority {last.claim.priority:g})"
         )
     return Share(replicas=replicas, refused=refused, reason=reason)
-
-
-def _next_block(claim: Claim, granted: int, free: int) -> _Block | None:
-    """Of the blocks that fit, the one worth most a GPU; of equal ones the smallest."""
-    room = min(claim.wanted - granted, free // claim.replica_gpus)
-    late = claim.late(granted)
-    blocks = []
-    for replicas in range(1, room + 1):
-        gpus = replicas * claim.replica_gpus
-        avoided = (late - claim.late(granted + replicas)) / gpus
-        kept = min(max(claim.held - granted, 0), replicas) / replicas
-        worth = avoided * claim.priority * (1 + (KEPT_FACTOR - 1) * kept)
-        blocks.append(
-            _Block(claim=claim, replicas=replicas, late=late, avoided=avoided, worth=worth)
-        )
-    return max(blocks, key=lambda block: (block.worth, -block.replicas), default=None)
-
-
-def _best(blocks: Sequence[_Block | None]) -> _Block | None:
-    known = [block for block in blocks if block is not None]
-    return max(known, key=lambda block: (block.worth, -block.late), default=None)
 
 
 def _load_above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:
