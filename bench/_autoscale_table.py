@@ -1,5 +1,6 @@
 """The rows of the autoscale benchmark, in its three views, from the runs that were made."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from statistics import mean
@@ -15,10 +16,12 @@ from replay.frontier import (
     without_first_day,
 )
 from replay.policies.behaviors import OWN
-from replay.policies.catalogue import KINDS
+from replay.policies.catalogue import kind_named
 from replay.simulate import Result
 
 NIGHTLY = "self-tuned"
+HINDSIGHT = "hindsight"
+"""The part of the equal view that needs no other traces."""
 PEERS = "any-peer"
 
 Runs = dict[tuple[str, float, str], list[Result]]
@@ -35,7 +38,7 @@ class Table:
         self._target, self._usd = attainment, gpu_usd_hour
 
     def usual(self, name: str) -> Row:
-        knob = KINDS[name].usual
+        knob = kind_named(name).usual
         return self._of_runs("usual", name, knob, OWN)
 
     def elsewhere(self, name: str, others: Sequence[Runs]) -> Row:
@@ -161,3 +164,32 @@ def _pooled(results: Sequence[Result]) -> Result:
         attainment=mean(result.attainment for result in results),
         gpu_hours=sum(result.gpu_hours for result in results),
     )
+
+
+def over_traces(rows: Sequence[Row]) -> list[Row]:
+    """One row for each start-up, view and policy: the mean and the worst over the traces."""
+    groups: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["startup"], row["view"], row["policy"]].append(row)
+    return [_over(group) for group in groups.values()]
+
+
+def _over(group: Sequence[Row]) -> Row:
+    attainments, ratios, hours = (
+        [value for row in group if isinstance(value := row[field], float)]
+        for field in ("attainment", "oracle_ratio", "gpu_hours")
+    )
+    first = group[0]
+    # A trace on which no setting gets there would drop out of its rule's sum alone.
+    complete = len(hours) == len(group)
+    return {
+        "startup": first["startup"],
+        "view": first["view"],
+        "policy": first["policy"],
+        "traces": len(hours),
+        "attainment_mean": mean(attainments) if attainments else None,
+        "attainment_worst": min(attainments, default=None),
+        "gpu_hours": sum(hours) if complete else None,
+        "oracle_ratio_mean": mean(ratios) if ratios else None,
+        "oracle_ratio_worst": max(ratios, default=None),
+    }

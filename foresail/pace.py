@@ -1,10 +1,14 @@
 """From the settings of the cycle to those that the scaler's room takes."""
 
+from collections.abc import Mapping
+
 from foresail.settings_cycle import CycleSettings
 from scaler.serving.cycle_settings import PlanningSettings
 
 
-def planning_settings(cycle: CycleSettings) -> PlanningSettings:
+def planning_settings(
+    cycle: CycleSettings, pools: Mapping[str, int] | None = None
+) -> PlanningSettings:
     return PlanningSettings(
         look_period_seconds=cycle.period,
         step_seconds=cycle.step,
@@ -12,4 +16,5 @@ def planning_settings(cycle: CycleSettings) -> PlanningSettings:
         look_seconds_max=cycle.look_max,
         looks_at_once=cycle.looks_at_once,
         history_seconds=cycle.history,
+        pools=pools or {},
     )

@@ -117,7 +117,7 @@ async def _running(
     book = PlanBook(instance=uuid4().hex)
     loop = PlanningCycle(
         sources.connect,
-        planning_settings(settings.cycle),
+        planning_settings(settings.cycle, settings.pool_gpus),
         publish=publish,
         wall=wall_clock,
         steady=steady_clock,

@@ -3,7 +3,7 @@
 Keys are the field names in camel case. The text under a field says what the setting does, and why
 its default is what it is; `docs/settings.md` lists the same. Secrets are named by file and never
 written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`,
-`settings_plans` and `settings_watch`.
+`settings_plans`, `settings_pools` and `settings_watch`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,14 @@ from typing_extensions import override
 from fleet.located import shortened
 from foresail.settings_cycle import CycleSettings
 from foresail.settings_plans import PlansSettings, plans_crossings
+from foresail.settings_pools import GpuPoolSettings, pools_crossings
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
 from foresail.settings_sources import SOURCE_NAME, SourceSettings
 from foresail.settings_tenants import TenantSettings, tenant_crossings
 from foresail.settings_values import COUNT_MAX, Text
 from foresail.settings_watch import WatchSettings, watch_crossings
 from scaler.faults import crossed, quoted
-from scaler.parts import Faulty, Part, key_of
+from scaler.parts import Faulty, Part, key_of, sound_items
 from scaler.sources.catalogue import load, shipped
 from scaler.spelling import nearest
 from scaler.tenants import TenantRules
@@ -48,6 +49,8 @@ class Settings(Part):
         default=(), description="a list of rules, each with namespaces"
     )
     """What the ScaledObjects of each namespace may ask for; without rules, everything here."""
+    pools: tuple[GpuPoolSettings, ...] = Field(default=(), description="a list of pools of GPUs")
+    """Pools of GPUs of known size, whose workloads are planned together."""
     watch: tuple[WatchSettings, ...] = Field(
         default=(), description="a list of models to plan for without a ScaledObject"
     )
@@ -72,6 +75,7 @@ class Settings(Part):
             )
             yield crossed(message, "defaultSource")
         yield from tenant_crossings(values["tenants"], names)
+        yield from pools_crossings(values["pools"])
         yield from watch_crossings(values["watch"], partial(_allowed_for, values))
         peers, tls = key_of(values["state"], "peers"), values["tls"]
         if peers and tls is not None and key_of(tls, "client_ca") is None:
@@ -88,6 +92,7 @@ class Settings(Part):
             default_source=self.source_by_default,
             address_prefixes=self.limits.metadata_addresses,
             replicas_max=self.limits.replicas_max,
+            pools=frozenset(self.pool_gpus),
         )
 
     @property
@@ -98,6 +103,11 @@ class Settings(Part):
             [one.rule for one in self.tenants],
             objects_max=self.limits.objects_per_namespace_max,
         )
+
+    @property
+    def pool_gpus(self) -> dict[str, int]:
+        """The GPUs of each pool, by its name."""
+        return {pool.name: pool.gpus for pool in self.pools}
 
     @property
     def source_by_default(self) -> str | None:
@@ -125,12 +135,14 @@ def _allowed_for(values: Mapping[str, Any], metadata: Mapping[str, str]) -> Allo
     addresses, replicas_max = (metadata.get("serverAddress", ""),), COUNT_MAX
     if not isinstance(limits, Faulty):
         addresses, replicas_max = limits.metadata_addresses, limits.replicas_max
+    pools = {pool.name for _, pool in sound_items(values["pools"], GpuPoolSettings)}
     return AllowedOptions(
         engines=_engines(),
         sources=frozenset(sources),
         default_source=default,
         address_prefixes=addresses,
         replicas_max=replicas_max,
+        pools=frozenset(pools),
     )
 
 

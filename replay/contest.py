@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 
 from replay.oracle import best_found
 from replay.policies.behaviors import BEHAVIORS, OWN
-from replay.policies.catalogue import KINDS
+from replay.policies.catalogue import kind_named
 from replay.policies.port import Policy
 from replay.replay_input import Platform, ReplayInput, draw_input
 from replay.simulate import Result, simulate
@@ -85,17 +85,19 @@ class Entry:
     """Of the HPA behind it: one of `BEHAVIORS`, or the rule's own."""
     marks: bool = False
     """Keep what plots need."""
+    cut_seconds: int | None = None
+    """Account for what was before and after that second apart, too."""
 
 
 def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
     """The usual setting, or with it all that a sweep covers."""
-    kind = KINDS[policy]
+    kind = kind_named(policy)
     return tuple(sorted({kind.usual, *kind.knobs})) if sweep else (kind.usual,)
 
 
 def settings(policy: str, *, sweep: bool) -> tuple[tuple[float, str], ...]:
     """Knobs and HPA behaviors: with the sweep every knob under every behavior that applies."""
-    behaviors = (OWN, *BEHAVIORS) if sweep and KINDS[policy].with_behavior else (OWN,)
+    behaviors = (OWN, *BEHAVIORS) if sweep and kind_named(policy).with_behavior else (OWN,)
     return tuple((knob, behavior) for behavior in behaviors for knob in knobs(policy, sweep=sweep))
 
 
@@ -188,11 +190,12 @@ def _run(entry: Entry) -> Result:
         seed=entry.seed,
         behavior=entry.behavior,
         marks=entry.marks,
+        cut_seconds=entry.cut_seconds,
     )
 
 
 def _policy(drawn: ReplayInput, entry: Entry) -> Policy:
-    kind = KINDS[entry.policy]
+    kind = kind_named(entry.policy)
     if entry.behavior == OWN:
         return kind.make(drawn, entry.knob)
     if kind.with_behavior is None:
@@ -214,7 +217,9 @@ def _code() -> str:
 
 
 def _key(digest: str, entry: Entry) -> str:
-    parts_of_key = (entry.policy, entry.knob, entry.behavior, entry.seed, entry.marks)
+    parts_of_key = (
+        entry.policy, entry.knob, entry.behavior, entry.seed, entry.marks, entry.cut_seconds
+    )  # fmt: skip
     return sha256(f"{digest} {parts_of_key}".encode()).hexdigest()
 
 

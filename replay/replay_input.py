@@ -161,7 +161,9 @@ def draw_input(
     if replicas_mean is not None:
         # The size of the run is the experimenter's; no rule is told the mean that it comes from.
         weight = rate / rate.sum()
-        scale = replicas_mean * _served(platform, prompt @ weight, output @ weight) / rate.mean()
+        scale = (
+            replicas_mean * served_in_time(platform, prompt @ weight, output @ weight) / rate.mean()
+        )
         rate = np.multiply(rate, scale, dtype=np.float64)
     past_seconds = _past_seconds(trace)
     middles = (np.arange(len(rate), dtype=np.float64) + 0.5) * trace.step_seconds
@@ -170,7 +172,7 @@ def draw_input(
         np.interp(seconds, middles, values) for values in (rate, prompt, output)
     )
     arrivals = gamma_poisson(expected, platform.variance_ratio, np.random.default_rng((seed, 1)))
-    at_start = expected[:60].max() / _served(platform, prompt_tokens[0], output_tokens[0])
+    at_start = expected[:60].max() / served_in_time(platform, prompt_tokens[0], output_tokens[0])
     replicas_at_start = min(max(ceil(at_start / 0.8), platform.replicas_min), platform.replicas_max)
     past = _past(past_seconds, middles, (rate, prompt, output), platform, seed)
     return ReplayInput(
@@ -206,7 +208,7 @@ def start_up_seen(start_up: StartUp, replicas: int, *, seed: int) -> float:
     return float(np.median([sum(start_up.draw(generator)) for _ in range(max(1, replicas))]))
 
 
-def _served(platform: Platform, prompt_tokens: float, output_tokens: float) -> float:
+def served_in_time(platform: Platform, prompt_tokens: float, output_tokens: float) -> float:
     """Requests a second that one replica serves in time."""
     mix = RequestMix.constant(float(prompt_tokens), float(output_tokens))
     return USED_RATIO * capacity(platform.profile, mix, itl_seconds=platform.objective.itl_seconds)

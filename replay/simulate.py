@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from replay.in_expectation import RATE_SECONDS, InExpectation
 from replay.policies.behaviors import OWN
-from replay.policies.port import Explaining, Policy
+from replay.policies.port import Explaining, Figures, Policy, Reckoning
 from replay.replay_input import ReplayInput
 from replay.served import Served
 from replay.traffic import DAY_SECONDS
@@ -50,6 +50,16 @@ class Day:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A part of a run that ends where the caller cut it, or with the run."""
+
+    until_seconds: int
+    counted: Day
+    figures: Figures | None
+    """What the rule took for true at its end; None of a rule without such figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """How a policy fared; requests and money count from the end of the run-in."""
 
@@ -73,6 +83,8 @@ class Result:
     flips: int
     """Changes of direction."""
     days: tuple[Day, ...]
+    windows: tuple[Window, ...] = ()
+    """Of a run that was cut; they add up to it."""
     node_hours: float | None = None
     """Of nodes from launch to end, empty ones included; None where no node pool is modelled."""
     marks: tuple[Mark, ...] = ()
@@ -90,21 +102,32 @@ def simulate(  # noqa: PLR0913 - one run, and how it is named
     seed: int,
     behavior: str = OWN,
     marks: bool = False,
+    cut_seconds: int | None = None,
     served: Served | None = None,
 ) -> Result:
     """Run a policy on a replay input.
 
     Args:
+        cut_seconds: account for what was before and after that second apart, too.
         behavior: the name of the HPA behavior that the policy was made with.
         marks: keep what happened once a minute, and each move with its reason.
         served: the engine; None = the one in expectation.
     """
+    if cut_seconds is not None and not replay_input.run_in_seconds < cut_seconds:
+        raise ValueError(
+            f"cut_seconds {cut_seconds} must lie after the run-in,"
+            f" which ends at {replay_input.run_in_seconds} s"
+        )
     served = served or InExpectation(replay_input, seed=seed)
     run = Simulation(replay_input, served, _Recorder(policy) if marks else None)
     while run.now < replay_input.seconds:
+        if run.now == cut_seconds:
+            run.cut(_figures(policy))
         if run.now % policy.period_seconds == 0:
             run.scale_to(policy.decide(served.seen(run.now)))
         run.step()
+    if cut_seconds is not None:
+        run.cut(_figures(policy))
     return run.result(name=name, knob=knob, behavior=behavior)
 
 
@@ -122,6 +145,8 @@ class Simulation:
         self._actions = self._flips = self._direction = 0
         self._free_gpu_seconds = self._free_node_seconds = 0.0
         self._nights = [Day(requests=0.0, in_time=0.0, gpu_seconds=0.0)]
+        self._cut_at = self._nights[0]
+        self._windows: list[Window] = []
 
     def scale_to(self, replicas: int) -> None:
         """Set the number of replicas within the bounds, as a write to the scale subresource."""
@@ -160,6 +185,12 @@ class Simulation:
             asked = float(arrivals @ prompt_tokens) / RATE_SECONDS
             self._recorder.mark(self.now, served, float(arrivals.mean()), asked)
 
+    def cut(self, figures: Figures | None) -> None:
+        """End a window of the account here."""
+        before, self._cut_at = self._cut_at, self._so_far()
+        counted = _between(before, self._cut_at)
+        self._windows.append(Window(until_seconds=self.now, counted=counted, figures=figures))
+
     def result(self, *, name: str, knob: float, behavior: str = OWN) -> Result:
         """How the run went until now."""
         judgement = self._served.judgement()
@@ -184,6 +215,7 @@ class Simulation:
             actions=self._actions,
             flips=self._flips,
             days=days,
+            windows=tuple(self._windows),
             marks=tuple(recorder.marks) if recorder else (),
             moves=tuple(recorder.moves) if recorder else (),
             behavior=behavior,
@@ -236,6 +268,10 @@ class _Recorder:
                 forecast_ahead=self._policy.forecast_ahead() if self._policy else None,
             )
         )
+
+
+def _figures(policy: Policy) -> Figures | None:
+    return policy.figures() if isinstance(policy, Reckoning) else None
 
 
 def _between(before: Day, after: Day) -> Day:

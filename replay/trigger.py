@@ -1,4 +1,11 @@
-"""The trigger and the HPA behavior an operator would write who measured one replica."""
+"""The trigger and the HPA behavior an operator would write who measured one replica.
+
+Operators guess, too: `Overrides` turns that trigger into one with wrong, missing or other keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from replay import hpa
 from replay.profile import (
@@ -62,3 +69,33 @@ def metadata_of(
         "prefillShare": f"{prefill:.2f}",
         "replicaRequests": str(profile.sequences_max),
     }
+
+
+_SPEEDS: Final = ("replicaPromptTokensPerSecond", "replicaGeneratedTokensPerSecond")
+_CAPACITY: Final = (*_SPEEDS, "prefillShare", "replicaRequests")
+_LEAD: Final = "leadTime"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """How a trigger departs from the one that tells the truth."""
+
+    capacity: float | None = 1.0
+    """Factor on the speeds of a replica; None = no key of its capacity is given."""
+    lead: float | None = 1.0
+    """Factor on the lead time; None = not given."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """Trigger keys and their values."""
+
+    def metadata(self, truth: Mapping[str, str]) -> dict[str, str]:
+        """The trigger's metadata, from that of `metadata_of`."""
+        changed = dict(truth)
+        if self.capacity is None:
+            changed = {key: text for key, text in truth.items() if key not in _CAPACITY}
+        else:
+            changed |= {key: f"{float(truth[key]) * self.capacity:g}" for key in _SPEEDS}
+        if self.lead is None:
+            del changed[_LEAD]
+        else:
+            changed[_LEAD] = f"{float(truth[_LEAD].removesuffix('s')) * self.lead:g}s"
+        return changed | dict(self.keys)

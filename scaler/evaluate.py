@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
+from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
@@ -88,6 +89,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     *,
     now_seconds: float,
     answer_seconds_max: float,
+    limits: tuple[Step, ...] = (),
 ) -> tuple[WorkloadPlan, CycleState]:
     """The cycle's result, and the state for the next cycle.
 
@@ -95,6 +97,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         tracker: has taken `poll` already.
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
+        limits: why the parameters are narrower than the trigger's, to be shown after the plan.
     """
     observation = poll.observation
     record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
@@ -120,7 +123,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state.state,
             given_up=lead.given_up if lead is not None else 0,
         )
-        plan = replace(plan, steps=(*learned, *plan.steps))
+        plan = replace(plan, steps=(*learned, *plan.steps, *limits))
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(
             timed=timed,

@@ -91,6 +91,8 @@ class AllowedOptions:
     """Addresses that `serverAddress` may start with; empty refuses every address."""
     replicas_max: int = 1000
     modes: frozenset[Mode] = frozenset(Mode)
+    pools: frozenset[str] = frozenset()
+    """Pools of known size."""
 
 
 def _labels(text: object) -> object:
@@ -198,6 +200,17 @@ class TriggerSpec(BaseModel):
     )
     replica_requests: TokenRate = Field(
         default=None, description="a number above 0: requests one replica works on at a time"
+    )
+    pool: str | None = Field(default=None, description="a pool of the operator's settings")
+    replica_gpus: int = Field(
+        default=1, ge=1, le=1024, description="a whole number from 1: GPUs that one replica holds"
+    )
+    priority: float = Field(
+        default=1.0,
+        gt=0,
+        le=1000,
+        allow_inf_nan=False,
+        description="a number above 0 and at most 1000: what a late request counts in its pool",
     )
     timezone: str = Field(default="UTC", description="an IANA time zone such as Europe/Berlin")
     events: Events = Field(
@@ -321,6 +334,8 @@ def _not_allowed(
             f"key 'maxReplicas' has the value '{parsed.max_replicas}': the operator's limit is "
             f"{allowed.replicas_max}"
         )
+    if parsed.pool is not None and parsed.pool not in allowed.pools:
+        faults.append(_not_among("pool", parsed.pool, allowed.pools, hidden))
     return faults + _source_faults(parsed, allowed, hidden)
 
 

@@ -23,6 +23,7 @@ from replay.peers import (
 )
 from replay.policies.port import PolicyKind
 from replay.policies.shipped import FORESAIL
+from replay.policies.variants import variant
 
 KINDS: dict[str, PolicyKind] = {
     kind.name: kind
@@ -49,3 +50,12 @@ KINDS: dict[str, PolicyKind] = {
         *sageserve.KINDS,
     )
 }
+
+
+def kind_named(name: str) -> PolicyKind:
+    """The rule of this name, or the variant of the shipped one.
+
+    Raises:
+        UnknownVariantError: there is neither.
+    """
+    return KINDS.get(name) or variant(name)

@@ -38,6 +38,17 @@ class Seen:
         return self.running + self.waiting
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What a rule that plans takes for true: given or learned."""
+
+    replica_requests_per_second: float
+    """That one replica serves in time, at the mix of `prompt_tokens` and `output_tokens`."""
+    prompt_tokens: float
+    output_tokens: float
+    lead_seconds: float
+
+
 class Policy(Protocol):
     """One rule on one run, with its memory."""
 
@@ -59,6 +70,15 @@ class Explaining(Protocol):
 
     def forecast_ahead(self) -> tuple[float, float] | None:
         """Median and planned-for quantile of prompt tokens a second, a start-up ahead."""
+        ...
+
+
+@runtime_checkable
+class Reckoning(Protocol):
+    """A policy that reckons with figures of a replica."""
+
+    def figures(self) -> Figures | None:
+        """Of the last decision; None before the first."""
         ...
 
 

@@ -1,46 +1,70 @@
 """Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
 
 from copy import deepcopy
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import assert_never
 
 from replay import trigger
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
-from replay.policies.port import PolicyKind, Seen
+from replay.policies.port import Figures, PolicyKind, Seen
 from replay.replay_input import ReplayInput
+from replay.trigger import Overrides
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
+from scaler.decision.claim import within
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
+from scaler.events import Event
 from scaler.forecast.trees import Trees
+from scaler.serving.pools import Pools
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
 STEP_SECONDS = 60.0
+POOL = "shared"
+"""The pool that a trigger may name."""
 _ANSWER_SECONDS_MAX = 300.0
 _ALLOWED = AllowedOptions(
-    engines={"vllm": False}, sources=frozenset({"replay"}), default_source="replay"
+    engines={"vllm": False},
+    sources=frozenset({"replay"}),
+    default_source="replay",
+    pools=frozenset({POOL}),
 )
 
 
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
-    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
-        trigger_spec = _trigger_spec(replay_input, quantile)
-        self._reference = Reference.of("replay", "shipped", {})
+    def __init__(
+        self,
+        replay_input: ReplayInput,
+        quantile: float,
+        overrides: Overrides | None = None,
+        pools: Pools | None = None,
+    ) -> None:
+        """Make the rule for one run.
+
+        Args:
+            pools: which it shares with others, as the trigger's keys say; None = with nobody.
+        """
+        trigger_spec = _trigger_spec(replay_input, quantile, overrides or Overrides())
+        self._reference = Reference.of("replay", replay_input.name, {})
+        self._spec, self._pools = trigger_spec, pools
         self._parameters = _assembled(trigger_spec).parameters
         # Restoring the past is half of a run, and the same for every knob.
-        self._tracker = deepcopy(_restored(replay_input))
+        forecast_by = trigger_spec.lead_time, trigger_spec.timezone, trigger_spec.events
+        self._tracker = deepcopy(_restored(replay_input, *forecast_by))
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
-        self._quantile = quantile
+        self._seen: Seen | None = None
+        self._quantile = trigger_spec.quantile
         self._start = _start_seconds(replay_input)
 
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
+        self._seen = seen
         poll = _poll_of(
             self._start + seen.at_seconds,
             {
@@ -54,15 +78,23 @@ class Shipped:
             },
         )
         self._tracker.take(poll)
-        self._plan, self._cycle_state = evaluate(
+        planned = partial(
+            evaluate,
             self._reference,
             poll,
             self._tracker,
-            self._parameters,
-            self._cycle_state,
+            cycle_state=self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
         )
+        self._plan, after = planned(self._parameters)
+        if self._pools is not None:
+            held = self._cycle_state.state.handed
+            share = self._pools.share(self._spec, self._plan, held=held)
+            if share is not None and share.refused:
+                narrower = within(self._parameters, share)
+                self._plan, after = planned(narrower, limits=(share.step(),))
+        self._cycle_state = after
         outcome = self._plan.timed.outcome
         match outcome:
             case Answer(replicas=replicas):
@@ -93,9 +125,25 @@ class Shipped:
         )
         return median, planned
 
+    def figures(self) -> Figures | None:
+        """What the last plan took for true, at the mix that it saw."""
+        plan, seen = self._plan, self._seen
+        if plan is None or seen is None:
+            return None
+        # What one request a second keeps busy.
+        busy = plan.parameters.capacity.work.replicas(seen.prompt_tokens, seen.output_tokens)
+        if not busy:
+            return None
+        return Figures(
+            replica_requests_per_second=1 / busy,
+            prompt_tokens=seen.prompt_tokens,
+            output_tokens=seen.output_tokens,
+            lead_seconds=plan.parameters.lead_seconds,
+        )
 
-def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
-    """The trigger that an operator would write for this platform."""
+
+def _trigger_spec(replay_input: ReplayInput, quantile: float, overrides: Overrides) -> TriggerSpec:
+    """The trigger that an operator would write for this platform, with the overrides."""
     platform = replay_input.platform
     metadata = trigger.metadata_of(
         platform.profile,
@@ -104,7 +152,7 @@ def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
         lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
-    return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
+    return parse(overrides.metadata({**metadata, "quantile": f"{quantile:g}"}), _ALLOWED)
 
 
 def _assembled(trigger_spec: TriggerSpec, prior: Trees | None = None) -> Assembly:
@@ -117,10 +165,14 @@ def _start_seconds(replay_input: ReplayInput) -> float:
 
 
 @lru_cache(maxsize=1)
-def _restored(replay_input: ReplayInput) -> DemandTracker:
+def _restored(
+    replay_input: ReplayInput, lead_seconds: float, timezone: str, events: tuple[Event, ...]
+) -> DemandTracker:
     """A tracker that has taken the past, as after a range query at start."""
-    # The forecast does not depend on the quantile that is planned for.
-    trigger_spec = _trigger_spec(replay_input, 0.5)
+    # The forecast does not depend on the quantile that is planned for, nor on the capacity.
+    trigger_spec = _trigger_spec(replay_input, 0.5, Overrides()).model_copy(
+        update={"lead_time": lead_seconds, "timezone": timezone, "events": events}
+    )
     tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()
     past = replay_input.past
     for at, prompt, output, requests in zip(
@@ -151,8 +203,14 @@ def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
 class Foresail(KedaDriven):
     """The shipped path behind KEDA and the HPA, telling its steps."""
 
-    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
-        self._shipped = Shipped(replay_input, quantile)
+    def __init__(
+        self,
+        replay_input: ReplayInput,
+        quantile: float,
+        overrides: Overrides | None = None,
+        pools: Pools | None = None,
+    ) -> None:
+        self._shipped = Shipped(replay_input, quantile, overrides, pools)
         scaled = ScaledObject(polling_interval_seconds=15)
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
@@ -163,6 +221,9 @@ class Foresail(KedaDriven):
 
     def forecast_ahead(self) -> tuple[float, float] | None:
         return self._shipped.forecast_ahead()
+
+    def figures(self) -> Figures | None:
+        return self._shipped.figures()
 
 
 FORESAIL = PolicyKind(

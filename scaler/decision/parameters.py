@@ -23,6 +23,8 @@ class PlanParameters:
     """Whether `lead_seconds` stays as the operator gave it, whatever orders show."""
     hold_follows_lead: bool = False
     """Whether the hold is one lead time, also where that is learned."""
+    replicas_max_name: str = "maxReplicas"
+    """What sets `replicas_max`, for explanations."""
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:

@@ -202,7 +202,7 @@ def _bounded(replicas: int, parameters: PlanParameters) -> tuple[int, list[Step]
     bounded = min(max(replicas, low), high)
     if bounded == replicas:
         return bounded, []
-    name, edge = ("minReplicas", low) if replicas < low else ("maxReplicas", high)
+    name, edge = ("minReplicas", low) if replicas < low else (parameters.replicas_max_name, high)
     text = f"{replicas} wanted, {name} is {edge}"
     return bounded, [Step(rule="bounds", text=text, replicas=bounded)]
 

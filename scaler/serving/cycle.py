@@ -20,6 +20,7 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.pace import Pace
 from scaler.serving.plan_book import NoReaders, PlanChanges
 from scaler.serving.plans import Plans, Publish
+from scaler.serving.pools import Pools
 from scaler.serving.restoring import Restorer
 from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
@@ -66,6 +67,7 @@ class PlanningCycle:
 
         plans = Plans(
             answer_seconds_max=settings.answer_seconds_max,
+            pools=Pools(settings.pools),
             publish=publish,
             readers=readers,
             states=states,

@@ -1,6 +1,7 @@
 """The pace of the cycle and its limits."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +27,5 @@ class PlanningSettings:
     """The timeout for fetching one state."""
     resumes_at_once: int = 32
     """Limits the load on peers and the disk."""
+    pools: Mapping[str, int] = field(default_factory=dict)
+    """GPUs of each pool of known size."""

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.claim import within
+from scaler.decision.scarce import Share
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.serving.decision_log import log_change
@@ -12,6 +15,7 @@ from scaler.serving.faults import contained
 from scaler.serving.feeds import Workload
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanChanges
+from scaler.serving.pools import Pools
 from scaler.serving.state_book import StateBook
 
 Publish = Callable[[Reference, TimedOutcome], None]
@@ -24,6 +28,7 @@ class Plans:
         self,
         *,
         answer_seconds_max: float,
+        pools: Pools,
         publish: Publish,
         readers: PlanChanges,
         states: StateBook,
@@ -32,6 +37,7 @@ class Plans:
         metrics: PlanningMetrics,
     ) -> None:
         self._answer_seconds_max = answer_seconds_max
+        self._pools = pools
         self._publish = publish
         self._readers = readers
         self._states = states
@@ -52,20 +58,35 @@ class Plans:
             return None  # its plan of before stands until the forecast is restored
         poll, looked_at = live.looked
         with contained("workload_not_planned", [workload.reference], self._metrics):
-            plan, after = evaluate(
+            planned = partial(
+                evaluate,
                 workload.reference,
                 poll,
                 live.tracker,
-                parameters,
-                workload.cycle_state,
+                cycle_state=workload.cycle_state,
                 now_seconds=looked_at,
                 answer_seconds_max=self._answer_seconds_max,
             )
+            plan, after = planned(parameters)
+            share = self._share(workload, plan)
+            if share is not None and share.refused:
+                plan, after = planned(within(parameters, share), limits=(share.step(),))
             workload.plan = plan
             self._continue_from(after, workload)
             self._readers.changed(workload.reference)
             return plan
         return None
+
+    def _share(self, workload: Workload, plan: WorkloadPlan) -> Share | None:
+        """What the workload's pool leaves it; None without a pool of known size."""
+        if workload.trigger_spec is None:
+            return None
+        held = workload.cycle_state.state.handed
+        return self._pools.share(workload.trigger_spec, plan, held=held)
+
+    def forget(self, reference: Reference) -> None:
+        """Free what a forgotten workload claimed."""
+        self._pools.forget(reference)
 
     def refuse(self, workload: Workload, error: SourceError) -> None:
         """Refuse a trigger spec that its source cannot serve."""

@@ -165,6 +165,7 @@ class Workloads:
         if workload is not None and workload.on_watch_list:
             return
         self._states.forget(reference)
+        self._plans.forget(reference)
         if workload is None:
             return
         del self._workloads[reference]

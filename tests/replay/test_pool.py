@@ -1,0 +1,73 @@
+"""Workloads on one pool: who starts when a GPU is free, and late requests counted by hand."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from bench import scarce
+from replay.fleet import FleetSettings
+from replay.generated import generated
+from replay.policies.port import Seen
+from replay.pool import Tenant, play
+from replay.replay_input import Platform, fixed_start_up
+from tests.replay.small import small_input
+
+
+@dataclass
+class Scripted:
+    """Wants what its script says from each second on, and remembers what it had."""
+
+    script: dict[int, int]
+    period_seconds: int = 15
+    had: dict[int, int] = field(default_factory=dict)
+
+    def decide(self, seen: Seen) -> int:
+        self.had[seen.at_seconds] = seen.replicas
+        return self.script[max(at for at in self.script if at <= seen.at_seconds)]
+
+
+def tenant(policy: Scripted, *, at_start: int) -> Tenant:
+    drawn = replace(small_input().first(1800), replicas_at_start=at_start)
+    return Tenant(replay_input=drawn, policy=policy)
+
+
+def test_a_replica_without_a_gpu_starts_when_another_workload_gives_one_up() -> None:
+    first, second = Scripted({0: 4, 900: 1}), Scripted({0: 2, 30: 5})
+    play([tenant(first, at_start=2), tenant(second, at_start=2)], 6, seed=1)
+
+    # The first takes both free GPUs; the second waits until it is done with three.
+    assert (first.had[15], second.had[60], second.had[900]) == (4, 2, 2)
+    assert (first.had[1500], second.had[1500]) == (1, 5)
+    assert max(first.had[at] + second.had[at] for at in first.had) == 6
+
+
+def test_the_oldest_pending_replica_is_scheduled_first() -> None:
+    late, early = Scripted({0: 2, 300: 3}), Scripted({0: 2, 150: 3})
+    gives = Scripted({0: 2, 600: 1})
+    play([tenant(one, at_start=2) for one in (late, early, gives)], 6, seed=1)
+    assert (late.had[1500], early.had[1500]) == (2, 3)
+
+
+def test_a_pool_that_is_too_small_for_the_beginning_is_refused() -> None:
+    with pytest.raises(ValueError, match="begin with 4 GPUs, and the pool has 3"):
+        play([tenant(Scripted({0: 2}), at_start=2) for _ in range(2)], 3, seed=1)
+
+
+def test_inputs_are_scaled_until_the_pool_is_short_for_as_long_as_asked() -> None:
+    traces = [generated(seed=seed, days=1, shape="bursts") for seed in (1, 2)]
+    platform = Platform(fleet=FleetSettings(start_up=fixed_start_up(60), rows=32), replicas_max=16)
+    inputs = scarce.scaled(traces, platform, gpus=16, short_minutes=60, days=0.5, seed=1)
+    need = sum(one.need_by_minute() for one in inputs)
+    # The draw of the arrivals moves with the scale a little.
+    assert (need > 16).sum() == pytest.approx(60, abs=15)
+
+
+def test_late_requests_are_added_up_with_their_priorities() -> None:
+    result = play([tenant(Scripted({0: 2}), at_start=2)], 2, seed=1)[0]
+    one = replace(result, policy="a", requests=100, attainment=0.9, gpu_hours=3)
+    other = replace(result, policy="b", requests=300, attainment=1.0, gpu_hours=5)
+    rows = scarce.rows_of("together", [one, other], [2.0, 1.0])
+    assert [row["service"] for row in rows] == ["a", "b", "all"]
+    assert [row["late"] for row in rows] == pytest.approx([10, 0, 10])
+    assert [row["late_weighted"] for row in rows] == pytest.approx([20, 0, 20])
+    assert (rows[-1]["attainment"], rows[-1]["gpu_hours"]) == (pytest.approx(0.975), 8)
