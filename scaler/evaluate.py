@@ -16,6 +16,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast
+from scaler.learning.estimates import CapacityEstimate
 from scaler.learning.in_force import in_force
 
 
@@ -75,6 +76,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     *,
     now_seconds: float,
     answer_seconds_max: float,
+    capacity: CapacityEstimate | None = None,
 ) -> tuple[WorkloadPlan, CycleState]:
     """The cycle's result, and the state for the next cycle.
 
@@ -82,6 +84,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         tracker: has taken `poll` already.
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
+        capacity: of a replica, as learned; None = the parameters' own.
     """
     observation = poll.observation
     if observation is None or tracker.demand is None or not poll.usable():
@@ -93,7 +96,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters)
+        parameters, learned = in_force(parameters, capacity=capacity)
         outlook = tracker.outlook(
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )

@@ -1,5 +1,6 @@
 """Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
 from typing import assert_never
@@ -14,7 +15,7 @@ from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.forecast.trees import Trees
-from scaler.signals import Observation, Signal, Value
+from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
@@ -31,7 +32,9 @@ class Shipped:
     def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
         trigger_spec = _trigger_spec(replay_input, quantile)
         self._reference = Reference.of("replay", "shipped", {})
-        self._parameters = _assembled(trigger_spec).parameters
+        assembly = _assembled(trigger_spec)
+        self._parameters, self._engine = assembly.parameters, assembly.make_engine()
+        self._kv_tokens = float(replay_input.platform.profile.kv_tokens_max)
         # Restoring the past is half of a run, and the same for every knob.
         self._tracker = deepcopy(_restored(replay_input))
         self._cycle_state = CycleState.unread(0.0)
@@ -52,9 +55,12 @@ class Shipped:
                 Signal.WAITING: seen.waiting,
                 Signal.KV_USE: seen.kv_use_ratio,
                 Signal.REPLICAS: float(seen.ready),
+                Signal.KV_CAPACITY: self._kv_tokens,
             },
+            {Signal.TTFT: seen.ttft, Signal.ITL: seen.itl},
         )
         self._tracker.take(poll)
+        self._engine.take(poll)
         self._plan, self._cycle_state = evaluate(
             self._reference,
             poll,
@@ -63,6 +69,7 @@ class Shipped:
             self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
+            capacity=self._engine.estimate_for(self._parameters),
         )
         outcome = self._plan.timed.outcome
         match outcome:
@@ -142,9 +149,16 @@ def _restored(replay_input: ReplayInput) -> DemandTracker:
     return tracker
 
 
-def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
-    readings = {s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()}
-    observation = Observation(at_seconds=at_seconds, readings=readings)
+def _poll_of(
+    at_seconds: float,
+    amounts: dict[Signal, float],
+    latencies: Mapping[Signal, LatencyCounts | None] | None = None,
+) -> PollResult:
+    observation = Observation(
+        at_seconds=at_seconds,
+        readings={s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()},
+        latencies={s: counts for s, counts in (latencies or {}).items() if counts is not None},
+    )
     return PollResult(at_seconds=at_seconds, observation=observation)
 
 

@@ -1,9 +1,10 @@
 """The parameters of a plan, from the trigger spec and the capacity of a replica."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
+from scaler.decision.objective import Objective
+from scaler.trigger import REPLICAS_MAX, Capacity, Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,9 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+    objective: Objective = field(default_factory=Objective)
+    learns_capacity: bool = True
+    """Whether the engine's own metrics may correct `capacity`."""
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
@@ -32,4 +36,10 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
         mode=trigger_spec.mode,
         capacity=capacity,
+        objective=Objective(
+            ttft_seconds=trigger_spec.ttft,
+            itl_seconds=trigger_spec.itl,
+            attainment=trigger_spec.attainment,
+        ),
+        learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
     )

@@ -60,6 +60,7 @@ class Plans:
                 workload.cycle_state,
                 now_seconds=looked_at,
                 answer_seconds_max=self._answer_seconds_max,
+                capacity=live.engine.estimate_for(parameters),
             )
             workload.plan = plan
             self._continue_from(after, workload)
