@@ -16,6 +16,7 @@ from replay.engine import Engine
 from replay.traffic import Floats
 
 Labels = tuple[tuple[str, str], ...]
+_BLOCK_TOKENS = 16
 _SLEEP_STATES = ("awake", "weights_offloaded", "discard_all")
 _FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
 _PROMPT_SOURCES = ("local_compute", "local_cache_hit", "external_kv_transfer")
@@ -38,8 +39,8 @@ class _Family(NamedTuple):
 class Exposition:
     """Pages for one served model."""
 
-    def __init__(self, model_name: str) -> None:
-        families = _families((("engine", "0"), ("model_name", model_name)))
+    def __init__(self, model_name: str, *, kv_tokens_max: int) -> None:
+        families = _families((("engine", "0"), ("model_name", model_name)), kv_tokens_max)
         self._names: list[tuple[str, Labels]] = []
         self._heads: list[str] = []
         for family in families:
@@ -60,6 +61,7 @@ class Exposition:
             *(float(waiting), 0.0),
             *(1.0, 0.0, 0.0),
             float(engine.kv_use_ratio[row]),
+            1.0,
             float(counters.preempted[row]),
             prompt,
             *(prompt - cached, cached, 0.0),
@@ -82,7 +84,7 @@ class Exposition:
         return "".join([f"{head}{value!r}\n" for head, value in pairs])
 
 
-def _families(common: Labels) -> tuple[_Family, ...]:
+def _families(common: Labels, kv_tokens_max: int) -> tuple[_Family, ...]:
     def plain(name: str, kind: str) -> _Family:
         return _Family(name, kind, ((name, common),))
 
@@ -103,6 +105,11 @@ def _families(common: Labels) -> tuple[_Family, ...]:
         by("vllm:num_requests_waiting_by_reason", "gauge", "reason", waiting_reasons),
         by("vllm:engine_sleep_state", "gauge", "sleep_state", _SLEEP_STATES),
         plain("vllm:kv_cache_usage_perc", "gauge"),
+        _Family(
+            "vllm:cache_config_info",
+            "gauge",
+            (("vllm:cache_config_info", _cache_config(kv_tokens_max)),),
+        ),
         plain("vllm:num_preemptions_total", "counter"),
         plain("vllm:prompt_tokens_total", "counter"),
         by("vllm:prompt_tokens_by_source_total", "counter", "source", _PROMPT_SOURCES),
@@ -111,6 +118,12 @@ def _families(common: Labels) -> tuple[_Family, ...]:
         histogram("vllm:time_to_first_token_seconds", TTFT_EDGES_SECONDS),
         histogram("vllm:inter_token_latency_seconds", ITL_EDGES_SECONDS),
     )
+
+
+def _cache_config(kv_tokens_max: int) -> Labels:
+    """An information series: its labels say it all, and the model is not among them."""
+    blocks = kv_tokens_max // _BLOCK_TOKENS
+    return (("block_size", str(_BLOCK_TOKENS)), ("engine", "0"), ("num_gpu_blocks", str(blocks)))
 
 
 def _braces(labels: Labels) -> str:

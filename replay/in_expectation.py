@@ -2,15 +2,18 @@
 
 from collections import deque
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
+from replay.counters import ITL_EDGES_SECONDS
 from replay.fleet import Fleet
 from replay.judgement import Judgement, Tally
 from replay.meanfield import ITL_BIN_SECONDS, MeanField, Totals
 from replay.policies.port import Seen
 from replay.replay_input import ReplayInput
 from replay.traffic import Floats
+from scaler.signals import LatencyCounts
 
 RATE_SECONDS = 60
 _MARK_SECONDS = 5
@@ -64,6 +67,12 @@ class InExpectation:
             if arrived
             else self._mix.output_tokens,
             ttft_p90_seconds=self._ttft_p90_seconds(),
+            ttft=self._first_tokens(),
+            itl=LatencyCounts(
+                bounds_seconds=(*ITL_EDGES_SECONDS, inf),
+                counts=tuple(rates.gained_of("itl_tokens").tolist()),
+                total_seconds=rates.gained("running_seconds"),
+            ),
         )
 
     def serve(self, now: int) -> None:
@@ -94,8 +103,17 @@ class InExpectation:
             cold_start=book.cold_start,
         )
 
+    def _first_tokens(self) -> LatencyCounts:
+        """Waits of whole seconds, and the prompt's computation after them."""
+        waits = self._rates.gained_of("waits").tolist()
+        after = self.engine.first_token_seconds
+        return LatencyCounts(
+            bounds_seconds=(*(after + seconds for seconds in range(len(waits))), inf),
+            counts=(*waits, 0.0),
+        )
+
     def _ttft_p90_seconds(self) -> float | None:
-        waits = self._rates.gained_waits()
+        waits = self._rates.gained_of("waits")
         if waits.sum() <= 0:
             return None
         return _bin_of(waits, 0.9) + self.engine.first_token_seconds
@@ -109,16 +127,18 @@ class _RateWindow:
         self.note(0, totals)
 
     def note(self, now: int, totals: Totals) -> None:
-        self._copies.append((now, replace(totals, waits=totals.waits.copy())))
+        copies = {name: getattr(totals, name).copy() for name in ("waits", "itl_tokens")}
+        self._copies.append((now, replace(totals, **copies)))
 
     def gained(self, name: str) -> float:
         (_, then), (_, now) = self._copies[0], self._copies[-1]
         gained: float = getattr(now, name) - getattr(then, name)
         return gained
 
-    def gained_waits(self) -> Floats:
+    def gained_of(self, name: str) -> Floats:
         (_, then), (_, now) = self._copies[0], self._copies[-1]
-        return np.subtract(now.waits, then.waits)
+        gained: Floats = getattr(now, name) - getattr(then, name)
+        return gained
 
     def per_second(self, name: str) -> float:
         return self.gained(name) / max(1, self._copies[-1][0] - self._copies[0][0])

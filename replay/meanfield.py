@@ -15,12 +15,14 @@ difference between a new replica and a full one, for streams even out at once. T
 against the closed forms of `replay.profile` and against `replay.engine`.
 """
 
+from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from replay.counters import ITL_EDGES_SECONDS
 from replay.engine import KV_ADMISSION_RATIO
 from replay.fleet import Fleet, Phase
 from replay.profile import EngineProfile
@@ -38,6 +40,12 @@ class Totals:
 
     waits: NDArray[np.float64]
     """Requests that were admitted or gave up, by the whole seconds they waited."""
+    itl_tokens: NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros(len(ITL_EDGES_SECONDS) + 1)
+    )
+    """Tokens by the time since the one before, in an engine's buckets."""
+    running_seconds: float = 0.0
+    """Of all streams: the sum of all times between tokens."""
     arrived: float = 0.0
     arrived_prompt_tokens: float = 0.0
     arrived_output_tokens: float = 0.0
@@ -45,6 +53,12 @@ class Totals:
     prompt_tokens: float = 0.0
     output_tokens: float = 0.0
     finished: float = 0.0
+
+    def further_tokens(self, running: float, iterations: float) -> None:
+        """Count a second in which each of the streams gained a token an iteration."""
+        self.output_tokens += running * iterations
+        self.running_seconds += running
+        self.itl_tokens[bisect_left(ITL_EDGES_SECONDS, 1 / iterations)] += running * iterations
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,7 +157,7 @@ class MeanField:
         totals = self.totals
         totals.admitted += admitted
         totals.prompt_tokens += admitted * prompt_tokens
-        totals.output_tokens += self.running * iterations
+        totals.further_tokens(self.running, iterations)
         totals.finished += ended
         book.itls[min(_ITL_BINS - 1, int(self.itl_seconds / ITL_BIN_SECONDS))] += admitted
 

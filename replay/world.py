@@ -6,10 +6,11 @@ reads no clock; it stands still until it is told to serve.
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
-from replay.counters import Counters
+from replay.counters import ITL_EDGES_SECONDS, TTFT_EDGES_SECONDS, Counters
 from replay.engine import TICK_SECONDS, Engine
 from replay.exposition import Exposition, Sample
 from replay.fleet import Fleet, Phase
@@ -18,6 +19,7 @@ from replay.policies.port import Seen
 from replay.replay_input import ReplayInput
 from replay.score import judged
 from replay.traffic import Floats
+from scaler.signals import LatencyCounts
 
 _TTFT_WINDOW_SECONDS = 180
 _DEMAND_WINDOW_SECONDS = 60
@@ -63,7 +65,9 @@ class World:
         )
         self.fleet = Fleet(platform.fleet, ready=replay_input.replicas_at_start, seed=seed)
         self._model_name = platform.profile.model_name
-        self._exposition = Exposition(self._model_name)
+        self._exposition = Exposition(
+            self._model_name, kv_tokens_max=platform.profile.kv_tokens_max
+        )
         self._counted = _CounterWindow(self.engine.counters)
         self._judged_from = 0
         """Place of the first request that is judged."""
@@ -128,6 +132,8 @@ class World:
             if count
             else mix.output_tokens,
             ttft_p90_seconds=float(np.quantile(ttft, 0.9)) if len(ttft) else None,
+            ttft=self._counted.latencies("ttft", TTFT_EDGES_SECONDS),
+            itl=self._counted.latencies("itl", ITL_EDGES_SECONDS),
         )
 
     def tally(self) -> Tally:
@@ -219,13 +225,17 @@ class World:
 class _CounterWindow:
     """Rates of the last minute from the replicas' counters, as a Prometheus computes them."""
 
-    _NAMES = ("finished", "prompt_tokens", "generated_tokens")
+    _NAMES = (
+        *("finished", "prompt_tokens", "generated_tokens"),
+        *("ttft_buckets", "ttft_seconds", "itl_buckets", "itl_seconds"),
+    )
 
     def __init__(self, counters: Counters) -> None:
-        self._totals = dict.fromkeys(self._NAMES, 0.0)
         self._last = {name: getattr(counters, name).copy() for name in self._NAMES}
+        # A column a bucket; a plain counter is one number.
+        self._totals = {name: last.sum(axis=0) * 0.0 for name, last in self._last.items()}
         copies = _RATE_SECONDS // _MARK_SECONDS + 1
-        self._copies: deque[tuple[int, dict[str, float]]] = deque(maxlen=copies)
+        self._copies: deque[tuple[int, dict[str, Floats]]] = deque(maxlen=copies)
         self._copies.append((0, dict(self._totals)))
 
     def note(self, now: int, counters: Counters) -> None:
@@ -233,10 +243,20 @@ class _CounterWindow:
             shown: Floats = getattr(counters, name)
             last = self._last[name]
             # A counter that fell was reset: a new replica has taken the row.
-            self._totals[name] += float(np.where(shown < last, shown, shown - last).sum())
+            gained = np.where(shown < last, shown, shown - last).sum(axis=0)
+            self._totals[name] = self._totals[name] + gained
             self._last[name] = shown.copy()
         self._copies.append((now, dict(self._totals)))
 
     def per_second(self, name: str) -> float:
-        (first, then), (last, now) = self._copies[0], self._copies[-1]
-        return (now[name] - then[name]) / max(1, last - first)
+        return float(self._gained(name)) / max(1, self._copies[-1][0] - self._copies[0][0])
+
+    def latencies(self, name: str, edges_seconds: tuple[float, ...]) -> LatencyCounts:
+        return LatencyCounts(
+            bounds_seconds=(*edges_seconds, inf),
+            counts=tuple(self._gained(f"{name}_buckets").tolist()),
+            total_seconds=float(self._gained(f"{name}_seconds")),
+        )
+
+    def _gained(self, name: str) -> Floats:
+        return np.asarray(self._copies[-1][1][name] - self._copies[0][1][name])

@@ -11,6 +11,7 @@ from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
 from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.forecast.trees import Trees
+from scaler.learning.engine import EngineLearner
 from scaler.sources.catalogue import Preset
 from scaler.trigger import TriggerSpec
 
@@ -24,6 +25,8 @@ class Assembly:
     """How far the forecasts look ahead."""
     make_tracker: Callable[[], DemandTracker]
     """Makes an empty tracker with the shipped forecasters."""
+    make_engine: Callable[[], EngineLearner]
+    """Makes a learner that knows nothing of the engine yet."""
 
 
 def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by name
@@ -67,14 +70,18 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
             return make()
         return forecasters.packed((series, step_seconds, horizons, timezone, events, trees), make)
 
+    parameters = parameters_of(trigger_spec, _capacity_of(trigger_spec, preset))
     return Assembly(
-        parameters=parameters_of(trigger_spec, _capacity_of(trigger_spec, preset)),
+        parameters=parameters,
         reach_seconds=horizons[-1],
         make_tracker=lambda: DemandTracker(
             forecaster,
             step_seconds=step_seconds,
             step_offset_seconds=step_offset_seconds,
             beside=beside,
+        ),
+        make_engine=lambda: EngineLearner(
+            objective=parameters.objective, given=parameters.capacity
         ),
     )
 

@@ -37,6 +37,7 @@ BOUNDS: Final[Mapping[Signal, Bound]] = {
     Signal.KV_USE: Bound(most=1.01, why="it is a share from 0 to 1", of_each_replica=False),
     Signal.TTFT: Bound(most=86_400, why="no client waits a day", of_each_replica=False),
     Signal.ITL: Bound(most=3600, why="no client waits an hour for a token", of_each_replica=False),
+    Signal.KV_CAPACITY: Bound(most=1e9, why="no GPU's memory holds 10^9 tokens"),
     Signal.REPLICAS: Bound(most=1e5, why="more than any workload may have", of_each_replica=False),
 }
 

@@ -17,7 +17,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast
-from scaler.learning.estimates import LeadEstimate
+from scaler.learning.estimates import CapacityEstimate, LeadEstimate
 from scaler.learning.in_force import in_force
 from scaler.learning.lead import LeadRecord
 from scaler.learning.lead_estimate import lead_estimate
@@ -89,6 +89,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     *,
     now_seconds: float,
     answer_seconds_max: float,
+    capacity: CapacityEstimate | None = None,
     limits: tuple[Step, ...] = (),
 ) -> tuple[WorkloadPlan, CycleState]:
     """The cycle's result, and the state for the next cycle.
@@ -97,6 +98,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         tracker: has taken `poll` already.
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
+        capacity: of a replica, as learned; None = the parameters' own.
         limits: why the parameters are narrower than the trigger's, to be shown after the plan.
     """
     observation = poll.observation
@@ -111,7 +113,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters, lead=lead)
+        parameters, learned = in_force(parameters, capacity=capacity, lead=lead)
         outlook = tracker.outlook(
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )

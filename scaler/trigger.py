@@ -24,7 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from fleet.invalid import invalid, shown
-from fleet.objective import ITL_SECONDS, TTFT_SECONDS
+from fleet.objective import ATTAINMENT, ITL_SECONDS, TTFT_SECONDS
 from scaler import events
 from scaler.durations import parse_duration
 from scaler.errors import MetadataError
@@ -79,6 +79,15 @@ class LeadTimeUse(StrEnum):
     """The lead time, whatever orders show."""
 
 
+class Capacity(StrEnum):
+    """Where the capacity of a replica comes from."""
+
+    LEARNED = "learned"
+    """From the engine's own metrics; given figures are the start."""
+    FIXED = "fixed"
+    """The given figures alone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedOptions:
     """The values that the operator's settings allow a trigger."""
@@ -109,6 +118,13 @@ def _events(text: object) -> object:
     return events.parse(text) if isinstance(text, str) else text
 
 
+def _share(text: object) -> object:
+    if isinstance(text, str) and text.strip().endswith("%"):
+        return float(text.strip()[:-1]) / 100
+    return text
+
+
+Attainment = Annotated[float, BeforeValidator(_share)]
 Seconds = Annotated[float, BeforeValidator(parse_duration)]
 Labels = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_labels)]
 Events = Annotated[tuple[Event, ...], BeforeValidator(_events)]
@@ -163,16 +179,22 @@ class TriggerSpec(BaseModel):
         default=TTFT_SECONDS,
         gt=0,
         le=3600,
-        description="a duration such as 2s or 800ms, at most 1h: shown beside the measured p95, "
-        "and no plan depends on it",
+        description="a duration such as 2s or 800ms, at most 1h: the limit of the time to first "
+        "token",
     )
     itl: Seconds = Field(
         default=ITL_SECONDS,
         gt=0,
         le=60,
-        description="a duration such as 50ms, at most 60s: shown beside the measured p95, and no "
-        "plan depends on it",
+        description="a duration such as 50ms, at most 60s: the limit of the time between tokens",
     )
+    attainment: Attainment = Field(
+        default=ATTAINMENT,
+        ge=0.5,
+        le=0.9999,
+        description="a share such as 99% or 0.99, from 50% to 99.99%: requests within ttft and itl",
+    )
+    capacity: Capacity = Field(default=Capacity.LEARNED, description="learned or fixed")
     min_replicas: int = Field(default=1, ge=0, le=REPLICAS_MAX, description="a whole number from 0")
     max_replicas: int | None = Field(
         default=None, ge=1, le=REPLICAS_MAX, description="a whole number from 1"

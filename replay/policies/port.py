@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from replay import hpa
 from replay.replay_input import ReplayInput
+from scaler.signals import LatencyCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,10 @@ class Seen:
     output_tokens: float
     ttft_p90_seconds: float | None = None
     """Of those who got their first token, or gave up, in the last minute; None = nobody."""
+    ttft: LatencyCounts | None = None
+    """Of the last minute, as an engine's histogram shows it; None where it is not modelled."""
+    itl: LatencyCounts | None = None
+    """Likewise, between tokens."""
 
     @property
     def in_flight(self) -> float:

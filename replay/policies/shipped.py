@@ -1,5 +1,6 @@
 """Foresail as it ships: its demand, forecast, gate, plan and hold, behind KEDA and the HPA."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache, partial
 from typing import assert_never
@@ -18,7 +19,7 @@ from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.events import Event
 from scaler.forecast.trees import Trees
 from scaler.serving.pools import Pools
-from scaler.signals import Observation, Signal, Value
+from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
 
@@ -52,7 +53,9 @@ class Shipped:
         trigger_spec = _trigger_spec(replay_input, quantile, overrides or Overrides())
         self._reference = Reference.of("replay", replay_input.name, {})
         self._spec, self._pools = trigger_spec, pools
-        self._parameters = _assembled(trigger_spec).parameters
+        assembly = _assembled(trigger_spec)
+        self._parameters, self._engine = assembly.parameters, assembly.make_engine()
+        self._kv_tokens = float(replay_input.platform.profile.kv_tokens_max)
         # Restoring the past is half of a run, and the same for every knob.
         forecast_by = trigger_spec.lead_time, trigger_spec.timezone, trigger_spec.events
         self._tracker = deepcopy(_restored(replay_input, *forecast_by))
@@ -75,9 +78,12 @@ class Shipped:
                 Signal.WAITING: seen.waiting,
                 Signal.KV_USE: seen.kv_use_ratio,
                 Signal.REPLICAS: float(seen.ready),
+                Signal.KV_CAPACITY: self._kv_tokens,
             },
+            {Signal.TTFT: seen.ttft, Signal.ITL: seen.itl},
         )
         self._tracker.take(poll)
+        self._engine.take(poll)
         planned = partial(
             evaluate,
             self._reference,
@@ -86,6 +92,7 @@ class Shipped:
             cycle_state=self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
+            capacity=self._engine.estimate_for(self._parameters),
         )
         self._plan, after = planned(self._parameters)
         if self._pools is not None:
@@ -194,9 +201,16 @@ def _restored(
     return tracker
 
 
-def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
-    readings = {s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()}
-    observation = Observation(at_seconds=at_seconds, readings=readings)
+def _poll_of(
+    at_seconds: float,
+    amounts: dict[Signal, float],
+    latencies: Mapping[Signal, LatencyCounts | None] | None = None,
+) -> PollResult:
+    observation = Observation(
+        at_seconds=at_seconds,
+        readings={s: Value(value=a, at_seconds=at_seconds) for s, a in amounts.items()},
+        latencies={s: counts for s, counts in (latencies or {}).items() if counts is not None},
+    )
     return PollResult(at_seconds=at_seconds, observation=observation)
 
 

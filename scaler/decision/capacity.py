@@ -20,6 +20,7 @@ class Origin(StrEnum):
 
     METADATA = "metadata"
     PRIOR = "preset default"
+    LEARNED = "learned"
 
 
 class Together(StrEnum):

@@ -1,9 +1,10 @@
 """The parameters of a plan, from the trigger spec and the capacity of a replica."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.trigger import REPLICAS_MAX, LeadTimeUse, Mode, TriggerSpec
+from scaler.decision.objective import Objective
+from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,9 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+    objective: Objective = field(default_factory=Objective)
+    learns_capacity: bool = True
+    """Whether the engine's own metrics may correct `capacity`."""
     lead_fixed: bool = False
     """Whether `lead_seconds` stays as the operator gave it, whatever orders show."""
     hold_follows_lead: bool = False
@@ -38,6 +42,12 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
         mode=trigger_spec.mode,
         capacity=capacity,
+        objective=Objective(
+            ttft_seconds=trigger_spec.ttft,
+            itl_seconds=trigger_spec.itl,
+            attainment=trigger_spec.attainment,
+        ),
+        learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,
     )

@@ -16,6 +16,8 @@ class CapacityEstimate:
     """0 (the prior alone) to 1 (the workload's own metrics alone)."""
     evidence: str
     """For people: what it rests on, and what it would take to know more."""
+    unreachable: str | None = None
+    """Why no number of replicas keeps the objective; None where some number does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

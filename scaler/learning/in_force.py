@@ -27,7 +27,9 @@ def in_force(
     steps: list[Step] = []
     if capacity is not None:
         parameters = replace(parameters, capacity=capacity.capacity)
-        steps.append(_step("capacity", capacity.evidence))
+        steps.append(_step("capacity", _capacity_text(capacity)))
+        if capacity.unreachable is not None:
+            steps.append(_step("objective", capacity.unreachable))
     if lead is not None and not parameters.lead_fixed:
         parameters = _with_lead(parameters, lead.seconds)
         steps.append(_step("lead time", f"{format_duration(lead.seconds)}: {lead.evidence}"))
@@ -64,3 +66,13 @@ def _stuck_text(stuck: StuckOrders) -> str:
 
 def _step(rule: str, text: str) -> Step:
     return Step(rule=rule, text=text, replicas=0.0)
+
+
+def _capacity_text(estimate: CapacityEstimate) -> str:
+    work = estimate.capacity.work
+    rates = [f"{1 / each:,.0f}" if each else "any" for each in (work.prompt, work.generated)]
+    return (
+        f"{rates[0]} prompt or {rates[1]} generated tokens/s a replica, "
+        f"{estimate.capacity.requests:,.0f} requests, {estimate.confidence:.0%} learned: "
+        f"{estimate.evidence}"
+    )

@@ -12,7 +12,8 @@ from scaler.decision.plan import PlanState
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.feed_key import FeedKey
-from scaler.learning import lead_bytes
+from scaler.learning import engine_bytes, lead_bytes
+from scaler.learning.engine import EngineLearner
 from scaler.learning.lead import LeadRecord
 from scaler.serving.history import PastReading
 from scaler.signals import Feed
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 Carried = tuple[Mapping[str, Learned], bytes]
 """Parts of a read state to pass on: learned figures, and fields that a newer program wrote."""
 NOTHING_CARRIED: Carried = ({}, b"")
+ENGINE = "engine"
+"""The name under which a feed's state has what was learned of its engine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,7 @@ class LiveFeed:
     source: str
     feed: Feed
     tracker: DemandTracker
+    engine: EngineLearner
     key_text: str = field(init=False)
     """The key as text, for states in files and messages."""
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
@@ -89,11 +93,12 @@ class LiveFeed:
     def state(self, *, at_seconds: float) -> FeedState:
         """The state that a later process resumes from."""
         learned, unknown = self.carried
+        engine = Learned(version=engine_bytes.VERSION, value=engine_bytes.encode(self.engine))
         return FeedState(
             key=self.key_text,
             taken_at_seconds=at_seconds,
             tracker=self.tracker.state(),
-            learned=learned,
+            learned={**learned, ENGINE: engine},
             unknown=unknown,
         )
 
@@ -101,12 +106,14 @@ class LiveFeed:
         """Account for a poll result."""
         self.looked = (poll, now_seconds)
         self.tracker.take(poll)
+        self.engine.take(poll)
         if self.since_restore is not None:
             self.since_restore.append(poll)
 
     def clock_moved(self, seconds: float) -> None:
         """Continue after the wall clock was set; the past is read again from the beginning."""
         self.tracker.clock_moved(seconds)
+        self.engine.clock_moved(seconds)
         self.looked, self.past = None, None
         self.due_at_seconds += seconds
 

@@ -12,6 +12,7 @@ import structlog
 
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceError
+from scaler.learning.engine import EngineLearner
 from scaler.signals import Feed
 
 log = structlog.get_logger()
@@ -27,6 +28,8 @@ class PastReading:
     feed: Feed
     tracker: DemandTracker
     """Holds the part read so far."""
+    engine: EngineLearner
+    """Likewise."""
     step_seconds: float
     next_seconds: float
     """Where the next attempt begins."""
@@ -54,6 +57,7 @@ class PastReading:
             if not poll.usable():
                 continue  # a gap, which the tracker fills up to the next usable step
             self.tracker.take(poll)
+            self.engine.take(poll)
             self.steps += 1
             if self.steps % _SLICE == 0:
                 await asyncio.sleep(0)

@@ -66,6 +66,7 @@ class Plans:
                 cycle_state=workload.cycle_state,
                 now_seconds=looked_at,
                 answer_seconds_max=self._answer_seconds_max,
+                capacity=live.engine.estimate_for(parameters),
             )
             plan, after = planned(parameters)
             share = self._share(workload, plan)

@@ -15,8 +15,10 @@ import structlog
 
 from scaler.clock import WallTime
 from scaler.decision.tracker import DemandTracker
+from scaler.learning import engine_bytes
+from scaler.learning.engine import EngineLearner
 from scaler.serving.cycle_settings import PlanningSettings
-from scaler.serving.feeds import LiveFeed
+from scaler.serving.feeds import ENGINE, LiveFeed
 from scaler.serving.history import PastReading
 from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
@@ -55,10 +57,27 @@ class Restorer:
         for poll in live_polls:
             tracker.take(poll)
         live.tracker, live.carried = tracker, (state.learned, state.unknown)
+        live.engine = self._engine_of(live, state)
+        for poll in live_polls:
+            live.engine.take(poll)
         live.resumed = True
         end = self._wall.now() - self._settings.step_seconds
         live.has_past = self._settings.history_seconds == 0 or _end_of(state) > end
         return True
+
+    def _engine_of(self, live: LiveFeed, state: FeedState) -> EngineLearner:
+        """What was learned of the engine by the state; nothing where that is doubtful."""
+        engine, learned = live.engine.beginning(), state.learned.get(ENGINE)
+        if learned is None:
+            return engine
+        try:
+            engine_bytes.resume(
+                engine, learned.value, version=learned.version, now_seconds=self._wall.now()
+            )
+        except ValueError as error:
+            reason = RefusalReason.CORRUPTED.value
+            log.warning("learned_refused", feed=state.key, reason=reason, why=str(error))
+        return engine
 
     async def _state_of(self, live: LiveFeed) -> FeedState | None:
         async with self._resumes:
@@ -109,7 +128,8 @@ class Restorer:
         if past.steps:
             for poll in live_polls:
                 past.tracker.take(poll)
-            live.tracker = past.tracker
+                past.engine.take(poll)
+            live.tracker, live.engine = past.tracker, past.engine
             log.info("history_restored", steps=past.steps, workloads=len(live.workloads))
         return True
 
@@ -120,13 +140,15 @@ class Restorer:
         source take more memory than all forecasts. None if it is gone; the tracker stays then.
         """
         tracker: DemandTracker | None = live.tracker.beginning()
+        engine = live.engine.beginning()
         if live.resumed:
             state = await self._state_of(live)
             tracker = _resumed(live, state) if state is not None else None
-            begin = max(begin, _end_of(state)) if state is not None else begin
+            if state is not None:
+                begin, engine = max(begin, _end_of(state)), self._engine_of(live, state)
         if tracker is None:
             return None
-        return PastReading(live.feed, tracker, self._settings.step_seconds, begin)
+        return PastReading(live.feed, tracker, engine, self._settings.step_seconds, begin)
 
 
 def _resumed(live: LiveFeed, state: FeedState) -> DemandTracker | None:

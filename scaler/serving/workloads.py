@@ -150,7 +150,14 @@ class Workloads:
             _ = self._plans.plan(workload)
 
     def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:
-        live = LiveFeed(binding.key, binding.source, binding.feed, binding.assembly.make_tracker())
+        assembly = binding.assembly
+        live = LiveFeed(
+            binding.key,
+            binding.source,
+            binding.feed,
+            assembly.make_tracker(),
+            assembly.make_engine(),
+        )
         # Without a plan of before, its first look is made at once, off the grid.
         live.in_flight = workload.cycle_state.plan is None
         self._feeds[binding.key] = live

@@ -37,7 +37,12 @@ class Kind(StrEnum):
     HISTOGRAM_SUM = "histogram_sum"
     """The increase per second of its `_sum`: of a histogram of token counts, tokens per second."""
     HISTOGRAM = "histogram"
-    """The 95th percentile of the observations in the reading window, from its `_bucket`s."""
+    """The 95th percentile of the observations in the reading window, from its `_bucket`s; with its
+    `_sum`, their mean too."""
+    HISTOGRAM_MEAN = "histogram_mean"
+    """Of a histogram its `_count` and `_sum` alone: their mean, from two series, not twenty."""
+    LABELS = "labels"
+    """The product of some of its labels, which hold numbers."""
 
 
 class Combine(StrEnum):
@@ -48,6 +53,8 @@ class Combine(StrEnum):
     MAX = "max"
     COUNT = "count"
     """How many exporters have the series, asleep ones left out."""
+    EXPORTER_MEAN = "exporter_mean"
+    """The sum at each exporter, and the mean over exporters: a rank of several has a part of it."""
 
 
 class _Record(BaseModel):
@@ -65,6 +72,10 @@ class MetricSeries(_Record):
     """A series of the same kind whose rate is taken off: prompt tokens less cached ones."""
     by_model: bool = True
     """Whether it carries the model label. Series of a pool do not and are read unfiltered."""
+    of_model: bool = False
+    """Carries no model label, and counts at exporters that have series of the model."""
+    factors: tuple[str, ...] = ()
+    """Of kind `labels`: the labels to multiply."""
     since: str | None = None
     until: str | None = None
     """Versions of the engine that added and removed it; documentation only."""
@@ -72,6 +83,11 @@ class MetricSeries(_Record):
     @property
     def exposed_name(self) -> str:
         return self.name + _EXPOSED_SUFFIX[self.kind]
+
+    @property
+    def exposed_sum(self) -> str | None:
+        """The series with the sum of a histogram's observations."""
+        return f"{self.name}_sum" if self.kind in HISTOGRAMS else None
 
     @property
     def exposed_less(self) -> str | None:
@@ -83,7 +99,11 @@ _EXPOSED_SUFFIX: Final = {
     Kind.COUNTER: "",
     Kind.HISTOGRAM_SUM: "_sum",
     Kind.HISTOGRAM: "_bucket",
+    Kind.HISTOGRAM_MEAN: "_count",
+    Kind.LABELS: "",
 }
+HISTOGRAMS: Final = frozenset({Kind.HISTOGRAM, Kind.HISTOGRAM_MEAN})
+"""Read as latencies."""
 
 
 class Zero(_Record):
@@ -107,7 +127,7 @@ class SignalRule(_Record):
 
     @model_validator(mode="after")
     def _combines(self) -> Self:
-        histograms = {series.kind is Kind.HISTOGRAM for series in self.series}
+        histograms = {series.kind in HISTOGRAMS for series in self.series}
         if len(histograms) > 1:
             raise ValueError("a signal is read from histograms or from other series, not from both")
         return self
@@ -212,15 +232,29 @@ class Preset(_Record):
     def all_by_model(self) -> bool:
         """Whether every series that is read carries the model label."""
         series = [each for rule in self.signals.values() for each in rule.series]
-        return not self.distrust and all(each.by_model for each in series)
+        return not self.distrust and all(each.by_model or each.of_model for each in series)
 
-    def without_histograms(self) -> "Preset":
-        """The preset without its latencies, whose buckets are four of five series."""
+    @cached_property
+    def has_unlabelled(self) -> bool:
+        """Whether some series of the model's exporters lack the model label."""
+        return any(each.of_model for rule in self.signals.values() for each in rule.series)
+
+    def without_buckets(self) -> "Preset":
+        """The preset without buckets, which are four of five series.
+
+        Of the time between tokens the mean stays, from which capacity is learned.
+        """
         signals = {
             signal: rule
             for signal, rule in self.signals.items()
             if rule.series[0].kind is not Kind.HISTOGRAM
         }
+        if Signal.ITL in self.signals:
+            itl = self.signals[Signal.ITL]
+            means = tuple(
+                each.model_copy(update={"kind": Kind.HISTOGRAM_MEAN}) for each in itl.series
+            )
+            signals[Signal.ITL] = itl.model_copy(update={"series": means})
         fields = {name: getattr(self, name) for name in Preset.model_fields}
         return Preset.model_validate({**fields, "signals": signals})
 
@@ -228,8 +262,7 @@ class Preset(_Record):
         for rule in self.signals.values():
             for series in rule.series:
                 yield series.exposed_name
-                if series.exposed_less is not None:
-                    yield series.exposed_less
+                yield from filter(None, (series.exposed_less, series.exposed_sum))
             for zero in rule.zero_while:
                 yield zero.name
         if self.asleep is not None:

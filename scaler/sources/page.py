@@ -24,6 +24,8 @@ class MatchedSeries:
     """One for each of its series."""
     buckets: Mapping[float, float] | None = None
     """For a histogram instead: upper bound → observations at or below it in the window."""
+    total: float | None = None
+    """Of a histogram: the sum of those observations, where it is exported."""
     at_seconds: float
     old_name: str | None = None
     copies: str | None = None
@@ -77,26 +79,32 @@ class Page:
 
     def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
         every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
-        if not every:
+        if not every or (series.of_model and not self._has_model()):
             return None
         time_series, copies = self._uncopied(series, every)
         if not time_series:
             return Stale(at_seconds=_newest_of(every))
         numbers: tuple[float, ...] = ()
         buckets: Mapping[float, float] | None = None
+        total: float | None = None
+        missing = f"one sample of {series.name} yet, a rate takes two"
         match series.kind:
             case Kind.GAUGE:
                 # A gauge that several threads count up and down can read below zero.
                 numbers = tuple(max(0.0, one.newest) for one in time_series)
-            case Kind.HISTOGRAM:
-                buckets = self._buckets(time_series)
+            case Kind.LABELS:
+                numbers = _products(series, time_series)
+                missing = f"{series.name} has no number in {listed(series.factors)}"
+            case Kind.HISTOGRAM | Kind.HISTOGRAM_MEAN:
+                buckets, total = self._buckets(time_series), self._total(series)
             case Kind.COUNTER | Kind.HISTOGRAM_SUM:
                 numbers = self._rates(series, time_series)
         if not numbers and not buckets:
-            return Absent(why=f"one sample of {series.name} yet, a rate takes two")
+            return Absent(why=missing)
         return MatchedSeries(
             numbers=numbers,
             buckets=buckets,
+            total=total,
             at_seconds=_newest_of(time_series),
             old_name=series.name if series.until else None,
             copies=copies,
@@ -118,9 +126,28 @@ class Page:
         buckets: defaultdict[float, float] = defaultdict(float)
         for one in time_series:
             increase = one.increase(self.window_seconds)
-            if increase is not None and not math.isnan(one.upper_bound):
-                buckets[one.upper_bound] += increase[0]
+            # A count has no bound and counts everything.
+            bound = one.upper_bound if "le" in one.labels else math.inf
+            if increase is not None and not math.isnan(bound):
+                buckets[bound] += increase[0]
         return buckets
+
+    def _total(self, series: MetricSeries) -> float | None:
+        assert series.exposed_sum is not None
+        every = self._matching(series.exposed_sum, series.labels, by_model=series.by_model)
+        time_series, _ = self._uncopied(series, every)
+        increases = [one.increase(self.window_seconds) for one in time_series]
+        known = [increase[0] for increase in increases if increase is not None]
+        return math.fsum(known) if known else None
+
+    def _has_model(self) -> bool:
+        """Whether it reports anything of the workload's model."""
+        label = self.preset.model_label
+        return self.model is None or any(
+            one.labels.get(label) == self.model
+            for time_series in self.time_series.values()
+            for one in self._fresh(time_series)
+        )
 
     def _matching(
         self, name: str, labels: Mapping[str, tuple[str, ...]], *, by_model: bool
@@ -144,7 +171,7 @@ class Page:
 
         Data-parallel ranks with a port each belong to one pod and are not copies.
         """
-        needs = 1 if series.kind is Kind.GAUGE else 2
+        needs = 1 if series.kind in {Kind.GAUGE, Kind.LABELS} else 2
         copies: defaultdict[tuple[object, ...], list[TimeSeries]] = defaultdict(list)
         for one in self._fresh(time_series):
             copies[one.series].append(one)
@@ -167,6 +194,17 @@ class Page:
         time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
         models = {one.labels.get(self.preset.model_label, "") for one in time_series}
         return [] if self.model in models else sorted(models)
+
+
+def _products(series: MetricSeries, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:
+    """For each series the product of its factors; those without a number are left out."""
+    found = []
+    for one in time_series:
+        texts = [one.labels.get(label, "") for label in series.factors]
+        # An engine that does not know a figure yet writes None.
+        if all(text.isdecimal() for text in texts):
+            found.append(math.prod(map(float, texts)))
+    return tuple(found)
 
 
 def listed(names: Iterable[str]) -> str:

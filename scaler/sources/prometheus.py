@@ -199,7 +199,7 @@ class _PrometheusFeed:
     async def history(
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
-        preset = self._preset.without_histograms()
+        preset = self._preset.without_buckets()
         # A step without a sample is a gap; an older sample must not fill it.
         limits = Limits(
             window_seconds=max(self._limits.window_seconds, step_seconds),
@@ -258,7 +258,8 @@ class _PrometheusFeed:
         self._seen_at_seconds = newest if seen is None else max(seen, newest)
 
     def _selector(self, preset: Preset) -> str:
-        return selector(preset.spelled, self._equal)
+        label = self._preset.model_label if self._preset.has_unlabelled else None
+        return selector(preset.spelled, self._equal, may_lack=label)
 
     def _why_nothing(self, now_seconds: float) -> str:
         if not 0 < self._hint_until_seconds - now_seconds <= _HINT_EVERY_SECONDS:

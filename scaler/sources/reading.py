@@ -13,12 +13,22 @@ All rules prevent one fault, a number where none was measured:
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import Final, assert_never
 
-from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.sources.catalogue import Combine, Condition, Kind, Preset, SignalRule
+from scaler.bounds import BOUNDS
+from scaler.signals import (
+    Absent,
+    LatencyCounts,
+    Observation,
+    Reading,
+    Signal,
+    Stale,
+    Value,
+)
+from scaler.sources.catalogue import HISTOGRAMS, Combine, Condition, Preset, SignalRule
 from scaler.sources.outliers import outliers
 from scaler.sources.page import MatchedSeries, Page, listed
 from scaler.sources.series import Exporter, Sample, SeriesStore, quantile
@@ -72,13 +82,14 @@ class ObservationReader:
             )
             for exporter, series in self._store.by_exporter().items()
         }
-        readings, remarks = read(self._preset, pages)
+        observation = read(self._preset, pages, now_seconds=now_seconds)
         ignored = [f"samples ignored, {why}: {count}" for why, count in refused.items()]
-        return Observation(at_seconds=now_seconds, readings=readings, remarks=(*ignored, *remarks))
+        return replace(observation, remarks=(*ignored, *observation.remarks))
 
 
-def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str]]:
-    """Every signal of the preset, and remarks on how it was read."""
+def read(preset: Preset, pages: _Pages, *, now_seconds: float) -> Observation:
+    """Every signal of the preset, its latencies, and remarks on how they were read."""
+    latencies: dict[Signal, LatencyCounts] = {}
     readings: dict[Signal, Reading] = {}
     matched: dict[Signal, Mapping[Exporter, MatchedSeries]] = {}
     old_names: set[str] = set()
@@ -94,6 +105,9 @@ def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str
             key: answer for key, answer in answers.items() if isinstance(answer, MatchedSeries)
         }
         missing = [answer for answer in answers.values() if isinstance(answer, (Stale, Absent))]
+        counts = _latencies(found.values()) if rule.series[0].kind in HISTOGRAMS else None
+        if counts is not None:
+            latencies[signal] = counts
         readings[signal] = _combined(rule, found, asleep) if found else _missing(rule, missing)
         matched[signal] = found
         old_names.update(answer.old_name for answer in found.values() if answer.old_name)
@@ -112,19 +126,26 @@ def read(preset: Preset, pages: _Pages) -> tuple[dict[Signal, Reading], list[str
         remarks.append(f"no longer reporting, left out: {listed(map(str, gone))}")
     remarks += [f"in several copies, counted once: {what}" for what in sorted(copies)]
     remarks += [f"read by its old name: {name}" for name in sorted(old_names)]
-    return readings, remarks
+    return Observation(
+        at_seconds=now_seconds,
+        readings=readings,
+        latencies=latencies,
+        remarks=tuple(remarks),
+    )
 
 
 def _combined(
     rule: SignalRule, found: Mapping[Exporter, MatchedSeries], asleep: set[Exporter]
 ) -> Reading:
     at_seconds = max(answer.at_seconds for answer in found.values())
-    if rule.series[0].kind is Kind.HISTOGRAM:
+    if rule.series[0].kind in HISTOGRAMS:
         return _latency(found.values(), at_seconds=at_seconds)
     # A request that waits at a sleeping engine is demand too, so sums include sleeping engines.
     awake = [answer for exporter, answer in found.items() if exporter not in asleep]
     counted = list(found.values()) if rule.combine is Combine.SUM else awake
     numbers = [number for answer in counted for number in answer.numbers]
+    if rule.combine is Combine.EXPORTER_MEAN:
+        numbers = [math.fsum(answer.numbers) for answer in counted]
     if rule.combine is Combine.COUNT:
         return Value(value=float(len(counted)), at_seconds=at_seconds)
     if not numbers:
@@ -132,7 +153,7 @@ def _combined(
     match rule.combine:
         case Combine.SUM:
             return Value(value=math.fsum(numbers), at_seconds=at_seconds)
-        case Combine.MEAN:
+        case Combine.MEAN | Combine.EXPORTER_MEAN:
             return Value(value=math.fsum(numbers) / len(numbers), at_seconds=at_seconds)
         case Combine.MAX:
             return Value(value=max(numbers), at_seconds=at_seconds)
@@ -141,14 +162,37 @@ def _combined(
 
 
 def _latency(found: Iterable[MatchedSeries], *, at_seconds: float) -> Reading:
+    latency_seconds = quantile(_merged(found), _QUANTILE)
+    if latency_seconds is None:
+        return Absent(why="no request finished in the reading window")
+    return Value(value=latency_seconds, at_seconds=at_seconds)
+
+
+def _latencies(found: Collection[MatchedSeries]) -> LatencyCounts | None:
+    """The counts of all exporters; None without any, or without a count of everything."""
+    merged = _merged(found)
+    bounds = sorted(merged)
+    if not bounds or bounds[-1] != math.inf:
+        return None
+    # Replicas with different buckets can make the counts fall.
+    below = [0.0, *accumulate((merged[bound] for bound in bounds), max)]
+    totals = [answer.total for answer in found if answer.buckets]
+    # A measurement beyond the bound of a latency is a fault of the exporter.
+    total_max = BOUNDS[Signal.TTFT].most * max(1.0, below[-1])
+    known = [total for total in totals if total is not None and 0 <= total <= total_max]
+    return LatencyCounts(
+        bounds_seconds=tuple(bounds),
+        counts=tuple(after - before for before, after in pairwise(below)),
+        total_seconds=math.fsum(known) if known and len(known) == len(totals) else None,
+    )
+
+
+def _merged(found: Iterable[MatchedSeries]) -> dict[float, float]:
     merged: defaultdict[float, float] = defaultdict(float)
     for answer in found:
         for bound, count in (answer.buckets or {}).items():
             merged[bound] += count
-    latency_seconds = quantile(merged, _QUANTILE)
-    if latency_seconds is None:
-        return Absent(why="no request finished in the reading window")
-    return Value(value=latency_seconds, at_seconds=at_seconds)
+    return merged
 
 
 def _missing(rule: SignalRule, answers: Sequence[Stale | Absent]) -> Reading:

@@ -72,11 +72,21 @@ def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def selector(names: Mapping[str, str], equal: Mapping[str, str]) -> str:
-    """PromQL for the series of these names whose labels have these values."""
+def selector(
+    names: Mapping[str, str], equal: Mapping[str, str], *, may_lack: str | None = None
+) -> str:
+    """PromQL for the series of these names whose labels have these values.
+
+    Args:
+        may_lack: a label that a series may also lack.
+    """
     # Plain alternatives, no character classes: Prometheus looks those up in its index as a set.
     parts = [f'__name__=~"{"|".join(names)}"']
-    parts += [f'{label}="{_escaped(value)}"' for label, value in sorted(equal.items())]
+    for label, value in sorted(equal.items()):
+        if label == may_lack:
+            parts.append(f'{label}=~"{_escaped(re.escape(value))}|"')
+        else:
+            parts.append(f'{label}="{_escaped(value)}"')
     return "{" + ",".join(parts) + "}"
 
 

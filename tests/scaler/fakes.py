@@ -9,6 +9,7 @@ from scaler.decision.parameters import PlanParameters, parameters_of
 from scaler.decision.tracker import DemandSeries, DemandTracker
 from scaler.feed_key import FeedKey
 from scaler.forecast.record import DemandForecast
+from scaler.learning.engine import EngineLearner
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
@@ -93,9 +94,11 @@ def binding(
     make_tracker: Callable[[], DemandTracker] = tracker_without_forecast,
 ) -> Binding:
     """A binding whose replicas have `CAPACITY`."""
+    parameters = parameters_of(trigger_spec, CAPACITY)
     assembly = Assembly(
-        parameters=parameters_of(trigger_spec, CAPACITY),
+        parameters=parameters,
         reach_seconds=1800.0,
         make_tracker=make_tracker,
+        make_engine=lambda: EngineLearner(objective=parameters.objective, given=CAPACITY),
     )
     return Binding(key=feed_key(model), source=source, feed=feed, assembly=assembly)

@@ -106,9 +106,13 @@ def test_no_two_series_share_a_spelling() -> None:
         assert sum(len(catalogue.spellings(each)) for each in own) == len(preset.spelled)
 
 
-def test_the_past_is_read_without_latencies() -> None:
+def test_the_past_is_read_without_buckets_but_with_the_mean_time_between_tokens() -> None:
     preset = catalogue.load("vllm")
     assert preset.spelled
-    lean = preset.without_histograms()
-    assert preset.signals.keys() - lean.signals.keys() == {Signal.TTFT, Signal.ITL}
+    lean = preset.without_buckets()
+    assert preset.signals.keys() - lean.signals.keys() == {Signal.TTFT}
+    assert {
+        "vllm:inter_token_latency_seconds_count",
+        "vllm:inter_token_latency_seconds_sum",
+    } <= lean.spelled.keys()
     assert not any(name.endswith("_bucket") for name in lean.spelled)

@@ -52,6 +52,7 @@ def test_a_recorded_page_is_read_by_its_meaning() -> None:
         Signal.TTFT: None,
         Signal.ITL: None,
         Signal.REPLICAS: 1,
+        Signal.KV_CAPACITY: None,  # the recorded page lacks it
     }
     assert observation.readings[Signal.TTFT] == Absent(
         why="no request finished in the reading window"

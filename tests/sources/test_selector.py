@@ -89,3 +89,9 @@ def test_an_operators_label_cannot_stand_for_the_scope(label: str) -> None:
 def test_an_empty_name_is_no_scope(parts: dict[str, str]) -> None:
     with pytest.raises(SourceMisconfiguredError, match="selects nothing"):
         Scope(**parts)
+
+
+def test_a_series_that_lacks_the_models_label_is_asked_for_beside_the_model() -> None:
+    query = selector({"a": "a"}, {"model_name": 'a.b"', "ns": "x"}, may_lack="model_name")
+    # A dot is a dot, and a quote stays inside.
+    assert query == r'{__name__=~"a",model_name=~"a\\.b\"|",ns="x"}'

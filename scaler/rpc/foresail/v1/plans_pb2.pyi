@@ -96,6 +96,8 @@ class _CapacitySourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capaci
     """The trigger's metadata."""
     CAPACITY_SOURCE_PRESET: _CapacitySource.ValueType  # 2
     """The engine preset's defaults."""
+    CAPACITY_SOURCE_LEARNED: _CapacitySource.ValueType  # 3
+    """The engine's own metrics."""
 
 class CapacitySource(_CapacitySource, metaclass=_CapacitySourceEnumTypeWrapper): ...
 
@@ -104,6 +106,8 @@ CAPACITY_SOURCE_METADATA: CapacitySource.ValueType  # 1
 """The trigger's metadata."""
 CAPACITY_SOURCE_PRESET: CapacitySource.ValueType  # 2
 """The engine preset's defaults."""
+CAPACITY_SOURCE_LEARNED: CapacitySource.ValueType  # 3
+"""The engine's own metrics."""
 Global___CapacitySource: _TypeAlias = CapacitySource  # noqa: Y015
 
 @_typing.final
