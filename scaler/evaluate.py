@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
+from scaler.decision.need import Outlook
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
@@ -17,6 +18,8 @@ from scaler.durations import format_duration
 from scaler.errors import SourceMisconfiguredError
 from scaler.forecast.record import DemandForecast
 from scaler.learning.in_force import in_force
+from scaler.learning.shadows.look import look_of
+from scaler.learning.shadows.record import Shadows, after_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class CycleState:
     """The last one that was made; its answer may stand no longer."""
     read_at_seconds: float | None = None
     """When the reading behind that plan was made, on the monotonic clock."""
+    shadows: Shadows | None = None
+    """Other settings and rules on the same demand; None before the first plan."""
 
     @classmethod
     def unread(cls, now_seconds: float) -> "CycleState":
@@ -44,7 +49,10 @@ class CycleState:
             moved = replace(outcome, made_at_seconds=outcome.made_at_seconds + seconds)
             timed = replace(timed, outcome=moved)
         plan = self.plan and replace(self.plan, at_seconds=self.plan.at_seconds + seconds)
-        return replace(self, timed=timed, plan=plan, state=_moved(self.state, seconds))
+        shadows = self.shadows and self.shadows.moved(seconds)
+        return replace(
+            self, timed=timed, plan=plan, state=_moved(self.state, seconds), shadows=shadows
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +61,9 @@ class WorkloadPlan:
 
     reference: Reference
     parameters: PlanParameters
+    """In force: with what was learned, and the setting that was chosen."""
+    given: PlanParameters
+    """The same with the trigger's own setting."""
     poll: PollResult
     """The result of the look: the observation, or why there is none."""
     looked_at_seconds: float
@@ -83,7 +94,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         now_seconds: when the look was made, on the monotonic clock.
         answer_seconds_max: how long an answer stands, counted from the look behind it.
     """
-    observation = poll.observation
+    observation, given = poll.observation, parameters
     if observation is None or tracker.demand is None or not poll.usable():
         after = _refused(poll, cycle_state, now_seconds)
     elif not decidable(observation, cycle_state.state):
@@ -93,19 +104,32 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters)
-        outlook = tracker.outlook(
-            parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
-        )
-        plan, state = decide(observation, tracker.demand, outlook, parameters, cycle_state.state)
-        plan = replace(plan, steps=(*learned, *plan.steps))
+        given, learned = in_force(parameters)
+        shadows = cycle_state.shadows
+        setting = None if shadows is None else shadows.setting(given)
+        parameters, chosen = in_force(given, setting=setting)
+
+        def outlook(level: float) -> Outlook | None:
+            return tracker.outlook(given.capacity, lead_seconds=given.lead_seconds, level=level)
+
+        ahead = outlook(parameters.level) if parameters.forecasts else None
+        plan, state = decide(observation, tracker.demand, ahead, parameters, cycle_state.state)
+        plan = replace(plan, steps=(*learned, *chosen, *plan.steps))
+        look = look_of(observation, tracker.demand, plan, given)
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
-        after = CycleState(timed=timed, state=state, plan=plan, read_at_seconds=now_seconds)
+        after = CycleState(
+            timed=timed,
+            state=state,
+            plan=plan,
+            read_at_seconds=now_seconds,
+            shadows=shadows if look is None else after_look(shadows, look, outlook, given),
+        )
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
     after = replace(after, timed=cycle_state.timed.followed_by(timed, now_seconds))
     result = WorkloadPlan(
         reference=reference,
         parameters=parameters,
+        given=given,
         poll=poll,
         looked_at_seconds=now_seconds,
         demand=tracker.demand if poll.usable() else None,

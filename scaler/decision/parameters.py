@@ -1,9 +1,31 @@
 """The parameters of a plan, from the trigger spec and the capacity of a replica."""
 
 from dataclasses import dataclass
+from typing import Final
 
+from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from scaler.decision.capacity import ReplicaCapacity
-from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
+from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec, TuningBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What may choose the plan's setting, and what it is judged by."""
+
+    chooses: bool = False
+    """Whether a setting that shadows chose is put in force."""
+    pinned: frozenset[str] = frozenset()
+    """Those of `level`, `utilization` and `hold_seconds` that the trigger gives."""
+    timezone: str = "UTC"
+    """Of the hours at which a choice is made."""
+    ttft_seconds: float = TTFT_SECONDS
+    itl_seconds: float = ITL_SECONDS
+    attainment: float = 0.99
+    """Share of requests that are to be in time."""
+
+
+AS_GIVEN: Final = Tuning()
+"""Nothing chooses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +41,12 @@ class PlanParameters:
     replicas_max: int
     mode: Mode
     capacity: ReplicaCapacity
+    forecasts: bool = True
+    """False: the present with head-room alone."""
+    tuning: Tuning = AS_GIVEN
+
+
+_PINNED_BY = {"quantile": "level", "utilization": "utilization", "hold": "hold_seconds"}
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
@@ -32,4 +60,16 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
         mode=trigger_spec.mode,
         capacity=capacity,
+        tuning=Tuning(
+            chooses=trigger_spec.tuning is TuningBy.SHADOWS
+            and trigger_spec.mode is not Mode.REACTIVE,
+            pinned=frozenset(
+                figure
+                for name, figure in _PINNED_BY.items()
+                if name in trigger_spec.model_fields_set
+            ),
+            timezone=trigger_spec.timezone,
+            ttft_seconds=trigger_spec.ttft,
+            itl_seconds=trigger_spec.itl,
+        ),
     )

@@ -10,6 +10,8 @@ from scaler.decision.plan import PlanState
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.feed_key import FeedKey
+from scaler.learning.shadows import record_bytes
+from scaler.learning.shadows.record import Shadows
 from scaler.serving.history import PastReading
 from scaler.signals import Feed
 from scaler.state.records import FeedState, Learned, WorkloadState
@@ -143,7 +145,7 @@ class Workload:
             answer=None if plan is None else answer_of(plan),
             memory=self.cycle_state.state,
             plan=plan,
-            learned=learned,
+            learned={**learned, **learned_by(self.cycle_state)},
             unknown=unknown,
         )
 
@@ -162,19 +164,35 @@ class Workload:
             )
             self.cycle_state = replace(self.cycle_state, state=memory)
 
-    def resume(self, state: WorkloadState, remembers: bool) -> None:  # noqa: FBT001 one fact
+    def resume(
+        self,
+        state: WorkloadState,
+        remembers: bool,  # noqa: FBT001 one fact
+        *,
+        shadows: Shadows | None = None,
+    ) -> None:
         """Resume from the state of an earlier process.
 
         Args:
             remembers: whether its needs and orders still count.
+            shadows: those in the state; None where there are none that may be used.
         """
         self.cycle_state = replace(
             self.cycle_state,
             state=state.memory if remembers else PlanState(),
             plan=state.plan,
             read_at_seconds=self.cycle_state.timed.read_at_seconds if state.plan else None,
+            shadows=shadows,
         )
         self.carried = (state.learned, state.unknown)
+
+
+def learned_by(cycle_state: CycleState) -> Mapping[str, Learned]:
+    """What a workload's cycles have learned, for its state."""
+    if cycle_state.shadows is None:
+        return {}
+    value = record_bytes.encode(cycle_state.shadows)
+    return {record_bytes.NAME: Learned(version=record_bytes.VERSION, value=value)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

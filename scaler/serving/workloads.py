@@ -15,6 +15,8 @@ from scaler.decision.answers import Reference, Refusal
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
+from scaler.learning.shadows import record_bytes
+from scaler.learning.shadows.record import Shadows
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.decision_log import log_refused
@@ -108,10 +110,23 @@ class Workloads:
         self._readers.changed(workload.reference)
         state = self._states.workload(workload.reference)
         if state is not None:
-            workload.resume(state, self._remembers(workload, state))
+            workload.resume(
+                state, self._remembers(workload, state), shadows=self._shadows_in(state)
+            )
         else:
             workload.hold_standing_answer(self._wall.now(), self._steady())
         self._join_feed(workload)
+
+    def _shadows_in(self, state: WorkloadState) -> Shadows | None:
+        """The shadows in a state; None where there are none, or doubtful ones: they begin anew."""
+        learned = state.learned.get(record_bytes.NAME)
+        if learned is None:
+            return None
+        try:
+            return record_bytes.decode(learned.version, learned.value, now_seconds=self._wall.now())
+        except ValueError as refusal:
+            log.warning("shadows_refused", workload=str(state.reference), why=str(refusal))
+            return None
 
     def _remembers(self, workload: Workload, state: WorkloadState) -> bool:
         """Whether what a state remembers of needs and orders still counts.

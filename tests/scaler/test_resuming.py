@@ -356,5 +356,34 @@ async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
         assert noted.answer == site.timed[-1].outcome
         assert noted.memory.handed == 9
         assert noted.asked_at_seconds == BEGIN
-        assert noted.learned == {"capacity": Learned(version=3, value=b"figures")}
+        assert noted.learned["capacity"] == Learned(version=3, value=b"figures")
         assert noted.unknown == b"\xa2\x06\x05hello"
+
+
+async def test_the_shadows_of_a_workload_go_on_from_its_state() -> None:
+    first = Remembered()
+    async with running(first) as site:
+        await asyncio.sleep(600)
+        (before,) = site.loop.statuses()
+    noted = first.noted[-1]
+
+    async with running(Remembered({REFERENCE: noted})) as site:
+        await asyncio.sleep(1)
+        (after,) = site.loop.statuses()
+
+    one, other = before.cycle_state.shadows, after.cycle_state.shadows
+    assert one is not None
+    assert other is not None
+    assert one.books.all().minutes >= 8
+    assert other.books.all().minutes == one.books.all().minutes
+
+
+async def test_doubtful_shadows_in_a_state_begin_anew_and_the_workload_goes_on() -> None:
+    state = replace(workload(9, hold=True), learned={"shadows": Learned(version=1, value=b"bits")})
+    async with running(Remembered({REFERENCE: state})) as site:
+        await asyncio.sleep(1)
+
+        (after,) = site.loop.statuses()
+        assert after.cycle_state.shadows is not None
+        assert not after.cycle_state.shadows.books.days
+        assert site.replicas()[-1] == 9
