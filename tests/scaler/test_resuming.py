@@ -363,7 +363,7 @@ async def test_every_answer_is_noted_with_what_is_carried_from_before() -> None:
 async def test_the_shadows_of_a_workload_go_on_from_its_state() -> None:
     first = Remembered()
     async with running(first) as site:
-        await asyncio.sleep(600)
+        await asyncio.sleep(130)
         (before,) = site.loop.statuses()
     noted = first.noted[-1]
 
@@ -374,7 +374,7 @@ async def test_the_shadows_of_a_workload_go_on_from_its_state() -> None:
     one, other = before.cycle_state.shadows, after.cycle_state.shadows
     assert one is not None
     assert other is not None
-    assert one.books.all().minutes >= 8
+    assert one.books.all().minutes >= 1
     assert other.books.all().minutes == one.books.all().minutes
 
 

@@ -4,6 +4,7 @@ A day lasts from one choice to the next: from 04:00 to 04:00 in the time zone of
 Late shares are of work, weighted by its load; a minute that was not measured is in no sum.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,7 +14,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.learning.shadows.settings import SHADOWS, Floats
+from scaler.learning.shadows.settings import SETTINGS, SHADOWS, Floats
 
 DAYS: Final = 8
 """Days in the books: the one that is open, and seven before it."""
@@ -34,8 +35,14 @@ _LATE: Final = slice(SHADOWS, 2 * SHADOWS)
     _JUDGED_LOAD,
     _JUDGED_LATE,
     _MODELLED_LATE,
-) = range(2 * SHADOWS, 2 * SHADOWS + 9)
-COLUMNS: Final = 2 * SHADOWS + 9
+    _PAID_MINUTES,
+    _COUNTED_MINUTES,
+) = range(2 * SHADOWS, 2 * SHADOWS + 11)
+COLUMNS: Final = 2 * SHADOWS + 11
+_ON_REQUESTS: Final = slice(SETTINGS, SHADOWS - 1)
+"""The rules that count requests: all that people use but a fixed number."""
+_MEASURED_MIN: Final = 0.9
+"""Share of the minutes in which a figure must be measured to stand for all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,8 @@ class Minute:
     """Measured share of late requests; None where not measured."""
     modelled: float | None
     """The model's share for the real replicas; None where they are not measured."""
+    counted: bool
+    """Whether requests are counted: rules that need them keep their replicas otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +84,7 @@ class Books:
         """With one more minute of the open day.
 
         Args:
-            gpu: replica-minutes by shadow; NaN where it is not known.
+            gpu: replica-minutes by shadow.
             late: share of late work by shadow.
         """
         sums = self.sums.copy()
@@ -85,7 +94,10 @@ class Books:
         row[_MINUTES] += 1
         row[_LOAD] += minute.load
         row[_PEAK] = max(row[_PEAK], minute.load)
-        row[_PAID] += np.nan if minute.paid is None else minute.paid
+        row[_COUNTED_MINUTES] += minute.counted
+        if minute.paid is not None:
+            row[_PAID] += minute.paid
+            row[_PAID_MINUTES] += 1
         row[_PLANNED] += minute.planned
         row[_SHADOWED] += minute.shadowed
         if minute.late is not None and minute.modelled is not None:
@@ -142,12 +154,12 @@ class Days:
     @property
     def gpu_hours(self) -> Floats:
         """By shadow, over all days; NaN where it is not known. One replica counts as one GPU."""
-        return np.asarray(self.sums[:, _GPU].sum(axis=0) / 60)
+        return self._known(self.sums[:, _GPU].sum(axis=0) / 60)
 
     @property
     def late_shares(self) -> Floats:
         """By shadow, over all days; NaN where it is not known, or nothing was asked for."""
-        return _ratio(self.sums[:, _LATE].sum(axis=0), self.sums[:, _LOAD].sum())
+        return self._known(_ratio(self.sums[:, _LATE].sum(axis=0), self.sums[:, _LOAD].sum()))
 
     @property
     def late_by_day(self) -> Floats:
@@ -162,8 +174,11 @@ class Days:
 
     @property
     def paid_hours(self) -> float:
-        """Of the real replicas; NaN where they were not measured all the time."""
-        return float(self.sums[:, _PAID].sum() / 60)
+        """Of the real replicas; NaN where they were not measured most of the time."""
+        measured = self._sum(_PAID_MINUTES)
+        if not self._mostly(measured):
+            return math.nan
+        return self._sum(_PAID) / measured * self.minutes / 60
 
     @property
     def measured_late(self) -> float:
@@ -179,6 +194,16 @@ class Days:
     def shadowed_ratio(self) -> float:
         """Replicas of the shadow of the setting in force over the planned ones, on average."""
         return float(_ratio(self._sum(_SHADOWED), self._sum(_PLANNED)))
+
+    def _known(self, by_shadow: Floats) -> Floats:
+        if self._mostly(self._sum(_COUNTED_MINUTES)):
+            return by_shadow
+        known = by_shadow.copy()
+        known[_ON_REQUESTS] = np.nan
+        return known
+
+    def _mostly(self, measured_minutes: float) -> bool:
+        return measured_minutes > 0 and measured_minutes >= _MEASURED_MIN * self.minutes
 
     def _sum(self, column: int) -> float:
         return float(self.sums[:, column].sum())

@@ -64,7 +64,7 @@ class OpenMinute:
             planned=self.planned + look.planned,
             late=self.late + (look.late or 0.0),
             late_looks=self.late_looks + (look.late is not None),
-            requests=look.requests,
+            requests=self.requests if look.requests is None else look.requests,
             residence_seconds=look.residence_seconds,
         )
 
@@ -156,17 +156,14 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
         objective=tuning.attainment,
     )
     measured = minute.late / minute.late_looks if minute.late_looks else None
-    unknown = np.zeros(len(fleets.queued))
-    if minute.requests is None:
-        unknown[SETTINGS:-1] = np.nan  # rules that count requests
     books = shadows.books.opened(day_of(minute.number * STEP_SECONDS, tuning.timezone))
     choice = shadows.choice
     if shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, tuning.attainment)
     wanted = fleets.wanted[:, 0].astype(np.float64)
     books = books.with_minute(
-        wanted + unknown,
-        late[:-1] + unknown,
+        wanted,
+        late[:-1],
         Minute(
             load=load,
             paid=None if minute.paid is None else minute.paid / minute.looks,
@@ -174,6 +171,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
             shadowed=float(wanted[choice.place]),
             late=measured,
             modelled=None if real is None else float(late[-1]),
+            counted=minute.requests is not None,
         ),
     )
     correction = shadows.correction
@@ -206,17 +204,13 @@ def _decided(
     waiting = _waiting(look, fleets.queued[SETTINGS:])
     real_ready = before[shadows.choice.place] if look.ready is None else look.ready
     queued_after = fleets.queued_after(lead_seconds, present.load)
-    needed = np.concatenate(
-        [
-            plan_needs(arrays, present, queued_after[:SETTINGS]),
-            peoples_needs(
-                in_flight(present, real_ready, before[SETTINGS:], waiting),
-                waiting,
-                fleets.wanted[SETTINGS:, 0].astype(np.float64),
-                fixed=max(shadows.books.peak_before, 1.0),
-            ),
-        ]
-    )
+    asked = fleets.wanted[SETTINGS:, 0].astype(np.float64)
+    fixed = max(shadows.books.peak_before, 1.0)
+    flight = in_flight(present, real_ready, before[SETTINGS:], waiting)
+    peoples = peoples_needs(flight, waiting, asked, fixed=fixed)
+    if look.requests is None:
+        peoples[:-1] = asked[:-1]  # as an HPA without its metric
+    needed = np.concatenate([plan_needs(arrays, present, queued_after[:SETTINGS]), peoples])
     whole = np.where(needed < IDLE_REPLICAS, 0.0, np.ceil(needed - 1e-9))
     whole = np.minimum(whole, parameters.replicas_max)
     fleets = fleets.with_needed(whole, number)

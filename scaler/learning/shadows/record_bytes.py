@@ -83,8 +83,7 @@ def decode(version: int, payload: bytes, *, now_seconds: float) -> Shadows:
     sums = parts.take(_SUMS, days, COLUMNS)
     parts.end()
     _refuse(not ((queued >= 0) & (queued < np.inf)).all(), "with a queue that is no amount")
-    # A day has NaN where a sum is not known.
-    _refuse(bool((np.isinf(sums) | (sums < 0)).any()), "with a sum that is no amount in the books")
+    _refuse(not ((sums >= 0) & (sums < np.inf)).all(), "with a sum that is no amount in the books")
     _refuse(any(b >= a for a, b in pairwise(ordinals)), "with days out of order")
     return Shadows(
         minute=OpenMinute(number=minute),

@@ -71,6 +71,7 @@ def books(
                     shadowed=shadowed,
                     late=measured,
                     modelled=modelled,
+                    counted=True,
                 ),
             )
     return made.opened(made.days[0] + 1).closed()

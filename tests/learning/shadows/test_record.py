@@ -79,6 +79,18 @@ def test_rules_on_requests_are_unknown_where_requests_are_not_counted() -> None:
     assert rules["given"].gpu_hours is not None
 
 
+def test_a_figure_that_is_missing_for_a_moment_is_missing_in_no_sum() -> None:
+    shadows = after(30, lambda _: 4.0)
+    shadows = after(1, lambda _: 4.0, begin=MONDAY + 1800, shadows=shadows, requests=None,
+                    ready=None)  # fmt: skip
+    shadows = after(30, lambda _: 4.0, begin=MONDAY + 1860, shadows=shadows)
+
+    account = account_of(shadows, TUNED)
+    # 60 closed minutes with 10 replicas, one of them not measured.
+    assert account.gpu_hours == pytest.approx(10)
+    assert all(rule.gpu_hours is not None for rule in account.rules)
+
+
 def test_the_books_have_every_setting_and_the_rules_people_use() -> None:
     account = account_of(after(5, lambda _: 4.0), TUNED)
 
