@@ -5,9 +5,11 @@ nothing again. A value that was not measured is null with the reason beside it, 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from foresail.explain_books import books_text
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.need import Step
@@ -15,6 +17,7 @@ from scaler.decision.tracker import DemandSeries, PollResult, amount
 from scaler.durations import format_duration
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
+from scaler.learning.shadows.account import account_of
 from scaler.message_text import printable
 from scaler.redaction import without_secrets
 from scaler.serving.feeds import WorkloadStatus
@@ -81,6 +84,9 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
             "stands": isinstance(status.cycle_state.timed.current(now_seconds), Answer),
             "steps": [_step(step) for step in plan.steps],
         }
+    books = _books(status)
+    if books is not None:
+        payload["books"] = books
     return payload
 
 
@@ -105,6 +111,7 @@ def text(payload: Mapping[str, Any]) -> str:
     if lead and lead["fixed"]:
         learned = f"{format_duration(lead['seconds'])}: {lead['evidence']}"
         lines.append(f"lead time fixed by the trigger; its orders show {learned}")
+    lines += books_text(payload["books"]) if "books" in payload else []
     if payload.get("objectives"):
         lines.append("objectives, shown beside what is measured; no plan depends on them:")
         lines += [
@@ -241,6 +248,14 @@ def _lead(last: WorkloadPlan) -> Account | None:
         ],
         "stuck_replicas": last.lead.stuck.replicas if last.lead.stuck is not None else 0,
     }
+
+
+def _books(status: WorkloadStatus) -> Account | None:
+    """What the last days would have cost under each rule; None before a minute is booked."""
+    shadows, last = status.cycle_state.shadows, status.plan
+    if shadows is None or last is None or not shadows.books.days:
+        return None
+    return asdict(account_of(shadows, last.given))
 
 
 def _forecast(

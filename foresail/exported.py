@@ -12,6 +12,8 @@ from scaler.decision.answers import Answer
 from scaler.decision.tracker import amount
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
+from scaler.learning.shadows.account import GIVEN_RULE, account_of
+from scaler.learning.shadows.settings import PEOPLES
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import WorkloadStatus
 from scaler.signals import Signal, Value, state_of
@@ -64,6 +66,7 @@ class WorkloadSnapshot(Collector):
                 _signals(families, labels, status.plan)
                 _demand(families, labels, status.plan)
                 _lead(families, labels, status.plan)
+                _books(families, labels, status, status.plan)
         yield from families.values()
 
 
@@ -146,6 +149,26 @@ def _families() -> dict[str, GaugeMetricFamily]:
             (*_WORKLOAD, "dimension", "horizon_seconds"),
         ),
     }
+    described |= {
+        "books_hours": (
+            "foresail_books_replica_hours",
+            "Replica-hours of the days in the books, by rule; `actual` is what ran.",
+            (*_WORKLOAD, "rule"),
+        ),
+        "books_late": (
+            "foresail_books_late_ratio",
+            "Late share of the work of the days in the books, by rule; `actual` is measured.",
+            (*_WORKLOAD, "rule"),
+        ),
+        "model_holds": (
+            "foresail_shadows_model_holds",
+            (
+                "1 while the model behind the books agrees with what happens, 0 while it does not "
+                "and nothing is chosen; none while that is not known."
+            ),
+            _WORKLOAD,
+        ),
+    }
     return {
         key: GaugeMetricFamily(name, text, labels=labels)
         for key, (name, text, labels) in described.items()
@@ -210,6 +233,31 @@ def _demand(families: _Families, labels: _Labels, plan: WorkloadPlan) -> None:
             families["demand"].add_metric((*labels, dimension), now)
         if forecast.measured:
             _forecast(families, (*labels, dimension), forecast)
+
+
+def _books(
+    families: _Families, labels: _Labels, status: WorkloadStatus, plan: WorkloadPlan
+) -> None:
+    """The rules that people use, the trigger's own setting, the one in force, and what was real."""
+    shadows = status.cycle_state.shadows
+    if shadows is None or not shadows.books.days:
+        return
+    account = account_of(shadows, plan.given)
+    rows = [("actual", account.gpu_hours, account.late)]
+    rows += [("in-force", one.gpu_hours, one.late) for one in account.rules if one.in_force]
+    rows += [
+        (one.rule, one.gpu_hours, one.late)
+        for one in account.rules
+        if one.rule == GIVEN_RULE or one.rule in PEOPLES
+    ]
+    for rule, hours, late in rows:
+        if hours is not None:
+            families["books_hours"].add_metric((*labels, rule), hours)
+        if late is not None:
+            families["books_late"].add_metric((*labels, rule), late)
+    holds = shadows.choice.model_holds
+    if holds is not None:
+        families["model_holds"].add_metric(labels, float(holds))
 
 
 def _forecast(families: _Families, labels: _Labels, forecast: DemandForecast) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
-from scaler.decision.need import Step
+from scaler.decision.need import Outlook, Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
@@ -21,6 +21,8 @@ from scaler.learning.estimates import CapacityEstimate, LeadEstimate
 from scaler.learning.in_force import in_force
 from scaler.learning.lead import LeadRecord
 from scaler.learning.lead_estimate import lead_estimate
+from scaler.learning.shadows.look import look_of
+from scaler.learning.shadows.record import Shadows, after_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class CycleState:
     """When the reading behind that plan was made, on the monotonic clock."""
     lead: LeadRecord = field(default_factory=LeadRecord)
     """Its orders, and how long they took."""
+    shadows: Shadows | None = None
+    """Other settings and rules on the same demand; None before the first plan."""
 
     @classmethod
     def unread(cls, now_seconds: float) -> "CycleState":
@@ -56,6 +60,7 @@ class CycleState:
             plan=plan,
             state=_moved(self.state, seconds),
             lead=self.lead.moved(seconds),
+            shadows=self.shadows and self.shadows.moved(seconds),
         )
 
 
@@ -65,6 +70,9 @@ class WorkloadPlan:
 
     reference: Reference
     parameters: PlanParameters
+    """In force: with what was learned, and the setting that was chosen."""
+    given: PlanParameters
+    """The same with the trigger's own setting."""
     poll: PollResult
     """The result of the look: the observation, or why there is none."""
     looked_at_seconds: float
@@ -101,7 +109,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         capacity: of a replica, as learned; None = the parameters' own.
         limits: why the parameters are narrower than the trigger's, to be shown after the plan.
     """
-    observation = poll.observation
+    observation, given = poll.observation, parameters
     record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
     lead = lead_estimate(record, prior_seconds=parameters.lead_seconds, now_seconds=poll.at_seconds)
     if observation is None or tracker.demand is None or not poll.usable():
@@ -113,19 +121,25 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters, capacity=capacity, lead=lead)
-        outlook = tracker.outlook(
-            parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
-        )
+        given, learned = in_force(parameters, capacity=capacity, lead=lead)
+        shadows = cycle_state.shadows
+        setting = None if shadows is None else shadows.setting(given)
+        parameters, chosen = in_force(given, setting=setting)
+
+        def outlook(level: float) -> Outlook | None:
+            return tracker.outlook(given.capacity, lead_seconds=given.lead_seconds, level=level)
+
+        ahead = outlook(parameters.level) if parameters.forecasts else None
         plan, state = decide(
             observation,
             tracker.demand,
-            outlook,
+            ahead,
             parameters,
             cycle_state.state,
             given_up=lead.given_up if lead is not None else 0,
         )
-        plan = replace(plan, steps=(*learned, *plan.steps, *limits))
+        plan = replace(plan, steps=(*learned, *chosen, *plan.steps, *limits))
+        look = look_of(observation, tracker.demand, plan, given)
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(
             timed=timed,
@@ -133,12 +147,14 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             plan=plan,
             read_at_seconds=now_seconds,
             lead=record.ordered(state.handed, observation.at_seconds),
+            shadows=shadows if look is None else after_look(shadows, look, outlook, given),
         )
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
     after = replace(after, timed=cycle_state.timed.followed_by(timed, now_seconds))
     result = WorkloadPlan(
         reference=reference,
         parameters=parameters,
+        given=given,
         poll=poll,
         looked_at_seconds=now_seconds,
         demand=tracker.demand if poll.usable() else None,

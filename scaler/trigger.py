@@ -88,6 +88,15 @@ class Capacity(StrEnum):
     """The given figures alone."""
 
 
+class TuningBy(StrEnum):
+    """What sets the plan's quantile, utilisation and hold."""
+
+    SHADOWS = "shadows"
+    """Shadows choose each figure that the trigger does not give."""
+    FIXED = "fixed"
+    """The trigger, or the defaults."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllowedOptions:
     """The values that the operator's settings allow a trigger."""
@@ -205,6 +214,7 @@ class TriggerSpec(BaseModel):
     utilization: float = Field(
         default=0.8, gt=0, le=1, description="a number above 0 and at most 1"
     )
+    tuning: TuningBy = Field(default=TuningBy.SHADOWS, description="shadows or fixed")
     replica_prompt_tokens_per_second: TokenRate = Field(
         default=None,
         description="a number above 0: prompt tokens/s of one replica at the usual mix",

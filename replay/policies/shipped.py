@@ -35,6 +35,9 @@ _ALLOWED = AllowedOptions(
 )
 
 
+_QUANTILE_USUAL = TriggerSpec.model_fields["quantile"].default
+
+
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
@@ -159,7 +162,9 @@ def _trigger_spec(replay_input: ReplayInput, quantile: float, overrides: Overrid
         lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
-    return parse(overrides.metadata({**metadata, "quantile": f"{quantile:g}"}), _ALLOWED)
+    if quantile != _QUANTILE_USUAL:  # a quantile that is given is the one in force
+        metadata["quantile"] = f"{quantile:g}"
+    return parse(overrides.metadata(metadata), _ALLOWED)
 
 
 def _assembled(trigger_spec: TriggerSpec, prior: Trees | None = None) -> Assembly:
@@ -244,7 +249,7 @@ FORESAIL = PolicyKind(
     name="foresail",
     source="this repository, at its defaults",
     knob="quantile of demand planned for",
-    usual=TriggerSpec.model_fields["quantile"].default,
+    usual=_QUANTILE_USUAL,
     knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
     make=Foresail,
 )

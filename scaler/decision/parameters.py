@@ -1,10 +1,27 @@
 """The parameters of a plan, from the trigger spec and the capacity of a replica."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.objective import Objective
-from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpec
+from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpec, TuningBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What may choose the plan's setting."""
+
+    chooses: bool = False
+    """Whether a setting that shadows chose is put in force."""
+    pinned: frozenset[str] = frozenset()
+    """Those of `level`, `utilization` and `hold_seconds` that the trigger gives."""
+    timezone: str = "UTC"
+    """Of the hours at which a choice is made."""
+
+
+AS_GIVEN: Final = Tuning()
+"""Nothing chooses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +46,12 @@ class PlanParameters:
     """Whether the hold is one lead time, also where that is learned."""
     replicas_max_name: str = "maxReplicas"
     """What sets `replicas_max`, for explanations."""
+    forecasts: bool = True
+    """False: the present with head-room alone."""
+    tuning: Tuning = AS_GIVEN
+
+
+_PINNED_BY = {"quantile": "level", "utilization": "utilization", "hold": "hold_seconds"}
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
@@ -50,4 +73,14 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,
+        tuning=Tuning(
+            chooses=trigger_spec.tuning is TuningBy.SHADOWS
+            and trigger_spec.mode is not Mode.REACTIVE,
+            pinned=frozenset(
+                figure
+                for name, figure in _PINNED_BY.items()
+                if name in trigger_spec.model_fields_set
+            ),
+            timezone=trigger_spec.timezone,
+        ),
     )

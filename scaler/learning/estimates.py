@@ -63,3 +63,5 @@ class Setting:
     """How long a lower need must last before replicas are removed."""
     forecasts: bool = True
     """False: the present alone, with head-room; what a reactive rule does."""
+    evidence: str = ""
+    """For people: why it is in force."""

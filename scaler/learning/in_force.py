@@ -41,7 +41,9 @@ def in_force(
             level=setting.level,
             utilization=setting.utilization,
             hold_seconds=setting.hold_seconds,
+            forecasts=setting.forecasts,
         )
+        steps.append(_step("setting", setting.evidence))
     return parameters, tuple(steps)
 
 

@@ -15,6 +15,8 @@ from scaler.feed_key import FeedKey
 from scaler.learning import engine_bytes, lead_bytes
 from scaler.learning.engine import EngineLearner
 from scaler.learning.lead import LeadRecord
+from scaler.learning.shadows import record_bytes
+from scaler.learning.shadows.record import Shadows
 from scaler.serving.history import PastReading
 from scaler.signals import Feed
 from scaler.state.records import FeedState, Learned, WorkloadState
@@ -150,17 +152,13 @@ class Workload:
             asked_at_seconds: when KEDA last asked about it, in Unix time.
         """
         plan, (learned, unknown) = self.cycle_state.plan, self.carried
-        record = self.cycle_state.lead
-        if record != LeadRecord():
-            figure = Learned(version=lead_bytes.VERSION, value=lead_bytes.encode(record))
-            learned = {**learned, lead_bytes.NAME: figure}
         return WorkloadState(
             reference=self.reference,
             asked_at_seconds=asked_at_seconds,
             answer=None if plan is None else answer_of(plan),
             memory=self.cycle_state.state,
             plan=plan,
-            learned=learned,
+            learned={**learned, **learned_by(self.cycle_state)},
             unknown=unknown,
         )
 
@@ -193,8 +191,21 @@ class Workload:
             plan=state.plan,
             read_at_seconds=self.cycle_state.timed.read_at_seconds if state.plan else None,
             lead=lead if remembers else lead.without_orders(),
+            shadows=_shadows_of(state, now_seconds),
         )
         self.carried = (state.learned, state.unknown)
+
+
+def learned_by(cycle_state: CycleState) -> Mapping[str, Learned]:
+    """What a workload's cycles have learned, for its state."""
+    learned: dict[str, Learned] = {}
+    if cycle_state.lead != LeadRecord():
+        value = lead_bytes.encode(cycle_state.lead)
+        learned[lead_bytes.NAME] = Learned(version=lead_bytes.VERSION, value=value)
+    if cycle_state.shadows is not None:
+        value = record_bytes.encode(cycle_state.shadows)
+        learned[record_bytes.NAME] = Learned(version=record_bytes.VERSION, value=value)
+    return learned
 
 
 def _lead_of(state: WorkloadState, now_seconds: float) -> LeadRecord:
@@ -207,6 +218,18 @@ def _lead_of(state: WorkloadState, now_seconds: float) -> LeadRecord:
     except ValueError as error:
         log.warning("lead_time_learned_anew", workload=str(state.reference), why=str(error))
         return LeadRecord()
+
+
+def _shadows_of(state: WorkloadState, now_seconds: float) -> Shadows | None:
+    """The shadows in a state; None where there are none, or doubtful ones: they begin anew."""
+    figure = state.learned.get(record_bytes.NAME)
+    if figure is None:
+        return None
+    try:
+        return record_bytes.decode(figure.version, figure.value, now_seconds=now_seconds)
+    except ValueError as error:
+        log.warning("shadows_begin_anew", workload=str(state.reference), why=str(error))
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -112,6 +112,7 @@ def status(reference: Reference, *, replicas: int = 4) -> WorkloadStatus:
         plan=WorkloadPlan(
             reference=reference,
             parameters=PARAMETERS,
+            given=PARAMETERS,
             poll=PollResult(at_seconds=START, observation=observation),
             looked_at_seconds=NOW - 7,
             demand=Demand(

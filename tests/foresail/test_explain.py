@@ -769,3 +769,22 @@ async def test_a_message_of_a_source_cannot_write_to_the_terminal() -> None:
 
     assert "\\x1b[2J" in shown
     assert all(line.isprintable() for line in shown.splitlines())
+
+
+async def test_the_books_are_shown_and_exported_with_the_rules_people_use() -> None:
+    site = Site()
+    # (4000 ÷ 1000 + 500 ÷ 500) ÷ .8 are 7 replicas, and neither replicas nor requests are read.
+    await site.looks(every=60, times=31)
+
+    lines = [" ".join(line.split()) for line in site.lines()]
+
+    assert any(
+        line.startswith("* 3.5 ") and " given: q0.95, utilisation 0.8" in line for line in lines
+    )
+    assert "? ? keda-waiting: KEDA on waiting requests, 5 a replica, 5m stabilization" in lines
+    assert any(line.startswith("setting: the trigger's own") for line in lines)
+    assert site.exported("foresail_books_replica_hours", rule="in-force") == pytest.approx(3.5)
+    assert site.exported("foresail_books_late_ratio", rule="given") == pytest.approx(0, abs=1e-4)
+    assert site.exported("foresail_books_replica_hours", rule="keda-waiting") is None
+    assert site.exported("foresail_books_replica_hours", rule="actual") is None
+    assert site.exported("foresail_shadows_model_holds") is None

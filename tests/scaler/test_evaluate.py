@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode
+from scaler.decision.parameters import Tuning
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.evaluate import CycleState, evaluate
+from scaler.learning.shadows.choice import Choice, Verdict
+from scaler.learning.shadows.settings import settings_of
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from tests.scaler.fakes import PARAMETERS, NoForecast
 
@@ -22,6 +25,7 @@ class Story:
         self.forecasters: dict[DemandSeries, NoForecast] = {}
         self.tracker = DemandTracker(self._make, step_seconds=60)
         self.cycle_state = CycleState.unread(0.0)
+        self.parameters = AT_ONCE
 
     def _make(self, series: DemandSeries) -> NoForecast:
         return self.forecasters.setdefault(series, NoForecast(series))
@@ -47,7 +51,7 @@ class Story:
             Reference.of("llm", "a", {}),
             poll,
             self.tracker,
-            AT_ONCE,
+            self.parameters,
             self.cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=ANSWER_SECONDS_MAX,
@@ -188,3 +192,37 @@ def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -
         DemandSeries.PROMPT_TOKENS, DemandSeries.GENERATED_TOKENS, DemandSeries.IN_FLIGHT,
     }  # fmt: skip
     assert set(tracker.beginning()._forecasters) == set(tracker.forecasts)
+
+
+def test_a_chosen_setting_is_in_force_and_its_reason_is_a_step() -> None:
+    story = Story()
+    story.parameters = replace(PARAMETERS, tuning=Tuning(chooses=True))
+    # 8 replicas' load at the given utilisation of .8 need 10.
+    assert replicas(story.sees(0, prompt=8000)) == 10
+    shadows = story.cycle_state.shadows
+    assert shadows is not None
+    settings = settings_of(story.parameters).settings
+    place = next(
+        n for n, one in enumerate(settings) if not one.forecasts and one.utilization == 0.5
+    )
+    chosen = replace(shadows, choice=Choice(place=place, verdict=Verdict.CHEAPEST, days=3))
+    story.cycle_state = replace(story.cycle_state, shadows=chosen)
+
+    assert replicas(story.sees(15, prompt=8000)) == 16
+
+    plan = story.cycle_state.plan
+    assert plan is not None
+    (step,) = [step for step in plan.steps if step.rule == "setting"]
+    assert step.text.startswith("no forecast, utilisation 0.5, hold 15m: the cheapest that kept")
+
+
+def test_shadows_take_a_minute_of_usable_looks_and_no_others() -> None:
+    story = Story()
+    for at in range(0, 601, 15):
+        story.sees(at, prompt=4000)
+    for at in range(615, 1201, 15):
+        story.fails(at, DOWN)
+
+    shadows = story.cycle_state.shadows
+    assert shadows is not None
+    assert shadows.books.all().minutes == 10

@@ -424,3 +424,32 @@ async def test_a_doubtful_lead_time_is_learned_anew_and_the_rest_of_the_state_is
     assert lead_noted(site).starts == ()
     assert status.plan is not None
     assert status.plan.parameters.lead_seconds == 300
+
+
+async def test_the_shadows_of_a_workload_go_on_from_its_state() -> None:
+    first = Remembered()
+    async with running(first) as site:
+        await asyncio.sleep(130)
+        (before,) = site.loop.statuses()
+    noted = first.noted[-1]
+
+    async with running(Remembered({REFERENCE: noted})) as site:
+        await asyncio.sleep(1)
+        (after,) = site.loop.statuses()
+
+    one, other = before.cycle_state.shadows, after.cycle_state.shadows
+    assert one is not None
+    assert other is not None
+    assert one.books.all().minutes >= 1
+    assert other.books.all().minutes == one.books.all().minutes
+
+
+async def test_doubtful_shadows_in_a_state_begin_anew_and_the_workload_goes_on() -> None:
+    state = replace(workload(9, hold=True), learned={"shadows": Learned(version=1, value=b"bits")})
+    async with running(Remembered({REFERENCE: state})) as site:
+        await asyncio.sleep(1)
+
+        (after,) = site.loop.statuses()
+        assert after.cycle_state.shadows is not None
+        assert not after.cycle_state.shadows.books.days
+        assert site.replicas()[-1] == 9

@@ -1,0 +1,129 @@
+"""The books for people: what each rule would have cost, how late it would have been, and why."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from scaler.decision.parameters import PlanParameters
+from scaler.learning.shadows.books import CHOICE_HOUR
+from scaler.learning.shadows.choice import CHEAPER_MAX, DAYS_MIN, DEARER_MAX, Choice, Verdict
+from scaler.learning.shadows.record import Shadows
+from scaler.learning.shadows.settings import (
+    GIVEN,
+    PEOPLES,
+    PEOPLES_TEXT,
+    SETTINGS,
+    setting_text,
+    settings_of,
+)
+
+GIVEN_RULE: Final = "given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedRule:
+    """One rule over the days in the books; None is not known."""
+
+    rule: str
+    """`given`, `setting N`, or the name of a rule that people use."""
+    text: str
+    in_force: bool
+    gpu_hours: float | None
+    """One replica counts as one GPU."""
+    late: float | None
+    """Share of the work."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksAccount:
+    """The books of one workload."""
+
+    days: float
+    """Measured time in the books."""
+    rules: tuple[BookedRule, ...]
+    gpu_hours: float | None
+    """Of the real replicas."""
+    late: float | None
+    """As measured, where latency or the queue was."""
+    modelled_late: float | None
+    """The model's share for the real replicas, over the same minutes."""
+    chooses: bool
+    why: str
+    """Why the setting in force is that."""
+
+
+def account_of(shadows: Shadows, parameters: PlanParameters) -> BooksAccount:
+    """The books as they are.
+
+    Args:
+        parameters: of the trigger, with its own setting.
+    """
+    days = shadows.books.all()
+    names = (GIVEN_RULE, *(f"setting {place}" for place in range(1, SETTINGS)), *PEOPLES)
+    settings = settings_of(parameters).settings
+    texts = (*map(setting_text, settings), *(PEOPLES_TEXT[name] for name in PEOPLES))
+    place = shadows.choice.place if parameters.tuning.chooses else GIVEN
+    return BooksAccount(
+        days=days.minutes / 1440,
+        rules=tuple(
+            BookedRule(
+                rule=name,
+                text=text,
+                in_force=number == place,
+                gpu_hours=_known(hours),
+                late=_known(late),
+            )
+            for number, (name, text, hours, late) in enumerate(
+                zip(names, texts, days.gpu_hours.tolist(), days.late_shares.tolist(), strict=True)
+            )
+        ),
+        gpu_hours=_known(days.paid_hours),
+        late=_known(days.measured_late),
+        modelled_late=_known(days.modelled_late),
+        chooses=parameters.tuning.chooses,
+        why=why(shadows.choice, parameters),
+    )
+
+
+_WHY: Final = {
+    Verdict.FIRST_DAYS: "the trigger's own: a choice is made {at}, and needs {least} whole days "
+    "in the books; there are {days}",
+    Verdict.CHEAPEST: "chosen {at}: the cheapest that keeps {goal} over {days} days with the "
+    "spread of the days as margin ({late} late), at most {cheaper} cheaper or {dearer} dearer than "
+    "the one before",
+    Verdict.LEAST_LATE: "chosen {at}: none keeps {goal} over {days} days, this one comes nearest "
+    "({late} late with the spread of the days as margin)",
+    Verdict.UNJUDGED: "kept: neither latency nor queue is measured, so the model is not checked",
+    Verdict.LATER: "kept: the model is off, {measured} was late over {days} days and the model "
+    "says {modelled}; perhaps a replica's capacity is set too high",
+    Verdict.EARLIER: "kept: the model is off, {measured} was late over {days} days and the model "
+    "says {modelled}; perhaps a replica's capacity is set too low",
+    Verdict.OTHER_REPLICAS: "kept: the model is off, the plan wanted other replicas than its "
+    "shadow over {days} days",
+}
+
+
+def why(choice: Choice, parameters: PlanParameters) -> str:
+    """Why the setting in force is that."""
+    tuning = parameters.tuning
+    if not tuning.chooses:
+        return "the trigger's own; shadows keep books and choose nothing here"
+    return _WHY[choice.verdict].format(
+        at=f"at {CHOICE_HOUR:02d}:00 {tuning.timezone}",
+        goal=f"{parameters.objective.attainment:.4g} in time",
+        days=choice.days,
+        least=DAYS_MIN,
+        late=_percent(choice.late),
+        measured=_percent(choice.measured),
+        modelled=_percent(choice.modelled),
+        cheaper=f"{CHEAPER_MAX:.0%}",
+        dearer=f"{DEARER_MAX:.0%}",
+    )
+
+
+def _percent(share: float) -> str:
+    return "?" if math.isnan(share) else f"{share:.2%}"
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number

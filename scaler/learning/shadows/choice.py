@@ -1,0 +1,180 @@
+"""The setting in force: chosen from the books at the end of a day, and corrected within it.
+
+A setting kept the objective if its late share, plus a margin, is within it. The margin is the
+spread of the days seen, because the next day is another day: settings picked by the mean of the
+last days fall short by half a point to a point and a half. One change may make the workload so much
+cheaper or dearer, and no more. Where the model is off, the setting stays.
+
+Within a day a correction makes the setting safer by the measured late share, whatever the model
+says (adaptive conformal inference, Gibbs and Candès 2021, with no correction as lower bound).
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+
+from scaler.learning.estimates import Setting
+from scaler.learning.shadows.books import Days
+from scaler.learning.shadows.settings import GIVEN, SETTINGS, Floats, SettingArrays
+
+DAYS_MIN: Final = 2
+"""Whole days in the books before the first choice; until then the trigger's setting is in force."""
+CHEAPER_MAX: Final = 0.15
+"""GPU-hours that one change may save, as a share; the realised saving is seen before the next."""
+DEARER_MAX: Final = 0.3
+KEPT_WITHIN: Final = 0.01
+"""A setting in force that is dearer by no more than this stays."""
+FORECAST_WORTH_MIN: Final = 0.02
+"""A setting with a forecast must save so much against one without, else chance decides."""
+SPREADS: Final = 1.0
+"""Standard deviations of the days' late shares that a setting must stay within the objective by."""
+OFF_FACTOR: Final = 2.0
+"""Measured and modelled late shares may differ by this factor, and by the objective's own share."""
+REPLICAS_OFF_MAX: Final = 0.25
+"""Of the shadow of the setting in force against the plan."""
+
+CORRECTION_MAX: Final = 3.0
+_CORRECTION_PER_MINUTE: Final = 0.1
+"""Ten minutes in which all is late make the level's tail 1/e of what it was."""
+_UTILIZATION_PER_CORRECTION: Final = 0.1
+_LEVEL_MAX: Final = 0.999
+
+
+class Verdict(IntEnum):
+    """What came of the last choice; the values are in states."""
+
+    FIRST_DAYS = 0
+    """Too few days are in the books."""
+    CHEAPEST = 1
+    """The cheapest that kept the objective, within the bound on a change."""
+    LEAST_LATE = 2
+    """None kept it: the one that comes nearest, within the bound on a change."""
+    UNJUDGED = 3
+    """Late requests were not measured, so the model is not known to be right."""
+    LATER = 4
+    """More was late than the model says."""
+    EARLIER = 5
+    """Less was late than the model says."""
+    OTHER_REPLICAS = 6
+    """The plan wanted other replicas than its shadow."""
+
+    @property
+    def words(self) -> str:
+        """For a step of the plan; the books' account says more."""
+        match self:
+            case Verdict.FIRST_DAYS:
+                return "the trigger's own in the first days"
+            case Verdict.CHEAPEST:
+                return "the cheapest that kept the objective on this workload's last days"
+            case Verdict.LEAST_LATE:
+                return "the nearest to the objective on this workload's last days"
+            case Verdict.UNJUDGED | Verdict.LATER | Verdict.EARLIER | Verdict.OTHER_REPLICAS:
+                return "kept, because the model of the fleet was off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The place of the setting in force, and why it is that."""
+
+    place: int = GIVEN
+    verdict: Verdict = Verdict.FIRST_DAYS
+    days: int = 0
+    """In the books when it was made."""
+    late: float = math.nan
+    """Late share of the setting over those days, margin included."""
+    measured: float = math.nan
+    """Late share that was measured over those days."""
+    modelled: float = math.nan
+    """The model's share over the same minutes."""
+
+    @property
+    def model_holds(self) -> bool | None:
+        """Whether the model agrees with what happened; None while that is not known."""
+        match self.verdict:
+            case Verdict.CHEAPEST | Verdict.LEAST_LATE:
+                return True
+            case Verdict.FIRST_DAYS | Verdict.UNJUDGED:
+                return None
+            case Verdict.LATER | Verdict.EARLIER | Verdict.OTHER_REPLICAS:
+                return False
+
+
+FIRST_DAYS: Final = Choice()
+
+
+def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) -> Choice:
+    """The setting for the next day."""
+    judged = Choice(
+        place=choice.place,
+        days=len(days),
+        measured=days.measured_late,
+        modelled=days.modelled_late,
+    )
+    if len(days) < DAYS_MIN:
+        return judged
+    late = _cautious(days)
+    verdict = _off(days, objective)
+    if verdict is not None:
+        return replace(judged, verdict=verdict, late=float(late[choice.place]))
+    hours = days.gpu_hours[:SETTINGS]
+    now = hours[choice.place]
+    allowed = (hours >= (1 - CHEAPER_MAX) * now) & (hours <= (1 + DEARER_MAX) * now)
+    kept = allowed & (late <= 1 - objective)
+    if not kept.any():
+        # Of those that come equally near, the cheapest.
+        place = int(np.lexsort((hours, np.where(allowed, np.round(late, 4), np.inf)))[0])
+        return replace(judged, place=place, verdict=Verdict.LEAST_LATE, late=float(late[place]))
+    place = _cheapest(hours, kept, choice.place, arrays)
+    return replace(judged, place=place, verdict=Verdict.CHEAPEST, late=float(late[place]))
+
+
+def _cheapest(hours: Floats, kept: Floats, place: int, arrays: SettingArrays) -> int:
+    """The cheapest of those that kept the objective; small differences change nothing.
+
+    Between two with a forecast, or two without, the one in force stays. One with a forecast gives
+    way to one without unless it saves more than chance.
+    """
+    worth = hours * np.where(arrays.forecasts, 1 + FORECAST_WORTH_MIN, 1.0)
+    worth[place] *= 1 - KEPT_WITHIN
+    return int(np.where(kept, worth, np.inf).argmin())
+
+
+def _cautious(days: Days) -> Floats:
+    """The late share by setting, and its spread over the days."""
+    by_day = days.late_by_day[:, :SETTINGS]
+    return np.asarray(days.late_shares[:SETTINGS] + SPREADS * by_day.std(axis=0, ddof=1))
+
+
+def _off(days: Days, objective: float) -> Verdict | None:
+    """How the model is off; None where it holds."""
+    measured, modelled = days.measured_late, days.modelled_late
+    if math.isnan(measured) or math.isnan(modelled):
+        return Verdict.UNJUDGED
+    slack = 1 - objective
+    if measured > OFF_FACTOR * modelled + slack:
+        return Verdict.LATER
+    if modelled > OFF_FACTOR * measured + slack:
+        return Verdict.EARLIER
+    if not abs(days.shadowed_ratio - 1) <= REPLICAS_OFF_MAX:
+        return Verdict.OTHER_REPLICAS
+    return None
+
+
+def correction_after(correction: float, late: float, objective: float) -> float:
+    """The correction after one minute with this measured late share."""
+    moved = correction + _CORRECTION_PER_MINUTE * (late - (1 - objective))
+    return min(max(moved, 0.0), CORRECTION_MAX)
+
+
+def corrected(setting: Setting, correction: float, pinned: Collection[str]) -> Setting:
+    """A setting made safer; pinned figures stay."""
+    level, utilization = setting.level, setting.utilization
+    if "level" not in pinned:
+        level = max(level, min(1 - (1 - level) * math.exp(-correction), _LEVEL_MAX))
+    if "utilization" not in pinned:
+        utilization *= math.exp(-_UTILIZATION_PER_CORRECTION * correction)
+    return replace(setting, level=level, utilization=utilization)

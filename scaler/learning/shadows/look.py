@@ -1,0 +1,91 @@
+"""What shadows take from one look: the load, the real fleet, and how much was late."""
+
+from dataclasses import dataclass
+
+from scaler.decision.demand import Demand
+from scaler.decision.need import Dimension, shares
+from scaler.decision.parameters import PlanParameters
+from scaler.decision.plan import ReplicaPlan
+from scaler.signals import Observation, Signal
+
+_DRAIN_SECONDS_MAX = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowedLook:
+    """One look, with a load; None elsewhere means not measured."""
+
+    at_seconds: float
+    work: float
+    """Replicas that the tokens keep busy."""
+    slots: float
+    """Replicas whose slots the running requests fill."""
+    running: float
+    requests: float | None
+    """Per second."""
+    residence_seconds: float
+    """How long a request stays, waiting included: a released replica costs for so long."""
+    ready: float | None
+    paid: float | None
+    """Real replicas, those that start included."""
+    planned: int
+    late: float | None
+
+    @property
+    def load(self) -> float:
+        return max(self.work, self.slots)
+
+
+def look_of(
+    observation: Observation, demand: Demand, plan: ReplicaPlan, parameters: PlanParameters
+) -> ShadowedLook | None:
+    """The look for shadows; None where its load is not measured in full."""
+    found = shares(demand, observation, parameters.capacity)
+    running = observation.value(Signal.RUNNING)
+    if plan.partly_measured or Dimension.WORK not in found or running is None:
+        return None
+    ready, in_flight, requests = (
+        observation.value(Signal.REPLICAS),
+        demand.in_flight,
+        demand.requests,
+    )
+    known = in_flight is not None and requests is not None and requests > 0
+    residence = in_flight / requests if known else 0.0  # type: ignore[operator]
+    ordered = plan.desired or 0
+    return ShadowedLook(
+        at_seconds=observation.at_seconds,
+        work=found[Dimension.WORK].replicas,
+        slots=found[Dimension.IN_FLIGHT].replicas,
+        running=running,
+        requests=requests,
+        residence_seconds=min(residence, _DRAIN_SECONDS_MAX),
+        ready=ready,
+        paid=None if ready is None else max(ready, ordered),
+        planned=plan.planned,
+        late=late_share(observation, parameters),
+    )
+
+
+def late_share(observation: Observation, parameters: PlanParameters) -> float | None:
+    """The share of requests that are late now; None where neither latency nor queue is measured.
+
+    By the engine's histograms where they are read. A histogram of the time between tokens counts
+    tokens, not requests, so its mean decides for all requests of the moment. Without histograms the
+    queue decides: its last request is late if it waits for longer than the first token may take.
+    """
+    objective = parameters.objective
+    ttft = observation.latencies.get(Signal.TTFT)
+    late = None if ttft is None else ttft.share_above(objective.ttft_seconds)
+    if late is None:
+        return _by_queue(observation, objective.ttft_seconds)
+    itl = observation.latencies.get(Signal.ITL)
+    mean = None if itl is None else itl.mean_seconds
+    return 1.0 if mean is not None and mean > objective.itl_seconds else late
+
+
+def _by_queue(observation: Observation, ttft_seconds: float) -> float | None:
+    waiting = observation.value(Signal.WAITING)
+    requests = observation.value(Signal.REQUESTS)
+    if not waiting:
+        return waiting  # 0, or not measured
+    return None if requests is None else float(waiting > requests * ttft_seconds)

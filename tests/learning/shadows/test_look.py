@@ -1,0 +1,53 @@
+"""What is late, from a look."""
+
+import math
+
+import pytest
+
+from scaler.learning.shadows.look import late_share
+from scaler.signals import LatencyCounts, Observation, Signal, Value
+from tests.scaler.fakes import PARAMETERS
+
+
+def observed(
+    *,
+    waiting: float | None = None,
+    requests: float | None = None,
+    ttft: tuple[float, float] | None = None,
+    itl_mean: float | None = None,
+) -> Observation:
+    """With so many first tokens within 2 s and after it."""
+    values = {Signal.WAITING: waiting, Signal.REQUESTS: requests}
+    latencies = {}
+    if ttft is not None:
+        latencies[Signal.TTFT] = LatencyCounts(bounds_seconds=(2.0, math.inf), counts=ttft)
+    if itl_mean is not None:
+        latencies[Signal.ITL] = LatencyCounts(
+            bounds_seconds=(math.inf,), counts=(10,), total_seconds=10 * itl_mean
+        )
+    return Observation(
+        at_seconds=0.0,
+        readings={s: Value(value=v, at_seconds=0.0) for s, v in values.items() if v is not None},
+        latencies=latencies,
+    )
+
+
+@pytest.mark.parametrize(
+    ("observation", "late"),
+    [
+        pytest.param(observed(ttft=(95, 5), waiting=500, requests=1), 0.05, id="first-tokens"),
+        pytest.param(observed(ttft=(95, 5), itl_mean=0.05), 0.05, id="pace-kept"),
+        pytest.param(observed(ttft=(95, 5), itl_mean=0.07), 1.0, id="pace-of-all-too-slow"),
+        # 50 wait where 20 a second are served: the last one waits 2.5 s.
+        pytest.param(observed(waiting=50, requests=20), 1.0, id="long-queue"),
+        pytest.param(observed(waiting=30, requests=20), 0.0, id="short-queue"),
+        pytest.param(observed(waiting=0), 0.0, id="no-queue"),
+        pytest.param(observed(waiting=30), None, id="queue-of-unknown-pace"),
+        pytest.param(observed(requests=20), None, id="nothing-measured"),
+        pytest.param(observed(ttft=(0, 0), waiting=0), 0.0, id="an-empty-histogram"),
+    ],
+)
+def test_late_is_by_latency_where_it_is_counted_else_by_the_queue(
+    observation: Observation, late: float | None
+) -> None:
+    assert late_share(observation, PARAMETERS) == late

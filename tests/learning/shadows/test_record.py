@@ -1,0 +1,205 @@
+"""Shadows over minutes and days of looks."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from scaler.decision.need import Outlook
+from scaler.decision.parameters import PlanParameters, Tuning
+from scaler.learning.shadows.account import account_of
+from scaler.learning.shadows.choice import Choice, Verdict
+from scaler.learning.shadows.look import ShadowedLook
+from scaler.learning.shadows.record import Shadows, after_look
+from scaler.learning.shadows.settings import PEOPLES, SETTINGS
+from tests.learning.shadows.days import A_DAY, MONDAY, look, outlook
+from tests.scaler.fakes import PARAMETERS
+
+TUNED = replace(
+    PARAMETERS, level=0.95, tuning=Tuning(chooses=True, timezone="Europe/Berlin"), replicas_max=100
+)
+
+
+def after(
+    minutes: int,
+    load: Callable[[int], float],
+    *,
+    begin: float = MONDAY,
+    shadows: Shadows | None = None,
+    parameters: PlanParameters = TUNED,
+    every: int = 1,
+    **others: float | None,
+) -> Shadows:
+    for minute in range(0, minutes * every, every):
+        seen = look(begin + 60 * minute, load(minute), **others)  # type: ignore[arg-type]
+        shadows = after_look(shadows, seen, outlook, parameters)
+    assert shadows is not None
+    return shadows
+
+
+def test_looks_of_one_minute_are_one_entry_in_the_books() -> None:
+    shadows: Shadows | None = None
+    for at, work in ((0, 2.0), (15, 4.0), (30, 6.0), (45, 4.0), (60, 4.0)):
+        shadows = after_look(shadows, look(MONDAY + at, work), outlook, TUNED)
+    assert shadows is not None
+
+    booked = shadows.books.all()
+    assert booked.minutes == 1
+    # A fixed number is the busiest minute's mean, 4, so far; before any it is one.
+    assert shadows.books.peak_before == 4
+
+
+def test_an_even_load_costs_what_a_rule_asks_for() -> None:
+    shadows = after(60 * 10 + 1, lambda _: 4.0, ready=10.0)
+
+    hours = dict(enumerate(shadows.books.all().gpu_hours.tolist()))
+    # Ten hours at 4 ÷ .8 = 5 replicas, and 10 of before for 4 minutes of the 5 that they are held.
+    assert hours[0] == pytest.approx(10 * 5 + 5 * 4 / 60)
+    # 4 ÷ .5 = 8 for the most cautious, with a hold of 15 minutes, of which 14 are after the first.
+    assert hours[SETTINGS - 1] == pytest.approx(10 * 8 + 2 * 14 / 60)
+    assert shadows.books.all().paid_hours == pytest.approx(100)
+
+
+def test_a_minute_without_a_look_is_in_no_sum() -> None:
+    shadows = after(10, lambda _: 4.0)
+    shadows = after(2, lambda _: 4.0, begin=MONDAY + 60 * 30, shadows=shadows)
+
+    # Minutes 0 to 9 and 30; 31 is open.
+    assert shadows.books.all().minutes == 11
+
+
+def test_rules_on_requests_are_unknown_where_requests_are_not_counted() -> None:
+    shadows = after(20, lambda _: 4.0, requests=None)
+
+    rules = {one.rule: one for one in account_of(shadows, TUNED).rules}
+    assert rules["hpa-inflight"].gpu_hours is None
+    assert rules["keda-waiting"].late is None
+    assert rules["fixed"].gpu_hours is not None
+    assert rules["given"].gpu_hours is not None
+
+
+def test_a_figure_that_is_missing_for_a_moment_is_missing_in_no_sum() -> None:
+    shadows = after(30, lambda _: 4.0)
+    shadows = after(1, lambda _: 4.0, begin=MONDAY + 1800, shadows=shadows, requests=None,
+                    ready=None)  # fmt: skip
+    shadows = after(30, lambda _: 4.0, begin=MONDAY + 1860, shadows=shadows)
+
+    account = account_of(shadows, TUNED)
+    # 60 closed minutes with 10 replicas, one of them not measured.
+    assert account.gpu_hours == pytest.approx(10)
+    assert all(rule.gpu_hours is not None for rule in account.rules)
+
+
+def test_the_books_have_every_setting_and_the_rules_people_use() -> None:
+    account = account_of(after(5, lambda _: 4.0), TUNED)
+
+    assert [one.rule for one in account.rules][-len(PEOPLES) :] == list(PEOPLES)
+    assert len(account.rules) == 16
+    assert [one.rule for one in account.rules if one.in_force] == ["given"]
+    assert "needs 2 whole days" in account.why
+
+
+def test_a_choice_is_made_at_four_of_the_local_clock() -> None:
+    # Berlin is an hour ahead of UTC: its 04:00 is 03:00 UTC.
+    even = lambda _: 4.0  # noqa: E731
+    begin = MONDAY + 3 * 3600
+    before = after(2 * A_DAY, even, begin=begin, every=2, planned=5)
+    assert before.choice.verdict is Verdict.FIRST_DAYS
+
+    # The look of 03:00 opens the first minute of a new day, and the next one closes it.
+    chosen = after(2, even, begin=begin + 2 * 86_400, shadows=before, planned=5).choice
+    assert chosen.verdict is Verdict.CHEAPEST
+    assert chosen.days == 2
+
+
+def test_on_an_even_load_the_choice_gets_cheaper_day_by_day() -> None:
+    # 10 at the given setting would be 12.5 replicas; .95 needs 10.5.
+    seen = after(
+        4 * A_DAY + 180,
+        lambda minute: 10 + math.sin(minute / 1440 * 6.28),
+        every=2,
+        ready=13.0,
+        planned=13,
+    )
+
+    setting = seen.setting(TUNED)
+    assert seen.choice.verdict is Verdict.CHEAPEST
+    assert setting is not None
+    assert not setting.forecasts
+    assert setting.utilization > 0.8
+    assert "cheapest that kept the objective" in setting.evidence
+
+
+def test_a_trigger_with_fixed_tuning_gets_books_and_no_setting() -> None:
+    fixed = replace(TUNED, tuning=Tuning(chooses=False))
+    seen = after(20, lambda _: 4.0, parameters=fixed)
+    seen = replace(seen, choice=Choice(place=3, verdict=Verdict.CHEAPEST, days=3), correction=1.0)
+
+    assert seen.setting(fixed) is None
+    account = account_of(seen, fixed)
+    assert [one.rule for one in account.rules if one.in_force] == ["given"]
+    assert account.rules[3].gpu_hours is not None
+
+
+def test_a_capacity_of_twice_the_truth_is_noticed_and_nothing_is_chosen() -> None:
+    # Believed load 5 with 6 ready, and half of the requests are late: in truth it is 10.
+    seen = after(4 * A_DAY, lambda _: 5.0, every=2, ready=6.0, planned=6, late=0.5)
+
+    assert seen.choice.place == 0
+    assert seen.choice.verdict is Verdict.LATER
+    assert "capacity is set too high" in account_of(seen, TUNED).why
+    # The measured late share makes the given setting safer meanwhile.
+    setting = seen.setting(TUNED)
+    assert setting is not None
+    assert setting.level > TUNED.level
+    assert setting.utilization < TUNED.utilization
+
+
+def test_a_set_clock_moves_the_open_minute_and_the_days() -> None:
+    seen = after(10, lambda _: 4.0).moved(3 * 86_400)
+    later = after(2, lambda _: 4.0, begin=MONDAY + 3 * 86_400 + 600, shadows=seen)
+
+    assert later.books.all().minutes == 11
+    assert len(later.books.days) == 1
+
+
+def forecast(at: float) -> Callable[[float], Outlook | None]:
+    """A good forecast of `saw` five minutes ahead."""
+
+    def of(level: float) -> Outlook:
+        ahead = saw(at + 300)
+        return Outlook(
+            replicas=ahead * (1 + (level - 0.5) * 0.1),
+            text="",
+            reach_seconds=1800,
+            skill=0.5,
+            judged=1000,
+        )
+
+    return of
+
+
+def saw(at: float) -> float:
+    """Up by a fourth within five minutes at each full hour, back at each half."""
+    within = at % 3600
+    up, down = min(within / 300, 1.0), min(max(within - 1800, 0) / 300, 1.0)
+    return 20 + 5 * (up - down)
+
+
+def shape(days: int, forecasts: bool) -> Shadows:
+    seen: Shadows | None = None
+    for minute in range(0, days * 1440, 2):
+        at = MONDAY + 60 * minute
+        one: ShadowedLook = look(at, saw(at), ready=29.0, planned=29, late=0.0)
+        seen = after_look(seen, one, forecast(at) if forecasts else outlook, TUNED)
+    assert seen is not None
+    return seen
+
+
+@pytest.mark.parametrize("forecasts", [True, False], ids=["a-good-forecast", "no-forecast"])
+def test_the_forecast_is_in_force_where_it_is_worth_its_money(forecasts: bool) -> None:
+    chosen = shape(4, forecasts).setting(TUNED)
+
+    assert chosen is not None
+    assert chosen.forecasts is forecasts
