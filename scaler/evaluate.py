@@ -99,6 +99,7 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     observation = poll.observation
     record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
     lead = lead_estimate(record, prior_seconds=parameters.lead_seconds, now_seconds=poll.at_seconds)
+    parameters, learned = in_force(parameters, lead=lead)
     if observation is None or tracker.demand is None or not poll.usable():
         after = _refused(poll, cycle_state, now_seconds)
     elif not decidable(observation, cycle_state.state):
@@ -108,7 +109,6 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        parameters, learned = in_force(parameters, lead=lead)
         outlook = tracker.outlook(
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )
