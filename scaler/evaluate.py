@@ -109,9 +109,11 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         capacity: of a replica, as learned; None = the parameters' own.
         limits: why the parameters are narrower than the trigger's, to be shown after the plan.
     """
-    observation, given = poll.observation, parameters
+    observation = poll.observation
     record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
     lead = lead_estimate(record, prior_seconds=parameters.lead_seconds, now_seconds=poll.at_seconds)
+    given, learned = in_force(parameters, capacity=capacity, lead=lead)
+    parameters = given
     if observation is None or tracker.demand is None or not poll.usable():
         after = _refused(poll, cycle_state, now_seconds)
     elif not decidable(observation, cycle_state.state):
@@ -121,7 +123,6 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds)
         )
     else:
-        given, learned = in_force(parameters, capacity=capacity, lead=lead)
         shadows = cycle_state.shadows
         setting = None if shadows is None else shadows.setting(given)
         parameters, chosen = in_force(given, setting=setting)

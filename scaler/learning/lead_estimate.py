@@ -58,11 +58,13 @@ def lead_estimate(
     if not record.starts and not record.awaited:
         return None
     limit = record.stuck_seconds(prior_seconds)
-    stuck = _stuck(record, now_seconds, limit)
+    # While the replicas are not measured nobody knows whether an order has come.
+    watched = record.looked_at_seconds
+    stuck = _stuck(record, watched, limit)
     ages = [
-        now_seconds - one.at_seconds
+        watched - one.at_seconds
         for one in record.awaited
-        if one.timed and not one.stuck(now_seconds, limit) and one.at_seconds < now_seconds
+        if one.timed and not one.stuck(watched, limit) and one.at_seconds < watched
     ]
     if not record.starts and not ages and stuck is None:
         return None

@@ -443,7 +443,7 @@ async def test_a_model_that_no_engine_has_is_shown_without_numbers() -> None:
         "objectives, shown beside what is measured; no plan depends on them:",
         "  TTFT p95 ? of 2 s",
         "  ITL p95 ? of 0.06 s",
-        f"readings: ?, none of 11 signals: {NO_SERIES}",
+        f"readings: ?, none of 12 signals: {NO_SERIES}",
         "",
         "forecast of prompt_tokens: ?, never measured",
         "",

@@ -1,5 +1,7 @@
 """Orders and starts, look by look: what tells a lead time, and what must not."""
 
+from dataclasses import replace
+
 import pytest
 
 from scaler.learning.lead import Awaited, LeadRecord, Start
@@ -298,10 +300,22 @@ def test_the_lead_time_is_a_high_quantile_with_the_prior_as_one_start(
 
 
 def test_an_order_that_runs_longer_than_all_known_moves_it_up_while_it_runs() -> None:
-    running = LeadRecord(awaited=(Awaited(at_seconds=9_400, replicas=1),))
+    running = LeadRecord(looked_at_seconds=9_700, awaited=(Awaited(at_seconds=9_400, replicas=1),))
 
-    assert estimate(running) == 600
-    assert estimate(running, at=9_500) == 300
+    assert estimate(running) == 300
+    assert estimate(replace(running, looked_at_seconds=10_000)) == 600
+
+
+def test_an_order_says_nothing_while_the_replicas_are_not_measured() -> None:
+    orders = Orders(handed=3, ready=3)
+    orders.hands(0, 4)
+    orders.looks(15, 120, ready=3)
+    orders.look(3000, None)
+
+    found = lead_estimate(orders.record, prior_seconds=PRIOR_SECONDS, now_seconds=3000)
+
+    assert found is not None
+    assert (found.seconds, found.stuck) == (300, None)
 
 
 def test_cancelled_orders_are_lower_bounds() -> None:

@@ -32,11 +32,15 @@ class Site:
     asked: int = 0
     """Replicas that were ever ordered."""
     now: float = 0.0
-    plan: WorkloadPlan | None = None
 
     def __post_init__(self) -> None:
         self.tracker = DemandTracker(NoForecast, step_seconds=60)
         self.cycle_state = CycleState.unread(0.0)
+
+    def blind(self) -> WorkloadPlan:
+        """A look at a source that is down."""
+        poll = PollResult(at_seconds=BEGIN + self.now, observation=None)
+        return self._taken(poll)
 
     def look(self, load: float, *, waiting: float = 0.0) -> WorkloadPlan:
         """One look at a demand that keeps `load` replicas busy, and what KEDA makes of it."""
@@ -54,8 +58,16 @@ class Site:
         }
         readings = {signal: Value(value=one, at_seconds=at) for signal, one in values.items()}
         poll = PollResult(at_seconds=at, observation=Observation(at_seconds=at, readings=readings))
+        plan = self._taken(poll)
+        outcome = plan.timed.outcome
+        assert isinstance(outcome, Answer)
+        self.scale_to(outcome.replicas)
+        self.now += LOOK_SECONDS
+        return plan
+
+    def _taken(self, poll: PollResult) -> WorkloadPlan:
         self.tracker.take(poll)
-        self.plan, self.cycle_state = evaluate(
+        plan, self.cycle_state = evaluate(
             Reference.of("llm", "a", {}),
             poll,
             self.tracker,
@@ -64,11 +76,7 @@ class Site:
             now_seconds=self.now,
             answer_seconds_max=300.0,
         )
-        outcome = self.plan.timed.outcome
-        assert isinstance(outcome, Answer)
-        self.scale_to(outcome.replicas)
-        self.now += LOOK_SECONDS
-        return self.plan
+        return plan
 
     def scale_to(self, replicas: int) -> None:
         """As KEDA and the HPA do; of fewer replicas, those that do not serve yet go first."""
@@ -156,6 +164,16 @@ def test_evictions_each_ten_minutes_move_the_lead_time_neither_way() -> None:
         plan = site.look(4 + 8 * (phase * 2 if phase < 0.5 else 2 - phase * 2))
 
     assert plan.parameters.lead_seconds == pytest.approx(315, rel=0.15)
+
+
+def test_while_the_source_is_down_the_learned_lead_time_stands() -> None:
+    site = Site(told(75), lambda _: 300.0)
+    before = two_hours(site)
+
+    after = site.blind()
+
+    assert after.parameters == before.parameters
+    assert after.lead == before.lead
 
 
 def test_after_a_fallback_held_replicas_the_lead_time_is_what_it_was() -> None:
