@@ -30,7 +30,7 @@ from scaler.sources.access import Basic, Tls, checked_url
 from scaler.sources.catalogue import Preset
 from scaler.sources.page import listed
 from scaler.sources.prometheus_session import PrometheusSession, translated
-from scaler.sources.prometheus_transport import NoAnswerError, Transport
+from scaler.sources.prometheus_transport import SERIES_MAX, NoAnswerError, Transport
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
@@ -78,8 +78,6 @@ class _Series(TypedDict):
     values: NotRequired[list[tuple[float, float]]]
 
 
-SERIES_MAX: Final = 100_000
-"""In one answer: 500 pods have 55,000."""
 _SERIES: Final = TypeAdapter(_Series)
 _VALUES: Final = TypeAdapter(list[str])
 

@@ -28,6 +28,9 @@ from typing_extensions import override
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 
+SERIES_MAX: Final = 100_000
+"""In one answer: 500 pods have 55,000."""
+_OBJECTS_AROUND: Final = 100
 VALUES_MAX: Final = 4_000_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 ERROR_BYTES_MAX: Final = 2**16
@@ -175,7 +178,10 @@ class _Response(requests.Response):
             NoAnswerError: it has too many values.
             TimeoutError: others were at work until the limit.
         """
-        values = sum(map(self._body.count, b",[{"))
+        # Each series has two objects, itself and its labels; objects take most of the memory.
+        if self._body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
+            raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
+        values = sum(map(self._body.count, (b",", b"[", b"{")))
         if values > VALUES_MAX:
             raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
         if len(self._body) > _LARGE_BYTES:

@@ -58,7 +58,7 @@ class ScrapeConfig:
     """Of one page; vLLM's has 50 kB, and a page without end must not be read for ever."""
     samples_max: int = 20_000
     """Of the preset's series on one page; vLLM's has under a thousand."""
-    samples_of_all_max: int = 100_000
+    samples_of_all_max: int = 60_000
     """Of all pages of one workload: 500 pods have 55,000."""
     threads: int = 16
     """That make samples of pages: a workload takes one at most, so none waits for another's."""

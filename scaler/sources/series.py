@@ -12,10 +12,15 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from typing_extensions import override
 
 from scaler.sources.catalogue import Identity, Preset
+
+COUNTER_MAX: Final = 1e15
+"""Thirty years of a million tokens a second. A counter that wrapped is above that, and its return
+to what it was would else pass for a restart that counts all its tokens again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +150,9 @@ class SeriesStore:
                 refused["not a number"] += 1
             elif sample.at_seconds > latest_seconds:
                 refused["from the future"] += 1
-            elif sample.value < 0 and self._preset.spelled[sample.name] in self._preset.counters:
-                refused["a counter below zero"] += 1
+            elif not 0 <= sample.value <= COUNTER_MAX and self._counts(sample):
+                which = "below zero" if sample.value < 0 else f"above {COUNTER_MAX:g}"
+                refused[f"a counter {which}"] += 1
             else:
                 # A range answer has a series' samples in a row, all with one dict of labels.
                 if series is None or before is None or not _same_series(sample, before):
@@ -154,6 +160,9 @@ class SeriesStore:
                 series.add(sample.at_seconds, sample.value)
                 before = sample
         return refused
+
+    def _counts(self, sample: Sample) -> bool:
+        return self._preset.spelled[sample.name] in self._preset.counters
 
     def _series_of(self, sample: Sample) -> TimeSeries:
         key = (sample.name, frozenset(sample.labels.items()))

@@ -39,18 +39,19 @@ def _with_atheris(target: str, *, runs: int, seconds: int, folder: Path) -> None
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(chosen.seeds):
         (corpus / f"seed-{number}").write_bytes(seed)
-    words = folder / "words"
-    words.write_text("".join(f"{json.dumps(word)}\n" for word in chosen.words if word.isascii()))
     options = [
         f"-atheris_runs={runs}",
         f"-max_total_time={seconds}",
         f"-timeout={HANG_SECONDS}",
         f"-max_len={INPUT_BYTES_MAX}",
-        f"-dict={words}",
         f"-artifact_prefix={folder}/",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
     ]
+    if chosen.words:
+        words = folder / "words"
+        words.write_text("".join(f"{json.dumps(word)}\n" for word in chosen.words))
+        options.append(f"-dict={words}")
     atheris.Setup([sys.argv[0], *options, str(corpus)], chosen.run)
     atheris.Fuzz()
 

@@ -201,7 +201,7 @@ async def hand_over(board: Board, loop: PlanningCycle) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(30):
                 await board.arrived.wait()
-        board.forget_superseded()
+        board.forget_silent()
         loop.apply(board.take_changes())
 
 

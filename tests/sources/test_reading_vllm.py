@@ -466,8 +466,7 @@ def test_a_reader_keeps_no_more_than_the_next_reading_needs() -> None:
 @pytest.mark.parametrize(
     ("value", "signal"),
     [
-        pytest.param(2.0**64, Signal.GENERATED_TOKENS, id="wrapped"),
-        pytest.param(1e307, Signal.GENERATED_TOKENS, id="overflow"),
+        pytest.param(9e14, Signal.GENERATED_TOKENS, id="large"),
         pytest.param(6.1e7, Signal.GENERATED_TOKENS, id="more-than-a-rack"),
     ],
 )
@@ -481,6 +480,16 @@ def test_a_rate_that_no_gpu_reaches_is_absent_and_its_exporter_is_named(
     assert isinstance(reading, Absent)
     assert reading.why.startswith("b reports a value of ")
     assert "10^6" in reading.why
+
+
+@pytest.mark.parametrize("absurd", [2.0**64, 1e307])
+def test_a_counter_that_wrapped_and_came_back_was_no_restart(absurd: float) -> None:
+    tokens = {0: 6000, 15: 6300, 30: absurd, 45: absurd, 60: 7200}
+
+    observation = read(series(TOKENS, tokens), now=60)
+
+    assert observation.value(Signal.GENERATED_TOKENS) == 20  # 1,200 tokens in a minute
+    assert "samples ignored, a counter above 1e+15: 2" in observation.remarks
 
 
 def test_a_rate_of_many_pods_together_is_believed() -> None:
