@@ -95,7 +95,12 @@ def scaled(
     inputs = drawn(_MEAN_FIRST * gpus / float(np.sort(need)[-short_minutes - 1]))
     fits = gpus / max(gpus, sum(one.replicas_at_start for one in inputs))
     return [
-        replace(one, replicas_at_start=max(1, int(one.replicas_at_start * fits))) for one in inputs
+        replace(
+            one,
+            name=f"{number} {one.name}",  # one trace may be played as two services
+            replicas_at_start=max(1, int(one.replicas_at_start * fits)),
+        )
+        for number, one in enumerate(inputs, start=1)
     ]
 
 
