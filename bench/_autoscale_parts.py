@@ -19,7 +19,7 @@ PARTS: Final = {
     "head-room": name_of(Overrides(keys=(("utilization", "1"),))),
     "quantile": name_of(Overrides(keys=(("quantile", "0.5"),))),
     "hold": name_of(Overrides(keys=(("hold", "0s"),))),
-    "forecast": name_of(Overrides(keys=(("mode", "reactive"),))),
+    "forecast and hold": name_of(Overrides(keys=(("mode", "reactive"),))),
     "capacity given": name_of(Overrides(capacity=None)),
     "lead time given": name_of(Overrides(lead=None)),
     "all that is given": name_of(Overrides(capacity=None, lead=None)),

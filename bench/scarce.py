@@ -10,6 +10,7 @@ for `--short-minutes`. Three ways to share it, each with the shipped rule for ev
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def scaled(
     days: float | None,
     seed: int,
 ) -> list[ReplayInput]:
-    """Inputs whose needs together exceed the GPUs for so many minutes."""
+    """Inputs whose needs together exceed the GPUs for so many minutes, and that begin within it."""
 
     def drawn(mean: float) -> list[ReplayInput]:
         inputs = [draw_input(one, platform, seed=seed, replicas_mean=mean) for one in traces]
@@ -91,7 +92,16 @@ def scaled(
             f"bench scarce: the traces share {len(need)} minutes after their pasts, which cannot "
             f"be short for {short_minutes} and long enough else"
         )
-    return drawn(_MEAN_FIRST * gpus / float(np.sort(need)[-short_minutes - 1]))
+    inputs = drawn(_MEAN_FIRST * gpus / float(np.sort(need)[-short_minutes - 1]))
+    fits = gpus / max(gpus, sum(one.replicas_at_start for one in inputs))
+    return [
+        replace(
+            one,
+            name=f"{number} {one.name}",  # one trace may be played as two services
+            replicas_at_start=max(1, int(one.replicas_at_start * fits)),
+        )
+        for number, one in enumerate(inputs, start=1)
+    ]
 
 
 def _policies(

@@ -29,6 +29,8 @@ from replay.simulate import Result, Window
 from replay.traces import Trace, TraceError, read
 from replay.trigger import Overrides
 
+TRUTH = Overrides()
+"""What every other run is compared with."""
 CUT_SECONDS = 2 * 3600
 _NONE = "none"
 _GENERATED_DAYS = 6
@@ -85,7 +87,7 @@ def main(arguments: list[str]) -> None:
 
 def wrong_guesses(capacities: Sequence[Factor], leads: Sequence[Factor]) -> list[Overrides]:
     """The truth first; each figure wrong by itself; nothing given, where both lists have none."""
-    guesses = [Overrides()]
+    guesses = [TRUTH]
     guesses += [Overrides(capacity=factor) for factor in capacities]
     guesses += [Overrides(lead=factor) for factor in leads]
     if None in capacities and None in leads:
@@ -97,7 +99,7 @@ def rows_of(
     trace: str, profile: EngineProfile, results: Mapping[Overrides, Result], platform: Platform
 ) -> Iterable[Row]:
     """Two rows a run, in the order of the guesses."""
-    truth = results[Overrides()].windows
+    truth = results[TRUTH].windows
     for guess, result in results.items():
         begin = 0
         for window, true in zip(result.windows, truth, strict=True):

@@ -27,6 +27,8 @@ STEP_SECONDS = 60.0
 POOL = "shared"
 """The pool that a trigger may name."""
 _ANSWER_SECONDS_MAX = 300.0
+_RESTORED_KEPT = 8
+"""Of inputs that are played side by side, and of leads that are tried in turn."""
 _ALLOWED = AllowedOptions(
     engines={"vllm": False},
     sources=frozenset({"replay"}),
@@ -176,7 +178,7 @@ def _start_seconds(replay_input: ReplayInput) -> float:
     return len(replay_input.past.at_seconds) * STEP_SECONDS
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=_RESTORED_KEPT)
 def _restored(
     replay_input: ReplayInput, lead_seconds: float, timezone: str, events: tuple[Event, ...]
 ) -> DemandTracker:

@@ -1,15 +1,16 @@
 """A pool with fewer GPUs than its workloads want: the next GPU goes where it avoids most lateness.
 
-A fleet that is too small for its demand keeps a queue, and then nearly every request is late and
-not the surplus alone. So of a workload with n replicas and the demand D (in replicas, uncertain)
+With D, the demand in replicas (uncertain), the n-th replica of a workload serves, and so keeps from
+being late,
 
-    late requests a second = requests a second that one busy replica serves * E[D where D > n]
+    requests a second that keep one replica busy * (E[(D - n + 1)+] - E[(D - n)+])
 
-and a pool that is short is better off with one workload that is late than with four. Because the
-second replica may be worth nothing without the third, replicas are compared in blocks: the block
-with the most late requests avoided a GPU, times the workload's priority, is granted next. That is
-marginal analysis on the concave hull (Fox 1966): optimal but for the last block of a pool.
+requests a second, which is about P(D >= n) of what a busy replica serves. That falls with n, so
+granting one replica after the other, each where a GPU avoids most late requests times the priority
+of the workload, is optimal where replicas hold equally many GPUs (Fox 1966, marginal analysis).
 
+A replica that a workload has serves the demand of now and of a lead time ahead. One that it has not
+would serve only what is there when it has started, so that a spike takes no GPU from somebody.
 What is worth nothing to anybody, such as the head-room of plans, goes first to those that are
 served. No workload goes below its minimum, and none gets more than its plan wants.
 """
@@ -41,21 +42,26 @@ class Claim:
     replica_requests: float
     """Requests a second that keep one replica busy."""
     present: float
-    """Replicas that the demand of now keeps busy; the demand ahead is at least that."""
+    """Replicas that the demand of now keeps busy."""
     levels: tuple[float, ...] = ()
     loads: tuple[float, ...] = ()
-    """Replicas that the demand keeps busy a lead time ahead, by quantile level."""
+    """Replicas that the demand keeps busy a lead time ahead, by quantile level; without a forecast
+    the demand ahead is that of now."""
     priority: float = 1.0
     """What one of its late requests counts."""
 
-    def late(self, replicas: int) -> float:
-        """Requests a second that are expected to be late with so many replicas."""
-        points = [(0.0, self.present)]
+    def avoided(self, ordinal: int) -> float:
+        """Late requests a second that the replica of this number avoids."""
+        from_now = ordinal <= self.held or not self.loads
+        points = [(0.0, self.present if from_now else 0.0)]
         for level, load in zip(self.levels, self.loads, strict=True):
             points.append((level, max(load, points[-1][1])))
         points.append((1.0, points[-1][1]))
-        load = sum(_load_above(replicas, one, other) for one, other in pairwise(points))
-        return self.replica_requests * load
+        served = sum(
+            _above(ordinal - 1, one, other) - _above(ordinal, one, other)
+            for one, other in pairwise(points)
+        )
+        return self.replica_requests * served
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +77,6 @@ class Share:
     def step(self) -> Step:
         """The explanation of a share that is smaller than the plan."""
         return Step(rule="pool", text=self.reason, replicas=self.replicas)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
-    """The next replicas of one workload that are worth most a GPU."""
-
-    claim: Claim
-    replicas: int
-    late: float
-    """Late requests a second without it."""
-    avoided: float
-    """Late requests a second that a GPU of it avoids."""
-    worth: float
-    """The same times priority, and more where the workload holds the replicas."""
-
-    @property
-    def gpus(self) -> int:
-        return self.replicas * self.claim.replica_gpus
 
 
 def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
@@ -107,52 +95,46 @@ def allot(pool: str, gpus: int, claims: Sequence[Claim]) -> dict[str, Share]:
         least = min(claim.least, free // claim.replica_gpus)
         free -= least * claim.replica_gpus
         candidates.append(_Candidate(claim, least))
-    last: _Block | None = None
-    blocks = [candidate.next_block(free) for candidate in candidates]
-    while (best := _best(blocks)) is not None:
-        block = blocks[best]
-        assert block is not None, "the best is one"
-        candidates[best].granted += block.replicas
-        free -= block.gpus
-        last = block if block.avoided > 0 else last
-        for at, other in enumerate(blocks):
-            if at == best or (other is not None and other.gpus > free):
-                blocks[at] = candidates[at].next_block(free)
+    last: tuple[Claim, float] | None = None
+    while fitting := [one for one in candidates if one.wants(free)]:
+        best = max(fitting, key=lambda one: (one.worth, -one.unserved))
+        if best.avoided > 0:
+            last = best.claim, best.avoided
+        best.granted += 1
+        free -= best.claim.replica_gpus
     head = f"pool {pool} has {gpus} GPU{'s' * (gpus != 1)}"
     return {one.claim.name: _share(one, head, last) for one in candidates}
 
 
 class _Candidate:
-    """A claim, what it was granted so far, and how late it is with any number of replicas."""
+    """A claim and what it was granted so far."""
 
     def __init__(self, claim: Claim, least: int) -> None:
         self.claim = claim
         self.granted = least
-        self._late = [claim.late(n) for n in range(max(claim.wanted, claim.least) + 1)]
+        self._avoided = [claim.avoided(n) for n in range(1, claim.wanted + 1)]
 
-    def next_block(self, free: int) -> _Block | None:
-        """Of the blocks that fit, the one worth most a GPU; of equal ones the smallest."""
-        claim, granted, late = self.claim, self.granted, self._late[self.granted]
-        room = min(claim.wanted - granted, free // claim.replica_gpus)
-        blocks = []
-        for replicas in range(1, room + 1):
-            avoided = (late - self._late[granted + replicas]) / (replicas * claim.replica_gpus)
-            kept = min(max(claim.held - granted, 0), replicas) / replicas
-            worth = avoided * claim.priority * (1 + (KEPT_FACTOR - 1) * kept)
-            blocks.append(
-                _Block(claim=claim, replicas=replicas, late=late, avoided=avoided, worth=worth)
-            )
-        return max(blocks, key=lambda block: (block.worth, -block.replicas), default=None)
+    def wants(self, free: int) -> bool:
+        """Whether it takes one more replica of so many free GPUs."""
+        return self.granted < self.claim.wanted and self.claim.replica_gpus <= free
 
+    @property
+    def avoided(self) -> float:
+        """Late requests a second that a GPU of its next replica avoids."""
+        return self._avoided[self.granted] / self.claim.replica_gpus
 
-def _best(blocks: Sequence[_Block | None]) -> int | None:
-    """Place of the block that is granted next; of equal ones that of whoever is less late."""
-    known = [(block, at) for at, block in enumerate(blocks) if block is not None]
-    first = max(known, key=lambda one: (one[0].worth, -one[0].late), default=None)
-    return None if first is None else first[1]
+    @property
+    def worth(self) -> float:
+        kept = KEPT_FACTOR if self.granted < self.claim.held else 1.0
+        return self.avoided * self.claim.priority * kept
+
+    @property
+    def unserved(self) -> float:
+        """Late requests a second that it would avoid with all that it wants."""
+        return sum(self._avoided[self.granted :])
 
 
-def _share(candidate: _Candidate, head: str, last: _Block | None) -> Share:
+def _share(candidate: _Candidate, head: str, last: tuple[Claim, float] | None) -> Share:
     claim, replicas = candidate.claim, candidate.granted
     refused = max(0, max(claim.wanted, claim.least) - replicas)
     if not refused:
@@ -160,26 +142,25 @@ def _share(candidate: _Candidate, head: str, last: _Block | None) -> Share:
     reason = f"{head}: {replicas} of {replicas + refused} replicas"
     if replicas < claim.least:
         reason += f", below the minimum of {claim.least}: the minimums of the pool do not fit"
-    more = candidate.next_block(refused * claim.replica_gpus)
-    if more is not None:
+    if replicas < claim.wanted:
         reason += (
-            f"; {more.replicas} more would avoid {more.avoided:.2g} late requests/s a GPU"
+            f"; one more would avoid {candidate.avoided:.2g} late requests/s a GPU"
             f" (priority {claim.priority:g})"
         )
-    if last is not None and last.claim.name != claim.name:
+    if last is not None and last[0].name != claim.name:
         reason += (
-            f", the last GPUs went to {last.claim.name}, where they avoid {last.avoided:.2g}"
-            f" (priority {last.claim.priority:g})"
+            f", the last GPU went to {last[0].name}, where it avoids {last[1]:.2g}"
+            f" (priority {last[0].priority:g})"
         )
     return Share(replicas=replicas, refused=refused, reason=reason)
 
 
-def _load_above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:
-    """The part of the mean demand between two quantiles that lies above so many replicas."""
+def _above(replicas: int, one: tuple[float, float], other: tuple[float, float]) -> float:
+    """What lies above so many replicas of the mean demand between two quantiles."""
     (low, load), (high, load_high) = one, other
     if load_high <= replicas:
         return 0.0
-    if load <= replicas:
+    if load < replicas:
         low += (replicas - load) / (load_high - load) * (high - low)
         load = float(replicas)
-    return (high - low) * (load + load_high) / 2
+    return (high - low) * ((load + load_high) / 2 - replicas)

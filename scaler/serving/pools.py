@@ -50,8 +50,9 @@ class Pools:
             replica_gpus=trigger_spec.replica_gpus,
             priority=trigger_spec.priority,
         )
-        shares = allot(pool, self._gpus[pool], tuple(claims.values()))
-        return shares[str(plan.reference)]
+        share = allot(pool, self._gpus[pool], tuple(claims.values()))[str(plan.reference)]
+        claims[plan.reference] = replace(claims[plan.reference], held=share.replicas)
+        return share
 
     def forget(self, reference: Reference) -> None:
         """Free what a workload claims."""

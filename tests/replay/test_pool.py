@@ -8,8 +8,11 @@ from bench import scarce
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.policies.port import Seen
+from replay.policies.shipped import POOL, Foresail
 from replay.pool import Tenant, play
 from replay.replay_input import Platform, fixed_start_up
+from replay.trigger import Overrides
+from scaler.serving.pools import Pools
 from tests.replay.small import small_input
 
 
@@ -51,6 +54,25 @@ def test_the_oldest_pending_replica_is_scheduled_first() -> None:
 def test_a_pool_that_is_too_small_for_the_beginning_is_refused() -> None:
     with pytest.raises(ValueError, match="begin with 4 GPUs, and the pool has 3"):
         play([tenant(Scripted({0: 2}), at_start=2) for _ in range(2)], 3, seed=1)
+
+
+def test_the_shipped_rule_keeps_to_its_share_and_says_why() -> None:
+    pools = Pools({POOL: 6})
+    keys = Overrides(keys=(("pool", POOL),))
+    inputs = [
+        replace(small_input(seed=seed).first(4500), name=f"{seed}", replicas_at_start=3)
+        for seed in (1, 2)
+    ]
+    policies = [Foresail(one, 0.95, keys, pools) for one in inputs]
+    play(
+        [Tenant(replay_input=i, policy=p) for i, p in zip(inputs, policies, strict=True)], 6, seed=1
+    )
+
+    # Each wants about ten from the jump at one hour on.
+    refused = [policy.why() for policy in policies]
+    assert any("pool: pool shared has 6 GPUs: " in why for why in refused)
+    shares = [float(why.rpartition("→")[2]) for why in refused]
+    assert sum(shares) <= 6
 
 
 def test_inputs_are_scaled_until_the_pool_is_short_for_as_long_as_asked() -> None:

@@ -23,36 +23,43 @@ def claim(  # noqa: PLR0913 - a claim, in short
     )  # fmt: skip
 
 
-UNSURE = Claim(
-    name="unsure", replica_gpus=1, least=0, wanted=8, held=0, replica_requests=2.0, present=2.0,
-    levels=(0.5, 0.9), loads=(4.0, 8.0),
-)  # fmt: skip
+def unsure(*, held: int) -> Claim:
+    """Between levels 0, .5, .9 and 1 its demand ahead is 0 to 4, 4 to 8 and 8; now it is 2."""
+    return Claim(
+        name="unsure", replica_gpus=1, least=0, wanted=8, held=held, replica_requests=2.0,
+        present=2.0, levels=(0.5, 0.9), loads=(4.0, 8.0),
+    )  # fmt: skip
 
 
 class TestLateness:
     @pytest.mark.parametrize(
-        ("replicas", "late"),
+        ("ordinal", "late"),
         [
-            # All demand: .5 x mean(2, 4) + .4 x mean(4, 8) + .1 x 8 = 4.7 replicas of 2 a second.
-            pytest.param(1, 9.4, id="certainly-too-few"),
-            # From the median on: .4 x mean(4, 8) + .1 x 8 = 3.2.
-            pytest.param(4, 6.4, id="too-few-half-of-the-time"),
-            # From level .7 on: .2 x mean(6, 8) + .1 x 8 = 2.2.
-            pytest.param(6, 4.4, id="between-two-levels"),
-            pytest.param(8, 0.0, id="enough"),
+            # E[(D - n)+]: 4.2 at 0, 3.2625 at 1, 1.7625 at 3, 1.2 at 4, .75 at 5, .15 at 7, 0 at 8.
+            pytest.param(1, 1.875, id="nearly-always-used"),
+            pytest.param(4, 1.125, id="used-more-than-half-of-the-time"),
+            pytest.param(5, 0.9, id="used-less"),
+            pytest.param(8, 0.3, id="used-at-the-top-level"),
         ],
     )
-    def test_a_fleet_below_its_demand_is_late_with_all_of_it(
-        self, replicas: int, late: float
+    def test_a_replica_avoids_what_it_serves_of_the_demand_ahead(
+        self, ordinal: int, late: float
     ) -> None:
-        assert UNSURE.late(replicas) == pytest.approx(late)
+        assert unsure(held=0).avoided(ordinal) == pytest.approx(late)
 
-    def test_a_burst_of_now_outweighs_a_calm_forecast(self) -> None:
-        burst = Claim(
-            name="burst", replica_gpus=1, least=0, wanted=6, held=0, replica_requests=1.0,
-            present=6.0, levels=(0.5, 0.9), loads=(2.0, 3.0),
-        )  # fmt: skip
-        assert (burst.late(5), burst.late(6)) == (6.0, 0.0)
+    def test_a_replica_that_is_there_serves_the_demand_of_now_too(self) -> None:
+        assert [unsure(held=8).avoided(n) for n in (1, 2)] == pytest.approx([2.0, 2.0])
+        assert unsure(held=8).avoided(5) == pytest.approx(0.9)
+
+    def test_a_spike_keeps_replicas_and_orders_none_that_come_too_late(self) -> None:
+        def spike(held: int) -> Claim:
+            return Claim(
+                name="spike", replica_gpus=1, least=0, wanted=6, held=held, replica_requests=1.0,
+                present=6.0, levels=(0.5, 0.9), loads=(2.0, 3.0),
+            )  # fmt: skip
+
+        assert spike(6).avoided(6) == 1.0
+        assert spike(0).avoided(6) == 0.0
 
 
 def replicas(gpus: int, *claims: Claim) -> dict[str, int]:
@@ -65,32 +72,25 @@ class TestShares:
         assert {name: share.replicas for name, share in shares.items()} == {"a": 4, "b": 8}
         assert all(not share.refused and not share.reason for share in shares.values())
 
-    def test_a_share_that_helps_nobody_goes_to_one_that_it_completes(self) -> None:
-        # Each needs 6 of 8. Split in halves both are late; so one is served, the other keeps its
-        # minimum and the GPU that is left over.
+    def test_of_equal_workloads_one_is_served_whole_in_place_of_two_in_part(self) -> None:
         assert sorted(replicas(8, claim("a", 6), claim("b", 6)).values()) == [2, 6]
 
     def test_more_late_requests_a_gpu_go_first(self) -> None:
-        # From 1 to 4 replicas a avoids 4 x 3 / 3 GPUs = 4 a GPU, b from 1 to 8 8 x 1 / 7 = 1.1.
+        # A replica of a avoids 3 late requests a second, one of b 1.
         assert replicas(10, claim("a", 4, requests=3), claim("b", 8)) == {"a": 4, "b": 6}
 
     def test_priority_weighs_late_requests(self) -> None:
-        # As before, but a late request of b counts four times: 4.6 against 4.
+        # As before, but a late request of b counts four times: 4 against 3.
         claims = claim("a", 4, requests=3), claim("b", 8, priority=4)
         assert replicas(10, *claims) == {"a": 2, "b": 8}
 
     def test_a_large_replica_must_be_worth_all_its_gpus(self) -> None:
-        # b: 2 replicas of 4 GPUs for 4 requests a second; from 1 to 2: 4 / 4 = 1 a GPU, which is
-        # less than 1.5 of a (3 requests over the 2 GPUs after its minimum).
+        # A replica of b avoids 2 with 4 GPUs: .5 a GPU, against 1 of a.
         claims = claim("a", 3), claim("b", 2, requests=2, gpus=4)
         assert replicas(10, *claims) == {"a": 3, "b": 1}
 
     def test_nobody_goes_below_the_minimum_for_another_s_sake(self) -> None:
         assert replicas(7, claim("a", 5, requests=100), claim("b", 3, least=3)) == {"a": 4, "b": 3}
-
-    def test_a_fleet_that_is_late_anyway_leaves_the_gpu_where_it_helps(self) -> None:
-        # a needs 8 and could have 5: late whatever it gets.
-        assert replicas(8, claim("a", 8, requests=100), claim("b", 4)) == {"a": 4, "b": 4}
 
     def test_minimums_that_do_not_fit_go_by_priority(self) -> None:
         shares = allot("h100", 5, [claim("a", 4, least=4), claim("b", 3, least=3, priority=2)])
@@ -107,23 +107,24 @@ class TestShares:
         assert replicas(8, claim("a", 6, requests=1.34), claims[1]) == {"a": 6, "b": 2}
 
     def test_an_unsure_demand_gets_what_its_quantiles_are_worth(self) -> None:
-        # From 0: to 8 9.4 / 8 = 1.18 a GPU, to 6 5 / 6 = .83, so the whole block; the certain
-        # one from 1 to 4 4 / 3 = 1.33 comes first, and leaves 8 - 4 = 4 of 12 - 4.
-        assert replicas(12, claim("sure", 4), UNSURE) == {"sure": 4, "unsure": 8}
-        assert replicas(10, claim("sure", 4), UNSURE)["sure"] == 4
+        # After the minimum of the sure one: 1.875, 1.625, 1.375, 1.125 of the unsure one, 3 x 1 of
+        # the sure one, then .9 and .7.
+        assert replicas(10, claim("sure", 4), unsure(held=0)) == {"sure": 4, "unsure": 6}
+        assert replicas(6, claim("sure", 4), unsure(held=0)) == {"sure": 2, "unsure": 4}
+
+    def test_head_room_that_is_worth_nothing_goes_to_those_that_are_served(self) -> None:
+        claims = claim("a", 4, wanted=6), claim("b", 9, wanted=9, priority=0.5, gpus=4)
+        # 3 GPUs are too few for a replica of b.
+        assert replicas(11, *claims) == {"a": 6, "b": 1}
 
 
 def test_a_refusal_says_how_much_to_whom_and_why() -> None:
-    shares = allot("h100", 10, [claim("a", 4, requests=3), claim("b", 8)])
+    shares = allot("h100", 8, [claim("a", 4, requests=3), claim("b", 8, least=4)])
     refused = shares["b"]
-    assert (refused.replicas, refused.refused) == (6, 2)
-    assert refused.reason == (
-        "pool h100 has 10 GPUs: 6 of 8 replicas; 2 more would avoid 4 late requests/s a GPU"
-        " (priority 1), the last GPUs went to a, where they avoid 4 (priority 1)"
-    )
-    step = allot("h100", 8, [claim("a", 4, requests=3), claim("b", 8, least=4)])["b"].step()
+    assert (refused.replicas, refused.refused) == (4, 4)
+    step = refused.step()
     assert (step.rule, step.replicas) == ("pool", 4)
     assert step.text == (
-        "pool h100 has 8 GPUs: 4 of 8 replicas; 4 more would avoid 2 late requests/s a GPU"
-        " (priority 1), the last GPUs went to a, where they avoid 4 (priority 1)"
+        "pool h100 has 8 GPUs: 4 of 8 replicas; one more would avoid 1 late requests/s a GPU"
+        " (priority 1), the last GPU went to a, where it avoids 3 (priority 1)"
     )
