@@ -7,6 +7,7 @@ from tests.e2e.karpenter import CAPACITY_TYPE, GPU
 
 Document = dict[str, Any]
 POOL = "karpenter.sh/nodepool"
+ZONE_LABEL = "topology.kubernetes.io/zone"
 PLACEHOLDER = "placeholder"
 PLACEHOLDER_CLASS: Document = {
     "apiVersion": "scheduling.k8s.io/v1",

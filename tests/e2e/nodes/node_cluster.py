@@ -167,6 +167,25 @@ class NodeCluster:
         path = f"/apis/karpenter.sh/v1/nodepools/{pool}/scale"
         self.bed.send("PATCH", path, {"spec": {"replicas": replicas}})
 
+    def move_pool(self, pool: str, zone: str) -> None:
+        """Let its nodes to come be of this zone; those that are there drift."""
+        (found,) = [
+            one
+            for one in self.bed.read("/apis/karpenter.sh/v1/nodepools")["items"]
+            if one["metadata"]["name"] == pool
+        ]
+        spec = found["spec"]["template"]["spec"]
+        others = [one for one in spec["requirements"] if one["key"] != documents.ZONE_LABEL]
+        zoned = {"key": documents.ZONE_LABEL, "operator": "In", "values": [zone]}
+        change = {"template": {"spec": {"requirements": [*others, zoned]}}}
+        self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", {"spec": change})
+
+    def change_template(self, pool: str) -> None:
+        """Let all its nodes drift."""
+        labels = {"metadata": {"labels": {"changed": str(next(_numbers))}}}
+        change = {"spec": {"template": labels}}
+        self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", change)
+
     def scale_buffer(self, buffer: str, replicas: int) -> None:
         self.bed.send("PATCH", _buffer_path(buffer), {"spec": {"replicas": replicas}})
 
@@ -236,15 +255,24 @@ class NodeCluster:
 
     def emptiness_passes(self) -> int:
         """How often Karpenter has looked for empty nodes since it started."""
+        name = "karpenter_voluntary_disruption_decision_evaluation_duration_seconds_count"
+        return int(sum(self._samples(name, 'reason="empty"')))
+
+    def allowed(self, pool: str, reason: str) -> float | None:
+        """How many nodes Karpenter may disrupt now for a reason; None = it has not said yet."""
+        name = "karpenter_nodepools_allowed_disruptions"
+        found = self._samples(name, f'nodepool="{pool}"', f'reason="{reason}"')
+        return found[0] if found else None
+
+    def _samples(self, name: str, *labels: str) -> list[float]:
+        """Of Karpenter's page of metrics."""
         port = self.bed.programs["karpenter"].environment["METRICS_PORT"]
         page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
-        name = "karpenter_voluntary_disruption_decision_evaluation_duration_seconds_count"
-        counts = [
+        return [
             float(line.rsplit(" ", 1)[1])
             for line in page.splitlines()
-            if line.startswith(name) and 'reason="empty"' in line
+            if line.startswith(name) and all(label in line for label in labels)
         ]
-        return int(sum(counts))
 
     # -- waiting ---------------------------------------------------------------------------------
 
