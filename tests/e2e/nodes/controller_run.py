@@ -3,8 +3,8 @@
 A test makes the rounds and sets the clocks forward, so that it waits for Karpenter and for nothing
 else:
 
-    async with controller_run(nodes, kubeconfig) as run:
-        await run.until(lambda: run.buffers(), "an order")
+    async with controller_run(kubeconfig) as run:
+        await run.until(lambda: buffers(nodes), "an order")
         run.later(120)                      # both clocks: leases go on, the wall clock is not set
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes_asyncio.client import ApiClient
 
 from fleet.cluster.follow.clients import connected
 from foresail.clock import steady_clock, wall_clock
@@ -44,6 +45,8 @@ _EXAMPLES = beds.ROOT / "deploy" / "examples"
 _BUFFERS = "/apis/autoscaling.x-k8s.io/v1beta1/namespaces/foresail/capacitybuffers"
 _DEPLOYMENTS = "/apis/apps/v1/namespaces/foresail/deployments"
 _TEMPLATES = "/api/v1/namespaces/foresail/podtemplates"
+TERM_SECONDS = 31.0
+"""After which the Lease of a replica that is dead is anybody's."""
 _WAIT_SECONDS = 90.0
 _PAUSE_SECONDS = 0.3
 
@@ -98,11 +101,15 @@ class Policies:
             self._nodes.bed.send("POST", POLICIES, policy)
             self._made.append(pool)
 
+    def delete(self) -> None:
+        """Take the policies away."""
+        while self._made:
+            self._nodes.bed.send("DELETE", f"{POLICIES}/{self._made.pop()}")
+
     def clear(self) -> None:
         """Take the policies away, and what the controller made for them."""
+        self.delete()
         bed = self._nodes.bed
-        for name in self._made:
-            bed.send("DELETE", f"{POLICIES}/{name}")
         for buffer in bed.read(_BUFFERS)["items"]:
             # Karpenter counts again when a buffer falls to 0, and not when it is deleted.
             bed.send("PATCH", _path(_BUFFERS, buffer), {"spec": {"replicas": 0}})
@@ -134,7 +141,6 @@ class SetClocks:
 class ControllerRun:
     """A controller that leads and makes a round when it is told to."""
 
-    nodes: NodeCluster
     parts: Parts
     clocks: SetClocks
     levers: Levers
@@ -145,9 +151,7 @@ class ControllerRun:
         async with asyncio.timeout(_WAIT_SECONDS):
             while self.parts.controller.unreadable() is not None:
                 await asyncio.sleep(_PAUSE_SECONDS)
-        election = self.parts.election
-        assert election is not None
-        await election.attempt()
+        await self._lead()
         made = await self.parts.controller.round_now()
         self.rounds.append(made)
         return made
@@ -173,6 +177,16 @@ class ControllerRun:
             self.later(each_seconds)
             await asyncio.sleep(_PAUSE_SECONDS)
 
+    async def _lead(self) -> None:
+        election = self.parts.election
+        assert election is not None
+        await election.attempt()
+        if not election.leading:
+            # A dead replica has the Lease: it is ours when it stood unchanged for its whole term.
+            self.later(TERM_SECONDS)
+            await election.attempt()
+        assert election.leading, election.trouble or election.holder
+
     def later(self, seconds: float) -> None:
         """Set the clocks forward."""
         self.clocks.ahead_seconds += seconds
@@ -193,17 +207,41 @@ class ControllerRun:
 
 @asynccontextmanager
 async def controller_run(
-    nodes: NodeCluster, kubeconfig: Path, *, state: Path | None = None
+    kubeconfig: Path,
+    *,
+    identity: str = "e2e",
+    state: Path | None = None,
+    prices: Path | None = None,
+    ahead_seconds: float = 0.0,
+    prepare: Callable[[ApiClient], None] = lambda _: None,
 ) -> AsyncIterator[ControllerRun]:
-    """A controller that leads; its Lease is given back at the end."""
-    options = ControllerOptions(identity="e2e", kubeconfig=kubeconfig, state=state)
-    clocks = SetClocks()
-    async with (
-        await connected("bed", kubeconfig) as client,
-        assembled(options, client, clocks.clocks()) as parts,
-    ):
+    """A controller that leads from its first round on; its Lease is given back at the end.
+
+    Args:
+        kubeconfig: of its account.
+        identity: of this replica.
+        state: the folder that keeps what it learned.
+        prices: beside those of the clouds.
+        ahead_seconds: how far its clocks are set forward.
+        prepare: takes the client before it is used.
+    """
+    options = ControllerOptions(
+        identity=identity, kubeconfig=kubeconfig, state=state, prices=prices
+    )
+    clocks = SetClocks(ahead_seconds)
+    async with await connected("bed", kubeconfig) as client:
+        prepare(client)
+        async with _led(options, client, clocks) as run:
+            yield run
+
+
+@asynccontextmanager
+async def _led(
+    options: ControllerOptions, client: ApiClient, clocks: SetClocks
+) -> AsyncIterator[ControllerRun]:
+    async with assembled(options, client, clocks.clocks()) as parts:
         levers = Levers(client, options.namespace, steady_clock)
-        run = ControllerRun(nodes=nodes, parts=parts, clocks=clocks, levers=levers)
+        run = ControllerRun(parts=parts, clocks=clocks, levers=levers)
         try:
             yield run
         finally:
@@ -212,7 +250,10 @@ async def controller_run(
 
 
 def write_past(folder: Path, pool: str, gpus: Sequence[float]) -> None:
-    """A state in which a pool wanted these GPUs, a value each two minutes up to now."""
+    """A state in which a pool wanted these GPUs, a value each two minutes up to now.
+
+    With none it is that of a controller that has been there for long.
+    """
     planning = NodePlanning(PlanningState(decisions=SETTLED))
     for back, wanted in zip(range(len(gpus), 0, -1), gpus, strict=True):
         planning.learn(wall_clock() - back * STEP_SECONDS, {pool: wanted})
@@ -229,6 +270,12 @@ def buffers(nodes: NodeCluster) -> list[Any]:
 def placeholders(nodes: NodeCluster) -> list[Any]:
     """Deployments of the controller."""
     found: list[Any] = nodes.bed.read(_DEPLOYMENTS)["items"]
+    return found
+
+
+def templates(nodes: NodeCluster) -> list[Any]:
+    """PodTemplates of the controller."""
+    found: list[Any] = nodes.bed.read(_TEMPLATES)["items"]
     return found
 
 

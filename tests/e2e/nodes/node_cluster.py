@@ -48,6 +48,7 @@ class NodeCluster:
         capacity_types: tuple[str, ...] = ("on-demand",),
         replicas: int | None = None,
         consolidate_after: str = "Never",
+        budget: str = "100%",
         startup_taint: str | None = None,
         boots: bool = True,
     ) -> str:
@@ -58,7 +59,8 @@ class NodeCluster:
             instance_type: of all its nodes.
             capacity_types: Karpenter takes the cheapest of them.
             replicas: None = dynamic; else static, with so many nodes.
-            consolidate_after: of dynamic pools; all empty nodes may go at once.
+            consolidate_after: of dynamic pools.
+            budget: of dynamic pools: how many nodes may go at once.
             startup_taint: key of a taint that nodes have until somebody removes it.
             boots: False = its machines are launched and no node comes of them.
         """
@@ -68,7 +70,7 @@ class NodeCluster:
         )
         size: Document = {"replicas": replicas}
         if replicas is None:
-            size = {"disruption": documents.disruption(consolidate_after)}
+            size = {"disruption": documents.disruption(consolidate_after, budget)}
         self._pools.append(name)
         self.bed.apply(
             {
@@ -263,6 +265,10 @@ class NodeCluster:
         name = "karpenter_nodepools_allowed_disruptions"
         found = self._samples(name, f'nodepool="{pool}"', f'reason="{reason}"')
         return found[0] if found else None
+
+    def created(self, pool: str) -> int:
+        """How many NodeClaims Karpenter has made for a pool."""
+        return int(sum(self._samples("karpenter_nodeclaims_created_total", f'nodepool="{pool}"')))
 
     def _samples(self, name: str, *labels: str) -> list[float]:
         """Of Karpenter's page of metrics."""

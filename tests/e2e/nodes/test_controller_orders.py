@@ -46,7 +46,7 @@ async def test_placeholder_pods_order_a_node_pull_its_image_and_give_way(
     chat = with_a_pod(nodes, pool)
     policies.set(pool, floor=2, levers=BY_PLACEHOLDER)
 
-    async with controller_run(nodes, controller_kubeconfig) as run:
+    async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: len(nodes.names(pool)) == 2, "a second node")
         (order,) = placeholders(nodes)
         assert is_marked(order, pool, Reason.WARM_FLOOR)
@@ -74,7 +74,7 @@ async def test_no_node_is_ordered_above_the_ceiling_of_the_policy(
     # A node costs $6.88 an hour: of three more, one is affordable.
     policies.set(pool, floor=4, idleCeiling={"usdPerHour": 10})
 
-    async with controller_run(nodes, controller_kubeconfig) as run:
+    async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: buffers(nodes), "an order")
         assert "2 of 3 nodes are not ordered: $6.88 an hour, and $3.12 is left" in run.said(pool)
         assert buffers(nodes)[0]["spec"]["replicas"] == 1
@@ -99,7 +99,7 @@ async def test_a_reservation_is_used_first_and_kept_without_a_price(
     nodes.scale(chat, 0)
     policies.set(pool, idleCeiling={"usdPerHour": 0.01})
 
-    async with controller_run(nodes, controller_kubeconfig) as run:
+    async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: HOLD in annotations(nodes.nodes(pool)[0]), "a hold")
         assert annotations(nodes.nodes(pool)[0])[KEPT_BECAUSE] == Reason.RESERVED.value
 
@@ -112,7 +112,7 @@ async def test_capacity_that_cannot_be_had_is_asked_for_once_and_comes_when_it_i
     nodes.move_pool(pool, "zone-that-is-full")
     policies.set(pool, floor=2)
 
-    async with controller_run(nodes, controller_kubeconfig) as run:
+    async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: buffers(nodes), "an order")
         name = buffers(nodes)[0]["metadata"]["name"]
         for _ in range(10):
@@ -135,7 +135,7 @@ async def test_a_node_that_never_initializes_is_named_and_not_ordered_again(
     (first,) = nodes.names(pool)
     policies.set(pool, floor=2)
 
-    async with controller_run(nodes, controller_kubeconfig) as run:
+    async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: len(nodes.claims(pool)) == 2, "the ordered node")
         await run.until(lambda: run.rounds[-1].late, "a late machine", each_seconds=120)
         late = {one.machine for one in run.rounds[-1].late if one.pool == pool}
