@@ -133,6 +133,8 @@ async def test_a_spare_node_takes_the_pod_of_a_reclaimed_spot_machine(
     async with controller_run(controller_kubeconfig, state=tmp_path, prices=prices) as run:
         await run.until(lambda: held(nodes, pool), "a spare node that is held")
         (spare,) = held(nodes, pool)
+        marks = [annotations(one) for one in nodes.nodes(pool) if HOLD in annotations(one)]
+        assert [one[KEPT_BECAUSE] for one in marks] == [Reason.PRE_WARM.value]
         # The cloud takes the machine, and Karpenter deletes its NodeClaim; a hold is no help.
         (claim,) = [one for one in nodes.claims(pool) if one["status"]["nodeName"] == lost]
         nodes.delete_claim(claim["metadata"]["name"], uid=claim["metadata"]["uid"])

@@ -77,7 +77,9 @@ async def test_no_node_is_ordered_above_the_ceiling_of_the_policy(
     async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: buffers(nodes), "an order")
         assert "2 of 3 nodes are not ordered: $6.88 an hour, and $3.12 is left" in run.said(pool)
-        assert buffers(nodes)[0]["spec"]["replicas"] == 1
+        (order,) = buffers(nodes)
+        assert is_marked(order, pool, Reason.WARM_FLOOR)
+        assert order["spec"]["replicas"] == 1
         held = [HOLD in annotations(one) for one in nodes.nodes(pool)]
         assert held == [False]
         await run.until(
@@ -101,7 +103,9 @@ async def test_a_reservation_is_used_first_and_kept_without_a_price(
 
     async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: HOLD in annotations(nodes.nodes(pool)[0]), "a hold")
-        assert annotations(nodes.nodes(pool)[0])[KEPT_BECAUSE] == Reason.RESERVED.value
+        marks = annotations(nodes.nodes(pool)[0])
+        assert marks[KEPT_BECAUSE] == Reason.RESERVED.value
+        assert KEPT_UNTIL in marks
 
 
 async def test_capacity_that_cannot_be_had_is_asked_for_once_and_comes_when_it_is_there(
@@ -114,7 +118,9 @@ async def test_capacity_that_cannot_be_had_is_asked_for_once_and_comes_when_it_i
 
     async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: buffers(nodes), "an order")
-        name = buffers(nodes)[0]["metadata"]["name"]
+        (order,) = buffers(nodes)
+        assert is_marked(order, pool, Reason.WARM_FLOOR)
+        name = order["metadata"]["name"]
         for _ in range(10):
             run.later(120)
             await run.round()
@@ -137,6 +143,8 @@ async def test_a_node_that_never_initializes_is_named_and_not_ordered_again(
 
     async with controller_run(controller_kubeconfig) as run:
         await run.until(lambda: len(nodes.claims(pool)) == 2, "the ordered node")
+        (order,) = buffers(nodes)
+        assert is_marked(order, pool, Reason.WARM_FLOOR)
         await run.until(lambda: run.rounds[-1].late, "a late machine", each_seconds=120)
         late = {one.machine for one in run.rounds[-1].late if one.pool == pool}
         assert first in late
