@@ -1,7 +1,9 @@
 """Let empty nodes go: taint, look again, and delete the NodeClaim.
 
 A step a round, and each looks at a new reading. The taint keeps pods off while we look: a pod that
-was bound before it was seen is found in a later round, which takes the taint off again. When the
+was bound before it was seen is found in a later round, which takes the taint off again. A node that
+has just become empty is not tainted yet: where a pod is replaced, as when Karpenter replaces a node
+that drifted, the next pod would wait, and Karpenter buy one more node for it. When the
 delete is sent, the pods of the node are listed once more. Karpenter gives no budget a say in it,
 and starts no other node first.
 """
@@ -24,6 +26,8 @@ from policies.situation import PoolNode
 LEVER: Final = "release"
 SETTLE_SECONDS: Final = 10.0
 """From the taint to the delete: a pod that kube-scheduler was about to bind is bound by then."""
+EMPTY_SECONDS_MIN: Final = 30.0
+"""Before the taint: the pod that takes the place of another is bound by then."""
 TAINT_LEASE_SECONDS: Final = 300.0
 """After which anybody takes the taint off."""
 
@@ -91,6 +95,11 @@ def _next_step(round_: PoolRound, node: PoolNode, found: Node) -> LeverResult:
     decision = round_.decisions[node.uid]
     text = "; ".join(step.text for step in decision.steps) or "it is empty and not wanted"
     since = tainted_seconds(found)
+    empty_since = node.empty_since_seconds
+    empty = round_.now_seconds - (round_.now_seconds if empty_since is None else empty_since)
+    if since is None and empty < EMPTY_SECONDS_MIN:
+        wait = f"{found.name} has been empty for {empty:.0f} s: a pod may be about to come"
+        return LeverResult(steps=said(LEVER, wait))
     if since is None:
         return LeverResult(
             changes=(_tainted(found, round_.now_seconds, text),),

@@ -88,7 +88,8 @@ def nodes_to_ask(
 def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode]:
     """Nodes that are there or coming, and that what is asked for has to cover."""
     present = [node for node in round_.pool.nodes if not node.leaving]
-    coming = [node for node in present if node.stage is not NodeStage.INITIALIZED]
+    # Pods may be on a node before its NodeClaim says that it is initialized: it is no room.
+    coming = [node for node in present if node.stage is not NodeStage.INITIALIZED and not node.pods]
     empty = [node for node in present if is_empty(node) and _takes_pods(round_, node)]
     # Room that the present demand is about to take, of empty nodes first.
     waiting = _waiting_nodes(round_, present)
@@ -101,10 +102,13 @@ def _there(round_: PoolRound, *, asked: bool, unfinished: bool) -> list[PoolNode
 
 
 def _takes_pods(round_: PoolRound, node: PoolNode) -> bool:
-    """Whether no taint keeps the pool's pods off, as that of a node that is not ready does."""
+    """Whether no taint keeps the pool's pods off, as that of a node that is not ready does.
+
+    A node whose NodeClaim was deleted meanwhile is found no more, and takes none.
+    """
     found = round_.objects.node_named(node.name)
     if found is None:
-        return True
+        return False
     own = {taint.key for taint in round_.record.taints} if round_.record is not None else set()
     tolerated = tolerations(round_.pod_spec or {})
     return all(

@@ -6,15 +6,16 @@ import argparse
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 from typing import NoReturn
 
 from replay.traces import read
-from tests.e2e import day
+from tests.e2e import day, karpenter, keda, kubernetes, node_day
 from tests.e2e.bed import ROOT, Bed
+from tests.e2e.node_day_picture import drawn
 from tests.e2e.processes import END_SECONDS
 from tests.e2e.site import NAMESPACE, Site
 
@@ -30,9 +31,20 @@ def main() -> None:
     played.add_argument("--trace", type=Path, default=TRACE, help="CSV in bins")
     played.add_argument("--day", type=int, default=0, help="of the trace, from 0")
     played.add_argument("--seconds", type=float, default=360, help="that the day lasts")
-    played.add_argument("--svg", type=Path, default=ROOT / "docs" / "day.svg")
+    played.add_argument("--svg", type=Path, help="default: docs/day.svg, or docs/day-of-nodes.svg")
     played.add_argument("--json", type=Path)
+    played.add_argument(
+        "--nodes",
+        action="store_true",
+        help="with the machines that Karpenter buys: with Foresail, and with KEDA alone",
+    )
     options = parser.parse_args()
+    if options.verb == "day" and options.svg is None:
+        options.svg = ROOT / "docs" / ("day-of-nodes.svg" if options.nodes else "day.svg")
+    if options.verb == "day" and options.nodes:
+        with _site(options.built, kubernetes.start_kwok, karpenter.start, keda.start) as site:
+            _play_nodes(site, options)
+        return
     with _site(options.built) as site:
         if options.verb == "bed":
             _leave_running(site)
@@ -50,13 +62,13 @@ def _end(number: int, _: object) -> NoReturn:
 
 
 @contextmanager
-def _site(built: Path) -> Iterator[Site]:
+def _site(built: Path, *beside: Callable[[Bed], None]) -> Iterator[Site]:
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _end)
     folder = built.resolve().parent / f"bed-{os.getpid()}"
     try:
-        with Bed(built.resolve(), folder) as bed:
+        with Bed(built.resolve(), folder, beside=beside) as bed:
             site = Site(bed)
             try:
                 site.begin()
@@ -117,6 +129,27 @@ def _play(site: Site, options: argparse.Namespace) -> None:
     if options.json:
         options.json.write_text(day.written(played))
     print(f"{options.svg}: {played.delayed_ratio:.1%} of the requests found every replica busy")
+
+
+def _play_nodes(site: Site, options: argparse.Namespace) -> None:
+    trace, seconds = read(options.trace), options.seconds
+    site.bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "foresail"}})
+    node_day.start_scheduler(site.bed)
+    print(node_day.HEAD)
+    days = []
+    for foresail in (True, False):
+        played = node_day.play(site, trace, day=options.day, seconds=seconds, foresail=foresail)
+        print(played.text, flush=True)
+        days.append(played)
+    minute = 60 * seconds / node_day.DAY_SECONDS
+    title = (
+        f"Day {options.day} of {options.trace.stem} in {seconds:g} s, everything real but the"
+        f" engines and machines; 10 s are {10 / minute:.0f} min of that day"
+    )
+    options.svg.write_text(drawn(days, seconds=seconds, title=title))
+    if options.json:
+        options.json.write_text(node_day.written(days))
+    print(options.svg)
 
 
 if __name__ == "__main__":

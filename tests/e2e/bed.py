@@ -127,6 +127,17 @@ class Bed:
         version = self.read(path)["metadata"]["resourceVersion"]
         return ObjectWatch(self._api, f"https://127.0.0.1:{self.api_port}{path}", version, seen)
 
+    def watching_all(
+        self,
+        path: str,
+        seen: Callable[[dict[str, Any]], None],
+        gone: Callable[[dict[str, Any]], None],
+    ) -> ObjectWatch:
+        """A watch of all objects of a kind, by the API path of its collection."""
+        version = self.read(path)["metadata"]["resourceVersion"]
+        url = f"https://127.0.0.1:{self.api_port}{path}"
+        return ObjectWatch(self._api, url, version, seen, all_of_kind=True, gone=gone)
+
     def conditions(self, *what: str) -> dict[str, str]:
         status = self.get(*what).get("status") or {}
         return {one["type"]: one["status"] for one in status.get("conditions") or []}

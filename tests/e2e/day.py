@@ -64,12 +64,12 @@ class Day:
 
 def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
     """Play one day of the trace within `seconds`."""
-    asked, means = _asked(trace, day, seconds)
+    asked, means = asked_in(trace, day, seconds)
     dawn = math.inf  # until it breaks, what is asked is what is asked at midnight
     engines = Engines(
         model=MODEL,
         asked=lambda at_seconds: asked(at_seconds - dawn),
-        pods=lambda: _ready_pods(site),
+        pods=lambda: ready_pods(site),
         clock=monotonic,
         prompt_tokens_per_second=means.prompt_tokens / REPLICAS_MEAN,
         generated_tokens_per_second=means.generated_tokens / REPLICAS_MEAN,
@@ -81,7 +81,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
         site.bed.wait(lambda: site.ready(NAME) > 0, "the first replica")
         site.bed.wait(lambda: site.replicas(NAME) == site.answers(NAME), "the first answer")
         # A first forecast comes from a past in which nothing was served.
-        site.bed.wait(lambda: max(_band(site.exports(), engines) or (0,)) > 0, "a forecast")
+        site.bed.wait(lambda: max(band_of(site.exports(), engines) or (0,)) > 0, "a forecast")
         dawn, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
         moments = []
         with site.recording(NAME) as record:
@@ -105,7 +105,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
     )
 
 
-def _asked(trace: Trace, day: int, seconds: float) -> tuple[Callable[[float], Asked], Asked]:
+def asked_in(trace: Trace, day: int, seconds: float) -> tuple[Callable[[float], Asked], Asked]:
     """What is asked as the seconds pass, straight lines between the bins; and the day's means."""
     bins = round(DAY_SECONDS / trace.step_seconds)
     of_day = slice(day * bins, (day + 1) * bins)
@@ -150,8 +150,8 @@ def _deploy(site: Site, engines: Engines, *, slots: int) -> None:
     )
 
 
-def _ready_pods(site: Site) -> Collection[str]:
-    pods = site.bed.read(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{NAME}")
+def ready_pods(site: Site, name: str = NAME) -> Collection[str]:
+    pods = site.bed.read(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3D{name}")
     return [
         pod["metadata"]["name"]
         for pod in pods["items"]
@@ -171,15 +171,17 @@ def _moment(site: Site, engines: Engines, at: float, dawn: float) -> Moment:
     return Moment(
         at_seconds=at - dawn,
         need=engines.need(at),
-        band=_band(exports, engines),
+        band=band_of(exports, engines),
         answered=exports("foresail_desired_replicas", namespace=NAMESPACE, scaled_object=NAME),
         hpa=int(hpa["status"].get("desiredReplicas", 0)),
         ready=site.ready(NAME),
     )
 
 
-def _band(exports: Exports, engines: Engines) -> tuple[float, float, float] | None:
-    """Of the kind of token that needs most, in replicas."""
+def band_of(
+    exports: Exports, engines: Engines, name: str = NAME, lead_seconds: int = LEAD_SECONDS
+) -> tuple[float, float, float] | None:
+    """Of the kind of token that needs most, in replicas; None = there is no forecast yet."""
     one_replica = {
         "prompt_tokens": engines.prompt_tokens_per_second,
         "generated_tokens": engines.generated_tokens_per_second,
@@ -189,9 +191,9 @@ def _band(exports: Exports, engines: Engines) -> tuple[float, float, float] | No
             exports(
                 "foresail_forecast_demand",
                 namespace=NAMESPACE,
-                scaled_object=NAME,
+                scaled_object=name,
                 dimension=dimension,
-                horizon_seconds=str(LEAD_SECONDS),
+                horizon_seconds=str(lead_seconds),
                 quantile=quantile,
             )
             / one
@@ -269,7 +271,7 @@ def drawn(day: Day, *, seconds: float, title: str) -> str:
             ),
         ],
     )
-    return _sheet(title, [above, below])
+    return sheet(title, [above, below])
 
 
 _STYLE = """
@@ -277,13 +279,14 @@ text { font: 12px system-ui, sans-serif; fill: #68737f; } .head { font-size: 14p
 .grid { stroke: #e3e7ec; } .line { fill: none; stroke-width: 1.6; stroke: currentColor; }
 .band { fill: #0b6bcb; fill-opacity: 0.2; } .need { color: #1c2430; } .forecast { color: #0b6bcb; }
 .answered { color: #0b6bcb; } .hpa { color: #e07a1f; stroke-dasharray: 5 3; }
-.ready { color: #2e9e5b; } .key { stroke: currentColor; stroke-width: 3; }
+.ready { color: #2e9e5b; } .nodes { color: #8a5cc2; }
+.key { stroke: currentColor; stroke-width: 3; }
 .band-key { stroke-width: 10; stroke-opacity: 0.2; }
 """
 _HEAD, _GAP = 30, 44
 
 
-def _sheet(title: str, plots: list[Plot]) -> str:
+def sheet(title: str, plots: list[Plot]) -> str:
     """Plots under each other in one file that opens by itself."""
     parts, top = [], _HEAD
     for place, plot in enumerate(plots):
@@ -302,7 +305,7 @@ def _sheet(title: str, plots: list[Plot]) -> str:
 
 
 def _legend(plot: Plot) -> str:
-    keys, x = [f'<text class="head" x="12" y="16">{escape(plot.title)}</text>'], 470
+    keys, x = [f'<text class="head" x="12" y="16">{escape(plot.title)}</text>'], 520
     for layer in plot.layers:
         style = f"key {layer.style} {layer.shape}-key"
         keys.append(f'<line class="{style}" x1="{x}" x2="{x + 16}" y1="12" y2="12"/>')

@@ -51,7 +51,11 @@ class Engines:
     _then: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._then = self.clock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Let what was asked before this moment not count."""
+        self._then, self.waiting, self.offered, self.delayed = self.clock(), 0.0, 0.0, 0.0
 
     def need(self, at_seconds: float) -> float:
         """Replicas that serve all who come at this time."""

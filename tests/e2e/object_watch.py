@@ -1,4 +1,4 @@
-"""A watch of one object, followed in a thread until it is left."""
+"""A watch of one object, or of all of a kind, followed in a thread until it is left."""
 
 import json
 import threading
@@ -14,18 +14,28 @@ class ObjectWatch:
     """As a context manager: hands every state of the object to `seen`, and leaves none out."""
 
     def __init__(
-        self, api: requests.Session, url: str, version: str, seen: Callable[[dict[str, Any]], None]
+        self,
+        api: requests.Session,
+        url: str,
+        version: str,
+        seen: Callable[[dict[str, Any]], None],
+        *,
+        all_of_kind: bool = False,
+        gone: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         """Watch an object.
 
         Args:
-            url: of the object.
+            url: of the object, or of its collection.
             version: the `resourceVersion` to watch from.
+            seen: takes each state, the last one of a deleted object too.
+            all_of_kind: whether the URL is of a collection, all of which is watched.
+            gone: takes the last state of a deleted object.
         """
         self._api = api
-        self._parent, self._name = url.rsplit("/", 1)
+        self._parent, self._name = (url, None) if all_of_kind else url.rsplit("/", 1)
         self._version = version
-        self._seen = seen
+        self._seen, self._gone = seen, gone
         self._over = threading.Event()
         self._answer: requests.Response | None = None
 
@@ -54,11 +64,9 @@ class ObjectWatch:
 
     def _begin(self) -> requests.Response:
         """Ask for the states after the newest one seen."""
-        parameters = {
-            "watch": "1",
-            "fieldSelector": f"metadata.name={self._name}",
-            "resourceVersion": self._version,
-        }
+        parameters = {"watch": "1", "resourceVersion": self._version}
+        if self._name is not None:
+            parameters["fieldSelector"] = f"metadata.name={self._name}"
         answer = self._api.get(self._parent, params=parameters, stream=True, timeout=(5, None))
         answer.raise_for_status()
         self._answer = answer
@@ -68,8 +76,11 @@ class ObjectWatch:
         # The end of a stream, also by `_interrupt`, is one of several errors of urllib3.
         with suppress(requests.RequestException, AttributeError, ValueError):
             for line in answer.iter_lines(chunk_size=1):
-                found = json.loads(line)["object"]
+                event = json.loads(line)
+                found = event["object"]
                 self._seen(found)
+                if event["type"] == "DELETED":
+                    self._gone(found)
                 self._version = found["metadata"]["resourceVersion"]
 
     def _interrupt(self) -> None:

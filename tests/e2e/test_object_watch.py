@@ -25,7 +25,7 @@ class Api(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         state = {"metadata": {"resourceVersion": str(int(version) + 1)}}
-        self.wfile.write(json.dumps({"object": state}).encode() + b"\n")
+        self.wfile.write(json.dumps({"type": "MODIFIED", "object": state}).encode() + b"\n")
         self.wfile.flush()
         if len(self.asked_from) == 3:
             self.left.wait(10)

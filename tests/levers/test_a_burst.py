@@ -31,7 +31,7 @@ def test_one_node_is_ordered_held_and_released_and_nothing_is_left() -> None:
     used = busy("spare")
     seen.append(_round(store, pool(*FOUR, used, forecast=RISING, demand_gpus=5.0), 400))
 
-    idle = empty("spare", minutes=-10)
+    idle = empty("spare", minutes=-9)
     seen.append(_round(store, pool(*FOUR, idle, forecast=FLAT), 600))
     seen.append(_round(store, pool(*FOUR, idle, forecast=FLAT), 630))
     gone = store.documents.pop(node_address("node-spare"))

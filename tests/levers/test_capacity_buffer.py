@@ -10,6 +10,7 @@ from policies.levers.discovery import Discovery
 from policies.levers.objects import node_address
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import LEVERS_DEFAULT, Lever, Mode, PoolPolicy
+from policies.situation import NodeStage
 from tests.levers.rounds import (
     ACT,
     ALL,
@@ -108,6 +109,10 @@ def test_an_order_makes_a_template_and_a_buffer() -> None:
         # Its pods would take the empty node first, and no new one be bought.
         pytest.param((busy("a"), empty("b")), 1, 2, 3, id="empty-nodes-are-counted-in"),
         pytest.param((busy("a"), coming("b")), 1, 2, 3, id="nodes-on-their-way-too"),
+        # Its NodeClaim says some seconds later than its pods that it is initialized.
+        pytest.param(
+            (busy("a"), busy("b", stage=NodeStage.REGISTERED)), 2, 2, 2, id="not-those-with-pods"
+        ),
         # Pods that wait will take the empty node, and Karpenter buys for the others by itself.
         pytest.param((busy("a"), empty("b")), 2, 2, 2, id="not-those-that-pods-wait-for"),
         pytest.param((busy("a"), empty("b")), 4, 2, 2, id="more-pods-wait-than-nodes-are-there"),

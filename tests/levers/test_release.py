@@ -52,6 +52,16 @@ def test_first_it_is_tainted_then_its_claim_is_deleted_by_uid() -> None:
     assert (delete.uid, delete.empty_node) == ("uid-a", "node-a")
 
 
+def test_a_node_that_has_just_become_empty_is_not_tainted_yet() -> None:
+    new = empty("a", minutes=0)
+    state = pool(new, demand_gpus=0.0)
+    store = world(state)
+    early = acted(state, plan(released(new)), store, now=NOW + 29)
+    assert early.changes == ()
+    assert "node-a has been empty for 29 s: a pod may be about to come" in words(early)
+    assert len(acted(state, plan(released(new)), store, now=NOW + 30).changes) == 1
+
+
 def test_a_taint_is_added_to_those_of_others() -> None:
     store = world(STATE)
     store.documents[NODE]["spec"]["taints"] = [OTHER]

@@ -7,6 +7,7 @@ from tests.e2e.karpenter import CAPACITY_TYPE, GPU
 
 Document = dict[str, Any]
 POOL = "karpenter.sh/nodepool"
+ZONE_LABEL = "topology.kubernetes.io/zone"
 PLACEHOLDER = "placeholder"
 PLACEHOLDER_CLASS: Document = {
     "apiVersion": "scheduling.k8s.io/v1",
@@ -42,12 +43,12 @@ def node_template(
     return template
 
 
-def disruption(consolidate_after: str) -> Document:
-    """Of a dynamic NodePool, whose empty nodes may all go at once."""
+def disruption(consolidate_after: str, budget: str) -> Document:
+    """Of a dynamic NodePool, of whose nodes so many may go at once."""
     return {
         "consolidationPolicy": "WhenEmpty",
         "consolidateAfter": consolidate_after,
-        "budgets": [{"nodes": "100%"}],
+        "budgets": [{"nodes": budget}],
     }
 
 

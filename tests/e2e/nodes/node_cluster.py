@@ -48,6 +48,7 @@ class NodeCluster:
         capacity_types: tuple[str, ...] = ("on-demand",),
         replicas: int | None = None,
         consolidate_after: str = "Never",
+        budget: str = "100%",
         startup_taint: str | None = None,
         boots: bool = True,
     ) -> str:
@@ -58,7 +59,8 @@ class NodeCluster:
             instance_type: of all its nodes.
             capacity_types: Karpenter takes the cheapest of them.
             replicas: None = dynamic; else static, with so many nodes.
-            consolidate_after: of dynamic pools; all empty nodes may go at once.
+            consolidate_after: of dynamic pools.
+            budget: of dynamic pools: how many nodes may go at once.
             startup_taint: key of a taint that nodes have until somebody removes it.
             boots: False = its machines are launched and no node comes of them.
         """
@@ -68,7 +70,7 @@ class NodeCluster:
         )
         size: Document = {"replicas": replicas}
         if replicas is None:
-            size = {"disruption": documents.disruption(consolidate_after)}
+            size = {"disruption": documents.disruption(consolidate_after, budget)}
         self._pools.append(name)
         self.bed.apply(
             {
@@ -167,6 +169,25 @@ class NodeCluster:
         path = f"/apis/karpenter.sh/v1/nodepools/{pool}/scale"
         self.bed.send("PATCH", path, {"spec": {"replicas": replicas}})
 
+    def move_pool(self, pool: str, zone: str) -> None:
+        """Let its nodes to come be of this zone; those that are there drift."""
+        (found,) = [
+            one
+            for one in self.bed.read("/apis/karpenter.sh/v1/nodepools")["items"]
+            if one["metadata"]["name"] == pool
+        ]
+        spec = found["spec"]["template"]["spec"]
+        others = [one for one in spec["requirements"] if one["key"] != documents.ZONE_LABEL]
+        zoned = {"key": documents.ZONE_LABEL, "operator": "In", "values": [zone]}
+        change = {"template": {"spec": {"requirements": [*others, zoned]}}}
+        self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", {"spec": change})
+
+    def change_template(self, pool: str) -> None:
+        """Let all its nodes drift."""
+        labels = {"metadata": {"labels": {"changed": str(next(_numbers))}}}
+        change = {"spec": {"template": labels}}
+        self.bed.send("PATCH", f"/apis/karpenter.sh/v1/nodepools/{pool}", change)
+
     def scale_buffer(self, buffer: str, replicas: int) -> None:
         self.bed.send("PATCH", _buffer_path(buffer), {"spec": {"replicas": replicas}})
 
@@ -236,15 +257,28 @@ class NodeCluster:
 
     def emptiness_passes(self) -> int:
         """How often Karpenter has looked for empty nodes since it started."""
+        name = "karpenter_voluntary_disruption_decision_evaluation_duration_seconds_count"
+        return int(sum(self._samples(name, 'reason="empty"')))
+
+    def allowed(self, pool: str, reason: str) -> float | None:
+        """How many nodes Karpenter may disrupt now for a reason; None = it has not said yet."""
+        name = "karpenter_nodepools_allowed_disruptions"
+        found = self._samples(name, f'nodepool="{pool}"', f'reason="{reason}"')
+        return found[0] if found else None
+
+    def created(self, pool: str) -> int:
+        """How many NodeClaims Karpenter has made for a pool."""
+        return int(sum(self._samples("karpenter_nodeclaims_created_total", f'nodepool="{pool}"')))
+
+    def _samples(self, name: str, *labels: str) -> list[float]:
+        """Of Karpenter's page of metrics."""
         port = self.bed.programs["karpenter"].environment["METRICS_PORT"]
         page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
-        name = "karpenter_voluntary_disruption_decision_evaluation_duration_seconds_count"
-        counts = [
+        return [
             float(line.rsplit(" ", 1)[1])
             for line in page.splitlines()
-            if line.startswith(name) and 'reason="empty"' in line
+            if line.startswith(name) and all(label in line for label in labels)
         ]
-        return int(sum(counts))
 
     # -- waiting ---------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Nodes in a gap of demand, by one script that all tests here look at: which go, and when.
 
-Four pools get their nodes together, and then all their pods go at once.
+Five pools get their nodes together, and then all their pods go at once. One of them has two nodes,
+and a budget that lets one go at a time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,24 +30,47 @@ from tests.e2e.nodes.node_cluster import (
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 DISRUPTED = "karpenter.sh/disrupted"
+BY_ONE_NODES = 2
 
 
 @dataclass
 class Steps:
-    """When each pool's only node was first seen at each step."""
+    """When each pool's nodes were first seen at each step."""
 
     at_seconds: dict[tuple[str, str], float] = field(default_factory=dict)
-    """By pool and step: ordered, initialized, leaving, gone."""
+    """By pool and step: ordered, initialized, leaving, last leaving, gone."""
+    most: dict[str, int] = field(default_factory=dict)
+    """Nodes of each pool that were there at one time."""
 
     def look(self, pool: str, claims: list[Document], nodes: list[Document]) -> None:
-        seen = {"ordered": bool(claims)}
-        for claim in claims:
-            seen["initialized"] = holds(claim, "Initialized")
-        for node in nodes:
-            taints = node["spec"].get("taints", ())
-            seen["leaving"] = any(one["key"] == DISRUPTED for one in taints)
-        seen["gone"] = not claims and not nodes and (pool, "ordered") in self.at_seconds
-        self.add(pool, seen, monotonic())
+        leaving = [
+            any(one["key"] == DISRUPTED for one in node["spec"].get("taints", ())) for node in nodes
+        ]
+        initialized = [holds(claim, "Initialized") for claim in claims]
+        self.count(pool, initialized, leaving, max(len(claims), len(nodes)), monotonic())
+
+    def count(
+        self,
+        pool: str,
+        initialized: list[bool],
+        leaving: list[bool],
+        there: int,
+        now_seconds: float,
+    ) -> None:
+        """Take what is seen of a pool's nodes at a moment."""
+        most = self.most[pool] = max(there, self.most.get(pool, 0))
+        ended = most - there
+        self.add(
+            pool,
+            {
+                "ordered": there > 0,
+                "initialized": bool(initialized) and all(initialized) and there == most,
+                "leaving": any(leaving) or ended > 0,
+                "last leaving": most > 0 and sum(leaving) + ended == most,
+                "gone": ended == most > 0,
+            },
+            now_seconds,
+        )
 
     def add(self, pool: str, seen: Mapping[str, bool], now_seconds: float) -> None:
         for step, is_so in seen.items():
@@ -70,6 +94,8 @@ class Played:
     held: str
     after_10: str
     after_30: str
+    by_one: str
+    """It has two nodes, and one may go at a time."""
     drained: str
 
 
@@ -79,8 +105,9 @@ def played(node_bed: Bed) -> Iterator[Played]:
     nodes.wait_empty()
     held, after_10 = (nodes.pool(word, consolidate_after="10s") for word in ("held", "ten"))
     after_30 = nodes.pool("thirty", consolidate_after="30s")
+    by_one = nodes.pool("budget", consolidate_after="10s", budget="10%")
     drained = nodes.pool("drained", consolidate_after="10s")
-    pools = (held, after_10, after_30, drained)
+    pools = (held, after_10, after_30, by_one, drained)
     buffer = nodes.buffer("room", drained, replicas=1)
     steps = Steps()
 
@@ -93,10 +120,11 @@ def played(node_bed: Bed) -> Iterator[Played]:
         nodes.wait(there, what, seconds=120)
 
     asked = monotonic()
-    chats = [nodes.deploy("chat", pool, replicas=1) for pool in (held, after_10, after_30)]
+    replicas = {held: 1, after_10: 1, after_30: 1, by_one: BY_ONE_NODES}
+    chats = {nodes.deploy("chat", pool, replicas=many): many for pool, many in replicas.items()}
     wait("the nodes", *((pool, "initialized") for pool in pools))
-    for chat in chats:
-        nodes.wait_running(chat, 1)
+    for chat, many in chats.items():
+        nodes.wait_running(chat, many)
     nodes.touch_buffer(buffer)
     nodes.wait_buffer(buffer, BUFFER_FITS)
     (node,) = nodes.names(held)
@@ -110,7 +138,8 @@ def played(node_bed: Bed) -> Iterator[Played]:
     wait("the first nodes to go", (after_10, "gone"), (drained, "gone"))
     left = {pool for pool in pools if (pool, "leaving") not in steps.at_seconds}
     nodes.annotate_node(node, HOLD, None)
-    wait("the last nodes to leave", (after_30, "leaving"), (held, "leaving"))
+    last = ((after_30, "leaving"), (held, "leaving"), (by_one, "last leaving"))
+    wait("the last nodes to leave", *last)
     yield Played(
         steps=steps,
         asked_seconds=asked,
@@ -119,6 +148,7 @@ def played(node_bed: Bed) -> Iterator[Played]:
         held=held,
         after_10=after_10,
         after_30=after_30,
+        by_one=by_one,
         drained=drained,
     )
     nodes.clear()
@@ -145,21 +175,29 @@ class Onlooker:
 
     def decide(self, situation: Situation) -> NodePlan:
         for pool in situation.pools:
-            seen = {
-                "ordered": bool(pool.nodes),
-                "initialized": any(one.stage is NodeStage.INITIALIZED for one in pool.nodes),
-                "leaving": any(one.leaving for one in pool.nodes),
-                "gone": not pool.nodes and (pool.name, "ordered") in self.steps.at_seconds,
-            }
-            self.steps.add(pool.name, seen, situation.now_seconds)
+            initialized = [one.stage is NodeStage.INITIALIZED for one in pool.nodes]
+            leaving = [one.leaving for one in pool.nodes]
+            self.steps.count(
+                pool.name, initialized, leaving, len(pool.nodes), situation.now_seconds
+            )
         return NodePlan(at_seconds=situation.now_seconds, pools=())
 
 
-def modelled(after_seconds: Mapping[str, float], pods_seconds: float) -> Steps:
-    """The same script in the replay's model, with a wide budget as on the bed.
+@dataclass(frozen=True, kw_only=True)
+class Emptying:
+    """A pool of the script."""
+
+    after_seconds: float
+    """Its `consolidateAfter`."""
+    nodes: int = 1
+    budget_share: float = 1.0
+
+
+def modelled(script: Mapping[str, Emptying], pods_seconds: float) -> Steps:
+    """The same script in the replay's model.
 
     Args:
-        after_seconds: `consolidateAfter` by pool.
+        script: pools by name.
         pods_seconds: from pods that are asked for, at 0, until they go.
     """
     boot_seconds = BOOT_SECONDS + 1.0  # and a second until kwok has made the node Ready
@@ -172,18 +210,18 @@ def modelled(after_seconds: Mapping[str, float], pods_seconds: float) -> Steps:
             Pool(
                 name=name,
                 start_up=start_up,
-                consolidate_after_seconds=seconds,
-                budget_share=1.0,
+                consolidate_after_seconds=one.after_seconds,
+                budget_share=one.budget_share,
             )
-            for name, seconds in after_seconds.items()
+            for name, one in script.items()
         ),
         services=tuple(
             Service(
                 workload=Workload(kind="Deployment", namespace="default", name=name),
-                replicas=((-1.0, 0), (0.0, 1), (pods_seconds, 0)),
+                replicas=((-1.0, 0), (0.0, one.nodes), (pods_seconds, 0)),
                 pools=(name,),
             )
-            for name in after_seconds
+            for name, one in script.items()
         ),
         begin_seconds=-1.0,
         round_seconds=1.0,
@@ -199,18 +237,23 @@ GRAIN_SECONDS = {
     "initialized": BUSY_SECONDS,
     # Nobody knows when Karpenter's loop began.
     "leaving": LOOP_SECONDS + BUSY_SECONDS,
+    "last leaving": LOOP_SECONDS + BUSY_SECONDS,
     "gone": LOOP_SECONDS + BUSY_SECONDS,
 }
 
 
 def test_the_model_of_the_replay_takes_the_same_steps_at_the_same_times(played: Played) -> None:
-    pools = (played.after_10, played.after_30)
-    expected = modelled(
-        dict(zip(pools, (10.0, 30.0), strict=True)), played.ended_seconds - played.asked_seconds
-    )
+    script = {
+        played.after_10: Emptying(after_seconds=10.0),
+        played.after_30: Emptying(after_seconds=30.0),
+        played.by_one: Emptying(after_seconds=10.0, nodes=BY_ONE_NODES, budget_share=0.1),
+    }
+    pools = set(script)
+    expected = modelled(script, played.ended_seconds - played.asked_seconds)
 
-    ends = {"leaving", "gone"}
-    first_to_last = [one for one in played.steps.in_order() if one[0] in pools and one[1] in ends]
+    # Those of the pool with a budget begin with the first ones.
+    ends = {(pool, end) for pool in pools - {played.by_one} for end in ("leaving", "gone")}
+    first_to_last = [one for one in played.steps.in_order() if one in ends]
     assert first_to_last == [one for one in expected.in_order() if one in first_to_last]
     for pool, step in played.steps.at_seconds:
         if pool in pools:

@@ -1,0 +1,161 @@
+"""The controller is killed at each of its writes, and the other replica goes on from there."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from fleet.annotations import RELEASE_TAINT
+from tests.e2e.bed import ROOT
+from tests.e2e.nodes.controller_run import (
+    TERM_SECONDS,
+    Policies,
+    annotations,
+    buffers,
+    controller_run,
+    placeholders,
+    templates,
+    write_past,
+)
+from tests.e2e.nodes.node_cluster import HOLD, NodeCluster
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+
+ENDS_MAX = 40
+"""Of processes, until the cluster must be as the policy has it."""
+LEASE_SECONDS = 900.0
+"""`holdLease`, by default."""
+
+
+@dataclass
+class Crashes:
+    """Controllers that die after their first write, each as another replica than the last."""
+
+    kubeconfig: Path
+    state: Path | None = None
+    died_after: list[str] = field(default_factory=list)
+    """Verb and resource of the writes, in their order."""
+    _numbers: Iterator[int] = field(default_factory=count)
+
+    async def one(self) -> bool:
+        """Let one live and die; whether it died of a write."""
+        number = next(self._numbers)
+        command = ["-m", "tests.e2e.nodes.mortal_controller", "--kubeconfig", str(self.kubeconfig)]
+        command += ["--identity", f"replica-{number % 2}", "--writes", "1"]
+        command += ["--ahead", str(self.ahead_seconds(number))]
+        command += [] if self.state is None else ["--state", str(self.state)]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(120):
+                output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        said = output.decode()
+        if process.returncode == 0:
+            return False
+        assert process.returncode == -signal.SIGKILL, said
+        (wrote,) = re.findall(r"^(PATCH|DELETE|POST|PUT) (\S+)$", said, re.MULTILINE)
+        self.died_after.append(f"{wrote[0]} {wrote[1].split('/')[-2]}")
+        return True
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Let one after the other live and die until it holds and nothing is left to write."""
+        for _ in range(ENDS_MAX):
+            died = await self.one()
+            if not died and await asyncio.to_thread(condition):
+                return
+        raise AssertionError(f"{what}: not after {ENDS_MAX} processes; {self.died_after}")
+
+    @staticmethod
+    def ahead_seconds(number: int) -> float:
+        """Each waits for the end of the Lease of the one before it."""
+        return number * (TERM_SECONDS + 10)
+
+
+def ours(nodes: NodeCluster, pool: str) -> list[str]:
+    """What the controller has made and written for a pool, and not taken back."""
+    made = [one["metadata"]["name"] for one in buffers(nodes) + templates(nodes)]
+    made += [one["metadata"]["name"] for one in placeholders(nodes)]
+    for node in nodes.nodes(pool):
+        made += [HOLD] if HOLD in annotations(node) else []
+        made += [
+            one["key"] for one in node["spec"].get("taints", ()) if one["key"] == RELEASE_TAINT
+        ]
+    return made
+
+
+async def test_killed_at_each_write_of_its_cycle_it_orders_nothing_twice_and_leaves_nothing(
+    nodes: NodeCluster, controller_kubeconfig: Path, policies: Policies, tmp_path: Path
+) -> None:
+    pool = nodes.pool("killed")
+    chat = nodes.deploy("chat", pool, replicas=1)
+    nodes.wait_running(chat, 1)
+    crashes = Crashes(controller_kubeconfig, tmp_path)
+    # Demand has been as it is for long: what is above it goes.
+    write_past(tmp_path, pool, [1.0] * 100)
+    policies.set(pool, floor=2)
+
+    await crashes.until(
+        lambda: len(nodes.names(pool)) == 2 and ours(nodes, pool) == [HOLD], "a held second node"
+    )
+    policies.set(pool)
+    await crashes.until(lambda: len(nodes.claims(pool)) == 1, "the second node to go")
+
+    assert {
+        "PATCH podtemplates",
+        "PATCH capacitybuffers",
+        "PATCH nodes",
+        "DELETE capacitybuffers",
+        "DELETE nodeclaims",
+    } <= set(crashes.died_after)
+    assert nodes.created(pool) == 2
+    assert len(nodes.running(chat)) == 1
+    nodes.wait(lambda: len(nodes.names(pool)) == 1, "its node to be gone")
+
+    async with controller_run(
+        controller_kubeconfig, ahead_seconds=crashes.ahead_seconds(2 * ENDS_MAX)
+    ) as run:
+        run.later(LEASE_SECONDS)
+        await run.until(
+            lambda: not ours(nodes, pool), "nothing of ours to be left", each_seconds=10
+        )
+
+
+@pytest.mark.parametrize("writes", [1, 2], ids=["of the template", "of the buffer"])
+async def test_an_order_that_nobody_goes_on_with_ends_with_its_lease(
+    nodes: NodeCluster, controller_kubeconfig: Path, policies: Policies, writes: int
+) -> None:
+    pool = nodes.pool("orphan")
+    nodes.wait_running(nodes.deploy("chat", pool, replicas=1), 1)
+    policies.set(pool, floor=2)
+    crashes = Crashes(controller_kubeconfig)
+    for _ in range(writes):
+        assert await crashes.one()
+    policies.delete()
+    assert len(ours(nodes, pool)) == writes
+
+    async with controller_run(
+        controller_kubeconfig, ahead_seconds=crashes.ahead_seconds(writes)
+    ) as run:
+        await run.round()
+        assert len(ours(nodes, pool)) == writes
+        run.later(LEASE_SECONDS)
+        await run.until(
+            lambda: not ours(nodes, pool), "nothing of ours to be left", each_seconds=10
+        )
+    assert nodes.created(pool) <= 2
