@@ -59,6 +59,14 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
             help="Rules to stand beside, or `all`.",
         ),
         click.option(
+            "--rule",
+            "rule_files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A rule of your own: Python with a class `Rule`, or the YAML of your ScaledObject"
+            " or HPA. May be repeated.",
+        ),
+        click.option(
             "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
         ),
         click.option("--seed", type=int, default=1, show_default=True),

@@ -8,7 +8,6 @@ from foresail.replay_plots import plots_of
 from foresail.replay_report import FORESAIL, Report, about, percent
 from foresail.replay_verdict import verdict
 from replay.frontier import Point, at_attainment
-from replay.policies.catalogue import KINDS
 from replay.simulate import Result
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
@@ -84,7 +83,7 @@ def _bound(report: Report, best: Point) -> str:
 def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
     times = report.ratio(result)
     ratio = f"{times:.2f}" if times else "-"
-    kind = KINDS[result.policy]
+    kind = report.kinds[result.policy]
     met = "met" if result.attainment >= report.attainment else "missed"
     node_hours = "-" if result.node_hours is None else f"{result.node_hours:,.1f}"
     cells = [
@@ -130,7 +129,8 @@ def _why(steps: str) -> str:
 
 def _rules(report: Report) -> str:
     lines = (
-        f"<tr><th>{escape(name)}<td>{escape(KINDS[name].source)}" for name in sorted(report.usual)
+        f"<tr><th>{escape(name)}<td>{escape(report.kinds[name].source)}"
+        for name in sorted(report.usual)
     )
     return (
         "<h2>The rules</h2><details><summary>where each comes from, with its defaults</summary>"

@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 from replay.oracle import best_found
 from replay.policies.behaviors import BEHAVIORS, OWN
 from replay.policies.catalogue import KINDS
-from replay.policies.port import Policy
+from replay.policies.own_rule import OwnRule
+from replay.policies.port import Policy, PolicyKind
 from replay.replay_input import Platform, ReplayInput, draw_input
 from replay.simulate import Result, simulate
 from replay.traces import Trace
@@ -46,6 +47,13 @@ class Scenario:
     """Judge only the first days."""
     prior: bytes | None = None
     """Of the forecaster, as a file holds it; None = the shipped one."""
+    rules: tuple[OwnRule, ...] = ()
+    """Beside those of the catalogue."""
+
+    def kind(self, name: str) -> PolicyKind:
+        """A rule of the catalogue, or one of the scenario's own."""
+        own = next((rule for rule in self.rules if rule.name == name), None)
+        return own.kind() if own else KINDS[name]
 
     def draw(self, seed: int) -> ReplayInput:
         drawn = draw_input(
@@ -65,7 +73,8 @@ class Scenario:
             self.trace.output_tokens,
         )
         settings_used = (
-            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max
+            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max,
+            self.rules, self.trace.begin_seconds,
         )  # fmt: skip
         parts = (*(a.tobytes() for a in arrays), self.prior or b"", repr(settings_used).encode())
         return sha256(b"".join(parts)).hexdigest()
@@ -87,16 +96,17 @@ class Entry:
     """Keep what plots need."""
 
 
-def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
+def knobs(kind: PolicyKind, *, sweep: bool) -> tuple[float, ...]:
     """The usual setting, or with it all that a sweep covers."""
-    kind = KINDS[policy]
     return tuple(sorted({kind.usual, *kind.knobs})) if sweep else (kind.usual,)
 
 
 def settings(policy: str, *, sweep: bool) -> tuple[tuple[float, str], ...]:
     """Knobs and HPA behaviors: with the sweep every knob under every behavior that applies."""
     behaviors = (OWN, *BEHAVIORS) if sweep and KINDS[policy].with_behavior else (OWN,)
-    return tuple((knob, behavior) for behavior in behaviors for knob in knobs(policy, sweep=sweep))
+    return tuple(
+        (knob, behavior) for behavior in behaviors for knob in knobs(KINDS[policy], sweep=sweep)
+    )
 
 
 def contest(
@@ -192,7 +202,7 @@ def _run(entry: Entry) -> Result:
 
 
 def _policy(drawn: ReplayInput, entry: Entry) -> Policy:
-    kind = KINDS[entry.policy]
+    kind = _scenarios[entry.scenario].kind(entry.policy)
     if entry.behavior == OWN:
         return kind.make(drawn, entry.knob)
     if kind.with_behavior is None:
