@@ -34,6 +34,27 @@ log_level = click.option(
     default="info",
     show_default=True,
 )
+namespace = click.option("-n", "--namespace", metavar="NAME", help="Only this namespace.")
+
+
+def output(*forms: str, note: str = "") -> Callable[[Command], Command]:
+    """The form of the results on stdout, as kubectl has it.
+
+    Args:
+        forms: the first is the default.
+        note: about one of them.
+    """
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help=f"The form of the output.{f' {note}' if note else ''}",
+    )
+
+
 kubeconfig_or_account = click.option(
     "--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account."
 )

@@ -1,5 +1,6 @@
 """`foresail replay`: a trace, one plan file, the rules to stand beside; a table, JSON, a page."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from foresail.node_question import NodeQuestion
+from foresail.printed import print_document
 from foresail.replay_nodes import GovernedPool, NodeReport, governed_pool, nodes_on
 from foresail.replay_nodes_shown import node_table, reason_table
 from foresail.replay_nodes_verdict import node_verdict
 from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
 from foresail.replay_report import FORESAIL, Report, about, percent, valid
-from foresail.replay_table import as_json, table
+from foresail.replay_table import as_document, table
 from foresail.replay_verdict import verdict
 from foresail.rule_files import own_rules
 from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
@@ -48,6 +50,7 @@ def tell(  # noqa: PLR0913 - the verb's options
     html: Path | None,
     json_file: Path | None,
     kept: Path | None,
+    form: str = "table",
     rule_files: Sequence[Path] = (),
     nodes: NodeQuestion | None = None,
 ) -> None:
@@ -57,7 +60,8 @@ def tell(  # noqa: PLR0913 - the verb's options
     if scale_to is not None:
         replicas = plan.replicas.model_copy(update={"mean": scale_to})
         plan = plan.model_copy(update={"replicas": replicas})
-    console = Console()
+    # Results go to stdout, and what is said about them on the way to stderr.
+    console, results = Console(stderr=True), Console()
     governed = governed_pool(nodes, plan) if nodes else None
     report = replay(
         trace,
@@ -72,16 +76,23 @@ def tell(  # noqa: PLR0913 - the verb's options
     )
     if governed is not None:
         report = replace(report, nodes=_nodes(governed, report, seed, console))
-    console.print(table(report))
-    for sentence in verdict(report):
-        console.print(sentence, highlight=False)
-    if report.nodes is not None:
-        _tell_nodes(report.nodes, console)
+    if form != "table":
+        print_document(as_document(report), form)
+    else:
+        _tell(report, results)
     if html:
-        _write(html, page(report))
+        write_report(html, page(report))
         console.print(f"report: {html}", highlight=False)
     if json_file:
-        _write(json_file, as_json(report))
+        write_report(json_file, json.dumps(as_document(report), indent=1))
+
+
+def _tell(report: Report, results: Console) -> None:
+    results.print(table(report))
+    for sentence in verdict(report):
+        results.print(sentence, highlight=False)
+    if report.nodes is not None:
+        _tell_nodes(report.nodes, results)
 
 
 def _nodes(governed: GovernedPool, report: Report, seed: int, console: Console) -> NodeReport:
@@ -115,7 +126,8 @@ def traffic_of(path: Path, prompt_tokens: float | None, output_tokens: float | N
     return read(path, Lengths(prompt_tokens=prompt_tokens, output_tokens=output_tokens))
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(path: Path, text: str) -> None:
+    """Raises ForesailError: the file cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

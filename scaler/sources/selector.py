@@ -5,7 +5,7 @@ unescaped quote in a model name could select the metrics of all tenants.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scaler.errors import SourceMisconfiguredError
@@ -72,11 +72,18 @@ def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def selector(names: Mapping[str, str], equal: Mapping[str, str]) -> str:
-    """PromQL for the series of these names whose labels have these values."""
+def selector(
+    names: Iterable[str], equal: Mapping[str, str], like: Mapping[str, str] | None = None
+) -> str:
+    """PromQL for the series of these names whose labels have these values.
+
+    Args:
+        like: label → regular expression that its whole value matches.
+    """
     # Plain alternatives, no character classes: Prometheus looks those up in its index as a set.
     parts = [f'__name__=~"{"|".join(names)}"']
     parts += [f'{label}="{_escaped(value)}"' for label, value in sorted(equal.items())]
+    parts += [f'{label}=~"{_escaped(value)}"' for label, value in sorted((like or {}).items())]
     return "{" + ",".join(parts) + "}"
 
 

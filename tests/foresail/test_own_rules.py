@@ -130,7 +130,7 @@ def test_a_manifest_of_the_tutorial_is_the_shipped_rule_of_it(trace: Path, tmp_p
         tmp_path, SCALED_OBJECT.replace("minReplicaCount: 2", "minReplicaCount: 1"), "rule.yaml"
     )
     found = results(trace, "--rule", manifest, "--against", "keda-waiting")
-    for field in ("gpu_hours", "attainment", "actions"):
+    for field in ("gpuHours", "attainment", "actions"):
         assert found["yours"][field] == found["keda-waiting"][field]
 
 
@@ -139,8 +139,8 @@ def test_the_bounds_of_a_manifest_bind_its_rule_alone(trace: Path, tmp_path: Pat
     manifest = written(tmp_path, capped, "rule.yaml")
     found = results(trace, "--rule", manifest, "--against", "static-mean")
     # Two replicas over the 65 judged minutes, and what the cap took away in the run-in.
-    assert found["yours"]["gpu_hours"] == pytest.approx(2 * 65 / 60, abs=0.1)
-    assert found["foresail"]["gpu_hours"] > found["yours"]["gpu_hours"]
+    assert found["yours"]["gpuHours"] == pytest.approx(2 * 65 / 60, abs=0.1)
+    assert found["foresail"]["gpuHours"] > found["yours"]["gpuHours"]
 
 
 @pytest.mark.parametrize(
