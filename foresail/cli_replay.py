@@ -71,7 +71,13 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
         ),
-        click.option("--seed", type=int, default=1, show_default=True),
+        click.option(
+            "--seed",
+            type=int,
+            default=1,
+            show_default=True,
+            help="Of the drawn requests and starts.",
+        ),
         click.option(
             "--html",
             type=click.Path(path_type=Path),

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from typing import Any, assert_never
 
+from pydantic.alias_generators import to_camel
 from rich.console import Console
 from rich.live import Live
 
@@ -86,7 +87,8 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
 def _record(result: Result) -> dict[str, object]:
     """One score for a machine: what the run kept for plots is left out."""
     kept = {"days", "marks", "moves"}
-    return {name: value for name, value in asdict(result).items() if name not in kept}
+    fields = {name: value for name, value in asdict(result).items() if name not in kept}
+    return {to_camel(name): value for name, value in fields.items()}
 
 
 async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from pydantic.alias_generators import to_camel
 from rich import box
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -159,13 +160,13 @@ def _replicas_named(reason: str) -> int:
 def record(frame: Frame) -> dict[str, object]:
     """One frame for a machine."""
     return {
-        "at_seconds": frame.at_seconds,
+        "atSeconds": frame.at_seconds,
         "asked": frame.asked,
         "control": frame.control,
         "why": list(frame.why),
-        "forecast_prompt_tokens": {f"{ahead:g}": band for ahead, band in frame.band.items()},
+        "forecastPromptTokens": {f"{ahead:g}": band for ahead, band in frame.band.items()},
         **{
-            name: None if value != value else value  # noqa: PLR0124 NaN is not JSON
+            to_camel(name): None if value != value else value  # noqa: PLR0124 NaN is not JSON
             for name, value in asdict(frame.view).items()
         },
     }

@@ -65,7 +65,7 @@ def played() -> Played:
             text=True,
             encoding="utf-8",
         )
-        for options in (["--json"], [])
+        for options in (["-o", "json"], [])
     ]
     try:
         (records, problems), (lines, more) = [p.communicate(timeout=120) for p in processes]
