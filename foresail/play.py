@@ -61,18 +61,23 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
     if style is Style.LIVE and not console.is_terminal:
         style = Style.PLAIN
     people = style is not Style.JSON
+    if people:
+        console.print(screen.greeting(played), highlight=False)
     # Begun now, in a process of their own: their minute passes beside the demo's. A pool of this
     # kind is ended, not waited for, when the demo is interrupted.
     with _interrupts_ignored():
         apart = get_context("spawn").Pool(1)
     with apart as pool:
-        if people:
-            console.print(screen.greeting(played), highlight=False)
         peers = [_elsewhere(pool, _served, peer, played) for peer in PEERS]
         peers.append(_elsewhere(pool, _served_by_foresight, played))
         demo = Demo(played)
-        with _shown(style, played, console) as show:
-            await _paced(demo, show)
+        try:
+            with _shown(style, played, console) as show:
+                await _paced(demo, show)
+        except asyncio.CancelledError:
+            if people:
+                console.print(screen.so_far(demo.result(), demo.played_seconds, played))
+            raise
         if people:
             console.print("other rules, on the same traffic ...", style="dim")
         scores = [demo.result(), *await asyncio.gather(*peers)]

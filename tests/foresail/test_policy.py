@@ -83,8 +83,8 @@ def test_it_shows_the_same_as_json() -> None:
 
     assert shown["pool"] == "chat"
     assert shown["atSeconds"] == 1795780800
-    assert (shown["rho"], shown["hold_lease_seconds"]) == (3, 600)
-    assert shown["warm_floor_until_seconds"] is None
+    assert (shown["rho"], shown["holdLeaseSeconds"]) == (3, 600)
+    assert shown["warmFloorUntilSeconds"] is None
     assert "quietHours" not in shown["levers"]
 
 
