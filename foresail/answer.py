@@ -4,9 +4,12 @@ Each is run on the same drawn traffic for several seeds, beside the cheapest sch
 was learned, what had to be assumed, and what speaks for or against the numbers come with them.
 """
 
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib import metadata
 from statistics import fmean
 
 from foresail.backtesting import Past
@@ -175,6 +178,8 @@ def report_of(answer: Answer) -> Report:
         sweeps={},
         gpu_usd_hour=answer.gpu_usd_hour,
         kinds=answer.kinds,
+        command=shlex.join(["foresail", *sys.argv[1:]]),
+        version=metadata.version("foresail"),
     )
 
 

@@ -33,6 +33,10 @@ class Report:
     """Where somebody asked about nodes."""
     kinds: Mapping[str, PolicyKind] = field(default_factory=lambda: KINDS)
     """Of each rule that ran, those of the reader's own among them."""
+    seed: int = 1
+    command: str = ""
+    """That made it, for its page."""
+    version: str = ""
 
     @property
     def is_valid(self) -> bool:

@@ -1,8 +1,11 @@
 """`foresail replay`: a trace, one plan file, the rules to stand beside; a table, JSON, a page."""
 
 import json
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
@@ -233,6 +236,9 @@ def replay(  # noqa: PLR0913 - the verb's options
             for name, kind in kinds.items()
         },
         kinds=kinds,
+        seed=seed,
+        command=shlex.join(["foresail", *sys.argv[1:]]),
+        version=metadata.version("foresail"),
         oracle=found[ORACLE],
         sweeps={name: found[name] for name in kinds} if sweep else {},
         gpu_usd_hour=plan.gpu_usd_hour,

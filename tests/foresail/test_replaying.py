@@ -42,7 +42,7 @@ def test_a_replay_ends_with_a_table_json_and_one_page(trace: Path, tmp_path: Pat
     assert moves
     assert all(move["why"] for move in moves)
     html = page.read_text()
-    assert html.count("<svg") == 3
+    assert html.count("<svg") == 2 * 4  # each plot for a wide screen and for a narrow one
     assert "http" not in html.replace("http-equiv", "")  # it needs nothing from anywhere
 
 
