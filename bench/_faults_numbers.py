@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from bench._faults_row import Fault, Observed
 from scaler.assembly import assemble
 from scaler.decision.answers import Answer, Reference
-from scaler.decision.evaluate import CycleState, evaluate
 from scaler.decision.tracker import PollResult
+from scaler.evaluate import CycleState, evaluate
 from scaler.sources.catalogue import load
 from scaler.sources.reading import ObservationReader
 from scaler.sources.series import Sample

@@ -1,6 +1,5 @@
 """`foresail advise`: what policies would do now with the GPU nodes of clusters or files."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from foresail.demand_file import read_demand
 from foresail.fleet_options import FleetOptions, reference_data
 from foresail.fleet_reading import read_once
 from foresail.policy_shown import policies_named
+from foresail.printed import print_document
 from foresail.start_file import read_starts
 from policies.policy.documents import agreed
 from policies.policy.schema import CapacityPolicy
@@ -48,8 +48,8 @@ async def show(options: AdviseOptions, console: Console) -> None:
     read, unreadable = await read_once(options.fleet, PLANNING_KINDS)
     advice = [advice_of(one, basis, wall_clock()) for one in read]
     unreadable += [refusal] if refusal is not None else []
-    if options.fleet.as_json:
-        print(json.dumps(payload(advice, unreadable)))  # noqa: T201 - the output
+    if options.fleet.as_document:
+        print_document(payload(advice, unreadable), options.fleet.form, indent=None)
     else:
         console.print(render(advice, unreadable))
 

@@ -11,18 +11,30 @@ import numpy as np
 
 from foresail.settings import Settings
 from foresail.wiring import Sources
+from replay.past_capacity import PastLoad
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS, Floats
 from scaler.errors import ForesailError
 from scaler.scope import Scope
-from scaler.signals import Observation, Signal, Value
+from scaler.signals import Feed, Observation, Signal, Value
 from scaler.sources.catalogue import load
 
 STEP_SECONDS = 60.0
-_SIGNALS = (Signal.REQUESTS, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS, Signal.REPLICAS)
+_SIGNALS = (
+    Signal.REQUESTS,
+    Signal.PROMPT_TOKENS,
+    Signal.GENERATED_TOKENS,
+    Signal.REPLICAS,
+    Signal.ITL,
+    Signal.RUNNING,
+    Signal.WAITING,
+    Signal.KV_USE,
+)
 _STEPS_A_DAY = int(DAY_SECONDS / STEP_SECONDS)
 _KNOWN_MIN = 30
 """Steps; less is no past."""
+_DAYS_FROM_MIDNIGHT = 2.0
+"""More of them begin at a midnight: a day's profile does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,12 +42,12 @@ class Past:
     """What was recorded of a workload."""
 
     trace: Trace
-    replicas: Floats
-    """That reported, of each step; NaN where nothing is known."""
+    load: PastLoad
+    """Of each minute of the trace."""
 
     def replica_hours(self) -> float:
         """Of the fleet as it was, gaps left out."""
-        return float(np.nansum(self.replicas)) * STEP_SECONDS / 3600
+        return float(np.nansum(self.load.replicas)) * STEP_SECONDS / 3600
 
 
 async def past_of(
@@ -47,7 +59,7 @@ async def past_of(
     days: float,
     now_seconds: float,
 ) -> Past:
-    """The last `days` of a workload, from a midnight (UTC) on where there is more than one.
+    """The last `days` of a workload, from one of the settings' sources.
 
     Raises:
         ForesailError: there is no such source, it does not answer, or it knows nothing of it.
@@ -56,21 +68,36 @@ async def past_of(
     chosen = source or names[0]
     if chosen not in names:
         raise ForesailError(f"--source {chosen!r}: the settings have {', '.join(names)}")
-    begin = now_seconds - days * DAY_SECONDS
-    if days > 1:
-        begin = -(-begin // DAY_SECONDS) * DAY_SECONDS
     sources = Sources.of(settings)
     try:
-        feed = sources.by_name[chosen].feed(preset=load(engine), scope=scope)
-        seen = [
-            observation
-            async for observation in feed.history(
-                start_seconds=begin, end_seconds=now_seconds, step_seconds=STEP_SECONDS
-            )
-        ]
+        preset = load(engine).with_latency_sums()
+        feed = sources.by_name[chosen].feed(preset=preset, scope=scope)
+        what = f"{scope} in source {chosen!r}"
+        return await read_past(feed, what=what, days=days, now_seconds=now_seconds)
     finally:
         await sources.close()
-    return _past(seen, what=f"{scope} in source {chosen!r}", days=days)
+
+
+async def read_past(feed: Feed, *, what: str, days: float, now_seconds: float) -> Past:
+    """The last `days` of a feed, from a midnight (UTC) on where there are more than two.
+
+    Args:
+        feed: of a preset with sums in place of latencies.
+        what: of whom, for messages.
+
+    Raises:
+        ForesailError: the source does not answer, or it knows nothing of the workload.
+    """
+    begin = now_seconds - days * DAY_SECONDS
+    if days > _DAYS_FROM_MIDNIGHT:
+        begin = -(-begin // DAY_SECONDS) * DAY_SECONDS
+    seen = [
+        observation
+        async for observation in feed.history(
+            start_seconds=begin, end_seconds=now_seconds, step_seconds=STEP_SECONDS
+        )
+    ]
+    return _past(seen, what=what, days=days)
 
 
 def _past(seen: list[Observation], *, what: str, days: float) -> Past:
@@ -88,10 +115,11 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
             -(round(seen[0].at_seconds / STEP_SECONDS) + first) % _STEPS_A_DAY
         )  # a day's profile begins at midnight
     columns = columns[first:]
+    begin = seen[0].at_seconds + first * STEP_SECONDS
     for signal, column in zip(_SIGNALS[:3], columns.T, strict=False):
         if not np.isfinite(column).any():
             raise ForesailError(f"{what}: no {signal.replace('_', ' ')} in the last {days:g} days")
-    requests, prompt, output, replicas = columns.T
+    requests, prompt, output, replicas, between, running, waiting, kv_use = columns.T
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = [np.where(requests > 0, tokens / requests, nan) for tokens in (prompt, output)]
     trace = Trace(
@@ -100,8 +128,19 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
         requests_per_second=requests,
         prompt_tokens=lengths[0],
         output_tokens=lengths[1],
+        begin_seconds=begin,
     )
-    return Past(trace=trace, replicas=replicas)
+    load = PastLoad(
+        replicas=replicas,
+        streams=between,
+        requests_per_second=requests,
+        prompt_tokens_per_second=prompt,
+        generated_tokens_per_second=output,
+        running=running,
+        waiting=waiting,
+        kv_use_ratio=kv_use,
+    )
+    return Past(trace=trace, load=load)
 
 
 def _table(seen: list[Observation]) -> Floats:

@@ -33,7 +33,9 @@ def options() -> list[click.Option]:
     """The facts of a need as options: the keys of a pod's annotations."""
     return [
         click.Option(
-            [f"--{field.key}", field.of], metavar="TEXT", help=f"{field.what}: {field.takes}"
+            [f"--{field.key}", field.of],
+            metavar="TEXT",
+            help=f"{field.what[0].upper()}{field.what[1:]}: {field.takes}.",
         )
         for field in FIELDS
     ]

@@ -5,7 +5,7 @@ shall not carry the demo's or the planner's libraries.
 """
 
 import asyncio
-import json
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +22,9 @@ from foresail import (
     cli_policy,
     cli_replay,
 )
+from foresail.figures import camel
 from foresail.logs import log_to_stderr
+from foresail.printed import FORMS, print_document
 from foresail.settings import read
 from scaler.errors import ForesailError
 from scaler.message_text import printable_lines
@@ -55,14 +57,39 @@ class Verbs(click.Group):
             raise Refused(str(error)) from error
 
 
-@click.group(cls=Verbs)
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="foresail")
 def main() -> None:
     """Forecast-driven capacity for LLM inference on Kubernetes."""
 
 
+@main.command()
+@cli_options.output("text", "json", "yaml")
+def version(form: str) -> None:
+    """Show the version."""
+    number = metadata.version("foresail")
+    if form in FORMS:
+        print_document({"version": number}, form)
+    else:
+        click.echo(f"foresail {number}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that completes commands and options; source it in the shell's start-up file.
+
+    For bash: `source <(foresail completion bash)`.
+    """
+    from click.shell_completion import get_completion_class
+
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(main, {}, "foresail", "_FORESAIL_COMPLETE").source())
+
+
 @main.command(short_help="Answer KEDA: the external scaler.")
-@click.option("--config", "config", type=click.Path(path_type=Path), required=True)
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="The settings file.")
 @cli_options.log_level
 def serve(config: Path, log_level: str) -> None:
     """Answer KEDA: the external scaler, with health and metrics on a second port."""
@@ -94,17 +121,17 @@ def check_config(file: Path) -> None:
     show_default=True,
     help="Time for the play; other rules follow. From 120 on a whole day, else working hours.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the generated traffic.")
 @click.option("--plain", is_flag=True, help="Lines for a log in place of the live screen.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, and the scores.")
-def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
+@cli_options.output("screen", "json", note="json is an object a line, and the scores.")
+def demo(*, seconds: float, seed: int, plain: bool, form: str) -> None:
     """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
     from rich.console import Console
 
     from foresail import play
 
     log_to_stderr("error")
-    style = play.Style.JSON if as_json else play.Style.PLAIN if plain else play.Style.LIVE
+    style = play.Style.JSON if form == "json" else play.Style.PLAIN if plain else play.Style.LIVE
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
 
 
@@ -121,8 +148,8 @@ def demo(*, seconds: float, seed: int, plain: bool, as_json: bool) -> None:
     type=click.Path(path_type=Path),
     help="The token of the server's listen.tokenFile, for a server that is not on loopback.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The account as JSON.")
-def explain(asked: tuple[str, ...], server: str, token_file: Path | None, *, as_json: bool) -> None:
+@cli_options.output("text", "json", "yaml")
+def explain(asked: tuple[str, ...], server: str, token_file: Path | None, *, form: str) -> None:
     """Why a workload has the replicas it has: readings, forecast, and each rule's step.
 
     With the word `pod`: why a pod was placed where it was. The columns of the best nodes' scores,
@@ -134,9 +161,9 @@ def explain(asked: tuple[str, ...], server: str, token_file: Path | None, *, as_
     """
     match asked:
         case ["pod", name]:
-            _explain_pod(*_split(name), server, as_json=as_json)
+            _explain_pod(*_split(name), server, form)
         case [name]:
-            _explain_workload(*_split(name), server, token_file, as_json=as_json)
+            _explain_workload(*_split(name), server, token_file, form)
         case _:
             message = f"{' '.join(asked)!r} is not of the form [pod] NAMESPACE/NAME"
             raise click.UsageError(message)
@@ -150,7 +177,7 @@ def _split(asked: str) -> tuple[str, str]:
 
 
 def _explain_workload(
-    namespace: str, name: str, server: str, token_file: Path | None, *, as_json: bool
+    namespace: str, name: str, server: str, token_file: Path | None, form: str
 ) -> None:
     from foresail import explain as explained
     from foresail.asking import accounts
@@ -158,8 +185,8 @@ def _explain_workload(
 
     token = None if token_file is None else secret(token_file)
     found = asyncio.run(accounts(server, namespace, name, token=token))
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
+    if form in FORMS:
+        print_document(camel(found), form)
     else:
         click.echo("\n".join(explained.text(one) for one in found), nl=False)
     # Of several triggers, or one before and after an edit, the last asked comes first.
@@ -168,12 +195,15 @@ def _explain_workload(
         raise Unanswered(f"{namespace}/{name}: KEDA gets no number: {advice}")
 
 
-def _explain_pod(namespace: str, name: str, server: str, *, as_json: bool) -> None:
+def _explain_pod(namespace: str, name: str, server: str, form: str) -> None:
     from foresail import explain_pod as explained
     from foresail.asking import pod_account
 
     account = asyncio.run(pod_account(server, namespace, name))
-    click.echo(json.dumps(account, indent=1) if as_json else explained.text(account), nl=as_json)
+    if form in FORMS:
+        print_document(camel(account), form)
+    else:
+        click.echo(explained.text(account), nl=False)
     if not account["nodes_passed"]:
         raise Unanswered(f"{namespace}/{name}: none of {account['nodes_asked']} nodes can take it")
 

@@ -39,7 +39,7 @@ from foresail import cli_options
     show_default=True,
     help="The time before a single reading in which tokens are counted.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object, with each node too.")
+@cli_options.output("table", "wide", "json", "yaml", note="json and yaml have each node too.")
 def cost(
     *,
     watch_seconds: float | None,
@@ -53,8 +53,6 @@ def cost(
 
     Each GPU has one reason: it serves, or why it does not. The reasons add up to the bill.
     """
-    from rich.console import Console
-
     from foresail import cost_command
     from foresail.fleet_options import FleetOptions
 
@@ -66,4 +64,4 @@ def cost(
         state=state,
     )
     run = cost_command.show if watch_seconds is None else cost_command.watch
-    asyncio.run(run(options, Console()))
+    asyncio.run(run(options, cli_options.console(options.fleet.form)))

@@ -23,7 +23,9 @@ _PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
 @click.option(
     "--gpus", type=click.IntRange(min=1), default=1, show_default=True, help="GPUs of a replica."
 )
-@click.option("--precision", type=click.Choice(_PRECISIONS))
+@click.option(
+    "--precision", type=click.Choice(_PRECISIONS), help="Of the weights and the arithmetic."
+)
 @click.option(
     "--bottleneck",
     type=click.Choice(["prefill", "decode", "kv"]),
@@ -34,7 +36,7 @@ _PRECISIONS = ("fp16", "bf16", "fp8", "fp4", "int4", "awq", "gptq")
 @click.option(
     "--prices", type=click.Path(path_type=Path), help="YAML: dollars for a GPU-hour by GPU."
 )
-@click.option("--json", "as_json", is_flag=True)
+@cli_options.output("table", "json", "yaml")
 def gpus(
     *,
     memory: float,
@@ -42,7 +44,7 @@ def gpus(
     precision: str | None,
     bottleneck: str,
     prices: Path | None,
-    as_json: bool,
+    form: str,
 ) -> None:
     """GPU generations, the cheapest for a need first, and why the others are out."""
     from fleet.catalogue import Bottleneck, Need, Precision, rank, shipped
@@ -57,7 +59,7 @@ def gpus(
         precision=Precision(precision) if precision else None,
         bottleneck=Bottleneck(bottleneck),
     )
-    listing.show(rank(catalogue, need), need, catalogue, as_json=as_json)
+    listing.show(rank(catalogue, need), need, catalogue, form=form)
 
 
 _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
@@ -74,18 +76,20 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
     help="Keeps the starts that were seen, for the lead times of the next run.",
 )
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
-@click.option("--json", "as_json", is_flag=True, help="One object, with each node too.")
-def fleet(*, bys: tuple[str, ...], idle_minutes: float, follow: bool, **given: Any) -> None:
+@cli_options.output("table", "wide", "json", "yaml", note="json and yaml have each node too.")
+def fleet(
+    *, bys: tuple[str, ...], idle_minutes: float, follow: bool, form: str, **given: Any
+) -> None:
     """Every GPU of your clusters: used, free, idle, fragmented, and its price. Only reads."""
-    from rich.console import Console
-
     from fleet.tally import By
     from foresail import fleet_command
     from foresail.fleet_options import FleetOptions
 
-    options = FleetOptions(bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, **given)
+    options = FleetOptions(
+        bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, form=form, **given
+    )
     run = fleet_command.watch if follow else fleet_command.show
-    asyncio.run(run(options, Console()))
+    asyncio.run(run(options, cli_options.console(form)))
 
 
 class Claim(click.Command):
@@ -108,11 +112,11 @@ class Claim(click.Command):
     help="Who hands out the GPUs: DRA drivers, or device plugins.",
 )
 @click.option("--name", help="Of the template; by its content unless said.")
-@click.option("--namespace", help="Of the template.")
+@click.option("-n", "--namespace", metavar="NAME", help="Of the template.")
 @cli_options.own_gpu_prices
 @click.option("--context", help="Of the kubeconfig: offer only DeviceClasses of its cluster.")
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
-@click.option("--json", "as_json", is_flag=True, help="The object and the whole ranking.")
+@cli_options.output("yaml", "json", note="json has the whole ranking too.")
 def claim(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     given_by: str,
@@ -121,7 +125,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
     prices_file: Path | None,
     context: str | None,
     kubeconfig: Path | None,
-    as_json: bool,
+    form: str,
     **stated: str | None,
 ) -> None:
     """A ResourceClaimTemplate for a need, the cheapest generations first, and the reasons.
@@ -139,7 +143,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
         context=context,
         kubeconfig=kubeconfig,
     )
-    claiming.show(stated, options, as_json=as_json)
+    claiming.show(stated, options, as_json=form == "json")
 
 
 @click.command(short_help="Report a node's GPUs and NVLinks on the node object.")
@@ -154,7 +158,7 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
 )
 @click.option("--once", is_flag=True, help="One look, then end.")
 @click.option("--print", "prints", is_flag=True, help="Show the report once; touch no cluster.")
-@click.option("--json", "as_json", is_flag=True, help="With --print: as the annotation has it.")
+@cli_options.output("table", "json", note="With --print; json is as the annotation has it.")
 @click.option(
     "--record", type=click.Path(path_type=Path), help="Write NVML's answers, without UUIDs; end."
 )
@@ -168,7 +172,7 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     every_seconds: float,
     once: bool,
     prints: bool,
-    as_json: bool,
+    form: str,
     record: Path | None,
     recorded: Path | None,
     log_level: str,
@@ -180,13 +184,13 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     machine = reporting.machine_of(recorded)
     if record is not None:
         reporting.record(machine, record)
-    elif prints or as_json:
+    elif prints or form == "json":
         from rich.console import Console
 
         from foresail import topology
 
         report = reporting.survey(machine)
-        if as_json:
+        if form == "json":
             click.echo(report.text())
         else:
             topology.show(report, Console())
@@ -228,7 +232,9 @@ def scheduler(*, log_level: str, **options: Any) -> None:
 @click.option(
     "--tls-certificate", "certificate", type=click.Path(path_type=Path), required=True, help="PEM."
 )
-@click.option("--tls-key", "key", type=click.Path(path_type=Path), required=True)
+@click.option(
+    "--tls-key", "key", type=click.Path(path_type=Path), required=True, help="PEM: its private key."
+)
 @click.option(
     "--client-ca",
     type=click.Path(path_type=Path),

@@ -13,13 +13,7 @@ from foresail import cli_options
 @click.option("--live", is_flag=True, help="Read a cluster in place of files; nothing is written.")
 @cli_options.context
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "sarif", "github"]),
-    default="text",
-    show_default=True,
-)
+@cli_options.output("text", "json", "sarif", "github")
 @click.option(
     "--disable", "disabled", multiple=True, metavar="ID[,ID]", help="Rules that are not run."
 )

@@ -30,21 +30,19 @@ from foresail.logs import log_to_stderr
     type=click.Path(path_type=Path),
     help="Starts that `foresail fleet` kept, for the lead times.",
 )
-@click.option("--json", "as_json", is_flag=True)
+@cli_options.output("table", "wide", "json", "yaml")
 def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> None:
     """What policies would do with each GPU node now, and each step to it. Only reads.
 
     Of a record (--file) "now" is the newest time stamp in it.
     """
-    from rich.console import Console
-
     from foresail import advise_command
     from foresail.fleet_options import FleetOptions
 
     options = advise_command.AdviseOptions(
         fleet=FleetOptions(**given), policies=policies, demand=demand
     )
-    asyncio.run(advise_command.show(options, Console()))
+    asyncio.run(advise_command.show(options, cli_options.console(options.fleet.form)))
 
 
 @click.command(short_help="Order, hold and release GPU nodes as policies say.")
@@ -71,6 +69,7 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
 @cli_options.kubeconfig_or_account
 @cli_options.context
 @click.option(
+    "-n",
     "--namespace",
     envvar="POD_NAMESPACE",
     default="foresail",

@@ -33,11 +33,43 @@ log_level = click.option(
     type=click.Choice(["debug", "info", "warning"]),
     default="info",
     show_default=True,
+    help="The least level that is logged, on stderr.",
 )
+
+
+def output(*forms: str, note: str = "") -> Callable[[Command], Command]:
+    """The form of the results on stdout, as kubectl has it.
+
+    Args:
+        forms: the first is the default.
+        note: about one of them.
+    """
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        metavar="|".join(forms),
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help=f"The form of the output.{f' {note}' if note else ''}",
+    )
+
+
+def console(form: str) -> Any:
+    """Of stdout, without a limit of columns for the form `wide`."""
+    # The process that answers KEDA is started from here, and shall not carry rich.
+    from rich.console import Console
+
+    from foresail.printed import WIDE
+
+    return Console(width=WIDE) if form == "wide" else Console()
+
+
 kubeconfig_or_account = click.option(
     "--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account."
 )
-context = click.option("--context", help="Of the kubeconfig.")
+context = click.option("--context", help="A context of the kubeconfig.")
 own_gpu_prices = click.option(
     "--prices",
     "prices_file",
@@ -50,7 +82,10 @@ def clusters(command: Command) -> Command:
     """Which clusters are read, or files in place of them, and what GPUs cost."""
     options = (
         click.option(
-            "--context", "contexts", multiple=True, help="Of the kubeconfig; may be repeated."
+            "--context",
+            "contexts",
+            multiple=True,
+            help="A context of the kubeconfig; may be repeated.",
         ),
         click.option(
             "--all-contexts", "every_context", is_flag=True, help="Each one of the kubeconfig."

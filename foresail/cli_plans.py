@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from foresail import cli_options
+
 _FILE = click.Path(path_type=Path)
 
 
@@ -16,9 +18,16 @@ _FILE = click.Path(path_type=Path)
     metavar="HOST:PORT",
     help="The Plans API of a running `foresail serve`: its setting plans.listen.",
 )
-@click.option("--namespace", "namespaces", multiple=True, help="Only of this; may be repeated.")
+@click.option(
+    "-n",
+    "--namespace",
+    "namespaces",
+    metavar="NAME",
+    multiple=True,
+    help="Only of this; may be repeated.",
+)
 @click.option("--watch", "watches", is_flag=True, help="Go on with each plan that changes.")
-@click.option("--json", "as_json", is_flag=True, help="JSON; with --watch an object a line.")
+@cli_options.output("table", "wide", "json", "yaml", note="With --watch json is an object a line.")
 @click.option("--ca", type=_FILE, help="PEM: whose servers are trusted. Default: plain text.")
 @click.option("--certificate", type=_FILE, help="PEM: of a reader that plans.readers lists.")
 @click.option("--key", type=_FILE, help="PEM: the private key of --certificate.")
@@ -28,7 +37,7 @@ def plans(  # noqa: PLR0913 - click gives each option by name
     server: str,
     namespaces: tuple[str, ...],
     watches: bool,
-    as_json: bool,
+    form: str,
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
@@ -38,8 +47,6 @@ def plans(  # noqa: PLR0913 - click gives each option by name
 
     `?` is not known. Status 1: the server does not answer, or refuses.
     """
-    from rich.console import Console
-
     from foresail import plans_command
     from foresail.client import ClientTls
     from foresail.logs import log_to_stderr
@@ -52,8 +59,6 @@ def plans(  # noqa: PLR0913 - click gives each option by name
     tls = None
     if ca is not None:
         tls = ClientTls(ca=ca, certificate=certificate, key=key, server_name=server_name)
-    options = plans_command.PlansOptions(
-        server=server, namespaces=namespaces, tls=tls, as_json=as_json
-    )
+    options = plans_command.PlansOptions(server=server, namespaces=namespaces, tls=tls, form=form)
     run = plans_command.watch if watches else plans_command.show
-    asyncio.run(run(options, Console()))
+    asyncio.run(run(options, cli_options.console(form)))

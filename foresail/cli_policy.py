@@ -1,13 +1,14 @@
 """The verbs about policies: check one, see what it says of a pool, print what is made from it."""
 
-import json
 from datetime import datetime
 from pathlib import Path
 
 import click
 
+from foresail import cli_options
 from foresail.cli_node_replay import wait
 from foresail.node_question import NodeQuestion
+from foresail.printed import FORMS, print_document
 
 _CAPACITY_TYPES = ("on-demand", "spot", "reserved")
 _PRINTED = ("latency-first", "balanced", "cost-first", "crd", "json-schema", "reference")
@@ -38,7 +39,7 @@ def policy() -> None:
     metavar="YYYY-MM-DDTHH:MM[+HHMM]",
     help="In place of now; this machine's time unless it ends with an offset such as +0100.",
 )
-@click.option("--json", "as_json", is_flag=True, help="What holds for the pool, as JSON.")
+@cli_options.output("table", "json", "yaml", note="With --pool.")
 def show(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     name: str,
@@ -49,7 +50,7 @@ def show(  # noqa: PLR0913 - a verb has as many as it has options
     gpus_per_node: int,
     usd_per_hour: float | None,
     at: datetime | None,
-    as_json: bool,
+    form: str,
 ) -> None:
     """Check a policy, and with --pool show what holds for that pool, and which rule says so.
 
@@ -75,8 +76,8 @@ def show(  # noqa: PLR0913 - a verb has as many as it has options
     )
     now_seconds = at.timestamp() if at else wall_clock()
     found = shown.resolved(policies, pool, now_seconds)
-    if as_json:
-        click.echo(json.dumps(shown.as_json(pool, found, now_seconds), indent=1))
+    if form in FORMS:
+        print_document(shown.as_document(pool, found, now_seconds), form)
     else:
         click.echo(shown.text(policies, pool, found, now_seconds))
 
@@ -101,7 +102,9 @@ def _generation(name: str | None) -> str | None:
 @policy.command()
 @click.argument("name", metavar="NAME|FILE|FOLDER", default="balanced")
 @click.option("--svg", type=click.Path(path_type=Path), required=True, help="Write the picture.")
-@click.option("--gpus-per-node", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "--gpus-per-node", type=click.IntRange(min=1), default=4, show_default=True, help="Of the pool."
+)
 @click.option(
     "--node-price",
     type=click.FloatRange(min=0, min_open=True),
@@ -122,8 +125,14 @@ def _generation(name: str | None) -> str | None:
     show_default=True,
     help="Of the traffic, as `foresail replay --generate` has it.",
 )
-@click.option("--replicas-mean", type=click.FloatRange(min=0.1), default=12.0, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--replicas-mean",
+    type=click.FloatRange(min=0.1),
+    default=12.0,
+    show_default=True,
+    help="Replicas that the mean demand keeps busy.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the generated traffic.")
 def day(  # noqa: PLR0913 - a verb has as many as it has options
     *,
     name: str,

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from foresail import cli_options
 from foresail.cli_node_replay import node_options, question_of
+from foresail.node_question import NodeQuestion
 from foresail.settings import read
 from scaler.errors import ForesailError
 
@@ -59,9 +61,23 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
             help="Rules to stand beside, or `all`.",
         ),
         click.option(
+            "--rule",
+            "rule_files",
+            multiple=True,
+            type=click.Path(path_type=Path),
+            help="A rule of your own: Python with a class `Rule`, or the YAML of your ScaledObject"
+            " or HPA. May be repeated.",
+        ),
+        click.option(
             "--sweep", is_flag=True, help="Every setting of each rule: cost at equal attainment."
         ),
-        click.option("--seed", type=int, default=1, show_default=True),
+        click.option(
+            "--seed",
+            type=int,
+            default=1,
+            show_default=True,
+            help="Of the drawn requests and starts.",
+        ),
         click.option(
             "--html",
             type=click.Path(path_type=Path),
@@ -75,6 +91,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
             callback=_writable,
             help="Write all results.",
         ),
+        cli_options.output("table", "json", "yaml"),
         click.option(
             "--kept",
             type=click.Path(path_type=Path),
@@ -138,68 +155,156 @@ def replay(
 
 
 @click.command(short_help="Replay a workload's own past, from its Prometheus.")
+@click.option(
+    "--prometheus",
+    "url",
+    metavar="URL",
+    help="Its Prometheus: no settings file is needed, and what a replica can do is learned.",
+)
+@click.option(
+    "--prometheus-token-file",
+    "token_file",
+    type=click.Path(path_type=Path),
+    help="The bearer token for --prometheus.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
 @click.option("--csv", "export", type=click.Path(path_type=Path), help="An export, in its place.")
 @click.option("--source", help="One of its sources; the first unless said.")
-@click.option("--engine", default="vllm", show_default=True)
+@click.option(
+    "--engine",
+    help="The engine preset. Default: vllm; with --prometheus the one that has the model.",
+)
 @click.option("--model", help="The served model's name in the metrics.")
-@click.option("--namespace", help="Of the workload.")
+@click.option("-n", "--namespace", help="The workload's namespace.")
 @click.option("--match", multiple=True, metavar="LABEL=VALUE", help="A label its series have.")
 @click.option(
     "--days",
     type=click.FloatRange(min=0.02),
     help="The last days to read. Default: 7 of a Prometheus, all of an export.",
 )
+@click.option(
+    "--context",
+    metavar="NAME",
+    help="With --prometheus: the kubeconfig's context whose live ScaledObject or HPA is your rule.",
+)
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG, for --context."
+)
+@click.option("--ttft", type=cli_options.Duration(), help="Objective: to the first token. [2s]")
+@click.option("--itl", type=cli_options.Duration(), help="Objective: between tokens. [60ms]")
+@click.option(
+    "--gpu-price",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --prometheus: dollars for an hour of one GPU. Default: the list price.",
+)
+@cli_options.own_gpu_prices
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1, max=20),
+    default=3,
+    show_default=True,
+    help="With --prometheus: how often the traffic is drawn anew, for the intervals.",
+)
 @_lengths
 @_reported
 def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     *,
+    url: str | None,
     config: Path | None,
     export: Path | None,
     source: str | None,
-    engine: str,
+    engine: str | None,
     model: str | None,
     namespace: str | None,
     match: tuple[str, ...],
     days: float | None,
     prompt_tokens: float | None,
     output_tokens: float | None,
-    **reported: Any,
+    **given: Any,
 ) -> None:
     """What Foresail would have done with a workload's last days, read from its Prometheus.
 
-    Where that cannot be reached, --csv takes an export of it with the columns time,
+    With --prometheus and --model the answer comes on one screen: GPU-hours, dollars and requests
+    in time a week, under your rule, under Foresail, and at best. Your rule is the YAML that --rule
+    names, the live one of --context, or else your fleet as it was recorded. What one replica can
+    do and how long it takes to start are learned from the past, and printed to paste.
+
+    With --config the settings' source is read, and the plan says what a replica can do.
+
+    Where no Prometheus can be reached, --csv takes an export of it with the columns time,
     requests_per_second, prompt_tokens_per_second and generated_tokens_per_second, or the first
     two with --prompt-tokens and --output-tokens.
     """
-    from foresail import backtesting, replaying
-    from foresail.clock import wall_clock
-    from scaler.scope import Scope
-    from scaler.sources.catalogue import shipped
+    from foresail import replaying
 
-    nodes = question_of(reported)
+    nodes = question_of(given)
+    answered = {name: given.pop(name) for name in _ANSWERED}
     if export:
         traffic = replaying.traffic_of(export, prompt_tokens, output_tokens)
         if days is not None:
             traffic = traffic.last(days)
-        replaying.tell(traffic, scale_to=None, days=None, nodes=nodes, **reported)
+        replaying.tell(traffic, scale_to=None, days=None, nodes=nodes, **given)
         return
     if prompt_tokens or output_tokens:
         message = "--prompt-tokens and --output-tokens are for a --csv that counts requests only"
         raise click.UsageError(message)
-    if not (config and model):
-        message = "--config and --model, or --csv"
+    if not ((config or url) and model) or (config and url):
+        message = "--prometheus and --model, or --config and --model, or --csv"
         raise click.UsageError(message)
-    if engine not in shipped():
-        raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
+    _known_engine(engine)
     labels = tuple(replaying.label_of(text) for text in match)
+    scope: dict[str, Any] = {"model": model, "namespace": namespace, "labels": labels}
+    days = _DAYS if days is None else days
+    if url:
+        from foresail import answer_command
+
+        answer_command.answer(url=url, engine=engine, days=days, **scope, **answered, **given)
+        return
+    assert config is not None
+    _from_settings(config, source, engine, scope, days, nodes=nodes, **given)
+
+
+_ANSWERED = (
+    "token_file",
+    "context",
+    "kubeconfig",
+    "ttft",
+    "itl",
+    "gpu_price",
+    "prices_file",
+    "seeds",
+)
+"""Options of the answer with --prometheus."""
+
+
+def _known_engine(engine: str | None) -> None:
+    from scaler.sources.catalogue import shipped
+
+    if engine is not None and engine not in shipped():
+        raise ForesailError(f"--engine {engine!r} is none of {', '.join(shipped())}")
+
+
+def _from_settings(
+    config: Path,
+    source: str | None,
+    engine: str | None,
+    scope: dict[str, Any],
+    days: float,
+    *,
+    nodes: NodeQuestion | None,
+    **reported: Any,
+) -> None:
+    from foresail import backtesting, replaying
+    from foresail.clock import wall_clock
+    from scaler.scope import Scope
+
     past = asyncio.run(
         backtesting.past_of(
             read(config),
             source=source,
-            engine=engine,
-            scope=Scope(model=model, namespace=namespace, labels=labels),
-            days=_DAYS if days is None else days,
+            engine=engine or "vllm",
+            scope=Scope(**scope),
+            days=days,
             now_seconds=wall_clock(),
         )
     )

@@ -1,7 +1,6 @@
 """`foresail cost`: what the GPUs of clusters cost and why, of one reading or over a time."""
 
 import asyncio
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from foresail.cost_report import CostReport, joined
 from foresail.cost_state_file import kept, owned, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
+from foresail.printed import print_document
 from scaler.durations import format_duration
 from scaler.errors import ForesailError
 
@@ -177,13 +177,13 @@ def _remarks(readings: Sequence[Reading], *, several: bool) -> list[str]:
 
 def _screen(options: CostOptions, console: Console) -> AbstractContextManager[Live | None]:
     """What is drawn anew with each reading; None = the result is printed once, at the end."""
-    if console.is_terminal and not options.fleet.as_json:
+    if console.is_terminal and not options.fleet.as_document:
         return Live(console=console, auto_refresh=False)
     return nullcontext()
 
 
 def _print(report: CostReport, options: CostOptions, console: Console) -> None:
-    if options.fleet.as_json:
-        print(json.dumps(payload(report)), flush=True)  # noqa: T201 - the output
+    if options.fleet.as_document:
+        print_document(payload(report), options.fleet.form, indent=None)
     else:
         console.print(render(report, console.width))

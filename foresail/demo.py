@@ -176,6 +176,11 @@ class Demo:
                 yield self._frame(plan, now, asked)
             self._serve_until(self.playback.day.seconds)
 
+    @property
+    def played_seconds(self) -> int:
+        """Of the day, so far."""
+        return self._run.now
+
     def result(self) -> Result:
         return self._run.result(name=FORESAIL.name, knob=FORESAIL.usual)
 

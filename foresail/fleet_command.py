@@ -1,7 +1,6 @@
 """`foresail fleet`: reads clusters or files, and prints the fleet."""
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -29,6 +28,7 @@ from foresail.fleet_reading import (
 )
 from foresail.fleet_starts import StartBook
 from foresail.fleet_table import Fleet, payload, render
+from foresail.printed import print_document
 from scaler.errors import ForesailError
 
 _REDRAW_SECONDS: Final = 1.0
@@ -64,7 +64,7 @@ async def watch(options: FleetOptions, console: Console) -> None:
         if not mirrors:
             raise ForesailError("\n".join(unreachable))
         live = None
-        if console.is_terminal and not options.as_json:
+        if console.is_terminal and not options.as_document:
             live = stack.enter_context(Live(console=console, auto_refresh=False))
         due = 0.0
         measured: Mapping[str, Measured] = {}
@@ -153,8 +153,8 @@ def _what_counts(fleet: Fleet) -> object:
 
 
 def _print(fleet: Fleet, options: FleetOptions, console: Console) -> None:
-    if options.as_json:
-        print(json.dumps(payload(fleet, _bys(options, fleet))), flush=True)  # noqa: T201 - the output
+    if options.as_document:
+        print_document(payload(fleet, _bys(options, fleet)), options.form, indent=None)
     else:
         console.print(render(fleet, _bys(options, fleet), console.width))
 

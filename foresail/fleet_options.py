@@ -11,6 +11,7 @@ from fleet.snapshot import Known
 from fleet.tally import By
 from fleet.uses import MODEL_LABELS
 from foresail.prices import price_list
+from foresail.printed import FORMS
 from scaler.errors import ForesailError
 
 IN_CLUSTER: Final = "in-cluster"
@@ -33,11 +34,17 @@ class FleetOptions:
     idle_seconds: float = 1800.0
     prices: Path | None = None
     model_labels: tuple[str, ...] = ()
-    as_json: bool = False
+    form: str = "table"
+    """Of the output: table, wide, json or yaml."""
     lead_times: bool = False
     """Show what was learned of starts."""
     starts_file: Path | None = None
     """Keeps starts from one run to the next."""
+
+    @property
+    def as_document(self) -> bool:
+        """For a machine."""
+        return self.form in FORMS
 
     def __post_init__(self) -> None:
         """Refuse options of which one would be ignored.

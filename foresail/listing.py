@@ -1,6 +1,5 @@
 """`foresail gpus`: the catalogue as a table, ranked for a need."""
 
-import json
 from collections.abc import Sequence
 
 from rich import box
@@ -8,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fleet.catalogue import Bottleneck, Catalogue, Need, Ranked
+from foresail.printed import FORMS, print_document
 
 _UNKNOWN = "?"
 _UNITS = {
@@ -17,10 +17,10 @@ _UNITS = {
 }
 
 
-def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, as_json: bool) -> None:
+def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, form: str) -> None:
     """Print the ranking."""
-    if as_json:
-        print(json.dumps([_told(one) for one in ranked], indent=1))  # noqa: T201 - the output
+    if form in FORMS:
+        print_document([_told(one) for one in ranked], form)
         return
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
     table.caption = (

@@ -1,6 +1,5 @@
 """`foresail plans`: prints the plans of a running `foresail serve`, once or as they change."""
 
-import json
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, assert_never
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from foresail.client import Changed, ClientTls, Event, Plans, Removed, Snapshot
 from foresail.plans_table import decided, payload, render, row, shown
+from foresail.printed import FORMS, print_document
 from scaler.decision.answers import Reference
 
 
@@ -19,7 +19,13 @@ class PlansOptions:
     server: str
     namespaces: tuple[str, ...]
     tls: ClientTls | None
-    as_json: bool
+    form: str = "table"
+    """Of the output: table, wide, json or yaml."""
+
+    @property
+    def as_document(self) -> bool:
+        """For a machine."""
+        return self.form in FORMS
 
 
 async def show(options: PlansOptions, console: Console) -> None:
@@ -30,8 +36,8 @@ async def show(options: PlansOptions, console: Console) -> None:
     """
     async with _plans(options) as plans:
         found = await plans.list(seconds_max=0.0)
-    if options.as_json:
-        print(json.dumps([payload(plan) for plan in found], indent=1))  # noqa: T201 - the output
+    if options.as_document:
+        print_document([payload(plan) for plan in found], options.form)
     elif found:
         console.print(render(found, console.width))
     else:
@@ -51,8 +57,8 @@ async def watch(options: PlansOptions, console: Console) -> None:
     printed: dict[Reference, tuple[str, ...]] = {}
     async with _plans(options) as plans, aclosing(plans.watch()) as events:
         async for event in events:
-            if options.as_json:
-                print(json.dumps(_document(event)), flush=True)  # noqa: T201 - the output
+            if options.as_document:
+                print_document(_document(event), options.form, indent=None)
             else:
                 _print_change(event, printed, console)
 

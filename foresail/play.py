@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from typing import Any, assert_never
 
+from pydantic.alias_generators import to_camel
 from rich.console import Console
 from rich.live import Live
 
@@ -60,18 +61,23 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
     if style is Style.LIVE and not console.is_terminal:
         style = Style.PLAIN
     people = style is not Style.JSON
+    if people:
+        console.print(screen.greeting(played), highlight=False)
     # Begun now, in a process of their own: their minute passes beside the demo's. A pool of this
     # kind is ended, not waited for, when the demo is interrupted.
     with _interrupts_ignored():
         apart = get_context("spawn").Pool(1)
     with apart as pool:
-        if people:
-            console.print(screen.greeting(played), highlight=False)
         peers = [_elsewhere(pool, _served, peer, played) for peer in PEERS]
         peers.append(_elsewhere(pool, _served_by_foresight, played))
         demo = Demo(played)
-        with _shown(style, played, console) as show:
-            await _paced(demo, show)
+        try:
+            with _shown(style, played, console) as show:
+                await _paced(demo, show)
+        except asyncio.CancelledError:
+            if people:
+                console.print(screen.so_far(demo.result(), demo.played_seconds, played))
+            raise
         if people:
             console.print("other rules, on the same traffic ...", style="dim")
         scores = [demo.result(), *await asyncio.gather(*peers)]
@@ -86,7 +92,8 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
 def _record(result: Result) -> dict[str, object]:
     """One score for a machine: what the run kept for plots is left out."""
     kept = {"days", "marks", "moves"}
-    return {name: value for name, value in asdict(result).items() if name not in kept}
+    fields = {name: value for name, value in asdict(result).items() if name not in kept}
+    return {to_camel(name): value for name, value in fields.items()}
 
 
 async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from fleet.cluster.nodes import CapacityType
+from foresail.figures import camel
 from foresail.policy_files import read
 from policies.policy.pool_policy import Lever, Mode, PoolPolicy
 from policies.policy.resolve import policy_for
@@ -97,9 +97,9 @@ def text(
     )
 
 
-def as_json(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> dict[str, Any]:
+def as_document(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> object:
     values = asdict(policy) | {"levers": sorted(policy.levers)}
-    return {"pool": pool.name, "at_seconds": now_seconds, **values}
+    return camel({"pool": pool.name, "at_seconds": now_seconds, **values})
 
 
 def _said(policy: PoolPolicy) -> Iterator[tuple[str, str]]:

@@ -61,12 +61,12 @@ def nodes_as_json(report: NodeReport) -> dict[str, Any]:
     """All that the tables have, in numbers."""
     governed, pool = report.governed, report.governed.site.pool
     return {
-        "gpus_per_node": pool.gpus_per_node,
-        "usd_per_node_hour": pool.usd_per_node_hour,
-        "consolidate_after_seconds": pool.consolidate_after_seconds,
+        "gpusPerNode": pool.gpus_per_node,
+        "usdPerNodeHour": pool.usd_per_node_hour,
+        "consolidateAfterSeconds": pool.consolidate_after_seconds,
         "policy": governed.policy,
         "rho": governed.rho,
-        "usd_per_delayed_minute": governed.usd_per_delayed_minute,
+        "usdPerDelayedMinute": governed.usd_per_delayed_minute,
         "verdict": list(node_verdict(report)),
         "remarks": report.remarks(),
         "runs": [_run(row) for row in report.rows],
@@ -76,17 +76,17 @@ def nodes_as_json(report: NodeReport) -> dict[str, Any]:
 def _run(row: NodeRow) -> dict[str, Any]:
     outcome = row.outcome
     return {
-        "replicas_of": row.rule,
-        "nodes_by": row.by,
-        "gpu_hours": outcome.gpu_hours,
-        "used_gpu_hours": outcome.used_gpu_hours,
-        "idle_gpu_hours": {reason.value: h for reason, h in outcome.idle_gpu_hours.items()},
+        "replicasOf": row.rule,
+        "nodesBy": row.by,
+        "gpuHours": outcome.gpu_hours,
+        "usedGpuHours": outcome.used_gpu_hours,
+        "idleGpuHours": {reason.value: h for reason, h in outcome.idle_gpu_hours.items()},
         "usd": outcome.usd,
-        "nodes_launched": outcome.nodes_launched,
+        "nodesLaunched": outcome.nodes_launched,
         "pods": outcome.pods,
-        "delayed_pods": outcome.delayed_pods,
-        "delayed_minutes": outcome.delayed_minutes,
-        "longest_wait_seconds": outcome.longest_wait_seconds,
+        "delayedPods": outcome.delayed_pods,
+        "delayedMinutes": outcome.delayed_minutes,
+        "longestWaitSeconds": outcome.longest_wait_seconds,
     }
 
 

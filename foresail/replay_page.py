@@ -1,5 +1,6 @@
 """A replay as one HTML file that needs nothing else: verdict, table, plots, decisions, rules."""
 
+from datetime import UTC, datetime
 from html import escape
 
 from foresail.node_plots import STYLE as NODE_STYLE
@@ -7,8 +8,9 @@ from foresail.replay_nodes_shown import node_section
 from foresail.replay_plots import plots_of
 from foresail.replay_report import FORESAIL, Report, about, percent
 from foresail.replay_verdict import verdict
+from foresail.svg import NARROW
 from replay.frontier import Point, at_attainment
-from replay.policies.catalogue import KINDS
+from replay.policies.port import PolicyKind
 from replay.simulate import Result
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
@@ -19,19 +21,29 @@ def page(report: Report) -> str:
     """The HTML."""
     title = f"Replay of {report.replay_input.name}"
     body = [
-        f"<h1>{escape(title)}</h1><p class=about>{escape(about(report.replay_input))}</p>",
+        f"<h1>{escape(title)}</h1><p class=about>{escape(_made_on(report))}</p>",
         _said(report),
         _table(report),
         *(
-            f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>{plot.svg()}"
+            f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>"
+            f"{plot.svg()}{plot.svg(NARROW)}"
             for plot in plots_of(report)
         ),
         node_section(report.nodes) if report.nodes else "",
         _decisions(report),
         _rules(report),
-        _footnote(),
+        _footnote(report),
     ]
     return _SHELL.format(title=escape(title), style=_STYLE + NODE_STYLE, body="\n".join(body))
+
+
+def _made_on(report: Report) -> str:
+    """What was replayed on what, and what an hour of a GPU costs."""
+    money = report.gpu_usd_hour
+    price = f" · ${money:g} a GPU-hour" if money else " · no price of a GPU (gpuUsdHour in a plan)"
+    replica = report.replay_input
+    capacity = f" · a replica serves {replica.replica_requests_per_second:.2f} requests/s in time"
+    return f"{about(replica)}{capacity}{price}"
 
 
 def _said(report: Report) -> str:
@@ -58,7 +70,7 @@ def _table(report: Report) -> str:
     head = (
         "<tr><th>rule<th>in time<th>GPU-hours<th>to the oracle"
         + ("<th>node-hours" if nodes else "")
-        + ("<th>cost" if money else "")
+        + ("<th>dollars" if money else "")
         + "<th>TTFT p95<th>TTFT p99<th>ITL p99<th>gave up<br>or killed<th>moves"
     )
     if report.sweeps:
@@ -72,7 +84,8 @@ def _table(report: Report) -> str:
             f"<td>{best.attainment:.2%}<td>{best.gpu_hours:,.1f}<td>1.00"
             f"{'<td>' if nodes else ''}{cost}{rest}"
         )
-    return f"<table><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table>"
+    inner = f"<thead>{head}</thead><tbody>{''.join(lines)}</tbody>"
+    return f"<div class=wide-table><table>{inner}</table></div>"
 
 
 def _bound(report: Report, best: Point) -> str:
@@ -84,13 +97,13 @@ def _bound(report: Report, best: Point) -> str:
 def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
     times = report.ratio(result)
     ratio = f"{times:.2f}" if times else "-"
-    kind = KINDS[result.policy]
+    kind = report.kinds[result.policy]
     met = "met" if result.attainment >= report.attainment else "missed"
     node_hours = "-" if result.node_hours is None else f"{result.node_hours:,.1f}"
     cells = [
         (
             f"<tr class={escape(result.policy)}><th title='{escape(kind.source, quote=True)}'>"
-            f"{escape(result.policy)}<small>{escape(kind.knob)}: {result.knob:g}</small>"
+            f"{escape(result.policy)}{_setting(kind, result)}"
         ),
         f"<td class={met}>{result.attainment:.2%}<td>{result.gpu_hours:,.1f}<td>{ratio}",
         f"<td>{node_hours}" if nodes else "",
@@ -105,10 +118,17 @@ def _row(report: Report, result: Result, *, money: bool, nodes: bool) -> str:
     return "".join(cells)
 
 
+def _setting(kind: PolicyKind, result: Result) -> str:
+    """The knob, where the rule has one."""
+    has_one = len(kind.knobs) > 1
+    return f"<small>{escape(kind.knob)}: {result.knob:g}</small>" if has_one else ""
+
+
 def _decisions(report: Report) -> str:
-    moves = report.usual[FORESAIL].moves
+    moves, begin = report.usual[FORESAIL].moves, report.replay_input.begin_seconds
     lines = [
-        f"<tr><td>{_clock(move.at_seconds)}<td>{move.before} → {move.after}<td>{_why(move.why)}"
+        f"<tr><td>{_clock(move.at_seconds, begin)}<td>{move.before} → {move.after}"
+        f"<td>{_why(move.why)}"
         for move in moves[:_MOVES_MAX]
     ]
     more = f", the first {_MOVES_MAX} of {len(moves)}" if len(moves) > _MOVES_MAX else ""
@@ -130,7 +150,8 @@ def _why(steps: str) -> str:
 
 def _rules(report: Report) -> str:
     lines = (
-        f"<tr><th>{escape(name)}<td>{escape(KINDS[name].source)}" for name in sorted(report.usual)
+        f"<tr><th>{escape(name)}<td>{escape(report.kinds[name].source)}"
+        for name in sorted(report.usual)
     )
     return (
         "<h2>The rules</h2><details><summary>where each comes from, with its defaults</summary>"
@@ -138,8 +159,13 @@ def _rules(report: Report) -> str:
     )
 
 
-def _footnote() -> str:
+def _footnote(report: Report) -> str:
+    made = (
+        f"<p class=about>foresail {escape(report.version)}" if report.version else "<p class=about>"
+    )
+    command = f", <code>{escape(report.command)}</code>" if report.command else ""
     return (
+        f"{made}, seed {report.seed}{command}</p>"
         "<p class=about>Each rule but Foresail is our reading of its published source, at its"
         " documented default. Start-up and drain are GPU-hours; who gave up, was killed or was"
         " served late is a miss. The oracle is the cheapest schedule found with every arrival"
@@ -148,7 +174,9 @@ def _footnote() -> str:
     )
 
 
-def _clock(seconds: int) -> str:
+def _clock(seconds: int, begin: float | None) -> str:
+    if begin is not None:
+        return f"{datetime.fromtimestamp(begin + seconds, UTC):%b %d %H:%M:%S}"
     day, rest = divmod(seconds, _DAY)
     clock = f"{rest // _HOUR:02d}:{rest // _MINUTE % 60:02d}:{rest % 60:02d}"
     return f"day {day + 1} {clock}"
@@ -164,7 +192,7 @@ _SHELL = """<!doctype html>
 """
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #68737f; --rule: #e3e7ec; --paper: #fff;
- --ours: #0b6bcb; --rival: #e07a1f; --need: #9aa5b1; --oracle: #2e9e5b; --band: #0b6bcb33;
+ --ours: #0b6bcb; --rival: #e07a1f; --need: #9aa5b1; --oracle: #2e9e5b; --band: #0b6bcb22;
  --p0: #a34fb8; --p1: #c2452d; --p2: #8a7400; --bad: #c2452d; --good: #2e9e5b; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaef; --soft: #97a3b0; --rule: #2b333d;
  --paper: #14181d; --ours: #58a6ff; --rival: #f0944d; --need: #6d7885; --oracle: #4fc27f;
@@ -191,14 +219,20 @@ td { white-space: nowrap; }
 .moves td, .moves th { text-align: left; }
 .moves td { font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
 summary { cursor: pointer; color: var(--soft); } svg { width: 100%; height: auto; }
+svg.narrow { display: none; } .wide-table { overflow-x: auto; } code { overflow-wrap: anywhere; }
+@media (max-width: 640px) { svg.wide { display: none; } svg.narrow { display: block; }
+ body { margin: 1rem auto; } tbody th small { display: none; }
+ tbody th { position: sticky; left: 0; background: var(--paper); } }
 .grid { stroke: var(--rule); } .tick, .label { fill: var(--soft); font-size: 12px; }
 .line { fill: none; stroke-width: 1.6; stroke: currentColor; stroke-linejoin: round; }
 .dot { fill: currentColor; } .bar { fill: currentColor; opacity: .75; }
-.band { fill: var(--band); } .ours { color: var(--ours); } .rival { color: var(--rival); }
+.band { fill: var(--ours); opacity: .35; } .ours { color: var(--ours); }
+.rival { color: var(--rival); }
+.cap { color: var(--bad); } .line.cap { stroke-dasharray: 6 4; }
 .need { color: var(--need); } .demand { color: var(--ink); } .oracle { color: var(--oracle); }
 .forecast { color: var(--ours); } .other { color: var(--need); opacity: .55; }
 .peer0 { color: var(--p0); } .peer1 { color: var(--p1); } .peer2 { color: var(--p2); }
-.legend { margin: 0; font-size: .85rem; } .key { margin-right: 1.2rem; }
+.legend { margin: 0; font-size: .85rem; } .key { margin-right: 1.2rem; display: inline-block; }
 .key i { display: inline-block; width: 1.1em; height: .28em; margin-right: .4em; background:
  currentColor; vertical-align: middle; border-radius: 2px; }
 """

@@ -1,7 +1,8 @@
 """The plots of a replay's page: demand, replicas, what was late, and cost against attainment."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from foresail.replay_report import FORESAIL, Report
 from foresail.svg import Axes, Layer, Plot, thinned
@@ -16,7 +17,7 @@ _LEAST_SHOWN = 90.0
 
 def plots_of(report: Report) -> list[Plot]:
     """In the order of the page."""
-    over_time = [_demand(report), _replicas(report), _misses(report)]
+    over_time = [_demand(report), _replicas(report), *_misses(report)]
     return [*over_time, _frontier(report)] if report.sweeps else over_time
 
 
@@ -47,7 +48,7 @@ def _demand(report: Report) -> Plot:
     low = [one[0] for _, one in forecasts if one]
     high = [one[1] for _, one in forecasts if one]
     return Plot(
-        title="Demand, and what was foreseen of it a start-up before",
+        title="Was it foreseen? Demand, and the forecast of it a start-up before",
         axes=_over_time(report, "prompt tokens / s"),
         layers=[
             Layer(label="forecast, median to planned-for quantile", style="forecast",
@@ -72,32 +73,55 @@ def _replicas(report: Report) -> Plot:
                       xs=thinned(unit.of(result.marks)),
                       ys=thinned([mark.ready for mark in result.marks]))
             )  # fmt: skip
+    cap = report.replay_input.platform.replicas_max
+    top = _robust_top(report, need)
+    if cap <= top:
+        xs = [0.0, report.replay_input.seconds / unit.seconds]
+        layers.append(
+            Layer(label=f"cap: {cap}", style="cap", shape="line", xs=xs, ys=[float(cap)] * 2)
+        )
     return Plot(
-        title="Replicas ready, against what each minute needed",
-        axes=_over_time(report, "replicas"),
+        title="Too many or too few? Replicas ready, against what each minute needed",
+        axes=replace(_over_time(report, "replicas"), y_range=(0.0, top)),
         layers=layers,
     )
 
 
-def _misses(report: Report) -> Plot:
+def _robust_top(report: Report, need: Sequence[float]) -> float:
+    """Room for the need and for ours; a rival that overshoots leaves the frame."""
+    ours = max((mark.ready for mark in report.usual[FORESAIL].marks), default=1)
+    rival = report.rival()
+    theirs = sorted(mark.ready for mark in rival.marks) if rival else []
+    usual = theirs[int(0.98 * (len(theirs) - 1))] if theirs else 0
+    most = max(*need, float(ours), 1.0)
+    return 1.15 * max(most, min(float(usual), 2 * most))
+
+
+def _misses(report: Report) -> list[Plot]:
+    """One plot a rule, on one scale: bars of two rules on top of each other hide one."""
     unit = _unit(report)
-    layers = []
+    shown = []
     minutes = max(1, min(60, report.replay_input.seconds // _MINUTE // 24))
     for result, style in ((report.rival(), "rival"), (report.usual[FORESAIL], "ours")):
         if result is None:
             continue
         begins = range(0, len(result.marks), minutes)
-        layers.append(
+        shown.append(
             Layer(label=result.policy, style=style, shape="bar",
                   xs=[begin * _MINUTE / unit.seconds for begin in begins],
                   ys=[100 * _missed(result.marks[begin : begin + minutes]) for begin in begins])
         )  # fmt: skip
     each = "hour" if minutes == _HOUR // _MINUTE else f"{minutes} minutes"
-    return Plot(
-        title=f"Requests not in time, each {each}",
-        axes=_over_time(report, "% of requests"),
-        layers=layers,
-    )
+    top = max([1.0, *(y for layer in shown for y in layer.ys)])
+    axes = replace(_over_time(report, "% of requests"), y_range=(0.0, 1.05 * top))
+    return [
+        Plot(
+            title=f"When was it late? Requests not in time, each {each}: {layer.label}",
+            axes=axes,
+            layers=[layer],
+        )
+        for layer in shown
+    ]
 
 
 def _frontier(report: Report) -> Plot:
@@ -160,15 +184,47 @@ def _setting(result: Result) -> str:
 
 
 def _over_time(report: Report, y_label: str) -> Axes:
-    unit = _unit(report)
+    """In wall-clock time, where the traffic has a clock."""
+    unit, begin = _unit(report), report.replay_input.begin_seconds
+    ticks = _clock_ticks(report.replay_input.seconds) if unit.seconds == _HOUR else None
+    x_label = f"{unit.name} from the start of the replay"
+    x_text: Callable[[float], str] = _plain
+    if begin is not None:
+        ticks = _wall_ticks(begin, report.replay_input.seconds, unit.seconds)
+        x_label, x_text = f"time (UTC), from {_moment(begin):%Y-%m-%d}", _wall_text(begin, unit)
     return Axes(
-        x_label=f"{unit.name} from the start of judging",
+        x_label=x_label,
         y_label=y_label,
-        x_text=lambda x: f"{x:g}",
-        x_ticks=_clock_ticks(report.replay_input.seconds) if unit.seconds == _HOUR else None,
+        x_text=x_text,
+        x_ticks=ticks,
         y_text=lambda y: f"{y:,.0f}" if y >= 10 or y == round(y) else f"{y:g}",  # noqa: PLR2004
         x_range=(0.0, report.replay_input.seconds / unit.seconds),
     )
+
+
+def _plain(x: float) -> str:
+    return f"{x:g}"
+
+
+def _moment(at_seconds: float) -> datetime:
+    return datetime.fromtimestamp(at_seconds, UTC)
+
+
+def _wall_ticks(begin: float, seconds: int, unit_seconds: int) -> list[float]:
+    """At round times of the day, ten at most."""
+    steps = (_MINUTE * 5, _MINUTE * 15, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY)
+    step = next((one for one in steps if seconds / one <= 10), 7 * _DAY)  # noqa: PLR2004
+    first = -(-begin // step) * step
+    count = int((begin + seconds - first) // step) + 1
+    return [(first + place * step - begin) / unit_seconds for place in range(count)]
+
+
+def _wall_text(begin: float, unit: _Unit) -> Callable[[float], str]:
+    def text(x: float) -> str:
+        at = _moment(round(begin + x * unit.seconds))
+        return f"{at:%b %d}" if (at.hour, at.minute) == (0, 0) else f"{at:%H:%M}"
+
+    return text
 
 
 def _clock_ticks(seconds: int) -> list[float]:

@@ -1,11 +1,13 @@
 """What a replay found, for its table, its JSON and its page."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from foresail.replay_nodes import NodeReport
 from replay.frontier import Point, cheapest_known
 from replay.limits import Limit
+from replay.policies.catalogue import KINDS
+from replay.policies.port import PolicyKind
 from replay.replay_input import ReplayInput
 from replay.simulate import Result
 
@@ -29,6 +31,12 @@ class Report:
     gpu_usd_hour: float | None
     nodes: NodeReport | None = None
     """Where somebody asked about nodes."""
+    kinds: Mapping[str, PolicyKind] = field(default_factory=lambda: KINDS)
+    """Of each rule that ran, those of the reader's own among them."""
+    seed: int = 1
+    command: str = ""
+    """That made it, for its page."""
+    version: str = ""
 
     @property
     def is_valid(self) -> bool:

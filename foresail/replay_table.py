@@ -1,11 +1,11 @@
-"""A replay as a table for a terminal, and as JSON."""
+"""A replay as a table for a terminal, and as a document."""
 
-import json
 from dataclasses import asdict
 
 from rich import box
 from rich.table import Table
 
+from foresail.figures import camel
 from foresail.replay_nodes_shown import nodes_as_json
 from foresail.replay_report import FORESAIL, Report, percent
 from foresail.replay_verdict import verdict
@@ -47,30 +47,27 @@ def table(report: Report) -> Table:
     return shown
 
 
-def as_json(report: Report) -> str:
-    """All results, and what they were made on."""
+def as_document(report: Report) -> dict[str, object]:
+    """All results, and what they were made on, for a machine."""
     replay_input = report.replay_input
-
-    def fields_of(result: Result) -> dict[str, object]:
-        return {name: value for name, value in asdict(result).items() if name != "marks"}
-
-    return json.dumps(
-        {
-            "trace": replay_input.name,
-            "seconds": replay_input.seconds,
-            "requests": float(replay_input.arrivals.sum()),
-            "attainment": report.attainment,
-            "replicas_max": replay_input.platform.replicas_max,
-            "valid": report.is_valid,
-            "limits": [asdict(limit) for limit in report.limits],
-            "verdict": list(verdict(report)),
-            "nodes": nodes_as_json(report.nodes) if report.nodes else None,
-            "usual": {name: fields_of(result) for name, result in report.usual.items()},
-            "oracle": [fields_of(result) for result in report.oracle],
-            "sweeps": {
-                name: [fields_of(result) for result in results]
-                for name, results in report.sweeps.items()
-            },
+    return {
+        "trace": replay_input.name,
+        "seconds": replay_input.seconds,
+        "requests": float(replay_input.arrivals.sum()),
+        "attainment": report.attainment,
+        "replicasMax": replay_input.platform.replicas_max,
+        "valid": report.is_valid,
+        "limits": [asdict(limit) for limit in report.limits],
+        "verdict": list(verdict(report)),
+        "nodes": nodes_as_json(report.nodes) if report.nodes else None,
+        "usual": {name: _fields_of(result) for name, result in report.usual.items()},
+        "oracle": [_fields_of(result) for result in report.oracle],
+        "sweeps": {
+            name: [_fields_of(result) for result in results]
+            for name, results in report.sweeps.items()
         },
-        indent=1,
-    )
+    }
+
+
+def _fields_of(result: Result) -> object:
+    return camel({name: value for name, value in asdict(result).items() if name != "marks"})

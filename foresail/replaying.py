@@ -1,26 +1,33 @@
 """`foresail replay`: a trace, one plan file, the rules to stand beside; a table, JSON, a page."""
 
+import json
+import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from foresail.node_question import NodeQuestion
+from foresail.printed import print_document
 from foresail.replay_nodes import GovernedPool, NodeReport, governed_pool, nodes_on
 from foresail.replay_nodes_shown import node_table, reason_table
 from foresail.replay_nodes_verdict import node_verdict
 from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
 from foresail.replay_report import FORESAIL, Report, about, percent, valid
-from foresail.replay_table import as_json, table
+from foresail.replay_table import as_document, table
 from foresail.replay_verdict import verdict
+from foresail.rule_files import own_rules
 from replay.contest import ORACLE, Entry, Scenario, by_policy, contest, knobs
 from replay.limits import Limit, limits_of, replicas_max_for
 from replay.node_demand import demand_of
 from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
+from replay.policies.own_rule import OwnRule
 from replay.replay_input import ReplayInput
 from replay.traces import Lengths, Trace, read
 from scaler.errors import ForesailError
@@ -46,31 +53,49 @@ def tell(  # noqa: PLR0913 - the verb's options
     html: Path | None,
     json_file: Path | None,
     kept: Path | None,
+    form: str = "table",
+    rule_files: Sequence[Path] = (),
     nodes: NodeQuestion | None = None,
 ) -> None:
     """Replay, print the table, write what was asked for."""
-    names = rivals(against)
+    names, rules = rivals(against), own_rules(rule_files)
     plan = validated(plan_file, ReplayPlan) if plan_file else ReplayPlan()
     if scale_to is not None:
         replicas = plan.replicas.model_copy(update={"mean": scale_to})
         plan = plan.model_copy(update={"replicas": replicas})
-    console = Console()
+    # Results go to stdout, and what is said about them on the way to stderr.
+    console, results = Console(stderr=True), Console()
     governed = governed_pool(nodes, plan) if nodes else None
     report = replay(
-        trace, plan, against=names, seed=seed, sweep=sweep, days=days, kept=kept, console=console
+        trace,
+        plan,
+        against=names,
+        rules=rules,
+        seed=seed,
+        sweep=sweep,
+        days=days,
+        kept=kept,
+        console=console,
     )
     if governed is not None:
         report = replace(report, nodes=_nodes(governed, report, seed, console))
-    console.print(table(report))
-    for sentence in verdict(report):
-        console.print(sentence, highlight=False)
-    if report.nodes is not None:
-        _tell_nodes(report.nodes, console)
+    if form != "table":
+        print_document(as_document(report), form)
+    else:
+        _tell(report, results)
     if html:
-        _write(html, page(report))
+        write_report(html, page(report))
         console.print(f"report: {html}", highlight=False)
     if json_file:
-        _write(json_file, as_json(report))
+        write_report(json_file, json.dumps(as_document(report), indent=1))
+
+
+def _tell(report: Report, results: Console) -> None:
+    results.print(table(report))
+    for sentence in verdict(report):
+        results.print(sentence, highlight=False)
+    if report.nodes is not None:
+        _tell_nodes(report.nodes, results)
 
 
 def _nodes(governed: GovernedPool, report: Report, seed: int, console: Console) -> NodeReport:
@@ -104,7 +129,8 @@ def traffic_of(path: Path, prompt_tokens: float | None, output_tokens: float | N
     return read(path, Lengths(prompt_tokens=prompt_tokens, output_tokens=output_tokens))
 
 
-def _write(path: Path, text: str) -> None:
+def write_report(path: Path, text: str) -> None:
+    """Raises ForesailError: the file cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -164,6 +190,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     plan: ReplayPlan,
     *,
     against: Sequence[str],
+    rules: Sequence[OwnRule] = (),
     seed: int,
     sweep: bool,
     days: float | None,
@@ -172,17 +199,22 @@ def replay(  # noqa: PLR0913 - the verb's options
 ) -> Report:
     """Run everything that the report needs."""
     scenario = _scenario(trace, plan, seed=seed, days=days)
+    scenario = replace(scenario, rules=tuple(rules))
     replay_input = scenario.draw(seed)
     limits = limits_of(replay_input)
     _tell_limits(limits, plan.attainment, console)
     for remark in _remarks(trace, replay_input):
         console.print(remark, style="yellow", highlight=False)
     console.print(about(replay_input), style="dim", highlight=False)
-    names = [FORESAIL, *against]
+    own = [rule.name for rule in rules]
+    kinds = {
+        name: scenario.kind(name)
+        for name in (FORESAIL, *own, *(name for name in against if name not in own))
+    }
     entries = [
-        Entry(scenario=0, policy=name, knob=knob, seed=seed, marks=knob == KINDS[name].usual)
-        for name in names
-        for knob in knobs(name, sweep=sweep)
+        Entry(scenario=0, policy=name, knob=knob, seed=seed, marks=knob == kind.usual)
+        for name, kind in kinds.items()
+        for knob in knobs(kind, sweep=sweep)
     ]
     entries += [Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed) for rho in RHOS]
     columns = (
@@ -200,11 +232,15 @@ def replay(  # noqa: PLR0913 - the verb's options
         attainment=plan.attainment,
         limits=limits,
         usual={
-            name: next(result for result in found[name] if result.knob == KINDS[name].usual)
-            for name in names
+            name: next(result for result in found[name] if result.knob == kind.usual)
+            for name, kind in kinds.items()
         },
+        kinds=kinds,
+        seed=seed,
+        command=shlex.join(["foresail", *sys.argv[1:]]),
+        version=metadata.version("foresail"),
         oracle=found[ORACLE],
-        sweeps={name: found[name] for name in names} if sweep else {},
+        sweeps={name: found[name] for name in kinds} if sweep else {},
         gpu_usd_hour=plan.gpu_usd_hour,
     )
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from pydantic.alias_generators import to_camel
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +21,9 @@ from scaler.durations import format_duration
 COLUMN_SECONDS = 180
 """One column of a chart: five hours of past and half an hour of forecast fit a terminal."""
 AHEAD_COLUMNS = 10
+_BAR_COLUMNS = 24
+_LABEL_COLUMNS = 9
+_TICK_SECONDS = 3600
 _TALL_LINES = 32
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
@@ -69,7 +74,7 @@ class Screen:
                 title="replicas: ready █, asked for beyond them ░",
                 title_align="left",
             ),
-            Panel(self._numbers(frame), title="now", title_align="left"),
+            Padding(self._numbers(frame), (0, 2)),
             Panel(
                 why,
                 title=f"asked for {_asked(frame)} replicas; {frame.control}",
@@ -93,7 +98,8 @@ class Screen:
 
     def _title(self, frame: Frame) -> RenderableType:
         done = frame.at_seconds / self.playback.day.seconds
-        bar = "━" * round(40 * done) + "╌" * (40 - round(40 * done))
+        bar = "━" * round(_BAR_COLUMNS * done)
+        bar += "╌" * (_BAR_COLUMNS - len(bar))
         model = self.playback.day.platform.profile.name
         return Text.assemble(
             (f" foresail demo  {_clock(frame.clock_seconds)}  ", "bold"),
@@ -107,7 +113,20 @@ class Screen:
         past = [column.demand for column in self.columns]
         ahead = _interpolated(frame.band)
         top = max([*past, *(band[1] for band in ahead), 1.0])
-        return _chart(past, [(band[0], band[1]) for band in ahead], top=top, rows=self._rows(8, 4))
+        chart = _chart(past, [(band[0], band[1]) for band in ahead], top=top, rows=self._rows(8, 4))
+        return Text("\n").join([chart, self._axis()])
+
+    def _axis(self) -> Text:
+        """The hours below the columns of both charts, each begun where its text begins."""
+        line = [" "] * (_LABEL_COLUMNS + len(self.columns) + AHEAD_COLUMNS)
+        first = self._column - len(self.columns) + 1
+        for place in range(len(self.columns) + AHEAD_COLUMNS):
+            seconds = self.playback.begins_at_seconds + (first + place) * COLUMN_SECONDS
+            if seconds % _TICK_SECONDS == 0:
+                mark = f"|{seconds // 3600 % 24:02d}:00"
+                at = _LABEL_COLUMNS + place
+                line[at : at + len(mark)] = mark
+        return Text("".join(line)[: self.width - 4], style="dim")
 
     def _replicas(self) -> Text:
         top = max(*(max(column.ready, column.wanted) for column in self.columns), 1.0)
@@ -159,13 +178,13 @@ def _replicas_named(reason: str) -> int:
 def record(frame: Frame) -> dict[str, object]:
     """One frame for a machine."""
     return {
-        "at_seconds": frame.at_seconds,
+        "atSeconds": frame.at_seconds,
         "asked": frame.asked,
         "control": frame.control,
         "why": list(frame.why),
-        "forecast_prompt_tokens": {f"{ahead:g}": band for ahead, band in frame.band.items()},
+        "forecastPromptTokens": {f"{ahead:g}": band for ahead, band in frame.band.items()},
         **{
-            name: None if value != value else value  # noqa: PLR0124 NaN is not JSON
+            to_camel(name): None if value != value else value  # noqa: PLR0124 NaN is not JSON
             for name, value in asdict(frame.view).items()
         },
     }
@@ -196,6 +215,18 @@ def verdict(scores: Sequence[Result]) -> str:
             f"{cost:+z.0%} GPU-hours"
         )
     return "\n".join(lines)
+
+
+def so_far(score: Result, played_seconds: int, playback: Playback) -> str:
+    """The summary of a demo that was stopped; the other rules run whole days only."""
+    if not score.requests:
+        return "Stopped before the first request ended."
+    return (
+        f"Stopped at {_clock(playback.epoch_seconds + played_seconds)}, after"
+        f" {format_duration(played_seconds)} of the day: {score.attainment:.2%} of"
+        f" {score.requests:,.0f} requests in time, {score.gpu_hours:.1f} GPU-hours,"
+        f" {score.actions} changes of replicas, {score.errors:,.0f} requests lost."
+    )
 
 
 def comparison(scores: Sequence[Result], playback: Playback) -> RenderableType:

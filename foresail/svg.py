@@ -10,11 +10,25 @@ from html import escape
 from math import floor, isfinite, log10
 from zlib import crc32
 
-WIDTH, HEIGHT = 960, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 12, 30, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 30, 40
 _POINTS_MAX = 1600
 """More are not seen on this width and make the file heavy."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """The size of a plot; a page shows the one that suits its width, with text of one size."""
+
+    name: str
+    width: int
+    height: int
+    x_ticks: int
+    """About so many; more would run into each other."""
+
+
+WIDE = Sheet(name="wide", width=960, height=300, x_ticks=8)
+WIDTH, HEIGHT = WIDE.width, WIDE.height
+NARROW = Sheet(name="narrow", width=400, height=260, x_ticks=4)
 Values = Sequence[float]
 Range = tuple[float, float]
 
@@ -56,21 +70,21 @@ class Plot:
     axes: Axes
     layers: list[Layer] = field(default_factory=list)
 
-    def svg(self) -> str:
+    def svg(self, sheet: Sheet = WIDE) -> str:
         """The plot as an `svg` element."""
         xs = self.axes.x_range or _range([x for layer in self.layers for x in layer.xs])
         heights = [y for layer in self.layers for y in (*layer.ys, *layer.tops)]
         ys = self.axes.y_range or _range([0.0, *heights], head=1.05)
-        scale = _Scale(xs, ys)
-        frame = f"frame-{crc32(self.title.encode()):x}"
+        scale = _Scale(sheet, xs, ys)
+        frame = f"{sheet.name}-{crc32(self.title.encode()):x}"
         parts = [
-            f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img"',
+            f'<svg class="{sheet.name}" viewBox="0 0 {sheet.width} {sheet.height}" role="img"',
             f' aria-label="{escape(self.title)}">',
-            *self._grid(scale, xs, ys, frame),
+            *self._grid(sheet, scale, xs, ys, frame),
             f'<g clip-path="url(#{frame})">',
             *(_drawn(layer, scale) for layer in self.layers),
             "</g>",
-            *self._labels(),
+            *self._labels(sheet),
             "</svg>",
         ]
         return "\n".join(parts)
@@ -83,34 +97,41 @@ class Plot:
             if layer.label
         )
 
-    def _grid(self, scale: "_Scale", xs: Range, ys: Range, frame: str) -> list[str]:
-        bottom = HEIGHT - _BOTTOM
+    def _grid(self, sheet: Sheet, scale: "_Scale", xs: Range, ys: Range, frame: str) -> list[str]:
+        bottom, right = sheet.height - _BOTTOM, sheet.width - _RIGHT
         parts = [
             (
                 f'<clipPath id="{frame}"><rect x="{_LEFT}" y="{_TOP}"'
-                f' width="{WIDTH - _LEFT - _RIGHT}" height="{bottom - _TOP}"/></clipPath>'
+                f' width="{sheet.width - _LEFT - _RIGHT}" height="{bottom - _TOP}"/></clipPath>'
             )
         ]
         for y in ticks(*ys):
             at = scale.y(y)
             parts += [
-                f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at}" y2="{at}"/>',
+                f'<line class="grid" x1="{_LEFT}" x2="{right}" y1="{at}" y2="{at}"/>',
                 (
                     f'<text class="tick" x="{_LEFT - 6}" y="{at + 4}" text-anchor="end">'
                     f"{escape(self.axes.y_text(y))}</text>"
                 ),
             ]
-        for x in ticks(*xs, count=8) if self.axes.x_ticks is None else self.axes.x_ticks:
+        for x in self._x_ticks(sheet, xs):
             parts.append(
                 f'<text class="tick" x="{scale.x(x)}" y="{bottom + 16}" text-anchor="middle">'
                 f"{escape(self.axes.x_text(x))}</text>"
             )
         return parts
 
-    def _labels(self) -> list[str]:
+    def _x_ticks(self, sheet: Sheet, xs: Range) -> Values:
+        """Those of the axes, as many as the sheet has room for."""
+        given = self.axes.x_ticks
+        if given is None:
+            return ticks(*xs, count=sheet.x_ticks)
+        return given[:: -(-len(given) // (sheet.x_ticks + 2))]
+
+    def _labels(self, sheet: Sheet) -> list[str]:
         return [
             (
-                f'<text class="label" x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}"'
+                f'<text class="label" x="{(_LEFT + sheet.width) / 2}" y="{sheet.height - 6}"'
                 ' text-anchor="middle">'
                 f"{escape(self.axes.x_label)}</text>"
             ),
@@ -125,17 +146,17 @@ class Plot:
 class _Scale:
     """From values to places on the sheet, to a tenth of a pixel."""
 
-    def __init__(self, xs: Range, ys: Range) -> None:
-        self._xs, self._ys = xs, ys
+    def __init__(self, sheet: Sheet, xs: Range, ys: Range) -> None:
+        self._sheet, self._xs, self._ys = sheet, xs, ys
 
     def x(self, value: float) -> float:
         low, high = self._xs
-        return round(_LEFT + (value - low) / (high - low) * (WIDTH - _LEFT - _RIGHT), 1)
+        return round(_LEFT + (value - low) / (high - low) * (self._sheet.width - _LEFT - _RIGHT), 1)
 
     def y(self, value: float) -> float:
         low, high = self._ys
-        height = HEIGHT - _TOP - _BOTTOM
-        return round(HEIGHT - _BOTTOM - (value - low) / (high - low) * height, 1)
+        height = self._sheet.height - _TOP - _BOTTOM
+        return round(self._sheet.height - _BOTTOM - (value - low) / (high - low) * height, 1)
 
 
 def ticks(low: float, high: float, *, count: int = 5) -> list[float]:

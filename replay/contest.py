@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 from replay.oracle import best_found
 from replay.policies.behaviors import BEHAVIORS, OWN
 from replay.policies.catalogue import kind_named
-from replay.policies.port import Policy
+from replay.policies.own_rule import OwnRule
+from replay.policies.port import Policy, PolicyKind
 from replay.replay_input import Platform, ReplayInput, draw_input
 from replay.simulate import Result, simulate
 from replay.traces import Trace
@@ -46,6 +47,13 @@ class Scenario:
     """Judge only the first days."""
     prior: bytes | None = None
     """Of the forecaster, as a file holds it; None = the shipped one."""
+    rules: tuple[OwnRule, ...] = ()
+    """Beside those of the catalogue."""
+
+    def kind(self, name: str) -> PolicyKind:
+        """A rule of the catalogue, or one of the scenario's own."""
+        own = next((rule for rule in self.rules if rule.name == name), None)
+        return own.kind() if own else kind_named(name)
 
     def draw(self, seed: int) -> ReplayInput:
         drawn = draw_input(
@@ -65,7 +73,8 @@ class Scenario:
             self.trace.output_tokens,
         )
         settings_used = (
-            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max
+            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max,
+            self.rules, self.trace.begin_seconds,
         )  # fmt: skip
         parts = (*(a.tobytes() for a in arrays), self.prior or b"", repr(settings_used).encode())
         return sha256(b"".join(parts)).hexdigest()
@@ -89,16 +98,16 @@ class Entry:
     """Account for what was before and after that second apart, too."""
 
 
-def knobs(policy: str, *, sweep: bool) -> tuple[float, ...]:
+def knobs(kind: PolicyKind, *, sweep: bool) -> tuple[float, ...]:
     """The usual setting, or with it all that a sweep covers."""
-    kind = kind_named(policy)
     return tuple(sorted({kind.usual, *kind.knobs})) if sweep else (kind.usual,)
 
 
 def settings(policy: str, *, sweep: bool) -> tuple[tuple[float, str], ...]:
     """Knobs and HPA behaviors: with the sweep every knob under every behavior that applies."""
-    behaviors = (OWN, *BEHAVIORS) if sweep and kind_named(policy).with_behavior else (OWN,)
-    return tuple((knob, behavior) for behavior in behaviors for knob in knobs(policy, sweep=sweep))
+    kind = kind_named(policy)
+    behaviors = (OWN, *BEHAVIORS) if sweep and kind.with_behavior else (OWN,)
+    return tuple((knob, behavior) for behavior in behaviors for knob in knobs(kind, sweep=sweep))
 
 
 def contest(
@@ -195,7 +204,7 @@ def _run(entry: Entry) -> Result:
 
 
 def _policy(drawn: ReplayInput, entry: Entry) -> Policy:
-    kind = kind_named(entry.policy)
+    kind = _scenarios[entry.scenario].kind(entry.policy)
     if entry.behavior == OWN:
         return kind.make(drawn, entry.knob)
     if kind.with_behavior is None:

@@ -94,6 +94,8 @@ class ReplayInput:
     """Each one, where an engine is to serve them one by one."""
     prior: Trees | None = None
     """Of the forecaster; None = the shipped one."""
+    begin_seconds: float | None = None
+    """Unix time of second 0; None where the trace has no clock."""
 
     @property
     def seconds(self) -> int:
@@ -188,6 +190,7 @@ def draw_input(
         run_in_seconds=min(_RUN_IN_SECONDS, len(seconds) // 6),
         replicas_at_start=replicas_at_start,
         prior=prior,
+        begin_seconds=None if trace.begin_seconds is None else trace.begin_seconds + past_seconds,
     )
 
 

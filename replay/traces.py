@@ -46,6 +46,8 @@ _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
 _LINES_SHOWN = 5
+_UNIX_FROM = 1e8
+"""Seconds below are counted from the start of a file: as Unix time they were before 1973."""
 STEPS_MAX = 2**23
 """Of a trace: two and a half years of single requests, sixteen of minutes."""
 STEP_SECONDS_MIN = 1e-3
@@ -73,6 +75,8 @@ class Trace:
     output_tokens: Floats
     bad_lines: tuple[tuple[int, str], ...] = ()
     """(line, what is wrong with it) of every row that was left out."""
+    begin_seconds: float | None = None
+    """Unix time of the first step; None where the file counts from zero."""
 
     @property
     def seconds(self) -> float:
@@ -94,7 +98,12 @@ class Trace:
             name: getattr(self, name)[first:]
             for name in ("requests_per_second", "prompt_tokens", "output_tokens")
         }
-        return replace(self, **cut)
+        begin = self.begin_seconds
+        return replace(
+            self,
+            begin_seconds=None if begin is None else begin + first * self.step_seconds,
+            **cut,
+        )
 
     def complaint(self) -> str | None:
         """What was left out, for a person; None where all was used."""
@@ -235,7 +244,7 @@ def _binned(
     if lengths is not None:
         sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
         sums[:, 2] = sums[:, 0] * lengths.output_tokens
-    return _trace(path, step, sums, bad)
+    return _trace(path, step, sums, bad, float(table[0, 0]))
 
 
 def _fault(numbers: Sequence[float]) -> str | None:
@@ -312,10 +321,12 @@ def _of_requests(path: Path, requests: Iterable[tuple[int, _Request | str]]) -> 
         ],
         axis=1,
     )
-    return _trace(path, REQUEST_STEP_SECONDS, sums, bad)
+    return _trace(path, REQUEST_STEP_SECONDS, sums, bad, float(table[0, 0]))
 
 
-def _trace(path: Path, step: float, sums: Floats, bad: Sequence[tuple[int, str]]) -> Trace:
+def _trace(
+    path: Path, step: float, sums: Floats, bad: Sequence[tuple[int, str]], begin: float
+) -> Trace:
     for place, what in enumerate(("requests", "prompt tokens", "generated tokens")):
         if not np.nansum(sums[:, place]) > 0:
             raise TraceError(f"{path}: no {what} in the whole file: there is nothing to replay")
@@ -328,6 +339,7 @@ def _trace(path: Path, step: float, sums: Floats, bad: Sequence[tuple[int, str]]
         prompt_tokens=prompt,
         output_tokens=output,
         bad_lines=tuple(bad),
+        begin_seconds=begin if begin >= _UNIX_FROM else None,
     )
 
 

@@ -19,10 +19,16 @@ if [ ! -x "$venv/bin/pip" ]; then
     "$python" -m venv --clear "$venv"
 fi
 
+# What takes a while is shown as it goes; a log gets none of it.
+quiet=--quiet
+if [ -t 1 ]; then
+    quiet=
+    echo "Installing the locked requirements into $venv: once, and about a minute ..."
+fi
 requirements=
 for name in "$@"; do
     requirements="$requirements --requirement requirements/$name.txt"
 done
-# shellcheck disable=SC2086  # a list of options, made above
-"$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes $requirements
+# shellcheck disable=SC2086  # lists of options, made above
+"$venv/bin/pip" install $quiet --disable-pip-version-check --require-hashes $requirements
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

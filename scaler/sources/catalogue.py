@@ -258,6 +258,27 @@ class Preset(_Record):
         fields = {name: getattr(self, name) for name in Preset.model_fields}
         return Preset.model_validate({**fields, "signals": signals})
 
+    def with_latency_sums(self) -> "Preset":
+        """The preset whose latencies are the seconds that requests spent on them, per second.
+
+        Of the time between tokens that is the mean number of streams (Little's law), and over the
+        tokens of the same time the mean latency. Two series in place of a histogram's buckets.
+        """
+
+        def summed(rule: SignalRule) -> SignalRule:
+            series = tuple(
+                one.model_copy(update={"kind": Kind.HISTOGRAM_SUM})
+                if one.kind is Kind.HISTOGRAM
+                else one
+                for one in rule.series
+            )
+            return rule.model_copy(update={"series": series})
+
+        # Validated anew, because a copy would keep the cached spellings of the buckets.
+        fields = {name: getattr(self, name) for name in Preset.model_fields}
+        signals = {signal: summed(rule) for signal, rule in self.signals.items()}
+        return Preset.model_validate({**fields, "signals": signals})
+
     def _exposed(self) -> Iterator[str]:
         for rule in self.signals.values():
             for series in rule.series:

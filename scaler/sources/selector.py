@@ -5,7 +5,7 @@ unescaped quote in a model name could select the metrics of all tenants.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from scaler.errors import SourceMisconfiguredError
@@ -73,11 +73,16 @@ def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
 
 
 def selector(
-    names: Mapping[str, str], equal: Mapping[str, str], *, may_lack: str | None = None
+    names: Iterable[str],
+    equal: Mapping[str, str],
+    like: Mapping[str, str] | None = None,
+    *,
+    may_lack: str | None = None,
 ) -> str:
     """PromQL for the series of these names whose labels have these values.
 
     Args:
+        like: label → regular expression that its whole value matches.
         may_lack: a label that a series may also lack.
     """
     # Plain alternatives, no character classes: Prometheus looks those up in its index as a set.
@@ -87,6 +92,7 @@ def selector(
             parts.append(f'{label}=~"{_escaped(re.escape(value))}|"')
         else:
             parts.append(f'{label}="{_escaped(value)}"')
+    parts += [f'{label}=~"{_escaped(value)}"' for label, value in sorted((like or {}).items())]
     return "{" + ",".join(parts) + "}"
 
 

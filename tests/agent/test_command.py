@@ -49,7 +49,7 @@ def test_none_and_unknown_read_differently(name: str, said: str) -> None:
 
 
 def test_json_is_the_annotation() -> None:
-    result = agent("--json", "--from", recorded("gb200-tray"))
+    result = agent("-o", "json", "--from", recorded("gb200-tray"))
 
     assert result.output == report(told("gb200-tray")).text() + "\n"
 

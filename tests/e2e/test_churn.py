@@ -296,7 +296,7 @@ class Extender:
 
 def fleet(bed: Bed) -> dict[str, tuple[object, ...]]:
     kubeconfig = str(bed.kubeconfig("admin"))
-    result = CliRunner().invoke(main, ["fleet", "--kubeconfig", kubeconfig, "--json"])
+    result = CliRunner().invoke(main, ["fleet", "--kubeconfig", kubeconfig, "-o", "json"])
     assert result.exit_code == 0, result.output
     fields = ("gpus", "allocated", "free", "out", "usdPerGpuHour")
     return {

@@ -118,7 +118,7 @@ def gpus(bed: beds.Bed) -> Iterator[Path]:
 
 
 def test_the_fleet_is_what_the_scheduler_made_of_it(gpus: Path) -> None:
-    result = CliRunner().invoke(main, ["fleet", "--kubeconfig", str(gpus), "--json"])
+    result = CliRunner().invoke(main, ["fleet", "--kubeconfig", str(gpus), "-o", "json"])
 
     assert result.exit_code == 0, result.output
     nodes = {one["node"]: one for one in json.loads(result.output)["clusters"][0]["nodes"]}

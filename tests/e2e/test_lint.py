@@ -43,7 +43,7 @@ def test_a_real_cluster_has_the_findings_of_its_manifests_and_no_other(site: Sit
     bed.apply(*manifests())
 
     result = CliRunner().invoke(
-        main, ["lint", "--live", "--kubeconfig", str(bed.kubeconfig("admin")), "--format", "json"]
+        main, ["lint", "--live", "--kubeconfig", str(bed.kubeconfig("admin")), "-o", "json"]
     )
 
     report = json.loads(result.output)

@@ -120,7 +120,17 @@ def test_a_million_tokens_costs_what_opencost_says_of_the_node(
     file = tmp_path / "prod.json"
     chat = pod("a", gpus=2, labels={"model": "chat"})
     file.write_text(json.dumps({"kind": "List", "items": [node(gpus=8), chat]}))
-    words = ["cost", "--file", str(file), "--prometheus", server.url, "--tokens", "9m", "--json"]
+    words = [
+        "cost",
+        "--file",
+        str(file),
+        "--prometheus",
+        server.url,
+        "--tokens",
+        "9m",
+        "-o",
+        "json",
+    ]
 
     document = json.loads(CliRunner().invoke(main, words).output)
 
@@ -135,7 +145,7 @@ def test_a_million_tokens_costs_what_opencost_says_of_the_node(
 def test_fleet_takes_the_prices_of_opencost_too(server: PrometheusServer, tmp_path: Path) -> None:
     file = tmp_path / "prod.json"
     file.write_text(json.dumps({"kind": "List", "items": [node(gpus=8)]}))
-    words = ["fleet", "--file", str(file), "--prometheus", server.url, "--json"]
+    words = ["fleet", "--file", str(file), "--prometheus", server.url, "-o", "json"]
 
     document = json.loads(CliRunner().invoke(main, words).output)
 

@@ -22,14 +22,14 @@ def advise(*arguments: object, columns: int = 150) -> Result:
 
 def decided(*arguments: object) -> dict[str, Any]:
     """By pool."""
-    result = advise("--json", *arguments)
+    result = advise("-o", "json", *arguments)
     assert result.exit_code == 0, result.output
     (cluster,) = json.loads(result.output)["clusters"]
     return {one["pool"]: one for one in cluster["pools"]}
 
 
 def remarks(*arguments: object) -> list[str]:
-    (cluster,) = json.loads(advise("--json", *arguments).output)["clusters"]
+    (cluster,) = json.loads(advise("-o", "json", *arguments).output)["clusters"]
     found: list[str] = cluster["remarks"]
     return found
 

@@ -176,7 +176,7 @@ def test_name_and_namespace_are_as_told() -> None:
 
 
 def test_json_has_the_object_and_the_whole_ranking() -> None:
-    told = json.loads(claim("--gpu-memory", "20Gi", "--bottleneck", "kv", "--json"))
+    told = json.loads(claim("--gpu-memory", "20Gi", "--bottleneck", "kv", "-o", "json"))
     assert told["object"] == yaml.safe_load(claim("--gpu-memory", "20Gi", "--bottleneck", "kv"))
     assert told["unit"] == "$ per 100 GiB-h"
     assert len(told["ranking"]) == len(shipped().generations)
@@ -211,7 +211,16 @@ def test_an_operators_prices_change_the_order(tmp_path: Path) -> None:
     # As `foresail fleet` takes it too: a claim has no machine yet, and passes such prices over.
     file.write_text("NVIDIA L40S: 0.4\nh200: 9\np5.48xlarge: 4.2\nh100-sxm/spot: 0.1\n")
     told = json.loads(
-        claim("--model-parameters", "8B", "--prices", str(file), "--json", "--tensor-parallel", "1")
+        claim(
+            "--model-parameters",
+            "8B",
+            "--prices",
+            str(file),
+            "-o",
+            "json",
+            "--tensor-parallel",
+            "1",
+        )
     )
     first = told["ranking"][0]
     assert (first["generation"], first["usdPerGpuHour"]) == ("l40s", 0.4)

@@ -35,7 +35,7 @@ def cost(*arguments: object, columns: int = 80) -> Result:
 
 
 def told(*arguments: object) -> dict[str, Any]:
-    document = json.loads(cost(*arguments, "--json").output)
+    document = json.loads(cost(*arguments, "-o", "json").output)
     assert isinstance(document, dict)
     return document
 

@@ -53,7 +53,7 @@ def once(server: ApiServer, tmp_path: Path) -> CostOptions:
     }
     file = tmp_path / "config"
     file.write_text(yaml.safe_dump(document))
-    return CostOptions(fleet=FleetOptions(kubeconfig=file, as_json=True))
+    return CostOptions(fleet=FleetOptions(kubeconfig=file, form="json"))
 
 
 @pytest.fixture

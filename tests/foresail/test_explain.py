@@ -665,7 +665,7 @@ def test_explain_ends_with_0_where_keda_gets_a_number() -> None:
     assert result.stdout.startswith("llm/qwen: 7 replicas, active")
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize("form", [[], ["-o", "json"]], ids=["text", "json"])
 def test_explain_ends_with_3_and_says_what_to_do_where_keda_gets_an_error(form: list[str]) -> None:
     shown = asyncio.run(misnamed()).account()
 

@@ -128,9 +128,9 @@ class TestCommand:
 
     def test_it_ends_with_3_where_no_node_can_take_the_pod(self) -> None:
         with serving(json.dumps(told(FULL))) as server:
-            result = explained(server, "pod", "llm/chat-0", "--json")
+            result = explained(server, "pod", "llm/chat-0", "-o", "json")
         assert result.exit_code == 3
-        assert json.loads(result.stdout)["nodes_passed"] == 0
+        assert json.loads(result.stdout)["nodesPassed"] == 0
         assert result.stderr == "llm/chat-0: none of 1 nodes can take it\n"
 
     @pytest.mark.parametrize(

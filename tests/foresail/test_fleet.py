@@ -60,7 +60,7 @@ def test_unknown_values_are_a_question_mark_and_null(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", node(gpus=2), pod("a", gpus=1))
 
     row = fleet("--file", file).output.splitlines()[3]
-    (document,) = json.loads(fleet("--file", file, "--json").output)["by"]["generation"]
+    (document,) = json.loads(fleet("--file", file, "-o", "json").output)["by"]["generation"]
 
     assert row.split() == ["unknown", "2", "1", "1", "0", "?", "?", "?", "?"]
     assert {
@@ -95,7 +95,7 @@ def test_without_pods_used_and_free_are_unknown_and_the_reason_is_shown(
 def test_without_pods_json_has_null_and_the_reason(tmp_path: Path) -> None:
     file = write(tmp_path / "nodes.json", *NODES_ONLY)
 
-    document = json.loads(fleet("--file", file, "--json").output)
+    document = json.loads(fleet("--file", file, "-o", "json").output)
 
     unknown = ("allocated", "free", "out", "idle", "fragmented", "freeUsdPerHour", "idleUsdPerHour")
     assert {document["total"][key] for key in unknown} == {None}
@@ -155,7 +155,7 @@ def test_allocations_of_dra_are_unknown_without_its_objects(
 ) -> None:
     file = write(tmp_path / "prod.json", *objects)
 
-    document = json.loads(fleet("--file", file, "--json").output)
+    document = json.loads(fleet("--file", file, "-o", "json").output)
 
     ((one,),) = (cluster["nodes"] for cluster in document["clusters"])
     assert (one["allocated"], one["free"], one["notRead"]) == (None, None, missing)
@@ -164,7 +164,7 @@ def test_allocations_of_dra_are_unknown_without_its_objects(
 def test_without_claims_that_anybody_names_nothing_of_dra_is_used(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", node(), resource_slice(device("gpu-0")), pod("a"))
 
-    (cluster,) = json.loads(fleet("--file", file, "--json").output)["clusters"]
+    (cluster,) = json.loads(fleet("--file", file, "-o", "json").output)["clusters"]
 
     assert [(one["allocated"], one["free"]) for one in cluster["nodes"]] == [(0, 1)]
 
@@ -179,7 +179,7 @@ def test_json_has_every_node_and_the_pods_on_its_gpus(tmp_path: Path) -> None:
         yaml.safe_dump_all([devices, claim("c", "gpu-0", pods=("a",)), pod("a")])
     )
 
-    document = json.loads(fleet("--file", folder, "--json").output)
+    document = json.loads(fleet("--file", folder, "-o", "json").output)
 
     (cluster,) = document["clusters"]
     (one,) = cluster["nodes"]
@@ -219,7 +219,7 @@ def test_a_price_may_be_of_spot_machines_alone(tmp_path: Path) -> None:
     prices = tmp_path / "prices.yaml"
     prices.write_text("NVIDIA H100 80GB HBM3: 2.5\nNVIDIA H100 80GB HBM3/spot: 1.25\n")
 
-    told = json.loads(fleet("--file", file, "--prices", prices, "--json").output)
+    told = json.loads(fleet("--file", file, "--prices", prices, "-o", "json").output)
 
     assert told["total"]["usdPerHour"] == 30  # 8 x 2.5 + 8 x 1.25
     assert told["remarks"] == []

@@ -80,7 +80,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[Any]:
 async def test_a_cluster_that_is_gone_is_named_and_the_other_is_shown(
     kubeconfig: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, as_json=True)
+    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, form="json")
 
     await fleet_command.show(options, Console())
 
@@ -93,7 +93,7 @@ async def test_a_cluster_that_is_gone_is_named_and_the_other_is_shown(
 async def test_the_current_context_is_meant_unless_one_is_named(
     kubeconfig: Path, server: ApiServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await fleet_command.show(FleetOptions(kubeconfig=kubeconfig, as_json=True), Console())
+    await fleet_command.show(FleetOptions(kubeconfig=kubeconfig, form="json"), Console())
 
     assert [one["cluster"] for one in lines(capsys)[0]["clusters"]] == ["prod"]
     assert {query["authorization"] for query in server.asked} == {"Bearer of-a-program"}
@@ -113,7 +113,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fleet_command, "_REDRAW_SECONDS", 0.0)
-    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, as_json=True)
+    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, form="json")
     seen: list[Any] = []
 
     async def until(allocated: float | None) -> None:
@@ -173,7 +173,7 @@ async def test_watching_tells_that_a_machine_is_late_though_nothing_has_changed(
                 await asyncio.sleep(0.01)
                 seen.extend(lines(capsys))
 
-    options = FleetOptions(kubeconfig=kubeconfig, as_json=True)
+    options = FleetOptions(kubeconfig=kubeconfig, form="json")
     watching = asyncio.create_task(fleet_command.watch(options, Console()))
     try:
         await until([])

@@ -33,7 +33,7 @@ def fleet(*arguments: object) -> Result:
 
 
 def document(*arguments: object) -> Any:
-    return json.loads(fleet(*arguments, "--json").output)
+    return json.loads(fleet(*arguments, "-o", "json").output)
 
 
 def recorded(path: Path, *objects: dict[str, Any]) -> Path:

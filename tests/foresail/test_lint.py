@@ -104,7 +104,7 @@ def test_the_status_follows_the_severity_asked_for(arguments: tuple[str, ...], s
         (("a.yaml", "--live"), "give files or folders"),
         (("a.yaml", "--context", "c"), "add --live"),
         (("-", "--node-lead-time", "soon"), "a duration such as 8m"),
-        (("-", "--format", "xml"), "'xml' is not one of"),
+        (("-", "-o", "xml"), "'xml' is not one of"),
         (("-", "--disable", "FS1O4"), "there is no rule 'FS1O4': docs/lint.md lists them"),
         (("--explain", "FS9"), "there is no rule 'FS9'"),
     ],
@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_named_and_ends_with_status_one(
 ) -> None:
     Path("a.yaml").write_bytes(content)
 
-    result = lint("a.yaml", "--format", "json")
+    result = lint("a.yaml", "-o", "json")
 
     (found,) = json.loads(result.output)["findings"]
     assert result.exit_code == 1
@@ -219,7 +219,7 @@ def test_lists_and_helm_output_are_read_item_by_item() -> None:
     items = {"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(WRONG), POOL]}
     helm = f"---\n# Source: chart/templates/a.yaml\n{WRONG}---\n---\n{json.dumps(items)}"
 
-    report = json.loads(lint("-", "--format", "json", given=helm).output)
+    report = json.loads(lint("-", "-o", "json", given=helm).output)
 
     assert report["objects"] == 3
     assert [(one["rule"], one["line"]) for one in report["findings"]] == [
@@ -233,7 +233,7 @@ def test_a_typed_list_gives_its_items_their_kind() -> None:
     wrong = edited(bare, {"spec weight": 0})
     items = {"apiVersion": "karpenter.sh/v1", "kind": "NodePoolList", "items": [wrong]}
 
-    report = json.loads(lint("-", "--format", "json", given=json.dumps(items)).output)
+    report = json.loads(lint("-", "-o", "json", given=json.dumps(items)).output)
 
     assert [one["subject"] for one in report["findings"]] == ["NodePool h100"]
 
@@ -246,7 +246,7 @@ def test_a_configuration_in_a_configmap_has_the_lines_of_the_file() -> None:
         f"data:\n  scheduler.yaml: |\n{indented}"
     )
 
-    report = json.loads(lint("-", "--format", "json", given=text).output)
+    report = json.loads(lint("-", "-o", "json", given=text).output)
 
     (found,) = report["findings"]
     assert text.splitlines()[found["line"] - 1].strip() == "percentageOfNodesToScore: 10"
@@ -275,7 +275,7 @@ def test_a_comment_ignores_its_line_alone() -> None:
 
 
 def test_json_has_every_part_of_a_finding() -> None:
-    report = json.loads(lint("-", "--format", "json", given=WRONG).output)
+    report = json.loads(lint("-", "-o", "json", given=WRONG).output)
 
     assert report == {
         "findings": [
@@ -304,7 +304,7 @@ def test_github_annotations_escape_what_github_would_obey(folder: Path) -> None:
     name = "a,b:100%.yaml"
     Path(name).write_text(WRONG)
 
-    result = lint(name, "--format", "github")
+    result = lint(name, "-o", "github")
 
     assert result.output.startswith("::error file=a%2Cb%3A100%25.yaml,line=6,title=FS101::")
     assert result.output.count("\n") == 1
@@ -314,7 +314,7 @@ def test_sarif_has_what_its_schema_requires(folder: Path) -> None:
     Path("my file.yaml").write_text(WRONG)
     Path("broken.yaml").write_text("kind: [")
 
-    log = json.loads(lint(".", "--format", "sarif").output)
+    log = json.loads(lint(".", "-o", "sarif").output)
 
     # SARIF 2.1.0, §3.13 (log), §3.14 (run), §3.18–19 (tool), §3.27 (result), §3.49 (rule).
     assert set(log) == {"$schema", "version", "runs"}

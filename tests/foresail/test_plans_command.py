@@ -28,8 +28,8 @@ def plan(reference: Reference = A) -> Plan:
     return plan_of(plan_message(status(reference), now_seconds=NOW))
 
 
-def options(port: int, *, as_json: bool = False) -> PlansOptions:
-    return PlansOptions(server=f"127.0.0.1:{port}", namespaces=(), tls=None, as_json=as_json)
+def options(port: int, *, form: str = "table") -> PlansOptions:
+    return PlansOptions(server=f"127.0.0.1:{port}", namespaces=(), tls=None, form=form)
 
 
 def test_a_row_says_demand_forecast_plan_and_what_is_missing() -> None:
@@ -115,7 +115,7 @@ async def test_json_has_zeros_and_leaves_out_what_is_not_known(
     site = PlansSite()
     site.plan(A, replicas=0)
     async with site.served():
-        await show(options(site.port, as_json=True), wide())
+        await show(options(site.port, form="json"), wide())
 
     (document,) = json.loads(capsys.readouterr().out)
     assert document["workload"]["metadata"] == {"model": "llama-70b", "mode": "act"}
@@ -157,7 +157,7 @@ async def test_a_watch_as_json_is_an_object_a_line(capsys: pytest.CaptureFixture
     site.plan(A)
     output = ""
     async with site.served():
-        watching = asyncio.create_task(watch(options(site.port, as_json=True), wide()))
+        watching = asyncio.create_task(watch(options(site.port, form="json"), wide()))
         async with asyncio.timeout(10):
             while "snapshot" not in output:
                 output += capsys.readouterr().out

@@ -65,7 +65,7 @@ def played() -> Played:
             text=True,
             encoding="utf-8",
         )
-        for options in (["--json"], [])
+        for options in (["-o", "json"], [])
     ]
     try:
         (records, problems), (lines, more) = [p.communicate(timeout=120) for p in processes]
@@ -83,12 +83,12 @@ def not_json(constant: str) -> NoReturn:
 
 
 def test_each_frame_is_one_json_object(played: Played) -> None:
-    assert [frame["at_seconds"] for frame in played.frames] == list(range(0, PLAYED_SECONDS, 15))
+    assert [frame["atSeconds"] for frame in played.frames] == list(range(0, PLAYED_SECONDS, 15))
     assert all(frame["asked"] >= 1 and frame["why"] for frame in played.frames)
 
 
 def test_a_forecast_is_there_from_the_first_frame_on(played: Played) -> None:
-    first = played.frames[0]["forecast_prompt_tokens"]
+    first = played.frames[0]["forecastPromptTokens"]
 
     assert all(low <= middle <= high for low, middle, high in first.values())
     assert max(float(ahead) for ahead in first) >= 1800
@@ -97,7 +97,7 @@ def test_a_forecast_is_there_from_the_first_frame_on(played: Played) -> None:
 def test_foresail_and_the_reactive_rules_are_scored_on_the_same_requests(played: Played) -> None:
     assert {"foresail", "keda-waiting", "hpa-inflight"} <= set(played.scores)
     assert all(0 <= score["attainment"] <= 1 for score in played.scores.values())
-    assert all(score["gpu_hours"] > 0 for score in played.scores.values())
+    assert all(score["gpuHours"] > 0 for score in played.scores.values())
 
 
 def test_a_pipe_gets_lines_for_a_log(played: Played) -> None:
@@ -111,7 +111,7 @@ def test_the_comparison_names_every_rule_and_is_the_same_for_the_same_seed(
     rows = {words[0]: words[1:] for line in played.lines if (words := line.split())}
 
     for policy, score in played.scores.items():
-        in_time, first_token = f"{score['attainment']:.2%}", f"{score['ttft_p95']:.2f}"
+        in_time, first_token = f"{score['attainment']:.2%}", f"{score['ttftP95']:.2f}"
         assert rows[policy][:2] == [in_time, first_token], policy
 
 
@@ -119,7 +119,7 @@ def test_nothing_is_said_on_the_side(played: Played) -> None:
     assert played.errors == ""
 
 
-def test_a_demo_that_is_interrupted_ends_at_once_and_in_one_word() -> None:
+def test_a_demo_that_is_interrupted_says_how_far_it_came_and_ends_in_one_word() -> None:
     process = subprocess.Popen(
         COMMAND,
         stdout=subprocess.PIPE,
@@ -131,9 +131,12 @@ def test_a_demo_that_is_interrupted_ends_at_once_and_in_one_word() -> None:
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stdout is not None
-    process.stdout.readline()
+    while not process.stdout.readline().startswith("07:0"):
+        pass
 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
-    _, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors.split()) == (1, ["Aborted!"])
+    assert "Stopped at 07:" in said
+    assert "requests in time" in said

@@ -77,14 +77,14 @@ def test_a_file_of_another_kind_is_one_line(tmp_path: Path) -> None:
 def test_it_shows_the_same_as_json() -> None:
     shown = json.loads(
         run(
-            "show", "cost-first", "--pool", "chat", "--at", "2026-11-27T12:00+0000", "--json"
+            "show", "cost-first", "--pool", "chat", "--at", "2026-11-27T12:00+0000", "-o", "json"
         ).output
     )
 
     assert shown["pool"] == "chat"
-    assert shown["at_seconds"] == 1795780800
-    assert (shown["rho"], shown["hold_lease_seconds"]) == (3, 600)
-    assert shown["warm_floor_until_seconds"] is None
+    assert shown["atSeconds"] == 1795780800
+    assert (shown["rho"], shown["holdLeaseSeconds"]) == (3, 600)
+    assert shown["warmFloorUntilSeconds"] is None
     assert "quietHours" not in shown["levers"]
 
 

@@ -53,24 +53,24 @@ def told(folder: Path, replayed: Result) -> dict[str, Any]:
 def test_nodes_are_run_under_the_replicas_of_foresail_and_of_the_first_rule(
     told: dict[str, Any],
 ) -> None:
-    assert [(one["replicas_of"], one["nodes_by"]) for one in told["runs"]] == [
+    assert [(one["replicasOf"], one["nodesBy"]) for one in told["runs"]] == [
         ("foresail", "Karpenter alone"),
         ("foresail", "policy latency-first"),
         ("hpa-inflight", "Karpenter alone"),
         ("hpa-inflight", "policy latency-first"),
     ]
-    assert (told["gpus_per_node"], told["consolidate_after_seconds"]) == (1, 600.0)
+    assert (told["gpusPerNode"], told["consolidateAfterSeconds"]) == (1, 600.0)
     # 30 idle GPU-minutes of $6 an hour.
-    assert told["usd_per_delayed_minute"] == pytest.approx(3.0)
+    assert told["usdPerDelayedMinute"] == pytest.approx(3.0)
 
 
 def test_dollars_are_those_of_the_hours_and_the_hours_have_a_reason(told: dict[str, Any]) -> None:
     for one in told["runs"]:
-        idle = sum(one["idle_gpu_hours"].values())
-        assert one["gpu_hours"] == pytest.approx(one["used_gpu_hours"] + idle)
-        assert one["usd"] == pytest.approx(6.0 * one["gpu_hours"])
-    assert "forecast hold" in told["runs"][1]["idle_gpu_hours"]
-    assert "forecast hold" not in told["runs"][0]["idle_gpu_hours"]
+        idle = sum(one["idleGpuHours"].values())
+        assert one["gpuHours"] == pytest.approx(one["usedGpuHours"] + idle)
+        assert one["usd"] == pytest.approx(6.0 * one["gpuHours"])
+    assert "forecast hold" in told["runs"][1]["idleGpuHours"]
+    assert "forecast hold" not in told["runs"][0]["idleGpuHours"]
 
 
 def test_a_policy_that_costs_more_than_karpenter_alone_is_said_to(
@@ -78,7 +78,7 @@ def test_a_policy_that_costs_more_than_karpenter_alone_is_said_to(
 ) -> None:
     alone, policy = told["runs"][:2]
     assert policy["usd"] > alone["usd"]
-    assert policy["delayed_minutes"] < alone["delayed_minutes"]
+    assert policy["delayedMinutes"] < alone["delayedMinutes"]
     more, share = policy["usd"] - alone["usd"], policy["usd"] / alone["usd"] - 1
     assert f"${more:,.0f} ({share:.1%}) MORE than Karpenter alone" in spoken(replayed)
     for sentence in told["verdict"]:

@@ -11,9 +11,7 @@ from replay.peers.dynamo import Constant, Kalman, Sla
 from replay.peers.knative import Knative
 from replay.peers.phpa import HoltWinters
 from replay.peers.predictkube import DayBefore
-from replay.peers.ray_serve import RayServe
 from replay.peers.sageserve import arima_312
-from replay.peers.sky_serve import SkyServe
 from replay.peers.wva import TokenCapacity, highest_rate, latencies
 from replay.policies.behaviors import BEHAVIORS
 from replay.policies.catalogue import KINDS
@@ -102,13 +100,13 @@ class TestReactive:
     def test_ray_counts_ongoing_requests_and_waits_thirty_seconds(
         self, replay_input: ReplayInput
     ) -> None:
-        rule = RayServe(replay_input, 20.0)
+        rule = KINDS["ray-ongoing"].make(replay_input, 20.0)
         wishes = [rule.decide(replace(SEEN, at_seconds=at)) for at in (0, 10, 20, 30)]
         assert wishes == [4, 4, 4, 5]
 
     def test_sky_needs_five_minutes_to_go_up(self, replay_input: ReplayInput) -> None:
         rate = 6.5 * replay_input.replica_requests_per_second
-        rule = SkyServe(replay_input, 1.0)
+        rule = KINDS["sky-qps"].make(replay_input, 1.0)
         wishes = [
             rule.decide(replace(SEEN, at_seconds=at, arrived_per_second=rate))
             for at in range(0, 320, 20)

@@ -55,7 +55,7 @@ class Reader:
             ahead_seconds: by which the clock of its process is ahead.
         """
         self._clock.set(ahead_seconds)
-        command = [sys.executable, "-m", "foresail.cli", verb, "--json", "--kubeconfig"]
+        command = [sys.executable, "-m", "foresail.cli", verb, "-o", "json", "--kubeconfig"]
         done = subprocess.run(
             [*command, str(self._kubeconfig), *arguments],
             env={"PYTHONPATH": str(ROOT), **self._clock.environment},

@@ -1,0 +1,56 @@
+"""Which of two rules the answer names, worked out by hand."""
+
+import pytest
+
+from foresail.answer import Better, Row, better
+
+
+def row(hours: tuple[float, ...], in_time: tuple[float, ...]) -> Row:
+    return Row(name="any", gpu_hours=hours, in_time=in_time)
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "expected"),
+    [
+        pytest.param(
+            row((100, 102), (0.995, 0.996)), row((80, 81), (0.992, 0.993)), Better.FORESAIL,
+            id="both-keep-it-and-ours-is-cheaper",
+        ),
+        pytest.param(
+            row((80, 81), (0.992, 0.993)), row((100, 102), (0.999, 0.999)), Better.YOURS,
+            id="both-keep-it-and-yours-is-cheaper",
+        ),
+        pytest.param(
+            row((100, 100), (0.995, 0.995)), row((98, 103), (0.995, 0.995)), Better.UNCLEAR,
+            id="the-seeds-disagree",
+        ),
+        pytest.param(
+            row((100, 100), (0.995, 0.995)), row((99.5, 99.6), (0.995, 0.995)), Better.UNCLEAR,
+            id="half-a-per-cent-is-nothing",
+        ),
+        pytest.param(
+            row((50, 50), (0.97, 0.98)), row((100, 100), (0.991, 0.992)), Better.FORESAIL,
+            id="only-ours-keeps-it",
+        ),
+        pytest.param(
+            row((120, 120), (0.991, 0.992)), row((60, 60), (0.98, 0.995)), Better.YOURS,
+            id="only-yours-keeps-it-on-every-seed",
+        ),
+        pytest.param(
+            row((100, 100), (0.90, 0.91)), row((120, 120), (0.94, 0.95)), Better.UNCLEAR,
+            id="neither-keeps-it-and-more-in-time-costs-more",
+        ),
+        pytest.param(
+            row((100, 100), (0.94, 0.95)), row((120, 120), (0.90, 0.91)), Better.YOURS,
+            id="neither-keeps-it-and-yours-is-better-in-both",
+        ),
+        pytest.param(
+            row((100, 100), (0.9, 0.9)), row((90, 90), (0.9, 0.9)), Better.FORESAIL,
+            id="neither-keeps-it-and-as-often-for-less",
+        ),
+    ],
+)  # fmt: skip
+def test_the_better_rule_is_named_and_an_unclear_one_is_not(
+    yours: Row, ours: Row, expected: Better
+) -> None:
+    assert better(yours, ours, 0.99) is expected
