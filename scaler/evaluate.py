@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
+from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
@@ -101,7 +102,8 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             parameters.capacity, lead_seconds=parameters.lead_seconds, level=parameters.level
         )
         plan, state = decide(observation, tracker.demand, outlook, parameters, cycle_state.state)
-        plan = replace(plan, steps=(*learned, *plan.steps))
+        beyond = _beyond_bounds(plan, parameters)
+        plan = replace(plan, steps=(*learned, *plan.steps, *beyond))
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(timed=timed, state=state, plan=plan, read_at_seconds=now_seconds)
     timed = replace(after.timed, valid_until_seconds=now_seconds + answer_seconds_max)
@@ -117,6 +119,20 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         replica_plan=after.plan,
     )
     return result, after
+
+
+def _beyond_bounds(plan: ReplicaPlan, parameters: PlanParameters) -> tuple[Step, ...]:
+    """A step where even `maxReplicas` does not keep the objective."""
+    present = next((step for step in plan.steps if step.rule == "present"), None)
+    most, objective = parameters.replicas_max, parameters.objective
+    if present is None or present.replicas <= most:
+        return ()
+    text = (
+        f"maxReplicas {most} cannot keep {objective.attainment:.2%} within TTFT "
+        f"{objective.ttft_seconds:g} s and ITL {objective.itl_seconds * 1000:g} ms: the present "
+        f"alone needs {present.replicas:.1f}"
+    )
+    return (Step(rule="objective", text=text, replicas=float(most)),)
 
 
 def answer_of(plan: ReplicaPlan) -> Answer:

@@ -15,6 +15,7 @@ from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.forecast.trees import Trees
+from scaler.learning.estimates import CapacityEstimate
 from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
@@ -43,6 +44,11 @@ class Shipped:
         self._lead_seconds = trigger_spec.lead_time
         self._start = _start_seconds(replay_input)
 
+    @property
+    def learned(self) -> CapacityEstimate | None:
+        """What is known of a replica; None where nothing was learned yet."""
+        return self._engine.estimate_for(self._parameters)
+
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
         poll = _poll_of(
@@ -69,7 +75,7 @@ class Shipped:
             self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
-            capacity=self._engine.estimate_for(self._parameters),
+            capacity=self.learned,
         )
         outcome = self._plan.timed.outcome
         match outcome:
@@ -171,6 +177,11 @@ class Foresail(KedaDriven):
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
         )
+
+    @property
+    def learned(self) -> CapacityEstimate | None:
+        """What is known of a replica; None where nothing was learned yet."""
+        return self._shipped.learned
 
     def why(self) -> str:
         return self._shipped.why()
