@@ -99,7 +99,7 @@ def text(payload: Mapping[str, Any]) -> str:
         if plan["desired"] is not None:
             lines.append(f"  {plan['desired']:8d}  {'handed' if stands else 'was handed'} to KEDA")
     if payload.get("objectives"):
-        lines.append("objectives, shown beside what is measured; no plan depends on them:")
+        lines.append("objectives, beside what is measured:")
         lines += [
             f"  {name} p95 {_objective_text(one)}" for name, one in payload["objectives"].items()
         ]
