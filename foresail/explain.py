@@ -113,7 +113,7 @@ def text(payload: Mapping[str, Any]) -> str:
         lines.append(f"lead time fixed by the trigger; its orders show {learned}")
     lines += books_text(payload["books"]) if "books" in payload else []
     if payload.get("objectives"):
-        lines.append("objectives, shown beside what is measured; no plan depends on them:")
+        lines.append("objectives, beside what is measured:")
         lines += [
             f"  {name} p95 {_objective_text(one)}" for name, one in payload["objectives"].items()
         ]

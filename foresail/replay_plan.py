@@ -5,9 +5,10 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from fleet.catalogue import Precision, shipped
+from fleet.iteration import MODELS
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from foresail.settings_values import Seconds, SecondsFromZero
-from replay.derived import MODELS, UnfitError, derived
+from replay.derived import UnfitError, derived
 from replay.fleet import FleetSettings, Shortage
 from replay.nodes import NodePool
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile

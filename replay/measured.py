@@ -20,7 +20,8 @@ from typing import Final
 import numpy as np
 
 from fleet.catalogue import shipped
-from replay.derived import ModelShape, derived
+from fleet.iteration import ModelShape
+from replay.derived import derived
 from replay.profile import EngineProfile
 from scaler.errors import ForesailError
 
@@ -43,7 +44,6 @@ class Measured:
 
     shape: ModelShape
     """Its name is the table's."""
-    hidden_size: int
     gpu: str
     generation: str
     """Of the GPU catalogue."""
@@ -53,32 +53,39 @@ class Measured:
 
 
 _LLAMA_7B = ModelShape(
-    name="Llama-2-7b-hf", parameters=6.74e9, layers=32, kv_heads=32, head_size=128
+    name="Llama-2-7b-hf", parameters=6.74e9, layers=32, hidden=4096, kv_heads=32, head_size=128
 )
 _CODE_LLAMA_34B = ModelShape(
-    name="CodeLlama-34b-Instruct-hf", parameters=33.7e9, layers=48, kv_heads=8, head_size=128
+    name="CodeLlama-34b-Instruct-hf",
+    parameters=33.7e9,
+    layers=48,
+    hidden=8192,
+    kv_heads=8,
+    head_size=128,
 )
 _LLAMA_70B = ModelShape(
-    name="Llama-2-70b-hf", parameters=69.0e9, layers=80, kv_heads=8, head_size=128
+    name="Llama-2-70b-hf", parameters=69.0e9, layers=80, hidden=8192, kv_heads=8, head_size=128
 )
-_QWEN_72B = ModelShape(name="Qwen-72B", parameters=72.3e9, layers=80, kv_heads=64, head_size=128)
+_QWEN_72B = ModelShape(
+    name="Qwen-72B", parameters=72.3e9, layers=80, hidden=8192, kv_heads=64, head_size=128
+)
 SIX: Final = (
-    Measured(shape=_LLAMA_7B, hidden_size=4096, gpu="a100", generation="a100-sxm-80"),
-    Measured(shape=_LLAMA_7B, hidden_size=4096, gpu="h100", generation="h100-sxm"),
+    Measured(shape=_LLAMA_7B, gpu="a100", generation="a100-sxm-80"),
+    Measured(shape=_LLAMA_7B, gpu="h100", generation="h100-sxm"),
     Measured(
-        shape=_CODE_LLAMA_34B, hidden_size=8192, gpu="a100", generation="a100-sxm-80",
+        shape=_CODE_LLAMA_34B, gpu="a100", generation="a100-sxm-80",
         tensor_parallel=2, network="a100_dgx",
     ),
     Measured(
-        shape=_LLAMA_70B, hidden_size=8192, gpu="a100", generation="a100-sxm-80",
+        shape=_LLAMA_70B, gpu="a100", generation="a100-sxm-80",
         tensor_parallel=4, network="a100_dgx",
     ),
     Measured(
-        shape=_LLAMA_70B, hidden_size=8192, gpu="h100", generation="h100-sxm",
+        shape=_LLAMA_70B, gpu="h100", generation="h100-sxm",
         tensor_parallel=4, network="h100_dgx",
     ),
     Measured(
-        shape=_QWEN_72B, hidden_size=8192, gpu="h100", generation="h100-sxm",
+        shape=_QWEN_72B, gpu="h100", generation="h100-sxm",
         tensor_parallel=8, network="h100_dgx",
     ),
 )  # fmt: skip
@@ -139,7 +146,7 @@ class Tables:
                     f"{self._folder / ALL_REDUCE} has no row network={measured.network} "
                     f"workers={measured.tensor_parallel} within one machine"
                 )
-            amount = tokens * measured.hidden_size * _BYTES_EACH
+            amount = tokens * measured.shape.hidden * _BYTES_EACH
             at = sorted(reduces)
             each = float(np.interp(amount, at, [reduces[place] for place in at]))
             milliseconds += 2 * measured.shape.layers * each

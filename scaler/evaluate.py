@@ -139,7 +139,8 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
             cycle_state.state,
             given_up=lead.given_up if lead is not None else 0,
         )
-        plan = replace(plan, steps=(*learned, *chosen, *plan.steps, *limits))
+        beyond = _beyond_bounds(plan, parameters)
+        plan = replace(plan, steps=(*learned, *chosen, *plan.steps, *beyond, *limits))
         look = look_of(observation, tracker.demand, plan, given)
         timed = TimedOutcome(outcome=answer_of(plan), read_at_seconds=now_seconds)
         after = CycleState(
@@ -165,6 +166,20 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         lead=lead,
     )
     return result, after
+
+
+def _beyond_bounds(plan: ReplicaPlan, parameters: PlanParameters) -> tuple[Step, ...]:
+    """A step where even `maxReplicas` does not keep the objective."""
+    present = next((step for step in plan.steps if step.rule == "present"), None)
+    most, objective = parameters.replicas_max, parameters.objective
+    if present is None or present.replicas <= most:
+        return ()
+    text = (
+        f"maxReplicas {most} cannot keep {objective.attainment:.2%} within TTFT "
+        f"{objective.ttft_seconds:g} s and ITL {objective.itl_seconds * 1000:g} ms: the present "
+        f"alone needs {present.replicas:.1f}"
+    )
+    return (Step(rule="objective", text=text, replicas=float(most)),)
 
 
 def answer_of(plan: ReplicaPlan) -> Answer:

@@ -18,6 +18,7 @@ from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.events import Event
 from scaler.forecast.trees import Trees
+from scaler.learning.estimates import CapacityEstimate
 from scaler.serving.pools import Pools
 from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
@@ -70,6 +71,11 @@ class Shipped:
         self._quantile = trigger_spec.quantile
         self._start = _start_seconds(replay_input)
 
+    @property
+    def learned(self) -> CapacityEstimate | None:
+        """What is known of a replica; None where nothing was learned yet."""
+        return self._engine.estimate_for(self._parameters)
+
     def metric(self, seen: Seen) -> tuple[float, float]:
         """Desired replicas, target 1."""
         self._seen = seen
@@ -97,7 +103,7 @@ class Shipped:
             cycle_state=self._cycle_state,
             now_seconds=poll.at_seconds,
             answer_seconds_max=_ANSWER_SECONDS_MAX,
-            capacity=self._engine.estimate_for(self._parameters),
+            capacity=self.learned,
         )
         self._plan, after = planned(self._parameters)
         if self._pools is not None:
@@ -236,6 +242,11 @@ class Foresail(KedaDriven):
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
         )
+
+    @property
+    def learned(self) -> CapacityEstimate | None:
+        """What is known of a replica; None where nothing was learned yet."""
+        return self._shipped.learned
 
     def why(self) -> str:
         return self._shipped.why()

@@ -23,6 +23,7 @@ from scaler.learning.engine_prior import (
     CONTEXT_TOKENS,
     UTILIZATION_PRIOR,
     EnginePrior,
+    IterationTime,
     prior_of,
     rate_spread,
 )
@@ -41,11 +42,13 @@ _TOKENS_MIN: Final = 50.0
 """Generated in the window: fewer make no mean."""
 _QUEUE_SHARE: Final = 0.1
 """Waiting ÷ running from which a queue counts as standing, not as a moment's."""
-_CONTEXT_MINUTES: Final = 10.0
+_MIX_MINUTES: Final = 10.0
 _SLACK: Final = 0.03
 """A mean ITL this close to its limit counts as partly late."""
 _KV_FULL: Final = 0.9
 _SURE: Final = 0.9
+_SAID_MINUTES: Final = 30.0
+"""Evidence from which an objective is said to be out of reach."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +82,13 @@ class EngineLearner:
         self.at_seconds = at
         self._look(seen, ready, minutes=min(passed, WINDOW_SECONDS) / 60, settled=settled)
 
+    def follow(self, objective: Objective, given: ReplicaCapacity) -> None:
+        """Learn the tail for another objective from now on; the engine stays known."""
+        own = self.objective
+        if (own.ttft_seconds, own.itl_seconds) != (objective.ttft_seconds, objective.itl_seconds):
+            self.tail = TailCurve()
+        self.objective, self.given = objective, given
+
     def beginning(self) -> "EngineLearner":
         """A learner for the same workload that knows nothing yet."""
         return EngineLearner(objective=self.objective, given=self.given)
@@ -109,7 +119,6 @@ class EngineLearner:
             return self._by_queue(given, why)
         context = self.limits.context_tokens or CONTEXT_TOKENS
         iteration, itl = known.iteration, objective.itl_seconds
-        unreachable = iteration.fixed_seconds > FIXED_SHARE_MAX * itl
         spare = max(iteration.spare_share(itl), 1 - FIXED_SHARE_MAX)
         each = iteration.per_generated_token_seconds(context)
         unsure = self._unsure(known, prior, spare * itl, context)
@@ -129,7 +138,10 @@ class EngineLearner:
             ),
             confidence=1 - unsure,
             evidence=self._evidence(known, objective, utilization, unsure),
-            unreachable=_unreachable(known, objective) if unreachable else None,
+            utilization=utilization,
+            unreachable=_unreachable(iteration, self.limits.prompt_tokens, objective)
+            if self.fit.minutes >= _SAID_MINUTES
+            else None,
         )
 
     def _settled(self, at: float, ready: float) -> bool:
@@ -178,11 +190,16 @@ class EngineLearner:
         self, seen: Observation, ready: float, running: float | None, *, minutes: float
     ) -> None:
         limits, use = self.limits, seen.value(Signal.KV_USE)
+        requests, prompt = seen.value(Signal.REQUESTS), seen.value(Signal.PROMPT_TOKENS)
+        if requests and prompt:
+            each = prompt / requests
+            share = min(1.0, minutes / _MIX_MINUTES) if limits.prompt_tokens else 1.0
+            limits.prompt_tokens += (each - limits.prompt_tokens) * share
         limits.kv_tokens = seen.value(Signal.KV_CAPACITY) or limits.kv_tokens
         if not running or not use or not limits.kv_tokens:
             return
         context = use * limits.kv_tokens * ready / running
-        share = min(1.0, minutes / _CONTEXT_MINUTES) if limits.context_tokens else 1.0
+        share = min(1.0, minutes / _MIX_MINUTES) if limits.context_tokens else 1.0
         limits.context_tokens += (context - limits.context_tokens) * share
 
     def _late(
@@ -279,9 +296,20 @@ class EngineLearner:
         return text
 
 
-def _unreachable(known: Coefficients, objective: Objective) -> str:
-    fixed = known.iteration.fixed_seconds
-    return (
-        f"an iteration takes {fixed * 1000:.1f} ms without work, so no number of replicas keeps an "
-        f"ITL of {objective.itl_seconds * 1000:g} ms"
-    )
+def _unreachable(
+    iteration: IterationTime, prompt_tokens: float, objective: Objective
+) -> str | None:
+    """Why no number of replicas keeps the objective, or None."""
+    fixed, limit = iteration.fixed_seconds, objective.itl_seconds
+    if fixed > FIXED_SHARE_MAX * limit:
+        return (
+            f"an iteration takes {fixed * 1000:.1f} ms without work, so no number of replicas "
+            f"keeps an ITL of {limit * 1000:g} ms"
+        )
+    first_seconds = iteration.per_prompt_token_seconds * prompt_tokens + fixed
+    if first_seconds > objective.ttft_seconds:
+        return (
+            f"a prompt of {prompt_tokens:,.0f} tokens, the mean, takes {first_seconds:.2f} s on an "
+            f"idle replica, so no number of replicas keeps a TTFT of {objective.ttft_seconds:g} s"
+        )
+    return None

@@ -18,7 +18,7 @@ VERSION: Final = 1
 _PAIRS: Final = [(row, column) for row in range(TERMS) for column in range(row, TERMS)]
 _FIT: Final = ("minutes", "error", "shift")
 _LIMITS: Final = (
-    *("running_max", "slots", "context_tokens", "kv_tokens"),
+    *("running_max", "slots", "context_tokens", "prompt_tokens", "kv_tokens"),
     *("queue_minutes", "queue_prompt_tokens", "queue_generated_tokens"),
 )
 _NUMBERS: Final = len(_FIT) + len(_PAIRS) + TERMS + len(_LIMITS) + 4

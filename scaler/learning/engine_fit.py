@@ -73,6 +73,10 @@ class IterationFit:
     """Mean absolute relative error of late, of measurements before they were taken."""
     shift: float = 0.0
     """Mean signed error of the last minutes."""
+    _solved: tuple[EnginePrior, Coefficients] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+    """Of the sums as they are: a look asks three times, and each time costs most of it."""
 
     def take(self, row: Sequence[float], prior: EnginePrior, *, minutes: float) -> None:
         """Account for a measurement.
@@ -90,6 +94,7 @@ class IterationFit:
             weight *= min(1.0, _OUTLIER * usual / max(abs(error), _FLOOR))
             if abs(self.shift) > _SHIFTED:
                 self._forget(0.5)
+        self._solved = None
         self._forget(0.5 ** (minutes / HALF_LIFE_MINUTES))
         self.products += weight * np.outer(values, values)
         self.targets += weight * values
@@ -97,6 +102,11 @@ class IterationFit:
 
     def solve(self, prior: EnginePrior) -> Coefficients:
         """The most likely coefficients, none below 0."""
+        if self._solved is None or self._solved[0] != prior:
+            self._solved = prior, self._solve(prior)
+        return self._solved[1]
+
+    def _solve(self, prior: EnginePrior) -> Coefficients:
         scale = np.maximum(_vector(prior.iteration), _FLOOR)
         matrix, target = self.products * np.outer(scale, scale), self.targets * scale
         ratios, inverse = _non_negative(matrix, target, ridge=(NOISE_MIN / prior.spread) ** 2)

@@ -25,6 +25,8 @@ class EngineLimits:
     """Requests that ran while others waited though the ITL was within its limit; 0 = never seen."""
     context_tokens: float = 0.0
     """In the cache for a running request; 0 = never measured."""
+    prompt_tokens: float = 0.0
+    """Of one request, those that are computed; 0 = never measured."""
     kv_tokens: float = 0.0
     """That the cache of a replica holds; 0 = unknown."""
     queue_minutes: float = 0.0

@@ -16,6 +16,8 @@ class CapacityEstimate:
     """0 (the prior alone) to 1 (the workload's own metrics alone)."""
     evidence: str
     """For people: what it rests on, and what it would take to know more."""
+    utilization: float = 1.0
+    """`capacity` ÷ the rate at which the mean ITL reaches its limit: the engine's head-room."""
     unreachable: str | None = None
     """Why no number of replicas keeps the objective; None where some number does."""
 

@@ -104,6 +104,12 @@ class LiveFeed:
             unknown=unknown,
         )
 
+    def follow_objective(self) -> None:
+        """Learn for an objective that one of the workloads has, after a trigger was edited."""
+        wanted = [one.parameters for one in self.workloads.values() if one.parameters is not None]
+        if wanted and all(one.objective != self.engine.objective for one in wanted):
+            self.engine.follow(wanted[0].objective, wanted[0].capacity)
+
     def take(self, poll: PollResult, now_seconds: float) -> None:
         """Account for a poll result."""
         self.looked = (poll, now_seconds)

@@ -297,7 +297,7 @@ async def test_objectives_are_shown_beside_the_measured_p95_and_as_without_effec
 
     lines = site.lines()
 
-    at = lines.index("objectives, shown beside what is measured; no plan depends on them:")
+    at = lines.index("objectives, beside what is measured:")
     assert lines[at + 1 : at + 3] == [
         "  TTFT p95 2.5 s of 2 s, missed",
         "  ITL p95 ? of 0.06 s",
@@ -440,7 +440,7 @@ async def test_a_model_that_no_engine_has_is_shown_without_numbers() -> None:
     assert site.lines() == [
         f"llm/qwen: no answer (unavailable): nothing usable was ever read: {ESSENTIAL_NAMES}: "
         + NO_SERIES,
-        "objectives, shown beside what is measured; no plan depends on them:",
+        "objectives, beside what is measured:",
         "  TTFT p95 ? of 2 s",
         "  ITL p95 ? of 0.06 s",
         f"readings: ?, none of 12 signals: {NO_SERIES}",

@@ -454,7 +454,7 @@ def test_explain_shows_the_steps_of_the_answer(keda: Keda, site: Site) -> None:
     assert shown.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
     assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata, the larger of ", shown)
     assert "handed to KEDA" in shown
-    assert "no plan depends on them:\n  TTFT p95 " in shown
+    assert "beside what is measured:\n  TTFT p95 " in shown
     document = json.loads(site.page("/explain/llm/underscore?format=json"))
     assert document[0]["plan"]["desired"] == replicas
 

@@ -85,6 +85,7 @@ class Stage:
             Signal.RUNNING: running,
             Signal.WAITING: self.waiting,
             Signal.REPLICAS: self.ready,
+            Signal.REQUESTS: rate * self.ready,
             Signal.KV_CAPACITY: KV_TOKENS,
             Signal.KV_USE: running / self.ready * (PROMPT + ANSWER / 2) / KV_TOKENS,
         }

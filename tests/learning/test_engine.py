@@ -121,13 +121,16 @@ def test_an_engine_of_another_shape_is_learned_anew_within_an_hour() -> None:
 
 def test_an_engine_that_does_not_behave_so_is_said_and_not_believed() -> None:
     watched = stage()
-    for look in range(4 * 120):
-        watched.itl_factor = (0.4, 2.5, 1.0)[look % 3]
-        watched.look((1.0, 5.0)[look % 2])
 
+    def without_rule(looks: int) -> None:
+        for look in range(looks):
+            watched.itl_factor = (0.4, 2.5, 1.0)[look % 3]
+            watched.look((1.0, 5.0)[look % 2])
+
+    without_rule(480)
     assert watched.learner.estimate(FIGURES, OBJECTIVE) is None
     watched.waiting = 500.0
-    watched.minutes(30, 3.0)
+    without_rule(120)
     assert "off what load explains" in estimate(watched).evidence
 
 
@@ -195,6 +198,29 @@ def test_a_limit_below_an_empty_iteration_is_said_to_be_out_of_reach() -> None:
 
     assert why is not None
     assert "no number of replicas keeps an ITL of 60 ms" in why
+
+
+def test_a_prompt_too_long_for_its_first_token_is_said_to_be_out_of_reach() -> None:
+    watched = stage()
+    watched.minutes(60, 2.0, 4.0)
+    # 1,000 tokens at 80 µs, and an iteration of 15 ms, are 95 ms.
+    hasty = replace(OBJECTIVE, ttft_seconds=0.05)
+
+    why = estimate(watched, objective=hasty).unreachable
+
+    assert why is not None
+    assert "a prompt of 1,000 tokens" in why
+    assert "TTFT of 0.05 s" in why
+
+
+def test_an_edited_objective_begins_a_new_tail_and_keeps_the_engine() -> None:
+    watched = stage()
+    watched.minutes(600, 3.5, 5.2)
+    minutes = watched.learner.fit.minutes
+    watched.learner.follow(replace(OBJECTIVE, ttft_seconds=1.0), FIGURES)
+
+    assert sum(watched.learner.tail.minutes) == 0
+    assert watched.learner.fit.minutes == minutes
 
 
 def test_a_limit_within_reach_is_not_complained_about() -> None:

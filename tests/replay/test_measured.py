@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from replay.derived import ModelShape
+from fleet.iteration import ModelShape
 from replay.measured import Measured, Tables, UnmeasuredError
 
-SHAPE = ModelShape(name="tiny", parameters=1e9, layers=10, kv_heads=8, head_size=128)
-ALONE = Measured(shape=SHAPE, hidden_size=1000, gpu="h100", generation="h100-sxm")
+SHAPE = ModelShape(name="tiny", parameters=1e9, layers=10, hidden=1000, kv_heads=8, head_size=128)
+ALONE = Measured(shape=SHAPE, gpu="h100", generation="h100-sxm")
 TWO = Measured(
-    shape=SHAPE, hidden_size=1000, gpu="h100", generation="h100-sxm", tensor_parallel=2,
+    shape=SHAPE, gpu="h100", generation="h100-sxm", tensor_parallel=2,
     network="near",
 )  # fmt: skip
 
@@ -58,7 +58,7 @@ def test_two_gpus_pay_for_two_reductions_a_layer_within_their_machine(tables: Ta
 def test_what_is_in_no_table_is_said(
     tables: Tables, change: dict[str, str | int], why: str
 ) -> None:
-    fields = {"shape": SHAPE, "hidden_size": 1000, "gpu": "h100", "generation": "h100-sxm"}
+    fields = {"shape": SHAPE, "gpu": "h100", "generation": "h100-sxm"}
     with pytest.raises(UnmeasuredError, match=why):
         tables.profile(Measured(**fields | change))  # type: ignore[arg-type]
 

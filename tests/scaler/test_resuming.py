@@ -12,20 +12,23 @@ from typing_extensions import override
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, TimedOutcome
+from scaler.decision.objective import Objective
 from scaler.decision.plan import PlanState, ReplicaPlan
 from scaler.decision.tracker import PLANNED, TrackerState
 from scaler.errors import SourceUnavailableError
-from scaler.learning import lead_bytes
+from scaler.learning import engine_bytes, lead_bytes
+from scaler.learning.engine import EngineLearner
 from scaler.learning.lead import Awaited, LeadRecord, Start
 from scaler.serving.board import Arrival, Changes
 from scaler.serving.cycle import PlanningCycle
-from scaler.serving.feeds import Binding
+from scaler.serving.feeds import ENGINE, Binding
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import StateBook
 from scaler.signals import Observation, Signal, Value
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.trigger import AllowedOptions, TriggerSpec, parse
-from tests.scaler.fakes import binding, feed_key
+from tests.learning.engine_stage import Engine, Stage
+from tests.scaler.fakes import CAPACITY, binding, feed_key
 
 BEGIN = 1_800_000_000.0
 METADATA = {"model": "llama", "mode": "act", "maxReplicas": "40"}
@@ -453,3 +456,38 @@ async def test_doubtful_shadows_in_a_state_begin_anew_and_the_workload_goes_on()
         assert after.cycle_state.shadows is not None
         assert not after.cycle_state.shadows.books.days
         assert site.replicas()[-1] == 9
+
+
+def taught() -> Learned:
+    """Two hours with an engine."""
+    learner = EngineLearner(objective=Objective(), given=CAPACITY)
+    stage = Stage(learner=learner, engine=Engine(), at=BEGIN - 7300)
+    stage.minutes(120, 2.0, 3.5, 4.5)
+    return Learned(version=engine_bytes.VERSION, value=engine_bytes.encode(learner))
+
+
+def capacity_shown(states: Remembered) -> list[str]:
+    plan = states.noted[-1].plan
+    assert plan is not None
+    return [step.text for step in plan.steps if step.rule == "capacity"]
+
+
+async def test_what_was_learned_of_the_engine_is_planned_with_after_a_start() -> None:
+    state = replace(feed_state(age_minutes=1), learned={ENGINE: taught()})
+    async with running(Remembered({REFERENCE: workload(9)}, {LLAMA: state})) as site:
+        await asyncio.sleep(130)
+
+        (text,) = capacity_shown(site.states)
+        assert "min of ITL" in text
+
+
+async def test_what_is_doubtful_of_the_engine_is_learned_anew() -> None:
+    spoilt = Learned(version=engine_bytes.VERSION, value=b"\x00" * 10)
+    state = replace(feed_state(age_minutes=1), learned={ENGINE: spoilt})
+    async with running(Remembered({REFERENCE: workload(9)}, {LLAMA: state})) as site:
+        await asyncio.sleep(130)
+
+        assert capacity_shown(site.states) == []
+        take = site.loop.feed_states()[LLAMA]
+        assert take is not None  # the forecast was resumed all the same
+        assert len(take().learned[ENGINE].value) > 100
