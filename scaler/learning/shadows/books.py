@@ -52,7 +52,8 @@ class Minute:
     load: float
     paid: float | None
     """Real replicas that cost; None where not measured."""
-    planned: float
+    planned: float | None
+    """Replicas that the plan wanted; None where they are not to be compared with the shadow's."""
     shadowed: float
     """What the shadow of the setting in force wanted."""
     late: float | None
@@ -98,8 +99,9 @@ class Books:
         if minute.paid is not None:
             row[_PAID] += minute.paid
             row[_PAID_MINUTES] += 1
-        row[_PLANNED] += minute.planned
-        row[_SHADOWED] += minute.shadowed
+        if minute.planned is not None:
+            row[_PLANNED] += minute.planned
+            row[_SHADOWED] += minute.shadowed
         if minute.late is not None and minute.modelled is not None:
             row[_JUDGED_LOAD] += minute.load
             row[_JUDGED_LATE] += minute.late * minute.load
@@ -126,6 +128,12 @@ class Books:
     def all(self) -> "Days":
         """Every day, the open one too."""
         return Days(sums=self.sums.astype(np.float64))
+
+    @property
+    def load_mean(self) -> float:
+        """Of all minutes that are booked; 0 before there is one."""
+        minutes = float(self.sums[:, _MINUTES].sum())
+        return float(self.sums[:, _LOAD].sum()) / minutes if minutes else 0.0
 
     @property
     def peak_before(self) -> float:
@@ -192,7 +200,10 @@ class Days:
 
     @property
     def shadowed_ratio(self) -> float:
-        """Replicas of the shadow of the setting in force over the planned ones, on average."""
+        """Replicas of the shadow of the setting in force over the planned ones, on average.
+
+        NaN where they were never to be compared.
+        """
         return float(_ratio(self._sum(_SHADOWED), self._sum(_PLANNED)))
 
     def _known(self, by_shadow: Floats) -> Floats:

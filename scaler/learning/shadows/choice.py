@@ -159,14 +159,21 @@ def _off(days: Days, objective: float) -> Verdict | None:
         return Verdict.LATER
     if modelled > OFF_FACTOR * measured + slack:
         return Verdict.EARLIER
-    if not abs(days.shadowed_ratio - 1) <= REPLICAS_OFF_MAX:
+    if abs(days.shadowed_ratio - 1) > REPLICAS_OFF_MAX:
         return Verdict.OTHER_REPLICAS
     return None
 
 
-def correction_after(correction: float, late: float, objective: float) -> float:
-    """The correction after one minute with this measured late share."""
-    moved = correction + _CORRECTION_PER_MINUTE * (late - (1 - objective))
+def correction_after(
+    correction: float, late: float, objective: float, *, weight: float = 1.0
+) -> float:
+    """The correction after one minute with this measured late share.
+
+    Args:
+        weight: of the minute, its load over the mean load: the objective is about requests, and the
+            late minutes are the busy ones.
+    """
+    moved = correction + _CORRECTION_PER_MINUTE * weight * (late - (1 - objective))
     return min(max(moved, 0.0), CORRECTION_MAX)
 
 

@@ -36,6 +36,8 @@ _PEOPLES_HOLD_SECONDS: Final = np.array([300.0, 300.0, 60.0, 0.0])
 _GAP_MINUTES_MAX: Final = 60
 """After a longer time without looks the fleets begin anew."""
 _CORRECTION_MIN: Final = 0.01
+_WEIGHT_MAX: Final = 5.0
+"""Of one minute in the correction, however busy it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,13 +163,15 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     if shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, tuning.attainment)
     wanted = fleets.wanted[:, 0].astype(np.float64)
+    corrected_now = shadows.correction >= _CORRECTION_MIN
     books = books.with_minute(
         wanted,
         late[:-1],
         Minute(
             load=load,
             paid=None if minute.paid is None else minute.paid / minute.looks,
-            planned=minute.planned / minute.looks,
+            # A corrected plan wants more than its shadow, which is not corrected.
+            planned=None if corrected_now else minute.planned / minute.looks,
             shadowed=float(wanted[choice.place]),
             late=measured,
             modelled=None if real is None else float(late[-1]),
@@ -176,7 +180,9 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     )
     correction = shadows.correction
     if measured is not None:
-        correction = correction_after(correction, measured, tuning.attainment)
+        mean = books.load_mean
+        weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
+        correction = correction_after(correction, measured, tuning.attainment, weight=weight)
     return replace(
         shadows,
         fleets=replace(fleets, queued=queued[:-1]),

@@ -120,6 +120,10 @@ def test_late_minutes_make_the_setting_safer_and_calm_ones_bring_it_back() -> No
     assert correction == 0
 
 
+def test_a_busy_late_minute_counts_by_its_load() -> None:
+    assert correction_after(0.0, 1.0, 0.99, weight=3.0) == pytest.approx(0.297)
+
+
 def test_figures_that_the_trigger_gives_stay() -> None:
     setting = Setting(level=0.9, utilization=0.8, hold_seconds=300)
 
