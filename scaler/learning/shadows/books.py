@@ -37,8 +37,9 @@ _LATE: Final = slice(SHADOWS, 2 * SHADOWS)
     _MODELLED_LATE,
     _PAID_MINUTES,
     _COUNTED_MINUTES,
-) = range(2 * SHADOWS, 2 * SHADOWS + 11)
-COLUMNS: Final = 2 * SHADOWS + 11
+    _COMPARED,
+) = range(2 * SHADOWS, 2 * SHADOWS + 12)
+COLUMNS: Final = 2 * SHADOWS + 12
 _ON_REQUESTS: Final = slice(SETTINGS, SHADOWS - 1)
 """The rules that count requests: all that people use but a fixed number."""
 _MEASURED_MIN: Final = 0.9
@@ -52,8 +53,10 @@ class Minute:
     load: float
     paid: float | None
     """Real replicas that cost; None where not measured."""
-    planned: float | None
-    """Replicas that the plan wanted; None where they are not to be compared with the shadow's."""
+    planned: float
+    """Replicas that the plan wanted."""
+    comparable: bool
+    """Whether they are to be compared with the next."""
     shadowed: float
     """What the shadow of the setting in force wanted."""
     late: float | None
@@ -99,8 +102,9 @@ class Books:
         if minute.paid is not None:
             row[_PAID] += minute.paid
             row[_PAID_MINUTES] += 1
-        if minute.planned is not None:
-            row[_PLANNED] += minute.planned
+        row[_PLANNED] += minute.planned
+        if minute.comparable:
+            row[_COMPARED] += minute.planned
             row[_SHADOWED] += minute.shadowed
         if minute.late is not None and minute.modelled is not None:
             row[_JUDGED_LOAD] += minute.load
@@ -204,7 +208,12 @@ class Days:
 
         NaN where they were never to be compared.
         """
-        return float(_ratio(self._sum(_SHADOWED), self._sum(_PLANNED)))
+        return float(_ratio(self._sum(_SHADOWED), self._sum(_COMPARED)))
+
+    @property
+    def planned_hours(self) -> float:
+        """Of the replicas that the plan wanted, corrections included."""
+        return self._sum(_PLANNED) / 60
 
     def _known(self, by_shadow: Floats) -> Floats:
         if self._mostly(self._sum(_COUNTED_MINUTES)):

@@ -16,7 +16,14 @@ from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import IDLE_REPLICAS
 from scaler.learning.estimates import Setting
 from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
-from scaler.learning.shadows.choice import FIRST_DAYS, Choice, choose, corrected, correction_after
+from scaler.learning.shadows.choice import (
+    FIRST_DAYS,
+    Choice,
+    Verdict,
+    choose,
+    corrected,
+    correction_after,
+)
 from scaler.learning.shadows.fluid import STEP_SECONDS, Fleets, served, slot_minutes_for
 from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.rules import Present, in_flight, peoples_needs, plan_needs
@@ -162,23 +169,25 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     choice = shadows.choice
     if shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, tuning.attainment)
+    # The model has it that the new setting needs no correction.
+    renewed = choice.place != shadows.choice.place and choice.verdict is Verdict.CHEAPEST
     wanted = fleets.wanted[:, 0].astype(np.float64)
-    corrected_now = shadows.correction >= _CORRECTION_MIN
     books = books.with_minute(
         wanted,
         late[:-1],
         Minute(
             load=load,
             paid=None if minute.paid is None else minute.paid / minute.looks,
+            planned=minute.planned / minute.looks,
             # A corrected plan wants more than its shadow, which is not corrected.
-            planned=None if corrected_now else minute.planned / minute.looks,
+            comparable=shadows.correction < _CORRECTION_MIN,
             shadowed=float(wanted[choice.place]),
             late=measured,
             modelled=None if real is None else float(late[-1]),
             counted=minute.requests is not None,
         ),
     )
-    correction = shadows.correction
+    correction = 0.0 if renewed else shadows.correction
     if measured is not None:
         mean = books.load_mean
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0

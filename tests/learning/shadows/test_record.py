@@ -203,7 +203,7 @@ def shape(days: int, forecasts: bool) -> Shadows:
     seen: Shadows | None = None
     for minute in range(0, days * 1440, 2):
         at = MONDAY + 60 * minute
-        one: ShadowedLook = look(at, saw(at), ready=29.0, planned=29, late=0.0)
+        one: ShadowedLook = look(at, saw(at), ready=29.0, planned=24, late=0.0)
         seen = after_look(seen, one, forecast(at) if forecasts else outlook, TUNED)
     assert seen is not None
     return seen
