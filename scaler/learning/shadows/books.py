@@ -37,8 +37,9 @@ _LATE: Final = slice(SHADOWS, 2 * SHADOWS)
     _MODELLED_LATE,
     _PAID_MINUTES,
     _COUNTED_MINUTES,
-) = range(2 * SHADOWS, 2 * SHADOWS + 11)
-COLUMNS: Final = 2 * SHADOWS + 11
+    _COMPARED,
+) = range(2 * SHADOWS, 2 * SHADOWS + 12)
+COLUMNS: Final = 2 * SHADOWS + 12
 _ON_REQUESTS: Final = slice(SETTINGS, SHADOWS - 1)
 """The rules that count requests: all that people use but a fixed number."""
 _MEASURED_MIN: Final = 0.9
@@ -53,6 +54,9 @@ class Minute:
     paid: float | None
     """Real replicas that cost; None where not measured."""
     planned: float
+    """Replicas that the plan wanted."""
+    comparable: bool
+    """Whether they are to be compared with the next."""
     shadowed: float
     """What the shadow of the setting in force wanted."""
     late: float | None
@@ -99,7 +103,9 @@ class Books:
             row[_PAID] += minute.paid
             row[_PAID_MINUTES] += 1
         row[_PLANNED] += minute.planned
-        row[_SHADOWED] += minute.shadowed
+        if minute.comparable:
+            row[_COMPARED] += minute.planned
+            row[_SHADOWED] += minute.shadowed
         if minute.late is not None and minute.modelled is not None:
             row[_JUDGED_LOAD] += minute.load
             row[_JUDGED_LATE] += minute.late * minute.load
@@ -126,6 +132,12 @@ class Books:
     def all(self) -> "Days":
         """Every day, the open one too."""
         return Days(sums=self.sums.astype(np.float64))
+
+    @property
+    def load_mean(self) -> float:
+        """Of all minutes that are booked; 0 before there is one."""
+        minutes = float(self.sums[:, _MINUTES].sum())
+        return float(self.sums[:, _LOAD].sum()) / minutes if minutes else 0.0
 
     @property
     def peak_before(self) -> float:
@@ -192,8 +204,16 @@ class Days:
 
     @property
     def shadowed_ratio(self) -> float:
-        """Replicas of the shadow of the setting in force over the planned ones, on average."""
-        return float(_ratio(self._sum(_SHADOWED), self._sum(_PLANNED)))
+        """Replicas of the shadow of the setting in force over the planned ones, on average.
+
+        NaN where they were never to be compared.
+        """
+        return float(_ratio(self._sum(_SHADOWED), self._sum(_COMPARED)))
+
+    @property
+    def planned_hours(self) -> float:
+        """Of the replicas that the plan wanted, corrections included."""
+        return self._sum(_PLANNED) / 60
 
     def _known(self, by_shadow: Floats) -> Floats:
         if self._mostly(self._sum(_COUNTED_MINUTES)):

@@ -16,6 +16,7 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaler.learning.estimates import Setting
 from scaler.learning.shadows.books import Days
@@ -24,7 +25,8 @@ from scaler.learning.shadows.settings import GIVEN, SETTINGS, Floats, SettingArr
 DAYS_MIN: Final = 2
 """Whole days in the books before the first choice; until then the trigger's setting is in force."""
 CHEAPER_MAX: Final = 0.15
-"""GPU-hours that one change may save, as a share; the realised saving is seen before the next."""
+"""GPU-hours that one change may save, as a share of what the plan wanted, corrections included; the
+realised saving is seen before the next."""
 DEARER_MAX: Final = 0.3
 KEPT_WITHIN: Final = 0.01
 """A setting in force that is dearer by no more than this stays."""
@@ -120,9 +122,9 @@ def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) 
     verdict = _off(days, objective)
     if verdict is not None:
         return replace(judged, verdict=verdict, late=float(late[choice.place]))
-    hours = days.gpu_hours[:SETTINGS]
-    now = hours[choice.place]
+    hours, now = days.gpu_hours[:SETTINGS], days.planned_hours
     allowed = (hours >= (1 - CHEAPER_MAX) * now) & (hours <= (1 + DEARER_MAX) * now)
+    allowed[choice.place] = True
     kept = allowed & (late <= 1 - objective)
     if not kept.any():
         # Of those that come equally near, the cheapest.
@@ -132,7 +134,7 @@ def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) 
     return replace(judged, place=place, verdict=Verdict.CHEAPEST, late=float(late[place]))
 
 
-def _cheapest(hours: Floats, kept: Floats, place: int, arrays: SettingArrays) -> int:
+def _cheapest(hours: Floats, kept: NDArray[np.bool_], place: int, arrays: SettingArrays) -> int:
     """The cheapest of those that kept the objective; small differences change nothing.
 
     Between two with a forecast, or two without, the one in force stays. One with a forecast gives
@@ -159,14 +161,21 @@ def _off(days: Days, objective: float) -> Verdict | None:
         return Verdict.LATER
     if modelled > OFF_FACTOR * measured + slack:
         return Verdict.EARLIER
-    if not abs(days.shadowed_ratio - 1) <= REPLICAS_OFF_MAX:
+    if abs(days.shadowed_ratio - 1) > REPLICAS_OFF_MAX:
         return Verdict.OTHER_REPLICAS
     return None
 
 
-def correction_after(correction: float, late: float, objective: float) -> float:
-    """The correction after one minute with this measured late share."""
-    moved = correction + _CORRECTION_PER_MINUTE * (late - (1 - objective))
+def correction_after(
+    correction: float, late: float, objective: float, *, weight: float = 1.0
+) -> float:
+    """The correction after one minute with this measured late share.
+
+    Args:
+        weight: of the minute, its load over the mean load: the objective is about requests, and the
+            late minutes are the busy ones.
+    """
+    moved = correction + _CORRECTION_PER_MINUTE * weight * (late - (1 - objective))
     return min(max(moved, 0.0), CORRECTION_MAX)
 
 

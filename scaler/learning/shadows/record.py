@@ -16,7 +16,14 @@ from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import IDLE_REPLICAS
 from scaler.learning.estimates import Setting
 from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
-from scaler.learning.shadows.choice import FIRST_DAYS, Choice, choose, corrected, correction_after
+from scaler.learning.shadows.choice import (
+    FIRST_DAYS,
+    Choice,
+    Verdict,
+    choose,
+    corrected,
+    correction_after,
+)
 from scaler.learning.shadows.fluid import STEP_SECONDS, Fleets, served, slot_minutes_for
 from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.rules import Present, in_flight, peoples_needs, plan_needs
@@ -36,6 +43,8 @@ _PEOPLES_HOLD_SECONDS: Final = np.array([300.0, 300.0, 60.0, 0.0])
 _GAP_MINUTES_MAX: Final = 60
 """After a longer time without looks the fleets begin anew."""
 _CORRECTION_MIN: Final = 0.01
+_WEIGHT_MAX: Final = 5.0
+"""Of one minute in the correction, however busy it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +169,8 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     choice = shadows.choice
     if shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, objective.attainment)
+    # The model has it that the new setting needs no correction.
+    renewed = choice.place != shadows.choice.place and choice.verdict is Verdict.CHEAPEST
     wanted = fleets.wanted[:, 0].astype(np.float64)
     books = books.with_minute(
         wanted,
@@ -168,15 +179,19 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
             load=load,
             paid=None if minute.paid is None else minute.paid / minute.looks,
             planned=minute.planned / minute.looks,
+            # A corrected plan wants more than its shadow, which is not corrected.
+            comparable=shadows.correction < _CORRECTION_MIN,
             shadowed=float(wanted[choice.place]),
             late=measured,
             modelled=None if real is None else float(late[-1]),
             counted=minute.requests is not None,
         ),
     )
-    correction = shadows.correction
+    correction = 0.0 if renewed else shadows.correction
     if measured is not None:
-        correction = correction_after(correction, measured, objective.attainment)
+        mean = books.load_mean
+        weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
+        correction = correction_after(correction, measured, objective.attainment, weight=weight)
     return replace(
         shadows,
         fleets=replace(fleets, queued=queued[:-1]),

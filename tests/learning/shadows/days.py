@@ -46,9 +46,10 @@ def books(
     *,
     measured: float | None = 0.002,
     modelled: float | None = 0.002,
-    shadowed: float = 10.0,
+    planned: float = 100.0,
+    shadowed: float = 100.0,
 ) -> Days:
-    """Whole days in which settings cost `hours` a day, and `late` each day.
+    """Whole days in which settings cost `hours` a day, and `late` each day; the plan `planned`.
 
     Settings that are not named cost 100 GPU-hours a day and are never late.
     """
@@ -67,8 +68,9 @@ def books(
                 Minute(
                     load=5.0,
                     paid=10.0,
-                    planned=10.0,
-                    shadowed=shadowed,
+                    planned=planned * 60 / A_DAY,
+                    comparable=True,
+                    shadowed=shadowed * 60 / A_DAY,
                     late=measured,
                     modelled=modelled,
                     counted=True,

@@ -65,6 +65,16 @@ def test_where_none_kept_the_objective_the_nearest_is_chosen() -> None:
     assert (chosen.place, chosen.verdict) == (FORECAST, Verdict.LEAST_LATE)
 
 
+def test_the_bound_on_a_change_counts_what_the_correction_costs() -> None:
+    # The given setting costs 100 and is late; corrected it cost 180. So 190 is no leap.
+    late = {place: [0.05] * 3 for place in range(12)} | {FORECAST: [0.002] * 3}
+    days = books({FORECAST: 190}, late, planned=180, shadowed=180)
+
+    chosen = choose(days, Choice(), ARRAYS, 0.99)
+
+    assert (chosen.place, chosen.verdict) == (FORECAST, Verdict.CHEAPEST)
+
+
 def test_a_forecast_that_saves_nearly_nothing_loses_to_the_reactive_setting() -> None:
     days = books({FORECAST: 90, REACTIVE: 91}, {FORECAST: NEVER})
 
@@ -83,11 +93,11 @@ def test_a_forecast_that_saves_much_is_chosen() -> None:
 @pytest.mark.parametrize(
     ("measured", "modelled", "shadowed", "verdict"),
     [
-        pytest.param(0.05, 0.002, 10.0, Verdict.LATER, id="capacity-too-high"),
-        pytest.param(0.0, 0.05, 10.0, Verdict.EARLIER, id="capacity-too-low"),
-        pytest.param(0.002, 0.002, 5.0, Verdict.OTHER_REPLICAS, id="another-plan"),
-        pytest.param(None, 0.002, 10.0, Verdict.UNJUDGED, id="lateness-not-measured"),
-        pytest.param(0.002, None, 10.0, Verdict.UNJUDGED, id="replicas-not-measured"),
+        pytest.param(0.05, 0.002, 100.0, Verdict.LATER, id="capacity-too-high"),
+        pytest.param(0.0, 0.05, 100.0, Verdict.EARLIER, id="capacity-too-low"),
+        pytest.param(0.002, 0.002, 50.0, Verdict.OTHER_REPLICAS, id="another-plan"),
+        pytest.param(None, 0.002, 100.0, Verdict.UNJUDGED, id="lateness-not-measured"),
+        pytest.param(0.002, None, 100.0, Verdict.UNJUDGED, id="replicas-not-measured"),
     ],
 )
 def test_where_the_model_is_off_shadows_do_not_choose(
@@ -118,6 +128,10 @@ def test_late_minutes_make_the_setting_safer_and_calm_ones_bring_it_back() -> No
     for _ in range(1000):
         correction = correction_after(correction, 0.0, 0.99)
     assert correction == 0
+
+
+def test_a_busy_late_minute_counts_by_its_load() -> None:
+    assert correction_after(0.0, 1.0, 0.99, weight=3.0) == pytest.approx(0.297)
 
 
 def test_figures_that_the_trigger_gives_stay() -> None:

@@ -156,6 +156,18 @@ def test_a_capacity_of_twice_the_truth_is_noticed_and_nothing_is_chosen() -> Non
     assert setting.utilization < TUNED.utilization
 
 
+def test_a_plan_made_safer_than_its_shadow_is_no_fault_of_the_model() -> None:
+    # 2 % are late in truth and in the model, so the plan is corrected, and twice its shadow.
+    seen: Shadows | None = None
+    for minute in range(0, 4 * 1440, 2):
+        one = look(MONDAY + 60 * minute, 10.0, ready=9.7, planned=26, late=0.02)
+        seen = after_look(seen, one, outlook, TUNED)
+
+    assert seen is not None
+    assert seen.correction > 0
+    assert seen.choice.verdict is Verdict.CHEAPEST
+
+
 def test_a_set_clock_moves_the_open_minute_and_the_days() -> None:
     seen = after(10, lambda _: 4.0).moved(3 * 86_400)
     later = after(2, lambda _: 4.0, begin=MONDAY + 3 * 86_400 + 600, shadows=seen)
@@ -191,7 +203,7 @@ def shape(days: int, forecasts: bool) -> Shadows:
     seen: Shadows | None = None
     for minute in range(0, days * 1440, 2):
         at = MONDAY + 60 * minute
-        one: ShadowedLook = look(at, saw(at), ready=29.0, planned=29, late=0.0)
+        one: ShadowedLook = look(at, saw(at), ready=29.0, planned=24, late=0.0)
         seen = after_look(seen, one, forecast(at) if forecasts else outlook, TUNED)
     assert seen is not None
     return seen
