@@ -17,11 +17,9 @@ def parameters(**metadata: str) -> PlanParameters:
 
 
 def test_without_figures_shadows_choose_all_of_them() -> None:
-    tuning = parameters(timezone="Europe/Berlin", ttft="1s", itl="40ms").tuning
+    tuning = parameters(timezone="Europe/Berlin").tuning
 
-    assert tuning == Tuning(
-        chooses=True, timezone="Europe/Berlin", ttft_seconds=1.0, itl_seconds=0.04
-    )
+    assert tuning == Tuning(chooses=True, timezone="Europe/Berlin")
 
 
 def test_a_figure_that_is_given_is_pinned_even_at_its_default() -> None:
