@@ -16,7 +16,7 @@ from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.forecast.trees import Trees
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import LATE_MINUTE_COST, AllowedOptions, TriggerSpec, parse
 
 STEP_SECONDS = 60.0
 _ANSWER_SECONDS_MAX = 300.0
@@ -28,15 +28,14 @@ _ALLOWED = AllowedOptions(
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
-    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
-        trigger_spec = _trigger_spec(replay_input, quantile)
+    def __init__(self, replay_input: ReplayInput, late_minute_cost: float) -> None:
+        trigger_spec = _trigger_spec(replay_input, late_minute_cost)
         self._reference = Reference.of("replay", "shipped", {})
         self._parameters = _assembled(trigger_spec).parameters
         # Restoring the past is half of a run, and the same for every knob.
         self._tracker = deepcopy(_restored(replay_input))
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
-        self._quantile = quantile
         self._lead_seconds = trigger_spec.lead_time
         self._start = _start_seconds(replay_input)
 
@@ -89,12 +88,12 @@ class Shipped:
             return None
         median, planned = (
             forecast.at(horizon_seconds=self._lead_seconds, level=level)
-            for level in (0.5, self._quantile)
+            for level in (0.5, self._parameters.level)
         )
         return median, planned
 
 
-def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
+def _trigger_spec(replay_input: ReplayInput, late_minute_cost: float) -> TriggerSpec:
     """The trigger that an operator would write for this platform."""
     platform = replay_input.platform
     metadata = trigger.metadata_of(
@@ -104,7 +103,7 @@ def _trigger_spec(replay_input: ReplayInput, quantile: float) -> TriggerSpec:
         lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
-    return parse({**metadata, "quantile": f"{quantile:g}"}, _ALLOWED)
+    return parse({**metadata, "lateMinuteCost": f"{late_minute_cost:g}"}, _ALLOWED)
 
 
 def _assembled(trigger_spec: TriggerSpec, prior: Trees | None = None) -> Assembly:
@@ -119,8 +118,8 @@ def _start_seconds(replay_input: ReplayInput) -> float:
 @lru_cache(maxsize=1)
 def _restored(replay_input: ReplayInput) -> DemandTracker:
     """A tracker that has taken the past, as after a range query at start."""
-    # The forecast does not depend on the quantile that is planned for.
-    trigger_spec = _trigger_spec(replay_input, 0.5)
+    # The forecast does not depend on the cost that is planned with.
+    trigger_spec = _trigger_spec(replay_input, LATE_MINUTE_COST)
     tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()
     past = replay_input.past
     for at, prompt, output, requests in zip(
@@ -151,8 +150,8 @@ def _poll_of(at_seconds: float, amounts: dict[Signal, float]) -> PollResult:
 class Foresail(KedaDriven):
     """The shipped path behind KEDA and the HPA, telling its steps."""
 
-    def __init__(self, replay_input: ReplayInput, quantile: float) -> None:
-        self._shipped = Shipped(replay_input, quantile)
+    def __init__(self, replay_input: ReplayInput, late_minute_cost: float) -> None:
+        self._shipped = Shipped(replay_input, late_minute_cost)
         scaled = ScaledObject(polling_interval_seconds=15)
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
@@ -168,8 +167,8 @@ class Foresail(KedaDriven):
 FORESAIL = PolicyKind(
     name="foresail",
     source="this repository, at its defaults",
-    knob="quantile of demand planned for",
-    usual=TriggerSpec.model_fields["quantile"].default,
-    knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
+    knob="GPU-minutes that a late minute is worth",
+    usual=LATE_MINUTE_COST,
+    knobs=(2, 5, 10, 20, 40, 100, 300),
     make=Foresail,
 )

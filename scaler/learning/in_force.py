@@ -33,6 +33,8 @@ def in_force(
             level=setting.level,
             utilization=setting.utilization,
             hold_seconds=setting.hold_seconds,
+            late_minute_cost=setting.late_minute_cost,
+            hold_given=True,
         )
     return parameters, tuple(steps)
 
