@@ -254,10 +254,9 @@ def _wanted(outlook: Outlook, parameters: PlanParameters, *, supply: int) -> tup
         return outlook.replicas, text
     schedule = cheapest(outlook.need, supply=supply, lead_seconds=lead, late_minute_cost=cost)
     text = (
-        f"{schedule.at_lead} in {format_duration(lead)}, with a chance of {schedule.exceeded:.1%} "
-        f"of more, and {schedule.kept} of {supply} kept until then: the cheapest where a late "
-        f"minute is worth {cost:g} GPU-minutes; q{parameters.level:g} is {outlook.replicas:.1f}: "
-        f"{outlook.text}, skill {skill}"
+        f"{schedule.at_lead} in {format_duration(lead)}, chance of more {schedule.exceeded:.1%}, "
+        f"{schedule.kept} of {supply} kept, at {cost:g} GPU-minutes a late minute; "
+        f"q{parameters.level:g} is {outlook.replicas:.2f}: {outlook.text}, skill {skill}"
     )
     return schedule.replicas, text
 

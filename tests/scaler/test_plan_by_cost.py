@@ -11,7 +11,7 @@ from scaler.decision.parameters import parameters_of
 from scaler.decision.plan import PlanState, ReplicaPlan, decide
 from scaler.decision.schedule import NeedAhead
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import Mode, TriggerSpec
+from scaler.trigger import LATE_MINUTE_COST, Mode, TriggerSpec
 from tests.scaler.fakes import CAPACITY
 
 NOW = 10_000.0
@@ -87,8 +87,8 @@ def test_the_forecast_step_says_what_a_late_minute_is_worth_and_what_it_bought()
     assert plan.desired == 10
     text = text_of(plan, "forecast")
     assert text is not None
-    assert text.startswith("10 in 5m, with a chance of ")
-    assert "and 5 of 5 kept until then: the cheapest where a late minute is worth" in text
+    assert text.startswith("10 in 5m, chance of more ")
+    assert f"5 of 5 kept, at {LATE_MINUTE_COST:g} GPU-minutes a late minute; q0.95 is 9.50" in text
 
 
 def test_a_hold_that_is_given_counts_beside_the_forecast() -> None:
