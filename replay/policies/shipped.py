@@ -22,7 +22,7 @@ from scaler.learning.estimates import CapacityEstimate
 from scaler.serving.pools import Pools
 from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import LATE_MINUTE_COST, AllowedOptions, TriggerSpec, parse
 
 STEP_SECONDS = 60.0
 POOL = "shared"
@@ -38,16 +38,13 @@ _ALLOWED = AllowedOptions(
 )
 
 
-_QUANTILE_USUAL = TriggerSpec.model_fields["quantile"].default
-
-
 class Shipped:
     """The scaler's own path from an observation to an answer, without its server."""
 
     def __init__(
         self,
         replay_input: ReplayInput,
-        quantile: float,
+        late_minute_cost: float,
         overrides: Overrides | None = None,
         pools: Pools | None = None,
     ) -> None:
@@ -56,7 +53,7 @@ class Shipped:
         Args:
             pools: which it shares with others, as the trigger's keys say; None = with nobody.
         """
-        trigger_spec = _trigger_spec(replay_input, quantile, overrides or Overrides())
+        trigger_spec = _trigger_spec(replay_input, late_minute_cost, overrides or Overrides())
         self._reference = Reference.of("replay", replay_input.name, {})
         self._spec, self._pools = trigger_spec, pools
         assembly = _assembled(trigger_spec)
@@ -68,7 +65,6 @@ class Shipped:
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
         self._seen: Seen | None = None
-        self._quantile = trigger_spec.quantile
         self._start = _start_seconds(replay_input)
 
     @property
@@ -139,7 +135,7 @@ class Shipped:
             return None
         median, planned = (
             forecast.at(horizon_seconds=plan.parameters.lead_seconds, level=level)
-            for level in (0.5, self._quantile)
+            for level in (0.5, plan.parameters.level)
         )
         return median, planned
 
@@ -160,7 +156,9 @@ class Shipped:
         )
 
 
-def _trigger_spec(replay_input: ReplayInput, quantile: float, overrides: Overrides) -> TriggerSpec:
+def _trigger_spec(
+    replay_input: ReplayInput, late_minute_cost: float, overrides: Overrides
+) -> TriggerSpec:
     """The trigger that an operator would write for this platform, with the overrides."""
     platform = replay_input.platform
     metadata = trigger.metadata_of(
@@ -170,8 +168,8 @@ def _trigger_spec(replay_input: ReplayInput, quantile: float, overrides: Overrid
         lead_seconds=replay_input.start_up_seconds * 1.15,
         replicas=(platform.replicas_min, platform.replicas_max),
     )
-    if quantile != _QUANTILE_USUAL:  # a quantile that is given is the one in force
-        metadata["quantile"] = f"{quantile:g}"
+    if late_minute_cost != LATE_MINUTE_COST:  # a figure that is given is the one in force
+        metadata["lateMinuteCost"] = f"{late_minute_cost:g}"
     return parse(overrides.metadata(metadata), _ALLOWED)
 
 
@@ -189,8 +187,8 @@ def _restored(
     replay_input: ReplayInput, lead_seconds: float, timezone: str, events: tuple[Event, ...]
 ) -> DemandTracker:
     """A tracker that has taken the past, as after a range query at start."""
-    # The forecast does not depend on the quantile that is planned for, nor on the capacity.
-    trigger_spec = _trigger_spec(replay_input, 0.5, Overrides()).model_copy(
+    # The forecast does not depend on the cost that is planned with, nor on the capacity.
+    trigger_spec = _trigger_spec(replay_input, LATE_MINUTE_COST, Overrides()).model_copy(
         update={"lead_time": lead_seconds, "timezone": timezone, "events": events}
     )
     tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()
@@ -233,11 +231,11 @@ class Foresail(KedaDriven):
     def __init__(
         self,
         replay_input: ReplayInput,
-        quantile: float,
+        late_minute_cost: float,
         overrides: Overrides | None = None,
         pools: Pools | None = None,
     ) -> None:
-        self._shipped = Shipped(replay_input, quantile, overrides, pools)
+        self._shipped = Shipped(replay_input, late_minute_cost, overrides, pools)
         scaled = ScaledObject(polling_interval_seconds=15)
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR
@@ -261,8 +259,8 @@ class Foresail(KedaDriven):
 FORESAIL = PolicyKind(
     name="foresail",
     source="this repository, at its defaults",
-    knob="quantile of demand planned for",
-    usual=_QUANTILE_USUAL,
-    knobs=(0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995),
+    knob="GPU-minutes that a late minute is worth",
+    usual=LATE_MINUTE_COST,
+    knobs=(2, 5, 10, 20, 40, 100, 300),
     make=Foresail,
 )

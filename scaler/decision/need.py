@@ -11,18 +11,23 @@ from scaler.decision.backlog import Order, backlog_after
 from scaler.decision.capacity import ReplicaCapacity, Work
 from scaler.decision.demand import Demand
 from scaler.decision.parameters import PlanParameters
+from scaler.decision.schedule import NeedAhead, cheapest
 from scaler.durations import format_duration
 from scaler.forecast.record import SKILL_STEPS_MIN
 from scaler.signals import Observation, Signal
 
 DRAIN_SECONDS = 120.0
 """A backlog left at the lead time is to be gone within this."""
-SKILL_FULL = 0.1
-"""From this skill on the forecast alone sets the need; below it, it counts in proportion.
+SKILL_NONE = -0.1
+"""At this skill or a worse one the forecast does not count; from 0 on it alone sets the need.
 
-On public traces the skill of a day wanders by 3 to 8 % around the skill of a week (one standard
-deviation), so a smaller skill may be chance. The skills on those traces are 12 to 40 %.
+At 0 the forecast is as good as the last value with the spread of its errors. That spread is what a
+plan needs: the fixed head-room that takes its place below is too little where traffic jumps and too
+much where it does not. On public traces the skill of a day wanders by 3 to 8 % around the skill of
+a week (one standard deviation), so a skill little below 0 may be chance.
 """
+BURST_WAIT_SECONDS = 1.0
+"""A queue of more than the requests of so many seconds is a burst, not the pace of admission."""
 EVIDENCE_FULL = 2 * SKILL_STEPS_MIN
 """Judged forecasts from which a skill counts in full; below half of them it is unknown."""
 KV_USE_MAX = 0.9
@@ -50,14 +55,16 @@ class Outlook:
     """1 − loss ÷ loss of the last value, over recent steps; None while there is no evidence."""
     judged: int
     """Forecasts whose outcome is known: the evidence for the skill."""
+    need: NeedAhead | None = None
+    """Quantiles over the whole horizon; None where only one is known."""
 
     @property
     def weight(self) -> float:
         """The forecast's share of the need, 0 to 1, continuous in skill and evidence."""
-        if self.skill is None or self.skill <= 0:
+        if self.skill is None:
             return 0.0
         evidence = (self.judged - SKILL_STEPS_MIN) / (EVIDENCE_FULL - SKILL_STEPS_MIN)
-        return min(self.skill / SKILL_FULL, 1.0) * min(max(evidence, 0.0), 1.0)
+        return min(max(1 - self.skill / SKILL_NONE, 0.0), 1.0) * min(max(evidence, 0.0), 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +163,22 @@ def queue(
     return Step(rule="queue", text=text, replicas=load + left / DRAIN_SECONDS if left else 0.0)
 
 
+def burst(observation: Observation, demand: Demand, supply: int) -> Step | None:
+    """While a queue stands nothing is released; None without one.
+
+    The queue itself is counted by `queue`. A fall of the present or of the forecast says nothing of
+    the requests that wait already.
+    """
+    waiting = observation.value(Signal.WAITING)
+    if not waiting or not demand.requests or waiting < demand.requests * BURST_WAIT_SECONDS:
+        return None
+    text = (
+        f"{waiting:,.0f} wait, more than come in {format_duration(BURST_WAIT_SECONDS)}: "
+        f"none of {supply} released"
+    )
+    return Step(rule="burst", text=text, replicas=supply)
+
+
 def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParameters) -> Step:
     text = f"present at utilisation {parameters.utilization:g}"
     replicas = max(present_need.replicas / parameters.utilization, queue_need.replicas)
@@ -163,12 +186,19 @@ def with_headroom(present_need: Step, queue_need: Step, parameters: PlanParamete
 
 
 def ahead(
-    outlook: Outlook | None, found: Mapping[Dimension, Share], parameters: PlanParameters
+    outlook: Outlook | None,
+    found: Mapping[Dimension, Share],
+    parameters: PlanParameters,
+    *,
+    supply: int,
 ) -> Step:
-    """Replicas a lead time ahead: the forecast of work by its weight, and head-room for the rest.
+    """Replicas for the horizon: the forecast of work by its weight, and head-room for the rest.
 
     Requests in flight are not forecast. Half of them may be a queue, and a forecast queue asks for
     slots that draining it does not need. The step `queue` counts it as work instead.
+
+    Args:
+        supply: replicas that are ready or on their way.
     """
     headroom = {
         dimension: Step(
@@ -180,7 +210,9 @@ def ahead(
         if dimension is not Dimension.KV_CACHE  # `KV_USE_MAX` is its head-room
     }
     if outlook is not None and outlook.weight > 0:
-        headroom[Dimension.WORK] = _forecast(outlook, headroom.get(Dimension.WORK), parameters)
+        headroom[Dimension.WORK] = _forecast(
+            outlook, headroom.get(Dimension.WORK), parameters, supply=supply
+        )
     elif Dimension.WORK in headroom:
         reactive = headroom[Dimension.WORK]
         text = f"{_why_not(outlook)}, so the present with head-room: {reactive.text}"
@@ -190,18 +222,17 @@ def ahead(
     return max(headroom.values(), key=lambda step: step.replicas, default=nothing)
 
 
-def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameters) -> Step:
-    """The forecast of work by its weight, mixed with the present with head-room.
+def _forecast(
+    outlook: Outlook, reactive: Step | None, parameters: PlanParameters, *, supply: int
+) -> Step:
+    """The need of the forecast by its weight, mixed with the present with head-room.
 
     A forecast that does not reach the lead time never asks for less than head-room.
     """
     lead, reach = parameters.lead_seconds, outlook.reach_seconds
-    text = (
-        f"q{parameters.level:g} in {format_duration(min(lead, reach))}: {outlook.text}, "
-        f"skill {outlook.skill:+.0%}"
-    )
+    wanted, text = _wanted(outlook, parameters, supply=supply)
     now = 0.0 if reactive is None else reactive.replicas
-    replicas = outlook.weight * outlook.replicas + (1 - outlook.weight) * now
+    replicas = outlook.weight * wanted + (1 - outlook.weight) * now
     if outlook.weight < 1:
         rest = "nothing measured" if reactive is None else reactive.text
         text = f"{outlook.weight:.0%} of {text}; the rest {rest}"
@@ -210,6 +241,24 @@ def _forecast(outlook: Outlook, reactive: Step | None, parameters: PlanParameter
         text = f"{reaches}, so not below head-room; {text}"
         replicas = max(replicas, now)
     return Step(rule="forecast", text=text, replicas=replicas)
+
+
+def _wanted(outlook: Outlook, parameters: PlanParameters, *, supply: int) -> tuple[float, str]:
+    """Replicas that the forecast alone wants, and why."""
+    lead = parameters.lead_seconds
+    skill = "unknown" if outlook.skill is None else f"{outlook.skill:+.0%}"
+    cost = parameters.late_minute_cost
+    if cost is None or outlook.need is None:
+        at = format_duration(min(lead, outlook.reach_seconds))
+        text = f"q{parameters.level:g} in {at}: {outlook.text}, skill {skill}"
+        return outlook.replicas, text
+    schedule = cheapest(outlook.need, supply=supply, lead_seconds=lead, late_minute_cost=cost)
+    text = (
+        f"{schedule.at_lead} in {format_duration(lead)}, chance of more {schedule.exceeded:.1%}, "
+        f"{schedule.kept} of {supply} kept, at {cost:g} GPU-minutes a late minute; "
+        f"q{parameters.level:g} is {outlook.replicas:.2f}: {outlook.text}, skill {skill}"
+    )
+    return schedule.replicas, text
 
 
 def _why_not(outlook: Outlook | None) -> str:

@@ -23,6 +23,9 @@ class Tuning:
 AS_GIVEN: Final = Tuning()
 """Nothing chooses."""
 
+DEFAULT_LEVEL = 0.95
+"""Quantile that is shown beside a plan which weighs costs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanParameters:
@@ -31,8 +34,9 @@ class PlanParameters:
     lead_seconds: float
     hold_seconds: float
     level: float
-    """Quantile of demand that is planned for."""
+    """Quantile of demand that is planned for where `late_minute_cost` is None; shown elsewhere."""
     utilization: float
+    """Share of a replica that the present may use where the forecast does not give head-room."""
     replicas_min: int
     replicas_max: int
     mode: Mode
@@ -46,12 +50,23 @@ class PlanParameters:
     """Whether the hold is one lead time, also where that is learned."""
     replicas_max_name: str = "maxReplicas"
     """What sets `replicas_max`, for explanations."""
+    late_minute_cost: float | None = None
+    """GPU-minutes that a minute of one replica's requests is worth if they come late; None plans
+    for the quantile `level` instead."""
+    hold_given: bool = True
+    """Whether `hold_seconds` counts beside a forecast that is trusted in full. If not, the forecast
+    alone says what is kept."""
     forecasts: bool = True
     """False: the present with head-room alone."""
     tuning: Tuning = AS_GIVEN
 
 
-_PINNED_BY = {"quantile": "level", "utilization": "utilization", "hold": "hold_seconds"}
+_PINNED_BY = {
+    "late_minute_cost": "late_minute_cost",
+    "quantile": "level",
+    "utilization": "utilization",
+    "hold": "hold_seconds",
+}
 
 
 def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanParameters:
@@ -59,7 +74,7 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
     return PlanParameters(
         lead_seconds=trigger_spec.lead_time,
         hold_seconds=trigger_spec.hold_seconds,
-        level=trigger_spec.quantile,
+        level=DEFAULT_LEVEL if trigger_spec.quantile is None else trigger_spec.quantile,
         utilization=trigger_spec.utilization,
         replicas_min=trigger_spec.min_replicas,
         replicas_max=trigger_spec.max_replicas or REPLICAS_MAX,
@@ -73,6 +88,8 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,
+        late_minute_cost=None if trigger_spec.quantile else trigger_spec.late_minute_cost,
+        hold_given=trigger_spec.hold is not None or trigger_spec.quantile is not None,
         tuning=Tuning(
             chooses=trigger_spec.tuning is TuningBy.SHADOWS
             and trigger_spec.mode is not Mode.REACTIVE,

@@ -4,15 +4,22 @@
 those steps are the explanation in logs, `/explain` and the console, which derive nothing again.
 
 In order:
-1. present: demand now ÷ what a replica serves, the largest of the dimensions;
-2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`;
-3. forecast: the chosen quantile at the lead time ÷ what a replica serves, weighted by its skill,
-   and for the rest of the weight the present ÷ the trigger's utilisation;
-4. unmeasured: with a part of the signals missing, never below the last plan, and without one (a
+1. present: demand now ÷ what a replica serves, the largest of the dimensions. Requests that run are
+   one of them, so no replica goes whose streams the others cannot take;
+2. queue: the backlog that will be left a lead time from now, drained within `DRAIN_SECONDS`, with
+   every replica on its way counted once;
+3. forecast: the cheapest schedule over the horizon (`scaler.decision.schedule`), or with `quantile`
+   that quantile at the lead time, weighted by the forecast's skill, and for the rest of the weight
+   the present ÷ the trigger's utilisation;
+4. burst: while a queue stands nothing is released;
+5. unmeasured: with a part of the signals missing, never below the last plan, and without one (a
    first look, a restart) never below the replicas that are ready;
-5. hold: never below what was needed within the hold time;
-6. bounds;
-7. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`.
+6. hold: never below what was needed within the hold time, where it was given or the forecast does
+   not count in full; else the schedule keeps what the forecast wants back;
+7. bounds;
+8. mode: the plan in `act`, the reactive need in `reactive`, nothing in `advise`;
+9. tolerance: what an HPA does not act on, and one replica beyond its tolerance where the present
+   needs more replicas than are ready.
 """
 
 import math
@@ -22,8 +29,18 @@ from typing import assert_never
 
 from scaler.decision.backlog import Order, outstanding
 from scaler.decision.demand import Demand
-from scaler.decision.need import Outlook, Step, ahead, present, queue, shares, with_headroom
+from scaler.decision.need import (
+    Outlook,
+    Step,
+    ahead,
+    burst,
+    present,
+    queue,
+    shares,
+    with_headroom,
+)
 from scaler.decision.parameters import PlanParameters
+from scaler.decision.tolerance import tolerated
 from scaler.durations import format_duration
 from scaler.signals import ESSENTIAL, Observation, Signal
 from scaler.trigger import Mode
@@ -97,7 +114,10 @@ def decide(
     now_need = present(found)
     queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
     reactive = with_headroom(now_need, queue_need, parameters)
-    steps = [now_need, queue_need, ahead(outlook, found, parameters)]
+    supply = _floor(observation, state.planned)[0]
+    steps = [now_need, queue_need, ahead(outlook, found, parameters, supply=supply)]
+    waits = burst(observation, demand, supply)
+    steps += [] if waits is None else [waits]
     needed = _whole(max(step.replicas for step in steps))
     partly_measured = _unmeasured(observation)
     if partly_measured:
@@ -109,7 +129,8 @@ def decide(
     before = _running_before(observation) if state.planned is None else state.needs
     # What is held is bounded too: a need that nothing can meet must not outlive its hold.
     within = min(needed, parameters.replicas_max)
-    needs = _needs(before, (now, within), since=now - parameters.hold_seconds)
+    newest = (now, within) if _holds(outlook, parameters) else (now, 0)
+    needs = _needs(before, newest, since=now - parameters.hold_seconds)
     held = _held(needs, now)
     steps += [held] if held.replicas > within else []
     planned, bound = _bounded(max(int(held.replicas), needed), parameters)
@@ -118,6 +139,10 @@ def decide(
     least = _floor(observation, state.handed)[0] if partly_measured else 0
     desired = _handed_over(parameters.mode, planned, reactive_bounded, least=least)
     steps += _mode_step(parameters.mode, planned, desired)
+    if desired is not None:
+        acted = tolerated(observation, desired, orders, now_need.replicas, parameters)
+        steps += [] if acted is None else [acted]
+        desired = desired if acted is None else int(acted.replicas)
     plan = ReplicaPlan(
         at_seconds=now,
         desired=desired,
@@ -133,6 +158,11 @@ def decide(
         handed=desired,
         planned=planned,
     )
+
+
+def _holds(outlook: Outlook | None, parameters: PlanParameters) -> bool:
+    """Whether lower need must last: a schedule that counts in full needs no hold."""
+    return parameters.hold_given or outlook is None or outlook.need is None or outlook.weight < 1
 
 
 def _unmeasured(observation: Observation) -> list[Signal]:

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol, assert_never
 
-from scaler.decision.capacity import ReplicaCapacity, Together
+import numpy as np
+
+from scaler.decision.capacity import ReplicaCapacity, Together, Work
 from scaler.decision.clock_steps import ClockSteps, GapClosing, Relabelling
 from scaler.decision.demand import Demand, DemandState, demand_of
 from scaler.decision.need import Outlook, work_text
+from scaler.decision.schedule import NeedAhead
 from scaler.errors import SourceError
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.signals import ESSENTIAL, Observation
@@ -234,6 +237,7 @@ class DemandTracker:
             reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
             skill=skill,
             judged=judged,
+            need=_need_ahead(capacity.work, *(known.get(series) for series in PLANNED)),
         )
 
     def beginning(self) -> "DemandTracker":
@@ -281,6 +285,29 @@ class DemandTracker:
         self.demand, self._state = state.demand, state.demand_state
         self._forecasts = None if state.has_closed else {}
         self._clock_steps.remembered = list(state.clock_steps)
+
+
+def _need_ahead(
+    work: Work, prompt: DemandForecast | None, generated: DemandForecast | None
+) -> NeedAhead:
+    """The quantiles of work at every horizon; those of two kinds are joined as in `outlook`."""
+    parts = [
+        (per_token, forecast)
+        for per_token, forecast in ((work.prompt, prompt), (work.generated, generated))
+        if forecast is not None
+    ]
+    grid = parts[0][1]  # all series of a workload have one grid
+    now = [[per_token * forecast.last_value] * len(grid.levels) for per_token, forecast in parts]
+    loads = [
+        np.array([row, *(np.array(forecast.quantiles) * per_token)])
+        for row, (per_token, forecast) in zip(now, parts, strict=True)
+    ]
+    joined = (np.add if work.together is Together.SUM else np.maximum).reduce(loads)
+    return NeedAhead(
+        seconds=(0.0, *grid.horizons_seconds),
+        levels=grid.levels,
+        quantiles=tuple(map(tuple, joined.tolist())),
+    )
 
 
 def _mean(looks: Sequence[Demand], series: DemandSeries) -> float | None:

@@ -65,5 +65,7 @@ class Setting:
     """How long a lower need must last before replicas are removed."""
     forecasts: bool = True
     """False: the present alone, with head-room; what a reactive rule does."""
+    late_minute_cost: float | None = None
+    """GPU-minutes of a late minute, in place of `level`; None plans for `level`."""
     evidence: str = ""
     """For people: why it is in force."""

@@ -42,6 +42,8 @@ def in_force(
             utilization=setting.utilization,
             hold_seconds=setting.hold_seconds,
             forecasts=setting.forecasts,
+            late_minute_cost=setting.late_minute_cost,
+            hold_given=setting.late_minute_cost is None or parameters.hold_given,
         )
         steps.append(_step("setting", setting.evidence))
     return parameters, tuple(steps)

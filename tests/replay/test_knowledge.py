@@ -87,10 +87,10 @@ def test_a_fixed_start_up_was_seen_as_it_is() -> None:
 
 def test_an_input_s_prior_is_the_one_the_forecast_uses() -> None:
     replay_input = drawn(800.0)
-    shipped = Foresail(replay_input, 0.95)
-    other = Foresail(replace(replay_input, prior=nothing()), 0.95)
+    shipped = Foresail(replay_input, 20.0)
+    other = Foresail(replace(replay_input, prior=nothing()), 20.0)
     for policy in (shipped, other):
-        simulate(replay_input, policy, name="foresail", knob=0.95, seed=1)
+        simulate(replay_input, policy, name="foresail", knob=20.0, seed=1)
     assert shipped.forecast_ahead() != other.forecast_ahead()
 
 

@@ -117,8 +117,8 @@ def test_a_forecast_that_does_not_reach_the_lead_time_says_so_and_is_not_below_h
 
 @pytest.mark.parametrize(
     ("skill", "why"),
-    [(None, "no evidence yet"), (0.0, "skill +0%"), (-0.3, "skill -30%")],
-    ids=["no-evidence", "no-better", "worse"],
+    [(None, "no evidence yet"), (-0.1, "skill -10%"), (-0.3, "skill -30%")],
+    ids=["no-evidence", "worse", "much-worse"],
 )
 def test_a_forecast_without_earned_skill_is_shown_and_not_used(
     skill: float | None, why: str
@@ -139,10 +139,10 @@ def forecast_step(outlook: Outlook, *, prompt: float = 8000.0) -> float:
 
 
 def test_a_forecast_weighs_as_much_as_its_skill_earned() -> None:
-    # 10 with head-room alone, 8.5 forecast; a skill of 10 % is enough for the forecast alone
-    replicas = [forecast_step(outlook(skill, work=8.5)) for skill in (0.0, 0.001, 0.04, 0.1, 0.5)]
+    # 10 with head-room alone, 8.5 forecast; the skill of the last value's own errors is enough
+    replicas = [forecast_step(outlook(skill, work=8.5)) for skill in (-0.2, -0.1, -0.06, 0.0, 0.5)]
 
-    assert replicas == pytest.approx([10, 9.985, 9.4, 8.5, 8.5])
+    assert replicas == pytest.approx([10, 10, 9.4, 8.5, 8.5])
 
 
 def test_a_forecast_weighs_as_much_as_it_was_judged() -> None:
@@ -155,10 +155,10 @@ def test_a_forecast_weighs_as_much_as_it_was_judged() -> None:
 
 
 def test_the_weight_of_a_forecast_is_shown() -> None:
-    plan, _ = decide(seen(), asked(prompt=8000), outlook(0.04, work=8.5), PARAMETERS, BEGUN)
+    plan, _ = decide(seen(), asked(prompt=8000), outlook(-0.06, work=8.5), PARAMETERS, BEGUN)
 
     assert plan_of(plan, "forecast") == (
-        "40% of q0.9 in 5m: the forecast, skill +4%; "
+        "40% of q0.9 in 5m: the forecast, skill -6%; "
         "the rest 8,000 prompt + 0 generated tokens/s (metadata, sum of 8.00 and 0.00) "
         "at utilisation 0.8"
     )
@@ -211,13 +211,15 @@ def test_the_backlog_left_at_the_lead_time_is_drained() -> None:
 
 def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> None:
     ordered = PlanState(handed=5, planned=5, orders=(Order(at_seconds=NOW - 200, replicas=2),))
-    # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued
+    # 3 ready for a load of 3; 2 more in 100 s drain 200 replica-seconds of the 150 queued, and
+    # while the queue stands they are not cancelled
     plan, _ = decide(
         seen(waiting=100.0, replicas=3.0), asked(prompt=3000), outlook(0.1), PARAMETERS, ordered
     )
 
-    assert plan.desired == 3
+    assert plan.desired == 5
     assert "2 on their way" in plan_of(plan, "queue")
+    assert plan_of(plan, "burst") == "100 wait, more than come in 1s: none of 5 released"
 
 
 def test_replicas_that_are_given_up_are_not_counted_on_and_their_place_is_ordered_once() -> None:

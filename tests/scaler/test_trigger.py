@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.errors import MetadataError
-from scaler.trigger import AllowedOptions, LeadTimeUse, Mode, parse
+from scaler.trigger import LATE_MINUTE_COST, AllowedOptions, LeadTimeUse, Mode, parse
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True},
@@ -26,6 +26,18 @@ def test_a_trigger_that_names_only_its_model_gets_the_documented_defaults() -> N
     assert (trigger_spec.lead_time, trigger_spec.hold_seconds) == (300, 300)
     assert trigger_spec.lead is LeadTimeUse.LEARNED
     assert (trigger_spec.min_replicas, trigger_spec.max_replicas) == (1, 200)
+
+
+def test_a_plan_is_as_careful_as_a_late_minute_is_dear_or_by_a_quantile_and_not_by_both() -> None:
+    assert parse({"model": "m"}, ALLOWED).late_minute_cost == LATE_MINUTE_COST
+    assert parse({"model": "m", "lateMinuteCost": "75"}, ALLOWED).late_minute_cost == 75
+
+    with pytest.raises(MetadataError, match="'quantile' and 'lateMinuteCost' exclude each other"):
+        parse({"model": "m", "lateMinuteCost": "75", "quantile": "0.9"}, ALLOWED)
+    with pytest.raises(
+        MetadataError, match="'lateMinuteCost' has the value '0': it takes a number"
+    ):
+        parse({"model": "m", "lateMinuteCost": "0"}, ALLOWED)
 
 
 def test_announced_events_are_read_and_one_that_cannot_be_is_refused() -> None:
