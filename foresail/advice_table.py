@@ -43,7 +43,7 @@ def render(advice: Sequence[Advice], unreadable: Sequence[str]) -> RenderableTyp
         remarks = [*one.remarks, *one.round.remarks]
         more = len(remarks) - _REMARKS_SHOWN
         parts += [Text(line, style="yellow") for line in remarks[:_REMARKS_SHOWN]]
-        parts += [Text(f"and {more} more: --json", style="yellow")] if more > 0 else []
+        parts += [Text(f"and {more} more: -o json", style="yellow")] if more > 0 else []
     parts += [Text(f"not shown: {line}", style="bold red") for line in unreadable]
     return Group(*parts)
 

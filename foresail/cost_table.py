@@ -217,7 +217,7 @@ def _notes(report: CostReport) -> list[str]:
         notes.append("no GPU and no time, so nothing to pay")
     more = len(report.remarks) - _REMARKS_SHOWN
     shown = report.remarks[:_REMARKS_SHOWN]
-    return [*notes, *shown, *([f"and {more} more: --json"] if more > 0 else [])]
+    return [*notes, *shown, *([f"and {more} more: -o json"] if more > 0 else [])]
 
 
 def _cost_payload(cost: Cost) -> dict[str, object]:

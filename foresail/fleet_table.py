@@ -184,7 +184,7 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
         ),
     ]
     more = len(remarks) - _REMARKS_SHOWN
-    return [*notes, *remarks[:_REMARKS_SHOWN], *([f"and {more} more: --json"] if more > 0 else [])]
+    return [*notes, *remarks[:_REMARKS_SHOWN], *([f"and {more} more: -o json"] if more > 0 else [])]
 
 
 def _row_payload(row: Row) -> dict[str, object]:

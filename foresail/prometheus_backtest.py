@@ -22,7 +22,6 @@ from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
 from foresail.rule_files import own_rules, scalers_in
 from foresail.served_pods import ServedPods, served_pods
-from policies.lint.objects import printable
 from policies.lint.scaled import HPA
 from replay import trigger
 from replay.contest import Scenario
@@ -91,7 +90,7 @@ def answered(question: Question, *, now: float, tell: Tell) -> Answer:
     rule = rules[0] if rules else None
     if rule is None and question.live:
         tell("reading the live rule")
-        rule = asyncio.run(_live_rule(question, pods))
+        rule = asyncio.run(live_rule(question.context, question.kubeconfig, pods))
     if rule is None:
         rule = _recorded(past)
         assumed.append(
@@ -141,9 +140,13 @@ def _engine(source: PrometheusSource, question: Question, begin: float) -> Prese
     )
 
 
-async def _live_rule(question: Question, pods: ServedPods) -> PresentRule:
-    """The ScaledObject or HPA whose workload's name the pods begin with."""
-    objects, failed = await read_live(question.context, question.kubeconfig)
+async def live_rule(context: str | None, kubeconfig: Path | None, pods: ServedPods) -> PresentRule:
+    """The live ScaledObject or HPA whose workload's name the pods begin with.
+
+    Raises:
+        ForesailError: the cluster cannot be read, or nothing in it scales these pods.
+    """
+    objects, failed = await read_live(context, kubeconfig)
     scalers = [one for one in scalers_in(objects) if pods.namespace in {None, one.namespace}]
     rules = []
     for scaler in scalers:
@@ -155,7 +158,7 @@ async def _live_rule(question: Question, pods: ServedPods) -> PresentRule:
         found = ", ".join(one.title for one in scalers) or "none"
         missing = f" ({'; '.join(failed)})" if failed else ""
         raise ForesailError(
-            f"no ScaledObject or HPA scales the pods of {printable(question.model)}; found:"
+            f"no ScaledObject or HPA scales the pods {listed(pods.names)}; found:"
             f" {found}{missing}. Name its YAML with --rule"
         )
     return present_rule_of(min(rules, key=lambda one: one[:2])[2])

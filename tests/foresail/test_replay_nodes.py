@@ -92,7 +92,7 @@ def test_the_terminal_and_the_page_have_the_same_runs(
     for one in told["runs"]:
         assert f"${one['usd']:,.0f}" in replayed.output
         assert f"${one['usd']:,.0f}" in page
-    assert page.count("<svg") == 3 + 4
+    assert page.count("<svg") == 2 * 4 + 4
     assert "http" not in page.replace("http-equiv", "")
     assert max(map(len, replayed.output.splitlines())) <= 80
     assert "…" not in replayed.output
