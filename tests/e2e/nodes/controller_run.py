@@ -49,6 +49,8 @@ TERM_SECONDS = 31.0
 """After which the Lease of a replica that is dead is anybody's."""
 _WAIT_SECONDS = 90.0
 _PAUSE_SECONDS = 0.3
+_CLOSE_SECONDS = 0.3
+"""TLS connections of aiohttp are closed some turns of the loop after their client."""
 
 
 def install(bed: beds.Bed) -> Path:
@@ -233,6 +235,7 @@ async def controller_run(
         prepare(client)
         async with _led(options, client, clocks) as run:
             yield run
+    await asyncio.sleep(_CLOSE_SECONDS)
 
 
 @asynccontextmanager

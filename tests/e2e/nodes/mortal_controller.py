@@ -1,4 +1,4 @@
-"""A controller that makes one round and kills itself after so many writes, as a crash would.
+"""A controller that makes some rounds and kills itself after so many writes, as a crash would.
 
     python -m tests.e2e.nodes.mortal_controller --kubeconfig FILE --identity a --writes 1
 
@@ -18,7 +18,10 @@ from kubernetes_asyncio.client import ApiClient
 
 from tests.e2e.nodes.controller_run import controller_run
 
+ROUNDS, ROUND_SECONDS = 4, 10.0
+"""Where it has nothing to write; by its clocks, it does not wait so long."""
 _NOT_COUNTED = ("/leases", "/events")
+_PAUSE_SECONDS = 0.5
 
 
 def dies_after(writes: int, client: ApiClient) -> None:
@@ -38,7 +41,7 @@ def dies_after(writes: int, client: ApiClient) -> None:
     client.call_api = counted
 
 
-async def _round(options: argparse.Namespace) -> None:
+async def _rounds(options: argparse.Namespace) -> None:
     async with controller_run(
         options.kubeconfig,
         identity=options.identity,
@@ -46,7 +49,10 @@ async def _round(options: argparse.Namespace) -> None:
         ahead_seconds=options.ahead,
         prepare=lambda client: dies_after(options.writes, client),
     ) as run:
-        await run.round()
+        for _ in range(ROUNDS):
+            await run.round()
+            run.later(ROUND_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def main() -> None:
@@ -56,7 +62,7 @@ def main() -> None:
     parser.add_argument("--writes", type=int, required=True)
     parser.add_argument("--ahead", type=float, default=0.0)
     parser.add_argument("--state", type=Path)
-    asyncio.run(_round(parser.parse_args()))
+    asyncio.run(_rounds(parser.parse_args()))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.e2e.nodes.controller_run import (
     templates,
     write_past,
 )
+from tests.e2e.nodes.mortal_controller import ROUND_SECONDS, ROUNDS
 from tests.e2e.nodes.node_cluster import HOLD, NodeCluster
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -83,8 +84,8 @@ class Crashes:
 
     @staticmethod
     def ahead_seconds(number: int) -> float:
-        """Each waits for the end of the Lease of the one before it."""
-        return number * (TERM_SECONDS + 10)
+        """Each waits for the end of the Lease of the one before it, and makes its rounds."""
+        return number * (TERM_SECONDS + (ROUNDS + 1) * ROUND_SECONDS)
 
 
 def ours(nodes: NodeCluster, pool: str) -> list[str]:
