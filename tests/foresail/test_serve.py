@@ -452,7 +452,8 @@ def test_explain_shows_the_steps_of_the_answer(keda: Keda, site: Site) -> None:
     ).stdout
 
     assert shown.startswith(f"llm/underscore: {replicas:.0f} replicas, active")
-    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(metadata, the larger of ", shown)
+    assert re.search(r"\d{3} prompt \+ 1\d\d generated tokens/s \(", shown), shown
+    assert "% learned: " in shown
     assert "handed to KEDA" in shown
     assert "beside what is measured:\n  TTFT p95 " in shown
     document = json.loads(site.page("/explain/llm/underscore?format=json"))
