@@ -167,7 +167,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     measured = minute.late / minute.late_looks if minute.late_looks else None
     books = shadows.books.opened(day_of(minute.number * STEP_SECONDS, parameters.tuning.timezone))
     choice = shadows.choice
-    if shadows.books.days and books is not shadows.books:
+    if parameters.tuning.chooses and shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, objective.attainment)
     # The model has it that the new setting needs no correction.
     renewed = choice.place != shadows.choice.place and choice.verdict is Verdict.CHEAPEST

@@ -142,6 +142,14 @@ def test_a_trigger_with_fixed_tuning_gets_books_and_no_setting() -> None:
     assert account.rules[3].gpu_hours is not None
 
 
+def test_with_fixed_tuning_no_choice_is_made_in_the_books_either() -> None:
+    fixed = replace(TUNED, tuning=Tuning(chooses=False))
+    seen = after(3 * A_DAY + 180, lambda _: 4.0, every=2, planned=5, parameters=fixed)
+
+    assert seen.choice == Choice()
+    assert len(seen.books.closed()) == 3
+
+
 def test_a_capacity_of_twice_the_truth_is_noticed_and_nothing_is_chosen() -> None:
     # Believed load 5 with 6 ready, and half of the requests are late: in truth it is 10.
     seen = after(4 * A_DAY, lambda _: 5.0, every=2, ready=6.0, planned=6, late=0.5)
