@@ -37,7 +37,7 @@ METADATA_CHARACTERS_MAX: Final = 16_384
 REPLICAS_MAX: Final = 100_000
 """More than any trigger may ask for."""
 LATE_MINUTE_COST: Final = 15.0
-"""GPU-minutes: of 10, 15 and 20 the least with which 99 % come in time over generated traffic."""
+"""GPU-minutes. On five generated traces with jumps 10 keeps 96.9 % in time, 15 keeps 99.0 %."""
 KEDA_KEYS: Final = frozenset(
     {
         "scalerAddress",
