@@ -261,6 +261,6 @@ FORESAIL = PolicyKind(
     source="this repository, at its defaults",
     knob="GPU-minutes that a late minute is worth",
     usual=LATE_MINUTE_COST,
-    knobs=(2, 5, 10, 20, 40, 100, 300),
+    knobs=(2, 5, 10, 15, 25, 40, 100, 300),
     make=Foresail,
 )

@@ -8,7 +8,7 @@ from bench import scarce
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.policies.port import Seen
-from replay.policies.shipped import POOL, Foresail
+from replay.policies.shipped import FORESAIL, POOL, Foresail
 from replay.pool import Tenant, play
 from replay.replay_input import Platform, fixed_start_up
 from replay.trigger import Overrides
@@ -63,7 +63,7 @@ def test_the_shipped_rule_keeps_to_its_share_and_says_why() -> None:
         replace(small_input(seed=seed).first(4500), name=f"{seed}", replicas_at_start=3)
         for seed in (1, 2)
     ]
-    policies = [Foresail(one, 0.95, keys, pools) for one in inputs]
+    policies = [Foresail(one, FORESAIL.usual, keys, pools) for one in inputs]
     play(
         [Tenant(replay_input=i, policy=p) for i, p in zip(inputs, policies, strict=True)], 6, seed=1
     )

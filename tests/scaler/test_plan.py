@@ -223,10 +223,10 @@ def test_replicas_on_their_way_are_not_ordered_again_while_the_queue_grows() -> 
 
 
 def test_replicas_that_are_given_up_are_not_counted_on_and_their_place_is_ordered_once() -> None:
-    # 7 of 9 serve 6 replicas' load; 600 s of work wait. With 2 more at once none of it is left in
-    # 300 s; without them 600 − 300 are, and take 2.5 replicas for two minutes.
+    # 7 of 9 serve 6 replicas' load; 720 s of work wait. With 2 more at once none of it is left in
+    # 300 s; without them 720 − 300 are, and take 3.5 replicas for two minutes.
     ordered = PlanState(handed=9, planned=9, orders=(Order(at_seconds=NOW - 3000, replicas=2),))
-    look = seen(waiting=200.0, replicas=7.0)
+    look = seen(waiting=240.0, replicas=7.0)
     at_once = replace(PARAMETERS, hold_seconds=0)
 
     hoping, _ = decide(look, asked(prompt=6000), None, at_once, ordered)
@@ -234,9 +234,9 @@ def test_replicas_that_are_given_up_are_not_counted_on_and_their_place_is_ordere
     again, _ = decide(look, asked(prompt=6000), None, at_once, after, given_up=2)
 
     assert "7 ready and 2 on their way: 0 replica-seconds left" in plan_of(hoping, "queue")
-    assert "7 ready and 0 on their way: 300 replica-seconds left" in plan_of(without, "queue")
-    assert (hoping.desired, without.desired) == (8, 9)
-    assert again.desired == 9
+    assert "7 ready and 0 on their way: 420 replica-seconds left" in plan_of(without, "queue")
+    assert (hoping.desired, without.desired) == (9, 10)
+    assert again.desired == 10
 
 
 def test_what_runs_at_the_first_look_stays_for_one_hold() -> None:
