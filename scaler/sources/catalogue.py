@@ -249,8 +249,8 @@ class Preset(_Record):
             for signal, rule in self.signals.items()
             if rule.series[0].kind is not Kind.HISTOGRAM
         }
-        if Signal.ITL in self.signals:
-            itl = self.signals[Signal.ITL]
+        itl = self.signals.get(Signal.ITL)
+        if itl is not None and itl.series[0].kind is Kind.HISTOGRAM:
             means = tuple(
                 each.model_copy(update={"kind": Kind.HISTOGRAM_MEAN}) for each in itl.series
             )

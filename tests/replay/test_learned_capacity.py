@@ -7,7 +7,7 @@ import pytest
 
 from replay.fleet import FleetSettings
 from replay.in_expectation import InExpectation
-from replay.policies.shipped import Foresail
+from replay.policies.shipped import FORESAIL, Foresail
 from replay.profile import RequestMix, work_seconds
 from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
 from replay.simulate import Simulation
@@ -50,7 +50,7 @@ def told(replay_input: ReplayInput, times: float) -> ReplayInput:
 )
 def test_after_two_hours_the_capacity_is_within_a_tenth(trace: str, times: float) -> None:
     replay_input = drawn(trace)
-    policy = Foresail(told(replay_input, times), 0.95)
+    policy = Foresail(told(replay_input, times), FORESAIL.usual)
     served = InExpectation(replay_input, seed=1)
     run = Simulation(replay_input, served)
     while run.now < replay_input.seconds:

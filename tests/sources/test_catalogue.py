@@ -116,3 +116,9 @@ def test_the_past_is_read_without_buckets_but_with_the_mean_time_between_tokens(
         "vllm:inter_token_latency_seconds_sum",
     } <= lean.spelled.keys()
     assert not any(name.endswith("_bucket") for name in lean.spelled)
+
+
+def test_a_preset_of_latency_sums_has_no_buckets_to_leave_out() -> None:
+    sums = catalogue.load("vllm").with_latency_sums()
+
+    assert sums.without_buckets().signals == sums.signals
