@@ -114,6 +114,10 @@ class TunedPools:
             without={name: one for name, one in self.without.items() if name in pools},
         )
 
+    def last_night_of(self, pool: str) -> TuningRecord | NoChoice | None:
+        """What came of it; None = there was none."""
+        return self.without.get(pool) or self.records.get(pool)
+
     def constants_of(self, pool: str) -> RuleConstants:
         """As they were last chosen, else as they ship."""
         record = self.records.get(pool)
