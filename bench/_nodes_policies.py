@@ -13,13 +13,14 @@ from bench._nodes_peers import HybridHistogram, ski_rental_seconds
 from bench._nodes_perfect import perfect
 from bench._nodes_run import Place, Run, run
 from policies.node_plan import NodePlan
+from policies.planning.tuning import TuningRecord
 from policies.policy.pool_policy import Mode, PoolPolicy
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from replay.cluster.policy import Forecast
 from replay.cluster.settings import ROUND_SECONDS, PodChoice
 from replay.cluster.shipped import ShippedRules
-from replay.node_tuning import TuningRecord, choose_again
+from replay.node_tuning import choose_again
 from replay.pool_forecast import forecast_of
 from replay.traffic import DAY_SECONDS
 from scaler.forecast.trees import Trees

@@ -13,7 +13,9 @@ from rich.text import Text
 from foresail.advice import Advice
 from foresail.figures import UNKNOWN, camel, dollars, gpus
 from policies.node_plan import NodeDecision, NodeOrder, PoolPlan, Step, Verdict
+from policies.planning.tuning import TunedPools
 from policies.policy.pool_policy import PoolPolicy
+from policies.rules.constants import RuleConstants
 from policies.situation import NodeStage, PoolNode, PoolState
 from scaler.durations import format_duration
 from scaler.forecast.running_maximum import MaximumForecast
@@ -191,6 +193,8 @@ def _pool_payloads(advice: Advice) -> Iterator[dict[str, object]]:
             "forecast": _forecast(state.forecast),
             "policy": policy.policy if policy is not None else None,
             "mode": policy.mode.value if policy is not None else None,
+            "constants": _factors(advice.round.constants.get(plan.pool)),
+            "tuning": _tuning(advice.round.tuned, plan.pool),
             "nodes": [_decision(one) for one in plan.nodes],
             "orders": [asdict(one) for one in plan.orders],
             "steps": [asdict(one) for one in plan.steps],
@@ -208,6 +212,29 @@ def _forecast(forecast: MaximumForecast | None) -> dict[str, object] | None:
         "levels": list(forecast.levels),
         "quantiles_gpus": [list(row) for row in forecast.quantiles],
     }
+
+
+def _factors(constants: RuleConstants | None) -> dict[str, object] | None:
+    if constants is None:
+        return None
+    return {"hold_factor": constants.hold_factor, "order_factor": constants.order_factor}
+
+
+def _tuning(tuned: TunedPools, pool: str) -> dict[str, object] | None:
+    """The last night's choice with all that it was chosen from, and why a later one made none."""
+    record, without = tuned.records.get(pool), tuned.without.get(pool)
+    found: dict[str, object] = {}
+    if record is not None:
+        found["chosen"] = {
+            "at": _moment(record.at_seconds),
+            "before": _factors(record.before),
+            "after": _factors(record.after),
+            "evidence": [asdict(one) for one in record.evidence],
+            "text": record.text,
+        }
+    if without is not None:
+        found["no_choice"] = {"at": _moment(without.at_seconds), "why": without.why}
+    return found or None
 
 
 def _decision(decision: NodeDecision) -> dict[str, object]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from fleet.cluster.nodes import CapacityType
 from foresail.figures import camel
 from foresail.policy_files import read
-from policies.policy.pool_policy import Lever, Mode, PoolPolicy
+from policies.policy.pool_policy import Lever, Mode, PoolPolicy, Tuning
 from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.policy.shipped_policies import NAMES, shipped
@@ -120,6 +120,8 @@ def _said(policy: PoolPolicy) -> Iterator[tuple[str, str]]:
     yield "hold lease", format_duration(policy.hold_lease_seconds)
     veto = policy.veto_seconds
     yield "loading model", f"keeps its node for {format_duration(veto)}" if veto else "no veto"
+    nightly = policy.tuning is Tuning.NIGHTLY
+    yield "constants", "chosen again each night" if nightly else "as they ship"
 
 
 def _levers(policy: PoolPolicy) -> str:

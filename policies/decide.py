@@ -67,10 +67,13 @@ def decide(
     policy_of: PolicyOf,
     state: DecisionState,
     *,
-    constants: RuleConstants | None = None,
+    constants: Mapping[str, RuleConstants] | None = None,
     rules: tuple[Rule, ...] = RULES,
 ) -> tuple[NodePlan, DecisionState]:
     """The plan of one round, and the state for the next.
+
+    Args:
+        constants: by pool; of a pool that is missing, as they ship.
 
     Raises:
         ValueError: two pools have one name, or the nodes of one have no GPUs.
@@ -85,7 +88,7 @@ def decide(
             pool=pool,
             policy=policy,
             policy_at=_ahead(policy_of, pool, policy),
-            constants=constants or RuleConstants(),
+            constants=(constants or {}).get(pool.name) or RuleConstants(),
             spending=situation.spending,
             started_seconds=started,
             remembered=state.pools.get(pool.name, {}),

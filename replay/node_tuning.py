@@ -8,9 +8,10 @@ a week. The evidence is kept as a record.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policies.decide import PolicyOf
+from policies.planning.tuning import Evidence, TuningRecord
 from policies.rules.constants import RuleConstants
 from replay.cluster.cluster import Cluster
 from replay.cluster.policy import Forecasts, NodePolicy
@@ -21,44 +22,6 @@ HOLD_FACTORS = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 ORDER_FACTORS = (0.15, 0.2, 0.3, 0.4, 0.6, 0.85, 1.2)
 GAIN_MIN = 0.02
 """Of the cost, below which nothing moves."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What constants would have cost over the days that were replayed."""
-
-    hold_factor: float
-    order_factor: float
-    cost: float
-    """In GPU-seconds: idle ones, and rho for each delayed pod-second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TuningRecord:
-    """One night's choice, with all that it was chosen from."""
-
-    at_seconds: float
-    before: RuleConstants
-    after: RuleConstants
-    evidence: tuple[Evidence, ...]
-    """The constants in force first."""
-
-    @property
-    def text(self) -> str:
-        """For a person."""
-        now, *others = self.evidence
-        best = min(others, key=lambda one: one.cost, default=now)
-        change = f"{best.cost / now.cost - 1:+.1%}" if now.cost > 0 else "as dear"
-        other = f"hold {best.hold_factor:g}, order {best.order_factor:g} ({change})"
-        if self.before == self.after:
-            return (
-                f"hold factor {now.hold_factor:g} and order factor {now.order_factor:g} stay; "
-                f"the best of {len(others)} neighbours was {other}"
-            )
-        return (
-            f"hold factor {now.hold_factor:g} and order factor {now.order_factor:g} are left for "
-            f"{other}, the best of {len(others)} neighbours"
-        )
 
 
 def neighbours(constants: RuleConstants) -> tuple[RuleConstants, ...]:

@@ -22,6 +22,7 @@ from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
+from foresail.controller.tuning_events import tuning_decisions
 from scaler.clock import Clock, WallTime
 from scaler.durations import format_duration
 
@@ -202,7 +203,8 @@ class Controller:
             return "waiting"
         acts = self._connections.executor is not None
         if self._connections.events is not None:
-            self._connections.events.take(made.decided.plan, made.cluster, acts=acts)
+            nights = tuning_decisions(made, self._connections.policies.uid_of)
+            self._connections.events.take(made.decided.plan, made.cluster, acts=acts, more=nights)
         if self._connections.executor is None:
             return "advised"
         if stepped:

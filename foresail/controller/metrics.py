@@ -45,6 +45,7 @@ class ControllerCollector(Collector):
         yield from _decisions(round_)
         yield from _pools(round_)
         yield from _late(round_)
+        yield _factors(round_)
         spent = GaugeMetricFamily(
             "foresail_policy_month_usd",
             "Dollars for idle capacity that a policy holds or orders, in this month.",
@@ -119,6 +120,18 @@ def _pools(round_: ClusterRound) -> Iterator[Metric]:
                 if level in _LEVELS_SHOWN:
                     forecast.add_metric((pool.name, f"{seconds:g}", f"{level:g}"), gpus)
     yield from (demand, forecast, lead)
+
+
+def _factors(round_: ClusterRound) -> Metric:
+    factors = GaugeMetricFamily(
+        "foresail_pool_rule_factor",
+        "The share of a delayed minute's worth that a hold, and of a hold that an order, counts.",
+        labels=["pool", "factor"],
+    )
+    for pool, constants in round_.decided.constants.items():
+        factors.add_metric((pool, "hold"), constants.hold_factor)
+        factors.add_metric((pool, "order"), constants.order_factor)
+    return factors
 
 
 def _late(round_: ClusterRound) -> Iterator[Metric]:

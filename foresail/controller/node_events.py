@@ -4,8 +4,9 @@ They are bounded as all our Events are. What does not fit is posted in a later r
 decided then.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter
@@ -51,16 +52,19 @@ class NodeEvents:
         self._queue = EventQueue(post, outcomes)
         self._said: dict[str, str] = {}
 
-    def take(self, plan: NodePlan, cluster: Cluster, *, acts: bool) -> None:
+    def take(
+        self, plan: NodePlan, cluster: Cluster, *, acts: bool, more: Iterable[Decision] = ()
+    ) -> None:
         """Post what changed since the last plan.
 
         Args:
             plan: of this round.
             cluster: that it is of.
             acts: whether decisions of policies that act are carried out.
+            more: decisions that are not in the plan.
         """
         said: dict[str, str] = {}
-        for one in decisions_of(plan, cluster, acts=acts):
+        for one in chain(decisions_of(plan, cluster, acts=acts), more):
             same = self._said.get(one.topic) == one.said
             event = event_of(
                 one.about,
@@ -87,7 +91,7 @@ def decisions_of(plan: NodePlan, cluster: Cluster, *, acts: bool) -> Iterator[De
     for pool in plan.pools:
         yield from _of_nodes(pool, of_claims, nodes, acts=acts and pool.act)
         if pool.pool in pools:
-            about = _reference("karpenter.sh/v1", "NodePool", pool.pool, pools[pool.pool])
+            about = reference("karpenter.sh/v1", "NodePool", pool.pool, pools[pool.pool])
             yield from _of_orders(pool, about, acts=acts and pool.act)
 
 
@@ -103,7 +107,7 @@ def _of_nodes(
         if one.verdict is Verdict.HOLD and one.reason not in SPECULATIVE:
             continue
         yield Decision(
-            about=_reference("v1", "Node", name, nodes[name]),
+            about=reference("v1", "Node", name, nodes[name]),
             reason=_REASONS[one.verdict, acts],
             topic=f"node/{one.uid}",
             said=f"{one.verdict} {why} {acts}",
@@ -129,5 +133,6 @@ def _note(head: str, steps: tuple[Step, ...]) -> str:
     return "; ".join([head, *(step.text for step in steps)])
 
 
-def _reference(api_version: str, kind: str, name: str, uid: str) -> dict[str, Any]:
+def reference(api_version: str, kind: str, name: str, uid: str) -> dict[str, Any]:
+    """An object, as an Event names it."""
     return {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}

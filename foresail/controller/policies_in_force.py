@@ -32,15 +32,16 @@ class PolicyObject:
     name: str
     policy: CapacityPolicy | None
     fault: str | None = None
+    uid: str | None = None
 
 
 def policy_object_of(document: Json) -> PolicyObject:
     """The record of an object; the items of a list leave out of which kind they are."""
-    name, _ = identity_of(document)
+    name, uid = identity_of(document)
     try:
-        return PolicyObject(name=name, policy=policy_of({**_OF_LIST, **document}))
+        return PolicyObject(name=name, policy=policy_of({**_OF_LIST, **document}), uid=uid or None)
     except PolicyError as error:
-        return PolicyObject(name=name, policy=None, fault=str(error))
+        return PolicyObject(name=name, policy=None, fault=str(error), uid=uid or None)
 
 
 class PoliciesInForce:
@@ -64,6 +65,11 @@ class PoliciesInForce:
     def problem(self) -> str | None:
         """Why what is there now is not, or not as a whole, in force."""
         return self._problem
+
+    def uid_of(self, name: str) -> str | None:
+        """Of the object of this name; None = the policy is of a file."""
+        found = (self._objects or {}).get(name)
+        return found.uid if found is not None else None
 
     def current(self) -> tuple[CapacityPolicy, ...]:
         """The policies in force."""

@@ -28,6 +28,7 @@ from foresail.controller.known_plans import KnownPlans
 from foresail.controller.lease_api import ApiLeases
 from foresail.controller.lever_executor import ChangePrinter, LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
+from foresail.controller.nightly_tuning import NightlyTuning
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.options import ControllerOptions
 from foresail.controller.pages import Pages, shown
@@ -35,6 +36,7 @@ from foresail.controller.plans_reader import read_plans
 from foresail.controller.policies_in_force import PATH, PoliciesInForce, policy_object_of
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
 from foresail.controller.state_folder import StateFolder
+from foresail.controller.tuning_worker import choose_apart
 from foresail.event_queue import post_to
 from foresail.fleet_options import IN_CLUSTER
 from foresail.policy_files import PolicyFiles
@@ -111,6 +113,7 @@ class Parts:
 
     controller: Controller
     election: Election | None
+    tuning: NightlyTuning
     registry: CollectorRegistry
 
 
@@ -157,7 +160,10 @@ async def assembled(
             )
         controller = Controller(rounds, connections, clocks, registry)
         registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
-        yield Parts(controller=controller, election=connections.election, registry=registry)
+        tuning = NightlyTuning(rounds, choose_apart, lambda: controller.last, clocks.wall, registry)
+        yield Parts(
+            controller=controller, election=connections.election, tuning=tuning, registry=registry
+        )
 
 
 @asynccontextmanager
@@ -182,7 +188,7 @@ async def running(
             trouble=lambda: controller.trouble,
         )
         port = await sites.add(pages.application(), options.http)
-        work = list(controller.tasks())
+        work = [*controller.tasks(), ("tuning", parts.tuning.run())]
         if parts.election is not None:
             parts.election.changed = controller.wake
             work.append(("election", parts.election.run()))

@@ -18,6 +18,7 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot, Known, snapshot_of
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
+from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
 
 _LEARN_SECONDS: Final = 60.0
@@ -112,6 +113,14 @@ class ClusterRounds:
             late=late_machines(cluster, self._startups, self._lead_times, self._known, now_seconds),
             costs=self._costs,
         )
+
+    def tuning_input(self, made: ClusterRound, pool: str, until_seconds: float) -> TuningInput:
+        """What a pool's constants are chosen from, up to a moment."""
+        return self._planning.tuning_input(made.decided, pool, until_seconds)
+
+    def take_night(self, pool: str, found: TuningRecord | NoChoice) -> None:
+        """Take a night's choice for a pool."""
+        self._planning.take_night(pool, found)
 
     def lost(self, now_seconds: float) -> None:
         """Let time pass without a reading: its cost is unknown after a while."""

@@ -6,7 +6,7 @@ so that a peak between two samples is not lost. A pool that was not read has a g
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import floor
+from math import floor, isnan
 from typing import Final
 
 from scaler.forecast.maximum.forecaster import DEFAULT_STEP_SECONDS, RunningMaximumForecaster
@@ -32,6 +32,15 @@ class SavedDemand:
     """Of the newest sample, counted from 1970."""
     highest_gpus: float
     """Of the readings since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastDemand:
+    """The demand of one pool in the days that are kept, the oldest first."""
+
+    times_seconds: tuple[float, ...]
+    gpus: tuple[float | None, ...]
+    """The largest of each step; None = not known."""
 
 
 class PoolDemand:
@@ -61,6 +70,14 @@ class PoolDemand:
         if known.measured_seconds < PAST_SECONDS_MIN or known.highest <= 0:
             return None
         return known.forecast()
+
+    def past(self) -> PastDemand:
+        """What is kept of it."""
+        times, gpus = self._forecaster.past()
+        return PastDemand(
+            times_seconds=tuple(times.tolist()),
+            gpus=tuple(None if isnan(value) else value for value in gpus.tolist()),
+        )
 
     def saved(self) -> SavedDemand | None:
         """For `restored`; None = there is nothing to keep."""
@@ -105,6 +122,11 @@ class PoolDemands:
         """By pool."""
         found = ((name, demand.forecast()) for name, demand in self._pools.items())
         return {name: forecast for name, forecast in found if forecast is not None}
+
+    def past(self, pool: str) -> PastDemand:
+        """What is kept of a pool's demand; nothing of a pool that was never read."""
+        demand = self._pools.get(pool)
+        return demand.past() if demand is not None else PastDemand(times_seconds=(), gpus=())
 
     def saved(self) -> Mapping[str, SavedDemand]:
         """By pool."""

@@ -9,7 +9,7 @@ cluster gives its own situations, shares `decide` and the forecaster. A round ha
 4. `decide` applies the rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from fleet.account.gpu_hours import GAP_SECONDS
@@ -25,9 +25,21 @@ from policies.decide import DecisionState, decide
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
-from policies.planning.planned_replicas import UsualPool, planned_demand, usual_pools_of
+from policies.planning.planned_replicas import (
+    UsualPool,
+    planned_demand,
+    usual_pod_gpus,
+    usual_pools_of,
+)
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
-from policies.policy.pool_policy import PoolPolicy
+from policies.planning.tuning import (
+    NoChoice,
+    TunedPools,
+    TuningInput,
+    TuningRecord,
+    tuning_step,
+)
+from policies.policy.pool_policy import PoolPolicy, Tuning
 from policies.policy.resolve import PolicyOverlapError, policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
@@ -66,6 +78,10 @@ class NodeRound:
     situation: Situation
     policies: Mapping[str, PoolPolicy]
     """By pool; of pools that a policy covers."""
+    constants: Mapping[str, RuleConstants]
+    """In force, of the same pools."""
+    tuned: TunedPools
+    """Of those whose policy has their constants chosen again each night."""
     remarks: tuple[str, ...]
     """Of what could not be counted or is left alone."""
 
@@ -80,6 +96,7 @@ class PlanningState:
     spending: SpendingBook = field(default_factory=SpendingBook)
     demand: Mapping[str, SavedDemand] = field(default_factory=dict)
     """By pool."""
+    tuned: TunedPools = field(default_factory=TunedPools)
 
 
 class NodePlanning:
@@ -89,15 +106,14 @@ class NodePlanning:
         self,
         state: PlanningState | None = None,
         *,
-        constants: RuleConstants | None = None,
         make_forecaster: MakeForecaster = RunningMaximumForecaster,
     ) -> None:
         state = state or PlanningState()
-        self._constants = constants
         self._decisions = state.decisions
         self._seen = state.seen
         self._usual_pools = state.usual_pools
         self._spending = state.spending
+        self._tuned = state.tuned
         self._demands = PoolDemands(make_forecaster)
         self.refused = tuple(self._demands.restore(state.demand))
         """Why parts of the state are not used."""
@@ -110,6 +126,7 @@ class NodePlanning:
             usual_pools=self._usual_pools,
             spending=self._spending,
             demand=self._demands.saved(),
+            tuned=self._tuned,
         )
 
     def learn(self, at_seconds: float, gpus: Mapping[str, float]) -> None:
@@ -119,6 +136,33 @@ class NodePlanning:
     def pools_of(self, given: RoundInput) -> tuple[str, ...]:
         """The names of the pools that would be planned; nothing is remembered of it."""
         return tuple(pool.name for pool in self._assessed(given).pools)
+
+    def tuning_input(self, round_: NodeRound, pool: str, until_seconds: float) -> TuningInput:
+        """What a pool's constants are chosen from.
+
+        Args:
+            round_: the last one, in which a policy covers the pool.
+            pool: its name.
+            until_seconds: the moment of the choice.
+        """
+        (state,) = (one for one in round_.situation.pools if one.name == pool)
+        policy = round_.policies[pool]
+        return TuningInput(
+            past=self._demands.past(pool),
+            until_seconds=until_seconds,
+            gpus_per_node=state.gpus_per_node,
+            gpus_per_pod=usual_pod_gpus(state, self._usual_pools.values()),
+            lead_time=state.lead_time,
+            consolidate_after_seconds=state.consolidate_after_seconds,
+            static=state.static,
+            rho=policy.rho,
+            trust=policy.trust,
+            constants=round_.constants[pool],
+        )
+
+    def take_night(self, pool: str, found: TuningRecord | NoChoice) -> None:
+        """Take a night's choice, which counts from the next round on."""
+        self._tuned = self._tuned.with_night(pool, found)
 
     def plan(self, given: RoundInput) -> NodeRound:
         """Plan one round."""
@@ -139,14 +183,20 @@ class NodePlanning:
         choice = _PolicyChoice(policies=given.policies)
         self._spend(given, pools, choice, kept)
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
-        plan, self._decisions = decide(
-            situation, choice.of, self._decisions, constants=self._constants
-        )
         found = ((pool.name, choice.of(pool, now)) for pool in pools)
+        governed = {name: policy for name, policy in found if policy is not None}
+        tuned = {name for name, one in governed.items() if one.tuning is Tuning.NIGHTLY}
+        constants = {
+            name: self._tuned.constants_of(name) if name in tuned else RuleConstants()
+            for name in governed
+        }
+        plan, self._decisions = decide(situation, choice.of, self._decisions, constants=constants)
         return NodeRound(
-            plan=plan,
+            plan=_with_tuning(plan, self._tuned, tuned),
             situation=situation,
-            policies={name: policy for name, policy in found if policy is not None},
+            policies=governed,
+            constants=constants,
+            tuned=self._tuned.only(tuned),
             remarks=(
                 *assessment.remarks,
                 *planned.remarks,
@@ -217,6 +267,18 @@ def _beside(given: RoundInput) -> Beside:
         loads={one.uid: one for one in given.loads or ()},
         pod_groups=given.cluster.pod_groups,
         instances=given.instances,
+    )
+
+
+def _with_tuning(plan: NodePlan, tuned: TunedPools, pools: Collection[str]) -> NodePlan:
+    return replace(
+        plan,
+        pools=tuple(
+            replace(one, steps=(tuning_step(tuned, one.pool), *one.steps))
+            if one.pool in pools
+            else one
+            for one in plan.pools
+        ),
     )
 
 

@@ -4,12 +4,15 @@ A plan of a workload is ahead of its pods by the time that KEDA and its HPA take
 as one replica, so workloads whose replica is a group of pods count by their pods alone.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Final
 
 from fleet.cluster.owners import Workload
 from policies.reading.assess import Assessment, Replicas
+from policies.situation import PoolState
 
 WORKLOADS_MAX: Final = 4096
 FORGOTTEN_SECONDS: Final = 8 * 86_400.0
@@ -55,6 +58,20 @@ def usual_pools_of(
             seen_seconds=now_seconds,
         )
     return dict(list(found.items())[-WORKLOADS_MAX:])
+
+
+def usual_pod_gpus(pool: PoolState, usual_pools: Iterable[UsualPool]) -> int:
+    """Whole GPUs of a pod of the pool: of most of its pods, else of the workload seen last in it.
+
+    One that was never used has pods of one GPU.
+    """
+    counts = Counter(pod.gpus for node in pool.nodes for pod in node.pods)
+    gpus, seen = 1.0, [one for one in usual_pools if one.pool == pool.name]
+    if counts:
+        gpus = max(counts, key=lambda one: (counts[one], one))
+    elif seen:
+        gpus = max(seen, key=lambda one: one.seen_seconds).gpus_per_replica
+    return min(max(1, ceil(gpus)), pool.gpus_per_node)
 
 
 def planned_demand(

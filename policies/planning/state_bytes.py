@@ -11,7 +11,9 @@ from policies.planning.demand import POOLS_MAX, SavedDemand
 from policies.planning.node_planning import PlanningState
 from policies.planning.planned_replicas import WORKLOADS_MAX, UsualPool
 from policies.planning.spending import POLICIES_MAX, PolicySpending, SpendingBook
+from policies.planning.tuning import EVIDENCE_MAX, Evidence, TunedPools, TuningRecord
 from policies.reading.nodes import NodesSeen
+from policies.rules.constants import RuleConstants
 
 FORMAT: Final = 1
 STATE_BYTES_MAX: Final = 128 * 2**20
@@ -20,6 +22,7 @@ _NODES_MAX: Final = 65_536
 _NOTES_MAX: Final = 65_536
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Moment = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -57,6 +60,24 @@ class _Demand(_Part):
     highest_gpus: Amount
 
 
+class _Evidence(_Part):
+    hold_factor: Factor
+    order_factor: Factor
+    cost: Amount
+
+
+class _Factors(_Part):
+    hold_factor: Factor
+    order_factor: Factor
+
+
+class _Tuning(_Part):
+    at_seconds: Moment
+    before: _Factors
+    after: _Factors
+    evidence: Annotated[tuple[_Evidence, ...], Field(min_length=1, max_length=EVIDENCE_MAX)]
+
+
 class _State(_Part):
     format: int
     started_seconds: Moment | None
@@ -69,6 +90,8 @@ class _State(_Part):
     usual_pools: Annotated[tuple[_UsualPool, ...], Field(max_length=WORKLOADS_MAX)]
     spending: _Spending
     demand: Annotated[dict[str, _Demand], Field(max_length=POOLS_MAX)]
+    tuned: Annotated[dict[str, _Tuning], Field(max_length=POOLS_MAX)] = {}
+    """Left out where no pool is tuned, as by programs that did not know it."""
 
 
 class _Header(BaseModel):
@@ -112,8 +135,9 @@ def encode_state(state: PlanningState) -> bytes:
                 )
                 for name, one in state.demand.items()
             },
+            tuned={name: _tuning(one) for name, one in state.tuned.records.items()},
         )
-        .model_dump_json()
+        .model_dump_json(exclude_defaults=True)
         .encode()
     )
 
@@ -162,6 +186,32 @@ def decode_state(content: bytes) -> PlanningState:
             )
             for name, one in state.demand.items()
         },
+        tuned=TunedPools(records={name: _record(one) for name, one in state.tuned.items()}),
+    )
+
+
+def _tuning(record: TuningRecord) -> _Tuning:
+    return _Tuning(
+        at_seconds=record.at_seconds,
+        before=_factors(record.before),
+        after=_factors(record.after),
+        evidence=tuple(
+            _Evidence(hold_factor=one.hold_factor, order_factor=one.order_factor, cost=one.cost)
+            for one in record.evidence
+        ),
+    )
+
+
+def _factors(constants: RuleConstants) -> _Factors:
+    return _Factors(hold_factor=constants.hold_factor, order_factor=constants.order_factor)
+
+
+def _record(tuning: _Tuning) -> TuningRecord:
+    return TuningRecord(
+        at_seconds=tuning.at_seconds,
+        before=RuleConstants(**tuning.before.model_dump()),
+        after=RuleConstants(**tuning.after.model_dump()),
+        evidence=tuple(Evidence(**one.model_dump()) for one in tuning.evidence),
     )
 
 

@@ -26,6 +26,15 @@ class Mode(StrEnum):
     ACT = "act"
 
 
+class Tuning(StrEnum):
+    """Whether the rules' constants follow a pool's own past."""
+
+    NIGHTLY = "nightly"
+    """They are chosen again each night."""
+    NEVER = "never"
+    """They are as they ship."""
+
+
 class Lever(StrEnum):
     """A way to carry out a decision; the values are the policy's keys."""
 
@@ -92,6 +101,8 @@ class PoolPolicy:
     """The end of the quiet hours that are now; None = it is not quiet."""
     quiet_budgets: tuple[QuietBudget, ...] = ()
     """The quiet hours of any day, as Karpenter's budgets."""
+    tuning: Tuning = Tuning.NEVER
+    """Whether the rules' constants are chosen again for this pool."""
     notes: tuple[str, ...] = ()
     """What a person should know of how these values came about."""
 

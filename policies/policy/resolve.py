@@ -78,6 +78,7 @@ def pool_policy(policy: CapacityPolicy, pool: Pool, now_seconds: float) -> PoolP
         quiet_budgets=tuple(
             quiet_budget(one, spec.time_zone, now_seconds) for one in spec.quiet_hours
         ),
+        tuning=spec.tuning,
         notes=(*notes, *([note] if note else [])),
     )
 

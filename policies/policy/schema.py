@@ -25,6 +25,7 @@ from policies.policy.pool_policy import (
     RHO_DEFAULT,
     TRUST_DEFAULT,
     Mode,
+    Tuning,
 )
 from policies.policy.schedule import QuietHours, WarmFloor
 from policies.policy.selectors import PoolSelector, WorkloadSelector
@@ -71,6 +72,10 @@ class PoolSettings(PolicyPart):
     keep_new_nodes: Duration | None = None
     """How long a new node is kept at least, used or not: where machines are paid for a least time.
     Left out, a node may go as soon as it is empty."""
+    tuning: Tuning = Field(default=Tuning.NEVER, description="nightly or never")
+    """`nightly`: at 03:00 of `timeZone` the pool's last three days are replayed, and the factors by
+    which holds and orders count a delayed minute move by one small step where that would have cost
+    less. `never`: they are as they ship."""
 
 
 class PoolRule(PoolSettings):
@@ -135,7 +140,8 @@ class CapacityPolicySpec(PoolSettings):
     """The workloads whose demand counts; without it all that run on the pools. In this version only
     `foresail lint` reads it: the rules count all."""
     time_zone: TimeZone = "UTC"
-    """Of hours that name none, and of the month that `idleCeiling.usdPerMonth` counts in."""
+    """Of hours that name none, of the month that `idleCeiling.usdPerMonth` counts in, and of the
+    night in which `tuning` chooses."""
     idle_ceiling: IdleCeiling | None = None
     """The most that idle capacity may cost. Required in mode act."""
     rules: Annotated[tuple[PoolRule, ...], Field(max_length=RULES_MAX)] = Field(

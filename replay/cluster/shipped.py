@@ -15,7 +15,6 @@ class ShippedRules:
         self._state: DecisionState = SETTLED
 
     def decide(self, situation: Situation) -> NodePlan:
-        plan, self._state = decide(
-            situation, self._policy_of, self._state, constants=self.constants
-        )
+        constants = {pool.name: self.constants for pool in situation.pools}
+        plan, self._state = decide(situation, self._policy_of, self._state, constants=constants)
         return plan

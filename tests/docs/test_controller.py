@@ -12,9 +12,14 @@ from foresail.controller.election import Pace
 from foresail.controller.known_plans import SILENT_SECONDS
 from foresail.controller.lever_executor import LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
+from foresail.controller.nightly_tuning import NIGHT_HOUR, NightlyTuning
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.rounds import ClusterRounds, PlannedReplicas
+from foresail.controller.tuning_worker import SECONDS_MAX, choose_apart
 from foresail.demand_file import DAYS_LEARNED
+from policies.rules.constants import RuleConstants
+from replay.node_tuning import GAIN_MIN, HOLD_FACTORS, ORDER_FACTORS
+from replay.pool_tuning import JUDGED_DAYS, PAST_DAYS_MIN, UNKNOWN_SHARE_MAX
 from tests.foresail.controller.stage import NotedEvents
 from tests.policies.test_assess import KNOWN, NOW
 
@@ -22,10 +27,12 @@ PAGE = (Path(__file__).parents[2] / "docs" / "controller.md").read_text()
 
 
 def shown() -> set[str]:
-    made = ClusterRounds(KNOWN).make(Cluster(name="test"), (), PlannedReplicas(), NOW)
+    rounds = ClusterRounds(KNOWN)
+    made = rounds.make(Cluster(name="test"), (), PlannedReplicas(), NOW)
     registry = CollectorRegistry()
     registry.register(ControllerCollector(lambda: made, lambda: True))
     NodeEvents(NotedEvents(), registry)
+    NightlyTuning(rounds, choose_apart, lambda: made, lambda: NOW, registry)
     LeverExecutor(None, Levers(None, "foresail", lambda: 0.0), registry)  # type: ignore[arg-type]
     return {
         f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()
@@ -51,3 +58,19 @@ def test_times_of_the_page_are_those_of_the_program() -> None:
     assert f"leads after {pace.lease_seconds:.0f} s" in PAGE
     assert f"no plan is heard for {SILENT_SECONDS / 60:.0f} minutes" in PAGE
     assert f"The last {DAYS_LEARNED:.0f} days count" in PAGE
+
+
+def test_numbers_of_the_nightly_choice_are_those_of_the_program() -> None:
+    section = PAGE.partition("## Constants chosen again each night")[2].partition("\n## ")[0]
+    holds, orders = (" ".join(f"{one:g}".removeprefix("0") for one in grid)
+                     for grid in (HOLD_FACTORS, ORDER_FACTORS))  # fmt: skip
+    words = " ".join(section.split())
+    assert f"holds {holds}, orders {orders}" in words
+    shipped = RuleConstants()
+    assert f"a hold counts ({shipped.hold_factor:g})" in words
+    assert f"an order counts ({shipped.order_factor:g})" in words
+    assert f"At {NIGHT_HOUR:02}:00" in words
+    assert f"{GAIN_MIN:.0%}".replace("%", " %") in words
+    assert (JUDGED_DAYS, PAST_DAYS_MIN + JUDGED_DAYS, UNKNOWN_SHARE_MAX) == (3, 4, 0.1)
+    assert SECONDS_MAX == 600.0
+    assert "after ten minutes" in words

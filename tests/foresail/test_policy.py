@@ -34,6 +34,7 @@ def test_it_shows_what_holds_for_a_pool_and_which_rule_says_so() -> None:
           quiet now       no
           hold lease      15m
           loading model   keeps its node for 30m
+          constants       as they ship
           spotHedge by rule 'spot-only'
         """)
 

@@ -15,8 +15,10 @@ from fleet.snapshot import snapshot_of
 from policies.planning.demand import STEP_SECONDS, PoolDemand
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.state_bytes import StateRefusedError, decode_state, encode_state
+from policies.planning.tuning import Evidence, NoChoice, TuningRecord
 from policies.policy.documents import policies_in
 from policies.policy.schema import CapacityPolicy
+from policies.rules.constants import RuleConstants
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
 from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
 
@@ -226,6 +228,76 @@ def test_planning_goes_on_from_its_state() -> None:
     assert second.refused == ()
     later = given(two_nodes(), NOW + 120)
     assert second.plan(later) == first.plan(later)
+
+
+MOVED = TuningRecord(
+    at_seconds=NOW - 3600,
+    before=RuleConstants(),
+    after=RuleConstants(hold_factor=0.5),
+    evidence=(
+        Evidence(hold_factor=0.7, order_factor=0.6, cost=100.0),
+        Evidence(hold_factor=0.5, order_factor=0.6, cost=90.0),
+    ),
+)
+NIGHTLY = policies(f"{ACT}, tuning: nightly")
+
+
+def tuning_of(found: NodeRound) -> list[str]:
+    (pool_,) = found.plan.pools
+    return [step.text for step in pool_.steps if step.rule == "tuning"]
+
+
+def test_chosen_constants_are_in_force_from_the_next_round_on_and_after_a_restart() -> None:
+    first = NodePlanning()
+    before = first.plan(given(two_nodes(), policies=NIGHTLY))
+    assert before.constants == {"h100": RuleConstants()}
+    assert tuning_of(before) == ["no night has chosen yet: the constants are as they ship"]
+    first.take_night("h100", MOVED)
+    second = NodePlanning(decode_state(encode_state(first.state)))
+    for planning in (first, second):
+        found = planning.plan(given(two_nodes(), NOW + 120, policies=NIGHTLY))
+        assert found.constants == {"h100": RuleConstants(hold_factor=0.5)}
+        assert found.tuned.records == {"h100": MOVED}
+        (text,) = tuning_of(found)
+        assert "hold factor 0.7 and order factor 0.6 are left for hold 0.5" in text
+
+
+def test_where_the_policy_does_not_tune_the_constants_are_as_they_ship() -> None:
+    planning = NodePlanning()
+    planning.take_night("h100", MOVED)
+    found = planning.plan(given(two_nodes()))
+    assert found.constants == {"h100": RuleConstants()}
+    assert (found.tuned.records, tuning_of(found)) == ({}, [])
+
+
+def test_a_night_without_a_choice_leaves_the_constants_and_is_named() -> None:
+    planning = NodePlanning()
+    planning.take_night("h100", MOVED)
+    planning.take_night("h100", NoChoice(at_seconds=NOW, why="its past covers 1.0 days"))
+    found = planning.plan(given(two_nodes(), NOW + 120, policies=NIGHTLY))
+    assert found.constants == {"h100": RuleConstants(hold_factor=0.5)}
+    (text,) = tuning_of(found)
+    assert text.endswith("no choice, its past covers 1.0 days")
+
+
+def test_a_state_without_choices_is_as_programs_before_it_wrote_and_read_it() -> None:
+    planning = NodePlanning()
+    planning.plan(given(two_nodes()))
+    content = encode_state(planning.state)
+    assert b"tuned" not in content
+    assert decode_state(content).tuned.records == {}
+
+
+def test_a_night_is_given_what_the_pool_kept_and_how_its_pods_are() -> None:
+    planning = NodePlanning()
+    for step in range(10):
+        planning.learn(NOW - (10 - step) * STEP_SECONDS, {"h100": 16.0})
+    found = planning.plan(given(two_nodes(), policies=policies("tuning: nightly")))
+    night = planning.tuning_input(found, "h100", NOW)
+    assert night.past.gpus == (16.0,) * 10 + (8.0,)
+    assert night.past.times_seconds[-1] - night.past.times_seconds[0] == 10 * STEP_SECONDS
+    assert (night.gpus_per_node, night.gpus_per_pod) == (8, 8)
+    assert (night.rho, night.constants) == (10.0, RuleConstants())
 
 
 @pytest.mark.parametrize(("gap", "minutes"), [(300.0, 5.0), (3600.0, 0.0)])

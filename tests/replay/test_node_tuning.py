@@ -8,6 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.planning.node_planning import NodePlanning
+from policies.planning.state_bytes import decode_state, encode_state
+from policies.planning.tuning import NoChoice
 from policies.policy.pool_policy import Mode, PoolPolicy
 from policies.rules.constants import RuleConstants
 from replay.cluster.settings import ClusterSettings
@@ -73,6 +76,36 @@ def test_no_night_moves_further_than_one_step(costs: list[float]) -> None:
         assert steps_between(constants, record.after) <= 1
         assert record.before == constants
         constants = record.after
+
+
+NIGHTS = st.lists(
+    st.tuples(
+        st.none() | st.lists(st.floats(0, 1e6), min_size=5, max_size=5),
+        st.booleans(),
+    ),
+    max_size=20,
+)
+
+
+@given(nights=NIGHTS)
+def test_through_nights_without_a_choice_and_restarts_a_pool_stays_on_the_grid(
+    nights: list[tuple[list[float] | None, bool]],
+) -> None:
+    planning, constants = NodePlanning(), SHIPPED
+    for night, (costs, restarts) in enumerate(nights):
+        if costs is None:
+            planning.take_night("p", NoChoice(at_seconds=night, why="no past"))
+            expected = constants
+        else:
+            record = choose_again(constants, partial(_next, iter(costs)), at_seconds=night)
+            planning.take_night("p", record)
+            expected = record.after
+        if restarts:
+            planning = NodePlanning(decode_state(encode_state(planning.state)))
+        found = planning.state.tuned.constants_of("p")
+        assert found == expected
+        assert steps_between(constants, found) <= 1
+        constants = found
 
 
 def test_the_replayed_cost_is_idle_time_and_waits_at_rho() -> None:

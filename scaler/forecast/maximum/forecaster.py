@@ -146,6 +146,16 @@ class RunningMaximumForecaster:
         """The largest demand of the days that are kept; 0 where nothing was measured."""
         return self._past.highest
 
+    def past(self) -> tuple[Floats, Floats]:
+        """The demand of the days that are kept, the oldest first: times in seconds, and values.
+
+        A value that is not known is NaN; a gap of a few steps repeats the value before it.
+        """
+        past = self._past
+        steps = range(past.step + 1 - past.length, past.step + 1)
+        times = np.array([self._grid.seconds_at(step) for step in steps], dtype=np.float64)
+        return times, past.wanted[: past.length].astype(np.float64)
+
     def snapshot(self) -> bytes:
         """The learned state, for `restore` on a forecaster made with the same arguments."""
         return dump(self)
