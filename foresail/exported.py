@@ -130,7 +130,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "objective": (
             "foresail_objective_seconds",
-            "The latency objective of the trigger; no plan depends on it.",
+            "The latency objective of the trigger.",
             (*_WORKLOAD, "signal"),
         ),
         "demand": (

@@ -25,8 +25,10 @@ from scaler.sources.access import secret
 from scaler.spelling import nearest
 
 METRICS_SECONDS: Final = 5.0
-"""How old a page of metrics may be: below every scrape interval, and a second scraper costs no
-second page."""
+"""How old a page of metrics may be at most: below every scrape interval, and a second scraper costs
+no second page."""
+_LOOKS: Final = 3
+"""Pages of metrics between two looks: where looks are faster than usual, so are the pages."""
 _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
@@ -51,13 +53,13 @@ class _MetricsPage:
     until_seconds: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def current(self, make: Callable[[], bytes], clock: Clock) -> bytes:
+    async def current(self, make: Callable[[], bytes], clock: Clock, kept_seconds: float) -> bytes:
         async with self.lock:
             begun = clock()
             if begun >= self.until_seconds:
                 self.body = await asyncio.to_thread(make)
                 took = clock() - begun
-                self.until_seconds = begun + max(METRICS_SECONDS, took / _SHARE_MAX)
+                self.until_seconds = begun + max(kept_seconds, took / _SHARE_MAX)
             return self.body
 
 
@@ -71,6 +73,8 @@ class Pages:
     clock: Clock
     """The monotonic one."""
     front: FrontState
+    period_seconds: float
+    """Between two looks."""
     token_file: Path | None = None
     """Of the token for explanations; None = on loopback alone."""
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
@@ -118,7 +122,8 @@ class Pages:
             series = generate_latest(self.registry) + generate_latest(workloads)
             return front.metrics + series
 
-        body = await self._metrics_page.current(page, self.clock)
+        kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
+        body = await self._metrics_page.current(page, self.clock, kept_seconds)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:

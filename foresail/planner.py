@@ -135,6 +135,7 @@ async def _running(
         workloads=WorkloadCollector(loop, clock=steady_clock),
         clock=steady_clock,
         front=front,
+        period_seconds=settings.cycle.period,
         token_file=settings.listen.token_file,
     )
     try:

@@ -40,13 +40,11 @@ from scaler.decision.need import (
     with_headroom,
 )
 from scaler.decision.parameters import PlanParameters
+from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.decision.tolerance import tolerated
 from scaler.durations import format_duration
 from scaler.signals import ESSENTIAL, Observation, Signal
 from scaler.trigger import Mode
-
-IDLE_REPLICAS = 0.02
-"""A need below this share of one replica counts as zero: the forecast is no more precise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from scaler.forecast.record import TAIL_FROM_LEVEL
 
+IDLE_REPLICAS = 0.02
+"""A need below this share of one replica counts as zero: the forecast is no more precise."""
 DRAIN_SECONDS = 30.0
 """A removed replica costs this much more while its requests end."""
 _BEFORE_PARTS, _AFTER_PARTS = 4, 5
@@ -120,10 +122,11 @@ def _at(need: NeedAhead, seconds: Floats) -> Floats:
 
 
 def _chances_above(counts: Floats, quantiles: Floats, levels: Sequence[float]) -> Floats:
-    """Chance that demand is above each count, [part][count].
+    """Chance that demand is above each count, [part][count]; above 0 is above what counts as zero.
 
     Straight lines between the quantiles, from 0 at level 0; exponential above the top one.
     """
+    counts = np.maximum(counts, IDLE_REPLICAS)
     tail_from = min(bisect_left(levels, TAIL_FROM_LEVEL), len(levels) - 1)
     span = log((1 - levels[tail_from]) / (1 - levels[-1])) or 1.0
     top = quantiles[:, -1:]

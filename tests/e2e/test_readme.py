@@ -240,7 +240,7 @@ def test_the_object_as_it_is_shows_a_plan_and_changes_no_replica(
 
 def _planned(reader: Reader, explain: str) -> int | None:
     done = subprocess.run(
-        ["bash", "-c", f"{explain} --json"],
+        ["bash", "-c", f"{explain} -o json"],
         env=reader.environment,
         capture_output=True,
         text=True,

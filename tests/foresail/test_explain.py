@@ -126,6 +126,7 @@ class Site:
             workloads=WorkloadCollector(self.loop, clock=lambda: self.now),
             clock=lambda: self.now,
             front=FrontState(),
+            period_seconds=15.0,
         )
         namespace, _, name = workload.partition("/")
         match = {"namespace": namespace, "name": name}

@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
 from foresail.exported import WorkloadCollector
-from foresail.http import METRICS_SECONDS, FrontState, Pages
+from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
@@ -54,7 +54,13 @@ class FakeFeed:
 class Site:
     """The pages over a cycle that learns of each object as KEDA asks about it."""
 
-    def __init__(self, feeds: dict[str, FakeFeed], *, token_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        feeds: dict[str, FakeFeed],
+        *,
+        token_file: Path | None = None,
+        period_seconds: float = 15.0,
+    ) -> None:
         self.feeds = feeds
         steady, registry = asyncio.get_running_loop().time, CollectorRegistry()
 
@@ -79,6 +85,7 @@ class Site:
             workloads=WorkloadCollector(self.loop, clock=steady),
             clock=steady,
             front=self.front,
+            period_seconds=period_seconds,
             token_file=token_file,
         )
 
@@ -167,8 +174,18 @@ async def test_errors_that_say_why_are_current_and_old_answers_are_not() -> None
 # Who may see what.
 
 
-async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds() -> None:
-    site = Site({"sound": FakeFeed()})
+@pytest.mark.parametrize(
+    ("period_seconds", "kept_seconds"),
+    [
+        pytest.param(15.0, 5.0, id="the-default"),
+        pytest.param(60.0, 5.0, id="slow-looks"),
+        pytest.param(1.5, 0.5, id="fast-looks"),
+    ],
+)
+async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds(
+    period_seconds: float, kept_seconds: float
+) -> None:
+    site = Site({"sound": FakeFeed()}, period_seconds=period_seconds)
     site.ask("sound")
     request = make_mocked_request("GET", "/metrics")
 
@@ -176,7 +193,7 @@ async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds() -> 
     site.feeds["late"] = FakeFeed()
     site.ask("late")
     assert (await site.pages.metrics(request)).body == first
-    await asyncio.sleep(METRICS_SECONDS)
+    await asyncio.sleep(kept_seconds)
     later = (await site.pages.metrics(request)).body
 
     assert isinstance(first, bytes)

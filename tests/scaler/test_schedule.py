@@ -80,6 +80,15 @@ def test_a_chance_of_demand_warms_a_workload_at_zero() -> None:
     assert planned(maybe, supply=0, cost=1.0) == 0
 
 
+@pytest.mark.parametrize("supply", [0, 3])
+def test_a_forecast_that_is_nothing_but_a_rest_keeps_no_replica(supply: int) -> None:
+    # 0.019 of a replica at the top quantile, in place of exactly nothing; 0.1 is demand
+    rest, demand = need(0.01, spread=0.15), need(0.1)
+
+    assert planned(rest, supply=supply, cost=15.0) == 0
+    assert planned(demand, supply=supply, cost=15.0) == 1
+
+
 def test_large_fleets_are_planned_in_steps_as_small_ones_are_one_by_one() -> None:
     small = planned(need(10.0, 11.0, 12.0, 14.0, spread=0.05), supply=12)
     large = planned(need(1000.0, 1100.0, 1200.0, 1400.0, spread=0.05), supply=1200)

@@ -13,7 +13,7 @@ import numpy as np
 
 from scaler.decision.need import Outlook
 from scaler.decision.parameters import PlanParameters
-from scaler.decision.plan import IDLE_REPLICAS
+from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.learning.estimates import Setting
 from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
 from scaler.learning.shadows.choice import (

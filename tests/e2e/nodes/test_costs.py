@@ -49,7 +49,7 @@ async def rounds_going_on(run: ControllerRun) -> AsyncIterator[None]:
 def cost_watch(bed: Bed, state: Path) -> Program:
     """`foresail cost` that adds readings up, and keeps the totals in a file."""
     command = [sys.executable, "-m", "foresail.cli", "cost", "--watch", "1h"]
-    command += ["--every", f"{EVERY_SECONDS}s", "--state", str(state), "--json"]
+    command += ["--every", f"{EVERY_SECONDS}s", "--state", str(state), "-o", "json"]
     command += ["--kubeconfig", str(bed.kubeconfig("admin")), "--context", CLUSTER]
     return Program("foresail-cost", command, bed.folder, {"PYTHONPATH": str(ROOT)})
 
