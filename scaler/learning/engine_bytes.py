@@ -5,14 +5,17 @@ Losing it costs an hour of accuracy, so a reader begins anew rather than trust a
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scaler.bounds import BOUNDS
 from scaler.learning.engine import EngineLearner
 from scaler.learning.engine_fit import TERMS
 from scaler.learning.engine_tail import LOADS
+from scaler.signals import Signal
 
 VERSION: Final = 1
 _PAIRS: Final = [(row, column) for row in range(TERMS) for column in range(row, TERMS)]
@@ -24,6 +27,15 @@ _LIMITS: Final = (
 _NUMBERS: Final = len(_FIT) + len(_PAIRS) + TERMS + len(_LIMITS) + 4
 _FORMAT: Final = f"<{_NUMBERS}d{2 * len(LOADS)}f"
 _NUMBER_MAX: Final = 1e18
+_LIMITS_MAX: Final = {
+    "running_max": BOUNDS[Signal.RUNNING].most,
+    "slots": BOUNDS[Signal.RUNNING].most,
+    "context_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "prompt_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "kv_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "queue_prompt_tokens": BOUNDS[Signal.PROMPT_TOKENS].most,
+    "queue_generated_tokens": BOUNDS[Signal.GENERATED_TOKENS].most,
+}
 _CLOCK_SECONDS_MAX: Final = 60.0
 """Clocks of two nodes may differ so much."""
 
@@ -60,6 +72,8 @@ def resume(learner: EngineLearner, payload: bytes, *, version: int, now_seconds:
     minutes, late = ([next(taken) for _ in LOADS] for _ in range(2))
     amounts = [fit["minutes"], fit["error"], *targets, *limits.values(), *minutes, *late]
     doubt = _doubt(amounts, products, list(zip(late, minutes, strict=True)))
+    doubt = doubt or _doubt_of_sums(fit["minutes"], products, targets)
+    doubt = doubt or _doubt_of_limits(limits)
     if at_seconds > now_seconds + _CLOCK_SECONDS_MAX:
         doubt = f"it is of {at_seconds - now_seconds:.0f} s from now"
     if doubt:
@@ -96,3 +110,17 @@ def _doubt(
     if any(late > minutes * 1.001 for late, minutes in late_of):
         return "more late minutes than minutes"
     return ""
+
+
+def _doubt_of_sums(
+    minutes: float, products: NDArray[np.float64], targets: NDArray[np.float64]
+) -> str:
+    """Sums of w, w·x and w·x² over the same evidence keep (Σ w·x)² ≤ Σ w · Σ w·x²."""
+    if (targets**2 > minutes * np.diag(products) * 1.001).any():
+        return "sums of evidence that contradict each other"
+    return ""
+
+
+def _doubt_of_limits(limits: Mapping[str, float]) -> str:
+    beyond = [name for name, most in _LIMITS_MAX.items() if limits[name] > most]
+    return f"{beyond[0].replace('_', ' ')} of {limits[beyond[0]]:.3g}" if beyond else ""

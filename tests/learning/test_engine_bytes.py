@@ -60,6 +60,31 @@ def test_doubtful_bytes_are_refused(spoil) -> None:  # type: ignore[no-untyped-d
         resumed(spoil(encode(stage.learner)), now=stage.at)
 
 
+PLACES = {"targets": 13, "running_max": 17, "context_tokens": 19, "kv_tokens": 21}
+"""Of the numbers in the payload: three of the fit and ten products come first."""
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "why"),
+    [
+        (PLACES["targets"], 1e17, "contradict"),
+        (PLACES["targets"] + 1, 1e17, "contradict"),
+        (PLACES["targets"] + 3, 1e17, "contradict"),
+        (PLACES["running_max"], 1e17, "running max of 1e"),
+        (PLACES["context_tokens"], 1e17, "context tokens of 1e"),
+        (PLACES["kv_tokens"], 1e17, "kv tokens of 1e"),
+    ],
+)
+def test_numbers_that_would_order_every_replica_are_refused(
+    place: int, value: float, why: str
+) -> None:
+    stage = taught()
+    payload = bytearray(encode(stage.learner))
+    struct.pack_into("<d", payload, 8 * place, value)
+    with pytest.raises(ValueError, match=why):
+        resumed(bytes(payload), now=stage.at)
+
+
 def test_another_version_is_refused() -> None:
     stage = taught()
     with pytest.raises(ValueError, match="version 2"):
