@@ -38,7 +38,7 @@ SETTLED_SECONDS: Final = 90.0
 the number of replicas changed, a look teaches nothing of the iteration."""
 FIXED_SHARE_MAX: Final = 0.9
 """Of the ITL limit: an iteration with nothing to do that takes more leaves no room for work."""
-_ITL_SECONDS_MIN: Final = 1e-4
+ITL_SECONDS_MIN: Final = 1e-4
 """A mean below it is a histogram whose sum stands still: no engine makes 10,000 tokens a second for
 one request."""
 _TOKENS_MIN: Final = 50.0
@@ -188,7 +188,7 @@ class EngineLearner:
             return None
         self.has_latencies = True
         mean = counts.mean_seconds if counts.count >= _TOKENS_MIN else None
-        return mean if mean is not None and mean >= _ITL_SECONDS_MIN else None
+        return mean if mean is not None and mean >= ITL_SECONDS_MIN else None
 
     def _context(
         self, seen: Observation, ready: float, running: float | None, *, minutes: float

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaler.bounds import BOUNDS
-from scaler.learning.engine import EngineLearner
+from scaler.learning.engine import ITL_SECONDS_MIN, EngineLearner
 from scaler.learning.engine_fit import TERMS
 from scaler.learning.engine_tail import LOADS
 from scaler.signals import Signal
@@ -26,7 +26,15 @@ _LIMITS: Final = (
 )
 _NUMBERS: Final = len(_FIT) + len(_PAIRS) + TERMS + len(_LIMITS) + 4
 _FORMAT: Final = f"<{_NUMBERS}d{2 * len(LOADS)}f"
-_NUMBER_MAX: Final = 1e18
+_ROW_MAX: Final = (
+    1 / ITL_SECONDS_MIN,
+    BOUNDS[Signal.GENERATED_TOKENS].most,
+    BOUNDS[Signal.GENERATED_TOKENS].most * BOUNDS[Signal.KV_CAPACITY].most,
+    BOUNDS[Signal.PROMPT_TOKENS].most,
+)
+"""What one minute can show: 1 ÷ ITL, generated tokens, the same times their context, prompts."""
+_MINUTES_MAX: Final = 1e5
+"""More than evidence that loses half its weight within three days can be."""
 _LIMITS_MAX: Final = {
     "running_max": BOUNDS[Signal.RUNNING].most,
     "slots": BOUNDS[Signal.RUNNING].most,
@@ -72,6 +80,8 @@ def resume(learner: EngineLearner, payload: bytes, *, version: int, now_seconds:
     minutes, late = ([next(taken) for _ in LOADS] for _ in range(2))
     amounts = [fit["minutes"], fit["error"], *targets, *limits.values(), *minutes, *late]
     doubt = _doubt(amounts, products, list(zip(late, minutes, strict=True)))
+    if max(fit["minutes"], *minutes) > _MINUTES_MAX:
+        doubt = doubt or "more minutes than are remembered"
     doubt = doubt or _doubt_of_sums(fit["minutes"], products, targets)
     doubt = doubt or _doubt_of_limits(limits)
     if at_seconds > now_seconds + _CLOCK_SECONDS_MAX:
@@ -94,8 +104,8 @@ def _numbers(payload: bytes, version: int) -> list[float]:
         message = f"version {version} of {len(payload)} bytes, not {VERSION}"
         raise ValueError(message)
     numbers = list(struct.unpack(_FORMAT, payload))
-    if not all(abs(number) <= _NUMBER_MAX for number in numbers):
-        message = "a number that no engine makes"
+    if not all(math.isfinite(number) for number in numbers):
+        message = "a number that is not finite"
         raise ValueError(message)
     return numbers
 
@@ -115,7 +125,9 @@ def _doubt(
 def _doubt_of_sums(
     minutes: float, products: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> str:
-    """Sums of w, w·x and w·x² over the same evidence keep (Σ w·x)² ≤ Σ w · Σ w·x²."""
+    """Why they are no sums w, w·x and w·x² of evidence: these keep (Σ w·x)² ≤ Σ w · Σ w·x²."""
+    if (np.diag(products) > minutes * np.square(_ROW_MAX) * 1.001).any():
+        return "sums that no engine makes"
     if (targets**2 > minutes * np.diag(products) * 1.001).any():
         return "sums of evidence that contradict each other"
     return ""

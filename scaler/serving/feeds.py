@@ -109,14 +109,16 @@ class LiveFeed:
 
     def capacities(self) -> list[ReplicaCapacity]:
         """What a replica can do, as the trigger or the preset of each workload says."""
-        wanted = [one.parameters for one in self.workloads.values() if one.parameters is not None]
-        return [one.capacity for one in wanted] or [self.engine.given]
+        return [one.capacity for one in self._parameters()] or [self.engine.given]
 
-    def follow_objective(self) -> None:
-        """Learn for an objective that one of the workloads has, after a trigger was edited."""
-        wanted = [one.parameters for one in self.workloads.values() if one.parameters is not None]
-        if wanted and all(one.objective != self.engine.objective for one in wanted):
-            self.engine.follow(wanted[0].objective, wanted[0].capacity)
+    def _parameters(self) -> list[PlanParameters]:
+        return [one.parameters for one in self.workloads.values() if one.parameters is not None]
+
+    def follow_triggers(self) -> None:
+        """Learn for an objective and figures that one of the workloads has, after an edit."""
+        wanted = [(one.objective, one.capacity) for one in self._parameters()]
+        if wanted and (self.engine.objective, self.engine.given) not in wanted:
+            self.engine.follow(*wanted[0])
 
     def take(self, poll: PollResult, now_seconds: float) -> None:
         """Account for a poll result."""

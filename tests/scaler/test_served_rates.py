@@ -5,16 +5,19 @@ from dataclasses import replace
 
 import pytest
 
+from scaler.decision.answers import Reference
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
+from scaler.decision.objective import Objective
 from scaler.decision.served_rates import ServedRates
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
+from scaler.evaluate import CycleState
 from scaler.feed_key import FeedKey
 from scaler.learning.engine import EngineLearner
-from scaler.serving.feeds import LiveFeed
+from scaler.serving.feeds import LiveFeed, Workload
 from scaler.serving.history import PastReading
 from scaler.signals import Absent, Observation, Signal, Value
 from tests.learning.engine_stage import OBJECTIVE
-from tests.scaler.fakes import NoForecast, feed_key
+from tests.scaler.fakes import PARAMETERS, NoForecast, feed_key
 
 GIVEN = ReplicaCapacity(
     work=Work(
@@ -183,3 +186,33 @@ async def test_a_jump_in_the_past_is_a_gap_in_the_forecasts_series() -> None:
 
     prompt = [value for _, value in made[0].steps]
     assert prompt == [16_000] * 5 + [None] * 2 + [16_000] * 2
+
+
+@pytest.mark.parametrize(
+    ("objective", "figure"),
+    [(OBJECTIVE, 80_000.0), (replace(OBJECTIVE, ttft_seconds=9.0), 8000.0)],
+    ids=["figures", "objective"],
+)
+def test_an_edited_trigger_is_what_the_engine_is_learned_for(
+    objective: Objective, figure: float
+) -> None:
+    live = LiveFeed(
+        key=feed_key("m"),
+        source="main",
+        feed=Past(),
+        tracker=DemandTracker(NoForecast, step_seconds=60),
+        engine=learner(),
+    )
+    capacity = replace(GIVEN, work=replace(GIVEN.work, prompt=1 / figure))
+    reference = Reference.of("llm", "a", {})
+    live.workloads[reference] = Workload(
+        reference=reference,
+        trigger_spec=None,
+        asked_at_seconds=0.0,
+        cycle_state=CycleState.unread(0.0),
+        parameters=replace(PARAMETERS, objective=objective, capacity=capacity),
+    )
+
+    live.follow_triggers()
+
+    assert (live.engine.objective, live.engine.given) == (objective, capacity)
