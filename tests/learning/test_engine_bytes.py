@@ -62,7 +62,7 @@ def test_doubtful_bytes_are_refused(spoil) -> None:  # type: ignore[no-untyped-d
 
 
 def test_an_engine_with_long_contexts_is_kept() -> None:
-    """A day at 2,000 generated tokens a second, and 100,000 tokens in the cache for each request."""
+    """A day at 2,000 generated tokens a second, with 100,000 cached tokens for each request."""
     learner = EngineLearner(objective=OBJECTIVE, given=FIGURES)
     row = (1 / 0.03, 2000.0, 2000.0 * 100_000, 500.0)
     prior = prior_of(FIGURES, itl_seconds=OBJECTIVE.itl_seconds)
