@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from bench._faults_row import Fault, Observed
 from scaler.assembly import assemble
 from scaler.decision.answers import Answer, Reference
+from scaler.decision.served_rates import ServedRates
 from scaler.decision.tracker import PollResult
 from scaler.evaluate import CycleState, evaluate
 from scaler.sources.catalogue import load
@@ -51,8 +52,7 @@ def faults() -> list[Fault]:
         _fault("counter-below-zero", prompt=lambda total: -total),
         _fault("gauge-absurd", running=lambda _: 1e9),
         _fault("kv-use-in-percent", kv=lambda _: 42.0),
-        # Below the bound it is believed, as a burst is; the forecast repeats it for a while.
-        _fault("rate-below-the-bound", prompt=lambda total: total + 9e6 * 60, at_most=REPLICAS_MAX),
+        _fault("rate-below-the-bound", prompt=lambda total: total + 9e6 * 60),
     ]
 
 
@@ -62,7 +62,6 @@ def _fault(
     prompt: Callable[[float], float] = lambda value: value,
     running: Callable[[float], float] = lambda value: value,
     kv: Callable[[float], float] = lambda value: value,
-    at_most: int = 0,
 ) -> Fault:
     def page(seconds: float, pod: int) -> Mapping[str, float]:
         is_on = pod == 0 and _QUIET_SECONDS <= seconds < _QUIET_SECONDS + 4 * _LOOK_SECONDS
@@ -76,15 +75,14 @@ def _fault(
             "vllm:kv_cache_usage_perc": kv(0.4) if is_on else 0.4,
         }
 
-    before = "as before" if not at_most else f"at most {at_most}"
     return Fault(
         name=name,
-        expected=f"{before}, back within {HOLD_SECONDS:.0f} s",
-        run=lambda: _observed(page, at_most=at_most),
+        expected=f"as before, back within {HOLD_SECONDS:.0f} s",
+        run=lambda: _observed(page),
     )
 
 
-def _observed(page: Page, *, at_most: int) -> Observed:
+def _observed(page: Page) -> Observed:
     """The answers while the fault is on, and until they are what they were before."""
     answers = list(_answers(page))
     before = [replicas for at, replicas in answers if at < _QUIET_SECONDS][-1]
@@ -99,7 +97,7 @@ def _observed(page: Page, *, at_most: int) -> Observed:
         wrong_scale_downs=sum(replicas < before for _, replicas in since),
         lost=sum(replicas < 0 for _, replicas in since),
         recovered_seconds=recovered,
-        ok=low >= before and high <= max(before, at_most) and recovered <= HOLD_SECONDS,
+        ok=low >= before and high <= before and recovered <= HOLD_SECONDS,
     )
 
 
@@ -109,6 +107,7 @@ def _answers(page: Page) -> list[tuple[float, int]]:
     reader = ObservationReader(preset, model="m")
     assembly = assemble(_SPEC, preset, step_seconds=60.0)
     tracker, state, found = assembly.make_tracker(), CycleState.unread(0.0), []
+    rates = ServedRates()
     steps = int((_QUIET_SECONDS + _AFTER_SECONDS) / _LOOK_SECONDS)
     for seconds in (step * _LOOK_SECONDS for step in range(steps)):
         now = _START + seconds
@@ -123,6 +122,7 @@ def _answers(page: Page) -> list[tuple[float, int]]:
             for name, value in page(seconds, pod).items()
         ]
         poll = PollResult(at_seconds=now, observation=reader.observe(samples, now_seconds=now))
+        poll = rates.take(poll, [assembly.parameters.capacity])
         tracker.take(poll)
         _, state = evaluate(
             Reference.of("llm", "a", {}),

@@ -115,11 +115,12 @@ class LatencyCounts:
         return self.total_seconds / self.count
 
     def share_above(self, seconds: float) -> float | None:
-        """Share of the measurements above `seconds`, linear inside its bucket; None without any.
+        """Share of the measurements above `seconds`, linear inside its bucket.
 
-        What lies above the last finite bound counts as above everything.
+        None without a measurement, or with the infinite bucket alone, which tells nothing. What
+        lies above the last finite bound counts as above everything.
         """
-        if self.count <= 0:
+        if self.count <= 0 or self.bounds_seconds[0] == math.inf:
             return None
         above, lower = 0.0, 0.0
         for bound, count in zip(self.bounds_seconds, self.counts, strict=True):

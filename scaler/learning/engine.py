@@ -38,6 +38,9 @@ SETTLED_SECONDS: Final = 90.0
 the number of replicas changed, a look teaches nothing of the iteration."""
 FIXED_SHARE_MAX: Final = 0.9
 """Of the ITL limit: an iteration with nothing to do that takes more leaves no room for work."""
+ITL_SECONDS_MIN: Final = 1e-4
+"""A mean below it is a histogram whose sum stands still: no engine makes 10,000 tokens a second for
+one request."""
 _TOKENS_MIN: Final = 50.0
 """Generated in the window: fewer make no mean."""
 _QUEUE_SHARE: Final = 0.1
@@ -184,7 +187,8 @@ class EngineLearner:
         if counts is None or counts.total_seconds is None:
             return None
         self.has_latencies = True
-        return counts.mean_seconds if counts.count >= _TOKENS_MIN else None
+        mean = counts.mean_seconds if counts.count >= _TOKENS_MIN else None
+        return mean if mean is not None and mean >= ITL_SECONDS_MIN else None
 
     def _context(
         self, seen: Observation, ready: float, running: float | None, *, minutes: float

@@ -5,14 +5,17 @@ Losing it costs an hour of accuracy, so a reader begins anew rather than trust a
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaler.learning.engine import EngineLearner
+from scaler.bounds import BOUNDS
+from scaler.learning.engine import ITL_SECONDS_MIN, EngineLearner
 from scaler.learning.engine_fit import TERMS
 from scaler.learning.engine_tail import LOADS
+from scaler.signals import Signal
 
 VERSION: Final = 1
 _PAIRS: Final = [(row, column) for row in range(TERMS) for column in range(row, TERMS)]
@@ -23,7 +26,24 @@ _LIMITS: Final = (
 )
 _NUMBERS: Final = len(_FIT) + len(_PAIRS) + TERMS + len(_LIMITS) + 4
 _FORMAT: Final = f"<{_NUMBERS}d{2 * len(LOADS)}f"
-_NUMBER_MAX: Final = 1e18
+_ROW_MAX: Final = (
+    1 / ITL_SECONDS_MIN,
+    BOUNDS[Signal.GENERATED_TOKENS].most,
+    BOUNDS[Signal.GENERATED_TOKENS].most * BOUNDS[Signal.KV_CAPACITY].most,
+    BOUNDS[Signal.PROMPT_TOKENS].most,
+)
+"""What one minute can show: 1 ÷ ITL, generated tokens, the same times their context, prompts."""
+_MINUTES_MAX: Final = 1e5
+"""More than evidence that loses half its weight within three days can be."""
+_LIMITS_MAX: Final = {
+    "running_max": BOUNDS[Signal.RUNNING].most,
+    "slots": BOUNDS[Signal.RUNNING].most,
+    "context_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "prompt_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "kv_tokens": BOUNDS[Signal.KV_CAPACITY].most,
+    "queue_prompt_tokens": BOUNDS[Signal.PROMPT_TOKENS].most,
+    "queue_generated_tokens": BOUNDS[Signal.GENERATED_TOKENS].most,
+}
 _CLOCK_SECONDS_MAX: Final = 60.0
 """Clocks of two nodes may differ so much."""
 
@@ -60,6 +80,10 @@ def resume(learner: EngineLearner, payload: bytes, *, version: int, now_seconds:
     minutes, late = ([next(taken) for _ in LOADS] for _ in range(2))
     amounts = [fit["minutes"], fit["error"], *targets, *limits.values(), *minutes, *late]
     doubt = _doubt(amounts, products, list(zip(late, minutes, strict=True)))
+    if max(fit["minutes"], *minutes) > _MINUTES_MAX:
+        doubt = doubt or "more minutes than are remembered"
+    doubt = doubt or _doubt_of_sums(fit["minutes"], products, targets)
+    doubt = doubt or _doubt_of_limits(limits)
     if at_seconds > now_seconds + _CLOCK_SECONDS_MAX:
         doubt = f"it is of {at_seconds - now_seconds:.0f} s from now"
     if doubt:
@@ -80,8 +104,8 @@ def _numbers(payload: bytes, version: int) -> list[float]:
         message = f"version {version} of {len(payload)} bytes, not {VERSION}"
         raise ValueError(message)
     numbers = list(struct.unpack(_FORMAT, payload))
-    if not all(abs(number) <= _NUMBER_MAX for number in numbers):
-        message = "a number that no engine makes"
+    if not all(math.isfinite(number) for number in numbers):
+        message = "a number that is not finite"
         raise ValueError(message)
     return numbers
 
@@ -96,3 +120,19 @@ def _doubt(
     if any(late > minutes * 1.001 for late, minutes in late_of):
         return "more late minutes than minutes"
     return ""
+
+
+def _doubt_of_sums(
+    minutes: float, products: NDArray[np.float64], targets: NDArray[np.float64]
+) -> str:
+    """Why they are no sums w, w·x and w·x² of evidence: these keep (Σ w·x)² ≤ Σ w · Σ w·x²."""
+    if (np.diag(products) > minutes * np.square(_ROW_MAX) * 1.001).any():
+        return "sums that no engine makes"
+    if (targets**2 > minutes * np.diag(products) * 1.001).any():
+        return "sums of evidence that contradict each other"
+    return ""
+
+
+def _doubt_of_limits(limits: Mapping[str, float]) -> str:
+    beyond = [name for name, most in _LIMITS_MAX.items() if limits[name] > most]
+    return f"{beyond[0].replace('_', ' ')} of {limits[beyond[0]]:.3g}" if beyond else ""

@@ -88,10 +88,13 @@ class IterationFit:
         """
         values, weight = np.asarray(row), minutes
         if self.minutes >= _JUDGING_MINUTES:
-            error = 1 - float(values @ _vector(self.solve(prior).iteration))
+            explained = float(values @ _vector(self.solve(prior).iteration))
+            error = 1 - explained
             usual = max(self.error, NOISE_MIN)
             self._follow(error, minutes)
             weight *= min(1.0, _OUTLIER * usual / max(abs(error), _FLOOR))
+            # An ITL of a hundredth makes a row a hundred times as long, which is squared below.
+            weight /= max(1.0, explained) ** 2
             if abs(self.shift) > _SHIFTED:
                 self._forget(0.5)
         self._solved = None

@@ -66,6 +66,7 @@ class EngineLimits:
             at_limit: running at the ITL's limit, beyond which slots do not matter.
         """
         most = self.slots or max(given, min(at_limit, FURTHER * self.running_max))
-        if self.kv_tokens and self.context_tokens:
+        # A cache that holds less than one request is no true figure.
+        if self.context_tokens and self.kv_tokens >= self.context_tokens:
             most = min(most, KV_USE_MAX * self.kv_tokens / self.context_tokens)
         return max(most, 1.0)

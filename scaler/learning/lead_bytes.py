@@ -18,6 +18,7 @@ _AWAITED_MAX: Final = 1000
 """More than a workload orders before the oldest is given up."""
 _CLOCKS_SECONDS_MAX: Final = 60.0
 """By which the clocks of two nodes may differ."""
+_START_SECONDS_MAX: Final = 30 * 86400.0
 _HEAD: Final = Struct("<iidddHH")
 _AWAITED: Final = Struct("<dI?")
 _START: Final = Struct("<dd?")
@@ -92,6 +93,6 @@ def _refuse_absurd(record: LeadRecord, now_seconds: float) -> None:
     future = [at for at in times if at is not None and not at - now_seconds <= _CLOCKS_SECONDS_MAX]
     if future:
         raise ValueError(f"a time {future[0] - now_seconds:.0f} s from now")
-    lasting = [one.seconds for one in record.starts if not 0 <= one.seconds < math.inf]
+    lasting = [one.seconds for one in record.starts if not 0 <= one.seconds <= _START_SECONDS_MAX]
     if lasting:
         raise ValueError(f"a start of {lasting[0]:g} s")

@@ -7,8 +7,10 @@ import structlog
 
 from scaler.assembly import Assembly
 from scaler.decision.answers import Answer, Reference
+from scaler.decision.capacity import ReplicaCapacity
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState
+from scaler.decision.served_rates import ServedRates
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, answer_of
 from scaler.feed_key import FeedKey
@@ -52,6 +54,7 @@ class LiveFeed:
     feed: Feed
     tracker: DemandTracker
     engine: EngineLearner
+    rates: ServedRates = field(default_factory=ServedRates)
     key_text: str = field(init=False)
     """The key as text, for states in files and messages."""
     workloads: dict[Reference, "Workload"] = field(default_factory=dict)
@@ -104,14 +107,22 @@ class LiveFeed:
             unknown=unknown,
         )
 
-    def follow_objective(self) -> None:
-        """Learn for an objective that one of the workloads has, after a trigger was edited."""
-        wanted = [one.parameters for one in self.workloads.values() if one.parameters is not None]
-        if wanted and all(one.objective != self.engine.objective for one in wanted):
-            self.engine.follow(wanted[0].objective, wanted[0].capacity)
+    def capacities(self) -> list[ReplicaCapacity]:
+        """What a replica can do, as the trigger or the preset of each workload says."""
+        return [one.capacity for one in self._parameters()] or [self.engine.given]
+
+    def _parameters(self) -> list[PlanParameters]:
+        return [one.parameters for one in self.workloads.values() if one.parameters is not None]
+
+    def follow_triggers(self) -> None:
+        """Learn for an objective and figures that one of the workloads has, after an edit."""
+        wanted = [(one.objective, one.capacity) for one in self._parameters()]
+        if wanted and (self.engine.objective, self.engine.given) not in wanted:
+            self.engine.follow(*wanted[0])
 
     def take(self, poll: PollResult, now_seconds: float) -> None:
         """Account for a poll result."""
+        poll = self.rates.take(poll, self.capacities())
         self.looked = (poll, now_seconds)
         self.tracker.take(poll)
         self.engine.take(poll)
@@ -122,6 +133,7 @@ class LiveFeed:
         """Continue after the wall clock was set; the past is read again from the beginning."""
         self.tracker.clock_moved(seconds)
         self.engine.clock_moved(seconds)
+        self.rates.clock_moved(seconds)
         self.looked, self.past = None, None
         self.due_at_seconds += seconds
 

@@ -6,10 +6,13 @@ read costs accuracy until the forecast has learnt it, and nothing else.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from scaler.decision.capacity import ReplicaCapacity
+from scaler.decision.served_rates import ServedRates
 from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.errors import SourceError
 from scaler.learning.engine import EngineLearner
@@ -30,11 +33,14 @@ class PastReading:
     """Holds the part read so far."""
     engine: EngineLearner
     """Likewise."""
+    capacities: Sequence[ReplicaCapacity]
+    """Of a replica, by which rates are believed."""
     step_seconds: float
     next_seconds: float
     """Where the next attempt begins."""
     steps: int = field(default=0, init=False)
     """Steps with usable metrics."""
+    _rates: ServedRates = field(default_factory=ServedRates, init=False)
 
     async def read(self, end_seconds: float, *, seconds_max: float) -> bool:
         """Continue up to `end_seconds`; False if the source failed or took too long."""
@@ -54,6 +60,7 @@ class PastReading:
         ):
             self.next_seconds = observation.at_seconds + self.step_seconds
             poll = PollResult(at_seconds=observation.at_seconds, observation=observation)
+            poll = self._rates.take(poll, self.capacities)
             if not poll.usable():
                 continue  # a gap, which the tracker fills up to the next usable step
             self.tracker.take(poll)

@@ -148,7 +148,14 @@ class Restorer:
                 begin, engine = max(begin, _end_of(state)), self._engine_of(live, state)
         if tracker is None:
             return None
-        return PastReading(live.feed, tracker, engine, self._settings.step_seconds, begin)
+        return PastReading(
+            feed=live.feed,
+            tracker=tracker,
+            engine=engine,
+            capacities=live.capacities(),
+            step_seconds=self._settings.step_seconds,
+            next_seconds=begin,
+        )
 
 
 def _resumed(live: LiveFeed, state: FeedState) -> DemandTracker | None:

@@ -147,7 +147,7 @@ class Workloads:
                 live.awaits_state_until = self._steady() + limit
             live.workloads[workload.reference] = workload
             workload.live, workload.parameters = live, binding.assembly.parameters
-            live.follow_objective()
+            live.follow_triggers()
             _ = self._plans.plan(workload)
 
     def _begin_feed(self, binding: Binding, workload: Workload) -> LiveFeed:

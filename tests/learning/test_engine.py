@@ -10,6 +10,7 @@ from scaler.decision.objective import Objective
 from scaler.decision.tracker import PollResult
 from scaler.errors import SourceUnavailableError
 from scaler.learning.engine import EngineLearner
+from scaler.learning.engine_limits import EngineLimits
 from scaler.learning.engine_tail import UTILIZATION_MAX, UTILIZATION_PRIOR
 from scaler.learning.estimates import CapacityEstimate
 from tests.learning.engine_stage import ANSWER, OBJECTIVE, Engine, Stage, given, requests_per_second
@@ -96,6 +97,22 @@ def test_single_outliers_hardly_move_it() -> None:
         watched.minutes(3, 2.0, 3.5, 4.5)
 
     assert requests_per_second(estimate(watched).capacity) == pytest.approx(before, rel=0.08)
+
+
+@pytest.mark.parametrize("factor", [0.0, 1e-12, 0.01])
+def test_a_minute_of_impossibly_short_pauses_hardly_moves_it(factor: float) -> None:
+    """A histogram whose sum stands still while its count grows, or that is in another unit."""
+    watched = stage()
+    watched.minutes(60, 2.0, 3.5, 4.5)
+    before = requests_per_second(estimate(watched).capacity)
+
+    watched.itl_factor = factor
+    watched.minutes(1, 3.0)
+    assert requests_per_second(estimate(watched).capacity) == pytest.approx(before, rel=0.1)
+
+    watched.itl_factor = 1.0
+    watched.minutes(15, 2.0, 3.5, 4.5)
+    assert requests_per_second(estimate(watched).capacity) == pytest.approx(before, rel=0.05)
 
 
 def test_looks_after_a_change_of_replicas_teach_nothing_of_the_engine() -> None:
@@ -253,6 +270,37 @@ def test_the_cache_limits_the_requests_of_a_replica() -> None:
     # 0.9 × 150,000 tokens ÷ 1,100 a request.
     made = estimate(watched, replace(FIGURES, requests=1000))
     assert made.capacity.requests == pytest.approx(122.7, rel=0.01)
+
+
+def test_a_cache_smaller_than_one_request_limits_nothing() -> None:
+    absurd = EngineLimits(kv_tokens=1.0, context_tokens=1100.0)
+    assert absurd.requests(64, at_limit=100) == 64
+
+
+@pytest.mark.parametrize("days", [1, 20])
+def test_days_without_traffic_change_nothing_of_what_was_learned(days: int) -> None:
+    watched = stage()
+    watched.minutes(120, 2.0, 3.5, 4.9)
+    before = estimate(watched)
+    watched.minutes(days * 24 * 60, 0.0)
+    assert estimate(watched).capacity == before.capacity
+
+    watched.minutes(10, 5.0)
+    after = requests_per_second(estimate(watched).capacity)
+    assert after == pytest.approx(requests_per_second(before.capacity), rel=0.05)
+
+
+def test_an_engine_that_restarts_each_five_minutes_is_learned_all_the_same() -> None:
+    watched = stage()
+    for _ in range(24):
+        watched.ready = 5.0
+        watched.minutes(4.5, 2.0, 3.5, 4.9)
+        watched.ready = 4.0
+        watched.minutes(0.5, 3.0)
+
+    # 6.148 requests a second at the limit, 85 % of them in time.
+    learned = requests_per_second(estimate(watched).capacity)
+    assert learned == pytest.approx(0.85 * 6.148, rel=0.05)
 
 
 def test_a_clock_set_back_does_not_stop_the_learning() -> None:

@@ -24,6 +24,12 @@ def test_a_histogram_that_counted_nothing_has_no_share_and_no_mean() -> None:
     assert nothing.mean_seconds is None
 
 
+def test_the_infinite_bucket_alone_tells_no_share() -> None:
+    one = LatencyCounts(bounds_seconds=(math.inf,), counts=(10,), total_seconds=0.5)
+    assert one.share_above(0.1) is None
+    assert one.mean_seconds == 0.05
+
+
 def test_the_mean_needs_the_sum() -> None:
     assert counts(1, 1, 0).mean_seconds is None
     assert counts(1, 1, 0, total=0.3).mean_seconds == 0.15

@@ -34,7 +34,7 @@ RECORD = LeadRecord(
             st.builds(Awaited, at_seconds=times, replicas=counts, timed=st.booleans()), max_size=4
         ).map(tuple),
         starts=st.lists(
-            st.builds(Start, at_seconds=times, seconds=st.floats(0, 1e9), arrived=st.booleans()),
+            st.builds(Start, at_seconds=times, seconds=st.floats(0, 86400), arrived=st.booleans()),
             max_size=4,
         ).map(tuple),
     )
@@ -73,6 +73,12 @@ def test_a_full_record_stays_below_two_kilobytes() -> None:
             encode(replace(RECORD, starts=(replace(RECORD.starts[0], seconds=-1.0),))),
             "a start of -1 s",
             id="negative-start",
+        ),
+        pytest.param(
+            VERSION,
+            encode(replace(RECORD, starts=(replace(RECORD.starts[0], seconds=1e300),))),
+            r"a start of 1e\+300 s",
+            id="absurd-start",
         ),
         pytest.param(
             VERSION,
