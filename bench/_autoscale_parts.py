@@ -20,6 +20,8 @@ PARTS: Final = {
     "quantile": name_of(Overrides(keys=(("quantile", "0.5"),))),
     "hold": name_of(Overrides(keys=(("hold", "0s"),))),
     "forecast and hold": name_of(Overrides(keys=(("mode", "reactive"),))),
+    "learned capacity": name_of(Overrides(keys=(("capacity", "fixed"),))),
+    "learned lead time": name_of(Overrides(keys=(("lead", "fixed"),))),
     "capacity given": name_of(Overrides(capacity=None)),
     "lead time given": name_of(Overrides(lead=None)),
     "all that is given": name_of(Overrides(capacity=None, lead=None)),

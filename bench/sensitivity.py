@@ -1,8 +1,9 @@
 """What a wrong guess costs: capacity or lead time given too high, too low, or not at all.
 
 Every run is compared with the one that was told the truth on the same traffic, over its first two
-hours and over the rest. `none` = the trigger gives nothing of it. One figure is wrong at a time;
-where both lists have `none`, one more run is given nothing but the model's name.
+hours and over the rest. That run learns nothing beside it. `none` = the trigger gives nothing of
+it; 1 = it gives the truth, and the rule learns on. One figure is wrong at a time; where both lists
+have `none`, one more run is given nothing but the model's name.
 
 The columns `learned` are what the rule planned with at the end of the window: its requests a second
 a replica over what the truth is at that moment's mix, and its lead time.
@@ -29,10 +30,10 @@ from replay.simulate import Result, Window
 from replay.traces import Trace, TraceError, read
 from replay.trigger import Overrides
 
-TRUTH = Overrides()
-"""What every other run is compared with."""
+TRUTH = Overrides(keys=(("capacity", "fixed"), ("lead", "fixed")))
+"""What every other run is compared with: the true figures, and nothing learned beside them."""
 CUT_SECONDS = 2 * 3600
-_NONE = "none"
+_NONE, _TRUTH = "none", "truth"
 _GENERATED_DAYS = 6
 Factor = float | None
 
@@ -106,8 +107,8 @@ def rows_of(
             yield {
                 "trace": trace,
                 "profile": profile.name,
-                "capacity": _text(guess.capacity),
-                "lead": _text(guess.lead),
+                "capacity": _TRUTH if guess == TRUTH else _text(guess.capacity),
+                "lead": _TRUTH if guess == TRUTH else _text(guess.lead),
                 "hours": f"{begin / 3600:g}-{window.until_seconds / 3600:g}",
                 "attainment": _attainment(window),
                 "gpu_hours": window.counted.gpu_seconds / 3600,

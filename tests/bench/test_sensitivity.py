@@ -38,17 +38,31 @@ def run(first: tuple[float, float], rest: tuple[float, float], *, learned: float
     )  # fmt: skip
 
 
+def test_the_truth_is_what_was_given_with_nothing_learned_beside_it() -> None:
+    metadata = {"leadTime": "300s", "replicaPromptTokensPerSecond": "8000",
+                "replicaGeneratedTokensPerSecond": "1600"}  # fmt: skip
+
+    told = sensitivity.TRUTH.metadata(metadata)
+
+    assert told == metadata | {"capacity": "fixed", "lead": "fixed"}
+
+
+def test_a_guess_of_the_truth_is_played_beside_it_for_that_one_learns() -> None:
+    assert sensitivity.wrong_guesses([1.0], [1.0]) == [sensitivity.TRUTH, Overrides()]
+
+
 def test_each_figure_is_wrong_by_itself_and_then_nothing_is_given() -> None:
     assert sensitivity.wrong_guesses([0.5, 1.0, None], [2.0, None]) == [
-        Overrides(),
+        sensitivity.TRUTH,
         Overrides(capacity=0.5),
+        Overrides(),
         Overrides(capacity=None),
         Overrides(lead=2.0),
         Overrides(lead=None),
         Overrides(capacity=None, lead=None),
     ]
     assert sensitivity.wrong_guesses([0.5], [None]) == [
-        Overrides(),
+        sensitivity.TRUTH,
         Overrides(capacity=0.5),
         Overrides(lead=None),
     ]
@@ -56,12 +70,12 @@ def test_each_figure_is_wrong_by_itself_and_then_nothing_is_given() -> None:
 
 def test_a_row_compares_a_window_with_the_same_window_of_the_truth() -> None:
     results = {
-        Overrides(): run((99, 20), (100, 160), learned=1.0),
+        sensitivity.TRUTH: run((99, 20), (100, 160), learned=1.0),
         Overrides(capacity=None): run((97, 30), (99, 168), learned=0.9),
     }
     rows = list(sensitivity.rows_of("days", PLATFORM.profile, results, PLATFORM))
     assert [(row["capacity"], row["hours"]) for row in rows] == [
-        ("1", "0-2"), ("1", "2-24"), ("none", "0-2"), ("none", "2-24"),
+        ("truth", "0-2"), ("truth", "2-24"), ("none", "0-2"), ("none", "2-24"),
     ]  # fmt: skip
     assert [row["attainment"] for row in rows] == [0.99, 1.0, 0.97, 0.99]
     assert [row["truth_ratio"] for row in rows] == pytest.approx([1, 1, 1.5, 1.05])
@@ -82,7 +96,8 @@ def test_a_run_that_was_kept_is_not_made_again(tmp_path: Path) -> None:
     sensitivity.main(arguments)
 
     assert [(row["capacity"], row["hours"]) for row in first] == [
-        ("1", "0-2"), ("1", "2-2.78333"), ("0.5", "0-2"), ("0.5", "2-2.78333"),
+        ("truth", "0-2"), ("truth", "2-2.78333"), ("0.5", "0-2"), ("0.5", "2-2.78333"),
+        ("1", "0-2"), ("1", "2-2.78333"),
     ]  # fmt: skip
     assert json.loads(out.read_text())["rows"] == first
     assert kept.read_text() == lines
