@@ -15,7 +15,8 @@ class Tuning:
     chooses: bool = False
     """Whether a setting that shadows chose is put in force."""
     pinned: frozenset[str] = frozenset()
-    """Those of `level`, `utilization` and `hold_seconds` that the trigger gives."""
+    """Those of `late_minute_cost`, `level`, `utilization` and `hold_seconds` that the trigger
+    gives."""
     timezone: str = "UTC"
     """Of the hours at which a choice is made."""
 

@@ -74,32 +74,52 @@ def cheapest(
     Args:
         supply: replicas that are ready or on their way.
     """
+    return cheapest_of_each(
+        need, supplies=[supply], lead_seconds=lead_seconds, late_minute_costs=[late_minute_cost]
+    )[0]
+
+
+def cheapest_of_each(
+    need: NeedAhead,
+    *,
+    supplies: Sequence[int],
+    lead_seconds: float,
+    late_minute_costs: Sequence[float],
+) -> tuple[Schedule, ...]:
+    """The cheapest schedule of each supply and its late-minute cost, for the same need."""
     middles, lengths = _parts(lead_seconds)
     quantiles = _at(need, middles)
-    unit = max(1, ceil(max(float(quantiles.max()), supply) / _COUNTS_MAX))
-    most = ceil(max(float(quantiles.max()), supply) / unit) + 2
-    counts = np.arange(most + 1, dtype=np.float64) * unit
+    most = float(quantiles.max())
+    unit = max(1, ceil(most / _COUNTS_MAX))
+    counts = np.arange(ceil(most / unit) + 3, dtype=np.float64) * unit
     above = _chances_above(counts, quantiles, need.levels)
     beyond = np.zeros_like(above)
     steps = (above[:, 1:] + above[:, :-1]) * (unit / 2)
     beyond[:, :-1] = np.cumsum(steps[:, ::-1], axis=1)[:, ::-1]
     late = counts * above + beyond
-    cost = (counts + late_minute_cost * late) * (lengths / 60)[:, None]
+    # Rows of `cost` are schedules, columns are counts, for each part.
+    cost = counts + np.array(late_minute_costs, np.float64)[:, None] * late[:, None]
+    cost *= (lengths / 60)[:, None, None]
     start_minutes = (lead_seconds + DRAIN_SECONDS) / 60
     # After a loop, `cost[part]` is that of the part and of the best that can follow it.
     for part in range(len(cost) - 1, 0, -1):
         can_start = part >= _BEFORE_PARTS
         cost[part - 1] += _best_from(cost[part], counts, start_minutes if can_start else None)
-    place = min(ceil(supply / unit), most)
-    kept = before = int(np.argmin(cost[0][: place + 1]))
+    places = np.minimum(np.ceil(np.array(supplies) / unit).astype(np.intp), len(counts) - 1)
+    kept = before = _least_up_to(cost[0], places)
     for part in range(1, _BEFORE_PARTS):
-        before = int(np.argmin(cost[part][: before + 1]))
-    starting = start_minutes * np.maximum(counts - counts[before], 0)
-    at_lead = int(np.argmin(cost[_BEFORE_PARTS] + starting))
-    return Schedule(
-        kept=min(int(counts[kept]), supply),
-        at_lead=int(counts[at_lead]),
-        exceeded=float(above[_BEFORE_PARTS][at_lead]),
+        before = _least_up_to(cost[part], before)
+    starting = start_minutes * np.maximum(counts - counts[before][:, None], 0)
+    at_lead = (cost[_BEFORE_PARTS] + starting).argmin(axis=1)
+    return tuple(
+        Schedule(kept=min(int(stays), supply), at_lead=int(then), exceeded=chance)
+        for stays, supply, then, chance in zip(
+            counts[kept].tolist(),
+            supplies,
+            counts[at_lead].tolist(),
+            above[_BEFORE_PARTS, at_lead].tolist(),
+            strict=True,
+        )
     )
 
 
@@ -141,11 +161,18 @@ def _chances_above(counts: Floats, quantiles: Floats, levels: Sequence[float]) -
     return above
 
 
+def _least_up_to(cost: Floats, places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Place of the least cost of each row, at its place or before it."""
+    allowed = np.arange(cost.shape[1]) <= places[:, None]
+    least: NDArray[np.intp] = np.where(allowed, cost, np.inf).argmin(axis=1)
+    return least
+
+
 def _best_from(cost: Floats, counts: Floats, start_minutes: float | None) -> Floats:
     """The least cost of a part from each number of replicas before it; None = none can start."""
-    fewer = np.minimum.accumulate(cost)
+    fewer = np.minimum.accumulate(cost, axis=-1)
     if start_minutes is None:
         return fewer
     started = cost + start_minutes * counts
-    more = np.minimum.accumulate(started[::-1])[::-1] - start_minutes * counts
+    more = np.minimum.accumulate(started[..., ::-1], axis=-1)[..., ::-1] - start_minutes * counts
     return np.minimum(fewer, more)

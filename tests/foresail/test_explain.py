@@ -780,7 +780,8 @@ async def test_the_books_are_shown_and_exported_with_the_rules_people_use() -> N
     lines = [" ".join(line.split()) for line in site.lines()]
 
     assert any(
-        line.startswith("* 3.5 ") and " given: q0.95, utilisation 0.8" in line for line in lines
+        line.startswith("* 3.5 ") and " given: 15 GPU-minutes a late minute" in line
+        for line in lines
     )
     assert "? ? keda-waiting: KEDA on waiting requests, 5 a replica, 5m stabilization" in lines
     assert any(line.startswith("setting: the trigger's own") for line in lines)

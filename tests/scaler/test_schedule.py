@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.decision.schedule import NeedAhead, cheapest
+from scaler.decision.schedule import NeedAhead, cheapest, cheapest_of_each
 
 LEAD = 300.0
 LEVELS = (0.5, 0.7, 0.83, 0.9, 0.95, 0.99, 0.995)
@@ -111,3 +111,27 @@ def test_a_schedule_keeps_no_more_than_there_is_and_orders_no_more_than_can_be_n
     assert 0 <= schedule.kept <= supply
     assert 0 <= schedule.at_lead <= max(most, supply) + 1 + 3 * (1 + max(most, supply) // 160)
     assert 0 <= schedule.exceeded <= 1
+
+
+@given(
+    medians=st.lists(st.floats(0, 200), min_size=7, max_size=7),
+    spread=st.floats(0, 1),
+    lead=st.floats(10, 2000),
+    pairs=st.lists(st.tuples(st.integers(0, 400), st.floats(0.5, 10_000)), min_size=1, max_size=9),
+)
+def test_schedules_of_many_are_those_of_each_alone(
+    medians: list[float], spread: float, lead: float, pairs: list[tuple[int, float]]
+) -> None:
+    ahead = need(*medians, spread=spread)
+
+    together = cheapest_of_each(
+        ahead,
+        supplies=[supply for supply, _ in pairs],
+        lead_seconds=lead,
+        late_minute_costs=[cost for _, cost in pairs],
+    )
+
+    assert list(together) == [
+        cheapest(ahead, supply=supply, lead_seconds=lead, late_minute_cost=cost)
+        for supply, cost in pairs
+    ]

@@ -91,8 +91,11 @@ _WHY: Final = {
     Verdict.CHEAPEST: "chosen {at}: the cheapest that keeps {goal} over {days} days with the "
     "spread of the days as margin ({late} late), at most {cheaper} cheaper or {dearer} dearer than "
     "the one before",
-    Verdict.LEAST_LATE: "chosen {at}: none keeps {goal} over {days} days, this one comes nearest "
-    "({late} late with the spread of the days as margin)",
+    Verdict.ON_AVERAGE: "chosen {at}: none keeps {goal} over {days} days with the spread of the "
+    "days as margin, this one is the cheapest that keeps it on average ({late} late), at most "
+    "{cheaper} cheaper or {dearer} dearer than the one before",
+    Verdict.SAFER: "chosen {at}: none keeps {goal} over {days} days, this one is a step safer than "
+    "the one before ({late} late with the spread of the days as margin)",
     Verdict.UNJUDGED: "kept: neither latency nor queue is measured, so the model is not checked",
     Verdict.LATER: "kept: the model is off, {measured} was late over {days} days and the model "
     "says {modelled}; perhaps a replica's capacity is set too high",

@@ -2,8 +2,9 @@
 
 A setting kept the objective if its late share, plus a margin, is within it. The margin is the
 spread of the days seen, because the next day is another day: settings picked by the mean of the
-last days fall short by half a point to a point and a half. One change may make the workload so much
-cheaper or dearer, and no more. Where the model is off, the setting stays.
+last days fall short by half a point to a point and a half. Where none keeps it with the margin, the
+cheapest that kept it on average is taken; where none does, a safer one. One change may make the
+workload so much cheaper or dearer, and no more. Where the model is off, the setting stays.
 
 Within a day a correction makes the setting safer by the measured late share, whatever the model
 says (adaptive conformal inference, Gibbs and Candès 2021, with no correction as lower bound).
@@ -32,6 +33,8 @@ KEPT_WITHIN: Final = 0.01
 """A setting in force that is dearer by no more than this stays."""
 FORECAST_WORTH_MIN: Final = 0.02
 """A setting with a forecast must save so much against one without, else chance decides."""
+SAFER_MIN: Final = 0.1
+"""Share of its late requests that a step towards safety must save, else it is chance."""
 SPREADS: Final = 1.0
 """Standard deviations of the days' late shares that a setting must stay within the objective by."""
 OFF_FACTOR: Final = 2.0
@@ -40,10 +43,10 @@ REPLICAS_OFF_MAX: Final = 0.25
 """Of the shadow of the setting in force against the plan."""
 
 CORRECTION_MAX: Final = 3.0
+"""A late minute is then worth twenty times as much."""
 _CORRECTION_PER_MINUTE: Final = 0.1
-"""Ten minutes in which all is late make the level's tail 1/e of what it was."""
+"""Ten minutes in which all is late make a late minute worth e times as much."""
 _UTILIZATION_PER_CORRECTION: Final = 0.1
-_LEVEL_MAX: Final = 0.999
 
 
 class Verdict(IntEnum):
@@ -53,15 +56,17 @@ class Verdict(IntEnum):
     """Too few days are in the books."""
     CHEAPEST = 1
     """The cheapest that kept the objective, within the bound on a change."""
-    LEAST_LATE = 2
-    """None kept it: the one that comes nearest, within the bound on a change."""
-    UNJUDGED = 3
+    ON_AVERAGE = 2
+    """None kept it with the margin: the cheapest that kept it without, within the bound."""
+    SAFER = 3
+    """None kept it: the next one that is later less, within the bound on a change."""
+    UNJUDGED = 4
     """Late requests were not measured, so the model is not known to be right."""
-    LATER = 4
+    LATER = 5
     """More was late than the model says."""
-    EARLIER = 5
+    EARLIER = 6
     """Less was late than the model says."""
-    OTHER_REPLICAS = 6
+    OTHER_REPLICAS = 7
     """The plan wanted other replicas than its shadow."""
 
     @property
@@ -72,8 +77,10 @@ class Verdict(IntEnum):
                 return "the trigger's own in the first days"
             case Verdict.CHEAPEST:
                 return "the cheapest that kept the objective on this workload's last days"
-            case Verdict.LEAST_LATE:
-                return "the nearest to the objective on this workload's last days"
+            case Verdict.ON_AVERAGE:
+                return "the cheapest that kept the objective on average of the last days"
+            case Verdict.SAFER:
+                return "a step safer, because none kept the objective on the last days"
             case Verdict.UNJUDGED | Verdict.LATER | Verdict.EARLIER | Verdict.OTHER_REPLICAS:
                 return "kept, because the model of the fleet was off"
 
@@ -94,10 +101,15 @@ class Choice:
     """The model's share over the same minutes."""
 
     @property
+    def keeps_objective(self) -> bool:
+        """Whether the books have it that the setting keeps the objective."""
+        return self.verdict in (Verdict.CHEAPEST, Verdict.ON_AVERAGE)
+
+    @property
     def model_holds(self) -> bool | None:
         """Whether the model agrees with what happened; None while that is not known."""
         match self.verdict:
-            case Verdict.CHEAPEST | Verdict.LEAST_LATE:
+            case Verdict.CHEAPEST | Verdict.ON_AVERAGE | Verdict.SAFER:
                 return True
             case Verdict.FIRST_DAYS | Verdict.UNJUDGED:
                 return None
@@ -125,13 +137,20 @@ def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) 
     hours, now = days.gpu_hours[:SETTINGS], days.planned_hours
     allowed = (hours >= (1 - CHEAPER_MAX) * now) & (hours <= (1 + DEARER_MAX) * now)
     allowed[choice.place] = True
-    kept = allowed & (late <= 1 - objective)
-    if not kept.any():
-        # Of those that come equally near, the cheapest.
-        place = int(np.lexsort((hours, np.where(allowed, np.round(late, 4), np.inf)))[0])
-        return replace(judged, place=place, verdict=Verdict.LEAST_LATE, late=float(late[place]))
-    place = _cheapest(hours, kept, choice.place, arrays)
-    return replace(judged, place=place, verdict=Verdict.CHEAPEST, late=float(late[place]))
+    tiers = ((Verdict.CHEAPEST, late), (Verdict.ON_AVERAGE, days.late_shares[:SETTINGS]))
+    for verdict, shares in tiers:
+        kept = allowed & (shares <= 1 - objective)
+        if kept.any():
+            place = _cheapest(hours, kept, choice.place, arrays)
+            return replace(judged, place=place, verdict=verdict, late=float(shares[place]))
+    place = _a_step_safer(hours, late, allowed, choice.place)
+    return replace(judged, place=place, verdict=Verdict.SAFER, late=float(late[place]))
+
+
+def _a_step_safer(hours: Floats, late: Floats, allowed: NDArray[np.bool_], place: int) -> int:
+    """The cheapest of those that are less late, by more than chance; else the one in force."""
+    safer = allowed & (late <= (1 - SAFER_MIN) * late[place])
+    return int(np.where(safer, hours, np.inf).argmin()) if safer.any() else place
 
 
 def _cheapest(hours: Floats, kept: NDArray[np.bool_], place: int, arrays: SettingArrays) -> int:
@@ -181,9 +200,9 @@ def correction_after(
 
 def corrected(setting: Setting, correction: float, pinned: Collection[str]) -> Setting:
     """A setting made safer; pinned figures stay."""
-    level, utilization = setting.level, setting.utilization
-    if "level" not in pinned:
-        level = max(level, min(1 - (1 - level) * math.exp(-correction), _LEVEL_MAX))
+    cost, utilization = setting.late_minute_cost, setting.utilization
+    if cost is not None and "late_minute_cost" not in pinned:
+        cost *= math.exp(correction)
     if "utilization" not in pinned:
         utilization *= math.exp(-_UTILIZATION_PER_CORRECTION * correction)
-    return replace(setting, level=level, utilization=utilization)
+    return replace(setting, late_minute_cost=cost, utilization=utilization)

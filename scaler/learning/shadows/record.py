@@ -19,14 +19,20 @@ from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
 from scaler.learning.shadows.choice import (
     FIRST_DAYS,
     Choice,
-    Verdict,
     choose,
     corrected,
     correction_after,
 )
 from scaler.learning.shadows.fluid import STEP_SECONDS, Fleets, served, slot_minutes_for
 from scaler.learning.shadows.look import ShadowedLook
-from scaler.learning.shadows.rules import Present, in_flight, peoples_needs, plan_needs
+from scaler.learning.shadows.rules import (
+    Present,
+    SettingFleets,
+    holds,
+    in_flight,
+    peoples_needs,
+    plan_needs,
+)
 from scaler.learning.shadows.settings import (
     GIVEN,
     PEOPLES,
@@ -37,7 +43,7 @@ from scaler.learning.shadows.settings import (
 )
 
 Outlooks = Callable[[float], Outlook | None]
-"""The outlook at the lead time, by level."""
+"""The forecast over the horizon, with this quantile of it at the lead time."""
 
 _PEOPLES_HOLD_SECONDS: Final = np.array([300.0, 300.0, 60.0, 0.0])
 _GAP_MINUTES_MAX: Final = 60
@@ -170,7 +176,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     if parameters.tuning.chooses and shadows.books.days and books is not shadows.books:
         choice = choose(books.closed(), choice, arrays, objective.attainment)
     # The model has it that the new setting needs no correction.
-    renewed = choice.place != shadows.choice.place and choice.verdict is Verdict.CHEAPEST
+    renewed = choice.place != shadows.choice.place and choice.keeps_objective
     wanted = fleets.wanted[:, 0].astype(np.float64)
     books = books.with_minute(
         wanted,
@@ -225,29 +231,31 @@ def _decided(
     peoples = peoples_needs(flight, waiting, asked, fixed=fixed)
     if look.requests is None:
         peoples[:-1] = asked[:-1]  # as an HPA without its metric
-    needed = np.concatenate([plan_needs(arrays, present, queued_after[:SETTINGS]), peoples])
+    setting_fleets = SettingFleets(
+        supply=fleets.wanted[:SETTINGS, 0].astype(np.float64), queued=fleets.queued[:SETTINGS]
+    )
+    plans = plan_needs(arrays, present, setting_fleets, queued_after=queued_after[:SETTINGS])
+    needed = np.concatenate([plans, peoples])
     whole = np.where(needed < IDLE_REPLICAS, 0.0, np.ceil(needed - 1e-9))
     whole = np.minimum(whole, parameters.replicas_max)
-    fleets = fleets.with_needed(whole, number)
+    lasting = whole.copy()
+    lasting[:SETTINGS] *= holds(arrays, present.outlook, given=parameters.hold_given)
+    fleets = fleets.with_needed(lasting, number)
     held = fleets.held(np.concatenate([arrays.hold_seconds, _PEOPLES_HOLD_SECONDS]))
-    wanted = np.maximum(held, parameters.replicas_min)
+    wanted = np.maximum.reduce([held, whole, np.full_like(held, parameters.replicas_min)])
     fleets = fleets.with_wanted(wanted, number)
     drained = np.maximum(0.0, before - wanted) * look.residence_seconds / STEP_SECONDS
     return replace(shadows, fleets=fleets, books=shadows.books.with_gpu(drained))
 
 
 def _present(look: ShadowedLook, outlooks: Outlooks, parameters: PlanParameters) -> Present:
-    arrays = settings_of(parameters)
-    found = [one for level in arrays.levels if (one := outlooks(level)) is not None]
-    forecast = len(found) == len(arrays.levels) > 0
     return Present(
         work=look.work,
         slots=look.slots,
-        quantiles=tuple(one.replicas for one in found) if forecast else None,
-        weight=found[0].weight if forecast else 0.0,
+        outlook=outlooks(parameters.level),
+        lead_seconds=parameters.lead_seconds,
         running=look.running,
         replica_requests=parameters.capacity.requests,
-        reaches=forecast and found[0].reach_seconds >= parameters.lead_seconds,
     )
 
 

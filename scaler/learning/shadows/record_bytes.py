@@ -21,7 +21,7 @@ from scaler.learning.shadows.settings import SETTINGS, SHADOWS
 
 NAME: Final = "shadows"
 """Of the entry in a workload's state."""
-VERSION: Final = 1
+VERSION: Final = 2
 _HEAD: Final = struct.Struct("<qIdd BBB ddd B")
 """Minute, slot length, queue of the real fleet, correction; the choice; days in the books."""
 _MINUTE_AHEAD_MAX: Final = 2

@@ -1,14 +1,17 @@
 """The replicas that each shadow needs at one moment.
 
 `plan_needs` is the plan's rule (`scaler.decision.plan`) as arrays over settings, without its bounds
-and its hold, which the caller applies. `peoples_needs` are the rules that people use.
+and its hold, which the caller applies where `holds` says so. `peoples_needs` are the rules that
+people use.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scaler.decision.need import DRAIN_SECONDS
+from scaler.decision.need import BURST_WAIT_SECONDS, DRAIN_SECONDS, Outlook
+from scaler.decision.schedule import cheapest_of_each
 from scaler.learning.shadows.settings import Floats, SettingArrays
 
 _TARGET = 0.7
@@ -29,42 +32,78 @@ class Present:
     """That tokens keep busy."""
     slots: float
     """That requests running fill."""
-    quantiles: tuple[float, ...] | None
-    """Of the work at the lead time, at the levels of the settings; None while not forecast."""
-    weight: float
-    """The forecast's share of the need, 0 to 1."""
+    outlook: Outlook | None
+    """The forecast of the work; None while there is none."""
+    lead_seconds: float
     running: float
     """Requests that run on the real fleet."""
     replica_requests: float
     """That one replica works on at a time."""
-    reaches: bool
-    """Whether the forecast looks a lead time ahead."""
 
     @property
     def load(self) -> float:
         return max(self.work, self.slots)
 
 
-def plan_needs(arrays: SettingArrays, present: Present, queued_after: Floats) -> Floats:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SettingFleets:
+    """The fleets of the settings at the moment of a decision."""
+
+    supply: Floats
+    """Replicas that are ready or on their way, by setting."""
+    queued: Floats
+    """Replica-seconds of work that wait, by setting."""
+
+
+def plan_needs(
+    arrays: SettingArrays, present: Present, fleet: SettingFleets, *, queued_after: Floats
+) -> Floats:
     """Replicas by setting, not rounded.
 
     Args:
         queued_after: replica-seconds that wait a lead time from now.
     """
     headroom = present.work / arrays.utilization
-    ahead = headroom
-    if present.quantiles is not None and present.weight > 0:
-        quantile = np.array(present.quantiles)[arrays.level_places]
-        mixed = present.weight * quantile + (1 - present.weight) * headroom
-        if not present.reaches:
+    ahead, outlook = headroom, present.outlook
+    if outlook is not None and outlook.weight > 0:
+        wanted = _wanted(arrays, outlook, fleet.supply, present.lead_seconds)
+        mixed = outlook.weight * wanted + (1 - outlook.weight) * headroom
+        if outlook.reach_seconds < present.lead_seconds:
             mixed = np.maximum(mixed, headroom)
         ahead = np.where(arrays.forecasts, mixed, headroom)
     draining = np.where(queued_after > 0, present.load + queued_after / DRAIN_SECONDS, 0.0)
+    burst = np.where(fleet.queued > present.load * BURST_WAIT_SECONDS, fleet.supply, 0.0)
     in_slots = present.slots / arrays.utilization
     needs: Floats = np.maximum.reduce(
-        [ahead, in_slots, draining, np.full_like(headroom, present.load)]
+        [ahead, in_slots, draining, burst, np.full_like(headroom, present.load)]
     )
     return needs
+
+
+def _wanted(arrays: SettingArrays, outlook: Outlook, supply: Floats, lead_seconds: float) -> Floats:
+    """Replicas that the forecast alone wants, by setting."""
+    wanted = np.full(len(arrays.settings), outlook.replicas)
+    if outlook.need is not None and len(arrays.by_cost):
+        schedules = cheapest_of_each(
+            outlook.need,
+            supplies=supply[arrays.by_cost].astype(int).tolist(),
+            lead_seconds=lead_seconds,
+            late_minute_costs=arrays.late_minute_costs,
+        )
+        wanted[arrays.by_cost] = [schedule.replicas for schedule in schedules]
+    return wanted
+
+
+def holds(arrays: SettingArrays, outlook: Outlook | None, *, given: bool) -> NDArray[np.bool_]:
+    """By setting, whether a lower need must last for the hold.
+
+    Args:
+        given: whether the hold counts beside a forecast that counts in full.
+    """
+    found = np.ones(len(arrays.settings), np.bool_)
+    if outlook is not None and outlook.need is not None and outlook.weight >= 1:
+        found[arrays.by_cost] = given
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -31,30 +31,29 @@ PEOPLES_TEXT: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    level: float
     utilization: float
+    late_minute_cost: float | None = None
+    """None is without a forecast."""
     holds: float = 1.0
     """Of the workload's own hold."""
-    forecasts: bool = True
-
-
-def _reactive(utilization: float, *, holds: float = 1.0) -> _Candidate:
-    return _Candidate(level=0.5, utilization=utilization, holds=holds, forecasts=False)
 
 
 _CANDIDATES: Final = (
-    _Candidate(level=0.5, utilization=1.0, holds=0.5),
-    _Candidate(level=0.8, utilization=0.95),
-    _Candidate(level=0.9, utilization=0.95),
-    _Candidate(level=0.95, utilization=0.95),
-    _Candidate(level=0.99, utilization=0.85),
-    _Candidate(level=0.995, utilization=0.7, holds=2.0),
+    # Utilisation and hold count where the forecast does not count in full.
+    _Candidate(late_minute_cost=1.0, utilization=1.0, holds=0.5),
+    _Candidate(late_minute_cost=2.0, utilization=1.0, holds=0.5),
+    _Candidate(late_minute_cost=4.0, utilization=0.95),
+    _Candidate(late_minute_cost=8.0, utilization=0.85),
+    _Candidate(late_minute_cost=30.0, utilization=0.8),
+    _Candidate(late_minute_cost=60.0, utilization=0.7),
+    _Candidate(late_minute_cost=150.0, utilization=0.7, holds=2.0),
+    _Candidate(late_minute_cost=500.0, utilization=0.5, holds=3.0),
     # The same without a forecast: a forecast that is worth nothing does not win by another hold.
-    _reactive(1.0, holds=0.5),
-    _reactive(0.95),
-    _reactive(0.85),
-    _reactive(0.7, holds=2.0),
-    _reactive(0.5, holds=3.0),
+    _Candidate(utilization=1.0, holds=0.5),
+    _Candidate(utilization=0.95),
+    _Candidate(utilization=0.85),
+    _Candidate(utilization=0.7, holds=2.0),
+    _Candidate(utilization=0.5, holds=3.0),
 )
 SETTINGS: Final = 1 + len(_CANDIDATES)
 """Those to choose from, the given one first."""
@@ -66,10 +65,10 @@ class SettingArrays:
     """The settings of one workload, and the same as arrays over the settings."""
 
     settings: tuple[Setting, ...]
-    levels: tuple[float, ...]
-    """The different levels of those with a forecast."""
-    level_places: NDArray[np.intp]
-    """Place in `levels` of each setting's level."""
+    by_cost: NDArray[np.intp]
+    """Places of those that weigh costs."""
+    late_minute_costs: tuple[float, ...]
+    """Theirs."""
     utilization: Floats
     hold_seconds: Floats
     forecasts: NDArray[np.bool_]
@@ -77,44 +76,49 @@ class SettingArrays:
 
 def settings_of(parameters: PlanParameters) -> SettingArrays:
     """The settings for a workload: `parameters` first; a pinned figure is the same in all."""
-    return _settings(
-        parameters.level,
-        parameters.utilization,
-        parameters.hold_seconds,
-        parameters.tuning.pinned,
+    given = Setting(
+        level=parameters.level,
+        utilization=parameters.utilization,
+        hold_seconds=parameters.hold_seconds,
+        late_minute_cost=parameters.late_minute_cost,
     )
+    return _settings(given, parameters.tuning.pinned)
 
 
 @lru_cache(maxsize=4096)
-def _settings(
-    level: float, utilization: float, hold_seconds: float, pinned: frozenset[str]
-) -> SettingArrays:
-    given = Setting(level=level, utilization=utilization, hold_seconds=hold_seconds)
-    made = [given]
-    for one in _CANDIDATES:
-        hold = hold_seconds * one.holds
-        made.append(
-            Setting(
-                level=level if "level" in pinned else one.level,
-                utilization=utilization if "utilization" in pinned else one.utilization,
-                hold_seconds=hold_seconds if "hold_seconds" in pinned else hold,
-                # A user who gave a quantile wants the forecast.
-                forecasts=one.forecasts or "level" in pinned,
-            )
-        )
-    levels = tuple(sorted({setting.level for setting in made if setting.forecasts}))
+def _settings(given: Setting, pinned: frozenset[str]) -> SettingArrays:
+    made = (given, *(_setting(one, given, pinned) for one in _CANDIDATES))
+    by_cost = [place for place, one in enumerate(made) if one.late_minute_cost is not None]
     return SettingArrays(
-        settings=tuple(made),
-        levels=levels,
-        level_places=np.array([levels.index(s.level) if s.forecasts else 0 for s in made]),
+        settings=made,
+        by_cost=np.array(by_cost, np.intp),
+        late_minute_costs=tuple(made[place].late_minute_cost or 0.0 for place in by_cost),
         utilization=np.array([setting.utilization for setting in made]),
         hold_seconds=np.array([setting.hold_seconds for setting in made]),
         forecasts=np.array([setting.forecasts for setting in made]),
     )
 
 
+def _setting(candidate: _Candidate, given: Setting, pinned: frozenset[str]) -> Setting:
+    # A user who gave a quantile, or what a late minute costs, wants the forecast.
+    with_forecast = not pinned.isdisjoint({"level", "late_minute_cost"})
+    hold = given.hold_seconds * candidate.holds
+    return Setting(
+        level=given.level,
+        utilization=given.utilization if "utilization" in pinned else candidate.utilization,
+        hold_seconds=given.hold_seconds if "hold_seconds" in pinned else hold,
+        forecasts=with_forecast or candidate.late_minute_cost is not None,
+        late_minute_cost=given.late_minute_cost if with_forecast else candidate.late_minute_cost,
+    )
+
+
 def setting_text(setting: Setting) -> str:
-    """A setting in words, for example `q0.9, utilisation 0.95, hold 5m`."""
-    what = f"q{setting.level:g}" if setting.forecasts else "no forecast"
+    """A setting in words, such as `15 GPU-minutes a late minute, utilisation 0.95, hold 5m`."""
+    if not setting.forecasts:
+        what = "no forecast"
+    elif setting.late_minute_cost is None:
+        what = f"q{setting.level:g}"
+    else:
+        what = f"{setting.late_minute_cost:g} GPU-minutes a late minute"
     hold = format_duration(setting.hold_seconds)
     return f"{what}, utilisation {setting.utilization:.2g}, hold {hold}"

@@ -8,6 +8,7 @@ import pytest
 
 from scaler.decision.need import Outlook
 from scaler.decision.parameters import PlanParameters, Tuning
+from scaler.decision.schedule import NeedAhead
 from scaler.learning.shadows.account import account_of
 from scaler.learning.shadows.choice import Choice, Verdict
 from scaler.learning.shadows.look import ShadowedLook
@@ -17,7 +18,12 @@ from tests.learning.shadows.days import A_DAY, MONDAY, look, outlook
 from tests.scaler.fakes import PARAMETERS
 
 TUNED = replace(
-    PARAMETERS, level=0.95, tuning=Tuning(chooses=True, timezone="Europe/Berlin"), replicas_max=100
+    PARAMETERS,
+    level=0.95,
+    late_minute_cost=15.0,
+    hold_given=False,
+    tuning=Tuning(chooses=True, timezone="Europe/Berlin"),
+    replicas_max=100,
 )
 
 
@@ -95,7 +101,7 @@ def test_the_books_have_every_setting_and_the_rules_people_use() -> None:
     account = account_of(after(5, lambda _: 4.0), TUNED)
 
     assert [one.rule for one in account.rules][-len(PEOPLES) :] == list(PEOPLES)
-    assert len(account.rules) == 16
+    assert len(account.rules) == SETTINGS + 4
     assert [one.rule for one in account.rules if one.in_force] == ["given"]
     assert "needs 2 whole days" in account.why
 
@@ -160,7 +166,8 @@ def test_a_capacity_of_twice_the_truth_is_noticed_and_nothing_is_chosen() -> Non
     # The measured late share makes the given setting safer meanwhile.
     setting = seen.setting(TUNED)
     assert setting is not None
-    assert setting.level > TUNED.level
+    assert setting.late_minute_cost is not None
+    assert setting.late_minute_cost > 15
     assert setting.utilization < TUNED.utilization
 
 
@@ -195,9 +202,24 @@ def forecast(at: float) -> Callable[[float], Outlook | None]:
             reach_seconds=1800,
             skill=0.5,
             judged=1000,
+            need=known_from(at),
         )
 
     return of
+
+
+def known_from(at: float) -> NeedAhead:
+    """`saw`, known to 5 %."""
+    seconds = tuple(float(after) for after in range(0, 1801, 60))
+    levels = (0.5, 0.9, 0.95, 0.99)
+    return NeedAhead(
+        seconds=seconds,
+        levels=levels,
+        quantiles=tuple(
+            tuple(saw(at + after) * (1 + (level - 0.5) * 0.1) for level in levels)
+            for after in seconds
+        ),
+    )
 
 
 def saw(at: float) -> float:

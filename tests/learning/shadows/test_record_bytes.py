@@ -55,7 +55,7 @@ def broken(at: int, form: str, value: float) -> bytes:
 @pytest.mark.parametrize(
     ("version", "payload", "why"),
     [
-        pytest.param(VERSION + 1, encode(SEEN), "of version 2", id="newer"),
+        pytest.param(VERSION + 1, encode(SEEN), f"of version {VERSION + 1}", id="newer"),
         pytest.param(VERSION, b"", "in 0 bytes", id="empty"),
         pytest.param(VERSION, encode(SEEN)[:-5], "expected", id="cut"),
         pytest.param(VERSION, encode(SEEN) + b"x", "expected", id="too-long"),
