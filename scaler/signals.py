@@ -127,7 +127,7 @@ class LatencyCounts:
             if lower >= seconds or bound == math.inf:
                 above += count
             elif bound > seconds:
-                above += count * (bound - seconds) / (bound - lower)
+                above += count * ((bound - seconds) / (bound - lower))
             lower = bound
         return above / self.count
 

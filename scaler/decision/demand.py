@@ -17,6 +17,10 @@ from scaler.signals import Observation, Signal
 
 MIX_HALF_LIFE_SECONDS = 600.0
 """Of the token mix: prompt lengths change with the hour, not with the minute."""
+CONTEXT_TOKENS_MAX = 1e7
+"""No context is longer. Where tokens are served for hours and no request is counted, as with a
+broken counter, the tokens of one request would grow without end, and one that waits would order
+every replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +48,14 @@ class Mix:
     generated_tokens: float = 0.0
 
     def prompt_tokens_per_request(self) -> float | None:
-        return self.prompt_tokens / self.requests if self.requests > 0 else None
+        return self._per_request(self.prompt_tokens)
 
     def generated_tokens_per_request(self) -> float | None:
-        return self.generated_tokens / self.requests if self.requests > 0 else None
+        return self._per_request(self.generated_tokens)
+
+    def _per_request(self, tokens: float) -> float | None:
+        is_known = self.requests > 0 and tokens <= CONTEXT_TOKENS_MAX * self.requests
+        return tokens / self.requests if is_known else None
 
     def after(self, observation: Observation) -> "Mix":
         """The means with this observation in them; unchanged where a rate is not measured."""

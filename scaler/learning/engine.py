@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from scaler.bounds import BOUNDS
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.objective import Objective
 from scaler.decision.parameters import PlanParameters
@@ -188,7 +189,8 @@ class EngineLearner:
             return None
         self.has_latencies = True
         mean = counts.mean_seconds if counts.count >= _TOKENS_MIN else None
-        return mean if mean is not None and mean >= ITL_SECONDS_MIN else None
+        is_possible = mean is not None and ITL_SECONDS_MIN <= mean <= BOUNDS[Signal.ITL].most
+        return mean if is_possible else None
 
     def _context(
         self, seen: Observation, ready: float, running: float | None, *, minutes: float
@@ -202,7 +204,8 @@ class EngineLearner:
         limits.kv_tokens = seen.value(Signal.KV_CAPACITY) or limits.kv_tokens
         if not running or not use or not limits.kv_tokens:
             return
-        context = use * limits.kv_tokens * ready / running
+        # Gauges of different moments can show more than a whole cache for one request.
+        context = min(use * limits.kv_tokens * ready / running, limits.kv_tokens)
         share = min(1.0, minutes / _MIX_MINUTES) if limits.context_tokens else 1.0
         limits.context_tokens += (context - limits.context_tokens) * share
 

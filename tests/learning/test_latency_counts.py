@@ -24,6 +24,11 @@ def test_a_histogram_that_counted_nothing_has_no_share_and_no_mean() -> None:
     assert nothing.mean_seconds is None
 
 
+def test_a_bucket_of_any_width_leaves_a_share() -> None:
+    wide = LatencyCounts(bounds_seconds=(0.1, 1e300, math.inf), counts=(0, 1e15, 0))
+    assert wide.share_above(2.0) == 1.0
+
+
 def test_the_infinite_bucket_alone_tells_no_share() -> None:
     one = LatencyCounts(bounds_seconds=(math.inf,), counts=(10,), total_seconds=0.5)
     assert one.share_above(0.1) is None

@@ -105,3 +105,25 @@ def test_the_mix_of_tokens_is_relearnt_by_time() -> None:
 
     # An hour is six half-lives: 1/64 of the old 1000 is left in the new 4000.
     assert per_request == pytest.approx(4000 - 3000 / 64, rel=0.01)
+
+
+def test_tokens_without_a_counted_request_do_not_make_requests_longer_than_any_context() -> None:
+    state = after_steady_hour()
+    for minute in range(24 * 60):
+        _, state = demand_of(seen(3600.0 + 60 * minute, **{**STEADY, "requests": 0.0}), state)
+
+    queued = {**STEADY, "requests": 0.0, "waiting": 10.0}
+    demand, _ = demand_of(seen(25 * 3600.0, **queued), state)
+    assert (demand.prompt_tokens, demand.generated_tokens) == (2000, 500)
+
+
+def test_a_queue_after_an_idle_weekend_is_counted_by_the_mix_of_before() -> None:
+    idle = {**STEADY, "requests": 0.0, "prompt_tokens": 0.0, "generated_tokens": 0.0}
+    state = after_steady_hour()
+    for minute in range(48 * 60):
+        _, state = demand_of(seen(3600.0 + 60 * minute, **idle), state)
+
+    demand, _ = demand_of(seen(49 * 3600.0, **{**idle, "waiting": 60.0}), state)
+    # 60 requests of 1,000 and 250 tokens within a minute.
+    assert demand.prompt_tokens == pytest.approx(1000)
+    assert demand.generated_tokens == pytest.approx(250)

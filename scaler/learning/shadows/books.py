@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import compress
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -80,9 +81,12 @@ class Books:
         """With a row for this day, and without days that are too old."""
         if self.days and self.days[0] == day:
             return self
-        days = (day, *(one for one in self.days if day - DAYS < one < day))
-        kept = self.sums[[one in days for one in self.days]]
-        return Books(days=days, sums=np.concatenate([np.zeros((1, COLUMNS), np.float32), kept]))
+        # A clock that was set back leaves days that are not over, or not begun, yet.
+        kept = [day - DAYS < one < day for one in self.days]
+        return Books(
+            days=(day, *compress(self.days, kept)),
+            sums=np.concatenate([np.zeros((1, COLUMNS), np.float32), self.sums[kept]]),
+        )
 
     def with_minute(self, gpu: Floats, late: Floats, minute: Minute) -> "Books":
         """With one more minute of the open day.

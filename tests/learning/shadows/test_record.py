@@ -13,6 +13,7 @@ from scaler.learning.shadows.account import account_of
 from scaler.learning.shadows.choice import Choice, Verdict
 from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.record import Shadows, after_look
+from scaler.learning.shadows.record_bytes import VERSION, decode, encode
 from scaler.learning.shadows.settings import PEOPLES, SETTINGS
 from tests.learning.shadows.days import A_DAY, MONDAY, look, outlook
 from tests.scaler.fakes import PARAMETERS
@@ -189,6 +190,16 @@ def test_a_set_clock_moves_the_open_minute_and_the_days() -> None:
 
     assert later.books.all().minutes == 11
     assert len(later.books.days) == 1
+
+
+def test_a_day_that_is_begun_again_has_one_row_in_the_books() -> None:
+    """The wall clock is set ahead by a day and back, with the ends of days in between."""
+    seen = after(10, lambda _: 4.0)
+    seen = after(10, lambda _: 4.0, begin=MONDAY + 86_400, shadows=seen)
+    seen = after(2, lambda _: 4.0, begin=MONDAY, shadows=seen)
+
+    assert len(seen.books.days) == len(seen.books.sums) == 1
+    assert decode(VERSION, encode(seen), now_seconds=MONDAY + 3600).books.days == seen.books.days
 
 
 def forecast(at: float) -> Callable[[float], Outlook | None]:
