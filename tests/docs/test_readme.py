@@ -112,10 +112,17 @@ def output(name: str, first: str) -> str:
     [("README.md", "llm/qwen3-32b:"), ("docs/forecast.md", "forecast of prompt_tokens")],
 )
 async def test_the_account_shown_has_the_shape_of_a_real_one(name: str, first: str) -> None:
-    site, noise = Site(mode="advise"), np.random.default_rng(1)
+    (told,) = [
+        trigger["metadata"]
+        for one in yaml.safe_load_all((EXAMPLES / "scaledobject.yaml").read_text())
+        if one["kind"] == "ScaledObject"
+        for trigger in one["spec"]["triggers"]
+    ]
+    rates = {key: told[key] for key in told if key.startswith("replica") and "Tokens" in key}
+    site, noise = Site(mode="advise", **rates), np.random.default_rng(1)
     for minute in range(240):
         wave = 1 + 0.5 * math.sin(minute / 60 * math.pi)
-        await site.looks(every=60, prompt=noise.uniform(3600.0, 4400.0) * wave)
+        await site.looks(every=60, prompt=noise.uniform(36000.0, 44000.0) * wave)
     real = [shape(line) for line in site.lines()]
 
     shown = [shape(line) for line in output(name, first).splitlines()]

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Thread
 from typing import NoReturn
 from unittest.mock import Mock
@@ -90,7 +91,9 @@ class Site:
 
     def _connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         shipped = assemble(trigger_spec, load("vllm"), step_seconds=60.0)
-        return binding("a", self.feed, trigger_spec, make_tracker=shipped.make_tracker)
+        made = binding("a", self.feed, trigger_spec, make_tracker=shipped.make_tracker)
+        told = trigger_spec.replica_prompt_tokens_per_second is not None
+        return replace(made, assembly=shipped) if told else made
 
     async def looks(self, *, prompt: float = 4000.0, every: float = 15.0, times: int = 1) -> None:
         self.feed.failure = None
