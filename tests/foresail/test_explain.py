@@ -342,7 +342,7 @@ async def test_each_state_of_a_signal_has_its_effect_its_metric_and_its_step(
         one: site.exported("foresail_signal_state", signal="prompt_tokens", state=one)
         for one in ("value", "zero", "stale", "absent")
     }
-    assert shown == {one: float(one == state) for one in shown}
+    assert shown == {one: 1.0 if one == state else None for one in shown}
     assert site.exported("foresail_reading", signal="prompt_tokens") == (
         reading.value if isinstance(reading, Value) else None
     )
