@@ -91,12 +91,14 @@ class Capacity(StrEnum):
 
 
 class TuningBy(StrEnum):
-    """What sets the plan's quantile, utilisation and hold."""
+    """What sets the figures of the plan that the trigger does not give."""
 
+    CORRECTED = "corrected"
+    """The defaults, made more careful within the day while too many requests are late."""
     SHADOWS = "shadows"
-    """Shadows choose each figure that the trigger does not give."""
+    """Shadows choose them after the first days; corrected within the day too."""
     FIXED = "fixed"
-    """The trigger, or the defaults."""
+    """The defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +225,7 @@ class TriggerSpec(BaseModel):
     utilization: float = Field(
         default=0.8, gt=0, le=1, description="a number above 0 and at most 1"
     )
-    tuning: TuningBy = Field(default=TuningBy.SHADOWS, description="shadows or fixed")
+    tuning: TuningBy = Field(default=TuningBy.CORRECTED, description="corrected, shadows or fixed")
     replica_prompt_tokens_per_second: TokenRate = Field(
         default=None,
         description="a number above 0: prompt tokens/s of one replica at the usual mix",

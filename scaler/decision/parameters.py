@@ -12,6 +12,8 @@ from scaler.trigger import REPLICAS_MAX, Capacity, LeadTimeUse, Mode, TriggerSpe
 class Tuning:
     """What may choose the plan's setting."""
 
+    corrects: bool = False
+    """Whether late requests make the setting more careful within the day."""
     chooses: bool = False
     """Whether a setting that shadows chose is put in force."""
     pinned: frozenset[str] = frozenset()
@@ -92,6 +94,8 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         late_minute_cost=None if trigger_spec.quantile else trigger_spec.late_minute_cost,
         hold_given=trigger_spec.hold is not None or trigger_spec.quantile is not None,
         tuning=Tuning(
+            corrects=trigger_spec.tuning is not TuningBy.FIXED
+            and trigger_spec.mode is not Mode.REACTIVE,
             chooses=trigger_spec.tuning is TuningBy.SHADOWS
             and trigger_spec.mode is not Mode.REACTIVE,
             pinned=frozenset(

@@ -196,7 +196,7 @@ def test_series_beside_the_planned_ones_are_forecast_where_the_operator_asks() -
 
 def test_a_chosen_setting_is_in_force_and_its_reason_is_a_step() -> None:
     story = Story()
-    story.parameters = replace(PARAMETERS, tuning=Tuning(chooses=True))
+    story.parameters = replace(PARAMETERS, tuning=Tuning(corrects=True, chooses=True))
     # 8 replicas' load at the given utilisation of .8 need 10.
     assert replicas(story.sees(0, prompt=8000)) == 10
     shadows = story.cycle_state.shadows

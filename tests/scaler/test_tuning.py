@@ -16,10 +16,14 @@ def parameters(**metadata: str) -> PlanParameters:
     return parameters_of(parse({"model": "m", "mode": "act", **metadata}, ALLOWED), CAPACITY)
 
 
-def test_without_figures_shadows_choose_all_of_them() -> None:
-    tuning = parameters(timezone="Europe/Berlin").tuning
+def test_shadows_choose_all_figures_that_are_not_given() -> None:
+    tuning = parameters(tuning="shadows", timezone="Europe/Berlin").tuning
 
-    assert tuning == Tuning(chooses=True, timezone="Europe/Berlin")
+    assert tuning == Tuning(corrects=True, chooses=True, timezone="Europe/Berlin")
+
+
+def test_by_default_late_requests_correct_the_setting_and_nothing_chooses_another() -> None:
+    assert parameters().tuning == Tuning(corrects=True)
 
 
 def test_a_figure_that_is_given_is_pinned_even_at_its_default() -> None:
@@ -34,15 +38,20 @@ def test_a_figure_that_is_given_is_pinned_even_at_its_default() -> None:
     "metadata",
     [
         pytest.param({"tuning": "fixed"}, id="fixed"),
-        pytest.param({"mode": "reactive"}, id="the-reactive-need-has-no-setting-to-choose"),
+        pytest.param(
+            {"mode": "reactive", "tuning": "shadows"},
+            id="the-reactive-need-has-no-setting-to-choose",
+        ),
     ],
 )
 def test_shadows_choose_nothing_where_the_trigger_does_not_want_it(
     metadata: dict[str, str],
 ) -> None:
-    assert not parameters(**metadata).tuning.chooses
+    tuning = parameters(**metadata).tuning
+    assert not tuning.chooses
+    assert not tuning.corrects
 
 
 def test_another_tuning_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(MetadataError, match="'tuning' has the value 'auto': it takes shadows or f"):
+    with pytest.raises(MetadataError, match="'tuning' has the value 'auto': it takes corrected, s"):
         parameters(tuning="auto")

@@ -100,14 +100,17 @@ class Shadows:
     def setting(self, parameters: PlanParameters) -> Setting | None:
         """The setting in force; None where it is the one of `parameters`."""
         tuning = parameters.tuning
-        correction = self.correction if self.correction >= _CORRECTION_MIN else 0.0
-        if not tuning.chooses or (self.choice.place == GIVEN and not correction):
+        place = self.choice.place if tuning.chooses else GIVEN
+        correction = self.correction if tuning.corrects else 0.0
+        correction = correction if correction >= _CORRECTION_MIN else 0.0
+        if place == GIVEN and not correction:
             return None
-        chosen = settings_of(parameters).settings[self.choice.place]
+        chosen = settings_of(parameters).settings[place]
         setting = corrected(chosen, correction, tuning.pinned)
-        text = f"{setting_text(setting)}: {self.choice.verdict.words}"
+        why = self.choice.verdict.words if tuning.chooses else "the trigger's own"
+        text = f"{setting_text(setting)}: {why}"
         if correction:
-            text += f", made safer than {setting_text(chosen)} by what was late of late"
+            text += f", made safer than {setting_text(chosen)} by late requests"
         return replace(setting, evidence=text)
 
     def moved(self, seconds: float) -> "Shadows":
@@ -186,7 +189,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
             paid=None if minute.paid is None else minute.paid / minute.looks,
             planned=minute.planned / minute.looks,
             # A corrected plan wants more than its shadow, which is not corrected.
-            comparable=shadows.correction < _CORRECTION_MIN,
+            comparable=not parameters.tuning.corrects or shadows.correction < _CORRECTION_MIN,
             shadowed=float(wanted[choice.place]),
             late=measured,
             modelled=None if real is None else float(late[-1]),

@@ -196,7 +196,7 @@ def test_settings_differ_by_what_a_late_minute_costs_or_have_no_forecast() -> No
 def test_a_pinned_figure_is_the_same_in_every_setting(
     name: str, level: float, cost: float | None
 ) -> None:
-    tuning = Tuning(chooses=True, pinned=frozenset({name, "hold_seconds"}))
+    tuning = Tuning(corrects=True, chooses=True, pinned=frozenset({name, "hold_seconds"}))
     given = replace(PARAMETERS, level=level, late_minute_cost=cost, tuning=tuning)
     settings = settings_of(given).settings
 

@@ -14,7 +14,7 @@ from scaler.learning.shadows.choice import Choice, Verdict
 from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.record import Shadows, after_look
 from scaler.learning.shadows.record_bytes import VERSION, decode, encode
-from scaler.learning.shadows.settings import PEOPLES, SETTINGS
+from scaler.learning.shadows.settings import PEOPLES, SETTINGS, setting_text
 from tests.learning.shadows.days import A_DAY, MONDAY, look, outlook
 from tests.scaler.fakes import PARAMETERS
 
@@ -23,7 +23,7 @@ TUNED = replace(
     level=0.95,
     late_minute_cost=15.0,
     hold_given=False,
-    tuning=Tuning(chooses=True, timezone="Europe/Berlin"),
+    tuning=Tuning(corrects=True, chooses=True, timezone="Europe/Berlin"),
     replicas_max=100,
 )
 
@@ -147,6 +147,18 @@ def test_a_trigger_with_fixed_tuning_gets_books_and_no_setting() -> None:
     account = account_of(seen, fixed)
     assert [one.rule for one in account.rules if one.in_force] == ["given"]
     assert account.rules[3].gpu_hours is not None
+
+
+def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -> None:
+    corrected = replace(TUNED, tuning=Tuning(corrects=True))
+    seen = after(20, lambda _: 4.0, parameters=corrected)
+    seen = replace(seen, choice=Choice(place=3, verdict=Verdict.CHEAPEST, days=3), correction=1.0)
+
+    setting = seen.setting(corrected)
+
+    assert setting is not None
+    assert setting.late_minute_cost == pytest.approx(15 * math.e)
+    assert setting.evidence.startswith(setting_text(setting) + ": the trigger's own, made safer")
 
 
 def test_with_fixed_tuning_no_choice_is_made_in_the_books_either() -> None:
