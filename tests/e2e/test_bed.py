@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import BUILT
+from tests.e2e.processes import END_SECONDS
 from tests.prometheus import wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -46,7 +47,10 @@ def test_every_process_ends_with_the_one_that_started_it(
             person.send_signal(number)
         try:
             wait_for(
-                lambda: not any(_runs(pid) for pid in started), "all to end", deadline_seconds=60
+                lambda: not any(_runs(pid) for pid in started),
+                "all to end",
+                # One after the other, and each is killed that has not ended by then.
+                deadline_seconds=(_PROGRAMS + 1) * END_SECONDS,
             )
             status = person.wait(timeout=60)
         finally:

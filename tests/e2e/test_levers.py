@@ -33,7 +33,7 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 NAMESPACE, NODE = "levers", "levers-node"
 NOW = wall_clock() // 60 * 60  # a budget begins with a minute
-EMPTY = replace(empty(NODE), name="levers-claim")
+EMPTY = replace(empty(NODE, empty_since_seconds=NOW - 600), name="levers-claim")
 KARPENTER = "/apis/karpenter.sh/v1"
 NODE_CLASS = {"group": "test.foresail.dev", "kind": "Nothing", "name": "nothing"}
 
