@@ -121,7 +121,7 @@ def test_nothing_is_said_on_the_side(played: Played) -> None:
 
 def test_a_demo_that_is_interrupted_says_how_far_it_came_and_ends_in_one_word() -> None:
     process = subprocess.Popen(
-        COMMAND,
+        [sys.executable, "-m", "foresail.cli", "demo", "--seconds", "5", "--seed", "7"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,8 +131,9 @@ def test_a_demo_that_is_interrupted_says_how_far_it_came_and_ends_in_one_word() 
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     assert process.stdout is not None
-    while not process.stdout.readline().startswith("07:0"):
-        pass
+    # At the first frame no request has ended yet.
+    frames = (line for line in process.stdout if line.startswith("07:"))
+    _ = next(frames), next(frames)
 
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of its processes
     said, errors = process.communicate(timeout=60)
