@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
-from scaler.decision.need import Outlook, Step
+from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
@@ -126,15 +126,14 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
         shadows = cycle_state.shadows
         setting = None if shadows is None else shadows.setting(given)
         parameters, chosen = in_force(given, setting=setting)
-
-        def outlook(level: float) -> Outlook | None:
-            return tracker.outlook(given.capacity, lead_seconds=given.lead_seconds, level=level)
-
-        ahead = outlook(parameters.level) if parameters.forecasts else None
+        # A setting changes neither the capacity, nor the lead time, nor the quantile.
+        outlook = tracker.outlook(
+            given.capacity, lead_seconds=given.lead_seconds, level=given.level
+        )
         plan, state = decide(
             observation,
             tracker.demand,
-            ahead,
+            outlook if parameters.forecasts else None,
             parameters,
             cycle_state.state,
             given_up=lead.given_up if lead is not None else 0,

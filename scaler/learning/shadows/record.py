@@ -5,7 +5,6 @@ the books take it, and every rule decides anew from what is known then, as the p
 without a usable look is in no book.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -41,9 +40,6 @@ from scaler.learning.shadows.settings import (
     setting_text,
     settings_of,
 )
-
-Outlooks = Callable[[float], Outlook | None]
-"""The forecast over the horizon, with this quantile of it at the lead time."""
 
 _PEOPLES_HOLD_SECONDS: Final = np.array([300.0, 300.0, 60.0, 0.0])
 _GAP_MINUTES_MAX: Final = 60
@@ -120,13 +116,13 @@ class Shadows:
 
 
 def after_look(
-    shadows: Shadows | None, look: ShadowedLook, outlooks: Outlooks, parameters: PlanParameters
+    shadows: Shadows | None, look: ShadowedLook, outlook: Outlook | None, parameters: PlanParameters
 ) -> Shadows:
     """The shadows after one more look.
 
     Args:
         shadows: None before the first look.
-        outlooks: asked at the first look of a minute only.
+        outlook: of that look; counted at the first look of a minute.
         parameters: with the learned capacity and lead time, and the trigger's own setting.
     """
     number = int(look.at_seconds // STEP_SECONDS)
@@ -139,7 +135,7 @@ def after_look(
     shadows = replace(shadows, fleets=shadows.fleets.with_slots_of(slot_minutes))
     if shadows.minute.looks:
         shadows = _closed(shadows, parameters)
-    shadows = _decided(shadows, number, look, outlooks, parameters)
+    shadows = _decided(shadows, number, look, outlook, parameters)
     return replace(shadows, minute=OpenMinute(number=number).with_look(look))
 
 
@@ -215,7 +211,7 @@ def _decided(
     shadows: Shadows,
     number: int,
     look: ShadowedLook,
-    outlooks: Outlooks,
+    outlook: Outlook | None,
     parameters: PlanParameters,
 ) -> Shadows:
     """Every rule's decision at the first look of a minute."""
@@ -223,7 +219,7 @@ def _decided(
     for missed in range(shadows.minute.number + 1, number):
         needed, wanted = fleets.needed[:, 0], fleets.wanted[:, 0]
         fleets = fleets.with_needed(needed, missed).with_wanted(wanted, missed)
-    present = _present(look, outlooks, parameters)
+    present = _present(look, outlook, parameters)
     before = fleets.ready(lead_seconds)
     waiting = _waiting(look, fleets.queued[SETTINGS:])
     real_ready = before[shadows.choice.place] if look.ready is None else look.ready
@@ -251,11 +247,11 @@ def _decided(
     return replace(shadows, fleets=fleets, books=shadows.books.with_gpu(drained))
 
 
-def _present(look: ShadowedLook, outlooks: Outlooks, parameters: PlanParameters) -> Present:
+def _present(look: ShadowedLook, outlook: Outlook | None, parameters: PlanParameters) -> Present:
     return Present(
         work=look.work,
         slots=look.slots,
-        outlook=outlooks(parameters.level),
+        outlook=outlook,
         lead_seconds=parameters.lead_seconds,
         running=look.running,
         replica_requests=parameters.capacity.requests,

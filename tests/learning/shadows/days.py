@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from scaler.decision.need import Outlook
 from scaler.learning.shadows.books import EMPTY, Books, Days, Minute
 from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.settings import SETTINGS, SHADOWS
@@ -33,11 +32,6 @@ def look(
         planned=planned,
         late=late,
     )
-
-
-def outlook(level: float) -> Outlook | None:
-    """Nothing is forecast."""
-    return None
 
 
 def books(

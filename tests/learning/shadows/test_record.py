@@ -15,7 +15,7 @@ from scaler.learning.shadows.look import ShadowedLook
 from scaler.learning.shadows.record import Shadows, after_look
 from scaler.learning.shadows.record_bytes import VERSION, decode, encode
 from scaler.learning.shadows.settings import PEOPLES, SETTINGS, setting_text
-from tests.learning.shadows.days import A_DAY, MONDAY, look, outlook
+from tests.learning.shadows.days import A_DAY, MONDAY, look
 from tests.scaler.fakes import PARAMETERS
 
 TUNED = replace(
@@ -40,7 +40,7 @@ def after(
 ) -> Shadows:
     for minute in range(0, minutes * every, every):
         seen = look(begin + 60 * minute, load(minute), **others)  # type: ignore[arg-type]
-        shadows = after_look(shadows, seen, outlook, parameters)
+        shadows = after_look(shadows, seen, None, parameters)
     assert shadows is not None
     return shadows
 
@@ -48,7 +48,7 @@ def after(
 def test_looks_of_one_minute_are_one_entry_in_the_books() -> None:
     shadows: Shadows | None = None
     for at, work in ((0, 2.0), (15, 4.0), (30, 6.0), (45, 4.0), (60, 4.0)):
-        shadows = after_look(shadows, look(MONDAY + at, work), outlook, TUNED)
+        shadows = after_look(shadows, look(MONDAY + at, work), None, TUNED)
     assert shadows is not None
 
     booked = shadows.books.all()
@@ -189,7 +189,7 @@ def test_a_plan_made_safer_than_its_shadow_is_no_fault_of_the_model() -> None:
     seen: Shadows | None = None
     for minute in range(0, 4 * 1440, 2):
         one = look(MONDAY + 60 * minute, 10.0, ready=9.7, planned=26, late=0.02)
-        seen = after_look(seen, one, outlook, TUNED)
+        seen = after_look(seen, one, None, TUNED)
 
     assert seen is not None
     assert seen.correction > 0
@@ -214,21 +214,16 @@ def test_a_day_that_is_begun_again_has_one_row_in_the_books() -> None:
     assert decode(VERSION, encode(seen), now_seconds=MONDAY + 3600).books.days == seen.books.days
 
 
-def forecast(at: float) -> Callable[[float], Outlook | None]:
+def forecast(at: float) -> Outlook:
     """A good forecast of `saw` five minutes ahead."""
-
-    def of(level: float) -> Outlook:
-        ahead = saw(at + 300)
-        return Outlook(
-            replicas=ahead * (1 + (level - 0.5) * 0.1),
-            text="",
-            reach_seconds=1800,
-            skill=0.5,
-            judged=1000,
-            need=known_from(at),
-        )
-
-    return of
+    return Outlook(
+        replicas=saw(at + 300) * (1 + (TUNED.level - 0.5) * 0.1),
+        text="",
+        reach_seconds=1800,
+        skill=0.5,
+        judged=1000,
+        need=known_from(at),
+    )
 
 
 def known_from(at: float) -> NeedAhead:
@@ -257,7 +252,7 @@ def shape(days: int, forecasts: bool) -> Shadows:
     for minute in range(0, days * 1440, 2):
         at = MONDAY + 60 * minute
         one: ShadowedLook = look(at, saw(at), ready=29.0, planned=24, late=0.0)
-        seen = after_look(seen, one, forecast(at) if forecasts else outlook, TUNED)
+        seen = after_look(seen, one, forecast(at) if forecasts else None, TUNED)
     assert seen is not None
     return seen
 

@@ -84,7 +84,7 @@ def test_the_shadow_of_the_given_setting_wants_what_the_plan_wants(
         plan, state = decide(observation, demand, outlook, parameters, state)
         look = look_of(observation, demand, plan, parameters)
         assert look is not None
-        shadows = after_look(shadows, look, lambda _, now=outlook: now, parameters)
+        shadows = after_look(shadows, look, outlook, parameters)
         planned.append(plan.planned)
         shadowed.append(int(shadows.fleets.wanted[GIVEN, 0]))
 
