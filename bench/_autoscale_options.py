@@ -2,35 +2,35 @@
 
 import argparse
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
 from bench._autoscale_parts import PARTS
 from bench._autoscale_table import HINDSIGHT, NIGHTLY
+from bench._traces import generated_days, trace_option
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from replay.contest import ORACLE
-from replay.generated import generated
 from replay.nodes import NodePool
 from replay.policies.catalogue import KINDS, kind_named
 from replay.policies.variants import UnknownVariantError
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.replay_input import REPLICAS_MAX, fixed_start_up
 from replay.start_up import FIVE_MINUTES, StartUp
-from replay.traces import Trace, TraceError, read
 
 VIEWS = ("usual", "equal", NIGHTLY)
-_GENERATED_DAYS = 6
 
 
 def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench autoscale", description=about)
     parser.add_argument(
-        "--trace", type=_trace, nargs="+", help="CSVs of requests to play; default: generated days"
+        "--trace",
+        type=trace_option,
+        nargs="+",
+        help="CSVs of requests to play; default: generated days",
     )
     parser.add_argument(
-        "--tune-on", type=_trace, nargs="+",
+        "--tune-on", type=trace_option, nargs="+",
         help="CSVs on which the knobs of the equal view are chosen; default: generated days",
     )  # fmt: skip
     parser.add_argument(
@@ -116,18 +116,6 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
         if complaint := trace.complaint():
             print(complaint)
     return options
-
-
-def _trace(text: str) -> Trace:
-    try:
-        return read(Path(text))
-    except TraceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-@lru_cache(maxsize=1)
-def generated_days() -> Trace:
-    return generated(seed=7, days=_GENERATED_DAYS)
 
 
 def _start_ups(text: str) -> dict[str, StartUp]:

@@ -1,17 +1,16 @@
 """Faults of sources: answers and pages that take memory, or the event loop, from everybody."""
 
 import asyncio
-import contextlib
 import gzip
 import itertools
-from collections.abc import Callable, Iterator
-from multiprocessing import get_context
+from collections.abc import Callable
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 from aiohttp import web
 
 from bench._faults_row import Fault, Observed
+from bench._process_apart import served_apart
 from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Feed
@@ -70,7 +69,7 @@ def _scrape(url: str) -> tuple[Source, Feed]:
 
 
 def _observed(body: str, source_of: Callable[[str], tuple[Source, Feed]]) -> Observed:
-    with _server(body) as port:
+    with served_apart(_serve, body) as port:
         return asyncio.run(_look(f"http://127.0.0.1:{port}", source_of))
 
 
@@ -117,19 +116,6 @@ def _memory(field: str) -> float:
         if name == field:
             return float(value.split()[0])
     raise AssertionError(field)
-
-
-@contextlib.contextmanager
-def _server(body: str) -> Iterator[int]:
-    context = get_context("spawn")
-    ports = context.SimpleQueue()
-    process = context.Process(target=_serve, args=(body, ports), daemon=True)
-    process.start()
-    try:
-        yield ports.get()
-    finally:
-        process.terminate()
-        process.join()
 
 
 def _body(name: str) -> tuple[bytes, dict[str, str]]:

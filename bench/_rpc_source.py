@@ -1,15 +1,16 @@
 """The metrics source of `bench rpc`: Prometheus' protocol over made-up vLLM replicas."""
 
 import asyncio
-import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
-from multiprocessing import get_context
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from multiprocessing.queues import SimpleQueue
 
 from aiohttp import web
+
+from bench._process_apart import served_apart
 
 HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
@@ -17,21 +18,12 @@ _SCRAPE_SECONDS = 15.0
 _MODEL = re.compile(r'model_name="model-(\d+)"')
 
 
-@contextlib.contextmanager
-def prometheus(models: int) -> Iterator[int]:
+def prometheus(models: int) -> AbstractContextManager[int]:
     """What answers the scaler's queries: one vLLM replica's series for each of the models.
 
     Only the protocol is Prometheus', in a process of its own: the subject here is the scaler.
     """
-    context = get_context("spawn")
-    ports = context.SimpleQueue()
-    process = context.Process(target=_answer_queries, args=(models, ports), daemon=True)
-    process.start()
-    try:
-        yield ports.get()
-    finally:
-        process.terminate()
-        process.join()
+    return served_apart(_answer_queries, models)
 
 
 def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from bench._autoscale_options import generated_days, options_of
+from bench._autoscale_options import options_of
 from bench._autoscale_parts import margins
 from bench._autoscale_table import HINDSIGHT, NIGHTLY, PEERS, Runs, Table, over_traces
 from bench._report import Row, show
+from bench._traces import generated_days
 from bench.forecast import prior_without
 from replay.contest import ORACLE, Entry, Scenario, contest, settings
 from replay.fleet import FleetSettings

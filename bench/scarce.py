@@ -17,13 +17,14 @@ import numpy as np
 from rich.progress import Progress
 
 from bench._report import Row, show
+from bench._traces import trace_option
 from replay.fleet import FleetSettings
 from replay.generated import generated
 from replay.policies.shipped import FORESAIL, POOL, Foresail
 from replay.pool import Tenant, play
 from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
 from replay.simulate import Result
-from replay.traces import Trace, TraceError, read
+from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
 from replay.trigger import Overrides
 from scaler.serving.pools import Pools
@@ -149,7 +150,7 @@ def _row(
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench scarce", description=__doc__)
     parser.add_argument(
-        "--trace", type=_trace, nargs="+",
+        "--trace", type=trace_option, nargs="+",
         help="CSVs of requests, one for each service; default: four generated shapes",
     )  # fmt: skip
     parser.add_argument("--gpus", type=int, default=32, help="of the pool (default: %(default)s)")
@@ -175,13 +176,6 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         generated(seed=seed, days=_GENERATED_DAYS, shape=shape) for shape, seed in _GENERATED
     ]
     return options
-
-
-def _trace(text: str) -> Trace:
-    try:
-        return read(Path(text))
-    except TraceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _numbers(text: str) -> list[float]:

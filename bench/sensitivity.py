@@ -18,23 +18,21 @@ from pydantic import TypeAdapter
 from rich.progress import Progress
 
 from bench._report import Row, show
+from bench._traces import generated_days, trace_option
 from replay.contest import Entry, Scenario, contest
 from replay.fleet import FleetSettings
-from replay.generated import generated
 from replay.measured import SIX, Tables
 from replay.policies.shipped import FORESAIL
 from replay.policies.variants import name_of
 from replay.profile import QWEN3_32B_FP8_H100, EngineProfile
 from replay.replay_input import REPLICAS_MAX, Platform, fixed_start_up, served_in_time
 from replay.simulate import Result, Window
-from replay.traces import Trace, TraceError, read
 from replay.trigger import Overrides
 
 TRUTH = Overrides(keys=(("capacity", "fixed"), ("lead", "fixed")))
 """What every other run is compared with: the true figures, and nothing learned beside them."""
 CUT_SECONDS = 2 * 3600
 _NONE, _TRUTH = "none", "truth"
-_GENERATED_DAYS = 6
 Factor = float | None
 
 
@@ -141,7 +139,10 @@ def _text(factor: Factor) -> str:
 def _options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench sensitivity", description=__doc__)
     parser.add_argument(
-        "--trace", type=_trace, nargs="+", help="CSVs of requests to play; default: generated days"
+        "--trace",
+        type=trace_option,
+        nargs="+",
+        help="CSVs of requests to play; default: generated days",
     )
     parser.add_argument(
         "--profiles", type=_profiles, nargs="+", metavar="PATH",
@@ -174,7 +175,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
-    options.trace = options.trace or [generated(seed=7, days=_GENERATED_DAYS)]
+    options.trace = options.trace or [generated_days()]
     given = options.profiles or [[QWEN3_32B_FP8_H100]]
     options.profiles = [profile for profiles in given for profile in profiles]
     if options.quick:
@@ -184,13 +185,6 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     if options.days * 86400 <= CUT_SECONDS:
         parser.error(f"--days {options.days:g} leaves nothing after the first two hours")
     return options
-
-
-def _trace(text: str) -> Trace:
-    try:
-        return read(Path(text))
-    except TraceError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _profiles(text: str) -> list[EngineProfile]:
