@@ -15,7 +15,8 @@ from bench._process_apart import served_apart
 HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
 _SCRAPE_SECONDS = 15.0
-_MODEL = re.compile(r'model_name="model-(\d+)"')
+_MODEL = re.compile(r'model_name=~"model\\\\-(\d+)\|"')
+"""As the scaler asks for a model, or for series without one."""
 
 
 def prometheus(models: int) -> AbstractContextManager[int]:

@@ -1,0 +1,33 @@
+"""The made-up Prometheus of `bench rpc` understands what the scaler asks."""
+
+import pytest
+
+from bench._rpc_source import prometheus
+from scaler.scope import Scope
+from scaler.signals import Observation, Signal
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+
+pytestmark = pytest.mark.looptime(False)  # the source is a process of its own
+
+AT_SECONDS = 1_800_000_000.0
+
+
+async def observed(port: int, model: str) -> Observation:
+    config = PrometheusConfig(
+        name="main", url=f"http://127.0.0.1:{port}", timeout_seconds=30, concurrency=1
+    )
+    source = PrometheusSource(config)
+    try:
+        feed = source.feed(preset=load("vllm"), scope=Scope(model=model))
+        return await feed.observe(now_seconds=AT_SECONDS)
+    finally:
+        await source.close()
+
+
+async def test_each_model_of_the_source_is_one_replica_and_no_other_has_any() -> None:
+    with prometheus(2) as port:
+        last, beyond = await observed(port, "model-1"), await observed(port, "model-2")
+
+    assert last.value(Signal.REPLICAS) == 1
+    assert beyond.value(Signal.REPLICAS) is None
