@@ -12,7 +12,7 @@ from scaler.evaluate import CycleState, evaluate
 from scaler.sources.catalogue import load
 from scaler.sources.reading import ObservationReader
 from scaler.sources.series import Sample
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 PODS = 4
 PROMPT_PER_SECOND = 4000.0

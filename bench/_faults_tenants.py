@@ -6,7 +6,7 @@ from scaler.errors import MetadataError
 from scaler.message_text import MESSAGE_BYTES_MAX
 from scaler.serving.board import Board, BoardFullError
 from scaler.tenants import TenantRules
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 _ALLOWED = AllowedOptions(
     engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"

@@ -20,7 +20,7 @@ from scaler.learning.shadows.record import Shadows, after_look
 from scaler.learning.shadows.record_bytes import encode
 from scaler.signals import Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 _LOOK_SECONDS = 15
 _ALLOWED = AllowedOptions(

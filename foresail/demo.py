@@ -47,7 +47,8 @@ from scaler.serving.service import METRIC_NAME, ExternalScaler
 from scaler.serving.state_book import NoStates
 from scaler.serving.streams import StreamLifetimes
 from scaler.sources.catalogue import load
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 
 DAY_WALL_SECONDS = 120.0
 """Wall time in which a whole day passes when `--seconds` does not say otherwise."""

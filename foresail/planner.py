@@ -52,7 +52,7 @@ from scaler.errors import ForesailError
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanBook
-from scaler.trigger import parse
+from scaler.trigger_parsing import parse
 
 log = structlog.get_logger()
 

@@ -29,7 +29,7 @@ from scaler.parts import Faulty, Part, key_of, sound_items
 from scaler.sources.catalogue import load, shipped
 from scaler.spelling import nearest
 from scaler.tenants import TenantRules
-from scaler.trigger import AllowedOptions
+from scaler.trigger_parsing import AllowedOptions
 from scaler.yaml_file import validated
 
 

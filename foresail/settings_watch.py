@@ -11,7 +11,7 @@ from foresail.settings_values import MetadataText, Text
 from scaler.errors import MetadataError
 from scaler.faults import crossed
 from scaler.parts import Part, sound_items
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")

@@ -10,7 +10,8 @@ from typing import Final
 
 from scaler.errors import MetadataError
 from scaler.message_text import limited
-from scaler.trigger import AllowedOptions, Mode, TriggerSpec, parse
+from scaler.trigger import Mode, TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 
 EVERY_NAMESPACE: Final = "*"
 

@@ -22,7 +22,8 @@ from scaler.learning.estimates import CapacityEstimate
 from scaler.serving.pools import Pools
 from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
-from scaler.trigger import LATE_MINUTE_COST, AllowedOptions, TriggerSpec, parse
+from scaler.trigger import LATE_MINUTE_COST, TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 
 STEP_SECONDS = 60.0
 POOL = "shared"

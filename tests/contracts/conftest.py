@@ -10,7 +10,7 @@ from scaler.serving.metrics import ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
 from scaler.serving.streams import StreamLifetimes
-from scaler.trigger import parse
+from scaler.trigger_parsing import parse
 from tests.contracts.served import ALLOWED, START, Served
 
 

@@ -24,7 +24,8 @@ from scaler.serving.plans_server import PlansServer
 from scaler.serving.plans_service import Admit, PlansService, admit_everyone
 from scaler.serving.server import TlsFiles
 from scaler.signals import Absent, Observation, Signal, Stale, Value
-from scaler.trigger import Mode, parse
+from scaler.trigger import Mode
+from scaler.trigger_parsing import parse
 from tests.contracts.served import ALLOWED, START
 
 NOW = 5000.0

@@ -12,7 +12,7 @@ from scaler.serving.board import Board, Entry
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
 from scaler.serving.streams import StreamLifetimes
-from scaler.trigger import AllowedOptions
+from scaler.trigger_parsing import AllowedOptions
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"

@@ -15,7 +15,7 @@ from foresail.cli import main
 from foresail.settings import read
 from replay.hpa import ScalingRules
 from replay.trigger import BEHAVIOR
-from scaler.trigger import parse
+from scaler.trigger_parsing import parse
 from tests.deploy.examples import (
     FOLDER,
     SETTINGS,

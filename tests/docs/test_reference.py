@@ -18,7 +18,8 @@ from scaler.durations import parse_duration
 from scaler.errors import MetadataError
 from scaler.faults import groups_in
 from scaler.sources.catalogue import shipped
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROW = re.compile(r"\| `([^`]+)` \| (.+) \| (.+) \| (.+) \|")

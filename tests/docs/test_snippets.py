@@ -23,7 +23,7 @@ from fleet.catalogue import shipped
 from foresail.cli import main
 from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 from scaler.yaml_file import validated
 from scheduler.mix_file import mix_of
 from tests.deploy.schema import unknown_fields

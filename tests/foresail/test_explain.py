@@ -34,7 +34,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.catalogue import load
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import binding
 
 EPOCH = 1_772_496_000.0  # 2026-03-03 00:00 UTC

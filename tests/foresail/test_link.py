@@ -25,7 +25,7 @@ from foresail.link import (
 from foresail.settings import Settings, read
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.serving.board import Arrival, Changes
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 

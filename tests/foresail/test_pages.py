@@ -23,7 +23,8 @@ from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import binding
 
 ALLOWED = AllowedOptions(

@@ -38,7 +38,7 @@ from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
 from scaler.state.feed_bytes import decode_feed
 from scaler.state.frames import StateRefusedError, frames_in
 from scaler.state.workload_bytes import decode_workload
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
 from scheduler.extender_wire import (
     UnreadableRequestError,

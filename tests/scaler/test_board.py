@@ -15,7 +15,8 @@ from scaler.serving.board import (
     Changes,
     Entry,
 )
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"

@@ -10,7 +10,7 @@ from scaler.decision.tracker import DemandTracker, PollResult
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.horizons import horizons_seconds
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import parse
+from scaler.trigger_parsing import parse
 
 SETTINGS = Settings.model_validate(
     {"sources": [{"name": "main", "prometheus": {"url": "http://127.0.0.1:9"}}]}

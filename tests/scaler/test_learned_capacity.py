@@ -13,7 +13,8 @@ from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.learning.engine import EngineLearner
 from scaler.learning.estimates import CapacityEstimate
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests.learning.engine_stage import OBJECTIVE, Engine, Stage, given
 from tests.scaler.fakes import CAPACITY, PARAMETERS, NoForecast
 

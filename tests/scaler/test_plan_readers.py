@@ -16,7 +16,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanBook, Reader
 from scaler.serving.plan_message import plan_message
 from scaler.serving.state_book import NoStates
-from scaler.trigger import TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import parse
 from tests.scaler.fakes import binding
 from tests.scaler.test_cycle import ALLOWED, BEGIN_SECONDS, CollectorRegistry, FakeFeed
 

@@ -17,7 +17,8 @@ from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import parse
 from tests.scaler.fakes import binding
 from tests.scaler.test_cycle import ALLOWED, BEGIN_SECONDS, FakeFeed
 

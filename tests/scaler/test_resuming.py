@@ -26,7 +26,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import StateBook
 from scaler.signals import Observation, Signal, Value
 from scaler.state.records import FeedState, Learned, WorkloadState
-from scaler.trigger import AllowedOptions, TriggerSpec, parse
+from scaler.trigger import TriggerSpec
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests.learning.engine_stage import Engine, Stage
 from tests.scaler.fakes import CAPACITY, binding, feed_key
 

@@ -7,7 +7,7 @@ from foresail.wiring import Sources
 from scaler.decision.answers import Reference
 from scaler.decision.tracker import PollResult
 from scaler.signals import Observation, Signal, Value
-from scaler.trigger import parse
+from scaler.trigger_parsing import parse
 
 MIDNIGHT = 1_767_225_600
 

@@ -4,7 +4,8 @@ import pytest
 
 from scaler.errors import MetadataError
 from scaler.tenants import Tenant, TenantRules
-from scaler.trigger import AllowedOptions, Mode
+from scaler.trigger import Mode
+from scaler.trigger_parsing import AllowedOptions
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False},

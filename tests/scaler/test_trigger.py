@@ -3,7 +3,8 @@
 import pytest
 
 from scaler.errors import MetadataError
-from scaler.trigger import LATE_MINUTE_COST, AllowedOptions, LeadTimeUse, Mode, parse
+from scaler.trigger import LATE_MINUTE_COST, LeadTimeUse, Mode
+from scaler.trigger_parsing import AllowedOptions, parse
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True},

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.decision.parameters import PlanParameters, Tuning, parameters_of
 from scaler.errors import MetadataError
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import CAPACITY
 
 ALLOWED = AllowedOptions(

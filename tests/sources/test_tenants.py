@@ -24,7 +24,7 @@ from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.prometheus import PrometheusConfig
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 from tests import prometheus
 from tests.contracts.certificates import Authority
 from tests.exporter import Engine, served

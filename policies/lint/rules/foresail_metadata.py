@@ -15,7 +15,7 @@ from policies.lint.scaled import (
     triggers_of,
 )
 from scaler.errors import MetadataError
-from scaler.trigger import AllowedOptions, parse
+from scaler.trigger_parsing import AllowedOptions, parse
 
 _BESIDE: Final = ("metricType", "useCachedMetrics", "name", "authenticationRef")
 _KEY: Final = re.compile(r"keys? '([^']+)'")
