@@ -99,8 +99,6 @@ def _of_pods(names: Sequence[str], pods: Sequence[str]) -> list[str]:
     like = f"{re.escape(prefix)}.*"
     if len(prefix) < _PREFIX_MIN:
         like = "|".join(map(re.escape, pods[:_NAMES_MAX]))
-    # Go's regular expressions take no escaped dash, which Python's writes.
-    like = like.replace("\\-", "-")
     return [selector(names, {}, {label: like}) for label in ("pod", "exported_pod")]
 
 

@@ -152,6 +152,18 @@ class PolicyKind:
     with_behavior: Callable[[ReplayInput, float, hpa.Behavior], Policy] | None = None
     """The rule behind an HPA with another behavior; None = it acts through no HPA."""
 
+    @classmethod
+    def as_it_is(cls, name: str, source: str, make: Callable[[ReplayInput], Policy]) -> Self:
+        """A rule of which nothing can be set."""
+        return cls(
+            name=name,
+            source=source,
+            knob="none",
+            usual=0.0,
+            knobs=(0.0,),
+            make=lambda replay_input, _knob: make(replay_input),
+        )
+
 
 def rule_kind(rule: type[Any], *, name: str = "") -> PolicyKind:
     """A row of the catalogue, from a class that is written against the port.

@@ -9,6 +9,7 @@ be replayed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import gcd
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -79,14 +80,7 @@ class PresentRule:
         return "yours"
 
     def kind(self) -> PolicyKind:
-        return PolicyKind(
-            name=self.name,
-            source=self.told(),
-            knob="none",
-            usual=0.0,
-            knobs=(0.0,),
-            make=lambda replay_input, _knob: _Present(self, replay_input),
-        )
+        return PolicyKind.as_it_is(self.name, self.told(), partial(_Present, self))
 
     def told(self) -> str:
         """The rule in one line."""

@@ -1,6 +1,7 @@
 """The fleet as it was recorded, in place of a rule: what somebody's rule, or hand, made of it."""
 
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, isfinite
 
 from replay.policies.port import PolicyKind, Seen
@@ -23,14 +24,8 @@ class RecordedFleet:
         return "yours"
 
     def kind(self) -> PolicyKind:
-        return PolicyKind(
-            name=self.name,
-            source="your fleet as it was recorded, minute by minute",
-            knob="none",
-            usual=0.0,
-            knobs=(0.0,),
-            make=lambda replay_input, _knob: _Recorded(self, replay_input),
-        )
+        source = "your fleet as it was recorded, minute by minute"
+        return PolicyKind.as_it_is(self.name, source, partial(_Recorded, self))
 
 
 class _Recorded:
