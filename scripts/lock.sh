@@ -9,5 +9,7 @@ compile() {
 compile pyproject.toml --output-file requirements/run.txt
 compile --group build --constraint requirements/run.txt --output-file requirements/build.txt
 compile --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+compile pyproject.toml --extra console --constraint requirements/dev.txt --output-file requirements/console.txt
+compile --group fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt
 compile --group bench --constraint requirements/run.txt --constraint requirements/dev.txt \
     --output-file requirements/bench.txt
