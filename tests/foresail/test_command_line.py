@@ -29,10 +29,12 @@ def run(*words: str) -> Result:
 
 def options_of(path: tuple[str, ...]) -> list[click.Option]:
     command: click.Command = main
+    # A command keeps the help option of its first context; one without these names has no -h.
+    context = click.Context(main, **main.context_settings)
     for name in path:
         assert isinstance(command, click.Group)
         command = command.commands[name]
-    context = click.Context(command)
+        context = click.Context(command, parent=context)
     return [one for one in command.get_params(context) if isinstance(one, click.Option)]
 
 
