@@ -6,10 +6,10 @@ ARGS   ?=
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check e2e bed day node-day bench lock proto wheel clean
+.PHONY: help run test fuzz check e2e integration bed day node-day bench lock proto wheel clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## a day of LLM traffic on a laptop: foresail demo (ARGS="--seconds 60 --plain")
 	$(BIN)/foresail demo $(ARGS)
@@ -28,6 +28,10 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 
 e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)
+
+integration: $(VENV)/.dev .cache/prometheus ## real LiteLLM, MLflow, Ray Serve and OpenTelemetry beside it (ARGS="-k name")
+	scripts/integration.sh $(BIN)/python .cache/integration
+	$(WITH_PROMETHEUS) FORESAIL_INTEGRATION=.cache/integration $(BIN)/pytest tests/integration -rs $(ARGS)
 
 bed: $(VENV)/.dev .cache/prometheus bed-programs ## leave that control plane running until Ctrl-C
 	$(WITH_PROMETHEUS) $(BIN)/python -m tests.e2e bed

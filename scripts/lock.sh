@@ -13,3 +13,6 @@ compile pyproject.toml --extra console --constraint requirements/dev.txt --outpu
 compile --group fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt
 compile --group bench --constraint requirements/run.txt --constraint requirements/dev.txt \
     --output-file requirements/bench.txt
+for servers in requirements/integration/*.in; do
+    compile "$servers" --output-file "${servers%.in}.txt"
+done
