@@ -67,9 +67,9 @@ class MetricSeries(_Record):
     name: str = Field(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*$")
     kind: Kind = Kind.GAUGE
     labels: Mapping[str, tuple[str, ...]] = {}
-    """Only series whose label has one of these values."""
+    """Only series whose label has one of these values; "" is a label that is not there."""
     less: str | None = None
-    """A series of the same kind whose rate is taken off: prompt tokens less cached ones."""
+    """A series of the same kind that is taken off: prompt tokens less cached ones."""
     by_model: bool = True
     """Whether it carries the model label. Series of a pool do not and are read unfiltered."""
     of_model: bool = False

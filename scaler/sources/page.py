@@ -90,8 +90,7 @@ class Page:
         missing = f"one sample of {series.name} yet, a rate takes two"
         match series.kind:
             case Kind.GAUGE:
-                # A gauge that several threads count up and down can read below zero.
-                numbers = tuple(max(0.0, one.newest) for one in time_series)
+                numbers = self._levels(series, time_series)
             case Kind.LABELS:
                 numbers = _products(series, time_series)
                 missing = f"{series.name} has no number in {listed(series.factors)}"
@@ -109,6 +108,15 @@ class Page:
             old_name=series.name if series.until else None,
             copies=copies,
         )
+
+    def _levels(self, series: MetricSeries, time_series: Sequence[TimeSeries]) -> tuple[float, ...]:
+        # A gauge that several threads count up and down can read below zero.
+        levels = tuple(max(0.0, one.newest) for one in time_series)
+        if series.exposed_less is None:
+            return levels
+        every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
+        less, _ = self._uncopied(series, every)
+        return (max(0.0, sum(levels) - sum(max(0.0, one.newest) for one in less)),)
 
     def _rates(self, series: MetricSeries, time_series: Sequence[TimeSeries]) -> tuple[float, ...]:
         rates = self._increases_per_second(time_series)
@@ -158,7 +166,8 @@ class Page:
         return [
             one
             for one in self.time_series.get(name, ())
-            if all(one.labels.get(label) in values for label, values in wanted.items())
+            # As in Prometheus, a label without a value is no label.
+            if all(one.labels.get(label, "") in values for label, values in wanted.items())
         ]
 
     def _fresh(self, time_series: Iterable[TimeSeries]) -> list[TimeSeries]:
