@@ -5,12 +5,13 @@ cluster gives its own situations, shares `decide` and the forecaster. A round ha
 
 1. `assess` makes pools of the reading.
 2. Planned replicas without pods are added to the demand, and the demand to each pool's past.
-3. Each pool gets its forecast.
+3. Each pool gets its forecast: of its past, or of its workloads' plans while that is short.
 4. `decide` applies the rules.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.account.lead_times import LeadTimes
@@ -25,6 +26,7 @@ from policies.decide import DecisionState, decide
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
+from policies.planning.planned_maxima import planned_forecasts
 from policies.planning.planned_replicas import (
     UsualPool,
     planned_demand,
@@ -47,6 +49,11 @@ from policies.reading.nodes import NodesSeen
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
+
+_FORECAST_OF_PLANS: Final = (
+    "its own past is too short for a forecast, so the plans of its workloads give it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +69,9 @@ class RoundInput:
     policies: tuple[CapacityPolicy, ...]
     planned: Mapping[Workload, float] = field(default_factory=dict)
     """Replicas that plans want, by workload."""
+    planned_maxima: Mapping[Workload, MaximumForecast] = field(default_factory=dict)
+    """The largest number of replicas wanted from now on, by workload; of plans whose forecast has
+    shown its skill."""
     plans_missing: str | None = None
     """Why no plans are known although some are expected. Then no forecast counts: holds run out,
     and nothing is ordered ahead of demand."""
@@ -178,8 +188,7 @@ class NodePlanning:
         planned = planned_demand(given.planned, assessment, self._usual_pools)
         pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
         self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
-        forecasts = {} if given.plans_missing is not None else self._demands.forecasts()
-        pools = [replace(pool, forecast=forecasts.get(pool.name)) for pool in pools]
+        pools = self._with_forecasts(given, assessment, pools)
         choice = _PolicyChoice(policies=given.policies)
         self._spend(given, pools, choice, kept)
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
@@ -207,6 +216,27 @@ class NodePlanning:
 
     def _assessed(self, given: RoundInput) -> Assessment:
         return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
+
+    def _with_forecasts(
+        self, given: RoundInput, assessment: Assessment, pools: Sequence[PoolState]
+    ) -> list[PoolState]:
+        """Each pool with the forecast of its own past; while that is short, of its plans."""
+        if given.plans_missing is not None:
+            return list(pools)
+        own = self._demands.forecasts()
+        of_plans = planned_forecasts(
+            given.planned_maxima,
+            given.planned,
+            assessment,
+            self._usual_pools,
+            [pool for pool in pools if pool.name not in own],
+        )
+        return [
+            replace(pool, forecast=of_plans[pool.name], remarks=(*pool.remarks, _FORECAST_OF_PLANS))
+            if pool.name in of_plans
+            else replace(pool, forecast=own.get(pool.name))
+            for pool in pools
+        ]
 
     def _spend(
         self,

@@ -11,13 +11,14 @@ from math import ceil
 from typing import Final
 
 from fleet.cluster.owners import Workload
-from policies.reading.assess import Assessment, Replicas
+from policies.reading.assess import Assessment
 from policies.situation import PoolState
 
 WORKLOADS_MAX: Final = 4096
 FORGOTTEN_SECONDS: Final = 8 * 86_400.0
 """After which a workload without pods is forgotten."""
-_ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
+ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
+"""Kinds of workloads of which one pod is one replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +91,8 @@ def planned_demand(
     gpus: dict[str, float] = {}
     remarks = []
     for workload, replicas in planned.items():
-        more = replicas - _pods(assessment.replicas.get(workload, {}).values())
-        if more <= 0 or workload.kind not in _ONE_POD_EACH:
+        more = replicas - replicas_now(workload, assessment)
+        if more <= 0 or workload.kind not in ONE_POD_EACH:
             continue
         usual = usual_pools.get(workload)
         if usual is not None and usual.pool in pools:
@@ -104,5 +105,6 @@ def planned_demand(
     return PlannedDemand(gpus=gpus, remarks=tuple(remarks))
 
 
-def _pods(replicas: Iterable[Replicas]) -> int:
-    return sum(one.pods for one in replicas)
+def replicas_now(workload: Workload, assessment: Assessment) -> int:
+    """Replicas of a workload that have pods, in any pool."""
+    return sum(one.pods for one in assessment.replicas.get(workload, {}).values())

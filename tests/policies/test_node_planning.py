@@ -1,5 +1,6 @@
 """A reading, policies and the past become a plan, and what is remembered goes on over restarts."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.snapshot import snapshot_of
+from policies.node_plan import NodeOrder
 from policies.planning.demand import STEP_SECONDS, PoolDemand
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.state_bytes import StateRefusedError, decode_state, encode_state
@@ -20,6 +22,7 @@ from policies.policy.documents import policies_in
 from policies.policy.schema import CapacityPolicy
 from policies.rules.constants import RuleConstants
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
 from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
@@ -116,6 +119,68 @@ def test_without_plans_that_are_expected_no_forecast_counts() -> None:
     assert (only(found).forecast, only(found).demand_gpus) == (None, 8.0)
     assert found.remarks == ("no plan was heard for 10m",)
     assert found.plan.pools[0].orders == ()
+
+
+def largest(*quantiles: float) -> MaximumForecast:
+    """Of the replicas of a workload that wants one now: the .5 and the .9 quantile."""
+    return MaximumForecast(
+        made_at_seconds=NOW,
+        last_value=1.0,
+        windows_seconds=(600.0,),
+        levels=(0.5, 0.9),
+        quantiles=(quantiles,),
+    )
+
+
+def test_a_pool_without_a_past_is_forecast_from_the_plans_of_its_workloads() -> None:
+    found = NodePlanning().plan(given(two_nodes(), planned_maxima={CHAT: largest(1.0, 3.0)}))
+    forecast = only(found).forecast
+    assert (forecast.last_value, forecast.windows_seconds) == (8.0, (600.0,))
+    # Demand grows by whole replicas of 8 GPUs: two are half of the way from the .5 to the .9, and
+    # four are beyond the .9 by half of what it is beyond the .5, where the chance falls to a fifth.
+    chances = [forecast.probability_of_reaching(gpus, 0) for gpus in (9, 16, 17, 24, 25, 32)]
+    assert chances == pytest.approx([0.3, 0.3, 0.1, 0.1, 0.1 / 5**0.5, 0.1 / 5**0.5])
+    assert "the plans of its workloads give it" in only(found).remarks[-1]
+
+
+def test_demand_that_no_plan_tells_of_is_taken_to_stay() -> None:
+    objects = two_nodes()
+    objects[Kind.POD].append(pod("other", 8, "b"))
+    forecasts = {CHAT: largest(1.0, 3.0)}
+    forecast = only(NodePlanning().plan(given(objects, planned_maxima=forecasts))).forecast
+    assert forecast.last_value == 16.0
+    assert forecast.probability_of_reaching(17, 0) == pytest.approx(0.3)
+
+
+def test_planned_replicas_are_in_the_forecast_of_the_plans_once() -> None:
+    found = NodePlanning().plan(
+        given(two_nodes(), planned={CHAT: 3.0}, planned_maxima={CHAT: largest(2.0, 3.0)})
+    )
+    forecast = only(found).forecast
+    assert (only(found).demand_gpus, forecast.last_value) == (24.0, 24.0)
+    assert forecast.probability_of_reaching(25, 0) == pytest.approx(0.1 / 5)
+
+
+def test_a_new_controller_orders_for_a_burst_that_the_plans_foresee() -> None:
+    def orders(*quantiles: float) -> tuple[NodeOrder, ...]:
+        later = NOW + 1200  # soon after its start it orders nothing
+        maxima = {CHAT: replace(largest(*quantiles), made_at_seconds=later)} if quantiles else {}
+        planning = NodePlanning()
+        planning.plan(given(two_nodes()))
+        return planning.plan(given(two_nodes(), later, planned_maxima=maxima)).plan.pools[0].orders
+
+    (order,) = orders(4.0, 4.0)
+    assert order.nodes == 2  # of four replicas one runs, and one gets the empty node
+    assert orders() == ()
+
+
+def test_a_pool_with_a_past_is_forecast_from_it_whatever_plans_say() -> None:
+    planning = NodePlanning()
+    for step in range(120):
+        planning.learn(NOW - (120 - step) * STEP_SECONDS, {"h100": 8.0})
+    found = planning.plan(given(two_nodes(), planned_maxima={CHAT: largest(4.0, 4.0)}))
+    assert only(found).forecast.windows_seconds == (600.0, 1200.0, 2400.0, 4800.0, 9600.0)
+    assert only(found).remarks == ()
 
 
 def test_a_workload_at_zero_counts_where_it_was_last_seen() -> None:
