@@ -1,15 +1,16 @@
 """The one assembly of a node plan: reading, lead times, loads, plans and policies, to decisions.
 
-The controller, `foresail advise` and tests call this, so that they decide alike; replay, whose
-cluster gives its own situations, shares `decide` and the forecaster. A round has these parts:
+The controller, `foresail advise` and tests call this, so that they decide alike. Replay's cluster
+gives pools, so that it begins there: it shares `PoolDemand` for part 2 and 3, and `decide_pools`
+for part 4. A round has these parts:
 
 1. `assess` makes pools of the reading.
 2. Planned replicas without pods are added to the demand, and the demand to each pool's past.
 3. Each pool gets its forecast: of its past, or of its workloads' plans while that is short.
-4. `decide` applies the rules.
+4. `decide_pools` applies the rules.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -22,7 +23,7 @@ from fleet.cluster.reading import Cluster
 from fleet.instances import Instance
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
-from policies.decide import DecisionState, decide
+from policies.decide import DecisionState
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
@@ -33,15 +34,15 @@ from policies.planning.planned_replicas import (
     usual_pod_gpus,
     usual_pools_of,
 )
+from policies.planning.pool_decisions import decide_pools
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
 from policies.planning.tuning import (
     NoChoice,
     TunedPools,
     TuningInput,
     TuningRecord,
-    tuning_step,
 )
-from policies.policy.pool_policy import PoolPolicy, Tuning
+from policies.policy.pool_policy import PoolPolicy
 from policies.policy.resolve import PolicyOverlapError, policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
@@ -192,20 +193,13 @@ class NodePlanning:
         choice = _PolicyChoice(policies=given.policies)
         self._spend(given, pools, choice, kept)
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
-        found = ((pool.name, choice.of(pool, now)) for pool in pools)
-        governed = {name: policy for name, policy in found if policy is not None}
-        tuned = {name for name, one in governed.items() if one.tuning is Tuning.NIGHTLY}
-        constants = {
-            name: self._tuned.constants_of(name) if name in tuned else RuleConstants()
-            for name in governed
-        }
-        plan, self._decisions = decide(situation, choice.of, self._decisions, constants=constants)
+        decided, self._decisions = decide_pools(situation, choice.of, self._decisions, self._tuned)
         return NodeRound(
-            plan=_with_tuning(plan, self._tuned, tuned),
+            plan=decided.plan,
             situation=situation,
-            policies=governed,
-            constants=constants,
-            tuned=self._tuned.only(tuned),
+            policies=decided.policies,
+            constants=decided.constants,
+            tuned=decided.tuned,
             remarks=(
                 *assessment.remarks,
                 *planned.remarks,
@@ -297,18 +291,6 @@ def _beside(given: RoundInput) -> Beside:
         loads={one.uid: one for one in given.loads or ()},
         pod_groups=given.cluster.pod_groups,
         instances=given.instances,
-    )
-
-
-def _with_tuning(plan: NodePlan, tuned: TunedPools, pools: Collection[str]) -> NodePlan:
-    return replace(
-        plan,
-        pools=tuple(
-            replace(one, steps=(tuning_step(tuned, one.pool), *one.steps))
-            if one.pool in pools
-            else one
-            for one in plan.pools
-        ),
     )
 
 

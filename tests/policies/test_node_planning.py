@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fleet.account.lead_times import learned
@@ -13,14 +14,17 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.snapshot import snapshot_of
-from policies.node_plan import NodeOrder
+from policies.node_plan import NodeOrder, Verdict
 from policies.planning.demand import STEP_SECONDS, PoolDemand
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.state_bytes import StateRefusedError, decode_state, encode_state
 from policies.planning.tuning import Evidence, NoChoice, TuningRecord
 from policies.policy.documents import policies_in
+from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.rules.constants import RuleConstants
+from replay.cluster.shipped import ShippedRules
+from replay.pool_forecast import forecast_of
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
 from scaler.forecast.running_maximum import MaximumForecast
 from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
@@ -304,6 +308,36 @@ MOVED = TuningRecord(
         Evidence(hold_factor=0.5, order_factor=0.6, cost=90.0),
     ),
 )
+
+
+def day(step: int) -> dict[Kind, list[Json]]:
+    """Chat has one replica of 8 GPUs or two, in turns of half an hour, on two nodes."""
+    objects = two_nodes()
+    if step // 15 % 2:
+        objects[Kind.POD].append(pod("y", 8, "b", **CHATS))
+    return objects
+
+
+@pytest.mark.parametrize("spec", [ACT, f"{ACT}, tuning: nightly"])
+def test_replay_plans_as_the_controller_does_on_the_same_records(spec: str) -> None:
+    production, begin, steps = NodePlanning(), NOW - NOW % STEP_SECONDS, 90
+    verdicts: set[Verdict] = set()
+    wanted = [16.0 if step // 15 % 2 else 8.0 for step in range(steps)]
+    for step, gpus in enumerate(wanted):
+        production.learn(begin + (step - steps) * STEP_SECONDS, {"h100": gpus})
+    replayed = ShippedRules(lambda pool, at: policy_for(policies(spec), pool, at))
+    forecast = forecast_of(np.array(wanted), np.array(wanted[:28]), begin_seconds=begin)
+    for step in range(28):
+        now = begin + step * STEP_SECONDS
+        found = production.plan(given(day(step), now, policies=policies(spec)))
+        assert only(found).forecast == forecast(now)
+        plan = replayed.decide(found.situation)
+        if step > 12:  # what a start without a state makes careful has passed
+            assert plan == found.plan
+            verdicts |= {node.verdict for node in plan.pools[0].nodes}
+    assert verdicts >= {Verdict.HOLD, Verdict.LEAVE}
+
+
 NIGHTLY = policies(f"{ACT}, tuning: nightly")
 
 
