@@ -5,7 +5,8 @@ gives pools, so that it begins there: it shares `PoolDemand` for part 2 and 3, a
 for part 4. A round has these parts:
 
 1. `assess` makes pools of the reading.
-2. Planned replicas without pods are added to the demand, and the demand to each pool's past.
+2. Planned replicas without pods are added to the demand, and the demand to each pool's past, both
+   of the workloads that the pool's policy is about.
 3. Each pool gets its forecast: of its past, or of its workloads' plans while that is short.
 4. `decide_pools` applies the rules.
 """
@@ -26,6 +27,7 @@ from fleet.snapshot import FleetSnapshot
 from policies.decide import DecisionState
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
+from policies.planning.coverage import Selectors, covered_pool, is_covered
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
 from policies.planning.planned_maxima import planned_forecasts
 from policies.planning.planned_replicas import (
@@ -34,6 +36,7 @@ from policies.planning.planned_replicas import (
     usual_pod_gpus,
     usual_pools_of,
 )
+from policies.planning.policy_choice import PolicyChoice
 from policies.planning.pool_decisions import decide_pools
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
 from policies.planning.tuning import (
@@ -43,7 +46,6 @@ from policies.planning.tuning import (
     TuningRecord,
 )
 from policies.policy.pool_policy import PoolPolicy
-from policies.policy.resolve import PolicyOverlapError, policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
@@ -186,11 +188,18 @@ class NodePlanning:
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
+        choice = PolicyChoice(policies=given.policies)
+        selectors = choice.selectors_of(assessment.pools)
+        given = self._covered(given, selectors)
+        found = [
+            covered_pool(pool, assessment.pods[pool.name], selectors.get(pool.name))
+            for pool in assessment.pools
+        ]
+        others = {one.pool.name: one.others_gpus for one in found}
         planned = planned_demand(given.planned, assessment, self._usual_pools)
-        pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
-        self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
-        pools = self._with_forecasts(given, assessment, pools)
-        choice = _PolicyChoice(policies=given.policies)
+        pools = [_with_planned(one.pool, planned.gpus.get(one.pool.name)) for one in found]
+        self._demands.take(now, {pool.name: pool.demand_gpus - others[pool.name] for pool in pools})
+        pools = self._with_forecasts(given, assessment, pools, others)
         self._spend(given, pools, choice, kept)
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
         decided, self._decisions = decide_pools(situation, choice.of, self._decisions, self._tuned)
@@ -211,13 +220,36 @@ class NodePlanning:
     def _assessed(self, given: RoundInput) -> Assessment:
         return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
 
+    def _covered(self, given: RoundInput, selectors: Selectors) -> RoundInput:
+        """Without the plans of workloads that their pool's policy is not about."""
+        mine = {one for one in given.planned if is_covered(one, self._usual_pools, selectors)}
+        return replace(
+            given,
+            planned={one: wanted for one, wanted in given.planned.items() if one in mine},
+            planned_maxima={
+                one: largest
+                for one, largest in given.planned_maxima.items()
+                if is_covered(one, self._usual_pools, selectors)
+            },
+        )
+
     def _with_forecasts(
-        self, given: RoundInput, assessment: Assessment, pools: Sequence[PoolState]
+        self,
+        given: RoundInput,
+        assessment: Assessment,
+        pools: Sequence[PoolState],
+        others: Mapping[str, float],
     ) -> list[PoolState]:
-        """Each pool with the forecast of its own past; while that is short, of its plans."""
+        """Each pool with the forecast of its own past; while that is short, of its plans.
+
+        The demand that its policy is not about is taken to stay.
+        """
         if given.plans_missing is not None:
             return list(pools)
-        own = self._demands.forecasts()
+        own = {
+            name: one.beside(others.get(name, 0.0))
+            for name, one in self._demands.forecasts().items()
+        }
         of_plans = planned_forecasts(
             given.planned_maxima,
             given.planned,
@@ -236,7 +268,7 @@ class NodePlanning:
         self,
         given: RoundInput,
         pools: list[PoolState],
-        choice: "_PolicyChoice",
+        choice: "PolicyChoice",
         kept: Mapping[str, "_Kept"],
     ) -> None:
         now = given.now_seconds
@@ -258,22 +290,6 @@ class _Kept:
     until_seconds: float
     because: Reason | None
     """None = for a reason that a pod shows, such as one that loads."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _PolicyChoice:
-    """The policy of each pool; a pool that two want is left alone."""
-
-    policies: tuple[CapacityPolicy, ...]
-    faults: dict[str, None] = field(default_factory=dict)
-    """In the order in which they were found."""
-
-    def of(self, pool: PoolState, at_seconds: float) -> PoolPolicy | None:
-        try:
-            return policy_for(self.policies, pool, at_seconds)
-        except PolicyOverlapError as error:
-            self.faults[f"{error}; the pool is left alone"] = None
-            return None
 
 
 def _kept(cluster: Cluster) -> Mapping[str, _Kept]:

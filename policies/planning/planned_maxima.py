@@ -7,7 +7,6 @@ stay as it is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import ceil
 from typing import Final
 
@@ -50,7 +49,7 @@ def planned_forecasts(
             parts.append(_in_gpus(forecast, now, usual.gpus_per_replica))
         summed = _sum(parts)
         if summed is not None:
-            found[pool.name] = _beside(summed, max(0.0, pool.demand_gpus - known_gpus))
+            found[pool.name] = summed.beside(max(0.0, pool.demand_gpus - known_gpus))
     return found
 
 
@@ -89,13 +88,3 @@ def _sum(parts: Sequence[MaximumForecast]) -> MaximumForecast | None:
         return None
     windows = set.intersection(*(set(part.windows_seconds) for part in parts))
     return sum_of([part.over(windows) for part in parts]) if windows else None
-
-
-def _beside(forecast: MaximumForecast, gpus: float) -> MaximumForecast:
-    """With so much demand more, now and later."""
-    return replace(
-        forecast,
-        last_value=forecast.last_value + gpus,
-        quantiles=tuple(tuple(one + gpus for one in row) for row in forecast.quantiles),
-        reach_values=tuple(one + gpus for one in forecast.reach_values),
-    )

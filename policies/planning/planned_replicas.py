@@ -6,7 +6,7 @@ as one replica, so workloads whose replica is a group of pods count by their pod
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
@@ -29,6 +29,8 @@ class UsualPool:
     """Of several the one with most of its GPUs."""
     gpus_per_replica: float
     seen_seconds: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of one of its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ def usual_pools_of(
             pool=name,
             gpus_per_replica=replicas.gpus / replicas.pods,
             seen_seconds=now_seconds,
+            labels=replicas.labels,
         )
     return dict(list(found.items())[-WORKLOADS_MAX:])
 

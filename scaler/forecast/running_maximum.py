@@ -89,6 +89,15 @@ class MaximumForecast:
             else (),
         )
 
+    def beside(self, more: float) -> "MaximumForecast":
+        """The forecast of the same with so much more, now and later."""
+        return replace(
+            self,
+            last_value=self.last_value + more,
+            quantiles=tuple(tuple(one + more for one in row) for row in self.quantiles),
+            reach_values=tuple(one + more for one in self.reach_values),
+        )
+
     def _between(self, value: float, window: int) -> float:
         values, row = self.reach_values, self.reach_probabilities[window]
         above = bisect_left(values, value)

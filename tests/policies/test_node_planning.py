@@ -231,6 +231,122 @@ def test_a_pool_that_two_policies_want_is_left_alone_and_named() -> None:
     assert {one.verdict.value for one in found.plan.pools[0].nodes} == {"leave"}
 
 
+def of_team(objects: dict[Kind, list[Json]], namespace: str) -> dict[Kind, list[Json]]:
+    """The same with all pods in another namespace."""
+    moved = [
+        {**one, "metadata": {**one["metadata"], "namespace": namespace}}
+        for one in objects[Kind.POD]
+    ]
+    return {**objects, Kind.POD: moved}
+
+
+CHATS_ONLY = "workloads: {namespaces: [llm]}"
+CHAT_ONLY = policies(f"{ACT}, {CHATS_ONLY}", "chat-only")
+
+
+def after_bursts(given_policies: tuple[CapacityPolicy, ...], namespace: str) -> NodeRound:
+    """The pool wanted a second node in turns of half an hour, and has it empty now."""
+    planning = NodePlanning()
+    begin = NOW - NOW % STEP_SECONDS
+    for step in range(91):
+        objects = of_team(day(step), namespace)
+        found = planning.plan(
+            given(objects, begin + (step - 90) * STEP_SECONDS, policies=given_policies)
+        )
+    return found
+
+
+def test_no_node_is_held_for_demand_of_workloads_that_the_policy_is_not_about() -> None:
+    covered, theirs = after_bursts(CHAT_ONLY, "llm"), after_bursts(CHAT_ONLY, "batch")
+    assert [one.verdict for one in covered.plan.pools[0].nodes] == [Verdict.LEAVE, Verdict.HOLD]
+    assert [one.verdict for one in theirs.plan.pools[0].nodes] == [Verdict.LEAVE, Verdict.LEAVE]
+    assert (only(theirs).demand_gpus, only(theirs).forecast) == (8.0, None)
+    assert "8 GPUs of its demand are of workloads that the policy is not about" in (
+        only(theirs).remarks
+    )
+
+
+def test_demand_of_other_workloads_fills_nodes_and_is_taken_to_stay() -> None:
+    objects = two_nodes()
+    objects[Kind.POD].append(pod("batch", 8, "b"))
+    objects[Kind.POD][1]["metadata"]["namespace"] = "batch"
+    planning = NodePlanning()
+    for step in range(120):
+        planning.learn(NOW - (120 - step) * STEP_SECONDS, {"h100": 8.0})
+    found = planning.plan(given(objects, policies=CHAT_ONLY))
+    assert (only(found).demand_gpus, only(found).forecast.last_value) == (16.0, 16.0)
+    assert planning.tuning_input(found, "h100", NOW).past.gpus[-1] == 8.0
+
+
+def test_planned_replicas_count_where_the_policy_is_about_their_workload() -> None:
+    by_label = policies(f"{ACT}, workloads: {{matchLabels: {{app: chat}}}}")
+    for labels, gpus in (({"app": "chat"}, 24.0), ({"app": "batch"}, 8.0)):
+        objects = two_nodes()
+        objects[Kind.POD][0]["metadata"]["labels"] = {"pod-template-hash": "1", **labels}
+        planning = NodePlanning()
+        wanted = given(
+            objects, policies=by_label, planned={CHAT: 3.0}, planned_maxima={CHAT: largest(4, 4)}
+        )
+        found = planning.plan(wanted)
+        assert only(found).demand_gpus == gpus
+        assert (only(found).forecast is not None) == (labels == {"app": "chat"})
+        # What its pods' labels were is known after they are gone, and after a restart.
+        restarted = NodePlanning(decode_state(encode_state(planning.state)))
+        empty = {kind: all_ for kind, all_ in objects.items() if kind is not Kind.POD}
+        later = given(empty, NOW + 120, policies=by_label, planned={CHAT: 2.0})
+        assert only(restarted.plan(later)).demand_gpus == gpus - 8.0
+
+
+def test_a_pod_that_loads_keeps_its_node_only_where_the_policy_is_about_it() -> None:
+    for namespace, verdict in (("llm", Verdict.HOLD), ("batch", Verdict.LEAVE)):
+        objects = two_nodes()
+        objects[Kind.POD] = [pod("x", 8, "a", ready=False, **CHATS)]
+        longer = policies(f"{ACT}, {CHATS_ONLY}, modelLoadingVeto: {{longest: 1h}}")
+        found = NodePlanning().plan(given(of_team(objects, namespace), policies=longer))
+        assert found.plan.pools[0].nodes[0].verdict is verdict
+
+
+def test_replicas_of_other_workloads_keep_their_own_order() -> None:
+    objects = two_nodes()
+    objects[Kind.POD] += [pod("y", 4, "b", **CHATS), pod("z", 2, "b", **CHATS)]
+    objects[Kind.POD][2]["metadata"]["namespace"] = "batch"
+    found = NodePlanning().plan(given(objects, policies=CHAT_ONLY))
+    assert found.plan.pools[0].deletion_costs.keys() == {"uid-x", "uid-y"}
+
+
+def test_a_gang_of_another_workload_gets_no_nodes_and_fills_those_that_it_has() -> None:
+    job = owned("Job", "tune-0", {"jobset.sigs.k8s.io/jobset-name": "tune"})
+    for namespace, gangs, demand in (("llm", 1, 0.0), ("batch", 0, 8.0)):
+        objects = two_nodes()
+        objects[Kind.POD] = [pod("t", 8, "a", **job)]
+        found = NodePlanning().plan(given(of_team(objects, namespace), policies=CHAT_ONLY))
+        assert (len(only(found).gangs), only(found).demand_gpus) == (gangs, demand)
+        verdict = found.plan.pools[0].nodes[0].verdict
+        assert (verdict is Verdict.HOLD) == (gangs == 1)
+
+
+def test_of_two_policies_that_name_one_workload_each_counts_in_its_own_pools() -> None:
+    objects = two_nodes()
+    objects[Kind.NODE_POOL].append(pool("a100"))
+    objects[Kind.NODE_CLAIM].append(initialized("a100-c", "c"))
+    objects[Kind.NODE_CLAIM][-1]["metadata"]["labels"]["karpenter.sh/nodepool"] = "a100"
+    objects[Kind.NODE].append(node("c", pool="a100"))
+    objects[Kind.POD].append(pod("y", 8, "c", ready=False, **CHATS))
+    objects[Kind.POD][0]["status"]["conditions"][0]["status"] = "False"  # `x` on h100 loads too
+    one, two = (
+        f"{CHATS_ONLY}, modelLoadingVeto: {veto}, pools: {{names: [{name}]}}"
+        for name, veto in (("h100", "{longest: 1h}"), ("a100", "{enabled: false}"))
+    )
+    both = (*policies(one, "one"), *policies(two, "two"))
+    found = NodePlanning().plan(given(objects, policies=both))
+    by_node = {node.node: node.verdict for one in found.plan.pools for node in one.nodes}
+    assert (by_node["h100-a"], by_node["a100-c"]) == (Verdict.HOLD, Verdict.LEAVE)
+    assert {name: one.policy for name, one in found.policies.items()} == {
+        "h100": "one",
+        "a100": "two",
+    }
+
+
 def held(reason: str, until: str) -> dict[str, str]:
     return {
         "karpenter.sh/do-not-disrupt": "true",
