@@ -45,6 +45,8 @@ class NodePod:
     """The `controller.kubernetes.io/pod-deletion-cost` that it has; None = none."""
     disruption_cost: int | None = None
     """The `karpenter.sh/disruption-cost` that it has; None = none."""
+    covered: bool = True
+    """False = the pool's policy is not about its workload: no node is kept for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class PoolNode:
 
     @property
     def loading(self) -> tuple[NodePod, ...]:
-        return tuple(pod for pod in self.pods if not pod.ready and pod.loads)
+        return tuple(pod for pod in self.pods if not pod.ready and pod.loads and pod.covered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
-"""The shipped forecast of the running maximum, made over the demand of a pool that is played."""
+"""The forecasts that the controller would make of the demand of a pool that is played."""
 
 from collections.abc import Callable
 
 import numpy as np
 
+from policies.planning.demand import PoolDemand
 from replay.cluster.policy import Forecast
 from replay.cluster.settings import ROUND_SECONDS
 from replay.traffic import Floats
@@ -22,6 +23,8 @@ def forecast_of(
 ) -> Forecast:
     """A forecast each round; it knows the past and the demand up to its own moment.
 
+    A short past is no reason to have none, as it is in production: a trace begins where it was cut.
+
     Args:
         past: wanted GPUs each round before the beginning.
         demand: wanted GPUs each round from the beginning on, as they are at that moment. A value
@@ -29,11 +32,11 @@ def forecast_of(
         trees: the prior; None = the shipped one.
         progress: called for each forecast.
     """
-    forecaster = RunningMaximumForecaster(step_seconds=ROUND_SECONDS, trees=trees)
+    pool = PoolDemand(RunningMaximumForecaster(trees=trees), past_seconds_min=0)
     made: list[MaximumForecast | None] = []
     for place, gpus in enumerate(np.concatenate([past, demand]).tolist(), start=-len(past)):
-        forecaster.update(begin_seconds + place * ROUND_SECONDS, gpus)
+        pool.take(begin_seconds + place * ROUND_SECONDS, gpus)
         if place >= 0:
-            made.append(forecaster.forecast())
+            made.append(pool.forecast())
             progress()
     return lambda now_seconds: made[round((now_seconds - begin_seconds) / ROUND_SECONDS)]

@@ -13,6 +13,7 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.scaled_objects import ScaledObject
 from foresail.controller.rounds import PlannedReplicas
 from scaler.durations import format_duration
+from scaler.forecast.running_maximum import MaximumForecast
 
 SILENT_SECONDS: Final = 300.0
 """Without news of any plan, after which none counts: each changes with each look at its metrics."""
@@ -30,6 +31,8 @@ class TriggerPlan:
     """That KEDA gets; None = it gets none, as in mode advise."""
     valid_for_seconds: float | None
     """None = it stands no longer."""
+    running_maximum: MaximumForecast | None = None
+    """Of the replicas; None = it has none that may be gone by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +83,18 @@ class KnownPlans:
             )
         targets = {one.name: one.target for one in scaled_objects or ()}
         replicas: dict[Workload, float] = {}
+        maxima: dict[Workload, MaximumForecast | None] = {}
         for kept in self._plans.values():
             target = targets.get(kept.plan.scaled_object or "")
             wanted = kept.plan.replicas
-            if target is not None and wanted is not None and now_seconds < kept.until_seconds:
-                replicas[target] = max(wanted, replicas.get(target, 0.0))
-        return PlannedReplicas(replicas=replicas)
+            if target is None or wanted is None or now_seconds >= kept.until_seconds:
+                continue
+            if wanted > replicas.get(target, -inf):
+                replicas[target], maxima[target] = wanted, kept.plan.running_maximum
+        return PlannedReplicas(
+            replicas=replicas,
+            maxima={target: one for target, one in maxima.items() if one is not None},
+        )
 
     def _missing(self, now_seconds: float) -> str | None:
         if self.trouble is not None:

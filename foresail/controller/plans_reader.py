@@ -11,6 +11,9 @@ from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
 from foresail.client_events import Event
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from scaler.clock import Clock
+from scaler.decision.tracker import PLANNED
+from scaler.forecast.record import Skill
+from scaler.forecast.running_maximum import MaximumForecast
 
 log = structlog.get_logger()
 
@@ -60,4 +63,29 @@ def trigger_plan_of(plan: Plan) -> TriggerPlan:
         scaled_object=None if plan.on_watch_list else of_keda,
         replicas=None if desired is None else float(desired),
         valid_for_seconds=plan.valid_for_seconds,
+        running_maximum=_proven(plan),
     )
+
+
+def _proven(plan: Plan) -> MaximumForecast | None:
+    """The running maximum, over the windows for which the forecasts behind it have shown skill.
+
+    Nodes are bought by it, so what is known of this very workload must have come true before. The
+    same skill lets a plan go by the forecast alone.
+    """
+    largest, behind = (
+        plan.running_maximum,
+        [plan.forecasts[series] for series in PLANNED if series in plan.forecasts],
+    )
+    if largest is None or not behind or not largest.well_formed:
+        return None
+    proven = set.intersection(
+        *({s.horizon_seconds for s in one.skill if _skilled(s)} for one in behind)
+    )
+    kept = largest.over(proven)
+    return kept if kept.windows_seconds else None
+
+
+def _skilled(skill: Skill) -> bool:
+    best = max((one for one in (skill.day, skill.week) if one is not None), default=None)
+    return best is not None and best >= 0

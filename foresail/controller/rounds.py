@@ -20,6 +20,7 @@ from fleet.snapshot import FleetSnapshot, Known, snapshot_of
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
+from scaler.forecast.running_maximum import MaximumForecast
 
 _LEARN_SECONDS: Final = 60.0
 """Rounds may follow each other at once, and thousands of starts take a moment to learn from."""
@@ -39,6 +40,8 @@ class PlannedReplicas:
     """What plans of workloads want."""
 
     replicas: Mapping[Workload, float] = field(default_factory=dict)
+    maxima: Mapping[Workload, MaximumForecast] = field(default_factory=dict)
+    """The largest number wanted from now on."""
     missing: str | None = None
     """Why none are known although some are expected."""
 
@@ -98,6 +101,7 @@ class ClusterRounds:
                 loads=loads_of(cluster, self._startups, self._lead_times),
                 policies=policies,
                 planned=plans.replicas,
+                planned_maxima=plans.maxima,
                 plans_missing=plans.missing,
                 instances=self._known.prices.instances,
                 now_seconds=now_seconds,

@@ -46,8 +46,16 @@ class PastDemand:
 class PoolDemand:
     """The demand of one pool, sampled for its forecaster."""
 
-    def __init__(self, forecaster: RunningMaximumForecaster) -> None:
+    def __init__(
+        self, forecaster: RunningMaximumForecaster, past_seconds_min: float = PAST_SECONDS_MIN
+    ) -> None:
+        """Begin without a past.
+
+        Args:
+            past_seconds_min: how much of it must be measured before there is a forecast.
+        """
         self._forecaster = forecaster
+        self._past_seconds_min = past_seconds_min
         self._step: int | None = None
         self._highest_gpus = 0.0
 
@@ -67,7 +75,7 @@ class PoolDemand:
     def forecast(self) -> MaximumForecast | None:
         """The forecast; None = the past is too short, or no GPU of the pool was ever wanted."""
         known = self._forecaster
-        if known.measured_seconds < PAST_SECONDS_MIN or known.highest <= 0:
+        if known.measured_seconds < self._past_seconds_min or known.highest <= 0:
             return None
         return known.forecast()
 

@@ -1,16 +1,19 @@
 """The one assembly of a node plan: reading, lead times, loads, plans and policies, to decisions.
 
-The controller, `foresail advise` and tests call this, so that they decide alike; replay, whose
-cluster gives its own situations, shares `decide` and the forecaster. A round has these parts:
+The controller, `foresail advise` and tests call this, so that they decide alike. Replay's cluster
+gives pools, so that it begins there: it shares `PoolDemand` for part 2 and 3, and `decide_pools`
+for part 4. A round has these parts:
 
 1. `assess` makes pools of the reading.
-2. Planned replicas without pods are added to the demand, and the demand to each pool's past.
-3. Each pool gets its forecast.
-4. `decide` applies the rules.
+2. Planned replicas without pods are added to the demand, and the demand to each pool's past, both
+   of the workloads that the pool's policy is about.
+3. Each pool gets its forecast: of its past, or of its workloads' plans while that is short.
+4. `decide_pools` applies the rules.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.account.lead_times import LeadTimes
@@ -21,32 +24,39 @@ from fleet.cluster.reading import Cluster
 from fleet.instances import Instance
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
-from policies.decide import DecisionState, decide
+from policies.decide import DecisionState
 from policies.lead_time import lead_time_of
 from policies.node_plan import NodePlan
+from policies.planning.coverage import Selectors, covered_pool, is_covered
 from policies.planning.demand import MakeForecaster, PoolDemands, SavedDemand
+from policies.planning.planned_maxima import planned_forecasts
 from policies.planning.planned_replicas import (
     UsualPool,
     planned_demand,
     usual_pod_gpus,
     usual_pools_of,
 )
+from policies.planning.policy_choice import PolicyChoice
+from policies.planning.pool_decisions import decide_pools
 from policies.planning.spending import SpendingBook, idle_usd_per_hour
 from policies.planning.tuning import (
     NoChoice,
     TunedPools,
     TuningInput,
     TuningRecord,
-    tuning_step,
 )
-from policies.policy.pool_policy import PoolPolicy, Tuning
-from policies.policy.resolve import PolicyOverlapError, policy_for
+from policies.policy.pool_policy import PoolPolicy
 from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
+
+_FORECAST_OF_PLANS: Final = (
+    "its own past is too short for a forecast, so the plans of its workloads give it"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +72,9 @@ class RoundInput:
     policies: tuple[CapacityPolicy, ...]
     planned: Mapping[Workload, float] = field(default_factory=dict)
     """Replicas that plans want, by workload."""
+    planned_maxima: Mapping[Workload, MaximumForecast] = field(default_factory=dict)
+    """The largest number of replicas wanted from now on, by workload; of plans whose forecast has
+    shown its skill."""
     plans_missing: str | None = None
     """Why no plans are known although some are expected. Then no forecast counts: holds run out,
     and nothing is ordered ahead of demand."""
@@ -175,28 +188,27 @@ class NodePlanning:
         assessment = self._assessed(given)
         self._seen = assessment.seen
         self._usual_pools = usual_pools_of(assessment, self._usual_pools, now)
+        choice = PolicyChoice(policies=given.policies)
+        selectors = choice.selectors_of(assessment.pools)
+        given = self._covered(given, selectors)
+        found = [
+            covered_pool(pool, assessment.pods[pool.name], selectors.get(pool.name))
+            for pool in assessment.pools
+        ]
+        others = {one.pool.name: one.others_gpus for one in found}
         planned = planned_demand(given.planned, assessment, self._usual_pools)
-        pools = [_with_planned(pool, planned.gpus.get(pool.name)) for pool in assessment.pools]
-        self._demands.take(now, {pool.name: pool.demand_gpus for pool in pools})
-        forecasts = {} if given.plans_missing is not None else self._demands.forecasts()
-        pools = [replace(pool, forecast=forecasts.get(pool.name)) for pool in pools]
-        choice = _PolicyChoice(policies=given.policies)
+        pools = [_with_planned(one.pool, planned.gpus.get(one.pool.name)) for one in found]
+        self._demands.take(now, {pool.name: pool.demand_gpus - others[pool.name] for pool in pools})
+        pools = self._with_forecasts(given, assessment, pools, others)
         self._spend(given, pools, choice, kept)
         situation = Situation(now_seconds=now, pools=tuple(pools), spending=self._spending.spending)
-        found = ((pool.name, choice.of(pool, now)) for pool in pools)
-        governed = {name: policy for name, policy in found if policy is not None}
-        tuned = {name for name, one in governed.items() if one.tuning is Tuning.NIGHTLY}
-        constants = {
-            name: self._tuned.constants_of(name) if name in tuned else RuleConstants()
-            for name in governed
-        }
-        plan, self._decisions = decide(situation, choice.of, self._decisions, constants=constants)
+        decided, self._decisions = decide_pools(situation, choice.of, self._decisions, self._tuned)
         return NodeRound(
-            plan=_with_tuning(plan, self._tuned, tuned),
+            plan=decided.plan,
             situation=situation,
-            policies=governed,
-            constants=constants,
-            tuned=self._tuned.only(tuned),
+            policies=decided.policies,
+            constants=decided.constants,
+            tuned=decided.tuned,
             remarks=(
                 *assessment.remarks,
                 *planned.remarks,
@@ -208,11 +220,55 @@ class NodePlanning:
     def _assessed(self, given: RoundInput) -> Assessment:
         return assess(given.cluster, given.snapshot, _beside(given), self._seen, given.now_seconds)
 
+    def _covered(self, given: RoundInput, selectors: Selectors) -> RoundInput:
+        """Without the plans of workloads that their pool's policy is not about."""
+        mine = {one for one in given.planned if is_covered(one, self._usual_pools, selectors)}
+        return replace(
+            given,
+            planned={one: wanted for one, wanted in given.planned.items() if one in mine},
+            planned_maxima={
+                one: largest
+                for one, largest in given.planned_maxima.items()
+                if is_covered(one, self._usual_pools, selectors)
+            },
+        )
+
+    def _with_forecasts(
+        self,
+        given: RoundInput,
+        assessment: Assessment,
+        pools: Sequence[PoolState],
+        others: Mapping[str, float],
+    ) -> list[PoolState]:
+        """Each pool with the forecast of its own past; while that is short, of its plans.
+
+        The demand that its policy is not about is taken to stay.
+        """
+        if given.plans_missing is not None:
+            return list(pools)
+        own = {
+            name: one.beside(others.get(name, 0.0))
+            for name, one in self._demands.forecasts().items()
+        }
+        of_plans = planned_forecasts(
+            given.planned_maxima,
+            given.planned,
+            assessment,
+            self._usual_pools,
+            [pool for pool in pools if pool.name not in own],
+        )
+        return [
+            replace(pool, forecast=of_plans[pool.name], remarks=(*pool.remarks, _FORECAST_OF_PLANS))
+            if pool.name in of_plans
+            else replace(pool, forecast=own.get(pool.name))
+            for pool in pools
+        ]
+
     def _spend(
         self,
         given: RoundInput,
         pools: list[PoolState],
-        choice: "_PolicyChoice",
+        choice: "PolicyChoice",
         kept: Mapping[str, "_Kept"],
     ) -> None:
         now = given.now_seconds
@@ -236,22 +292,6 @@ class _Kept:
     """None = for a reason that a pod shows, such as one that loads."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _PolicyChoice:
-    """The policy of each pool; a pool that two want is left alone."""
-
-    policies: tuple[CapacityPolicy, ...]
-    faults: dict[str, None] = field(default_factory=dict)
-    """In the order in which they were found."""
-
-    def of(self, pool: PoolState, at_seconds: float) -> PoolPolicy | None:
-        try:
-            return policy_for(self.policies, pool, at_seconds)
-        except PolicyOverlapError as error:
-            self.faults[f"{error}; the pool is left alone"] = None
-            return None
-
-
 def _kept(cluster: Cluster) -> Mapping[str, _Kept]:
     return {
         node.name: _Kept(until_seconds=node.kept_until_seconds, because=node.kept_because)
@@ -267,18 +307,6 @@ def _beside(given: RoundInput) -> Beside:
         loads={one.uid: one for one in given.loads or ()},
         pod_groups=given.cluster.pod_groups,
         instances=given.instances,
-    )
-
-
-def _with_tuning(plan: NodePlan, tuned: TunedPools, pools: Collection[str]) -> NodePlan:
-    return replace(
-        plan,
-        pools=tuple(
-            replace(one, steps=(tuning_step(tuned, one.pool), *one.steps))
-            if one.pool in pools
-            else one
-            for one in plan.pools
-        ),
     )
 
 

@@ -6,18 +6,19 @@ as one replica, so workloads whose replica is a group of pods count by their pod
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Final
 
 from fleet.cluster.owners import Workload
-from policies.reading.assess import Assessment, Replicas
+from policies.reading.assess import Assessment
 from policies.situation import PoolState
 
 WORKLOADS_MAX: Final = 4096
 FORGOTTEN_SECONDS: Final = 8 * 86_400.0
 """After which a workload without pods is forgotten."""
-_ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
+ONE_POD_EACH: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
+"""Kinds of workloads of which one pod is one replica."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,8 @@ class UsualPool:
     """Of several the one with most of its GPUs."""
     gpus_per_replica: float
     seen_seconds: float
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of one of its pods."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,7 @@ def usual_pools_of(
             pool=name,
             gpus_per_replica=replicas.gpus / replicas.pods,
             seen_seconds=now_seconds,
+            labels=replicas.labels,
         )
     return dict(list(found.items())[-WORKLOADS_MAX:])
 
@@ -90,8 +94,8 @@ def planned_demand(
     gpus: dict[str, float] = {}
     remarks = []
     for workload, replicas in planned.items():
-        more = replicas - _pods(assessment.replicas.get(workload, {}).values())
-        if more <= 0 or workload.kind not in _ONE_POD_EACH:
+        more = replicas - replicas_now(workload, assessment)
+        if more <= 0 or workload.kind not in ONE_POD_EACH:
             continue
         usual = usual_pools.get(workload)
         if usual is not None and usual.pool in pools:
@@ -104,5 +108,6 @@ def planned_demand(
     return PlannedDemand(gpus=gpus, remarks=tuple(remarks))
 
 
-def _pods(replicas: Iterable[Replicas]) -> int:
-    return sum(one.pods for one in replicas)
+def replicas_now(workload: Workload, assessment: Assessment) -> int:
+    """Replicas of a workload that have pods, in any pool."""
+    return sum(one.pods for one in assessment.replicas.get(workload, {}).values())

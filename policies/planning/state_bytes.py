@@ -18,6 +18,7 @@ from policies.rules.constants import RuleConstants
 FORMAT: Final = 1
 STATE_BYTES_MAX: Final = 128 * 2**20
 """256 pools with eight days of demand each take half of it."""
+_LABELS_MAX: Final = 256
 _NODES_MAX: Final = 65_536
 _NOTES_MAX: Final = 65_536
 
@@ -41,6 +42,8 @@ class _UsualPool(_Part):
     pool: str
     gpus_per_replica: Amount
     seen_seconds: Moment
+    labels: Annotated[dict[str, str], Field(max_length=_LABELS_MAX)] = {}
+    """Left out where there are none, as by programs that did not know them."""
 
 
 class _Month(_Part):
@@ -116,6 +119,7 @@ def encode_state(state: PlanningState) -> bytes:
                     pool=usual.pool,
                     gpus_per_replica=usual.gpus_per_replica,
                     seen_seconds=usual.seen_seconds,
+                    labels=dict(list(usual.labels.items())[:_LABELS_MAX]),
                 )
                 for workload, usual in state.usual_pools.items()
             ),
@@ -167,6 +171,7 @@ def decode_state(content: bytes) -> PlanningState:
                 pool=one.pool,
                 gpus_per_replica=one.gpus_per_replica,
                 seen_seconds=one.seen_seconds,
+                labels=one.labels,
             )
             for one in state.usual_pools
         },

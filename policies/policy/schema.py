@@ -137,8 +137,9 @@ class CapacityPolicySpec(PoolSettings):
     """The pools that this policy governs; without it every pool with GPUs. A pool has one policy at
     most: two that match it are an error."""
     workloads: WorkloadSelector | None = None
-    """The workloads whose demand counts; without it all that run on the pools. In this version only
-    `foresail lint` reads it: the rules count all."""
+    """The workloads that nodes are ordered and held for; without it all that run on the pools. Pods
+    of others fill nodes all the same, and their demand is taken to stay as it is. Where two
+    policies name one workload, it goes in each pool by the policy of that pool."""
     time_zone: TimeZone = "UTC"
     """Of hours that name none, of the month that `idleCeiling.usdPerMonth` counts in, and of the
     night in which `tuning` chooses."""

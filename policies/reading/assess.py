@@ -54,6 +54,8 @@ class Replicas:
     """That run there or wait for a node of it."""
     gpus: float
     """Of all of them."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class Assessment:
     """For the next reading."""
     replicas: Mapping[Workload, Mapping[str, Replicas]] = field(default_factory=dict)
     """By workload and by the pool's name."""
+    pods: Mapping[str, tuple[GangPod, ...]] = field(default_factory=dict)
+    """By the pool's name, with GPUs of it or waiting for them, gangs' among them."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,6 +105,7 @@ def assess(
     return Assessment(
         pools=tuple(states),
         replicas=_replicas(pools),
+        pods={pool.name: tuple(_members(pool)) for pool in pools},
         remarks=tuple(remarks),
         seen=NodesSeen(
             empty_since_seconds={
@@ -235,7 +240,9 @@ def _replicas(pools: Iterable[_Pool]) -> dict[Workload, dict[str, Replicas]]:
             if workload is None or gang_of(one.pod) is not None:
                 continue
             before = found[workload].get(pool.name, Replicas(pods=0, gpus=0.0))
-            found[workload][pool.name] = Replicas(pods=before.pods + 1, gpus=before.gpus + one.gpus)
+            found[workload][pool.name] = Replicas(
+                pods=before.pods + 1, gpus=before.gpus + one.gpus, labels=one.pod.labels
+            )
     return dict(found)
 
 

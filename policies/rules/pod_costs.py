@@ -57,7 +57,7 @@ def _band(node: PoolNode) -> int:
 
 
 def _ranked(pod: NodePod) -> bool:
-    return pod.workload is not None and pod.workload.kind in _BY_REPLICA_SET
+    return pod.covered and pod.workload is not None and pod.workload.kind in _BY_REPLICA_SET
 
 
 def _costs(

@@ -1,7 +1,9 @@
-"""The shipped rules as a node policy of the replay: the same `decide` as in production."""
+"""The shipped rules as a node policy of the replay, by the assembly that the controller calls."""
 
-from policies.decide import SETTLED, DecisionState, PolicyOf, decide
+from policies.decide import SETTLED, DecisionState, PolicyOf
 from policies.node_plan import NodePlan
+from policies.planning.pool_decisions import decide_pools
+from policies.planning.tuning import TunedPools
 from policies.rules.constants import RuleConstants
 from policies.situation import Situation
 
@@ -15,6 +17,7 @@ class ShippedRules:
         self._state: DecisionState = SETTLED
 
     def decide(self, situation: Situation) -> NodePlan:
-        constants = {pool.name: self.constants for pool in situation.pools}
-        plan, self._state = decide(situation, self._policy_of, self._state, constants=constants)
-        return plan
+        decided, self._state = decide_pools(
+            situation, self._policy_of, self._state, TunedPools(), untuned=self.constants
+        )
+        return decided.plan

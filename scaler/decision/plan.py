@@ -116,7 +116,7 @@ def decide(
     steps = [now_need, queue_need, ahead(outlook, found, parameters, supply=supply)]
     waits = burst(observation, demand, supply)
     steps += [] if waits is None else [waits]
-    needed = _whole(max(step.replicas for step in steps))
+    needed = whole(max(step.replicas for step in steps))
     partly_measured = _unmeasured(observation)
     if partly_measured:
         floor, named = _floor(observation, state.planned)
@@ -133,7 +133,7 @@ def decide(
     steps += [held] if held.replicas > within else []
     planned, bound = _bounded(max(int(held.replicas), needed), parameters)
     steps += bound
-    reactive_bounded, _ = _bounded(_whole(reactive.replicas), parameters)
+    reactive_bounded, _ = _bounded(whole(reactive.replicas), parameters)
     least = _floor(observation, state.handed)[0] if partly_measured else 0
     desired = _handed_over(parameters.mode, planned, reactive_bounded, least=least)
     steps += _mode_step(parameters.mode, planned, desired)
@@ -252,5 +252,6 @@ def _ordered(
     return (*orders, Order(at_seconds=now, replicas=desired - handed))
 
 
-def _whole(replicas: float) -> int:
+def whole(replicas: float) -> int:
+    """Replicas that a need asks for; of one that counts as zero, none."""
     return 0 if replicas < IDLE_REPLICAS else math.ceil(replicas - 1e-9)

@@ -2,8 +2,9 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,54 @@ class MaximumForecast:
         share = (value - below) / (row[above] - below)
         return 1 - level_below - share * (levels[above] - level_below)
 
+    @property
+    def well_formed(self) -> bool:
+        """Whether the numbers are as the fields say; those of another program may not be."""
+        windows, levels, values = self.windows_seconds, self.levels, self.reach_values
+        shapes = [(self.quantiles, len(levels))]
+        if values:
+            shapes.append((self.reach_probabilities, len(values)))
+        return (
+            all(map(math.isfinite, (self.made_at_seconds, self.last_value)))
+            and _ascending((0.0, *windows, math.inf))
+            and _ascending((0.0, *levels, 1.0))
+            and len(levels) > 1
+            and (
+                not values or (len(values) > 1 and _ascending((self.last_value, *values, math.inf)))
+            )
+            and all(0 < one <= 1 for row in self.reach_probabilities for one in row)
+            and all(
+                len(rows) == len(windows) and all(len(row) == width for row in rows)
+                for rows, width in shapes
+            )
+            and all(
+                0 <= a <= b < math.inf
+                for row in self.quantiles
+                for a, b in pairwise((self.last_value, *row))
+            )
+        )
+
+    def over(self, windows_seconds: Collection[float]) -> "MaximumForecast":
+        """The forecast over some of its windows."""
+        kept = [n for n, window in enumerate(self.windows_seconds) if window in windows_seconds]
+        return replace(
+            self,
+            windows_seconds=tuple(self.windows_seconds[n] for n in kept),
+            quantiles=tuple(self.quantiles[n] for n in kept),
+            reach_probabilities=tuple(self.reach_probabilities[n] for n in kept)
+            if self.reach_values
+            else (),
+        )
+
+    def beside(self, more: float) -> "MaximumForecast":
+        """The forecast of the same with so much more, now and later."""
+        return replace(
+            self,
+            last_value=self.last_value + more,
+            quantiles=tuple(tuple(one + more for one in row) for row in self.quantiles),
+            reach_values=tuple(one + more for one in self.reach_values),
+        )
+
     def _between(self, value: float, window: int) -> float:
         values, row = self.reach_values, self.reach_probabilities[window]
         above = bisect_left(values, value)
@@ -63,6 +112,10 @@ class MaximumForecast:
             return row[-1] * math.exp(-rate * (value - values[-1]))
         share = (value - values[above - 1]) / (values[above] - values[above - 1])
         return row[above - 1] * math.exp(share * math.log(row[above] / row[above - 1]))
+
+
+def _ascending(numbers: Sequence[float]) -> bool:
+    return all(a < b for a, b in pairwise(numbers))
 
 
 def tail_rate(values: Sequence[float], probabilities: Sequence[float]) -> float:

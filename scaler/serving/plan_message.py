@@ -13,6 +13,7 @@ from scaler.decision.capacity import Origin, Together, Work
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.replica_forecast import replica_forecast
+from scaler.decision.running_maximum import running_maximum
 from scaler.decision.tracker import DemandSeries
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
@@ -50,17 +51,11 @@ def workload_message(reference: Reference) -> pb.Workload:
     )
 
 
-def plan_message(
-    status: WorkloadStatus,
-    *,
-    now_seconds: float,
-    running_maximum: MaximumForecast | None = None,
-) -> pb.WorkloadPlan:
+def plan_message(status: WorkloadStatus, *, now_seconds: float) -> pb.WorkloadPlan:
     """Everything known of one workload.
 
     Args:
         now_seconds: on the monotonic clock.
-        running_maximum: of the replicas that the workload wants; None = it is not forecast.
     """
     message = pb.WorkloadPlan(
         workload=workload_message(status.reference), on_watch_list=status.on_watch_list
@@ -72,8 +67,6 @@ def plan_message(
         message.asked_seconds_ago = now_seconds - status.asked_at_seconds
     if status.plan is not None:
         _add_cycle(message, status.plan, now_seconds)
-    if running_maximum is not None:
-        message.running_maximum.CopyFrom(_running_maximum(running_maximum))
     _add_plan(message, status, now_seconds)
     return message
 
@@ -106,6 +99,9 @@ def _add_cycle(message: pb.WorkloadPlan, last: WorkloadPlan, now_seconds: float)
                 quantiles=_rows(in_replicas.quantiles),
             )
         )
+    largest = running_maximum(last.forecasts, last.parameters)
+    if largest is not None:
+        message.running_maximum.CopyFrom(_running_maximum(largest))
     message.settings.CopyFrom(_settings(last.parameters))
     message.capacity.CopyFrom(_capacity(last.parameters))
 

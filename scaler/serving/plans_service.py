@@ -19,7 +19,6 @@ from typing_extensions import override
 
 from scaler.clock import Clock
 from scaler.decision.answers import Reference
-from scaler.forecast.running_maximum import MaximumForecast
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 from scaler.serving.caller_places import CallerPlaces, NoPlaceError
@@ -77,20 +76,17 @@ class PlansService(pb_grpc.PlansServicer):
         *,
         clock: Clock,
         admit: Admit,
-        running_maximum: Callable[[Reference], MaximumForecast | None] = lambda _: None,
     ) -> None:
         """Serve the plans of these workloads.
 
         Args:
             status: of a workload; None if it is known no more.
             clock: the monotonic one.
-            running_maximum: the forecast of the replicas that a workload wants, where there is one.
         """
         self._book = book
         self._status = status
         self._clock = clock
         self._admit = admit
-        self._running_maximum = running_maximum
         self._pace = MessagePace(per_second=PLANS_PER_SECOND_MAX, burst=_BURST)
         self._watches = CallerPlaces(
             most=READERS_MAX, of_one_most=READERS_OF_ONE_MAX, what="watches"
@@ -202,11 +198,7 @@ class PlansService(pb_grpc.PlansServicer):
         status = self._status(reference)
         if status is None:
             return None
-        return plan_message(
-            status,
-            now_seconds=self._clock(),
-            running_maximum=self._running_maximum(reference),
-        )
+        return plan_message(status, now_seconds=self._clock())
 
     async def _wanted(self, asked: Sequence[str], context: Context) -> Wants:
         """Which workloads a caller gets: of the namespaces that it names and may read."""

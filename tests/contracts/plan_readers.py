@@ -1,6 +1,6 @@
 """Plans served over a real connection, and the status of a workload that they are made from."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +15,6 @@ from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import DemandSeries, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan
 from scaler.forecast.record import DemandForecast, Skill
-from scaler.forecast.running_maximum import MaximumForecast
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 from scaler.serving.feeds import WorkloadStatus
@@ -45,15 +44,6 @@ PARAMETERS = PlanParameters(
         ),
         requests=50,
     ),
-)
-MAXIMUM = MaximumForecast(
-    made_at_seconds=START,
-    last_value=3.0,
-    windows_seconds=(300.0, 600.0),
-    levels=(0.5, 0.9),
-    quantiles=((3.0, 5.0), (4.0, 6.0)),
-    reach_values=(4.0, 8.0),
-    reach_probabilities=((0.5, 0.25), (0.75, 0.5)),
 )
 
 
@@ -145,7 +135,6 @@ class PlansSite:
 
     book: PlanBook = field(default_factory=lambda: PlanBook(instance="life"))
     statuses: dict[Reference, WorkloadStatus] = field(default_factory=dict)
-    maxima: Mapping[Reference, MaximumForecast] = field(default_factory=dict)
     port: int = 0
     channel: grpc.aio.Channel | None = None
     stub: "pb_grpc.PlansAsyncStub | None" = None
@@ -179,7 +168,6 @@ class PlansSite:
             self.status,
             clock=lambda: NOW,
             admit=admit,
-            running_maximum=lambda one: self.maxima.get(one),  # noqa: PLW0108 - tests set it later
         )
         server = PlansServer(service, self.book)
         self.port = await server.start(address, tls)

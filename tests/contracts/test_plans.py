@@ -11,13 +11,23 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.decision.tracker import DemandSeries
 from scaler.errors import SourceUnavailableError
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 from scaler.serving import plans_service
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plans_service import PAGE_SIZE_MAX
-from tests.contracts.plan_readers import MAXIMUM, NOW, PlansSite, named, shown, status, unread
+from tests.contracts.plan_readers import (
+    NOW,
+    PARAMETERS,
+    PlansSite,
+    forecast,
+    named,
+    shown,
+    status,
+    unread,
+)
 from tests.contracts.served import START
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
@@ -113,13 +123,13 @@ async def test_what_is_not_known_is_absent_and_not_zero(site: PlansSite) -> None
 
     new, planned = (await site.list()).plans
 
-    for field in ("looked_at_seconds", "demand", "replica_forecast", "capacity", "plan"):
+    for field in ("looked_at_seconds", "demand", "replica_forecast", "running_maximum", "plan"):
         assert not new.HasField(field), field
+    assert not new.HasField("capacity")
     assert not new.HasField("age_seconds")
     assert not new.HasField("valid_for_seconds")
     assert new.refused.code == "unavailable"
     assert not planned.HasField("refused")
-    assert not planned.HasField("running_maximum")
     assert not planned.demand.HasField("generated_tokens")
     assert not planned.plan.steps[1].HasField("replicas")
     assert not planned.forecasts[0].skill[0].HasField("day")
@@ -165,15 +175,42 @@ async def test_a_plan_that_stands_no_longer_says_why(site: PlansSite) -> None:
     assert not plan.HasField("demand")
 
 
-async def test_a_running_maximum_is_given_where_there_is_one(site: PlansSite) -> None:
-    site.maxima = {A: MAXIMUM}
+async def test_the_running_maximum_is_of_whole_replicas_with_head_room(site: PlansSite) -> None:
+    # 1,000 tokens/s are one replica, of which the present may use 80 %.
     site.plan(A)
 
     found = (await only_plan(site)).running_maximum
 
-    assert list(found.windows_seconds) == [300, 600]
-    assert [list(row.values) for row in found.quantiles] == [[3, 5], [4, 6]]
-    assert [list(row.values) for row in found.reach_probabilities] == [[0.5, 0.25], [0.75, 0.5]]
+    assert (found.made_at_seconds, found.last_value) == (START - 80, 2)
+    assert (list(found.windows_seconds), list(found.levels)) == ([60, 300], [0.5, 0.9])
+    assert [list(row.values) for row in found.quantiles] == [[2, 3], [2, 5]]
+    assert not found.reach_values
+
+
+async def test_the_running_maximum_keeps_a_peak_that_ends_within_the_window(
+    site: PlansSite,
+) -> None:
+    made = status(A)
+    assert made.plan is not None
+    peak = forecast(DemandSeries.PROMPT_TOKENS, (3000.0, 90_000.0), (500.0, 600.0))
+    forecasts = {DemandSeries.PROMPT_TOKENS: peak}
+    site.statuses[A] = replace(made, plan=replace(made.plan, forecasts=forecasts))
+    site.book.changed(A)
+
+    found = (await only_plan(site)).running_maximum
+
+    # 3 ÷ 0.8 is 3.75; 90 ÷ 0.8 is beyond the bound of 50.
+    assert [list(row.values) for row in found.quantiles] == [[4, 50], [4, 50]]
+
+
+async def test_a_plan_that_goes_by_no_forecast_has_no_running_maximum(site: PlansSite) -> None:
+    made = status(A)
+    assert made.plan is not None
+    parameters = replace(PARAMETERS, forecasts=False)
+    site.statuses[A] = replace(made, plan=replace(made.plan, parameters=parameters))
+    site.book.changed(A)
+
+    assert not (await only_plan(site)).HasField("running_maximum")
 
 
 # Lists.

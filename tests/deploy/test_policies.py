@@ -1,6 +1,7 @@
 """The CustomResourceDefinition is the schema's own, and one that an API server takes."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from click.testing import CliRunner
 
 from foresail.cli import main
 from policies.policy.shipped_policies import NAMES, shipped_text
+from tests.deploy.examples import FOLDER, documents_of
 from tests.deploy.schema import faults, unknown_fields
 
 FILE = Path(__file__).parents[2] / "deploy" / "crds" / "capacitypolicies.yaml"
+DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLE = "capacitypolicy.yaml"
 CRD = yaml.safe_load(FILE.read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
@@ -77,6 +81,37 @@ def test_ready_made_policies_fit_the_definition_and_the_json_schema(name: str) -
 
     assert list(faults(given["spec"], SCHEMA["properties"]["spec"])) == []
     assert list(faults(given, json.loads(printed("json-schema")))) == []
+
+
+def test_the_example_fits_the_definition_and_the_json_schema_and_changes_nothing() -> None:
+    (given,) = documents_of(EXAMPLE)
+
+    assert list(faults(given["spec"], SCHEMA["properties"]["spec"])) == []
+    assert list(faults(given, json.loads(printed("json-schema")))) == []
+    assert given["spec"]["mode"] == "advise"
+    assert "idleCeiling" in given["spec"]  # mode act needs it
+
+
+def test_the_command_in_the_example_shows_what_holds_for_a_pool() -> None:
+    text = (FOLDER / EXAMPLE).read_text()
+    (line,) = (one for one in text.splitlines() if one.startswith("#   foresail policy show"))
+    command = line.removeprefix("#   foresail ").split()
+    command[command.index(EXAMPLE)] = str(FOLDER / EXAMPLE)
+
+    result = CliRunner().invoke(main, command)
+
+    assert result.exit_code == 0, result.output
+    # $55.04 an hour for 8 GPUs are $0.115 a GPU-minute.
+    assert "worth 17.44 idle GPU-minutes" in result.output
+
+
+def test_documents_lead_to_the_example_and_to_each_ready_made_policy() -> None:
+    nodes = (DOCS / "nodes.md").read_text()
+    linked = {(DOCS / one).resolve() for one in re.findall(r"\]\(([^)#]+\.yaml)\)", nodes)}
+
+    assert {path.name for path in linked} >= {EXAMPLE, *(f"{name}.yaml" for name in NAMES)}
+    assert [path for path in linked if not path.is_file()] == []
+    assert f"`{EXAMPLE}`" in (FOLDER / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

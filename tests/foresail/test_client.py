@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 
 from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
 from foresail.client_plan import plan_of
+from scaler.decision.running_maximum import running_maximum
 from scaler.errors import ForesailError
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving.plan_book import PlanBook
@@ -16,7 +17,6 @@ from scaler.serving.plan_message import plan_message
 from scaler.signals import Absent, Stale, Value
 from scaler.trigger import Mode
 from tests.contracts.plan_readers import (
-    MAXIMUM,
     NOW,
     PARAMETERS,
     PlansSite,
@@ -61,7 +61,7 @@ async def test_a_plan_comes_as_the_records_that_the_server_has() -> None:
     made = status(A)
     assert made.plan is not None
 
-    plan = plan_of(plan_message(made, now_seconds=NOW, running_maximum=MAXIMUM))
+    plan = plan_of(plan_message(made, now_seconds=NOW))
 
     assert plan.workload == A
     assert (plan.model, plan.mode, plan.on_watch_list) == ("llama-70b", Mode.ACT, False)
@@ -69,7 +69,7 @@ async def test_a_plan_comes_as_the_records_that_the_server_has() -> None:
     assert plan.demand == made.plan.demand
     assert plan.parameters == PARAMETERS
     assert plan.forecasts == {str(one): each for one, each in made.plan.forecasts.items()}
-    assert plan.running_maximum == MAXIMUM
+    assert plan.running_maximum == running_maximum(made.plan.forecasts, PARAMETERS)
     assert plan.signals == {
         "prompt_tokens": Value(value=1000.0, at_seconds=START - 3),
         "waiting": Value(value=0.0, at_seconds=START - 3),

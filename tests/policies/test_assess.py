@@ -543,5 +543,9 @@ def test_replicas_of_a_workload_are_counted_in_each_pool() -> None:
     )
     workload = Workload(kind="Deployment", namespace="llm", name="chat")
     assert assessment.replicas == {
-        workload: {"h100": Replicas(pods=2, gpus=4.0), "a100": Replicas(pods=1, gpus=2.0)}
+        workload: {
+            "h100": Replicas(pods=2, gpus=4.0, labels={"pod-template-hash": "1"}),
+            "a100": Replicas(pods=1, gpus=2.0, labels={"pod-template-hash": "1"}),
+        }
     }
+    assert {name: len(pods) for name, pods in assessment.pods.items()} == {"h100": 3, "a100": 1}

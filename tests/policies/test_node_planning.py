@@ -1,7 +1,9 @@
 """A reading, policies and the past become a plan, and what is remembered goes on over restarts."""
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fleet.account.lead_times import learned
@@ -12,14 +14,19 @@ from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
 from fleet.instances import instances
 from fleet.snapshot import snapshot_of
+from policies.node_plan import NodeOrder, Verdict
 from policies.planning.demand import STEP_SECONDS, PoolDemand
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.state_bytes import StateRefusedError, decode_state, encode_state
 from policies.planning.tuning import Evidence, NoChoice, TuningRecord
 from policies.policy.documents import policies_in
+from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
 from policies.rules.constants import RuleConstants
+from replay.cluster.shipped import ShippedRules
+from replay.pool_forecast import forecast_of
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
+from scaler.forecast.running_maximum import MaximumForecast
 from tests.policies.test_assess import KNOWN, NOW, Json, claim, initialized, node, owned, pod, pool
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
@@ -118,6 +125,68 @@ def test_without_plans_that_are_expected_no_forecast_counts() -> None:
     assert found.plan.pools[0].orders == ()
 
 
+def largest(*quantiles: float) -> MaximumForecast:
+    """Of the replicas of a workload that wants one now: the .5 and the .9 quantile."""
+    return MaximumForecast(
+        made_at_seconds=NOW,
+        last_value=1.0,
+        windows_seconds=(600.0,),
+        levels=(0.5, 0.9),
+        quantiles=(quantiles,),
+    )
+
+
+def test_a_pool_without_a_past_is_forecast_from_the_plans_of_its_workloads() -> None:
+    found = NodePlanning().plan(given(two_nodes(), planned_maxima={CHAT: largest(1.0, 3.0)}))
+    forecast = only(found).forecast
+    assert (forecast.last_value, forecast.windows_seconds) == (8.0, (600.0,))
+    # Demand grows by whole replicas of 8 GPUs: two are half of the way from the .5 to the .9, and
+    # four are beyond the .9 by half of what it is beyond the .5, where the chance falls to a fifth.
+    chances = [forecast.probability_of_reaching(gpus, 0) for gpus in (9, 16, 17, 24, 25, 32)]
+    assert chances == pytest.approx([0.3, 0.3, 0.1, 0.1, 0.1 / 5**0.5, 0.1 / 5**0.5])
+    assert "the plans of its workloads give it" in only(found).remarks[-1]
+
+
+def test_demand_that_no_plan_tells_of_is_taken_to_stay() -> None:
+    objects = two_nodes()
+    objects[Kind.POD].append(pod("other", 8, "b"))
+    forecasts = {CHAT: largest(1.0, 3.0)}
+    forecast = only(NodePlanning().plan(given(objects, planned_maxima=forecasts))).forecast
+    assert forecast.last_value == 16.0
+    assert forecast.probability_of_reaching(17, 0) == pytest.approx(0.3)
+
+
+def test_planned_replicas_are_in_the_forecast_of_the_plans_once() -> None:
+    found = NodePlanning().plan(
+        given(two_nodes(), planned={CHAT: 3.0}, planned_maxima={CHAT: largest(2.0, 3.0)})
+    )
+    forecast = only(found).forecast
+    assert (only(found).demand_gpus, forecast.last_value) == (24.0, 24.0)
+    assert forecast.probability_of_reaching(25, 0) == pytest.approx(0.1 / 5)
+
+
+def test_a_new_controller_orders_for_a_burst_that_the_plans_foresee() -> None:
+    def orders(*quantiles: float) -> tuple[NodeOrder, ...]:
+        later = NOW + 1200  # soon after its start it orders nothing
+        maxima = {CHAT: replace(largest(*quantiles), made_at_seconds=later)} if quantiles else {}
+        planning = NodePlanning()
+        planning.plan(given(two_nodes()))
+        return planning.plan(given(two_nodes(), later, planned_maxima=maxima)).plan.pools[0].orders
+
+    (order,) = orders(4.0, 4.0)
+    assert order.nodes == 2  # of four replicas one runs, and one gets the empty node
+    assert orders() == ()
+
+
+def test_a_pool_with_a_past_is_forecast_from_it_whatever_plans_say() -> None:
+    planning = NodePlanning()
+    for step in range(120):
+        planning.learn(NOW - (120 - step) * STEP_SECONDS, {"h100": 8.0})
+    found = planning.plan(given(two_nodes(), planned_maxima={CHAT: largest(4.0, 4.0)}))
+    assert only(found).forecast.windows_seconds == (600.0, 1200.0, 2400.0, 4800.0, 9600.0)
+    assert only(found).remarks == ()
+
+
 def test_a_workload_at_zero_counts_where_it_was_last_seen() -> None:
     planning = NodePlanning()
     planning.plan(given(two_nodes()))
@@ -160,6 +229,122 @@ def test_a_pool_that_two_policies_want_is_left_alone_and_named() -> None:
     assert "pool 'h100' is in the policies 'one' and 'two'" in remark
     assert remark.endswith("the pool is left alone")
     assert {one.verdict.value for one in found.plan.pools[0].nodes} == {"leave"}
+
+
+def of_team(objects: dict[Kind, list[Json]], namespace: str) -> dict[Kind, list[Json]]:
+    """The same with all pods in another namespace."""
+    moved = [
+        {**one, "metadata": {**one["metadata"], "namespace": namespace}}
+        for one in objects[Kind.POD]
+    ]
+    return {**objects, Kind.POD: moved}
+
+
+CHATS_ONLY = "workloads: {namespaces: [llm]}"
+CHAT_ONLY = policies(f"{ACT}, {CHATS_ONLY}", "chat-only")
+
+
+def after_bursts(given_policies: tuple[CapacityPolicy, ...], namespace: str) -> NodeRound:
+    """The pool wanted a second node in turns of half an hour, and has it empty now."""
+    planning = NodePlanning()
+    begin = NOW - NOW % STEP_SECONDS
+    for step in range(91):
+        objects = of_team(day(step), namespace)
+        found = planning.plan(
+            given(objects, begin + (step - 90) * STEP_SECONDS, policies=given_policies)
+        )
+    return found
+
+
+def test_no_node_is_held_for_demand_of_workloads_that_the_policy_is_not_about() -> None:
+    covered, theirs = after_bursts(CHAT_ONLY, "llm"), after_bursts(CHAT_ONLY, "batch")
+    assert [one.verdict for one in covered.plan.pools[0].nodes] == [Verdict.LEAVE, Verdict.HOLD]
+    assert [one.verdict for one in theirs.plan.pools[0].nodes] == [Verdict.LEAVE, Verdict.LEAVE]
+    assert (only(theirs).demand_gpus, only(theirs).forecast) == (8.0, None)
+    assert "8 GPUs of its demand are of workloads that the policy is not about" in (
+        only(theirs).remarks
+    )
+
+
+def test_demand_of_other_workloads_fills_nodes_and_is_taken_to_stay() -> None:
+    objects = two_nodes()
+    objects[Kind.POD].append(pod("batch", 8, "b"))
+    objects[Kind.POD][1]["metadata"]["namespace"] = "batch"
+    planning = NodePlanning()
+    for step in range(120):
+        planning.learn(NOW - (120 - step) * STEP_SECONDS, {"h100": 8.0})
+    found = planning.plan(given(objects, policies=CHAT_ONLY))
+    assert (only(found).demand_gpus, only(found).forecast.last_value) == (16.0, 16.0)
+    assert planning.tuning_input(found, "h100", NOW).past.gpus[-1] == 8.0
+
+
+def test_planned_replicas_count_where_the_policy_is_about_their_workload() -> None:
+    by_label = policies(f"{ACT}, workloads: {{matchLabels: {{app: chat}}}}")
+    for labels, gpus in (({"app": "chat"}, 24.0), ({"app": "batch"}, 8.0)):
+        objects = two_nodes()
+        objects[Kind.POD][0]["metadata"]["labels"] = {"pod-template-hash": "1", **labels}
+        planning = NodePlanning()
+        wanted = given(
+            objects, policies=by_label, planned={CHAT: 3.0}, planned_maxima={CHAT: largest(4, 4)}
+        )
+        found = planning.plan(wanted)
+        assert only(found).demand_gpus == gpus
+        assert (only(found).forecast is not None) == (labels == {"app": "chat"})
+        # What its pods' labels were is known after they are gone, and after a restart.
+        restarted = NodePlanning(decode_state(encode_state(planning.state)))
+        empty = {kind: all_ for kind, all_ in objects.items() if kind is not Kind.POD}
+        later = given(empty, NOW + 120, policies=by_label, planned={CHAT: 2.0})
+        assert only(restarted.plan(later)).demand_gpus == gpus - 8.0
+
+
+def test_a_pod_that_loads_keeps_its_node_only_where_the_policy_is_about_it() -> None:
+    for namespace, verdict in (("llm", Verdict.HOLD), ("batch", Verdict.LEAVE)):
+        objects = two_nodes()
+        objects[Kind.POD] = [pod("x", 8, "a", ready=False, **CHATS)]
+        longer = policies(f"{ACT}, {CHATS_ONLY}, modelLoadingVeto: {{longest: 1h}}")
+        found = NodePlanning().plan(given(of_team(objects, namespace), policies=longer))
+        assert found.plan.pools[0].nodes[0].verdict is verdict
+
+
+def test_replicas_of_other_workloads_keep_their_own_order() -> None:
+    objects = two_nodes()
+    objects[Kind.POD] += [pod("y", 4, "b", **CHATS), pod("z", 2, "b", **CHATS)]
+    objects[Kind.POD][2]["metadata"]["namespace"] = "batch"
+    found = NodePlanning().plan(given(objects, policies=CHAT_ONLY))
+    assert found.plan.pools[0].deletion_costs.keys() == {"uid-x", "uid-y"}
+
+
+def test_a_gang_of_another_workload_gets_no_nodes_and_fills_those_that_it_has() -> None:
+    job = owned("Job", "tune-0", {"jobset.sigs.k8s.io/jobset-name": "tune"})
+    for namespace, gangs, demand in (("llm", 1, 0.0), ("batch", 0, 8.0)):
+        objects = two_nodes()
+        objects[Kind.POD] = [pod("t", 8, "a", **job)]
+        found = NodePlanning().plan(given(of_team(objects, namespace), policies=CHAT_ONLY))
+        assert (len(only(found).gangs), only(found).demand_gpus) == (gangs, demand)
+        verdict = found.plan.pools[0].nodes[0].verdict
+        assert (verdict is Verdict.HOLD) == (gangs == 1)
+
+
+def test_of_two_policies_that_name_one_workload_each_counts_in_its_own_pools() -> None:
+    objects = two_nodes()
+    objects[Kind.NODE_POOL].append(pool("a100"))
+    objects[Kind.NODE_CLAIM].append(initialized("a100-c", "c"))
+    objects[Kind.NODE_CLAIM][-1]["metadata"]["labels"]["karpenter.sh/nodepool"] = "a100"
+    objects[Kind.NODE].append(node("c", pool="a100"))
+    objects[Kind.POD].append(pod("y", 8, "c", ready=False, **CHATS))
+    objects[Kind.POD][0]["status"]["conditions"][0]["status"] = "False"  # `x` on h100 loads too
+    one, two = (
+        f"{CHATS_ONLY}, modelLoadingVeto: {veto}, pools: {{names: [{name}]}}"
+        for name, veto in (("h100", "{longest: 1h}"), ("a100", "{enabled: false}"))
+    )
+    both = (*policies(one, "one"), *policies(two, "two"))
+    found = NodePlanning().plan(given(objects, policies=both))
+    by_node = {node.node: node.verdict for one in found.plan.pools for node in one.nodes}
+    assert (by_node["h100-a"], by_node["a100-c"]) == (Verdict.HOLD, Verdict.LEAVE)
+    assert {name: one.policy for name, one in found.policies.items()} == {
+        "h100": "one",
+        "a100": "two",
+    }
 
 
 def held(reason: str, until: str) -> dict[str, str]:
@@ -239,6 +424,36 @@ MOVED = TuningRecord(
         Evidence(hold_factor=0.5, order_factor=0.6, cost=90.0),
     ),
 )
+
+
+def day(step: int) -> dict[Kind, list[Json]]:
+    """Chat has one replica of 8 GPUs or two, in turns of half an hour, on two nodes."""
+    objects = two_nodes()
+    if step // 15 % 2:
+        objects[Kind.POD].append(pod("y", 8, "b", **CHATS))
+    return objects
+
+
+@pytest.mark.parametrize("spec", [ACT, f"{ACT}, tuning: nightly"])
+def test_replay_plans_as_the_controller_does_on_the_same_records(spec: str) -> None:
+    production, begin, steps = NodePlanning(), NOW - NOW % STEP_SECONDS, 90
+    verdicts: set[Verdict] = set()
+    wanted = [16.0 if step // 15 % 2 else 8.0 for step in range(steps)]
+    for step, gpus in enumerate(wanted):
+        production.learn(begin + (step - steps) * STEP_SECONDS, {"h100": gpus})
+    replayed = ShippedRules(lambda pool, at: policy_for(policies(spec), pool, at))
+    forecast = forecast_of(np.array(wanted), np.array(wanted[:28]), begin_seconds=begin)
+    for step in range(28):
+        now = begin + step * STEP_SECONDS
+        found = production.plan(given(day(step), now, policies=policies(spec)))
+        assert only(found).forecast == forecast(now)
+        plan = replayed.decide(found.situation)
+        if step > 12:  # what a start without a state makes careful has passed
+            assert plan == found.plan
+            verdicts |= {node.verdict for node in plan.pools[0].nodes}
+    assert verdicts >= {Verdict.HOLD, Verdict.LEAVE}
+
+
 NIGHTLY = policies(f"{ACT}, tuning: nightly")
 
 

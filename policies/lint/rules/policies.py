@@ -240,8 +240,8 @@ def rule_without_pool(of: Object, inputs: Inputs) -> Iterator[Fault]:
     source=_SOURCE,
 )
 def no_workload(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """No demand counts then, and every node of its pools may go. Told where there are workloads
-    with GPUs among the inputs.
+    """No node is ordered or held for demand then. Told where there are workloads with GPUs among
+    the inputs.
     """
     policy, workloads = inputs.once(parsed).get(of), inputs.once(gpu_workloads)
     if policy is None or policy.spec.workloads is None or not workloads:

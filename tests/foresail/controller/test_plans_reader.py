@@ -8,12 +8,13 @@ import pytest
 
 from fleet.cluster.owners import Workload
 from fleet.cluster.scaled_objects import ScaledObject
-from foresail.client import Changed, Plan, PlansError, Removed, Snapshot
+from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
 from foresail.client_events import Event
 from foresail.client_plan import plan_of
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.plans_reader import read_plans, trigger_plan_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
+from tests.contracts.plan_readers import PlansSite, named
 
 CHAT = Workload(kind="Deployment", namespace="llm", name="chat")
 OBJECTS = [ScaledObject(name="llm/scaler", uid="s", target=CHAT)]
@@ -97,6 +98,73 @@ async def test_events_of_a_watch_are_learned_and_a_refusal_is_asked_again() -> N
     assert found.now(OBJECTS, clock()).replicas == {CHAT: 4.0}
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.looptime(False)  # sockets need real time
+async def test_the_running_maximum_of_a_served_plan_counts_where_it_has_shown_skill() -> None:
+    site, found = PlansSite(), KnownPlans()
+    site.plan(named("a"))  # its forecast is judged at five minutes only
+    scaled = [ScaledObject(name="team-a/a", uid="s", target=CHAT)]
+    async with site.served(), asyncio.timeout(10):
+        plans = Plans(f"127.0.0.1:{site.port}")
+        task = asyncio.create_task(read_plans(found, plans.watch, lambda: 0.0))
+        while not found.now(scaled, 1.0).replicas:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    maximum = found.now(scaled, 1.0).maxima[CHAT]
+    assert (maximum.last_value, maximum.windows_seconds) == (2.0, (300.0,))
+    assert maximum.quantiles == ((2.0, 5.0),)
+
+
+LARGEST = {
+    "made_at_seconds": 1.0,
+    "last_value": 2.0,
+    "windows_seconds": [300.0],
+    "levels": [0.5, 0.9],
+    "quantiles": [pb.Row(values=[2.0, 5.0])],
+}
+
+
+def forecast(**skill: float) -> pb.SeriesForecast:
+    return pb.SeriesForecast(
+        series="prompt_tokens", skill=[pb.SeriesSkill(horizon_seconds=300.0, judged=400, **skill)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("skill", "changed"),
+    [
+        pytest.param({}, {}, id="no-evidence"),
+        pytest.param({"day": -0.1, "week": -0.01}, {}, id="no-skill"),
+        pytest.param({"day": 0.1}, {"quantiles": []}, id="a-row-missing"),
+        pytest.param({"day": 0.1}, {"levels": [0.9, 0.5]}, id="levels-that-fall"),
+        pytest.param({"day": 0.1}, {"last_value": float("nan")}, id="no-number"),
+        pytest.param(
+            {"day": 0.1}, {"quantiles": [pb.Row(values=[2.0, float("inf")])]}, id="infinite"
+        ),
+    ],
+)
+def test_a_running_maximum_that_cannot_be_gone_by_is_left_out(
+    skill: dict[str, float], changed: dict[str, object]
+) -> None:
+    largest = pb.RunningMaximum(**(LARGEST | changed))  # type: ignore[arg-type]
+    heard = known(plan(running_maximum=largest, forecasts=[forecast(**skill)])).now(OBJECTS, 10.0)
+    assert (heard.replicas, heard.maxima) == ({CHAT: 3.0}, {})
+
+
+def test_the_running_maximum_is_of_the_trigger_that_wants_the_most() -> None:
+    small, large = (
+        plan(
+            desired,
+            trigger,
+            running_maximum=pb.RunningMaximum(**(LARGEST | {"last_value": last})),
+            forecasts=[forecast(day=0.0)],
+        )
+        for desired, trigger, last in ((3, "a", 1.0), (5, "b", 2.0))
+    )
+    for order in ((small, large), (large, small)):
+        assert known(*order).now(OBJECTS, 10.0).maxima[CHAT].last_value == 2.0
 
 
 def test_what_is_heard_is_of_one_trigger() -> None:

@@ -342,7 +342,9 @@ class WorkloadPlan(_message.Message):
 
     @_builtins.property
     def running_maximum(self) -> Global___RunningMaximum:
-        """The largest number of replicas wanted within windows from now on."""
+        """The largest number of replicas wanted within windows from now on, with head-room and within the
+        bounds; the least that it may be. Absent while nothing is forecast.
+        """
 
     @_builtins.property
     def settings(self) -> Global___PlanSettings: ...
