@@ -17,7 +17,7 @@ run: $(VENV)/.run ## a day of LLM traffic on a laptop: foresail demo (ARGS="--se
 test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS="-k name")
 	$(WITH_PROMETHEUS) $(BIN)/pytest -n auto $(ARGS)
 
-fuzz: $(VENV)/.dev ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
+fuzz: $(VENV)/.fuzz ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import contracts
@@ -67,6 +67,10 @@ $(VENV)/.dev: pyproject.toml requirements/run.txt requirements/dev.txt
 
 $(VENV)/.bench: pyproject.toml requirements/run.txt requirements/dev.txt requirements/bench.txt
 	scripts/environment.sh $(PYTHON) $(VENV) run dev bench
+	@touch $@ $(VENV)/.dev $(VENV)/.run
+
+$(VENV)/.fuzz: pyproject.toml requirements/run.txt requirements/dev.txt requirements/fuzz.txt
+	scripts/environment.sh $(PYTHON) $(VENV) run dev fuzz
 	@touch $@ $(VENV)/.dev $(VENV)/.run
 
 .PHONY: bed-programs

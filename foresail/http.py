@@ -6,7 +6,7 @@ loopback, where `kubectl port-forward` arrives, or to a client with the operator
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from foresail.exported import WorkloadCollector
 from foresail.loopback import is_loopback
 from scaler.clock import Clock
 from scaler.errors import ForesailError
+from scaler.limits import Limit, exceeded
 from scaler.message_text import limited
 from scaler.serving.cycle import PlanningCycle
 from scaler.sources.access import secret
@@ -43,6 +44,8 @@ class FrontState:
     """Whether questions are answered: listening, and not draining."""
     metrics: bytes = b""
     """Its own series, as text."""
+    limits: Mapping[Limit, int] = field(default_factory=dict)
+    """How often each limit was exceeded in it."""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,9 @@ class _MetricsPage:
     async def current(self, make: Callable[[], bytes], clock: Clock, kept_seconds: float) -> bytes:
         async with self.lock:
             begun = clock()
-            if begun >= self.until_seconds:
+            if begun < self.until_seconds:
+                exceeded(Limit.METRICS_PAGE)
+            else:
                 self.body = await asyncio.to_thread(make)
                 took = clock() - begun
                 self.until_seconds = begun + max(kept_seconds, took / _SHARE_MAX)
@@ -160,6 +165,8 @@ def _refused(token_file: Path | None) -> web.Response:
 
 def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:
     """The answer about an unknown object; it names no object of another namespace."""
+    if len(names) > _NAMES_COMPARED_MAX:
+        exceeded(Limit.NAMES_COMPARED)
     near = nearest(name, names[:_NAMES_COMPARED_MAX])
     if near:
         hint = f"did you mean {namespace}/{near}?"

@@ -10,11 +10,13 @@ import asyncio
 import pickle
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from foresail.settings import Settings
 from scaler.decision.answers import Reference, TimedOutcome
+from scaler.limits import Limit, exceeded
 from scaler.serving.board import Changes
 
 ALIVE_SECONDS: Final = 5.0
@@ -77,6 +79,8 @@ class Front:
     accepting: bool
     metrics: bytes
     """Its own Prometheus series, as text."""
+    limits: Mapping[Limit, int]
+    """How often each was exceeded in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Link:
         if self._writer.is_closing():
             return
         if isinstance(message, Published) and self._is_behind():
+            exceeded(Limit.LINK_BYTES)
             self._outcomes[message.reference] = message
             if self._sending is None:
                 self._sending = asyncio.create_task(self._send_outcomes(), name="send-outcomes")

@@ -19,6 +19,8 @@ from typing import Any, Final
 import structlog
 from typing_extensions import override
 
+from scaler.limits import Limit, exceeded
+
 LINES_WAITING_MAX: Final = 1000
 LINE_CHARACTERS_MAX: Final = 16_384
 _END_SECONDS_MAX: Final = 1.0
@@ -38,10 +40,12 @@ class LogWriter:
     def put(self, line: str) -> None:
         """Write a line later; it is dropped if too many wait."""
         if len(line) > LINE_CHARACTERS_MAX:
+            exceeded(Limit.LOG_LINE)
             line = json.dumps({"event": "long_line", "begin": line[: LINE_CHARACTERS_MAX // 4]})
         try:
             self._lines.put_nowait(line)
         except queue.Full:
+            exceeded(Limit.LOG_LINES_WAITING)
             self._dropped += 1
 
     def flush(self, seconds_max: float = _END_SECONDS_MAX) -> None:

@@ -25,6 +25,7 @@ from foresail import wiring
 from foresail.clock import steady_clock, wall_clock
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
+from foresail.limits_seen import LimitCollector, LimitLog
 from foresail.link import (
     ALIVE_SECONDS,
     Alive,
@@ -110,6 +111,7 @@ async def _running(
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
         registry.register(collector)
+    registry.register(LimitCollector(lambda: front.limits))
 
     def publish(reference: Reference, timed: TimedOutcome) -> None:
         link.send(Published(reference, timed, states.payload(reference)))
@@ -205,16 +207,19 @@ class _Listener:
                 self._states.inherit(payloads)
             case FeedFound(key=key, payload=payload):
                 self._states.requests.found(key, payload)
-            case Front(accepting=accepting, metrics=metrics):
+            case Front(accepting=accepting, metrics=metrics, limits=limits):
                 self._front.accepting, self._front.metrics = accepting, metrics
+                self._front.limits = limits
             case _:
                 log.error("message_not_for_a_planner", kind=type(message).__name__)
 
 
 async def _beat(link: Link) -> None:
-    """Report that the event loop runs, even if there is nothing to publish."""
+    """Report that the event loop runs, even if nothing is published, and name new limits."""
+    named = LimitLog()
     while True:
         link.send(Alive())
+        named.name_new()
         await asyncio.sleep(ALIVE_SECONDS)
 
 

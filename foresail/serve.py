@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from foresail.admission import board_of, tls_files
 from foresail.clock import steady_clock, wall_clock
 from foresail.handover import Handover
+from foresail.limits_seen import LimitLog
 from foresail.link import (
     Alive,
     AllKnown,
@@ -37,6 +38,7 @@ from foresail.loopback import is_loopback
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.errors import ForesailError
+from scaler.limits import COUNTS
 from scaler.serving.board import Changes, arrival_of
 from scaler.serving.certificate_expiry import CertificateExpiry
 from scaler.serving.metrics import ServiceMetrics
@@ -216,11 +218,13 @@ class Answering:
 
     async def _report(self, link: Link) -> None:
         """Pass on this process's own series, and what was asked about, for the second port."""
-        reported = 0
+        reported, named = 0, LimitLog()
         since = steady_clock()
         await asyncio.to_thread(self.expiry.look)
         while True:
-            link.send(Front(self.accepting, generate_latest(self.registry)))
+            limits = COUNTS.snapshot()
+            link.send(Front(self.accepting, generate_latest(self.registry), limits))
+            named.name_new()
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:

@@ -7,6 +7,10 @@ ForesailError
     └── SourceMisconfiguredError permanent until a setting changes: 401, 403, a query it rejects
 """
 
+from collections.abc import Collection
+
+from scaler.limits import Limit
+
 
 class ForesailError(Exception):
     """Anything Foresail raises on purpose."""
@@ -14,6 +18,11 @@ class ForesailError(Exception):
 
 class MetadataError(ForesailError):
     """Trigger metadata that cannot be used; the message names key, value and correction."""
+
+    def __init__(self, message: str, *, limits: Collection[Limit] = ()) -> None:
+        super().__init__(message)
+        self.limits = frozenset(limits)
+        """Those that it exceeds."""
 
 
 class SourceError(ForesailError):

@@ -44,6 +44,10 @@ class Event:
     """Demand during the event ÷ demand as it would be without."""
 
 
+class EventsLimitError(ValueError):
+    """More events, longer ones, or ones that begin more often than they may."""
+
+
 def parse(text: str) -> tuple[Event, ...]:
     """The events of a text.
 
@@ -52,11 +56,13 @@ def parse(text: str) -> tuple[Event, ...]:
     """
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if len(parts) > EVENTS_MAX:
-        raise ValueError(f"{len(parts)} events are more than {EVENTS_MAX}")
+        raise EventsLimitError(f"{len(parts)} events are more than {EVENTS_MAX}")
     events = tuple(map(_event, parts))
     starts = sum(_starts_a_day(event) for event in events)
     if starts > STARTS_A_DAY_MAX:
-        raise ValueError(f"events begin up to {starts} times a day, at most {STARTS_A_DAY_MAX}")
+        raise EventsLimitError(
+            f"events begin up to {starts} times a day, at most {STARTS_A_DAY_MAX}"
+        )
     return events
 
 
@@ -69,7 +75,9 @@ def _starts_a_day(event: Event) -> int:
 
 
 def _event(text: str) -> Event:
-    found = _WRITTEN.fullmatch(text) if len(text) <= _CHARACTERS_MAX else None
+    if len(text) > _CHARACTERS_MAX:
+        raise EventsLimitError(f"event {text[:40]!r}… has over {_CHARACTERS_MAX} characters")
+    found = _WRITTEN.fullmatch(text)
     if found is None:
         raise ValueError(f"event {text!r} is not of the form WHEN for LENGTH xFACTOR")
     length, factor = parse_duration(found["length"]), float(found["factor"])

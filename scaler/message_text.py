@@ -33,6 +33,11 @@ def limited(text: str) -> str:
     return encoded[:room].decode(errors="ignore") + _CUT
 
 
+def is_cut(text: str, original: str) -> bool:
+    """Whether `limited` cut the original to this text."""
+    return text.endswith(_CUT) and not original.endswith(_CUT)
+
+
 def printable(text: str) -> str:
     """The text with every character escaped that a terminal would obey or not show."""
     if text.isprintable():

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol, assert_never
 
 from scaler.durations import format_duration
+from scaler.limits import Limit
 
 
 class Signal(StrEnum):
@@ -74,6 +75,8 @@ class Absent:
     """No series, or none that a value can be made from; `why` is the reason in words."""
 
     why: str
+    limit: Limit | None = field(default=None, compare=False)
+    """The limit that the number exceeds, where that is the reason."""
 
 
 Reading = Value | Stale | Absent

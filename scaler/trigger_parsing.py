@@ -14,7 +14,9 @@ from pydantic import ValidationError
 
 from fleet.invalid import invalid, shown
 from scaler.errors import MetadataError
-from scaler.message_text import FAULTS_LISTED_MAX, limited, listed_faults
+from scaler.events import EventsLimitError
+from scaler.limits import Limit
+from scaler.message_text import FAULTS_LISTED_MAX, is_cut, limited, listed_faults
 from scaler.spelling import nearest
 from scaler.trigger import ALIASES, KEDA_KEYS, Mode, TriggerSpec
 
@@ -22,6 +24,8 @@ _BESIDE_METADATA: Final = frozenset({"metricType", "name", "useCachedMetrics", "
 _FROM_ENV: Final = "FromEnv"
 _NOT_SHOWN: Final = "a value from the environment, which is not shown"
 _SHOWN_CHARACTERS_MAX: Final = 120
+_TOO_LONG: Final = {"model": Limit.MODEL, "serverAddress": Limit.SERVER_ADDRESS}
+"""By key."""
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9/._~-]*")
 """A path without encoded signs, of which `%2e%2e` is one, and without a query."""
 
@@ -66,10 +70,12 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
         faults += [
             _invalid(known, shown(at[:1], whole=""), why, hidden) for at, why in invalid(error)
         ]
-        raise _metadata_error(faults) from error
+        raise _metadata_error(faults, _limits_in(error)) from error
     faults += _not_allowed(parsed, allowed, hidden)
     if faults:
-        raise _metadata_error(faults)
+        address = parsed.server_address
+        outside = address is not None and not _is_allowed_address(address, allowed)
+        raise _metadata_error(faults, {Limit.SERVER_ADDRESS} if outside else ())
     return parsed.model_copy(
         update={
             "source": parsed.source or (None if parsed.server_address else allowed.default_source),
@@ -78,8 +84,26 @@ def parse(metadata: Mapping[str, str], allowed: AllowedOptions) -> TriggerSpec:
     )
 
 
-def _metadata_error(faults: Sequence[str]) -> MetadataError:
-    return MetadataError(limited(listed_faults(faults)))
+def _metadata_error(faults: Sequence[str], limits: Collection[Limit]) -> MetadataError:
+    whole = listed_faults(faults)
+    message, found = limited(whole), set(limits)
+    if len(faults) > FAULTS_LISTED_MAX:
+        found.add(Limit.FAULTS)
+    if is_cut(message, whole):
+        found.add(Limit.MESSAGE)
+    return MetadataError(message, limits=found)
+
+
+def _limits_in(error: ValidationError) -> set[Limit]:
+    """The limits that these faults are about."""
+    found: set[Limit] = set()
+    for fault in error.errors(include_url=False, include_input=False):
+        key = str(fault["loc"][0]) if fault["loc"] else ""
+        if fault["type"] == "string_too_long" and key in _TOO_LONG:
+            found.add(_TOO_LONG[key])
+        if isinstance(fault.get("ctx", {}).get("error"), EventsLimitError):
+            found.add(Limit.EVENTS)
+    return found
 
 
 def _invalid(known: Mapping[str, str], key: str, text: str, hidden: Collection[str]) -> str:
@@ -143,7 +167,7 @@ def _source_faults(
     if address is not None:
         if parsed.source is not None:
             return ["keys 'source' and 'serverAddress' exclude each other: give one"]
-        if not any(_within(address, prefix) for prefix in allowed.address_prefixes):
+        if not _is_allowed_address(address, allowed):
             return [_refused("serverAddress", address, hidden)]
         return []
     if parsed.source is None and allowed.default_source is None:
@@ -152,6 +176,10 @@ def _source_faults(
     if parsed.source is not None and parsed.source not in allowed.sources:
         return [_not_among("source", parsed.source, allowed.sources, hidden)]
     return []
+
+
+def _is_allowed_address(address: str, allowed: AllowedOptions) -> bool:
+    return any(_within(address, prefix) for prefix in allowed.address_prefixes)
 
 
 def _refused(key: str, address: str, hidden: Collection[str]) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from scaler.decision.capacity import Origin, ReplicaCapacity
 from scaler.decision.tracker import PollResult
+from scaler.limits import Limit
 from scaler.signals import Absent, Observation, Signal
 
 FIGURES_MAX: Final = 50.0
@@ -52,7 +53,7 @@ class ServedRates:
         most = self._most_ready(seen.at_seconds, ready)
         known = list(capacities)
         absent = {
-            signal: Absent(why=why)
+            signal: Absent(why=why, limit=Limit.SERVED_RATE)
             for signal in _KEYS
             if (why := self._doubt(seen, signal, most, known)) is not None
         }

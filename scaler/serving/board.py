@@ -20,6 +20,7 @@ from scaler.clock import Clock
 from scaler.decision.abstention import Abstention, abstention_of, abstention_of_unusable
 from scaler.decision.answers import Outcome, Reference, Refusal, RefusalCode, Reply, TimedOutcome
 from scaler.errors import ForesailError, MetadataError
+from scaler.limits import Limit, exceeded
 from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
@@ -203,6 +204,8 @@ class Board:
             )
         ]
         for entry in dropped:
+            if self._is_silent(entry.asked_at_seconds):
+                exceeded(Limit.SILENT_TRIGGER)
             self._forget(entry.reference)
 
     def _forget(self, reference: Reference) -> None:
@@ -231,6 +234,7 @@ class Board:
         try:
             trigger_spec = self._admit(reference.namespace, dict(reference.metadata))
         except MetadataError as error:
+            exceeded(*error.limits)
             return None, Refusal(code=RefusalCode.INVALID, message=str(error))
         message = (
             f"no reading of model {trigger_spec.model!r} yet; asked for the first time just now"
@@ -255,9 +259,11 @@ class Board:
         beside = self._by_namespace.get(reference.namespace, {})
         same = [entry for entry in beside.values() if entry.reference.name == reference.name]
         if len(same) >= OF_OBJECT_MAX:
+            exceeded(Limit.OBJECT_TRIGGERS)
             self._forget(min(same, key=lambda entry: entry.asked_at_seconds).reference)
         most = self._of_namespace_max(reference.namespace)
         if len(beside) >= most:
+            exceeded(Limit.NAMESPACE_TRIGGERS)
             oldest = min(beside.values(), key=lambda entry: entry.asked_at_seconds)
             if now - oldest.asked_at_seconds < SUPERSEDED_SECONDS:
                 message = (
@@ -271,6 +277,7 @@ class Board:
         """Forget an object on a full board, one that was only adopted before any other."""
         if len(self._entries) < self._objects_max:
             return
+        exceeded(Limit.TRIGGERS)
         entries = self._entries.values()
         oldest = min(entries, key=lambda entry: (not entry.adopted, entry.asked_at_seconds))
         if not oldest.adopted and now - oldest.asked_at_seconds < SILENT_SECONDS:

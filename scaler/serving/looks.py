@@ -12,6 +12,7 @@ from scaler.clock import Clock, WallTime
 from scaler.decision.tracker import PollResult
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.evaluate import WorkloadPlan
+from scaler.limits import Limit, exceeded
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.faults import contained
 from scaler.serving.feeds import LiveFeed
@@ -19,6 +20,7 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plans import Plans
 from scaler.serving.slots import SourceSlots
 from scaler.serving.workloads import Workloads
+from scaler.signals import Absent
 
 
 class Looks:
@@ -77,7 +79,10 @@ class Looks:
         return ()
 
     async def _look(self, live: LiveFeed) -> tuple[WorkloadPlan, ...]:
-        async with self._slots.of(live.source).looks:
+        slots = self._slots.of(live.source).looks
+        if slots.locked():
+            exceeded(Limit.LOOKS_AT_ONCE)
+        async with slots:
             if not live.workloads:
                 return ()  # forgotten while it waited
             live.reading = True
@@ -101,6 +106,7 @@ class Looks:
             except SourceError as error:
                 return PollResult(at_seconds=at, observation=None, failure=error)
             except TimeoutError:
+                exceeded(Limit.READ_SECONDS)
                 failure = SourceUnavailableError(f"no answer within {limit:g} s")
                 return PollResult(at_seconds=at, observation=None, failure=failure)
         return PollResult(at_seconds=at, observation=observation)
@@ -116,5 +122,14 @@ class Looks:
 
     def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
         live.take(poll, looked_at)
+        _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _count_disbelieved(live: LiveFeed) -> None:
+    """Count the numbers of the last look that exceed a bound."""
+    observation = None if live.looked is None else live.looked[0].observation
+    for reading in () if observation is None else observation.readings.values():
+        if isinstance(reading, Absent) and reading.limit is not None:
+            exceeded(reading.limit)

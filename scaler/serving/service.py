@@ -20,7 +20,8 @@ from typing_extensions import override
 
 from scaler.decision.abstention import Abstention
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, Reply
-from scaler.message_text import limited
+from scaler.limits import Limit, exceeded
+from scaler.message_text import is_cut, limited
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.serving.board import NAME_CHARACTERS_MAX, Board, BoardFullError, Entry
@@ -199,6 +200,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         try:
             lifetime = self._lifetimes.begin(peer)
         except TooManyStreamsError as error:
+            exceeded(Limit.STREAMS)
             await self._refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         self._metrics.streams.labels(method).inc()
         try:
@@ -249,7 +251,10 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         return float(self._replicas_max) if replicas > 0 else 0.0
 
     async def _refuse(self, context: Context, code: grpc.StatusCode, message: str) -> Never:
-        await context.abort(code, limited(message))
+        text = limited(message)
+        if is_cut(text, message):
+            exceeded(Limit.MESSAGE)
+        await context.abort(code, text)
         raise AssertionError  # abort raises; its type stub does not declare that
 
 
@@ -258,13 +263,15 @@ def _reference(request: pb.ScaledObjectRef) -> Reference:
 
 
 def _fault_of(request: pb.ScaledObjectRef) -> str | None:
-    """The fault of the reference, or None."""
+    """The fault of the reference, or None; a limit that it exceeds is counted."""
     if not request.name or not request.namespace:
         return "the reference names no object: name and namespace must both be set"
     if max(len(request.name), len(request.namespace)) > NAME_CHARACTERS_MAX:
+        exceeded(Limit.NAME)
         return f"the name or the namespace has over {NAME_CHARACTERS_MAX} characters"
     size = sum(len(key) + len(value) for key, value in request.scalerMetadata.items())
     if size > METADATA_CHARACTERS_MAX:
+        exceeded(Limit.METADATA)
         return f"the trigger's metadata has {size} characters, over {METADATA_CHARACTERS_MAX}"
     return None
 

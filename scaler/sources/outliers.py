@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from scaler.bounds import BOUNDS, outlier
+from scaler.limits import Limit
 from scaler.signals import Absent, Reading, Signal, Value
 from scaler.sources.catalogue import Combine, Preset
 from scaler.sources.page import MatchedSeries
@@ -30,11 +31,11 @@ def outliers(
             why = outlier(signal, max(matched.numbers, default=0.0), replicas=replicas)
             why = why or outlier(signal, _together(preset, signal, matched), replicas=replicas)
             if why is not None:
-                yield signal, Absent(why=f"{exporter} reports {why}")
+                yield signal, Absent(why=f"{exporter} reports {why}", limit=Limit.SIGNAL_BOUND)
                 break
         else:
             if latency := outlier(signal, reading.value, replicas=_POOL_REPLICAS):
-                yield signal, Absent(why=latency)
+                yield signal, Absent(why=latency, limit=Limit.SIGNAL_BOUND)
 
 
 def _together(preset: Preset, signal: Signal, matched: MatchedSeries) -> float:

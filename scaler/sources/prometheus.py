@@ -24,6 +24,7 @@ from typing_extensions import TypedDict
 from urllib3.util.retry import Retry
 
 from scaler.errors import SourceError, SourceUnavailableError
+from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.access import Basic, Tls, checked_url
@@ -136,6 +137,7 @@ class PrometheusSource:
                 raise self._is_closed() from error  # the work was cancelled before it had a thread
             raise
         except TimeoutError as error:
+            exceeded(Limit.READ_SECONDS)
             raise SourceUnavailableError(
                 f"source {self.config.name!r} at {self.config.url}: no answer within "
                 f"{self.config.timeout_seconds:g} s"
@@ -323,6 +325,7 @@ def samples_of_answer(result: object) -> Iterator[Sample]:
     if not isinstance(result, list):
         raise TypeError("no list of series")
     if len(result) > SERIES_MAX:
+        exceeded(Limit.ANSWER_SERIES)
         raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
     for given in result:
         series = _SERIES.validate_python(given)

@@ -19,6 +19,7 @@ from requests.auth import AuthBase
 from typing_extensions import override
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit, exceeded
 from scaler.sources.access import Basic, authorization
 from scaler.sources.prometheus_transport import NoAnswerError
 
@@ -133,7 +134,10 @@ def _error_text(response: requests.Response) -> str:
         text = str(response.json()["error"])
     except (NoAnswerError, TimeoutError, LookupError, TypeError, ValueError):
         text = response.text
-    return _without_credentials(" ".join(text.split()), response)[:_MESSAGE_CHARACTERS]
+    text = _without_credentials(" ".join(text.split()), response)
+    if len(text) > _MESSAGE_CHARACTERS:
+        exceeded(Limit.ERROR_PAGE)
+    return text[:_MESSAGE_CHARACTERS]
 
 
 def _without_credentials(text: str, response: requests.Response) -> str:

@@ -25,6 +25,7 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from typing_extensions import override
 
+from scaler.limits import Limit, exceeded
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 
@@ -136,8 +137,10 @@ class Transport(BaseAdapter):
                 self._hold(read, len(chunk))
                 body += chunk
                 if refused and len(body) > ERROR_BYTES_MAX:
+                    exceeded(Limit.ERROR_PAGE)
                     break
                 if len(body) > self._body_bytes_max:
+                    exceeded(Limit.ANSWER_BYTES)
                     raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
             response = _Response(body)
             response.status_code = answer.status
@@ -154,6 +157,7 @@ class Transport(BaseAdapter):
             self._held_bytes += count
             read.held_bytes += count
             if self._held_bytes > most:
+                exceeded(Limit.ANSWERS_AT_ONCE)
                 raise NoAnswerError(f"answers of over {most} bytes at a time")
 
 
@@ -180,9 +184,11 @@ class _Response(requests.Response):
         """
         # Each series has two objects, itself and its labels; objects take most of the memory.
         if self._body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
+            exceeded(Limit.ANSWER_SERIES)
             raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
         values = sum(map(self._body.count, (b",", b"[", b"{")))
         if values > VALUES_MAX:
+            exceeded(Limit.ANSWER_VALUES)
             raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
         if len(self._body) > _LARGE_BYTES:
             _wait_for_turn(_READ.get())
@@ -193,6 +199,8 @@ def _wait_for_turn(read: _Read) -> None:
     if read.holds_large:
         return
     seconds = read.limit - read.loop.time()
+    if _LARGE.locked():
+        exceeded(Limit.LARGE_ANSWERS)
     if not _LARGE.acquire(timeout=max(0.0, seconds)):
         raise TimeoutError("other large answers were read until the limit")
     read.holds_large = True

@@ -19,6 +19,7 @@ from itertools import accumulate, pairwise
 from typing import Final, assert_never
 
 from scaler.bounds import BOUNDS
+from scaler.limits import Limit, exceeded
 from scaler.signals import (
     Absent,
     LatencyCounts,
@@ -70,6 +71,8 @@ class ObservationReader:
         """The observation at `now_seconds` from these samples and the ones before."""
         latest_seconds = now_seconds + self._limits.stale_after_seconds
         refused = self._store.add(samples, latest_seconds=latest_seconds)
+        if refused:
+            exceeded(Limit.SAMPLES)
         self._store.forget_after(latest_seconds)
         self._store.forget_before(now_seconds - self._limits.keep_seconds)
         pages = {

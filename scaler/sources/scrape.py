@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import aiohttp
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
@@ -126,6 +127,7 @@ class ScrapeSource:
                 async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                     page.add(chunk)
             except PageTooLongError as error:
+                exceeded(error.limit)
                 raise SourceUnavailableError(f"{target.url}: {error}") from error
             return page.end()
 
@@ -149,6 +151,7 @@ class _ScrapeFeed:
             async with asyncio.timeout_at(limit):
                 found = await self._source.config.discovery.find(self._scope)
         except TimeoutError as error:
+            exceeded(Limit.READ_SECONDS)
             raise SourceUnavailableError(
                 f"source {name!r}: its targets were not found {self._within}"
             ) from error
@@ -161,6 +164,7 @@ class _ScrapeFeed:
                 # Shielded: a thread cannot be ended, and the next read has to know of it.
                 return await asyncio.shield(asyncio.wrap_future(self._computing))
         except TimeoutError as error:
+            exceeded(Limit.READ_SECONDS)
             raise SourceUnavailableError(
                 f"source {name!r}: its pages were not read {self._within}"
             ) from error
@@ -174,6 +178,7 @@ class _ScrapeFeed:
         """The observation of the pages. Blocks."""
         name, most = self._source.config.name, self._source.config.samples_of_all_max
         if sum(len(page) for page in pages if isinstance(page, list)) > most:
+            exceeded(Limit.PAGES_SERIES)
             raise SourceUnavailableError(
                 f"source {name!r}: over {most} series of the engine on {len(pages)} pages"
             )
@@ -211,10 +216,13 @@ class _ScrapeFeed:
         self, targets: Sequence[Target], limit: float
     ) -> list[list[str] | SourceError]:
         async def page(target: Target) -> list[str] | SourceError:
+            if self._slots.locked():
+                exceeded(Limit.PAGES_AT_ONCE)
             try:
                 async with asyncio.timeout_at(limit), self._slots:
                     return await self._source.lines(target, self._preset.spelled)
             except TimeoutError:
+                exceeded(Limit.READ_SECONDS)
                 return SourceUnavailableError(f"{target.url}: no answer {self._within}")
 
         async with asyncio.TaskGroup() as group:

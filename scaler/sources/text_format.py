@@ -5,6 +5,7 @@ from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from scaler.limits import Limit
 from scaler.sources.series import Sample
 
 _LINE_BYTES_MAX: Final = 2**16
@@ -12,6 +13,10 @@ _LINE_BYTES_MAX: Final = 2**16
 
 class PageTooLongError(Exception):
     """A page longer than any that an engine's exporter writes."""
+
+    def __init__(self, message: str, limit: Limit) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class PageLines:
@@ -38,15 +43,16 @@ class PageLines:
         """
         self._bytes += len(chunk)
         if self._bytes > self._bytes_max:
-            raise PageTooLongError(f"a page of over {self._bytes_max} bytes")
+            raise PageTooLongError(f"a page of over {self._bytes_max} bytes", Limit.PAGE_BYTES)
         *whole, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > _LINE_BYTES_MAX:
-            raise PageTooLongError(f"a line of over {_LINE_BYTES_MAX} bytes")
+            raise PageTooLongError(f"a line of over {_LINE_BYTES_MAX} bytes", Limit.PAGE_LINE)
         for line in whole:
             if _name_of(line) in self._names:
                 self._lines.append(line.decode())
         if len(self._lines) > self._lines_max:
-            raise PageTooLongError(f"over {self._lines_max} series of the engine on one page")
+            message = f"over {self._lines_max} series of the engine on one page"
+            raise PageTooLongError(message, Limit.PAGE_SERIES)
 
     def end(self) -> list[str]:
         """All lines of the page, now that nothing follows."""

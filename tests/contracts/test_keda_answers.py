@@ -1,12 +1,14 @@
 """What KEDA gets for each of its calls, over a real connection."""
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
 import pytest
 
 from scaler.decision.answers import Refusal, RefusalCode
+from scaler.limits import Limit
 from scaler.rpc import externalscaler_pb2 as pb
 from tests.contracts.served import START, Served, answer
 
@@ -136,7 +138,7 @@ async def test_an_unknown_metric_is_not_found(served: Served) -> None:
     ids=["no-namespace", "no-name", "long-name", "megabytes"],
 )
 async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
-    served: Served, reference: pb.ScaledObjectRef
+    served: Served, reference: pb.ScaledObjectRef, limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await served.keda.IsActive(reference)
@@ -144,9 +146,12 @@ async def test_a_reference_that_names_no_object_is_invalid_and_not_kept(
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert len(raised.value.details() or "") < 1025
     assert not len(served.board)
+    assert limits_exceeded() == ({Limit.NAME} if reference.name and reference.namespace else set())
 
 
-async def test_a_long_refusal_is_cut_to_a_kibibyte_without_escapes(served: Served) -> None:
+async def test_a_long_refusal_is_cut_to_a_kibibyte_without_escapes(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
     message = "no answer: \x1b[2J" + "ä" * 4000
     served.publish(Refusal(code=RefusalCode.UNAVAILABLE, message=message))
 
@@ -156,6 +161,7 @@ async def test_a_long_refusal_is_cut_to_a_kibibyte_without_escapes(served: Serve
     details = raised.value.details() or ""
     assert len(details.encode()) <= 1024
     assert details.isprintable()
+    assert Limit.MESSAGE in limits_exceeded()
 
 
 async def test_one_poll_sees_one_outcome_although_a_plan_is_published_in_between(
@@ -297,3 +303,13 @@ async def test_calls_that_were_sent_before_the_server_stops_are_answered(served:
 async def _value(served: Served) -> float:
     answered = await served.keda.GetMetrics(served.question())
     return answered.metricValues[0].metricValueFloat
+
+
+async def test_metadata_beyond_their_limit_are_counted(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    reference = pb.ScaledObjectRef(name="a", namespace="b", scalerMetadata={"model": "m" * 16_384})
+    with pytest.raises(grpc.aio.AioRpcError, match="16389 characters, over 16384"):
+        await served.keda.IsActive(reference)
+
+    assert limits_exceeded() == {Limit.METADATA}

@@ -1,12 +1,14 @@
 """Push streams: what is sent when, and that each ends with OK."""
 
 import asyncio
+from collections.abc import Callable
 
 import grpc
 import grpc.aio
 import pytest
 
 from scaler.decision.answers import Refusal, RefusalCode
+from scaler.limits import Limit
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.serving.streams import CONNECTION_AGE_SECONDS, CONNECTION_GRACE_SECONDS, StreamLifetimes
 from tests.contracts.served import Served, answer
@@ -94,7 +96,9 @@ async def test_a_cancelled_stream_is_forgotten(served: Served) -> None:
 
 
 @real_time
-async def test_one_connection_holds_only_so_many_streams(served: Served) -> None:
+async def test_one_connection_holds_only_so_many_streams(
+    served: Served, limits_exceeded: Callable[[], set[Limit]]
+) -> None:
     served.publish(answer(1))
     calls = [served.keda.StreamIsActive(served.reference()) for _ in range(4)]
     for call in calls:
@@ -103,6 +107,7 @@ async def test_one_connection_holds_only_so_many_streams(served: Served) -> None
     assert await served.keda.StreamIsActive(served.reference()).code() is (
         grpc.StatusCode.RESOURCE_EXHAUSTED
     )
+    assert limits_exceeded() == {Limit.STREAMS}
 
 
 async def test_a_stream_ends_after_its_connection_was_told_to_go_and_before_it_is_cut() -> None:

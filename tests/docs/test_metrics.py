@@ -8,6 +8,7 @@ from typing import cast
 from prometheus_client import CollectorRegistry
 
 from foresail.exported import WorkloadCollector
+from foresail.limits_seen import LimitCollector
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics, ServiceMetrics
@@ -27,6 +28,7 @@ def registered() -> Iterator[str]:
     registry = CollectorRegistry()
     PlanningMetrics(registry)
     ServiceMetrics(registry)
+    registry.register(LimitCollector(dict))
     registry.register(WorkloadCollector(cast(PlanningCycle, NoWorkloads()), clock=lambda: 0.0))
     for family in registry.collect():
         yield f"{family.name}_total" if family.type == "counter" else family.name

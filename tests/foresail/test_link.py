@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from foresail.link import (
 )
 from foresail.settings import Settings, read
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
+from scaler.limits import Limit
 from scaler.serving.board import Arrival, Changes
 from scaler.trigger_parsing import AllowedOptions, parse
 
@@ -75,7 +76,9 @@ ARRIVAL = Arrival(
         pytest.param(Begin(settings()), id="begin"),
         pytest.param(Known(Changes(forgotten=(REFERENCE,), arrived=(ARRIVAL,))), id="known"),
         pytest.param(Asked(((REFERENCE, 12.5),)), id="asked"),
-        pytest.param(Front(accepting=True, metrics=b"# \xc3\xa9\n"), id="front"),
+        pytest.param(
+            Front(accepting=True, metrics=b"# \xc3\xa9\n", limits={Limit.NAME: 2}), id="front"
+        ),
         pytest.param(AllKnown(), id="all-known"),
         pytest.param(Started(8080, 6501), id="started"),
         pytest.param(Failed("listen.http: taken"), id="failed"),
@@ -117,10 +120,10 @@ async def test_a_message_larger_than_any_buffer_arrives_whole(ends: tuple[Link, 
     page = bytes(range(256)) * 40_000  # 10 MiB
 
     # Sending does not wait for the other end, which only now begins to read.
-    ours.send(Front(accepting=True, metrics=page))
+    ours.send(Front(accepting=True, metrics=page, limits={}))
     ours.send(Started(1))
 
-    assert await heard(theirs) == Front(accepting=True, metrics=page)
+    assert await heard(theirs) == Front(accepting=True, metrics=page, limits={})
     assert await heard(theirs) == Started(1)
 
 
@@ -161,7 +164,7 @@ async def test_after_the_other_end_died_with_something_unread_sending_is_no_erro
 
 
 async def test_of_an_end_that_is_behind_only_the_newest_outcome_of_each_object_waits(
-    ends: tuple[Link, Link],
+    ends: tuple[Link, Link], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     ours, theirs = ends
     state = b"x" * 2**16
@@ -186,3 +189,4 @@ async def test_of_an_end_that_is_behind_only_the_newest_outcome_of_each_object_w
 
     assert len(newest) == 10
     assert count < 100
+    assert Limit.LINK_BYTES in limits_exceeded()

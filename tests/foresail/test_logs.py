@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from foresail.logs import LogWriter
+from scaler.limits import Limit
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
@@ -69,3 +73,18 @@ def test_a_line_has_an_end(tmp_path: Path) -> None:
     (line,) = file.read_text().splitlines()
     assert json.loads(line)["event"] == "long_line"
     assert len(line) < 20_000
+
+
+def test_lines_that_are_cut_or_dropped_are_counted(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    writer = LogWriter(writing)
+    for _ in range(2000):
+        writer.put("x" * 100)
+    assert limits_exceeded() == {Limit.LOG_LINES_WAITING}
+
+    writer.put("x" * 20_000)
+    assert limits_exceeded() == {Limit.LOG_LINES_WAITING, Limit.LOG_LINE}
+    os.close(reading)  # the thread of the writer is then free of it

@@ -1,7 +1,7 @@
 """Liveness and readiness: whether the loop turns, and whether KEDA's answers are current."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from unittest.mock import Mock
@@ -17,6 +17,7 @@ from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.decision.answers import Reference
 from scaler.errors import SourceUnavailableError
+from scaler.limits import Limit
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
@@ -184,7 +185,7 @@ async def test_errors_that_say_why_are_current_and_old_answers_are_not() -> None
     ],
 )
 async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds(
-    period_seconds: float, kept_seconds: float
+    period_seconds: float, kept_seconds: float, limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     site = Site({"sound": FakeFeed()}, period_seconds=period_seconds)
     site.ask("sound")
@@ -201,6 +202,7 @@ async def test_a_page_of_metrics_is_made_off_the_loop_and_kept_for_seconds(
     assert isinstance(later, bytes)
     assert b"foresail_objects 1.0" in first
     assert b"foresail_objects 2.0" in later
+    assert Limit.METRICS_PAGE in limits_exceeded()
 
 
 @pytest.mark.parametrize(
@@ -246,3 +248,14 @@ async def test_an_unknown_name_is_compared_with_its_own_namespace_only() -> None
     assert "did you mean llm/sound?" in str(
         (await site.explain("llm", "sounds", "127.0.0.1", None)).text
     )
+
+
+async def test_an_unknown_name_is_compared_with_a_hundred_others_at_most(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    site = Site({f"sound-{number}": FakeFeed() for number in range(101)})
+    for name in site.feeds:
+        site.ask(name)
+
+    assert (await site.explain("llm", "sounds", "127.0.0.1", None)).status == 404
+    assert limits_exceeded() == {Limit.NAMES_COMPARED}

@@ -1,11 +1,12 @@
 """The board: what a question finds there, how long it stands, and what is forgotten."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from scaler.decision.answers import Answer, Outcome, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.errors import MetadataError
+from scaler.limits import Limit
 from scaler.serving.board import (
     COHERENT_SECONDS,
     SILENT_SECONDS,
@@ -299,7 +300,9 @@ def test_two_triggers_of_one_object_that_are_both_asked_about_both_stay() -> Non
     assert len(desk.board) == 2
 
 
-def test_an_object_that_nobody_asks_about_for_hours_is_forgotten() -> None:
+def test_an_object_that_nobody_asks_about_for_hours_is_forgotten(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
     desk = Desk()
     entry = desk.ask("a")
     desk.publish(entry, answer(7))
@@ -312,9 +315,10 @@ def test_an_object_that_nobody_asks_about_for_hours_is_forgotten() -> None:
     desk.board.forget_silent()
 
     assert desk.board.take_changes() == Changes(forgotten=(entry.reference,))
+    assert Limit.SILENT_TRIGGER in limits_exceeded()
 
 
-def test_edits_of_one_object_lock_no_other_out() -> None:
+def test_edits_of_one_object_lock_no_other_out(limits_exceeded: Callable[[], set[Limit]]) -> None:
     desk = Desk(objects_max=40)
     for edit in range(5000):
         desk.now += 0.1
@@ -325,9 +329,12 @@ def test_edits_of_one_object_lock_no_other_out() -> None:
     assert len(desk.board) == 16 + 20
     newest = reference("edited", hold="4999s")
     assert desk.board.known(newest) is not None
+    assert Limit.OBJECT_TRIGGERS in limits_exceeded()
 
 
-def test_a_namespace_takes_no_more_than_its_share_of_the_board() -> None:
+def test_a_namespace_takes_no_more_than_its_share_of_the_board(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
     desk = Desk(objects_max=100, of_namespace_max=3)
     for n in range(3):
         desk.ask(f"a-{n}")
@@ -345,6 +352,7 @@ def test_a_namespace_takes_no_more_than_its_share_of_the_board() -> None:
         desk.ask(f"a-{n}")
     desk.ask("a-3")
     assert desk.names() == {"a-0", "a-1", "a-3", "b"}
+    assert Limit.NAMESPACE_TRIGGERS in limits_exceeded()
 
 
 def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
@@ -355,7 +363,9 @@ def test_no_more_of_a_namespace_is_adopted_than_its_share() -> None:
     assert desk.names() == {"a-0"}
 
 
-def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones() -> None:
+def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
     desk = Desk(objects_max=2)
     desk.ask("a")
     desk.ask("b")
@@ -365,6 +375,7 @@ def test_a_full_board_refuses_a_new_object_and_keeps_the_known_ones() -> None:
 
     assert desk.names() == {"a", "b"}
     desk.ask("a")
+    assert Limit.TRIGGERS in limits_exceeded()
 
 
 def test_a_full_board_drops_the_object_that_was_silent_longest() -> None:

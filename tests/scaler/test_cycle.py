@@ -15,12 +15,13 @@ from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit
 from scaler.serving.board import Board, Changes, Entry
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
-from scaler.signals import Observation, Signal, Value
+from scaler.signals import Absent, Observation, Signal, Value
 from scaler.trigger import TriggerSpec
 from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import NoForecast, binding
@@ -469,7 +470,9 @@ async def test_a_source_that_hangs_costs_no_other_source_a_look() -> None:
         assert replicas(entry) == 2
 
 
-async def test_feeds_that_hang_by_the_hundred_do_not_make_the_loop_late() -> None:
+async def test_feeds_that_hang_by_the_hundred_do_not_make_the_loop_late(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
     feeds = {f"hung-{n}": FakeFeed(delay_seconds=1e9) for n in range(500)}
     async with running(feeds, objects_max=500) as site:
         entries = [site.ask(model) for model in feeds]
@@ -483,6 +486,7 @@ async def test_feeds_that_hang_by_the_hundred_do_not_make_the_loop_late() -> Non
             "no answer within 10 s",
             "all 16 slots of its source are in use",
         }
+    assert {Limit.LOOKS_AT_ONCE, Limit.READ_SECONDS} <= limits_exceeded()
 
 
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:
@@ -885,3 +889,30 @@ async def test_an_answer_that_stands_is_held_where_its_state_is_lost() -> None:
 
         await until(90)
         assert replicas(entry) == 2
+
+
+# Limits.
+
+
+@dataclass
+class DisbelievedFeed(FakeFeed):
+    """A feed with one number beyond its bound, and one that the replicas cannot have served."""
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        absurd = Absent(why="a reports 9e14, over 1e6", limit=Limit.SIGNAL_BOUND)
+        readings = {
+            Signal.REPLICAS: Value(value=1, at_seconds=now_seconds),
+            Signal.PROMPT_TOKENS: Value(value=9e6, at_seconds=now_seconds),
+            Signal.WAITING: absurd,
+        }
+        return Observation(at_seconds=now_seconds, readings=readings)
+
+
+async def test_numbers_that_are_not_believed_are_counted(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    async with running({"a": DisbelievedFeed()}) as site:
+        site.ask("a")
+        await until(10)
+
+    assert limits_exceeded() == {Limit.SIGNAL_BOUND, Limit.SERVED_RATE}

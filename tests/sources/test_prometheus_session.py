@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal
 from scaler.sources.access import Basic, Tls
@@ -168,11 +169,14 @@ async def test_what_is_not_prometheus_answer_is_no_reading(
         await feed_of(stub.url).observe(now_seconds=100)
 
 
-async def test_a_long_error_page_is_cut(stub: Stub, feed_of: Callable[..., Feed]) -> None:
+async def test_a_long_error_page_is_cut(
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
     stub.status, stub.body = 502, "<html>" * 10_000
     with pytest.raises(SourceUnavailableError) as caught:
         await feed_of(stub.url).observe(now_seconds=100)
     assert len(str(caught.value)) < 400
+    assert Limit.ERROR_PAGE in limits_exceeded()
 
 
 async def test_no_answer_in_time_is_an_outage(stub: Stub, feed_of: Callable[..., Feed]) -> None:
@@ -182,7 +186,7 @@ async def test_no_answer_in_time_is_an_outage(stub: Stub, feed_of: Callable[...,
 
 
 async def test_a_read_has_one_limit_for_all_its_questions(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     # Nothing is found, so hints are looked up: three questions of 0.2 s, each in time by itself.
     stub.delay_seconds = 0.2
@@ -191,6 +195,7 @@ async def test_a_read_has_one_limit_for_all_its_questions(
     with pytest.raises(SourceUnavailableError, match=r"no answer within 0\.5 s"):
         await feed_of(stub.url, timeout_seconds=0.5).observe(now_seconds=100)
     assert loop.time() - begun < 0.6
+    assert Limit.READ_SECONDS in limits_exceeded()
 
 
 async def test_a_prometheus_that_drips_keeps_no_thread_and_no_socket(
@@ -209,17 +214,18 @@ async def test_a_prometheus_that_drips_keeps_no_thread_and_no_socket(
 
 
 async def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     page = json.dumps(NOTHING)
     stub.packed = gzip.compress((page + " " * 2**20).encode())
     assert len(stub.packed) < 2**11
     with pytest.raises(SourceUnavailableError, match=r"main.*an answer of over 65536 bytes"):
         await feed_of(stub.url, body_bytes_max=2**16).observe(now_seconds=100)
+    assert Limit.ANSWER_BYTES in limits_exceeded()
 
 
 async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes_memory(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     series = '{"metric":{"__name__":"x"}}'
     stub.body = f'{{"data":{{"result":[{",".join([series] * 100_001)}]}}}}'
@@ -229,10 +235,11 @@ async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes
     stub.body = f'{{"data":{{"result":[{",".join("7" * 4_000_001)}]}}}}'
     with pytest.raises(SourceUnavailableError, match="an answer of over 4000000 values"):
         await feed_of(stub.url).observe(now_seconds=100)
+    assert {Limit.ANSWER_SERIES, Limit.ANSWER_VALUES} <= limits_exceeded()
 
 
 async def test_answers_that_come_at_a_time_are_limited_together(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     stub.drips, stub.drip = True, b" " * 4096
     feed = feed_of(stub.url, body_bytes_max=2**16, concurrency=3)
@@ -245,15 +252,17 @@ async def test_answers_that_come_at_a_time_are_limited_together(
     # What they held is free again.
     stub.drips = False
     assert (await feed.observe(now_seconds=115)).readings
+    assert Limit.ANSWERS_AT_ONCE in limits_exceeded()
 
 
 async def test_of_an_error_page_only_the_beginning_is_read(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     stub.status, stub.body = 502, "no upstream " * 2**17
 
     with pytest.raises(SourceUnavailableError, match="HTTP 502: no upstream no upstream"):
         await feed_of(stub.url, body_bytes_max=2**17).observe(now_seconds=100)
+    assert Limit.ERROR_PAGE in limits_exceeded()
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 502])
@@ -370,3 +379,16 @@ async def test_reads_under_way_when_their_source_is_closed_end_as_an_outage(stub
         ends = await asyncio.gather(*reads, return_exceptions=True)
 
     assert [type(end) for end in ends] == [SourceUnavailableError] * 2
+
+
+async def test_a_large_answer_that_waits_for_another_is_counted(
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    label = "a" * 200
+    series = f'{{"metric":{{"__name__":"x","a":"{label}"}},"values":[[1,"1"]]}}'
+    stub.body = f'{{"data":{{"result":[{",".join([series] * 8000)}]}}}}'
+    feed = feed_of(stub.url, concurrency=4)
+
+    await asyncio.gather(*(feed.observe(now_seconds=100) for _ in range(4)))
+
+    assert limits_exceeded() == {Limit.LARGE_ANSWERS}

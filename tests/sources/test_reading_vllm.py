@@ -2,12 +2,14 @@
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scaler.limits import Limit
 from scaler.signals import Absent, Observation, Signal, Stale, Value
 from scaler.sources.catalogue import load, spellings
 from scaler.sources.reading import Limits, ObservationReader
@@ -199,19 +201,23 @@ def test_created_times_are_no_tokens() -> None:
     assert read(samples, now=100).value(Signal.GENERATED_TOKENS) == 10
 
 
-def test_what_is_not_a_number_is_remarked_and_never_zero() -> None:
+def test_what_is_not_a_number_is_remarked_and_never_zero(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
     observation = read(series(CAPACITY, {85: 6, 100: math.nan}, reason="capacity"), now=100)
     assert observation.readings[Signal.WAITING] == Value(value=6, at_seconds=85)
     assert observation.remarks == ("samples ignored, not a number: 1",)
 
     lost = read(series(CAPACITY, {30: 6, 100: math.nan}, reason="capacity"), now=100)
     assert lost.readings[Signal.WAITING] == Stale(at_seconds=30)
+    assert Limit.SAMPLES in limits_exceeded()
 
 
-def test_a_sample_from_far_ahead_is_ignored() -> None:
+def test_a_sample_from_far_ahead_is_ignored(limits_exceeded: Callable[[], set[Limit]]) -> None:
     observation = read(series(CAPACITY, {95: 6, 5000: 0}, reason="capacity"), now=100)
     assert observation.readings[Signal.WAITING] == Value(value=6, at_seconds=95)
     assert observation.remarks == ("samples ignored, from the future: 1",)
+    assert Limit.SAMPLES in limits_exceeded()
 
 
 ONE_SERIES_TWICE = {
@@ -480,6 +486,7 @@ def test_a_rate_that_no_gpu_reaches_is_absent_and_its_exporter_is_named(
     assert isinstance(reading, Absent)
     assert reading.why.startswith("b reports a value of ")
     assert "10^6" in reading.why
+    assert reading.limit is Limit.SIGNAL_BOUND
 
 
 @pytest.mark.parametrize("absurd", [2.0**64, 1e307])

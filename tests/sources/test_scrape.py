@@ -13,6 +13,7 @@ from aiohttp import web
 from kubernetes_asyncio import client
 
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
@@ -183,23 +184,30 @@ async def test_a_refused_connection_is_an_outage(feed_of: Callable[..., Feed]) -
 
 
 async def test_a_page_without_end_is_cut_off(
-    serve: Serve, pods: list[Pod], feed_of: Callable[..., Feed]
+    serve: Serve,
+    pods: list[Pod],
+    feed_of: Callable[..., Feed],
+    limits_exceeded: Callable[[], set[Limit]],
 ) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
         while True:
-            await response.write(b"x" * 65536)
+            await response.write(b"x" * 65535 + b"\n")
 
     port = await serve(endless)
     targets = StaticTargets(f"http://127.0.0.1:{port}/metrics", url(pods[0]))
     observation = await feed_of(targets, body_bytes_max=2**20).observe(now_seconds=100)
     assert observation.value(Signal.RUNNING) == 3
     assert observation.remarks[0].startswith("1 of 2 targets do not answer")
+    assert Limit.PAGE_BYTES in limits_exceeded()
 
 
 async def test_a_page_that_never_comes_holds_nobody_up(
-    serve: Serve, pods: list[Pod], feed_of: Callable[..., Feed]
+    serve: Serve,
+    pods: list[Pod],
+    feed_of: Callable[..., Feed],
+    limits_exceeded: Callable[[], set[Limit]],
 ) -> None:
     async def silent(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -214,10 +222,11 @@ async def test_a_page_that_never_comes_holds_nobody_up(
     targets = StaticTargets(f"http://127.0.0.1:{port}/metrics", url(pods[0]))
     observation = await feed_of(targets, timeout_seconds=0.3).observe(now_seconds=100)
     assert observation.value(Signal.RUNNING) == 3
+    assert Limit.READ_SECONDS in limits_exceeded()
 
 
 async def test_targets_that_are_not_found_in_time_are_an_outage(
-    serve: Serve, feed_of: Callable[..., Feed]
+    serve: Serve, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     async def silent(_: web.Request) -> web.Response:
         await asyncio.sleep(1)
@@ -228,10 +237,11 @@ async def test_targets_that_are_not_found_in_time_are_an_outage(
     feed = feed_of(discovery, scope=LABELLED, timeout_seconds=0.2)
     with pytest.raises(SourceUnavailableError, match=r"'pods': its targets .* within 0\.2 s"):
         await feed.observe(now_seconds=100)
+    assert Limit.READ_SECONDS in limits_exceeded()
 
 
 async def test_pods_of_one_workload_that_hang_hold_up_no_other(
-    serve: Serve, pods: list[Pod]
+    serve: Serve, pods: list[Pod], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     async def silent(_: web.Request) -> web.Response:
         await asyncio.sleep(1)
@@ -255,6 +265,7 @@ async def test_pods_of_one_workload_that_hang_hold_up_no_other(
     with pytest.raises(SourceUnavailableError, match="none of 8 targets answers"):
         await attack
     await source.close()
+    assert Limit.PAGES_AT_ONCE in limits_exceeded()
 
 
 @pytest.mark.parametrize(
@@ -266,7 +277,11 @@ async def test_pods_of_one_workload_that_hang_hold_up_no_other(
     ids=["series", "line"],
 )
 async def test_a_page_that_no_engine_writes_is_not_parsed(
-    serve: Serve, feed_of: Callable[..., Feed], page: str, why: str
+    serve: Serve,
+    feed_of: Callable[..., Feed],
+    page: str,
+    why: str,
+    limits_exceeded: Callable[[], set[Limit]],
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=page)
@@ -274,6 +289,7 @@ async def test_a_page_that_no_engine_writes_is_not_parsed(
     targets = StaticTargets(f"http://127.0.0.1:{await serve(answer)}/metrics")
     with pytest.raises(SourceUnavailableError, match=why):
         await feed_of(targets, samples_max=100).observe(now_seconds=100)
+    assert limits_exceeded() == {Limit.PAGE_SERIES if "series" in why else Limit.PAGE_LINE}
 
 
 def series(count: int) -> str:
@@ -306,13 +322,14 @@ async def test_the_loop_turns_while_long_pages_are_parsed(
 
 
 async def test_pages_of_one_workload_are_limited_together(
-    pods: list[Pod], feed_of: Callable[..., Feed]
+    pods: list[Pod], feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
 ) -> None:
     pods[0].extra = pods[1].extra = series(100)
     feed = feed_of(StaticTargets(*map(url, pods)), samples_of_all_max=200)
 
     with pytest.raises(SourceUnavailableError, match="over 200 series of the engine on 2 pages"):
         await feed.observe(now_seconds=100)
+    assert Limit.PAGES_SERIES in limits_exceeded()
 
 
 async def test_a_triggers_label_chooses_series_of_a_fixed_page(
