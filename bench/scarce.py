@@ -27,7 +27,7 @@ from replay.simulate import Result
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
 from replay.trigger import Overrides
-from scaler.serving.pools import Pools
+from scaler.serving.shares import Shares
 
 WAYS = ("equal-shares", "first-come", "together")
 _GENERATED = (("diurnal", 1), ("flash-crowd", 2), ("bursts", 3), ("agentic", 4))
@@ -108,7 +108,7 @@ def scaled(
 def _policies(
     way: str, inputs: Sequence[ReplayInput], priorities: Sequence[float], gpus: int
 ) -> list[Foresail]:
-    pools = Pools({POOL: gpus}) if way == "together" else None
+    shares = Shares({POOL: gpus}) if way == "together" else None
     policies = []
     for one, priority in zip(inputs, priorities, strict=True):
         keys: tuple[tuple[str, str], ...] = ()
@@ -116,7 +116,7 @@ def _policies(
             keys = (("maxReplicas", f"{gpus // len(inputs)}"),)
         elif way == "together":
             keys = (("pool", POOL), ("priority", f"{priority:g}"))
-        policies.append(Foresail(one, FORESAIL.usual, Overrides(keys=keys), pools))
+        policies.append(Foresail(one, FORESAIL.usual, Overrides(keys=keys), shares))
     return policies
 
 

@@ -31,6 +31,8 @@ class InExpectation:
             platform.objective,
             patience_seconds=platform.patience_seconds,
         )
+        self.share = 1.0
+        """Of the input's requests, those that a gateway sends here."""
         self._rates = _RateWindow(self.engine.totals)
         self._mix = replay_input.mix
         self._arrivals = replay_input.arrivals.tolist()
@@ -77,7 +79,10 @@ class InExpectation:
 
     def serve(self, now: int) -> None:
         self.engine.step(
-            now, self._arrivals[now], self._prompt_tokens[now], self._output_tokens[now]
+            now,
+            self._arrivals[now] * self.share,
+            self._prompt_tokens[now],
+            self._output_tokens[now],
         )
         if (now + 1) % _MARK_SECONDS == 0:
             self._rates.note(now + 1, self.engine.totals)

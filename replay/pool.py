@@ -3,6 +3,9 @@
 Each workload has its own rule, engine and traffic. A replica that is wanted and finds no GPU is a
 pod that stays pending; the one that has been pending longest is scheduled first. A draining replica
 keeps its GPUs until it is gone.
+
+Variants of one model have one traffic: a gateway sends each second's requests to the replicas that
+are ready, by what they serve.
 """
 
 from collections.abc import Sequence
@@ -22,8 +25,13 @@ class Tenant:
     policy: Policy
 
 
-def play(tenants: Sequence[Tenant], gpus: int, *, seed: int) -> list[Result]:
+def play(
+    tenants: Sequence[Tenant], gpus: int, *, seed: int, one_model: bool = False
+) -> list[Result]:
     """Run all of them side by side, as long as the shortest input lasts.
+
+    Args:
+        one_model: whether they are variants of one model; then their inputs have the same requests.
 
     Raises:
         ValueError: they begin with more GPUs than the pool has.
@@ -38,6 +46,8 @@ def play(tenants: Sequence[Tenant], gpus: int, *, seed: int) -> list[Result]:
             one.decide(now)
         if due:
             _schedule(running, gpus)
+        if one_model:
+            _spread(running)
         for one in running:
             one.run.step()
     return [one.run.result(name=one.name, knob=0.0) for one in running]
@@ -90,6 +100,16 @@ class _Running:
         if fleet.wanted >= self.wanted:
             self.pending_since = None
         return new * each
+
+
+def _spread(running: Sequence[_Running]) -> None:
+    """Share the requests of the next second; evenly while nothing is ready."""
+    serves = [
+        one.served.ready * one.tenant.replay_input.replica_requests_per_second for one in running
+    ]
+    total = sum(serves)
+    for one, each in zip(running, serves, strict=True):
+        one.served.share = each / total if total else 1 / len(running)
 
 
 def _schedule(running: Sequence[_Running], gpus: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
 from scaler.decision.need import Step
-from scaler.decision.parameters import PlanParameters
+from scaler.decision.parameters import PART_OF_MODEL, PlanParameters
 from scaler.decision.plan import PlanState, ReplicaPlan, decidable, decide
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.durations import format_duration
@@ -58,7 +58,7 @@ class CycleState:
             self,
             timed=timed,
             plan=plan,
-            state=_moved(self.state, seconds),
+            state=self.state.moved(seconds),
             lead=self.lead.moved(seconds),
             shadows=self.shadows and self.shadows.moved(seconds),
         )
@@ -171,10 +171,10 @@ def _beyond_bounds(plan: ReplicaPlan, parameters: PlanParameters) -> tuple[Step,
     """A step where even `maxReplicas` does not keep the objective."""
     present = next((step for step in plan.steps if step.rule == "present"), None)
     most, objective = parameters.replicas_max, parameters.objective
-    if present is None or present.replicas <= most:
-        return ()
+    if present is None or present.replicas <= most or parameters.replicas_max_name == PART_OF_MODEL:
+        return ()  # of a model, the step `variants` says what all of them cannot serve
     text = (
-        f"maxReplicas {most} cannot keep {objective.attainment:.2%} within TTFT "
+        f"{parameters.replicas_max_name} {most} cannot keep {objective.attainment:.2%} within TTFT "
         f"{objective.ttft_seconds:g} s and ITL {objective.itl_seconds * 1000:g} ms: the present "
         f"alone needs {present.replicas:.1f}"
     )
@@ -200,13 +200,3 @@ def _refused(poll: PollResult, cycle_state: CycleState, now_seconds: float) -> C
         age = f"nothing usable for {format_duration(now_seconds - cycle_state.read_at_seconds)}"
     refusal = Refusal(code=code, message=f"{age}: {poll.complaint()}")
     return replace(cycle_state, timed=TimedOutcome(outcome=refusal, read_at_seconds=now_seconds))
-
-
-def _moved(state: PlanState, seconds: float) -> PlanState:
-    return replace(
-        state,
-        needs=tuple((at + seconds, replicas) for at, replicas in state.needs),
-        orders=tuple(
-            replace(order, at_seconds=order.at_seconds + seconds) for order in state.orders
-        ),
-    )

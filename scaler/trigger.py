@@ -218,6 +218,13 @@ class TriggerSpec(BaseModel):
     replica_gpus: int = Field(
         default=1, ge=1, le=1024, description="a whole number from 1: GPUs that one replica holds"
     )
+    replica_price: float | None = Field(
+        default=None,
+        gt=0,
+        le=10_000,
+        allow_inf_nan=False,
+        description="a number above 0 and at most 10000: dollars an hour that one replica costs",
+    )
     priority: float = Field(
         default=1.0,
         gt=0,

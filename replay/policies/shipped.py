@@ -13,13 +13,12 @@ from replay.replay_input import ReplayInput
 from replay.trigger import Overrides
 from scaler.assembly import Assembly, assemble
 from scaler.decision.answers import Answer, Reference, Refusal
-from scaler.decision.claim import within
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.events import Event
 from scaler.forecast.trees import Trees
 from scaler.learning.estimates import CapacityEstimate
-from scaler.serving.pools import Pools
+from scaler.serving.shares import Shares
 from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import LATE_MINUTE_COST, TriggerSpec
@@ -47,16 +46,17 @@ class Shipped:
         replay_input: ReplayInput,
         late_minute_cost: float,
         overrides: Overrides | None = None,
-        pools: Pools | None = None,
+        shares: Shares | None = None,
     ) -> None:
         """Make the rule for one run.
 
         Args:
-            pools: which it shares with others, as the trigger's keys say; None = with nobody.
+            shares: what it has with others, as the trigger's keys say; None = nothing.
         """
         trigger_spec = _trigger_spec(replay_input, late_minute_cost, overrides or Overrides())
         self._reference = Reference.of("replay", replay_input.name, {})
-        self._spec, self._pools = trigger_spec, pools
+        self._spec, self._shares = trigger_spec, shares or Shares({})
+        self._shares.expect(self._reference, trigger_spec)
         assembly = _assembled(trigger_spec)
         self._parameters, self._engine = assembly.parameters, assembly.make_engine()
         self._kv_tokens = float(replay_input.platform.profile.kv_tokens_max)
@@ -102,13 +102,13 @@ class Shipped:
             answer_seconds_max=_ANSWER_SECONDS_MAX,
             capacity=self.learned,
         )
-        self._plan, after = planned(self._parameters)
-        if self._pools is not None:
-            held = self._cycle_state.state.handed
-            share = self._pools.share(self._spec, self._plan, held=held)
-            if share is not None and share.refused:
-                narrower = within(self._parameters, share)
-                self._plan, after = planned(narrower, limits=(share.step(),))
+        self._plan, after = self._shares.plan(
+            self._spec,
+            planned,
+            self._parameters,
+            held=self._cycle_state.state.handed,
+            capacity=self.learned,
+        )
         self._cycle_state = after
         outcome = self._plan.timed.outcome
         match outcome:
@@ -234,9 +234,9 @@ class Foresail(KedaDriven):
         replay_input: ReplayInput,
         late_minute_cost: float,
         overrides: Overrides | None = None,
-        pools: Pools | None = None,
+        shares: Shares | None = None,
     ) -> None:
-        self._shipped = Shipped(replay_input, late_minute_cost, overrides, pools)
+        self._shipped = Shipped(replay_input, late_minute_cost, overrides, shares)
         scaled = ScaledObject(polling_interval_seconds=15)
         super().__init__(
             self._shipped.metric, replay_input, scaled=scaled, behavior=trigger.BEHAVIOR

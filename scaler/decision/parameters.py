@@ -26,6 +26,9 @@ class Tuning:
 AS_GIVEN: Final = Tuning()
 """Nothing chooses."""
 
+PART_OF_MODEL: Final = "its part of the model"
+"""The name of both bounds where a model's plan sets the replicas of its variants."""
+
 DEFAULT_LEVEL = 0.95
 """Quantile that is shown beside a plan which weighs costs."""
 
@@ -51,6 +54,8 @@ class PlanParameters:
     """Whether `lead_seconds` stays as the operator gave it, whatever orders show."""
     hold_follows_lead: bool = False
     """Whether the hold is one lead time, also where that is learned."""
+    replicas_min_name: str = "minReplicas"
+    """What sets `replicas_min`, for explanations."""
     replicas_max_name: str = "maxReplicas"
     """What sets `replicas_max`, for explanations."""
     late_minute_cost: float | None = None

@@ -24,7 +24,7 @@ In order:
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from scaler.decision.backlog import Order, outstanding
@@ -58,6 +58,16 @@ class PlanState:
     """Replicas last sent to KEDA; None before the first plan, and in advise mode."""
     planned: int | None = None
     """Replicas that the last plan wanted; None before the first one."""
+
+    def moved(self, seconds: float) -> "PlanState":
+        """The same state with every time moved by `seconds`."""
+        return replace(
+            self,
+            needs=tuple((at + seconds, replicas) for at, replicas in self.needs),
+            orders=tuple(
+                replace(order, at_seconds=order.at_seconds + seconds) for order in self.orders
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +240,11 @@ def _bounded(replicas: int, parameters: PlanParameters) -> tuple[int, list[Step]
     bounded = min(max(replicas, low), high)
     if bounded == replicas:
         return bounded, []
-    name, edge = ("minReplicas", low) if replicas < low else (parameters.replicas_max_name, high)
+    name, edge = (
+        (parameters.replicas_min_name, low)
+        if replicas < low
+        else (parameters.replicas_max_name, high)
+    )
     text = f"{replicas} wanted, {name} is {edge}"
     return bounded, [Step(rule="bounds", text=text, replicas=bounded)]
 

@@ -205,40 +205,8 @@ class DemandTracker:
     def outlook(
         self, capacity: ReplicaCapacity, *, lead_seconds: float, level: float
     ) -> Outlook | None:
-        """The quantile of work at the lead time, in replicas; None while nothing is forecast.
-
-        A series that was never measured is left out.
-
-        Where the two kinds of work are added, their quantiles are added too. That is at least the
-        quantile of the sum, and equal to it if both rise together.
-        """
-        known = {series: one for series, one in self.forecasts.items() if one.measured}
-        prompt, generated = (
-            known[series].at(horizon_seconds=lead_seconds, level=level) if series in known else None
-            for series in PLANNED
-        )
-        work = capacity.work.replicas(prompt, generated)
-        if work is None:
-            return None
-        parts = [
-            (per_token * amount, _skill_at(known[series], lead_seconds))
-            for per_token, amount, series in (
-                (capacity.work.prompt, prompt, DemandSeries.PROMPT_TOKENS),
-                (capacity.work.generated, generated, DemandSeries.GENERATED_TOKENS),
-            )
-            if amount is not None
-        ]
-        if capacity.work.together is Together.LARGER:
-            parts = [max(parts, key=lambda part: part[0])]
-        skill, judged = _together(parts)
-        return Outlook(
-            replicas=work,
-            text=work_text(capacity.work, prompt, generated),
-            reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
-            skill=skill,
-            judged=judged,
-            need=_need_ahead(capacity.work, *(known.get(series) for series in PLANNED)),
-        )
+        """The quantile of work at the lead time, in replicas; None while nothing is forecast."""
+        return outlook_of(self.forecasts, capacity, lead_seconds=lead_seconds, level=level)
 
     def beginning(self) -> "DemandTracker":
         """An empty tracker of the same kind, to read history into."""
@@ -285,6 +253,49 @@ class DemandTracker:
         self.demand, self._state = state.demand, state.demand_state
         self._forecasts = None if state.has_closed else {}
         self._clock_steps.remembered = list(state.clock_steps)
+
+
+def outlook_of(
+    forecasts: Mapping[DemandSeries, DemandForecast],
+    capacity: ReplicaCapacity,
+    *,
+    lead_seconds: float,
+    level: float,
+) -> Outlook | None:
+    """The quantile of work at the lead time, in replicas; None while nothing is forecast.
+
+    A series that was never measured is left out.
+
+    Where the two kinds of work are added, their quantiles are added too. That is at least the
+    quantile of the sum, and equal to it if both rise together.
+    """
+    known = {series: one for series, one in forecasts.items() if one.measured}
+    prompt, generated = (
+        known[series].at(horizon_seconds=lead_seconds, level=level) if series in known else None
+        for series in PLANNED
+    )
+    work = capacity.work.replicas(prompt, generated)
+    if work is None:
+        return None
+    parts = [
+        (per_token * amount, _skill_at(known[series], lead_seconds))
+        for per_token, amount, series in (
+            (capacity.work.prompt, prompt, DemandSeries.PROMPT_TOKENS),
+            (capacity.work.generated, generated, DemandSeries.GENERATED_TOKENS),
+        )
+        if amount is not None
+    ]
+    if capacity.work.together is Together.LARGER:
+        parts = [max(parts, key=lambda part: part[0])]
+    skill, judged = _together(parts)
+    return Outlook(
+        replicas=work,
+        text=work_text(capacity.work, prompt, generated),
+        reach_seconds=min(known[s].horizons_seconds[-1] for s in PLANNED if s in known),
+        skill=skill,
+        judged=judged,
+        need=_need_ahead(capacity.work, *(known.get(series) for series in PLANNED)),
+    )
 
 
 def _need_ahead(

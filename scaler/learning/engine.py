@@ -17,6 +17,7 @@ from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.objective import Objective
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.tracker import PollResult
+from scaler.learning.engine_bound import bounded
 from scaler.learning.engine_fit import Coefficients, IterationFit
 from scaler.learning.engine_limits import EngineLimits
 from scaler.learning.engine_prior import (
@@ -114,6 +115,13 @@ class EngineLearner:
         Args:
             given: the figures of the trigger or the preset.
         """
+        made = self._estimate(given, objective)
+        mix = self._mix()
+        if not any(mix):
+            mix = self.limits.queue_prompt_tokens, self.limits.queue_generated_tokens
+        return None if made is None else bounded(made, given, mix)
+
+    def _estimate(self, given: ReplicaCapacity, objective: Objective) -> CapacityEstimate | None:
         if not self.has_latencies:
             return self._by_queue(given, "no ITL histogram")
         prior = prior_of(given, itl_seconds=objective.itl_seconds)

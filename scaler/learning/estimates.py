@@ -20,6 +20,8 @@ class CapacityEstimate:
     """`capacity` ÷ the rate at which the mean ITL reaches its limit: the engine's head-room."""
     unreachable: str | None = None
     """Why no number of replicas keeps the objective; None where some number does."""
+    bound: str | None = None
+    """What the operator's figures have to say against it; None where they are near it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

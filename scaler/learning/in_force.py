@@ -28,6 +28,8 @@ def in_force(
     if capacity is not None:
         parameters = replace(parameters, capacity=capacity.capacity)
         steps.append(_step("capacity", _capacity_text(capacity)))
+        if capacity.bound is not None:
+            steps.append(_step("bound", capacity.bound))
         if capacity.unreachable is not None:
             steps.append(_step("objective", capacity.unreachable))
     if lead is not None and not parameters.lead_fixed:

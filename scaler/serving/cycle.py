@@ -20,8 +20,8 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.pace import Pace
 from scaler.serving.plan_book import NoReaders, PlanChanges
 from scaler.serving.plans import Plans, Publish
-from scaler.serving.pools import Pools
 from scaler.serving.restoring import Restorer
+from scaler.serving.shares import Shares
 from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
 from scaler.serving.workloads import Connect, KeepSources, Workloads
@@ -67,7 +67,7 @@ class PlanningCycle:
 
         plans = Plans(
             answer_seconds_max=settings.answer_seconds_max,
-            pools=Pools(settings.pools),
+            shares=Shares(settings.pools),
             publish=publish,
             readers=readers,
             states=states,

@@ -6,8 +6,6 @@ from functools import partial
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
-from scaler.decision.claim import within
-from scaler.decision.scarce import Share
 from scaler.errors import SourceError
 from scaler.evaluate import CycleState, WorkloadPlan, evaluate
 from scaler.serving.decision_log import log_change
@@ -15,7 +13,7 @@ from scaler.serving.faults import contained
 from scaler.serving.feeds import Workload
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanChanges
-from scaler.serving.pools import Pools
+from scaler.serving.shares import Shares
 from scaler.serving.state_book import StateBook
 
 Publish = Callable[[Reference, TimedOutcome], None]
@@ -28,7 +26,7 @@ class Plans:
         self,
         *,
         answer_seconds_max: float,
-        pools: Pools,
+        shares: Shares,
         publish: Publish,
         readers: PlanChanges,
         states: StateBook,
@@ -37,7 +35,7 @@ class Plans:
         metrics: PlanningMetrics,
     ) -> None:
         self._answer_seconds_max = answer_seconds_max
-        self._pools = pools
+        self._shares = shares
         self._publish = publish
         self._readers = readers
         self._states = states
@@ -47,8 +45,8 @@ class Plans:
 
     def plan(self, workload: Workload) -> WorkloadPlan | None:
         """Plan from the newest look; None if there is none yet."""
-        live, parameters = workload.live, workload.parameters
-        if live is None or live.looked is None or parameters is None:
+        live, parameters, spec = workload.live, workload.parameters, workload.trigger_spec
+        if live is None or live.looked is None or parameters is None or spec is None:
             return None
         if (
             workload.plan is None
@@ -58,6 +56,7 @@ class Plans:
             return None  # its plan of before stands until the forecast is restored
         poll, looked_at = live.looked
         with contained("workload_not_planned", [workload.reference], self._metrics):
+            capacity = live.engine.estimate_for(parameters)
             planned = partial(
                 evaluate,
                 workload.reference,
@@ -66,28 +65,33 @@ class Plans:
                 cycle_state=workload.cycle_state,
                 now_seconds=looked_at,
                 answer_seconds_max=self._answer_seconds_max,
-                capacity=live.engine.estimate_for(parameters),
+                capacity=capacity,
             )
-            plan, after = planned(parameters)
-            share = self._share(workload, plan)
-            if share is not None and share.refused:
-                plan, after = planned(within(parameters, share), limits=(share.step(),))
+            plan, after = self._shares.plan(
+                spec,
+                planned,
+                parameters,
+                held=workload.cycle_state.state.handed,
+                capacity=capacity,
+            )
             workload.plan = plan
             self._continue_from(after, workload)
             self._readers.changed(workload.reference)
             return plan
         return None
 
-    def _share(self, workload: Workload, plan: WorkloadPlan) -> Share | None:
-        """What the workload's pool leaves it; None without a pool of known size."""
-        if workload.trigger_spec is None:
-            return None
-        held = workload.cycle_state.state.handed
-        return self._pools.share(workload.trigger_spec, plan, held=held)
+    def expect(self, workload: Workload) -> None:
+        """Count with a workload that KEDA asks about, before its first look."""
+        if workload.trigger_spec is not None and not workload.on_watch_list:
+            self._shares.expect(workload.reference, workload.trigger_spec)
 
     def forget(self, reference: Reference) -> None:
         """Free what a forgotten workload claimed."""
-        self._pools.forget(reference)
+        self._shares.forget(reference)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Continue after the wall clock was set."""
+        self._shares.clock_moved(seconds)
 
     def refuse(self, workload: Workload, error: SourceError) -> None:
         """Refuse a trigger spec that its source cannot serve."""

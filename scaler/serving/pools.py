@@ -44,7 +44,8 @@ class Pools:
             str(plan.reference),
             plan.demand,
             plan.forecasts,
-            plan.parameters,
+            # Its part of a model is no minimum that a pool must keep.
+            replace(plan.parameters, replicas_min=trigger_spec.min_replicas),
             wanted=made.desired,
             held=held or 0,
             replica_gpus=trigger_spec.replica_gpus,

@@ -135,6 +135,7 @@ class Workloads:
     def _join_feed(self, workload: Workload) -> None:
         if workload.trigger_spec is None:
             return
+        self._plans.expect(workload)
         with contained("workload_not_taken_up", [workload.reference], self._metrics):
             try:
                 binding = self._connect(workload.reference, workload.trigger_spec)
@@ -247,5 +248,6 @@ class Workloads:
         self._metrics.clock_steps.inc()
         for live in self._feeds.values():
             live.clock_moved(seconds)
+        self._plans.clock_moved(seconds)
         for workload in self._workloads.values():
             workload.cycle_state = workload.cycle_state.moved(seconds)

@@ -12,7 +12,7 @@ from replay.policies.shipped import FORESAIL, POOL, Foresail
 from replay.pool import Tenant, play
 from replay.replay_input import Platform, fixed_start_up
 from replay.trigger import Overrides
-from scaler.serving.pools import Pools
+from scaler.serving.shares import Shares
 from tests.replay.small import small_input
 
 
@@ -56,14 +56,26 @@ def test_a_pool_that_is_too_small_for_the_beginning_is_refused() -> None:
         play([tenant(Scripted({0: 2}), at_start=2) for _ in range(2)], 3, seed=1)
 
 
+def test_variants_of_one_model_share_its_requests_by_what_is_ready() -> None:
+    tenants = [
+        tenant(Scripted({0: 3}), at_start=3),
+        tenant(Scripted({0: 1}), at_start=1),
+    ]
+    apart = play(tenants, 8, seed=1)
+    together = play(tenants, 8, seed=1, one_model=True)
+    assert apart[1].requests == pytest.approx(apart[0].requests, rel=0.01)
+    assert together[0].requests == pytest.approx(3 * together[1].requests, rel=0.01)
+    assert sum(one.requests for one in together) == pytest.approx(apart[0].requests, rel=0.01)
+
+
 def test_the_shipped_rule_keeps_to_its_share_and_says_why() -> None:
-    pools = Pools({POOL: 6})
+    shares = Shares({POOL: 6})
     keys = Overrides(keys=(("pool", POOL),))
     inputs = [
         replace(small_input(seed=seed).first(4500), name=f"{seed}", replicas_at_start=3)
         for seed in (1, 2)
     ]
-    policies = [Foresail(one, FORESAIL.usual, keys, pools) for one in inputs]
+    policies = [Foresail(one, FORESAIL.usual, keys, shares) for one in inputs]
     play(
         [Tenant(replay_input=i, policy=p) for i, p in zip(inputs, policies, strict=True)], 6, seed=1
     )

@@ -1,0 +1,72 @@
+"""A workload's plan beside those of others: its part of its model, and its share of a pool."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from scaler.decision.answers import Reference
+from scaler.decision.claim import within
+from scaler.decision.need import Step
+from scaler.decision.parameters import PlanParameters
+from scaler.evaluate import CycleState, WorkloadPlan
+from scaler.learning.estimates import CapacityEstimate
+from scaler.serving.pools import Pools
+from scaler.serving.variants import Variants
+from scaler.trigger import TriggerSpec
+
+
+class Planned(Protocol):
+    """`evaluate` of one workload's newest look; it may be called again within narrower bounds."""
+
+    def __call__(
+        self, parameters: PlanParameters, *, limits: tuple[Step, ...] = ()
+    ) -> tuple[WorkloadPlan, CycleState]: ...
+
+
+class Shares:
+    """What the plans of several workloads have to do with each other."""
+
+    def __init__(self, pools: Mapping[str, int]) -> None:
+        self._pools, self._variants = Pools(pools), Variants()
+
+    def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
+        """Count with a workload before its first look."""
+        self._variants.expect(reference, trigger_spec)
+
+    def forget(self, reference: Reference) -> None:
+        """Free what a workload claims."""
+        self._pools.forget(reference)
+        self._variants.forget(reference)
+
+    def clock_moved(self, seconds: float) -> None:
+        """Continue after the wall clock was set."""
+        self._variants.clock_moved(seconds)
+
+    def plan(
+        self,
+        trigger_spec: TriggerSpec,
+        planned: Planned,
+        parameters: PlanParameters,
+        *,
+        held: int | None,
+        capacity: CapacityEstimate | None,
+    ) -> tuple[WorkloadPlan, CycleState]:
+        """The plan within what the workload gets.
+
+        Args:
+            held: replicas last sent to KEDA; None before the first plan.
+            capacity: of its replica, as learned.
+        """
+        limits: tuple[Step, ...] = ()
+        plan, after = planned(parameters)
+        part = self._variants.share(trigger_spec, plan, held=held, capacity=capacity)
+        if part is not None:
+            parameters, limits = part.within(parameters), (part.step(),)
+            plan, after = planned(parameters, limits=limits)
+        share = self._pools.share(trigger_spec, plan, held=held)
+        refused = share is not None and share.refused > 0
+        if share is not None and refused:
+            limits = (*limits, share.step())
+            plan, after = planned(within(parameters, share), limits=limits)
+        limit = share.replicas if share is not None and refused else None
+        self._variants.limited(plan.reference, trigger_spec, limit)
+        return plan, after
