@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from bench._autoscale_parts import PARTS
+from bench._autoscale_alone import NAMED_ONLY, OUT_OF_THE_BOX
+from bench._autoscale_parts import ABLATION, PARTS
 from bench._autoscale_table import HINDSIGHT, NIGHTLY
-from bench._traces import generated_days, trace_option
+from bench._traces import day_long, generated_days, trace_option
 from fleet.objective import ITL_SECONDS, TTFT_SECONDS
 from replay.contest import ORACLE
 from replay.nodes import NodePool
@@ -27,7 +28,8 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
         "--trace",
         type=trace_option,
         nargs="+",
-        help="CSVs of requests to play; default: generated days",
+        help="CSVs of requests to play, or generated:SHAPE; default: generated days, and out of "
+        "the box all public traces of a day or longer",
     )
     parser.add_argument(
         "--tune-on", type=trace_option, nargs="+",
@@ -58,14 +60,20 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
         help="seconds between tokens that are in time (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--policies", type=_policies, default=[*KINDS, ORACLE],
-        help="rules to compare, with commas; default: all. foresail+KEY=VALUE is the shipped rule "
+        "--policies", type=_policies,
+        help="rules to compare, with commas; default: all, and out of the box the shipped one that "
+        "is told the model's name alone. foresail+KEY=VALUE is the shipped rule "
         "with another key in its trigger; capacityTimes and leadTimes, a number or none, make what "
         "it is given wrong",
     )  # fmt: skip
     parser.add_argument(
         "--parts", action="store_true",
         help="beside the rules, the shipped one with each of its parts removed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ablation", action="store_true",
+        help=f"the shipped rule that is told the model's name alone, with each of its parts "
+        f"switched off in turn; rows as in --view {OUT_OF_THE_BOX}",
     )  # fmt: skip
     parser.add_argument(
         "--seeds", type=_seeds, default="1",
@@ -92,11 +100,16 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--view", type=_views, default=["usual"],
-        help=f"of {', '.join((*VIEWS, HINDSIGHT))}, with commas (default: usual); the last is the "
-        "half of equal that needs no other traces",
+        help=f"of {', '.join((*VIEWS, HINDSIGHT, OUT_OF_THE_BOX))}, with commas (default: usual); "
+        f"{HINDSIGHT} is the half of equal that needs no other traces; {OUT_OF_THE_BOX} stands "
+        "alone, and prints each row when it is known",
     )  # fmt: skip
     parser.add_argument("--tune", action="store_true", help="all three views")
     parser.add_argument("--days", type=float, help="judge only the first days of each trace")
+    parser.add_argument(
+        "--last-days", type=float,
+        help="take only the last days of each trace, of which the first third is the past",
+    )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="half a day, usual settings")
     parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
@@ -108,14 +121,34 @@ def options_of(arguments: list[str], about: str | None) -> argparse.Namespace:
     )
     if options.tune:
         options.view = list(VIEWS)
+    _with_policies(options, parser)
+    _with_traces(options)
+    return options
+
+
+def _with_policies(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """The rules to run, by the view and the parts."""
+    if options.ablation:
+        options.view = [OUT_OF_THE_BOX]
+        options.policies = list(dict.fromkeys([*ABLATION.values(), *(options.policies or [])]))
+    alone = OUT_OF_THE_BOX in options.view
+    if alone and (len(options.view) > 1 or options.parts):
+        parser.error(f"--view {OUT_OF_THE_BOX} stands alone: leave out other views and --parts")
+    options.policies = options.policies or ([NAMED_ONLY, ORACLE] if alone else [*KINDS, ORACLE])
     if options.parts:
         options.policies = list(dict.fromkeys([*PARTS.values(), *options.policies]))
-    options.trace = options.trace or [generated_days()]
+
+
+def _with_traces(options: argparse.Namespace) -> None:
+    """The traces to play, and what cannot be used of them."""
+    public = day_long() if OUT_OF_THE_BOX in options.view and not options.ablation else []
+    options.trace = options.trace or public or [generated_days()]
+    if options.last_days is not None:
+        options.trace = [trace.last(options.last_days) for trace in options.trace]
     options.tune_on = options.tune_on or [generated_days()]
     for trace in (*options.trace, *options.tune_on):
         if complaint := trace.complaint():
             print(complaint)
-    return options
 
 
 def _start_ups(text: str) -> dict[str, StartUp]:
@@ -143,7 +176,7 @@ def _policies(text: str) -> list[str]:
 
 
 def _views(text: str) -> list[str]:
-    return _among(text.split(","), (*VIEWS, HINDSIGHT))
+    return _among(text.split(","), (*VIEWS, HINDSIGHT, OUT_OF_THE_BOX))
 
 
 def _among(names: list[str], known: Iterable[str]) -> list[str]:

@@ -2,14 +2,19 @@
 
 A part that the trigger cannot switch off has no line here. What is removed is compared with the
 whole at the usual setting, and at equal attainment with the quantile chosen in hindsight.
+
+`PARTS` are removed from the rule that is told the truth, `ABLATION` from the one that is told the
+model's name alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from bench._report import Row
 from replay.policies.shipped import FORESAIL
 from replay.policies.variants import name_of
+from replay.policies.without import Part
 from replay.replay_input import USED_RATIO
 from replay.trigger import Overrides
 
@@ -33,13 +38,42 @@ in time. With all that is given removed the rule knows the model's name alone.
 """
 
 
-def margins(rows: Sequence[Row]) -> list[Row]:
-    """What each part adds, from the rows of `PARTS` on the same traffic in the same view."""
-    removed = {name: part for part, name in PARTS.items()}
+_TOLD_NAME: Final = Overrides(capacity=None, lead=None)
+
+
+def _ablated(*keys: tuple[str, str], without: Part | None = None) -> str:
+    return name_of(replace(_TOLD_NAME, keys=keys, without=without))
+
+
+ABLATION: Final = {
+    "nothing": _ablated(),
+    "forecast": _ablated(without=Part.FORECAST),
+    "tail": _ablated(without=Part.TAIL),
+    "plan": _ablated(("quantile", "0.95")),
+    "floor": _ablated(without=Part.FLOOR),
+    "correction": _ablated(("tuning", "fixed")),
+    "learned capacity": _ablated(("capacity", "fixed")),
+    "learned lead time": _ablated(("lead", "fixed")),
+}
+"""What is switched off → the variant.
+
+Without the forecast the present with head-room is held; without its tail only the median of demand
+is planned for; without the plan the 0.95 quantile at the lead time is, in place of the cost over
+the horizon; without the floor the plan may be below what the present and its queue need; without
+the correction late requests do not make the setting more careful. Without what is learned the
+preset's capacity, or its lead time of 5 minutes, stays.
+"""
+
+
+def margins(
+    rows: Sequence[Row], parts: Mapping[str, str] = PARTS, *, whole_name: str = FORESAIL.name
+) -> list[Row]:
+    """What each part adds, from the rows of the parts on the same traffic in the same view."""
+    removed = {name: part for part, name in parts.items()}
     whole = {
         (row["trace"], row["startup"], row["view"]): row
         for row in rows
-        if row["policy"] == FORESAIL.name
+        if row["policy"] == whole_name
     }
     found: list[Row] = []
     for row in rows:

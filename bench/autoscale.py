@@ -18,8 +18,9 @@ from pathlib import Path
 
 from rich.progress import Progress
 
+from bench._autoscale_alone import NAMED_ONLY, OUT_OF_THE_BOX, Alone, line_of, rows_alone
 from bench._autoscale_options import options_of
-from bench._autoscale_parts import margins
+from bench._autoscale_parts import ABLATION, margins
 from bench._autoscale_table import HINDSIGHT, NIGHTLY, PEERS, Runs, Table, over_traces
 from bench._report import Row, show
 from bench._traces import generated_days
@@ -52,6 +53,9 @@ def main(arguments: list[str]) -> None:
     for place in places:
         for limit in limits_of(scenarios[place.here].draw(options.seeds[0])):
             print(limit.what)
+    if OUT_OF_THE_BOX in options.view:
+        _show_alone(options, scenarios, places)
+        return
     entries = _entries(options, places)
     with Progress(transient=True) as progress:
         task = progress.add_task("replaying", total=len(entries))
@@ -70,12 +74,37 @@ def main(arguments: list[str]) -> None:
         further["over all traces"] = over_traces(rows)
     if options.parts:
         further["parts removed"] = margins(rows)
-    asked = vars(options) | {
+    show("autoscale", _asked(options), rows, options.json, further=further)
+
+
+def _show_alone(
+    options: argparse.Namespace, scenarios: Sequence[Scenario], places: Sequence[_Place]
+) -> None:
+    runs = [
+        Alone(scenario=scenarios[place.here], startup=place.startup, policy=name, seed=seed)
+        for place in places
+        for seed in options.seeds
+        for name in options.policies
+        if name != ORACLE
+    ]
+    rows = rows_alone(
+        runs,
+        oracle=ORACLE in options.policies,
+        told=lambda row: print(line_of(row), flush=True),
+    )
+    further: dict[str, Sequence[Row]] = {"over all traces": over_traces(rows)}
+    if options.ablation:
+        further["switched off"] = margins(rows, ABLATION, whole_name=NAMED_ONLY)
+    show("autoscale", _asked(options), rows, options.json, further=further)
+
+
+def _asked(options: argparse.Namespace) -> dict[str, object]:
+    """The options, with names in place of what they stand for."""
+    return vars(options) | {
         "trace": [trace.name for trace in options.trace],
         "tune_on": [trace.name for trace in options.tune_on],
         "startup": list(options.startup),
     }
-    show("autoscale", asked, rows, options.json, further=further)
 
 
 def _scenarios(options: argparse.Namespace) -> tuple[list[Scenario], list[_Place]]:

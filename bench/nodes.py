@@ -21,21 +21,12 @@ from bench._nodes_policies import NAMES, Runs, forecasts_of
 from bench._nodes_run import Place
 from bench._nodes_table import NIGHTLY, TUNED, USUAL, Summary, rows_of
 from bench._report import Row, show
+from bench._traces import DAY_LONG
 from bench.forecast import TRACES
 from bench.peaks import prior_of
 from replay.cluster.settings import ROUND_SECONDS, NodeStartUp
 from replay.traces import TraceError
 
-DAY_LONG = (
-    "servegen_m_mid_10m",
-    "servegen_m_small_10m_d0_9",
-    "servegen_mm_image_1d_1m",
-    "gentd26_lora_20d_1m",
-    "twitter_2021_08_22d_1m",
-    "nasa_jul95_1m",
-    "wc98_a_1m",
-)
-"""Public traces of a day or longer."""
 _VIEWS = (USUAL, TUNED, NIGHTLY)
 _DAYS = 8.0
 _QUICK_DAYS = 1.0

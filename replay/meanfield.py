@@ -6,7 +6,7 @@ streams evenly, and streams end at the rate that their iterations allow:
 
     iteration = a + k·b + k·context·c          k streams a replica, profile as in `replay.profile`
     prefill   = prompt · (d + iteration ÷ chunk) replica-seconds a request
-    ending    = streams · iterations a second ÷ output tokens
+    ending    = streams · iterations a second ÷ output tokens, also of those that came this second
 
 Arrivals stay whole and uneven, the queue stays first come first served with the second of each
 arrival, and replicas start, drain and die one by one in the same `Fleet`. Left out beside what
@@ -18,6 +18,7 @@ against the closed forms of `replay.profile` and against `replay.engine`.
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, field
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,18 +147,19 @@ class MeanField:
         busy = admitted * prefill / ready
         self.first_token_seconds = prefill + iteration
         iterations = busy / (iteration + profile.chunk_seconds) + (1 - busy) / iteration
-        ended = min(self.running, self.running * iterations / output_tokens)
+        running, mean = _after_a_second(self.running, admitted, life=output_tokens / iterations)
+        ended = self.running + admitted - running
         self.itl_seconds += (1 / iterations - self.itl_seconds) * min(
             1.0, 1 / (output_tokens * iteration)
         )
         if admitted:
             self._admit(now, admitted, prefill)
-        self.running += admitted - ended
+        self.running = running
         self.kv_use_ratio = self.running * context / (ready * profile.kv_tokens_max)
         totals = self.totals
         totals.admitted += admitted
         totals.prompt_tokens += admitted * prompt_tokens
-        totals.further_tokens(self.running, iterations)
+        totals.further_tokens(mean, iterations)
         totals.finished += ended
         book.itls[min(_ITL_BINS - 1, int(self.itl_seconds / ITL_BIN_SECONDS))] += admitted
 
@@ -217,7 +219,7 @@ class MeanField:
             iteration = profile.fixed_seconds + streams * (
                 profile.per_sequence_seconds + profile.per_kv_token_seconds * context
             )
-            left = streams - streams / (output_tokens * iteration)
+            left = streams * exp(-1 / (output_tokens * iteration))
             self._draining[row] = left
             self.totals.finished += streams - left
             if left < _STREAMS_END:
@@ -240,3 +242,14 @@ class MeanField:
     def _count(self) -> None:
         self._ready = self.fleet.count(Phase.READY)
         self._starts = self.fleet.count(Phase.STARTING) > 0
+
+
+def _after_a_second(running: float, admitted: float, *, life: float) -> tuple[float, float]:
+    """Streams at the end of a second, and on average over it.
+
+    They follow dN/dt = admitted - N / life, because short ones begin and end within the second.
+    """
+    kept, level = exp(-1 / life), admitted * life
+    after = level + (running - level) * kept
+    mean = level + (running - level) * life * (1 - kept)
+    return after, mean

@@ -82,6 +82,22 @@ def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
     )
 
 
+def best_found_near(
+    replay_input: ReplayInput, attainment: float, *, seed: int
+) -> tuple[Result, ...]:
+    """The part of the frontier around this share in time, by halving `RHOS`: a few runs of all."""
+    runs = []
+    low, high = 0, len(RHOS)
+    while low < high:
+        middle = (low + high) // 2
+        runs.append(best_found(replay_input, RHOS[middle], seed=seed))
+        if runs[-1].attainment < attainment:
+            low = middle + 1
+        else:
+            high = middle
+    return tuple(runs)
+
+
 def schedule(replay_input: ReplayInput, by_size: LatenessBySize, rho: float) -> Ints:
     """Replicas ready in each step, cheapest at this price of a late request."""
     steps, most = by_size.late.shape
@@ -157,7 +173,8 @@ def lateness(replay_input: ReplayInput, ready: Floats, *, pace_ratio: float) -> 
         early = np.maximum(now - np.floor(objective.ttft_seconds - prefill), 0).astype(np.intp)
         overdue = np.maximum(waiting - (come[now + 1] - come[np.minimum(early, now + 1)]), 0.0)
         waiting -= admitted
-        running += admitted - np.minimum(running, running * iterations / output)
+        level = admitted * output / iterations
+        running = level + (running - level) * np.exp(-iterations / output)
         gone = np.maximum(waiting - takes * platform.patience_seconds, 0.0)
         waiting -= gone
         late_now = np.where(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replay import hpa
+from replay.policies.without import Part
 from replay.profile import (
     EngineProfile,
     RequestMix,
@@ -86,6 +87,8 @@ class Overrides:
     """Factor on the lead time; None = not given."""
     keys: tuple[tuple[str, str], ...] = ()
     """Trigger keys and their values."""
+    without: Part | None = None
+    """Switched off, though no trigger can."""
 
     def metadata(self, truth: Mapping[str, str]) -> dict[str, str]:
         """The trigger's metadata, from that of `metadata_of`."""

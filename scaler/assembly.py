@@ -38,6 +38,7 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
     beside: tuple[DemandSeries, ...] = (),
     trees: Trees | None = None,
     forecasters: SharedForecasters | None = None,
+    kind: type[DemandTracker] = DemandTracker,
 ) -> Assembly:
     """The parameters and forecasters of a trigger spec.
 
@@ -49,6 +50,7 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
         trees: the forecasters' prior; None = the shipped one.
         forecasters: of a process with many workloads, which keeps them packed; None = this
             workload's own.
+        kind: of the tracker; a replay may have one that leaves out a part of the forecast.
     """
     horizons = horizons_seconds(lead_seconds=trigger_spec.lead_time, step_seconds=step_seconds)
 
@@ -74,7 +76,7 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
     return Assembly(
         parameters=parameters,
         reach_seconds=horizons[-1],
-        make_tracker=lambda: DemandTracker(
+        make_tracker=lambda: kind(
             forecaster,
             step_seconds=step_seconds,
             step_offset_seconds=step_offset_seconds,

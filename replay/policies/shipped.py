@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import assert_never
 
@@ -9,6 +10,7 @@ from replay import trigger
 from replay.keda import ScaledObject
 from replay.policies.keda_driven import KedaDriven
 from replay.policies.port import Figures, PolicyKind, Seen
+from replay.policies.without import TRACKERS, Part
 from replay.replay_input import ReplayInput
 from replay.trigger import Overrides
 from scaler.assembly import Assembly, assemble
@@ -53,16 +55,19 @@ class Shipped:
         Args:
             shares: what it has with others, as the trigger's keys say; None = nothing.
         """
-        trigger_spec = _trigger_spec(replay_input, late_minute_cost, overrides or Overrides())
+        overrides = overrides or Overrides()
+        trigger_spec = _trigger_spec(replay_input, late_minute_cost, overrides)
         self._reference = Reference.of("replay", replay_input.name, {})
         self._spec, self._shares = trigger_spec, shares or Shares({})
         self._shares.expect(self._reference, trigger_spec)
         assembly = _assembled(trigger_spec)
-        self._parameters, self._engine = assembly.parameters, assembly.make_engine()
+        floor = overrides.without is not Part.FLOOR
+        self._parameters = replace(assembly.parameters, floor=floor)
+        self._engine = assembly.make_engine()
         self._kv_tokens = float(replay_input.platform.profile.kv_tokens_max)
         # Restoring the past is half of a run, and the same for every knob.
         forecast_by = trigger_spec.lead_time, trigger_spec.timezone, trigger_spec.events
-        self._tracker = deepcopy(_restored(replay_input, *forecast_by))
+        self._tracker = deepcopy(_restored(replay_input, overrides.without, *forecast_by))
         self._cycle_state = CycleState.unread(0.0)
         self._plan: WorkloadPlan | None = None
         self._seen: Seen | None = None
@@ -174,8 +179,11 @@ def _trigger_spec(
     return parse(overrides.metadata(metadata), _ALLOWED)
 
 
-def _assembled(trigger_spec: TriggerSpec, prior: Trees | None = None) -> Assembly:
-    return assemble(trigger_spec, load("vllm"), step_seconds=STEP_SECONDS, trees=prior)
+def _assembled(
+    trigger_spec: TriggerSpec, prior: Trees | None = None, without: Part | None = None
+) -> Assembly:
+    kind = DemandTracker if without is None else TRACKERS.get(without, DemandTracker)
+    return assemble(trigger_spec, load("vllm"), step_seconds=STEP_SECONDS, trees=prior, kind=kind)
 
 
 def _start_seconds(replay_input: ReplayInput) -> float:
@@ -185,14 +193,18 @@ def _start_seconds(replay_input: ReplayInput) -> float:
 
 @lru_cache(maxsize=_RESTORED_KEPT)
 def _restored(
-    replay_input: ReplayInput, lead_seconds: float, timezone: str, events: tuple[Event, ...]
+    replay_input: ReplayInput,
+    without: Part | None,
+    lead_seconds: float,
+    timezone: str,
+    events: tuple[Event, ...],
 ) -> DemandTracker:
     """A tracker that has taken the past, as after a range query at start."""
     # The forecast does not depend on the cost that is planned with, nor on the capacity.
     trigger_spec = _trigger_spec(replay_input, LATE_MINUTE_COST, Overrides()).model_copy(
         update={"lead_time": lead_seconds, "timezone": timezone, "events": events}
     )
-    tracker = _assembled(trigger_spec, replay_input.prior).make_tracker()
+    tracker = _assembled(trigger_spec, replay_input.prior, without).make_tracker()
     past = replay_input.past
     for at, prompt, output, requests in zip(
         (past.at_seconds + _start_seconds(replay_input) - STEP_SECONDS).tolist(),

@@ -66,6 +66,9 @@ class PlanParameters:
     alone says what is kept."""
     forecasts: bool = True
     """False: the present with head-room alone."""
+    floor: bool = True
+    """False: the forecast alone, even below what the present needs. No trigger says so; replays
+    show with it what the floor is worth."""
     tuning: Tuning = AS_GIVEN
 
 

@@ -123,10 +123,12 @@ def decide(
     queue_need = queue(observation, demand, now_need.replicas, orders, parameters)
     reactive = with_headroom(now_need, queue_need, parameters)
     supply = _floor(observation, state.planned)[0]
-    steps = [now_need, queue_need, ahead(outlook, found, parameters, supply=supply)]
+    ahead_need = ahead(outlook, found, parameters, supply=supply)
+    steps = [now_need, queue_need, ahead_need]
     waits = burst(observation, demand, supply)
     steps += [] if waits is None else [waits]
-    needed = whole(max(step.replicas for step in steps))
+    counted = steps if parameters.floor else [ahead_need]
+    needed = whole(max(step.replicas for step in counted))
     partly_measured = _unmeasured(observation)
     if partly_measured:
         floor, named = _floor(observation, state.planned)

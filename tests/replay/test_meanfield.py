@@ -47,6 +47,19 @@ def test_streams_follow_littles_law() -> None:
     assert engine.running == pytest.approx(rate * OUTPUT * engine.itl_seconds, rel=0.03)
 
 
+def test_answers_of_less_than_a_second_have_no_more_tokens_than_they_are_long() -> None:
+    short = RequestMix.constant(120.0, 16.0)
+    rate = 0.5 * capacity_requests_per_second(QWEN3_32B_FP8_H100, short, itl_seconds=0.06)
+    engine = engine_of(1)
+    for now in range(600):
+        engine.step(now, rate, 120.0, 16.0)
+    before = engine.totals.output_tokens
+    engine.step(600, rate, 120.0, 16.0)
+    assert engine.totals.output_tokens - before == pytest.approx(rate * 16)
+    # Little's law: they run for their length at the engine's pace, less than half a second.
+    assert engine.running == pytest.approx(rate * 16 * engine.itl_seconds)
+
+
 def test_more_than_capacity_is_served_at_capacity_and_the_rest_gives_up() -> None:
     engine = engine_of(2)
     run(engine, 3 * CAPACITY, 0, 3600)

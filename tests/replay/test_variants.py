@@ -4,6 +4,7 @@ import pytest
 
 from replay.policies.catalogue import kind_named
 from replay.policies.variants import UnknownVariantError, name_of
+from replay.policies.without import Part
 from replay.replay_input import served_in_time
 from replay.simulate import Result, simulate
 from replay.trigger import Overrides
@@ -48,6 +49,10 @@ class TestNames:
                 Overrides(lead=2, keys=(("hold", "0s"), ("utilization", "1"))),
                 "foresail+leadTimes=2+hold=0s+utilization=1",
             ),
+            (
+                Overrides(capacity=None, without=Part.TAIL),
+                "foresail+capacityTimes=none+without=tail",
+            ),
         ],
     )
     def test_overrides_have_one_name(self, overrides: Overrides, name: str) -> None:
@@ -60,6 +65,7 @@ class TestNames:
             ("foresail+holt=0s", "'holt' is no key of the trigger; did you mean 'hold'"),
             ("foresail+capacityTimes=half", "'half' is no factor: give a number above 0, or none"),
             ("foresail+leadTimes=-1", "'-1' is no factor"),
+            ("foresail+without=tale", "'tale' is no part; known: forecast, tail, floor"),
             ("hpa-kv+hold=0s", "only foresail has variants"),
             ("hpa-kw", "only foresail has variants"),
         ],

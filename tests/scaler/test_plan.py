@@ -56,6 +56,13 @@ def outlook(
     )
 
 
+def test_without_the_floor_the_forecast_alone_counts() -> None:
+    ahead = outlook(0.2, work=1.0)
+    whole, _ = decide(seen(running=0.0), asked(), ahead, PARAMETERS, BEGUN)
+    alone, _ = decide(seen(running=0.0), asked(), ahead, replace(PARAMETERS, floor=False), BEGUN)
+    assert (whole.planned, alone.planned) == (2, 1)
+
+
 def plan_of(plan: ReplicaPlan, rule: str) -> str:
     return next(step.text for step in plan.steps if step.rule == rule)
 

@@ -7,7 +7,9 @@ cheapest that kept it on average is taken; where none does, a safer one. One cha
 workload so much cheaper or dearer, and no more. Where the model is off, the setting stays.
 
 Within a day a correction makes the setting safer by the measured late share, whatever the model
-says (adaptive conformal inference, Gibbs and Candès 2021, with no correction as lower bound).
+says (adaptive conformal inference, Gibbs and Candès 2021). Its lower bound is what one day without
+a late request earns: the objective is a share of all requests, so a burst after a good day need not
+be paid for.
 """
 
 import math
@@ -46,6 +48,10 @@ CORRECTION_MAX: Final = 3.0
 """A late minute is then worth twenty times as much."""
 _CORRECTION_PER_MINUTE: Final = 0.1
 """Ten minutes in which all is late make a late minute worth e times as much."""
+_CREDIT_MINUTES: Final = 24 * 60
+"""In time, that are remembered."""
+CREDIT_MAX: Final = _CORRECTION_PER_MINUTE * _CREDIT_MINUTES
+"""More than any objective leaves."""
 _UTILIZATION_PER_CORRECTION: Final = 0.1
 
 
@@ -188,18 +194,21 @@ def _off(days: Days, objective: float) -> Verdict | None:
 def correction_after(
     correction: float, late: float, objective: float, *, weight: float = 1.0
 ) -> float:
-    """The correction after one minute with this measured late share.
+    """The correction after one minute with this measured late share; below 0 is credit.
 
     Args:
         weight: of the minute, its load over the mean load: the objective is about requests, and the
             late minutes are the busy ones.
     """
-    moved = correction + _CORRECTION_PER_MINUTE * weight * (late - (1 - objective))
-    return min(max(moved, 0.0), CORRECTION_MAX)
+    allowed = 1 - objective
+    moved = correction + _CORRECTION_PER_MINUTE * weight * (late - allowed)
+    credit = _CORRECTION_PER_MINUTE * allowed * _CREDIT_MINUTES
+    return min(max(moved, -credit), CORRECTION_MAX)
 
 
 def corrected(setting: Setting, correction: float, pinned: Collection[str]) -> Setting:
-    """A setting made safer; pinned figures stay."""
+    """A setting made safer; pinned figures stay, and a credit changes nothing."""
+    correction = max(correction, 0.0)
     cost, utilization = setting.late_minute_cost, setting.utilization
     if cost is not None and "late_minute_cost" not in pinned:
         cost *= math.exp(correction)

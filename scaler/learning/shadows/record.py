@@ -91,7 +91,8 @@ class Shadows:
     books: Books = EMPTY
     choice: Choice = FIRST_DAYS
     correction: float = 0.0
-    """0 or more: how much safer than its choice the setting in force is."""
+    """How much safer than its choice the setting in force is; below 0 it is as chosen, and so much
+    more may be late before it becomes safer."""
 
     def setting(self, parameters: PlanParameters) -> Setting | None:
         """The setting in force; None where it is the one of `parameters`."""
@@ -192,7 +193,7 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
             counted=minute.requests is not None,
         ),
     )
-    correction = 0.0 if renewed else shadows.correction
+    correction = min(shadows.correction, 0.0) if renewed else shadows.correction
     if measured is not None:
         mean = books.load_mean
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0

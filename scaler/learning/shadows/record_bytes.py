@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaler.learning.shadows.books import COLUMNS, DAYS, Books
-from scaler.learning.shadows.choice import CORRECTION_MAX, Choice, Verdict
+from scaler.learning.shadows.choice import CORRECTION_MAX, CREDIT_MAX, Choice, Verdict
 from scaler.learning.shadows.fluid import SLOTS, Fleets
 from scaler.learning.shadows.record import OpenMinute, Shadows
 from scaler.learning.shadows.settings import SETTINGS, SHADOWS
@@ -74,7 +74,8 @@ def decode(version: int, payload: bytes, *, now_seconds: float) -> Shadows:
     _refuse(minute * 60 > now_seconds + 60 * _MINUTE_AHEAD_MAX, "from the future")
     _refuse(days > DAYS or place >= SETTINGS, f"with {days} days and setting {place}")
     _refuse(not 1 <= slot <= _SLOT_MINUTES_MAX, f"with slots of {slot} minutes")
-    _refuse(not 0 <= correction <= CORRECTION_MAX, f"with a correction of {correction:g}")
+    within = -CREDIT_MAX <= correction <= CORRECTION_MAX
+    _refuse(not within, f"with a correction of {correction:g}")
     _refuse(not 0 <= real_queued < math.inf, f"with {real_queued:g} queued")
     parts = _Parts(payload, _HEAD.size)
     wanted, needed = (parts.take(_HISTORY, SHADOWS, SLOTS) for _ in range(2))

@@ -157,7 +157,24 @@ def test_late_minutes_make_the_setting_safer_and_calm_ones_bring_it_back() -> No
 
     for _ in range(1000):
         correction = correction_after(correction, 0.0, 0.99)
-    assert correction == 0
+    assert corrected(SETTING, correction, frozenset()) == SETTING
+
+
+def test_a_burst_after_a_good_day_corrects_nothing() -> None:
+    correction = 0.0
+    for _ in range(3 * 1440):
+        correction = correction_after(correction, 0.0, 0.99)
+    assert correction == pytest.approx(-1.44)  # one day's: 1440 × 0.1 × 0.01
+
+    for _ in range(10):
+        correction = correction_after(correction, 1.0, 0.99)
+    assert corrected(SETTING, correction, frozenset()) == SETTING
+
+    for _ in range(10):  # the day is spoilt: 20 of 1440 minutes are more than one in a hundred
+        correction = correction_after(correction, 1.0, 0.99)
+    assert corrected(SETTING, correction, frozenset()).late_minute_cost == pytest.approx(
+        15 * math.exp(2 * 0.99 - 1.44)
+    )
 
 
 def test_a_long_time_of_late_requests_makes_a_late_minute_twenty_times_as_dear_at_most() -> None:

@@ -63,6 +63,7 @@ def broken(at: int, form: str, value: float) -> bytes:
         pytest.param(VERSION, broken(8, "<I", 0), "slots of 0", id="no-slots"),
         pytest.param(VERSION, broken(12, "<d", -1.0), "queued", id="queue"),
         pytest.param(VERSION, broken(20, "<d", 99.0), "correction of 99", id="correction"),
+        pytest.param(VERSION, broken(20, "<d", -200.0), "correction of -200", id="credit"),
         pytest.param(VERSION, broken(28, "<B", 200), "setting 200", id="place"),
         pytest.param(VERSION, broken(29, "<B", 77), "77", id="verdict"),
         pytest.param(
