@@ -47,11 +47,19 @@ class Helm:
             raise HelmError(f"helm {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
-    @cache  # noqa: B019 - one helm, for the whole run
     def rendered(self, values: Path, *more: str) -> tuple[Object, ...]:
         """Every object of the chart under a values file, those of hooks too."""
-        told = self("template", RELEASE, str(CHART), "-n", RELEASE, "-f", str(values), *more)
-        return tuple(one for one in yaml.safe_load_all(told) if one)
+        return objects_of(self.template(values, *more))
+
+    @cache  # noqa: B019 - one helm, for the whole run
+    def template(self, values: Path, *more: str) -> str:
+        """The same as text."""
+        return self("template", RELEASE, str(CHART), "-n", RELEASE, "-f", str(values), *more)
+
+
+def objects_of(text: str) -> tuple[Object, ...]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return tuple(one for one in yaml.load_all(text, Loader=loader) if one)
 
 
 def name_of(one: Object) -> str:

@@ -1,5 +1,6 @@
 """What the chart renders, under every values file: the rules of a linter, and ours."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.e2e.chart.helm import (
     HelmError,
     Object,
     name_of,
+    objects_of,
     of_kind,
     pods,
     rules,
@@ -373,8 +375,6 @@ def test_every_command_takes_its_arguments(objects: tuple[Object, ...]) -> None:
 def test_dashboards_and_alerts_are_picked_up_when_they_are_there(
     helm: Helm, tmp_path: Path
 ) -> None:
-    import shutil  # noqa: PLC0415
-
     copy = tmp_path / "foresail"
     shutil.copytree(CHART, copy)
     (copy / "files" / "dashboards").mkdir(exist_ok=True)
@@ -383,7 +383,7 @@ def test_dashboards_and_alerts_are_picked_up_when_they_are_there(
               "annotations": {"summary": "{{ $labels.job }} is down"}}]}]}  # fmt: skip
     (copy / "files" / "alerts.yaml").write_text(yaml.safe_dump(groups))
     told = helm("template", RELEASE, str(copy), "-n", RELEASE, "-f", str(EVERYTHING))
-    made = tuple(one for one in yaml.safe_load_all(told) if one)
+    made = objects_of(told)
     (rule,) = of_kind(made, "PrometheusRule")
     assert rule["spec"] == groups
     (board,) = [one for one in of_kind(made, "ConfigMap") if "probe.json" in one["data"]]
