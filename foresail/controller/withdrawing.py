@@ -50,6 +50,7 @@ async def withdrawn(
     options: ControllerOptions,
     patience: Patience = PATIENT,
     look_seconds: float = LOOK_SECONDS,
+    within_seconds: float = WITHIN_SECONDS,
 ) -> None:
     """As `withdraw`, with a client that is there.
 
@@ -59,7 +60,7 @@ async def withdrawn(
     left: tuple[str, ...] | None = None
     try:
         async with (
-            asyncio.timeout(WITHIN_SECONDS),
+            asyncio.timeout(within_seconds),
             _read(client, options.context or IN_CLUSTER, patience) as mirror,
         ):
             quiet_looks = 0
@@ -71,7 +72,7 @@ async def withdrawn(
     except TimeoutError:
         named = "the cluster was not read" if left is None else f"still there: {', '.join(left)}"
         raise ForesailError(
-            f"not all was taken back within {WITHIN_SECONDS:.0f} s: {named}. "
+            f"not all was taken back within {within_seconds:.0f} s: {named}. "
             "Call `foresail controller --withdraw` again"
         ) from None
     log.info("withdrawn")
