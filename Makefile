@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+IMAGE  ?= registry.example/foresail:0.1.0
+# Of the commit, so that a second build of it has the same bytes; 1980 where there is no git.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check e2e integration bed day node-day bench lock proto wheel clean
+.PHONY: help run test fuzz check e2e integration bed day node-day bench lock proto wheel chart image sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,8 +54,20 @@ lock: $(VENV)/.dev ## pin and hash the dependencies again, from pyproject.toml
 proto: $(VENV)/.dev ## the gRPC stubs in scaler/rpc, from proto/
 	scripts/proto.sh $(BIN)/python
 
-wheel: $(VENV)/.dev ## the wheel, in dist/
-	$(BIN)/python -m hatchling build -t wheel
+wheel: $(VENV)/.dev ## the wheel and the sdist, in dist/; the same bytes from the same commit
+	SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(BIN)/python -m hatchling build -t wheel -t sdist
+
+chart: ## the Helm chart's package and plain manifests, in dist/ (needs Go)
+	scripts/chart.sh .cache/bed dist
+
+image: wheel ## the container image (IMAGE=name BUILD_BASE=…@sha256:… RUN_BASE=…@sha256:…)
+	scripts/image.sh "$(IMAGE)" "$(BUILD_BASE)" "$(RUN_BASE)"
+
+sbom: $(VENV)/.dev ## the software bill of materials of what the image installs, in dist/
+	scripts/sbom.sh $(BIN)/uv requirements/run.txt dist/foresail.cdx.json
+
+audit: $(VENV)/.dev ## known vulnerabilities of the locked requirements, where their data can be had
+	scripts/audit.sh $(BIN)/uv requirements/run.txt
 
 clean: ## remove everything that make made
 	rm -rf $(VENV) .cache dist

@@ -56,13 +56,17 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
 )
 @click.option(
     "--mode",
-    type=click.Choice(["act", "advise"]),
+    type=click.Choice(["act", "advise", "observe"]),
     default="act",
     show_default=True,
-    help="act: as each policy says. advise: write nothing but Events, whatever a policy says.",
+    help="act: as each policy says. advise: write nothing but Events, whatever a policy says. "
+    "observe: write nothing at all.",
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be written; write nothing at all.")
 @click.option("--once", is_flag=True, help="One round, then end.")
+@click.option(
+    "--withdraw", is_flag=True, help="Take back all that any controller wrote here, then end."
+)
 @click.option(
     "--http", default="0.0.0.0:8080", show_default=True, help="Health, metrics and the plan."
 )
@@ -104,6 +108,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     *,
     mode: str,
     once: bool,
+    withdraw: bool,
     identity: str | None,
     ca: Path | None,
     certificate: Path | None,
@@ -120,7 +125,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     from rich.console import Console
 
     from foresail.client import ClientTls
-    from foresail.controller import process
+    from foresail.controller import process, withdrawing
     from foresail.controller.options import ControllerOptions
     from policies.policy.pool_policy import Mode
 
@@ -128,11 +133,17 @@ def controller(  # noqa: PLR0913 - click gives each option by name
         raise click.UsageError("--plans-certificate and --plans-key go together")
     if ca is None and certificate is not None:
         raise click.UsageError("--plans-ca is missing: without it plans are asked in plain text")
+    if withdraw and (once or given["dry_run"]):
+        raise click.UsageError("--withdraw goes with neither --once nor --dry-run")
     log_to_stderr(log_level)
     options = ControllerOptions(
-        mode=Mode(mode),
+        mode=Mode.ACT if mode == "act" else Mode.ADVISE,
+        observe=mode == "observe",
         identity=identity or socket.gethostname(),
         plans_tls=None if ca is None else ClientTls(ca=ca, certificate=certificate, key=key),
         **given,
     )
-    asyncio.run(process.once(options, Console()) if once else process.control(options))
+    if withdraw:
+        asyncio.run(withdrawing.withdraw(options))
+    else:
+        asyncio.run(process.once(options, Console()) if once else process.control(options))

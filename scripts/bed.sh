@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Builds the control plane of the end-to-end tests into a folder: scripts/bed.sh .cache/bed
+# Builds the control plane of the end-to-end tests into a folder: scripts/bed.sh .cache/bed [COMPONENT]
 #
 # A component is a Go module in tests/e2e/testbed/ that names its programs as tools. It is built
 # again when its module files change. Cold, on two cores: some twenty minutes.
 set -euo pipefail
-into=${1:?usage: scripts/bed.sh FOLDER}
+into=${1:?usage: scripts/bed.sh FOLDER [COMPONENT]}
+only=${2:-*}
 modules=$(cd "$(dirname "$0")/../tests/e2e/testbed" && pwd)
 go_minor_min=26
 
@@ -27,7 +28,8 @@ stamp() {
 
 mkdir -p "$into"
 into=$(cd "$into" && pwd)
-for module in "$modules"/*/; do
+# shellcheck disable=SC2231  # a pattern
+for module in "$modules"/$only/; do
     name=$(basename "$module")
     key=$(cat "$module/go.mod" "$module/go.sum" | sha256sum | cut -c1-16)
     [ -e "$into/$name/built-from-$key" ] && continue

@@ -15,6 +15,8 @@ class ControllerOptions:
     """Files and folders; CapacityPolicy objects are followed beside them."""
     mode: Mode = Mode.ACT
     """ADVISE = whatever a policy says, nothing is written but Events."""
+    observe: bool = False
+    """Write nothing at all: no Events, and no Lease, so that each replica only shows its rounds."""
     dry_run: bool = False
     """Print what would be written, and write nothing at all."""
     http: str = "0.0.0.0:8080"

@@ -151,12 +151,13 @@ async def assembled(
             executor=_executor(options, client, clocks, registry),
         )
         if not options.dry_run:
+            connections = replace(connections, store=folder)
+        if not (options.dry_run or options.observe):
             leases = ApiLeases(client, options.namespace, LEASE)
             connections = replace(
                 connections,
                 election=Election(leases, options.identity, steady=clocks.steady, wall=clocks.wall),
                 events=NodeEvents(post_to(client), registry),
-                store=folder,
             )
         controller = Controller(rounds, connections, clocks, registry)
         registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))

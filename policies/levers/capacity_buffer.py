@@ -142,13 +142,23 @@ def _ask(round_: PoolRound, address: Address, ask: NodesToAsk) -> LeverResult:
     return LeverResult(changes=tuple(changes), steps=said(LEVER, text))
 
 
-def drained(buffer: MadeObject, objects: Objects, now_seconds: float) -> LeverResult:
-    """The next step of giving a buffer of ours up: to 0, then gone, its template last."""
+def drained(
+    buffer: MadeObject, objects: Objects, now_seconds: float, *, retry: bool = True
+) -> LeverResult:
+    """The next step of giving a buffer of ours up: to 0, then gone, its template last.
+
+    Args:
+        buffer: of ours.
+        objects: of the whole cluster.
+        now_seconds: of this round.
+        retry: a later round may try buffers again, so that one nobody answered stays for a while.
+    """
     if buffer.going:
         return LeverResult()
     if buffer.replicas != 0:
         return LeverResult(changes=(_to_zero(buffer, objects, now_seconds),))
-    if not _is_empty(buffer, objects, now_seconds):
+    asked_again = retry and unanswered(objects, now_seconds)
+    if not _is_empty(buffer, now_seconds, asked_again=asked_again):
         return LeverResult(steps=said(LEVER, f"{buffer.address} is at 0 and waits for Karpenter"))
     change = Change(
         verb=Verb.DELETE,
@@ -183,9 +193,9 @@ def _to_zero(buffer: MadeObject, objects: Objects, now_seconds: float) -> Change
     )
 
 
-def _is_empty(buffer: MadeObject, objects: Objects, now_seconds: float) -> bool:
+def _is_empty(buffer: MadeObject, now_seconds: float, *, asked_again: bool) -> bool:
     end = buffer.lease_end_seconds
-    if unanswered(objects, now_seconds):
+    if asked_again:
         return end is None or end <= now_seconds
     told = condition(buffer.conditions, "Provisioning")
     if told is not None and told.status == "False" and told.reason == "BufferEmpty":

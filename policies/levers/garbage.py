@@ -8,7 +8,7 @@ lever of this round has just changed is left to it.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.cluster.karpenter import NodePool
@@ -40,12 +40,7 @@ def collect(
         cared_for: what levers of this round changed or keep.
     """
     kept = frozenset(cared_for)
-    found = [
-        *_made(objects, now_seconds),
-        *_of_nodes(objects, now_seconds),
-        *_of_pods(objects, now_seconds),
-        *_of_pools(objects, now_seconds),
-    ]
+    found = _found(objects, now_seconds, every=False)
     return tuple(
         replace(one, lever=LEVER, why=f"{_OVER}: {one.why}")
         for one in found
@@ -53,20 +48,67 @@ def collect(
     )
 
 
-def _ended(end_seconds: float | None, now_seconds: float) -> bool:
-    return end_seconds is None or not 0 < end_seconds - now_seconds <= LEASE_SECONDS_MAX
+def withdraw(objects: Objects, now_seconds: float) -> tuple[Change, ...]:
+    """What to take away where nothing of ours shall stay: as if every lease had ended."""
+    found = _found(objects, now_seconds, every=True)
+    return tuple(replace(one, lever=LEVER, why=f"all is taken back: {one.why}") for one in found)
 
 
-def _made(objects: Objects, now_seconds: float) -> Iterator[Change]:
+def ours_left(objects: Objects) -> tuple[str, ...]:
+    """What of ours is there, each named for a person."""
+    made = [str(one.address) for one in objects.made.values() if one.ours]
+    nodes = [
+        f"Node {node.name}"
+        for node in objects.nodes.values()
+        if node.hold_marked or tainted_seconds(node) is not None
+    ]
+    pods = [
+        f"Pod {pod.name}"
+        for pod in objects.pods.values()
+        if ranked_by_us(pod) and pod.deleted_seconds is None
+    ]
+    pools = [
+        f"NodePool {one.name}"
+        for one in objects.pools.values()
+        if standing_budget(one) is not None or BEFORE in one.annotations or SET in one.annotations
+    ]
+    return (*made, *nodes, *pods, *pools)
+
+
+def _found(objects: Objects, now_seconds: float, *, every: bool) -> Iterator[Change]:
+    """With `every`, what has a lease that runs too."""
+    clock = _Leases(now_seconds=now_seconds, every_over=every)
+    yield from _made(objects, clock)
+    yield from _of_nodes(objects, clock)
+    yield from _of_pods(objects, clock)
+    yield from _of_pools(objects, clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leases:
+    """Says which leases are over."""
+
+    now_seconds: float
+    every_over: bool
+
+    def ended(self, end_seconds: float | None) -> bool:
+        if self.every_over or end_seconds is None:
+            return True
+        return not 0 < end_seconds - self.now_seconds <= LEASE_SECONDS_MAX
+
+
+def _made(objects: Objects, leases: _Leases) -> Iterator[Change]:
     ours = [one for one in objects.made.values() if one.ours and not one.going]
     used = {one.template for one in ours if one.address.kind == "CapacityBuffer"}
     placeholders = any(one.address.kind == "Deployment" for one in ours)
     for one in ours:
-        if not _ended(one.lease_end_seconds, now_seconds):
+        if not leases.ended(one.lease_end_seconds):
             continue
         match one.address.kind:
             case "CapacityBuffer":
-                yield from drained(one, objects, now_seconds).changes
+                yield from drained(
+                    one, objects, leases.now_seconds, retry=not leases.every_over
+                ).changes
             case "Deployment":
                 yield removed(one)
             case "PodTemplate" if one.address.name not in used:
@@ -81,37 +123,44 @@ def _deleted(made: MadeObject, why: str) -> Change:
     return Change(verb=Verb.DELETE, address=made.address, lever=LEVER, why=why, uid=made.uid)
 
 
-def _of_nodes(objects: Objects, now_seconds: float) -> Iterator[Change]:
+def _of_nodes(objects: Objects, leases: _Leases) -> Iterator[Change]:
     for node in objects.nodes.values():
-        if node.hold_marked and _ended(node.kept_until_seconds, now_seconds):
+        if node.hold_marked and leases.ended(node.kept_until_seconds):
             yield let_go(node, "nobody renewed the hold")
         since = tainted_seconds(node)
-        if since is not None and not abs(now_seconds - since) < TAINT_LEASE_SECONDS:
+        if since is not None and (
+            leases.every_over or not abs(leases.now_seconds - since) < TAINT_LEASE_SECONDS
+        ):
             yield untainted(node, "the release was not carried on")
 
 
-def _of_pods(objects: Objects, now_seconds: float) -> Iterator[Change]:
+def _of_pods(objects: Objects, leases: _Leases) -> Iterator[Change]:
     for pod in objects.pods.values():
         ours = ranked_by_us(pod) and pod.deleted_seconds is None
-        if ours and _ended(ranked_until(pod), now_seconds):
+        if ours and leases.ended(ranked_until(pod)):
             yield unranked(pod, "nobody renewed its cost")
 
 
-def _of_pools(objects: Objects, now_seconds: float) -> Iterator[Change]:
+def _of_pools(objects: Objects, leases: _Leases) -> Iterator[Change]:
     for record in objects.pools.values():
         budget = standing_budget(record)
-        if budget is not None and (budget.end_seconds or 0.0) <= now_seconds:
+        if budget is not None and (
+            leases.every_over or (budget.end_seconds or 0.0) <= leases.now_seconds
+        ):
             yield taken_out(record, budget, "quiet hours are over")
         mark = size_mark(record)
         if mark is None:
             if BEFORE in record.annotations or SET in record.annotations:
                 yield unmarked(record)
-        elif _ended(mark.lease_end_seconds, now_seconds):
-            yield from _size_back(record, objects)
+        elif leases.ended(mark.lease_end_seconds):
+            yield from _size_back(record, objects, last=leases.every_over)
 
 
-def _size_back(record: NodePool, objects: Objects) -> Iterator[Change]:
-    """The size of before, but no node that a pod uses goes for it."""
+def _size_back(record: NodePool, objects: Objects, *, last: bool) -> Iterator[Change]:
+    """The size of before, but no node that a pod uses goes for it.
+
+    With `last` there is no later round: what pods use then stays, and the pool is its owner's.
+    """
     mark = size_mark(record)
     assert mark is not None
     replicas = record.replicas
@@ -121,6 +170,11 @@ def _size_back(record: NodePool, objects: Objects) -> Iterator[Change]:
         return
     target = max(mark.before, min(replicas, _used_nodes(record.name, objects)))
     if target == replicas:
+        if last:
+            why = (
+                f"pods use its {target} nodes, so it stays larger than the {mark.before} of before"
+            )
+            yield replace(unmarked(record), why=why)
         return
     why = f"back to {target} nodes; it had {mark.before} before"
     if target == mark.before:

@@ -4,7 +4,7 @@ import pytest
 
 from policies.levers.change import Address
 from policies.levers.discovery import Discovery
-from policies.levers.garbage import collect
+from policies.levers.garbage import collect, ours_left, withdraw
 from policies.levers.objects import PRIORITY_CLASS, node_address
 from tests.levers.rounds import (
     BUFFER,
@@ -147,6 +147,71 @@ def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
     carry_out(store, collect(store.objects(), NOW + 1000))
     assert store.documents[POOL]["spec"]["replicas"] == 1
     assert store.documents[POOL]["metadata"]["annotations"] == {"karpenter.sh/nodepool-hash": "1"}
+
+
+def test_taken_back_is_all_that_is_ours_whatever_its_lease() -> None:
+    state = pool(empty("a"), busy("b"), demand_gpus=1.0)
+    store = world(state)
+    store.put(node_address("node-b"), node_document())
+    carry_out(store, acted(state, plan(held(empty("a")), orders=(order(1),)), store).changes)
+    before = ours_left(store.objects())
+    assert set(before) == {
+        "CapacityBuffer foresail/foresail-h100",
+        "PodTemplate foresail/foresail-h100",
+        "Node node-a",
+    }
+    assert collect(store.objects(), NOW + 1) == ()
+    # To 0, then gone when Karpenter has counted, and never the other way round.
+    seen = []
+    for later in (1, 31, 61, 66, 71):
+        changes = withdraw(store.objects(), NOW + later)
+        seen.append(short(changes))
+        carry_out(store, changes)
+    assert seen == [
+        ["apply CapacityBuffer foresail/foresail-h100", "apply Node node-a"],
+        [],
+        ["delete CapacityBuffer foresail/foresail-h100"],
+        ["delete PodTemplate foresail/foresail-h100"],
+        [],
+    ]
+    assert ours_left(store.objects()) == ()
+
+
+def test_taken_back_a_buffer_that_nobody_answered_is_not_kept_for_another_try() -> None:
+    state = pool(busy("a"), demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(orders=(order(1),)), store).changes)
+    for later in (3600, 3661, 3670):
+        carry_out(store, withdraw(store.objects(), NOW + later))
+    assert ours_left(store.objects()) == ()
+
+
+def test_taken_back_a_pool_stays_as_large_as_pods_use_it_and_is_ours_no_more() -> None:
+    state = pool(busy("a"), static=True, demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(orders=(order(2),)), store).changes)
+    for name in "abc":
+        store.put(node_address(f"node-{name}"), node_document())
+    for name in "ab":
+        store.put(*_pod_on(f"node-{name}"))
+    assert ours_left(store.objects()) == ("NodePool h100",)
+    carry_out(store, withdraw(store.objects(), NOW + 1))
+    (change,) = withdraw(store.objects(), NOW + 2)
+    assert change.why == (
+        "all is taken back: pods use its 2 nodes, so it stays larger than the 1 of before"
+    )
+    store.take(change)
+    assert store.documents[POOL]["spec"]["replicas"] == 2
+    assert ours_left(store.objects()) == ()
+
+
+def test_taken_back_is_nothing_of_others() -> None:
+    store = ToyStore()
+    store.put(NODE, node_document(annotations={"karpenter.sh/do-not-disrupt": "true"}), "kubectl")
+    metadata = {"namespace": "foresail", "labels": {"app.kubernetes.io/managed-by": "Helm"}}
+    store.put(DEPLOYMENT, {"metadata": metadata, "spec": {"replicas": 1}})
+    assert withdraw(store.objects(), NOW) == ()
+    assert ours_left(store.objects()) == ()
 
 
 def test_leases_that_a_tenant_writes_on_pods_cost_no_request() -> None:

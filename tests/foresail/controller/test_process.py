@@ -146,6 +146,21 @@ async def test_a_dry_run_writes_nothing_at_all(server: WritableServer, start: An
     assert (server.events, server.written) == ([], {})
 
 
+async def test_observing_writes_nothing_at_all_and_keeps_what_it_learns(
+    server: WritableServer, start: Any, tmp_path: Path
+) -> None:
+    server.serve(POLICIES, "CapacityPolicy", acting(2))
+    one = await start(options(mode=Mode.ADVISE, observe=True, state=tmp_path))
+
+    async def planned() -> bool:
+        return (tmp_path / "planning.json").exists() and (await one.get("/plan"))[0] == 200
+
+    await until(planned)
+    (pool,) = (await one.plan())["pools"]
+    assert {node["node"]: node["verdict"] for node in pool["nodes"]}["h100-b"] == "hold"
+    assert (server.events, server.written, server.writes) == ([], {}, [])
+
+
 async def test_it_gives_its_lease_back_when_it_ends(server: WritableServer) -> None:
     settings = Configuration()
     settings.host = f"http://127.0.0.1:{server.port}"

@@ -1,0 +1,94 @@
+"""Taking back all that controllers wrote, against a fake API server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from kubernetes_asyncio.client import ApiClient, Configuration
+
+from fleet.cluster.follow.api import Patience
+from fleet.cluster.kinds import SOURCES, Kind
+from foresail.cli import main
+from foresail.controller import withdrawing
+from foresail.controller.options import ControllerOptions
+from scaler.errors import ForesailError
+from tests.fleet.api_server import Write
+from tests.foresail.controller.writable_server import WritableServer
+from tests.policies.test_node_planning import two_nodes
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
+QUICK = Patience(page=5.0, silence=5.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
+NODES = SOURCES[Kind.NODE].path
+HELD = {
+    "karpenter.sh/do-not-disrupt": "true",
+    "foresail.io/kept-because": "warm floor",
+    "foresail.io/kept-until": "2026-11-29T12:00:00Z",
+}
+
+
+def held_node() -> dict[str, Any]:
+    """A node that we hold, with what the API server tells of whose field it is."""
+    (node, *_) = two_nodes()[Kind.NODE]
+    node["metadata"]["annotations"] = {**node["metadata"].get("annotations", {}), **HELD}
+    return node
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[WritableServer]:
+    one = WritableServer()
+    for kind in (*two_nodes(), Kind.SLICE, Kind.CLAIM, Kind.CLASS):
+        source = SOURCES[kind]
+        one.serve(source.path, source.object_kind, *two_nodes().get(kind, []))
+    one.serve(NODES, "Node", held_node())
+    await one.start()
+    yield one
+    await one.stop()
+
+
+async def withdrawn(server: WritableServer, **given: float) -> None:
+    settings = Configuration()
+    settings.host = f"http://127.0.0.1:{server.port}"
+    async with ApiClient(settings) as client:
+        await withdrawing.withdrawn(client, ControllerOptions(), QUICK, look_seconds=0.05, **given)
+
+
+async def test_a_hold_is_taken_off_and_then_it_ends(server: WritableServer) -> None:
+    tasks = set()
+
+    def take(write: Write) -> tuple[int, Any]:
+        node = held_node()
+        for key in HELD:
+            del node["metadata"]["annotations"][key]
+        tasks.add(asyncio.ensure_future(server.put(NODES, node)))
+        return 200, node
+
+    server.taking = take
+    await withdrawn(server)
+    (write,) = {(one.method, one.path) for one in server.writes}
+    name = held_node()["metadata"]["name"]
+    assert write == ("PATCH", f"{NODES}/{name}")
+    # No Lease is taken: no controller may write any more where it runs.
+    assert server.written == {}
+
+
+async def test_where_nothing_is_ours_nothing_is_written(server: WritableServer) -> None:
+    server.serve(NODES, "Node", *two_nodes()[Kind.NODE])
+    await withdrawn(server)
+    assert server.writes == []
+
+
+async def test_what_stays_is_named(server: WritableServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(withdrawing, "WITHIN_SECONDS", 0.5)
+    server.taking = lambda _: (403, {"kind": "Status", "code": 403, "message": "not for you"})
+    name = held_node()["metadata"]["name"]
+    with pytest.raises(ForesailError, match=f"still there: Node {name}"):
+        await withdrawn(server, within_seconds=0.5)
+
+
+def test_it_goes_with_no_round_of_its_own() -> None:
+    result = CliRunner().invoke(main, ["controller", "--withdraw", "--once"])
+    assert result.exit_code == 2
+    assert "--withdraw goes with neither" in result.output
