@@ -32,8 +32,8 @@ _HEADS: Final = (
 
 
 def summary_html(fleet: Fleet) -> str:
-    """The figures of the whole fleet, and what needs somebody."""
-    return _tiles(fleet) + _needy(fleet)
+    """The figures of the whole fleet, what needs somebody, and what the GPUs are paid for."""
+    return _tiles(fleet) + _needy(fleet) + _paid_for(fleet.nodes)
 
 
 def workloads_html(fleet: Fleet, asked: Asked) -> str:
@@ -51,13 +51,12 @@ def workloads_html(fleet: Fleet, asked: Asked) -> str:
 
 
 def nodes_html(fleet: Fleet) -> str:
-    """What the nodes cost and why, the nodes, and the clusters."""
+    """The nodes, and the clusters."""
     nodes = fleet.nodes
     if nodes is None:
         why = cells.missing(fleet.nodes_missing or "no round was made yet")
-        return cells.section("Nodes and idle dollars", why)
+        return cells.section("Nodes", why)
     parts = [
-        cells.section("What the GPUs are paid for", _reasons(nodes.reasons), _paid_for(nodes)),
         cells.section("Nodes", _nodes(nodes.rows)),
         cells.section("Clusters", _clusters(nodes.clusters)),
     ]
@@ -197,9 +196,12 @@ def _turn(page: int, label: str, *, possible: bool) -> str:
     return f'<button type="button" data-page="{page}"{disabled}>{label}</button>'
 
 
-def _paid_for(nodes: Nodes) -> str:
+def _paid_for(nodes: Nodes | None) -> str:
+    if nodes is None:
+        return ""
     serving = [one for one in nodes.reasons if one.serves]
-    return f"{_usd(serving)} of {_usd(nodes.reasons)} an hour serve requests"
+    about = f"{_usd(serving)} of {_usd(nodes.reasons)} an hour serve requests"
+    return cells.section("What the GPUs are paid for", _reasons(nodes.reasons), about)
 
 
 def _reasons(reasons: Sequence[ReasonCost]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from foresail.console.records import WorkloadRow
 
-ROWS_MAX: Final = 50
+ROWS_MAX: Final = 25
 """Of one page: more are not read, and cost time to draw."""
 Key = Callable[[WorkloadRow], float | str | None]
 _COLUMNS: Final[dict[str, Key]] = {

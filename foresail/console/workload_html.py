@@ -7,7 +7,7 @@ from foresail.console.charts import demand_plot, picture, replicas_plot
 from foresail.console.records import Decision, Fact, Score, WorkloadPage
 from foresail.figures import UNKNOWN
 from scaler.decision.need import Step
-from scaler.learning.shadows.account import BookedRule, BooksAccount
+from scaler.learning.shadows.account import GIVEN_RULE, BookedRule, BooksAccount
 
 
 def workload_html(page: WorkloadPage) -> str:
@@ -18,8 +18,8 @@ def workload_html(page: WorkloadPage) -> str:
         cells.section("Demand, and what is expected", picture(demand_plot(page)), _ahead(page)),
         cells.section("Replicas", picture(replicas_plot(page))),
         _why(page),
-        cells.section("What it rests on", _facts(page.facts)),
         _books(page),
+        cells.section("What it rests on", _facts(page.facts)),
         _decisions(page),
     ]
     return "".join(parts)
@@ -144,32 +144,59 @@ def _books(page: WorkloadPage) -> str:
         return cells.section(title, cells.missing(why))
     books = page.books
     about = (
-        f"the last {books.days:.1f} days under each rule, from a model of the fleet; "
+        f"the last {books.days:.1f} days under each rule, from a model of the fleet, with the late "
+        f"share of the work; setting: "
         f"{cells.text(books.why)}"
     )
     return cells.section(title, _books_table(books, page.usd_per_gpu_hour), about)
 
 
 def _books_table(books: BooksAccount, usd_per_gpu_hour: float | None) -> str:
-    money = usd_per_gpu_hour is not None
-    rows = [
-        _booked(one, books, usd_per_gpu_hour)
-        for one in sorted(books.rules, key=lambda one: not one.in_force)
-    ]
-    real = (
-        '<tr class="real"><th scope="row">as it was<small>measured</small></th>'
-        f'<td class="number">{_hours(books.gpu_hours)}</td>'
-        + (
-            f'<td class="number">{_dollars(books.gpu_hours, usd_per_gpu_hour)}</td>'
-            if money
-            else ""
-        )
-        + f'<td class="number">{cells.share(books.late)}</td></tr>'
+    settings = [one for one in books.rules if not one.in_force and _is_setting(one)]
+    rules = [one for one in books.rules if one.in_force or not _is_setting(one)]
+    rules.sort(key=lambda one: not one.in_force)
+    table = _books_of(rules, books, usd_per_gpu_hour, real=True)
+    if not settings:
+        return table
+    others = _books_of(settings, books, usd_per_gpu_hour, real=False)
+    return (
+        f'{table}<details id="settings"><summary>{len(settings)} other settings of Foresail'
+        f"</summary>{others}</details>"
     )
+
+
+def _is_setting(one: BookedRule) -> bool:
+    return one.rule == GIVEN_RULE or one.rule.startswith("setting ")
+
+
+def _books_of(
+    rules: Sequence[BookedRule],
+    books: BooksAccount,
+    usd_per_gpu_hour: float | None,
+    *,
+    real: bool,
+) -> str:
+    money = usd_per_gpu_hour is not None
+    rows = [_booked(one, books, usd_per_gpu_hour) for one in rules]
+    if real:
+        rows.insert(0, _real(books, usd_per_gpu_hour))
     head = '<tr><th scope="col">rule</th><th scope="col" class="number">replica-hours</th>'
     head += '<th scope="col" class="number">dollars</th>' if money else ""
-    head += '<th scope="col" class="number">late share of the work</th></tr>'
-    return f'<table class="books"><thead>{head}</thead><tbody>{real}{"".join(rows)}</tbody></table>'
+    head += '<th scope="col" class="number">late</th></tr>'
+    return f'<table class="books"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>'
+
+
+def _real(books: BooksAccount, usd_per_gpu_hour: float | None) -> str:
+    """The replicas that there were."""
+    money = ""
+    if usd_per_gpu_hour is not None:
+        money = f'<td class="number">{_dollars(books.gpu_hours, usd_per_gpu_hour)}</td>'
+    return (
+        '<tr class="real"><th scope="row">as it was<small>measured; the model says '
+        f"{cells.share(books.modelled_late)} late</small></th>"
+        f'<td class="number">{_hours(books.gpu_hours)}</td>{money}'
+        f'<td class="number">{cells.share(books.late)}</td></tr>'
+    )
 
 
 def _booked(one: BookedRule, books: BooksAccount, usd_per_gpu_hour: float | None) -> str:
