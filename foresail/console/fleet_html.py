@@ -15,7 +15,7 @@ from foresail.console.records import (
     State,
     WorkloadRow,
 )
-from foresail.figures import gpus, partly
+from foresail.figures import UNKNOWN, gpus, partly
 
 _NEEDY_MAX: Final = 5
 _NODES_MAX: Final = 100
@@ -69,23 +69,7 @@ def nodes_html(fleet: Fleet) -> str:
 
 
 def _tiles(fleet: Fleet) -> str:
-    rows = fleet.workloads
-    late = sum(row.objective_kept is False for row in rows)
-    unknown = sum(row.objective_kept is None for row in rows)
-    note = f"{late:,} miss their objective" if late else "none is known to miss its objective"
-    if unknown and rows:
-        note += f"; {unknown:,} unknown"
-    given = [
-        cells.tile(
-            "workloads", "?" if fleet.plans_missing and not rows else f"{len(rows):,}", note
-        ),
-        cells.tile(
-            "replicas ready",
-            _sum([row.ready for row in rows]),
-            f"of {_sum([row.planned for row in rows])} planned",
-        ),
-        _cost_tile(fleet),
-    ]
+    given = [*_workload_tiles(fleet), _cost_tile(fleet)]
     if fleet.nodes is not None:
         idle = [one for one in fleet.nodes.reasons if not one.serves]
         given.append(
@@ -98,21 +82,36 @@ def _tiles(fleet: Fleet) -> str:
     return cells.tiles(*given)
 
 
+def _workload_tiles(fleet: Fleet) -> list[str]:
+    rows = fleet.workloads
+    if fleet.plans_missing is not None and not rows:
+        return [cells.tile(name, UNKNOWN) for name in ("workloads", "replicas ready")]
+    late = sum(row.objective_kept is False for row in rows)
+    unknown = sum(row.objective_kept is None for row in rows)
+    note = f"{late:,} miss their objective" if late else "none is known to miss its objective"
+    if unknown:
+        note += f"; {unknown:,} unknown"
+    ready, planned = _sum([row.ready for row in rows]), _sum([row.planned for row in rows])
+    return [
+        cells.tile("workloads", f"{len(rows):,}", note),
+        cells.tile("replicas ready", ready, f"of {planned} planned"),
+    ]
+
+
 def _cost_tile(fleet: Fleet) -> str:
     if fleet.nodes is not None:
         reasons = fleet.nodes.reasons
         note = f"{gpus(sum(one.gpus for one in reasons))} GPUs"
         return cells.tile("GPUs cost", f"{_usd(reasons)} <span>an hour</span>", note)
-    known = [row.usd_per_hour for row in fleet.workloads if row.usd_per_hour is not None]
-    text = partly(
-        f"${sum(known):,.2f}", len(fleet.workloads) - len(known), max(1, len(fleet.workloads))
-    )
+    rows = fleet.workloads
+    known = [row.usd_per_hour for row in rows if row.usd_per_hour is not None]
+    text = partly(cells.usd(sum(known)), len(rows) - len(known), len(rows)) if rows else UNKNOWN
     return cells.tile("replicas cost", f"{text} <span>an hour</span>")
 
 
 def _sum(values: Sequence[int | None]) -> str:
     known = [value for value in values if value is not None]
-    return partly(f"{sum(known):,}", len(values) - len(known), max(1, len(values)))
+    return partly(f"{sum(known):,}", len(values) - len(known), len(values))
 
 
 def _usd(reasons: Sequence[ReasonCost]) -> str:
@@ -268,4 +267,4 @@ def _cluster_usd(row: ClusterRow) -> str:
 
 
 def _gpus(value: float | None) -> str:
-    return "?" if value is None else gpus(value)
+    return UNKNOWN if value is None else gpus(value)
