@@ -95,7 +95,7 @@ def _workload_page(source: ConsoleSource, namespace: str, name: str, trigger: st
 def _frame() -> Iterator[Live]:
     """A page's head and its column; the head is filled as data come."""
     ui.add_head_html(f"<style>{_STYLE}</style>")
-    with ui.element("main").classes("console"):
+    with ui.element("div").classes("console"):
         top = Live()
         yield top
 

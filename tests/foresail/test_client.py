@@ -101,7 +101,7 @@ async def test_a_plan_brings_its_objective_and_what_was_learned_of_its_lead_time
 async def test_books_come_as_explain_shows_them() -> None:
     made = status(A)
     assert made.plan is not None
-    shadows = after(60, lambda _: 4.0, ready=10.0)
+    shadows = after(60, lambda _: 4.0, ready=10.0, requests=None)
     made = replace(made, cycle_state=replace(made.cycle_state, shadows=shadows))
 
     plan = plan_of(plan_message(made, now_seconds=NOW))

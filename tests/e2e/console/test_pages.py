@@ -161,7 +161,7 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert (
         page.evaluate(
-            "[...document.querySelectorAll('main *')].filter(one => one.checkVisibility()"
+            "[...document.querySelectorAll('.console *')].filter(one => one.checkVisibility()"
             " && one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML)"
         )
         == []
@@ -201,7 +201,7 @@ def contrast(one: str, other: str) -> float:
 
 def test_a_workload_that_is_not_known_says_so(visit: Visit, address: str) -> None:
     page = visit.open(f"{address}/workload/team-01/no-such")
-    assert "no plan of this name is known here" in (page.locator("main").text_content() or "")
+    assert "no plan of this name is known here" in (page.locator(".console").text_content() or "")
 
 
 def test_the_first_page_is_complete_within_two_seconds_on_a_busy_machine(
