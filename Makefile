@@ -14,7 +14,7 @@ WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(VENV)/.run ## a day of LLM traffic on a laptop: foresail demo (ARGS="--seconds 60 --plain")
+run: $(VENV)/.run $(if $(findstring --web,$(ARGS)),$(VENV)/.console) ## a day of LLM traffic on a laptop: foresail demo (ARGS="--seconds 60 --plain", ARGS=--web)
 	$(BIN)/foresail demo $(ARGS)
 
 test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS="-k name")
@@ -29,7 +29,7 @@ check: $(VENV)/.dev ## format, lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
+e2e: $(VENV)/.dev .cache/prometheus .cache/faketime .cache/chromium bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)
 
 integration: $(VENV)/.dev .cache/prometheus ## real LiteLLM, MLflow, Ray Serve and OpenTelemetry beside it (ARGS="-k name")
@@ -76,13 +76,17 @@ $(VENV)/.run: pyproject.toml requirements/run.txt requirements/build.txt
 	scripts/environment.sh $(PYTHON) $(VENV) run build
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml requirements/run.txt requirements/dev.txt
-	scripts/environment.sh $(PYTHON) $(VENV) run dev
+$(VENV)/.console: pyproject.toml requirements/run.txt requirements/build.txt requirements/console.txt
+	scripts/environment.sh $(PYTHON) $(VENV) run build console
 	@touch $@ $(VENV)/.run
 
+$(VENV)/.dev: pyproject.toml requirements/run.txt requirements/dev.txt requirements/console.txt
+	scripts/environment.sh $(PYTHON) $(VENV) run dev console
+	@touch $@ $(VENV)/.run $(VENV)/.console
+
 $(VENV)/.bench: pyproject.toml requirements/run.txt requirements/dev.txt requirements/bench.txt
-	scripts/environment.sh $(PYTHON) $(VENV) run dev bench
-	@touch $@ $(VENV)/.dev $(VENV)/.run
+	scripts/environment.sh $(PYTHON) $(VENV) run dev console bench
+	@touch $@ $(VENV)/.dev $(VENV)/.run $(VENV)/.console
 
 $(VENV)/.fuzz: pyproject.toml requirements/run.txt requirements/dev.txt requirements/fuzz.txt
 	scripts/environment.sh $(PYTHON) $(VENV) run dev fuzz
@@ -94,6 +98,9 @@ bed-programs:
 
 .cache/prometheus: scripts/prometheus.sh scripts/unpack.sh
 	scripts/prometheus.sh $@
+
+.cache/chromium: scripts/chromium.sh scripts/apt-install.sh
+	scripts/chromium.sh $@
 
 .cache/faketime: scripts/unpack.sh
 	scripts/unpack.sh libfaketime $@

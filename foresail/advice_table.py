@@ -81,7 +81,7 @@ def _pool(state: PoolState, plan: PoolPlan, policy: PoolPolicy | None) -> Iterat
     yield Text(_demand(state))
     yield _table(state, plan)
     for step in plan.steps:
-        yield Text(f"  {_said(step)}", style="dim")
+        yield Text(f"  {step_text(step)}", style="dim")
     for what, costs in (("deletion", plan.deletion_costs), ("disruption", plan.disruption_costs)):
         if costs:
             yield Text(f"  {_first_to_go(state, costs, what)}", style="dim")
@@ -128,36 +128,39 @@ def _table(state: PoolState, plan: PoolPlan) -> Table:
         node = nodes[decision.uid]
         table.add_row(
             decision.node,
-            _used(node),
+            used_text(node),
             UNKNOWN if node.usd_per_hour is None else dollars(node.usd_per_hour),
             Text(decision.verdict.value, style=_STYLES[decision.verdict]),
             decision.reason.value if decision.reason is not None else "serves",
             _until(decision),
-            "\n".join(map(_said, decision.steps)),
+            "\n".join(map(step_text, decision.steps)),
         )
     for order in plan.orders:
         table.add_row(*_order(state, order))
     return table
 
 
-def _used(node: PoolNode) -> str:
+def used_text(node: PoolNode) -> str:
     if node.stage is not NodeStage.INITIALIZED:
         return node.stage.value
     return f"{gpus(sum(pod.gpus for pod in node.pods))}/{node.gpus}"
 
 
-def _order(state: PoolState, order: NodeOrder) -> list[RenderableType]:
+def order_text(order: NodeOrder) -> str:
     of = f" {order.capacity_type.value}" if order.capacity_type is not None else ""
-    what = f"+ {order.nodes}{of} {'node' if order.nodes == 1 else 'nodes'}"
+    return f"+ {order.nodes}{of} {'node' if order.nodes == 1 else 'nodes'}"
+
+
+def _order(state: PoolState, order: NodeOrder) -> list[RenderableType]:
     usd = state.usd_per_hour
     return [
-        Text(what, style=_ORDER_STYLE),
+        Text(order_text(order), style=_ORDER_STYLE),
         f"0/{order.nodes * state.gpus_per_node}",
         UNKNOWN if usd is None else dollars(usd * order.nodes),
         Text("order", style=_ORDER_STYLE),
         order.reason.value,
         "",
-        "\n".join(map(_said, order.steps)),
+        "\n".join(map(step_text, order.steps)),
     ]
 
 
@@ -167,7 +170,7 @@ def _until(decision: NodeDecision) -> str:
     return f"{datetime.fromtimestamp(decision.until_seconds, UTC):%H:%M:%S}"
 
 
-def _said(step: Step) -> str:
+def step_text(step: Step) -> str:
     return f"{step.rule}: {step.text}"
 
 

@@ -123,14 +123,31 @@ def check_config(file: Path) -> None:
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the generated traffic.")
 @click.option("--plain", is_flag=True, help="Lines for a log in place of the live screen.")
+@click.option("--web", is_flag=True, help="Pages for a browser on this machine, until Ctrl-C.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Of the pages of --web; by default a free one.",
+)
 @cli_options.output("screen", "json", note="json is an object a line, and the scores.")
-def demo(*, seconds: float, seed: int, plain: bool, form: str) -> None:
+def demo(*, seconds: float, seed: int, plain: bool, web: bool, port: int, form: str) -> None:
     """A day of LLM traffic through the real scaler: no cluster, no GPU, no service."""
     from rich.console import Console
 
     from foresail import play
 
     log_to_stderr("error")
+    if web:
+        if plain or form == "json":
+            raise click.UsageError("--web shows pages: leave out --plain and -o json")
+        from foresail.console.installed import require_console
+
+        require_console()
+        from foresail.console.demo import play_web
+
+        asyncio.run(play_web(seconds=seconds, seed=seed, port=port, console=Console()))
+        return
     style = play.Style.JSON if form == "json" else play.Style.PLAIN if plain else play.Style.LIVE
     asyncio.run(play.play(seconds=seconds, seed=seed, style=style, console=Console()))
 

@@ -103,6 +103,19 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
 @click.option(
     "--plans-key", "key", type=click.Path(path_type=Path), help="PEM: of that certificate."
 )
+@click.option(
+    "--console",
+    metavar="HOST:PORT",
+    is_flag=False,
+    flag_value="127.0.0.1:8081",
+    help="Serve the console; without an address on 127.0.0.1:8081.",
+)
+@click.option(
+    "--console-token-file",
+    "console_token",
+    type=click.Path(path_type=Path),
+    help="The token for the console where it is not on loopback.",
+)
 @cli_options.log_level
 def controller(  # noqa: PLR0913 - click gives each option by name
     *,
@@ -135,6 +148,12 @@ def controller(  # noqa: PLR0913 - click gives each option by name
         raise click.UsageError("--plans-ca is missing: without it plans are asked in plain text")
     if withdraw and (once or given["dry_run"]):
         raise click.UsageError("--withdraw goes with neither --once nor --dry-run")
+    if given["console"] is None and given["console_token"] is not None:
+        raise click.UsageError("--console-token-file is of no use without --console")
+    if given["console"] is not None:
+        from foresail.console.installed import require_console
+
+        require_console()
     log_to_stderr(log_level)
     options = ControllerOptions(
         mode=Mode.ACT if mode == "act" else Mode.ADVISE,

@@ -14,12 +14,14 @@ from scaler.decision.answers import Reference
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.demand import Demand
 from scaler.decision.need import Step
+from scaler.decision.objective import Objective
 from scaler.decision.parameters import PlanParameters
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.replica_forecast import ReplicaForecast
 from scaler.errors import ForesailError
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.forecast.running_maximum import MaximumForecast
+from scaler.learning.shadows.account import BookedRule, BooksAccount
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.signals import Absent, Reading, Stale, Value
 from scaler.trigger import Mode
@@ -44,6 +46,19 @@ class Refused:
     code: str
     """`invalid`, `unavailable` or `misconfigured`."""
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnedLead:
+    """The lead time that a workload's orders show."""
+
+    seconds: float
+    evidence: str
+    """What it rests on."""
+    fixed: bool
+    """The trigger fixes another one, which the plan uses."""
+    stuck_replicas: int
+    """Ordered long ago, and never ready."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +93,11 @@ class Plan:
     refused: Refused | None
     asked_seconds_ago: float | None
     """When KEDA last asked about it."""
+    objective: Objective | None
+    """The limits of latency that it is planned for."""
+    learned_lead: LearnedLead | None
+    books: BooksAccount | None
+    """What the last days would have cost under other settings and rules."""
     received: bytes = field(repr=False, compare=False)
     """The message, with fields that this program does not know; `from_bytes` reads it again."""
 
@@ -116,6 +136,9 @@ def plan_of(message: pb.WorkloadPlan) -> Plan:
         valid_for_seconds=_number(message, "valid_for_seconds"),
         refused=_refused(message),
         asked_seconds_ago=_number(message, "asked_seconds_ago"),
+        objective=_objective(message.objective) if message.HasField("objective") else None,
+        learned_lead=_learned_lead(message),
+        books=_books(message.books) if message.HasField("books") else None,
         received=message.SerializeToString(deterministic=True),
     )
 
@@ -246,6 +269,47 @@ def _refused(message: pb.WorkloadPlan) -> Refused | None:
     if not message.HasField("refused"):
         return None
     return Refused(code=message.refused.code, message=message.refused.message)
+
+
+def _objective(message: pb.Objective) -> Objective:
+    return Objective(
+        ttft_seconds=message.ttft_seconds,
+        itl_seconds=message.itl_seconds,
+        attainment=message.attainment,
+    )
+
+
+def _learned_lead(message: pb.WorkloadPlan) -> LearnedLead | None:
+    if not message.HasField("learned_lead"):
+        return None
+    learned = message.learned_lead
+    return LearnedLead(
+        seconds=learned.seconds,
+        evidence=learned.evidence,
+        fixed=learned.fixed,
+        stuck_replicas=learned.stuck_replicas,
+    )
+
+
+def _books(message: pb.Books) -> BooksAccount:
+    return BooksAccount(
+        days=message.days,
+        rules=tuple(
+            BookedRule(
+                rule=one.rule,
+                text=one.text,
+                in_force=one.in_force,
+                gpu_hours=_number(one, "gpu_hours"),
+                late=_number(one, "late"),
+            )
+            for one in message.rules
+        ),
+        gpu_hours=_number(message, "gpu_hours"),
+        late=_number(message, "late"),
+        modelled_late=_number(message, "modelled_late"),
+        chooses=message.chooses,
+        why=message.why,
+    )
 
 
 def _rows(rows: Iterable[pb.Row]) -> tuple[tuple[float, ...], ...]:

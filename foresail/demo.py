@@ -40,7 +40,7 @@ from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from scaler.scope import Scope
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
-from scaler.serving.feeds import Binding
+from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics, ServiceMetrics
 from scaler.serving.server import ScalerServer
 from scaler.serving.service import METRIC_NAME, ExternalScaler
@@ -95,6 +95,8 @@ class Frame:
     """The last step of KEDA or the HPA."""
     band: Mapping[float, tuple[float, ...]]
     """Seconds ahead → prompt tokens per second at the band's levels."""
+    status: WorkloadStatus | None
+    """All that the scaler knows of the workload; None before its first look."""
 
 
 def playback(*, seed: int, wall_seconds: float) -> Playback:
@@ -174,7 +176,7 @@ class Demo:
                         due, answer, replicas=self.world.fleet.wanted, now_seconds=now
                     )
                     self._run.scale_to(replicas)
-                yield self._frame(plan, now, asked)
+                yield self._frame(plan, now, asked, loop.status(plan.reference))
             self._serve_until(self.playback.day.seconds)
 
     @property
@@ -248,7 +250,9 @@ class Demo:
             total=value.metricValueFloat, target=spec.targetSizeFloat, is_active=active.result
         )
 
-    def _frame(self, plan: WorkloadPlan, now: int, asked: int | None) -> Frame:
+    def _frame(
+        self, plan: WorkloadPlan, now: int, asked: int | None, status: WorkloadStatus | None
+    ) -> Frame:
         steps = plan.replica_plan.steps if plan.replica_plan else ()
         forecast = plan.forecasts.get(DemandSeries.PROMPT_TOKENS)
         return Frame(
@@ -259,6 +263,7 @@ class Demo:
             why=tuple(f"{step.rule}: {step.text}" for step in steps),
             control=self._control.why,
             band=_band(forecast) if forecast else {},
+            status=status,
         )
 
 

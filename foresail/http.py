@@ -5,8 +5,7 @@ loopback, where `kubectl port-forward` arrives, or to a client with the operator
 """
 
 import asyncio
-import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -15,14 +14,12 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail import explain
+from foresail.access import allowed
 from foresail.exported import WorkloadCollector
-from foresail.loopback import is_loopback
 from scaler.clock import Clock
-from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
 from scaler.message_text import limited
 from scaler.serving.cycle import PlanningCycle
-from scaler.sources.access import secret
 from scaler.spelling import nearest
 
 METRICS_SECONDS: Final = 5.0
@@ -33,7 +30,6 @@ _LOOKS: Final = 3
 _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
-_BEARER: Final = "Bearer "
 
 
 @dataclass(slots=True)
@@ -132,7 +128,8 @@ class Pages:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:
-        if not is_loopback(request.remote) and not await self._has_token(request):
+        authorization = request.headers.get("Authorization", "")
+        if not await allowed(request.remote, authorization, self.token_file):
             return _refused(self.token_file)
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         found = self.loop.statuses_of(namespace, name)
@@ -142,17 +139,6 @@ class Pages:
         if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
             return web.json_response(accounts)
         return web.Response(text="\n".join(explain.text(one) for one in accounts))
-
-    async def _has_token(self, request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        if self.token_file is None or not given.startswith(_BEARER):
-            return False
-        try:
-            token = await asyncio.to_thread(secret, self.token_file)
-        except ForesailError:
-            return False
-        sent = given.removeprefix(_BEARER).encode(errors="surrogateescape")
-        return bool(token) and hmac.compare_digest(sent, token.encode())
 
 
 def _refused(token_file: Path | None) -> web.Response:

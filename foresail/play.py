@@ -53,10 +53,27 @@ class Style(Enum):
     LIVE = auto()
     PLAIN = auto()
     JSON = auto()
+    WEB = auto()
+    """On pages, by the caller."""
 
 
-async def play(*, seconds: float, seed: int, style: Style, console: Console) -> list[Result]:
-    """Play the demo in about `seconds` of wall time, or as fast as the machine can."""
+async def play(
+    *,
+    seconds: float,
+    seed: int,
+    style: Style,
+    console: Console,
+    show: Callable[[Frame], None] | None = None,
+) -> list[Result]:
+    """Play the demo in about `seconds` of wall time, or as fast as the machine can.
+
+    Args:
+        seconds: of wall time.
+        seed: of the traffic.
+        style: how it is shown.
+        console: where the summary goes, and all else unless the style is WEB.
+        show: in the style WEB, what takes each frame.
+    """
     played = playback(seed=seed, wall_seconds=seconds)
     if style is Style.LIVE and not console.is_terminal:
         style = Style.PLAIN
@@ -72,8 +89,8 @@ async def play(*, seconds: float, seed: int, style: Style, console: Console) -> 
         peers.append(_elsewhere(pool, _served_by_foresight, played))
         demo = Demo(played)
         try:
-            with _shown(style, played, console) as show:
-                await _paced(demo, show)
+            with _shown(style, played, console, show) as take:
+                await _paced(demo, take)
         except asyncio.CancelledError:
             if people:
                 console.print(screen.so_far(demo.result(), demo.played_seconds, played))
@@ -162,7 +179,12 @@ def _served_by_foresight(played: Playback) -> Result:
 
 
 @contextmanager
-def _shown(style: Style, played: Playback, console: Console) -> Iterator[Callable[[Frame], None]]:
+def _shown(
+    style: Style,
+    played: Playback,
+    console: Console,
+    show: Callable[[Frame], None] | None,
+) -> Iterator[Callable[[Frame], None]]:
     match style:
         case Style.LIVE:
             drawn = screen.Screen(played, width=console.width, height=console.height)
@@ -172,6 +194,9 @@ def _shown(style: Style, played: Playback, console: Console) -> Iterator[Callabl
             yield lambda frame: _every_line(frame, console)
         case Style.JSON:
             yield lambda frame: console.out(json.dumps(screen.record(frame)), highlight=False)
+        case Style.WEB:
+            assert show is not None
+            yield show
         case _:
             assert_never(style)
 

@@ -36,6 +36,11 @@ class ControllerOptions:
     plans_tls: ClientTls | None = None
     """None = it is asked in plain text."""
 
+    console: str | None = None
+    """Address of the console; None = there is none."""
+    console_token: Path | None = None
+    """The file with the token for it; None = it is for this machine alone."""
+
     @property
     def writes(self) -> bool:
         """Whether anything is carried out."""

@@ -22,7 +22,10 @@ REFUSED_SECONDS: Final = 60.0
 
 
 async def read_plans(
-    known: KnownPlans, watch: Callable[[], AsyncGenerator[Event]], steady: Clock
+    known: KnownPlans,
+    watch: Callable[[], AsyncGenerator[Event]],
+    steady: Clock,
+    also: Callable[[Event], None] | None = None,
 ) -> None:
     """Learn of plans for good.
 
@@ -30,6 +33,7 @@ async def read_plans(
         known: what is known.
         watch: begins a watch, which goes on by itself unless the server refuses.
         steady: the monotonic clock.
+        also: gets each event too.
     """
     while True:
         try:
@@ -37,6 +41,8 @@ async def read_plans(
                 async for event in events:
                     known.trouble = None
                     _take(known, event, steady())
+                    if also is not None:
+                        also(event)
         except PlansError as error:
             known.trouble = str(error)
             log.warning("plans_refused", why=known.trouble)

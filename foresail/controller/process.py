@@ -22,6 +22,7 @@ from foresail.advice_table import render
 from foresail.api_client import client_of
 from foresail.client import Plans
 from foresail.clock import steady_clock, wall_clock
+from foresail.console.controller_source import ControllerSource
 from foresail.controller.controller import Clocks, Connections, Controller, RoundExecutor
 from foresail.controller.election import Election
 from foresail.controller.known_plans import KnownPlans
@@ -115,6 +116,8 @@ class Parts:
     election: Election | None
     tuning: NightlyTuning
     registry: CollectorRegistry
+    console: ControllerSource | None
+    """None = no console is served."""
 
 
 @asynccontextmanager
@@ -138,11 +141,27 @@ async def assembled(
     for why in rounds.refused:
         log.warning("state_refused", why=why)
     plans = KnownPlans() if options.plans is not None else None
+    console = None
+    if options.console is not None:
+        console = ControllerSource(
+            cluster=cluster,
+            last=lambda: controller.last,
+            trouble=lambda: controller.trouble,
+            plans_trouble=lambda: None if plans is None else plans.trouble,
+            watches=plans is not None,
+            steady=clocks.steady,
+            wall=clocks.wall,
+        )
     kinds = (*PLANNING_KINDS, *([Kind.SCALED_OBJECT] if plans is not None else []))
     objects = watched(client, PATH, _policy_record(), patience=patience)
     async with (
         mirrored(client, cluster, asyncio.Event(), patience, kinds) as mirror,
-        _going_on([("policies", policies.follow(objects)), *_plan_tasks(options, plans, clocks)]),
+        _going_on(
+            [
+                ("policies", policies.follow(objects)),
+                *_plan_tasks(options, plans, clocks, console),
+            ]
+        ),
     ):
         connections = Connections(
             mirror=mirror,
@@ -163,7 +182,11 @@ async def assembled(
         registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
         tuning = NightlyTuning(rounds, choose_apart, lambda: controller.last, clocks.wall, registry)
         yield Parts(
-            controller=controller, election=connections.election, tuning=tuning, registry=registry
+            controller=controller,
+            election=connections.election,
+            tuning=tuning,
+            registry=registry,
+            console=console,
         )
 
 
@@ -193,8 +216,23 @@ async def running(
         if parts.election is not None:
             parts.election.changed = controller.wake
             work.append(("election", parts.election.run()))
-        async with _going_on(work):
+        async with _going_on(work), _console(options, parts.console):
             yield port
+
+
+@asynccontextmanager
+async def _console(
+    options: ControllerOptions, source: ControllerSource | None
+) -> AsyncIterator[None]:
+    """The console while the context is open, where one is asked for."""
+    if source is None or options.console is None:
+        yield
+        return
+    from foresail.console.server import serving  # noqa: PLC0415 - of an extra
+
+    async with serving(source, options.console, options.console_token) as port:
+        log.info("console", address=options.console, port=port)
+        yield
 
 
 def _executor(
@@ -207,11 +245,15 @@ def _executor(
 
 
 def _plan_tasks(
-    options: ControllerOptions, known: KnownPlans | None, clocks: Clocks
+    options: ControllerOptions,
+    known: KnownPlans | None,
+    clocks: Clocks,
+    console: ControllerSource | None,
 ) -> Iterator[tuple[str, Coroutine[None, None, None]]]:
     if known is not None and options.plans is not None:
         reader = Plans(options.plans, tls=options.plans_tls)
-        yield "plans", read_plans(known, reader.watch, clocks.steady)
+        also = None if console is None else console.take
+        yield "plans", read_plans(known, reader.watch, clocks.steady, also)
 
 
 def _policy_record() -> Any:

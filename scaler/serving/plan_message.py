@@ -18,6 +18,7 @@ from scaler.decision.tracker import DemandSeries
 from scaler.evaluate import WorkloadPlan
 from scaler.forecast.record import DemandForecast
 from scaler.forecast.running_maximum import MaximumForecast
+from scaler.learning.shadows.account import account_of
 from scaler.redaction import without_secrets
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving.feeds import WorkloadStatus
@@ -68,6 +69,7 @@ def plan_message(status: WorkloadStatus, *, now_seconds: float) -> pb.WorkloadPl
     if status.plan is not None:
         _add_cycle(message, status.plan, now_seconds)
     _add_plan(message, status, now_seconds)
+    _add_books(message, status)
     return message
 
 
@@ -104,6 +106,24 @@ def _add_cycle(message: pb.WorkloadPlan, last: WorkloadPlan, now_seconds: float)
         message.running_maximum.CopyFrom(_running_maximum(largest))
     message.settings.CopyFrom(_settings(last.parameters))
     message.capacity.CopyFrom(_capacity(last.parameters))
+    objective = last.parameters.objective
+    message.objective.CopyFrom(
+        pb.Objective(
+            ttft_seconds=objective.ttft_seconds,
+            itl_seconds=objective.itl_seconds,
+            attainment=objective.attainment,
+        )
+    )
+    if last.lead is not None:
+        stuck = last.lead.stuck
+        message.learned_lead.CopyFrom(
+            pb.LearnedLead(
+                seconds=last.lead.seconds,
+                evidence=_text(last.lead.evidence),
+                fixed=last.parameters.lead_fixed,
+                stuck_replicas=0 if stuck is None else stuck.replicas,
+            )
+        )
 
 
 def _add_plan(message: pb.WorkloadPlan, status: WorkloadStatus, now_seconds: float) -> None:
@@ -122,6 +142,33 @@ def _add_plan(message: pb.WorkloadPlan, status: WorkloadStatus, now_seconds: flo
             spec = status.trigger_spec
             if spec is None or abstention_of(spec) is None:
                 message.refused.CopyFrom(pb.Refused(code=code.value, message=_text(why)))
+
+
+def _add_books(message: pb.WorkloadPlan, status: WorkloadStatus) -> None:
+    shadows, last = status.cycle_state.shadows, status.plan
+    if shadows is None or last is None or not shadows.books.days:
+        return
+    books = account_of(shadows, last.given)
+    message.books.CopyFrom(
+        pb.Books(
+            days=books.days,
+            rules=[
+                pb.BookedRule(
+                    rule=one.rule,
+                    text=_text(one.text),
+                    in_force=one.in_force,
+                    gpu_hours=one.gpu_hours,
+                    late=one.late,
+                )
+                for one in books.rules
+            ],
+            gpu_hours=books.gpu_hours,
+            late=books.late,
+            modelled_late=books.modelled_late,
+            chooses=books.chooses,
+            why=_text(books.why),
+        )
+    )
 
 
 def _signals(observation: Observation, now_unix: float) -> Iterable[pb.SignalReading]:

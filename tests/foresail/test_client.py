@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
 
 from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
-from foresail.client_plan import plan_of
+from foresail.client_plan import LearnedLead, plan_of
 from scaler.decision.running_maximum import running_maximum
 from scaler.errors import ForesailError
+from scaler.learning.estimates import LeadEstimate
+from scaler.learning.shadows.account import account_of
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.serving.plan_book import PlanBook
 from scaler.serving.plan_message import plan_message
@@ -25,6 +28,7 @@ from tests.contracts.plan_readers import (
     unread,
 )
 from tests.contracts.served import START
+from tests.learning.shadows.test_record import after
 from tests.prometheus import free_port
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
@@ -77,6 +81,34 @@ async def test_a_plan_comes_as_the_records_that_the_server_has() -> None:
         "kv_use": Absent(why="no series"),
     }
     assert (plan.age_seconds, plan.valid_for_seconds, plan.refused) == (7, 293, None)
+
+
+async def test_a_plan_brings_its_objective_and_what_was_learned_of_its_lead_time() -> None:
+    made = status(A)
+    assert made.plan is not None
+    lead = LeadEstimate(seconds=330.0, evidence="80% of starts (14 seen)")
+    made = replace(made, plan=replace(made.plan, lead=lead))
+
+    plan = plan_of(plan_message(made, now_seconds=NOW))
+
+    assert plan.objective == PARAMETERS.objective
+    assert plan.learned_lead == LearnedLead(
+        seconds=330.0, evidence="80% of starts (14 seen)", fixed=False, stuck_replicas=0
+    )
+    assert plan.books is None  # nothing is booked yet
+
+
+async def test_books_come_as_explain_shows_them() -> None:
+    made = status(A)
+    assert made.plan is not None
+    shadows = after(60, lambda _: 4.0, ready=10.0, requests=None)
+    made = replace(made, cycle_state=replace(made.cycle_state, shadows=shadows))
+
+    plan = plan_of(plan_message(made, now_seconds=NOW))
+
+    assert plan.books == account_of(shadows, made.plan.given)
+    assert plan.books.days > 0
+    assert any(rule.late is None for rule in plan.books.rules)  # the unknown stays unknown
 
 
 async def test_what_the_server_does_not_know_is_none() -> None:

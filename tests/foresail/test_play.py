@@ -45,7 +45,14 @@ def test_what_nobody_measured_is_a_question_mark_in_a_line() -> None:
         gpu_hours=0.0,
     )
     frame = Frame(
-        at_seconds=0, clock_seconds=0.0, view=view, asked=None, why=(), control="", band={}
+        at_seconds=0,
+        clock_seconds=0.0,
+        view=view,
+        asked=None,
+        why=(),
+        control="",
+        band={},
+        status=None,
     )
 
     shown = line(frame)

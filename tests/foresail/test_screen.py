@@ -33,6 +33,7 @@ def frame(at: int, *, demand: float) -> Frame:
         why=WHY,
         control="HPA: metric asks 17, stabilised 17, policies allow 17",
         band=band,
+        status=None,
     )
 
 

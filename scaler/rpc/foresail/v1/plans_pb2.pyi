@@ -312,6 +312,9 @@ class WorkloadPlan(_message.Message):
     VALID_FOR_SECONDS_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     ASKED_SECONDS_AGO_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    LEARNED_LEAD_FIELD_NUMBER: _builtins.int
+    BOOKS_FIELD_NUMBER: _builtins.int
     on_watch_list: _builtins.bool
     """KEDA does not ask about it, and `workload` is not the name of a ScaledObject."""
     model: _builtins.str
@@ -358,6 +361,20 @@ class WorkloadPlan(_message.Message):
     def refused(self) -> Global___Refused:
         """Why KEDA gets no replicas in the modes that send some; absent where it gets them."""
 
+    @_builtins.property
+    def objective(self) -> Global___Objective:
+        """The limits of latency that it is planned for."""
+
+    @_builtins.property
+    def learned_lead(self) -> Global___LearnedLead:
+        """The lead time that its orders show; absent while they show nothing."""
+
+    @_builtins.property
+    def books(self) -> Global___Books:
+        """What the last days would have cost under other settings and rules; absent before a minute is
+        booked.
+        """
+
     def __init__(
         self,
         *,
@@ -380,10 +397,13 @@ class WorkloadPlan(_message.Message):
         valid_for_seconds: _builtins.float | None = ...,
         refused: Global___Refused | None = ...,
         asked_seconds_ago: _builtins.float | None = ...,
+        objective: Global___Objective | None = ...,
+        learned_lead: Global___LearnedLead | None = ...,
+        books: Global___Books | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_age_seconds", b"_age_seconds", "_asked_seconds_ago", b"_asked_seconds_ago", "_failure", b"_failure", "_looked_at_seconds", b"_looked_at_seconds", "_looked_seconds_ago", b"_looked_seconds_ago", "_model", b"_model", "_valid_for_seconds", b"_valid_for_seconds", "age_seconds", b"age_seconds", "asked_seconds_ago", b"asked_seconds_ago", "capacity", b"capacity", "demand", b"demand", "failure", b"failure", "looked_at_seconds", b"looked_at_seconds", "looked_seconds_ago", b"looked_seconds_ago", "model", b"model", "plan", b"plan", "refused", b"refused", "replica_forecast", b"replica_forecast", "running_maximum", b"running_maximum", "settings", b"settings", "valid_for_seconds", b"valid_for_seconds", "workload", b"workload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_age_seconds", b"_age_seconds", "_asked_seconds_ago", b"_asked_seconds_ago", "_failure", b"_failure", "_looked_at_seconds", b"_looked_at_seconds", "_looked_seconds_ago", b"_looked_seconds_ago", "_model", b"_model", "_valid_for_seconds", b"_valid_for_seconds", "age_seconds", b"age_seconds", "asked_seconds_ago", b"asked_seconds_ago", "books", b"books", "capacity", b"capacity", "demand", b"demand", "failure", b"failure", "learned_lead", b"learned_lead", "looked_at_seconds", b"looked_at_seconds", "looked_seconds_ago", b"looked_seconds_ago", "model", b"model", "objective", b"objective", "plan", b"plan", "refused", b"refused", "replica_forecast", b"replica_forecast", "running_maximum", b"running_maximum", "settings", b"settings", "valid_for_seconds", b"valid_for_seconds", "workload", b"workload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age_seconds", b"_age_seconds", "_asked_seconds_ago", b"_asked_seconds_ago", "_failure", b"_failure", "_looked_at_seconds", b"_looked_at_seconds", "_looked_seconds_ago", b"_looked_seconds_ago", "_model", b"_model", "_valid_for_seconds", b"_valid_for_seconds", "age_seconds", b"age_seconds", "asked_seconds_ago", b"asked_seconds_ago", "capacity", b"capacity", "demand", b"demand", "failure", b"failure", "forecasts", b"forecasts", "looked_at_seconds", b"looked_at_seconds", "looked_seconds_ago", b"looked_seconds_ago", "mode", b"mode", "model", b"model", "on_watch_list", b"on_watch_list", "plan", b"plan", "refused", b"refused", "replica_forecast", b"replica_forecast", "running_maximum", b"running_maximum", "settings", b"settings", "signals", b"signals", "valid_for_seconds", b"valid_for_seconds", "workload", b"workload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_age_seconds", b"_age_seconds", "_asked_seconds_ago", b"_asked_seconds_ago", "_failure", b"_failure", "_looked_at_seconds", b"_looked_at_seconds", "_looked_seconds_ago", b"_looked_seconds_ago", "_model", b"_model", "_valid_for_seconds", b"_valid_for_seconds", "age_seconds", b"age_seconds", "asked_seconds_ago", b"asked_seconds_ago", "books", b"books", "capacity", b"capacity", "demand", b"demand", "failure", b"failure", "forecasts", b"forecasts", "learned_lead", b"learned_lead", "looked_at_seconds", b"looked_at_seconds", "looked_seconds_ago", b"looked_seconds_ago", "mode", b"mode", "model", b"model", "objective", b"objective", "on_watch_list", b"on_watch_list", "plan", b"plan", "refused", b"refused", "replica_forecast", b"replica_forecast", "running_maximum", b"running_maximum", "settings", b"settings", "signals", b"signals", "valid_for_seconds", b"valid_for_seconds", "workload", b"workload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__age_seconds: _TypeAlias = _typing.Literal["age_seconds"]  # noqa: Y015
     _WhichOneofArgType__age_seconds: _TypeAlias = _typing.Literal["_age_seconds", b"_age_seconds"]  # noqa: Y015
@@ -415,6 +435,160 @@ class WorkloadPlan(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__valid_for_seconds) -> _WhichOneofReturnType__valid_for_seconds | None: ...
 
 Global___WorkloadPlan: _TypeAlias = WorkloadPlan  # noqa: Y015
+
+@_typing.final
+class Objective(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTFT_SECONDS_FIELD_NUMBER: _builtins.int
+    ITL_SECONDS_FIELD_NUMBER: _builtins.int
+    ATTAINMENT_FIELD_NUMBER: _builtins.int
+    ttft_seconds: _builtins.float
+    itl_seconds: _builtins.float
+    attainment: _builtins.float
+    """The share of the requests that shall keep both."""
+    def __init__(
+        self,
+        *,
+        ttft_seconds: _builtins.float = ...,
+        itl_seconds: _builtins.float = ...,
+        attainment: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attainment", b"attainment", "itl_seconds", b"itl_seconds", "ttft_seconds", b"ttft_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Objective: _TypeAlias = Objective  # noqa: Y015
+
+@_typing.final
+class LearnedLead(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECONDS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    FIXED_FIELD_NUMBER: _builtins.int
+    STUCK_REPLICAS_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.float
+    evidence: _builtins.str
+    """What it rests on, for people."""
+    fixed: _builtins.bool
+    """Whether the trigger fixes another lead time, which the plan uses."""
+    stuck_replicas: _builtins.int
+    """Replicas that were ordered long ago and never became ready."""
+    def __init__(
+        self,
+        *,
+        seconds: _builtins.float = ...,
+        evidence: _builtins.str = ...,
+        fixed: _builtins.bool = ...,
+        stuck_replicas: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "fixed", b"fixed", "seconds", b"seconds", "stuck_replicas", b"stuck_replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LearnedLead: _TypeAlias = LearnedLead  # noqa: Y015
+
+@_typing.final
+class Books(_message.Message):
+    """From a model of the fleet; one replica counts as one GPU."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    GPU_HOURS_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    MODELLED_LATE_FIELD_NUMBER: _builtins.int
+    CHOOSES_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    days: _builtins.float
+    """Measured time in the books."""
+    gpu_hours: _builtins.float
+    """Of the real replicas."""
+    late: _builtins.float
+    """Share of the work, as measured."""
+    modelled_late: _builtins.float
+    """The model's share for the real replicas."""
+    chooses: _builtins.bool
+    """Whether the setting in force is chosen from the books."""
+    why: _builtins.str
+    """Why the setting in force is that."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookedRule]: ...
+    def __init__(
+        self,
+        *,
+        days: _builtins.float = ...,
+        rules: _abc.Iterable[Global___BookedRule] | None = ...,
+        gpu_hours: _builtins.float | None = ...,
+        late: _builtins.float | None = ...,
+        modelled_late: _builtins.float | None = ...,
+        chooses: _builtins.bool = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours", "_late", b"_late", "_modelled_late", b"_modelled_late", "gpu_hours", b"gpu_hours", "late", b"late", "modelled_late", b"modelled_late"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours", "_late", b"_late", "_modelled_late", b"_modelled_late", "chooses", b"chooses", "days", b"days", "gpu_hours", b"gpu_hours", "late", b"late", "modelled_late", b"modelled_late", "rules", b"rules", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gpu_hours: _TypeAlias = _typing.Literal["gpu_hours"]  # noqa: Y015
+    _WhichOneofArgType__gpu_hours: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours"]  # noqa: Y015
+    _WhichOneofReturnType__late: _TypeAlias = _typing.Literal["late"]  # noqa: Y015
+    _WhichOneofArgType__late: _TypeAlias = _typing.Literal["_late", b"_late"]  # noqa: Y015
+    _WhichOneofReturnType__modelled_late: _TypeAlias = _typing.Literal["modelled_late"]  # noqa: Y015
+    _WhichOneofArgType__modelled_late: _TypeAlias = _typing.Literal["_modelled_late", b"_modelled_late"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_hours) -> _WhichOneofReturnType__gpu_hours | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late) -> _WhichOneofReturnType__late | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__modelled_late) -> _WhichOneofReturnType__modelled_late | None: ...
+
+Global___Books: _TypeAlias = Books  # noqa: Y015
+
+@_typing.final
+class BookedRule(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
+    GPU_HOURS_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """`given`, `setting N`, or the name of a rule that people use."""
+    text: _builtins.str
+    in_force: _builtins.bool
+    gpu_hours: _builtins.float
+    late: _builtins.float
+    """Share of the work."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        text: _builtins.str = ...,
+        in_force: _builtins.bool = ...,
+        gpu_hours: _builtins.float | None = ...,
+        late: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours", "_late", b"_late", "gpu_hours", b"gpu_hours", "late", b"late"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours", "_late", b"_late", "gpu_hours", b"gpu_hours", "in_force", b"in_force", "late", b"late", "rule", b"rule", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__gpu_hours: _TypeAlias = _typing.Literal["gpu_hours"]  # noqa: Y015
+    _WhichOneofArgType__gpu_hours: _TypeAlias = _typing.Literal["_gpu_hours", b"_gpu_hours"]  # noqa: Y015
+    _WhichOneofReturnType__late: _TypeAlias = _typing.Literal["late"]  # noqa: Y015
+    _WhichOneofArgType__late: _TypeAlias = _typing.Literal["_late", b"_late"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gpu_hours) -> _WhichOneofReturnType__gpu_hours | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late) -> _WhichOneofReturnType__late | None: ...
+
+Global___BookedRule: _TypeAlias = BookedRule  # noqa: Y015
 
 @_typing.final
 class Workload(_message.Message):

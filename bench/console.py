@@ -1,0 +1,68 @@
+"""`python -m bench console`: how long the console takes to show a fleet of many workloads.
+
+The page is complete when its list, its figures and its nodes are drawn in headless Chromium. The
+first load fills the browser's cache with the UI library's files; later ones find it filled.
+"""
+
+import argparse
+import sys
+import urllib.request
+from pathlib import Path
+from time import perf_counter
+
+from playwright.sync_api import Browser, Page
+
+from bench._console_browser import CHROMIUM, chromium, served
+from bench._report import Row, show
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench console", description=__doc__)
+    parser.add_argument("--workloads", type=int, default=2000, help="in the list")
+    parser.add_argument("--loads", type=int, default=3, help="after the first one")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
+    options = parser.parse_args(arguments)
+    if CHROMIUM is None:
+        sys.exit("no program `chromium` is here: install it first")
+    with served(options.workloads) as address, chromium() as browser:
+        rows = list(_rows(address, browser, options.loads))
+    show("console", vars(options), rows, options.json)
+
+
+def _rows(address: str, browser: Browser, loads: int) -> list[Row]:
+    server = sorted(_server_seconds(address) for _ in range(loads + 2))
+    page = browser.new_page()
+    first = _complete(page, address)
+    later = sorted(_complete(page, address) for _ in range(loads))
+    search = _searched(page)
+    middle = len(later) // 2
+    return [
+        {"what": "server: HTML of the first page, median", "seconds": server[len(server) // 2]},
+        {"what": "browser: complete page, first load", "seconds": first},
+        {"what": "browser: complete page, later loads, median", "seconds": later[middle]},
+        {"what": "browser: a search, from the last key to the rows", "seconds": search},
+    ]
+
+
+def _server_seconds(address: str) -> float:
+    begun = perf_counter()
+    with urllib.request.urlopen(address) as answer:  # noqa: S310 - our own server
+        answer.read()
+    return perf_counter() - begun
+
+
+def _complete(page: Page, address: str) -> float:
+    begun = perf_counter()
+    page.goto(address, wait_until="commit")
+    page.wait_for_selector("table.workloads tbody tr")
+    page.wait_for_selector("table.clusters tbody tr")
+    return perf_counter() - begun
+
+
+def _searched(page: Page) -> float:
+    page.wait_for_timeout(500)  # the page hears what is typed once its socket is open
+    box = page.get_by_label("Search workloads")
+    box.fill("team-07")
+    begun = perf_counter()
+    page.wait_for_function("document.querySelector('caption').textContent.includes(' of ')")
+    return perf_counter() - begun

@@ -1,0 +1,50 @@
+"""Who may see what concerns a tenant: programs on this machine, and those that have the token."""
+
+import asyncio
+import hmac
+from base64 import b64decode
+from binascii import Error as Base64Error
+from pathlib import Path
+from typing import Final
+
+from foresail.loopback import is_loopback
+from scaler.errors import ForesailError
+from scaler.sources.access import secret
+
+_BEARER: Final = "Bearer "
+_BASIC: Final = "Basic "
+
+
+async def allowed(peer: str | None, authorization: str, token_file: Path | None) -> bool:
+    """Whether a request may be answered.
+
+    Args:
+        peer: the address that it came from.
+        authorization: its header: `Bearer` with the token or, as browsers ask for it, `Basic` with
+            the token as the password.
+        token_file: None = only loopback is answered.
+    """
+    return is_loopback(peer) or await _has_token(authorization, token_file)
+
+
+async def _has_token(authorization: str, token_file: Path | None) -> bool:
+    given = _given(authorization)
+    if token_file is None or given is None:
+        return False
+    try:
+        token = await asyncio.to_thread(secret, token_file)
+    except ForesailError:
+        return False
+    return bool(token) and hmac.compare_digest(given, token.encode())
+
+
+def _given(authorization: str) -> bytes | None:
+    if authorization.startswith(_BEARER):
+        return authorization.removeprefix(_BEARER).encode(errors="surrogateescape")
+    if authorization.startswith(_BASIC):
+        try:
+            pair = b64decode(authorization.removeprefix(_BASIC), validate=True)
+        except (Base64Error, ValueError):
+            return None
+        return pair.partition(b":")[2]
+    return None
