@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+SITE   := -E -W --keep-going -q -c docs -d .cache/docs . dist/docs
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check e2e bed day node-day bench lock proto wheel clean
+.PHONY: help run test fuzz check docs e2e bed day node-day bench lock proto wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +21,16 @@ test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS=
 fuzz: $(VENV)/.dev ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import contracts
+check: $(VENV)/.dev ## format, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sphinx-build $(SITE)
+
+docs: $(VENV)/.dev ## the documentation as a site, in dist/docs
+	$(BIN)/sphinx-build $(SITE)
+	@echo "open dist/docs/index.html"
 
 e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)
