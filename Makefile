@@ -6,10 +6,11 @@ ARGS   ?=
 IMAGE  ?= registry.example/foresail:0.1.0
 # Of the commit, so that a second build of it has the same bytes; 1980 where there is no git.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
+SITE   := -E -W --keep-going -q -c docs -d .cache/docs . dist/docs
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check e2e integration bed day node-day bench lock proto wheel chart image sbom audit clean
+.PHONY: help run test fuzz check docs e2e integration bed day node-day bench lock proto wheel chart image sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,11 +24,16 @@ test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS=
 fuzz: $(VENV)/.fuzz ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import contracts
+check: $(VENV)/.dev ## format, lint, types, import contracts, documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sphinx-build $(SITE)
+
+docs: $(VENV)/.dev ## the documentation as a site, in dist/docs
+	$(BIN)/sphinx-build $(SITE)
+	@echo "open dist/docs/index.html"
 
 e2e: $(VENV)/.dev .cache/prometheus .cache/faketime .cache/chromium bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)

@@ -75,57 +75,57 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "objects": ("foresail_objects", "Triggers that KEDA has asked about.", ()),
         "desired": (
             "foresail_desired_replicas",
-            "Replicas handed to KEDA; none in mode advise.",
+            "Replicas handed to KEDA; no sample in mode advise.",
             _WORKLOAD,
         ),
         "planned": (
             "foresail_planned_replicas",
-            "Replicas the full plan wants; none once it stands no longer.",
+            "Replicas that the full plan wants; no sample once the plan is too old.",
             _WORKLOAD,
         ),
         "reactive": (
             "foresail_reactive_replicas",
-            "Replicas that the present alone needs.",
+            "Replicas that the present demand needs, without the forecast.",
             _WORKLOAD,
         ),
         "answering": (
             "foresail_answering",
-            "1 while KEDA gets what the mode says, 0 while it gets an error instead.",
+            "1 while KEDA gets the mode's answer, 0 while it gets an error.",
             _WORKLOAD,
         ),
         "age": (
             "foresail_reading_age_seconds",
-            "Age of the reading behind the answer, in mode advise behind the plan.",
+            "Age of the reading behind the answer; in mode advise, behind the plan.",
             _WORKLOAD,
         ),
         "asked": (
             "foresail_asked_age_seconds",
-            "Time since KEDA last asked; a paused object is silent.",
+            "Time since KEDA last asked; it grows while a ScaledObject is paused.",
             _WORKLOAD,
         ),
         "lead": (
             "foresail_learned_lead_seconds",
-            "Lead time that the workload's own orders show; none before the first.",
+            "Lead time learned from the workload's own orders; no sample before the first.",
             _WORKLOAD,
         ),
         "tier": (
             "foresail_start_tier_seconds",
-            "Median start of each tier, the fastest first; one tier where starts differ little.",
+            "Median start-up time of each tier, the fastest first; one where starts differ little.",
             (*_WORKLOAD, "tier"),
         ),
         "stuck": (
             "foresail_stuck_replicas",
-            "Replicas that were ordered long ago and never became ready.",
+            "Replicas that were ordered half an hour ago or more and never became ready.",
             _WORKLOAD,
         ),
         "signal": (
             "foresail_signal_state",
-            "1 for the state each signal is in.",
+            "1 for the state that a signal is in: value, zero, stale or absent.",
             (*_WORKLOAD, "signal", "state"),
         ),
         "reading": (
             "foresail_reading",
-            "What the engines report, in the signal's unit; none where nothing was measured.",
+            "The engines' measurement, in the signal's unit; no sample where nothing was measured.",
             (*_WORKLOAD, "signal"),
         ),
         "objective": (
@@ -135,7 +135,7 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "demand": (
             "foresail_demand",
-            "Demand now, by dimension; none while it is not read.",
+            "Demand now, by dimension; no sample while it cannot be read.",
             (*_WORKLOAD, "dimension"),
         ),
         "forecast": (
@@ -145,26 +145,26 @@ def _families() -> dict[str, GaugeMetricFamily]:
         ),
         "skill": (
             "foresail_forecast_skill_ratio",
-            "1 - loss / loss of the last value, over the last day.",
+            "Skill of the last day: 1 - loss / loss of 'the same as now'; below 0 it is worse.",
             (*_WORKLOAD, "dimension", "horizon_seconds"),
         ),
     }
     described |= {
         "books_hours": (
             "foresail_books_replica_hours",
-            "Replica-hours of the days in the books, by rule; `actual` is what ran.",
+            "Replica-hours of the last days by rule: actual is what ran, the others are a model's.",
             (*_WORKLOAD, "rule"),
         ),
         "books_late": (
             "foresail_books_late_ratio",
-            "Late share of the work of the days in the books, by rule; `actual` is measured.",
+            "Share of the last days' work that was late, by rule; actual is measured.",
             (*_WORKLOAD, "rule"),
         ),
         "model_holds": (
             "foresail_shadows_model_holds",
             (
-                "1 while the model behind the books agrees with what happens, 0 while it does not "
-                "and nothing is chosen; none while that is not known."
+                "1 while the model behind the books agrees with the real fleet; 0 while it does "
+                "not, and no setting is chosen; no sample while that is not known."
             ),
             _WORKLOAD,
         ),

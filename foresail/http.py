@@ -5,7 +5,7 @@ loopback, where `kubectl port-forward` arrives, or to a client with the operator
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final

@@ -21,11 +21,15 @@ class PlacementCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         state = self._intake.placement.occupancy
         for name, description, value in (
-            ("foresail_extender_nodes", "Nodes that are known.", len(state.row)),
-            ("foresail_extender_pods", "Pods that run on them.", state.bound_pods),
+            ("foresail_extender_nodes", "Nodes that Foresail knows.", len(state.row)),
+            (
+                "foresail_extender_pods",
+                "Pods that run on the nodes that Foresail knows.",
+                state.bound_pods,
+            ),
             (
                 "foresail_extender_assumed_pods",
-                "Pods that were answered and not yet seen to run.",
+                "Pods that got an answer and were not yet seen to run; they count as placed.",
                 state.assumed,
             ),
             (
@@ -35,7 +39,7 @@ class PlacementCollector(Collector):
             ),
             (
                 "foresail_extender_unpredicted_claims",
-                "Different claims asked about lately whose devices are unknown on some node.",
+                "Claims asked about lately whose devices cannot be predicted on some node.",
                 state.predictor.unpredicted,
             ),
         ):

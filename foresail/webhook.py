@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from fleet.catalogue import shipped
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
@@ -124,12 +124,14 @@ async def running(
     clients = _clients(options)
     tls = certificates(options.certificate, options.key, options.client_ca)
     registry, names = CollectorRegistry(), DeviceClassNames()
+    metrics = WebhookMetrics(registry)
+    metrics.stale_classes.set_function(lambda: float(names.stale is not None))
     webhook = Webhook(
         policy=_policy(options),
         templates=templates,
         device_classes=lambda: names.known,
         clients=clients,
-        metrics=WebhookMetrics(registry),
+        metrics=metrics,
     )
     if clients is None:
         log.warning("any_client", advice="let only the API server in with a NetworkPolicy")
@@ -184,12 +186,6 @@ def _pages(
     options: WebhookOptions, names: DeviceClassNames, registry: CollectorRegistry
 ) -> web.Application:
     """Health, readiness and metrics."""
-    stale = Gauge(
-        "foresail_webhook_device_classes_stale",
-        "1 while the DeviceClasses cannot be read from the API server; the last known ones count.",
-        registry=registry,
-    )
-    stale.set_function(lambda: float(names.stale is not None))
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")

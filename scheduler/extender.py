@@ -49,7 +49,7 @@ class ExtenderMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.seconds = Histogram(
             "foresail_extender_request_duration_seconds",
-            "Time to answer kube-scheduler, the body read, by verb.",
+            "Time to answer kube-scheduler once its request is read, by verb.",
             ["verb"],
             buckets=_BUCKETS,
             registry=registry,
@@ -62,7 +62,7 @@ class ExtenderMetrics:
         )
         self.refused_nodes = Counter(
             "foresail_extender_refused_nodes",
-            "Nodes that a filter turned away: full for now, or never able to.",
+            "Nodes that the filter refused, by kind: full for now, or never able to take the pod.",
             ["kind"],
             registry=registry,
         )

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias
 from aiohttp import ClientError, web
 from kubernetes_asyncio.client import ApiClient, ApiException
 from kubernetes_asyncio.config import ConfigException
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
 from scheduler.client_certificate import certificate_names
@@ -94,12 +94,19 @@ class WebhookMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.reviews = Counter(
             "foresail_webhook_reviews",
-            "Reviews that were answered, by what became of the pod.",
+            "Admission reviews by outcome: patched, unchanged, denied, put-off (the webhook is not "
+            "ready, or the API server did not take the template), unreadable, or stranger (the "
+            "client certificate has another name).",
             ["outcome"],
             registry=registry,
         )
         for outcome in ("patched", "unchanged", "denied", "put-off", "unreadable", "stranger"):
             self.reviews.labels(outcome)
+        self.stale_classes = Gauge(
+            "foresail_webhook_device_classes_stale",
+            "1 while DeviceClasses cannot be read from the API server; the last known ones count.",
+            registry=registry,
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -17,10 +17,10 @@ RESERVED_USD: Final = "foresail_gpu_cost_reserved_usd_total"
 UNPRICED: Final = "foresail_gpu_hours_unpriced_total"
 LABELS: Final = ("pool", "generation", "reason")
 HELP: Final = {
-    GPU_HOURS: "GPU-hours by the one reason of each GPU.",
+    GPU_HOURS: "GPU-hours by reason; each GPU has exactly one.",
     USD: "Dollars of the GPU-hours that have a price.",
-    RESERVED_USD: "Part of the dollars: of reserved capacity, which costs the same without use.",
-    UNPRICED: "Part of the GPU-hours: those without a price.",
+    RESERVED_USD: "The part of the dollars for reserved capacity, which costs the same unused.",
+    UNPRICED: "The part of the GPU-hours that has no price.",
 }
 """Of each series."""
 

@@ -104,7 +104,7 @@ class Controller:
         """Why there was nothing to decide on at the last attempt."""
         self._counts = Counter(
             "foresail_controller_rounds",
-            "Rounds by outcome; unreadable counts the reasons why none was made.",
+            "Rounds by outcome: acted, advised, waiting; unreadable: none could be made.",
             ["outcome"],
             registry=registry,
         )

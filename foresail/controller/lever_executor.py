@@ -79,7 +79,7 @@ class LeverExecutor:
         self._levers = levers
         self._changes = Counter(
             "foresail_controller_changes",
-            "Changes of API objects by lever and by how they ended.",
+            "Changes of API objects, by lever and by outcome.",
             ["lever", "ending"],
             registry=registry,
         )

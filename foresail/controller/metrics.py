@@ -48,7 +48,7 @@ class ControllerCollector(Collector):
         yield _factors(round_)
         spent = GaugeMetricFamily(
             "foresail_policy_month_usd",
-            "Dollars for idle capacity that a policy holds or orders, in this month.",
+            "Dollars for idle capacity that a policy holds or orders, this month.",
             labels=["policy"],
         )
         for policy, usd in round_.decided.situation.spending.month_usd_by_policy.items():
@@ -69,12 +69,12 @@ def _costs(round_: ClusterRound) -> Iterator[Metric]:
 def _decisions(round_: ClusterRound) -> Iterator[Metric]:
     nodes = GaugeMetricFamily(
         "foresail_pool_nodes",
-        "Nodes by what the last round decided, and why they are there without serving.",
+        "Nodes by the last round's verdict, and by the reason why they are there without serving.",
         labels=["pool", "verdict", "reason"],
     )
     orders = GaugeMetricFamily(
         "foresail_pool_nodes_ordered",
-        "Nodes that the last round wants beyond those that are there or coming.",
+        "Nodes that the last round wants beyond those that are there or on their way.",
         labels=["pool", "capacity_type", "reason"],
     )
     for pool in round_.decided.plan.pools:
@@ -95,7 +95,7 @@ def _decisions(round_: ClusterRound) -> Iterator[Metric]:
 
 def _pools(round_: ClusterRound) -> Iterator[Metric]:
     demand = GaugeMetricFamily(
-        "foresail_pool_demand_gpus", "GPUs that are wanted now, without gangs.", labels=["pool"]
+        "foresail_pool_demand_gpus", "GPUs that pods want now, without gangs.", labels=["pool"]
     )
     forecast = GaugeMetricFamily(
         "foresail_pool_forecast_gpus",
@@ -104,7 +104,7 @@ def _pools(round_: ClusterRound) -> Iterator[Metric]:
     )
     lead = GaugeMetricFamily(
         "foresail_pool_lead_time_seconds",
-        "From the order of a node to GPUs that pods can have, failed launches included.",
+        "Time from the order of a node to GPUs that pods can use, failed launches included.",
         labels=["pool", "quantile"],
     )
     for pool in round_.decided.situation.pools:
@@ -125,7 +125,7 @@ def _pools(round_: ClusterRound) -> Iterator[Metric]:
 def _factors(round_: ClusterRound) -> Metric:
     factors = GaugeMetricFamily(
         "foresail_pool_rule_factor",
-        "The share of a delayed minute's worth that a hold, and of a hold that an order, counts.",
+        "Factors in force: of delayedMinuteWorth for a hold, and of a hold for an order.",
         labels=["pool", "factor"],
     )
     for pool, constants in round_.decided.constants.items():
@@ -137,7 +137,7 @@ def _factors(round_: ClusterRound) -> Metric:
 def _late(round_: ClusterRound) -> Iterator[Metric]:
     late = GaugeMetricFamily(
         "foresail_late_machines",
-        "GPU machines that get no further for longer than is usual, by the stage they are in.",
+        "GPU machines that have been in one stage for longer than usual, by stage.",
         labels=["pool", "stage"],
     )
     counts = Counter((one.pool or "", one.stage) for one in round_.late)

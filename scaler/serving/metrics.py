@@ -16,14 +16,14 @@ class PlanningMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.look_seconds = Histogram(
             "foresail_look_duration_seconds",
-            "Time to read one feed, without the wait for a slot, by source.",
+            "Time to read one workload, without the wait for a slot, by source.",
             ["source"],
             buckets=_LOOK_BUCKETS,
             registry=registry,
         )
         self.looks_missed = Counter(
             "foresail_looks_missed",
-            "Looks that were due while the feed's last one had not ended, by source.",
+            "Reads that were due while the workload's last one had not ended, by source.",
             ["source"],
             registry=registry,
         )
@@ -34,12 +34,12 @@ class PlanningMetrics:
         )
         self.cycle_errors = Counter(
             "foresail_cycle_errors",
-            "Cycles of a workload that ended without a plan because of a fault of Foresail's.",
+            "Cycles that ended without a plan because of a fault in Foresail.",
             registry=registry,
         )
         self.resumed = Counter(
             "foresail_forecasts_resumed",
-            "Forecasts that went on from a state, of a peer or of the disk.",
+            "Forecasts that continued from the state of a peer or of the disk.",
             registry=registry,
         )
 
@@ -57,18 +57,18 @@ class ServiceMetrics:
         )
         self.refusals = Counter(
             "foresail_refusals",
-            "Questions answered with an error, by reason.",
+            "KEDA's calls that were answered with an error, by reason.",
             ["reason"],
             registry=registry,
         )
         self.clamps = Counter(
             "foresail_answers_clamped",
-            "Values that were not finite or not within 0 and limits.replicasMax.",
+            "Answers that were not finite or not within 0 and limits.replicasMax, and were cut.",
             registry=registry,
         )
         self.certificate_expiry = Gauge(
             "foresail_certificate_expiry_timestamp_seconds",
-            "When the first certificate of a file runs out, by the setting that names it.",
+            "Unix time at which a file's first certificate expires, by the setting that names it.",
             ["setting"],
             registry=registry,
         )

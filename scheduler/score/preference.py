@@ -52,7 +52,7 @@ WEIGHTS: Final = Term(
 )
 CLIQUES: Final = Term(
     name="cliques",
-    meaning="the first GPU of a clique of several nodes that nobody uses",
+    meaning="the first GPU of an unused clique of several nodes",
     amount=signed(-WHOLE_CLIQUE_MILLI),
 )
 GROUP: Final = Term(

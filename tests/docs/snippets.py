@@ -27,6 +27,7 @@ PAGES: Final = (
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     EXAMPLES / "README.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
 )
 PROGRAMS: Final = frozenset(
@@ -35,7 +36,7 @@ PROGRAMS: Final = frozenset(
 """A block whose lines all begin with one of these is commands."""
 _MARK: Final = re.compile(r"<!-- snippet: (?P<kind>[a-z]+)(?:, (?P<reason>.+))? -->")
 _FENCE: Final = re.compile(r"(?P<indent> *)```(?P<language>\S*)")
-_INLINE: Final = re.compile(r"`(foresail [^`]+)`")
+_INLINE: Final = re.compile(r"`((?:foresail|kubectl|make) [^`]+)`")
 _SETTINGS: Final = frozenset(
     str(field.alias or name) for name, field in Settings.model_fields.items()
 )
@@ -55,6 +56,8 @@ class Kind(StrEnum):
     PLAN = "plan"
     MIX = "mix"
     PRICES = "prices"
+    PROMQL = "promql"
+    RULES = "rules"
     PYTHON = "python"
     OUTPUT = "output"
 
@@ -66,6 +69,8 @@ class Snippet:
     page: Path
     line: int
     text: str
+    language: str
+    """As the fence names it; empty where it names none."""
     kind: Kind | None
     """None = nothing says what it is."""
     reason: str
@@ -76,6 +81,8 @@ class Snippet:
 
     def commands(self) -> list[list[str]]:
         """Each command with its arguments; of an output those after a prompt."""
+        if self.kind not in {Kind.COMMANDS, Kind.OUTPUT}:
+            return []
         lines = _joined(self.text)
         if self.kind is Kind.OUTPUT:
             lines = [line[2:] for line in lines if line.startswith("$ ")]
@@ -88,11 +95,11 @@ class Snippet:
 def snippets(page: Path) -> list[Snippet]:
     """Every block of a page, fenced or indented by four."""
     lines = page.read_text().splitlines()
-    return [_snippet(page, lines, begin, text) for begin, text in _blocks(lines)]
+    return [_snippet(page, lines, *block) for block in _blocks(lines)]
 
 
 def inline_commands(page: Path) -> list[list[str]]:
-    """Commands in the running text: `foresail …` with an argument or more."""
+    """Commands in the running text: `foresail …` and the like, with an argument or more."""
     found = _INLINE.findall(page.read_text())
     return [shlex.split(one.replace("\\|", "|")) for one in found]
 
@@ -113,12 +120,15 @@ def commands_of(line: str) -> list[list[str]]:
     return [command for command in found if command]
 
 
-def _snippet(page: Path, lines: list[str], begin: int, text: str) -> Snippet:
+def _snippet(page: Path, lines: list[str], begin: int, language: str, text: str) -> Snippet:
     before = next((line for line in reversed(lines[: begin - 1]) if line.strip()), "")
     mark = _MARK.fullmatch(before.strip())
-    kind = Kind(mark["kind"]) if mark else _kind_of(text)
+    if mark:
+        kind: Kind | None = Kind(mark["kind"])
+    else:
+        kind = Kind.PROMQL if language == "promql" else _kind_of(text)
     reason = (mark["reason"] or "") if mark else ""
-    return Snippet(page=page, line=begin, text=text, kind=kind, reason=reason)
+    return Snippet(page=page, line=begin, text=text, language=language, kind=kind, reason=reason)
 
 
 def _kind_of(text: str) -> Kind | None:
@@ -147,15 +157,16 @@ def _joined(text: str) -> list[str]:
     return text.replace("\\\n", " ").splitlines()
 
 
-def _blocks(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """The number of a block's first line, and its text."""
+def _blocks(lines: list[str]) -> Iterator[tuple[int, str, str]]:
+    """The number of a block's first line, its language, and its text."""
     at = 0
     while at < len(lines):
         fence = _FENCE.fullmatch(lines[at])
         if fence:
             end = next(i for i in range(at + 1, len(lines)) if lines[i].strip() == "```")
             indent = len(fence["indent"])
-            yield at + 1, "".join(f"{line[indent:]}\n" for line in lines[at + 1 : end])
+            text = "".join(f"{line[indent:]}\n" for line in lines[at + 1 : end])
+            yield at + 1, fence["language"], text
             at = end + 1
         elif lines[at].startswith("    ") and _opens(lines, at):
             end = at
@@ -163,7 +174,8 @@ def _blocks(lines: list[str]) -> Iterator[tuple[int, str]]:
                 end += 1
             block = lines[at:end]
             indent = min(len(line) - len(line.lstrip()) for line in block if line.strip())
-            yield at + 1, "".join(f"{line[indent:]}\n" for line in block).rstrip("\n") + "\n"
+            text = "".join(f"{line[indent:]}\n" for line in block).rstrip("\n") + "\n"
+            yield at + 1, "", text
             at = end
         else:
             at += 1

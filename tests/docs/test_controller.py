@@ -1,48 +1,21 @@
-"""The page of the controller names the series that there are, and the options of the command."""
+"""The page of the controller names the options and the numbers of the command."""
 
 import re
 from pathlib import Path
 
 import click
-from prometheus_client import CollectorRegistry
 
-from fleet.cluster.reading import Cluster
 from foresail.cli_nodes import controller
 from foresail.controller.election import Pace
 from foresail.controller.known_plans import SILENT_SECONDS
-from foresail.controller.lever_executor import LeverExecutor, Levers
-from foresail.controller.metrics import ControllerCollector
-from foresail.controller.nightly_tuning import NIGHT_HOUR, NightlyTuning
-from foresail.controller.node_events import NodeEvents
-from foresail.controller.rounds import ClusterRounds, PlannedReplicas
-from foresail.controller.tuning_worker import SECONDS_MAX, choose_apart
+from foresail.controller.nightly_tuning import NIGHT_HOUR
+from foresail.controller.tuning_worker import SECONDS_MAX
 from foresail.demand_file import DAYS_LEARNED
 from policies.rules.constants import RuleConstants
 from replay.node_tuning import GAIN_MIN, HOLD_FACTORS, ORDER_FACTORS
 from replay.pool_tuning import JUDGED_DAYS, PAST_DAYS_MIN, UNKNOWN_SHARE_MAX
-from tests.foresail.controller.stage import NotedEvents
-from tests.policies.test_assess import KNOWN, NOW
 
 PAGE = (Path(__file__).parents[2] / "docs" / "controller.md").read_text()
-
-
-def shown() -> set[str]:
-    rounds = ClusterRounds(KNOWN)
-    made = rounds.make(Cluster(name="test"), (), PlannedReplicas(), NOW)
-    registry = CollectorRegistry()
-    registry.register(ControllerCollector(lambda: made, lambda: True))
-    NodeEvents(NotedEvents(), registry)
-    NightlyTuning(rounds, choose_apart, lambda: made, lambda: NOW, registry)
-    LeverExecutor(None, Levers(None, "foresail", lambda: 0.0), registry)  # type: ignore[arg-type]
-    return {
-        f"{one.name}_total" if one.type == "counter" else one.name for one in registry.collect()
-    }
-
-
-def test_every_series_is_documented() -> None:
-    documented = set(re.findall(r"`(foresail_\w+)`", PAGE))
-    # Of the loop itself, which needs an event loop.
-    assert documented == shown() | {"foresail_controller_rounds_total"}
 
 
 def test_options_of_the_page_are_options_of_the_command() -> None:

@@ -1,10 +1,9 @@
-"""docs/cost.md shows the table that is printed, and lists every reason and every series."""
+"""docs/cost.md shows the table that is printed, and lists every reason."""
 
 import re
 
 from click.testing import CliRunner
 
-from fleet.account.cost_samples import HELP, LABELS
 from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL
 from fleet.reasons import OF_EMPTY, Reason
 from foresail.cli import main
@@ -37,12 +36,6 @@ def test_every_reason_is_explained_facts_first() -> None:
     facts = [one not in OF_EMPTY for one in listed]
     assert facts == sorted(facts, reverse=True)
     assert all(what and advice for _, what, advice in rows("reason"))
-
-
-def test_every_series_is_documented_and_no_other() -> None:
-    listed = [(name.strip("`"), labels) for name, labels, _ in rows("series")]
-
-    assert listed == [(name, ", ".join(LABELS)) for name in HELP]
 
 
 def test_the_annotations_are_those_that_are_read() -> None:

@@ -1,46 +1,51 @@
-"""The table of series names those that `foresail serve` shows, and no other."""
+"""docs/metrics.md has every metric that a process exports, and alerts on metrics that there are."""
 
 import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
-from prometheus_client import CollectorRegistry
+import pytest
 
-from foresail.exported import WorkloadCollector
-from foresail.limits_seen import LimitCollector
-from scaler.serving.cycle import PlanningCycle
-from scaler.serving.feeds import WorkloadStatus
-from scaler.serving.metrics import PlanningMetrics, ServiceMetrics
+from tests.docs.metrics_page import BEGIN, PAGE, PROCESSES, names, tables
+from tests.docs.snippets import PAGES, ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "how-it-works.md").read_text()
-TABLE = PAGE.partition("| series | labels |")[2].partition("\n\n")[0]
+MAKE = "python -m tests.docs.metrics_page"
+ROOMS = ("fleet", "foresail", "policies", "scaler", "scheduler")
+IN_CODE = re.compile(r'"(foresail_[a-z_]+)"')
 
 
-class NoWorkloads:
-    """A cycle that nobody has asked yet."""
-
-    def statuses(self) -> Sequence[WorkloadStatus]:
-        return ()
+def test_the_tables_are_those_of_the_processes() -> None:
+    assert PAGE.read_text().partition(BEGIN)[2] == tables() + "\n", f"run {MAKE}"
 
 
-def registered() -> Iterator[str]:
-    registry = CollectorRegistry()
-    PlanningMetrics(registry)
-    ServiceMetrics(registry)
-    registry.register(LimitCollector(dict))
-    registry.register(WorkloadCollector(cast(PlanningCycle, NoWorkloads()), clock=lambda: 0.0))
-    for family in registry.collect():
-        yield f"{family.name}_total" if family.type == "counter" else family.name
+def test_every_metric_named_in_the_code_is_on_the_page() -> None:
+    exported = {one.removesuffix("_total") for one in names()}
+
+    named = {
+        name.removesuffix("_total")
+        for room in ROOMS
+        for file in (ROOT / room).rglob("*.py")
+        for name in IN_CODE.findall(file.read_text())
+    }
+
+    assert named - exported == set()
 
 
-def test_every_series_is_documented_and_no_other() -> None:
-    documented = re.findall(r"^\| `(foresail_\w+)`", TABLE, re.MULTILINE)
+def test_a_metric_shows_its_labels_before_it_has_a_sample() -> None:
+    labels = PROCESSES["foresail serve"]().labels()
 
-    assert sorted(documented) == sorted(registered())
+    assert labels["foresail_refusals"] == ["reason"]
+    assert labels["foresail_rpc_duration_seconds"] == ["method", "code"]
+    assert labels["foresail_planned_replicas"] == ["namespace", "scaled_object"]
+    assert labels["foresail_objects"] == []
 
 
-def test_the_alerts_are_on_series_that_are_there() -> None:
-    alerts = PAGE.partition("| alert |")[2].partition("\n\n")[0]
+@pytest.mark.parametrize(
+    "page", [one for one in PAGES if one.name != "CHANGELOG.md"], ids=lambda page: page.name
+)
+def test_a_page_names_only_metrics_that_are_exported(page: Path) -> None:
+    named = {
+        re.sub(r"_(bucket|count|sum)$", "", name)
+        for name in re.findall(r"\bforesail_[a-z_]*[a-z]\b", page.read_text())
+    }
 
-    assert set(re.findall(r"foresail_\w+", alerts)) <= set(registered())
+    assert named <= names()

@@ -145,8 +145,9 @@ def shape(line: str) -> str:
     return " ".join(line.split())
 
 
-def test_the_table_of_the_demo_is_as_the_demo_draws_it() -> None:
-    shown = output("docs/results.md", "policy").splitlines()
+@pytest.mark.parametrize("page", ["docs/results.md", "docs/quick-start.md"])
+def test_the_table_of_the_demo_is_as_the_demo_draws_it(page: str) -> None:
+    shown = output(page, "policy").splitlines()
     scores = [score_of(line) for line in shown[2:]]
     console = Console(width=200, record=True)
     with console.capture() as drawn:

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from fleet.catalogue import shipped
 from foresail.cli import main
 from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
+from scaler.errors import MetadataError
 from scaler.trigger_parsing import AllowedOptions, parse
 from scaler.yaml_file import validated
 from scheduler.mix_file import mix_of
@@ -30,12 +32,24 @@ from tests.deploy.schema import unknown_fields
 from tests.docs.snippets import EXAMPLES, PAGES, ROOT, Kind, Snippet, inline_commands, snippets
 
 ALL = [one for page in PAGES for one in snippets(page)]
-FORESAIL = [
-    *((one.where, command) for one in ALL for command in one.commands()),
-    *((page.name, command) for page in PAGES for command in inline_commands(page)),
-]
-TARGETS = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-KUBECTL = frozenset({"apply", "create", "get", "patch", "port-forward", "rollout"})
+INLINE = [(page.name, command) for page in PAGES for command in inline_commands(page)]
+FORESAIL = [*((one.where, command) for one in ALL for command in one.commands()), *INLINE]
+TARGETS = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+KUBECTL = frozenset(
+    {
+        "apply", "create", "delete", "describe", "diff", "events", "get", "logs", "patch",
+        "port-forward", "rollout", "scale", "set",
+    }
+)  # fmt: skip
+DEPLOYMENTS = {
+    f"deployment/{one['metadata']['name']}"
+    for file in EXAMPLES.glob("*.yaml")
+    for one in yaml.safe_load_all(file.read_text())
+    if one and one.get("kind") == "Deployment"
+}
+OFFER = AllowedOptions(
+    engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"
+)
 
 
 def of(kind: Kind) -> list[Any]:
@@ -92,6 +106,27 @@ def test_a_command_with_an_option_that_is_not_there_is_found() -> None:
         parsed(["explain", "llm/chat", "--sever", "http://127.0.0.1:8080"])
 
 
+@pytest.mark.parametrize(
+    "words", [pytest.param(w, id=f"{at} {shlex.join(w)}") for at, w in INLINE if w[0] != "foresail"]
+)
+def test_a_command_in_the_text_is_one_that_there_is(words: list[str]) -> None:
+    if words[0] == "make":
+        assert words[1] in TARGETS
+    else:
+        assert KUBECTL & set(words)
+        assert _deployments(words) <= DEPLOYMENTS
+
+
+def _deployments(words: list[str]) -> set[str]:
+    return {one for one in words if one.startswith("deployment/")}
+
+
+def test_a_deployment_that_no_example_has_is_found() -> None:
+    words = shlex.split("kubectl -n foresail logs deployment/foresai")
+
+    assert _deployments(words) - DEPLOYMENTS == {"deployment/foresai"}
+
+
 @pytest.mark.parametrize("snippet", of(Kind.COMMANDS))
 def test_other_programs_are_given_what_is_there(
     snippet: Snippet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -111,12 +146,16 @@ def test_other_programs_are_given_what_is_there(
             case "kubectl":
                 assert KUBECTL & set(words)
                 assert _missing(words, EXAMPLES) == []
+                assert _deployments(words) <= DEPLOYMENTS
             case "docker" | "cd" | "sh":
                 assert _missing(words, ROOT) == [] or _missing(words, EXAMPLES) == []
 
 
-_MADE = {"certificates/secrets.yaml", "certificates/webhook-ca.yaml"}
-"""By certificates.sh; tests/deploy/test_certificates.py looks at them."""
+_MADE = {
+    *("certificates/secrets.yaml", "certificates/webhook-ca.yaml"),
+    *("before.yaml", "after.yaml"),
+}
+"""By certificates.sh (tests/deploy/test_certificates.py looks at them), and by the reader."""
 
 
 def _missing(words: list[str], folder: Path) -> list[str]:
@@ -224,6 +263,74 @@ def test_kubernetes_knows_every_field(snippet: Snippet) -> None:
             assert list(unknown_fields(document, f"V1{document['kind']}")) == []
 
 
+@pytest.mark.parametrize("snippet", of(Kind.MANIFEST))
+def test_our_own_lint_finds_no_error(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "manifest.yaml"
+    file.write_text(snippet.text)
+
+    result = CliRunner().invoke(main, ["lint", str(file)])
+
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("snippet", of(Kind.MANIFEST))
+def test_foresail_takes_the_metadata_of_its_triggers(snippet: Snippet) -> None:
+    for document in snippet.documents():
+        for trigger in triggers_of(document):
+            parse(trigger["metadata"], OFFER)
+
+
+def triggers_of(document: Any) -> list[Any]:
+    """The triggers of a ScaledObject that are Foresail's."""
+    if document["kind"] != "ScaledObject":
+        return []
+    return [one for one in document["spec"]["triggers"] if one["type"] == "external-push"]
+
+
+def test_a_manifest_whose_trigger_has_a_misspelt_key_is_found() -> None:
+    trigger = {"type": "external-push", "metadata": {"model": "m", "leadtime": "5m"}}
+    (found,) = triggers_of({"kind": "ScaledObject", "spec": {"triggers": [trigger]}})
+
+    with pytest.raises(MetadataError, match="did you mean 'leadTime'"):
+        parse(found["metadata"], OFFER)
+
+
+@pytest.mark.parametrize("snippet", [pytest.param(one, id=one.where) for one in ALL])
+def test_a_block_is_of_the_language_that_its_fence_names(snippet: Snippet) -> None:
+    match snippet.language:
+        case "yaml":
+            snippet.documents()
+        case "json":
+            json.loads(snippet.text)
+        case "python":
+            compile(snippet.text, snippet.where, "exec")
+        case "sh":
+            assert snippet.kind is Kind.COMMANDS
+        case "promql":
+            assert snippet.kind is Kind.PROMQL
+        case other:
+            assert other in {"", "text", "mermaid"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not in PATH")
+@pytest.mark.parametrize("snippet", [*of(Kind.PROMQL), *of(Kind.RULES)])
+def test_prometheus_reads_queries_and_rules(snippet: Snippet, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(snippet.text if snippet.kind is Kind.RULES else recorded(snippet.text))
+
+    checked = subprocess.run(
+        ["promtool", "check", "rules", file], capture_output=True, text=True, check=False
+    )
+
+    assert checked.returncode == 0, f"{snippet.where}: {checked.stderr}"
+
+
+def recorded(query: str) -> str:
+    """The rule file that records a query."""
+    rule = {"record": "recorded", "expr": query}
+    return yaml.safe_dump({"groups": [{"name": "query", "rules": [rule]}]})
+
+
 @pytest.mark.parametrize("snippet", of(Kind.PART))
 def test_a_part_of_a_file_is_in_that_file(snippet: Snippet) -> None:
     file = ROOT / snippet.reason.removeprefix("of ")
@@ -254,12 +361,9 @@ def differences(part: Any, whole: Any, at: str = "") -> list[str]:
 
 @pytest.mark.parametrize("snippet", of(Kind.METADATA))
 def test_metadata_is_admitted(snippet: Snippet) -> None:
-    offer = AllowedOptions(
-        engines={"vllm": False}, sources=frozenset({"main"}), default_source="main"
-    )
-    pairs = dict(line.split(": ", 1) for line in snippet.text.splitlines())
+    pairs = yaml.load(snippet.text, yaml.BaseLoader)  # noqa: S506 - makes nothing but strings
 
-    parse({"model": "m", **pairs}, offer)
+    parse({"model": "m", **pairs}, OFFER)
 
 
 @pytest.mark.parametrize("snippet", of(Kind.PLAN))
