@@ -23,7 +23,7 @@ extensions = ["myst_parser"]
 root_doc = INDEX
 include_patterns = [
     *("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"),
-    *("docs/**/*.md", "deploy/examples/README.md"),
+    *("docs/*.md", "docs/*/*.md", "deploy/examples/README.md"),
 ]
 exclude_patterns = [".*", "dist", "tests", "bench", "scripts", "requirements"]
 html_extra_path = ["site"]
