@@ -73,10 +73,29 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     if options.quick:
         options.objects, options.seconds = 200, 20.0
-    if not 0 <= options.hung < options.objects:
-        parser.error(f"--hung {options.hung}: it takes 0 to {options.objects - 1}, under --objects")
+    fault = _fault(options)
+    if fault is not None:
+        parser.error(fault)
     row = asyncio.run(_restarted(options) if options.restart else _measured(options))
     show("rpc", vars(options), [row], options.json)
+
+
+def _fault(options: argparse.Namespace) -> str | None:
+    """Why nothing can be measured with these options."""
+    if options.objects < 1:
+        return f"--objects {options.objects}: it takes 1 or more"
+    if not 0 <= options.hung < options.objects:
+        return f"--hung {options.hung}: it takes 0 to {options.objects - 1}, under --objects"
+    for name in ("poll", "hpa"):
+        if not getattr(options, name) > 0:
+            return f"--{name} {getattr(options, name):g}: it takes seconds above 0"
+    longest = max(options.poll, options.hpa)
+    if not options.restart and not options.seconds >= longest:
+        return (
+            f"--seconds {options.seconds:g}: it takes {longest:g} or more, the longer of --poll "
+            "and --hpa, so that each object is asked"
+        )
+    return None
 
 
 async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
@@ -98,6 +117,11 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 few = max(1, options.objects // _CALLS_PER_FLOOR_CALL)
                 _ = group.create_task(_drive(constant, options, few, floor_tally))
             wall = perf_counter() - begun
+            if not tally.seconds or not floor_tally.seconds:
+                sys.exit(
+                    f"no call was answered in {options.seconds:g} s, so there is no latency: "
+                    f"{tally.errors} of Foresail's and {floor_tally.errors} of the floor's failed"
+                )
             cpu_percent = 100 * (server.cpu_seconds() - cpu_before) / wall
             latencies = 1000 * np.array(tally.seconds)
             p50, p99 = np.quantile(latencies, (0.5, 0.99))

@@ -63,7 +63,7 @@ def advice_of(cluster: Cluster, basis: AdviceBasis, now_seconds: float) -> Advic
         lead_times=lead_times,
         loads=loads_of(cluster, startups, lead_times),
         policies=basis.policies,
-        instances=basis.known.prices.instances,
+        prices=basis.known.prices,
         now_seconds=at,
     )
     remarks = _learn(planning, given, basis.past)

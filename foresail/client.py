@@ -14,18 +14,20 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 
+from foresail.client_checks import MalformedPlanError
 from foresail.client_events import Changed, Event, Removed, Snapshot, WatchPosition
 from foresail.client_plan import Plan, Refused, plan_of
 from scaler.decision.answers import Reference
 from scaler.errors import ForesailError
+from scaler.message_text import limited
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
-from scaler.rpc.foresail.v1 import plans_pb2_grpc as pb_grpc
 
 __all__ = [
     "Changed",
@@ -45,6 +47,10 @@ BACKOFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Waits after one failure, two, and so on; each ± a fifth, so that readers do not come at once."""
 _LIST_SECONDS_MAX: Final = 10.0
 _PAGE_SECONDS_MAX: Final = 10.0
+_LIST_BYTES_MAX: Final = 2**29
+"""100,000 plans take about half of it."""
+_LIST: Final = "/foresail.v1.Plans/ListWorkloadPlans"
+_WATCH: Final = "/foresail.v1.Plans/WatchWorkloadPlans"
 _FINAL: Final = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -64,6 +70,9 @@ _OPTIONS: Final = (
     # old: what it does not take yet stays on the server, and is made when there is room.
     ("grpc.http2.bdp_probe", 0),
 )
+
+
+Response = TypeVar("Response", pb.ListWorkloadPlansResponse, pb.WatchWorkloadPlansResponse)
 
 
 class PlansError(ForesailError):
@@ -152,6 +161,8 @@ class Plans:
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL or loop.time() + wait_seconds > until:
                     raise self._failure(error) from error
+            except MalformedPlanError as error:
+                raise PlansError(f"plans of {self._address}: {error}") from error
             await asyncio.sleep(wait_seconds)
         raise AssertionError  # the waits do not end
 
@@ -177,6 +188,8 @@ class Plans:
                             yield event
             except PlansError as error:  # a certificate is being replaced
                 failure = str(error)
+            except MalformedPlanError as error:
+                failure = f"plans of {self._address}: {error}"
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL:
                     raise self._failure(error) from error
@@ -187,15 +200,27 @@ class Plans:
 
     async def _list_once(self) -> tuple[Plan, ...]:
         found: dict[Reference, Plan] = {}
+        length = 0
         request = pb.ListWorkloadPlansRequest(namespaces=self._namespaces)
-        async with self._connected() as stub:
+        async with self._connected() as channel:
+            call: grpc.aio.UnaryUnaryMultiCallable[pb.ListWorkloadPlansRequest, bytes]
+            call = channel.unary_unary(
+                _LIST, request_serializer=pb.ListWorkloadPlansRequest.SerializeToString
+            )
             while True:
-                response = await stub.ListWorkloadPlans(request, timeout=_PAGE_SECONDS_MAX)
+                content = await call(request, timeout=_PAGE_SECONDS_MAX)
+                response = _parsed(pb.ListWorkloadPlansResponse, content)
                 for message in response.plans:
                     plan = plan_of(message)
                     found[plan.workload] = plan
                 if not response.HasField("next_page_token"):
                     return tuple(found.values())
+                length += len(content)
+                if response.next_page_token == request.page_token or length > _LIST_BYTES_MAX:
+                    raise MalformedPlanError(
+                        f"its list has no end: after {length:,} bytes it goes on with page "
+                        f"{limited(repr(response.next_page_token))}"
+                    )
                 request.page_token = response.next_page_token
 
     async def _watch_once(self, position: WatchPosition) -> AsyncGenerator[Event | None]:
@@ -203,13 +228,21 @@ class Plans:
         request = pb.WatchWorkloadPlansRequest(
             namespaces=self._namespaces, version=position.version
         )
-        async with self._connected() as stub:
-            async for response in stub.WatchWorkloadPlans(request):
-                yield position.take(response)
+        async with self._connected() as channel:
+            call: grpc.aio.UnaryStreamMultiCallable[pb.WatchWorkloadPlansRequest, bytes]
+            call = channel.unary_stream(
+                _WATCH, request_serializer=pb.WatchWorkloadPlansRequest.SerializeToString
+            )
+            async for content in call(request):
+                yield position.take(_parsed(pb.WatchWorkloadPlansResponse, content))
 
     @asynccontextmanager
-    async def _connected(self) -> "AsyncIterator[pb_grpc.PlansAsyncStub]":
-        """A connection of its own, so that the end of one question does not end another."""
+    async def _connected(self) -> AsyncIterator[grpc.aio.Channel]:
+        """A connection of its own, so that the end of one question does not end another.
+
+        Calls on it give bytes: gRPC logs a traceback for a message that it cannot parse, and then
+        hands over None.
+        """
         if self._tls is None:
             channel = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
         else:
@@ -217,7 +250,7 @@ class Plans:
             channel = grpc.aio.secure_channel(self._address, credentials, options)
         self._open.add(channel)
         try:
-            yield pb_grpc.PlansStub(channel)
+            yield channel
         finally:
             self._open.discard(channel)
             await channel.close()
@@ -231,7 +264,17 @@ class Plans:
 
     def _failure(self, error: grpc.aio.AioRpcError) -> PlansError:
         hint = _HINTS.get(error.code(), "")
-        return PlansError(f"plans of {self._address}: {error.code().name}: {error.details()}{hint}")
+        details = limited(error.details() or "no reason is given")
+        return PlansError(f"plans of {self._address}: {error.code().name}: {details}{hint}")
+
+
+def _parsed(kind: type[Response], content: bytes) -> Response:
+    try:
+        return kind.FromString(content)
+    except DecodeError as error:
+        raise MalformedPlanError(
+            f"an answer of {len(content):,} bytes is no {kind.DESCRIPTOR.full_name}"
+        ) from error
 
 
 def _secured(tls: ClientTls) -> tuple[grpc.ChannelCredentials, list[tuple[str, str | int]]]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from google.protobuf.message import DecodeError, Message
 
+from foresail.client_checks import MalformedPlanError, faults_of
 from scaler.decision.answers import Reference
 from scaler.decision.capacity import Origin, ReplicaCapacity, Together, Work
 from scaler.decision.demand import Demand
@@ -22,6 +23,7 @@ from scaler.errors import ForesailError
 from scaler.forecast.record import DemandForecast, Skill
 from scaler.forecast.running_maximum import MaximumForecast
 from scaler.learning.shadows.account import BookedRule, BooksAccount
+from scaler.message_text import limited, listed_faults
 from scaler.rpc.foresail.v1 import plans_pb2 as pb
 from scaler.signals import Absent, Reading, Stale, Value
 from scaler.trigger import Mode
@@ -106,7 +108,7 @@ class Plan:
         """The plan in a message that was stored or passed on.
 
         Raises:
-            ForesailError: the bytes are no such message.
+            ForesailError: the bytes are no such message, or its numbers cannot be used.
         """
         try:
             return plan_of(pb.WorkloadPlan.FromString(received))
@@ -115,8 +117,18 @@ class Plan:
 
 
 def plan_of(message: pb.WorkloadPlan) -> Plan:
-    """The plan in a message."""
-    mode = _MODES.get(message.mode)
+    """The plan in a message.
+
+    Raises:
+        MalformedPlanError: its numbers cannot be used.
+    """
+    mode, largest = _MODES.get(message.mode), _running_maximum(message)
+    faults = list(faults_of(message))
+    if largest is not None and not largest.well_formed:
+        faults.append("running_maximum is no table of ascending quantiles")
+    if faults:
+        name = limited(f"{message.workload.namespace}/{message.workload.name}")
+        raise MalformedPlanError(f"the plan of {name} cannot be used: {listed_faults(faults)}")
     return Plan(
         workload=workload_of(message.workload),
         on_watch_list=message.on_watch_list,
@@ -129,7 +141,7 @@ def plan_of(message: pb.WorkloadPlan) -> Plan:
         demand=_demand(message) if message.HasField("demand") else None,
         forecasts={one.series: _forecast(one) for one in message.forecasts},
         replica_forecast=_replica_forecast(message),
-        running_maximum=_running_maximum(message),
+        running_maximum=largest,
         parameters=_parameters(message, mode),
         plan=_replica_plan(message.plan) if message.HasField("plan") else None,
         age_seconds=_number(message, "age_seconds"),

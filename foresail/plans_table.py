@@ -150,7 +150,7 @@ def _handed(plan: Plan) -> str:
     if plan.on_watch_list:
         return "does not ask"
     if plan.refused is not None:
-        return f"error: {plan.refused.code}"
+        return f"error: {printable(plan.refused.code)}"
     if plan.mode is Mode.ADVISE:
         return "no replicas"
     desired = None if plan.plan is None else plan.plan.desired

@@ -144,7 +144,8 @@ class PoolState:
     nodes_max: int | None = None
     """By the pool's limits; None = no limit."""
     consolidate_after_seconds: float | None = None
-    """Karpenter's own wait before an empty node goes; None = never."""
+    """Karpenter's own wait before an empty node goes; None = never. The nightly replay of the
+    pool's past plays it; no rule reads it."""
     static: bool = False
     """Its size is a number, `spec.replicas`; Karpenter removes no empty node by itself."""
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -4,7 +4,7 @@ Labels of GPU feature discovery, of clouds and of Karpenter, the machine type, D
 report of our own agent tell. Each may be missing; none is a guess.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,12 +69,9 @@ class Prices:
         if node.usd_per_gpu_hour is not None:
             return Price(usd_per_gpu_hour=node.usd_per_gpu_hour, source=f"annotation {PRICE}")
         instance_type, capacity_type = node.instance_type, node.capacity_type
-        names = [name for name in (instance_type, generation and generation.name) if name]
-        if capacity_type is not None:
-            names = [*(f"{name}/{capacity_type}" for name in names), *names]
-        for name in names:
-            if name in self.own:
-                return Price(usd_per_gpu_hour=self.own[name], source="your price list")
+        own = self._own((instance_type, generation.name if generation else None), capacity_type)
+        if own is not None:
+            return Price(usd_per_gpu_hour=own, source="your price list")
         whole = self.measured.get(node.name)
         if whole is not None and gpus:
             return Price(usd_per_gpu_hour=whole.usd_per_hour / gpus, source=whole.source)
@@ -82,6 +79,25 @@ class Prices:
         if instance is None or instance.usd_per_hour is None or capacity_type in _NOT_ON_DEMAND:
             return None
         return Price(usd_per_gpu_hour=instance.usd_per_hour / instance.gpus, source=instance.source)
+
+    def of_new(self, machine: Instance, capacity_type: CapacityType) -> float | None:
+        """Dollars an hour of a whole machine that is not there yet; None = not known.
+
+        Args:
+            machine: its type.
+            capacity_type: how it would be paid for.
+        """
+        own = self._own((machine.name, machine.generation), capacity_type)
+        if own is not None:
+            return own * machine.gpus
+        return None if capacity_type in _NOT_ON_DEMAND else machine.usd_per_hour
+
+    def _own(self, names: Iterable[str | None], capacity_type: CapacityType | None) -> float | None:
+        """By the operator's list; a price of such machines alone goes before one of all."""
+        found = [name for name in names if name]
+        if capacity_type is not None:
+            found = [*(f"{name}/{capacity_type}" for name in found), *found]
+        return next((self.own[name] for name in found if name in self.own), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

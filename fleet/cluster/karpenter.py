@@ -55,7 +55,6 @@ class Requirement:
     key: str
     operator: str
     values: tuple[str, ...] = ()
-    min_values: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +81,6 @@ class NodeClaim:
     capacity: Mapping[str, Fraction]
     """What the machine has; empty until it is launched."""
     taints: tuple[Taint, ...] = ()
-    startup_taints: tuple[Taint, ...] = ()
-    """That go away before the node takes pods."""
-    expire_after: str | None = None
     termination_grace_seconds: float | None = None
     """After which its end waits for no pod; None = it waits for ever."""
     machine_image: str | None = None
@@ -140,9 +136,6 @@ class NodePool:
     """Of its nodes."""
     requirements: tuple[Requirement, ...] = ()
     taints: tuple[Taint, ...] = ()
-    startup_taints: tuple[Taint, ...] = ()
-    expire_after: str | None = None
-    consolidation_policy: str | None = None
     consolidate_after: str | None = None
     budgets: tuple[Budget, ...] = ()
     conditions: tuple[Condition, ...] = ()
@@ -211,8 +204,6 @@ def node_claim_of(document: Json) -> NodeClaim:
         requests=requests,
         capacity=capacity,
         taints=taints(spec),
-        startup_taints=_startup_taints(spec),
-        expire_after=text(spec, "expireAfter"),
         termination_grace_seconds=go_duration_seconds(spec.get("terminationGracePeriod")),
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
@@ -239,9 +230,6 @@ def node_pool_of(document: Json) -> NodePool:
         labels=strings(part(spec, "template", "metadata"), "labels"),
         requirements=_requirements(template),
         taints=taints(template),
-        startup_taints=_startup_taints(template),
-        expire_after=text(template, "expireAfter"),
-        consolidation_policy=text(disruption, "consolidationPolicy"),
         consolidate_after=text(disruption, "consolidateAfter"),
         budgets=tuple(
             Budget(
@@ -298,12 +286,6 @@ def _requirements(spec: Json) -> tuple[Requirement, ...]:
             key=text(one, "key") or "",
             operator=text(one, "operator") or "",
             values=texts(one, "values"),
-            min_values=whole_number(one, "minValues"),
         )
         for one in listed(spec, "requirements")
     )
-
-
-def _startup_taints(spec: Json) -> tuple[Taint, ...]:
-    value = spec.get("startupTaints")
-    return taints({"taints": value})

@@ -83,7 +83,7 @@ def _proven(plan: Plan) -> MaximumForecast | None:
         plan.running_maximum,
         [plan.forecasts[series] for series in PLANNED if series in plan.forecasts],
     )
-    if largest is None or not behind or not largest.well_formed:
+    if largest is None or not behind:
         return None
     proven = set.intersection(
         *({s.horizon_seconds for s in one.skill if _skilled(s)} for one in behind)

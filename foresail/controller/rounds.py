@@ -103,7 +103,7 @@ class ClusterRounds:
                 planned=plans.replicas,
                 planned_maxima=plans.maxima,
                 plans_missing=plans.missing,
-                instances=self._known.prices.instances,
+                prices=self._known.prices,
                 now_seconds=now_seconds,
             )
         )

@@ -19,9 +19,9 @@ from fleet.account.gpu_hours import GAP_SECONDS
 from fleet.account.lead_times import LeadTimes
 from fleet.account.loading import PodLoad
 from fleet.account.places import Place
+from fleet.cluster.hardware import Prices
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
-from fleet.instances import Instance
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
 from policies.decide import DecisionState
@@ -78,8 +78,8 @@ class RoundInput:
     plans_missing: str | None = None
     """Why no plans are known although some are expected. Then no forecast counts: holds run out,
     and nothing is ordered ahead of demand."""
-    instances: Mapping[str, Instance] = field(default_factory=dict)
-    """Machine types, by name."""
+    prices: Prices = field(default_factory=Prices)
+    """With the machine types."""
     now_seconds: float
 
 
@@ -306,7 +306,7 @@ def _beside(given: RoundInput) -> Beside:
         held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
         loads={one.uid: one for one in given.loads or ()},
         pod_groups=given.cluster.pod_groups,
-        instances=given.instances,
+        prices=given.prices,
     )
 
 

@@ -14,12 +14,12 @@ from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.groups import PodGroup
+from fleet.cluster.hardware import Prices
 from fleet.cluster.karpenter import NodeClaim, NodePool
 from fleet.cluster.nodes import Node
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
-from fleet.instances import Instance
 from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.fitting import Candidate, candidate_of
@@ -42,8 +42,8 @@ class Beside:
     gang_ends_at: Mapping[Workload, float] = field(default_factory=dict)
     """When gangs are expected to end."""
     pod_groups: tuple[PodGroup, ...] = ()
-    instances: Mapping[str, Instance] = field(default_factory=dict)
-    """Machine types, by name: for pools without a node."""
+    prices: Prices = field(default_factory=Prices)
+    """With the machine types: for pools without a node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ def _count_gpus(pool: _Pool, beside: Beside) -> None:
                 f"its nodes have {sizes} GPUs; new ones are taken to have {pool.gpus_per_node}"
             )
     else:
-        machines = terms.machine_types(pool.record, beside.instances)
+        machines = terms.machine_types(pool.record, beside.prices.instances)
         pool.gpus_per_node = terms.only(one.gpus for one in machines) or 0
 
 
@@ -265,7 +265,7 @@ def _state(
     )
     pods = _members(pool)
     capacity = terms.capacity_type(pool.record, nodes)
-    machines = terms.machine_types(pool.record, beside.instances)
+    machines = terms.machine_types(pool.record, beside.prices.instances)
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
@@ -274,7 +274,9 @@ def _state(
         generation=terms.most_common(one.account.generation for one in pool.readings if one.account)
         or terms.only(one.generation for one in machines),
         gpus_per_node=pool.gpus_per_node,
-        usd_per_hour=terms.usd_per_hour(nodes, pool.gpus_per_node, capacity, machines),
+        usd_per_hour=terms.usd_per_hour(
+            nodes, pool.gpus_per_node, capacity, machines, beside.prices
+        ),
         capacity_type=capacity,
         nodes=nodes,
         demand_gpus=sum(one.gpus for one in single) + unowned,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from fleet.cluster.gpu_resources import WHOLE
+from fleet.cluster.hardware import Prices
 from fleet.cluster.karpenter import NodePool
 from fleet.cluster.nodes import CAPACITY_TYPE, INSTANCE_TYPE, CapacityType
 from fleet.instances import Instance
@@ -34,23 +35,26 @@ def usd_per_hour(
     nodes: Iterable[PoolNode],
     gpus: int,
     capacity: CapacityType | None,
-    machines: Iterable[Instance] = (),
+    machines: Iterable[Instance],
+    prices: Prices,
 ) -> float | None:
     """Of a new node; of several prices the highest, for the ceilings.
 
-    By the nodes of its size, else by the list prices of its machine types, which are on demand.
+    By the nodes of its size, else by the prices of its machine types; where the pool allows several
+    capacity types, as on demand.
     """
-    prices = [
+    found = [
         node.usd_per_hour
         for node in nodes
         if node.usd_per_hour is not None
         and node.gpus == gpus
         and capacity in {None, node.capacity_type}
     ]
-    if not prices and capacity in {None, CapacityType.ON_DEMAND}:
-        listed = [one.usd_per_hour for one in machines if one.gpus == gpus]
-        prices = [usd for usd in listed if usd is not None] if None not in listed else []
-    return max(prices, default=None)
+    if not found:
+        as_paid = capacity or CapacityType.ON_DEMAND
+        listed = [prices.of_new(one, as_paid) for one in machines if one.gpus == gpus]
+        found = [usd for usd in listed if usd is not None] if None not in listed else []
+    return max(found, default=None)
 
 
 def nodes_max(pool: NodePool | None, gpus: int | None) -> int | None:

@@ -121,7 +121,7 @@ async def test_json_has_zeros_and_leaves_out_what_is_not_known(
     assert document["workload"]["metadata"] == {"model": "llama-70b", "mode": "act"}
     assert document["plan"]["planned"] == 0
     assert document["demand"] == {"promptTokens": 1000.0, "requests": 0.0}
-    assert "runningMaximum" not in document
+    assert "failure" not in document
 
 
 async def test_a_watch_prints_what_changed_and_not_that_time_passes() -> None:

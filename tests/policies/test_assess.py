@@ -111,7 +111,7 @@ def assessed(
     }
     cluster = Cluster.of("test", records)
     snapshot = snapshot_of(cluster, KNOWN, None, now)
-    values = Beside(lead_time_of=lambda _name: LEAD, instances=instances(), **beside)
+    values = Beside(**{"lead_time_of": lambda _name: LEAD, "prices": KNOWN.prices, **beside})
     return assess(cluster, snapshot, values, seen or NodesSeen(), now)
 
 
@@ -243,6 +243,37 @@ def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
     state = only(assessed({Kind.NODE_POOL: [pool("h100", requirements=[types, spot])]}))
     assert (state.gpus_per_node, state.capacity_type) == (8, CapacityType.SPOT)
     assert state.usd_per_hour is None
+
+
+@pytest.mark.parametrize(
+    ("own", "capacity", "usd"),
+    [
+        pytest.param({"h100-sxm/spot": 3.0}, "spot", 24.0, id="spot, by the generation"),
+        pytest.param({"p5.48xlarge/spot": 2.0}, "spot", 16.0, id="spot, by the machine type"),
+        pytest.param({"h100-sxm/spot": 3.0}, "on-demand", 55.04, id="a price of spot alone"),
+        pytest.param({"h100-sxm": 4.0}, "on-demand", 32.0, id="of all before the list price"),
+        pytest.param({"h100-sxm/reserved": 1.0, "h100-sxm": 4.0}, "reserved", 8.0, id="reserved"),
+    ],
+)
+def test_a_new_node_costs_what_the_operator_says_of_its_machines(
+    own: dict[str, float], capacity: str, usd: float
+) -> None:
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    paid = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": [capacity]}
+    objects = {Kind.NODE_POOL: [pool("h100", requirements=[types, paid])]}
+    state = only(assessed(objects, prices=Prices(instances=instances(), own=own)))
+    assert state.usd_per_hour == usd
+
+
+def test_a_spot_pool_at_zero_is_ordered_under_a_ceiling_where_its_price_is_known() -> None:
+    types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
+    spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
+    objects = {Kind.NODE_POOL: [pool("h100", requirements=[types, spot])]}
+    floor = (policy(idleCeiling={"usdPerHour": 30}, warmFloors=[{"nodes": 1}]),)
+    for own, orders in (({}, 0), ({"h100-sxm/spot": 3.0}, 1), ({"h100-sxm/spot": 4.0}, 0)):
+        state = only(assessed(objects, prices=Prices(instances=instances(), own=own)))
+        plan, _ = round_of(state, policy=lambda one, at: policy_for(floor, one, at))
+        assert len(plan.pools[0].orders) == orders, own
 
 
 def test_a_pool_without_a_node_keeps_its_policy_and_its_floor() -> None:

@@ -12,7 +12,6 @@ from fleet.account.startups import StartUps
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.owners import Workload
 from fleet.cluster.reading import Cluster
-from fleet.instances import instances
 from fleet.snapshot import snapshot_of
 from policies.node_plan import NodeOrder, Verdict
 from policies.planning.demand import STEP_SECONDS, PoolDemand
@@ -52,7 +51,7 @@ def given(objects: dict[Kind, list[Json]], now: float = NOW, **values: Any) -> R
         "snapshot": snapshot_of(cluster, KNOWN, None, now),
         "lead_times": learned(startups, now),
         "policies": policies(),
-        "instances": instances(),
+        "prices": KNOWN.prices,
     }
     return RoundInput(cluster=cluster, now_seconds=now, **(defaults | values))
 

@@ -128,28 +128,24 @@ LARGEST = {
 
 def forecast(**skill: float) -> pb.SeriesForecast:
     return pb.SeriesForecast(
-        series="prompt_tokens", skill=[pb.SeriesSkill(horizon_seconds=300.0, judged=400, **skill)]
+        series="prompt_tokens",
+        horizons_seconds=[300.0],
+        levels=[0.5],
+        quantiles=[pb.Row(values=[1.0])],
+        skill=[pb.SeriesSkill(horizon_seconds=300.0, judged=400, **skill)],
     )
 
 
 @pytest.mark.parametrize(
-    ("skill", "changed"),
+    "skill",
     [
-        pytest.param({}, {}, id="no-evidence"),
-        pytest.param({"day": -0.1, "week": -0.01}, {}, id="no-skill"),
-        pytest.param({"day": 0.1}, {"quantiles": []}, id="a-row-missing"),
-        pytest.param({"day": 0.1}, {"levels": [0.9, 0.5]}, id="levels-that-fall"),
-        pytest.param({"day": 0.1}, {"last_value": float("nan")}, id="no-number"),
-        pytest.param(
-            {"day": 0.1}, {"quantiles": [pb.Row(values=[2.0, float("inf")])]}, id="infinite"
-        ),
+        pytest.param({}, id="no-evidence"),
+        pytest.param({"day": -0.1, "week": -0.01}, id="worse-than-the-last-value"),
     ],
 )
-def test_a_running_maximum_that_cannot_be_gone_by_is_left_out(
-    skill: dict[str, float], changed: dict[str, object]
-) -> None:
-    largest = pb.RunningMaximum(**(LARGEST | changed))  # type: ignore[arg-type]
-    heard = known(plan(running_maximum=largest, forecasts=[forecast(**skill)])).now(OBJECTS, 10.0)
+def test_a_running_maximum_without_skill_is_left_out(skill: dict[str, float]) -> None:
+    one = plan(running_maximum=pb.RunningMaximum(**LARGEST), forecasts=[forecast(**skill)])
+    heard = known(one).now(OBJECTS, 10.0)
     assert (heard.replicas, heard.maxima) == ({CHAT: 3.0}, {})
 
 
