@@ -95,6 +95,7 @@ class Sources:
                 scope=scope,
                 timezone=trigger_spec.timezone,
                 events=trigger_spec.events,
+                phase=trigger_spec.phase,
                 reach_seconds=assembly.reach_seconds,
             ),
             source=trigger_spec.server_address or str(trigger_spec.source),

@@ -13,7 +13,7 @@ from scaler.forecast.packed import PackedForecaster, SharedForecasters
 from scaler.forecast.trees import Trees
 from scaler.learning.engine import EngineLearner
 from scaler.sources.catalogue import Preset
-from scaler.trigger import TriggerSpec
+from scaler.trigger import Phase, TriggerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,22 +83,25 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
             beside=beside,
         ),
         make_engine=lambda: EngineLearner(
-            objective=parameters.objective, given=parameters.capacity
+            objective=parameters.objective, given=parameters.capacity, phase=trigger_spec.phase
         ),
     )
 
 
 def _capacity_of(trigger_spec: TriggerSpec, preset: Preset) -> ReplicaCapacity:
     """The capacity of a replica by the trigger's metadata, else by the preset's defaults."""
-    prior = preset.replica_prior
+    prior, phase = preset.replica_prior, trigger_spec.phase
+    prompt = trigger_spec.replica_prompt_tokens_per_second
+    generated = trigger_spec.replica_generated_tokens_per_second
     return ReplicaCapacity(
         work=work_of(
-            trigger_spec.replica_prompt_tokens_per_second,
-            trigger_spec.replica_generated_tokens_per_second,
+            # A rate that the replicas do not serve says nothing of what they do.
+            None if phase is Phase.DECODE else prompt,
+            None if phase is Phase.PREFILL else generated,
             prefill_share=trigger_spec.prefill_share,
             prior=Speeds(
                 prompt=prior.prompt_tokens_per_second, generated=prior.generated_tokens_per_second
             ),
-        ),
+        ).of(phase),
         requests=trigger_spec.replica_requests or prior.concurrent_requests,
     )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from scaler.events import Event
 from scaler.scope import Scope
+from scaler.trigger import Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class FeedKey:
     timezone: str = "UTC"
     """Of the forecast; triggers with different time zones cannot share one."""
     events: tuple[Event, ...] = ()
+    phase: Phase = Phase.BOTH
+    """Of the replicas: what is learned of an engine differs by it."""
     reach_seconds: float
     """How far the forecast looks ahead; lead times that need the same reach share a feed."""
 

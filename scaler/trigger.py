@@ -76,6 +76,16 @@ class Capacity(StrEnum):
     """The given figures alone."""
 
 
+class Phase(StrEnum):
+    """What the replicas of a workload do of a request."""
+
+    BOTH = "both"
+    PREFILL = "prefill"
+    """They compute prompts, and send the cache to others."""
+    DECODE = "decode"
+    """They generate, from a cache that others computed."""
+
+
 class TuningBy(StrEnum):
     """What sets the figures of the plan that the trigger does not give."""
 
@@ -218,6 +228,13 @@ class TriggerSpec(BaseModel):
     replica_gpus: int = Field(
         default=1, ge=1, le=1024, description="a whole number from 1: GPUs that one replica holds"
     )
+    phase: Phase = Field(default=Phase.BOTH, description="both, prefill or decode")
+    paired_with: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="the name of the ScaledObject that serves the other phase of the same requests",
+    )
     replica_price: float | None = Field(
         default=None,
         gt=0,
@@ -262,6 +279,19 @@ class TriggerSpec(BaseModel):
             message = (
                 "keys 'quantile' and 'lateMinuteCost' exclude each other: both say how careful a "
                 "plan is, so give one"
+            )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _pair_of_phases(self) -> Self:
+        if self.paired_with is not None and self.phase is Phase.BOTH:
+            message = "key 'pairedWith' needs the key 'phase' with the value prefill or decode"
+            raise ValueError(message)
+        if self.paired_with is not None and self.replica_price is not None:
+            message = (
+                "keys 'pairedWith' and 'replicaPrice' exclude each other: a ScaledObject is paired "
+                "with one other, not with the variants of a model"
             )
             raise ValueError(message)
         return self

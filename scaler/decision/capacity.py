@@ -11,8 +11,11 @@ share of a replica's second that prompts take at the usual mix, the load is a su
 Batch slots are a limit of their own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import assert_never
+
+from scaler.trigger import Phase
 
 
 class Origin(StrEnum):
@@ -45,6 +48,18 @@ class Work:
         if not parts:
             return None
         return sum(parts) if self.together is Together.SUM else max(parts)
+
+    def of(self, phase: Phase) -> "Work":
+        """What is left of it where replicas do one phase alone."""
+        match phase:
+            case Phase.BOTH:
+                return self
+            case Phase.PREFILL:
+                return replace(self, generated=0.0)
+            case Phase.DECODE:
+                return replace(self, prompt=0.0)
+            case _:
+                assert_never(phase)
 
     def reason(self, prompt: float | None, generated: float | None) -> str:
         """Where the figures come from and, if both kinds count, how their loads were joined.

@@ -32,6 +32,7 @@ from scaler.learning.engine_prior import (
 from scaler.learning.engine_tail import TailCurve
 from scaler.learning.estimates import CapacityEstimate
 from scaler.signals import Observation, Signal
+from scaler.trigger import Phase
 
 WINDOW_SECONDS: Final = 60.0
 """Over which sources take rates and latencies; a look adds the part that is new."""
@@ -64,6 +65,8 @@ class EngineLearner:
     """Of the workload that began the feed: the tail is learned for it."""
     given: ReplicaCapacity
     """Of the same workload: what outliers are judged by until the engine showed more."""
+    phase: Phase = Phase.BOTH
+    """Of its replicas."""
     fit: IterationFit = field(default_factory=IterationFit)
     tail: TailCurve = field(default_factory=TailCurve)
     limits: EngineLimits = field(default_factory=EngineLimits)
@@ -96,7 +99,7 @@ class EngineLearner:
 
     def beginning(self) -> "EngineLearner":
         """A learner for the same workload that knows nothing yet."""
-        return EngineLearner(objective=self.objective, given=self.given)
+        return EngineLearner(objective=self.objective, given=self.given, phase=self.phase)
 
     def clock_moved(self, seconds: float) -> None:
         """Continue after the wall clock was set."""
@@ -122,6 +125,8 @@ class EngineLearner:
         return None if made is None else bounded(made, given, mix)
 
     def _estimate(self, given: ReplicaCapacity, objective: Objective) -> CapacityEstimate | None:
+        if self.phase is Phase.PREFILL:
+            return self._by_queue(given, "prefill has no time between tokens")
         if not self.has_latencies:
             return self._by_queue(given, "no ITL histogram")
         prior = prior_of(given, itl_seconds=objective.itl_seconds)
@@ -145,7 +150,7 @@ class EngineLearner:
                     generated=each * scale,
                     together=Together.SUM,
                     origin=Origin.LEARNED,
-                ),
+                ).of(self.phase),
                 requests=self.limits.requests(given.requests, at_limit),
             ),
             confidence=1 - unsure,
@@ -172,6 +177,8 @@ class EngineLearner:
         )
         if prompt is None or generated is None:
             return
+        if self.phase is Phase.DECODE:
+            prompt = 0.0  # engines count prompts whose cache came from elsewhere, too
         waiting, running = seen.value(Signal.WAITING), seen.value(Signal.RUNNING)
         queued = waiting is not None and running is not None and waiting > _QUEUE_SHARE * running
         self._context(seen, ready, running, minutes=minutes)

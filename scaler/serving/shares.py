@@ -1,4 +1,4 @@
-"""A workload's plan beside those of others: its part of its model, and its share of a pool."""
+"""A workload's plan beside those of others: of the other phase, of its model, and of its pool."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,6 +9,7 @@ from scaler.decision.need import Step
 from scaler.decision.parameters import PlanParameters
 from scaler.evaluate import CycleState, WorkloadPlan
 from scaler.learning.estimates import CapacityEstimate
+from scaler.serving.pairs import Pairs
 from scaler.serving.pools import Pools
 from scaler.serving.variants import Variants
 from scaler.trigger import TriggerSpec
@@ -26,20 +27,23 @@ class Shares:
     """What the plans of several workloads have to do with each other."""
 
     def __init__(self, pools: Mapping[str, int]) -> None:
-        self._pools, self._variants = Pools(pools), Variants()
+        self._pools, self._variants, self._pairs = Pools(pools), Variants(), Pairs()
 
     def expect(self, reference: Reference, trigger_spec: TriggerSpec) -> None:
         """Count with a workload before its first look."""
         self._variants.expect(reference, trigger_spec)
+        self._pairs.expect(reference, trigger_spec)
 
     def forget(self, reference: Reference) -> None:
         """Free what a workload claims."""
         self._pools.forget(reference)
         self._variants.forget(reference)
+        self._pairs.forget(reference)
 
     def clock_moved(self, seconds: float) -> None:
         """Continue after the wall clock was set."""
         self._variants.clock_moved(seconds)
+        self._pairs.clock_moved(seconds)
 
     def plan(
         self,
@@ -58,6 +62,10 @@ class Shares:
         """
         limits: tuple[Step, ...] = ()
         plan, after = planned(parameters)
+        paired = self._pairs.share(trigger_spec, plan)
+        if paired is not None:
+            parameters, limits = paired.within(parameters), (paired.step(),)
+            plan, after = planned(parameters, limits=limits)
         part = self._variants.share(trigger_spec, plan, held=held, capacity=capacity)
         if part is not None:
             parameters, limits = part.within(parameters), (part.step(),)

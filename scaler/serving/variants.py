@@ -1,6 +1,7 @@
 """Variants of one model: the plan of its whole demand, split over its ScaledObjects.
 
-The triggers of one namespace that name one model are its variants as soon as they give prices. The
+The triggers of one namespace that name one model, and one phase of it, are its variants as soon as
+they give prices. The
 cycle plans feed by feed. So the model is planned as soon as all its variants were looked at for one
 moment, and a count that changes is in force with the next look of its variant.
 
@@ -25,7 +26,7 @@ from scaler.decision.variants import Variant, reason, split
 from scaler.evaluate import WorkloadPlan
 from scaler.learning.estimates import CapacityEstimate
 from scaler.signals import Signal
-from scaler.trigger import REPLICAS_MAX, Mode, TriggerSpec
+from scaler.trigger import REPLICAS_MAX, Mode, Phase, TriggerSpec
 
 CONFIDENCE_MIN: Final = 0.5
 """Of a learned capacity that began as a preset's guess: below it no price a token is known."""
@@ -79,13 +80,15 @@ class _Member:
 class _Model:
     members: dict[Reference, _Member] = field(default_factory=dict)
     state: PlanState = field(default_factory=PlanState)
-    """Of its whole plan, in replicas of the first member."""
-    first: Reference | None = None
+    """Of its whole plan, in replicas of the reference."""
+    reference: Reference | None = None
+    """The smallest of its variants when it was first planned: whole replicas of a large one would
+    round too much up."""
     mix: Demand | None = None
     """The newest demand that was not nothing: what a replica is worth depends on it."""
     worths: dict[Reference, float] = field(default_factory=dict)
     needed: float | None = None
-    """Replicas of the first member that the newest whole plan wants."""
+    """Replicas of the reference that the newest whole plan wants."""
     looked_at_seconds: float = -inf
     """When it was made, on the monotonic clock."""
 
@@ -97,11 +100,11 @@ class Variants:
     """The models of all namespaces, with their variants."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str], _Model] = {}
+        self._models: dict[tuple[str, str, Phase], _Model] = {}
 
     def expect(self, reference: Reference, spec: TriggerSpec) -> None:
         """Count a trigger as a variant of its model; its object has no older one any more."""
-        model = self._models.setdefault((reference.namespace, spec.model), _Model())
+        model = self._models.setdefault(_key(reference, spec), _Model())
         if reference in model.members:
             return
         for other in [one for one in model.members if one.name == reference.name]:
@@ -141,7 +144,7 @@ class Variants:
             held: replicas last sent to KEDA; None before the first plan, and in advise mode.
             capacity: of its replica, as learned.
         """
-        model = self._models.get((plan.reference.namespace, spec.model))
+        model = self._models.get(_key(plan.reference, spec))
         member = self._member(plan.reference, spec)
         if model is None or member is None or len(model.members) == 1:
             return None
@@ -165,8 +168,12 @@ class Variants:
         return _split(model, plan.reference)
 
     def _member(self, reference: Reference, spec: TriggerSpec) -> _Member | None:
-        model = self._models.get((reference.namespace, spec.model))
+        model = self._models.get(_key(reference, spec))
         return None if model is None else model.members.get(reference)
+
+
+def _key(reference: Reference, spec: TriggerSpec) -> tuple[str, str, Phase]:
+    return reference.namespace, spec.model, spec.phase
 
 
 def _take(
@@ -212,7 +219,7 @@ def _split(model: _Model, asking: Reference) -> ModelShare | None:
     """The share of the one that asks, from the plan of the whole demand."""
     order, member = model.order(), model.members[asking]
     plans = [plan for one in order if (plan := model.members[one].plan) is not None]
-    if _at_one_moment(model, plans) or model.first != order[0] or model.needed is None:
+    if _at_one_moment(model, plans) or model.reference not in order or model.needed is None:
         demand = joint_demand([plan.demand for plan in plans if plan.demand is not None])
         if demand.prompt_tokens or demand.generated_tokens:
             model.mix = demand
@@ -245,21 +252,21 @@ def _at_one_moment(model: _Model, plans: Sequence[WorkloadPlan]) -> bool:
 
 def _weigh(model: _Model, order: Sequence[Reference], plans: Sequence[WorkloadPlan]) -> bool:
     """Bring the worths up to date; whether they are known."""
-    if model.first != order[0]:
-        model.first, model.state, model.worths, model.needed = order[0], PlanState(), {}, None
     mix = model.mix
     if mix is None:
         return False
-    loads = [
-        plan.parameters.capacity.work.replicas(mix.prompt_tokens, mix.generated_tokens)
-        for plan in plans
-    ]
-    if not loads[0]:
+    loads = {
+        one: plan.parameters.capacity.work.replicas(mix.prompt_tokens, mix.generated_tokens) or 0.0
+        for one, plan in zip(order, plans, strict=True)
+    }
+    if not all(loads.values()):
         return False
-    for one, load in zip(order, loads, strict=True):
-        if not load:
-            return False
-        worth, before = loads[0] / load, model.worths.get(one)
+    reference = model.reference
+    if reference is None or reference not in order:
+        reference = model.reference = max(order, key=lambda one: loads[one])
+        model.state, model.worths, model.needed = PlanState(), {}, None
+    for one, load in loads.items():
+        worth, before = loads[reference] / load, model.worths.get(one)
         if before is None or abs(worth / before - 1) > _CHANGE_MIN:
             model.worths[one] = worth
     return True
@@ -268,8 +275,9 @@ def _weigh(model: _Model, order: Sequence[Reference], plans: Sequence[WorkloadPl
 def _needed(
     model: _Model, order: Sequence[Reference], plans: Sequence[WorkloadPlan], demand: Demand
 ) -> float | None:
-    """Replicas of the first variant that the whole demand needs; None where nothing can tell."""
-    own = plans[0].parameters
+    """Replicas of the reference that the whole demand needs; None where nothing can tell."""
+    assert model.reference is not None, "worths are known"
+    own = plans[order.index(model.reference)].parameters
     parts = [
         Part(
             name=one.name,

@@ -13,6 +13,7 @@ from scaler.learning.engine import EngineLearner
 from scaler.learning.engine_limits import EngineLimits
 from scaler.learning.engine_tail import UTILIZATION_MAX, UTILIZATION_PRIOR
 from scaler.learning.estimates import CapacityEstimate
+from scaler.trigger import Phase
 from tests.learning.engine_stage import ANSWER, OBJECTIVE, Engine, Stage, given, requests_per_second
 
 FIGURES = given(9000, 4500)
@@ -312,3 +313,36 @@ def test_a_clock_set_back_does_not_stop_the_learning() -> None:
     watched.minutes(10, 3.0)
 
     assert watched.learner.fit.minutes > before + 9
+
+
+def test_a_decode_engine_learns_nothing_from_prompts_that_others_computed() -> None:
+    figures = given(9000, 4500)
+    figures = replace(figures, work=figures.work.of(Phase.DECODE))
+    decode = Stage(
+        learner=EngineLearner(objective=OBJECTIVE, given=figures, phase=Phase.DECODE),
+        engine=Engine(per_prompt_token=0.0),
+    )
+    decode.minutes(60, 4.0, 9.0, 13.0, 6.0)
+
+    made = estimate(decode, figures)
+    assert made.capacity.work.prompt == 0
+    # 200 tokens a request of .022 s: at 60 ms, (1 - 15/60) / .00021 s = 3571 tokens a second.
+    rate = 1 / made.capacity.work.generated / made.utilization
+    assert rate == pytest.approx(0.75 / (1e-4 + 1e-7 * 1100), rel=0.05)
+
+
+def test_a_prefill_engine_is_learned_from_what_it_serves_while_a_queue_stands() -> None:
+    figures = given(9000, 4500)
+    figures = replace(figures, work=figures.work.of(Phase.PREFILL))
+    learner = EngineLearner(objective=OBJECTIVE, given=figures, phase=Phase.PREFILL)
+    prefill = Stage(learner=learner, engine=Engine())
+    prefill.minutes(10, 3.0)
+    assert learner.estimate(figures, OBJECTIVE) is None
+    prefill.waiting = 500
+    prefill.minutes(120, 6.0)
+
+    made = estimate(prefill, figures)
+    # It serves 6,000 prompt tokens a second while others wait.
+    assert 1 / made.capacity.work.prompt == pytest.approx(6000, rel=0.05)
+    assert made.capacity.work.generated == 0
+    assert "prefill has no time between tokens" in made.evidence
