@@ -1,12 +1,14 @@
-"""`python -m bench shadows`: what the shadows of many workloads cost, in CPU and in state.
+"""`python -m bench shadows`: what planning many workloads costs, and their shadows of it.
 
-One workload lives through some hours of made traffic. Its shadows take four looks a minute, as in
-`foresail serve`, with real outlooks.
+One workload lives through some hours of made traffic. It is looked at four times a minute, as in
+`foresail serve`: its forecasts are made, its engine is learned, and it is planned, with real
+outlooks. Then its shadows take the same look once more, to be counted apart.
 """
 
 import argparse
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 
@@ -18,7 +20,7 @@ from scaler.evaluate import CycleState, evaluate
 from scaler.learning.shadows.look import look_of
 from scaler.learning.shadows.record import Shadows, after_look
 from scaler.learning.shadows.record_bytes import encode
-from scaler.signals import Observation, Signal, Value
+from scaler.signals import LatencyCounts, Observation, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger_parsing import AllowedOptions, parse
 
@@ -44,11 +46,18 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     assembly = assemble(parse(_METADATA, _ALLOWED), load("vllm"), step_seconds=60.0)
     tracker, cycle = assembly.make_tracker(), CycleState.unread(0.0)
-    parameters = assembly.parameters
-    spent, shadows, measured_from = 0.0, None, options.hours * 3600
+    parameters, engine = assembly.parameters, assembly.make_engine()
+    spent, shadows, measured_from = Spent(), None, options.hours * 3600
     for poll in _polls(measured_from + options.minutes * 60):
+        if poll.at_seconds == measured_from:
+            spent = Spent()
+        begin = process_time()
         tracker.take(poll)
-        _ = tracker.forecasts  # made before, so that it is not counted here
+        _ = tracker.forecasts
+        forecast = process_time()
+        engine.take(poll)
+        capacity = engine.estimate_for(parameters)
+        learned = process_time()
         _, cycle = evaluate(
             Reference.of("bench", "bench", {}),
             poll,
@@ -57,7 +66,9 @@ def main(arguments: list[str]) -> None:
             cycle,
             now_seconds=poll.at_seconds,
             answer_seconds_max=300.0,
+            capacity=capacity,
         )
+        planned = process_time()
         assert poll.observation is not None
         assert tracker.demand is not None
         assert cycle.plan is not None
@@ -68,18 +79,33 @@ def main(arguments: list[str]) -> None:
         look = look_of(poll.observation, tracker.demand, cycle.plan, parameters)
         assert look is not None
         shadows = after_look(shadows, look, outlook, parameters)
-        if poll.at_seconds >= measured_from:
-            spent += process_time() - before
+        spent.forecasts += forecast - begin
+        spent.learning += learned - forecast
+        spent.plans += planned - learned
+        spent.shadows += process_time() - before
     assert shadows is not None
     show("shadows", vars(options), [_row(options, spent, shadows)], options.json)
 
 
-def _row(options: argparse.Namespace, spent_seconds: float, shadows: Shadows) -> Row:
-    minute = spent_seconds / options.minutes
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """CPU seconds of one workload."""
+
+    forecasts: float = 0.0
+    learning: float = 0.0
+    plans: float = 0.0
+    """Shadows included."""
+    shadows: float = 0.0
+
+
+def _row(options: argparse.Namespace, spent: Spent, shadows: Shadows) -> Row:
+    all_of_a_minute = options.workloads / options.minutes
     return {
         "workloads": options.workloads,
-        "cpu_ms_a_minute": 1000 * minute,
-        "all_cpu_seconds_a_minute": minute * options.workloads,
+        "forecasts_cpu_seconds_a_minute": spent.forecasts * all_of_a_minute,
+        "learning_cpu_seconds_a_minute": spent.learning * all_of_a_minute,
+        "plans_cpu_seconds_a_minute": spent.plans * all_of_a_minute,
+        "shadows_of_them": spent.shadows * all_of_a_minute,
         "state_bytes": len(encode(shadows)),
     }
 
@@ -97,6 +123,22 @@ def _polls(seconds: float) -> Iterator[PollResult]:
             Signal.REPLICAS: 8.0,
         }
         readings = {signal: Value(value=one, at_seconds=at) for signal, one in values.items()}
-        observation = Observation(at_seconds=at, readings=readings)
+        observation = Observation(at_seconds=at, readings=readings, latencies=_latencies(rate))
         yield PollResult(at_seconds=at, observation=observation)
         at += _LOOK_SECONDS
+
+
+def _latencies(prompt_tokens_per_second: float) -> dict[Signal, LatencyCounts]:
+    """Of the last minute: all in time, slower where more runs."""
+    requests, tokens = prompt_tokens_per_second / 1000 * 60, prompt_tokens_per_second / 4 * 60
+    itl_seconds = 0.015 + prompt_tokens_per_second * 2e-6
+    return {
+        Signal.TTFT: LatencyCounts(
+            bounds_seconds=(0.5, 1.0, 2.0, math.inf), counts=(requests, 0.0, 0.0, 0.0)
+        ),
+        Signal.ITL: LatencyCounts(
+            bounds_seconds=(0.025, 0.05, 0.1, math.inf),
+            counts=(tokens, 0.0, 0.0, 0.0),
+            total_seconds=tokens * itl_seconds,
+        ),
+    }

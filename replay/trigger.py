@@ -60,7 +60,7 @@ def metadata_of(
         "scalerAddress": "foresail:6500",
         "model": profile.model_name,
         "mode": Mode.ACT,
-        "leadTime": f"{lead_seconds:.0f}s",
+        "leadTime": f"{max(lead_seconds, 1.0):.0f}s",  # the least that a trigger may say
         "ttft": f"{objective.ttft_seconds:g}s",
         "itl": f"{objective.itl_seconds * 1000:.0f}ms",
         "minReplicas": str(replicas[0]),

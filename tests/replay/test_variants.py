@@ -5,9 +5,11 @@ import pytest
 from replay.policies.catalogue import kind_named
 from replay.policies.variants import UnknownVariantError, name_of
 from replay.policies.without import Part
+from replay.profile import QWEN3_32B_FP8_H100, RequestMix
 from replay.replay_input import served_in_time
+from replay.score import Objective
 from replay.simulate import Result, simulate
-from replay.trigger import Overrides
+from replay.trigger import Overrides, metadata_of
 from tests.replay.small import START_UP_SECONDS, small_input
 
 TRUTH = {
@@ -36,6 +38,16 @@ class TestMetadata:
         keys = (("hold", "0s"), ("replicaRequests", "32"))
         changed = Overrides(keys=keys).metadata(TRUTH)
         assert changed == TRUTH | {"hold": "0s", "replicaRequests": "32"}
+
+    def test_a_start_up_of_no_time_is_a_lead_time_of_a_second(self) -> None:
+        metadata = metadata_of(
+            QWEN3_32B_FP8_H100,
+            RequestMix.constant(800, 200),
+            Objective(),
+            lead_seconds=0.0,
+            replicas=(1, 8),
+        )
+        assert metadata["leadTime"] == "1s"
 
 
 class TestNames:
