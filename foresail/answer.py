@@ -78,6 +78,7 @@ class Answer:
     assumed: tuple[str, ...]
     results: Mapping[str, Result]
     """Of the first seed, with marks."""
+    first_seed: int
     kinds: Mapping[str, PolicyKind]
     oracle: Sequence[Result]
 
@@ -178,6 +179,7 @@ def report_of(answer: Answer) -> Report:
         sweeps={},
         gpu_usd_hour=answer.gpu_usd_hour,
         kinds=answer.kinds,
+        seed=answer.first_seed,
         command=shlex.join(["foresail", *sys.argv[1:]]),
         version=metadata.version("foresail"),
     )

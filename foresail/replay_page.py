@@ -1,20 +1,30 @@
 """A replay as one HTML file that needs nothing else: verdict, table, plots, decisions, rules."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 
 from foresail.node_plots import STYLE as NODE_STYLE
+from foresail.replay_cost_plot import cost_plot, outside
 from foresail.replay_nodes_shown import node_section
-from foresail.replay_plots import plots_of
+from foresail.replay_page_style import SHELL, STYLE
+from foresail.replay_plots import (
+    demand_plot,
+    late_plots,
+    minutes_a_bar,
+    minutes_told,
+    replicas_plot,
+)
 from foresail.replay_report import FORESAIL, Report, about, percent
 from foresail.replay_verdict import verdict
-from foresail.svg import NARROW
+from foresail.svg import NARROW, SMALL, Plot
 from replay.frontier import Point, at_attainment
 from replay.policies.port import PolicyKind
 from replay.simulate import Result
 
 _DAY, _HOUR, _MINUTE = 86400, 3600, 60
 _MOVES_MAX = 400
+_RIVALS_TO_CHOOSE = 2
 
 
 def page(report: Report) -> str:
@@ -24,17 +34,65 @@ def page(report: Report) -> str:
         f"<h1>{escape(title)}</h1><p class=about>{escape(_made_on(report))}</p>",
         _said(report),
         _table(report),
-        *(
-            f"<h2>{escape(plot.title)}</h2><p class=legend>{plot.legend()}</p>"
-            f"{plot.svg()}{plot.svg(NARROW)}"
-            for plot in plots_of(report)
-        ),
+        _drawn(demand_plot(report)),
+        *_beside_rivals(report),
+        _late(report),
+        _cost(report),
         node_section(report.nodes) if report.nodes else "",
         _decisions(report),
         _rules(report),
         _footnote(report),
     ]
-    return _SHELL.format(title=escape(title), style=_STYLE + NODE_STYLE, body="\n".join(body))
+    return SHELL.format(title=escape(title), style=STYLE + NODE_STYLE, body="\n".join(body))
+
+
+def _drawn(plot: Plot, *, title: bool = True) -> str:
+    """For both widths; the style shows one."""
+    head = f"<h2>{escape(plot.title)}</h2>" if title else ""
+    return f"{head}<p class=legend>{plot.legend()}</p>{plot.svg()}{plot.svg(NARROW)}"
+
+
+def _beside_rivals(report: Report) -> Iterator[str]:
+    """The replicas beside each rule; the reader chooses which, without a script."""
+    rivals = report.rivals()
+    plots = [replicas_plot(report, rival) for rival in rivals] or [replicas_plot(report, None)]
+    yield f"<h2>{escape(plots[0].title)}</h2>"
+    if len(rivals) < _RIVALS_TO_CHOOSE:
+        yield _drawn(plots[0], title=False)
+        return
+    choices = "".join(
+        f"<label><input type=radio name=rival id=rival{place}{' checked' * (not place)}>"
+        f"{escape(rival.policy)}</label>"
+        for place, rival in enumerate(rivals)
+    )
+    shown = ", ".join(
+        f"body:has(#rival{place}:checked) .rival{place}" for place in range(len(rivals))
+    )
+    yield f"<style>{shown} {{ display: block; }}</style>"
+    yield f"<fieldset class=choice><legend>beside Foresail</legend>{choices}</fieldset>"
+    for place, plot in enumerate(plots):
+        yield f"<div class='chosen rival{place}'>{_drawn(plot, title=False)}</div>"
+
+
+def _late(report: Report) -> str:
+    each = minutes_told(minutes_a_bar(report))
+    small = "".join(
+        f"<figure><figcaption>{plot.legend(gaps=False)}</figcaption>{plot.svg(SMALL)}</figure>"
+        for plot in late_plots(report)
+    )
+    return (
+        f"<h2>When was it late? Requests not in time, each {each}, all on one scale</h2>"
+        f"<div class=small-multiples>{small}</div>"
+    )
+
+
+def _cost(report: Report) -> str:
+    missing = ", ".join(
+        f"{one.policy} ({one.attainment:.2%} in time, {one.gpu_hours:,.1f} GPU-hours)"
+        for one in outside(report)
+    )
+    note = f"<p class=about>Outside the frame: {escape(missing)}.</p>" if missing else ""
+    return _drawn(cost_plot(report)) + note
 
 
 def _made_on(report: Report) -> str:
@@ -184,55 +242,3 @@ def _clock(seconds: int, begin: float | None) -> str:
 
 def _usd(amount: float) -> str:
     return f"${amount:,.0f}"
-
-
-_SHELL = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style><body>{body}</body></html>
-"""
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2430; --soft: #68737f; --rule: #e3e7ec; --paper: #fff;
- --ours: #0b6bcb; --rival: #e07a1f; --need: #9aa5b1; --oracle: #2e9e5b; --band: #0b6bcb22;
- --p0: #a34fb8; --p1: #c2452d; --p2: #8a7400; --bad: #c2452d; --good: #2e9e5b; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6eaef; --soft: #97a3b0; --rule: #2b333d;
- --paper: #14181d; --ours: #58a6ff; --rival: #f0944d; --need: #6d7885; --oracle: #4fc27f;
- --band: #58a6ff3d; --p0: #cf8be0; --p1: #f07a63; --p2: #d3bb3e;
- --bad: #f07a63; --good: #4fc27f; } }
-body { font: 15px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--paper);
- max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .2rem; }
-.about { color: var(--soft); margin: .3rem 0 1rem; font-size: .9rem; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--rule);
- vertical-align: top; } tbody th, th:first-child { text-align: left; font-weight: 500; }
-th.name { text-align: left; }
-thead th { font-size: .8rem; color: var(--soft); font-weight: 500; }
-small { display: block; color: var(--soft); font-size: .72rem; font-weight: 400; }
-tr.foresail th, tr.foresail td { font-weight: 700; } td.missed { color: var(--bad); }
-td { white-space: nowrap; }
-.verdict { margin: 1rem 0 1.4rem; padding: .7rem .9rem; border-left: 3px solid var(--ours);
- background: var(--band); }
-.invalid, .note { margin: 1rem 0 1.4rem; padding: .7rem .9rem;
- border-left: 3px solid var(--rival); }
-.invalid { border-color: var(--bad); color: var(--bad); }
-.moves td { white-space: normal; } td.met { color: var(--good); } tr.oracle { color: var(--soft); }
-.moves td, .moves th { text-align: left; }
-.moves td { font-size: .8rem; } .moves td:first-child { white-space: nowrap; }
-summary { cursor: pointer; color: var(--soft); } svg { width: 100%; height: auto; }
-svg.narrow { display: none; } .wide-table { overflow-x: auto; } code { overflow-wrap: anywhere; }
-@media (max-width: 640px) { svg.wide { display: none; } svg.narrow { display: block; }
- body { margin: 1rem auto; } tbody th small { display: none; }
- tbody th { position: sticky; left: 0; background: var(--paper); } }
-.grid { stroke: var(--rule); } .tick, .label { fill: var(--soft); font-size: 12px; }
-.line { fill: none; stroke-width: 1.6; stroke: currentColor; stroke-linejoin: round; }
-.dot { fill: currentColor; } .bar { fill: currentColor; opacity: .75; }
-.band { fill: var(--ours); opacity: .35; } .ours { color: var(--ours); }
-.rival { color: var(--rival); }
-.cap { color: var(--bad); } .line.cap { stroke-dasharray: 6 4; }
-.need { color: var(--need); } .demand { color: var(--ink); } .oracle { color: var(--oracle); }
-.forecast { color: var(--ours); } .other { color: var(--need); opacity: .55; }
-.peer0 { color: var(--p0); } .peer1 { color: var(--p1); } .peer2 { color: var(--p2); }
-.legend { margin: 0; font-size: .85rem; } .key { margin-right: 1.2rem; display: inline-block; }
-.key i { display: inline-block; width: 1.1em; height: .28em; margin-right: .4em; background:
- currentColor; vertical-align: middle; border-radius: 2px; }
-"""

@@ -58,6 +58,20 @@ class Report:
         best = cheapest_known(self.oracle, self._ran(), min(result.attainment, most))
         return result.gpu_hours / best.gpu_hours if best and best.gpu_hours else None
 
+    def rivals(self) -> list[Result]:
+        """Every rule beside Foresail; the first is the one to draw unless the reader wishes."""
+        first = self.rival()
+        others = [result for name, result in self.usual.items() if name != FORESAIL]
+        return [] if first is None else [first, *(one for one in others if one is not first)]
+
+    def oracle_run(self) -> Result | None:
+        """The cheapest run with every arrival known for what is asked, or the most in time."""
+        drawn = [one for one in self.oracle if one.marks]
+        enough = [one for one in drawn if one.attainment >= self.attainment]
+        if enough:
+            return min(enough, key=lambda one: one.gpu_hours)
+        return max(drawn, key=lambda one: one.attainment, default=None)
+
     def wait(self, seconds: float) -> str:
         """Waits are counted in whole seconds, and end with a client's patience."""
         patience = self.replay_input.platform.patience_seconds

@@ -216,7 +216,7 @@ def replay(  # noqa: PLR0913 - the verb's options
         for name, kind in kinds.items()
         for knob in knobs(kind, sweep=sweep)
     ]
-    entries += [Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed) for rho in RHOS]
+    entries += [Entry(scenario=0, policy=ORACLE, knob=rho, seed=seed, marks=True) for rho in RHOS]
     columns = (
         TextColumn("replaying {task.fields[name]}"),
         BarColumn(),

@@ -4,15 +4,19 @@ Small on purpose: a report must open on a machine without a network, and be read
 Colours are classes, so that the page's style decides them, by day and by night.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import groupby
 from math import floor, isfinite, log10
 from zlib import crc32
+
+from foresail.svg_names import Named, written
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 30, 40
 _POINTS_MAX = 1600
 """More are not seen on this width and make the file heavy."""
+_GAP_TEXT = "nothing recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,13 +28,18 @@ class Sheet:
     height: int
     x_ticks: int
     """About so many; more would run into each other."""
+    points: int = _POINTS_MAX
+    """Of a line: more would make a thick one of a rough one."""
 
 
 WIDE = Sheet(name="wide", width=960, height=300, x_ticks=8)
 WIDTH, HEIGHT = WIDE.width, WIDE.height
-NARROW = Sheet(name="narrow", width=400, height=260, x_ticks=4)
+NARROW = Sheet(name="narrow", width=400, height=260, x_ticks=4, points=300)
+SMALL = Sheet(name="small", width=460, height=180, x_ticks=4)
+"""Of small multiples: two beside each other on a wide page."""
 Values = Sequence[float]
 Range = tuple[float, float]
+_Place = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +55,8 @@ class Layer:
     """Of a band: its upper edge; `ys` is the lower one."""
     titles: Sequence[str] = ()
     """Of dots: what each says when pointed at."""
+    names: Sequence[str] = ()
+    """Of dots: what is written beside each; empty for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +71,8 @@ class Axes:
     """Where a decimal step would be odd: hours."""
     x_range: Range | None = None
     y_range: Range | None = None
+    gaps: Sequence[Range] = ()
+    """Stretches of which nothing was recorded."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,20 +95,40 @@ class Plot:
             f' aria-label="{escape(self.title)}">',
             *self._grid(sheet, scale, xs, ys, frame),
             f'<g clip-path="url(#{frame})">',
-            *(_drawn(layer, scale) for layer in self.layers),
+            *self._gaps(sheet, scale),
+            *(_drawn(_fitting(layer, sheet), scale) for layer in self.layers),
             "</g>",
+            *self._names(sheet, scale, xs, ys),
             *self._labels(sheet),
             "</svg>",
         ]
         return "\n".join(parts)
 
-    def legend(self) -> str:
-        """The labels beside their colours."""
+    def legend(self, *, gaps: bool = True) -> str:
+        """The labels beside their colours, and what grey stretches are."""
+        blank = f'<span class="key gap"><i></i>{_GAP_TEXT}</span>'
         return "".join(
             f'<span class="key {layer.style}"><i></i>{escape(layer.label)}</span>'
             for layer in self.layers
             if layer.label
-        )
+        ) + (blank if gaps and self.axes.gaps else "")
+
+    def _gaps(self, sheet: Sheet, scale: "_Scale") -> list[str]:
+        return [
+            f'<rect class="gap" x="{scale.x(low)}" y="{_TOP}"'
+            f' width="{max(1.0, scale.x(high) - scale.x(low)):.1f}"'
+            f' height="{sheet.height - _TOP - _BOTTOM}"><title>{_GAP_TEXT}</title></rect>'
+            for low, high in self.axes.gaps
+        ]
+
+    def _names(self, sheet: Sheet, scale: "_Scale", xs: Range, ys: Range) -> list[str]:
+        points = [
+            Named(scale.x(x), scale.y(y), name, layer.style)
+            for layer in reversed(self.layers)
+            for x, y, name in zip(layer.xs, layer.ys, layer.names, strict=False)
+            if name and xs[0] <= x <= xs[1] and ys[0] <= y <= ys[1]
+        ]
+        return list(written(points, left=_LEFT, right=sheet.width - _RIGHT))
 
     def _grid(self, sheet: Sheet, scale: "_Scale", xs: Range, ys: Range, frame: str) -> list[str]:
         bottom, right = sheet.height - _BOTTOM, sheet.width - _RIGHT
@@ -168,9 +201,9 @@ def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     return [step * n for n in range(first, floor(high / step + 1e-9) + 1)]
 
 
-def thinned(values: Values) -> list[float]:
+def thinned(values: Values, most: int = _POINTS_MAX) -> list[float]:
     """Means of equal stretches, so that a plot has no more points than it can show."""
-    stretch = max(1, -(-len(values) // _POINTS_MAX))
+    stretch = max(1, -(-len(values) // most))
     return [
         sum(values[at : at + stretch]) / len(values[at : at + stretch])
         for at in range(0, len(values), stretch)
@@ -183,6 +216,26 @@ def _range(values: Sequence[float], *, head: float = 1.0) -> tuple[float, float]
     return (low, high) if high > low else (low, low + 1)
 
 
+def _fitting(layer: Layer, sheet: Sheet) -> Layer:
+    """A line or a band with no more points than the sheet shows."""
+    if layer.shape not in {"line", "band"}:
+        return layer
+    xs, ys, tops = (thinned(values, sheet.points) for values in (layer.xs, layer.ys, layer.tops))
+    return replace(layer, xs=xs, ys=ys, tops=tops)
+
+
+def _whole(layer: Layer, scale: _Scale) -> Iterator[tuple[list[_Place], list[_Place]]]:
+    """Lower and upper edge of each stretch between values that are unknown."""
+    rows = zip(layer.xs, layer.ys, layer.tops or layer.ys, strict=True)
+    for known, run in groupby(rows, key=lambda row: all(map(isfinite, row))):
+        if known:
+            whole = list(run)
+            yield (
+                [(scale.x(x), scale.y(low)) for x, low, _ in whole],
+                [(scale.x(x), scale.y(top)) for x, _, top in whole],
+            )
+
+
 def _drawn(layer: Layer, scale: _Scale) -> str:
     points = [
         (scale.x(x), scale.y(y))
@@ -191,7 +244,10 @@ def _drawn(layer: Layer, scale: _Scale) -> str:
     ]
     match layer.shape:
         case "line":
-            return f'<polyline class="line {layer.style}" points="{_joined(points)}"/>'
+            return "".join(
+                f'<polyline class="line {layer.style}" points="{_joined(low)}"/>'
+                for low, _ in _whole(layer, scale)
+            )
         case "step":
             corners = [
                 corner
@@ -200,8 +256,10 @@ def _drawn(layer: Layer, scale: _Scale) -> str:
             ]
             return f'<polyline class="line {layer.style}" points="{_joined(corners)}"/>'
         case "band":
-            tops = [(scale.x(x), scale.y(y)) for x, y in zip(layer.xs, layer.tops, strict=True)]
-            return f'<polygon class="band {layer.style}" points="{_joined(points + tops[::-1])}"/>'
+            return "".join(
+                f'<polygon class="band {layer.style}" points="{_joined([*low, *top[::-1]])}"/>'
+                for low, top in _whole(layer, scale)
+            )
         case "bar":
             floor_ = scale.y(0)
             wide = max(1.0, points[1][0] - points[0][0] - 1) if len(points) > 1 else 8.0
@@ -219,5 +277,5 @@ def _drawn(layer: Layer, scale: _Scale) -> str:
             )
 
 
-def _joined(points: Sequence[tuple[float, float]]) -> str:
+def _joined(points: Sequence[_Place]) -> str:
     return " ".join(f"{x},{y}" for x, y in points)

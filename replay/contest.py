@@ -190,7 +190,7 @@ def _end_with(worker_end: Connection) -> None:
 def _run(entry: Entry) -> Result:
     drawn = _drawn(entry.scenario, entry.seed)
     if entry.policy == ORACLE:
-        return best_found(drawn, entry.knob, seed=entry.seed)
+        return best_found(drawn, entry.knob, seed=entry.seed, marks=entry.marks)
     return simulate(
         drawn,
         _policy(drawn, entry),

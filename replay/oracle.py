@@ -57,7 +57,7 @@ class Oracle:
         return self._wanted[min(seen.at_seconds // STEP_SECONDS, len(self._wanted) - 1)]
 
 
-def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
+def best_found(replay_input: ReplayInput, rho: float, *, seed: int, marks: bool = False) -> Result:
     """The run that is cheapest at this price of a late request, over how early it orders."""
     replicas = schedule(replay_input, lateness_by_size(replay_input), rho)
     lead = replay_input.platform.fleet.start_up.slow_seconds()
@@ -75,6 +75,7 @@ def best_found(replay_input: ReplayInput, rho: float, *, seed: int) -> Result:
                 name="oracle",
                 knob=rho,
                 seed=seed,
+                marks=marks,
             )
             for early in _EARLY_SECONDS
         ),

@@ -96,6 +96,8 @@ class ReplayInput:
     """Of the forecaster; None = the shipped one."""
     begin_seconds: float | None = None
     """Unix time of second 0; None where the trace has no clock."""
+    gaps: tuple[tuple[float, float], ...] = ()
+    """Seconds of which nothing was recorded, from and to; their traffic is a straight line."""
 
     @property
     def seconds(self) -> int:
@@ -107,7 +109,8 @@ class ReplayInput:
             name: getattr(self, name)[:seconds]
             for name in ("arrivals", "prompt_tokens", "output_tokens", "expected")
         }
-        return replace(self, **cut)
+        gaps = tuple((low, min(high, seconds)) for low, high in self.gaps if low < seconds)
+        return replace(self, **cut, gaps=gaps)
 
     @property
     def replica_requests_per_second(self) -> float:
@@ -191,6 +194,11 @@ def draw_input(
         replicas_at_start=replicas_at_start,
         prior=prior,
         begin_seconds=None if trace.begin_seconds is None else trace.begin_seconds + past_seconds,
+        gaps=tuple(
+            (max(0.0, begin - past_seconds), end - past_seconds)
+            for begin, end in trace.unknown()
+            if end > past_seconds
+        ),
     )
 
 

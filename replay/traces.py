@@ -87,6 +87,12 @@ class Trace:
         """Steps of which nothing is known."""
         return int(np.isnan(self.requests_per_second).sum())
 
+    def unknown(self) -> list[tuple[float, float]]:
+        """From and to, in seconds of the trace, of each stretch of which nothing is known."""
+        edges = np.diff(np.isnan(self.requests_per_second), prepend=False, append=False)
+        at = (np.flatnonzero(edges) * self.step_seconds).tolist()
+        return list(zip(at[::2], at[1::2], strict=True))
+
     def last(self, days: float) -> "Trace":
         """Its last days, from a whole day of it on where that is more than one."""
         steps = len(self.requests_per_second)

@@ -2,13 +2,20 @@
 
 Requests are played one by one (`replay.world`) under a rule of today. What its pods export is
 written as samples every half minute, with what kube-state-metrics and DCGM say of the same pods.
+
+`python -m tests.foresail.known_service FOLDER --rule FILE --hours 48` writes them as the blocks of
+a Prometheus below FOLDER/data, and what is true of them to FOLDER/truth.json.
 """
 
+import argparse
+import json
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from foresail.rule_files import present_rule_in
 from replay.fleet import FleetSettings
 from replay.generated_day import GeneratedDay, draw
 from replay.policies.present_rule import PresentRule
@@ -152,3 +159,37 @@ def _ordered(service: KnownService) -> Iterator[str]:
         yield f"# TYPE {name} unknown"
         yield from lines
     yield "# EOF"
+
+
+def truth(service: KnownService) -> dict[str, object]:
+    """What an answer about this past is compared with."""
+    given = service.replay_input
+    return {
+        "hours": given.seconds / 3600,
+        "gpuHours": service.gpu_hours,
+        "requests": service.requests,
+        "promptTokens": float(given.arrivals @ given.prompt_tokens),
+        "generatedTokens": float(given.arrivals @ given.output_tokens),
+        "inTime": service.in_time,
+        "startsSeconds": sorted(service.starts_seconds.values()),
+    }
+
+
+def main() -> None:
+    """Write a past that ends now."""
+    parser = argparse.ArgumentParser(description="A service's past, in a Prometheus' blocks.")
+    parser.add_argument("folder", type=Path, help="gets data/ and truth.json")
+    parser.add_argument("--rule", type=Path, required=True, help="the rule that scaled it: YAML")
+    parser.add_argument("--hours", type=int, default=48, help="of traffic (48)")
+    parser.add_argument("--peak", type=float, default=20.0, help="requests a second (20)")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    end = int(time.time()) // SCRAPE_SECONDS * SCRAPE_SECONDS  # noqa: TID251 - a server reads it
+    rule = present_rule_in(given.rule)
+    service = played(rule, hours=given.hours, end_seconds=end, seed=3, peak=given.peak)
+    write_blocks(service, given.folder)
+    (given.folder / "truth.json").write_text(json.dumps(truth(service), indent=1))
+
+
+if __name__ == "__main__":
+    main()

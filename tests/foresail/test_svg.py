@@ -1,10 +1,12 @@
 """Plots as text: round ticks, few points, nothing that breaks the page."""
 
 import xml.etree.ElementTree as ET
+from itertools import pairwise
 
 import pytest
 
 from foresail.svg import Axes, Layer, Plot, thinned, ticks
+from foresail.svg_names import Named, written
 
 
 @pytest.mark.parametrize(
@@ -48,3 +50,20 @@ def test_values_that_are_no_numbers_are_left_out() -> None:
     layer = Layer(label="a", style="ours", shape="line", xs=[0, 1, 2], ys=[1.0, float("nan"), 3.0])
     axes = Axes(x_label="", y_label="", x_text=str, y_text=str)
     assert "nan" not in Plot(title="t", axes=axes, layers=[layer]).svg()
+
+
+def test_names_of_points_that_lie_together_do_not_cover_each_other() -> None:
+    points = [Named(100.0, 50.0, name, "ours") for name in ("one", "two", "three")]
+    texts = [ET.fromstring(text) for text in written(points, left=64, right=400)]  # noqa: S314
+    places = [(text.get("text-anchor"), float(text.get("y", 0))) for text in texts]
+    assert [text.text for text in texts] == ["one", "two", "three"]
+    assert len(set(places)) == 3
+    for side in ("start", "end"):
+        heights = sorted(y for anchor, y in places if anchor == side)
+        assert all(b - a >= 12 for a, b in pairwise(heights))
+
+
+def test_a_name_without_room_is_left_out() -> None:
+    (text,) = written([Named(390.0, 50.0, "a-rule", "ours")], left=64, right=400)
+    assert 'text-anchor="end"' in text
+    assert list(written([Named(70.0, 50.0, "x" * 60, "ours")], left=64, right=400)) == []
