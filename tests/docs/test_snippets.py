@@ -111,8 +111,22 @@ def test_other_programs_are_given_what_is_there(
             case "kubectl":
                 assert KUBECTL & set(words)
                 assert _missing(words, EXAMPLES) == []
+            case "helm":
+                assert _helm_takes(words)
             case "docker" | "cd" | "sh":
                 assert _missing(words, ROOT) == [] or _missing(words, EXAMPLES) == []
+
+
+def _helm_takes(words: list[str]) -> bool:
+    """Whether the files, the chart and the values that are set are there."""
+    values = yaml.safe_load((ROOT / "deploy/chart/foresail/values.yaml").read_text())
+    for setting in (part for word in words if "=" in word for part in word.split(",")):
+        key, found = setting.partition("=")[0].removeprefix("--set").lstrip(), values
+        for name in key.split("."):
+            assert name in found, f"{key} is no value of the chart"
+            found = found[name]
+    assert {"install", "upgrade", "rollback", "uninstall", "test", "template"} & set(words)
+    return _missing(words, ROOT) == []
 
 
 _MADE = {"certificates/secrets.yaml", "certificates/webhook-ca.yaml"}
