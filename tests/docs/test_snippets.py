@@ -102,9 +102,7 @@ def test_other_programs_are_given_what_is_there(
             Path(trace).write_text(TRACE)
         match program:
             case "make":
-                assert words[0] in TARGETS
-                if words[0] == "bench":
-                    _bench_takes(shlex.split(words[1].removeprefix("ARGS=")), monkeypatch)
+                _make_takes(words, monkeypatch)
             case "python":
                 assert words[:2] == ["-m", "bench"]
                 _bench_takes(words[2:], monkeypatch)
@@ -115,6 +113,12 @@ def test_other_programs_are_given_what_is_there(
                 assert _helm_takes(words)
             case "docker" | "cd" | "sh":
                 assert _missing(words, ROOT) == [] or _missing(words, EXAMPLES) == []
+
+
+def _make_takes(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[0] in TARGETS
+    if words[0] == "bench":
+        _bench_takes(shlex.split(words[1].removeprefix("ARGS=")), monkeypatch)
 
 
 def _helm_takes(words: list[str]) -> bool:
