@@ -23,11 +23,12 @@ test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS=
 fuzz: $(VENV)/.dev ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import contracts
+check: $(VENV)/.dev ## format, lint, types, import contracts, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	scripts/audit.sh $(BIN)/uv requirements/run.txt
 
 e2e: $(VENV)/.dev .cache/prometheus .cache/faketime bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
 	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)

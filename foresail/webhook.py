@@ -19,6 +19,7 @@ from fleet.catalogue import shipped
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.api_client import client_of
+from foresail.certificate_ends import CertificateEnds
 from foresail.prices import generation_prices_in
 from foresail.process import end_on_fault, stop_signalled
 from foresail.sites import Sites, certificates
@@ -124,6 +125,9 @@ async def running(
     clients = _clients(options)
     tls = certificates(options.certificate, options.key, options.client_ca)
     registry, names = CollectorRegistry(), DeviceClassNames()
+    registry.register(
+        CertificateEnds({"tls-certificate": options.certificate, "client-ca": options.client_ca})
+    )
     webhook = Webhook(
         policy=_policy(options),
         templates=templates,
