@@ -24,12 +24,13 @@ test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS=
 fuzz: $(VENV)/.fuzz ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-check: $(VENV)/.dev ## format, lint, types, import contracts, documentation
+check: $(VENV)/.dev ## format, lint, types, import contracts, documentation, known vulnerabilities
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sphinx-build $(SITE)
+	scripts/audit.sh $(BIN)/uv requirements/run.txt
 
 docs: $(VENV)/.dev ## the documentation as a site, in dist/docs
 	$(BIN)/sphinx-build $(SITE)

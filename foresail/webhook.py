@@ -19,6 +19,7 @@ from fleet.catalogue import shipped
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.api_client import client_of
+from foresail.certificate_ends import CertificateEnds
 from foresail.prices import generation_prices_in
 from foresail.process import end_on_fault, stop_signalled
 from foresail.sites import Sites, certificates
@@ -126,6 +127,9 @@ async def running(
     registry, names = CollectorRegistry(), DeviceClassNames()
     metrics = WebhookMetrics(registry)
     metrics.stale_classes.set_function(lambda: float(names.stale is not None))
+    registry.register(
+        CertificateEnds({"tls-certificate": options.certificate, "client-ca": options.client_ca})
+    )
     webhook = Webhook(
         policy=_policy(options),
         templates=templates,

@@ -106,6 +106,38 @@ def test_built_twice_the_wheel_and_the_sdist_have_the_same_bytes(tmp_path: Path)
     assert {Path(name).suffix for name in first} == {".whl", ".gz"}
 
 
+# The audit.
+
+
+@pytest.mark.parametrize(
+    ("told", "ended", "required", "status"),
+    [
+        pytest.param("No known vulnerabilities found", 0, "", 0, id="none"),
+        pytest.param("Found 2 known vulnerabilities in 1 package", 1, "", 1, id="two"),
+        pytest.param("ERROR: x: Dependency not found on PyPI", 1, "", 0, id="no-data"),
+        pytest.param("ERROR: x: Dependency not found on PyPI", 1, "required", 1, id="needs-data"),
+        pytest.param("error: no network", 2, "", 0, id="no-tool"),
+    ],
+)
+def test_an_audit_without_data_says_that_it_was_none(
+    tmp_path: Path, told: str, ended: int, required: str, status: int
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\necho '{told}' >&2\nexit {ended}\n")
+    uv.chmod(0o755)
+    done = subprocess.run(
+        [ROOT / "scripts" / "audit.sh", uv, "requirements/run.txt"],
+        env={**os.environ, "AUDIT": required},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == status
+    assert told in done.stderr
+    assert ("not audited" in done.stderr) is (told.lower().startswith("error"))
+
+
 # Workflows.
 
 

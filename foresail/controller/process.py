@@ -20,6 +20,7 @@ from fleet.cluster.kinds import Kind
 from fleet.snapshot import Known
 from foresail.advice_table import render
 from foresail.api_client import client_of
+from foresail.certificate_ends import CertificateEnds
 from foresail.client import Plans
 from foresail.clock import steady_clock, wall_clock
 from foresail.console.controller_source import ControllerSource
@@ -179,6 +180,10 @@ async def assembled(
                 events=NodeEvents(post_to(client), registry),
             )
         controller = Controller(rounds, connections, clocks, registry)
+        tls = options.plans_tls
+        if tls is not None:
+            ends = {"plans-ca": tls.ca, "plans-certificate": tls.certificate}
+            registry.register(CertificateEnds(ends))
         registry.register(ControllerCollector(lambda: controller.last, lambda: controller.leading))
         tuning = NightlyTuning(rounds, choose_apart, lambda: controller.last, clocks.wall, registry)
         yield Parts(

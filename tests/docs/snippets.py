@@ -31,7 +31,7 @@ PAGES: Final = (
     *sorted((ROOT / "docs").glob("*.md")),
 )
 PROGRAMS: Final = frozenset(
-    {"cd", "docker", "export", "foresail", "kubectl", "make", "python", "sh"}
+    {"cd", "docker", "export", "foresail", "helm", "kubectl", "make", "python", "sh"}
 )
 """A block whose lines all begin with one of these is commands."""
 _MARK: Final = re.compile(r"<!-- snippet: (?P<kind>[a-z]+)(?:, (?P<reason>.+))? -->")

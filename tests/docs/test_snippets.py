@@ -137,9 +137,7 @@ def test_other_programs_are_given_what_is_there(
             Path(trace).write_text(TRACE)
         match program:
             case "make":
-                assert words[0] in TARGETS
-                if words[0] == "bench":
-                    _bench_takes(shlex.split(words[1].removeprefix("ARGS=")), monkeypatch)
+                _make_takes(words, monkeypatch)
             case "python":
                 assert words[:2] == ["-m", "bench"]
                 _bench_takes(words[2:], monkeypatch)
@@ -147,8 +145,28 @@ def test_other_programs_are_given_what_is_there(
                 assert KUBECTL & set(words)
                 assert _missing(words, EXAMPLES) == []
                 assert _deployments(words) <= DEPLOYMENTS
+            case "helm":
+                assert _helm_takes(words)
             case "docker" | "cd" | "sh":
                 assert _missing(words, ROOT) == [] or _missing(words, EXAMPLES) == []
+
+
+def _make_takes(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert words[0] in TARGETS
+    if words[0] == "bench":
+        _bench_takes(shlex.split(words[1].removeprefix("ARGS=")), monkeypatch)
+
+
+def _helm_takes(words: list[str]) -> bool:
+    """Whether the files, the chart and the values that are set are there."""
+    values = yaml.safe_load((ROOT / "deploy/chart/foresail/values.yaml").read_text())
+    for setting in (part for word in words if "=" in word for part in word.split(",")):
+        key, found = setting.partition("=")[0].removeprefix("--set").lstrip(), values
+        for name in key.split("."):
+            assert name in found, f"{key} is no value of the chart"
+            found = found[name]
+    assert {"install", "upgrade", "rollback", "uninstall", "test", "template"} & set(words)
+    return _missing(words, ROOT) == []
 
 
 _MADE = {

@@ -161,6 +161,8 @@ async def test_another_certificate_of_the_same_authority_is_refused(files: Certi
         )
         assert asked.templates.kept == {}
         await asked.until("/metrics", 'foresail_webhook_reviews_total{outcome="stranger"} 1.0')
+        end = 'foresail_certificate_expiry_timestamp_seconds{setting="tls-certificate"}'
+        await asked.until("/metrics", f"{end} 4.9228992e+09")
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The API server takes every object of the chart, and its accounts may do what they need."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.e2e.bed import Bed
-from tests.e2e.chart.helm import CHART, RELEASE, VALUES, Helm, of_kind
+from tests.e2e.chart.helm import CHART, RELEASE, ROOT, VALUES, Helm, objects_of, of_kind
+from tests.e2e.conftest import BUILT
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -85,6 +87,20 @@ def test_the_api_server_takes_every_field(chart_bed: Bed, helm: Helm, values: Pa
         text=helm.template(values),
     )
     assert len(told.splitlines()) == len(helm.rendered(values))
+
+
+def test_plain_manifests_are_taken_and_hold_no_key(chart_bed: Bed, tmp_path: Path) -> None:
+    assert BUILT is not None
+    subprocess.run([ROOT / "scripts" / "chart.sh", BUILT, tmp_path], check=True)
+    manifests = sorted((tmp_path / "manifests").glob("*.yaml"))
+    assert [path.stem for path in manifests] == ["everything", "scaler-only"]
+    for path in manifests:
+        made = objects_of(path.read_text())
+        assert [one for one in of_kind(made, "Secret") if one.get("data")] == []
+        assert [one for one in made if "helm.sh/hook" in str(one["metadata"])] == []
+        chart_bed.kubectl(
+            "apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", str(path)
+        )
 
 
 def test_a_field_that_the_api_server_does_not_know_is_refused(chart_bed: Bed, helm: Helm) -> None:

@@ -177,6 +177,18 @@ def test_rights_that_an_upgrade_takes_away_leave_nothing_behind(
     assert "foresail-withdraw" not in roles
 
 
+@pytest.mark.usefixtures("written")
+def test_rights_that_a_rollback_takes_away_leave_nothing_behind(
+    chart_bed: Bed, installing: Helm
+) -> None:
+    installing("install", RELEASE, str(CHART), *ON)
+    installing("upgrade", RELEASE, str(CHART), *ON, *ACT)
+    with withdrawn_for_real(chart_bed):
+        installing("rollback", RELEASE, "1", "-n", RELEASE, "--timeout", "4m")
+    assert costs(chart_bed) == []
+    assert "foresail-controller-act" not in chart_bed.kubectl("get", "clusterrole", "-o", "name")
+
+
 def test_an_upgrade_that_takes_nothing_away_runs_no_hook(chart_bed: Bed, installing: Helm) -> None:
     installing("install", RELEASE, str(CHART), *ON)
     installing("upgrade", RELEASE, str(CHART), *ON, "--set", "image.tag=v2")

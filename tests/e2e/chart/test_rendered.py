@@ -343,6 +343,19 @@ def test_only_named_clients_may_ask(helm: Helm) -> None:
         ]
 
 
+def test_keda_of_one_namespace_finds_its_certificate_there(helm: Helm) -> None:
+    only = "keda.triggerAuthentication.kind=TriggerAuthentication"
+    where = "keda.triggerAuthentication.namespaces={llm,team-a}"
+    made = helm.rendered(SCALER, "--set", only, "--set", where)
+    for namespace in ("llm", "team-a"):
+        (one,) = [one for one in of_kind(made, "TriggerAuthentication")
+                  if one["metadata"]["namespace"] == namespace]  # fmt: skip
+        names = {reference["name"] for reference in one["spec"]["secretTargetRef"]}
+        there = {secret["metadata"]["name"] for secret in of_kind(made, "Secret")
+                 if secret["metadata"]["namespace"] == namespace}  # fmt: skip
+        assert names == there == {"foresail-keda-client"}
+
+
 def _settings(objects: tuple[Object, ...]) -> Object:
     (found,) = [one for one in of_kind(objects, "ConfigMap") if "foresail.yaml" in one["data"]]
     return dict(yaml.safe_load(found["data"]["foresail.yaml"]))
