@@ -84,6 +84,6 @@ def _draw(address: str, browser: Browser, folder: Path) -> None:
     _complete(fleet, address)
     fleet.screenshot(path=folder / "console-fleet.png")
     workload = browser.new_page(viewport={"width": 1000, "height": 1120}, color_scheme="dark")
-    workload.goto(f"{address}/workload/team-01/llama-70b-0001")
+    workload.goto(f"{address}/workload/team-26/llama-70b-0026")
     workload.wait_for_selector("svg.wide")
     workload.screenshot(path=folder / "console-workload.png")
