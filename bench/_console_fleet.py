@@ -68,39 +68,67 @@ def plans(number: int, steps: int, seed: int) -> Iterator[Plan]:
     """The plans of one workload, the newest last."""
     random = Random(f"{seed}/{number}")  # noqa: S311 - made traffic
     size, phase = random.uniform(0.5, 12.0), random.uniform(0, 2 * pi)
-    for step in range(steps):
-        at = NOW - (steps - 1 - step) * STEP_SECONDS
-        wave = 1 + 0.45 * sin(2 * pi * at / 43200 + phase)
-        yield plan(number, at, size * wave * random.uniform(0.93, 1.07))
+    times = [NOW - (steps - 1 - step) * STEP_SECONDS for step in range(steps)]
+    busy = [
+        size * (1 + 0.45 * sin(2 * pi * at / 43200 + phase)) * random.uniform(0.93, 1.07)
+        for at in times
+    ]
+    planned = [
+        max(1, round(1.1 * max(busy[max(0, step - 25) : step + 6]) + 0.5)) for step in range(steps)
+    ]
+    for step, at in enumerate(times):
+        ready = planned[max(0, step - 5)]
+        replicas = (planned[step], min(ready, planned[step]))
+        made = plan if step == steps - 1 else past_plan
+        yield made(number, at, busy[step], replicas)
 
 
-def plan(number: int, at: float, busy: float) -> Plan:
+def past_plan(number: int, at: float, busy: float, replicas: tuple[int, int]) -> Plan:
+    """As much of a plan as the past keeps."""
+    planned, ready = replicas
+    return plan_of(
+        pb.WorkloadPlan(
+            workload=_workload(number),
+            looked_at_seconds=at,
+            signals=_signals(at, ready, ttft=0.7),
+            demand=pb.DemandRates(
+                prompt_tokens=0.6 * busy * _PROMPT, generated_tokens=0.4 * busy * _GENERATED
+            ),
+            plan=_plan(at, busy, planned),
+            valid_for_seconds=295.0,
+        )
+    )
+
+
+def _workload(number: int) -> pb.Workload:
+    return pb.Workload(namespace=f"team-{number % 40:02d}", name=_name(number))
+
+
+def plan(number: int, at: float, busy: float, replicas: tuple[int, int]) -> Plan:
     """One plan.
 
     Args:
         number: of the workload.
         at: Unix time of the look.
         busy: replicas that the demand keeps busy.
+        replicas: planned, and ready.
     """
     late, unread = (number + 1) % LATE == 0, (number + 1) % UNREAD == 0
     model = MODELS[number % len(MODELS)]
-    name = f"{model}-{number:04d}"
     if unread:
         refused = pb.Refused(
             code="unavailable", message="nothing usable for 12m: HTTP 503 of the source `main`"
         )
-        workload = pb.Workload(namespace=f"team-{number % 40:02d}", name=name)
         return plan_of(
             pb.WorkloadPlan(
-                workload=workload, model=model, mode=pb.MODE_ACT, looked_at_seconds=at,
+                workload=_workload(number), model=model, mode=pb.MODE_ACT, looked_at_seconds=at,
                 failure="HTTP 503", refused=refused,
             )
         )  # fmt: skip
-    planned = max(1, round(busy * 1.15 + 0.5))
-    ready = max(1, planned - (1 if late else 0))
+    planned, ready = replicas
     return plan_of(
         pb.WorkloadPlan(
-            workload=pb.Workload(namespace=f"team-{number % 40:02d}", name=name),
+            workload=_workload(number),
             model=model,
             mode=pb.MODE_ADVISE if (number + 1) % ADVISED == 0 else pb.MODE_ACT,
             looked_at_seconds=at,

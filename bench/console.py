@@ -20,11 +20,21 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench console", description=__doc__)
     parser.add_argument("--workloads", type=int, default=2000, help="in the list")
     parser.add_argument("--loads", type=int, default=3, help="after the first one")
+    parser.add_argument("--hours", type=float, default=0.5, help="of past for each workload")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="FOLDER",
+        help="write docs' pictures there, measure nothing",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if CHROMIUM is None:
         sys.exit("no program `chromium` is here: install it first")
-    with served(options.workloads) as address, chromium() as browser:
+    with served(options.workloads, hours=options.hours) as address, chromium() as browser:
+        if options.pictures is not None:
+            _draw(address, browser, options.pictures)
+            return
         rows = list(_rows(address, browser, options.loads))
     show("console", vars(options), rows, options.json)
 
@@ -66,3 +76,14 @@ def _searched(page: Page) -> float:
     begun = perf_counter()
     page.wait_for_function("document.querySelector('caption').textContent.includes(' of ')")
     return perf_counter() - begun
+
+
+def _draw(address: str, browser: Browser, folder: Path) -> None:
+    """The fleet by day, and a workload by night."""
+    fleet = browser.new_page(viewport={"width": 1000, "height": 900}, color_scheme="light")
+    _complete(fleet, address)
+    fleet.screenshot(path=folder / "console-fleet.png")
+    workload = browser.new_page(viewport={"width": 1000, "height": 1120}, color_scheme="dark")
+    workload.goto(f"{address}/workload/team-26/llama-70b-0026")
+    workload.wait_for_selector("svg.wide")
+    workload.screenshot(path=folder / "console-workload.png")

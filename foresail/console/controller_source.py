@@ -32,6 +32,10 @@ class _Heard:
     at_seconds: float
     history: History
 
+    def stands(self, now_seconds: float) -> bool:
+        valid = self.plan.valid_for_seconds
+        return valid is not None and now_seconds - self.at_seconds < valid
+
     def now(self, now_seconds: float) -> Plan:
         """The plan with the age that it has by now."""
         passed = now_seconds - self.at_seconds
@@ -50,6 +54,15 @@ class _OfRound:
     made: ClusterRound
     nodes: Nodes
     costs: Mapping[str, WorkloadCost]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MadeRow:
+    """A row, and what it was made of."""
+
+    heard: _Heard
+    of_round: _OfRound | None
+    row: WorkloadRow
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +84,8 @@ class ControllerSource:
     _synced: bool = False
     _round: _OfRound | None = None
     _fleet: tuple[float, Fleet] | None = None
+    _rows: dict[str, _MadeRow] = field(default_factory=dict)
+    """As they were made the last time: most are the same the next time."""
 
     def take(self, event: Event) -> None:
         """Take an event of the watch."""
@@ -103,9 +118,7 @@ class ControllerSource:
         fleet = Fleet(
             source=self.cluster,
             at_seconds=self.wall(),
-            workloads=tuple(
-                self._row(one.now(now), of_round) for one in list(self._heard.values())
-            ),
+            workloads=self._all_rows(now, of_round),
             plans_missing=self._plans_missing(),
             nodes=None if of_round is None else of_round.nodes,
             nodes_missing=self.trouble() if of_round is None else None,
@@ -136,6 +149,16 @@ class ControllerSource:
             if (one.plan.workload.namespace, one.plan.workload.name) == (namespace, name)
         ]
 
+    def _all_rows(self, now: float, of_round: _OfRound | None) -> tuple[WorkloadRow, ...]:
+        before = self._rows
+        after = {
+            key: _made(before.get(key), heard, of_round, now)
+            or _MadeRow(heard=heard, of_round=of_round, row=self._row(heard.now(now), of_round))
+            for key, heard in list(self._heard.items())
+        }
+        self._rows = after
+        return tuple(one.row for one in after.values())
+
     def _row(self, plan: Plan, of_round: _OfRound | None) -> WorkloadRow:
         cost = _cost(plan, of_round)
         return row_of(plan, usd_per_hour=None if cost is None else cost.usd_per_hour)
@@ -158,3 +181,12 @@ def _cost(plan: Plan, of_round: _OfRound | None) -> WorkloadCost | None:
     if of_round is None or plan.on_watch_list:
         return None
     return of_round.costs.get(f"{plan.workload.namespace}/{plan.workload.name}")
+
+
+def _made(
+    before: _MadeRow | None, heard: _Heard, of_round: _OfRound | None, now_seconds: float
+) -> _MadeRow | None:
+    """The row as it was made before, where it would be the same."""
+    if before is None or before.heard is not heard or before.of_round is not of_round:
+        return None
+    return before if heard.stands(now_seconds) else None

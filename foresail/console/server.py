@@ -7,12 +7,14 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import ui
 
 from foresail.console.guard import Guard
@@ -83,6 +85,9 @@ def _application(source: ConsoleSource) -> FastAPI:
         tailwind=False,
         show_welcome_message=False,
         language="en-US",
+        # Most readers sit on this machine or behind a port-forward: strong compression costs more
+        # time than it saves.
+        gzip_middleware_factory=partial(GZipMiddleware, compresslevel=1),
     )
     return app
 

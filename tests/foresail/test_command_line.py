@@ -1,6 +1,7 @@
 """The habits of kubectl that every command keeps."""
 
 import json
+import sys
 from collections.abc import Iterator
 
 import click
@@ -124,3 +125,36 @@ def test_results_go_to_stdout_and_talk_to_stderr(tmp_path) -> None:
     done = run("replay", str(trace), "--against", "static-mean", "-o", "json")
     assert json.loads(done.stdout)["usual"]["static-mean"]["gpuHours"] > 0
     assert "32b-fp8-h100" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("demo", "--web"), id="demo"),
+        pytest.param(("controller", "--console"), id="controller"),
+    ],
+)
+def test_without_its_extra_the_console_says_how_to_install_it(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nicegui", None)  # as if it were not installed
+    done = run(*words)
+    assert done.exit_code == 1
+    assert "pip install 'foresail[console]'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        pytest.param(("demo", "--web", "--plain"), "leave out --plain", id="web-and-lines"),
+        pytest.param(
+            ("controller", "--console-token-file", "t"), "of no use without --console", id="token"
+        ),
+    ],
+)
+def test_options_of_the_console_that_do_not_fit_are_refused(
+    words: tuple[str, ...], why: str
+) -> None:
+    done = run(*words)
+    assert done.exit_code == 2
+    assert why in done.output
