@@ -32,6 +32,7 @@ class Limit(StrEnum):
     ANSWER_SERIES = "answer_series"
     ANSWER_VALUES = "answer_values"
     ANSWERS_AT_ONCE = "answers_at_once"
+    ANSWERS_OF_ALL = "answers_of_all"
     LARGE_ANSWERS = "large_answers"
     ERROR_PAGE = "error_page"
     PAGE_BYTES = "page_bytes"
