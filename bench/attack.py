@@ -89,9 +89,10 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
                 grpc_port=server.grpc_port, http_port=server.http_port, source_port=hostile_port
             )
             tally, floor_tally, peak = Tally(), Tally(), _Peak()
+            missed = await server.looks_missed()
             with Attack(victim) as attack:
                 begun = await _between_moments()
-                asked, missed = await _asked(honest_port), await server.looks_missed()
+                asked = await _asked(honest_port)
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
                 few = references[: max(1, workloads // _CALLS_PER_FLOOR_CALL)]
@@ -105,9 +106,9 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
                         _ = group.create_task(driving)
                 ended = await _between_moments()
                 asked = await _asked(honest_port) - asked
-                missed = await server.looks_missed() - missed
                 watching.cancel()
                 fronts = attack.counts()
+            missed = await server.looks_missed() - missed
     due = workloads * round((ended - begun) / _PERIOD_SECONDS)
     p99, floor_p99 = (1000 * float(np.quantile(t.seconds, 0.99)) for t in (tally, floor_tally))
     row: Row = {
