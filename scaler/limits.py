@@ -46,6 +46,7 @@ class Limit(StrEnum):
     SERVED_RATE = "served_rate"
     METRICS_PAGE = "metrics_page"
     NAMES_COMPARED = "names_compared"
+    REVIEWS = "reviews"
     LOG_LINE = "log_line"
     LOG_LINES_WAITING = "log_lines_waiting"
     LINK_BYTES = "link_bytes"
