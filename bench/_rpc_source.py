@@ -14,6 +14,8 @@ from bench._process_apart import served_apart
 
 HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
+ASKED_PATH = "/asked"
+"""How many queries were asked so far."""
 _SCRAPE_SECONDS = 15.0
 _MODEL = re.compile(r'model_name=~"model\\\\-(\d+)\|"')
 """As the scaler asks for a model, or for series without one."""
@@ -28,12 +30,19 @@ def prometheus(models: int) -> AbstractContextManager[int]:
 
 
 def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
+    asked = 0
+
     async def query(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
         form = await request.post()
         found = _MODEL.search(str(form["query"]))
         if found is None or int(found[1]) >= models:
             return web.json_response(_matrix([]))
         return web.json_response(_matrix(_series(int(found[1]), float(str(form["time"])))))
+
+    async def asked_so_far(_: web.Request) -> web.Response:
+        return web.Response(text=str(asked))
 
     async def query_range(_: web.Request) -> web.Response:
         return web.json_response(_matrix([]))
@@ -50,6 +59,7 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
             [
                 web.post("/api/v1/query", query),
                 web.post("/api/v1/query_range", query_range),
+                web.get(ASKED_PATH, asked_so_far),
                 web.post(f"{HUNG_PATH}/{{rest:.*}}", hang),
             ]
         )

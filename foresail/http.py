@@ -1,11 +1,12 @@
 """The second port: health for the kubelet, metrics for Prometheus, explanations for people.
 
 Health and metrics are open. Explanations show the traffic of one tenant, so they are given on
-loopback, where `kubectl port-forward` arrives, or to a client with the operator's token.
+loopback, where `kubectl port-forward` arrives, or to a client with the operator's token or with one
+that the API server admits.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ _LOOKS: Final = 3
 _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
+_BEARER: Final = "Bearer "
+ReviewToken = Callable[[str, str, str | None], Awaitable[bool | None]]
+"""Token, path and the client's address to whether it may read; None where that is not known."""
 
 
 @dataclass(slots=True)
@@ -78,6 +82,8 @@ class Pages:
     """Between two looks."""
     token_file: Path | None = None
     """Of the token for explanations; None = on loopback alone."""
+    review: ReviewToken | None = None
+    """Asks the API server about other tokens; None = they are refused."""
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
 
     def application(self) -> web.Application:
@@ -128,10 +134,12 @@ class Pages:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
         authorization = request.headers.get("Authorization", "")
         if not await allowed(request.remote, authorization, self.token_file):
-            return _refused(self.token_file)
-        namespace, name = request.match_info["namespace"], request.match_info["name"]
+            reviewed = await self._reviewed(request, f"/explain/{namespace}/{name}")
+            if reviewed is not True:
+                return self._refused(is_unknown=reviewed is None)
         found = self.loop.statuses_of(namespace, name)
         if not found:
             return _never_asked(namespace, name, self.loop.names_in(namespace))
@@ -140,13 +148,24 @@ class Pages:
             return web.json_response(accounts)
         return web.Response(text="\n".join(explain.text(one) for one in accounts))
 
+    async def _reviewed(self, request: web.Request, path: str) -> bool | None:
+        """Whether the API server admits the token to this path; None while it does not say."""
+        given = request.headers.get("Authorization", "")
+        if self.review is None or not given.startswith(_BEARER):
+            return False
+        return await self.review(given.removeprefix(_BEARER), path, request.remote)
 
-def _refused(token_file: Path | None) -> web.Response:
-    ways = "through kubectl port-forward"
-    if token_file is not None:
-        ways += ", or with the token of listen.tokenFile (Authorization: Bearer)"
-    text = f"explanations show a tenant's traffic: ask {ways}\n"
-    return web.Response(status=403, text=text)
+    def _refused(self, *, is_unknown: bool) -> web.Response:
+        if is_unknown:
+            text = "the API server does not say whether your token may read this; ask again later\n"
+            return web.Response(status=503, text=text)
+        ways = "through kubectl port-forward"
+        if self.token_file is not None:
+            ways += ", or with the token of listen.tokenFile (Authorization: Bearer)"
+        if self.review is not None:
+            ways += ", or with a token of the cluster whose user may get this path"
+        text = f"explanations show a tenant's traffic: ask {ways}\n"
+        return web.Response(status=403, text=text)
 
 
 def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:

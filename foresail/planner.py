@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import structlog
@@ -24,7 +24,7 @@ from prometheus_client import (
 from foresail import wiring
 from foresail.clock import steady_clock, wall_clock
 from foresail.exported import WorkloadCollector
-from foresail.http import FrontState, Pages
+from foresail.http import FrontState, Pages, ReviewToken
 from foresail.limits_seen import LimitCollector, LimitLog
 from foresail.link import (
     ALIVE_SECONDS,
@@ -142,6 +142,8 @@ async def _running(
     )
     try:
         async with Sites() as sites, AsyncExitStack() as stack:
+            if settings.listen.token_review:
+                pages = replace(pages, review=_token_review(stack))
             try:
                 port = await sites.add(pages.application(), settings.listen.http)
             except ForesailError as error:
@@ -152,6 +154,17 @@ async def _running(
             )
     finally:
         await sources.close()
+
+
+def _token_review(stack: AsyncExitStack) -> ReviewToken:
+    """What asks the API server about tokens, until the stack is closed."""
+    # The Kubernetes client is 70 MiB that only this needs.
+    from fleet.cluster.follow.clients import connected_from_here  # noqa: PLC0415
+    from foresail.token_reviews import TokenReviews  # noqa: PLC0415
+
+    reviews = TokenReviews(connect=connected_from_here, clock=steady_clock)
+    stack.push_async_callback(reviews.close)
+    return reviews.may_get
 
 
 async def _serve_plans(

@@ -25,11 +25,13 @@ class ListenSettings(Part):
     grpc: Listen = "0.0.0.0:6500"
     """The gRPC server for KEDA, `host:port`."""
     http: Listen = "0.0.0.0:8080"
-    """Health and metrics, `host:port`; explanations on loopback, or with the token."""
+    """Health and metrics, `host:port`; explanations on loopback, or with a token."""
     plain_text: bool = False
     """Whether the gRPC server may use plain text on other addresses than loopback."""
     token_file: File | None = None
     """The bearer token for explanations from elsewhere than loopback; read at each request."""
+    token_review: bool = False
+    """Whether the API server's TokenReview and SubjectAccessReview admit to explanations too."""
 
 
 class TlsSettings(Part):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 from pydantic import AnyHttpUrl
@@ -48,8 +48,8 @@ class Sources:
     threads: int
     """Of each Prometheus."""
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
-    _by_address: dict[str, PrometheusSource] = field(default_factory=dict)
-    """Of triggers' `serverAddress`, as long as a feed reads them."""
+    _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
+    """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
     _closing: set[asyncio.Task[None]] = field(default_factory=set)
 
     @classmethod
@@ -98,7 +98,7 @@ class Sources:
                 phase=trigger_spec.phase,
                 reach_seconds=assembly.reach_seconds,
             ),
-            source=trigger_spec.server_address or str(trigger_spec.source),
+            source=str(trigger_spec.source or _addresses_of(scope.namespace)),
             feed=feed,
             assembly=assembly,
         )
@@ -112,13 +112,15 @@ class Sources:
         turns = max(1, int(self.cycle.step // self.cycle.period))
         return crc32(f"{scope.namespace}/{scope.model}".encode()) % turns * self.cycle.period
 
-    def keep(self, in_use: Collection[str]) -> None:
-        """Close the sources of all addresses that are not among these.
+    def keep(self, in_use: Collection[FeedKey]) -> None:
+        """Close the sources of all addresses that none of these feeds reads.
 
         A tenant may edit an address without end, and each was a source with threads of its own.
         """
-        for address in self._by_address.keys() - in_use:
-            closing = asyncio.create_task(self._by_address.pop(address).close(), name="close")
+        addresses = {(key.scope.namespace, key.address) for key in in_use}
+        for of_namespace in [one for one in self._by_address if one not in addresses]:
+            source = self._by_address.pop(of_namespace)
+            closing = asyncio.create_task(source.close(), name="close")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
 
@@ -136,14 +138,21 @@ class Sources:
                 message = f"source {trigger_spec.source!r} is not in the settings (known: {known})"
                 raise SourceMisconfiguredError(message)
             return named.feed(preset=preset, scope=scope)
-        source = self._by_address.get(address)
+        source = self._by_address.get((scope.namespace, address))
         if source is None:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
-            source = PrometheusSource(_prometheus(address, settings, self.threads))
+            config = _prometheus(address, settings, self.threads)
+            # All addresses of a namespace are one reader: each could be another of one tenant's.
+            source = PrometheusSource(replace(config, owner=_addresses_of(scope.namespace)))
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
-        self._by_address[address] = source
+        self._by_address[scope.namespace, address] = source
         return feed
+
+
+def _addresses_of(namespace: str | None) -> str:
+    """What shares slots and memory: all addresses that the triggers of a namespace give."""
+    return f"serverAddress of namespace {namespace}"
 
 
 def _source(settings: SourceSettings, threads: int) -> Source:

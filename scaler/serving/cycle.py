@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
 from scaler.evaluate import WorkloadPlan
+from scaler.feed_key import FeedKey
 from scaler.serving.board import Changes
 from scaler.serving.cycle_settings import PlanningSettings
 from scaler.serving.faults import contained
@@ -24,7 +25,7 @@ from scaler.serving.restoring import Restorer
 from scaler.serving.shares import Shares
 from scaler.serving.slots import SourceSlots
 from scaler.serving.state_book import StateBook
-from scaler.serving.workloads import Connect, KeepSources, Workloads
+from scaler.serving.workloads import Connect, Workloads
 from scaler.state.records import FeedState
 from scaler.trigger import TriggerSpec
 
@@ -42,7 +43,7 @@ class PlanningCycle:
         steady: Clock,
         metrics: PlanningMetrics,
         states: StateBook,
-        keep_sources: KeepSources = lambda _: None,
+        keep_sources: Callable[[Collection[FeedKey]], None] = lambda _: None,
         readers: PlanChanges | None = None,
     ) -> None:
         """Make a cycle without workloads.
@@ -52,7 +53,7 @@ class PlanningCycle:
             wall: Unix time, for labels.
             steady: the event loop's clock, for pace and ages.
             states: the states to resume from, and the place to keep new ones.
-            keep_sources: called with the sources still read, after workloads were forgotten.
+            keep_sources: called with the feeds still read, after workloads were forgotten.
             readers: of the Plans API; None = there are none.
         """
         readers = NoReaders() if readers is None else readers
@@ -61,9 +62,9 @@ class PlanningCycle:
             looks_at_once=settings.looks_at_once, restores_at_once=settings.restores_at_once
         )
 
-        def leave_sources(in_use: Collection[str]) -> None:
-            slots.keep(in_use)
-            keep_sources(in_use)
+        def leave_sources(in_use: Collection[LiveFeed]) -> None:
+            slots.keep({live.source for live in in_use})
+            keep_sources({live.key for live in in_use})
 
         plans = Plans(
             answer_seconds_max=settings.answer_seconds_max,

@@ -104,7 +104,7 @@ class Looks:
                 async with asyncio.timeout(limit):
                     observation = await live.feed.observe(now_seconds=at)
             except SourceError as error:
-                return PollResult(at_seconds=at, observation=None, failure=error)
+                return PollResult(at_seconds=at, observation=None, failure=_alone(error))
             except TimeoutError:
                 exceeded(Limit.READ_SECONDS)
                 failure = SourceUnavailableError(f"no answer within {limit:g} s")
@@ -125,6 +125,15 @@ class Looks:
         _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _alone(error: SourceError) -> SourceError:
+    """The error without what led to it: the frames of a traceback hold whole answers.
+
+    It is kept until the next look of its feed.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _count_disbelieved(live: LiveFeed) -> None:

@@ -7,6 +7,7 @@ Certificates are read again at the next handshake after their files change: a ro
 no restart, and with a half-written one the old pair stays in use.
 """
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,8 @@ LISTENING_OPTIONS = (
 )
 _SHUTDOWN_SECONDS = 5.0
 _QUIET_SECONDS_MAX = 3.0
+_TOLD_SECONDS = 0.05
+"""For gRPC to tell its clients that the server stops."""
 
 
 class ListenError(ForesailError):
@@ -154,8 +157,18 @@ class ScalerServer:
             await self._health.set(name, status)
 
     async def drain(self) -> None:
-        """End all streams with OK, let calls finish, stop in a moment without any."""
+        """End all streams with OK, let calls finish, stop in a moment without any.
+
+        Calls are answered once clients were told that the server stops: a client that waits for an
+        answer sends nothing that the stopping server would cancel.
+        """
         await self.serving(ready=False)
         self._lifetimes.drain()
-        await self._service.quiet(seconds_max=_QUIET_SECONDS_MAX)
-        await self._server.stop(_SHUTDOWN_SECONDS)
+        self._service.hold()
+        try:
+            await self._service.quiet(seconds_max=_QUIET_SECONDS_MAX)
+            stopping = asyncio.create_task(self._server.stop(_SHUTDOWN_SECONDS), name="stop")
+            await asyncio.sleep(_TOLD_SECONDS)
+        finally:
+            self._service.release()
+        await stopping

@@ -31,10 +31,15 @@ from scaler.trigger import METADATA_CHARACTERS_MAX
 
 METRIC_NAME: Final = "foresail-replicas"
 TARGET: Final = 1
-QUIET_SECONDS: Final = 0.008
-"""Without a new call, before a server that drains is stopped: a gap that KEDA leaves several times
-a second even with thousands of objects."""
-_QUIET_TURNS: Final = 4
+QUIET_SECONDS: Final = 0.25
+"""Without a new call, before a server that drains is stopped: longer than a call is on its way to
+a machine with far more to do than it can."""
+SHORT_QUIET_SECONDS: Final = 0.008
+"""The same where there was no call for a second, or where calls come without end: a gap that KEDA
+leaves several times a second even with thousands of objects."""
+_TURN_SECONDS: Final = 0.002
+_SHARE_OF_LONG: Final = 2 / 3
+"""Of the time for a moment without calls, that a long one is waited for."""
 HEARTBEAT_SECONDS: Final = 20.0
 """How often an open stream repeats that a workload is active; each costs KEDA an API read."""
 
@@ -69,8 +74,12 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self._metrics = metrics
         self._lifetimes = lifetimes
         self._client_names = client_names
-        self._under_way = 0
         self._begun = 0
+        self._begun_at_seconds = -math.inf
+        """When the last call came, by the loop's clock."""
+        self._released = asyncio.Event()
+        """Set unless answers are held."""
+        self._released.set()
         self._replicas_max = replicas_max
         self._spec = pb.GetMetricSpecResponse(
             metricSpecs=[
@@ -84,6 +93,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> pb.GetMetricSpecResponse:
         """Answer for every object, and make a new one known so that its looks begin."""
         with self._timed("GetMetricSpec", context):
+            await self._released.wait()
             await self._check_client(context)
             if _fault_of(request) is None:
                 with suppress(BoardFullError):
@@ -95,6 +105,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
         self, request: pb.GetMetricsRequest, context: Context
     ) -> pb.GetMetricsResponse:
         with self._timed("GetMetrics", context):
+            await self._released.wait()
             await self._check_client(context)
             if request.metricName.lower() != METRIC_NAME:
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
@@ -120,6 +131,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     @override
     async def IsActive(self, request: pb.ScaledObjectRef, context: Context) -> pb.IsActiveResponse:
         with self._timed("IsActive", context):
+            await self._released.wait()
             await self._check_client(context)
             entry = await self._entry(request, context)
             reply = await self._reply(entry, entry.in_same_poll(), context)
@@ -167,29 +179,42 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
             while not lifetime.over():
                 await lifetime.wait(at_most_seconds=math.inf)
 
-    async def quiet(self, *, seconds_max: float) -> None:
-        """Wait until no call is under way and none came for a moment, or for so long.
+    def hold(self) -> None:
+        """Answer no call until `release`, so that its caller does not send the next one."""
+        self._released.clear()
 
-        gRPC cancels calls that have arrived and were not handed over yet when its server stops.
+    def release(self) -> None:
+        """Answer all calls that are held."""
+        self._released.set()
+
+    async def quiet(self, *, seconds_max: float) -> None:
+        """Wait for a moment in which no call comes, or for so long.
+
+        gRPC cancels calls that arrive after its server was stopped, before their caller has heard
+        of it: a moment on an idle machine, and many calls on a busy one.
         """
-        until = perf_counter() + seconds_max
-        silent_turns = 0
-        while silent_turns < _QUIET_TURNS and perf_counter() < until:
+        loop = asyncio.get_running_loop()
+        started = now = silent_since = loop.time()
+        is_idle = now - self._begun_at_seconds > 1.0
+        while now < started + seconds_max:
+            is_long = not is_idle and now < started + _SHARE_OF_LONG * seconds_max
+            if now - silent_since >= (QUIET_SECONDS if is_long else SHORT_QUIET_SECONDS):
+                return
             begun = self._begun
             # Turns of the loop, not only time: in a loop that was busy nothing could come.
-            await asyncio.sleep(QUIET_SECONDS / _QUIET_TURNS)
-            is_silent = begun == self._begun and not self._under_way
-            silent_turns = silent_turns + 1 if is_silent else 0
+            await asyncio.sleep(_TURN_SECONDS)
+            now = loop.time()
+            if begun != self._begun:
+                silent_since = now
 
     @contextmanager
     def _timed(self, method: str, context: Context) -> Iterator[None]:
         started = perf_counter()
         self._begun += 1
-        self._under_way += 1
+        self._begun_at_seconds = asyncio.get_running_loop().time()
         try:
             yield
         finally:
-            self._under_way -= 1
             code: object = context.code()  # the integer 0 until a status is set
             name = code.name if isinstance(code, grpc.StatusCode) else "OK"
             self._metrics.rpc_seconds.labels(method, name).observe(perf_counter() - started)

@@ -30,7 +30,7 @@ from scaler.trigger import TriggerSpec
 log = structlog.get_logger()
 
 Connect = Callable[[Reference, TriggerSpec], Binding]
-KeepSources = Callable[[Collection[str]], None]
+KeepSources = Callable[[Collection[LiveFeed]], None]
 
 
 class Workloads:
@@ -76,7 +76,7 @@ class Workloads:
             self._forget(reference)
         if changes.forgotten:
             # Also the old `serverAddress` of an edited trigger, which no feed reads any more.
-            self._keep_sources({live.source for live in self._feeds.values()})
+            self._keep_sources(self._feeds.values())
         for arrival in changes.arrived:
             self._take_up(arrival)
 

@@ -55,6 +55,8 @@ class PrometheusConfig:
     name: str
     """The operator's name for it, also in messages."""
     url: str
+    owner: str | None = None
+    """What shares its part of the memory for answers with this source; None = nothing else."""
     bearer_token_file: Path | None = None
     basic: Basic | None = None
     tls: Tls = field(default_factory=Tls)
@@ -89,7 +91,9 @@ class PrometheusSource:
     def __init__(self, config: PrometheusConfig) -> None:
         self.config = config
         url = checked_url(config.url)
-        self._transport = Transport(config.tls, body_bytes_max=config.body_bytes_max)
+        self._transport = Transport(
+            config.tls, body_bytes_max=config.body_bytes_max, owner=config.owner or config.name
+        )
         self._session = PrometheusSession(
             self._transport,
             bearer_token_file=config.bearer_token_file,
@@ -327,7 +331,10 @@ def samples_of_answer(result: object) -> Iterator[Sample]:
     if len(result) > SERIES_MAX:
         exceeded(Limit.ANSWER_SERIES)
         raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
-    for given in result:
+    result.reverse()
+    while result:
+        # Off the end, so that a series is gone once its samples are made: both take much memory.
+        given = result.pop()
         series = _SERIES.validate_python(given)
         labels = series["metric"]
         name = labels.pop("__name__")

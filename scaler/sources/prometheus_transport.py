@@ -13,12 +13,14 @@ its bytes in memory. Large answers are made into objects one after the other, in
 import asyncio
 import contextvars
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import aiohttp
 import orjson
 import requests
 from requests.adapters import BaseAdapter
@@ -32,14 +34,47 @@ from scaler.sources.connections import CHUNK_BYTES, Connections
 SERIES_MAX: Final = 100_000
 """In one answer: 500 pods have 55,000."""
 _OBJECTS_AROUND: Final = 100
-VALUES_MAX: Final = 4_000_000
+VALUES_MAX: Final = 2_500_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 ERROR_BYTES_MAX: Final = 2**16
 """Of an error page that are read; the message shows the first 256 characters."""
+HELD_BYTES_MAX: Final = 96 * 2**20
+"""Of the answers of all sources, without the beginning of each."""
+_BEGINNING_BYTES: Final = 2**18
+"""Of an answer; that of ten pods has 300 KiB."""
 _LARGE_BYTES: Final = 2**20
 _LARGE = threading.Lock()
 """Held while a large answer is made into objects, which take several times its size."""
 _Answer = TypeVar("_Answer")
+
+
+class _HeldBytes:
+    """The bytes of answers that are not read to their end yet, in the whole process.
+
+    Where they are too many, those are refused that hold more than their fair share, so that the
+    sources of one tenant take no memory from the others'.
+    """
+
+    def __init__(self) -> None:
+        self._by_owner: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, owner: str, count: int) -> bool:
+        """Count bytes of an owner; whether it may hold them."""
+        with self._lock:
+            self._by_owner[owner] += count
+            if self._by_owner.total() <= HELD_BYTES_MAX:
+                return True
+            return self._by_owner[owner] <= HELD_BYTES_MAX / len(self._by_owner)
+
+    def give_back(self, owner: str, count: int) -> None:
+        with self._lock:
+            self._by_owner[owner] -= count
+            if not self._by_owner[owner]:
+                del self._by_owner[owner]
+
+
+_HELD: Final = _HeldBytes()
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +87,8 @@ class _Read:
     """The deadline, by the clock of the loop."""
     held_bytes: int = 0
     """Of answers that came for it."""
+    shared_bytes: int = 0
+    """Of these, counted in the process too."""
     holds_large: bool = False
 
 
@@ -66,10 +103,11 @@ class NoAnswerError(Exception):
 class Transport(BaseAdapter):
     """Sends the requests of one source's threads, over the loop that started their work."""
 
-    def __init__(self, tls: Tls, *, body_bytes_max: int) -> None:
+    def __init__(self, tls: Tls, *, body_bytes_max: int, owner: str) -> None:
         super().__init__()
         self._connections = Connections(tls)
         self._body_bytes_max = body_bytes_max
+        self._owner = owner
         self._held_bytes = 0
         self._held_lock = threading.Lock()
         self.ended = False
@@ -118,6 +156,8 @@ class Transport(BaseAdapter):
         finally:
             with self._held_lock:
                 self._held_bytes -= read.held_bytes
+            if read.shared_bytes:
+                _HELD.give_back(self._owner, read.shared_bytes)
             if read.holds_large:
                 _LARGE.release()
 
@@ -132,16 +172,11 @@ class Transport(BaseAdapter):
             ) as answer,
         ):
             body = bytearray()
-            refused = answer.status != requests.codes.ok
-            async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                self._hold(read, len(chunk))
-                body += chunk
-                if refused and len(body) > ERROR_BYTES_MAX:
-                    exceeded(Limit.ERROR_PAGE)
-                    break
-                if len(body) > self._body_bytes_max:
-                    exceeded(Limit.ANSWER_BYTES)
-                    raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
+            try:
+                await self._receive(answer, read, body)
+            except BaseException:
+                body.clear()  # the error's traceback may live long, and holds it
+                raise
             response = _Response(body)
             response.status_code = answer.status
             response.headers = CaseInsensitiveDict(answer.headers)
@@ -149,6 +184,19 @@ class Transport(BaseAdapter):
             response.url = url
             response.request = request
             return response
+
+    async def _receive(self, answer: aiohttp.ClientResponse, read: _Read, body: bytearray) -> None:
+        """Add the parts of an answer to the body, within the limits."""
+        refused = answer.status != requests.codes.ok
+        async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            self._hold(read, len(chunk))
+            body += chunk
+            if refused and len(body) > ERROR_BYTES_MAX:
+                exceeded(Limit.ERROR_PAGE)
+                return
+            if len(body) > self._body_bytes_max:
+                exceeded(Limit.ANSWER_BYTES)
+                raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
 
     def _hold(self, read: _Read, count: int) -> None:
         """Count bytes of an answer that is not read to its end yet."""
@@ -159,6 +207,13 @@ class Transport(BaseAdapter):
             if self._held_bytes > most:
                 exceeded(Limit.ANSWERS_AT_ONCE)
                 raise NoAnswerError(f"answers of over {most} bytes at a time")
+            more = read.held_bytes - _BEGINNING_BYTES - read.shared_bytes
+            if more > 0:
+                read.shared_bytes += more
+                if not _HELD.take(self._owner, more):
+                    exceeded(Limit.ANSWERS_OF_ALL)
+                    message = f"answers of all sources of over {HELD_BYTES_MAX} bytes at a time"
+                    raise NoAnswerError(message)
 
 
 class _Response(requests.Response):

@@ -1,6 +1,7 @@
 """What KEDA gets for each of its calls, over a real connection."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 
 import grpc
@@ -313,3 +314,29 @@ async def test_metadata_beyond_their_limit_are_counted(
         await served.keda.IsActive(reference)
 
     assert limits_exceeded() == {Limit.METADATA}
+
+
+@pytest.mark.looptime(False)
+async def test_callers_that_wait_for_each_answer_lose_none_when_the_server_stops(
+    served: Served,
+) -> None:
+    served.publish(answer(3))
+    codes: Counter[grpc.StatusCode] = Counter()
+
+    async def caller() -> None:
+        while grpc.StatusCode.UNAVAILABLE not in codes:  # then the port is closed
+            try:
+                _ = await _value(served)
+                codes[grpc.StatusCode.OK] += 1
+            except grpc.aio.AioRpcError as error:
+                codes[error.code()] += 1
+
+    callers = [asyncio.create_task(caller()) for _ in range(30)]
+    await asyncio.sleep(0.5)
+    answered = codes[grpc.StatusCode.OK]
+
+    await served.server.drain()
+
+    await asyncio.gather(*callers)
+    assert codes[grpc.StatusCode.OK] - answered <= 2 * len(callers)  # no caller goes on asking
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}

@@ -64,7 +64,7 @@ def checked(path: Path) -> Result:
         ),
         pytest.param(
             "listen: {https: '0.0.0.0:443', xyz: 1}\n",
-            "5: listen.xyz: unknown key; known: grpc, http, plainText, tokenFile",
+            "5: listen.xyz: unknown key; known: grpc, http, plainText, tokenFile, tokenReview",
             id="nothing-near",
         ),
         pytest.param(

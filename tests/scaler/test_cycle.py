@@ -1,9 +1,12 @@
 """The cycle in simulated time: when feeds are looked at, and that none holds up another."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import FrozenInstanceError, dataclass, field, replace
+from typing import ClassVar
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -15,6 +18,7 @@ from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan
 from scaler.decision.tracker import PLANNED, DemandSeries, DemandTracker
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.feed_key import FeedKey
 from scaler.limits import Limit
 from scaler.serving.board import Board, Changes, Entry
 from scaler.serving.cycle import PlanningCycle
@@ -104,7 +108,7 @@ class Site:
     wall: "Wall"
     forecasters: list[NoForecast]
     """Of the tracks in the order they were made: each reading of the past makes one more."""
-    kept: list[Collection[str]]
+    kept: list[Collection[FeedKey]]
     """The sources in use, at each time that workloads were forgotten."""
 
     def ask(self, model: str, *, name: str | None = None, **metadata: str) -> Entry:
@@ -160,7 +164,7 @@ async def running(
 ) -> AsyncIterator[Site]:
     """A running loop over feeds by model; no history unless the settings say so."""
     registry, wall = CollectorRegistry(), Wall()
-    kept: list[Collection[str]] = []
+    kept: list[Collection[FeedKey]] = []
     forecasters: list[NoForecast] = []
 
     def by_model(reference: Reference, trigger_spec: TriggerSpec) -> Binding:
@@ -830,7 +834,7 @@ async def test_sources_that_no_feed_reads_any_more_are_let_go() -> None:
 
         site.loop.apply(Changes(forgotten=(here.reference,)))
 
-        assert [set(in_use) for in_use in site.kept] == [{"there"}]
+        assert [{key.scope.model for key in in_use} for in_use in site.kept] == [{"there"}]
 
 
 async def test_a_model_on_the_watch_list_is_planned_and_never_forgotten() -> None:
@@ -916,3 +920,28 @@ async def test_numbers_that_are_not_believed_are_counted(
         await until(10)
 
     assert limits_exceeded() == {Limit.SIGNAL_BOUND, Limit.SERVED_RATE}
+
+
+class Answer64MiB:
+    """What a source sent; a weak reference can be made to it."""
+
+
+class FailingFeed(FakeFeed):
+    """A feed that fails with an answer in its hands."""
+
+    answers: ClassVar[weakref.WeakSet[Answer64MiB]] = weakref.WeakSet()
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        answer = Answer64MiB()
+        self.answers.add(answer)
+        raise SourceUnavailableError("no answer") from ValueError(answer)
+
+
+async def test_a_failed_look_keeps_its_message_and_nothing_of_the_answer() -> None:
+    async with running({"a": FailingFeed()}) as site:
+        entry = site.ask("a")
+        await until(1)
+        gc.collect()
+
+        assert refusal(entry).message.endswith("no answer")
+        assert not FailingFeed.answers

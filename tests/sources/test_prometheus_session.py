@@ -232,8 +232,8 @@ async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes
     with pytest.raises(SourceUnavailableError, match="an answer of over 100000 series"):
         await feed_of(stub.url).observe(now_seconds=100)
 
-    stub.body = f'{{"data":{{"result":[{",".join("7" * 4_000_001)}]}}}}'
-    with pytest.raises(SourceUnavailableError, match="an answer of over 4000000 values"):
+    stub.body = f'{{"data":{{"result":[{",".join("7" * 2_500_001)}]}}}}'
+    with pytest.raises(SourceUnavailableError, match="an answer of over 2500000 values"):
         await feed_of(stub.url).observe(now_seconds=100)
     assert {Limit.ANSWER_SERIES, Limit.ANSWER_VALUES} <= limits_exceeded()
 
@@ -392,3 +392,20 @@ async def test_a_large_answer_that_waits_for_another_is_counted(
     await asyncio.gather(*(feed.observe(now_seconds=100) for _ in range(4)))
 
     assert limits_exceeded() == {Limit.LARGE_ANSWERS}
+
+
+async def test_sources_of_one_tenant_take_no_memory_from_the_answers_of_others(
+    stub: Stub, feed_of: Callable[..., Feed], limits_exceeded: Callable[[], set[Limit]]
+) -> None:
+    stub.body = '{"data":{"result":[]}}' + " " * 30 * 2**20
+    bombs = [feed_of(stub.url, owner="team-b", timeout_seconds=60) for _ in range(4)]
+    reads = [asyncio.create_task(feed.observe(now_seconds=100)) for feed in bombs]
+    await asyncio.wait(reads, return_when=asyncio.FIRST_EXCEPTION)
+    stub.body = '{"data":{"result":[]}}' + " " * 2**20
+
+    observation = await feed_of(stub.url, owner="team-a").observe(now_seconds=100)
+
+    assert observation.readings
+    ends = await asyncio.gather(*reads, return_exceptions=True)
+    assert any("answers of all sources of over 100663296 bytes" in str(end) for end in ends)
+    assert Limit.ANSWERS_OF_ALL in limits_exceeded()

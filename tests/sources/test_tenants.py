@@ -19,7 +19,7 @@ from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailab
 from scaler.feed_key import FeedKey
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
-from scaler.signals import Feed, Observation, Signal
+from scaler.signals import Observation, Signal
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.prometheus import PrometheusConfig
@@ -156,21 +156,40 @@ async def test_an_address_that_no_trigger_names_any_more_has_no_source(
     await until_read(sources)
     offer = replace(ALLOWED, address_prefixes=(server.url,))
 
-    def feed_at(address: str) -> Feed:
+    def bound(address: str) -> Binding:
         trigger_spec = parse({"model": "m", "serverAddress": address}, offer)
         reference = Reference(namespace="ns-a", name="llm", metadata=())
-        return sources.connect(reference, trigger_spec).feed
+        return sources.connect(reference, trigger_spec)
 
-    stays, goes = feed_at(server.url), feed_at(f"{server.url}/")
+    kept, goes = bound(server.url), bound(f"{server.url}/").feed
+    stays = kept.feed
     assert (await goes.observe(now_seconds=now())).value(Signal.RUNNING) == VICTIMS
 
-    sources.keep({"main", server.url})
+    sources.keep({kept.key})
 
     with pytest.raises(SourceUnavailableError, match="closed"):
         await goes.observe(now_seconds=now())
     assert (await stays.observe(now_seconds=now())).value(Signal.RUNNING) == VICTIMS
-    again = feed_at(f"{server.url}/")
+    again = bound(f"{server.url}/").feed
     assert (await again.observe(now_seconds=now())).value(Signal.RUNNING) == VICTIMS
+    await sources.close()
+
+
+async def test_the_addresses_of_a_namespace_share_slots_and_are_no_other_namespaces(
+    tmp_path: Path,
+) -> None:
+    sources = sources_of(tmp_path, {"prometheus": {"url": "http://127.0.0.1:1"}})
+    offer = replace(ALLOWED, address_prefixes=("http://127.0.0.1:1",))
+
+    def bound(namespace: str, address: str) -> Binding:
+        trigger_spec = parse({"model": "m", "serverAddress": address}, offer)
+        reference = Reference(namespace=namespace, name="llm", metadata=())
+        return sources.connect(reference, trigger_spec)
+
+    one, edited = (bound("ns-a", f"http://127.0.0.1:1/{n}") for n in range(2))
+    other = bound("ns-b", "http://127.0.0.1:1/0")
+
+    assert one.source == edited.source != other.source
     await sources.close()
 
 

@@ -1,0 +1,184 @@
+"""One tenant does its worst on all fronts at once; what it costs a thousand honest workloads.
+
+The tenant has sources that hang, drip, send bombs and absurd numbers, with hundreds of
+ScaledObjects on them; it edits one object without end, makes up thousands of names and sends
+metadata of megabytes. Beside it a client of the network floods the second port, and holds
+connections that it never reads. The honest workloads are on another source of the shipped server;
+KEDA's calls about them are counted, beside those to a server that answers a constant
+(`bench._rpc_floor`).
+
+The status is 1 if an honest look was missed, the 99th percentile of KEDA's calls is over 10 ms or
+memory over 600 MiB.
+"""
+
+import argparse
+import asyncio
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+import numpy as np
+from aiohttp import ClientSession
+
+from bench._attack_fronts import NAMESPACE, Attack, Victim
+from bench._attack_source import FAULTS, hostile
+from bench._report import Row, show
+from bench._rpc_calls import Tally, drive, until_live
+from bench._rpc_floor import floor
+from bench._rpc_server import Server, serving
+from bench._rpc_source import ASKED_PATH, prometheus
+from foresail.clock import wall_clock
+from scaler.rpc import externalscaler_pb2 as pb
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+
+_P99_MS_MAX = 10.0
+_MEMORY_MIB_MAX = 600.0
+_LIVE_SECONDS_MAX = 300.0
+_PERIOD_SECONDS = 15.0
+_AFTER_MOMENT_SECONDS = 13.0
+"""Looks are counted so long after a moment at which all are due."""
+_CALLS_PER_FLOOR_CALL = 20
+_MIB = 2**20
+
+
+@dataclass(slots=True)
+class _Peak:
+    """The most memory seen, in MiB."""
+
+    answering: float = 0.0
+    planning: float = 0.0
+    together: float = 0.0
+
+    def take(self, server: Server) -> None:
+        answering, *others = (count / _MIB for count in server.rss_bytes())
+        self.answering = max(self.answering, answering)
+        self.planning = max(self.planning, sum(others))
+        self.together = max(self.together, answering + sum(others))
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench attack", description=__doc__)
+    parser.add_argument(
+        "--minutes", type=float, default=10.0, help="of the attack (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workloads", type=int, default=1000, help="honest ones (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="file for the rows as JSON")
+    options = parser.parse_args(arguments)
+    row, fronts = asyncio.run(_measured(options.workloads, 60 * options.minutes))
+    show("attack", vars(options), [row], options.json, further={"fronts": fronts})
+    if not row["ok"]:
+        sys.exit(1)
+
+
+async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
+    with prometheus(workloads) as honest_port, hostile() as hostile_port:
+        async with (
+            serving(_sources(honest_port, hostile_port), log=subprocess.DEVNULL) as server,
+            grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+            floor() as floor_address,
+            grpc.aio.insecure_channel(floor_address) as floor_channel,
+        ):
+            keda = pb_grpc.ExternalScalerStub(channel)
+            references = [_reference(index) for index in range(workloads)]
+            await until_live(keda, references, seconds_max=_LIVE_SECONDS_MAX)
+            victim = Victim(
+                grpc_port=server.grpc_port, http_port=server.http_port, source_port=hostile_port
+            )
+            tally, floor_tally, peak = Tally(), Tally(), _Peak()
+            missed = await server.looks_missed()
+            with Attack(victim) as attack:
+                begun = await _between_moments()
+                asked = await _asked(honest_port)
+                watching = asyncio.create_task(_watch(server, peak))
+                periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
+                few = references[: max(1, workloads // _CALLS_PER_FLOOR_CALL)]
+                constant = pb_grpc.ExternalScalerStub(floor_channel)
+                async with asyncio.TaskGroup() as group:
+                    for stub, some, counted in (
+                        (keda, references, tally),
+                        (constant, few, floor_tally),
+                    ):
+                        driving = drive(stub, some, counted, periods=periods, seconds=seconds)
+                        _ = group.create_task(driving)
+                ended = await _between_moments()
+                asked = await _asked(honest_port) - asked
+                watching.cancel()
+                fronts = attack.counts()
+            missed = await server.looks_missed() - missed
+    due = workloads * round((ended - begun) / _PERIOD_SECONDS)
+    p99, floor_p99 = (1000 * float(np.quantile(t.seconds, 0.99)) for t in (tally, floor_tally))
+    row: Row = {
+        "workloads": workloads,
+        "seconds": ended - begun,
+        "looks_due": due,
+        "looks_asked": asked,
+        "looks_missed": missed,
+        "calls": len(tally.seconds),
+        "errors": tally.errors,
+        "p99_ms": p99,
+        "floor_p99_ms": floor_p99,
+        "answering_mib": peak.answering,
+        "planning_mib": peak.planning,
+        "together_mib": peak.together,
+        "ok": asked >= due
+        and missed == 0
+        and tally.errors == 0
+        and p99 <= _P99_MS_MAX
+        and peak.together <= _MEMORY_MIB_MAX,
+    }
+    return row, [{"front": front, "times": times} for front, times in sorted(fronts.items())]
+
+
+async def _between_moments() -> float:
+    """The next time at which all looks of a moment are over, and those of the next not begun."""
+    now = wall_clock()
+    at = now // _PERIOD_SECONDS * _PERIOD_SECONDS + _AFTER_MOMENT_SECONDS
+    if at < now:
+        at += _PERIOD_SECONDS
+    await asyncio.sleep(at - now)
+    return at
+
+
+async def _asked(port: int) -> int:
+    url = f"http://127.0.0.1:{port}{ASKED_PATH}"
+    async with ClientSession() as session, session.get(url) as response:
+        return int(await response.text())
+
+
+async def _watch(server: Server, peak: _Peak) -> None:
+    while True:
+        peak.take(server)
+        await asyncio.sleep(1.0)
+
+
+def _reference(index: int) -> pb.ScaledObjectRef:
+    metadata = {
+        "scalerAddress": "foresail:6500",
+        "source": "main",
+        "model": f"model-{index}",
+        "mode": "act",
+        "leadTime": "5m",
+        "maxReplicas": "40",
+        "replicaPromptTokensPerSecond": "4000",
+    }
+    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
+
+
+def _sources(honest_port: int, hostile_port: int) -> str:
+    base = f"http://127.0.0.1:{hostile_port}"
+    own = "".join(f"  - {{name: {f}, prometheus: {{url: '{base}/{f}'}}}}\n" for f in FAULTS)
+    return (
+        "sources:\n"
+        f"  - {{name: main, prometheus: {{url: 'http://127.0.0.1:{honest_port}'}}}}\n"
+        f"{own}"
+        f"limits: {{metadataAddresses: ['{base}']}}\n"
+        "tenants:\n"
+        "  - {namespaces: [bench], sources: [main]}\n"
+        f"  - namespaces: [{NAMESPACE}]\n"
+        f"    sources: [{', '.join(FAULTS)}]\n"
+        f"    metadataAddresses: ['{base}']\n"
+    )
