@@ -18,6 +18,7 @@ answered, and how many first answers are lower than the last ones before.
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
