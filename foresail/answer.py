@@ -217,7 +217,7 @@ def verdict(answer: Answer) -> tuple[Better, str]:
     if usd is not None:
         cost += f" (${usd:,.0f}, {abs(hours) / yours.mean_hours:.0%})"
     points = 100 * (ours.mean_in_time - yours.mean_in_time)
-    late = f"{points:+.2f} points of requests in time"
+    late = f"{points:+z.2f} points of requests in time"
     keeps = f"{percent(answer.asked)} in time"
     match found:
         case Better.FORESAIL:
@@ -229,10 +229,23 @@ def verdict(answer: Answer) -> tuple[Better, str]:
             )
         case Better.UNCLEAR:
             return found, (
-                f"No clear winner: Foresail takes {cost}, with {late}. The seeds disagree, it is"
-                f" too little to matter, or one is cheaper and the other in time."
-                f" {_kept(answer, keeps)}"
+                f"No clear winner: Foresail takes {cost}, with {late}."
+                f" {why_unclear(yours, ours)} {_kept(answer, keeps)}"
             )
+
+
+def why_unclear(yours: Row, ours: Row) -> str:
+    """The reason in a sentence."""
+    cost = [a / b - 1 for a, b in zip(ours.gpu_hours, yours.gpu_hours, strict=True)]
+    if min(cost) < -_CLEAR_COST and max(cost) > _CLEAR_COST:
+        return (
+            f"The seeds disagree: from {min(cost):+.0%} to {max(cost):+.0%} GPU-hours, so more days"
+            " or --seeds are needed."
+        )
+    points = [a - b for a, b in zip(ours.in_time, yours.in_time, strict=True)]
+    if abs(min(cost, key=abs)) <= _CLEAR_COST or abs(min(points, key=abs)) <= _CLEAR_POINTS:
+        return "The difference is too small to matter."
+    return "One is cheaper and the other more often in time: the choice is yours."
 
 
 def _kept(answer: Answer, keeps: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from foresail.answer import report_of
+from foresail.answer import report_of, verdict
 from foresail.answer_shown import document, head, lines, table
 from foresail.clock import wall_clock
 from foresail.printed import print_document
@@ -79,6 +79,7 @@ def answer(  # noqa: PLR0913 - the verb's options
         return
     console = Console()
     console.print(head(found), highlight=False, style="bold")
-    console.print(table(found))
     for line in lines(found):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(table(found))
+    console.print(verdict(found)[1], highlight=False, markup=False, style="bold")

@@ -1,6 +1,6 @@
 """The five-minute answer on one screen, and as a document."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from statistics import median
 
@@ -10,6 +10,7 @@ from rich.table import Table
 
 from foresail.answer import Answer, Row, verdict
 from foresail.replay_report import percent
+from replay.traffic import Floats
 from scaler.durations import format_duration
 
 _SMALL_PAST_DAYS = 7.0
@@ -137,19 +138,18 @@ def _kept_pace(answer: Answer) -> float | None:
 
 
 def lines(answer: Answer) -> Iterator[str]:
-    """Everything below the table."""
-    yield verdict(answer)[1]
-    for title, found in (
-        ("Learned from your past", learned(answer)),
-        ("Assumed", answer.assumed),
-        ("How sure", sureness(answer)),
-    ):
-        yield ""
-        yield f"{title}:"
-        yield from (f"  {one}" for one in found)
+    """Everything above the table: what a screen of 24 lines ends with is the answer."""
+    yield from _titled("Learned from your past", learned(answer))
+    pasted = (f'{key}: "{value}"' for key, value in answer.metadata.items())
+    yield from _titled("To paste under triggers[].metadata", pasted)
+    yield from _titled("Assumed", answer.assumed)
+    yield from _titled("How sure", sureness(answer))
+
+
+def _titled(title: str, found: Iterable[str]) -> Iterator[str]:
     yield ""
-    yield "To paste under triggers[].metadata:"
-    yield from (f'  {key}: "{value}"' for key, value in answer.metadata.items())
+    yield f"{title}:"
+    yield from (f"  {one}" for one in found)
 
 
 def document(answer: Answer) -> dict[str, object]:
@@ -170,6 +170,7 @@ def document(answer: Answer) -> dict[str, object]:
             }
             for name, row in rows
         },
+        "past": _past(answer),
         "recordedGpuHoursPerWeek": answer.recorded_hours(),
         "replica": None
         if replica is None
@@ -189,4 +190,21 @@ def document(answer: Answer) -> dict[str, object]:
         "assumed": list(answer.assumed),
         "sureness": list(sureness(answer)),
         "metadata": dict(answer.metadata),
+    }
+
+
+def _past(answer: Answer) -> dict[str, object]:
+    """What was read: sums over the minutes that are known."""
+    trace, load = answer.past.trace, answer.past.load
+
+    def total(per_second: Floats) -> float:
+        return float(np.nansum(per_second)) * trace.step_seconds
+
+    return {
+        "beginSeconds": trace.begin_seconds,
+        "seconds": trace.seconds,
+        "unknownMinutes": trace.gaps,
+        "requests": total(load.requests_per_second),
+        "promptTokens": total(load.prompt_tokens_per_second),
+        "generatedTokens": total(load.generated_tokens_per_second),
     }

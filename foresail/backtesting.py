@@ -106,8 +106,8 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
     if known.sum() < _KNOWN_MIN:
         raise ForesailError(
             f"{what}: {int(known.sum())} minutes of requests in the last {days:g} days, at least "
-            f"{_KNOWN_MIN} are needed; is the model's name the one in the metrics, and does the "
-            "source keep its past?"
+            f"{_KNOWN_MIN} are needed; is the model's name the one in the metrics, does the "
+            "source keep its past, and do more --days help?"
         )
     first = int(np.flatnonzero(known)[0])
     if len(known) - first > 2 * _STEPS_A_DAY:

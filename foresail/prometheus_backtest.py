@@ -5,7 +5,7 @@ rule of today is a file, the live one of a cluster, or the fleet as it was recor
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log
 from pathlib import Path
@@ -33,18 +33,20 @@ from replay.policies.recorded import RecordedFleet
 from replay.profile import RequestMix, concurrency
 from replay.replay_input import Platform
 from replay.start_up import FIVE_MINUTES, Stage, StartUp
-from scaler.errors import ForesailError
+from scaler.errors import ForesailError, SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.page import listed
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.selector import selector
+from scaler.spelling import nearest
 
 _TIMEOUT_SECONDS: Final = 60.0
 _THREADS: Final = 2
 _SLOW_LEVEL: Final = 0.9
 """The share of starts that a lead time covers (docs/metadata.md)."""
 _DAY_SECONDS: Final = 86400.0
+_LOGIN_REFUSED: Final = ("HTTP 401", "HTTP 403")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,12 @@ async def _read(question: Question, now: float) -> tuple[Past, ServedPods]:
         feed = source.feed(preset=preset.with_latency_sums(), scope=scope)
         name = f"{pods.namespace}/{question.model}" if pods.namespace else question.model
         past = await read_past(feed, what=name, days=question.days, now_seconds=now)
+    except SourceMisconfiguredError as error:
+        if any(status in str(error) for status in _LOGIN_REFUSED):
+            raise ForesailError(
+                f"{error}; --prometheus-token-file FILE sends a bearer token"
+            ) from error
+        raise
     finally:
         await source.close()
     return past, pods
@@ -130,14 +138,37 @@ def _engine(source: PrometheusSource, question: Question, begin: float) -> Prese
             preset.model_label, selector(preset.spelled, {}), start_seconds=begin
         )
         if question.model in models:
+            _check_namespace(source, question, preset, begin)
             return preset
         seen += models
     engines = ", ".join(preset.engine for preset in presets)
-    models = f"; models seen there: {listed(sorted(set(seen)))}" if seen else ""
     raise ForesailError(
         f"--model {question.model!r}: no series of {engines} at {question.url} in the last"
-        f" {question.days:g} days{models}"
+        f" {question.days:g} days{_seen('models', question.model, seen)}"
     )
+
+
+def _check_namespace(
+    source: PrometheusSource, question: Question, preset: Preset, begin: float
+) -> None:
+    label = source.config.namespace_label
+    if question.namespace is None or label is None:
+        return
+    query = selector(preset.spelled, {preset.model_label: question.model})
+    found = source.label_values(label, query, start_seconds=begin)
+    if question.namespace not in found:
+        raise ForesailError(
+            f"-n {question.namespace!r}: no series of {question.model} there in the last"
+            f" {question.days:g} days{_seen('namespaces', question.namespace, found)}"
+        )
+
+
+def _seen(what: str, asked: str, names: Sequence[str]) -> str:
+    """The names that there are, the nearest first."""
+    known = sorted(set(names))
+    close = nearest(asked, known)
+    hint = f"; did you mean {close}?" if close else ""
+    return f"{hint}; {what} seen there: {listed(known)}" if known else f"; no {what} seen there"
 
 
 async def live_rule(context: str | None, kubeconfig: Path | None, pods: ServedPods) -> PresentRule:
@@ -223,6 +254,7 @@ def _run(
         ),
         assumed=tuple(dict.fromkeys(assumed)),
         results=runs.results,
+        first_seed=question.seed,
         kinds={name: scenario.kind(name) for name in runs.results},
         oracle=runs.oracle,
     )

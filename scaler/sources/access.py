@@ -101,7 +101,7 @@ def checked_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SourceMisconfiguredError(
-            f"{parts.scheme}://{parts.hostname}: no http or https address"
+            f"{url!r} is no http or https address: write it as http://HOST:PORT"
         )
     if parts.username or parts.password:
         raise SourceMisconfiguredError(

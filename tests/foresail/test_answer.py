@@ -1,6 +1,7 @@
 """`foresail backtest --prometheus` on a real Prometheus with a service of which all is known."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,34 +28,12 @@ from tests.prometheus import PrometheusServer
 
 HOURS = 5
 WEEK_HOURS = 168
-RULE = """
-apiVersion: keda.sh/v1alpha1
-kind: ScaledObject
-metadata: {name: llama, namespace: llm}
-spec:
-  scaleTargetRef: {name: llama-70b}
-  minReplicaCount: 2
-  maxReplicaCount: 16
-  pollingInterval: 15
-  cooldownPeriod: 300
-  advanced:
-    horizontalPodAutoscalerConfig:
-      behavior:
-        scaleDown: {stabilizationWindowSeconds: 600}
-  triggers:
-  - type: prometheus
-    metadata:
-      serverAddress: http://prometheus:9090
-      query: sum(vllm:num_requests_running{model_name="llama-70b"} + vllm:num_requests_waiting)
-      threshold: "26"
-"""
+RULE = Path(__file__).parent / "known_rule.yaml"
 
 
 @pytest.fixture(scope="module")
-def rule(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("rule") / "scaledobject.yaml"
-    path.write_text(RULE)
-    return path
+def rule() -> Path:
+    return RULE
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +79,18 @@ class TestEachNumberAgainstTheGenerator:
             tokens = getattr(given, f"{name}_tokens")
             mean = float(given.arrivals @ tokens) / service.requests
             assert learned[f"{name}Tokens"] == pytest.approx(mean, rel=0.06)
+
+    def test_what_was_asked(self, told: dict, service: KnownService) -> None:
+        past, given = told["past"], service.replay_input
+        assert past["seconds"] == pytest.approx(HOURS * 3600, abs=180)
+        assert past["unknownMinutes"] == 0
+        # The generator counts what arrives, and the engine's counters what has ended.
+        assert past["requests"] == pytest.approx(service.requests, rel=0.02)
+        for name, tokens in (
+            ("promptTokens", given.prompt_tokens),
+            ("generatedTokens", given.output_tokens),
+        ):
+            assert past[name] == pytest.approx(float(given.arrivals @ tokens), rel=0.03)
 
     def test_every_start_that_was_seen(self, told: dict, service: KnownService) -> None:
         assert len(service.starts_seconds) > 3
@@ -167,6 +158,11 @@ def test_the_screen_has_the_answer_and_what_it_rests_on(
         assert part in done.stdout
     assert "say --ttft" not in done.stdout
     assert "say --gpu-price" not in done.stdout
+    # A terminal of 24 lines ends with the table and what it comes to.
+    last = "\n".join(done.stdout.splitlines()[-14:])
+    assert "yours" in last
+    assert "best possible" in last
+    assert re.search(r"(Yes, switch|No, your rule is better here|No clear winner): ", last)
     assert len(done.stdout.splitlines()) <= 48
     assert "<svg" in page.read_text()
 
@@ -184,7 +180,36 @@ def test_a_model_that_is_not_there_is_told_with_those_that_are(server: Prometheu
     done = backtest(server, model="lama-70b")
     assert done.exit_code == 1
     assert "--model 'lama-70b': no series of" in done.output
-    assert MODEL in done.output
+    assert f"did you mean {MODEL}?; models seen there: {MODEL}" in done.output
+
+
+def test_a_namespace_that_does_not_serve_it_is_told_with_those_that_do(
+    server: PrometheusServer,
+) -> None:
+    done = backtest(server, "-n", "lm")
+    assert done.exit_code == 1
+    assert f"-n 'lm': no series of {MODEL} there" in done.output
+    assert "did you mean llm?; namespaces seen there: llm" in done.output
+
+
+def test_twenty_minutes_are_no_past(server: PrometheusServer) -> None:
+    done = backtest(server, "--days", 20 / 1440)
+    assert done.exit_code == 2  # the least that --days takes is half an hour
+    done = backtest(server, "--days", 0.02)
+    assert done.exit_code == 1
+    assert re.search(
+        r"llm/llama-70b: \d+ minutes of requests .* at least 30 are needed", done.output
+    )
+    assert "do more --days help?" in done.output
+
+
+def test_an_address_without_http_is_told_how_to_write_it() -> None:
+    words = ["backtest", "--prometheus", "127.0.0.1:9090", "--model", MODEL]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert "'127.0.0.1:9090' is no http or https address: write it as http://HOST:PORT" in (
+        done.output
+    )
 
 
 def test_an_address_without_a_prometheus_is_an_error_and_no_traceback() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foresail.answer import Better, Row, better
+from foresail.answer import Better, Row, better, why_unclear
 
 
 def row(hours: tuple[float, ...], in_time: tuple[float, ...]) -> Row:
@@ -54,3 +54,27 @@ def test_the_better_rule_is_named_and_an_unclear_one_is_not(
     yours: Row, ours: Row, expected: Better
 ) -> None:
     assert better(yours, ours, 0.99) is expected
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "said"),
+    [
+        pytest.param(
+            row((100, 100, 100), (0.995,) * 3), row((92, 100, 115), (0.995,) * 3),
+            "The seeds disagree: from -8% to +15% GPU-hours",
+            id="seeds-disagree",
+        ),
+        pytest.param(
+            row((100, 100), (0.995,) * 2), row((99.5, 99.6), (0.995,) * 2),
+            "The difference is too small to matter.",
+            id="too-small",
+        ),
+        pytest.param(
+            row((100, 100), (0.90, 0.91)), row((120, 120), (0.94, 0.95)),
+            "One is cheaper and the other more often in time: the choice is yours.",
+            id="a-matter-of-taste",
+        ),
+    ],
+)  # fmt: skip
+def test_where_no_rule_is_better_the_reason_is_told(yours: Row, ours: Row, said: str) -> None:
+    assert why_unclear(yours, ours).startswith(said)
