@@ -131,14 +131,14 @@ def _section(process: str, registry: LabelledRegistry) -> Iterator[str]:
         "",
         f"## {process}",
         "",
-        "| metric | type | labels | meaning |",
-        "|---|---|---|---|",
+        "| metric | labels | meaning |",
+        "|---|---|---|",
     )
     labels = registry.labels()
     for family in sorted(registry.collect(), key=lambda one: one.name):
         named = ", ".join(f"`{one}`" for one in labels[family.name])
         text = family.documentation.replace("|", r"\|")
-        yield f"| `{series_of(family)}` | {family.type} | {named} | {text} |"
+        yield f"| `{series_of(family)}` {family.type} | {named} | {text} |"
 
 
 def _with_a_sample(collector: Any) -> Iterator[Metric]:
