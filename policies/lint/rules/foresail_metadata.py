@@ -57,8 +57,8 @@ def advise_beside_others(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Foresail then answers KEDA with an error in place of a number, and replicas stay as they are
-    or go to the fallback. The rule is the parser that `foresail serve` uses; the names of sources
-    and addresses are those of your settings and are not checked here.
+    or go to the fallback. The rule is the parser that `foresail serve` uses; the names of sources,
+    addresses and pools are those of your settings and are not checked here.
     """
     for trigger in foresail_triggers(of):
         metadata = {
@@ -67,12 +67,14 @@ def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
             if key not in _BESIDE  # FS112 tells
         }
         source, address = metadata.get("source"), metadata.get("serverAddress")
+        pool = metadata.get("pool")
         allowed = AllowedOptions(
             engines=inputs.context.engines,
             sources=frozenset({source} if source else ()),
             default_source="settings",
             address_prefixes=(address,) if address else (),
             replicas_max=2**31,
+            pools=frozenset({pool} if pool else ()),
         )
         try:
             parse(metadata, allowed)

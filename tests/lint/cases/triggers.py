@@ -77,6 +77,13 @@ CASES = (
         says="it takes a number from 0.5 to 0.995",
     ),
     case(
+        "FS117",
+        "spec.triggers[0].metadata.pairedWith",
+        metadata(pairedWith="decode"),
+        metadata(pairedWith="decode", phase="prefill", pool="h100"),
+        says="'pairedWith' needs the key 'phase'",
+    ),
+    case(
         "FS118",
         "spec.triggers[0].metadata.maxReplicas",
         metadata(maxReplicas="50"),
