@@ -6,7 +6,7 @@ ARGS   ?=
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check e2e bed day node-day bench lock proto wheel clean
+.PHONY: help run test fuzz check e2e bed day node-day hero bench lock proto wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ day: $(VENV)/.dev .cache/prometheus bed-programs ## play a recorded day through 
 
 node-day: $(VENV)/.run ## draw docs/node-day.svg: a generated day of GPU nodes (ARGS="--shape diurnal")
 	$(BIN)/foresail policy day latency-first --svg docs/node-day.svg $(ARGS)
+
+hero: $(VENV)/.run ## draw docs/hero.svg: the demo's day, its replicas and its dollars
+	$(BIN)/python -m bench hero
 
 bench: $(VENV)/.bench ## every number in docs/results.md: make bench ARGS="rpc --objects 2000"
 	$(BIN)/python -m bench $(ARGS)
