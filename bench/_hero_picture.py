@@ -83,6 +83,7 @@ def picture(day: Day, numbers: str) -> str:
     most = 1.12 * max(*day.fixed.ready, *day.ours.ready)
     frame = _Frame(len(day.need), most)
     ours, fixed = frame.steps(day.ours.ready), frame.steps(day.fixed.ready)
+    spared = frame.steps([*map(min, day.ours.ready, day.fixed.ready)])
     floor = [(frame.x(len(day.need)), frame.y(0)), (frame.x(0), frame.y(0))]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img">',
@@ -92,7 +93,7 @@ def picture(day: Day, numbers: str) -> str:
         f'<text class="said" x="20" y="60">{escape(_said(day))}</text>',
         *_grid(frame, most),
         f'<polygon class="demand" points="{_points([*frame.line(day.need), *floor])}"/>',
-        f'<polygon class="saved" points="{_points([*fixed, *reversed(ours)])}"/>',
+        f'<polygon class="saved" points="{_points([*fixed, *reversed(spared)])}"/>',
         f'<polyline class="fixed" points="{_points(fixed)}"/>',
         f'<polyline class="ours" points="{_points(ours)}"/>',
         *_names(day, frame),
@@ -137,7 +138,7 @@ def _grid(frame: _Frame, most: float) -> list[str]:
 
 def _names(day: Day, frame: _Frame) -> list[str]:
     steps = len(day.need)
-    quiet = min(range(steps // 20, steps // 3), key=lambda step: day.ours.ready[step])
+    quiet = min(range(steps // 8, steps // 3), key=lambda step: day.ours.ready[step])
     middle = (day.ours.ready[quiet] + day.fixed.ready[quiet]) / 2
     peak = max(range(steps), key=lambda step: day.need[step])
     fixed = day.fixed.ready[0]
