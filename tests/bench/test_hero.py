@@ -1,6 +1,7 @@
 """README's picture: drawn from numbers that it keeps, the same each time."""
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from bench.hero import drawn, numbers_in
 
@@ -35,3 +36,8 @@ def test_the_money_and_the_share_in_time_of_both_fleets_are_told() -> None:
 def test_a_dearer_day_is_not_called_a_saving() -> None:
     dearer = {**NUMBERS, "ours": {**NUMBERS["ours"], "gpuHours": 500.0}}
     assert "$468 a day more than a fleet for the peak" in drawn(dearer)
+
+
+def test_the_committed_picture_is_what_is_drawn_today() -> None:
+    svg = (Path(__file__).parents[2] / "docs" / "hero.svg").read_text()
+    assert drawn(numbers_in(svg)) == svg
