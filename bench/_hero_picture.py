@@ -141,11 +141,11 @@ def _names(day: Day, frame: _Frame) -> list[str]:
     quiet = min(range(steps // 8, steps // 3), key=lambda step: day.ours.ready[step])
     middle = (day.ours.ready[quiet] + day.fixed.ready[quiet]) / 2
     peak = max(range(steps), key=lambda step: day.need[step])
-    fixed = day.fixed.ready[0]
+    fixed = max(day.fixed.ready)
     return [
         _name("fixed", frame.x(steps * 0.12), frame.y(fixed) - 8, "a fixed fleet for the peak"),
         _name("saved", frame.x(quiet), frame.y(middle), "not paid for"),
-        _name("ours", frame.x(quiet), frame.y(day.ours.ready[quiet]) - 8, "Foresail"),
+        _name("ours", frame.x(quiet), frame.y(day.ours.ready[quiet]) - 26, "Foresail"),
         _name("demand", frame.x(peak), frame.y(day.need[peak] / 2), "demand"),
     ]
 
