@@ -10,7 +10,7 @@ SITE   := -E -W --keep-going -q -c docs -d .cache/docs . dist/docs
 WITH_PROMETHEUS := PATH="$(CURDIR)/.cache/prometheus/usr/bin:$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fuzz check docs e2e integration bed day node-day bench lock proto wheel chart image sbom audit clean
+.PHONY: help run test fuzz check docs e2e integration bed day node-day hero bench lock proto wheel chart image sbom audit clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ day: $(VENV)/.dev .cache/prometheus bed-programs ## play a recorded day through 
 
 node-day: $(VENV)/.run ## draw docs/node-day.svg: a generated day of GPU nodes (ARGS="--shape diurnal")
 	$(BIN)/foresail policy day latency-first --svg docs/node-day.svg $(ARGS)
+
+hero: $(VENV)/.run ## draw docs/hero.svg: the demo's day, its replicas and its dollars
+	$(BIN)/python -m bench hero
 
 bench: $(VENV)/.bench ## every number in docs/results.md: make bench ARGS="rpc --objects 2000"
 	$(BIN)/python -m bench $(ARGS)
