@@ -7,6 +7,7 @@ import click
 from prometheus_client import CollectorRegistry
 
 from fleet.cluster.reading import Cluster
+from foresail.certificate_ends import CertificateEnds
 from foresail.cli_nodes import controller
 from foresail.controller.election import Pace
 from foresail.controller.known_plans import SILENT_SECONDS
@@ -30,6 +31,7 @@ def shown() -> set[str]:
     rounds = ClusterRounds(KNOWN)
     made = rounds.make(Cluster(name="test"), (), PlannedReplicas(), NOW)
     registry = CollectorRegistry()
+    registry.register(CertificateEnds({}))
     registry.register(ControllerCollector(lambda: made, lambda: True))
     NodeEvents(NotedEvents(), registry)
     NightlyTuning(rounds, choose_apart, lambda: made, lambda: NOW, registry)
