@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from typing_extensions import override
 
 from fleet.cluster.reading import Cluster
+from foresail.certificate_ends import CertificateEnds
 from foresail.controller.controller import Connections, Controller
 from foresail.controller.lever_executor import LeverExecutor, Levers
 from foresail.controller.metrics import ControllerCollector
@@ -84,6 +85,7 @@ def controller() -> LabelledRegistry:
     made = rounds.make(Cluster(name="test"), (), PlannedReplicas(), NOW)
     Controller(rounds, cast(Connections, None), CLOCKS, registry)
     registry.register(ControllerCollector(lambda: made, lambda: True))
+    registry.register(CertificateEnds({}))
     NodeEvents(NotedEvents(), registry)
     NightlyTuning(rounds, choose_apart, lambda: made, lambda: NOW, registry)
     LeverExecutor(None, cast(Levers, None), registry)  # type: ignore[arg-type]
@@ -102,6 +104,7 @@ def scheduler() -> LabelledRegistry:
 def webhook() -> LabelledRegistry:
     registry = LabelledRegistry()
     WebhookMetrics(registry)
+    registry.register(CertificateEnds({}))
     return registry
 
 

@@ -75,7 +75,9 @@ def test_an_output_says_who_compares_it_or_why_nobody_does(snippet: Snippet) -> 
 def parsed(words: list[str]) -> None:
     """Let click read a command of ours, and do nothing."""
     verb, *arguments = words
-    main.commands[verb].make_context(verb, arguments)
+    # Under its parent: click keeps the help option that it made first, for tests of -h too.
+    parent = click.Context(main, info_name="foresail", **main.context_settings)
+    main.commands[verb].make_context(verb, arguments, parent=parent)
 
 
 def _is_named_only(words: list[str]) -> bool:
