@@ -160,7 +160,7 @@ def _books_table(books: BooksAccount, usd_per_gpu_hour: float | None) -> str:
         return table
     others = _books_of(settings, books, usd_per_gpu_hour, real=False)
     return (
-        f'{table}<details id="settings"><summary>{len(settings)} other settings of Foresail'
+        f'{table}<details id="settings"><summary>Other settings of Foresail: {len(settings)}'
         f"</summary>{others}</details>"
     )
 

@@ -359,10 +359,10 @@ async def test_a_replica_that_does_not_lead_writes_nothing(
     server.serve(POLICIES, "CapacityPolicy", acting(2))
     await start(options(identity="a"))
 
-    async def led() -> bool:
-        return LEASE in server.written
+    async def acted() -> bool:
+        return LEASE in server.written and bool(server.writes)
 
-    await until(led)
+    await until(acted)
     other = await start(options(identity="b"))
 
     async def ready() -> bool:
