@@ -68,7 +68,7 @@ class Shares:
             plan, after = planned(parameters, limits=limits)
         part = self._variants.share(trigger_spec, plan, held=held, capacity=capacity)
         if part is not None:
-            parameters, limits = part.within(parameters), (part.step(),)
+            parameters, limits = part.within(parameters), (*limits, part.step())
             plan, after = planned(parameters, limits=limits)
         share = self._pools.share(trigger_spec, plan, held=held)
         refused = share is not None and share.refused > 0

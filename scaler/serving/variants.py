@@ -1,9 +1,9 @@
 """Variants of one model: the plan of its whole demand, split over its ScaledObjects.
 
 The triggers of one namespace that name one model, and one phase of it, are its variants as soon as
-they give prices. The
-cycle plans feed by feed. So the model is planned as soon as all its variants were looked at for one
-moment, and a count that changes is in force with the next look of its variant.
+they give prices. The cycle plans feed by feed. So the model is planned as soon as all its variants
+were looked at for one moment, and a count that changes is in force with the next look of its
+variant.
 
 Where the model cannot be planned as one, each variant is planned on its own, and the step
 `variants` says why. While a variant cannot be read, none of the others releases a replica.
@@ -51,6 +51,8 @@ class ModelShare:
     def within(self, parameters: PlanParameters) -> PlanParameters:
         """The parameters of a plan that keeps to this share."""
         if self.least < self.most:  # planned on its own
+            if self.least <= parameters.replicas_min:
+                return parameters
             return replace(parameters, replicas_min=self.least, replicas_min_name=_HELD)
         return replace(
             parameters,
