@@ -6,7 +6,8 @@ were looked at for one moment, and a count that changes is in force with the nex
 variant.
 
 Where the model cannot be planned as one, each variant is planned on its own, and the step
-`variants` says why. While a variant cannot be read, none of the others releases a replica.
+`variants` says why. While a variant cannot be read, none of the others releases a replica. One that
+KEDA does not ask about any more either is taken for deleted.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,8 @@ CONFIDENCE_MIN: Final = 0.5
 """Of a learned capacity that began as a preset's guess: below it no price a token is known."""
 APART_SECONDS_MAX: Final = 60.0
 """For so long the last whole plan stands while its variants are not looked at for one moment."""
+UNASKED_SECONDS: Final = 600.0
+"""After which a variant that cannot be read is left out; KEDA asks every half minute."""
 _HELD: Final = "what a variant keeps"
 _CHANGE_MIN: Final = 0.05
 """A worth stays as it is until it is this much off, so that what is learned moves no replica."""
@@ -69,6 +72,8 @@ class _Member:
     plan: WorkloadPlan | None = None
     """The last one that was made on its own; None before the first and while it cannot be read."""
     held: int = 0
+    is_asked: bool = True
+    """Whether KEDA has asked about it lately."""
     is_known: bool = False
     """Whether its capacity is more than a preset's guess."""
     limit: int | None = None
@@ -94,8 +99,12 @@ class _Model:
     looked_at_seconds: float = -inf
     """When it was made, on the monotonic clock."""
 
+    def counted(self) -> dict[Reference, _Member]:
+        """The members without those that are gone."""
+        return {one: of for one, of in self.members.items() if of.is_asked or of.plan is not None}
+
     def order(self) -> list[Reference]:
-        return sorted(self.members, key=lambda one: (one.name, one.metadata))
+        return sorted(self.counted(), key=lambda one: (one.name, one.metadata))
 
 
 class Variants:
@@ -138,6 +147,7 @@ class Variants:
         *,
         held: int | None,
         capacity: CapacityEstimate | None,
+        unasked_seconds: float,
     ) -> ModelShare | None:
         """What the plan's variant gets; None where its model has no other, or none has a price.
 
@@ -145,13 +155,16 @@ class Variants:
             plan: made as if it were alone.
             held: replicas last sent to KEDA; None before the first plan, and in advise mode.
             capacity: of its replica, as learned.
+            unasked_seconds: how long ago KEDA asked about it.
         """
         model = self._models.get(_key(plan.reference, spec))
         member = self._member(plan.reference, spec)
-        if model is None or member is None or len(model.members) == 1:
+        if model is None or member is None:
             return None
         _take(member, plan, held, capacity)
-        if not any(one.spec.replica_price for one in model.members.values()):
+        member.is_asked = unasked_seconds <= UNASKED_SECONDS
+        counted = model.counted()
+        if len(counted) == 1 or not any(one.spec.replica_price for one in counted.values()):
             return None
         if member.plan is None:
             return None  # it is refused
@@ -159,7 +172,7 @@ class Variants:
         if fault is not None:
             why = f"{fault}: each ScaledObject of model {spec.model} is planned on its own"
             return ModelShare(least=spec.min_replicas, most=member.most(), text=why)
-        unread = [one.name for one, other in model.members.items() if other.plan is None]
+        unread = [one.name for one, other in counted.items() if other.plan is None]
         if unread:
             text = (
                 f"{', '.join(sorted(unread))} of model {spec.model} cannot be read: planned on its "
@@ -199,7 +212,7 @@ def _take(
 
 def _fault(model: _Model) -> str | None:
     """Why the model cannot be planned as one; None where it can, or would if all were read."""
-    members = model.members.items()
+    members = model.counted().items()
     unpriced = sorted(one.name for one, other in members if other.spec.replica_price is None)
     if unpriced:
         return f"no replicaPrice at {', '.join(unpriced)}"
