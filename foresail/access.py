@@ -24,10 +24,11 @@ async def allowed(peer: str | None, authorization: str, token_file: Path | None)
             the token as the password.
         token_file: None = only loopback is answered.
     """
-    return is_loopback(peer) or await _has_token(authorization, token_file)
+    return is_loopback(peer) or await has_token(authorization, token_file)
 
 
-async def _has_token(authorization: str, token_file: Path | None) -> bool:
+async def has_token(authorization: str, token_file: Path | None) -> bool:
+    """Whether a request shows the token."""
     given = _given(authorization)
     if token_file is None or given is None:
         return False

@@ -56,13 +56,16 @@ class _MetricsPage:
     until_seconds: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def current(self, make: Callable[[], bytes], clock: Clock, kept_seconds: float) -> bytes:
+    async def current(
+        self, begin: Callable[[], Callable[[], bytes]], clock: Clock, kept_seconds: float
+    ) -> bytes:
+        """The page; where a new one is due, `begin` returns what makes it in a thread."""
         async with self.lock:
             begun = clock()
             if begun < self.until_seconds:
                 exceeded(Limit.METRICS_PAGE)
             else:
-                self.body = await asyncio.to_thread(make)
+                self.body = await asyncio.to_thread(begin())
                 took = clock() - begun
                 self.until_seconds = begun + max(kept_seconds, took / _SHARE_MAX)
             return self.body
@@ -122,15 +125,14 @@ class Pages:
         return web.Response(text="ok\n")
 
     async def metrics(self, _: web.Request) -> web.Response:
-        snapshot, front = self.workloads.snapshot, self.front
-        workloads = snapshot()
-
-        def page() -> bytes:
-            series = generate_latest(self.registry) + generate_latest(workloads)
-            return front.metrics + series
+        def begin() -> Callable[[], bytes]:
+            workloads = self.workloads.snapshot()
+            return lambda: (
+                self.front.metrics + generate_latest(self.registry) + generate_latest(workloads)
+            )
 
         kept_seconds = min(METRICS_SECONDS, self.period_seconds / _LOOKS)
-        body = await self._metrics_page.current(page, self.clock, kept_seconds)
+        body = await self._metrics_page.current(begin, self.clock, kept_seconds)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def explain(self, request: web.Request) -> web.Response:

@@ -182,6 +182,27 @@ def test_a_job_has_no_more_rights_than_it_says_and_an_end(path: Path) -> None:
     assert [step["run"] for step in steps(path) if "${{" in step.get("run", "")] == []
 
 
+def test_the_image_of_a_release_has_the_tag_that_the_chart_asks_for(tmp_path: Path) -> None:
+    job = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text())["jobs"]["image"]
+    chart = yaml.safe_load((ROOT / "deploy/chart/foresail/Chart.yaml").read_text())
+    (named,) = [one["run"] for one in job["steps"] if "GITHUB_ENV" in one.get("run", "")]
+    subprocess.run(
+        ["bash", "-c", named],
+        env={
+            **os.environ,
+            "GITHUB_REPOSITORY": "Someone/foresail",
+            "GITHUB_REF_NAME": f"v{chart['appVersion']}",
+            "GITHUB_ENV": str(tmp_path / "env"),
+        },
+        check=True,
+    )
+
+    image = f"ghcr.io/someone/foresail:{chart['appVersion']}"
+    assert (tmp_path / "env").read_text() == f"IMAGE={image}\n"
+    # Nothing is pushed of what was not audited.
+    assert job["needs"] == "files"
+
+
 # Notes.
 
 TEXT = """# Changelog

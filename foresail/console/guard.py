@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from foresail.access import allowed
+from foresail.access import has_token
 from foresail.loopback import is_loopback
 
 Scope = MutableMapping[str, Any]
@@ -59,23 +59,35 @@ class Guard:
         if scope.get("method", "GET") not in _READS:
             return 405, "the console only shows: ask with GET"
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             return 403, "a page of another site asks"
-        authorization = headers.get(b"authorization", "")
-        if not await allowed(peer, authorization, self.token_file):
+        if await has_token(headers.get(b"authorization", ""), self.token_file):
+            return None
+        if not is_loopback(peer):
             status = 401 if self.token_file is not None else 403
             return (
                 status,
                 "the console shows tenants' traffic: ask on this machine, or with the token",
             )
-        if is_loopback(peer) and not authorization and not _names_this_machine(host):
-            # A name of another site that was made to point here would read pages with its scripts.
+        if not _names_this_machine(host):
+            # A name of another site that was made to point here would read pages with its scripts,
+            # which may send any header but the token.
             return 403, f"{host!r} does not name this machine: ask 127.0.0.1 or localhost"
         return None
 
 
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
+
+
 def _names_this_machine(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
     return name == "localhost" or is_loopback(name)
 
 

@@ -113,6 +113,7 @@ class Shipped:
             self._parameters,
             held=self._cycle_state.state.handed,
             capacity=self.learned,
+            unasked_seconds=0.0,
         )
         self._cycle_state = after
         outcome = self._plan.timed.outcome

@@ -73,6 +73,7 @@ class Plans:
                 parameters,
                 held=workload.cycle_state.state.handed,
                 capacity=capacity,
+                unasked_seconds=self._steady() - workload.asked_at_seconds,
             )
             workload.plan = plan
             self._continue_from(after, workload)

@@ -53,12 +53,14 @@ class Shares:
         *,
         held: int | None,
         capacity: CapacityEstimate | None,
+        unasked_seconds: float,
     ) -> tuple[WorkloadPlan, CycleState]:
         """The plan within what the workload gets.
 
         Args:
             held: replicas last sent to KEDA; None before the first plan.
             capacity: of its replica, as learned.
+            unasked_seconds: how long ago KEDA asked about it.
         """
         limits: tuple[Step, ...] = ()
         plan, after = planned(parameters)
@@ -66,9 +68,11 @@ class Shares:
         if paired is not None:
             parameters, limits = paired.within(parameters), (paired.step(),)
             plan, after = planned(parameters, limits=limits)
-        part = self._variants.share(trigger_spec, plan, held=held, capacity=capacity)
+        part = self._variants.share(
+            trigger_spec, plan, held=held, capacity=capacity, unasked_seconds=unasked_seconds
+        )
         if part is not None:
-            parameters, limits = part.within(parameters), (part.step(),)
+            parameters, limits = part.within(parameters), (*limits, part.step())
             plan, after = planned(parameters, limits=limits)
         share = self._pools.share(trigger_spec, plan, held=held)
         refused = share is not None and share.refused > 0

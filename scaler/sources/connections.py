@@ -29,6 +29,8 @@ class Connections:
     ) -> "aiohttp.client._RequestContextManager":
         """The answer, as an asynchronous context manager; the caller limits its time.
 
+        A body that was sent packed is left so.
+
         Raises:
             SourceMisconfiguredError: a TLS file cannot be used.
         """
@@ -37,6 +39,8 @@ class Connections:
                 # The callers set limits; a common one would let hung servers starve others.
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                # It would be done in the event loop, which has others to serve.
+                auto_decompress=False,
             )
         return self._session.request(
             method,

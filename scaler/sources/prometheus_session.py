@@ -21,6 +21,7 @@ from typing_extensions import override
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.sources.access import Basic, authorization
+from scaler.sources.packing import ENCODING
 from scaler.sources.prometheus_transport import NoAnswerError
 
 _LOGIN_REFUSED = frozenset({401, 403})
@@ -49,7 +50,7 @@ class PrometheusSession(requests.Session):
         # Else ~/.netrc could add credentials that the settings do not name.
         self.trust_env = False
         self.headers.update(headers)
-        self.headers["Accept-Encoding"] = "gzip, deflate"
+        self.headers["Accept-Encoding"] = ENCODING
         self.auth = _Credentials(bearer_token_file, basic)
         self._transport = transport
         # Called before a redirect is followed, so a redirect to a login page is a refusal too.
@@ -147,7 +148,7 @@ def _without_credentials(text: str, response: requests.Response) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The innermost cause: the outer ones repeat the query."""
-    while error.__context__ is not None:
+    """The innermost cause: the outer ones repeat the query. What we say ourselves is enough."""
+    while error.__context__ is not None and not isinstance(error, NoAnswerError):
         error = error.__context__
     return error

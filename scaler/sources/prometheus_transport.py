@@ -5,15 +5,16 @@ byte a second would keep a thread for ever. Here the event loop sends the reques
 all requests of a read, closes the socket at the limit, and returns the answer to the waiting
 thread.
 
-Sizes are limited where the bytes come in, unpacked: of one answer, of all answers of the source
-that are not read to their end yet, and of the values in an answer, because a value takes many times
-its bytes in memory. Large answers are made into objects one after the other, in the whole process.
+A packed answer is unpacked by the waiting thread, because the loop must turn meanwhile. Sizes are
+limited where the bytes come in, and again where they are unpacked: of one answer, of all answers of
+the source that are not read to their end yet, and of the values in an answer, because a value takes
+many times its bytes in memory. Large answers are made into objects one after the other, in the
+whole process.
 """
 
 import asyncio
 import contextvars
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ from typing_extensions import override
 from scaler.limits import Limit, exceeded
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
+from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
+from scaler.sources.packing import ENCODING, unpacked
 
 SERIES_MAX: Final = 100_000
 """In one answer: 500 pods have 55,000."""
@@ -38,43 +41,12 @@ VALUES_MAX: Final = 2_500_000
 """In one answer: 500 pods with 110 series each and 8 samples of each have 2 million."""
 ERROR_BYTES_MAX: Final = 2**16
 """Of an error page that are read; the message shows the first 256 characters."""
-HELD_BYTES_MAX: Final = 96 * 2**20
-"""Of the answers of all sources, without the beginning of each."""
 _BEGINNING_BYTES: Final = 2**18
 """Of an answer; that of ten pods has 300 KiB."""
 _LARGE_BYTES: Final = 2**20
 _LARGE = threading.Lock()
 """Held while a large answer is made into objects, which take several times its size."""
 _Answer = TypeVar("_Answer")
-
-
-class _HeldBytes:
-    """The bytes of answers that are not read to their end yet, in the whole process.
-
-    Where they are too many, those are refused that hold more than their fair share, so that the
-    sources of one tenant take no memory from the others'.
-    """
-
-    def __init__(self) -> None:
-        self._by_owner: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    def take(self, owner: str, count: int) -> bool:
-        """Count bytes of an owner; whether it may hold them."""
-        with self._lock:
-            self._by_owner[owner] += count
-            if self._by_owner.total() <= HELD_BYTES_MAX:
-                return True
-            return self._by_owner[owner] <= HELD_BYTES_MAX / len(self._by_owner)
-
-    def give_back(self, owner: str, count: int) -> None:
-        with self._lock:
-            self._by_owner[owner] -= count
-            if not self._by_owner[owner]:
-                del self._by_owner[owner]
-
-
-_HELD: Final = _HeldBytes()
 
 
 @dataclass(slots=True, eq=False)
@@ -135,9 +107,16 @@ class Transport(BaseAdapter):
         """
         read = _READ.get()
         try:
-            return asyncio.run_coroutine_threadsafe(self._answer(request, read), read.loop).result()
+            coroutine = self._answer(request, read)
+            response = asyncio.run_coroutine_threadsafe(coroutine, read.loop).result()
         except CancelledError as error:
             raise NoAnswerError("the source is closed") from error
+        encoding = response.headers.get("Content-Encoding", "")
+        if encoding == ENCODING:
+            response.body = self._unpacked(response, read)
+        elif encoding not in {"", "identity"}:
+            raise NoAnswerError(f"Content-Encoding {encoding!r}, which was not asked for")
+        return response
 
     @override
     def close(self) -> None:
@@ -157,11 +136,11 @@ class Transport(BaseAdapter):
             with self._held_lock:
                 self._held_bytes -= read.held_bytes
             if read.shared_bytes:
-                _HELD.give_back(self._owner, read.shared_bytes)
+                HELD.give_back(self._owner, read.shared_bytes)
             if read.holds_large:
                 _LARGE.release()
 
-    async def _answer(self, request: requests.PreparedRequest, read: _Read) -> requests.Response:
+    async def _answer(self, request: requests.PreparedRequest, read: _Read) -> "_Response":
         if self.ended:
             raise NoAnswerError("the source is closed")
         url = str(request.url)
@@ -189,14 +168,39 @@ class Transport(BaseAdapter):
         """Add the parts of an answer to the body, within the limits."""
         refused = answer.status != requests.codes.ok
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-            self._hold(read, len(chunk))
-            body += chunk
-            if refused and len(body) > ERROR_BYTES_MAX:
-                exceeded(Limit.ERROR_PAGE)
+            if not self._added(chunk, read, body, refused=refused):
                 return
-            if len(body) > self._body_bytes_max:
-                exceeded(Limit.ANSWER_BYTES)
-                raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
+
+    def _unpacked(self, response: "_Response", read: _Read) -> bytearray:
+        """The body of a packed answer. Blocks."""
+        packed, body = response.body, bytearray()
+        refused = response.status_code != requests.codes.ok
+        try:
+            for part in unpacked(packed):
+                if not self._added(part, read, body, refused=refused):
+                    break
+                _check_time(read)
+        except ValueError as error:
+            if not refused:
+                raise NoAnswerError(f"an answer whose {ENCODING} is {error}") from None
+        except BaseException:
+            body.clear()  # as above
+            packed.clear()
+            raise
+        self._let_go(read, len(packed))
+        return body
+
+    def _added(self, part: bytes, read: _Read, body: bytearray, *, refused: bool) -> bool:
+        """Add a part to a body, within the limits; False = no more of it is wanted."""
+        if not refused and len(body) + len(part) > self._body_bytes_max:
+            exceeded(Limit.ANSWER_BYTES)
+            raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
+        self._hold(read, len(part))
+        body += part
+        if refused and len(body) > ERROR_BYTES_MAX:
+            exceeded(Limit.ERROR_PAGE)
+            return False
+        return True
 
     def _hold(self, read: _Read, count: int) -> None:
         """Count bytes of an answer that is not read to its end yet."""
@@ -210,10 +214,20 @@ class Transport(BaseAdapter):
             more = read.held_bytes - _BEGINNING_BYTES - read.shared_bytes
             if more > 0:
                 read.shared_bytes += more
-                if not _HELD.take(self._owner, more):
+                if not HELD.take(self._owner, more):
                     exceeded(Limit.ANSWERS_OF_ALL)
                     message = f"answers of all sources of over {HELD_BYTES_MAX} bytes at a time"
                     raise NoAnswerError(message)
+
+    def _let_go(self, read: _Read, count: int) -> None:
+        """Give back bytes that are held no more, before the read ends."""
+        with self._held_lock:
+            self._held_bytes -= count
+            read.held_bytes -= count
+            shared = max(0, read.held_bytes - _BEGINNING_BYTES)
+            if shared < read.shared_bytes:
+                HELD.give_back(self._owner, read.shared_bytes - shared)
+                read.shared_bytes = shared
 
 
 class _Response(requests.Response):
@@ -221,12 +235,12 @@ class _Response(requests.Response):
 
     def __init__(self, body: bytearray) -> None:
         super().__init__()
-        self._body = body
+        self.body = body
 
     @property
     @override
     def content(self) -> bytes:
-        return bytes(self._body)
+        return bytes(self.body)
 
     @override
     def json(self, **_: Any) -> Any:
@@ -238,16 +252,21 @@ class _Response(requests.Response):
             TimeoutError: others were at work until the limit.
         """
         # Each series has two objects, itself and its labels; objects take most of the memory.
-        if self._body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
+        if self.body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
             exceeded(Limit.ANSWER_SERIES)
             raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
-        values = sum(map(self._body.count, (b",", b"[", b"{")))
+        values = sum(map(self.body.count, (b",", b"[", b"{")))
         if values > VALUES_MAX:
             exceeded(Limit.ANSWER_VALUES)
             raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
-        if len(self._body) > _LARGE_BYTES:
+        if len(self.body) > _LARGE_BYTES:
             _wait_for_turn(_READ.get())
-        return orjson.loads(self._body)
+        return orjson.loads(self.body)
+
+
+def _check_time(read: _Read) -> None:
+    if read.loop.time() > read.limit:
+        raise TimeoutError
 
 
 def _wait_for_turn(read: _Read) -> None:

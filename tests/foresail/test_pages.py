@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,8 +11,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
-from foresail.exported import WorkloadCollector
+from foresail.exported import WorkloadCollector, WorkloadSnapshot
 from foresail.http import FrontState, Pages
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
@@ -259,3 +261,23 @@ async def test_an_unknown_name_is_compared_with_a_hundred_others_at_most(
 
     assert (await site.explain("llm", "sounds", "127.0.0.1", None)).status == 404
     assert limits_exceeded() == {Limit.NAMES_COMPARED}
+
+
+class CountedSnapshots(WorkloadCollector):
+    """Counts how often the workloads are copied, which takes the event loop milliseconds."""
+
+    made = 0
+
+    @override
+    def snapshot(self) -> WorkloadSnapshot:
+        self.made += 1
+        return super().snapshot()
+
+
+async def test_a_page_of_metrics_that_is_kept_costs_the_loop_nothing() -> None:
+    site = Site({"sound": FakeFeed()})
+    counted = CountedSnapshots(site.loop, clock=asyncio.get_running_loop().time)
+    pages = replace(site.pages, workloads=counted)
+    for _ in range(3):
+        await pages.metrics(make_mocked_request("GET", "/metrics"))
+    assert counted.made == 1

@@ -230,6 +230,26 @@ async def test_while_one_cannot_be_read_none_of_the_others_releases_a_replica() 
     )
 
 
+async def test_one_that_is_deleted_keeps_no_replica_of_the_others_for_hours() -> None:
+    site = Site(8000, h100=2, a100=4)
+    h100, a100 = await site.both()
+    await site.look(4)
+    site.feeds["a100"].failure = SourceUnavailableError("no metrics")
+    site.demand = 800
+    for _ in range(41):
+        site.cycle.note_asked(h100, site.now)
+        await site.look()
+    # KEDA asked last about the A100 more than ten minutes ago, and nothing is read of it.
+    assert site.answers["h100"] == 1
+    assert "variants" not in site.steps(h100)
+
+    # It was only paused: it counts again.
+    site.feeds["a100"].failure = None
+    site.cycle.note_asked(a100, site.now)
+    await site.look(2)
+    assert "variants" in site.steps(h100)
+
+
 async def test_a_variant_that_is_forgotten_leaves_the_other_on_its_own() -> None:
     site = Site(8000, h100=2, a100=4)
     h100, a100 = await site.both()

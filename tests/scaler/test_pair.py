@@ -158,6 +158,22 @@ async def test_decode_is_ordered_with_prefill_and_not_one_start_up_later() -> No
     assert steps["pair"] == "prefill p passes 20 requests/s, each 0.5 replica-seconds of decode"
 
 
+async def test_a_priced_variant_beside_it_takes_nothing_from_a_pair() -> None:
+    site = Site()
+    site.demand = 4.0
+    site.decode.replicas = 3
+    _, decode = await site.both()
+    await site.arrive("e", "decode", "", replicaPrice="3", matchLabels="role=other")
+    await site.look(8)
+    site.demand = 20.0
+    await site.look(2, ready=False)
+    # As without it: a model of which one has no price is not split.
+    assert site.answers["d"] == 10
+    assert site.steps(decode)["bounds"] == "4 wanted, what prefill passes on is 10"
+    assert site.steps(decode)["pair"].startswith("prefill p passes 20 requests/s")
+    assert site.steps(decode)["variants"].startswith("no replicaPrice at d")
+
+
 async def test_alone_decode_follows_what_has_passed_prefill() -> None:
     site = Site()
     site.demand = 4.0

@@ -1,8 +1,11 @@
 """Whose fault a failure is, and what is sent: Prometheus' API played by a stub."""
 
 import asyncio
+import base64
 import gzip
 import json
+import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Signal
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
+from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 
 # Sockets and threads take real time.
@@ -39,7 +43,8 @@ class Stub:
     drips: bool = False
     drip: bytes = b" "
     packed: bytes = b""
-    """Sent with `Content-Encoding: gzip` in place of the body."""
+    """Sent with `Content-Encoding` in place of the body."""
+    encoding: str = "gzip"
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
     asked: list[tuple[web.Request, dict[str, list[str]]]] = field(default_factory=list)
@@ -49,7 +54,8 @@ class Stub:
         if self.drips:
             return await self._dripped(request)
         if self.packed:
-            return web.Response(body=self.packed, headers={"Content-Encoding": "gzip"})
+            headers = {"Content-Encoding": self.encoding}
+            return web.Response(body=self.packed, status=self.status, headers=headers)
         await asyncio.sleep(self.delay_seconds)
         if request.path.startswith("/api/v1/label"):
             return web.Response(text=self.lookups, status=self.lookup_status)
@@ -222,6 +228,67 @@ async def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(
     with pytest.raises(SourceUnavailableError, match=r"main.*an answer of over 65536 bytes"):
         await feed_of(stub.url, body_bytes_max=2**16).observe(now_seconds=100)
     assert Limit.ANSWER_BYTES in limits_exceeded()
+
+
+async def test_a_packed_answer_is_read(stub: Stub, feed_of: Callable[..., Feed]) -> None:
+    begun, rest = waiting(9, at=95.0)[:20], waiting(9, at=95.0)[20:]
+    stub.packed = gzip.compress(begun.encode()) + gzip.compress(rest.encode())  # of two members
+    assert (await feed_of(stub.url).observe(now_seconds=100)).value(Signal.WAITING) == 9
+    (request, _) = stub.asked[0]
+    assert request.headers["Accept-Encoding"] == "gzip"
+
+
+async def test_unpacking_takes_the_event_loop_no_time(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    size = 24 * 2**20
+    stub.packed = gzip.compress((waiting(9, at=95.0) + " " * size).encode(), 1)
+    begun = time.thread_time()
+    assert len(gzip.decompress(stub.packed)) > size
+    alone = time.thread_time() - begun
+    feed = feed_of(stub.url, timeout_seconds=30)
+
+    begun = time.thread_time()
+    assert (await feed.observe(now_seconds=100)).value(Signal.WAITING) == 9
+    assert time.thread_time() - begun < alone / 2
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding", "told"),
+    [
+        pytest.param(gzip.compress(b"{}")[:-4], "gzip", "whose gzip is cut off", id="cut-off"),
+        pytest.param(b"no gzip", "gzip", "whose gzip is damaged", id="damaged"),
+        pytest.param(b"{}", "br", "Content-Encoding 'br'", id="not-asked-for"),
+    ],
+)
+async def test_a_packed_answer_that_cannot_be_read_is_named(
+    stub: Stub, feed_of: Callable[..., Feed], packed: bytes, encoding: str, told: str
+) -> None:
+    stub.packed, stub.encoding = packed, encoding
+    with pytest.raises(SourceUnavailableError, match=rf"main.*{told}"):
+        await feed_of(stub.url).observe(now_seconds=100)
+
+
+async def test_a_packed_error_page_is_shown(stub: Stub, feed_of: Callable[..., Feed]) -> None:
+    stub.status, stub.packed = 503, gzip.compress(b"store is down" + b" " * 2**20)
+    with pytest.raises(SourceUnavailableError, match="HTTP 503: store is down"):
+        await feed_of(stub.url).observe(now_seconds=100)
+
+
+async def test_a_packed_answer_gives_back_all_that_it_held(
+    stub: Stub, feed_of: Callable[..., Feed]
+) -> None:
+    noise = base64.b64encode(os.urandom(2**20)).decode()
+    body = json.dumps({**json.loads(waiting(9, at=95.0)), "noise": noise})
+    stub.packed = gzip.compress(body.encode())
+    assert len(stub.packed) > 2**20
+    assert (await feed_of(stub.url).observe(now_seconds=100)).value(Signal.WAITING) == 9
+
+    # All of it is free again, and not a byte more.
+    assert HELD.take("another", HELD_BYTES_MAX)
+    HELD.give_back("another", HELD_BYTES_MAX)
+    assert not HELD.take("another", HELD_BYTES_MAX + 1)
+    HELD.give_back("another", HELD_BYTES_MAX + 1)
 
 
 async def test_an_answer_of_too_many_series_or_values_is_refused_before_it_takes_memory(

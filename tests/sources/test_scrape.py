@@ -1,6 +1,7 @@
 """Pods' own pages, served on loopback: found, fetched, bounded, and aged when they go."""
 
 import asyncio
+import gzip
 import itertools
 import socket
 import ssl
@@ -116,6 +117,21 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
 
 def url(pod: Pod) -> str:
     return f"http://127.0.0.1:{pod.port}/metrics"
+
+
+async def test_a_page_is_asked_for_unpacked_and_read_as_nothing_else(
+    serve: Serve, feed_of: Callable[..., Feed]
+) -> None:
+    asked = []
+
+    async def packed(request: web.Request) -> web.Response:
+        asked.append(request.headers["Accept-Encoding"])
+        return web.Response(body=gzip.compress(b"a 1\n"), headers={"Content-Encoding": "gzip"})
+
+    feed = feed_of(StaticTargets(f"http://127.0.0.1:{await serve(packed)}/metrics"))
+    with pytest.raises(SourceMisconfiguredError, match="Content-Encoding 'gzip', which was not"):
+        await feed.observe(now_seconds=100)
+    assert asked == ["identity"]
 
 
 async def test_a_clock_that_is_set_back_leaves_no_newer_sample_to_be_read(

@@ -318,6 +318,30 @@ def test_serve_has_no_token_of_the_api_server(helm: Helm) -> None:
     assert list(rules(made)) == []
 
 
+def test_token_reviews_have_the_rights_the_token_and_the_way_that_they_need(helm: Helm) -> None:
+    made = helm.rendered(SCALER, "--set", "settings.listen.tokenReview=true")
+    assert [rule for _, rule in rules(made)] == [
+        {
+            "apiGroups": ["authentication.k8s.io"],
+            "resources": ["tokenreviews"],
+            "verbs": ["create"],
+        },
+        {
+            "apiGroups": ["authorization.k8s.io"],
+            "resources": ["subjectaccessreviews"],
+            "verbs": ["create"],
+        },
+    ]
+    (binding,) = of_kind(made, "ClusterRoleBinding")
+    (deployment,) = of_kind(made, "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert [one["name"] for one in binding["subjects"]] == [pod["serviceAccountName"]]
+    assert pod["automountServiceAccountToken"] is True
+    (policy,) = of_kind(made, "NetworkPolicy")
+    ports = [one["port"] for rule in policy["spec"]["egress"] for one in rule.get("ports", ())]
+    assert {443, 6443} <= set(ports)
+
+
 # The network, and certificates.
 
 

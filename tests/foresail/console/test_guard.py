@@ -119,6 +119,22 @@ async def test_a_foreign_name_that_points_to_this_machine_gets_nothing() -> None
     assert await status(LOCAL, host="[::1]:8081") == 200
 
 
+@pytest.mark.parametrize("authorization", ["Bearer guess", basic("guess"), "x"])
+async def test_a_foreign_name_needs_the_token_and_not_just_any(
+    token: Path, authorization: str
+) -> None:
+    # A script of the foreign name may send whatever header it likes.
+    asked_as = "evil.example:8081"
+    assert await status(LOCAL, token, host=asked_as, authorization=authorization) == 403
+    assert await status(LOCAL, host=asked_as, authorization=authorization) == 403
+    assert await status(LOCAL, token, host=asked_as, authorization="Bearer s3cret") == 200
+
+
+async def test_a_name_that_cannot_be_read_is_refused() -> None:
+    assert await status(LOCAL, host="[::1") == 403
+    assert await status(LOCAL, origin="http://[::1") == 403
+
+
 async def test_every_answer_has_the_headers_that_protect_it() -> None:
     for sent in (await asked(LOCAL), await asked(OTHER), await asked(LOCAL, method="POST")):
         headers = dict(sent[0]["headers"])

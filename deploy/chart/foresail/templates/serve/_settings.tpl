@@ -15,3 +15,11 @@
 {{- end -}}
 {{- toYaml (mergeOverwrite $made (deepCopy .Values.settings)) -}}
 {{- end -}}
+{{/* "true" where listen.tokenReview is on: the API server is asked about tokens. */}}
+{{- define "foresail.reviewsTokens" -}}
+{{- if (include "foresail.settings" . | fromYaml).listen.tokenReview -}}true{{- end -}}
+{{- end -}}
+{{/* "true" where serve asks the API server for anything. */}}
+{{- define "foresail.serveAsksApiServer" -}}
+{{- if or .Values.serve.podNamespaces (include "foresail.reviewsTokens" .) -}}true{{- end -}}
+{{- end -}}

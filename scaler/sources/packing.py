@@ -1,0 +1,38 @@
+"""Unpacks the bodies of answers. It blocks, and so has no place in an event loop."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+ENCODING: Final = "gzip"
+"""What is asked for, and read."""
+PART_BYTES: Final = 2**16
+"""Unpacked at once: whoever counts the parts can stop a small body that unpacks to a huge one."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+
+def unpacked(packed: bytes | bytearray) -> Iterator[bytes]:
+    """The parts of the body, none of them empty.
+
+    Raises:
+        ValueError: it is damaged, or cut off.
+    """
+    if not packed:
+        return
+    unpacker = zlib.decompressobj(_GZIP)
+    for start in range(0, len(packed), PART_BYTES):
+        rest = bytes(packed[start : start + PART_BYTES])
+        more = True
+        while rest or more:
+            if unpacker.eof:
+                unpacker = zlib.decompressobj(_GZIP)  # a body may be of several members
+            try:
+                part = unpacker.decompress(rest, PART_BYTES)
+            except zlib.error as error:
+                raise ValueError("damaged") from error
+            rest = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
+            more = len(part) == PART_BYTES and not unpacker.eof
+            if part:
+                yield part
+    if not unpacker.eof:
+        raise ValueError("cut off")
