@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from foresail.figures import last
+
 _UNKNOWN = "?"
 
 
@@ -19,7 +21,7 @@ def books_text(books: Mapping[str, Any]) -> Sequence[str]:
     ]
     return [
         (
-            f"the last {books['days']:.1f} days under each rule (* in force), in replica-hours and "
+            f"{last(books['days'])} under each rule (* in force), in replica-hours and "
             "late share of the work, from a model of the fleet:"
         ),
         *(f"  {mark} {hours:>9}  {late:>7}  {text}" for mark, hours, late, text in rows),

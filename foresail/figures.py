@@ -25,6 +25,14 @@ def dollars(usd: float) -> str:
     return f"{usd:,.2f}" if usd < 1000 else f"{usd:,.0f}"  # noqa: PLR2004
 
 
+def last(days: float) -> str:
+    """How far back something reaches, in a unit that does not round it to nothing."""
+    for unit, amount in (("days", days), ("hours", days * 24)):
+        if amount >= 1:
+            return f"the last {amount:.1f} {unit}"
+    return f"the last {days * 1440:.0f} minutes"
+
+
 def camel(value: object) -> object:
     match value:
         case dict():

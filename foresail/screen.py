@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from foresail.demo import Frame, Playback
+from foresail.figures import UNKNOWN
 from replay.simulate import Result
 from scaler.durations import format_duration
 
@@ -33,7 +34,9 @@ class Column:
     """Means over one column's time."""
 
     looks: int = 0
+    measured: int = 0
     demand: float = 0.0
+    """Over the measured looks."""
     ready: float = 0.0
     wanted: float = 0.0
 
@@ -41,7 +44,10 @@ class Column:
         view = frame.view
         self.looks += 1
         share = 1 / self.looks
-        self.demand += share * (view.demand_prompt_tokens_per_second - self.demand)
+        demand = view.demand_prompt_tokens_per_second
+        if not math.isnan(demand):
+            self.measured += 1
+            self.demand += (demand - self.demand) / self.measured
         self.ready += share * (view.ready - self.ready)
         self.wanted += share * ((frame.asked or 0) - self.wanted)
 
@@ -147,7 +153,7 @@ class Screen:
         return Text.assemble(
             f"ready {view.ready}  starting {view.starting}  draining {view.draining}   "
             f"running {view.running}  waiting {view.waiting}   "
-            f"{view.demand_requests_per_second:.1f} requests/s   ",
+            f"{_rate(view.demand_requests_per_second, '.1f')} requests/s   ",
             (
                 f"TTFT p95 {_seconds(view.ttft_p95_seconds)} of {objective.ttft_seconds:g} s",
                 "red" if late else "green",
@@ -161,8 +167,10 @@ def line(frame: Frame) -> str:
     view = frame.view
     shaped = max(frame.why, key=_replicas_named, default="no decision yet") if frame.why else "-"
     return (
-        f"{_clock(frame.clock_seconds)}  demand {view.demand_requests_per_second:5.1f} req/s "
-        f"{view.demand_prompt_tokens_per_second:7,.0f} tok/s  asked {_asked(frame)}  "
+        f"{_clock(frame.clock_seconds)}  "
+        f"demand {_rate(view.demand_requests_per_second, '.1f'):>5} requests/s "
+        f"{_rate(view.demand_prompt_tokens_per_second, ',.0f'):>7} prompt tokens/s  "
+        f"asked {_asked(frame)}  "
         f"ready {view.ready}  starting {view.starting}  waiting {view.waiting}  "
         f"TTFT p95 {_seconds(view.ttft_p95_seconds)}  GPU-h {view.gpu_hours:.1f}  {shaped}"
     )
@@ -303,6 +311,10 @@ def _clock(seconds: float) -> str:
 
 def _asked(frame: Frame) -> str:
     return "?" if frame.asked is None else str(frame.asked)
+
+
+def _rate(value: float, form: str) -> str:
+    return UNKNOWN if math.isnan(value) else format(value, form)
 
 
 def _seconds(value: float) -> str:

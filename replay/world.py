@@ -11,7 +11,7 @@ from math import inf
 import numpy as np
 
 from replay.counters import ITL_EDGES_SECONDS, TTFT_EDGES_SECONDS, Counters
-from replay.engine import TICK_SECONDS, Engine
+from replay.engine import Engine
 from replay.exposition import Exposition, Sample
 from replay.fleet import Fleet, Phase
 from replay.judgement import Judgement, Tally
@@ -39,7 +39,7 @@ class View:
     running: int
     demand_requests_per_second: float
     demand_prompt_tokens_per_second: float
-    """Of the requests of the last minute, served yet or not."""
+    """Of the requests of the last minute, served yet or not; both rates are NaN at the start."""
     ttft_p95_seconds: float
     """Over requests that arrived in the last minutes; NaN where there were none."""
     timed_out: int
@@ -165,7 +165,7 @@ class World:
         now = self.now_seconds
         engine = self.engine
         arrived = slice(self._first_after(now - _DEMAND_WINDOW_SECONDS), engine.arrived)
-        window_seconds = min(max(now, TICK_SECONDS), _DEMAND_WINDOW_SECONDS)
+        window_seconds = min(now, _DEMAND_WINDOW_SECONDS) or float("nan")
         prompt_tokens = int(self.requests.prompt_tokens[arrived].sum())
         recent = slice(self._first_after(now - _TTFT_WINDOW_SECONDS), engine.arrived)
         waited = now - self.requests.arrival_seconds[recent]

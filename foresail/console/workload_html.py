@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from foresail.console import cells
 from foresail.console.charts import demand_plot, picture, replicas_plot
 from foresail.console.records import Decision, Fact, Score, WorkloadPage
-from foresail.figures import UNKNOWN
+from foresail.figures import UNKNOWN, last
 from scaler.decision.need import Step
 from scaler.learning.shadows.account import GIVEN_RULE, BookedRule, BooksAccount
 
@@ -144,7 +144,7 @@ def _books(page: WorkloadPage) -> str:
         return cells.section(title, cells.missing(why))
     books = page.books
     about = (
-        f"the last {books.days:.1f} days under each rule, from a model of the fleet, with the late "
+        f"{last(books.days)} under each rule, from a model of the fleet, with the late "
         f"share of the work; setting: "
         f"{cells.text(books.why)}"
     )

@@ -28,7 +28,7 @@ PAGES: Final = (
     ROOT / "CHANGELOG.md",
     EXAMPLES / "README.md",
     ROOT / "SECURITY.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 )
 PROGRAMS: Final = frozenset(
     {"cd", "docker", "export", "foresail", "helm", "kubectl", "make", "python", "sh"}

@@ -48,7 +48,9 @@ DEPLOYMENTS = {
     if one and one.get("kind") == "Deployment"
 }
 OFFER = AllowedOptions(
-    engines={"vllm": False, "llm-d": True}, sources=frozenset({"main"}), default_source="main"
+    engines={"vllm": False, "llm-d": True, "sglang": False},
+    sources=frozenset({"main"}),
+    default_source="main",
 )
 
 

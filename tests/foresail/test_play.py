@@ -37,8 +37,8 @@ def test_what_nobody_measured_is_a_question_mark_in_a_line() -> None:
         draining=0,
         waiting=0,
         running=0,
-        demand_requests_per_second=0.0,
-        demand_prompt_tokens_per_second=0.0,
+        demand_requests_per_second=math.nan,  # no time has passed
+        demand_prompt_tokens_per_second=math.nan,
         ttft_p95_seconds=math.nan,  # no request came
         timed_out=0,
         killed=0,
@@ -57,7 +57,7 @@ def test_what_nobody_measured_is_a_question_mark_in_a_line() -> None:
 
     shown = line(frame)
 
-    assert "asked ?" in shown
+    assert "demand     ? requests/s       ? prompt tokens/s  asked ?" in shown
     assert "TTFT p95 ? s" in shown
 
 

@@ -1,12 +1,13 @@
 """The live screen of the demo, as a terminal shows it."""
 
+import math
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from foresail.demo import Frame, playback
-from foresail.screen import Screen
+from foresail.screen import Column, Screen
 from replay.world import View
 
 WHY = (
@@ -71,3 +72,10 @@ def test_the_charts_have_a_time_axis() -> None:
     (axis,) = [line for line in shown(80, 24) if "|10:00" in line]
     # A column is three minutes: twenty of them lie between two full hours.
     assert axis.index("|10:00") - axis.index("|09:00") == 20
+
+
+def test_a_frame_before_the_first_measurement_takes_no_part_in_the_mean_of_demand() -> None:
+    column = Column()
+    for demand in (math.nan, 300.0, 500.0):
+        column.take(frame(0, demand=demand))
+    assert column.demand == 400.0

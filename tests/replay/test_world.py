@@ -1,5 +1,6 @@
 """A generated day served request by request: pages, books and repeatability."""
 
+import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -150,6 +151,12 @@ def test_cached_prompt_tokens_are_told_apart() -> None:
         if sample.name == "vllm:prompt_tokens_by_source_total"
     }
     assert by_source["local_cache_hit"] == pytest.approx(by_source["local_compute"] / 3)
+
+
+def test_demand_is_unknown_until_time_has_passed() -> None:
+    view = world().view()
+    assert math.isnan(view.demand_requests_per_second)
+    assert math.isnan(view.demand_prompt_tokens_per_second)
 
 
 def test_demand_on_the_screen_is_what_arrives_not_what_is_served() -> None:
