@@ -14,17 +14,20 @@ _Told = TypeVar("_Told")
 
 
 async def accounts(
-    server: str, namespace: str, name: str, *, token: str | None = None
+    server: str, namespace: str, name: str, *, token: str | None = None, at: str | None = None
 ) -> list[Account]:
     """The accounts of a workload, the last asked first; at least one.
 
     Args:
         token: of the server's `listen.tokenFile`; None = it is asked over loopback.
+        at: the moment to explain, as `moment_of` takes it; None = now.
 
     Raises:
         ForesailError: no server answers there, it is none of ours, or it knows no such workload.
     """
     path = f"explain/{_path(namespace, name)}"
+    if at is not None:
+        path += f"?at={quote(at, safe='')}"
     return await _answer(server, path, _checked, by="serve", token=token)
 
 

@@ -165,22 +165,32 @@ def demo(*, seconds: float, seed: int, plain: bool, web: bool, port: int, form: 
     type=click.Path(path_type=Path),
     help="The token of the server's listen.tokenFile, for a server that is not on loopback.",
 )
+@click.option(
+    "--at",
+    metavar="TIME",
+    help="The decision in force then, as the server kept it: RFC 3339, or -2h for two hours ago.",
+)
 @cli_options.output("text", "json", "yaml")
-def explain(asked: tuple[str, ...], server: str, token_file: Path | None, *, form: str) -> None:
+def explain(
+    asked: tuple[str, ...], server: str, token_file: Path | None, *, at: str | None, form: str
+) -> None:
     """Why a workload has the replicas it has: readings, forecast, and each rule's step.
 
     With the word `pod`: why a pod was placed where it was. The columns of the best nodes' scores,
-    and why the others were refused.
+    and why the others were refused. With --at: the decision of a workload in force at that time,
+    in the words of then; status 1 where none is kept.
 
     Status 0: KEDA gets what the mode says, or the model is only watched; a node can take the pod.
     Status 1: nothing is known of the workload or pod, or the server does not answer. Status 3: KEDA
     gets an error in place of that, or no node can take the pod; what is known is printed.
     """
     match asked:
+        case ["pod", _] if at is not None:
+            raise click.UsageError("--at is of workloads: no answer about a pod is kept for long")
         case ["pod", name]:
             _explain_pod(*_split(name), server, form)
         case [name]:
-            _explain_workload(*_split(name), server, token_file, form)
+            _explain_workload(*_split(name), server, token_file, at, form=form)
         case _:
             message = f"{' '.join(asked)!r} is not of the form [pod] NAMESPACE/NAME"
             raise click.UsageError(message)
@@ -194,18 +204,20 @@ def _split(asked: str) -> tuple[str, str]:
 
 
 def _explain_workload(
-    namespace: str, name: str, server: str, token_file: Path | None, form: str
+    namespace: str, name: str, server: str, token_file: Path | None, at: str | None, *, form: str
 ) -> None:
     from foresail import explain as explained
     from foresail.asking import accounts
     from scaler.sources.access import secret
 
     token = None if token_file is None else secret(token_file)
-    found = asyncio.run(accounts(server, namespace, name, token=token))
+    found = asyncio.run(accounts(server, namespace, name, token=token, at=at))
     if form in FORMS:
         print_document(camel(found), form)
     else:
         click.echo("\n".join(explained.text(one) for one in found), nl=False)
+    if at is not None:
+        return  # what KEDA got then is said; nothing is to be done about it now
     # Of several triggers, or one before and after an edit, the last asked comes first.
     advice = explained.advice(found[0])
     if advice is not None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from foresail.decision_log import Kept
 from foresail.explain_books import books_text
 from scaler.decision.abstention import abstention_of
 from scaler.decision.answers import Answer, Refusal, RefusalCode, TimedOutcome
@@ -76,7 +77,7 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
     plan = status.cycle_state.plan
     if plan is not None:
         payload["plan"] = {
-            "at": _time(plan.at_seconds),
+            "at": format_time(plan.at_seconds),
             "desired": plan.desired,
             "planned": plan.planned,
             "reactive": plan.reactive,
@@ -90,9 +91,34 @@ def account(status: WorkloadStatus, *, now_seconds: float) -> Account:
     return payload
 
 
+def kept(payload: Account) -> Account:
+    """The account with no more of its forecasts than the text shows, to be kept."""
+    if "forecasts" not in payload:
+        return payload
+    forecasts = {
+        dimension: _shown_levels(forecast) for dimension, forecast in payload["forecasts"].items()
+    }
+    return {**payload, "forecasts": forecasts}
+
+
+def in_force_at(payload: Account, moment_seconds: float, found: Kept) -> Account:
+    """A kept account, and how it relates to a moment."""
+    until = found.until_seconds
+    return {
+        "kept": {
+            "asked_for": format_time(moment_seconds),
+            "at": format_time(found.at_seconds),
+            "until": None if until is None else format_time(until),
+            "in_force": found.in_force,
+            "written_until": format_time(found.written_until_seconds),
+        },
+        **payload,
+    }
+
+
 def text(payload: Mapping[str, Any]) -> str:
     """The account as lines for a terminal or `curl`."""
-    lines = [f"{payload['workload']}: {_outcome_text(payload['outcome'])}"]
+    lines = [*_kept_text(payload), f"{payload['workload']}: {_outcome_text(payload['outcome'])}"]
     if payload.get("failure"):
         lines.append(f"  source: {payload['failure']}")
     lines += [f"  note: {remark}" for remark in payload.get("remarks", ())]
@@ -137,6 +163,31 @@ def advice(payload: Mapping[str, Any]) -> str | None:
     if not payload.get("readings"):
         return "ask again in a minute: the first reading is under way"
     return "make the trigger's `model`, and its namespace, those of the engine's series"
+
+
+def _kept_text(payload: Mapping[str, Any]) -> list[str]:
+    """One line about a decision that is kept; everything below it is as it was then."""
+    found = payload.get("kept")
+    if found is None:
+        return []
+    if not found["in_force"]:
+        gap = f"between {found['written_until']} and {found['until'] or 'now'}"
+        before = f"the last decision before, of {found['at']}:"
+        return [f"at {found['asked_for']}: {_UNKNOWN}, nothing was kept {gap}; {before}"]
+    until = f"until {found['until']}" if found["until"] else "and still in force"
+    return [f"at {found['asked_for']}: the decision of {found['at']}, {until}; as it was then:"]
+
+
+def _shown_levels(forecast: Mapping[str, Any]) -> Account:
+    if forecast["quantiles"] is None:
+        return dict(forecast)
+    levels = forecast["levels"]
+    places = sorted({_nearest(levels, level) for level in _LEVELS_SHOWN})
+    return {
+        **forecast,
+        "levels": [levels[place] for place in places],
+        "quantiles": [[row[place] for place in places] for row in forecast["quantiles"]],
+    }
 
 
 def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
@@ -185,8 +236,11 @@ def _earned(skill: Mapping[str, float | None]) -> str:
 
 def _at_level(levels: Sequence[float], row: Sequence[float], level: float) -> float:
     """The quantile at the listed level nearest to the one shown."""
-    nearest = min(range(len(levels)), key=lambda index: abs(levels[index] - level))
-    return row[nearest]
+    return row[_nearest(levels, level)]
+
+
+def _nearest(levels: Sequence[float], level: float) -> int:
+    return min(range(len(levels)), key=lambda index: abs(levels[index] - level))
 
 
 def _bar(quantiles: Sequence[float], top: float) -> str:
@@ -334,5 +388,6 @@ def _reading_text(reading: Mapping[str, Any]) -> str:
     return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:.3g}"
 
 
-def _time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
+    """Unix time as explanations show it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

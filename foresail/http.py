@@ -16,8 +16,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from foresail import explain
 from foresail.access import allowed
+from foresail.asked_time import moment_of
+from foresail.clock import wall_clock
+from foresail.decision_keeper import DecisionKeeper, DecisionsUnreadableError
+from foresail.decision_log import KeptOfWorkload
+from foresail.explain import format_time
 from foresail.exported import WorkloadCollector
 from scaler.clock import Clock
+from scaler.errors import ForesailError
 from scaler.limits import Limit, exceeded
 from scaler.message_text import limited
 from scaler.serving.cycle import PlanningCycle
@@ -85,6 +91,9 @@ class Pages:
     """Between two looks."""
     token_file: Path | None = None
     """Of the token for explanations; None = on loopback alone."""
+    wall: Clock = wall_clock
+    decisions: DecisionKeeper | None = None
+    """What is kept of the past; None = nothing."""
     review: ReviewToken | None = None
     """Asks the API server about other tokens; None = they are refused."""
     _metrics_page: _MetricsPage = field(default_factory=_MetricsPage)
@@ -142,13 +151,40 @@ class Pages:
             reviewed = await self._reviewed(request, f"/explain/{namespace}/{name}")
             if reviewed is not True:
                 return self._refused(is_unknown=reviewed is None)
+        if "at" in request.query:
+            return await self._explain_at(request, namespace, name, request.query["at"])
         found = self.loop.statuses_of(namespace, name)
         if not found:
             return _never_asked(namespace, name, self.loop.names_in(namespace))
-        accounts = [explain.account(status, now_seconds=self.clock()) for status in found]
-        if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
-            return web.json_response(accounts)
-        return web.Response(text="\n".join(explain.text(one) for one in accounts))
+        return _shown(
+            request, [explain.account(status, now_seconds=self.clock()) for status in found]
+        )
+
+    async def _explain_at(
+        self, request: web.Request, namespace: str, name: str, at: str
+    ) -> web.Response:
+        """The decisions in force at a moment, in the words of then."""
+        if self.decisions is None:
+            text = (
+                "no decisions are kept: the settings have no state.directory, or decisions: null\n"
+            )
+            return web.Response(status=404, text=text)
+        try:
+            moment = moment_of(limited(at), now_seconds=self.wall())
+        except ForesailError as error:
+            return web.Response(status=400, text=f"{error}\n")
+        try:
+            found = await self.decisions.at(namespace, name, moment)
+        except DecisionsUnreadableError as error:
+            return web.Response(status=503, text=f"{error}\n")
+        accounts = [
+            explain.in_force_at(one.account, moment, one)
+            for one in found.decisions
+            if one.account is not None
+        ]
+        if not accounts:
+            return web.Response(status=404, text=_nothing_kept(namespace, name, moment, found))
+        return _shown(request, accounts)
 
     async def _reviewed(self, request: web.Request, path: str) -> bool | None:
         """Whether the API server admits the token to this path; None while it does not say."""
@@ -168,6 +204,24 @@ class Pages:
             ways += ", or with a token of the cluster whose user may get this path"
         text = f"explanations show a tenant's traffic: ask {ways}\n"
         return web.Response(status=403, text=text)
+
+
+def _shown(request: web.Request, accounts: list[explain.Account]) -> web.Response:
+    if "json" in request.headers.get("Accept", "") or request.query.get("format") == "json":
+        return web.json_response(accounts)
+    return web.Response(text="\n".join(explain.text(one) for one in accounts))
+
+
+def _nothing_kept(namespace: str, name: str, moment: float, found: KeptOfWorkload) -> str:
+    workload = f"{namespace}/{name}"
+    if found.first_seconds is None:
+        text = f"no decision of {workload} is kept"
+    elif not found.decisions:
+        text = f"no decision of {workload} is kept before {format_time(found.first_seconds)}"
+    else:
+        forgotten = format_time(found.decisions[0].at_seconds)
+        text = f"{workload} was not known at {format_time(moment)}: it was forgotten at {forgotten}"
+    return limited(text) + "\n"
 
 
 def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:

@@ -23,6 +23,8 @@ from prometheus_client import (
 
 from foresail import wiring
 from foresail.clock import steady_clock, wall_clock
+from foresail.decision_keeper import DecisionKeeper
+from foresail.decision_log import Bounds, DecisionLog
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages, ReviewToken
 from foresail.limits_seen import LimitCollector, LimitLog
@@ -46,6 +48,7 @@ from foresail.link import (
 from foresail.logs import log_to_stderr
 from foresail.pace import planning_settings
 from foresail.settings import Settings
+from foresail.settings_serving import StateSettings
 from foresail.sites import Sites
 from foresail.states import PlannerStates
 from scaler.decision.answers import Reference, TimedOutcome
@@ -66,6 +69,7 @@ class _Running:
 
     cycle: PlanningCycle
     ports: Started
+    decisions: DecisionKeeper | None
     answer_readers: Callable[[], Awaitable[None]]
     """Called once all objects are known: before that, readers of plans are put off."""
 
@@ -87,6 +91,9 @@ async def plan(link: Link) -> None:
             beating = asyncio.create_task(_beat(link), name="beat")
             keeping = asyncio.create_task(states.run(running.cycle.feed_states), name="keep-states")
             tasks = {cycle, listening, beating, keeping}
+            if running.decisions is not None:
+                noting = running.decisions.run(running.cycle.status)
+                tasks.add(asyncio.create_task(noting, name="keep-decisions"))
             try:
                 # The first task to end ends the process: no planner lives without its cycle.
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -117,6 +124,7 @@ async def _running(
         link.send(Published(reference, timed, states.payload(reference)))
 
     book = PlanBook(instance=uuid4().hex)
+    decisions = _decision_keeper(settings.state, book)
     loop = PlanningCycle(
         sources.connect,
         planning_settings(settings.cycle, settings.pool_gpus),
@@ -126,7 +134,7 @@ async def _running(
         metrics=PlanningMetrics(registry),
         states=states,
         keep_sources=sources.keep,
-        readers=book,
+        readers=book if decisions is None else decisions,
     )
     for one in settings.watch:
         reference = Reference.of(one.namespace, one.name, one.metadata)
@@ -139,6 +147,7 @@ async def _running(
         front=front,
         period_seconds=settings.cycle.period,
         token_file=settings.listen.token_file,
+        decisions=decisions,
     )
     try:
         async with Sites() as sites, AsyncExitStack() as stack:
@@ -150,10 +159,26 @@ async def _running(
                 raise ForesailError(f"listen.http: {error}") from error
             answer_readers, plans_port = await _serve_plans(settings, loop, book, stack)
             yield _Running(
-                cycle=loop, ports=Started(port, plans_port), answer_readers=answer_readers
+                cycle=loop,
+                ports=Started(port, plans_port),
+                decisions=decisions,
+                answer_readers=answer_readers,
             )
     finally:
         await sources.close()
+
+
+def _decision_keeper(state: StateSettings, book: PlanBook) -> DecisionKeeper | None:
+    if state.directory is None or state.decisions is None:
+        return None
+    bounds = Bounds(
+        seconds=state.decisions.keep,
+        per_workload=state.decisions.per_workload_max,
+        size_bytes=state.decisions.mebibytes_max * 2**20,
+    )
+    return DecisionKeeper(
+        DecisionLog(state.directory, bounds), book, wall=wall_clock, steady=steady_clock
+    )
 
 
 def _token_review(stack: AsyncExitStack) -> ReviewToken:

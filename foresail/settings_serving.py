@@ -69,6 +69,17 @@ class LimitSettings(Part):
     """Addresses that a trigger's `serverAddress` may start with; by default none."""
 
 
+class DecisionSettings(Part):
+    """How long, and how many, decisions are kept for `foresail explain --at`."""
+
+    keep: Seconds = 604_800.0
+    """The time for which a decision is kept after the next one of its workload."""
+    per_workload_max: Count = 1000
+    """The most decisions of one workload; beyond it the oldest go."""
+    mebibytes_max: Count = 512
+    """The most room in the folder, in MiB; beyond it the oldest decisions of all go."""
+
+
 class StateSettings(Part):
     """The forecasts, last plans and last answers that outlive a process."""
 
@@ -78,3 +89,5 @@ class StateSettings(Part):
     """A name that resolves to all replicas; a joining replica fetches its states from them."""
     every: Seconds = 300.0
     """The time between two writes of a forecast; a restart reads later samples from the source."""
+    decisions: DecisionSettings | None = DecisionSettings()
+    """Decisions that are kept in `directory`, if there is one; `null` keeps none."""

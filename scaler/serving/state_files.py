@@ -9,7 +9,6 @@ dies. Reading needs no lock.
 """
 
 import errno
-import fcntl
 import os
 import stat
 from collections.abc import Collection, Iterable
@@ -20,6 +19,7 @@ from typing import BinaryIO, Final
 
 import structlog
 
+from scaler.serving.file_lock import locked
 from scaler.state.feed_bytes import FEED_BYTES_MAX
 from scaler.state.frames import FILE_BYTES_MAX, MAGIC, Frame, frame_bytes, frames_in
 from scaler.state.records import StateRefusedError
@@ -53,15 +53,10 @@ class StateFiles:
         if self._lock is not None:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = locked(self.directory / "lock", taken="another process keeps its states here")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for left in self.directory.glob("*.tmp"):
                 left.unlink()
-        except BlockingIOError as error:
-            os.close(lock)
-            message = "another process keeps its states here"
-            raise BlockingIOError(error.errno, message, str(self.directory)) from error
         except OSError:
             os.close(lock)
             raise

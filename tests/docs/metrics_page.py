@@ -1,12 +1,14 @@
-"""The tables of docs/metrics.md, made from the metrics that the processes export.
+"""The tables of docs/metrics.md, made from the chart's alerts and the metrics that are exported.
 
 `python -m tests.docs.metrics_page` writes them anew; test_metrics.py fails when they are stale.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from typing_extensions import override
@@ -37,8 +39,12 @@ from scheduler.webhook import WebhookMetrics
 from tests.foresail.controller.stage import NotedEvents
 from tests.policies.test_assess import KNOWN, NOW
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
+ROOT: Final = Path(__file__).parents[2]
+PAGE: Final = ROOT / "docs" / "metrics.md"
+ALERTS: Final = ROOT / "deploy" / "chart" / "foresail" / "files" / "alerts.yaml"
 BEGIN: Final = "<!-- Below: python -m tests.docs.metrics_page -->\n"
+BEGIN_ALERTS: Final = "<!-- Alerts: python -m tests.docs.metrics_page -->\n"
+END_ALERTS: Final = "\n## Dashboards\n"
 _LABELS_MAX: Final = 6
 
 
@@ -125,6 +131,47 @@ def series_of(family: Metric) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
+def series_labels() -> dict[str, set[str]]:
+    """Every series that a query can name, with its labels; a histogram has three."""
+    found: dict[str, set[str]] = {}
+    for make in PROCESSES.values():
+        registry = make()
+        labels = registry.labels()
+        for family in registry.collect():
+            own = set(labels[family.name])
+            if family.type == "histogram":
+                found |= {f"{family.name}_{one}": own for one in ("count", "sum")}
+                found[f"{family.name}_bucket"] = {*own, "le"}
+            else:
+                found[series_of(family)] = own
+    return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    """Of the chart's rule file, in its order."""
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alert_table() -> str:
+    lines = ["", "| alert | severity | after | what it says |", "|---|---|---|---|"]
+    for one in alerts():
+        name, said = one["alert"], one["annotations"]["summary"]
+        workload = "{{ $labels.namespace }}/{{ $labels.scaled_object }}"
+        said = re.sub(r"\{\{ \$labels\.(\w+) }}", r"`\1`", said.replace(workload, "the workload"))
+        link = one["annotations"]["runbook_url"].removeprefix("docs/")
+        severity = one["labels"]["severity"]
+        lines.append(f"| [`{name}`]({link}) | {severity} | {one.get('for', 'at once')} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(text: str) -> str:
+    """The page with its tables written anew."""
+    before, _, rest = text.partition(BEGIN_ALERTS)
+    between = END_ALERTS + rest.partition(END_ALERTS)[2].partition(BEGIN)[0]
+    return before + BEGIN_ALERTS + alert_table() + between + BEGIN + tables() + "\n"
+
+
 def tables() -> str:
     return "\n".join("\n".join(_section(name, make())) for name, make in PROCESSES.items())
 
@@ -162,4 +209,4 @@ def _labels_of(family: Metric) -> Sequence[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(PAGE.read_text().partition(BEGIN)[0] + BEGIN + tables() + "\n")
+    PAGE.write_text(page(PAGE.read_text()))

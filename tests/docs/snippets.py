@@ -57,7 +57,6 @@ class Kind(StrEnum):
     MIX = "mix"
     PRICES = "prices"
     PROMQL = "promql"
-    RULES = "rules"
     PYTHON = "python"
     OUTPUT = "output"
 

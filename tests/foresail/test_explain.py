@@ -19,6 +19,8 @@ from click.testing import CliRunner, Result
 from prometheus_client import CollectorRegistry
 
 from foresail.cli import main
+from foresail.decision_keeper import WAITING_MAX, DecisionKeeper
+from foresail.decision_log import DecisionLog
 from foresail.explain import Account, account, advice, text
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages
@@ -31,6 +33,7 @@ from scaler.serving.board import Board, Entry
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding
 from scaler.serving.metrics import PlanningMetrics
+from scaler.serving.plan_book import NoReaders
 from scaler.serving.state_book import NoStates
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
 from scaler.sources.catalogue import load
@@ -65,8 +68,24 @@ class FakeFeed:
 class Site:
     """One workload, looked at when the test says, with the shipped forecaster."""
 
-    def __init__(self, *, mode: str = "act", asked: bool = True, **metadata: str) -> None:
-        self.now = EPOCH
+    def __init__(
+        self,
+        *,
+        mode: str = "act",
+        asked: bool = True,
+        keeps: DecisionLog | None = None,
+        waiting_max: int = WAITING_MAX,
+        begins: float = EPOCH,
+        **metadata: str,
+    ) -> None:
+        self.now = begins
+        self.keeper = keeps and DecisionKeeper(
+            keeps,
+            NoReaders(),
+            wall=lambda: self.now,
+            steady=lambda: self.now,
+            waiting_max=waiting_max,
+        )
         self.feed = FakeFeed()
         self.registry = CollectorRegistry()
         self.board = Board(
@@ -83,6 +102,7 @@ class Site:
             steady=lambda: self.now,
             metrics=PlanningMetrics(self.registry),
             states=NoStates(),
+            readers=self.keeper,
         )
         self.registry.register(WorkloadCollector(self.loop, clock=lambda: self.now))
         if asked:
@@ -122,7 +142,7 @@ class Site:
         await self.loop.begin()
         await self.loop.cycle(at_seconds=self.now)
 
-    async def page(self, workload: str) -> tuple[int, str]:
+    async def page(self, workload: str, query: str = "") -> tuple[int, str]:
         """Status and text of a workload's page."""
         pages = Pages(
             loop=self.loop,
@@ -131,12 +151,14 @@ class Site:
             clock=lambda: self.now,
             front=FrontState(),
             period_seconds=15.0,
+            wall=lambda: self.now,
+            decisions=self.keeper,
         )
         namespace, _, name = workload.partition("/")
         match = {"namespace": namespace, "name": name}
         transport = Mock()
         transport.get_extra_info.return_value = ("127.0.0.1", 4711)
-        request = make_mocked_request("GET", "/", match_info=match, transport=transport)
+        request = make_mocked_request("GET", f"/{query}", match_info=match, transport=transport)
         answer = await pages.explain(request)
         return answer.status, answer.text or ""
 
@@ -629,10 +651,18 @@ async def test_before_keda_asked_anything_the_address_in_the_triggers_is_in_doub
 
 
 @contextmanager
-def serving(body: str, *, status: str = "200 OK", kind: str = "application/json") -> Iterator[str]:
-    """The address of a server that answers everything with this."""
+def serving(
+    body: str,
+    *,
+    status: str = "200 OK",
+    kind: str = "application/json",
+    paths: list[str] | None = None,
+) -> Iterator[str]:
+    """The address of a server that answers everything with this; it notes the queries."""
 
-    def answer(_: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+    def answer(asked: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        if paths is not None:
+            paths.append(asked["QUERY_STRING"])
         start(status, [("Content-Type", kind)])
         return [body.encode()]
 
@@ -726,6 +756,24 @@ def test_explain_ends_with_1_where_no_server_is_and_names_the_option(server: str
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert "--server" in result.stderr
+
+
+def test_explain_at_asks_the_server_about_that_moment_and_advises_nothing_for_now() -> None:
+    shown = asyncio.run(misnamed()).account()
+
+    with serving(json.dumps([shown]), paths=(paths := [])) as server:
+        result = explained(server, "--at", "2026-03-03T02:00:00+02:00")
+        explained(server, "--at", "-2h")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert paths == ["at=2026-03-03T02:00:00%2B02:00", "at=-2h"]
+
+
+def test_no_answer_about_a_pod_is_kept() -> None:
+    result = CliRunner().invoke(main, ["explain", "pod", "llm/chat-0", "--at", "-2h"])
+
+    assert result.exit_code == 2
+    assert "--at is of workloads" in result.output
 
 
 def test_the_help_of_explain_has_its_exit_statuses() -> None:

@@ -276,6 +276,7 @@ def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
         server.start()
         before = settled(server, engine)
         learned = server.weights()
+        then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
         server.kill()
         server.start()
@@ -286,6 +287,8 @@ def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
         assert first == before
         assert planned == before
         wait_for(lambda: server.weights() == learned, "the forecast from before")
+        (decided,) = json.loads(server.page(f"/explain/llm/llama?format=json&at={then}"))
+        assert (decided["kept"]["in_force"], decided["plan"]["desired"]) == (True, before)
 
 
 @pytest.fixture(params=["plain-text", "mtls"])
@@ -353,9 +356,11 @@ def test_a_folder_that_cannot_be_written_is_logged_once_and_the_source_is_read(
             _ = keda.busy()
         log = server.folder / "serve.log"
         wait_for(lambda: "state_not_kept" in log.read_text(), "the line")
+        wait_for(lambda: "decisions_not_kept" in log.read_text(), "the line about decisions")
         wait_for(lambda: bool(server.weights()), "looks that go on")
 
     assert log.read_text().count("state_not_kept") == 1
+    assert log.read_text().count("decisions_not_kept") == 1
 
 
 def test_a_feed_kept_on_disk_holds_the_whole_tracker(engine: Exporter, tmp_path: Path) -> None:

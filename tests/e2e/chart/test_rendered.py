@@ -409,6 +409,23 @@ def test_every_command_takes_its_arguments(objects: tuple[Object, ...]) -> None:
             assert result.exit_code == 0, f"{name}: {result.output}"
 
 
+def test_the_alerts_are_those_of_the_file_and_their_links_follow_the_documentation(
+    helm: Helm,
+) -> None:
+    (rule,) = of_kind(helm.rendered(EVERYTHING), "PrometheusRule")
+    assert rule["spec"] == yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
+
+    docs = "monitoring.rules.docsUrl=https://docs.example/foresail/"
+    (rule,) = of_kind(helm.rendered(EVERYTHING, "--set", docs), "PrometheusRule")
+    links = [one["annotations"]["runbook_url"] for one in rule["spec"]["groups"][0]["rules"]]
+    assert {one.partition("#")[0] for one in links} == {"https://docs.example/foresail/runbook.md"}
+
+
+def test_a_monitor_keeps_the_namespace_of_a_workload(helm: Helm) -> None:
+    monitors = of_kind(helm.rendered(EVERYTHING), "PodMonitor")
+    assert {one["spec"]["podMetricsEndpoints"][0]["honorLabels"] for one in monitors} == {True}
+
+
 def test_dashboards_and_alerts_are_picked_up_when_they_are_there(
     helm: Helm, tmp_path: Path
 ) -> None:
