@@ -119,7 +119,10 @@ class ScrapeSource:
         headers = {"Accept": _ACCEPT, **authorization(config.bearer_token_file, config.basic)}
         async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
-                raise SourceMisconfiguredError(f"{target.url}: HTTP {response.status}")
+                raise SourceMisconfiguredError(
+                    f"{target.url}: HTTP {response.status}: it wants a key, or another one; "
+                    "give it in the source's bearerTokenFile or basic"
+                )
             if response.status != HTTPStatus.OK:
                 raise SourceUnavailableError(f"{target.url}: HTTP {response.status}")
             page = PageLines(names, bytes_max=config.body_bytes_max, lines_max=config.samples_max)
