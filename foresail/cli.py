@@ -20,6 +20,7 @@ from foresail import (
     cli_options,
     cli_plans,
     cli_policy,
+    cli_ray,
     cli_replay,
 )
 from foresail.figures import camel
@@ -252,6 +253,7 @@ for _verb in (
     cli_policy.policy,
     cli_nodes.advise,
     cli_nodes.controller,
+    cli_ray.ray_scale,
 ):
     main.add_command(_verb)
 

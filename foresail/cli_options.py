@@ -147,3 +147,47 @@ def prometheus(what_for: str) -> Callable[[Command], Command]:
         return command
 
     return given
+
+
+def plans_server(command: Command) -> Command:
+    """Which Plans API is read, and by which certificates; `client_tls` takes the latter."""
+    file = click.Path(path_type=Path)
+    options = (
+        click.option(
+            "--server",
+            default="127.0.0.1:6501",
+            show_default=True,
+            metavar="HOST:PORT",
+            help="The Plans API of a running `foresail serve`: its setting plans.listen.",
+        ),
+        click.option(
+            "--ca", type=file, help="PEM: whose servers are trusted. Default: plain text."
+        ),
+        click.option("--certificate", type=file, help="PEM: of a reader that plans.readers lists."),
+        click.option("--key", type=file, help="PEM: the private key of --certificate."),
+        click.option(
+            "--server-name", help="In the server's certificate. Default: the host of --server."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def client_tls(
+    *, ca: Path | None, certificate: Path | None, key: Path | None, server_name: str | None
+) -> Any:
+    """The `ClientTls` of the options of `plans_server`; None = plain text.
+
+    Raises:
+        click.UsageError: the options do not go together.
+    """
+    from foresail.client import ClientTls
+
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key go together: give both or neither")
+    if ca is not None:
+        return ClientTls(ca=ca, certificate=certificate, key=key, server_name=server_name)
+    if certificate or server_name:
+        raise click.UsageError("--ca is missing: without it the server is asked in plain text")
+    return None

@@ -29,6 +29,7 @@ from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
@@ -78,7 +79,9 @@ class Sources:
             model=trigger_spec.model,
             labels=trigger_spec.match_labels,
         )
-        feed = self._feed(trigger_spec, preset, scope)
+        feed = self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
+        if trigger_spec.gateway is not None:
+            feed = FeedBehindGateway(engine=feed, gateway=self._gateway(trigger_spec, scope))
         assembly = assemble(
             trigger_spec,
             preset,
@@ -92,6 +95,8 @@ class Sources:
                 source=trigger_spec.source,
                 address=trigger_spec.server_address,
                 engine=preset.engine,
+                gateway=trigger_spec.gateway,
+                gateway_source=trigger_spec.gateway_source,
                 scope=scope,
                 timezone=trigger_spec.timezone,
                 events=trigger_spec.events,
@@ -129,13 +134,20 @@ class Sources:
             await source.close()
         await asyncio.gather(*self._closing)
 
-    def _feed(self, trigger_spec: TriggerSpec, preset: Preset, scope: Scope) -> Feed:
-        address = trigger_spec.server_address
+    def _gateway(self, trigger_spec: TriggerSpec, scope: Scope) -> Feed:
+        preset = self.presets[str(trigger_spec.gateway)].without_buckets()
+        # The trigger's labels are those of the engine's pods.
+        scope = Scope(namespace=scope.namespace, model=scope.model)
+        if trigger_spec.gateway_source is not None:
+            return self._feed(trigger_spec.gateway_source, None, preset, scope)
+        return self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
+
+    def _feed(self, name: str | None, address: str | None, preset: Preset, scope: Scope) -> Feed:
         if address is None:
-            named = self.by_name.get(str(trigger_spec.source))
+            named = self.by_name.get(str(name))
             if named is None:
                 known = ", ".join(sorted(self.by_name))
-                message = f"source {trigger_spec.source!r} is not in the settings (known: {known})"
+                message = f"source {name!r} is not in the settings (known: {known})"
                 raise SourceMisconfiguredError(message)
             return named.feed(preset=preset, scope=scope)
         source = self._by_address.get((scope.namespace, address))

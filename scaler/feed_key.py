@@ -20,6 +20,10 @@ class FeedKey:
     """Its name in the settings; None where the trigger gives an address."""
     address: str | None = None
     engine: str
+    gateway: str | None = None
+    """The preset of the gateway before the engine."""
+    gateway_source: str | None = None
+    """None reads the gateway where the engine is read."""
     scope: Scope
     timezone: str = "UTC"
     """Of the forecast; triggers with different time zones cannot share one."""

@@ -139,6 +139,12 @@ class TriggerSpec(BaseModel):
     )
     engine: str = Field(default="vllm", description="an engine preset")
     source: str | None = Field(default=None, description="a source of the operator's settings")
+    gateway: str | None = Field(
+        default=None, description="the preset of a gateway that all requests of the model pass"
+    )
+    gateway_source: str | None = Field(
+        default=None, description="a source of the operator's settings"
+    )
     server_address: str | None = Field(
         default=None,
         max_length=2048,
@@ -280,6 +286,13 @@ class TriggerSpec(BaseModel):
                 "keys 'quantile' and 'lateMinuteCost' exclude each other: both say how careful a "
                 "plan is, so give one"
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _source_of_a_gateway(self) -> Self:
+        if self.gateway_source is not None and self.gateway is None:
+            message = "key 'gatewaySource' needs the key 'gateway' with the preset of the gateway"
             raise ValueError(message)
         return self
 

@@ -157,7 +157,21 @@ def _not_allowed(
         )
     if parsed.pool is not None and parsed.pool not in allowed.pools:
         faults.append(_not_among("pool", parsed.pool, allowed.pools, hidden))
+    faults += _gateway_faults(parsed, allowed, hidden)
     return faults + _source_faults(parsed, allowed, hidden)
+
+
+def _gateway_faults(
+    parsed: TriggerSpec, allowed: AllowedOptions, hidden: Collection[str]
+) -> list[str]:
+    gateways = [name for name, lasts in allowed.engines.items() if lasts]
+    faults = []
+    if parsed.gateway is not None and parsed.gateway not in gateways:
+        faults.append(_not_among("gateway", parsed.gateway, gateways, hidden))
+    source = parsed.gateway_source
+    if source is not None and source not in allowed.sources:
+        faults.append(_not_among("gatewaySource", source, allowed.sources, hidden))
+    return faults
 
 
 def _source_faults(

@@ -33,6 +33,8 @@ class Job:
     name: str
     address: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    path: str = "/metrics"
+    bearer_token: str | None = None
 
 
 class PrometheusServer:
@@ -59,7 +61,11 @@ class PrometheusServer:
         scrapes = [
             {
                 "job_name": job.name,
+                "metrics_path": job.path,
                 "static_configs": [{"targets": [job.address], "labels": dict(job.labels)}],
+                **(
+                    {"authorization": {"credentials": job.bearer_token}} if job.bearer_token else {}
+                ),
             }
             for job in jobs
         ]

@@ -93,7 +93,7 @@ def authorization(bearer_token_file: Path | None, basic: Basic | None) -> dict[s
 
 
 def checked_url(url: str) -> str:
-    """The address without a trailing slash.
+    """The address as it is; a page such as `/metrics/` is another without its slash.
 
     Raises:
         SourceMisconfiguredError: not http(s), or with credentials, which would end up in messages.
@@ -107,4 +107,4 @@ def checked_url(url: str) -> str:
         raise SourceMisconfiguredError(
             f"credentials in the address of {parts.hostname}: put them in files"
         )
-    return url.rstrip("/")
+    return url

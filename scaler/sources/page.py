@@ -195,14 +195,15 @@ class Page:
     def _other_models(self, rule: SignalRule) -> list[str]:
         """Models that the exporter reports the signal for, if the workload's is not among them.
 
-        A misspelled model name must not pass for a model without requests.
+        A misspelled model name must not pass for a model without requests. A gateway's series of
+        requests that named no model have an empty label; they are nobody's.
         """
         if self.model is None:
             return []
         names = [series.exposed_name for series in rule.series if series.by_model]
         time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
         models = {one.labels.get(self.preset.model_label, "") for one in time_series}
-        return [] if self.model in models else sorted(models)
+        return [] if self.model in models else sorted(models - {""})
 
 
 def _products(series: MetricSeries, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:

@@ -90,7 +90,7 @@ class PrometheusSource:
 
     def __init__(self, config: PrometheusConfig) -> None:
         self.config = config
-        url = checked_url(config.url)
+        url = checked_url(config.url).rstrip("/")
         self._transport = Transport(
             config.tls, body_bytes_max=config.body_bytes_max, owner=config.owner or config.name
         )

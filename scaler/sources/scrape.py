@@ -120,7 +120,10 @@ class ScrapeSource:
         headers = {**_ACCEPT, **authorization(config.bearer_token_file, config.basic)}
         async with self._connections.request("GET", target.url, headers=headers) as response:
             if response.status in _REFUSED:
-                raise SourceMisconfiguredError(f"{target.url}: HTTP {response.status}")
+                raise SourceMisconfiguredError(
+                    f"{target.url}: HTTP {response.status}: it wants a key, or another one; "
+                    "give it in the source's bearerTokenFile or basic"
+                )
             if response.status != HTTPStatus.OK:
                 raise SourceUnavailableError(f"{target.url}: HTTP {response.status}")
             encoding = response.headers.get("Content-Encoding", "identity")

@@ -194,6 +194,24 @@ async def test_when_none_answers_the_source_is_out(
         await feed_of(StaticTargets(*map(url, pods))).observe(now_seconds=100)
 
 
+async def test_a_page_that_wants_a_key_says_where_to_give_it(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    pods[0].status = 401
+    with pytest.raises(
+        SourceMisconfiguredError, match=r"HTTP 401: it wants a key.*bearerTokenFile"
+    ):
+        await feed_of(StaticTargets(url(pods[0]))).observe(now_seconds=100)
+
+
+async def test_a_page_whose_path_ends_in_a_slash_is_asked_for_as_it_is(
+    pods: list[Pod], feed_of: Callable[..., Feed]
+) -> None:
+    """A proxy that redirects `/metrics` to `/metrics/` would be asked for its page with no key."""
+    await feed_of(StaticTargets(f"{url(pods[0])}/")).observe(now_seconds=100)
+    assert pods[0].requests[-1].path == "/metrics/"
+
+
 async def test_a_refused_connection_is_an_outage(feed_of: Callable[..., Feed]) -> None:
     with pytest.raises(SourceUnavailableError, match="source 'pods': none of 1 targets answers"):
         await feed_of(StaticTargets("http://127.0.0.1:9/metrics")).observe(now_seconds=100)

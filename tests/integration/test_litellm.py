@@ -1,0 +1,208 @@
+"""A real LiteLLM proxy under load: Foresail reads from its page what the backends served."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scaler.errors import SourceMisconfiguredError
+from scaler.scope import Scope
+from scaler.signals import Absent, Feed, Observation, Signal
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.reading import Limits
+from scaler.sources.scrape import ScrapeConfig, ScrapeSource
+from scaler.sources.targets import StaticTargets
+from scaler.sources.text_format import samples_of
+from tests import prometheus
+from tests.integration.litellm_proxy import OPERATOR, TOO_BUSY, Ask, Backend, Proxy, Served
+from tests.prometheus import Job, PrometheusServer
+
+# A real proxy, in real time.
+pytestmark = pytest.mark.looptime(False)
+
+LLAMA, QWEN = "llama-70b", "qwen3-32b"
+PRICES = {LLAMA: (2e-6, 6e-6), QWEN: (1e-6, 3e-6)}
+"""Model → dollars of a prompt token and of a generated one."""
+CLIENTS = [(LLAMA, "sk-search-1"), (LLAMA, "sk-search-2"), (LLAMA, "sk-chat"), (QWEN, "sk-chat")]
+WARM = [Ask(model, key, prompt) for model, key in CLIENTS for prompt in ("hello", TOO_BUSY)]
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The proxy, and the backends of its models."""
+
+    proxy: Proxy
+    backends: dict[str, Backend]
+
+    def ask(self, *asks: Ask) -> Counter[int]:
+        """Ask, and wait until the proxy has counted all; it does so after its answer."""
+        before = self.counted()
+        statuses = self.proxy.ask(asks)
+        prometheus.wait_for(
+            lambda: self.counted() >= before + len(asks), "LiteLLM to count the requests"
+        )
+        return statuses
+
+    def counted(self) -> float:
+        totals = self.totals("litellm_proxy_total_requests_metric_total")
+        return sum(count for labels, count in totals if labels["requested_model"])
+
+    def totals(self, name: str) -> list[tuple[dict[str, str], float]]:
+        lines = [line for line in self.proxy.page().text.splitlines() if line.startswith(name)]
+        samples = samples_of(lines, labels={}, at_seconds=0)
+        return [(dict(one.labels), one.value) for one in samples]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    backends = {LLAMA: Backend(100, 20), QWEN: Backend(300, 7)}
+    with backends[LLAMA].serving() as llama, backends[QWEN].serving() as qwen:
+        models = [
+            Served(model, address, *PRICES[model])
+            for model, address in ((LLAMA, llama), (QWEN, qwen))
+        ]
+        proxy = Proxy(tmp_path_factory.mktemp("litellm"), models)
+        try:
+            proxy.wait()
+            running = Gateway(proxy, backends)
+            # The first value of a count is no increase.
+            running.ask(*WARM)
+            yield running
+        finally:
+            proxy.stop()
+
+
+@pytest.fixture
+async def feed_of(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Callable[..., Feed]]:
+    sources: list[ScrapeSource] = []
+    (tmp_path / "key").write_text(OPERATOR)
+
+    def made(model: str = LLAMA, *, key: bool = True) -> Feed:
+        source = ScrapeSource(
+            ScrapeConfig(
+                name="gateway",
+                discovery=StaticTargets(f"http://{gateway.proxy.address}/metrics/"),
+                bearer_token_file=tmp_path / "key" if key else None,
+                timeout_seconds=20,
+            )
+        )
+        sources.append(source)
+        return source.feed(preset=load("litellm"), scope=Scope(model=model, namespace="llm"))
+
+    yield made
+    for source in sources:
+        await source.close()
+
+
+async def in_a_minute(feed: Feed, between: Callable[[], object]) -> Observation:
+    """The reading of a minute in which `between` happened, as if it had taken a minute."""
+    await feed.observe(now_seconds=100)
+    between()
+    return await feed.observe(now_seconds=160)
+
+
+async def test_token_rates_are_exactly_the_tokens_that_were_sent(
+    gateway: Gateway, feed_of: Callable[..., Feed]
+) -> None:
+    load_of = [Ask(LLAMA, "sk-search-1")] * 24 + [Ask(LLAMA, "sk-chat")] * 12
+    load_of += [Ask(QWEN, "sk-chat")] * 6
+    seen = await in_a_minute(feed_of(), lambda: gateway.ask(*load_of))
+
+    assert seen.value(Signal.REQUESTS) == pytest.approx(36 / 60, rel=1e-12)
+    assert seen.value(Signal.PROMPT_TOKENS) == pytest.approx(36 * 100 / 60, rel=1e-12)
+    assert seen.value(Signal.GENERATED_TOKENS) == pytest.approx(36 * 20 / 60, rel=1e-12)
+    assert seen.value(Signal.REJECTED) == 0
+
+
+async def test_a_429_of_a_backend_is_unmet_demand(
+    gateway: Gateway, feed_of: Callable[..., Feed]
+) -> None:
+    refused = gateway.backends[LLAMA].served["429"]
+    asks = [Ask(LLAMA, "sk-search-1", TOO_BUSY)] * 6 + [Ask(LLAMA, "sk-search-1")] * 3
+    seen = await in_a_minute(feed_of(), lambda: gateway.ask(*asks))
+
+    assert gateway.backends[LLAMA].served["429"] == refused + 6
+    assert seen.value(Signal.REJECTED) == pytest.approx(6 / 60)
+    assert seen.value(Signal.REQUESTS) == pytest.approx(3 / 60)
+
+
+async def test_scrapes_of_the_gateway_and_wrong_keys_are_no_demand(
+    gateway: Gateway, feed_of: Callable[..., Feed]
+) -> None:
+    def scrapes() -> None:
+        for key in (None, OPERATOR) * 5:
+            gateway.proxy.page(key)
+        gateway.proxy.ask([Ask(LLAMA, "sk-of-nobody")] * 3)
+
+    seen = await in_a_minute(feed_of(), scrapes)
+
+    rates = (Signal.REQUESTS, Signal.REJECTED, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS)
+    assert {signal: seen.value(signal) for signal in rates} == dict.fromkeys(rates, 0.0)
+    assert seen.value(Signal.RUNNING) == 0
+
+
+async def test_a_scrape_without_a_key_says_so_and_is_not_zero(
+    feed_of: Callable[..., Feed],
+) -> None:
+    with pytest.raises(
+        SourceMisconfiguredError, match=r"HTTP 401: it wants a key.*bearerTokenFile"
+    ):
+        await feed_of(key=False).observe(now_seconds=100)
+
+
+async def test_through_a_prometheus_with_the_key_the_same_is_read_and_without_it_nothing(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    prometheus.require()
+    server = PrometheusServer(tmp_path)
+    names = {"with-key": OPERATOR, "without-key": None}
+    server.configure(
+        *(
+            Job(
+                name=name,
+                address=gateway.proxy.address,
+                path="/metrics/",
+                labels={"namespace": name},
+                bearer_token=key,
+            )
+            for name, key in names.items()
+        )
+    )
+    source = PrometheusSource(
+        PrometheusConfig(
+            name="main",
+            url=server.url,
+            limits=Limits(window_seconds=60, stale_after_seconds=30),
+            timeout_seconds=10,
+            concurrency=1,
+        )
+    )
+    feeds = {
+        name: source.feed(preset=load("litellm"), scope=Scope(model=LLAMA, namespace=name))
+        for name in names
+    }
+    try:
+        server.start()
+        prometheus.wait_for(
+            lambda: "litellm_in_flight_requests" in server.names(), "a first scrape"
+        )
+        gateway.ask(*[Ask(LLAMA, "sk-search-1")] * 8)
+        limit = time.monotonic() + 20  # noqa: TID251 - a real Prometheus
+        while True:
+            now = time.time()  # noqa: TID251
+            seen = {name: await feed.observe(now_seconds=now) for name, feed in feeds.items()}
+            served = seen["with-key"].value(Signal.REQUESTS)
+            if served or time.monotonic() > limit:  # noqa: TID251
+                break
+    finally:
+        await source.close()
+        server.kill()
+
+    assert served
+    tokens = seen["with-key"].value(Signal.PROMPT_TOKENS)
+    assert tokens == pytest.approx(100 * served, rel=1e-9)
+    assert all(isinstance(one, Absent) for one in seen["without-key"].readings.values())
