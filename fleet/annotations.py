@@ -27,3 +27,5 @@ WEIGHTS_CACHED: Final = "foresail.io/weights-cached"
 EXPECTED_END: Final = "foresail.io/expected-end"
 """Of a pod, written by what makes it: when its gang is expected to end, such as
 `2026-12-01T18:00:00Z`."""
+RUN_ID: Final = "foresail.io/mlflow-run-id"
+"""Of a pod, written by what makes it: the MLflow run that its gang logs to."""

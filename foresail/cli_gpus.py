@@ -69,6 +69,8 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 @cli_options.clusters
 @click.option("--by", "bys", multiple=True, type=click.Choice(_BY), help="A table each.")
 @cli_options.prometheus("That scrapes the DCGM exporters: which GPUs are idle.")
+@click.option("--jobs", is_flag=True, help="Each gang: its GPUs, dollars, end, what it waits for.")
+@cli_options.mlflow
 @click.option("--lead-times", is_flag=True, help="How long machines and models take to start.")
 @click.option(
     "--starts-file",
@@ -77,17 +79,35 @@ _BY = ("generation", "cluster", "pool", "node", "namespace", "model")
 )
 @click.option("--watch", "follow", is_flag=True, help="Again with every change.")
 @cli_options.output("table", "wide", "json", "yaml", note="json and yaml have each node too.")
-def fleet(
-    *, bys: tuple[str, ...], idle_minutes: float, follow: bool, form: str, **given: Any
+def fleet(  # noqa: PLR0913 - click gives each option by name
+    *,
+    bys: tuple[str, ...],
+    idle_minutes: float,
+    jobs: bool,
+    mlflow: str | None,
+    mlflow_token: Path | None,
+    experiments: tuple[str, ...],
+    follow: bool,
+    form: str,
+    **given: Any,
 ) -> None:
     """Every GPU of your clusters: used, free, idle, fragmented, and its price. Only reads."""
     from fleet.tally import By
-    from foresail import fleet_command
+    from foresail import fleet_command, jobs_command
     from foresail.fleet_options import FleetOptions
+    from foresail.mlflow_client import server_of
 
     options = FleetOptions(
         bys=tuple(map(By, bys)), idle_seconds=60 * idle_minutes, form=form, **given
     )
+    server = server_of(mlflow, mlflow_token, experiments)
+    if jobs:
+        if bys or follow or given["lead_times"]:
+            raise click.UsageError("--jobs goes with neither --by, --lead-times nor --watch")
+        asyncio.run(jobs_command.show(options, server, cli_options.console(form)))
+        return
+    if server is not None:
+        raise click.UsageError("--mlflow tells of jobs: add --jobs")
     run = fleet_command.watch if follow else fleet_command.show
     asyncio.run(run(options, cli_options.console(form)))
 

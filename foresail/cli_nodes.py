@@ -103,6 +103,7 @@ def advise(*, policies: tuple[str, ...], demand: Path | None, **given: Any) -> N
 @click.option(
     "--plans-key", "key", type=click.Path(path_type=Path), help="PEM: of that certificate."
 )
+@cli_options.mlflow
 @click.option(
     "--console",
     metavar="HOST:PORT",
@@ -126,6 +127,9 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     ca: Path | None,
     certificate: Path | None,
     key: Path | None,
+    mlflow: str | None,
+    mlflow_token: Path | None,
+    experiments: tuple[str, ...],
     log_level: str,
     **given: Any,
 ) -> None:
@@ -140,6 +144,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
     from foresail.client import ClientTls
     from foresail.controller import process, withdrawing
     from foresail.controller.options import ControllerOptions
+    from foresail.mlflow_client import server_of
     from policies.policy.pool_policy import Mode
 
     if (certificate is None) != (key is None):
@@ -159,6 +164,7 @@ def controller(  # noqa: PLR0913 - click gives each option by name
         mode=Mode.ACT if mode == "act" else Mode.ADVISE,
         observe=mode == "observe",
         identity=identity or socket.gethostname(),
+        mlflow=server_of(mlflow, mlflow_token, experiments),
         plans_tls=None if ca is None else ClientTls(ca=ca, certificate=certificate, key=key),
         **given,
     )

@@ -191,3 +191,30 @@ def client_tls(
     if certificate or server_name:
         raise click.UsageError("--ca is missing: without it the server is asked in plain text")
     return None
+
+
+def mlflow(command: Command) -> Command:
+    """Which MLflow server is asked for training runs."""
+    options = (
+        click.option(
+            "--mlflow",
+            metavar="URL",
+            help="MLflow's tracking server: when the gangs of training runs end.",
+        ),
+        click.option(
+            "--mlflow-token-file",
+            "mlflow_token",
+            type=click.Path(path_type=Path),
+            help="A bearer token for MLflow, or USER:PASSWORD.",
+        ),
+        click.option(
+            "--mlflow-experiment",
+            "experiments",
+            multiple=True,
+            metavar="NAME",
+            help="Whose runs are read; may be repeated. Default: all.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -12,6 +12,7 @@ from fleet.annotations import (
     DO_NOT_DISRUPT,
     PLACEHOLDER,
     RANKED_UNTIL,
+    RUN_ID,
 )
 from fleet.cluster.field_managers import managers_of
 from fleet.cluster.fields import (
@@ -37,6 +38,8 @@ _ENDED: Final = frozenset({"Succeeded", "Failed"})
 _RANKED: Final = "karpenter.sh/managed-deletion-cost"
 """Karpenter's mark on pods whose deletion cost it writes (gate `PodDeletionCostManagement`)."""
 _COSTS: Final = (DELETION_COST, DISRUPTION_COST, RANKED_UNTIL)
+_RUN_ID_VARIABLE: Final = "MLFLOW_RUN_ID"
+"""MLflow's client logs to this run in place of a new one."""
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
@@ -75,6 +78,8 @@ class Pod:
     """A scheduling gate holds it back: no scheduler and no autoscaler looks at it."""
     scheduling_group: str | None = None
     """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
+    run_id: str | None = None
+    """The MLflow run that it logs to, by the annotation or by `MLFLOW_RUN_ID`."""
     deleted_seconds: float | None = None
     """When it is to be gone; None = it is not being deleted."""
     created_seconds: float | None = None
@@ -178,6 +183,7 @@ def pod_of(document: object) -> Pod:
         tolerations=tolerations(spec),
         gated=any(True for _ in listed(spec, "schedulingGates")),
         scheduling_group=text(part(spec, "schedulingGroup"), "podGroupName"),
+        run_id=annotations.get(RUN_ID) or _variable(spec, _RUN_ID_VARIABLE),
         deleted_seconds=seconds(metadata, "deletionTimestamp"),
         created_seconds=seconds(metadata, "creationTimestamp"),
         started_seconds=seconds(status, "startTime"),
@@ -230,6 +236,17 @@ def _ports(spec: Json) -> frozenset[int]:
         for port in listed(container, "ports")
     )
     return frozenset(port for port in declared if port is not None)
+
+
+def _variable(spec: Json, name: str) -> str | None:
+    """The first value that a container's environment gives it."""
+    values = (
+        text(variable, "value")
+        for container in listed(spec, "containers")
+        for variable in listed(container, "env")
+        if text(variable, "name") == name
+    )
+    return next(filter(None, values), None)
 
 
 def _by_claims(status: Json) -> frozenset[str]:

@@ -22,7 +22,9 @@ from foresail.controller.known_plans import KnownPlans
 from foresail.controller.node_events import NodeEvents
 from foresail.controller.policies_in_force import PoliciesInForce
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState, PlannedReplicas
+from foresail.controller.run_watch import RunWatch
 from foresail.controller.tuning_events import tuning_decisions
+from policies.reading.runs import GangEnds
 from scaler.clock import Clock, WallTime
 from scaler.durations import format_duration
 
@@ -74,6 +76,7 @@ class Connections:
     mirror: Mirror
     policies: PoliciesInForce
     plans: KnownPlans | None = None
+    runs: RunWatch | None = None
     election: Election | None = None
     """None = it always leads."""
     executor: RoundExecutor | None = None
@@ -130,6 +133,8 @@ class Controller:
         found = [("rounds", self.run()), ("pods", self.watch_pods())]
         if self._connections.events is not None:
             found.append(("events", self._connections.events.run()))
+        if self._connections.runs is not None:
+            found.append(("runs", self._connections.runs.run()))
         return found
 
     async def run(self) -> None:
@@ -177,6 +182,8 @@ class Controller:
         """Make a round of what is known."""
         stepped = self._clock_step()
         made = self.last = self._make()
+        if self._connections.runs is not None:
+            self._connections.runs.take(made, leads=self.leading)
         self._counts.labels(await self._carried_out(made, stepped=stepped)).inc()
         self._keep()
         return made
@@ -195,7 +202,9 @@ class Controller:
         if known is not None:
             plans = known.now(cluster.scaled_objects, self._clocks.steady())
         policies = self._connections.policies.current()
-        return self._rounds.make(cluster, policies, plans, self._clocks.wall())
+        runs, now = self._connections.runs, self._clocks.wall()
+        ends = runs.ends if runs is not None else GangEnds()
+        return self._rounds.make(cluster, policies, plans, now, ends)
 
     async def _carried_out(self, made: ClusterRound, *, stepped: bool) -> str:
         """The outcome, for the count."""

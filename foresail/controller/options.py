@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foresail.client import ClientTls
+from foresail.mlflow_client import MlflowServer
 from policies.policy.pool_policy import Mode
 
 
@@ -35,6 +36,8 @@ class ControllerOptions:
     """Address of the Plans API; None = demand is what pods show."""
     plans_tls: ClientTls | None = None
     """None = it is asked in plain text."""
+    mlflow: MlflowServer | None = None
+    """Whose training runs tell when gangs end; None = none is asked."""
 
     console: str | None = None
     """Address of the console; None = there is none."""

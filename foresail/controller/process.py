@@ -14,7 +14,7 @@ from rich.console import Console
 
 from fleet.catalogue import shipped
 from fleet.cluster.follow.api import PATIENT, Patience
-from fleet.cluster.follow.mirror import PLANNING_KINDS, mirrored
+from fleet.cluster.follow.mirror import PLANNING_KINDS, Mirror, mirrored
 from fleet.cluster.follow.watch import watched
 from fleet.cluster.kinds import Kind
 from fleet.snapshot import Known
@@ -37,6 +37,7 @@ from foresail.controller.pages import Pages, shown
 from foresail.controller.plans_reader import read_plans
 from foresail.controller.policies_in_force import PATH, PoliciesInForce, policy_object_of
 from foresail.controller.rounds import ClusterRound, ClusterRounds, ControllerState
+from foresail.controller.run_watch import RunWatch
 from foresail.controller.state_folder import StateFolder
 from foresail.controller.tuning_worker import choose_apart
 from foresail.event_queue import post_to
@@ -95,6 +96,8 @@ async def _one_round(parts: "Parts") -> ClusterRound:
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         raise ForesailError(f"not read: {parts.controller.unreadable()}") from None
+    if parts.runs is not None:
+        await parts.runs.ask()
     election = parts.election
     if election is None:
         return await parts.controller.round_now()
@@ -104,7 +107,10 @@ async def _one_round(parts: "Parts") -> ClusterRound:
             who = election.holder or "nobody"
             why = election.trouble or f"{who} has the Lease {LEASE}"
             raise ForesailError(f"no round is made here: {why}; --dry-run needs no Lease")
-        return await parts.controller.round_now()
+        made = await parts.controller.round_now()
+        if parts.runs is not None:
+            await parts.runs.write()
+        return made
     finally:
         await election.give_back()
 
@@ -119,6 +125,8 @@ class Parts:
     registry: CollectorRegistry
     console: ControllerSource | None
     """None = no console is served."""
+    runs: RunWatch | None = None
+    """None = no MLflow is asked."""
 
 
 @asynccontextmanager
@@ -169,6 +177,7 @@ async def assembled(
             policies=policies,
             plans=plans,
             executor=_executor(options, client, clocks, registry),
+            runs=_runs(options, mirror, clocks),
         )
         if not options.dry_run:
             connections = replace(connections, store=folder)
@@ -192,6 +201,7 @@ async def assembled(
             tuning=tuning,
             registry=registry,
             console=console,
+            runs=connections.runs,
         )
 
 
@@ -238,6 +248,17 @@ async def _console(
     async with serving(source, options.console, options.console_token) as port:
         log.info("console", address=options.console, port=port)
         yield
+
+
+def _runs(options: ControllerOptions, mirror: Mirror, clocks: Clocks) -> RunWatch | None:
+    if options.mlflow is None:
+        return None
+    return RunWatch(
+        server=options.mlflow,
+        wall=clocks.wall,
+        pods=lambda: mirror.cluster.pods or (),
+        writes=options.writes and not options.observe,
+    )
 
 
 def _executor(

@@ -20,10 +20,12 @@ from fleet.snapshot import FleetSnapshot, Known, snapshot_of
 from policies.planning.node_planning import NodePlanning, NodeRound, PlanningState, RoundInput
 from policies.planning.tuning import NoChoice, TuningInput, TuningRecord
 from policies.policy.schema import CapacityPolicy
+from policies.reading.runs import GangEnds
 from scaler.forecast.running_maximum import MaximumForecast
 
 _LEARN_SECONDS: Final = 60.0
 """Rounds may follow each other at once, and thousands of starts take a moment to learn from."""
+_NO_ENDS: Final = GangEnds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,7 @@ class ClusterRounds:
         policies: tuple[CapacityPolicy, ...],
         plans: PlannedReplicas,
         now_seconds: float,
+        gang_ends: GangEnds = _NO_ENDS,
     ) -> ClusterRound:
         """Make a round of a reading."""
         snapshot = snapshot_of(cluster, self._known, None, now_seconds)
@@ -104,6 +107,7 @@ class ClusterRounds:
                 planned_maxima=plans.maxima,
                 plans_missing=plans.missing,
                 prices=self._known.prices,
+                gang_ends=gang_ends,
                 now_seconds=now_seconds,
             )
         )

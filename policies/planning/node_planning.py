@@ -49,6 +49,7 @@ from policies.policy.pool_policy import PoolPolicy
 from policies.policy.schema import CapacityPolicy
 from policies.reading.assess import Assessment, Beside, assess
 from policies.reading.nodes import NodesSeen
+from policies.reading.runs import GangEnds
 from policies.rules.constants import RuleConstants
 from policies.situation import PoolState, Situation
 from scaler.forecast.maximum.forecaster import RunningMaximumForecaster
@@ -80,6 +81,8 @@ class RoundInput:
     and nothing is ordered ahead of demand."""
     prices: Prices = field(default_factory=Prices)
     """With the machine types."""
+    gang_ends: GangEnds = field(default_factory=GangEnds)
+    """As their training runs tell."""
     now_seconds: float
 
 
@@ -213,6 +216,7 @@ class NodePlanning:
                 *assessment.remarks,
                 *planned.remarks,
                 *([given.plans_missing] if given.plans_missing is not None else []),
+                *given.gang_ends.remarks,
                 *choice.faults,
             ),
         )
@@ -305,6 +309,7 @@ def _beside(given: RoundInput) -> Beside:
         lead_time_of=lambda pool: lead_time_of(given.lead_times, Place(pool=pool)),
         held_until_seconds={node: one.until_seconds for node, one in _kept(given.cluster).items()},
         loads={one.uid: one for one in given.loads or ()},
+        gang_ends_at=given.gang_ends.at_seconds,
         pod_groups=given.cluster.pod_groups,
         prices=given.prices,
     )

@@ -31,7 +31,7 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
     for pod in cluster.pods or ():
         # A placeholder is an order of ours, and no demand.
         waits = pod.node is None and not _over(pod) and not pod.placeholder
-        gpus = _wanted(cluster, pod) if waits else 0
+        gpus = wanted_gpus(cluster, pod) if waits else 0
         if gpus is None:
             remarks.append(f"pod {pod.name} waits for GPUs, and how many is unknown")
         elif gpus and pod.gated and gang_of(pod) is None:
@@ -56,7 +56,7 @@ def _over(pod: Pod) -> bool:
     return pod.ended or pod.deleted_seconds is not None
 
 
-def _wanted(cluster: Cluster, pod: Pod) -> float | None:
+def wanted_gpus(cluster: Cluster, pod: Pod) -> float | None:
     """GPUs that a waiting pod asks for; None = it does, and how many is unknown."""
     if not pod.may_take_gpus:
         return 0

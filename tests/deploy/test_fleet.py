@@ -2,8 +2,8 @@
 
 import yaml
 
-from fleet.cluster.follow.mirror import KINDS
 from fleet.cluster.kinds import SOURCES
+from foresail.jobs_command import JOB_KINDS
 from tests.deploy.examples import FOLDER
 
 ROLE, BINDING = yaml.safe_load_all((FOLDER / "fleet.yaml").read_text())
@@ -23,7 +23,7 @@ def test_the_role_lists_just_what_is_read() -> None:
         for resource in rule["resources"]
     ]
 
-    assert sorted(granted) == sorted(_resource(SOURCES[kind].path) for kind in KINDS)
+    assert sorted(granted) == sorted(_resource(SOURCES[kind].path) for kind in JOB_KINDS)
 
 
 def test_nothing_can_be_written_with_it() -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from fleet.cluster.follow.clients import ClusterUnreachableError, connected, contexts
 from fleet.cluster.kinds import SOURCES, Kind
-from foresail import fleet_command
+from foresail import fleet_command, jobs_command
 from foresail.fleet_options import FleetOptions
 from scaler.errors import ForesailError
 from tests.account.test_startups import BEGIN, claimed
@@ -189,3 +189,18 @@ async def test_watching_tells_that_a_machine_is_late_though_nothing_has_changed(
 
     # Seconds that pass are no news.
     assert len(seen) == prints
+
+
+async def test_the_jobs_of_a_cluster_are_shown_beside_one_that_is_gone(
+    server: ApiServer, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = {"jobset.sigs.k8s.io/jobset-name": "tune"}
+    server.serve(SOURCES[Kind.POD].path, "Pod", pod("tune-0", gpus=8, labels=labels))
+    options = FleetOptions(kubeconfig=kubeconfig, every_context=True, form="json")
+
+    await jobs_command.show(options, None, Console())
+
+    (document,) = lines(capsys)
+    ((job,),) = [one["jobs"] for one in document["clusters"]]
+    assert (job["kind"], job["name"], job["placedGpus"]) == ("JobSet", "tune", 8.0)
+    assert document["notShown"][0].startswith("gone: ")

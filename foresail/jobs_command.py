@@ -1,0 +1,60 @@
+"""`foresail fleet --jobs`: what each gang has, costs and waits for, and when it ends."""
+
+from typing import Final
+
+from rich.console import Console
+
+from fleet.cluster.follow.mirror import KINDS
+from fleet.cluster.kinds import Kind
+from fleet.cluster.reading import Cluster
+from fleet.snapshot import Known
+from foresail.clock import wall_clock
+from foresail.fleet_options import FleetOptions, reference_data
+from foresail.fleet_reading import NOTHING, Measured, measurements, read_once, snapshot_with
+from foresail.jobs_table import ClusterJobs, Jobs, payload, render
+from foresail.mlflow_client import MlflowServer
+from foresail.printed import print_document
+from foresail.training_runs import RunsRead, tried
+from policies.reading.jobs import jobs_of
+from policies.reading.runs import gang_ends
+
+JOB_KINDS: Final = (*KINDS, Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN)
+
+
+async def show(options: FleetOptions, mlflow: MlflowServer | None, console: Console) -> None:
+    """Print the jobs once.
+
+    Raises:
+        ForesailError: an option cannot be used, or no cluster can be read.
+    """
+    known = reference_data(options)
+    read, unreadable = await read_once(options, JOB_KINDS)
+    measured = await measurements(options, [one.name for one in read])
+    found = Jobs(
+        clusters=[
+            await _of_cluster(one, known, measured.get(one.name, NOTHING), mlflow) for one in read
+        ],
+        unreadable=unreadable,
+    )
+    if options.as_document:
+        print_document(payload(found), options.form, indent=None)
+    else:
+        console.print(render(found))
+
+
+async def _of_cluster(
+    cluster: Cluster, known: Known, measured: Measured, mlflow: MlflowServer | None
+) -> ClusterJobs:
+    # Of a record nothing got older since.
+    at = wall_clock() if cluster.recorded_seconds is None else cluster.recorded_seconds
+    runs = RunsRead() if mlflow is None else await tried(mlflow, cluster.pods or (), at)
+    ends = gang_ends(runs.linked, runs.remarks)
+    snapshot = snapshot_with(cluster, known, measured, at)
+    unread = ["pods were not read: there is no job without them"] if cluster.pods is None else []
+    return ClusterJobs(
+        cluster=cluster.name,
+        at_seconds=at,
+        jobs=jobs_of(cluster, snapshot, ends.at_seconds),
+        runs=runs.linked,
+        remarks=(*unread, *ends.remarks, *snapshot.remarks),
+    )
