@@ -137,8 +137,8 @@ async def _running(
         readers=book if decisions is None else decisions,
     )
     for one in settings.watch:
-        reference = Reference.of(one.namespace, one.name, one.metadata)
-        loop.watch(reference, parse(one.metadata, settings.allowed))
+        if not one.is_answered:  # the answering process makes the others known
+            loop.watch(one.reference, parse(one.metadata, settings.allowed))
     pages = Pages(
         loop=loop,
         registry=registry,

@@ -8,13 +8,15 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
+from foresail import api_service
 from foresail.admission import board_of, tls_files
 from foresail.clock import steady_clock, wall_clock
 from foresail.handover import Handover
@@ -46,6 +48,9 @@ from scaler.serving.server import ScalerServer
 from scaler.serving.service import ExternalScaler
 from scaler.serving.streams import StreamLifetimes
 
+if TYPE_CHECKING:
+    from foresail.external_metrics import ExternalMetrics
+
 log = structlog.get_logger()
 
 _REPORT_SECONDS = 5.0
@@ -69,6 +74,8 @@ class Ports:
     http: int
     plans: int | None
     """Of the Plans API; None where it is not served."""
+    external_metrics: int | None = None
+    """Of the external metrics API; None where it is not served."""
 
 
 async def serve(settings: Settings, *, log_level: str) -> None:
@@ -80,7 +87,13 @@ async def serve(settings: Settings, *, log_level: str) -> None:
     _refuse_open_plain_text(settings)
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
-        log.info("serving", grpc_port=ports.grpc, http_port=ports.http, plans_port=ports.plans)
+        log.info(
+            "serving",
+            grpc_port=ports.grpc,
+            http_port=ports.http,
+            plans_port=ports.plans,
+            external_metrics_port=ports.external_metrics,
+        )
         if settings.tls is None:
             log.warning("plain_text", why="no tls in the settings: anyone on the network may ask")
         await stop.wait()
@@ -91,18 +104,27 @@ async def serve(settings: Settings, *, log_level: str) -> None:
 async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIterator[Ports]:
     """A scaler that answers and plans; drained at the end."""
     front = Answering(settings)
+    await _check_api_service(settings)
     planner, _ = await asyncio.gather(Planner.start(settings, log_level), front.handover.begin())
     keeper = None
+    stack = AsyncExitStack()
     try:
         port = await front.server.start(settings.listen.grpc, tls_files(settings))
+        metrics_port = await front.serve_external_metrics(stack)
         keeper = asyncio.create_task(front.keep(planner, log_level), name="planner")
         keeper.add_done_callback(end_on_fault)
         spare_collector()
         await front.server.serving(ready=True)
         front.accepting = True
-        yield Ports(grpc=port, http=planner.ports.http_port, plans=planner.ports.plans_port)
+        yield Ports(
+            grpc=port,
+            http=planner.ports.http_port,
+            plans=planner.ports.plans_port,
+            external_metrics=metrics_port,
+        )
     finally:
         front.accepting = False
+        await stack.aclose()
         await front.server.drain()
         if keeper is None:
             await planner.end()
@@ -122,7 +144,7 @@ class Answering:
         self.board = board_of(settings)
         self.handover = Handover(settings, self.board)
         lifetimes = StreamLifetimes(per_peer_max=limits.streams_per_connection_max)
-        metrics = ServiceMetrics(self.registry)
+        metrics = self._metrics = ServiceMetrics(self.registry)
         self.expiry = CertificateExpiry(_certificates(settings), metrics, wall_clock)
         service = ExternalScaler(
             self.board,
@@ -133,6 +155,34 @@ class Answering:
         )
         self.server = ScalerServer(service, lifetimes, state=self.handover.service)
         self.accepting = False
+        self._external_metrics: ExternalMetrics | None = None
+
+    async def serve_external_metrics(self, stack: AsyncExitStack) -> int | None:
+        """Serve the API until the stack is closed, where the settings say so; its port.
+
+        Call it after the handover, which brings the answers of models that it makes known.
+
+        Raises:
+            ForesailError: its port is taken, or a TLS file cannot be read.
+        """
+        settings = self._settings.external_metrics
+        if settings is None:
+            return None
+        # The HTTP server is 9 MiB of this process that nobody with KEDA needs.
+        from foresail.external_metrics import (  # noqa: PLC0415
+            ExternalMetrics,
+            external_metrics_served,
+        )
+
+        self._external_metrics = service = ExternalMetrics(
+            self.board,
+            self._settings.watch,
+            self._metrics,
+            replicas_max=self._settings.limits.replicas_max,
+            proxy_names=frozenset(settings.front_proxy_names),
+        )
+        service.keep_known()
+        return await stack.enter_async_context(external_metrics_served(settings, service))
 
     async def keep(self, planner: "Planner", log_level: str) -> None:
         """Exchange messages with the planner; start it again whenever it ends."""
@@ -228,6 +278,8 @@ class Answering:
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:
+                if self._external_metrics is not None:
+                    self._external_metrics.keep_known()
                 self.board.forget_silent()
                 self._tell(link, self.board.take_changes())
                 await self.handover.forget_unknown()
@@ -273,11 +325,29 @@ def _refuse_open_plain_text(settings: Settings) -> None:
             )
 
 
+async def _check_api_service(settings: Settings) -> None:
+    """Refuse to serve the external metrics API where another program does, such as KEDA.
+
+    Raises:
+        ForesailError: HPAs would never ask here.
+    """
+    if settings.external_metrics is None:
+        return
+    name, ours = api_service.EXTERNAL_METRICS, settings.external_metrics.service
+    reading = await api_service.read_owner(name)
+    unknown = api_service.check_owner(reading, name=name, ours=ours)
+    if unknown is not None:
+        log.warning("api_service_not_read", name=name, why=unknown)
+
+
 def _certificates(settings: Settings) -> dict[str, Path]:
-    tls = settings.tls
-    if tls is None:
-        return {}
-    files = {"tls.certificate": tls.certificate, "tls.clientCa": tls.client_ca}
+    tls, metrics = settings.tls, settings.external_metrics
+    files: dict[str, Path | None] = {}
+    if tls is not None:
+        files |= {"tls.certificate": tls.certificate, "tls.clientCa": tls.client_ca}
+    if metrics is not None:
+        files["externalMetrics.certificate"] = metrics.certificate
+        files["externalMetrics.frontProxyCa"] = metrics.front_proxy_ca
     return {setting: file for setting, file in files.items() if file is not None}
 
 

@@ -3,7 +3,7 @@
 Keys are the field names in camel case. The text under a field says what the setting does, and why
 its default is what it is; `docs/settings.md` lists the same. Secrets are named by file and never
 written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`,
-`settings_plans`, `settings_pools` and `settings_watch`.
+`settings_plans`, `settings_external_metrics`, `settings_pools` and `settings_watch`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from fleet.located import shortened
 from foresail.settings_cycle import CycleSettings
+from foresail.settings_external_metrics import ExternalMetricsSettings
 from foresail.settings_plans import PlansSettings, plans_crossings
 from foresail.settings_pools import GpuPoolSettings, pools_crossings
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
@@ -54,10 +55,13 @@ class Settings(Part):
     watch: tuple[WatchSettings, ...] = Field(
         default=(), description="a list of models to plan for without a ScaledObject"
     )
-    """Models to plan for and to show without a ScaledObject; KEDA does not ask about them."""
+    """Models to plan for without a ScaledObject; those of mode `reactive` or `act` are answered
+    over the external metrics API."""
     state: StateSettings = StateSettings()
     plans: PlansSettings | None = None
     """The Plans API, on a port of its own; without this group it is not served."""
+    external_metrics: ExternalMetricsSettings | None = None
+    """The external metrics API for an HPA without KEDA; without this group it is not served."""
 
     @classmethod
     @override
@@ -76,7 +80,11 @@ class Settings(Part):
             yield crossed(message, "defaultSource")
         yield from tenant_crossings(values["tenants"], names)
         yield from pools_crossings(values["pools"])
-        yield from watch_crossings(values["watch"], partial(_allowed_for, values))
+        yield from watch_crossings(
+            values["watch"],
+            partial(_allowed_for, values),
+            is_answered=values["external_metrics"] is not None,
+        )
         peers, tls = key_of(values["state"], "peers"), values["tls"]
         if peers and tls is not None and key_of(tls, "client_ca") is None:
             message = "peers know each other by their certificates: give tls.clientCa too"

@@ -8,23 +8,26 @@ from pydantic import ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from foresail.settings_values import MetadataText, Text
+from scaler.decision.answers import Reference
 from scaler.errors import MetadataError
 from scaler.faults import crossed
 from scaler.parts import Part, sound_items
+from scaler.trigger import Mode
 from scaler.trigger_parsing import AllowedOptions, parse
 
 _NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _NOT_OF_A_NAME: Final = re.compile(r"[^a-z0-9.-]+")
-_KEYS_OF_ANSWERS: Final = ("mode", "otherTriggers")
-"""Keys of a trigger that shape the answer to KEDA, which does not ask about the watch list."""
+_LABEL_CHARACTERS_MAX: Final = 63
+"""Of a label's value, as in Kubernetes: an HPA names a model by a label selector."""
 
 AllowedFor = Callable[[Mapping[str, str]], AllowedOptions]
 
 
 class WatchSettings(Part):
-    """A model to plan for and to show; none of its replicas is changed.
+    """A model to plan for without a ScaledObject.
 
-    Further keys are those of a trigger's metadata, such as `leadTime` and `maxReplicas`.
+    Further keys are those of a trigger's metadata, such as `leadTime` and `maxReplicas`. With
+    `mode` reactive or act an HPA gets the plan over the external metrics API.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -55,13 +58,25 @@ class WatchSettings(Part):
         engine = {} if self.engine is None else {"engine": self.engine}
         return {"model": self.model, **engine, **self.__pydantic_extra__}
 
+    @property
+    def reference(self) -> Reference:
+        return Reference.of(self.namespace, self.name, self.metadata)
 
-def watch_crossings(watch: Any, allowed_for: AllowedFor) -> Iterator[PydanticCustomError]:
+    @property
+    def is_answered(self) -> bool:
+        """Whether an HPA may get its replicas."""
+        return self.metadata.get("mode", Mode.ADVISE) in (Mode.REACTIVE, Mode.ACT)
+
+
+def watch_crossings(
+    watch: Any, allowed_for: AllowedFor, *, is_answered: bool
+) -> Iterator[PydanticCustomError]:
     """Faults of the watch list: names given twice, and metadata that cannot be used.
 
     Args:
         watch: the list, which may be faulty.
         allowed_for: the allowed options of an entry with this metadata.
+        is_answered: whether the external metrics API is served.
     """
     names = set()
     for index, one in sound_items(watch, WatchSettings):
@@ -71,10 +86,21 @@ def watch_crossings(watch: Any, allowed_for: AllowedFor) -> Iterator[PydanticCus
             yield crossed(message, *at)
         names.add(name)
         metadata = dict(one.metadata)
-        for key in _KEYS_OF_ANSWERS:
-            if metadata.pop(key, None) is not None:
-                message = f"the watch list takes no {key}: KEDA does not ask about its models"
-                yield crossed(message, *at, key)
+        if metadata.pop("otherTriggers", None) is not None:
+            message = "the watch list takes no otherTriggers: its models have no ScaledObject"
+            yield crossed(message, *at, "otherTriggers")
+        if one.is_answered and not is_answered:
+            message = (
+                f"nobody asks for the answer of mode {metadata['mode']!r}: give the group "
+                "externalMetrics, from which an HPA reads it, or leave mode out"
+            )
+            yield crossed(message, *at, "mode")
+        if one.is_answered and len(one.name) > _LABEL_CHARACTERS_MAX:
+            message = (
+                f"the name {one.name!r} has {len(one.name)} characters, and an HPA's selector takes"
+                f" at most {_LABEL_CHARACTERS_MAX}: give a shorter name"
+            )
+            yield crossed(message, *at)
         try:
             parse(metadata, allowed_for(metadata))
         except MetadataError as error:

@@ -33,18 +33,24 @@ SETTINGS = [
 ]
 
 
+FOLDERS = "/etc/foresail-(tls|external-metrics|front-proxy)"
+"""Where the pods have certificates."""
+
+
 @pytest.mark.looptime(False)  # processes live in real time
 @pytest.mark.parametrize(
     "text", [*SETTINGS, pytest.param((EXAMPLES / "foresail.yaml").read_text(), id="example")]
 )
 def test_serve_starts_with_the_settings_shown_and_answers_keda(text: str, tmp_path: Path) -> None:
     certificates = made(tmp_path)
-    settings = yaml.safe_load(text.replace("/etc/foresail-tls", str(tmp_path / "mounted")))
+    settings = yaml.safe_load(re.sub(FOLDERS, str(tmp_path / "mounted"), text))
     mounted(tmp_path)
     grpc_port, http_port = free_port(), free_port()
     settings["listen"] = {"grpc": f"127.0.0.1:{grpc_port}", "http": f"127.0.0.1:{http_port}"}
     if "plans" in settings:
         settings["plans"]["listen"] = f"127.0.0.1:{free_port()}"
+    if "externalMetrics" in settings:
+        settings["externalMetrics"]["listen"] = f"127.0.0.1:{free_port()}"
     if "state" in settings:
         settings["state"]["directory"] = str(tmp_path / "state")
     file = tmp_path / "foresail.yaml"

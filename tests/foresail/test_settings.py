@@ -157,8 +157,28 @@ def checked(path: Path) -> Result:
         ),
         pytest.param(
             "watch:\n  - {namespace: llm, model: m, mode: act}\n",
-            "6: watch.0.mode: the watch list takes no mode: KEDA does not ask about its models",
-            id="watch-that-acts",
+            "6: watch.0.mode: nobody asks for the answer of mode 'act': give the group "
+            "externalMetrics, from which an HPA reads it, or leave mode out",
+            id="watch-that-acts-for-nobody",
+        ),
+        pytest.param(
+            "watch:\n  - {namespace: llm, model: m, otherTriggers: true}\n",
+            "6: watch.0.otherTriggers: the watch list takes no otherTriggers: its models have no "
+            "ScaledObject",
+            id="watch-beside-other-triggers",
+        ),
+        pytest.param(
+            "externalMetrics: {certificate: c, key: k, frontProxyCa: f}\n"
+            f"watch:\n  - {{namespace: llm, model: {'m' * 64}, mode: act}}\n",
+            f"7: watch.0: the name '{'m' * 64}' has 64 characters, and an HPA's selector takes at "
+            "most 63: give a shorter name",
+            id="watch-with-a-name-that-no-selector-takes",
+        ),
+        pytest.param(
+            "externalMetrics: {certificate: c, key: k, frontProxyCa: f, service: foresail}\n",
+            "5: externalMetrics.service: has the value 'foresail': it takes namespace/name of a "
+            "Service",
+            id="external-metrics-of-a-service-without-namespace",
         ),
         pytest.param(
             "watch:\n  - {namespace: llm, model: M}\n  - {namespace: llm, model: m}\n",
@@ -361,7 +381,10 @@ def test_all_faults_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path
                 f"2: sources.0.name: has the value 'Main': {NAME}",
                 "4: limits.replicasMax: has the value 0: it takes a whole number from 1 to 1000000",
                 "7: watch.1.model: is missing: it takes a text",
-                "8: watch.2.mode: the watch list takes no mode: KEDA does not ask about its models",
+                (
+                    "8: watch.2.mode: nobody asks for the answer of mode 'act': give the group "
+                    "externalMetrics, from which an HPA reads it, or leave mode out"
+                ),
                 "8: watch.2: key 'leadtime' (value '5m') is unknown: did you mean 'leadTime'?",
                 "8: watch.2: two models of the watch list are named llm/m: give one a name",
             ],

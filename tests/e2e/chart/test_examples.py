@@ -227,6 +227,7 @@ def test_no_example_is_forgotten() -> None:
                 "certificates.yaml", "foresail.yaml"}  # fmt: skip
     of_the_user = {
         "claims-workload.yaml",
+        "external-metrics.yaml",
         "fleet.yaml",
         "scaledobject.yaml",
         "triggerauthentication-namespaced.yaml",
