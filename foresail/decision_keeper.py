@@ -8,6 +8,7 @@ again; planning continues without it.
 
 import asyncio
 import sqlite3
+import zlib
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
@@ -112,7 +113,7 @@ class DecisionKeeper(PlanChanges):
             return await asyncio.to_thread(
                 self._decisions.at, f"{namespace}/{name}", moment_seconds
             )
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, zlib.error, orjson.JSONDecodeError) as error:
             raise DecisionsUnreadableError(f"decisions cannot be read: {error}") from error
 
     async def _collect(self, status: Status) -> None:

@@ -234,6 +234,19 @@ async def test_while_another_process_has_the_file_it_is_said(tmp_path: Path) -> 
     assert "another process keeps its decisions here" in text
 
 
+async def test_a_damaged_record_is_said_and_stops_nothing(tmp_path: Path) -> None:
+    one = site(tmp_path)
+    await one.looks()
+    await writes(one)
+    with sqlite3.connect(tmp_path / "decisions.sqlite") as database:
+        database.execute("UPDATE decisions SET account = x'00'")
+    database.close()
+
+    status, text = await one.page("llm/qwen", "?at=-0s")
+    assert status == 503
+    assert text.startswith("decisions cannot be read: ")
+
+
 async def test_a_moment_that_cannot_be_meant_is_refused(tmp_path: Path) -> None:
     status, text = await site(tmp_path).page("llm/qwen", "?at=yesterday")
 
