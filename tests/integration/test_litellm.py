@@ -10,6 +10,10 @@ import pytest
 
 from fleet.measured import client_spend
 from fleet.spend import Client, Spend
+from foresail.settings import Settings
+from foresail.wiring import Sources
+from scaler.decision.answers import Reference
+from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal
@@ -19,9 +23,12 @@ from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import StaticTargets
 from scaler.sources.text_format import samples_of
+from scaler.trigger_parsing import parse
 from tests import prometheus
+from tests.exporter import Engine, served
 from tests.integration.litellm_proxy import KEYS, OPERATOR, TOO_BUSY, Ask, Backend, Proxy, Served
 from tests.prometheus import Job, PrometheusServer
+from tests.scaler.fakes import NoForecast
 
 # A real proxy, in real time.
 pytestmark = pytest.mark.looptime(False)
@@ -154,6 +161,48 @@ async def test_a_scrape_without_a_key_says_so_and_is_not_zero(
         SourceMisconfiguredError, match=r"HTTP 401: it wants a key.*bearerTokenFile"
     ):
         await feed_of(key=False).observe(now_seconds=100)
+
+
+async def test_its_arrivals_lead_the_forecast_of_the_engine_behind_it(
+    gateway: Gateway, tmp_path: Path
+) -> None:
+    """The engine reports 2 requests/s. Of the 12 that came to the gateway it turned 3 away."""
+    (tmp_path / "key").write_text(OPERATOR)
+    with served(Engine(model=LLAMA)) as (exporter,):
+        sources = {
+            "main": {"urls": [f"http://{exporter.address}/metrics"]},
+            "gateways": {
+                "urls": [f"http://{gateway.proxy.address}/metrics/"],
+                "bearerTokenFile": str(tmp_path / "key"),
+            },
+        }
+        settings = Settings.model_validate(
+            {
+                "sources": [
+                    {"name": name, "scrape": {**scrape, "namespaces": ["llm"]}}
+                    for name, scrape in sources.items()
+                ],
+                "defaultSource": "main",
+            }
+        )
+        metadata = {"model": LLAMA, "gateway": "litellm", "gatewaySource": "gateways"}
+        connected = Sources.of(settings)
+        made: dict[DemandSeries, NoForecast] = {}
+        tracker = DemandTracker(
+            lambda series: made.setdefault(series, NoForecast(series)), step_seconds=60.0
+        )
+        reference = Reference.of("llm", "x", metadata)
+        try:
+            feed = connected.connect(reference, parse(metadata, settings.allowed)).feed
+            await feed.observe(now_seconds=100)
+            gateway.ask(*[Ask(LLAMA, "sk-chat")] * 9, *[Ask(LLAMA, "sk-chat", TOO_BUSY)] * 3)
+            for now in (160, 220):
+                seen = await feed.observe(now_seconds=now)
+                tracker.take(PollResult(at_seconds=now, observation=seen))
+        finally:
+            await connected.close()
+
+    assert made[DemandSeries.PROMPT_TOKENS].leading == [pytest.approx(12 / 60)]
 
 
 @pytest.fixture(scope="module")
