@@ -6,11 +6,12 @@ from typing import Final
 
 import aiohttp
 
-from fleet import opencost, tokens
+from fleet import opencost, spend, tokens
 from fleet.activity import Activity, activity_of, queries
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.opencost import NodePrice
 from fleet.snapshot import FleetSnapshot
+from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 
 _TIMEOUT_SECONDS: Final = 10.0
@@ -49,6 +50,18 @@ async def model_tokens(
     """
     answers = await _asked(url, token, tokens.queries(window_seconds))
     return tokens.tokens_of(answers, snapshot)
+
+
+async def client_spend(
+    url: str, window_seconds: float, *, token: str | None = None
+) -> Mapping[Client, Spend]:
+    """What gateways booked in the window until now; empty where there is none.
+
+    Raises:
+        UnmeasuredError: no answer, or a refusal.
+    """
+    (answer,) = await _asked(url, token, [spend.query(window_seconds)])
+    return spend.spend_of(answer)
 
 
 async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list[Json]]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +14,7 @@ from fleet.account.cost_book import CostBook, TokenCost, token_costs
 from fleet.account.gpu_hours import GAP_SECONDS, Costs, hourly_costs
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
-from foresail.cost_reading import Reading, Round, read_round
+from foresail.cost_reading import Reading, Round, read_round, read_spend
 from foresail.cost_report import CostReport, joined
 from foresail.cost_state_file import kept, owned, written
 from foresail.cost_table import payload, render
@@ -59,7 +59,12 @@ async def show(options: CostOptions, console: Console) -> None:
         token_costs(costs, _HOUR_SECONDS, _in(_HOUR_SECONDS, one.tokens_per_second))
         for costs, one in zip(hourly, found.readings, strict=True)
     ]
-    _print(_report(found, hourly, tokens, None), options, console)
+    spend, failures = await read_spend(options.fleet, options.window_seconds)
+    report = _report(found, hourly, tokens, None)
+    if spend is not None:
+        booked = {client: one.times(_HOUR_SECONDS) for client, one in spend.items()}
+        report = replace(report, spend=booked)
+    _print(replace(report, remarks=[*report.remarks, *failures]), options, console)
 
 
 async def watch(options: CostOptions, console: Console) -> None:

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fleet.measured import UnmeasuredError, model_tokens
+from fleet.measured import UnmeasuredError, client_spend, model_tokens
 from fleet.snapshot import FleetSnapshot
+from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
 from foresail.fleet_options import FleetOptions, bearer_token, prometheus_urls, reference_data
@@ -59,6 +60,28 @@ async def read_round(options: FleetOptions, window_seconds: float) -> Round:
     if not options.prometheus:
         remarks.append("idle GPUs and tokens are not measured: name a Prometheus with --prometheus")
     return Round(readings=readings, at_seconds=now, unreadable=unreadable, remarks=remarks)
+
+
+async def read_spend(
+    options: FleetOptions, window_seconds: float
+) -> tuple[Mapping[Client, Spend] | None, Sequence[str]]:
+    """What gateways booked in a second, by every Prometheus once; and why one did not tell.
+
+    One Prometheus may measure several clusters. None where none was asked, or one did not answer.
+
+    Raises:
+        ForesailError: an option cannot be used.
+    """
+    urls, token = prometheus_urls(options), bearer_token(options)
+    found: dict[Client, Spend] = {}
+    for url in dict.fromkeys(urls.values()):
+        try:
+            booked = await client_spend(url, window_seconds, token=token)
+        except UnmeasuredError as error:
+            return None, [f"{error}; what gateways booked is unknown"]
+        for client, spend in booked.items():
+            found[client] = found.get(client, Spend()) + spend.times(1 / window_seconds)
+    return found if urls else None, []
 
 
 async def _reading(

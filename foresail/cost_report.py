@@ -10,6 +10,7 @@ from fleet.account.gpu_hours import Cost, Costs, Series
 from fleet.account.node import NodeGpus
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
+from fleet.spend import Client, Spend
 
 K = TypeVar("K")
 OF_PODS: Final = frozenset({Reason.SERVING, Reason.IDLE, Reason.VETO})
@@ -27,6 +28,9 @@ class CostReport:
     """By model; one that is left out is unknown."""
     at_seconds: float
     """Of the last reading."""
+    spend: Mapping[Client, Spend] | None = None
+    """That gateways booked in an hour, as of the last minutes; None = not read, as where costs are
+    added up."""
     snapshots: Sequence[FleetSnapshot] = ()
     """That were read last."""
     unreadable: Sequence[str] = ()

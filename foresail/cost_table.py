@@ -14,6 +14,7 @@ from fleet.account.gpu_hours import Cost, Costs
 from fleet.account.node import NodeGpus
 from fleet.account.partition import parts_of
 from fleet.reasons import Reason
+from fleet.spend import Client, Spend
 from foresail.cost_report import CostReport, ordered, summed
 from foresail.figures import UNKNOWN, camel, dollars, gpus, partly
 from scaler.durations import format_duration
@@ -50,6 +51,7 @@ _BETWEEN: Final = 2
 _FRAME: Final = 2
 """Columns that a table takes between its cells, and around them."""
 _REMARKS_SHOWN: Final = 8
+_CLIENTS_SHOWN: Final = 20
 _CENT: Final = 0.005
 _MILLION: Final = 1e6
 
@@ -67,6 +69,8 @@ def render(report: CostReport, columns: int) -> RenderableType:
     parts += [_by_place(report, place, columns) for place in ("pool", "generation")]
     if report.models:
         parts.append(_by_model(report, columns))
+    if report.spend:
+        parts.append(_by_client(report, columns))
     parts += [Text(line, style="yellow") for line in _notes(report)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in report.unreadable]
     return Group(*parts)
@@ -87,6 +91,12 @@ def payload(report: CostReport) -> dict[str, object]:
                 {"model": model, **_cost_payload(cost), **_tokens_payload(report, model)}
                 for model, cost in report.models.items()
             ],
+            "clients": [
+                {**asdict(client), **asdict(spend), "usd_per_million": spend.usd_per_million}
+                for client, spend in _dearest(report.spend)
+            ]
+            if report.spend is not None
+            else None,
             "series": [
                 {**asdict(series), **_cost_payload(cost)} for series, cost in report.costs.items()
             ],
@@ -127,6 +137,29 @@ def _by_model(report: CostReport, columns: int) -> RenderableType:
     ]
     heads = ["model", *_heads(report)[::2], "M tokens", "$/M generated", "$/M all"]
     return _table(heads, rows, None, columns)
+
+
+def _by_client(report: CostReport, columns: int) -> RenderableType:
+    """What gateways booked for each client, beside what the GPUs of its model cost."""
+    rows = []
+    for client, spend in _dearest(report.spend or {})[:_CLIENTS_SHOWN]:
+        price, model = spend.usd_per_million, report.tokens.get(client.model)
+        of_gpus = model.usd_per_million if model else None
+        rows.append(
+            [
+                f"{client.model} {client.team or UNKNOWN}/{client.key or UNKNOWN}",
+                f"{spend.tokens / _MILLION:,.2f}",
+                UNKNOWN if spend.usd is None else dollars(spend.usd),
+                *(UNKNOWN if one is None else f"{one:,.2f}" for one in (price, of_gpus)),
+            ]
+        )
+    heads = ["booked by a gateway for", "M tokens", "$/h", "$/M", "GPUs' $/M"]
+    return _table(heads, rows, None, columns)
+
+
+def _dearest(spend: Mapping[Client, Spend]) -> Sequence[tuple[Client, Spend]]:
+    """The dearest first."""
+    return sorted(spend.items(), key=lambda one: (-(one[1].usd or 0.0), one[0]))
 
 
 def _table(
@@ -215,6 +248,8 @@ def _notes(report: CostReport) -> list[str]:
         )
     if not total.gpu_hours:
         notes.append("no GPU and no time, so nothing to pay")
+    if report.spend and len(report.spend) > _CLIENTS_SHOWN:
+        notes.append(f"and {len(report.spend) - _CLIENTS_SHOWN} more clients of gateways: -o json")
     more = len(report.remarks) - _REMARKS_SHOWN
     shown = report.remarks[:_REMARKS_SHOWN]
     return [*notes, *shown, *([f"and {more} more: -o json"] if more > 0 else [])]

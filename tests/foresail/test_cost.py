@@ -13,6 +13,7 @@ from fleet.account.cost_book import TokenCost
 from fleet.account.gpu_hours import Cost, Series
 from fleet.annotations import PRICE
 from fleet.reasons import Reason
+from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 from foresail.cli import main
 from foresail.cost_report import CostReport
@@ -246,3 +247,25 @@ def test_nothing_costs_nothing() -> None:
 
 def test_every_reason_has_words() -> None:
     assert set(MEANINGS) == set(Reason)
+
+
+def test_what_a_gateway_booked_stands_beside_what_the_gpus_cost() -> None:
+    tokens = {"chat": TokenCost(usd=6, tokens=Tokens(generated=1e6, prompt=2e6))}
+    spend = {
+        Client(model="chat", team="search", key="one"): Spend(usd=6, tokens=1e6),
+        Client(model="rest"): Spend(usd=9, tokens=0),
+        Client(model="free"): Spend(tokens=1e6),
+    }
+    one = report({CHAT: Cost(gpu_hours=1, usd=6)}, over_seconds=None, tokens=tokens, spend=spend)
+
+    rows = shown(one)
+    assert ["rest", "?/?", "0.00", "9.00", "?", "?"] in rows
+    assert ["free", "?/?", "1.00", "?", "?", "?"] in rows
+    assert ["chat", "search/one", "1.00", "6.00", "6.00", "2.00"] in rows
+    clients = payload(one)["clients"]
+    assert isinstance(clients, list)
+    assert [client["usdPerMillion"] for client in clients] == [None, 6, None]
+
+
+def test_what_was_not_read_of_gateways_is_null() -> None:
+    assert payload(report({CHAT: Cost(gpu_hours=1, usd=6)}))["clients"] is None

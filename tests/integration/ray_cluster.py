@@ -51,6 +51,8 @@ class RayCluster:
                     *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
                     *("--dashboard-agent-listen-port", str(free_port())),
                     *("--ray-client-server-port", str(free_port())),
+                    # By default 10002 to 19999, where the ports above may be. 0: any free ones.
+                    *("--min-worker-port", "0", "--max-worker-port", "0"),
                     *("--num-cpus", "2", "--object-store-memory", "100000000"),
                     *("--temp-dir", str(self._temporary)),
                 ],

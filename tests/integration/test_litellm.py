@@ -3,11 +3,17 @@
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from fleet.measured import client_spend
+from fleet.spend import Client, Spend
+from foresail.settings import Settings
+from foresail.wiring import Sources
+from scaler.decision.answers import Reference
+from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal
@@ -17,9 +23,12 @@ from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import StaticTargets
 from scaler.sources.text_format import samples_of
+from scaler.trigger_parsing import parse
 from tests import prometheus
-from tests.integration.litellm_proxy import OPERATOR, TOO_BUSY, Ask, Backend, Proxy, Served
+from tests.exporter import Engine, served
+from tests.integration.litellm_proxy import KEYS, OPERATOR, TOO_BUSY, Ask, Backend, Proxy, Served
 from tests.prometheus import Job, PrometheusServer
+from tests.scaler.fakes import NoForecast
 
 # A real proxy, in real time.
 pytestmark = pytest.mark.looptime(False)
@@ -154,55 +163,128 @@ async def test_a_scrape_without_a_key_says_so_and_is_not_zero(
         await feed_of(key=False).observe(now_seconds=100)
 
 
-async def test_through_a_prometheus_with_the_key_the_same_is_read_and_without_it_nothing(
+async def test_its_arrivals_lead_the_forecast_of_the_engine_behind_it(
     gateway: Gateway, tmp_path: Path
 ) -> None:
+    """The engine reports 2 requests/s. Of the 12 that came to the gateway it turned 3 away."""
+    (tmp_path / "key").write_text(OPERATOR)
+    with served(Engine(model=LLAMA)) as (exporter,):
+        sources = {
+            "main": {"urls": [f"http://{exporter.address}/metrics"]},
+            "gateways": {
+                "urls": [f"http://{gateway.proxy.address}/metrics/"],
+                "bearerTokenFile": str(tmp_path / "key"),
+            },
+        }
+        settings = Settings.model_validate(
+            {
+                "sources": [
+                    {"name": name, "scrape": {**scrape, "namespaces": ["llm"]}}
+                    for name, scrape in sources.items()
+                ],
+                "defaultSource": "main",
+            }
+        )
+        metadata = {"model": LLAMA, "gateway": "litellm", "gatewaySource": "gateways"}
+        connected = Sources.of(settings)
+        made: dict[DemandSeries, NoForecast] = {}
+        tracker = DemandTracker(
+            lambda series: made.setdefault(series, NoForecast(series)), step_seconds=60.0
+        )
+        reference = Reference.of("llm", "x", metadata)
+        try:
+            feed = connected.connect(reference, parse(metadata, settings.allowed)).feed
+            await feed.observe(now_seconds=100)
+            gateway.ask(*[Ask(LLAMA, "sk-chat")] * 9, *[Ask(LLAMA, "sk-chat", TOO_BUSY)] * 3)
+            for now in (160, 220):
+                seen = await feed.observe(now_seconds=now)
+                tracker.take(PollResult(at_seconds=now, observation=seen))
+        finally:
+            await connected.close()
+
+    assert made[DemandSeries.PROMPT_TOKENS].leading == [pytest.approx(12 / 60)]
+
+
+@pytest.fixture(scope="module")
+def monitoring(
+    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrometheusServer]:
+    """Scrapes the proxy twice: in the namespace `llm` with its key, in `keyless` without."""
     prometheus.require()
-    server = PrometheusServer(tmp_path)
-    names = {"with-key": OPERATOR, "without-key": None}
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
     server.configure(
         *(
             Job(
-                name=name,
+                name=namespace,
                 address=gateway.proxy.address,
                 path="/metrics/",
-                labels={"namespace": name},
+                labels={"namespace": namespace},
                 bearer_token=key,
             )
-            for name, key in names.items()
+            for namespace, key in (("llm", OPERATOR), ("keyless", None))
         )
     )
+    server.start()
+    prometheus.wait_for(lambda: "litellm_in_flight_requests" in server.names(), "a first scrape")
+    yield server
+    server.kill()
+
+
+@dataclass
+class Waiting:
+    """For the next scrapes of a real Prometheus."""
+
+    limit: float = field(default_factory=lambda: time.monotonic() + 20)  # noqa: TID251
+
+    def on(self) -> bool:
+        return time.monotonic() < self.limit  # noqa: TID251
+
+
+async def test_through_a_prometheus_with_the_key_the_same_is_read_and_without_it_nothing(
+    gateway: Gateway, monitoring: PrometheusServer
+) -> None:
     source = PrometheusSource(
         PrometheusConfig(
             name="main",
-            url=server.url,
+            url=monitoring.url,
             limits=Limits(window_seconds=60, stale_after_seconds=30),
             timeout_seconds=10,
             concurrency=1,
         )
     )
-    feeds = {
-        name: source.feed(preset=load("litellm"), scope=Scope(model=LLAMA, namespace=name))
-        for name in names
-    }
+    with_key, keyless = (
+        source.feed(preset=load("litellm"), scope=Scope(model=LLAMA, namespace=namespace))
+        for namespace in ("llm", "keyless")
+    )
+    gateway.ask(*[Ask(LLAMA, "sk-search-1")] * 8)
+    waiting, served = Waiting(), None
     try:
-        server.start()
-        prometheus.wait_for(
-            lambda: "litellm_in_flight_requests" in server.names(), "a first scrape"
-        )
-        gateway.ask(*[Ask(LLAMA, "sk-search-1")] * 8)
-        limit = time.monotonic() + 20  # noqa: TID251 - a real Prometheus
-        while True:
-            now = time.time()  # noqa: TID251
-            seen = {name: await feed.observe(now_seconds=now) for name, feed in feeds.items()}
-            served = seen["with-key"].value(Signal.REQUESTS)
-            if served or time.monotonic() > limit:  # noqa: TID251
-                break
+        while not served and waiting.on():
+            seen = await with_key.observe(now_seconds=time.time())  # noqa: TID251
+            served = seen.value(Signal.REQUESTS)
+        nothing = await keyless.observe(now_seconds=time.time())  # noqa: TID251
     finally:
         await source.close()
-        server.kill()
 
     assert served
-    tokens = seen["with-key"].value(Signal.PROMPT_TOKENS)
-    assert tokens == pytest.approx(100 * served, rel=1e-9)
-    assert all(isinstance(one, Absent) for one in seen["without-key"].readings.values())
+    assert seen.value(Signal.PROMPT_TOKENS) == pytest.approx(100 * served, rel=1e-9)
+    assert all(isinstance(one, Absent) for one in nothing.readings.values())
+
+
+async def test_spend_of_a_model_team_and_key_is_the_price_times_the_tokens(
+    gateway: Gateway, monitoring: PrometheusServer
+) -> None:
+    gateway.ask(*[Ask(model, key) for model, key in CLIENTS] * 3)
+    waiting, found = Waiting(), dict[Client, Spend]()
+    while waiting.on() and not all(one.tokens for one in found.values() or [Spend()]):
+        found = dict(await client_spend(monitoring.url, 60.0))
+
+    a_request = {  # dollars, tokens
+        LLAMA: (100 * 2e-6 + 20 * 6e-6, 120),
+        QWEN: (300 * 1e-6 + 7 * 3e-6, 307),
+    }
+    price = {model: usd / tokens * 1000 for model, (usd, tokens) in a_request.items()}
+    assert {client: (one.usd or 0) / one.tokens * 1000 for client, one in found.items()} == {
+        Client(model=model, team=KEYS[key], key=key): pytest.approx(price[model], rel=1e-9)
+        for model, key in CLIENTS
+    }
