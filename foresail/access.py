@@ -7,7 +7,7 @@ from binascii import Error as Base64Error
 from pathlib import Path
 from typing import Final
 
-from foresail.loopback import is_loopback
+from foresail.loopback import is_loopback, names_loopback
 from scaler.errors import ForesailError
 from scaler.sources.access import secret
 
@@ -15,16 +15,18 @@ _BEARER: Final = "Bearer "
 _BASIC: Final = "Basic "
 
 
-async def allowed(peer: str | None, authorization: str, token_file: Path | None) -> bool:
+async def allowed(peer: str | None, host: str, authorization: str, token_file: Path | None) -> bool:
     """Whether a request may be answered.
 
     Args:
         peer: the address that it came from.
+        host: its Host header: on loopback it must name this machine.
         authorization: its header: `Bearer` with the token or, as browsers ask for it, `Basic` with
             the token as the password.
         token_file: None = only loopback is answered.
     """
-    return is_loopback(peer) or await has_token(authorization, token_file)
+    on_this_machine = is_loopback(peer) and names_loopback(host)
+    return on_this_machine or await has_token(authorization, token_file)
 
 
 async def has_token(authorization: str, token_file: Path | None) -> bool:

@@ -147,7 +147,8 @@ class Pages:
     async def explain(self, request: web.Request) -> web.Response:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         authorization = request.headers.get("Authorization", "")
-        if not await allowed(request.remote, authorization, self.token_file):
+        host = request.headers.get("Host", "")
+        if not await allowed(request.remote, host, authorization, self.token_file):
             reviewed = await self._reviewed(request, f"/explain/{namespace}/{name}")
             if reviewed is not True:
                 return self._refused(is_unknown=reviewed is None)
@@ -197,7 +198,7 @@ class Pages:
         if is_unknown:
             text = "the API server does not say whether your token may read this; ask again later\n"
             return web.Response(status=503, text=text)
-        ways = "through kubectl port-forward"
+        ways = "at 127.0.0.1 or localhost through kubectl port-forward"
         if self.token_file is not None:
             ways += ", or with the token of listen.tokenFile (Authorization: Bearer)"
         if self.review is not None:

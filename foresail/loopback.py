@@ -1,6 +1,7 @@
 """Whether an address is this machine's own, which only programs on it can reach."""
 
 from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
 
 
 def is_loopback(address: str | None) -> bool:
@@ -11,3 +12,16 @@ def is_loopback(address: str | None) -> bool:
         return False
     mapped = given.ipv4_mapped if isinstance(given, IPv6Address) else None
     return (mapped or given).is_loopback
+
+
+def names_loopback(host: str) -> bool:
+    """Whether a Host header, with or without a port, says this machine.
+
+    A program on this machine says so. A browser that was led here by a foreign name that points to
+    this machine does not, and neither does a proxy beside us that passes on what others ask.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name == "localhost" or is_loopback(name)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from foresail.access import has_token
-from foresail.loopback import is_loopback
+from foresail.loopback import is_loopback, names_loopback
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -69,7 +69,7 @@ class Guard:
                 status,
                 "the console shows tenants' traffic: ask on this machine, or with the token",
             )
-        if not _names_this_machine(host):
+        if not names_loopback(host):
             # A name of another site that was made to point here would read pages with its scripts,
             # which may send any header but the token.
             return 403, f"{host!r} does not name this machine: ask 127.0.0.1 or localhost"
@@ -81,14 +81,6 @@ def _host_of(origin: str) -> str | None:
         return urlsplit(origin).netloc
     except ValueError:
         return None
-
-
-def _names_this_machine(host: str) -> bool:
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        return False
-    return name == "localhost" or is_loopback(name)
 
 
 def _with_headers(send: Send) -> Send:

@@ -98,9 +98,16 @@ class Site:
         self.loop.apply(self.board.take_changes())
 
     async def explain(
-        self, namespace: str, name: str, remote: str | None, authorization: str | None
+        self,
+        namespace: str,
+        name: str,
+        remote: str | None,
+        authorization: str | None,
+        host: str = "localhost:8080",
     ) -> web.Response:
-        headers = {} if authorization is None else {"Authorization": authorization}
+        headers = {"Host": host}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         match = {"namespace": namespace, "name": name}
         transport = Mock()
         transport.get_extra_info.return_value = None if remote is None else (remote, 4711)
@@ -231,6 +238,29 @@ async def test_explanations_are_for_loopback_and_the_token(
     site.ask("sound")
 
     assert await site.explained("llm", "sound", remote, authorization) == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        pytest.param("127.0.0.1:8080", 200, id="address"),
+        pytest.param("[::1]:8080", 200, id="address-of-ipv6"),
+        pytest.param("evil.example:8080", 403, id="a-foreign-name-that-points-here"),
+        pytest.param("foresail.foresail.svc:8080", 403, id="a-proxy-in-the-pod"),
+        pytest.param("[::1", 403, id="no-host"),
+    ],
+)
+async def test_on_loopback_explanations_are_for_who_names_this_machine(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    # A service mesh's proxy asks from 127.0.0.6 for whoever is in the mesh.
+    token = tmp_path / "token"
+    token.write_text("s3cret\n")
+    site = Site({"sound": FakeFeed()}, token_file=token)
+    site.ask("sound")
+
+    assert (await site.explain("llm", "sound", "127.0.0.6", None, host)).status == status
+    assert (await site.explain("llm", "sound", "127.0.0.6", "Bearer s3cret", host)).status == 200
 
 
 async def test_without_a_token_in_the_settings_none_is_taken() -> None:
