@@ -103,11 +103,11 @@ def picture(day: Day, numbers: str) -> str:
 
 
 def _title(day: Day) -> str:
-    saved = day.usd(day.fixed) - day.usd(day.ours)
-    change = "less" if saved >= 0 else "more"
+    ours, fixed = round(day.usd(day.ours)), round(day.usd(day.fixed))
+    change = "less" if ours <= fixed else "more"
     return (
-        f"${abs(saved):,.0f} a day {change} than a fleet for the peak:"
-        f" ${day.usd(day.ours):,.0f} in place of ${day.usd(day.fixed):,.0f}"
+        f"${abs(fixed - ours):,} a day {change} than a fleet for the peak:"
+        f" ${ours:,} in place of ${fixed:,}"
     )
 
 
@@ -140,13 +140,13 @@ def _names(day: Day, frame: _Frame) -> list[str]:
     steps = len(day.need)
     quiet = min(range(steps // 8, steps // 3), key=lambda step: day.ours.ready[step])
     middle = (day.ours.ready[quiet] + day.fixed.ready[quiet]) / 2
-    peak = max(range(steps), key=lambda step: day.need[step])
+    evening = steps * 3 // 4
     fixed = max(day.fixed.ready)
     return [
         _name("fixed", frame.x(steps * 0.12), frame.y(fixed) - 8, "a fixed fleet for the peak"),
         _name("saved", frame.x(quiet), frame.y(middle), "not paid for"),
         _name("ours", frame.x(quiet), frame.y(day.ours.ready[quiet]) - 26, "Foresail"),
-        _name("demand", frame.x(peak), frame.y(day.need[peak] / 2), "demand"),
+        _name("demand", frame.x(evening), frame.y(day.need[evening] / 2), "demand"),
     ]
 
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fleet.catalogue import Bottleneck, Catalogue, Need, Ranked
+from fleet.catalogue import NOMINAL_USED_RATIO, Bottleneck, Catalogue, Need, Ranked
 from foresail.printed import FORMS, print_document
 
 _UNKNOWN = "?"
@@ -24,7 +24,8 @@ def show(ranked: Sequence[Ranked], need: Need, catalogue: Catalogue, *, form: st
         return
     table = Table(box=box.SIMPLE_HEAD, padding=0, caption_justify="left")
     table.caption = (
-        "GiB as the driver reports it; fabric: GB/s of NVLink or Infinity Fabric\n"
+        f"GiB as the driver reports it, else {NOMINAL_USED_RATIO:.0%} of the size as sold\n"
+        "fabric: GB/s of NVLink or Infinity Fabric\n"
         f"CC: CUDA compute capability; dense TFLOPS; list prices as of {catalogue.as_of}\n"
         "- is not there; ? is unknown: give your price with --prices"
     )

@@ -9,7 +9,16 @@ from policies.lint.finding import Severity
 from policies.lint.registry import GROUPS, all_rules, known_ids
 from tests.lint.all_cases import CASES
 from tests.lint.case import Case
-from tests.lint.manifests import CLAIMED, CLEAN, DEPLOYMENT, SCALED, Manifest, edited, lint
+from tests.lint.manifests import (
+    CLAIMED,
+    CLEAN,
+    DEPLOYMENT,
+    DISRUPTION,
+    SCALED,
+    Manifest,
+    edited,
+    lint,
+)
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, id=f"{one.rule}-{one.at}") for one in CASES])
@@ -75,6 +84,11 @@ def test_an_ignored_rule_that_does_not_exist_is_named() -> None:
 
 def test_the_same_object_in_two_files_is_no_second_autoscaler() -> None:
     assert lint(SCALED, SCALED) == []
+
+
+def test_the_same_disruption_budget_in_two_files_is_no_second_one() -> None:
+    found = {one.rule for one in lint(DISRUPTION, DISRUPTION, DEPLOYMENT)}
+    assert "FS532" not in found
 
 
 def test_names_of_files_without_a_namespace_hold_within_their_folder() -> None:

@@ -58,7 +58,7 @@ def two_budgets(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """The eviction API answers such a pod with an error, so its node cannot be drained at all."""
     budgets = inputs.once(budgets_by_workload)
     for workload in _covered(of, inputs):
-        other = next((one for one in budgets[workload] if one is not of), None)
+        other = next((one for one in budgets[workload] if one.name != of.name), None)
         if other is not None:
             why = f"{other.title} covers {workload.title} too, and evictions fail"
             yield Fault(at=("spec", "selector"), why=why, do="keep one of the two")
