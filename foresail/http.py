@@ -125,11 +125,9 @@ class Pages:
         """
         if not self.front.accepting:
             return web.Response(status=503, text="not answering KEDA: starting or draining\n")
-        now = self.clock()
-        known = self.loop.statuses()
-        old = [status for status in known if now > status.cycle_state.timed.valid_until_seconds]
-        if known and len(old) == len(known):
-            text = f"nothing newer than its age limit for any of {len(known)} objects\n"
+        if not self.loop.is_current(self.clock()):
+            count = len(self.loop.statuses())
+            text = f"nothing newer than its age limit for any of {count} objects\n"
             return web.Response(status=503, text=text)
         return web.Response(text="ok\n")
 

@@ -79,10 +79,8 @@ def _proven(plan: Plan) -> MaximumForecast | None:
     Nodes are bought by it, so what is known of this very workload must have come true before. The
     same skill lets a plan go by the forecast alone.
     """
-    largest, behind = (
-        plan.running_maximum,
-        [plan.forecasts[series] for series in PLANNED if series in plan.forecasts],
-    )
+    largest = plan.running_maximum
+    behind = [plan.forecasts[series] for series in PLANNED if series in plan.forecasts]
     if largest is None or not behind:
         return None
     proven = set.intersection(

@@ -124,6 +124,10 @@ class PlanningCycle:
         """The status of every workload, the one that KEDA last asked about first."""
         return self._workloads.statuses()
 
+    def is_current(self, now_seconds: float) -> bool:
+        """Whether some outcome is not too old, or there is none that could be."""
+        return self._workloads.is_current(now_seconds)
+
     def status(self, reference: Reference) -> WorkloadStatus | None:
         """The status of one workload; None if it is known no more."""
         return self._workloads.status(reference)

@@ -207,6 +207,13 @@ class Workloads:
         workloads = sorted(self._workloads.values(), key=lambda each: -each.asked_at_seconds)
         return [status_of(workload) for workload in workloads]
 
+    def is_current(self, now_seconds: float) -> bool:
+        """Whether some outcome is not too old, or there is none that could be."""
+        outcomes = (workload.cycle_state.timed for workload in self._workloads.values())
+        return not self._workloads or any(
+            now_seconds <= one.valid_until_seconds for one in outcomes
+        )
+
     def statuses_of(self, namespace: str, name: str) -> list[WorkloadStatus]:
         """The status of each trigger of one object, the one last asked about first."""
         found = [

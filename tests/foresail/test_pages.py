@@ -22,7 +22,7 @@ from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
-from scaler.serving.feeds import Binding
+from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.state_book import NoStates
 from scaler.signals import Observation, Signal, Value
@@ -64,6 +64,7 @@ class Site:
         *,
         token_file: Path | None = None,
         period_seconds: float = 15.0,
+        kind: type[PlanningCycle] = PlanningCycle,
     ) -> None:
         self.feeds = feeds
         steady, registry = asyncio.get_running_loop().time, CollectorRegistry()
@@ -73,7 +74,7 @@ class Site:
             return binding(model, feeds[model], trigger_spec, source=model)
 
         self.board = Board(lambda _, m: parse(m, ALLOWED), clock=steady, objects_max=10_000)
-        self.loop = PlanningCycle(
+        self.loop = kind(
             connect,
             planning_settings(CycleSettings(history=0)),
             publish=self.board.publish,
@@ -311,3 +312,23 @@ async def test_a_page_of_metrics_that_is_kept_costs_the_loop_nothing() -> None:
     for _ in range(3):
         await pages.metrics(make_mocked_request("GET", "/metrics"))
     assert counted.made == 1
+
+
+class CountedStatuses(PlanningCycle):
+    """Counts how often all workloads are sorted and copied."""
+
+    asked = 0
+
+    @override
+    def statuses(self) -> list[WorkloadStatus]:
+        self.asked += 1
+        return super().statuses()
+
+
+async def test_readiness_costs_no_copy_of_the_workloads() -> None:
+    site = Site({"sound": FakeFeed()}, kind=CountedStatuses)
+    site.ask("sound")
+    await site.loop.begin()
+    assert await site.status("/readyz") == 200
+    assert isinstance(site.loop, CountedStatuses)
+    assert site.loop.asked == 0

@@ -164,13 +164,20 @@ def test_after_an_uninstall_nothing_of_ours_costs_money(chart_bed: Bed, installi
     assert chart_bed.kubectl("get", hooks, "-A", "-l", instance, "-o", "name") == ""
 
 
+@pytest.mark.parametrize(
+    "taken",
+    [
+        pytest.param((), id="mode-act"),
+        pytest.param(("--set", "controller.enabled=false"), id="the-controller"),
+    ],
+)
 @pytest.mark.usefixtures("written")
 def test_rights_that_an_upgrade_takes_away_leave_nothing_behind(
-    chart_bed: Bed, installing: Helm
+    chart_bed: Bed, installing: Helm, taken: tuple[str, ...]
 ) -> None:
     installing("install", RELEASE, str(CHART), *ON, *ACT)
     with withdrawn_for_real(chart_bed):
-        installing("upgrade", RELEASE, str(CHART), *ON, "--timeout", "4m")
+        installing("upgrade", RELEASE, str(CHART), *ON, *taken, "--timeout", "4m")
     assert costs(chart_bed) == []
     roles = chart_bed.kubectl("get", "clusterrole", "-o", "name")
     assert "foresail-controller-act" not in roles

@@ -80,8 +80,7 @@ async def test_where_nothing_is_ours_nothing_is_written(server: WritableServer) 
     assert server.writes == []
 
 
-async def test_what_stays_is_named(server: WritableServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(withdrawing, "WITHIN_SECONDS", 0.5)
+async def test_what_stays_is_named(server: WritableServer) -> None:
     server.taking = lambda _: (403, {"kind": "Status", "code": 403, "message": "not for you"})
     name = held_node()["metadata"]["name"]
     with pytest.raises(ForesailError, match=f"still there: Node {name}"):
