@@ -4,8 +4,11 @@ import asyncio
 import hmac
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+
+from aiohttp import web
 
 from foresail.loopback import is_loopback, names_loopback
 from scaler.errors import ForesailError
@@ -25,8 +28,26 @@ async def allowed(peer: str | None, host: str, authorization: str, token_file: P
             the token as the password.
         token_file: None = only loopback is answered.
     """
-    on_this_machine = is_loopback(peer) and names_loopback(host)
-    return on_this_machine or await has_token(authorization, token_file)
+    return (is_loopback(peer) and names_loopback(host)) or await has_token(
+        authorization, token_file
+    )
+
+
+def on_this_machine(
+    answer: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """The handler of a page that shows what tenants run, for programs on this machine alone.
+
+    `kubectl port-forward` arrives as one of them, and asks the API server whether its user may.
+    """
+
+    async def answered(request: web.Request) -> web.StreamResponse:
+        if is_loopback(request.remote) and names_loopback(request.headers.get("Host", "")):
+            return await answer(request)
+        text = "this page shows what tenants run: ask through kubectl port-forward\n"
+        return web.Response(status=403, text=text)
+
+    return answered
 
 
 async def has_token(authorization: str, token_file: Path | None) -> bool:

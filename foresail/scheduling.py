@@ -18,6 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
 from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from foresail.access import on_this_machine
 from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
 from foresail.event_queue import Post, post_to
@@ -185,8 +186,8 @@ class Feed:
                 web.get("/healthz", self.extender.healthz),
                 web.get("/readyz", self.extender.readyz),
                 web.get("/metrics", self._metrics),
-                web.get("/explain/pods/{namespace}/{name}", self._explain),
-                web.get("/gpus", self._gpus),
+                web.get("/explain/pods/{namespace}/{name}", on_this_machine(self._explain)),
+                web.get("/gpus", on_this_machine(self._gpus)),
             ]
         )
         return app

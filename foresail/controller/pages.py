@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from foresail.access import on_this_machine
 from foresail.advice import Advice
 from foresail.advice_table import cluster_payload
 from foresail.controller.rounds import ClusterRound
@@ -30,7 +31,7 @@ class Pages:
                 web.get("/healthz", self.healthz),
                 web.get("/readyz", self.readyz),
                 web.get("/metrics", self.metrics),
-                web.get("/plan", self.plan),
+                web.get("/plan", on_this_machine(self.plan)),
             ]
         )
         return app
