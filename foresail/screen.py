@@ -204,10 +204,10 @@ def greeting(playback: Playback) -> str:
     hours = day.seconds / 3600
     start_up = format_duration(day.platform.fleet.start_up.median_seconds)
     return (
-        f"{hours:.1f} h of generated LLM traffic from {_clock(playback.epoch_seconds)} on, "
-        f"{day.platform.profile.name} replicas that take about {start_up} to start,\n"
-        "through the shipped source reader, forecaster, planner and gRPC server, asked as KEDA "
-        "and the HPA ask.\nFirst three days of history are read."
+        f"{hours:.1f} h of generated LLM traffic from {_clock(playback.epoch_seconds)} on, for "
+        f"{day.platform.profile.name} replicas that take about {start_up} to start. The source "
+        "reader, forecaster, planner and gRPC server are the shipped ones, asked as KEDA and the "
+        "HPA ask. They read three days of history first."
     )
 
 
