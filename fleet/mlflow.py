@@ -21,6 +21,8 @@ _EPOCH: Final = "epoch"
 _STEPS: Final = ("max_steps", "total_steps", "num_steps")
 _EPOCHS: Final = ("num_train_epochs", "max_epochs", "epochs", "num_epochs")
 _TOTAL_MAX: Final = 1e12
+_SECONDS_MAX: Final = 4_102_444_800.0
+"""The year 2100: later moments are mistakes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,9 @@ def _pairs(data: Json, name: str) -> dict[str, str]:
 
 def _seconds(value: object) -> float | None:
     found = _number(value)
-    return None if found is None or found <= 0 else found / _MILLISECONDS
+    if found is None or not 0 < found <= _SECONDS_MAX * _MILLISECONDS:
+        return None
+    return found / _MILLISECONDS
 
 
 def _number(value: object) -> float | None:
@@ -139,4 +143,6 @@ def _number(value: object) -> float | None:
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if abs(value) <= _TOTAL_MAX else None

@@ -31,6 +31,8 @@ _INTERVALS_MIN: Final = 8
 _MISSED_PAUSES: Final = 2.0
 """After which pauses of the past have no rhythm, and none is expected."""
 _ROUNDING: Final = 1e-6
+_SECONDS_MAX: Final = 315_576_000.0
+"""Ten years: an end beyond is none."""
 
 
 class Unit(StrEnum):
@@ -112,7 +114,7 @@ def _end(
     if pace is None:
         return None
     seconds = (total - last.done) * pace.step_seconds + pace.pauses_to_come(last.done, total)
-    return max(now_seconds, last.at_seconds + seconds)
+    return max(now_seconds, last.at_seconds + seconds) if seconds <= _SECONDS_MAX else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

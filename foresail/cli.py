@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from foresail import (
     cli_cost,
+    cli_events,
     cli_gpus,
     cli_lint,
     cli_nodes,
@@ -250,6 +251,7 @@ for _verb in (
     cli_gpus.scheduler,
     cli_gpus.webhook,
     cli_lint.lint,
+    cli_events.events,
     cli_policy.policy,
     cli_nodes.advise,
     cli_nodes.controller,

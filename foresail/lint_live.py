@@ -52,6 +52,7 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
     "/api/v1/nodes": ("v1", "Node"),
 }
 PATHS: Final = tuple(_PATHS)
+_CRON_JOBS: Final = "/apis/batch/v1/cronjobs"
 _SYSTEM: Final = "system-"
 """Prefix of Kubernetes' own priority classes."""
 
@@ -62,18 +63,13 @@ async def read_live(context: str | None, kubeconfig: Path | None) -> tuple[list[
     Raises:
         ForesailError: the cluster cannot be reached, or no kind can be listed.
     """
-    contexts = (context,) if context else ()
-    (name,) = clusters(FleetOptions(contexts=contexts, kubeconfig=kubeconfig))
-    try:
-        client = await (connected(None) if name == IN_CLUSTER else connected(name, kubeconfig))
-    except ClusterUnreachableError as error:
-        raise ForesailError(f"no cluster to lint: {error}") from error
+    client, name = await _connected(context, kubeconfig)
     slots = asyncio.Semaphore(_AT_ONCE)
     async with client:
 
         async def tried(path: str) -> list[Object] | UnreadableError:
             async with slots:
-                return await _listed(client, path, name)
+                return await _listed(client, path, _PATHS[path], name)
 
         answers = await asyncio.gather(*(tried(path) for path in PATHS))
     objects = [one for answer in answers if isinstance(answer, list) for one in answer]
@@ -83,7 +79,33 @@ async def read_live(context: str | None, kubeconfig: Path | None) -> tuple[list[
     return objects, failed
 
 
-async def _listed(client: Any, path: str, cluster: str) -> list[Object] | UnreadableError:
+async def read_cron_jobs(context: str | None, kubeconfig: Path | None) -> list[Object]:
+    """The CronJobs of a cluster, by default the current one.
+
+    Raises:
+        ForesailError: the cluster cannot be reached, or does not let them be listed.
+    """
+    client, name = await _connected(context, kubeconfig)
+    async with client:
+        answer = await _listed(client, _CRON_JOBS, ("batch/v1", "CronJob"), name)
+    if isinstance(answer, UnreadableError):
+        raise ForesailError(f"CronJobs of {name} cannot be read: {answer}")
+    return answer
+
+
+async def _connected(context: str | None, kubeconfig: Path | None) -> tuple[Any, str]:
+    contexts = (context,) if context else ()
+    (name,) = clusters(FleetOptions(contexts=contexts, kubeconfig=kubeconfig))
+    try:
+        client = await (connected(None) if name == IN_CLUSTER else connected(name, kubeconfig))
+    except ClusterUnreachableError as error:
+        raise ForesailError(f"no cluster to read: {error}") from error
+    return client, name
+
+
+async def _listed(
+    client: Any, path: str, api_and_kind: tuple[str, str], cluster: str
+) -> list[Object] | UnreadableError:
     """The objects behind a path; an error as a value, so that one kind costs no other its time."""
     documents: list[Json] = []
 
@@ -94,7 +116,7 @@ async def _listed(client: Any, path: str, cluster: str) -> list[Object] | Unread
         await pages(Resource(client=client, path=path, record_of=keep, from_cache=True))
     except UnreadableError as error:
         return error
-    api, kind = _PATHS[path]
+    api, kind = api_and_kind
     group, slash, version = api.rpartition("/")
     return [
         Object(

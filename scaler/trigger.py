@@ -258,8 +258,9 @@ class TriggerSpec(BaseModel):
     timezone: str = Field(default="UTC", description="an IANA time zone such as Europe/Berlin")
     events: Events = Field(
         default=(),
-        description="WHEN for LENGTH xFACTOR, with ; between events: five cron fields or a local "
-        "date and time, such as 0 9 * * mon-fri for 30m x2.5; at most 48 begins a day in all",
+        description="WHEN [in ZONE] for LENGTH xFACTOR, with ; between events: five cron fields or "
+        "a local date and time, such as 0 9 * * mon-fri for 30m x2.5; at most 48 begins a day in "
+        "all",
     )
 
     @field_validator("timezone")

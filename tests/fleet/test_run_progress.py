@@ -74,6 +74,11 @@ def test_a_run_without_an_end_has_none_and_is_stalled_all_the_same() -> None:
     assert progress(points, START + HOUR, goal=None).stalled
 
 
+def test_an_end_in_more_than_ten_years_is_none() -> None:
+    goal = Goal(metric="loss", total=1e12, unit=Unit.STEPS)
+    assert progress(steps(0, 1, 2), START + 120, goal).ends_at_seconds is None
+
+
 def test_the_first_step_alone_tells_no_pace() -> None:
     assert progress(steps(5), START + 60).ends_at_seconds is None
 

@@ -1,12 +1,12 @@
 """Announced events are read as people write them, and are voices that must prove themselves."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from scaler.events import Event, parse
+from scaler.events import Event, parse, starts_of_day
 from scaler.forecast.announced import Calendar
 from scaler.forecast.forecaster import Forecaster
 
@@ -33,6 +33,7 @@ def test_events_are_read_as_written():
         pytest.param("61 9 * * * for 30m x2", "five cron fields", id="no-such-minute"),
         pytest.param("2027-13-01T00:00 for 1h x2", "local time", id="no-such-month"),
         pytest.param("2027-03-01T18:00Z for 1h x2", "local time", id="a-zone-of-its-own"),
+        pytest.param("0 9 * * * in Mars/Base for 1h x2", "no time zone", id="no-such-zone"),
         pytest.param("0 9 * * * for 30h x2", "up to 24h", id="too-long"),
         pytest.param("0 9 * * * for 1h x0", "factor", id="nothing-times"),
         pytest.param("; ".join(["0 9 * * * for 1h x2"] * 51), "more than 50", id="too-many"),
@@ -64,6 +65,35 @@ def test_nine_is_nine_on_the_days_when_the_clock_changes(day):
     calendar = Calendar(parse("0 9 * * * for 30m x2"), "Europe/Berlin")
     predicted = calendar.exogenous_forecast(1.0, unix(*day, 8, 59), (30.0, 60.0))
     assert predicted == pytest.approx([1.0, 2.0])
+
+
+def starts(when: str, zone: str, *day: int) -> list[str]:
+    """Local times at which an event begins on a local day."""
+    (event,) = parse(f"{when} in {zone} for 30m x2")
+    begin = int(datetime(*day, tzinfo=UTC).timestamp() // 86_400)
+    moments = [
+        datetime.fromtimestamp(at, ZoneInfo(zone))
+        for utc_day in (begin - 1, begin, begin + 1)
+        for at in starts_of_day(event, "America/New_York", utc_day)
+    ]
+    return [f"{at:%H:%M%z}" for at in moments if (at.year, at.month, at.day) == day]
+
+
+@pytest.mark.parametrize(
+    ("when", "zone", "day", "begins"),
+    [
+        pytest.param("30 2 * * *", "Europe/Berlin", (2027, 3, 28), [], id="left-out"),
+        pytest.param("30 2 * * *", "Europe/Berlin", (2027, 10, 31), ["02:30+0200", "02:30+0100"],
+                     id="twice"),
+        pytest.param("0 */6 * * *", "Europe/Berlin", (2027, 3, 28),
+                     ["00:00+0100", "06:00+0200", "12:00+0200", "18:00+0200"], id="each-six-hours"),
+        pytest.param("0 0 * * *", "Africa/Cairo", (2027, 4, 30), [], id="a-day-that-begins-at-one"),
+        pytest.param("0 */6 * * *", "Australia/Lord_Howe", (2027, 4, 4),
+                     ["00:00+1100", "06:00+1030", "12:00+1030", "18:00+1030"], id="half-an-hour"),
+    ],
+)  # fmt: skip
+def test_a_cron_event_begins_when_kubernetes_starts_a_cron_job(when, zone, day, begins):
+    assert starts(when, zone, *day) == begins
 
 
 def test_an_event_that_spans_midnight_is_seen_on_both_sides():

@@ -438,5 +438,5 @@ async def test_a_cluster_without_any_of_the_kinds_is_in_order(
 
 @pytest.mark.looptime(False)
 async def test_a_context_that_is_not_there_is_named(kubeconfig: Path) -> None:
-    with pytest.raises(ForesailError, match="no cluster to lint: context 'other'"):
+    with pytest.raises(ForesailError, match="no cluster to read: context 'other'"):
         await live(kubeconfig, "other")

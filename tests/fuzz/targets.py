@@ -17,10 +17,15 @@ from pydantic import ValidationError
 
 from fleet.catalogue import shipped as shipped_catalogue
 from fleet.cluster.kinds import Kind, record_of
+from fleet.cluster.owners import Workload
+from fleet.documents import is_object
 from fleet.located import Document, UnreadableYamlError
 from fleet.manifests import manifests_in
+from fleet.mlflow import goal_of, next_page_of, points_of, runs_of
 from fleet.recorded import UnreadableRecordError, recorded
+from fleet.run_progress import Unit, progress_of
 from foresail.settings import Settings
+from policies.reading.runs import LinkedRun, gang_ends
 from replay.traces import TraceError
 from replay.traces import read as read_trace
 from scaler.errors import MetadataError, SourceError
@@ -204,6 +209,23 @@ def state(data: bytes) -> None:
             decode(data)
 
 
+def mlflow_answer(data: bytes) -> None:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if not is_object(answer):
+        return
+    next_page_of(answer)
+    for unit in Unit:
+        points = points_of(answer, unit)
+        for run in runs_of(answer):
+            found = progress_of(points, goal_of(run), run.start_seconds, NOW)
+            assert found.ends_at_seconds is None or 0 < found.ends_at_seconds < 1e10
+            pod = Workload(kind="JobSet", namespace="llm", name="tune")
+            gang_ends([LinkedRun(run=run, gang=pod, progress=found)])
+
+
 def _json(document: Mapping[str, object]) -> bytes:
     return json.dumps(document).encode()
 
@@ -228,6 +250,33 @@ _SERIES = {
 }
 
 TARGETS: Mapping[str, Target] = {
+    "mlflow-answer": Target(
+        mlflow_answer,
+        (
+            _json(
+                {
+                    "runs": [
+                        {
+                            "info": {"run_id": "r", "status": "RUNNING", "start_time": 1.7e12},
+                            "data": {
+                                "params": [{"key": "max_steps", "value": "100"}],
+                                "metrics": [{"key": "loss", "step": 2}, {"key": "epoch"}],
+                            },
+                        }
+                    ],
+                    "metrics": [
+                        {"step": 1, "timestamp": 1.79e12, "value": 1.0},
+                        {"step": 2, "timestamp": 1.7901e12, "value": "NaN"},
+                    ],
+                }
+            ),
+            b'{"metrics":[{"step":1'
+            + b"0" * 400
+            + b',"timestamp":1e300}],"runs":[{"info":{"run_id":"r"}}]}',
+            b'{"metrics":[{"step":1,"timestamp":1e15},{"step":2}],"runs":[{"info":{"run_id":"r"}}]}',
+        ),
+        ('"runs"', '"info"', '"run_id"', '"metrics"', '"step"', '"timestamp"', "1e308", "NaN"),
+    ),
     "metrics-page": Target(
         metrics_page,
         (
@@ -252,6 +301,7 @@ TARGETS: Mapping[str, Target] = {
         (
             b"timezone\nEurope",
             b"events\n0 9 * * mon-fri for 30m x2.5; 2027-03-01T18:00 for 2h x4",
+            b"events\n0 9 * * * in Europe for 30m x2.5; 0 2 * * * in ../UTC for 2h x4",
             b"serverAddress\nhttp://prometheus.team-a.svc:9090/%2e%2e/x",
             b"matchLabels\na=b,c=d\nleadTime\n6m10s\nminReplicas\n0\nmodeFromEnv\nact",
         ),

@@ -45,7 +45,7 @@ def test_announced_events_are_read_and_one_that_cannot_be_is_refused() -> None:
     trigger_spec = parse({"model": "m", "events": "0 9 * * mon-fri for 30m x2.5"}, ALLOWED)
     assert [(event.length_seconds, event.factor) for event in trigger_spec.events] == [(1800, 2.5)]
 
-    with pytest.raises(MetadataError, match="'nine x2': it takes WHEN for LENGTH"):
+    with pytest.raises(MetadataError, match="'nine x2': it takes WHEN \\[in ZONE\\] for LENGTH"):
         parse({"model": "m", "events": "nine x2"}, ALLOWED)
 
 
