@@ -17,7 +17,7 @@ CLIENTS_MAX: Final = 512
 _LABELS: Final = "requested_model, team, team_alias, api_key_alias, hashed_api_key"
 _TOKENS: Final = "litellm_total_tokens_metric_total"
 _DOLLARS: Final = "litellm_spend_metric_total"
-_KIND: Final = "foresail_kind"
+_KIND: Final = "spend_kind"
 """The label of an answer that tells tokens from dollars."""
 _HASH_CHARACTERS: Final = 8
 _MILLION: Final = 1e6

@@ -59,6 +59,8 @@ class Kind(StrEnum):
     PROMQL = "promql"
     PYTHON = "python"
     OUTPUT = "output"
+    FOREIGN = "foreign"
+    """Another program's own, which nothing of ours reads; the reason names the program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

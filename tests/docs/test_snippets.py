@@ -48,8 +48,8 @@ DEPLOYMENTS = {
     if one and one.get("kind") == "Deployment"
 }
 OFFER = AllowedOptions(
-    engines={"vllm": False, "llm-d": True, "sglang": False},
-    sources=frozenset({"main"}),
+    engines={"vllm": False, "llm-d": True, "sglang": False, "litellm": True},
+    sources=frozenset({"main", "gateways"}),
     default_source="main",
 )
 

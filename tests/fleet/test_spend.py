@@ -7,7 +7,7 @@ from fleet.spend import CLIENTS_MAX, Client, Spend, spend_of
 def tokens(value: float | str, **labels: str) -> Json:
     """A series, with the labels that LiteLLM does not set as it writes them."""
     usual = {
-        "foresail_kind": "tokens",
+        "spend_kind": "tokens",
         "requested_model": "m",
         "team": "None",
         "team_alias": "None",
@@ -18,7 +18,7 @@ def tokens(value: float | str, **labels: str) -> Json:
 
 
 def dollars(value: float, **labels: str) -> Json:
-    return tokens(value, foresail_kind="usd", **labels)
+    return tokens(value, spend_kind="usd", **labels)
 
 
 def test_dollars_and_tokens_are_those_of_a_model_team_and_key() -> None:

@@ -42,7 +42,9 @@ def test_a_replay_ends_with_a_table_json_and_one_page(trace: Path, tmp_path: Pat
     assert moves
     assert all(move["why"] for move in moves)
     html = page.read_text()
-    assert html.count("<svg") == 2 * 4  # each plot for a wide screen and for a narrow one
+    # Demand, replicas beside two rivals, and cost, each for a wide screen and for a narrow one; and
+    # what was late, once for each of three rules.
+    assert html.count("<svg") == 2 * 4 + 3
     assert "http" not in html.replace("http-equiv", "")  # it needs nothing from anywhere
 
 
@@ -76,7 +78,7 @@ def test_a_sweep_tells_the_cost_at_equal_attainment(trace: Path, tmp_path: Path)
     done = run(trace, "--against", "hpa-inflight", "--scale-to", 3, "--sweep", "--html", page)
     assert done.exit_code == 0, done.output
     assert "at 99%*" in done.output
-    assert "Cost and attainment" in page.read_text()
+    assert "Cost and requests in time" in page.read_text()
 
 
 def test_a_bound_below_the_need_is_said_first_and_leaves_no_verdict(
