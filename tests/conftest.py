@@ -1,13 +1,21 @@
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
+import structlog
 
 from scaler.limits import COUNTS, Limit
 
 # pytest-asyncio asks for a current loop before the first async test; asyncio then makes one that
 # nobody closes, and a later collection of it fails an innocent test.
 asyncio.set_event_loop(None)
+
+
+@pytest.fixture(autouse=True)
+def _log_of_each_test() -> Iterator[None]:
+    """A command sets the level of the log, which would hide lines from the tests after it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.prometheus import Job, PrometheusServer, free_port
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 NAMESPACE = "llm"
-NAME = "qwen3-32b"
+NAME = "llama-8b"
 API = "v1beta1.external.metrics.k8s.io"
 VALUES = f"/apis/external.metrics.k8s.io/v1beta1/namespaces/{NAMESPACE}/foresail-replicas"
 ANSWER_SECONDS_MAX = 6

@@ -158,7 +158,13 @@ class Site:
         match = {"namespace": namespace, "name": name}
         transport = Mock()
         transport.get_extra_info.return_value = ("127.0.0.1", 4711)
-        request = make_mocked_request("GET", f"/{query}", match_info=match, transport=transport)
+        request = make_mocked_request(
+            "GET",
+            f"/{query}",
+            headers={"Host": "127.0.0.1:8080"},
+            match_info=match,
+            transport=transport,
+        )
         answer = await pages.explain(request)
         return answer.status, answer.text or ""
 
