@@ -82,7 +82,7 @@ async def play(
         console.print(screen.greeting(played), highlight=False)
     # Begun now, in a process of their own: their minute passes beside the demo's. A pool of this
     # kind is ended, not waited for, when the demo is interrupted.
-    with _interrupts_ignored():
+    with _interrupts_held():
         apart = get_context("spawn").Pool(1)
     with apart as pool:
         peers = [_elsewhere(pool, _served, peer, played) for peer in PEERS]
@@ -126,13 +126,16 @@ async def _paced(demo: Demo, show: Callable[[Frame], None]) -> None:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """A process started here ignores Ctrl-C, which reaches all of a terminal's: one says so."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """A process started here takes no Ctrl-C, which reaches all of a terminal's: one says so.
+
+    Our own is held back, not lost, until the process is started.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _elsewhere(pool: Pool, work: Callable[..., Result], *given: object) -> asyncio.Future[Result]:

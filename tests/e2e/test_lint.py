@@ -72,7 +72,7 @@ def served(site: Site) -> Iterator[beds.Bed]:
         bed.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
     yield bed
     for crds in (folder, beds.ROOT / "deploy" / "crds"):
-        bed.kubectl("delete", "-f", str(crds), "--timeout=60s")
+        bed.kubectl("delete", "-f", str(crds), "--timeout=180s")
 
 
 def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:

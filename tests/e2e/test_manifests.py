@@ -34,7 +34,7 @@ def strict(bed: Bed) -> Iterator[Bed]:
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=bed.folder)
     crds = Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds"
     bed.kubectl("apply", "--server-side", "-f", str(crds))
-    for name in ("foresail", "cert-manager"):
+    for name in ("foresail", "cert-manager", "eval"):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     bed.kubectl("apply", "--server-side", "-f", str(EXAMPLES.parent / "crds"))
     for kind in (
@@ -45,8 +45,8 @@ def strict(bed: Bed) -> Iterator[Bed]:
         path = f"crd/{kind}"
         bed.kubectl("wait", "--for=condition=Established", path, "--timeout=60s")
     yield bed
-    bed.kubectl("delete", "-f", str(crds), "--timeout=60s")
-    bed.kubectl("delete", "namespace", "cert-manager", "--timeout=60s")
+    bed.kubectl("delete", "-f", str(crds), "--timeout=180s")
+    bed.kubectl("delete", "namespace", "cert-manager", "eval", "--timeout=180s")
 
 
 @pytest.mark.parametrize("text", MANIFESTS)

@@ -36,7 +36,7 @@ def demo() -> Iterator[tuple["subprocess.Popen[str]", str]]:
         yield process, found[0]
     finally:
         process.kill()
-        process.wait()
+        process.communicate()  # waits, and closes the pipes
 
 
 @pytest.mark.skipif(
