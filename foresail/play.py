@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass
 from enum import Enum, auto
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.pool import Pool
 from typing import Any, assert_never
 
@@ -131,6 +131,7 @@ def _interrupts_held() -> Iterator[None]:
 
     Our own is held back, not lost, until the process is started.
     """
+    resource_tracker.ensure_running()  # starting it later would unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
