@@ -44,6 +44,17 @@ class Panel:
         return 4 if self.kind == "stat" else 8
 
 
+def stat(
+    *, title: str, text: str, query: Query, unit: str = "short", width: int = 4,
+    bad_from: float | None = None,
+) -> Panel:  # fmt: skip
+    """One number."""
+    return Panel(
+        title=title, text=text, queries=(query,), kind="stat", unit=unit, width=width,
+        bad_from=bad_from,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """Panels under one heading."""

@@ -3,7 +3,7 @@
 Both replicas of the controller read the cluster and export the same; `max` counts each fact once.
 """
 
-from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, Variable
+from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, Variable, stat
 
 _GPU = "pool, generation, reason"
 _POOL = 'pool=~"$pool"'
@@ -22,36 +22,32 @@ def _in_all(series: str, chosen: str) -> str:
 _COST = Row(
     title="What is paid for",
     panels=(
-        Panel(
+        stat(
             title="Dollars",
             text="Of the time shown.",
-            kind="stat",
             unit="currencyUSD",
             width=6,
-            queries=(Query(expr=f"sum({_in_all('foresail_gpu_cost_usd_total', _POOL)})"),),
+            query=Query(expr=f"sum({_in_all('foresail_gpu_cost_usd_total', _POOL)})"),
         ),
-        Panel(
+        stat(
             title="Dollars of GPUs that serve nothing",
             text="Of the time shown.",
-            kind="stat",
             unit="currencyUSD",
             width=6,
-            queries=(Query(expr=f"sum({_in_all('foresail_gpu_cost_usd_total', _IDLE)})"),),
+            query=Query(expr=f"sum({_in_all('foresail_gpu_cost_usd_total', _IDLE)})"),
         ),
-        Panel(
+        stat(
             title="Of them, reserved",
             text="They cost the same unused.",
-            kind="stat",
             unit="currencyUSD",
             width=6,
-            queries=(Query(expr=f"sum({_in_all('foresail_gpu_cost_reserved_usd_total', _IDLE)})"),),
+            query=Query(expr=f"sum({_in_all('foresail_gpu_cost_reserved_usd_total', _IDLE)})"),
         ),
-        Panel(
+        stat(
             title="GPU-hours without a price",
             text="Missing in the dollars.",
-            kind="stat",
             width=6,
-            queries=(Query(expr=f"sum({_in_all('foresail_gpu_hours_unpriced_total', _POOL)})"),),
+            query=Query(expr=f"sum({_in_all('foresail_gpu_hours_unpriced_total', _POOL)})"),
         ),
         Panel(
             title="GPUs, by reason",

@@ -3,7 +3,7 @@
 Replicas of a process export the same facts, each its own sample; `max` over them counts each once.
 """
 
-from scripts.dashboards.grafana import Dashboard, Panel, Query, Row
+from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, stat
 
 _WORKLOAD = "namespace, scaled_object"
 _GPU = "pool, generation, reason"
@@ -11,59 +11,45 @@ _GPU = "pool, generation, reason"
 _WORKS = Row(
     title="Is it working?",
     panels=(
-        Panel(
+        stat(
             title="Workloads",
             text="Triggers that KEDA has asked about.",
-            kind="stat",
-            width=4,
-            queries=(Query(expr="max(foresail_objects)"),),
+            query=Query(expr="max(foresail_objects)"),
         ),
-        Panel(
+        stat(
             title="KEDA gets an error",
             text="Workloads without an answer; `foresail explain` has the reason of each.",
-            kind="stat",
-            width=4,
             bad_from=1,
-            queries=(
-                Query(
-                    expr=f"count(min by ({_WORKLOAD}) (foresail_answering) == 0) "
-                    "or 0 * max(foresail_objects)"
-                ),
+            query=Query(
+                expr=f"count(min by ({_WORKLOAD}) (foresail_answering) == 0) "
+                "or 0 * max(foresail_objects)"
             ),
         ),
-        Panel(
+        stat(
             title="Oldest reading",
             text="Of the readings behind answers; at cycle.answerMax KEDA gets an error.",
-            kind="stat",
             unit="s",
-            width=4,
             bad_from=120,
-            queries=(Query(expr=f"max(min by ({_WORKLOAD}) (foresail_reading_age_seconds))"),),
+            query=Query(expr=f"max(min by ({_WORKLOAD}) (foresail_reading_age_seconds))"),
         ),
-        Panel(
+        stat(
             title="Stuck replicas",
             text="Ordered half an hour ago or more, and never ready: look at the pods.",
-            kind="stat",
-            width=4,
             bad_from=1,
-            queries=(Query(expr=f"sum(max by ({_WORKLOAD}) (foresail_stuck_replicas))"),),
+            query=Query(expr=f"sum(max by ({_WORKLOAD}) (foresail_stuck_replicas))"),
         ),
-        Panel(
+        stat(
             title="First certificate ends in",
             text="The time until the first certificate of `foresail serve` ends.",
-            kind="stat",
             unit="s",
-            width=4,
-            queries=(Query(expr="min(foresail_certificate_expiry_timestamp_seconds) - time()"),),
+            query=Query(expr="min(foresail_certificate_expiry_timestamp_seconds) - time()"),
         ),
-        Panel(
+        stat(
             title="Last round of the controller",
             text="Its age; a round is made at least once a minute.",
-            kind="stat",
             unit="s",
-            width=4,
             bad_from=600,
-            queries=(Query(expr="time() - max(foresail_controller_round_timestamp_seconds)"),),
+            query=Query(expr="time() - max(foresail_controller_round_timestamp_seconds)"),
         ),
         Panel(
             title="KEDA's calls by gRPC status",
@@ -161,67 +147,49 @@ def _books(series: str) -> str:
 _WORTH = Row(
     title="Is it worth it?",
     panels=(
-        Panel(
+        stat(
             title="GPU-hours",
             text="Of the time shown, in all pools.",
-            kind="stat",
-            width=4,
-            queries=(Query(expr=f"sum({_spent('foresail_gpu_hours_total')})"),),
+            query=Query(expr=f"sum({_spent('foresail_gpu_hours_total')})"),
         ),
-        Panel(
+        stat(
             title="Dollars",
             text="Of the GPU-hours that have a price.",
-            kind="stat",
             unit="currencyUSD",
-            width=4,
-            queries=(Query(expr=f"sum({_spent('foresail_gpu_cost_usd_total')})"),),
+            query=Query(expr=f"sum({_spent('foresail_gpu_cost_usd_total')})"),
         ),
-        Panel(
+        stat(
             title="Dollars of GPUs that serve nothing",
             text="Of the time shown; the dashboard of nodes has them by reason.",
-            kind="stat",
             unit="currencyUSD",
-            width=4,
-            queries=(
-                Query(
+            query=Query(
                     expr="sum("
                     + _spent("foresail_gpu_cost_usd_total", '{reason!="serving"}')
                     + ")"
                 ),
-            ),
         ),
-        Panel(
+        stat(
             title="GPU-hours without a price",
             text="Missing in the dollars: give their prices (docs/cost.md).",
-            kind="stat",
-            width=4,
-            queries=(Query(expr=f"sum({_spent('foresail_gpu_hours_unpriced_total')})"),),
+            query=Query(expr=f"sum({_spent('foresail_gpu_hours_unpriced_total')})"),
         ),
-        Panel(
+        stat(
             title="Late share, as it was",
             text="Of the last days' work, measured; the mean of the workloads.",
-            kind="stat",
             unit="percentunit",
-            width=4,
-            queries=(
-                Query(
+            query=Query(
                     expr=f"avg(max by ({_WORKLOAD}) "
                     '(foresail_books_late_ratio{rule="actual"}))'
                 ),
-            ),
         ),
-        Panel(
+        stat(
             title="The model does not hold",
             text="Workloads whose books are not to be believed; their setting is not changed.",
-            kind="stat",
-            width=4,
             bad_from=1,
-            queries=(
-                Query(
+            query=Query(
                     expr=f"count(min by ({_WORKLOAD}) (foresail_shadows_model_holds) == 0) "
                     "or 0 * max(foresail_shadows_model_holds)"
                 ),
-            ),
         ),
         Panel(
             title="Replica-hours of the last days, by rule",

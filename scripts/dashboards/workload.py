@@ -1,6 +1,6 @@
 """For one workload: demand and its band, the plan, the replicas that are ready, the latencies."""
 
-from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, Variable
+from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, Variable, stat
 
 _ONE = 'namespace="$namespace", scaled_object="$scaled_object"'
 _READY = 'signal="replicas"'
@@ -38,52 +38,40 @@ def _latency(signal: str, name: str, text: str) -> Panel:
 _REPLICAS = Row(
     title="Replicas",
     panels=(
-        Panel(
+        stat(
             title="Handed to KEDA",
             text="Nothing in mode advise.",
-            kind="stat",
-            width=4,
-            queries=(_largest("foresail_desired_replicas"),),
+            query=_largest("foresail_desired_replicas"),
         ),
-        Panel(
+        stat(
             title="Ready",
             text="Engine replicas that report and are awake.",
-            kind="stat",
-            width=4,
-            queries=(_largest("foresail_reading", _READY),),
+            query=_largest("foresail_reading", _READY),
         ),
-        Panel(
+        stat(
             title="Stuck",
             text="Ordered half an hour ago or more, and never ready.",
-            kind="stat",
-            width=4,
             bad_from=1,
-            queries=(_largest("foresail_stuck_replicas"),),
+            query=_largest("foresail_stuck_replicas"),
         ),
-        Panel(
+        stat(
             title="Lead time, learned",
             text="From one more replica to one that serves.",
-            kind="stat",
             unit="s",
-            width=4,
-            queries=(_largest("foresail_learned_lead_seconds"),),
+            query=_largest("foresail_learned_lead_seconds"),
         ),
-        Panel(
+        stat(
             title="Age of the reading",
             text="Behind the answer; in mode advise, behind the plan.",
-            kind="stat",
             unit="s",
-            width=4,
             bad_from=120,
-            queries=(Query(expr=f"min({_of('foresail_reading_age_seconds')})"),),
+            query=Query(expr=f"min({_of('foresail_reading_age_seconds')})"),
         ),
-        Panel(
+        stat(
             title="KEDA last asked",
             text="It grows while the ScaledObject is paused.",
-            kind="stat",
             unit="s",
-            width=4,
-            queries=(Query(expr=f"min({_of('foresail_asked_age_seconds')})"),),
+            query=Query(expr=f"min({_of('foresail_asked_age_seconds')})"),
         ),
         Panel(
             title="Plan and ready replicas",
