@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from foresail import cli_options
 from foresail.node_question import NodeQuestion
 from scaler.durations import parse_duration
 
@@ -49,9 +50,7 @@ def node_options(command: Callable[..., None]) -> Callable[..., None]:
             " nodes.consolidateAfter, or 0s as Karpenter has it.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return cli_options.together(*options)(command)
 
 
 def question_of(options: dict[str, Any]) -> NodeQuestion | None:

@@ -28,6 +28,17 @@ class Duration(click.ParamType[float]):
         return float(seconds)
 
 
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Options as one decorator; the help shows them in this order."""
+
+    def given(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return given
+
+
 log_level = click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
@@ -113,9 +124,7 @@ def clusters(command: Command) -> Command:
             help="Pod label with the model, before the usual ones; may be repeated.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return together(*options)(command)
 
 
 def prometheus(what_for: str) -> Callable[[Command], Command]:
@@ -140,13 +149,7 @@ def prometheus(what_for: str) -> Callable[[Command], Command]:
             help="A GPU without work for so long is idle.",
         ),
     )
-
-    def given(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return given
+    return together(*options)
 
 
 def plans_server(command: Command) -> Command:
@@ -169,9 +172,7 @@ def plans_server(command: Command) -> Command:
             "--server-name", help="In the server's certificate. Default: the host of --server."
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return together(*options)(command)
 
 
 def client_tls(
@@ -215,6 +216,4 @@ def mlflow(command: Command) -> Command:
             help="Whose runs are read; may be repeated. Default: all.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return together(*options)(command)

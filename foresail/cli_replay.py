@@ -99,9 +99,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
             help="File of finished runs to go on from.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return node_options(command)
+    return node_options(cli_options.together(*options)(command))
 
 
 @click.command(short_help="Recorded traffic under Foresail and other rules.")
