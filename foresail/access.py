@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from foresail.loopback import is_loopback, names_loopback
+from foresail.loopback import is_from_this_machine
 from scaler.errors import ForesailError
 from scaler.sources.access import secret
 
@@ -28,9 +28,7 @@ async def allowed(peer: str | None, host: str, authorization: str, token_file: P
             the token as the password.
         token_file: None = only loopback is answered.
     """
-    return (is_loopback(peer) and names_loopback(host)) or await has_token(
-        authorization, token_file
-    )
+    return is_from_this_machine(peer, host) or await has_token(authorization, token_file)
 
 
 def on_this_machine(
@@ -42,7 +40,7 @@ def on_this_machine(
     """
 
     async def answered(request: web.Request) -> web.StreamResponse:
-        if is_loopback(request.remote) and names_loopback(request.headers.get("Host", "")):
+        if is_from_this_machine(request.remote, request.headers.get("Host", "")):
             return await answer(request)
         text = "this page shows what tenants run: ask through kubectl port-forward\n"
         return web.Response(status=403, text=text)
@@ -62,9 +60,17 @@ async def has_token(authorization: str, token_file: Path | None) -> bool:
     return bool(token) and hmac.compare_digest(given, token.encode())
 
 
+def bearer_token(authorization: str) -> str | None:
+    """The token of an Authorization header of the kind `Bearer`."""
+    if not authorization.startswith(_BEARER):
+        return None
+    return authorization.removeprefix(_BEARER)
+
+
 def _given(authorization: str) -> bytes | None:
-    if authorization.startswith(_BEARER):
-        return authorization.removeprefix(_BEARER).encode(errors="surrogateescape")
+    token = bearer_token(authorization)
+    if token is not None:
+        return token.encode(errors="surrogateescape")
     if authorization.startswith(_BASIC):
         try:
             pair = b64decode(authorization.removeprefix(_BASIC), validate=True)

@@ -15,7 +15,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from foresail import explain
-from foresail.access import allowed
+from foresail.access import allowed, bearer_token
 from foresail.asked_time import moment_of
 from foresail.clock import wall_clock
 from foresail.decision_keeper import DecisionKeeper, DecisionsUnreadableError
@@ -37,7 +37,6 @@ _LOOKS: Final = 3
 _SHARE_MAX: Final = 0.25
 """Of the time, that pages of metrics may be made in."""
 _NAMES_COMPARED_MAX: Final = 100
-_BEARER: Final = "Bearer "
 ReviewToken = Callable[[str, str, str | None], Awaitable[bool | None]]
 """Token, path and the client's address to whether it may read; None where that is not known."""
 
@@ -187,10 +186,10 @@ class Pages:
 
     async def _reviewed(self, request: web.Request, path: str) -> bool | None:
         """Whether the API server admits the token to this path; None while it does not say."""
-        given = request.headers.get("Authorization", "")
-        if self.review is None or not given.startswith(_BEARER):
+        token = bearer_token(request.headers.get("Authorization", ""))
+        if self.review is None or token is None:
             return False
-        return await self.review(given.removeprefix(_BEARER), path, request.remote)
+        return await self.review(token, path, request.remote)
 
     def _refused(self, *, is_unknown: bool) -> web.Response:
         if is_unknown:

@@ -14,6 +14,16 @@ def is_loopback(address: str | None) -> bool:
     return (mapped or given).is_loopback
 
 
+def is_from_this_machine(peer: str | None, host: str) -> bool:
+    """Whether a program on this machine asks, and by a name of this machine.
+
+    Args:
+        peer: the address that the request came from.
+        host: its Host header.
+    """
+    return is_loopback(peer) and names_loopback(host)
+
+
 def names_loopback(host: str) -> bool:
     """Whether a Host header, with or without a port, says this machine.
 
