@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from scaler.serving.certificate_expiry import expiries
-
-SERIES: Final = "foresail_certificate_expiry_timestamp_seconds"
+from scaler.serving.certificate_expiry import first_expiry
+from scaler.serving.metrics import CERTIFICATE_EXPIRY
 
 
 class CertificateEnds(Collector):
@@ -27,11 +25,9 @@ class CertificateEnds(Collector):
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:
         about = "When the first certificate of the file runs out, in Unix time."
-        family = GaugeMetricFamily(SERIES, about, labels=["setting"])
+        family = GaugeMetricFamily(CERTIFICATE_EXPIRY, about, labels=["setting"])
         for option, file in self._files.items():
-            try:
-                first = min(expiries(file.read_text(encoding="ascii", errors="replace")))
-            except (OSError, ValueError):
-                continue  # not measured is not zero
-            family.add_metric([option], first)
+            first = first_expiry(file)
+            if first is not None:  # not measured is not zero
+                family.add_metric([option], first)
         yield family

@@ -50,9 +50,8 @@ class CertificateExpiry:
     def look(self) -> None:
         """Read the files. Blocks."""
         for setting, file in self._files.items():
-            try:
-                first = min(expiries(file.read_text(encoding="ascii", errors="replace")))
-            except (OSError, ValueError):
+            first = first_expiry(file)
+            if first is None:
                 continue  # the server keeps the pair that it has, and says so
             self._metrics.certificate_expiry.labels(setting).set(first)
             self._name(setting, file, first)
@@ -70,6 +69,14 @@ class CertificateExpiry:
             log.error("certificate_expired", ago=format_duration(-left), **shown)
         else:
             log.warning("certificate_expires_soon", left=format_duration(left), **shown)
+
+
+def first_expiry(file: Path) -> float | None:
+    """Unix time at which the file's first certificate expires; None where it cannot be read."""
+    try:
+        return min(expiries(file.read_text(encoding="ascii", errors="replace")))
+    except (OSError, ValueError):
+        return None
 
 
 def expiries(pem: str) -> Iterator[float]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from foresail.certificate_ends import SERIES, CertificateEnds
+from foresail.certificate_ends import CertificateEnds
+from scaler.serving.metrics import CERTIFICATE_EXPIRY
 from tests.contracts.certificates import Authority
 
 END = 4_922_899_200.0
@@ -21,10 +22,10 @@ def test_each_file_has_its_end_by_the_option_that_names_it(tmp_path: Path) -> No
         )
     )
 
-    assert registry.get_sample_value(SERIES, {"setting": "tls-certificate"}) == END
+    assert registry.get_sample_value(CERTIFICATE_EXPIRY, {"setting": "tls-certificate"}) == END
     # What cannot be read has no sample, and zero would be 1970.
-    assert registry.get_sample_value(SERIES, {"setting": "gone"}) is None
-    assert registry.get_sample_value(SERIES, {"setting": "client-ca"}) is None
+    assert registry.get_sample_value(CERTIFICATE_EXPIRY, {"setting": "gone"}) is None
+    assert registry.get_sample_value(CERTIFICATE_EXPIRY, {"setting": "client-ca"}) is None
 
 
 def test_a_renewed_file_is_read_at_the_next_scrape(tmp_path: Path) -> None:
@@ -34,6 +35,6 @@ def test_a_renewed_file_is_read_at_the_next_scrape(tmp_path: Path) -> None:
     registry.register(CertificateEnds({"tls-certificate": file}))
     labels = {"setting": "tls-certificate"}
 
-    assert registry.get_sample_value(SERIES, labels) is None
+    assert registry.get_sample_value(CERTIFICATE_EXPIRY, labels) is None
     file.write_bytes(Authority("tests").sign("webhook").certificate)
-    assert registry.get_sample_value(SERIES, labels) == END
+    assert registry.get_sample_value(CERTIFICATE_EXPIRY, labels) == END
