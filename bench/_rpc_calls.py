@@ -24,6 +24,20 @@ class Tally:
     errors: int = 0
 
 
+def bench_object(index: int, *, source: str = "main") -> pb.ScaledObjectRef:
+    """An object with a model of its own."""
+    metadata = {
+        "scalerAddress": "foresail:6500",
+        "source": source,
+        "model": f"model-{index}",
+        "mode": "act",
+        "leadTime": "5m",
+        "maxReplicas": "40",
+        "replicaPromptTokensPerSecond": "4000",
+    }
+    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
+
+
 async def drive(
     keda: "pb_grpc.ExternalScalerAsyncStub",
     references: Sequence[pb.ScaledObjectRef],

@@ -25,12 +25,11 @@ from aiohttp import ClientSession
 from bench._attack_fronts import NAMESPACE, Attack, Victim
 from bench._attack_source import FAULTS, hostile
 from bench._report import Row, show
-from bench._rpc_calls import Tally, drive, until_live
+from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_floor import floor
 from bench._rpc_server import Server, serving
 from bench._rpc_source import ASKED_PATH, prometheus
 from foresail.clock import wall_clock
-from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 _P99_MS_MAX = 10.0
@@ -83,7 +82,7 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
             grpc.aio.insecure_channel(floor_address) as floor_channel,
         ):
             keda = pb_grpc.ExternalScalerStub(channel)
-            references = [_reference(index) for index in range(workloads)]
+            references = [bench_object(index) for index in range(workloads)]
             await until_live(keda, references, seconds_max=_LIVE_SECONDS_MAX)
             victim = Victim(
                 grpc_port=server.grpc_port, http_port=server.http_port, source_port=hostile_port
@@ -153,19 +152,6 @@ async def _watch(server: Server, peak: _Peak) -> None:
     while True:
         peak.take(server)
         await asyncio.sleep(1.0)
-
-
-def _reference(index: int) -> pb.ScaledObjectRef:
-    metadata = {
-        "scalerAddress": "foresail:6500",
-        "source": "main",
-        "model": f"model-{index}",
-        "mode": "act",
-        "leadTime": "5m",
-        "maxReplicas": "40",
-        "replicaPromptTokensPerSecond": "4000",
-    }
-    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
 
 
 def _sources(honest_port: int, hostile_port: int) -> str:

@@ -29,7 +29,7 @@ import grpc.aio
 import numpy as np
 
 from bench._report import show
-from bench._rpc_calls import Tally, drive, replicas, until_live
+from bench._rpc_calls import Tally, bench_object, drive, replicas, until_live
 from bench._rpc_floor import floor
 from bench._rpc_restart import first_answers, forecasts_on_disk, forecasts_resumed, last_answers
 from bench._rpc_server import Server, serving
@@ -163,21 +163,11 @@ def _channel(server: Server) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}")
 
 
-def _reference(index: int, *, hung: int) -> pb.ScaledObjectRef:
-    metadata = {
-        "scalerAddress": "foresail:6500",
-        "source": "hung" if index < hung else "main",
-        "model": f"model-{index}",
-        "mode": "act",
-        "leadTime": "5m",
-        "maxReplicas": "40",
-        "replicaPromptTokensPerSecond": "4000",
-    }
-    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
-
-
 def _references(options: argparse.Namespace) -> list[pb.ScaledObjectRef]:
-    return [_reference(index, hung=options.hung) for index in range(options.objects)]
+    return [
+        bench_object(index, source="hung" if index < options.hung else "main")
+        for index in range(options.objects)
+    ]
 
 
 async def _replicas(
