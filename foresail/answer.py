@@ -218,19 +218,18 @@ def verdict(answer: Answer) -> tuple[Better, str]:
         cost += f" (${usd:,.0f}, {abs(hours) / yours.mean_hours:.0%})"
     points = 100 * (ours.mean_in_time - yours.mean_in_time)
     late = f"{points:+z.2f} points of requests in time"
-    keeps = f"{percent(answer.asked)} in time"
+    keeps = who_keeps(yours, ours, answer.asked)
     match found:
         case Better.FORESAIL:
-            return found, f"Yes, switch: Foresail takes {cost}, with {late}. {_kept(answer, keeps)}"
+            return found, f"Yes, switch: Foresail takes {cost}, with {late}. {keeps}"
         case Better.YOURS:
             return found, (
-                f"No, your rule is better here: Foresail takes {cost}, with {late}."
-                f" {_kept(answer, keeps)}"
+                f"No, your rule is better here: Foresail takes {cost}, with {late}. {keeps}"
             )
         case Better.UNCLEAR:
             return found, (
                 f"No clear winner: Foresail takes {cost}, with {late}."
-                f" {why_unclear(yours, ours)} {_kept(answer, keeps)}"
+                f" {why_unclear(yours, ours)} {keeps}"
             )
 
 
@@ -248,12 +247,16 @@ def why_unclear(yours: Row, ours: Row) -> str:
     return "One is cheaper and the other more often in time: the choice is yours."
 
 
-def _kept(answer: Answer, keeps: str) -> str:
+def who_keeps(yours: Row, ours: Row, asked: float) -> str:
+    """Which of the two keep the objective; with how many seeds, where not all say the same."""
+    seeds = len(yours.in_time)
+    kept = (sum(one >= asked for one in yours.in_time), sum(one >= asked for one in ours.in_time))
+    share = f"{percent(asked)} in time"
     who = {
-        (True, True): f"Both keep {keeps}.",
-        (True, False): f"Only yours keeps {keeps}.",
-        (False, True): f"Only Foresail keeps {keeps}.",
-        (False, False): f"Neither keeps {keeps}.",
+        (seeds, seeds): f"Both keep {share}.",
+        (seeds, 0): f"Only yours keeps {share}.",
+        (0, seeds): f"Only Foresail keeps {share}.",
+        (0, 0): f"Neither keeps {share}.",
     }
-    yours, ours = (min(row.in_time) >= answer.asked for row in (answer.yours, answer.ours))
-    return who[yours, ours]
+    counted = f"Of {seeds} seeds yours keeps {share} with {kept[0]}, Foresail with {kept[1]}."
+    return who.get(kept, counted)

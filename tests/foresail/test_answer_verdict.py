@@ -2,7 +2,7 @@
 
 import pytest
 
-from foresail.answer import Better, Row, better, why_unclear
+from foresail.answer import Better, Row, better, who_keeps, why_unclear
 
 
 def row(hours: tuple[float, ...], in_time: tuple[float, ...]) -> Row:
@@ -78,3 +78,24 @@ def test_the_better_rule_is_named_and_an_unclear_one_is_not(
 )  # fmt: skip
 def test_where_no_rule_is_better_the_reason_is_told(yours: Row, ours: Row, said: str) -> None:
     assert why_unclear(yours, ours).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("yours", "ours", "said"),
+    [
+        pytest.param((0.99, 0.995), (0.991, 0.99), "Both keep 99% in time.", id="both"),
+        pytest.param((0.99, 0.995), (0.98, 0.989), "Only yours keeps 99% in time.", id="yours"),
+        pytest.param((0.98, 0.98), (0.991, 0.99), "Only Foresail keeps 99% in time.", id="ours"),
+        pytest.param((0.9, 0.9), (0.8, 0.98), "Neither keeps 99% in time.", id="neither"),
+        pytest.param(
+            (0.993, 0.994, 0.994), (0.988, 0.992, 0.993),
+            "Of 3 seeds yours keeps 99% in time with 3, Foresail with 2.",
+            id="a-mean-above-the-objective-with-a-seed-below-it-is-told",
+        ),
+    ],
+)  # fmt: skip
+def test_it_is_told_who_keeps_the_objective(
+    yours: tuple[float, ...], ours: tuple[float, ...], said: str
+) -> None:
+    hours = (100.0,) * len(yours)
+    assert who_keeps(row(hours, yours), row(hours, ours), 0.99) == said
