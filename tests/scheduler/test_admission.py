@@ -47,7 +47,7 @@ async def test_a_pod_with_a_need_refers_to_a_template_that_is_there() -> None:
 async def test_the_pod_says_what_it_was_given_and_in_which_order() -> None:
     made = await admitted(pod())
     said = made["metadata"]["annotations"][CLAIM]
-    assert said.startswith("2 x b200 0.266, 2 x h200-sxm 0.267, 1 x b300 0.319, ")
+    assert said.startswith("2 x h200-sxm 0.258, 2 x b200 0.266, 1 x b300 0.319, ")
     assert said.endswith("2 x gb200 ? $ per million tokens (list prices)")
 
 
@@ -279,7 +279,7 @@ async def test_the_cheaper_generation_weighs_more() -> None:
     told = {
         one["preference"]["matchExpressions"][0]["values"][0]: one["weight"] for one in preferred
     }
-    assert list(told.items())[:2] == [("NVIDIA-B200", 100), ("NVIDIA-H200", 90)]
+    assert list(told.items())[:2] == [("NVIDIA-H200", 100), ("NVIDIA-B200", 90)]
     assert all(1 <= weight <= 100 for weight in told.values())
 
 

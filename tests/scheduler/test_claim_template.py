@@ -170,11 +170,11 @@ def test_nothing_that_fits_is_an_error_with_a_line_for_each_kind_of_reason() -> 
                 itl_seconds=0.01,
             )
         )
-    # 140 GB of weights; an H200 has 136.8 GB of which a tenth stays free.
+    # 140 GB of weights; an H200 has 150.8 GB of which a tenth stays free.
     assert str(raised.value) == (
         "no GPU generation serves 70B bf16, 130.4 GiB weights, 141.6 GiB in all, decode-bound\n"
         "  t4: no bf16 arithmetic: choose another precision\n"
-        "  h200-sxm and 2 more: 1 GPU offers 114.6 of 141.6 GiB; 2 hold it:"
+        "  h200-sxm and 2 more: 1 GPU offers 126.3 of 141.6 GiB; 2 hold it:"
         " set tensor-parallel to 2"
     )
 

@@ -108,14 +108,14 @@ MODEL_70B = Need(parameters=70e9, precision=Precision.FP8)
 @pytest.mark.parametrize(
     ("gpus", "usd"),
     [
-        # 141 GB as sold, 97 % reported, a tenth free: 123.1 GB each. 70 GB of weights; 1152 tokens
+        # NVML reports 143,771 MiB, a tenth free: 135.7 GB each. 70 GB of weights; 1152 tokens
         # of 320 KiB: 377.5 MB a request. Bandwidth 4.8 TB/s each.
-        # 1: 140.6 requests, a step reads all in 25.64 ms: 5,484/s for 7.91 $.
-        pytest.param(1, 7.91 / 3600 / 5484 * 1e6, id="narrowest"),
-        # 2: 466.8 requests in 25.64 ms, and 2 x 655,360 x 2 bytes a token over 450 GB/s: 2.72 ms.
-        pytest.param(2, 15.82 / 3600 / 16_460 * 1e6, id="two"),
-        # 4: 1,118.9 requests; the ring sends 1.5 times as much: 9.78 ms. 31,590/s.
-        pytest.param(4, 31.64 / 3600 / 31_590 * 1e6, id="four"),
+        # 1: 174.0 requests, a step reads all in 28.27 ms: 6,155/s for 7.91 $.
+        pytest.param(1, 7.91 / 3600 / 6155 * 1e6, id="narrowest"),
+        # 2: 533.4 requests in 28.27 ms, and 2 x 655,360 x 2 bytes a token over 450 GB/s: 3.11 ms.
+        pytest.param(2, 15.82 / 3600 / 17_002 * 1e6, id="two"),
+        # 4: 1,252.2 requests; the ring sends 1.5 times as much: 10.94 ms. 31,935/s.
+        pytest.param(4, 31.64 / 3600 / 31_935 * 1e6, id="four"),
     ],
 )
 def test_what_a_width_costs_is_by_hand(gpus: int, usd: float) -> None:
@@ -129,7 +129,7 @@ def test_the_width_is_the_cheapest_for_a_token_unless_a_wider_one_saves_little()
     assert (h200.gpus, [one.gpus for one in h200.others]) == (2, [1, 4, 8])
     assert h200.cost is not None
     costs = {one.gpus: one.cost for one in h200.others}
-    assert costs[1] == pytest.approx(0.401, abs=1e-3)
+    assert costs[1] == pytest.approx(0.357, abs=1e-3)
     # Four H100 save a sixth of what a token costs on two; eight cost more again.
     assert (h100.gpus, [one.gpus for one in h100.others]) == (4, [2, 8])
 
