@@ -270,7 +270,8 @@ def _replica_plan(message: pb.ReplicaPlan) -> ReplicaPlan:
                 rule=step.rule,
                 text=step.text,
                 replicas=step.replicas,
-                measured=step.HasField("replicas"),
+                measured=step.figure or step.HasField("replicas"),
+                figure=step.figure,
             )
             for step in message.steps
         ),

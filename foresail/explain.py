@@ -128,7 +128,7 @@ def text(payload: Mapping[str, Any]) -> str:
         which = "decision" if stands else "the last decision, which stands no longer,"
         lines.append(f"{which} of {plan['at']}, each rule and the replicas after it:")
         lines += [
-            f"  {_replicas(step['replicas']):>8}  {step['rule']:<9} {step['text']}"
+            f"  {_replicas_after(step):>8}  {step['rule']:<9} {step['text']}"
             for step in plan["steps"]
         ]
         if plan["desired"] is not None:
@@ -279,13 +279,16 @@ def _outcome_text(outcome: Mapping[str, Any]) -> str:
     return f"{outcome['replicas']} replicas, {active}, read {outcome['age_seconds']:.0f} s ago"
 
 
-def _replicas(replicas: float | None) -> str:
+def _replicas_after(step: Mapping[str, Any]) -> str:
+    if step.get("figure"):
+        return ""
+    replicas = step["replicas"]
     return _UNKNOWN if replicas is None else f"{replicas:.2f}"
 
 
 def _step(step: Step) -> Account:
-    replicas = step.replicas if step.measured else None
-    return {"rule": step.rule, "text": step.text, "replicas": replicas}
+    told: Account = {"rule": step.rule, "text": step.text, "replicas": step.asked}
+    return {**told, "figure": True} if step.figure else told
 
 
 def _lead(last: WorkloadPlan) -> Account | None:

@@ -100,7 +100,9 @@ def _steps(steps: Sequence[Step]) -> str:
 
 
 def _replicas(step: Step) -> str:
-    return f"{step.replicas:.2f}" if step.measured else UNKNOWN
+    if step.figure:
+        return ""
+    return UNKNOWN if step.asked is None else f"{step.asked:.2f}"
 
 
 def _facts(facts: Sequence[Fact]) -> str:
@@ -133,7 +135,7 @@ def _decision(one: Decision) -> str:
 
 def _deciding(one: Decision) -> str:
     """The first rule that set the number; bounds and modes come after it."""
-    setting = [step for step in one.steps if step.measured and step.replicas > one.planned - 1]
+    setting = [step for step in one.steps if (step.asked or 0.0) > one.planned - 1]
     return setting[0].rule if setting else ""
 
 

@@ -76,6 +76,13 @@ class Step:
     replicas: float
     """0 where nothing was measured: the step then asks for nothing and is shown as unknown."""
     measured: bool = True
+    figure: bool = False
+    """Whether the rule states a figure that the plan uses and asks for no replicas itself."""
+
+    @property
+    def asked(self) -> float | None:
+        """The replicas that it asks for; None where it asks for none, or does not know."""
+        return self.replicas if self.measured and not self.figure else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

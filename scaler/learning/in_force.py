@@ -71,7 +71,7 @@ def _stuck_text(stuck: StuckOrders) -> str:
 
 
 def _step(rule: str, text: str) -> Step:
-    return Step(rule=rule, text=text, replicas=0.0)
+    return Step(rule=rule, text=text, replicas=0.0, figure=True)
 
 
 def _capacity_text(estimate: CapacityEstimate) -> str:

@@ -263,7 +263,8 @@ def _plan(plan: ReplicaPlan) -> pb.ReplicaPlan:
             pb.PlanStep(
                 rule=step.rule,
                 text=_text(step.text),
-                replicas=step.replicas if step.measured else None,
+                replicas=step.asked,
+                figure=step.figure,
             )
             for step in plan.steps
         ],

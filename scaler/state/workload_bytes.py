@@ -117,6 +117,7 @@ def _plan_message(plan: ReplicaPlan) -> pb.Plan:
                 text=step.text,
                 replicas=step.replicas,
                 unmeasured=not step.measured,
+                figure=step.figure,
             )
             for step in plan.steps
         ],
@@ -137,6 +138,7 @@ def _plan(message: pb.Plan) -> ReplicaPlan:
                 text=step.text,
                 replicas=step.replicas,
                 measured=not step.unmeasured,
+                figure=step.figure,
             )
             for step in message.steps
         ),

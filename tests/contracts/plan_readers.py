@@ -78,6 +78,7 @@ def status(reference: Reference, *, replicas: int = 4) -> WorkloadStatus:
         steps=(
             Step(rule="present", text="1,000 prompt tokens/s", replicas=1.6),
             Step(rule="queue", text="queue not measured", replicas=0.0, measured=False),
+            Step(rule="lead time", text="5m: metadata", replicas=0.0, figure=True),
         ),
     )
     timed = TimedOutcome(

@@ -1046,20 +1046,24 @@ class PlanStep(_message.Message):
     RULE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
+    FIGURE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     text: _builtins.str
     replicas: _builtins.float
-    """Absent where the rule had nothing to go by."""
+    """Absent where the rule had nothing to go by, and where it states a figure."""
+    figure: _builtins.bool
+    """Whether the rule states a figure that the plan uses, and asks for no replicas itself."""
     def __init__(
         self,
         *,
         rule: _builtins.str = ...,
         text: _builtins.str = ...,
         replicas: _builtins.float | None = ...,
+        figure: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas", "rule", b"rule", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "figure", b"figure", "replicas", b"replicas", "rule", b"rule", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
     _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015

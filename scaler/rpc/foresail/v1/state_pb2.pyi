@@ -373,11 +373,14 @@ class Step(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     UNMEASURED_FIELD_NUMBER: _builtins.int
+    FIGURE_FIELD_NUMBER: _builtins.int
     rule: _builtins.str
     text: _builtins.str
     replicas: _builtins.float
     unmeasured: _builtins.bool
     """the replicas are unknown then"""
+    figure: _builtins.bool
+    """it asks for no replicas then"""
     def __init__(
         self,
         *,
@@ -385,10 +388,11 @@ class Step(_message.Message):
         text: _builtins.str = ...,
         replicas: _builtins.float = ...,
         unmeasured: _builtins.bool = ...,
+        figure: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["replicas", b"replicas", "rule", b"rule", "text", b"text", "unmeasured", b"unmeasured"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figure", b"figure", "replicas", b"replicas", "rule", b"rule", "text", b"text", "unmeasured", b"unmeasured"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
