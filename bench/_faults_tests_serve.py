@@ -14,6 +14,7 @@ def faults() -> list[Fault]:
 
 def _under_load() -> list[Fault]:
     where = "tests/e2e/test_high_availability.py"
+    ahead = f"{where}::test_one_servers_clock_that_is_ahead_takes_no_replica_away"
     return [
         _serve(
             "rolling-update",
@@ -55,13 +56,13 @@ def _under_load() -> list[Fault]:
             "clock-ahead",
             "The clock of one of two servers is 2 s ahead",
             _LOADED,
-            f"{where}::test_one_servers_clock_that_is_ahead_takes_no_replica_away[by-little]",
+            f"{ahead}[by-little-60 objects]",
         ),
         _serve(
             "clock-an-hour-ahead",
             "The clock of one of two servers is an hour ahead",
             "0 calls of GetMetricSpec fail, no replica goes",
-            f"{where}::test_one_servers_clock_that_is_ahead_takes_no_replica_away[by-an-hour]",
+            f"{ahead}[by-an-hour-60 objects]",
         ),
     ]
 

@@ -94,6 +94,10 @@ class KedaLoad:
         self._calls = Calls(least=least)
         return self._calls
 
+    def reconnect(self) -> None:
+        """Go on over a new connection, if the certificates are new."""
+        self._do(self._connect())
+
     def answers(self, address: str) -> Mapping[str, float | None]:
         """What one server answers for each object now; None = an error, or inactive."""
         return self._do(self._answers_of(address))
