@@ -1,4 +1,4 @@
-"""Rows of `python -m bench faults` that tests observe: pytest runs them, a file of tests at a time.
+"""Rows of `python -m bench faults` that tests observe: pytest runs those of one bed in one go.
 
 A test that passes is a row that is ok. Its figures come from what it gave to the fixture `observed`
 (`tests/conftest.py`).
@@ -32,15 +32,20 @@ def observed_by_tests(faults: Sequence[Fault]) -> Iterator[tuple[str, Observed]]
     """The name of each fault that is a test's, with what the test observed."""
     tests = [(one.name, one.run.test) for one in faults if isinstance(one.run, ByTest)]
     built = "FORESAIL_BED" in os.environ
-    by_file = sorted(tests, key=lambda named: _file(named[1]))
-    for file, group in groupby(by_file, key=lambda named: _file(named[1])):
-        named = list(group)
-        if ByTest(test=file).needs_bed and not built:
+    for group, named in groupby(sorted(tests, key=_group), key=_group):
+        if group and not built:
             yield from ((name, NOT_RUN) for name, _ in named)
             continue
-        found = _results([test for _, test in named])
-        for name, test in named:
+        ours = dict(named)
+        found = _results(list(ours.values()))
+        for name, test in ours.items():
             yield name, found.get(test) or _failed("the test did not run")
+
+
+def _group(named: tuple[str, str]) -> str:
+    """Tests that pytest runs in one go: of one control plane, or of none."""
+    _, test = named
+    return str(Path(test.partition("::")[0]).parent) if ByTest(test=test).needs_bed else ""
 
 
 def _results(tests: Sequence[str]) -> dict[str, Observed]:
@@ -77,7 +82,3 @@ def _failed(why: str) -> Observed:
         recovered_seconds=None,
         ok=False,
     )
-
-
-def _file(test: str) -> str:
-    return test.partition("::")[0]
