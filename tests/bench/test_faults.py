@@ -12,6 +12,7 @@ from bench._faults_page import page
 from bench._faults_row import ByTest, Observed
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "when-things-fail.md"
 FAULTS = command.faults()
 TESTED = [one for one in FAULTS if isinstance(one.run, ByTest)]
 
@@ -71,3 +72,10 @@ def test_names_are_unique_and_every_test_of_a_row_exists() -> None:
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         tests = {getattr(node, "name", None) for node in ast.walk(tree)}
         assert name.partition("[")[0] in tests, one.run.test
+
+
+def test_the_page_has_every_row_with_what_is_expected_and_none_is_not_ok() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| `")]
+    assert shown == [[f"| `{one.name}`: {one.fault}", one.expected] for one in FAULTS]
+    assert "not ok" not in text
