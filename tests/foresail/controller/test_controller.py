@@ -247,7 +247,7 @@ async def test_planned_replicas_count_and_silence_orders_nothing(observed: Obser
         assert planned.orders == ()
         assert any("no plan was heard for" in text for text in one.controller.last.decided.remarks)
     observed(
-        f"forecast unknown: {pool.forecast is None}; demand {pool.demand_gpus:g} GPUs, as pods ask; "
+        f"forecast unknown: {pool.forecast is None}; demand {pool.demand_gpus:g} GPUs of pods, "
         f"{len(planned.orders)} orders",
         wrong_scale_downs=sum(node.verdict is Verdict.RELEASE for node in planned.nodes),
         lost=len(planned.orders),
