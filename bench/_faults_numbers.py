@@ -45,19 +45,26 @@ Page = Callable[[float, int], Mapping[str, float]]
 def faults() -> list[Fault]:
     """Each is on pod 0 for four looks, after two quiet hours."""
     return [
-        _fault("counter-wrapped", prompt=lambda total: total + 2.0**64),
-        _fault("counter-overflows", prompt=lambda _: 1e307),
-        _fault("counter-not-a-number", prompt=lambda _: math.nan),
-        _fault("counter-infinite", prompt=lambda _: math.inf),
-        _fault("counter-below-zero", prompt=lambda total: -total),
-        _fault("gauge-absurd", running=lambda _: 1e9),
-        _fault("kv-use-in-percent", kv=lambda _: 42.0),
-        _fault("rate-below-the-bound", prompt=lambda total: total + 9e6 * 60),
+        _fault(
+            "counter-wrapped", "A counter is 2⁶⁴ too high", prompt=lambda total: total + 2.0**64
+        ),
+        _fault("counter-overflows", "A counter is 10³⁰⁷", prompt=lambda _: 1e307),
+        _fault("counter-not-a-number", "A counter is NaN", prompt=lambda _: math.nan),
+        _fault("counter-infinite", "A counter is infinite", prompt=lambda _: math.inf),
+        _fault("counter-below-zero", "A counter is below zero", prompt=lambda total: -total),
+        _fault("gauge-absurd", "A pod says that it runs 10⁹ requests", running=lambda _: 1e9),
+        _fault("kv-use-in-percent", "The use of the KV cache is in per cent", kv=lambda _: 42.0),
+        _fault(
+            "rate-below-the-bound",
+            "A counter jumps by 9 million a second",
+            prompt=lambda total: total + 9e6 * 60,
+        ),
     ]
 
 
 def _fault(
     name: str,
+    fault: str,
     *,
     prompt: Callable[[float], float] = lambda value: value,
     running: Callable[[float], float] = lambda value: value,
@@ -77,6 +84,9 @@ def _fault(
 
     return Fault(
         name=name,
+        part="serve",
+        by="model",
+        fault=f"{fault}, for a minute on one of {PODS} pods",
         expected=f"as before, back within {HOLD_SECONDS:.0f} s",
         run=lambda: _observed(page),
     )

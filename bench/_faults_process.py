@@ -35,11 +35,17 @@ def faults() -> list[Fault]:
     return [
         Fault(
             name="sigterm-under-load",
+            part="serve",
+            by="process",
+            fault=f"SIGTERM, under {_CALLS_PER_SECOND:.0f} calls a second",
             expected=f"no call cancelled of {_CALLS_PER_SECOND:.0f} a second",
             run=lambda: _observed(unread=False),
         ),
         Fault(
             name="unread-log",
+            part="serve",
+            by="process",
+            fault="Nobody reads the log, and its pipe is full",
             expected="calls are answered, SIGTERM ends it",
             run=lambda: _observed(unread=True),
         ),

@@ -29,20 +29,26 @@ _TICK_SECONDS = 0.002
 
 def faults() -> list[Fault]:
     return [
-        _of_prometheus("gzip-bomb"),
-        _of_prometheus("million-series"),
-        _of_prometheus("nested-answer"),
+        _of_prometheus("gzip-bomb", "Prometheus answers with 1 GiB of blanks, packed"),
+        _of_prometheus("million-series", "Prometheus answers with a million series"),
+        _of_prometheus("nested-answer", "Prometheus answers with 33 million brackets"),
         Fault(
             name="long-pages",
+            part="serve",
+            by="process",
+            fault="Six pods have metrics pages of 9,000 lines",
             expected=f"read or left out, {_expected()}",
             run=lambda: _observed("long-pages", _scrape),
         ),
     ]
 
 
-def _of_prometheus(name: str) -> Fault:
+def _of_prometheus(name: str, fault: str) -> Fault:
     return Fault(
         name=name,
+        part="serve",
+        by="process",
+        fault=fault,
         expected=f"left out, {_expected()}",
         run=lambda: _observed(name, _prometheus),
     )

@@ -19,15 +19,28 @@ def faults() -> list[Fault]:
     return [
         Fault(
             name="objects-flood",
+            part="serve",
+            by="model",
+            fault=f"One namespace makes {_FLOOD} ScaledObjects",
             expected=f"{_HONEST} others are admitted",
             run=lambda: _beside([{"model": f"m-{n}"} for n in range(_FLOOD)], one_object=False),
         ),
         Fault(
             name="edits-flood",
+            part="serve",
+            by="model",
+            fault=f"One namespace edits a ScaledObject {_FLOOD} times",
             expected=f"{_HONEST} others are admitted",
             run=lambda: _beside([{"model": f"m-{n}"} for n in range(_FLOOD)], one_object=True),
         ),
-        Fault(name="unknown-keys", expected="a message of at most 1024 bytes", run=_unknown_keys),
+        Fault(
+            name="unknown-keys",
+            part="serve",
+            by="model",
+            fault="A trigger has 1,600 keys that nobody knows",
+            expected="a message of at most 1024 bytes",
+            run=_unknown_keys,
+        ),
     ]
 
 

@@ -1,9 +1,11 @@
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
 
+from bench._faults_row import OBSERVED, Observe
 from scaler.limits import COUNTS, Limit
 
 # pytest-asyncio asks for a current loop before the first async test; asyncio then makes one that
@@ -27,3 +29,25 @@ def limits_exceeded() -> Callable[[], set[Limit]]:
         return {limit for limit, count in COUNTS.snapshot().items() if count > before.get(limit, 0)}
 
     return exceeded
+
+
+@pytest.fixture
+def observed(record_property: Callable[[str, object], None]) -> Observe:
+    """What a test saw under a fault, for its row in `python -m bench faults`."""
+
+    def take(
+        text: str,
+        *,
+        wrong_scale_downs: int,
+        lost: int,
+        recovered_seconds: float | None = None,
+    ) -> None:
+        seen = {
+            "text": text,
+            "wrong_scale_downs": wrong_scale_downs,
+            "lost": lost,
+            "recovered_seconds": recovered_seconds,
+        }
+        record_property(OBSERVED, json.dumps(seen))
+
+    return take

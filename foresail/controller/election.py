@@ -7,8 +7,8 @@ It does not give the Lease back at the end, and writes local time as UTC.
 
 Here all waits run on the monotonic clock. A leader may act for `deadline_seconds` from the moment
 when it sent its last successful renewal. Another replica takes the Lease only when it has itself
-seen it unchanged for `lease_seconds`, which is longer. So two leaders never act at one time,
-however far their wall clocks are apart, unless a machine is frozen as a whole.
+seen it unchanged, or deleted, for `lease_seconds`, which is longer. So two leaders never act at
+one time, however far their wall clocks are apart, unless a machine is frozen as a whole.
 """
 
 import asyncio
@@ -170,17 +170,20 @@ class Election:
 
     async def _acquire_or_renew(self, began: float) -> bool:
         found = await self._leases.read()
-        self._observe(found)
-        if found is not None and found.holder not in {NOBODY, self._identity}:
+        if found is not None:
+            self._observe(found)
+        # The leader of a Lease that was deleted acts until its next renewal, which makes it anew.
+        known = self._seen
+        if known is not None and known.holder not in {NOBODY, self._identity}:
             # The holder's own term counts: it may be of a replica with another setting.
-            term = max(self._pace.lease_seconds, float(found.lease_seconds))
+            term = max(self._pace.lease_seconds, float(known.lease_seconds))
             if began - self._seen_since < term:
                 return False
         self._seen = await self._leases.write(self._ours(found))
         self._seen_since = self._steady()
         return True
 
-    def _observe(self, found: LeaseRecord | None) -> None:
+    def _observe(self, found: LeaseRecord) -> None:
         if found != self._seen:
             self._seen, self._seen_since = found, self._steady()
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes_asyncio import client
 
+from bench._faults_row import Observe
 from fleet.annotations import REPORT
 from fleet.cluster.report import report_from
 from scheduler.agent.node import ApiNode
@@ -67,7 +68,7 @@ async def test_a_report_is_written_at_once_and_then_on_changes_only() -> None:
     assert (second.gpus or ())[0].health.healthy is False
 
 
-async def test_a_refused_report_is_written_again_in_the_next_round() -> None:
+async def test_a_refused_report_is_written_again_in_the_next_round(observed: Observe) -> None:
     machine, node = Changing("t4-1"), Noting()
     node.refuses = True
     async with going(machine, node):
@@ -76,6 +77,12 @@ async def test_a_refused_report_is_written_again_in_the_next_round() -> None:
         await asyncio.sleep(60)
 
     assert [at for at, _ in node.written] == [180]
+    observed(
+        f"{len(node.written)} report, in the next round",
+        wrong_scale_downs=0,
+        lost=1 - len(node.written),
+        recovered_seconds=node.written[0][0] - 121,
+    )
 
 
 async def test_an_unchanged_report_is_written_again_after_an_hour() -> None:
@@ -86,13 +93,20 @@ async def test_an_unchanged_report_is_written_again_after_an_hour() -> None:
     assert [at for at, _ in node.written] == [0, AGAIN_SECONDS]
 
 
-async def test_a_driver_that_comes_later_is_found() -> None:
+async def test_a_driver_that_comes_later_is_found(observed: Observe) -> None:
     machine, node = Changing("no-driver"), Noting()
     async with going(machine, node):
         machine.answers = told("t4-1")
         await asyncio.sleep(60)
 
-    assert [report_from(report).gpus is None for _, report in node.written] == [True, False]
+    unknown = [report_from(report).gpus is None for _, report in node.written]
+    assert unknown == [True, False]
+    observed(
+        "GPUs unknown, never none; then found in the next round",
+        wrong_scale_downs=0,
+        lost=0,
+        recovered_seconds=node.written[1][0] - 1,
+    )
 
 
 async def test_what_is_no_recording_is_refused_with_its_place() -> None:

@@ -55,3 +55,17 @@ def chat(site: Site) -> Iterator[str]:
     site.scale(name)
     yield name
     site.forget(name)
+
+
+@pytest.fixture
+def second(site: Site) -> Iterator[None]:
+    """A second server, there before KEDA connects."""
+    site.serve("b")
+    operator = site.bed.programs["keda-operator"]
+    operator.stop()
+    operator.start()
+    yield
+    for name in site.servers.keys() - {"a"}:
+        site.servers[name].stop()
+    if not site.servers["a"].runs:
+        site.serve("a")

@@ -73,6 +73,9 @@ class Site:
         self.port = free_port()
         self._http = {name: free_port() for name in ADDRESSES}
         self._folder = folder
+        self._client = (b"", b"", b"")
+        self.answer_seconds_max = ANSWER_SECONDS_MAX
+        """Of servers that are started from now on."""
         self.servers: dict[str, Program] = {}
         self._names = NameServer(SERVICE, self._serving)
 
@@ -130,10 +133,15 @@ class Site:
         }
         for namespace in ("keda", NAMESPACE):
             self.bed.secret(namespace, CLIENT_SECRET, files)
+        self._client = (files["ca.crt"], files["tls.key"], files["tls.crt"])
+
+    def client_files(self) -> tuple[bytes, bytes, bytes]:
+        """What KEDA's Secret has now: the authorities, the key and the certificate."""
+        return self._client
 
     def prove(self, *authorities: Authority, server: Authority | None = None) -> None:
         """Our files: the authorities whose clients may ask, and a certificate of one of them."""
-        pair = (server or authorities[-1]).sign("foresail", hosts=[SERVICE])
+        pair = (server or authorities[-1]).sign("foresail", hosts=[SERVICE, *ADDRESSES.values()])
         files = {
             "ca.crt": b"".join(one.certificate for one in authorities),
             "tls.crt": pair.certificate,
@@ -185,10 +193,17 @@ class Site:
                 "period": "1s",
                 "step": "2s",
                 "lookMax": "1s",
-                "answerMax": f"{ANSWER_SECONDS_MAX}s",
+                "answerMax": f"{self.answer_seconds_max}s",
                 "history": "1h",
             },
+            **self._state(name),
         }
+
+    def _state(self, name: str) -> dict[str, Any]:
+        """As the example has it, but that no name resolves to all servers here: it asks one."""
+        own = ADDRESSES[name]
+        peer, *_ = [*(address for address in self._serving() if address != own), own]
+        return {"state": {"peers": f"{peer}:{self.port}"}}
 
     def http_url(self, server: str = "a") -> str:
         return f"http://127.0.0.1:{self._http[server]}"

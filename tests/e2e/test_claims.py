@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from time import monotonic  # noqa: TID251 - processes live in real time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import requests
 import yaml
 from click.testing import CliRunner
 
+from bench._faults_row import Observe
 from fleet.cluster.claims import claim_of as record_of
 from fleet.cluster.devices import slice_of
 from foresail.cli import main
@@ -351,7 +353,7 @@ def test_without_a_webhook_annotated_pods_are_refused_and_all_others_admitted(
 
 
 def test_a_deployment_gets_its_pods_once_the_webhook_is_back(
-    cluster: Bed, webhook: WebhookServer
+    cluster: Bed, webhook: WebhookServer, observed: Observe
 ) -> None:
     webhook.program.kill()
     (deployment,) = documents_of("claims-workload.yaml")
@@ -361,10 +363,18 @@ def test_a_deployment_gets_its_pods_once_the_webhook_is_back(
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/waits"
     cluster.wait(lambda: "claims.foresail.io" in _replica_failure(cluster, path), "the reason")
     webhook.start()
+    begun = monotonic()
     pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app%3Dllama-70b"
     cluster.wait(lambda: cluster.read(pods)["items"], "a pod", seconds=120)
     (pod,) = cluster.read(pods)["items"]
-    assert CLAIM in pod["metadata"]["annotations"]
+    claimed = CLAIM in pod["metadata"]["annotations"]
+    observed(
+        "the Deployment says why it has no pod; then its pod comes, with its claim",
+        wrong_scale_downs=0,
+        lost=int(not claimed),
+        recovered_seconds=monotonic() - begun,
+    )
+    assert claimed
     cluster.kubectl("delete", "deployment", "-n", NAMESPACE, "waits")
     cluster.wait(lambda: not _templates(cluster), "the template goes with its owner", seconds=60)
 

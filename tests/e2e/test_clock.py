@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench._faults_row import Observe
 from tests.e2e.site import PATIENT, Site
 from tests.e2e.test_faults import no_scale_down, serving
 from tests.e2e.wall_clock import WallClock
@@ -36,47 +37,47 @@ def clock(site: Site) -> Iterator[WallClock]:
 
 
 def test_a_clock_set_forward_and_right_again_takes_no_replica_away(
-    site: Site, clock: WallClock, chat: str
+    site: Site, clock: WallClock, chat: str, observed: Observe
 ) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         clock.set(HOUR)
         # Prometheus has nothing of that time: as far as Foresail sees, nothing is measured.
         site.bed.wait(lambda: site.falls_back(chat), "the fallback")
         assert site.replicas(chat) == 6
         clock.set(0)
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
 def test_a_clock_set_back_and_right_again_takes_no_replica_away(
-    site: Site, clock: WallClock, chat: str
+    site: Site, clock: WallClock, chat: str, observed: Observe
 ) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         clock.set(-HOUR)
         site.bed.wait(lambda: site.falls_back(chat), "the fallback")
         assert site.replicas(chat) == 6
         clock.set(0)
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
 def test_a_clock_that_was_wrong_at_the_start_and_is_set_back_is_followed_at_once(
-    site: Site, clock: WallClock, chat: str
+    site: Site, clock: WallClock, chat: str, observed: Observe
 ) -> None:
     # Wrong by less than the reading window hides, so that there are readings all along.
     clock.set(2)
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         clock.set(0)
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
 def test_a_machine_that_was_suspended_takes_no_replica_away(
-    site: Site, clock: WallClock, chat: str
+    site: Site, clock: WallClock, chat: str, observed: Observe
 ) -> None:
     serving(site, chat, 6)
     server = site.servers["a"]
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         processes = [server.pid, *server.children()]
         for pid in processes:
             os.kill(pid, signal.SIGSTOP)
@@ -85,4 +86,4 @@ def test_a_machine_that_was_suspended_takes_no_replica_away(
             os.kill(pid, signal.SIGCONT)
         site.bed.wait(lambda: site.falls_back(chat), "the fallback")
         clock.set(0)  # Prometheus was not suspended with it
-        serving(site, chat, 8)
+        held.recovers(8)

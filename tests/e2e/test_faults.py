@@ -4,9 +4,13 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from time import monotonic  # noqa: TID251 - processes live in real time
 
 import pytest
 
+from bench._faults_row import Observe
 from tests.contracts.certificates import Authority
 from tests.e2e.site import PATIENT, Record, Site, frozen
 
@@ -23,12 +27,51 @@ def chat(site: Site, chat: str) -> str:
     return chat
 
 
+@dataclass
+class Held:
+    """A Deployment under a fault."""
+
+    site: Site
+    name: str
+    record: Record
+    seconds: float | None = None
+    """From the end of the fault to the count that was asked for then."""
+
+    def recovers(self, replicas: int) -> None:
+        """Ask for so many now that the fault is over, and wait for them."""
+        begun = monotonic()
+        serving(self.site, self.name, replicas)
+        self.seconds = monotonic() - begun
+
+
 @contextmanager
-def no_scale_down(site: Site, name: str) -> Iterator[Record]:
-    """No count inside is below the one before it."""
+def no_scale_down(
+    site: Site, name: str, observed: Observe | None = None, *, away: bool = False
+) -> Iterator[Held]:
+    """No count inside is below the one before it, and no `GetMetricSpec` fails.
+
+    Args:
+        site: where the Deployment is.
+        name: of the Deployment.
+        observed: takes what is seen.
+        away: at some time no server runs, so that calls of `GetMetricSpec` fail.
+    """
+    logged = site.bed.programs["keda-operator"].log_since()
     with site.recording(name) as record:
-        yield record
-    assert record.counts == sorted(record.counts)
+        held = Held(site, name, record)
+        yield held
+    failed = spec_failures(logged())
+    downs = sum(after < before for before, after in pairwise(record.counts))
+    if observed is not None:
+        counts = " → ".join(map(str, record.counts))
+        observed(
+            f"replicas {counts}; {failed} polls without a metric spec",
+            wrong_scale_downs=downs,
+            lost=failed,
+            recovered_seconds=held.seconds,
+        )
+    assert downs == 0
+    assert away or not failed
 
 
 def serving(site: Site, name: str, replicas: int) -> None:
@@ -37,19 +80,21 @@ def serving(site: Site, name: str, replicas: int) -> None:
 
 
 @pytest.mark.parametrize("replicas", [7, 2], ids=["above-fallback", "below-fallback"])
-def test_no_server_at_all_holds_what_runs(site: Site, chat: str, replicas: int) -> None:
+def test_no_server_at_all_holds_what_runs(
+    site: Site, chat: str, observed: Observe, replicas: int
+) -> None:
     # The example's fallback would say 4. It does not act, because `GetMetricSpec` fails first and
     # KEDA does not count that (kedacore/keda#8056).
     serving(site, chat, replicas)
-    with site.recording(chat) as record:
-        logged = site.bed.programs["keda-operator"].log_since()
+    logged = site.bed.programs["keda-operator"].log_since()
+    with no_scale_down(site, chat, observed, away=True) as held:
         site.servers["a"].kill()
-        site.bed.wait(lambda: _spec_failures(logged()) > 2 * FAILURE_THRESHOLD, "polls in vain")
+        site.bed.wait(lambda: spec_failures(logged()) > 2 * FAILURE_THRESHOLD, "polls in vain")
         assert not site.falls_back(chat)
-        assert record.counts == [replicas]
+        assert held.record.counts == [replicas]
         site.serve("a")
-        serving(site, chat, 9)
-    assert record.counts == [replicas, 9]
+        held.recovers(9)
+    assert held.record.counts == [replicas, 9]
 
 
 def test_an_object_made_while_the_server_is_away_works_when_it_is_back(site: Site) -> None:
@@ -64,25 +109,10 @@ def test_an_object_made_while_the_server_is_away_works_when_it_is_back(site: Sit
         site.forget("early")
 
 
-@pytest.fixture
-def second(site: Site) -> Iterator[None]:
-    """A second server, there before KEDA connects."""
-    site.serve("b")
-    operator = site.bed.programs["keda-operator"]
-    operator.stop()
-    operator.start()
-    yield
-    for name in site.servers.keys() - {"a"}:
-        site.servers[name].stop()
-    if not site.servers["a"].runs:
-        site.serve("a")
-
-
 def test_two_servers_rolled_one_after_the_other_fail_no_call(
     site: Site, second: None, chat: str
 ) -> None:
     serving(site, chat, 5)
-    logged = site.bed.programs["keda-operator"].log_since()
     with no_scale_down(site, chat):
         # As a Deployment does: the new one is there before the old one goes.
         for wanted, old, new in ((6, "a", "c"), (7, "b", "a")):
@@ -91,14 +121,13 @@ def test_two_servers_rolled_one_after_the_other_fail_no_call(
             assert site.servers[old].stop() == 0
             serving(site, chat, wanted)
             _asked(site, new)
-    assert not _spec_failures(logged())
 
 
 def test_one_of_two_servers_that_dies_takes_no_replica_away(
     site: Site, second: None, chat: str
 ) -> None:
     serving(site, chat, 5)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, away=True):
         site.servers["a"].kill()
         serving(site, chat, 7)
         site.serve("a")
@@ -107,15 +136,15 @@ def test_one_of_two_servers_that_dies_takes_no_replica_away(
 
 
 def test_two_servers_that_die_together_take_no_replica_away(
-    site: Site, second: None, chat: str
+    site: Site, second: None, chat: str, observed: Observe
 ) -> None:
     serving(site, chat, 5)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed, away=True) as held:
         for name in ("a", "b"):
             site.servers[name].kill()
         for name in ("a", "b"):
             site.serve(name)
-        serving(site, chat, 7)
+        held.recovers(7)
 
 
 def _asked(site: Site, name: str) -> None:
@@ -125,20 +154,22 @@ def _asked(site: Site, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["keda-operator", "keda-adapter"])
-def test_a_part_of_keda_that_is_restarted_goes_on(site: Site, chat: str, name: str) -> None:
+def test_a_part_of_keda_that_is_restarted_goes_on(
+    site: Site, chat: str, observed: Observe, name: str
+) -> None:
     serving(site, chat, 4)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         program = site.bed.programs[name]
         program.stop()
         site.picker.asks(6)
         program.start()
-        site.reaches(chat, 6)
+        held.recovers(6)
 
 
 def test_certificates_are_rotated_on_both_sides(site: Site, chat: str) -> None:
     old, new = site.bed.authority, Authority("next")
     serving(site, chat, 3)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, away=True):
         # Old and new are trusted together, then each side takes a certificate of the new one,
         # then the old one is trusted no longer.
         site.trust(old, new, client=old)
@@ -167,62 +198,74 @@ def _reconnected(site: Site) -> None:
     site.serve("a")
 
 
-def test_prometheus_that_dies_takes_no_replica_away(site: Site, chat: str) -> None:
+def test_prometheus_that_dies_takes_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         site.prometheus.kill()
         site.bed.wait(lambda: site.falls_back(chat), "the fallback")
         assert site.replicas(chat) == 6
         site.prometheus.start()
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def test_prometheus_that_is_emptied_takes_no_replica_away(site: Site, chat: str) -> None:
+def test_prometheus_that_is_emptied_takes_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         site.prometheus.kill()
         site.prometheus.wipe()
         site.prometheus.start()
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def test_prometheus_that_is_frozen_takes_no_replica_away(site: Site, chat: str) -> None:
+def test_prometheus_that_is_frozen_takes_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         with frozen(site.prometheus.pid):
             site.bed.wait(lambda: site.falls_back(chat), "the fallback")
             assert site.replicas(chat) == 6
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def test_series_that_were_renamed_take_no_replica_away(site: Site, chat: str) -> None:
+def test_series_that_were_renamed_take_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         site.picker.renamed = True
         site.bed.wait(lambda: site.falls_back(chat), "the fallback")
         assert site.replicas(chat) == 6
         site.picker.renamed = False
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def test_a_planning_process_that_dies_takes_no_replica_away(site: Site, chat: str) -> None:
+def test_a_planning_process_that_dies_takes_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         (planner,) = site.servers["a"].children()
         os.kill(planner, signal.SIGKILL)
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def test_a_planning_process_that_hangs_takes_no_replica_away(site: Site, chat: str) -> None:
+def test_a_planning_process_that_hangs_takes_no_replica_away(
+    site: Site, chat: str, observed: Observe
+) -> None:
     serving(site, chat, 6)
-    with no_scale_down(site, chat):
+    with no_scale_down(site, chat, observed) as held:
         (planner,) = site.servers["a"].children()
         with frozen(planner):
             site.bed.wait(lambda: site.falls_back(chat), "the fallback")
             assert site.replicas(chat) == 6
-        serving(site, chat, 8)
+        held.recovers(8)
 
 
-def _spec_failures(lines: Sequence[str]) -> int:
+def spec_failures(lines: Sequence[str]) -> int:
     """How often KEDA could not read the specs, after its one retry."""
     return sum("error getting metric spec for the scaler" in line for line in lines)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from bench._faults_row import Observe
 from foresail.asked_time import moment_of
 from foresail.decision_log import Bounds, DecisionLog, Entry
 from scaler.errors import ForesailError
@@ -129,7 +130,7 @@ async def test_what_may_be_a_secret_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_does_not_work_is_named_once_and_nothing_is_lost_meanwhile(
-    tmp_path: Path,
+    tmp_path: Path, observed: Observe
 ) -> None:
     (tmp_path / "states").write_text("a file where the folder should be")
     one = site(tmp_path / "states")
@@ -144,9 +145,14 @@ async def test_a_disk_that_does_not_work_is_named_once_and_nothing_is_lost_meanw
     assert events == ["decisions_not_kept", "decisions_kept_again"]
     status, _ = await one.page("llm/qwen", "?at=2026-03-03T00:10:00Z")
     assert status == 200
+    kept = rows(tmp_path / "states")
+    observed(f"one line in the log; {kept} of 3 decisions kept", wrong_scale_downs=0, lost=3 - kept)
+    assert kept == 3
 
 
-async def test_a_file_that_somebody_has_locked_is_waited_for(tmp_path: Path) -> None:
+async def test_a_file_that_somebody_has_locked_is_waited_for(
+    tmp_path: Path, observed: Observe
+) -> None:
     one = site(tmp_path)
     await one.looks(every=60)
     await writes(one)
@@ -161,7 +167,9 @@ async def test_a_file_that_somebody_has_locked_is_waited_for(tmp_path: Path) -> 
 
     events = [line["event"] for line in said if line["event"].startswith("decisions")]
     assert events == ["decisions_not_kept", "decisions_kept_again"]
-    assert rows(tmp_path) == 2
+    kept = rows(tmp_path)
+    observed(f"one line in the log; {kept} of 2 decisions kept", wrong_scale_downs=0, lost=2 - kept)
+    assert kept == 2
 
 
 class BrokenDisk(DecisionLog):
@@ -178,7 +186,9 @@ class BrokenDisk(DecisionLog):
         super().append(entries, now_seconds=now_seconds)
 
 
-async def test_what_waits_too_long_is_given_up_and_the_gap_is_shown(tmp_path: Path) -> None:
+async def test_what_waits_too_long_is_given_up_and_the_gap_is_shown(
+    tmp_path: Path, observed: Observe
+) -> None:
     one = Site(keeps=BrokenDisk(tmp_path, failures=3), waiting_max=2)
     with capture_logs() as said:
         for prompt in (4000.0, 9000.0, 2000.0, 9000.0):
@@ -187,7 +197,13 @@ async def test_what_waits_too_long_is_given_up_and_the_gap_is_shown(tmp_path: Pa
 
     events = [line["event"] for line in said if line["event"].startswith("decisions")]
     assert events == ["decisions_not_kept", "decisions_lost", "decisions_kept_again"]
-    assert said[-1]["lost"] == 3
+    lost = said[-1]["lost"]
+    assert lost == 3
+    observed(
+        f"{lost} decisions that waited beyond the bound are given up, and the gap is said",
+        wrong_scale_downs=0,
+        lost=lost,
+    )
     status, text = await one.page("llm/qwen", "?at=2026-03-03T00:25:00Z")
     assert (status, text) == (
         404,

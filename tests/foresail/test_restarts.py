@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 import pytest
 
+from bench._faults_row import Observe
 from foresail.client import ClientTls, Plan, Plans
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
@@ -269,7 +270,7 @@ def test_a_killed_planner_goes_on_from_its_states_without_its_source(
 
 
 def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
-    engine: Exporter, tmp_path: Path
+    engine: Exporter, tmp_path: Path, observed: Observe
 ) -> None:
     server = Server(tmp_path / "a", engine.address)
     with killed_at_the_end(server):
@@ -279,10 +280,17 @@ def test_a_killed_server_answers_its_first_question_with_no_less_than_before(
         then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
         server.kill()
+        begun = time.monotonic()  # noqa: TID251
         server.start()
         planned = server.planned()
         with server.asked() as keda:
             first = keda.ask()
+        observed(
+            f"{before:g} before, {first:g} at the first question, without its source",
+            wrong_scale_downs=int(first is None or first < before),
+            lost=int(first is None),
+            recovered_seconds=time.monotonic() - begun,  # noqa: TID251
+        )
 
         assert first == before
         assert planned == before
@@ -305,7 +313,7 @@ def certificates(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 
 
 def test_a_joining_server_answers_its_first_question_as_its_peer_does(
-    engine: Exporter, tmp_path: Path, certificates: Path | None
+    engine: Exporter, tmp_path: Path, certificates: Path | None, observed: Observe
 ) -> None:
     running = Server(tmp_path / "a", engine.address, peers="localhost:1", tls=certificates)
     joining = Server(tmp_path / "b", engine.address, tls=certificates)
@@ -319,6 +327,11 @@ def test_a_joining_server_answers_its_first_question_as_its_peer_does(
         planned = joining.planned()
         with joining.asked() as keda:
             first = keda.ask()
+        observed(
+            f"{before:g} of its peer, {first:g} at its first question, without its source",
+            wrong_scale_downs=int(first is None or first < before),
+            lost=int(first is None),
+        )
 
         assert first == before
         assert planned == before

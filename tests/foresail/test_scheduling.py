@@ -11,6 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 from click.testing import CliRunner
 
+from bench._faults_row import Observe
 from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
 from fleet.cluster.kinds import Kind
 from fleet.cluster.nodes import node_of
@@ -110,7 +111,9 @@ async def test_what_changes_is_in_the_next_answer() -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so() -> None:
+async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so(
+    observed: Observe,
+) -> None:
     api = Api()
     async with asking(api) as asked:
         api.tell_all()
@@ -118,11 +121,20 @@ async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so() -> 
         api.tell(Kind.POD, Unavailable("/api/v1/pods: connection refused"))
         why = await asked.until_ready(503)
         assert why == "what is known of pods is old: /api/v1/pods: connection refused\n"
-        assert await asked.passed("a") == (["a"], why.strip())
+        passed, reason = await asked.passed("a")
+        assert (passed, reason) == (["a"], why.strip())
         assert 'foresail_extender_stale{kind="pods"} 1.0' in (await asked.page("/metrics"))[1]
+        begun = asyncio.get_running_loop().time()
         api.tell(Kind.POD, Listed(()))
         await asked.until_ready()
         assert (await asked.passed("a"))[0] == []
+        seconds = asyncio.get_running_loop().time() - begun
+    observed(
+        f"{len(passed)} of 1 nodes passes, with the reason in the answer",
+        wrong_scale_downs=0,
+        lost=1 - len(passed),
+        recovered_seconds=seconds,
+    )
 
 
 async def test_pod_groups_that_may_not_be_read_hold_nothing_up() -> None:

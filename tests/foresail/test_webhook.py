@@ -15,6 +15,7 @@ import pytest
 from aiohttp import ClientConnectionError, ClientOSError, ClientSession, TCPConnector, web
 from click.testing import CliRunner
 
+from bench._faults_row import Observe
 from fleet.cluster.classes import class_of
 from fleet.cluster.follow.api import Identity
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
@@ -250,15 +251,23 @@ async def test_it_is_ready_once_the_device_classes_were_read(files: Certificates
         await asked.until("/readyz", "ok\n")
 
 
-async def test_classes_that_can_no_longer_be_read_leave_it_ready(files: Certificates) -> None:
+async def test_classes_that_can_no_longer_be_read_leave_it_ready(
+    files: Certificates, observed: Observe
+) -> None:
     async with asking(files.options()) as asked:
         asked.tell(Listed((NVIDIA,)))
         await asked.until("/readyz", "ok\n")
         asked.tell(Unavailable("connection refused"))
         await asked.until("/metrics", "foresail_webhook_device_classes_stale 1.0")
-        assert (await asked.page("/readyz"))[0] == 200
+        ready, _ = await asked.page("/readyz")
         status, text = await asked.post(files.client("kube-apiserver"), REVIEW)
-        assert (status, json.loads(text)["response"]["allowed"]) == (200, True)
+        allowed = json.loads(text)["response"]["allowed"]
+    observed(
+        f"/readyz says {ready}; the next pod is admitted: {allowed}",
+        wrong_scale_downs=0,
+        lost=int(not allowed),
+    )
+    assert (ready, status, allowed) == (200, 200, True)
 
 
 async def test_classes_that_come_and_go_are_known(files: Certificates) -> None:

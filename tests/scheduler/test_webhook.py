@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes_asyncio.client import ApiClient, Configuration
 from kubernetes_asyncio.config import ConfigException
 
+from bench._faults_row import Observe
 from scheduler.webhook import BODY_BYTES_MAX, PATH, ClusterTemplates, TemplateRefusedError
 from tests.scheduler.reviews import asked_of, pod, review
 
@@ -173,7 +174,7 @@ async def test_a_template_is_refused_while_the_credentials_cannot_be_renewed() -
             await ClusterTemplates(client).apply({"metadata": {"name": "a", "namespace": "llm"}})
 
 
-async def test_an_api_server_that_does_not_answer_is_given_up_in_time() -> None:
+async def test_an_api_server_that_does_not_answer_is_given_up_in_time(observed: Observe) -> None:
     async def wait(_: web.Request) -> web.Response:
         await asyncio.sleep(3600)
         return web.Response()
@@ -181,5 +182,10 @@ async def test_an_api_server_that_does_not_answer_is_given_up_in_time() -> None:
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", wait)
     async with client_of(app) as client:
+        begun = asyncio.get_running_loop().time()
         with pytest.raises(TemplateRefusedError, match="no answer in time"):
             await ClusterTemplates(client).apply({"metadata": {"name": "x", "namespace": "y"}})
+        seconds = asyncio.get_running_loop().time() - begun
+    # The API server gives a webhook 10 s.
+    observed(f"the pod is refused in words after {seconds:.1f} s", wrong_scale_downs=0, lost=0)
+    assert seconds < 10

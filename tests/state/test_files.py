@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from bench._faults_row import Observe
 from scaler.serving.state_files import KEPT_MAX, KEPT_SECONDS, SLICES, StateFiles, name_of, slice_of
 from scaler.serving.state_keeper import StateKeeper
 from scaler.state.feed_bytes import decode_feed
@@ -104,7 +105,9 @@ def test_later_states_stand_behind_earlier_ones(tmp_path: Path) -> None:
     assert [one.payload for one in files.read_workloads()] == [b"3"]
 
 
-def test_a_damaged_file_is_named_and_costs_its_own_states(tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_and_costs_its_own_states(
+    tmp_path: Path, observed: Observe
+) -> None:
     files = StateFiles(tmp_path)
     files.append_workloads([frame(payload=b"first"), frame(payload=b"second")])
     path = tmp_path / "workloads.state"
@@ -116,12 +119,17 @@ def test_a_damaged_file_is_named_and_costs_its_own_states(tmp_path: Path) -> Non
         found = files.read_workloads()
 
     assert [one.payload for one in found] == [b"first"]
+    observed(
+        f"{len(found)} of the 1 whole state read, the damage named",
+        wrong_scale_downs=0,
+        lost=1 - len(found),
+    )
     (line,) = said
     assert (line["event"], line["reason"]) == ("state_refused", "corrupted")
     assert line["file"] == str(path)
 
 
-def test_an_append_that_the_disk_cut_off_is_undone(tmp_path: Path) -> None:
+def test_an_append_that_the_disk_cut_off_is_undone(tmp_path: Path, observed: Observe) -> None:
     files = StateFiles(tmp_path)
     size = files.append_workloads([frame(payload=b"first")])
 
@@ -129,7 +137,13 @@ def test_an_append_that_the_disk_cut_off_is_undone(tmp_path: Path) -> None:
         files.append_workloads([frame(payload=b"second")])
     files.append_workloads([frame(payload=b"third")])
 
-    assert [one.payload for one in files.read_workloads()] == [b"first", b"third"]
+    found = [one.payload for one in files.read_workloads()]
+    observed(
+        f"{len(found)} of the 2 states that there was room for are read",
+        wrong_scale_downs=0,
+        lost=2 - len(found),
+    )
+    assert found == [b"first", b"third"]
 
 
 def test_a_slice_that_the_disk_cut_off_leaves_the_old_one(tmp_path: Path) -> None:
@@ -228,7 +242,7 @@ async def test_every_feed_is_on_disk_after_a_round(tmp_path: Path) -> None:
 
 
 async def test_a_disk_that_cannot_be_written_is_said_once_and_again_when_it_works(
-    tmp_path: Path,
+    tmp_path: Path, observed: Observe
 ) -> None:
     directory = tmp_path / "states"
     directory.write_bytes(b"a file where a directory should be")
@@ -240,10 +254,18 @@ async def test_a_disk_that_cannot_be_written_is_said_once_and_again_when_it_work
         assert said[0]["directory"] == str(directory)
 
         directory.unlink()
+        begun = asyncio.get_running_loop().time()
         await until(lambda: len(said) > 1)
         await until(lambda: bool(StateFiles(directory).read_workloads()))
+        seconds = asyncio.get_running_loop().time() - begun
 
     assert said[1]["event"] == "state_kept_again"
+    observed(
+        "one line in the log; the last state is on disk when it works again",
+        wrong_scale_downs=0,
+        lost=0,
+        recovered_seconds=seconds,
+    )
 
 
 async def test_what_a_crash_left_at_the_end_of_the_file_hides_nothing_new(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ EVERYTHING = CHART / "ci" / "everything.yaml"
 SCALER = CHART / "ci" / "scaler-only.yaml"
 OBSERVE = CHART / "ci" / "observe.yaml"
 CHART_MADE = CHART / "ci" / "chart-certificates.yaml"
-MADE_ELSEWHERE = {"kube-root-ca.crt"}
+CONSOLE = CHART / "ci" / "console.yaml"
+EXTERNAL_METRICS = CHART / "ci" / "external-metrics.yaml"
+MADE_ELSEWHERE = {"kube-root-ca.crt", "foresail-console", "foresail-mlflow"}
+HPA_CONTROLLER = ("horizontal-pod-autoscaler", "kube-system")
 
 
 @pytest.fixture(params=VALUES, ids=lambda path: path.stem)
@@ -255,8 +258,85 @@ def test_every_binding_is_of_a_role_and_an_account_of_the_chart(
         reference = one["roleRef"]
         assert (reference["kind"], reference["name"]) in roles | shipped, name_of(one)
         for subject in one["subjects"]:
+            if (subject["name"], subject["namespace"]) == HPA_CONTROLLER:
+                assert one["metadata"]["name"] == "foresail-external-metrics-reader"
+                continue
             assert subject["name"] in _names(objects, "ServiceAccount"), name_of(one)
             assert subject["namespace"] == RELEASE, name_of(one)
+
+
+# The console, MLflow, and plain HPAs.
+
+
+def _of_controller(objects: tuple[Object, ...]) -> tuple[Object, Object, Object]:
+    """Its container, its Service's ports and its policy's ingress."""
+    name = "foresail-controller"
+    (pod,) = [pod for maker, pod in pods(objects) if maker["metadata"]["name"] == name]
+    (service,) = [one for one in of_kind(objects, "Service") if one["metadata"]["name"] == name]
+    (policy,) = [
+        one for one in of_kind(objects, "NetworkPolicy") if one["metadata"]["name"] == name
+    ]
+    (container,) = pod["spec"]["containers"]
+    return container, service["spec"]["ports"], policy["spec"]
+
+
+def test_the_console_is_for_port_forward_alone_unless_a_token_is_named(helm: Helm) -> None:
+    on = ("--set", "controller.enabled=true,controller.console.enabled=true")
+    container, ports, policy = _of_controller(helm.rendered(SCALER, *on))
+    assert "--console=127.0.0.1:8081" in container["args"]
+    assert [one["name"] for one in ports] == ["http"]
+    assert [one["ports"] for one in policy["ingress"]] == [[{"port": "http", "protocol": "TCP"}]]
+
+    container, ports, policy = _of_controller(helm.rendered(CONSOLE))
+    assert "--console=0.0.0.0:8081" in container["args"]
+    assert "--console-token-file=/etc/foresail-console/token" in container["args"]
+    assert [one["name"] for one in ports] == ["http", "console"]
+    (_, console) = policy["ingress"]
+    assert console["ports"] == [{"port": "console", "protocol": "TCP"}]
+    assert len(console["from"]) == 1
+
+    with pytest.raises(HelmError, match=r"controller\.console\.tokenSecret is missing"):
+        helm.rendered(CONSOLE, "--set", "controller.console.tokenSecret=")
+
+
+def test_mlflow_is_asked_with_its_token_over_a_way_that_is_named(helm: Helm) -> None:
+    container, _, policy = _of_controller(helm.rendered(CONSOLE))
+    assert container["args"][-4:] == [
+        "--mlflow=http://mlflow.mlflow.svc:5000",
+        "--mlflow-token-file=/etc/foresail-mlflow/token",
+        "--mlflow-experiment=pretraining",
+        "--mlflow-experiment=fine tuning",
+    ]
+    (to,) = policy["egress"][-1]["to"]
+    assert to == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "mlflow"}}}
+    with pytest.raises(HelmError, match=r"controller\.mlflow\.egress is missing: the rules that"):
+        helm.rendered(CONSOLE, "--set-json", "controller.mlflow.egress=[]")
+
+
+@pytest.mark.parametrize("source", ["chart", "certManager", "existing"])
+def test_a_plain_hpa_gets_its_api_and_keda_nothing(helm: Helm, source: str) -> None:
+    authority = "Y2E=" if source == "existing" else ""
+    more = f"certificates.source={source},certificates.webhookCa={authority}"
+    made = helm.rendered(EXTERNAL_METRICS, "--set", more)
+    (api,) = of_kind(made, "APIService")
+    settings = _settings(made)
+    service = api["spec"]["service"]
+    assert settings["externalMetrics"]["service"] == f"{service['namespace']}/{service['name']}"
+    by_manager = source == "certManager"
+    injected = "cert-manager.io/inject-ca-from" in api["metadata"].get("annotations", {})
+    assert (injected, "caBundle" in api["spec"]) == (by_manager, not by_manager)
+    assert of_kind(made, "TriggerAuthentication", "ClusterTriggerAuthentication") == []
+    assert {one["metadata"].get("namespace", RELEASE) for one in made} == {RELEASE}
+    assert settings["tls"]["clientNames"] == ["foresail.foresail.svc"]
+    (deployment,) = of_kind(made, "Deployment")
+    assert deployment["spec"]["template"]["spec"]["automountServiceAccountToken"] is True
+    granted = {(rule["resources"][0], *rule["verbs"]) for _, rule in rules(made)}
+    assert granted == {("foresail-replicas", "get", "list"), ("apiservices", "get")}
+
+
+def test_the_front_proxys_authority_is_asked_for_where_it_cannot_be_looked_up(helm: Helm) -> None:
+    with pytest.raises(HelmError, match=r"externalMetrics\.frontProxyCa is missing"):
+        helm.rendered(EXTERNAL_METRICS, "--set", "externalMetrics.frontProxyCa=")
 
 
 # Rights.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bench._faults_row import Observe
 from fleet.annotations import RELEASE_TAINT
 from tests.e2e.bed import ROOT
 from tests.e2e.nodes.controller_run import (
@@ -101,7 +102,11 @@ def ours(nodes: NodeCluster, pool: str) -> list[str]:
 
 
 async def test_killed_at_each_write_of_its_cycle_it_orders_nothing_twice_and_leaves_nothing(
-    nodes: NodeCluster, controller_kubeconfig: Path, policies: Policies, tmp_path: Path
+    nodes: NodeCluster,
+    controller_kubeconfig: Path,
+    policies: Policies,
+    tmp_path: Path,
+    observed: Observe,
 ) -> None:
     pool = nodes.pool("killed")
     chat = nodes.deploy("chat", pool, replicas=1)
@@ -135,11 +140,21 @@ async def test_killed_at_each_write_of_its_cycle_it_orders_nothing_twice_and_lea
         await run.until(
             lambda: not ours(nodes, pool), "nothing of ours to be left", each_seconds=10
         )
+    observed(
+        f"killed after each of {len(crashes.died_after)} writes; {nodes.created(pool)} nodes made "
+        f"of 2 wanted; {len(ours(nodes, pool))} objects left when the leases have ended",
+        wrong_scale_downs=1 - len(nodes.running(chat)),
+        lost=len(ours(nodes, pool)),
+    )
 
 
 @pytest.mark.parametrize("writes", [1, 2], ids=["of the template", "of the buffer"])
 async def test_an_order_that_nobody_goes_on_with_ends_with_its_lease(
-    nodes: NodeCluster, controller_kubeconfig: Path, policies: Policies, writes: int
+    nodes: NodeCluster,
+    controller_kubeconfig: Path,
+    policies: Policies,
+    observed: Observe,
+    writes: int,
 ) -> None:
     pool = nodes.pool("orphan")
     nodes.wait_running(nodes.deploy("chat", pool, replicas=1), 1)
@@ -159,4 +174,10 @@ async def test_an_order_that_nobody_goes_on_with_ends_with_its_lease(
         await run.until(
             lambda: not ours(nodes, pool), "nothing of ours to be left", each_seconds=10
         )
+    left = len(ours(nodes, pool))
+    observed(
+        f"{writes} objects of an order, {left} when its lease of {LEASE_SECONDS:.0f} s has ended",
+        wrong_scale_downs=0,
+        lost=left,
+    )
     assert nodes.created(pool) <= 2

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench._faults_row import Observe
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
 from foresail.client import Changed, Removed, Snapshot
@@ -80,7 +81,7 @@ def test_plans_come_change_and_go() -> None:
     assert [row.name for row in source.fleet().workloads] == ["c"]
 
 
-def test_a_plan_that_is_not_heard_of_again_stands_no_longer() -> None:
+def test_a_plan_that_is_not_heard_of_again_stands_no_longer(observed: Observe) -> None:
     clock = Clock()
     source = source_of(clock=clock)
     source.take(Snapshot(plans=(plan("a"),), version="1"))  # it stands for 200 s
@@ -90,6 +91,8 @@ def test_a_plan_that_is_not_heard_of_again_stands_no_longer() -> None:
     state = source.fleet().workloads[0].state
     assert state.level is Level.BAD
     assert "stands no longer, 3m25s old" in state.text
+    shown = len(source.fleet().workloads)
+    observed(f"{shown} of 1 workloads shown: {state.text}", wrong_scale_downs=0, lost=1 - shown)
 
 
 def test_without_a_plans_api_it_says_how_to_name_one() -> None:

@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from bench._faults_row import Observe
 from fleet.cluster.kinds import Kind
 from foresail.controller.known_plans import KnownPlans, TriggerPlan
 from foresail.controller.rounds import ControllerState
+from policies.node_plan import Verdict
 from policies.planning.demand import STEP_SECONDS
 from policies.planning.node_planning import NodePlanning
 from tests.foresail.controller.memory_leases import MemoryLeases
@@ -150,15 +152,24 @@ def _renamed(document: Json, name: str) -> Json:
 
 
 @pytest.mark.parametrize("seconds", [-7200.0, 7200.0])
-async def test_after_the_wall_clock_was_set_one_round_is_not_carried_out(seconds: float) -> None:
+async def test_after_the_wall_clock_was_set_one_round_is_not_carried_out(
+    observed: Observe, seconds: float
+) -> None:
     async with stage() as one:
         begun(one)
         await asyncio.sleep(10)
         one.wall_off = seconds
         await asyncio.sleep(120)
-        assert len(one.executor.rounds) == 1
+        acted = [len(one.executor.rounds)]
         await asyncio.sleep(120)
-        assert len(one.executor.rounds) == 2
+        acted.append(len(one.executor.rounds))
+    observed(
+        f"rounds carried out: {acted[0]} when it was set, {acted[1]} two rounds later",
+        wrong_scale_downs=0,
+        lost=2 - acted[1],
+        recovered_seconds=240.0,
+    )
+    assert acted == [1, 2]
 
 
 async def test_of_two_replicas_one_acts_and_both_learn() -> None:
@@ -206,7 +217,7 @@ async def test_a_leader_that_loses_the_lease_in_the_middle_stops() -> None:
         assert (len(one.executor.rounds), one.executor.stopped) == (acted, 1)
 
 
-async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
+async def test_planned_replicas_count_and_silence_orders_nothing(observed: Observe) -> None:
     plans = KnownPlans()
     async with stage(plans=plans, state=with_past()) as one:
         begun(one)
@@ -235,6 +246,12 @@ async def test_planned_replicas_count_and_silence_orders_nothing() -> None:
         (planned,) = one.controller.last.decided.plan.pools
         assert planned.orders == ()
         assert any("no plan was heard for" in text for text in one.controller.last.decided.remarks)
+    observed(
+        f"forecast unknown: {pool.forecast is None}; demand {pool.demand_gpus:g} GPUs of pods, "
+        f"{len(planned.orders)} orders",
+        wrong_scale_downs=sum(node.verdict is Verdict.RELEASE for node in planned.nodes),
+        lost=len(planned.orders),
+    )
 
 
 async def test_a_start_with_the_state_of_before_goes_on() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from bench._faults_row import Observe
 from foresail.controller.election import Election, Pace
 from tests.foresail.controller.memory_leases import LeasesView, MemoryLeases
 
@@ -70,7 +71,7 @@ async def test_a_leader_that_ends_lets_the_other_lead_at_the_next_attempt() -> N
         assert leases.record.transitions == 1
 
 
-async def test_a_leader_that_is_cut_off_stops_before_the_other_begins() -> None:
+async def test_a_leader_that_is_cut_off_stops_before_the_other_begins(observed: Observe) -> None:
     leases = MemoryLeases()
     async with standing(leases, "a") as a, standing(leases, "b") as b:
         await asyncio.sleep(60)
@@ -88,14 +89,24 @@ async def test_a_leader_that_is_cut_off_stops_before_the_other_begins() -> None:
         assert stopped is not None
         assert 15 <= stopped <= 20.5
         assert 26 <= began <= 35
+    observed(
+        f"the first stops {stopped:.1f} s after the cut, the other begins after {began:.1f} s",
+        wrong_scale_downs=0,
+        lost=0,
+        recovered_seconds=began,
+    )
 
 
 @pytest.mark.parametrize("off", [-86_400.0, 86_400.0])
-async def test_wall_clocks_that_are_apart_change_nothing(off: float) -> None:
-    leases = MemoryLeases()
+async def test_wall_clocks_that_are_apart_change_nothing(observed: Observe, off: float) -> None:
+    leases, together = MemoryLeases(), 0
     async with standing(leases, "a") as a, standing(leases, "b", wall_off=off) as b:
-        await asyncio.sleep(600)
+        for _ in range(300):
+            await asyncio.sleep(2)
+            together += a.leading and b.leading
         assert (a.leading, b.leading) == (True, False)
+    observed(f"two led at {together} of 300 moments", wrong_scale_downs=0, lost=together)
+    assert together == 0
 
 
 async def test_an_api_server_that_fails_for_a_moment_changes_nothing() -> None:
@@ -119,6 +130,23 @@ async def test_without_an_api_server_nobody_leads() -> None:
         a.leases.unreachable = b.leases.unreachable = True
         await asyncio.sleep(600)
         assert (a.leading, b.leading) == (False, False)
+
+
+async def test_a_lease_that_is_deleted_makes_no_second_leader(observed: Observe) -> None:
+    leases = MemoryLeases()
+    async with standing(leases, "a") as a:
+        await asyncio.sleep(2)  # so that `b` tries in the middle between two renewals of `a`
+        async with standing(leases, "b") as b:
+            await asyncio.sleep(59)
+            leases.record = None
+            together = 0
+            for _ in range(200):
+                await asyncio.sleep(0.5)
+                together += a.leading and b.leading
+            assert leases.record is not None
+            assert (leases.record.holder, a.leading, b.leading) == ("a", True, False)
+    observed(f"two led at {together} of 200 moments", wrong_scale_downs=0, lost=together)
+    assert together == 0
 
 
 async def test_a_renewal_whose_answer_is_lost_does_not_count() -> None:

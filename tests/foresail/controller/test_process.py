@@ -12,6 +12,7 @@ import yaml
 from kubernetes_asyncio.client import ApiClient, Configuration
 from rich.console import Console
 
+from bench._faults_row import Observe
 from fleet.cluster.follow.api import Patience
 from fleet.cluster.kinds import SOURCES, Kind
 from foresail.controller.options import ControllerOptions
@@ -192,7 +193,7 @@ async def test_without_the_custom_resource_files_are_enough(
 
 
 async def test_a_cluster_that_cannot_be_read_is_not_ready_and_says_why(
-    server: WritableServer, start: Any
+    server: WritableServer, start: Any, observed: Observe
 ) -> None:
     server.forbidden.add("/api/v1/pods")
     one = await start(options())
@@ -204,16 +205,24 @@ async def test_a_cluster_that_cannot_be_read_is_not_ready_and_says_why(
     assert (await one.get("/readyz"))[0] == 503
     assert (await one.get("/plan"))[0] == 503
     assert (await one.get("/healthz"))[0] == 200
+    written = len(server.writes)
     server.forbidden.clear()
+    begun = asyncio.get_running_loop().time()
 
     async def ready() -> bool:
         return (await one.get("/readyz"))[0] == 200
 
     await until(ready)
+    observed(
+        f"not ready, and says HTTP 403; {written} writes meanwhile; then ready",
+        wrong_scale_downs=written,
+        lost=0,
+        recovered_seconds=asyncio.get_running_loop().time() - begun,
+    )
 
 
 async def test_throttling_forgotten_versions_and_cut_watches_pass(
-    server: WritableServer, start: Any
+    server: WritableServer, start: Any, observed: Observe
 ) -> None:
     server.refusals += [(429, {"Retry-After": "0"}), (500, {}), (503, {})]
     one = await start(options())
@@ -227,11 +236,18 @@ async def test_throttling_forgotten_versions_and_cut_watches_pass(
     await server.delete(SOURCES[Kind.POD].path, "x")
 
     await server.put(SOURCES[Kind.POD].path, pod("new", 4))
+    begun = asyncio.get_running_loop().time()
 
     async def woken() -> bool:
         return (await one.plan())["pools"][0]["demandGpus"] == 4.0
 
     await until(woken)
+    observed(
+        "a pod that comes then is planned for",
+        wrong_scale_downs=0,
+        lost=0,
+        recovered_seconds=asyncio.get_running_loop().time() - begun,
+    )
 
 
 async def test_events_that_are_refused_stop_nothing(server: WritableServer, start: Any) -> None:
@@ -376,7 +392,7 @@ async def test_a_replica_that_does_not_lead_writes_nothing(
 
 
 async def test_a_server_that_refuses_changes_is_counted_and_asked_again_later(
-    server: WritableServer, start: Any
+    server: WritableServer, start: Any, observed: Observe
 ) -> None:
     server.serve(POLICIES, "CapacityPolicy", acting(2))
     server.taking = lambda _: (403, {"message": "nodes is forbidden"})
@@ -387,7 +403,11 @@ async def test_a_server_that_refuses_changes_is_counted_and_asked_again_later(
         return 'foresail_controller_changes_total{ending="refused",lever="hold"} 1.0' in page
 
     await until(counted)
-    assert (await one.get("/healthz"))[0] == 200
+    health, _ = await one.get("/healthz")
+    observed(
+        f"counted as refused; /healthz says {health}", wrong_scale_downs=0, lost=int(health != 200)
+    )
+    assert health == 200
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ data:
 {{- end -}}
 
 {{/* In base64, for the API server; empty where cert-manager writes it. */}}
-{{- define "foresail.webhookCa" -}}
+{{- define "foresail.caBundle" -}}
 {{- if eq .Values.certificates.source "chart" -}}
 {{- include "foresail.authority" . -}}
 {{- b64enc .Values.authority.bundle -}}
@@ -114,7 +114,11 @@ data:
 {{- $all = append $all (dict "component" "serve" "secret" (printf "%s-plans-client" $name) "namespace" $home
       "commonName" (printf "%s-plans-client" $name) "dnsNames" (list (include "foresail.plansClientName" .)) "usages" (list "client auth")) -}}
 {{- $askers := list .Values.keda.namespace -}}
-{{- if eq .Values.keda.triggerAuthentication.kind "TriggerAuthentication" -}}
+{{- if .Values.externalMetrics.enabled -}}
+{{- $askers = list -}}
+{{- $all = append $all (dict "component" "serve" "secret" (printf "%s-external-metrics" $name) "namespace" $home
+      "commonName" (printf "%s-external-metrics" $name) "dnsNames" (list (printf "%s-external-metrics.%s.svc" $name $home)) "usages" (list "server auth")) -}}
+{{- else if eq .Values.keda.triggerAuthentication.kind "TriggerAuthentication" -}}
 {{- $askers = .Values.keda.triggerAuthentication.namespaces -}}
 {{- end -}}
 {{- range $askers -}}

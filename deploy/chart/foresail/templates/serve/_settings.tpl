@@ -1,6 +1,7 @@
 {{/* The settings file: what the chart knows, and over it what `settings` says. */}}
 {{- define "foresail.settings" -}}
-{{- $clients := concat (list (include "foresail.kedaClientName" .) (include "foresail.host" .)) .Values.serve.clientNames -}}
+{{- $keda := ternary (list) (list (include "foresail.kedaClientName" .)) .Values.externalMetrics.enabled -}}
+{{- $clients := concat $keda (list (include "foresail.host" .)) .Values.serve.clientNames -}}
 {{- $readers := concat (list (dict "name" (include "foresail.plansClientName" .) "namespaces" (list "*"))) .Values.serve.planReaders -}}
 {{- $made := dict
       "listen" (dict "grpc" "0.0.0.0:6500" "http" "0.0.0.0:8080")
@@ -9,6 +10,13 @@
         "clientCa" "/etc/foresail-tls/ca.crt" "clientNames" $clients)
       "plans" (dict "listen" "0.0.0.0:6501" "readers" $readers)
       "state" (dict "directory" "/var/lib/foresail" "peers" (printf "%s:6500" (include "foresail.fullHost" .))) -}}
+{{- if .Values.externalMetrics.enabled -}}
+{{- $_ := set $made "externalMetrics" (dict
+      "listen" "0.0.0.0:6443"
+      "certificate" "/etc/foresail-external-metrics/tls.crt" "key" "/etc/foresail-external-metrics/tls.key"
+      "frontProxyCa" "/etc/foresail-front-proxy/ca.crt" "frontProxyNames" .Values.externalMetrics.frontProxyNames
+      "service" (printf "%s/%s-external-metrics" .Release.Namespace (include "foresail.name" .))) -}}
+{{- end -}}
 {{- if not (hasKey .Values.settings "sources") -}}
 {{- $url := required "prometheus.url is missing: the Prometheus that scrapes your engines, such as http://prometheus.monitoring.svc:9090 (or settings.sources)" .Values.prometheus.url -}}
 {{- $_ := set $made "sources" (list (dict "name" "main" "prometheus" (dict "url" $url))) -}}
@@ -21,5 +29,5 @@
 {{- end -}}
 {{/* "true" where serve asks the API server for anything. */}}
 {{- define "foresail.serveAsksApiServer" -}}
-{{- if or .Values.serve.podNamespaces (include "foresail.reviewsTokens" .) -}}true{{- end -}}
+{{- if or .Values.serve.podNamespaces .Values.externalMetrics.enabled (include "foresail.reviewsTokens" .) -}}true{{- end -}}
 {{- end -}}
