@@ -30,9 +30,10 @@ from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
+from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import Preset, load, shipped
-from scaler.sources.cloud_access import GoogleMetadata, SigV4
 from scaler.sources.gateway import FeedBehindGateway
+from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource

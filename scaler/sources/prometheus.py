@@ -30,8 +30,10 @@ from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.access import Basic, Tls, checked_url
+from scaler.sources.aws_access import AwsAuth, SigV4
 from scaler.sources.catalogue import Preset
-from scaler.sources.cloud_access import AwsAuth, GoogleAuth, GoogleMetadata, SigV4, asked_over
+from scaler.sources.credential_server import asked_over
+from scaler.sources.google_access import GoogleAuth, GoogleMetadata
 from scaler.sources.page import listed
 from scaler.sources.pause import Pause
 from scaler.sources.prometheus_session import FileAuth, PrometheusSession, translated

@@ -14,8 +14,9 @@ from aiohttp import web
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.scope import Scope
 from scaler.signals import Feed, Signal
+from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import load
-from scaler.sources.cloud_access import GoogleMetadata, SigV4
+from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.pause import Pause, retry_after_seconds
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.sigv4 import AwsKeys, Request, signed_headers
@@ -358,7 +359,7 @@ async def test_a_refusal_of_a_signature_says_what_to_check_and_shows_no_credenti
 async def test_without_keys_of_amazon_nothing_is_sent(
     stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN", "AWS_CONTAINER_CREDENTIALS_FULL_URI"):
         monkeypatch.delenv(name, raising=False)
     file = tmp_path / "aws"
     file.write_text(f"{SECRET}\n[default]\n")
@@ -378,7 +379,8 @@ async def test_without_keys_of_amazon_nothing_is_sent(
 async def test_keys_come_from_a_written_agent_of_eks_pod_identity(
     stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN"):
+        monkeypatch.delenv(name, raising=False)
     token = tmp_path / "token"
     token.write_text("jwt\n")
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
@@ -399,6 +401,46 @@ async def test_keys_come_from_a_written_agent_of_eks_pod_identity(
     other = feed_of(stub.url, sigv4=SigV4(region="r", clock=lambda: 0))
     with pytest.raises(SourceMisconfiguredError, match="not the address of an agent on this node"):
         await other.observe(now_seconds=100)
+
+
+async def test_keys_come_from_a_written_sts_for_the_role_of_the_pods_service_account(
+    stub: Stub, feed_of: Callable[..., Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    token = tmp_path / "token"
+    token.write_text("jwt+1\n")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/reads-metrics")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"{stub.url}/sts")
+    given = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": SECRET, "SessionToken": SESSION}
+    result = {"AssumeRoleWithWebIdentityResult": {"Credentials": given}}
+    stub.pages["/sts/"] = json.dumps({"AssumeRoleWithWebIdentityResponse": result})
+    stub.body = waiting(9, at=95)
+    now = [1795941000.0]
+    feed = feed_of(stub.url, sigv4=SigV4(region="eu-central-1", clock=lambda: now[0]))
+    for at in (0, 599, 600):
+        now[0] = 1795941000.0 + at
+        assert (await feed.observe(now_seconds=100)).value(Signal.WAITING) == 9
+
+    asked = [request.path for request, _ in stub.asked]
+    assert asked == ["/sts/", "/api/v1/query", "/api/v1/query", "/sts/", "/api/v1/query"]
+    request, form = stub.asked[0]
+    assert form["Action"] == ["AssumeRoleWithWebIdentity"]
+    assert form["RoleArn"] == ["arn:aws:iam::1:role/reads-metrics"]
+    assert form["WebIdentityToken"] == ["jwt+1"]
+    assert request.headers["Accept"] == "application/json"
+    assert "Authorization" not in request.headers
+    assert access_key_of(stub.asked[1][0]) == "ASIAROLE"
+    assert stub.asked[1][0].headers["X-Amz-Security-Token"] == SESSION
+
+    del stub.pages["/sts/"]
+    stub.status, stub.body = 403, "jwt+1 is not trusted"
+    now[0] += 600
+    with pytest.raises(
+        SourceMisconfiguredError, match=r"HTTP 403: .* service account and role"
+    ) as c:
+        await feed.observe(now_seconds=100)
+    assert "jwt" not in str(c.value)
 
 
 async def test_the_token_of_a_written_google_metadata_server_is_asked_for_before_it_ends(

@@ -1,13 +1,12 @@
-"""Access to the managed Prometheus of Amazon and of Google, as requests are sent.
+"""Access to Amazon Managed Service for Prometheus: each request is signed with the keys of now.
 
-Credentials are read at each request, from files, from the environment, or from the server that a
-cloud runs beside the pod for this. Such a server is asked over the source's own transport, so
-within the limits of the read, and again before what it gave ends.
+The keys come from a file, else from where AWS's own clients look: the environment, the role of the
+pod's service account (IRSA, by AWS STS), the agent of EKS Pod Identity on the node.
 """
 
 import configparser
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,25 +16,25 @@ import requests
 from requests.auth import AuthBase
 from typing_extensions import override
 
-from fleet.documents import Json, is_object, text
+from fleet.documents import Json, part, text
 from scaler.clock import Clock
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.sources.access import secret
+from scaler.sources.credential_server import Ask
 from scaler.sources.sigv4 import AwsKeys, Request, signed_headers, with_plain_query
 
-_GOOGLE_PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 _NAMES: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 """In the file; in the environment in capitals."""
+_ROLE: Final = "AWS_ROLE_ARN"
+_ROLE_FILE: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"
+_ACTION: Final = "AssumeRoleWithWebIdentity"
+_STS: Final = "AWS_ENDPOINT_URL_STS"
 _AGENT: Final = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 _AGENT_FILE: Final = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 _AGENT_HOSTS: Final = frozenset({"169.254.170.23", "fd00:ec2::23", "127.0.0.1", "::1"})
 """Of EKS Pod Identity, and this machine: it gets a token that is worth credentials."""
-_BEFORE_THE_END_SECONDS: Final = 120.0
-_KEPT_SECONDS_MAX: Final = 600.0
-"""A session of a role may be withdrawn before it ends."""
-
-Ask = Callable[[str, Mapping[str, str]], Json]
-"""Gets a JSON object from an address, with these headers. Blocks."""
+_KEPT_SECONDS: Final = 600.0
+"""Sessions of roles last a quarter of an hour or more; agents give keys anew well before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +47,6 @@ class SigV4:
     """In the format of `~/.aws/credentials`; None = from the environment."""
     profile: str = "default"
     service: str = "aps"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoogleMetadata:
-    """The server beside a pod on Google Cloud that gives the tokens of its service account."""
-
-    clock: Clock
-    server: str = "http://metadata.google.internal"
 
 
 class AwsAuth(AuthBase):
@@ -92,60 +83,52 @@ class AwsAuth(AuthBase):
         found = _keys_of({name.lower(): value for name, value in os.environ.items()})
         if found is not None:
             return found
+        now = sigv4.clock()
+        if self._kept is None or now >= self._kept[0]:
+            self._kept = (now + _KEPT_SECONDS, self._given())
+        return self._kept[1]
+
+    def _given(self) -> AwsKeys:
+        """Keys for this pod."""
+        if _ROLE in os.environ and _ROLE_FILE in os.environ:
+            return self._of_role(os.environ[_ROLE], Path(os.environ[_ROLE_FILE]))
         if _AGENT in os.environ:
-            return self._from_agent()
+            return self._of_agent(os.environ[_AGENT], os.environ.get(_AGENT_FILE))
         raise SourceMisconfiguredError(
             "sigv4: no credentials: give credentialsFile, the variables AWS_ACCESS_KEY_ID and "
-            f"AWS_SECRET_ACCESS_KEY, or an EKS Pod Identity, which sets {_AGENT}"
+            f"AWS_SECRET_ACCESS_KEY, or the pod a role, which sets {_ROLE} (IRSA) or {_AGENT} "
+            "(EKS Pod Identity)"
         )
 
-    def _from_agent(self) -> AwsKeys:
-        """From the agent of EKS Pod Identity on this node."""
-        now = self._sigv4.clock()
-        if self._kept is not None and now < self._kept[0]:
-            return self._kept[1]
-        address = os.environ[_AGENT]
+    def _of_role(self, role: str, file: Path) -> AwsKeys:
+        region = self._sigv4.region
+        of_china = ".cn" if region.startswith("cn-") else ""
+        address = os.environ.get(_STS, f"https://sts.{region}.amazonaws.com{of_china}")
+        form = {
+            "Action": _ACTION,
+            "Version": "2011-06-15",
+            "RoleArn": role,
+            "RoleSessionName": "foresail",
+            "WebIdentityToken": secret(file),
+        }
+        answer = self._ask(f"{address}/", {}, form)
+        given = part(answer, f"{_ACTION}Response", f"{_ACTION}Result", "Credentials")
+        return _given_keys(address, given, "SessionToken")
+
+    def _of_agent(self, address: str, token_file: str | None) -> AwsKeys:
         if urlsplit(address).hostname not in _AGENT_HOSTS:
             raise SourceMisconfiguredError(
                 f"{_AGENT} {address!r}: not the address of an agent on this node"
             )
-        token = os.environ.get(_AGENT_FILE)
-        answer = self._ask(address, {"Authorization": secret(Path(token))} if token else {})
-        access_key, secret_key = text(answer, "AccessKeyId"), text(answer, "SecretAccessKey")
-        if access_key is None or secret_key is None:
-            raise SourceUnavailableError(f"{address}: an answer without credentials")
-        keys = AwsKeys(
-            access_key=access_key, secret_key=secret_key, session_token=text(answer, "Token")
-        )
-        # The agent gives them anew well before they end.
-        self._kept = (now + _KEPT_SECONDS_MAX, keys)
-        return keys
+        headers = {"Authorization": secret(Path(token_file))} if token_file else {}
+        return _given_keys(address, self._ask(address, headers), "Token")
 
 
-class GoogleAuth(AuthBase):
-    """Sends the token of the service account that Google's metadata server gives."""
-
-    def __init__(self, google: GoogleMetadata, ask: Ask) -> None:
-        self._google = google
-        self._ask = ask
-        self._kept: tuple[float, str] | None = None
-
-    @override
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token()}"
-        return request
-
-    def _token(self) -> str:
-        now = self._google.clock()
-        if self._kept is not None and now < self._kept[0]:
-            return self._kept[1]
-        address = f"{self._google.server}{_GOOGLE_PATH}"
-        answer = self._ask(address, {"Metadata-Flavor": "Google"})
-        token, seconds = text(answer, "access_token"), answer.get("expires_in")
-        if token is None or not isinstance(seconds, int):
-            raise SourceUnavailableError(f"{address}: an answer without a token")
-        self._kept = (now + seconds - _BEFORE_THE_END_SECONDS, token)
-        return token
+def _given_keys(address: str, answer: Json, token: str) -> AwsKeys:
+    access_key, secret_key = text(answer, "AccessKeyId"), text(answer, "SecretAccessKey")
+    if access_key is None or secret_key is None:
+        raise SourceUnavailableError(f"{address}: an answer without credentials")
+    return AwsKeys(access_key=access_key, secret_key=secret_key, session_token=text(answer, token))
 
 
 def keys_in(file: Path, profile: str) -> AwsKeys:
@@ -175,19 +158,3 @@ def _keys_of(values: Mapping[str, str]) -> AwsKeys | None:
     if not access_key or not secret_key:
         return None
     return AwsKeys(access_key=access_key, secret_key=secret_key, session_token=token or None)
-
-
-def asked_over(send: Callable[[requests.PreparedRequest], requests.Response]) -> Ask:
-    """Asks servers beside the pod over a source's transport."""
-
-    def ask(address: str, headers: Mapping[str, str]) -> Json:
-        asked = requests.Request("GET", address, headers={**headers, "Accept-Encoding": "identity"})
-        response = send(asked.prepare())
-        if response.status_code != requests.codes.ok:
-            raise SourceUnavailableError(f"{address}: HTTP {response.status_code}")
-        answer = response.json()
-        if not is_object(answer):
-            raise SourceUnavailableError(f"{address}: no JSON object")
-        return answer
-
-    return ask
