@@ -8,6 +8,8 @@ import aiohttp
 
 from fleet import opencost, spend, tokens
 from fleet.activity import Activity, activity_of, queries
+from fleet.answer_notes import WHOLE_OR_NOTHING, notes_of
+from fleet.bounded_body import body_of
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.opencost import NodePrice
 from fleet.snapshot import FleetSnapshot
@@ -15,6 +17,7 @@ from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 
 _TIMEOUT_SECONDS: Final = 10.0
+_ANSWER_BYTES_MAX: Final = 64 * 2**20
 
 
 class UnmeasuredError(Exception):
@@ -73,12 +76,23 @@ async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list
         async with aiohttp.ClientSession(timeout=limit, headers=headers) as session:
             for query in every:
                 asked = f"{url.rstrip('/')}/api/v1/query"
-                async with session.post(asked, data={"query": query}) as response:
-                    answer = json.loads(await response.read())
-                if not is_object(answer) or text(answer, "status") != "success":
-                    said = text(answer, "error") if is_object(answer) else None
-                    raise UnmeasuredError(f"Prometheus {url}: {said or 'no answer of its API'}")
-                answers.append(list(listed(part(answer, "data"), "result")))
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+                form = {"query": query, **WHOLE_OR_NOTHING}
+                async with session.post(asked, data=form) as response:
+                    content = await body_of(response.content, _ANSWER_BYTES_MAX)
+                answers.append(_series(url, content))
+    except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
         raise UnmeasuredError(f"Prometheus {url}: {str(error) or 'timed out'}") from error
     return answers
+
+
+def _series(url: str, content: bytes | None) -> list[Json]:
+    if content is None:
+        raise UnmeasuredError(f"Prometheus {url}: an answer of over {_ANSWER_BYTES_MAX} bytes")
+    answer = json.loads(content)
+    if not is_object(answer) or text(answer, "status") != "success":
+        said = text(answer, "error") if is_object(answer) else None
+        raise UnmeasuredError(f"Prometheus {url}: {said or 'no answer of its API'}")
+    missing = notes_of(answer).missing
+    if missing is not None:  # less would be counted than there is
+        raise UnmeasuredError(f"Prometheus {url}: {missing}")
+    return list(listed(part(answer, "data"), "result"))

@@ -9,9 +9,31 @@ import click
 from foresail import cli_options
 
 
+def meters(command: cli_options.Command) -> cli_options.Command:
+    """Which programs that trace requests are asked."""
+    file = click.Path(path_type=Path)
+    options = (
+        click.option(
+            "--langfuse",
+            metavar="URL",
+            help="A LangFuse server: tokens and dollars by model, of the requests that it traced.",
+        ),
+        click.option("--langfuse-key-file", type=file, help="PUBLIC:SECRET of a project."),
+        click.option("--langfuse-environment", metavar="NAME", help="Only its requests."),
+        click.option("--langsmith", metavar="URL", help="A LangSmith server: the same."),
+        click.option("--langsmith-key-file", type=file, help="An API key."),
+        click.option(
+            "--langsmith-project", multiple=True, metavar="ID", help="Its id; may be repeated."
+        ),
+        click.option("--langsmith-workspace", metavar="ID", help="Of a key that has several."),
+    )
+    return cli_options.together(*options)(command)
+
+
 @click.command(short_help="What each GPU costs, by the one reason why it is there.")
 @cli_options.clusters
 @cli_options.prometheus("That scrapes DCGM, vLLM and OpenCost: idle GPUs, tokens, prices of nodes.")
+@meters
 @click.option(
     "--watch",
     "watch_seconds",
@@ -55,13 +77,16 @@ def cost(
     """
     from foresail import cost_command
     from foresail.fleet_options import FleetOptions
+    from foresail.meters import MeterOptions
 
+    of_meters = {name: given.pop(name) for name in [*given] if name.startswith("lang")}
     options = cost_command.CostOptions(
         fleet=FleetOptions(idle_seconds=60 * idle_minutes, **given),
         window_seconds=window_seconds,
         watch_seconds=watch_seconds,
         every_seconds=every_seconds,
         state=state,
+        meters=MeterOptions(**of_meters).meters(),
     )
     run = cost_command.show if watch_seconds is None else cost_command.watch
     asyncio.run(run(options, cli_options.console(options.fleet.form)))

@@ -14,11 +14,13 @@ from fleet.account.cost_book import CostBook, TokenCost, token_costs
 from fleet.account.gpu_hours import GAP_SECONDS, Costs, hourly_costs
 from fleet.tokens import Tokens
 from foresail.clock import wall_clock
+from foresail.cost_meters import with_meters
 from foresail.cost_reading import Reading, Round, read_round, read_spend
 from foresail.cost_report import CostReport, joined
 from foresail.cost_state_file import kept, owned, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
+from foresail.meters import Meter, read_meters
 from foresail.printed import print_document
 from scaler.durations import format_duration
 from scaler.errors import ForesailError
@@ -41,6 +43,8 @@ class CostOptions:
     """For how long to add readings up; None = a single reading."""
     every_seconds: float = 60.0
     """Between two readings."""
+    meters: tuple[Meter, ...] = ()
+    """Programs that trace requests; a single reading asks them."""
     state: Path | None = None
     """The file that totals are continued from and written to."""
 
@@ -53,18 +57,22 @@ async def show(options: CostOptions, console: Console) -> None:
     """
     if options.state is not None:
         raise ForesailError("--state continues what --watch adds up: say for how long")
-    found = await read_round(options.fleet, options.window_seconds)
+    window = options.window_seconds
+    found, metered = await asyncio.gather(
+        read_round(options.fleet, window), read_meters(options.meters, window, wall_clock())
+    )
     hourly = [hourly_costs(one.snapshot, {}) for one in found.readings]
     tokens = [
         token_costs(costs, _HOUR_SECONDS, _in(_HOUR_SECONDS, one.tokens_per_second))
         for costs, one in zip(hourly, found.readings, strict=True)
     ]
-    spend, failures = await read_spend(options.fleet, options.window_seconds)
+    spend, failures = await read_spend(options.fleet, window)
     report = _report(found, hourly, tokens, None)
     if spend is not None:
         booked = {client: one.times(_HOUR_SECONDS) for client, one in spend.items()}
         report = replace(report, spend=booked)
-    _print(replace(report, remarks=[*report.remarks, *failures]), options, console)
+    report = replace(report, remarks=[*report.remarks, *failures])
+    _print(with_meters(report, metered) if options.meters else report, options, console)
 
 
 async def watch(options: CostOptions, console: Console) -> None:
@@ -104,6 +112,11 @@ async def _add_up(options: CostOptions, names: Sequence[str], console: Console) 
 
 def _watched(options: CostOptions) -> Sequence[str]:
     """The clusters to watch."""
+    if options.meters:
+        raise ForesailError(
+            "--watch reads each minute, LangFuse and LangSmith allow few questions a day: leave "
+            "their options out, or --watch"
+        )
     if options.fleet.files:
         raise ForesailError("--watch follows clusters: leave --file out")
     if options.every_seconds > _EVERY_MOST_SECONDS:

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from fleet.account.cost_book import TokenCost
 from fleet.account.gpu_hours import Cost, Costs, Series
 from fleet.account.node import NodeGpus
+from fleet.metered import Metered
 from fleet.reasons import Reason
 from fleet.snapshot import FleetSnapshot
 from fleet.spend import Client, Spend
@@ -15,6 +16,14 @@ from fleet.spend import Client, Spend
 K = TypeVar("K")
 OF_PODS: Final = frozenset({Reason.SERVING, Reason.IDLE, Reason.VETO})
 """Reasons of GPUs that a pod has."""
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class MeteredModel:
+    """A model, by the label of its pods where one is called so, and the meter that tells of it."""
+
+    by: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,8 @@ class CostReport:
     spend: Mapping[Client, Spend] | None = None
     """That gateways booked in an hour, as of the last minutes; None = not read, as where costs are
     added up."""
+    metered: Mapping[MeteredModel, Metered] | None = None
+    """By programs that trace requests, in an hour, as of a while ago; None = none was asked."""
     snapshots: Sequence[FleetSnapshot] = ()
     """That were read last."""
     unreadable: Sequence[str] = ()

@@ -1,20 +1,19 @@
 """Renders the cost of a fleet as tables for a terminal, and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Final
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from fleet.account.gpu_hours import Cost, Costs
 from fleet.account.node import NodeGpus
 from fleet.account.partition import parts_of
 from fleet.reasons import Reason
-from fleet.spend import Client, Spend
+from foresail.cost_booked import SHOWN, by_client, by_meter, clients_payload, metered_payload
+from foresail.cost_grid import grid
 from foresail.cost_report import CostReport, ordered, summed
 from foresail.figures import UNKNOWN, camel, dollars, gpus, partly
 from scaler.durations import format_duration
@@ -37,8 +36,6 @@ MEANINGS: Final[Mapping[Reason, str]] = {
     Reason.UNKNOWN: "not read",
 }
 """Of the GPUs that have the reason; docs/cost.md says more of each."""
-_TEXTS: Final = frozenset({"", "most of the rest"})
-"""Heads of columns of words."""
 _NAMELESS: Final = "(none)"
 _UNNAMED: Final[Mapping[str, str]] = {
     "cluster": _NAMELESS,
@@ -46,12 +43,7 @@ _UNNAMED: Final[Mapping[str, str]] = {
     "generation": "unknown",
 }
 """What rows are called whose nodes name no such thing."""
-_NAME_LEAST: Final = 8
-_BETWEEN: Final = 2
-_FRAME: Final = 2
-"""Columns that a table takes between its cells, and around them."""
 _REMARKS_SHOWN: Final = 8
-_CLIENTS_SHOWN: Final = 20
 _CENT: Final = 0.005
 _MILLION: Final = 1e6
 
@@ -70,7 +62,9 @@ def render(report: CostReport, columns: int) -> RenderableType:
     if report.models:
         parts.append(_by_model(report, columns))
     if report.spend:
-        parts.append(_by_client(report, columns))
+        parts.append(by_client(report, columns))
+    if report.metered:
+        parts.append(by_meter(report, columns))
     parts += [Text(line, style="yellow") for line in _notes(report)]
     parts += [Text(f"not shown: {line}", style="bold red") for line in report.unreadable]
     return Group(*parts)
@@ -91,12 +85,8 @@ def payload(report: CostReport) -> dict[str, object]:
                 {"model": model, **_cost_payload(cost), **_tokens_payload(report, model)}
                 for model, cost in report.models.items()
             ],
-            "clients": [
-                {**asdict(client), **asdict(spend), "usd_per_million": spend.usd_per_million}
-                for client, spend in _dearest(report.spend)
-            ]
-            if report.spend is not None
-            else None,
+            "clients": clients_payload(report),
+            "metered": metered_payload(report),
             "series": [
                 {**asdict(series), **_cost_payload(cost)} for series, cost in report.costs.items()
             ],
@@ -115,7 +105,7 @@ def _by_reason(report: CostReport, columns: int) -> RenderableType:
         [reason.value, *_figures(cost, total), MEANINGS[reason]]
         for reason, cost in report.reasons.items()
     ]
-    return _table(
+    return grid(
         ["reason", *_heads(report), ""], rows, ["total", *_figures(total, total), ""], columns
     )
 
@@ -127,7 +117,7 @@ def _by_place(report: CostReport, place: str, columns: int) -> RenderableType:
         here = {one: each for one, each in report.costs.items() if getattr(one, place) == name}
         rows.append([name or _UNNAMED[place], *_figures(cost, total), *_serving(here)])
     whole = ["total", *_figures(total, total), *_serving(report.costs)]
-    return _table([place, *_heads(report), "serving", "most of the rest"], rows, whole, columns)
+    return grid([place, *_heads(report), "serving", "most of the rest"], rows, whole, columns)
 
 
 def _by_model(report: CostReport, columns: int) -> RenderableType:
@@ -136,60 +126,7 @@ def _by_model(report: CostReport, columns: int) -> RenderableType:
         for model, cost in report.models.items()
     ]
     heads = ["model", *_heads(report)[::2], "M tokens", "$/M generated", "$/M all"]
-    return _table(heads, rows, None, columns)
-
-
-def _by_client(report: CostReport, columns: int) -> RenderableType:
-    """What gateways booked for each client, beside what the GPUs of its model cost."""
-    rows = []
-    for client, spend in _dearest(report.spend or {})[:_CLIENTS_SHOWN]:
-        price, model = spend.usd_per_million, report.tokens.get(client.model)
-        of_gpus = model.usd_per_million if model else None
-        rows.append(
-            [
-                f"{client.model} {client.team or UNKNOWN}/{client.key or UNKNOWN}",
-                f"{spend.tokens / _MILLION:,.2f}",
-                UNKNOWN if spend.usd is None else dollars(spend.usd),
-                *(UNKNOWN if one is None else f"{one:,.2f}" for one in (price, of_gpus)),
-            ]
-        )
-    heads = ["booked by a gateway for", "M tokens", "$/h", "$/M", "GPUs' $/M"]
-    return _table(heads, rows, None, columns)
-
-
-def _dearest(spend: Mapping[Client, Spend]) -> Sequence[tuple[Client, Spend]]:
-    """The dearest first."""
-    return sorted(spend.items(), key=lambda one: (-(one[1].usd or 0.0), one[0]))
-
-
-def _table(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], whole: Sequence[str] | None, columns: int
-) -> RenderableType:
-    """A table of names, figures and, without a head of its own or as a text, a remark.
-
-    Args:
-        heads: of the columns; the first is of names.
-        rows: the cells.
-        whole: the cells of the last row; None = the rows do not add up to anything.
-        columns: the width of the terminal.
-    """
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_footer=whole is not None
-    )
-    cells = [heads, *rows, *([whole] if whole is not None else [])]
-    widths = [max(len(row[at]) for row in cells) for at in range(1, len(heads))]
-    room = max(_NAME_LEAST, columns - sum(width + _BETWEEN for width in widths) - _FRAME)
-    ends = whole or [""] * len(heads)
-    table.add_column(heads[0], ends[0], overflow="ellipsis", no_wrap=True, max_width=room)
-    for head, end in zip(heads[1:], ends[1:], strict=True):
-        is_text = head in _TEXTS
-        table.add_column(
-            head, end, justify="left" if is_text else "right", no_wrap=True,
-            style="dim" if is_text else None,
-        )  # fmt: skip
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return grid(heads, rows, None, columns)
 
 
 def _heads(report: CostReport) -> list[str]:
@@ -248,8 +185,9 @@ def _notes(report: CostReport) -> list[str]:
         )
     if not total.gpu_hours:
         notes.append("no GPU and no time, so nothing to pay")
-    if report.spend and len(report.spend) > _CLIENTS_SHOWN:
-        notes.append(f"and {len(report.spend) - _CLIENTS_SHOWN} more clients of gateways: -o json")
+    for what, every in (("clients of gateways", report.spend), ("metered models", report.metered)):
+        if every and len(every) > SHOWN:
+            notes.append(f"and {len(every) - SHOWN} more {what}: -o json")
     more = len(report.remarks) - _REMARKS_SHOWN
     shown = report.remarks[:_REMARKS_SHOWN]
     return [*notes, *shown, *([f"and {more} more: -o json"] if more > 0 else [])]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from fleet.bounded_body import body_of
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.mlflow import RUNNING, Run, next_page_of, points_of, run_of, runs_of
 from fleet.run_progress import Point, Unit
@@ -225,7 +226,7 @@ class MlflowClient:
             async with self._session.request(
                 method, url, params=params, json=body, allow_redirects=False
             ) as response:
-                content = await _content(response)
+                content = await body_of(response.content, _ANSWER_BYTES_MAX)
                 if content is None:
                     raise MlflowError(
                         f"MLflow {self.server.url}: {path} answers more than 32 MiB; name the "
@@ -241,16 +242,6 @@ class MlflowClient:
         if not is_object(answer):
             raise MlflowError(f"MLflow {self.server.url}: {path}: no answer of its API")
         return answer
-
-
-async def _content(response: aiohttp.ClientResponse) -> bytes | None:
-    """The body; None = it is larger than any answer of use."""
-    found = bytearray()
-    async for chunk in response.content.iter_chunked(2**16):
-        found += chunk
-        if len(found) > _ANSWER_BYTES_MAX:
-            return None
-    return bytes(found)
 
 
 def _refusal(url: str, path: str, status: int, content: bytes) -> MlflowError:

@@ -15,6 +15,13 @@ from scaler.sources.reading import Limits
 
 SOURCE_NAME: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LIMITS: Final = Limits()
+_WAYS: Final = {
+    "bearer_token_file": "bearerTokenFile",
+    "basic": "basic",
+    "sigv4": "sigv4",
+    "google_metadata": "googleMetadata",
+}
+"""To prove who asks, each excluding the others; the name of each in the file."""
 
 
 class SourceTlsSettings(Part):
@@ -65,9 +72,22 @@ class ReadingSettings(Part):
     """Older samples are not used; at least twice the scrape interval."""
 
 
+class SigV4Settings(Part):
+    region: Text
+    """Such as `eu-central-1`."""
+    credentials_file: File | None = None
+    """In the format of `~/.aws/credentials`; by default from the environment."""
+    profile: Text = "default"
+    """Of `credentialsFile`."""
+
+
 class PrometheusSettings(Credentials):
     url: Url
     """The address of the server, with its path prefix if it has one."""
+    sigv4: SigV4Settings | None = None
+    """Sign requests for Amazon Managed Service for Prometheus."""
+    google_metadata: bool = False
+    """Send the token that Google's metadata server gives to the pod's service account."""
     tls: SourceTlsSettings = SourceTlsSettings()
     headers: Labels = Field(default_factory=dict)
     """Sent with each query, such as `X-Scope-OrgID` for a tenant of Mimir, Thanos or Cortex."""
@@ -84,6 +104,9 @@ class PrometheusSettings(Credentials):
     @override
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
         yield from super().crossings(values)
+        given = [name for field, name in _WAYS.items() if values[field]]
+        if len(given) > 1 and given != ["bearerTokenFile", "basic"]:  # which is said already
+            yield crossed(f"{', '.join(_WAYS.values())} exclude each other: give one", given[-1])
         label, labels = values["namespace_label"], values["labels"]
         if isinstance(label, str) and isinstance(labels, dict) and label in labels:
             message = f"{label!r} is the namespaceLabel and comes from each trigger"

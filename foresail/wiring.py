@@ -7,6 +7,7 @@ from zlib import crc32
 
 from pydantic import AnyHttpUrl
 
+from foresail.clock import wall_clock
 from foresail.pace import planning_settings
 from foresail.settings import Settings
 from foresail.settings_cycle import CycleSettings
@@ -16,6 +17,7 @@ from foresail.settings_sources import (
     ReadingSettings,
     ScrapeSettings,
     ScrapeTlsSettings,
+    SigV4Settings,
     SourceSettings,
     SourceTlsSettings,
 )
@@ -28,8 +30,10 @@ from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
+from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
+from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
@@ -181,6 +185,8 @@ def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> Promet
         url=str(settings.url).rstrip("/"),
         bearer_token_file=settings.bearer_token_file,
         basic=_basic(settings.basic),
+        sigv4=_sigv4(settings.sigv4),
+        google=GoogleMetadata(clock=wall_clock) if settings.google_metadata else None,
         tls=_tls(settings.tls),
         headers=settings.headers,
         namespace_label=settings.namespace_label,
@@ -210,6 +216,17 @@ def _basic(settings: BasicSettings | None) -> Basic | None:
     if settings is None:
         return None
     return Basic(username=settings.username, password_file=settings.password_file)
+
+
+def _sigv4(settings: SigV4Settings | None) -> SigV4 | None:
+    if settings is None:
+        return None
+    return SigV4(
+        region=settings.region,
+        credentials_file=settings.credentials_file,
+        profile=settings.profile,
+        clock=wall_clock,
+    )
 
 
 def _limits(settings: ReadingSettings) -> Limits:

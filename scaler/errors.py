@@ -4,6 +4,7 @@ ForesailError
 ├── MetadataError              a trigger's metadata cannot be used: the tenant must correct it
 └── SourceError                a metrics source gave no usable answer
     ├── SourceUnavailableError   temporary: refused, timed out, 5xx
+    │   └── AskedTooOftenError     its rate limit: 429
     └── SourceMisconfiguredError permanent until a setting changes: 401, 403, a query it rejects
 """
 
@@ -31,6 +32,15 @@ class SourceError(ForesailError):
 
 class SourceUnavailableError(SourceError):
     """The source did not answer this time."""
+
+
+class AskedTooOftenError(SourceUnavailableError):
+    """The source refuses requests for a while."""
+
+    def __init__(self, message: str, *, wait_seconds: float | None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+        """How long it asks to wait; None = it does not say."""
 
 
 class SourceMisconfiguredError(SourceError):

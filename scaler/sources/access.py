@@ -76,6 +76,8 @@ def secret(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SourceMisconfiguredError(f"secret file {path}: {error.strerror}") from error
+    except UnicodeDecodeError:  # which would show a part of it
+        raise SourceMisconfiguredError(f"secret file {path}: no text in UTF-8") from None
 
 
 def authorization(bearer_token_file: Path | None, basic: Basic | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+from yarl import URL
 
 from scaler.sources.access import Tls, TlsContexts
 
@@ -22,14 +23,14 @@ class Connections:
     def request(
         self,
         method: str,
-        url: str,
+        url: str | URL,
         *,
         headers: Mapping[str, str],
         body: bytes | str | None = None,
     ) -> "aiohttp.client._RequestContextManager":
         """The answer, as an asynchronous context manager; the caller limits its time.
 
-        A body that was sent packed is left so.
+        A body that was sent packed is left so. A `URL` is sent as it is encoded.
 
         Raises:
             SourceMisconfiguredError: a TLS file cannot be used.
@@ -47,7 +48,7 @@ class Connections:
             url,
             data=body,
             headers=headers,
-            ssl=self._tls.current() if url.startswith("https") else True,
+            ssl=self._tls.current() if str(url).startswith("https") else True,
             server_hostname=self._server_name,
             # A redirect to a login page counts as a refusal.
             allow_redirects=False,

@@ -13,34 +13,37 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NotRequired, TypeVar
 
 from prometheus_api_client import PrometheusConnect
 from pydantic import TypeAdapter
+from requests.auth import AuthBase
 from typing_extensions import TypedDict
 from urllib3.util.retry import Retry
 
-from scaler.errors import SourceError, SourceUnavailableError
+from fleet.answer_notes import WHOLE_OR_NOTHING
+from scaler.errors import AskedTooOftenError, SourceError, SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
 from scaler.sources.access import Basic, Tls, checked_url
+from scaler.sources.aws_access import AwsAuth, SigV4
 from scaler.sources.catalogue import Preset
+from scaler.sources.credential_server import asked_over
+from scaler.sources.google_access import GoogleAuth, GoogleMetadata
 from scaler.sources.page import listed
-from scaler.sources.prometheus_session import PrometheusSession, translated
-from scaler.sources.prometheus_transport import SERIES_MAX, NoAnswerError, Transport
+from scaler.sources.pause import Pause
+from scaler.sources.prometheus_session import FileAuth, PrometheusSession, translated
+from scaler.sources.prometheus_transport import SERIES_MAX, NoAnswerError, Transport, remarks
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240
 """Steps in a range query. Prometheus allows 11,000; the size of the answer is the lower limit."""
-# For Thanos and VictoriaMetrics: with a store down, an error instead of the sum of the others,
-# which would look like less demand. Prometheus ignores the parameters.
-_WHOLE_OR_NOTHING: Final = {"partial_response": "false", "deny_partial_response": "1"}
 _HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
 _CLOSING_SECONDS: Final = 0.05
@@ -50,7 +53,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrometheusConfig:
-    """One Prometheus, or another server with its API: Thanos, Mimir, VictoriaMetrics."""
+    """One Prometheus, or another server with its API: Thanos, Mimir, VictoriaMetrics, a cloud's."""
 
     name: str
     """The operator's name for it, also in messages."""
@@ -59,6 +62,10 @@ class PrometheusConfig:
     """What shares its part of the memory for answers with this source; None = nothing else."""
     bearer_token_file: Path | None = None
     basic: Basic | None = None
+    sigv4: SigV4 | None = None
+    """For Amazon's managed Prometheus."""
+    google: GoogleMetadata | None = None
+    """For Google's; None there too where `bearer_token_file` has the token."""
     tls: Tls = field(default_factory=Tls)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Sent with every request, `X-Scope-OrgID` for a tenant."""
@@ -96,8 +103,7 @@ class PrometheusSource:
         )
         self._session = PrometheusSession(
             self._transport,
-            bearer_token_file=config.bearer_token_file,
-            basic=config.basic,
+            auth=_auth(config, self._transport),
             headers=config.headers,
         )
         self._client = PrometheusConnect(
@@ -108,6 +114,7 @@ class PrometheusSource:
             method="POST",
         )
         self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+        self._pause = Pause()
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -130,11 +137,15 @@ class PrometheusSource:
         if self._transport.ended:  # a forgotten feed may still have begun to read
             raise self._is_closed()
         loop = asyncio.get_running_loop()
+        self._refuse_while_paused(loop.time())
         limit = loop.time() + self.config.timeout_seconds
         work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS)
         try:
             async with asyncio.timeout_at(limit):
-                return await loop.run_in_executor(self._threads, work)
+                answer = await loop.run_in_executor(self._threads, work)
+        except AskedTooOftenError as error:
+            self._pause.begin(loop.time(), error.wait_seconds)
+            raise
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if self._transport.ended and task is not None and not task.cancelling():
@@ -146,6 +157,16 @@ class PrometheusSource:
                 f"source {self.config.name!r} at {self.config.url}: no answer within "
                 f"{self.config.timeout_seconds:g} s"
             ) from error
+        self._pause.end()
+        return answer
+
+    def _refuse_while_paused(self, now_seconds: float) -> None:
+        left = self._pause.until_seconds - now_seconds
+        if left > 0:
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: asked too often (HTTP 429); "
+                f"asked again in {left:.0f} s"
+            )
 
     def _is_closed(self) -> SourceUnavailableError:
         return SourceUnavailableError(f"source {self.config.name!r}: closed")
@@ -153,7 +174,7 @@ class PrometheusSource:
     def window(self, query: str, *, now_seconds: float) -> list[Sample]:
         """The samples of a range selector, each with the time of its scrape. Blocks."""
         with translated(self.config.name, self.config.url):
-            params = {"time": f"{now_seconds:.3f}", **_WHOLE_OR_NOTHING}
+            params = {"time": f"{now_seconds:.3f}", **WHOLE_OR_NOTHING}
             return list(samples_of_answer(self._client.custom_query(query, params=params)))
 
     def grid(
@@ -168,7 +189,7 @@ class PrometheusSource:
                         start_time=datetime.fromtimestamp(start_seconds, UTC),
                         end_time=datetime.fromtimestamp(end_seconds, UTC),
                         step=f"{step_seconds:g}",
-                        params=_WHOLE_OR_NOTHING,
+                        params=WHOLE_OR_NOTHING,
                     )
                 )
             )
@@ -178,6 +199,14 @@ class PrometheusSource:
         with translated(self.config.name, self.config.url):
             params = {"match[]": query, "start": f"{start_seconds:.0f}"}
             return _VALUES.validate_python(self._client.get_label_values(label, params=params))
+
+
+def _auth(config: PrometheusConfig, transport: Transport) -> AuthBase:
+    if config.sigv4 is not None:
+        return AwsAuth(config.sigv4, asked_over(transport.send))
+    if config.google is not None:
+        return GoogleAuth(config.google, asked_over(transport.send))
+    return FileAuth(config.bearer_token_file, config.basic)
 
 
 class _PrometheusFeed:
@@ -231,12 +260,14 @@ class _PrometheusFeed:
             return Observation(
                 at_seconds=now_seconds,
                 readings=dict.fromkeys(self._preset.signals, Absent(why=why)),
+                remarks=remarks(),
             )
         self._refuse_past(samples, now_seconds)
         # A new reader each time: the answer holds the whole window, so no samples of thousands of
         # workloads are kept between two reads.
         reader = ObservationReader(self._preset, model=self._scope.model, limits=self._limits)
-        return reader.observe(samples, now_seconds=now_seconds)
+        observation = reader.observe(samples, now_seconds=now_seconds)
+        return replace(observation, remarks=(*observation.remarks, *remarks()))
 
     def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
         """Refuse an answer that is older than the last one: its demand is that of another hour.

@@ -6,11 +6,13 @@ redirects to a login page, and the status code of a refusal. `prometheus_transpo
 the time and the size of an answer.
 """
 
+import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 import aiohttp
 import requests
@@ -18,21 +20,33 @@ from requests.adapters import BaseAdapter
 from requests.auth import AuthBase
 from typing_extensions import override
 
-from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
+from fleet.documents import Json, is_object
+from scaler.errors import (
+    AskedTooOftenError,
+    SourceError,
+    SourceMisconfiguredError,
+    SourceUnavailableError,
+)
 from scaler.limits import Limit, exceeded
 from scaler.sources.access import Basic, authorization
 from scaler.sources.packing import ENCODING
+from scaler.sources.pause import retry_after_seconds
 from scaler.sources.prometheus_transport import NoAnswerError
 
 _LOGIN_REFUSED = frozenset({401, 403})
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
+_EXECUTION: Final = "execution"
+_LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
+"""In the messages of Prometheus, Thanos, Mimir and Cortex about a query that reads too much."""
 
 
 class _RefusedError(Exception):
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(f"HTTP {status}")
-        self.status = status
-        self.text = text
+    def __init__(self, response: requests.Response) -> None:
+        super().__init__(f"HTTP {response.status_code}")
+        self.status = response.status_code
+        self.kind, self.text = _said(response)
+        self.wait_seconds = retry_after_seconds(response.headers)
+        self.signed = "X-Amz-Date" in response.request.headers
 
 
 class PrometheusSession(requests.Session):
@@ -42,8 +56,7 @@ class PrometheusSession(requests.Session):
         self,
         transport: BaseAdapter,
         *,
-        bearer_token_file: Path | None,
-        basic: Basic | None,
+        auth: AuthBase,
         headers: Mapping[str, str],
     ) -> None:
         super().__init__()
@@ -51,7 +64,7 @@ class PrometheusSession(requests.Session):
         self.trust_env = False
         self.headers.update(headers)
         self.headers["Accept-Encoding"] = ENCODING
-        self.auth = _Credentials(bearer_token_file, basic)
+        self.auth = auth
         self._transport = transport
         # Called before a redirect is followed, so a redirect to a login page is a refusal too.
         self.hooks["response"].append(_refuse)
@@ -68,7 +81,9 @@ class PrometheusSession(requests.Session):
         return super().prepare_request(request)
 
 
-class _Credentials(AuthBase):
+class FileAuth(AuthBase):
+    """A bearer token or a password from a file, or nothing."""
+
     def __init__(self, bearer_token_file: Path | None, basic: Basic | None) -> None:
         self._bearer_token_file = bearer_token_file
         self._basic = basic
@@ -81,7 +96,7 @@ class _Credentials(AuthBase):
 
 def _refuse(response: requests.Response, **_options: object) -> None:
     if response.status_code != requests.codes.ok:
-        raise _RefusedError(response.status_code, _error_text(response))
+        raise _RefusedError(response)
 
 
 @contextmanager
@@ -113,37 +128,56 @@ def translated(name: str, url: str) -> Iterator[None]:
 def _refusal(source: str, error: _RefusedError) -> SourceError:
     message = f"{source}: HTTP {error.status}: {error.text}"
     match error.status:
+        case 401 | 403 if error.signed:
+            mend = "check its keys and their rights, its region, and this machine's clock"
         case 401 | 403:
             mend = "check its token, password, certificate or tenant header"
+        case 422 if error.kind == _EXECUTION and not _LIMIT.search(error.text):
+            # Thanos answers so where a store is down.
+            return SourceUnavailableError(message)
+        case 422 if _LIMIT.search(error.text):
+            mend = "a limit of one query: give labels so that it reads less, or raise the limit"
         case 400 | 422:
             mend = "it rejects the query"
-        case 429 | 500 | 502 | 503 | 504:
+        case 429:
+            return AskedTooOftenError(message, wait_seconds=error.wait_seconds)
+        case 500 | 502 | 503 | 504:
             return SourceUnavailableError(message)
         case _:
             mend = "check the address; Prometheus' API does not answer so"
     return SourceMisconfiguredError(f"{message}; {mend}")
 
 
-def _error_text(response: requests.Response) -> str:
-    """Prometheus' error message, else the body.
+def _said(response: requests.Response) -> tuple[str, str]:
+    """Prometheus' error type, where it has one, and its message, else the body.
 
     None of a refused login: servers repeat the token or the header that they refuse.
     """
     if response.status_code in _LOGIN_REFUSED:
-        return HTTPStatus(response.status_code).phrase
-    try:
-        text = str(response.json()["error"])
-    except (NoAnswerError, TimeoutError, LookupError, TypeError, ValueError):
-        text = response.text
-    text = _without_credentials(" ".join(text.split()), response)
+        return "", HTTPStatus(response.status_code).phrase
+    kind, text = "", ""
+    with suppress(NoAnswerError, TimeoutError, ValueError):
+        answer = response.json()
+        if is_object(answer):
+            kind, text = str(answer.get("errorType", "")), _message(answer)
+    text = _without_credentials(" ".join((text or response.text).split()), response)
     if len(text) > _MESSAGE_CHARACTERS:
         exceeded(Limit.ERROR_PAGE)
-    return text[:_MESSAGE_CHARACTERS]
+    return kind, text[:_MESSAGE_CHARACTERS]
+
+
+def _message(answer: Json) -> str:
+    """Prometheus has it in `error`, Amazon in `message`, Google in `error.message`."""
+    error = answer.get("error")
+    inner = error.get("message") if is_object(error) else error
+    return str(inner or answer.get("message") or "")
 
 
 def _without_credentials(text: str, response: requests.Response) -> str:
-    for sent in response.request.headers.get("Authorization", "").split()[1:]:
-        text = text.replace(sent, "…")
+    headers = response.request.headers
+    sent = [*headers.get("Authorization", "").split()[1:], headers.get("X-Amz-Security-Token", "")]
+    for secret in filter(None, sent):
+        text = text.replace(secret, "…")
     return text
 
 

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -27,8 +27,12 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from typing_extensions import override
+from yarl import URL
 
+from fleet.answer_notes import notes_of
+from fleet.documents import is_object
 from scaler.limits import Limit, exceeded
+from scaler.message_text import printable
 from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
@@ -62,6 +66,8 @@ class _Read:
     shared_bytes: int = 0
     """Of these, counted in the process too."""
     holds_large: bool = False
+    remarks: list[str] = field(default_factory=list)
+    """Warnings and infos of its answers."""
 
 
 _READ: Final[contextvars.ContextVar[_Read]] = contextvars.ContextVar("read")
@@ -69,7 +75,7 @@ _READ: Final[contextvars.ContextVar[_Read]] = contextvars.ContextVar("read")
 
 
 class NoAnswerError(Exception):
-    """The answer exceeds a limit, or the source is closed."""
+    """The answer exceeds a limit, a part of it is missing, or the source is closed."""
 
 
 class Transport(BaseAdapter):
@@ -147,7 +153,10 @@ class Transport(BaseAdapter):
         async with (
             asyncio.timeout_at(read.limit),
             self._connections.request(
-                str(request.method), url, headers=request.headers, body=request.body
+                str(request.method),
+                URL(url, encoded=True),  # a signature is of these very bytes
+                headers=request.headers,
+                body=request.body,
             ) as answer,
         ):
             body = bytearray()
@@ -248,7 +257,7 @@ class _Response(requests.Response):
 
         Raises:
             ValueError: it is no JSON, or nested deeper than 1,024 levels.
-            NoAnswerError: it has too many values.
+            NoAnswerError: it has too many values, or a part of the data is missing.
             TimeoutError: others were at work until the limit.
         """
         # Each series has two objects, itself and its labels; objects take most of the memory.
@@ -261,7 +270,18 @@ class _Response(requests.Response):
             raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
         if len(self.body) > _LARGE_BYTES:
             _wait_for_turn(_READ.get())
-        return orjson.loads(self.body)
+        answer = orjson.loads(self.body)
+        if self.status_code == requests.codes.ok and is_object(answer):
+            notes = notes_of(answer)
+            if notes.missing is not None:
+                raise NoAnswerError(printable(notes.missing))
+            _READ.get().remarks += map(printable, notes.remarks)
+        return answer
+
+
+def remarks() -> tuple[str, ...]:
+    """Warnings and infos of the answers of the current read, each once."""
+    return tuple(dict.fromkeys(_READ.get().remarks))
 
 
 def _check_time(read: _Read) -> None:

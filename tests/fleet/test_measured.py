@@ -17,6 +17,7 @@ from foresail.cli import main
 from tests import prometheus
 from tests.fleet.objects import node, pod, seen
 from tests.prometheus import PrometheusServer
+from tests.sources.prometheus_stub import NOTHING, Stub, serving
 
 pytestmark = pytest.mark.looptime(False)  # Prometheus lives in real time
 
@@ -161,3 +162,11 @@ async def test_what_is_no_prometheus_is_named(server: PrometheusServer, path: st
 async def test_a_prometheus_that_is_gone_is_named() -> None:
     with pytest.raises(UnmeasuredError, match=r"http://127\.0\.0\.1:1: Cannot connect"):
         await measured("http://127.0.0.1:1", 1800.0)
+
+
+async def test_of_a_written_partial_answer_nothing_is_counted() -> None:
+    async with serving(Stub()) as thanos:
+        thanos.body = json.dumps({**NOTHING, "warnings": ["No StoreAPIs matched for this query"]})
+        with pytest.raises(UnmeasuredError, match="a partial answer: No StoreAPIs matched"):
+            await measured(thanos.url, 1800.0)
+        assert thanos.asked[0][1]["partial_response"] == ["false"]

@@ -15,12 +15,15 @@ from pathlib import Path
 import orjson
 from pydantic import ValidationError
 
+from fleet import langfuse, langsmith
+from fleet.answer_notes import notes_of
 from fleet.catalogue import shipped as shipped_catalogue
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.owners import Workload
 from fleet.documents import is_object
 from fleet.located import Document, UnreadableYamlError
 from fleet.manifests import manifests_in
+from fleet.metered import NAME_CHARACTERS_MAX, by_label
 from fleet.mlflow import goal_of, next_page_of, points_of, runs_of
 from fleet.recorded import UnreadableRecordError, recorded
 from fleet.run_progress import Unit, progress_of
@@ -226,6 +229,29 @@ def mlflow_answer(data: bytes) -> None:
             gang_ends([LinkedRun(run=run, gang=pod, progress=found)])
 
 
+def meter_answer(data: bytes) -> None:
+    try:
+        answer = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if not is_object(answer):
+        return
+    groups = langsmith.groups_of(answer) or {}
+    pages = langfuse.pages_of(answer)
+    assert pages >= 0
+    for found in (
+        langfuse.metered_of_rows(langfuse.rows_of(answer)),
+        langfuse.metered_of_days([answer]),
+        langsmith.metered_of_groups(groups),
+    ):
+        for name, one in by_label(found, ["qwen3-32b", "QWEN3-32B"]).items():
+            assert len(name) <= NAME_CHARACTERS_MAX
+            assert one.all_tokens > 0
+            assert one.usd_per_million is None or one.usd_per_million > 0
+    notes = notes_of(answer)
+    assert all(len(one) <= 256 for one in notes.remarks)
+
+
 def _json(document: Mapping[str, object]) -> bytes:
     return json.dumps(document).encode()
 
@@ -276,6 +302,40 @@ TARGETS: Mapping[str, Target] = {
             b'{"metrics":[{"step":1,"timestamp":1e15},{"step":2}],"runs":[{"info":{"run_id":"r"}}]}',
         ),
         ('"runs"', '"info"', '"run_id"', '"metrics"', '"step"', '"timestamp"', "1e308", "NaN"),
+    ),
+    "meter-answer": Target(
+        meter_answer,
+        (
+            _json(
+                {
+                    "data": [
+                        {
+                            "providedModelName": "Qwen/Qwen3-32B",
+                            "sum_inputTokens": "7",
+                            "sum_outputTokens": 3,
+                            "sum_totalTokens": 1e15,
+                            "sum_totalCost": "0.5",
+                        },
+                        {
+                            "date": "2026-11-29",
+                            "usage": [
+                                {
+                                    "model": "m",
+                                    "inputUsage": 7,
+                                    "outputUsage": 3,
+                                    "totalUsage": 10,
+                                    "totalCost": 1e-300,
+                                }
+                            ],
+                        },
+                    ],
+                    "meta": {"totalPages": 2},
+                }
+            ),
+            _json({"m": {"prompt_tokens": 7, "completion_tokens": 3, "total_cost": "1e-5"}}),
+            _json({"isPartial": True, "warnings": ["PromQL warning: x", 7], "infos": ["y"]}),
+        ),
+        ('"data"', '"usage"', '"sum_totalTokens"', '"total_cost"', '"warnings"', "1e308", "NaN"),
     ),
     "metrics-page": Target(
         metrics_page,

@@ -7,13 +7,9 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
-from aiohttp import web
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import Limit
@@ -23,66 +19,16 @@ from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from tests.sources.prometheus_stub import NOTHING, Stub, serving, waiting
 
 # Sockets and threads take real time.
 pytestmark = pytest.mark.looptime(False)
 
-NOTHING = {"status": "success", "data": {"resultType": "matrix", "result": []}}
-
-
-@dataclass
-class Stub:
-    """Answers every query alike and keeps what it was asked."""
-
-    status: int = 200
-    body: str = json.dumps(NOTHING)
-    headers: dict[str, str] = field(default_factory=dict)
-    lookups: str = json.dumps({"status": "success", "data": []})
-    lookup_status: int = 200
-    delay_seconds: float = 0.0
-    drips: bool = False
-    drip: bytes = b" "
-    packed: bytes = b""
-    """Sent with `Content-Encoding` in place of the body."""
-    encoding: str = "gzip"
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
-    url: str = ""
-    asked: list[tuple[web.Request, dict[str, list[str]]]] = field(default_factory=list)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append((request, parse_qs(await request.text())))
-        if self.drips:
-            return await self._dripped(request)
-        if self.packed:
-            headers = {"Content-Encoding": self.encoding}
-            return web.Response(body=self.packed, status=self.status, headers=headers)
-        await asyncio.sleep(self.delay_seconds)
-        if request.path.startswith("/api/v1/label"):
-            return web.Response(text=self.lookups, status=self.lookup_status)
-        return web.Response(text=self.body, status=self.status, headers=self.headers)
-
-    async def _dripped(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
-        await response.prepare(request)
-        with suppress(ConnectionError):
-            while True:
-                await response.write(self.drip)
-                await asyncio.sleep(0.01)
-        self.hung_up.set()
-        return response
-
 
 @pytest.fixture
 async def stub() -> AsyncIterator[Stub]:
-    stub = Stub()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", stub.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield stub
-    await runner.cleanup()
+    async with serving(Stub()) as one:
+        yield one
 
 
 @pytest.fixture
@@ -98,12 +44,6 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     yield made
     for source in sources:
         await source.close()
-
-
-def waiting(value: float, *, at: float) -> str:
-    metric = {"__name__": "vllm:num_requests_waiting", "model_name": "m", "pod": "a"}
-    result = [{"metric": metric, "values": [[at, str(value)]]}]
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
 
 
 async def test_samples_from_before_those_that_were_read_are_refused(
