@@ -56,6 +56,7 @@ from scaler.errors import ForesailError
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanBook
+from scaler.sources.otlp import OtlpSource
 from scaler.trigger_parsing import parse
 
 log = structlog.get_logger()
@@ -157,6 +158,7 @@ async def _running(
                 port = await sites.add(pages.application(), settings.listen.http)
             except ForesailError as error:
                 raise ForesailError(f"listen.http: {error}") from error
+            await _serve_otlp(settings, sources, stack)
             answer_readers, plans_port = await _serve_plans(settings, loop, book, stack)
             yield _Running(
                 cycle=loop,
@@ -190,6 +192,19 @@ def _token_review(stack: AsyncExitStack) -> ReviewToken:
     reviews = TokenReviews(connect=connected_from_here, clock=steady_clock)
     stack.push_async_callback(reviews.close)
     return reviews.may_get
+
+
+async def _serve_otlp(settings: Settings, sources: wiring.Sources, stack: AsyncExitStack) -> None:
+    """Open the ports of the sources that metrics are pushed to."""
+    for one in settings.sources:
+        if one.otlp is not None:
+            # gRPC and OpenTelemetry are libraries that only this needs.
+            from foresail.otlp_ports import otlp_served  # noqa: PLC0415
+
+            source = sources.by_name[one.name]
+            assert isinstance(source, OtlpSource)
+            ports = await stack.enter_async_context(otlp_served(one.otlp, source))
+            log.info("receiving_otlp", source=one.name, grpc_port=ports.grpc, http_port=ports.http)
 
 
 async def _serve_plans(

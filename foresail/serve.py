@@ -348,6 +348,11 @@ def _certificates(settings: Settings) -> dict[str, Path]:
     if metrics is not None:
         files["externalMetrics.certificate"] = metrics.certificate
         files["externalMetrics.frontProxyCa"] = metrics.front_proxy_ca
+    for source in settings.sources:
+        if source.otlp is not None and source.otlp.tls is not None:
+            group = f"sources[{source.name}].otlp.tls"
+            files[f"{group}.certificate"] = source.otlp.tls.certificate
+            files[f"{group}.clientCa"] = source.otlp.tls.client_ca
     return {setting: file for setting, file in files.items() if file is not None}
 
 
