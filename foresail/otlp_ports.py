@@ -15,17 +15,20 @@ import grpc.aio
 from aiohttp import web
 
 from foresail.access import has_token
+from foresail.otlp_peers import PASSED_ON, OtlpPeers
 from foresail.settings_otlp import OtlpSettings
 from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
 from scaler.message_text import limited
 from scaler.serving.server import LISTENING_OPTIONS, TlsFiles, start_listening
+from scaler.serving.state_peers import PeerAddress
 from scaler.sources.otlp import BODY_BYTES_MAX, BusyError, OtlpSource
 from scaler.sources.otlp_decoding import accepted
 from scaler.sources.otlp_point import UndecodableError
 
 PATH: Final = "/v1/metrics"
 _SERVICE: Final = "opentelemetry.proto.collector.metrics.v1.MetricsService"
+EXPORT: Final = f"/{_SERVICE}/Export"
 _PROTOBUF: Final = "application/x-protobuf"
 _BUSY: Final = "too many requests wait: send this again later"
 _UNKNOWN: Final = "show the token of the source's otlp.tokenFile (Authorization: Bearer)"
@@ -49,14 +52,18 @@ class OtlpPorts:
 class _Receiver:
     source: OtlpSource
     settings: OtlpSettings
+    peers: OtlpPeers | None
 
     async def export(self, request: bytes, context: Context) -> bytes:
         """`MetricsService.Export`, with bodies as they came."""
-        given = dict(context.invocation_metadata() or ()).get("authorization", "")
+        metadata = dict(context.invocation_metadata() or ())
+        given, passed_on_by = metadata.get("authorization", ""), metadata.get(PASSED_ON)
         if not await self._admitted(given if isinstance(given, str) else ""):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, _UNKNOWN)
+        if self.peers is not None and passed_on_by == self.peers.instance:
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, "this replica passed it on")
         try:
-            return accepted((await self.source.take(request)).rejected)
+            return await self._taken(request, passes_on=passed_on_by is None)
         except BusyError:
             # The one status that every sender comes again after.
             await context.abort(grpc.StatusCode.UNAVAILABLE, _BUSY)
@@ -74,8 +81,8 @@ class _Receiver:
         try:
             async with asyncio.timeout(_BODY_SECONDS_MAX):
                 body = await request.read()
-            taken = await self.source.take(body)
-            answer = web.Response(body=accepted(taken.rejected), content_type=_PROTOBUF)
+            taken = await self._taken(body, passes_on=True)
+            answer = web.Response(body=taken, content_type=_PROTOBUF)
         except TimeoutError:
             answer = _said(408, f"no body within {_BODY_SECONDS_MAX:g} s")
         except BusyError:
@@ -84,6 +91,13 @@ class _Receiver:
         except UndecodableError as error:
             answer = _said(400, limited(str(error)))
         return answer
+
+    async def _taken(self, body: bytes, *, passes_on: bool) -> bytes:
+        """Take a body; the answer to its sender."""
+        taken = await self.source.take(body)
+        if self.peers is not None and passes_on:
+            self.peers.pass_on(body)
+        return accepted(taken.rejected)
 
     async def _admitted(self, authorization: str) -> bool:
         token_file = self.settings.token_file
@@ -104,26 +118,38 @@ class _Receiver:
         )
         handlers = grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})
         server.add_generic_rpc_handlers((handlers,))
-        port = await start_listening(server, address, self._tls_files())
+        port = await start_listening(server, address, _tls_files(self.settings))
         stack.push_async_callback(server.stop, _STOP_SECONDS)
         return port
-
-    def _tls_files(self) -> TlsFiles | None:
-        tls = self.settings.tls
-        if tls is None:
-            return None
-        return TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca)
 
     async def http_served(self, address: str, stack: AsyncExitStack) -> int:
         application = web.Application(client_max_size=BODY_BYTES_MAX)
         application.add_routes([web.post(PATH, self.post)])
-        files, context = self._tls_files(), None
+        files, context = _tls_files(self.settings), None
         if files is not None:
             context = await asyncio.to_thread(
                 certificates, files.certificate, files.key, files.client_ca
             )
         sites = await stack.enter_async_context(Sites())
         return await sites.add(application, address, context)
+
+
+def _tls_files(settings: OtlpSettings) -> TlsFiles | None:
+    tls = settings.tls
+    if tls is None:
+        return None
+    return TlsFiles(certificate=tls.certificate, key=tls.key, client_ca=tls.client_ca)
+
+
+def _peers_of(settings: OtlpSettings) -> OtlpPeers | None:
+    if settings.peers is None:
+        return None
+    return OtlpPeers(
+        PeerAddress.of(settings.peers),
+        EXPORT,
+        tls=_tls_files(settings),
+        token_file=settings.token_file,
+    )
 
 
 def _said(status: int, text: str) -> web.Response:
@@ -148,8 +174,12 @@ async def otlp_served(settings: OtlpSettings, source: OtlpSource) -> AsyncIterat
     Raises:
         ForesailError: a port is taken, or a TLS file cannot be read.
     """
-    receiver = _Receiver(source, settings)
+    peers = _peers_of(settings)
+    receiver = _Receiver(source, settings, peers)
     async with AsyncExitStack() as stack:
+        if peers is not None:
+            following = asyncio.create_task(peers.run(), name="otlp-peers")
+            stack.callback(following.cancel)
         ports: dict[str, int] = {}
         for name, address, serve in (
             ("grpc", settings.grpc, receiver.grpc_served),

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from foresail.loopback import names_loopback
 from foresail.settings_reading import ReadingSettings
-from foresail.settings_values import File, Listen, Text
+from foresail.settings_values import Dial, File, Listen, Text
 from scaler.faults import crossed
 from scaler.parts import Faulty, Part, key_of
 
@@ -39,6 +39,8 @@ class OtlpSettings(Part):
         min_length=1, description='a list of namespaces, or ["*"] for every one'
     )
     """Namespaces whose ScaledObjects may read what arrives."""
+    peers: Dial | None = None
+    """A name that resolves to the gRPC ports of all replicas; each passes on what it receives."""
     reading: ReadingSettings = ReadingSettings()
 
     @classmethod
@@ -47,6 +49,7 @@ class OtlpSettings(Part):
         ports = {name: values[name] for name in ("grpc", "http")}
         if not any(ports.values()):
             yield crossed("give at least one of grpc, http: host:port to listen on")
+        yield from _peers_faults(values)
         tls, token = values["tls"], values["token_file"]
         if isinstance(tls, Faulty):
             return
@@ -62,3 +65,13 @@ class OtlpSettings(Part):
                     "replicas run: give tls.clientCa or tokenFile"
                 )
                 yield crossed(message, name)
+
+
+def _peers_faults(values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
+    if values["peers"] is None:
+        return
+    if values["grpc"] is None:
+        yield crossed("replicas pass on over gRPC: give grpc too", "peers")
+    if values["tls"] is not None and key_of(values["tls"], "client_ca") is None:
+        message = "replicas know each other by their certificates: give tls.clientCa too"
+        yield crossed(message, "peers")

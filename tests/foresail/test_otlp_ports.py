@@ -1,10 +1,11 @@
 """The ports of an OTLP receiver: what is taken over gRPC and HTTP, and who is refused."""
 
+import asyncio
 import gzip
 import io
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +14,18 @@ import grpc
 import grpc.aio
 import pytest
 
-from foresail import opentelemetry_installed
+from foresail import opentelemetry_installed, otlp_peers
 from foresail.clock import wall_clock
 from foresail.otlp_ports import OtlpPorts, otlp_served
 from foresail.settings import Settings
 from foresail.settings_otlp import OtlpSettings
 from foresail.wiring import Sources
 from scaler.errors import ForesailError
+from scaler.serving.state_peers import PeerAddress
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.otlp_decoding import Decoder
 from tests.contracts.certificates import Authority
+from tests.prometheus import free_port
 from tests.sources.otlp_requests import request as body_of
 from tests.sources.otlp_requests import tokens
 from tests.sources.test_otlp import NAMES, PRESETS
@@ -185,6 +188,11 @@ async def test_with_a_client_ca_its_senders_alone_are_admitted(tmp_path: Path) -
             id="open-plain",
         ),
         pytest.param(
+            {"http": "127.0.0.1:0", "peers": "replicas:4317"},
+            "replicas pass on over gRPC: give grpc too",
+            id="peers-without-grpc",
+        ),
+        pytest.param(
             {"http": "[::]:4318", "tls": {"certificate": "a", "key": "b"}},
             "whoever sends there decides how many replicas run: give tls.clientCa or tokenFile",
             id="open-to-all",
@@ -196,6 +204,36 @@ def test_a_receiver_that_anybody_could_send_to_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=fault.replace("[", r"\[")):
         OtlpSettings.model_validate({**given, "namespaces": ["llm"]})
+
+
+async def test_what_one_replica_receives_its_peer_has_too_and_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two replicas behind one name; each would pass on for ever what it was passed."""
+    hosts, port = ["127.0.0.1", "127.0.0.2"], free_port()
+
+    async def resolved(_: PeerAddress) -> list[str]:
+        return hosts
+
+    monkeypatch.setattr(otlp_peers, "hosts_of", resolved)
+    async with AsyncExitStack() as stack:
+        first, second = [
+            await stack.enter_async_context(
+                receiving(grpc=f"{host}:{port}", peers=f"replicas:{port}")
+            )
+            for host in hosts
+        ]
+        sent = 0
+        while not second.series():
+            packed = gzip.compress(body(start=sent))
+            assert await first.http(packed, **{"Content-Encoding": "gzip"}) == (200, "")
+            sent += 1
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
+        assert first.source.streams.heard == sent
+        assert first.series() == 5 * sent
+        assert second.source.streams.heard <= sent
+        assert second.series() == 5 * second.source.streams.heard
 
 
 async def test_a_taken_port_names_its_source() -> None:
