@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from foresail.decision_trace import DecisionTrace
 from foresail.settings import Settings
 from scaler.decision.answers import Reference, TimedOutcome
 from scaler.limits import Limit, exceeded
@@ -112,6 +113,8 @@ class Published:
     timed: TimedOutcome
     state: bytes | None
     """What a later process goes on from."""
+    decision: DecisionTrace | None = None
+    """What traces of answers show; None where none are made."""
 
 
 Message = (

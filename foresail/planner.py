@@ -11,6 +11,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from uuid import uuid4
 
 import structlog
@@ -20,6 +22,7 @@ from prometheus_client import (
     PROCESS_COLLECTOR,
     CollectorRegistry,
 )
+from prometheus_client.parser import text_string_to_metric_families
 
 from foresail import wiring
 from foresail.clock import steady_clock, wall_clock
@@ -51,11 +54,13 @@ from foresail.settings import Settings
 from foresail.settings_serving import StateSettings
 from foresail.sites import Sites
 from foresail.states import PlannerStates
+from foresail.telemetry_begun import Families, Sending, begin_telemetry
 from scaler.decision.answers import Reference, TimedOutcome
 from scaler.errors import ForesailError
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plan_book import PlanBook
+from scaler.sources.otlp import OtlpSource
 from scaler.trigger_parsing import parse
 
 log = structlog.get_logger()
@@ -70,6 +75,8 @@ class _Running:
     cycle: PlanningCycle
     ports: Started
     decisions: DecisionKeeper | None
+    series: Sending | None
+    """What sends the page of metrics over OTLP; None = nothing does."""
     answer_readers: Callable[[], Awaitable[None]]
     """Called once all objects are known: before that, readers of plans are put off."""
 
@@ -91,6 +98,8 @@ async def plan(link: Link) -> None:
             beating = asyncio.create_task(_beat(link), name="beat")
             keeping = asyncio.create_task(states.run(running.cycle.feed_states), name="keep-states")
             tasks = {cycle, listening, beating, keeping}
+            if running.series is not None:
+                tasks.add(asyncio.create_task(running.series.run(), name="send-series"))
             if running.decisions is not None:
                 noting = running.decisions.run(running.cycle.status)
                 tasks.add(asyncio.create_task(noting, name="keep-decisions"))
@@ -114,6 +123,7 @@ async def plan(link: Link) -> None:
 async def _running(
     settings: Settings, front: FrontState, link: Link, states: PlannerStates
 ) -> AsyncIterator[_Running]:
+    telemetry = begin_telemetry(settings, "planning")
     sources = wiring.Sources.of(settings)
     registry = CollectorRegistry()
     for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
@@ -121,7 +131,8 @@ async def _running(
     registry.register(LimitCollector(lambda: front.limits))
 
     def publish(reference: Reference, timed: TimedOutcome) -> None:
-        link.send(Published(reference, timed, states.payload(reference)))
+        decision = telemetry.decided(loop.status(reference), timed)
+        link.send(Published(reference, timed, states.payload(reference), decision))
 
     book = PlanBook(instance=uuid4().hex)
     decisions = _decision_keeper(settings.state, book)
@@ -139,10 +150,12 @@ async def _running(
     for one in settings.watch:
         if not one.is_answered:  # the answering process makes the others known
             loop.watch(one.reference, parse(one.metadata, settings.allowed))
+    workloads = WorkloadCollector(loop, clock=steady_clock)
+
     pages = Pages(
         loop=loop,
         registry=registry,
-        workloads=WorkloadCollector(loop, clock=steady_clock),
+        workloads=workloads,
         clock=steady_clock,
         front=front,
         period_seconds=settings.cycle.period,
@@ -157,15 +170,28 @@ async def _running(
                 port = await sites.add(pages.application(), settings.listen.http)
             except ForesailError as error:
                 raise ForesailError(f"listen.http: {error}") from error
+            await _serve_otlp(settings, sources, stack)
             answer_readers, plans_port = await _serve_plans(settings, loop, book, stack)
             yield _Running(
                 cycle=loop,
                 ports=Started(port, plans_port),
                 decisions=decisions,
+                series=telemetry.series(partial(_begin_series, front, registry, workloads)),
                 answer_readers=answer_readers,
             )
     finally:
         await sources.close()
+        await asyncio.to_thread(telemetry.end)
+
+
+def _begin_series(
+    front: FrontState, registry: CollectorRegistry, workloads: WorkloadCollector
+) -> Callable[[], Families]:
+    """What makes the families of the page of metrics, in a thread."""
+    snapshot, of_front = workloads.snapshot(), front.metrics.decode()
+    return lambda: chain(
+        text_string_to_metric_families(of_front), registry.collect(), snapshot.collect()
+    )
 
 
 def _decision_keeper(state: StateSettings, book: PlanBook) -> DecisionKeeper | None:
@@ -190,6 +216,19 @@ def _token_review(stack: AsyncExitStack) -> ReviewToken:
     reviews = TokenReviews(connect=connected_from_here, clock=steady_clock)
     stack.push_async_callback(reviews.close)
     return reviews.may_get
+
+
+async def _serve_otlp(settings: Settings, sources: wiring.Sources, stack: AsyncExitStack) -> None:
+    """Open the ports of the sources that metrics are pushed to."""
+    for one in settings.sources:
+        if one.otlp is not None:
+            # gRPC and OpenTelemetry are libraries that only this needs.
+            from foresail.otlp_ports import otlp_served  # noqa: PLC0415
+
+            source = sources.by_name[one.name]
+            assert isinstance(source, OtlpSource)
+            ports = await stack.enter_async_context(otlp_served(one.otlp, source))
+            log.info("receiving_otlp", source=one.name, grpc_port=ports.grpc, http_port=ports.http)
 
 
 async def _serve_plans(

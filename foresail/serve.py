@@ -39,6 +39,7 @@ from foresail.link import (
 from foresail.loopback import is_loopback
 from foresail.process import end_on_fault, spare_collector, stop_signalled
 from foresail.settings import Settings
+from foresail.telemetry_begun import begin_telemetry
 from scaler.errors import ForesailError
 from scaler.limits import COUNTS
 from scaler.serving.board import Changes, arrival_of
@@ -132,6 +133,7 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
             keeper.cancel()
             with suppress(asyncio.CancelledError):
                 await keeper
+        await asyncio.to_thread(front.telemetry.end)
 
 
 class Answering:
@@ -153,7 +155,13 @@ class Answering:
             replicas_max=limits.replicas_max,
             client_names=_client_names(settings),
         )
-        self.server = ScalerServer(service, lifetimes, state=self.handover.service)
+        self.telemetry = begin_telemetry(settings, "answering")
+        self.server = ScalerServer(
+            service,
+            lifetimes,
+            state=self.handover.service,
+            interceptors=self.telemetry.interceptors,
+        )
         self.accepting = False
         self._external_metrics: ExternalMetrics | None = None
 
@@ -235,7 +243,9 @@ class Answering:
         async with asyncio.timeout(SILENT_SECONDS_MAX):
             message = await link.receive()
         match message:
-            case Published(reference=reference, timed=timed, state=state):
+            case Published(reference=reference, timed=timed, state=state, decision=decision):
+                if self.board.known(reference) is not None:
+                    self.telemetry.note(reference, decision)
                 if state is not None and self.board.known(reference) is not None:
                     self.handover.held.keep(reference, state)
                 self.board.publish(reference, timed)
@@ -281,6 +291,7 @@ class Answering:
                 if self._external_metrics is not None:
                     self._external_metrics.keep_known()
                 self.board.forget_silent()
+                self.telemetry.keep({entry.reference for entry in self.board})
                 self._tell(link, self.board.take_changes())
                 await self.handover.forget_unknown()
                 await asyncio.to_thread(self.expiry.look)
@@ -348,6 +359,11 @@ def _certificates(settings: Settings) -> dict[str, Path]:
     if metrics is not None:
         files["externalMetrics.certificate"] = metrics.certificate
         files["externalMetrics.frontProxyCa"] = metrics.front_proxy_ca
+    for source in settings.sources:
+        if source.otlp is not None and source.otlp.tls is not None:
+            group = f"sources[{source.name}].otlp.tls"
+            files[f"{group}.certificate"] = source.otlp.tls.certificate
+            files[f"{group}.clientCa"] = source.otlp.tls.client_ca
     return {setting: file for setting, file in files.items() if file is not None}
 
 

@@ -3,7 +3,8 @@
 Keys are the field names in camel case. The text under a field says what the setting does, and why
 its default is what it is; `docs/settings.md` lists the same. Secrets are named by file and never
 written in the settings. The groups are in `settings_sources`, `settings_cycle`, `settings_serving`,
-`settings_plans`, `settings_external_metrics`, `settings_pools` and `settings_watch`.
+`settings_plans`, `settings_external_metrics`, `settings_pools`, `settings_telemetry` and
+`settings_watch`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from foresail.settings_plans import PlansSettings, plans_crossings
 from foresail.settings_pools import GpuPoolSettings, pools_crossings
 from foresail.settings_serving import LimitSettings, ListenSettings, StateSettings, TlsSettings
 from foresail.settings_sources import SOURCE_NAME, SourceSettings
+from foresail.settings_telemetry import TelemetrySettings
 from foresail.settings_tenants import TenantSettings, tenant_crossings
 from foresail.settings_values import COUNT_MAX, Text
 from foresail.settings_watch import WatchSettings, watch_crossings
@@ -62,6 +64,8 @@ class Settings(Part):
     """The Plans API, on a port of its own; without this group it is not served."""
     external_metrics: ExternalMetricsSettings | None = None
     """The external metrics API for an HPA without KEDA; without this group it is not served."""
+    telemetry: TelemetrySettings | None = None
+    """Foresail's own traces, metrics and logs over OTLP; without this group none are sent."""
 
     @classmethod
     @override

@@ -1,4 +1,4 @@
-"""Settings of the sources: Prometheus servers and pods' own metrics pages."""
+"""Settings of the sources: Prometheus servers, pods' own metrics pages, and OTLP receivers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,13 +8,13 @@ from pydantic import Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from foresail.settings_otlp import OtlpSettings
+from foresail.settings_reading import ReadingSettings
 from foresail.settings_values import File, Labels, Port, Seconds, SeriesLabels, Text, Url
 from scaler.faults import crossed
 from scaler.parts import Part
-from scaler.sources.reading import Limits
 
 SOURCE_NAME: Final = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_LIMITS: Final = Limits()
 _WAYS: Final = {
     "bearer_token_file": "bearerTokenFile",
     "basic": "basic",
@@ -63,13 +63,6 @@ class Credentials(Part):
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
         if values["bearer_token_file"] is not None and values["basic"] is not None:
             yield crossed("bearerTokenFile and basic exclude each other: give one", "basic")
-
-
-class ReadingSettings(Part):
-    window: Seconds = _LIMITS.window_seconds
-    """The window of rates and percentiles; it must hold two scrapes."""
-    stale_after: Seconds = _LIMITS.stale_after_seconds
-    """Older samples are not used; at least twice the scrape interval."""
 
 
 class SigV4Settings(Part):
@@ -166,9 +159,11 @@ class SourceSettings(Part):
     """The name that triggers give as their `source`."""
     prometheus: PrometheusSettings | None = None
     scrape: ScrapeSettings | None = None
+    otlp: OtlpSettings | None = None
 
     @classmethod
     @override
     def crossings(cls, values: Mapping[str, Any]) -> Iterator[PydanticCustomError]:
-        if (values["prometheus"] is None) == (values["scrape"] is None):
-            yield crossed("give exactly one of prometheus, scrape")
+        kinds = ("prometheus", "scrape", "otlp")
+        if sum(values[kind] is not None for kind in kinds) != 1:
+            yield crossed(f"give exactly one of {', '.join(kinds)}")

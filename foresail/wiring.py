@@ -8,13 +8,15 @@ from zlib import crc32
 from pydantic import AnyHttpUrl
 
 from foresail.clock import wall_clock
+from foresail.opentelemetry_installed import require_opentelemetry
 from foresail.pace import planning_settings
 from foresail.settings import Settings
 from foresail.settings_cycle import CycleSettings
+from foresail.settings_otlp import OtlpSettings
+from foresail.settings_reading import ReadingSettings
 from foresail.settings_sources import (
     BasicSettings,
     PrometheusSettings,
-    ReadingSettings,
     ScrapeSettings,
     ScrapeTlsSettings,
     SigV4Settings,
@@ -34,13 +36,14 @@ from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
+from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
 
-Source = PrometheusSource | ScrapeSource
+Source = PrometheusSource | ScrapeSource | OtlpSource
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class Sources:
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
-        by_name = {source.name: _source(source, threads) for source in settings.sources}
+        by_name = {source.name: _source(source, threads, presets) for source in settings.sources}
         return cls(presets, by_name, settings.cycle, threads)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
@@ -171,12 +174,14 @@ def _addresses_of(namespace: str | None) -> str:
     return f"serverAddress of namespace {namespace}"
 
 
-def _source(settings: SourceSettings, threads: int) -> Source:
+def _source(settings: SourceSettings, threads: int, presets: Mapping[str, Preset]) -> Source:
     if settings.prometheus is not None:
         return PrometheusSource(_prometheus(settings.name, settings.prometheus, threads))
     if settings.scrape is not None:
         return ScrapeSource(_scrape(settings.name, settings.scrape))
-    raise SourceMisconfiguredError(f"source {settings.name!r} has neither prometheus nor scrape")
+    if settings.otlp is not None:
+        return _otlp(settings.name, settings.otlp, presets)
+    raise SourceMisconfiguredError(f"source {settings.name!r} has no kind, such as prometheus")
 
 
 def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> PrometheusConfig:
@@ -198,11 +203,11 @@ def _prometheus(name: str, settings: PrometheusSettings, threads: int) -> Promet
 
 
 def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
-    tls, allowed = settings.tls or ScrapeTlsSettings(), settings.namespaces
+    tls = settings.tls or ScrapeTlsSettings()
     return ScrapeConfig(
         name=name,
         discovery=_discovery(settings),
-        namespaces=None if allowed is None or "*" in allowed else frozenset(allowed),
+        namespaces=_namespaces(settings.namespaces),
         bearer_token_file=settings.bearer_token_file,
         basic=_basic(settings.basic),
         tls=_tls(tls),
@@ -210,6 +215,25 @@ def _scrape(name: str, settings: ScrapeSettings) -> ScrapeConfig:
         limits=_limits(settings.reading),
         timeout_seconds=settings.timeout,
     )
+
+
+def _otlp(name: str, settings: OtlpSettings, presets: Mapping[str, Preset]) -> OtlpSource:
+    require_opentelemetry(f"source {name!r}: otlp")
+    # An extra: its libraries are there only where it is asked for.
+    from scaler.sources.otlp_decoding import Decoder  # noqa: PLC0415
+
+    config = OtlpConfig(
+        name=name,
+        namespaces=_namespaces(settings.namespaces),
+        limits=_limits(settings.reading),
+    )
+    decoder = Decoder({name for preset in presets.values() for name in preset.spelled})
+    return OtlpSource(config, decoder.decode, presets, wall_clock)
+
+
+def _namespaces(allowed: Collection[str] | None) -> frozenset[str] | None:
+    """None where all may read."""
+    return None if allowed is None or "*" in allowed else frozenset(allowed)
 
 
 def _basic(settings: BasicSettings | None) -> Basic | None:

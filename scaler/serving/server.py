@@ -8,6 +8,7 @@ no restart, and with a half-written one the old pair stays in use.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,17 +124,19 @@ class ScalerServer:
         lifetimes: StreamLifetimes,
         *,
         state: StateService | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._service = service
         self._lifetimes = lifetimes
         self._health = health.HealthServicer()
         self._server = grpc.aio.server(
+            interceptors=interceptors,
             options=[
                 *LISTENING_OPTIONS,
                 # Without an age a new Foresail replica gets no traffic until a connection breaks.
                 ("grpc.max_connection_age_ms", int(CONNECTION_AGE_SECONDS * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(CONNECTION_GRACE_SECONDS * 1000)),
-            ]
+            ],
         )
         pb_grpc.add_ExternalScalerServicer_to_server(service, self._server)
         if state is not None:

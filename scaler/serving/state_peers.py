@@ -81,7 +81,7 @@ class Peers:
 
     async def workloads(self) -> list[bytes]:
         """The states of all peers' workloads; empty where none answers in time."""
-        hosts = await self._hosts()
+        hosts = await hosts_of(self._address)
         found: list[bytes] = []
         async with asyncio.TaskGroup() as group:
             for host in hosts:
@@ -91,7 +91,7 @@ class Peers:
     async def feeds(self, keys: Sequence[str]) -> AsyncIterator[bytes]:
         """The states of these feeds, each from the first peer that has it."""
         missing, now = list(keys), asyncio.get_running_loop().time()
-        for host in await self._hosts():
+        for host in await hosts_of(self._address):
             if not missing:
                 return
             if self._silent_until.get(host, now) > now:
@@ -129,29 +129,36 @@ class Peers:
             _log_failure(host, error)
             self._silent_until[host] = asyncio.get_running_loop().time() + SILENCE_SECONDS
 
-    async def _hosts(self) -> list[str]:
-        address = self._address
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, type=socket.SOCK_STREAM
-            )
-        except OSError as error:
-            # A headless Service has no address while no peer is ready.
-            log.info("no_peer", name=address.host, error=str(error))
-            return []
-        return list(dict.fromkeys(str(one[4][0]) for one in found))[:PEERS_MAX]
-
     @asynccontextmanager
     async def _stub(self, host: str) -> "AsyncIterator[pb_grpc.StateAsyncStub]":
-        target = f"[{host}]:{self._address.port}" if ":" in host else f"{host}:{self._address.port}"
-        if self._tls is None:
-            channel = grpc.aio.insecure_channel(target)
-        else:
-            # The certificate carries the DNS name, and the channel connects to an address.
-            options = [("grpc.ssl_target_name_override", self._address.host)]
-            channel = grpc.aio.secure_channel(target, _credentials(self._tls), options)
-        async with channel:
+        async with channel_to(self._address, host, self._tls) as channel:
             yield pb_grpc.StateStub(channel)
+
+
+async def hosts_of(address: PeerAddress) -> list[str]:
+    """The addresses behind the name, this server's among them; none while it has none."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM
+        )
+    except OSError as error:
+        # A headless Service has no address while no peer is ready.
+        log.info("no_peer", name=address.host, error=str(error))
+        return []
+    return list(dict.fromkeys(str(one[4][0]) for one in found))[:PEERS_MAX]
+
+
+def channel_to(address: PeerAddress, host: str, tls: TlsFiles | None) -> grpc.aio.Channel:
+    """A channel to one of the addresses; its certificate carries the name.
+
+    Args:
+        tls: this server's own files, shown to the peer too.
+    """
+    target = f"[{host}]:{address.port}" if ":" in host else f"{host}:{address.port}"
+    if tls is None:
+        return grpc.aio.insecure_channel(target)
+    options = [("grpc.ssl_target_name_override", address.host)]
+    return grpc.aio.secure_channel(target, _credentials(tls), options)
 
 
 def _no_larger(

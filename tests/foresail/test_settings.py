@@ -240,10 +240,12 @@ def test_values_that_exclude_each_other_are_reported_where_one_must_change(
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
-        pytest.param("", "2: sources.0: give exactly one of prometheus, scrape", id="no-kind"),
+        pytest.param(
+            "", "2: sources.0: give exactly one of prometheus, scrape, otlp", id="no-kind"
+        ),
         pytest.param(
             "prometheus: {url: 'http://p'}\n    scrape: {urls: ['http://q'], namespaces: [llm]}",
-            "2: sources.0: give exactly one of prometheus, scrape",
+            "2: sources.0: give exactly one of prometheus, scrape, otlp",
             id="two-kinds",
         ),
         pytest.param(
@@ -358,7 +360,7 @@ def test_all_faults_are_reported_at_once_in_the_order_of_the_file(tmp_path: Path
             "    scrape: {urls: ['http://q'], path: p, namespaces: [llm]}\n"
             "    prometheus: {url: 'http://p', timeout: 0}\n",
             [
-                "2: sources.0: give exactly one of prometheus, scrape",
+                "2: sources.0: give exactly one of prometheus, scrape, otlp",
                 "3: sources.0.scrape.path: has the value 'p': it takes a path that begins with /",
                 f"4: sources.0.prometheus.timeout: has the value 0: {DURATION}",
             ],

@@ -29,7 +29,7 @@ def test_a_shipped_preset_tells_demand_and_capacity(name: str) -> None:
 
 def test_only_what_stands_before_the_replicas_can_speak_without_one() -> None:
     surviving = {name for name in catalogue.shipped() if catalogue.load(name).survives_zero}
-    assert surviving == {"llm-d", "dynamo", "litellm"}
+    assert surviving == {"llm-d", "dynamo", "litellm", "opentelemetry"}
 
 
 def test_an_unknown_preset_is_answered_with_the_known() -> None:

@@ -1,0 +1,1 @@
+"""Foresail's own traces, metrics and logs over OTLP; imported where the settings ask."""

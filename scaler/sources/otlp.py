@@ -1,0 +1,231 @@
+"""Metrics that a collector or a process pushes over OTLP, as a source.
+
+One thread unpacks and decodes requests, and rests after each for three times as long as it took. So
+a flood takes a quarter of one core at most, and its senders are told to come again; looks read what
+has arrived, and wait for nobody. As with a scrape, a rate takes two reports, and there is no past.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Final
+
+from scaler.clock import Clock
+from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.limits import Limit, exceeded
+from scaler.scope import Scope
+from scaler.signals import Feed, Observation
+from scaler.sources.catalogue import Preset
+from scaler.sources.otlp_point import Decoded, UndecodableError
+from scaler.sources.otlp_streams import STREAM, Streams
+from scaler.sources.packing import unpacked
+from scaler.sources.page import listed
+from scaler.sources.reading import Limits, ObservationReader
+from scaler.sources.selector import narrowing
+from scaler.sources.series import Sample
+
+BODY_BYTES_MAX: Final = 4 * 2**20
+"""Of one request, packed and unpacked; what a collector sends and takes at most by default."""
+WAITING_BYTES_MAX: Final = 16 * 2**20
+WAITING_MAX: Final = 64
+"""Requests that wait for their turn."""
+_REST: Final = 3.0
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+"""No request in protobuf begins with these."""
+
+Decode = Callable[[bytes], Decoded]
+
+
+class BusyError(Exception):
+    """Too many requests wait; the sender shall come again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtlpConfig:
+    """What one receiver takes, and who may read it."""
+
+    name: str
+    """The operator's name for it, also in messages."""
+    namespaces: frozenset[str] | None = None
+    """Namespaces whose objects may read it; None means all."""
+    limits: Limits = field(default_factory=Limits)
+    waiting_max: int = WAITING_MAX
+    waiting_bytes_max: int = WAITING_BYTES_MAX
+    threads: int = 4
+    """That make samples for looks."""
+
+
+class OtlpSource:
+    """Feeds from one receiver's streams."""
+
+    def __init__(
+        self, config: OtlpConfig, decode: Decode, presets: Mapping[str, Preset], clock: Clock
+    ) -> None:
+        """Begin without streams.
+
+        Args:
+            decode: a body to its points.
+            presets: whose series are kept.
+            clock: Unix time.
+        """
+        self.config = config
+        self.streams = Streams(
+            frozenset(preset.model_label for preset in presets.values()),
+            keep_seconds=config.limits.keep_seconds,
+        )
+        self._decode = decode
+        self._clock = clock
+        self._looks = ThreadPoolExecutor(config.threads, f"otlp-{config.name}")
+        self._bodies: queue.Queue[tuple[bytes, Future[Decoded]] | None] = queue.Queue()
+        self._waiting = self._waiting_bytes = 0
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name=f"otlp-in-{config.name}", daemon=True).start()
+
+    async def take(self, body: bytes) -> Decoded:
+        """Take the body of one request, packed with gzip or not; what was taken of it.
+
+        Raises:
+            BusyError: too many wait.
+            UndecodableError: it is none, or too large.
+        """
+        if len(body) > BODY_BYTES_MAX:
+            raise _too_large()
+        too_many = self._waiting >= self.config.waiting_max
+        if too_many or self._waiting_bytes + len(body) > self.config.waiting_bytes_max:
+            exceeded(Limit.OTLP_WAITING)
+            raise BusyError
+        taken: Future[Decoded] = Future()
+        self._waiting += 1
+        self._waiting_bytes += len(body)
+        try:
+            self._bodies.put_nowait((body, taken))
+            return await asyncio.wrap_future(taken)
+        finally:
+            self._waiting -= 1
+            self._waiting_bytes -= len(body)
+
+    def feed(self, *, preset: Preset, scope: Scope) -> Feed:
+        """The feed of one workload.
+
+        Raises:
+            SourceMisconfiguredError: the scope cannot be asked for, or not by its namespace.
+        """
+        allowed = self.config.namespaces
+        if allowed is not None and scope.namespace not in allowed:
+            raise SourceMisconfiguredError(
+                f"source {self.config.name!r}: objects of namespace {scope.namespace!r} may not "
+                "read it; the operator's settings list those that may (otlp.namespaces)"
+            )
+        return _OtlpFeed(self, preset, scope)
+
+    async def close(self) -> None:
+        self._closed.set()
+        self._bodies.put_nowait(None)
+        self._looks.shutdown(wait=False, cancel_futures=True)
+
+    def compute(self, work: Callable[[], Observation]) -> Future[Observation]:
+        """Begin work in a thread, because the loop must turn meanwhile.
+
+        Raises:
+            SourceUnavailableError: the source is closed.
+        """
+        try:
+            return self._looks.submit(work)
+        except RuntimeError as error:  # a forgotten feed may still have begun to read
+            raise SourceUnavailableError(f"source {self.config.name!r}: closed") from error
+
+    def _run(self) -> None:
+        while (item := self._bodies.get()) is not None:
+            body, taken = item
+            if not taken.set_running_or_notify_cancel():
+                continue
+            began = perf_counter()
+            try:
+                taken.set_result(self._took(body))
+            except BaseException as error:  # noqa: BLE001 - the caller gets it
+                taken.set_exception(error)
+            self._closed.wait(_REST * (perf_counter() - began))
+
+    def _took(self, body: bytes) -> Decoded:
+        """Blocks."""
+        if body.startswith(_GZIP_MAGIC):
+            body = _unpacked(body)
+        decoded = self._decode(body)
+        rejected = self.streams.take(decoded, now_seconds=self._clock())
+        return replace(decoded, rejected=decoded.rejected + rejected)
+
+
+def _unpacked(packed: bytes) -> bytes:
+    body = bytearray()
+    try:
+        for part in unpacked(packed):
+            body += part
+            if len(body) > BODY_BYTES_MAX:
+                raise _too_large()
+    except UndecodableError:
+        raise
+    except ValueError as error:
+        raise UndecodableError(f"the body is {error} gzip") from error
+    return bytes(body)
+
+
+def _too_large() -> UndecodableError:
+    exceeded(Limit.OTLP_BYTES)
+    return UndecodableError(f"a body of over {BODY_BYTES_MAX} bytes: send smaller batches")
+
+
+class _OtlpFeed:
+    def __init__(self, source: OtlpSource, preset: Preset, scope: Scope) -> None:
+        self._source = source
+        self._preset = preset
+        self._model = scope.model
+        self._required = narrowing(scope, {preset.model_label: "the model"}).items()
+        self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
+        self._computing: Future[Observation] | None = None
+        """The newest work in a thread; the reader takes one at a time."""
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        name = self._source.config.name
+        if not self._source.streams.heard:
+            raise SourceUnavailableError(
+                f"source {name!r}: nothing was received since Foresail started"
+            )
+        if self._computing is not None and not self._computing.done():
+            raise SourceUnavailableError(f"source {name!r}: its last samples are still being read")
+        self._computing = self._source.compute(lambda: self._observe(now_seconds))
+        # Shielded: a thread cannot be ended, and the next read has to know of it.
+        return await asyncio.shield(asyncio.wrap_future(self._computing))
+
+    def _observe(self, now_seconds: float) -> Observation:
+        """Blocks."""
+        samples = [
+            self._labelled(sample)
+            for sample in self._source.streams.samples(self._preset.model_label, self._model)
+            if all(sample.labels.get(label, "") == value for label, value in self._required)
+        ]
+        observation = self._reader.observe(samples, now_seconds=now_seconds)
+        if samples:
+            return observation
+        models = self._source.streams.models(self._preset.model_label)
+        known = listed(models) if models else "no model"
+        remark = f"source {self._source.config.name!r} has series of {known}"
+        return replace(observation, remarks=(*observation.remarks, remark))
+
+    def _labelled(self, sample: Sample) -> Sample:
+        """The sample without the stream's own label, where the preset does not count it."""
+        if STREAM in self._preset.series_labels:
+            return sample
+        labels = {key: value for key, value in sample.labels.items() if key != STREAM}
+        return replace(sample, labels=labels)
+
+    async def history(
+        self, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> AsyncIterator[Observation]:
+        """Yields nothing: what was pushed has no past."""
+        past: tuple[Observation, ...] = ()
+        for observation in past:
+            yield observation
