@@ -27,6 +27,10 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
         "ClusterTriggerAuthentication",
     ),
     "/apis/autoscaling/v2/horizontalpodautoscalers": ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    "/apis/autoscaling.k8s.io/v1/verticalpodautoscalers": (
+        "autoscaling.k8s.io/v1",
+        "VerticalPodAutoscaler",
+    ),
     "/apis/foresail.io/v1alpha1/capacitypolicies": ("foresail.io/v1alpha1", "CapacityPolicy"),
     "/apis/karpenter.sh/v1/nodepools": ("karpenter.sh/v1", "NodePool"),
     "/apis/karpenter.sh/v1/nodeclaims": ("karpenter.sh/v1", "NodeClaim"),
