@@ -32,6 +32,7 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
         "VerticalPodAutoscaler",
     ),
     "/apis/foresail.io/v1alpha1/capacitypolicies": ("foresail.io/v1alpha1", "CapacityPolicy"),
+    "/apis/milvus.io/v1beta1/milvuses": ("milvus.io/v1beta1", "Milvus"),
     "/apis/karpenter.sh/v1/nodepools": ("karpenter.sh/v1", "NodePool"),
     "/apis/karpenter.sh/v1/nodeclaims": ("karpenter.sh/v1", "NodeClaim"),
     "/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers": (

@@ -303,6 +303,20 @@ VERTICAL: Manifest = {
         "updatePolicy": {"updateMode": "Initial"},
     },
 }
+MILVUS: Manifest = {
+    "apiVersion": "milvus.io/v1beta1",
+    "kind": "Milvus",
+    "metadata": {"name": "rag", "namespace": "llm"},
+    "spec": {
+        "mode": "cluster",
+        "components": {
+            "image": "milvusdb/milvus:v2.6.4-gpu",
+            "queryNode": {"replicas": -1},
+            "dataNode": {"replicas": -1},
+            "proxy": {"replicas": 2},
+        },
+    },
+}
 DESCHEDULER: Manifest = {
     "apiVersion": "descheduler/v1alpha2",
     "kind": "DeschedulerPolicy",
@@ -357,5 +371,5 @@ SELECTOR = f"{REQUEST} exactly selectors 0 cel expression"
 CLEAN = (
     SCALED, FROM_ZERO, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
     STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED, POLICY,
-    VERTICAL, DESCHEDULER,
+    VERTICAL, DESCHEDULER, MILVUS,
 )  # fmt: skip

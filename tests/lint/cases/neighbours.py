@@ -7,6 +7,7 @@ from tests.lint.manifests import (
     DESCHEDULER,
     GONE,
     HPA,
+    MILVUS,
     POD,
     POLICY,
     SCALED,
@@ -28,6 +29,13 @@ NEAR = edited(
         "spec trafficDistribution": "PreferSameZone",
     },
 )
+QUERY_NODES = edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-querynode-0"})
+OTHER_SLOT = edited(
+    SCALED,
+    {"metadata name": "other-slot", "spec scaleTargetRef name": "rag-milvus-querynode-1"},
+)
+DATA_NODES = edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-datanode"})
+AT_THREE = {"spec components dataNode replicas": 3}
 BY_ZONE = {f"{POD} topologySpreadConstraints": [{"topologyKey": "topology.kubernetes.io/zone"}]}
 EVERYWHERE = edited(DESCHEDULER, {"nodeSelector": GONE})
 PLUGIN = "profiles[0].plugins.balance.enabled[0]"
@@ -138,5 +146,40 @@ CASES = (
         ),
         EVERYWHERE,
         says="it evicts pods for their age",
+    ),
+    case(
+        "FS641",
+        "spec.scaleTargetRef.name",
+        (DATA_NODES, edited(MILVUS, AT_THREE)),
+        (DATA_NODES, MILVUS),
+        says="Milvus llm/rag has dataNode at 3, and sets that again; "
+        "set spec.components.dataNode.replicas: -1 there",
+    ),
+    case(
+        "FS641",
+        "spec.scaleTargetRef.name",
+        (edited(DATA_NODES, {"spec scaleTargetRef name": "rag-milvus-mixcoord"}), MILVUS),
+        (edited(DATA_NODES, {"spec scaleTargetRef name": "rag-milvus-other"}), MILVUS),
+        says="mixCoord is a coordinator, and more of them serve nothing more",
+    ),
+    case(
+        "FS642",
+        "spec.scaleTargetRef.name",
+        (QUERY_NODES, MILVUS),
+        (QUERY_NODES, OTHER_SLOT, MILVUS),
+        says="after the next rollout rag-milvus-querynode-1 serves, and nothing here scales it",
+    ),
+    case(
+        "FS643",
+        "spec.components.indexNode",
+        edited(MILVUS, {"spec components indexNode": {"replicas": 2}}),
+        edited(
+            MILVUS,
+            {
+                "spec components indexNode": {"replicas": 2},
+                "spec components image": "milvusdb/milvus:v2.5.20",
+            },
+        ),
+        says="Milvus 2.6 has no index nodes",
     ),
 )
