@@ -36,6 +36,12 @@ OTHER_SLOT = edited(
 )
 DATA_NODES = edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-datanode"})
 AT_THREE = {"spec components dataNode replicas": 3}
+AGENT = {
+    "apiVersion": "kagent.dev/v1alpha2",
+    "kind": "Agent",
+    "metadata": {"name": "qwen3-32b", "namespace": "llm"},
+    "spec": {"type": "BYO", "byo": {"deployment": {"image": "registry.example/agent:1"}}},
+}
 BY_ZONE = {f"{POD} topologySpreadConstraints": [{"topologyKey": "topology.kubernetes.io/zone"}]}
 EVERYWHERE = edited(DESCHEDULER, {"nodeSelector": GONE})
 PLUGIN = "profiles[0].plugins.balance.enabled[0]"
@@ -181,5 +187,12 @@ CASES = (
             },
         ),
         says="Milvus 2.6 has no index nodes",
+    ),
+    case(
+        "FS651",
+        "spec.byo.deployment.replicas",
+        (edited(AGENT, {"spec byo deployment replicas": 2}), SCALED),
+        (AGENT, SCALED),
+        says="ScaledObject llm/qwen3-32b scales its Deployment, and KAgent sets 2 again",
     ),
 )
