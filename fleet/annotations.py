@@ -8,6 +8,8 @@ PRICE: Final = "foresail.io/usd-per-gpu-hour"
 """Written by the operator or by the provisioner of the node; the agent does not know it."""
 DO_NOT_DISRUPT: Final = "karpenter.sh/do-not-disrupt"
 """Of a node or a pod: Karpenter leaves it where it is."""
+SCALE_DOWN_DISABLED: Final = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+"""Of a node: the Cluster Autoscaler, GKE's and AKS's too, leaves it where it is."""
 KEPT_BECAUSE: Final = "foresail.io/kept-because"
 """Why a node is kept while it is empty, a value of `fleet.reasons.Reason`; written by our own
 controller, which writes it on the objects that it makes as well."""

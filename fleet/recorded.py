@@ -24,6 +24,8 @@ _KINDS: Final = {
         Kind.TAINT_RULE,
         Kind.NODE_POOL,
         Kind.NODE_CLAIM,
+        Kind.NODE_CLASS,
+        Kind.NODE_CLASS_AUTO,
         Kind.BUFFER,
         Kind.POD_GROUP,
     )

@@ -11,6 +11,7 @@ from typing import Final
 
 from fleet.account.machines import claims_of_nodes, nodes_to_come
 from fleet.account.node import NodeGpus, account_of
+from fleet.account.node_ends import node_ends
 from fleet.activity import Activity
 from fleet.catalogue import Catalogue
 from fleet.cluster.gpu_resources import WHOLE
@@ -18,6 +19,7 @@ from fleet.cluster.gpus import Gpu, dra_resources, gpus_by_node, gpus_wanted
 from fleet.cluster.hardware import Prices, hardware_of
 from fleet.cluster.karpenter import NodePool as NodePoolRecord
 from fleet.cluster.nodes import Node
+from fleet.cluster.platform import platforms
 from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
@@ -47,6 +49,23 @@ class NodePool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BroughtNodes:
+    """The nodes that one controller brings, such as EKS Auto Mode."""
+
+    who: str
+    nodes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndingNode:
+    """A node whose end is known."""
+
+    node: str
+    at_seconds: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FleetSnapshot:
     """A cluster's GPUs."""
 
@@ -58,6 +77,10 @@ class FleetSnapshot:
     read, and there may be some."""
     node_pools: tuple[NodePool, ...] | None
     """None = nobody read them."""
+    brought_by: tuple[BroughtNodes, ...] = ()
+    """Who brings its nodes, those without GPUs among them."""
+    ends: tuple[EndingNode, ...] = ()
+    """Nodes with GPUs that go whatever anybody does, the next first."""
     waiting_gpus: float | None
     """That pods without a node ask for, by extended resources or by claims; None = unknown."""
     remarks: tuple[str, ...]
@@ -108,9 +131,24 @@ def snapshot_of(
         nodes=tuple(nodes),
         coming=None if cluster.node_claims is None else tuple(_coming(cluster, known, now_seconds)),
         node_pools=None if pools is None else tuple(map(_node_pool, pools)),
+        brought_by=tuple(
+            BroughtNodes(who=who, nodes=count)
+            for who, count in platforms(cluster.nodes, pools or ()).items()
+        ),
+        ends=_ends(cluster, nodes),
         waiting_gpus=_waiting(placed.get(None, []), cluster),
         remarks=tuple(remarks),
     )
+
+
+def _ends(cluster: Cluster, nodes: Iterable[NodeGpus]) -> tuple[EndingNode, ...]:
+    ends = node_ends(cluster)
+    found = [
+        EndingNode(node=one.node, at_seconds=ends[one.node].at_seconds, why=ends[one.node].why)
+        for one in nodes
+        if one.node in ends
+    ]
+    return tuple(sorted(found, key=lambda one: (one.at_seconds, one.node)))
 
 
 def _coming(cluster: Cluster, known: Known, now_seconds: float) -> Iterator[NodeGpus]:

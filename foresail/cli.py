@@ -13,6 +13,7 @@ import click
 from typing_extensions import override
 
 from foresail import (
+    cli_agents,
     cli_cost,
     cli_events,
     cli_gpus,
@@ -252,6 +253,7 @@ for _verb in (
     cli_gpus.webhook,
     cli_lint.lint,
     cli_events.events,
+    cli_agents.agents,
     cli_policy.policy,
     cli_nodes.advise,
     cli_nodes.controller,

@@ -21,6 +21,8 @@ from foresail.start_table import (
 )
 
 _REMARKS_SHOWN = 8
+_ENDS_SHOWN = 8
+"""Of a cluster."""
 _NAME_LEAST = 8
 _BETWEEN = 2
 _FRAME = 2
@@ -57,7 +59,7 @@ def render(fleet: Fleet, bys: Sequence[By], columns: int) -> RenderableType:
     if not all(by.of_pods for by in bys):
         parts.append(Text(_LEGEND, style="dim"))
     if By.POOL in bys:
-        parts += [Text(line) for line in _limits(fleet)]
+        parts += [Text(line) for line in (*_brought_by(fleet), *_limits(fleet), *_ends(fleet))]
     parts += [Text(line, style="yellow") for line in _notes(fleet, whole)]
     if fleet.with_lead_times:
         parts += lead_time_tables(fleet.starts, columns)
@@ -145,6 +147,28 @@ def _unused(row: Row) -> str:
     if row.free_usd_unknown:
         return partly(dollars(usd), row.free_usd_unknown, row.gpus)
     return partly(dollars(usd), row.idle_unknown, row.gpus)
+
+
+def _brought_by(fleet: Fleet) -> list[str]:
+    """One line for each cluster that tells: who brings its nodes."""
+    return [
+        f"nodes of {one.cluster}: " + ", ".join(f"{each.nodes} {each.who}" for each in known)
+        for one in fleet.snapshots
+        if (known := [each for each in one.brought_by if each.who != "?"])
+    ]
+
+
+def _ends(fleet: Fleet) -> list[str]:
+    """One line for each of the nodes that end next, whatever anybody does."""
+    return [
+        f"node {end.node} of {one.cluster} ends at {_utc(end.at_seconds)}: {end.why}"
+        for one in fleet.snapshots
+        for end in one.ends[:_ENDS_SHOWN]
+    ]
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%MZ")
 
 
 def _limits(fleet: Fleet) -> list[str]:

@@ -27,7 +27,13 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
         "ClusterTriggerAuthentication",
     ),
     "/apis/autoscaling/v2/horizontalpodautoscalers": ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    "/apis/autoscaling.k8s.io/v1/verticalpodautoscalers": (
+        "autoscaling.k8s.io/v1",
+        "VerticalPodAutoscaler",
+    ),
     "/apis/foresail.io/v1alpha1/capacitypolicies": ("foresail.io/v1alpha1", "CapacityPolicy"),
+    "/apis/kagent.dev/v1alpha2/agents": ("kagent.dev/v1alpha2", "Agent"),
+    "/apis/milvus.io/v1beta1/milvuses": ("milvus.io/v1beta1", "Milvus"),
     "/apis/karpenter.sh/v1/nodepools": ("karpenter.sh/v1", "NodePool"),
     "/apis/karpenter.sh/v1/nodeclaims": ("karpenter.sh/v1", "NodeClaim"),
     "/apis/autoscaling.x-k8s.io/v1beta1/capacitybuffers": (
@@ -52,13 +58,47 @@ _PATHS: Final[Mapping[str, tuple[str, str]]] = {
     "/api/v1/nodes": ("v1", "Node"),
 }
 PATHS: Final = tuple(_PATHS)
+AGENT_PATHS: Final[Mapping[str, tuple[str, str]]] = {
+    "/apis/kagent.dev/v1alpha2/agents": ("kagent.dev/v1alpha2", "Agent"),
+    "/apis/kagent.dev/v1alpha2/modelconfigs": ("kagent.dev/v1alpha2", "ModelConfig"),
+    "/apis/kagent.dev/v1alpha3/agents": ("kagent.dev/v1alpha3", "Agent"),
+    "/apis/kagent.dev/v1alpha3/agenttemplates": ("kagent.dev/v1alpha3", "AgentTemplate"),
+    "/apis/kagent.dev/v1alpha3/modelconfigs": ("kagent.dev/v1alpha3", "ModelConfig"),
+    "/apis/gateway.networking.k8s.io/v1/httproutes": (
+        "gateway.networking.k8s.io/v1",
+        "HTTPRoute",
+    ),
+    "/apis/inference.networking.k8s.io/v1/inferencepools": (
+        "inference.networking.k8s.io/v1",
+        "InferencePool",
+    ),
+    **{
+        path: _PATHS[path]
+        for path in (
+            "/apis/keda.sh/v1alpha1/scaledobjects",
+            "/apis/autoscaling/v2/horizontalpodautoscalers",
+            "/apis/apps/v1/deployments",
+            "/apis/apps/v1/statefulsets",
+            "/api/v1/services",
+        )
+    },
+}
+"""What agents call, and through what."""
 _CRON_JOBS: Final = "/apis/batch/v1/cronjobs"
 _SYSTEM: Final = "system-"
 """Prefix of Kubernetes' own priority classes."""
 
 
-async def read_live(context: str | None, kubeconfig: Path | None) -> tuple[list[Object], list[str]]:
+async def read_live(
+    context: str | None, kubeconfig: Path | None, paths: Mapping[str, tuple[str, str]] = _PATHS
+) -> tuple[list[Object], list[str]]:
     """The objects of a cluster, by default the current one, and which kinds could not be read.
+
+    Args:
+        context: of the cluster; None = the current one.
+        kubeconfig: in place of the usual one.
+        paths: collections, with the API version and kind of their objects; one that the cluster
+            does not have is empty.
 
     Raises:
         ForesailError: the cluster cannot be reached, or no kind can be listed.
@@ -69,12 +109,12 @@ async def read_live(context: str | None, kubeconfig: Path | None) -> tuple[list[
 
         async def tried(path: str) -> list[Object] | UnreadableError:
             async with slots:
-                return await _listed(client, path, _PATHS[path], name)
+                return await _listed(client, path, paths[path], name)
 
-        answers = await asyncio.gather(*(tried(path) for path in PATHS))
+        answers = await asyncio.gather(*(tried(path) for path in paths))
     objects = [one for answer in answers if isinstance(answer, list) for one in answer]
     failed = [str(one) for one in answers if isinstance(one, UnreadableError) and not one.absent]
-    if len(failed) == len(PATHS):
+    if len(failed) == len(paths):
         raise ForesailError(f"nothing of {name} can be read: {failed[0]}")
     return objects, failed
 

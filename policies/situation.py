@@ -74,7 +74,11 @@ class PoolNode:
     held_by_others: bool = False
     """It carries `karpenter.sh/do-not-disrupt` that is not ours."""
     leaving: bool = False
-    """It is cordoned, drained or being deleted: no pod comes to it any more."""
+    """It is cordoned, drained or being deleted, or ends before another could be there: no pod is
+    planned for it any more."""
+    ends_at_seconds: float | None = None
+    """When it goes whatever anybody does; None = no such end is known."""
+    ends_because: str | None = None
     out_of_service: bool = False
     """No new pod can have its GPUs now: it is not ready, or they are unhealthy or tainted."""
     pods_moved: bool = True

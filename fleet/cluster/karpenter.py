@@ -41,6 +41,10 @@ REGISTRATION_LIMIT_SECONDS: Final = 900.0
 _REQUESTED_DRIVERS: Final = "karpenter.sh/requested-dra-drivers"
 _EKS: Final = "eks.amazonaws.com"
 _EKS_POOLS: Final = frozenset({"general-purpose", "system"})
+_AKS_RELEASE: Final = "aks-managed-karpenter-overlay"
+"""Of the Helm release by which AKS's node auto-provisioning makes its NodePools `default` and
+`system-surge`."""
+_HELM_RELEASE: Final = "meta.helm.sh/release-name"
 _CLOUD_MARKS: Final = {
     "app.kubernetes.io/managed-by": "eks",
     "addonmanager.kubernetes.io/mode": None,
@@ -81,6 +85,8 @@ class NodeClaim:
     capacity: Mapping[str, Fraction]
     """What the machine has; empty until it is launched."""
     taints: tuple[Taint, ...] = ()
+    expires_after_seconds: float | None = None
+    """After its creation; nothing stops that. None = never."""
     termination_grace_seconds: float | None = None
     """After which its end waits for no pod; None = it waits for ever."""
     machine_image: str | None = None
@@ -204,6 +210,7 @@ def node_claim_of(document: Json) -> NodeClaim:
         requests=requests,
         capacity=capacity,
         taints=taints(spec),
+        expires_after_seconds=go_duration_seconds(spec.get("expireAfter")),
         termination_grace_seconds=go_duration_seconds(spec.get("terminationGracePeriod")),
         machine_image=text(status, "imageID"),
         conditions=conditions(status),
@@ -273,6 +280,9 @@ def buffer_of(document: Json) -> CapacityBuffer:
 
 def _built_in(metadata: Json, node_class_group: str | None) -> bool:
     labels = strings(metadata, "labels")
+    release = strings(metadata, "annotations").get(_HELM_RELEASE, "")
+    if release.startswith(_AKS_RELEASE):
+        return True
     if node_class_group == _EKS and text(metadata, "name") in _EKS_POOLS:
         return True
     return any(

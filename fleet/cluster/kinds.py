@@ -18,6 +18,7 @@ from fleet.cluster.karpenter import (
     node_claim_of,
     node_pool_of,
 )
+from fleet.cluster.node_classes import NodeClass, node_class_of
 from fleet.cluster.nodes import Node, node_of
 from fleet.cluster.pods import Pod, pod_of
 from fleet.cluster.scaled_objects import ScaledObject, scaled_object_of
@@ -32,6 +33,7 @@ Record: TypeAlias = (
     | TaintRule
     | NodePool
     | NodeClaim
+    | NodeClass
     | CapacityBuffer
     | PodGroup
     | ScaledObject
@@ -51,6 +53,8 @@ class Kind(StrEnum):
     TAINT_RULE = "devicetaintrules"
     NODE_POOL = "nodepools"
     NODE_CLAIM = "nodeclaims"
+    NODE_CLASS = "ec2nodeclasses"
+    NODE_CLASS_AUTO = "nodeclasses of EKS Auto Mode"
     BUFFER = "capacitybuffers"
     POD_GROUP = "podgroups"
     POD_GROUP_PLUGIN = "podgroups of scheduler-plugins"
@@ -101,6 +105,16 @@ SOURCES: Final[Mapping[Kind, Source]] = {
     ),
     Kind.NODE_CLAIM: Source(
         path=f"{_KARPENTER}/nodeclaims", object_kind="NodeClaim", record_of=node_claim_of
+    ),
+    Kind.NODE_CLASS: Source(
+        path="/apis/karpenter.k8s.aws/v1/ec2nodeclasses",
+        object_kind="EC2NodeClass",
+        record_of=node_class_of,
+    ),
+    Kind.NODE_CLASS_AUTO: Source(
+        path="/apis/eks.amazonaws.com/v1/nodeclasses",
+        object_kind="NodeClass",
+        record_of=node_class_of,
     ),
     Kind.BUFFER: Source(
         # Karpenter's CRD serves this version alone, whatever its guide writes.

@@ -13,6 +13,7 @@ from fleet.annotations import (
     KEPT_UNTIL,
     PRICE,
     REPORT,
+    SCALE_DOWN_DISABLED,
     WEIGHTS_CACHED,
 )
 from fleet.cluster.fields import (
@@ -39,11 +40,13 @@ from fleet.reasons import OF_EMPTY, Reason
 INSTANCE_TYPE: Final = "node.kubernetes.io/instance-type"
 CAPACITY_TYPE: Final = "karpenter.sh/capacity-type"
 KARPENTER_POOL: Final = "karpenter.sh/nodepool"
+COMPUTE_CLASS: Final = "cloud.google.com/compute-class"
 _INSTANCE_TYPES: Final = (INSTANCE_TYPE, "beta.kubernetes.io/instance-type")
 _ZONES: Final = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 POOL_LABELS: Final = (
     KARPENTER_POOL,
     "eks.amazonaws.com/nodegroup",
+    COMPUTE_CLASS,  # GKE makes node pools for it as it needs them; pods select the class
     "cloud.google.com/gke-nodepool",
     "kubernetes.azure.com/agentpool",
     "agentpool",
@@ -99,6 +102,8 @@ class Node:
     price_refused: str | None = None
     """Why the annotation with the price counts as none."""
     do_not_disrupt: bool = False
+    """What brings its nodes and takes them is told to leave it: Karpenter, else the Cluster
+    Autoscaler."""
     kept_because: Reason | None = None
     """Why our controller keeps it while it is empty; None = it does not."""
     kept_until_seconds: float | None = None
@@ -185,7 +190,7 @@ def node_of(document: Json) -> Node:
         report_refused=report_refused,
         usd_per_gpu_hour=price,
         price_refused=price_refused,
-        do_not_disrupt=annotations.get(DO_NOT_DISRUPT) == "true",
+        do_not_disrupt=annotations.get(keeping_annotation(strings(metadata, "labels"))) == "true",
         kept_because=_reason(annotations.get(KEPT_BECAUSE)),
         kept_until_seconds=seconds(annotations, KEPT_UNTIL),
         kept_because_text=annotations.get(KEPT_BECAUSE),
@@ -194,6 +199,15 @@ def node_of(document: Json) -> Node:
         images=_slow_images(status),
         weights=frozenset(filter(None, annotations.get(WEIGHTS_CACHED, "").split(","))),
     )
+
+
+def keeping_annotation(labels: Mapping[str, str]) -> str:
+    """The annotation of a node with these labels that what takes nodes away obeys."""
+    return DO_NOT_DISRUPT if _of_karpenter(labels) else SCALE_DOWN_DISABLED
+
+
+def _of_karpenter(labels: Mapping[str, str]) -> bool:
+    return KARPENTER_POOL in labels or _first(labels, POOL_LABELS) is None
 
 
 def capacity_type_of(labels: Mapping[str, str]) -> CapacityType | None:

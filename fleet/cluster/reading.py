@@ -11,6 +11,7 @@ from fleet.cluster.fields import Unreadable
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
 from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.node_classes import NodeClass
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
 from fleet.cluster.scaled_objects import ScaledObject
@@ -37,6 +38,8 @@ class Cluster:
     taint_rules: tuple[TaintRule, ...] | None = ()
     node_pools: tuple[NodePool, ...] | None = ()
     node_claims: tuple[NodeClaim, ...] | None = ()
+    node_classes: tuple[NodeClass, ...] = ()
+    """Of AWS's two kinds; those that were not read are left out."""
     buffers: tuple[CapacityBuffer, ...] | None = ()
     pod_groups: tuple[PodGroup, ...] = ()
     """Of both kinds; those that were not read are left out."""
@@ -73,6 +76,10 @@ class Cluster:
             taint_rules=_of(TaintRule, records.get(Kind.TAINT_RULE, ())),
             node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
+            node_classes=(
+                *(_of(NodeClass, records.get(Kind.NODE_CLASS)) or ()),
+                *(_of(NodeClass, records.get(Kind.NODE_CLASS_AUTO)) or ()),
+            ),
             buffers=_of(CapacityBuffer, records.get(Kind.BUFFER, ())),
             scaled_objects=_of(ScaledObject, records.get(Kind.SCALED_OBJECT, ())),
             pod_groups=(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fleet.cluster.karpenter import NodeClaim, NodePool
+from fleet.cluster.platform import EKS_GROUP
 
 BUFFER_GROUP: Final = "autoscaling.x-k8s.io"
 BUFFER_VERSION: Final = "v1beta1"
@@ -51,7 +52,7 @@ def orders_for_claims(claims: Iterable[NodeClaim], *, refused: bool) -> bool | N
 
 def is_auto_mode(pools: Iterable[NodePool]) -> bool:
     """Whether a pool is of EKS Auto Mode."""
-    return any(one.node_class_group == "eks.amazonaws.com" for one in pools)
+    return any(one.node_class_group == EKS_GROUP for one in pools)
 
 
 def described(found: Discovery) -> tuple[str, ...]:

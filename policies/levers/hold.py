@@ -1,13 +1,15 @@
 """Hold nodes: `karpenter.sh/do-not-disrupt` with our reason and lease beside it.
 
+A node that the Cluster Autoscaler brought, as in GKE's and AKS's own node pools and in EKS's node
+groups, has its annotation instead: Karpenter's would stop nothing there.
+
 Server-side apply knows whose field it is. Where somebody else has written the same annotation it
 stays when ours is taken off, and where they have written another value nothing is overwritten.
 """
 
 from typing import Final
 
-from fleet.annotations import DO_NOT_DISRUPT
-from fleet.cluster.nodes import Node
+from fleet.cluster.nodes import Node, keeping_annotation
 from policies.levers.change import Change, LeverResult, Verb, applied
 from policies.levers.marks import lease_marks, lease_to_write
 from policies.levers.objects import node_address
@@ -60,7 +62,7 @@ def _held(round_: PoolRound, decision: NodeDecision, node: Node | None) -> Lever
     if lease is None and node.kept_because_text == because.value and node.do_not_disrupt:
         return LeverResult()
     address = node_address(node.name)
-    annotations = {DO_NOT_DISRUPT: "true", **lease_marks(because.value, until)}
+    annotations = {keeping_annotation(node.labels): "true", **lease_marks(because.value, until)}
     change = Change(
         verb=Verb.APPLY,
         address=address,

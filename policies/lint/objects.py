@@ -11,7 +11,7 @@ from policies.lint.finding import Path
 
 ABSENT: Final = object()
 Made = TypeVar("Made")
-_EMBEDDED: Final = ("KubeSchedulerConfiguration", "CapacityPolicy")
+_EMBEDDED: Final = ("KubeSchedulerConfiguration", "CapacityPolicy", "DeschedulerPolicy")
 """Kinds that live as a text in a ConfigMap."""
 _TEXT_MAX: Final = 1 << 20
 """Characters of a ConfigMap's entry: the API server takes no more of the whole."""

@@ -25,6 +25,7 @@ GROUPS: Final = {
     "3": "kube-scheduler's configuration",
     "4": "CapacityPolicies",
     "5": "Pods, buffers, disruption budgets and claims",
+    "6": "Other controllers of the same objects",
 }
 """By the first digit of the id."""
 

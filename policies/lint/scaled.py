@@ -90,7 +90,12 @@ def bounds(of: Object) -> tuple[int, int]:
 
 def target(of: Object) -> tuple[str, str, str]:
     """Type, scope and name of what is scaled; a name may be empty."""
-    reference = part(of.spec, "scaleTargetRef")
+    return target_of(of, "scaleTargetRef")
+
+
+def target_of(of: Object, field: str) -> tuple[str, str, str]:
+    """Type, scope and name of the workload that a field of the spec refers to."""
+    reference = part(of.spec, field)
     kind = text(reference, "kind") or "Deployment"
     group, slash, _ = (text(reference, "apiVersion") or "apps/v1").rpartition("/")
     return (

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from fleet.account.loading import PodLoad
 from fleet.account.machines import claims_of_nodes
 from fleet.account.node import NodeGpus
+from fleet.account.node_ends import node_ends
 from fleet.cluster.gpu_resources import WHOLE
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.hardware import Prices
@@ -22,6 +23,7 @@ from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
+from policies.reading.ending import ending_remarks
 from policies.reading.fitting import Candidate, candidate_of
 from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, missing_pods
 from policies.reading.nodes import NodeReading, NodesSeen, pool_node
@@ -145,6 +147,7 @@ def _readings(
     accounts = {one.node: one for one in snapshot.nodes}
     claims = claims_of_nodes(cluster)
     pods = {pod.name: pod for pod in cluster.pods or () if not pod.ended}
+    ends = node_ends(cluster)
     found: dict[str, list[NodeReading]] = defaultdict(list)
     with_node: set[str] = set()
     for node in cluster.nodes:
@@ -155,7 +158,7 @@ def _readings(
         account = accounts.get(node.name)
         if pool is not None and (account is not None or _orders_gpus(claim)):
             reading = _reading(claim, node, account, pods)
-            found[pool].append(replace(reading, loads=loads))
+            found[pool].append(replace(reading, loads=loads, end=ends.get(node.name)))
     for claim in cluster.node_claims or ():
         if claim.uid not in with_node and claim.pool is not None and _orders_gpus(claim):
             found[claim.pool].append(NodeReading(claim=claim, node=None, account=None))
@@ -253,6 +256,8 @@ def _state(
     seen: NodesSeen,
     now_seconds: float,
 ) -> PoolState:
+    lead = beside.lead_time_of(pool.name)
+    lead_seconds = lead.boot_seconds_p90 + lead.pull_seconds
     nodes = tuple(
         pool_node(
             one,
@@ -260,6 +265,7 @@ def _state(
             seen,
             beside.held_until_seconds.get(one.node.name) if one.node is not None else None,
             now_seconds,
+            lead_seconds,
         )
         for one in pool.readings
     )
@@ -269,6 +275,10 @@ def _state(
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
+    gangs = tuple(
+        gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
+        for workload, members in by_gang(pods).items()
+    )
     return PoolState(
         name=pool.name,
         generation=terms.most_common(one.account.generation for one in pool.readings if one.account)
@@ -280,15 +290,12 @@ def _state(
         capacity_type=capacity,
         nodes=nodes,
         demand_gpus=sum(one.gpus for one in single) + unowned,
-        gangs=tuple(
-            gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
-            for workload, members in by_gang(pods).items()
-        ),
-        lead_time=beside.lead_time_of(pool.name),
+        gangs=gangs,
+        lead_time=lead,
         nodes_max=terms.nodes_max(pool.record, pool.gpus_per_node),
         consolidate_after_seconds=terms.consolidate_after_seconds(pool.record),
         static=pool.record is not None and pool.record.replicas is not None,
         labels=pool.record.labels if pool.record is not None else {},
         workloads=tuple(sorted(workloads, key=str)),
-        remarks=tuple(pool.remarks),
+        remarks=(*pool.remarks, *ending_remarks(nodes, gangs, now_seconds + lead_seconds)),
     )

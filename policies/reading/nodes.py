@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fleet.account.loading import PodLoad
 from fleet.account.node import NodeGpus
+from fleet.account.node_ends import NodeEnd
 from fleet.annotations import DELETION_COST, DISRUPTION_COST
 from fleet.cluster.gpu_resources import MIG, SHARED, WHOLE
 from fleet.cluster.karpenter import NodeClaim
@@ -38,6 +39,8 @@ class NodeReading:
     """Given out to claims that no pod holds."""
     loads: Mapping[str, PodLoad] = field(default_factory=dict)
     """What is known of pods' loading, by their UID."""
+    end: NodeEnd | None = None
+    """When it goes whatever anybody does; None = no such end is known."""
 
     @property
     def uid(self) -> str:
@@ -51,6 +54,9 @@ class NodeReading:
     def leaving(self) -> bool:
         deleted = self.claim is not None and self.claim.deleted_seconds is not None
         return deleted or (self.node is not None and self.node.leaves)
+
+    def ends_within(self, seconds: float, now_seconds: float) -> bool:
+        return self.end is not None and self.end.at_seconds <= now_seconds + seconds
 
     @property
     def stage(self) -> tuple[NodeStage, float | None]:
@@ -87,6 +93,7 @@ def pool_node(
     seen: NodesSeen,
     held_until_seconds: float | None,
     now_seconds: float,
+    lead_seconds: float,
 ) -> PoolNode:
     """The record of one node.
 
@@ -96,6 +103,7 @@ def pool_node(
         seen: what earlier readings told.
         held_until_seconds: the end of our own hold's lease.
         now_seconds: of this reading.
+        lead_seconds: until another node could be in its place.
     """
     claim, node, account = reading.claim, reading.node, reading.account
     stage, since = reading.stage
@@ -129,7 +137,9 @@ def pool_node(
         empty_since_seconds=_empty_since(reading.uid, since, seen, now_seconds) if empty else None,
         held_by_us_until_seconds=held_until_seconds if kept else None,
         held_by_others=kept and held_until_seconds is None,
-        leaving=reading.leaving,
+        leaving=reading.leaving or reading.ends_within(lead_seconds, now_seconds),
+        ends_at_seconds=None if reading.end is None else reading.end.at_seconds,
+        ends_because=None if reading.end is None else reading.end.why,
         out_of_service=out,
         pods_moved=not any(pod.ranked_by_karpenter for pod, _ in reading.pods),
         clique=account.clique if account is not None else None,

@@ -3,6 +3,7 @@
 from tests.lint.cases import (
     capacity_policies,
     following,
+    neighbours,
     node_pools,
     pods,
     scaled_objects,
@@ -14,6 +15,7 @@ CASES = (
     *scaled_objects.CASES,
     *triggers.CASES,
     *following.CASES,
+    *neighbours.CASES,
     *node_pools.CASES,
     *schedulers.CASES,
     *capacity_policies.CASES,

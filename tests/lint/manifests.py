@@ -294,6 +294,44 @@ DISRUPTION: Manifest = {
     "metadata": {"name": "qwen3-32b", "namespace": "llm"},
     "spec": {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "qwen3-32b"}}},
 }
+VERTICAL: Manifest = {
+    "apiVersion": "autoscaling.k8s.io/v1",
+    "kind": "VerticalPodAutoscaler",
+    "metadata": {"name": "qwen3-32b", "namespace": "llm"},
+    "spec": {
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "qwen3-32b"},
+        "updatePolicy": {"updateMode": "Initial"},
+    },
+}
+MILVUS: Manifest = {
+    "apiVersion": "milvus.io/v1beta1",
+    "kind": "Milvus",
+    "metadata": {"name": "rag", "namespace": "llm"},
+    "spec": {
+        "mode": "cluster",
+        "components": {
+            "image": "milvusdb/milvus:v2.6.4-gpu",
+            "queryNode": {"replicas": -1},
+            "dataNode": {"replicas": -1},
+            "proxy": {"replicas": 2},
+        },
+    },
+}
+DESCHEDULER: Manifest = {
+    "apiVersion": "descheduler/v1alpha2",
+    "kind": "DeschedulerPolicy",
+    "nodeSelector": "nvidia.com/gpu.present!=true",
+    "profiles": [
+        {
+            "name": "default",
+            "pluginConfig": [
+                {"name": "DefaultEvictor", "args": {"nodeFit": True}},
+                {"name": "HighNodeUtilization", "args": {"thresholds": {"cpu": 20}}},
+            ],
+            "plugins": {"balance": {"enabled": ["HighNodeUtilization"]}},
+        }
+    ],
+}
 POLICY: Manifest = {
     "apiVersion": "foresail.io/v1alpha1",
     "kind": "CapacityPolicy",
@@ -333,4 +371,5 @@ SELECTOR = f"{REQUEST} exactly selectors 0 cel expression"
 CLEAN = (
     SCALED, FROM_ZERO, PROMETHEUS, HPA, SCALED_JOB, AUTHENTICATION, SERVICE, DEPLOYMENT, POOL,
     STATIC, NODE_CLAIM, SCHEDULER, BUFFER, PRIORITY, DISRUPTION, TEMPLATE, CLAIMED, POLICY,
+    VERTICAL, DESCHEDULER, MILVUS,
 )  # fmt: skip

@@ -30,7 +30,14 @@ KINDS: Final = (
     Kind.NODE_CLAIM,
 )
 """What a snapshot of GPUs and of their starts is made of."""
-PLANNING_KINDS: Final = (*KINDS, Kind.BUFFER, Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN)
+PLANNING_KINDS: Final = (
+    *KINDS,
+    Kind.NODE_CLASS,
+    Kind.NODE_CLASS_AUTO,
+    Kind.BUFFER,
+    Kind.POD_GROUP,
+    Kind.POD_GROUP_PLUGIN,
+)
 """What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""

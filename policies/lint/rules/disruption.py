@@ -1,17 +1,19 @@
 """PodDisruptionBudgets of workloads whose nodes shall be able to leave."""
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from fleet.documents import Json, listed, part, text
+from fleet.documents import part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
-from policies.lint.pods import POD_TYPES, gpu_workloads, pods_in
+from policies.lint.pods import gpu_workloads
 from policies.lint.rule import rule
 from policies.lint.scaled import bounds, scaler_of
+from policies.lint.selected import selected
 
-_WORKLOADS_MAX: Final = 100
-"""Of one label that a budget is compared with."""
+_PERCENT: Final = re.compile(r"([1-9][0-9]?)%")
+"""Of minAvailable; 100% never allows one, whatever it covers."""
 PDB: Final = "policy/PodDisruptionBudget"
 
 
@@ -35,12 +37,11 @@ def never_allows(of: Object, inputs: Inputs) -> Iterator[Fault]:
         ):
             why = "no node with such a pod can ever be drained"
             yield Fault(at=at, why=why, do="set maxUnavailable: 1")
-    least = of.spec.get("minAvailable")
-    if not isinstance(least, int) or isinstance(least, bool) or least < 1:
-        return
+    given = of.spec.get("minAvailable")
     for workload in _covered(of, inputs):
         replicas = _most_replicas(workload, inputs)
-        if replicas is not None and 0 < replicas <= least:
+        least = None if replicas is None else _kept(given, replicas)
+        if replicas is not None and least is not None and 0 < replicas <= least:
             why = f"{workload.title} has {replicas} replicas at the most, so none may ever go"
             yield Fault(at=("spec", "minAvailable"), why=why, do="set maxUnavailable: 1 instead")
             return
@@ -73,21 +74,6 @@ def budgets_by_workload(inputs: Inputs) -> Mapping[Object, list[Object]]:
     return found
 
 
-def workloads_by_label(inputs: Inputs) -> Mapping[tuple[str, str, object], list[Object]]:
-    """Workloads by scope, key and value of each label of their pods."""
-    found: dict[tuple[str, str, object], list[Object]] = {}
-    for one in inputs.of(*POD_TYPES):
-        labels = {
-            (key, value)
-            for pod in pods_in(one)
-            for key, value in pod.labels.items()
-            if isinstance(value, str)
-        }
-        for key, value in labels:
-            found.setdefault((one.scope, key, value), []).append(one)
-    return found
-
-
 @rule(
     "FS533",
     Severity.INFO,
@@ -111,49 +97,19 @@ def evicts_loading(of: Object, inputs: Inputs) -> Iterator[Fault]:
 
 
 def covered_by_budget(inputs: Inputs) -> Mapping[Object, list[Object]]:
-    return {one: _selected(one, inputs) for one in inputs.of(PDB)}
+    return {one: selected(one.scope, part(one.spec, "selector"), inputs) for one in inputs.of(PDB)}
 
 
 def _covered(of: Object, inputs: Inputs) -> list[Object]:
     return inputs.once(covered_by_budget)[of]
 
 
-def _selected(of: Object, inputs: Inputs) -> list[Object]:
-    """Workloads whose pods the budget selects; a selector without labels is left out."""
-    selector = part(of.spec, "selector")
-    for key, value in part(selector, "matchLabels").items():
-        if not isinstance(value, str):
-            return []
-        having = inputs.once(workloads_by_label).get((of.scope, key, value), ())
-        return [
-            one
-            for one in having[:_WORKLOADS_MAX]
-            if any(_selects(selector, pod.labels) for pod in pods_in(one))
-        ]
-    return []
-
-
-def _selects(selector: Json, labels: Mapping[str, object]) -> bool:
-    wanted = part(selector, "matchLabels")
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        return False
-    return all(_meets(one, labels) for one in listed(selector, "matchExpressions"))
-
-
-def _meets(expression: Json, labels: Mapping[str, object]) -> bool:
-    key, values = text(expression, "key") or "", expression.get("values")
-    among = isinstance(values, list) and labels.get(key) in values
-    match text(expression, "operator"):
-        case "In":
-            return key in labels and among
-        case "NotIn":
-            return not among
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return False
+def _kept(given: object, replicas: int) -> int | None:
+    """How many of the replicas minAvailable keeps; percentages are rounded up. None = no such."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return given if given >= 1 else None
+    found = _PERCENT.fullmatch(given) if isinstance(given, str) else None
+    return None if found is None else -(-int(found[1]) * replicas // 100)
 
 
 def _most_replicas(workload: Object, inputs: Inputs) -> int | None:

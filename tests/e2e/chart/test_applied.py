@@ -38,6 +38,8 @@ CONTROLLER_READS = READ | {
     for what in (
         "nodepools.karpenter.sh",
         "nodeclaims.karpenter.sh",
+        "ec2nodeclasses.karpenter.k8s.aws",
+        "nodeclasses.eks.amazonaws.com",
         "capacitypolicies.foresail.io",
         "capacitybuffers.autoscaling.x-k8s.io",
         "scaledobjects.keda.sh",

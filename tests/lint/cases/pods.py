@@ -209,6 +209,20 @@ CASES = (
         says="has 2 replicas at the most, so none may ever go",
     ),
     case(
+        # 90 % of 4 is 3.6, which is rounded up to 4; 75 % of 4 is 3.
+        "FS531",
+        "spec.minAvailable",
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": "90%"}),
+            edited(DEPLOYMENT, {"spec replicas": 4}),
+        ),
+        (
+            edited(DISRUPTION, {"spec maxUnavailable": GONE, "spec minAvailable": "75%"}),
+            edited(DEPLOYMENT, {"spec replicas": 4}),
+        ),
+        says="has 4 replicas at the most, so none may ever go",
+    ),
+    case(
         "FS531",
         "spec.minAvailable",
         (

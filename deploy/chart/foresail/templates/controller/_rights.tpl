@@ -7,6 +7,9 @@
   verbs: [list, watch]
 - {apiGroups: [karpenter.sh], resources: [nodepools, nodeclaims], verbs: [list, watch]}
 - {apiGroups: [foresail.io], resources: [capacitypolicies], verbs: [list, watch]}
+# Where AWS has such objects: the ends of capacity reservations.
+- {apiGroups: [karpenter.k8s.aws], resources: [ec2nodeclasses], verbs: [list, watch]}
+- {apiGroups: [eks.amazonaws.com], resources: [nodeclasses], verbs: [list, watch]}
 # Where the cluster has such objects: room that is kept, sizes of gangs, and which workload a plan of
 # the Plans API is of.
 - {apiGroups: [autoscaling.x-k8s.io], resources: [capacitybuffers], verbs: [list, watch]}

@@ -1,0 +1,56 @@
+"""The verb that shows which agents call which model."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from foresail import cli_options
+
+
+@click.command(short_help="Agents of KAgent, and the models that they call.")
+@click.option(
+    "-f",
+    "--file",
+    "files",
+    multiple=True,
+    metavar="FILE|FOLDER|-",
+    help="With agents and what they call; no cluster is asked. May be repeated.",
+)
+@cli_options.context
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
+@cli_options.output("text", "json", "yaml")
+def agents(
+    *, files: tuple[str, ...], context: str | None, kubeconfig: Path | None, form: str
+) -> None:
+    """Which agents call which model, each one's share, and what to paste into the model's trigger.
+
+    Reads Agents and ModelConfigs of KAgent, Services, HTTPRoutes, Deployments and ScaledObjects.
+    Only reads. Status 1: something cannot be read.
+    """
+    from foresail import agents_command
+    from foresail.agent_graph import agent_graph
+    from foresail.figures import camel
+    from foresail.lint_files import read_paths
+    from foresail.lint_live import AGENT_PATHS, read_live
+    from foresail.printed import FORMS, print_document
+    from policies.lint.objects import Inputs
+    from scaler.errors import ForesailError
+
+    if files and context is not None:
+        raise click.UsageError("--file reads no cluster: leave --context out")
+    if files:
+        read = read_paths(files)
+        if read.findings:
+            first = read.findings[0]
+            raise ForesailError(f"{first.file}: {first.subject}: {first.why}")
+        objects = read.objects
+    else:
+        objects, failed = asyncio.run(read_live(context, kubeconfig, AGENT_PATHS))
+        if failed:
+            raise ForesailError(f"the graph would be wrong: {failed[0]}")
+    graph = agent_graph(Inputs(objects=objects))
+    if form in FORMS:
+        print_document(camel(agents_command.payload(graph)), form)
+    else:
+        click.echo(agents_command.text(graph), nl=False)

@@ -1,0 +1,123 @@
+"""A model's demand is explained by the agents that call it, and an agent that scales leads it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from foresail.agent_graph import Agent, agent_graph
+from foresail.cli import main
+from policies.lint.finding import Severity
+from policies.lint.objects import Inputs, objects_of
+from tests.lint.manifests import lint
+
+FILE = Path(__file__).parents[1] / "fixtures" / "kagent.yaml"
+DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all(FILE.read_text(encoding="utf-8")))
+
+
+def graph_of(*documents: dict[str, Any]) -> Any:
+    objects = [one for document in documents for one in objects_of(document, "agents.yaml")]
+    return agent_graph(Inputs(objects=objects))
+
+
+def test_the_demand_of_a_model_is_explained_by_its_agents() -> None:
+    graph = graph_of(*DOCUMENTS)
+
+    models = {one.model: one for one in graph.models}
+    assert {name: one.scaled_object for name, one in models.items()} == {
+        "qwen3-32b": "llm/qwen3-32b",
+        "llama-70b": "llm/llama-70b",
+    }
+    # Of v1alpha2 through a Service, of v1alpha3 and v1alpha2 through an HTTPRoute and its pool.
+    assert models["qwen3-32b"].agents == (
+        Agent(name="agents/research", replicas=2, scaled_by=None),
+        Agent(name="agents/reviewer", replicas=None, scaled_by=None),
+        Agent(name="agents/support", replicas=6, scaled_by="ScaledObject agents/support"),
+    )
+    assert models["llama-70b"].gateway == "litellm"
+    assert graph.left_out == (
+        "Agent agents/own: it names no ModelConfig: what it calls is in its own image",
+        (
+            "Agent agents/cloud: ModelConfig agents/default-model-config asks OpenAI itself, "
+            "outside of this cluster"
+        ),
+    )
+
+
+def test_an_agent_that_scales_leads_its_model_through_the_gateway_that_counts_its_calls() -> None:
+    printed = CliRunner().invoke(main, ["agents", "-f", str(FILE)]).output
+
+    assert printed.splitlines()[:9] == [
+        "# llama-70b (llm/llama-70b, through litellm): 1 agent, ? replicas",
+        "#   agents/writer: ? replicas",
+        (
+            "# in the metadata of the trigger of llm/llama-70b: calls of agents, as the gateway "
+            "counts them, lead the forecast"
+        ),
+        "gateway: litellm",
+        "# qwen3-32b (llm/qwen3-32b): 3 agents, ? replicas",
+        "#   agents/research: 2 replicas",
+        "#   agents/reviewer: ? replicas",
+        "#   agents/support: 6 replicas, scaled by ScaledObject agents/support",
+        (
+            "# its agents scale, and nothing counts their calls before the engine does: "
+            "a gateway between them would lead the forecast"
+        ),
+    ]
+
+
+def test_shares_are_those_of_replicas_where_all_are_known() -> None:
+    known = [one for one in DOCUMENTS if one["kind"] != "AgentTemplate"]
+    text = "\n---\n".join(yaml.safe_dump(one) for one in known)
+
+    printed = CliRunner().invoke(main, ["agents", "-f", "-", "-o", "json"], input=text).output
+
+    (qwen,) = (one for one in json.loads(printed)["models"] if one["model"] == "qwen3-32b")
+    assert {one["agent"]: one["share"] for one in qwen["agents"]} == {
+        "agents/research": 0.25,
+        "agents/support": 0.75,
+    }
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("ModelConfig", "there is no ModelConfig agents/qwen here"),
+        ("HTTPRoute", "no Service or HTTPRoute here has the host 'models.example.org' of"),
+        ("ScaledObject", "Deployment llm/qwen3-32b serves ModelConfig agents/qwen, and no trigger"),
+    ],
+)
+def test_an_agent_that_cannot_be_attributed_is_named_with_the_reason(
+    missing: str, why: str
+) -> None:
+    graph = graph_of(*(one for one in DOCUMENTS if one["kind"] != missing))
+
+    (said,) = (one for one in graph.left_out if one.startswith("Agent agents/support: "))
+    assert why in said
+
+
+@pytest.mark.parametrize("version", ["v1alpha2", "v1alpha3"])
+def test_an_agent_whose_replicas_two_controllers_set_is_found(version: str) -> None:
+    agent = {
+        "apiVersion": f"kagent.dev/{version}",
+        "kind": "Agent",
+        "metadata": {"name": "support", "namespace": "agents"},
+        "spec": {"declarative": {"modelConfig": "qwen", "deployment": {"replicas": 2}}},
+    }
+    (scaler,) = (
+        one
+        for one in DOCUMENTS
+        if one["kind"] == "ScaledObject" and one["metadata"]["namespace"] == "agents"
+    )
+
+    (found,) = (one for one in lint(agent, scaler) if one.rule == "FS651")
+
+    assert found.severity is Severity.ERROR
+    assert found.message == (
+        "Agent agents/support: spec.declarative.deployment.replicas is 2: ScaledObject "
+        "agents/support scales its Deployment, and KAgent sets 2 again; leave it out"
+    )
+    assert "FS651" not in {one.rule for one in lint(agent)}
