@@ -28,7 +28,7 @@ from scaler.scope import Scope
 from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
-from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.catalogue import Preset, gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
@@ -60,7 +60,7 @@ class Sources:
         Raises:
             SourceMisconfiguredError: an address or a file of one cannot be used.
         """
-        presets = {name: load(name) for name in shipped()}
+        presets = {name: load(name) for name in (*shipped(), *gateways())}
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once

@@ -49,6 +49,8 @@ class Page:
         """Read by the first of the rule's series that has a number."""
         answers = []
         for series in rule.series:
+            if series.unless is not None and self._fresh(self.time_series.get(series.unless, ())):
+                continue
             answer = self._read_series(series)
             if isinstance(answer, MatchedSeries):
                 return answer
@@ -78,7 +80,7 @@ class Page:
         return [one.newest for one in self._fresh(time_series)]
 
     def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
-        every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_name)
         if not every or (series.of_model and not self._has_model()):
             return None
         time_series, copies = self._uncopied(series, every)
@@ -114,7 +116,7 @@ class Page:
         levels = tuple(max(0.0, one.newest) for one in time_series)
         if series.exposed_less is None:
             return levels
-        every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_less)
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(levels) - sum(max(0.0, one.newest) for one in less)),)
 
@@ -122,7 +124,7 @@ class Page:
         rates = self._increases_per_second(time_series)
         if series.exposed_less is None or not rates:
             return rates
-        every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_less)
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
@@ -142,7 +144,7 @@ class Page:
 
     def _total(self, series: MetricSeries) -> float | None:
         assert series.exposed_sum is not None
-        every = self._matching(series.exposed_sum, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_sum)
         time_series, _ = self._uncopied(series, every)
         increases = [one.increase(self.window_seconds) for one in time_series]
         known = [increase[0] for increase in increases if increase is not None]
@@ -169,6 +171,11 @@ class Page:
             # As in Prometheus, a label without a value is no label.
             if all(one.labels.get(label, "") in values for label, values in wanted.items())
         ]
+
+    def _matching_of(self, series: MetricSeries, name: str) -> list[TimeSeries]:
+        """Those of the series, or of another of the same labels."""
+        found = self._matching(name, series.labels, by_model=series.by_model)
+        return [one for one in found if not _below(one.labels, series.label_min)]
 
     def _fresh(self, time_series: Iterable[TimeSeries]) -> list[TimeSeries]:
         return [one for one in time_series if one.newest_seconds >= self.fresh_from_seconds]
@@ -204,6 +211,17 @@ class Page:
         time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
         models = {one.labels.get(self.preset.model_label, "") for one in time_series}
         return [] if self.model in models else sorted(models - {""})
+
+
+def _below(labels: Mapping[str, str], least: Mapping[str, float]) -> bool:
+    """Whether a label is a number below its least; what is no number is not."""
+    for label, number in least.items():
+        try:
+            if float(labels.get(label, "")) < number:
+                return True
+        except ValueError:
+            continue
+    return False
 
 
 def _products(series: MetricSeries, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:
