@@ -17,6 +17,9 @@ IDLE_RATIO: Final = 0.02
 _METRICS: Final = {"DCGM_FI_PROF_GR_ENGINE_ACTIVE": 1.0, "DCGM_FI_DEV_GPU_UTIL": 0.01}
 """With the factor that makes a ratio of each."""
 _HOSTS: Final = ("Hostname", "hostname", "node", "kubernetes_node", "exported_node")
+"""Labels that may name the node. All of them count: without `NODE_NAME` the exporter's own is the
+name of its pod, and another may be the short name of a host whose node has the full one."""
+_GPUS: Final = ("UUID", "uuid", "gpu")
 
 
 def queries(window: str) -> tuple[str, ...]:
@@ -34,8 +37,8 @@ class Host:
 
     busy: dict[str, bool] = field(default_factory=dict)
     """By UUID, else by index."""
-    owners: dict[str, str] = field(default_factory=dict)
-    """The pod of each, with its namespace, where the exporter knows it."""
+    owners: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """The pods of each, with their namespaces, where the exporter knows them; they share it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,7 @@ class Activity:
 
     window_seconds: float
     hosts: Mapping[str, Host]
-    """By node name."""
+    """By node name; some are names that no node has."""
 
 
 def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Activity:
@@ -59,17 +62,17 @@ def activity_of(answers: Iterable[Iterable[Json]], window_seconds: float) -> Act
         seen: dict[tuple[str, str], bool] = {}
         for one in series:
             labels = part(one, "metric")
-            name = next(filter(None, (text(labels, label) for label in _HOSTS)), None)
-            gpu = text(labels, "UUID") or text(labels, "gpu")
+            gpu = next(filter(None, (text(labels, label) for label in _GPUS)), None)
             ratio = number_of(one)
-            if name is None or gpu is None or ratio is None:
+            if gpu is None or ratio is None:
                 continue
-            # The instances of a MIG GPU have a series each: one that is busy is enough.
-            seen[name, gpu] = seen.get((name, gpu), False) or ratio > IDLE_RATIO
             pod = text(labels, "exported_pod") or text(labels, "pod")
             namespace = text(labels, "exported_namespace") or text(labels, "namespace")
-            if pod and namespace:
-                hosts[name].owners[gpu] = f"{namespace}/{pod}"
+            for name in set(filter(None, (text(labels, label) for label in _HOSTS))):
+                # The instances of a MIG GPU have a series each: one that is busy is enough.
+                seen[name, gpu] = seen.get((name, gpu), False) or ratio > IDLE_RATIO
+                if pod and namespace:
+                    hosts[name].owners[gpu].add(f"{namespace}/{pod}")
         for (name, gpu), busy in seen.items():
             hosts[name].busy.setdefault(gpu, busy)
     return Activity(window_seconds=window_seconds, hosts=dict(hosts))

@@ -48,8 +48,8 @@ def idle_of(
 def _marks(host: Host, dra: Sequence[Gpu]) -> Mapping[str, list[bool]]:
     """For each pod, whether each GPU is busy that it is known to hold."""
     found: dict[str, list[bool]] = {}
-    for gpu, owner in host.owners.items():
-        if gpu in host.busy:
+    for gpu, owners in host.owners.items():
+        for owner in owners if gpu in host.busy else ():
             found.setdefault(owner, []).append(host.busy[gpu])
     for one in dra:
         for taking in one.takings if one.name in host.busy else ():

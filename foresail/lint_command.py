@@ -16,7 +16,7 @@ from policies.lint.objects import Context, Inputs
 from policies.lint.registry import FILE_RULES, all_rules, known_ids
 from policies.lint.run import Ignores, findings
 from scaler.errors import ForesailError
-from scaler.sources.catalogue import load, shipped
+from scaler.sources.catalogue import gateways, load, shipped
 
 IN_ORDER: Final = 0
 UNREADABLE: Final = 1
@@ -58,6 +58,7 @@ async def lint(options: LintOptions) -> tuple[str, int]:
         live=options.live,
         node_lead_seconds=options.node_lead_seconds,
         engines={name: load(name).survives_zero for name in shipped()},
+        gateways=frozenset(gateways()),
     )
     if options.live:
         from foresail.lint_live import read_live  # noqa: PLC0415 - the client takes a second

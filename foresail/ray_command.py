@@ -1,21 +1,26 @@
-"""`foresail ray-scale`: plans of a running `foresail serve` scale Ray Serve deployments.
+"""`foresail ray-scale`: plans of a running `foresail serve` scale Ray.
+
+They set targets of Ray Serve deployments, and floors of KubeRay's worker groups.
 
 Each plan that comes is compared with Ray's own target. A change that fails is tried again a few
 times, and then with the next plan; the newest plan always counts.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from foresail.api_client import client_of
 from foresail.client import Changed, ClientTls, Plans, Removed, Snapshot
+from foresail.client_events import Event
 from foresail.client_plan import Plan
+from foresail.ray_clusters import RayClusters, RayGroupError
+from foresail.ray_groups import AdviseReplicas, GroupTarget, wanted_of_group
 from foresail.ray_scaling import Keep, wanted
 from foresail.ray_serve import NotOursError, RayError, RayServe, ServeDeployment
-from scaler.errors import ForesailError
 from scaler.message_text import printable
 
 RETRY_SECONDS: Final = (1.0, 2.0)
@@ -32,6 +37,12 @@ class RayOptions:
     token_file: Path | None
     targets: Mapping[str, ServeDeployment]
     """Workload, as `NAMESPACE/NAME` → its deployment."""
+    groups: Mapping[str, GroupTarget] = field(default_factory=dict)
+    """Workload → the worker group that it runs on."""
+    replica_hosts: int | None = None
+    """Pods that one replica of a model takes; None = those of a replica of its group."""
+    context: str | None = None
+    kubeconfig: Path | None = None
     acts: bool = False
     """Without it nothing is changed."""
     retry_seconds: Sequence[float] = RETRY_SECONDS
@@ -46,31 +57,80 @@ async def follow(options: RayOptions, say: Callable[[str], None]) -> None:
     Raises:
         ForesailError: the server of plans refuses, or an option cannot be used.
     """
-    namespaces = sorted({workload.partition("/")[0] for workload in options.targets})
+    ours = {*options.targets, *options.groups}
+    namespaces = sorted({workload.partition("/")[0] for workload in ours})
+    lines = Lines(say=say)
     plans = Plans(options.server, namespaces=namespaces, tls=options.tls)
-    async with plans, RayServe(options.ray, token_file=options.token_file) as ray:
-        scaling = RayScaling(options=options, ray=ray, say=say)
-        async with aclosing(plans.watch()) as events:
-            async for event in events:
-                match event:
-                    case Snapshot(plans=every):
-                        await scaling.take(every)
-                        scaling.name_missing(every)
-                    case Changed(plan=plan):
-                        await scaling.take([plan])
-                    case Removed(workload=workload):
-                        scaling.tell(f"{workload.namespace}/{workload.name}", "known no more")
+    async with plans, _hands(options, lines) as hands, aclosing(plans.watch()) as events:
+        async for event in events:
+            for hand in hands:
+                await hand.take(_plans_in(event))
+            _say_who_is_missing(event, ours, lines)
+
+
+@asynccontextmanager
+async def _hands(
+    options: RayOptions, lines: "Lines"
+) -> AsyncIterator[Sequence["RayScaling | GroupScaling"]]:
+    async with AsyncExitStack() as stack:
+        hands: list[RayScaling | GroupScaling] = []
+        if options.targets:
+            serve = RayServe(options.ray, token_file=options.token_file)
+            ray = await stack.enter_async_context(serve)
+            hands.append(RayScaling(options=options, ray=ray, lines=lines))
+        if options.groups:
+            kube = client_of(options.context, options.kubeconfig)
+            clusters = RayClusters(client=await stack.enter_async_context(kube))
+            hands.append(GroupScaling(options=options, ray=clusters, lines=lines))
+        yield hands
+
+
+def _plans_in(event: Event) -> Sequence[Plan]:
+    match event:
+        case Snapshot(plans=every):
+            return every
+        case Changed(plan=plan):
+            return [plan]
+        case _:
+            return []
+
+
+def _say_who_is_missing(event: Event, ours: set[str], lines: "Lines") -> None:
+    match event:
+        case Snapshot(plans=every):
+            for name in ours - {_name(plan) for plan in every}:
+                # A name may be misspelled.
+                lines.tell(name, "no plan: the server knows no such workload")
+        case Removed(workload=workload):
+            name = f"{workload.namespace}/{workload.name}"
+            if name in ours:
+                lines.tell(name, "known no more")
+        case _:
+            pass
+
+
+@dataclass(slots=True)
+class Lines:
+    """What is said of each workload, once."""
+
+    say: Callable[[str], None]
+    _told: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Workload and target → the last line about it."""
+
+    def tell(self, workload: str, line: str, target: str = "") -> None:
+        """Say it, unless it was the last that was said."""
+        if self._told.get((workload, target)) != line:
+            self._told[workload, target] = line
+            self.say(printable(f"{workload}: {line}"))
 
 
 @dataclass(slots=True)
 class RayScaling:
-    """Brings plans to Ray."""
+    """Brings plans to Ray Serve."""
 
     options: RayOptions
     ray: RayServe
-    say: Callable[[str], None]
-    _told: dict[str, str] = field(default_factory=dict)
-    """Workload → the last line about it."""
+    lines: Lines
 
     async def take(self, plans: Sequence[Plan]) -> None:
         """Scale by the plans of our workloads."""
@@ -81,20 +141,22 @@ class RayScaling:
             states = await self.ray.states()
         except RayError as error:
             for name in ours:
-                self.tell(name, str(error))
+                self.lines.tell(name, str(error))
             return
         for name, plan in ours.items():
             deployment = self.options.targets[name]
             change = wanted(plan, states.get(deployment))
             if isinstance(change, Keep):
-                self.tell(name, f"{deployment} stays: {change.why}")
+                self.lines.tell(name, f"{deployment} stays: {change.why}")
             elif not self.options.acts:
-                self.tell(
+                self.lines.tell(
                     name,
                     f"{deployment} would go from {change.before} to {change.replicas} (advice)",
                 )
             else:
-                self.tell(name, await self._scaled(deployment, change.before, change.replicas))
+                self.lines.tell(
+                    name, await self._scaled(deployment, change.before, change.replicas)
+                )
 
     async def _scaled(self, deployment: ServeDeployment, before: int, replicas: int) -> str:
         """What came of it, in words."""
@@ -111,50 +173,46 @@ class RayScaling:
                 break
         return f"{deployment} from {before} to {replicas}"
 
-    def name_missing(self, plans: Sequence[Plan]) -> None:
-        """Say which workloads have no plan at all: a name may be misspelled."""
-        for name in self.options.targets.keys() - {_name(plan) for plan in plans}:
-            self.tell(name, "no plan: the server knows no such workload")
 
-    def tell(self, workload: str, line: str) -> None:
-        """Say it once."""
-        if workload in self.options.targets and self._told.get(workload) != line:
-            self._told[workload] = line
-            self.say(printable(f"{workload}: {line}"))
+@dataclass(slots=True)
+class GroupScaling:
+    """Brings plans to the floors of worker groups."""
+
+    options: RayOptions
+    ray: RayClusters
+    lines: Lines
+
+    async def take(self, plans: Sequence[Plan]) -> None:
+        """Set or advise the floors by the plans of our workloads."""
+        for plan in plans:
+            name = _name(plan)
+            target = self.options.groups.get(name)
+            if target is not None:
+                self.lines.tell(name, f"{target} {await self._brought(plan, target)}", str(target))
+
+    async def _brought(self, plan: Plan, target: GroupTarget) -> str:
+        """What came of a plan, in words."""
+        try:
+            group = await self.ray.group(target)
+            change = wanted_of_group(plan, group, replica_hosts=self.options.replica_hosts)
+            if isinstance(change, Keep):
+                return f"stays: {change.why}"
+            cut = f"; {change.why_not_more}" if change.why_not_more else ""
+            if isinstance(change, AdviseReplicas):
+                return (
+                    f"has no autoscaling: replicas may go from {change.before} to "
+                    f"{change.replicas}, {change.pods} pods (advice){cut}"
+                )
+            floor = f"from {change.before} to {change.replicas}, {change.pods} pods"
+            if not self.options.acts:
+                return f"would get minReplicas {floor} (advice){cut}"
+            assert group is not None
+            await self.ray.set_least(group, change, _name(plan))
+        except RayGroupError as error:
+            return f"stays until the next plan: {error}"
+        else:
+            return f"minReplicas {floor}{cut}"
 
 
 def _name(plan: Plan) -> str:
     return f"{plan.workload.namespace}/{plan.workload.name}"
-
-
-def targets_of(texts: Sequence[str]) -> Mapping[str, ServeDeployment]:
-    """Workloads and their deployments, each as `NAMESPACE/NAME=APPLICATION/DEPLOYMENT`.
-
-    Raises:
-        ForesailError: one is not of that form, or two name one workload or one deployment.
-    """
-    targets: dict[str, ServeDeployment] = {}
-    for text in texts:
-        workload, deployment = _target_of(text)
-        if workload in targets or deployment in targets.values():
-            raise ForesailError(
-                f"--target {printable(text)!r}: its workload or its deployment is in another "
-                "target; two plans cannot scale one deployment"
-            )
-        targets[workload] = deployment
-    return targets
-
-
-def _target_of(text: str) -> tuple[str, ServeDeployment]:
-    workload, _, deployment = text.partition("=")
-    application, _, name = deployment.partition("/")
-    if (
-        workload.count("/") != 1
-        or not all((*workload.split("/"), application, name))
-        or "/" in name
-    ):
-        raise ForesailError(
-            f"--target {printable(text)!r}: write it as NAMESPACE/NAME=APPLICATION/DEPLOYMENT, "
-            "with the workload as `foresail plans` shows it"
-        )
-    return workload, ServeDeployment(application=application, name=name)

@@ -29,7 +29,7 @@ from foresail.settings_values import COUNT_MAX, Text
 from foresail.settings_watch import WatchSettings, watch_crossings
 from scaler.faults import crossed, quoted
 from scaler.parts import Faulty, Part, key_of, sound_items
-from scaler.sources.catalogue import load, shipped
+from scaler.sources.catalogue import gateways, load, shipped
 from scaler.spelling import nearest
 from scaler.tenants import TenantRules
 from scaler.trigger_parsing import AllowedOptions
@@ -100,6 +100,7 @@ class Settings(Part):
         """The allowed options of a trigger."""
         return AllowedOptions(
             engines=_engines(),
+            gateways=frozenset(gateways()),
             sources=frozenset(source.name for source in self.sources),
             default_source=self.source_by_default,
             address_prefixes=self.limits.metadata_addresses,
@@ -150,6 +151,7 @@ def _allowed_for(values: Mapping[str, Any], metadata: Mapping[str, str]) -> Allo
     pools = {pool.name for _, pool in sound_items(values["pools"], GpuPoolSettings)}
     return AllowedOptions(
         engines=_engines(),
+        gateways=frozenset(gateways()),
         sources=frozenset(sources),
         default_source=default,
         address_prefixes=addresses,

@@ -33,12 +33,13 @@ from scaler.serving.feeds import Binding
 from scaler.signals import Feed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.aws_access import SigV4
-from scaler.sources.catalogue import Preset, load, shipped
+from scaler.sources.catalogue import Preset, gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
+from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
@@ -67,7 +68,7 @@ class Sources:
         Raises:
             SourceMisconfiguredError: an address or a file of one cannot be used.
         """
-        presets = {name: load(name) for name in shipped()}
+        presets = {name: load(name) for name in (*shipped(), *gateways())}
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
@@ -89,6 +90,16 @@ class Sources:
         feed = self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
         if trigger_spec.gateway is not None:
             feed = FeedBehindGateway(engine=feed, gateway=self._gateway(trigger_spec, scope))
+        if trigger_spec.requesters or trigger_spec.inference_server_config:
+            feed = FeedOfRequesters(
+                engine=feed,
+                requesters=self._of_fma(
+                    "fma-requesters", trigger_spec.requesters, trigger_spec, scope
+                ),
+                actuations=self._of_fma(
+                    "fma-actuations", trigger_spec.inference_server_config, trigger_spec, scope
+                ),
+            )
         assembly = assemble(
             trigger_spec,
             preset,
@@ -104,6 +115,8 @@ class Sources:
                 engine=preset.engine,
                 gateway=trigger_spec.gateway,
                 gateway_source=trigger_spec.gateway_source,
+                requesters=trigger_spec.requesters,
+                inference_server_config=trigger_spec.inference_server_config,
                 scope=scope,
                 timezone=trigger_spec.timezone,
                 events=trigger_spec.events,
@@ -148,6 +161,17 @@ class Sources:
         if trigger_spec.gateway_source is not None:
             return self._feed(trigger_spec.gateway_source, None, preset, scope)
         return self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
+
+    def _of_fma(
+        self, preset: str, name: str | None, trigger_spec: TriggerSpec, scope: Scope
+    ) -> Feed | None:
+        """A feed of Fast Model Actuation's; None where the trigger names nothing to read."""
+        if name is None:
+            return None
+        # The trigger's labels are those of the engine's pods.
+        scope = Scope(namespace=scope.namespace, model=name)
+        source, address = trigger_spec.source, trigger_spec.server_address
+        return self._feed(source, address, load(preset), scope)
 
     def _feed(self, name: str | None, address: str | None, preset: Preset, scope: Scope) -> Feed:
         if address is None:

@@ -91,6 +91,7 @@ def assemble(  # noqa: PLR0913 - what differs between serve, demo and replay, by
 def _capacity_of(trigger_spec: TriggerSpec, preset: Preset) -> ReplicaCapacity:
     """The capacity of a replica by the trigger's metadata, else by the preset's defaults."""
     prior, phase = preset.replica_prior, trigger_spec.phase
+    assert prior is not None, f"preset {preset.engine!r} is a gateway's, and no engine"
     prompt = trigger_spec.replica_prompt_tokens_per_second
     generated = trigger_spec.replica_generated_tokens_per_second
     return ReplicaCapacity(

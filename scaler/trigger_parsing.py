@@ -38,6 +38,8 @@ class AllowedOptions:
     """Engine preset → whether its metrics outlive the last replica (else no scaling to zero)."""
     sources: frozenset[str]
     default_source: str | None
+    gateways: frozenset[str] = frozenset()
+    """Presets that are read beside an engine alone."""
     address_prefixes: tuple[str, ...] = ()
     """Addresses that `serverAddress` may start with; empty refuses every address."""
     replicas_max: int = 1000
@@ -164,7 +166,8 @@ def _not_allowed(
 def _gateway_faults(
     parsed: TriggerSpec, allowed: AllowedOptions, hidden: Collection[str]
 ) -> list[str]:
-    gateways = [name for name, lasts in allowed.engines.items() if lasts]
+    lasting = {name for name, lasts in allowed.engines.items() if lasts}
+    gateways = sorted(lasting | allowed.gateways)
     faults = []
     if parsed.gateway is not None and parsed.gateway not in gateways:
         faults.append(_not_among("gateway", parsed.gateway, gateways, hidden))

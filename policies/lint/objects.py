@@ -79,6 +79,8 @@ class Context:
     """From the order of a node to GPUs that pods can have, as the operator states it."""
     engines: Mapping[str, bool] = field(default_factory=dict)
     """Engine preset → whether its metrics outlive the last replica."""
+    gateways: frozenset[str] = frozenset()
+    """Presets that are read beside an engine alone."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

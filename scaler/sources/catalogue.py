@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache, cached_property
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -21,6 +22,8 @@ from scaler.errors import ForesailError
 from scaler.signals import Signal
 
 _SUFFIX: Final = ".yaml"
+_GATEWAYS: Final = "gateways"
+_FMA: Final = "fma"
 
 
 class PresetError(ForesailError):
@@ -68,12 +71,16 @@ class MetricSeries(_Record):
     kind: Kind = Kind.GAUGE
     labels: Mapping[str, tuple[str, ...]] = {}
     """Only series whose label has one of these values; "" is a label that is not there."""
+    label_min: Mapping[str, float] = {}
+    """Only series whose label is no number below this; a label that is not there is none."""
     less: str | None = None
     """A series of the same kind that is taken off: prompt tokens less cached ones."""
     by_model: bool = True
     """Whether it carries the model label. Series of a pool do not and are read unfiltered."""
     of_model: bool = False
     """Carries no model label, and counts at exporters that have series of the model."""
+    unless: str | None = None
+    """Another series, of any model, that counts the same better: not read beside it."""
     factors: tuple[str, ...] = ()
     """Of kind `labels`: the labels to multiply."""
     since: str | None = None
@@ -164,6 +171,14 @@ class Distrust(_Record):
     why: str
 
 
+class Starts(_Record):
+    """The histogram of how long starts took, one for each value of a label."""
+
+    name: str
+    by: str
+    """The label."""
+
+
 class ReplicaPrior(_Record):
     """The default capacity of one replica: coarse, to be replaced by a measurement."""
 
@@ -205,9 +220,11 @@ class Preset(_Record):
     survives_zero: bool
     """Whether it reports with no replica left; if not, nothing can wake the workload."""
     signals: Mapping[Signal, SignalRule]
+    starts: Starts | None = None
     asleep: Asleep | None = None
     distrust: tuple[Distrust, ...] = ()
-    replica_prior: ReplicaPrior
+    replica_prior: ReplicaPrior | None = None
+    """None of a gateway that is read beside an engine alone."""
 
     @cached_property
     def own_labels(self) -> frozenset[str]:
@@ -283,9 +300,12 @@ class Preset(_Record):
         for rule in self.signals.values():
             for series in rule.series:
                 yield series.exposed_name
-                yield from filter(None, (series.exposed_less, series.exposed_sum))
+                yield from filter(None, (series.exposed_less, series.exposed_sum, series.unless))
             for zero in rule.zero_while:
                 yield zero.name
+        if self.starts is not None:
+            yield f"{self.starts.name}_bucket"
+            yield f"{self.starts.name}_sum"
         if self.asleep is not None:
             yield self.asleep.name
         for distrust in self.distrust:
@@ -308,8 +328,20 @@ def spellings(name: str) -> tuple[str, ...]:
 
 
 def shipped() -> tuple[str, ...]:
-    """Names of the presets in this package."""
-    folder = resources.files("scaler.sources") / "presets"
+    """Names of the presets of engines in this package."""
+    return _names_in(_presets())
+
+
+def gateways() -> tuple[str, ...]:
+    """Names of the presets that are read beside an engine alone: they know of no queue or token."""
+    return _names_in(_presets() / _GATEWAYS)
+
+
+def _presets() -> Traversable:
+    return resources.files("scaler.sources") / "presets"
+
+
+def _names_in(folder: Traversable) -> tuple[str, ...]:
     return tuple(
         sorted(
             entry.name.removesuffix(_SUFFIX)
@@ -326,9 +358,11 @@ def load(name: str) -> Preset:
     Raises:
         PresetError: it is unknown or invalid.
     """
-    if name not in shipped():
+    folders = (_presets(), _presets() / _GATEWAYS, _presets() / _FMA)
+    folder = next((one for one in folders if name in _names_in(one)), None)
+    if folder is None:
         raise PresetError(f"no engine preset {name!r}; there are: {', '.join(shipped())}")
-    path = resources.files("scaler.sources") / "presets" / f"{name}{_SUFFIX}"
+    path = folder / f"{name}{_SUFFIX}"
     return parse(path.read_text(encoding="utf-8"), name=name)
 
 

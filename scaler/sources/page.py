@@ -10,7 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.signals import Absent, Stale
-from scaler.sources.catalogue import Asleep, Condition, Kind, MetricSeries, Preset, SignalRule
+from scaler.sources.catalogue import (
+    Asleep,
+    Condition,
+    Kind,
+    MetricSeries,
+    Preset,
+    SignalRule,
+    Starts,
+)
 from scaler.sources.series import TimeSeries
 
 _View = tuple[tuple[str, str], ...]
@@ -49,6 +57,8 @@ class Page:
         """Read by the first of the rule's series that has a number."""
         answers = []
         for series in rule.series:
+            if series.unless is not None and self._fresh(self.time_series.get(series.unless, ())):
+                continue
             answer = self._read_series(series)
             if isinstance(answer, MatchedSeries):
                 return answer
@@ -77,8 +87,23 @@ class Page:
         time_series = self._matching(condition.name, condition.labels, by_model=False)
         return [one.newest for one in self._fresh(time_series)]
 
+    def starts(self, of: Starts) -> Mapping[str, tuple[dict[float, float], float]]:
+        """By kind: how many took at most each bound, and the seconds of all, since it began."""
+        found: dict[str, tuple[dict[float, float], float]] = {}
+        for name in (f"{of.name}_bucket", f"{of.name}_sum"):
+            every = self._matching(name, {}, by_model=True)
+            series = MetricSeries(name=name)
+            for one in self._uncopied(series, every)[0]:
+                buckets, total = found.get(one.labels.get(of.by, ""), ({}, 0.0))
+                if name.endswith("_sum"):
+                    total += one.newest
+                elif not math.isnan(one.upper_bound):
+                    buckets[one.upper_bound] = buckets.get(one.upper_bound, 0.0) + one.newest
+                found[one.labels.get(of.by, "")] = (buckets, total)
+        return found
+
     def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
-        every = self._matching(series.exposed_name, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_name)
         if not every or (series.of_model and not self._has_model()):
             return None
         time_series, copies = self._uncopied(series, every)
@@ -114,7 +139,7 @@ class Page:
         levels = tuple(max(0.0, one.newest) for one in time_series)
         if series.exposed_less is None:
             return levels
-        every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_less)
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(levels) - sum(max(0.0, one.newest) for one in less)),)
 
@@ -122,7 +147,7 @@ class Page:
         rates = self._increases_per_second(time_series)
         if series.exposed_less is None or not rates:
             return rates
-        every = self._matching(series.exposed_less, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_less)
         less, _ = self._uncopied(series, every)
         return (max(0.0, sum(rates) - sum(self._increases_per_second(less))),)
 
@@ -142,7 +167,7 @@ class Page:
 
     def _total(self, series: MetricSeries) -> float | None:
         assert series.exposed_sum is not None
-        every = self._matching(series.exposed_sum, series.labels, by_model=series.by_model)
+        every = self._matching_of(series, series.exposed_sum)
         time_series, _ = self._uncopied(series, every)
         increases = [one.increase(self.window_seconds) for one in time_series]
         known = [increase[0] for increase in increases if increase is not None]
@@ -169,6 +194,11 @@ class Page:
             # As in Prometheus, a label without a value is no label.
             if all(one.labels.get(label, "") in values for label, values in wanted.items())
         ]
+
+    def _matching_of(self, series: MetricSeries, name: str) -> list[TimeSeries]:
+        """Those of the series, or of another of the same labels."""
+        found = self._matching(name, series.labels, by_model=series.by_model)
+        return [one for one in found if not _below(one.labels, series.label_min)]
 
     def _fresh(self, time_series: Iterable[TimeSeries]) -> list[TimeSeries]:
         return [one for one in time_series if one.newest_seconds >= self.fresh_from_seconds]
@@ -204,6 +234,17 @@ class Page:
         time_series = self._fresh(one for name in names for one in self.time_series.get(name, ()))
         models = {one.labels.get(self.preset.model_label, "") for one in time_series}
         return [] if self.model in models else sorted(models - {""})
+
+
+def _below(labels: Mapping[str, str], least: Mapping[str, float]) -> bool:
+    """Whether a label is a number below its least; what is no number is not."""
+    for label, number in least.items():
+        try:
+            if float(labels.get(label, "")) < number:
+                return True
+        except ValueError:
+            continue
+    return False
 
 
 def _products(series: MetricSeries, time_series: Iterable[TimeSeries]) -> tuple[float, ...]:

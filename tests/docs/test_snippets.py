@@ -25,6 +25,7 @@ from foresail.cli import main
 from foresail.prices import prices_in
 from foresail.replay_plan import ReplayPlan
 from scaler.errors import MetadataError
+from scaler.sources.catalogue import gateways
 from scaler.trigger_parsing import AllowedOptions, parse
 from scaler.yaml_file import validated
 from scheduler.mix_file import mix_of
@@ -49,6 +50,7 @@ DEPLOYMENTS = {
 }
 OFFER = AllowedOptions(
     engines={"vllm": False, "llm-d": True, "sglang": False, "litellm": True, "milvus": False},
+    gateways=frozenset(gateways()),
     sources=frozenset({"main", "gateways"}),
     default_source="main",
 )

@@ -24,6 +24,7 @@ def test_a_shipped_preset_tells_demand_and_capacity(name: str) -> None:
     assert preset.engine == name
     needed = {Signal.WAITING, Signal.RUNNING, Signal.PROMPT_TOKENS, Signal.GENERATED_TOKENS}
     assert needed <= preset.signals.keys()
+    assert preset.replica_prior is not None
     assert preset.replica_prior.why
 
 

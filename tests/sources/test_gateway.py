@@ -19,6 +19,7 @@ from tests.scaler.fakes import NoForecast
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "litellm": True},
+    gateways=frozenset({"envoy"}),
     sources=frozenset({"main", "gateways"}),
     default_source="main",
 )
@@ -152,8 +153,9 @@ async def test_arrivals_at_the_gateway_lead_the_forecast_of_the_tokens() -> None
 @pytest.mark.parametrize(
     ("metadata", "parts"),
     [
-        ({"gateway": "vllm"}, ["'gateway'", "'vllm'", "it takes one of litellm"]),
+        ({"gateway": "vllm"}, ["'gateway'", "'vllm'", "it takes one of envoy, litellm"]),
         ({"gateway": "litelm"}, ["'gateway'", "did you mean 'litellm'?"]),
+        ({"engine": "envoy"}, ["'engine'", "'envoy'", "it takes one of litellm, vllm"]),
         ({"gatewaySource": "gateways"}, ["'gatewaySource' needs the key 'gateway'"]),
         ({"gateway": "litellm", "gatewaySource": "x"}, ["'gatewaySource'", "gateways, main"]),
     ],

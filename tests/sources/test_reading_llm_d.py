@@ -167,6 +167,57 @@ def test_time_to_first_token_is_of_streams_only() -> None:
     assert observation.value(Signal.TTFT) == pytest.approx(0.48)
 
 
+REQUESTS = "llm_d_epp_flow_control_requests_total"
+ERRORS = "llm_d_epp_request_error_total"
+
+
+def turned_away(name: str, count: float, /, **labels: str) -> list[Sample]:
+    """So many in the last minute."""
+    known = {"engine": "", "fairness_id": "team-a", "priority": "0", **labels}
+    return series(name, {40: 0, 100: count}, **known)
+
+
+@pytest.mark.parametrize(
+    ("priority", "counts"), [("-1", False), ("-100", False), ("0", True), ("5", True), ("", True)]
+)
+def test_sheddable_requests_that_wait_or_are_turned_away_are_no_demand(
+    priority: str, counts: bool
+) -> None:
+    flow = {**FLOW, "priority": priority}
+    labels = {"model_name": "", "priority": priority, "outcome": "RejectedCapacity"}
+    shed = {"priority": priority, "error_code": "ResourceExhausted"}
+    with_flow_control = read(
+        ready(0), series(QUEUE, {100: 3}, **flow), turned_away(REQUESTS, 60, **labels)
+    )
+    without = read(ready(2), turned_away(ERRORS, 60, **shed))
+    assert with_flow_control.value(Signal.WAITING) == (3 if counts else 0)
+    assert with_flow_control.value(Signal.REJECTED) == (1 if counts else 0)
+    assert without.value(Signal.REJECTED) == (1 if counts else 0)
+
+
+def test_429s_and_503s_without_flow_control_are_unmet_demand() -> None:
+    errors = {"ResourceExhausted": 60, "ServiceUnavailable": 30, "BadRequest": 600}
+    found = [turned_away(ERRORS, count, error_code=code) for code, count in errors.items()]
+    assert read(ready(0), *found).value(Signal.REJECTED) == pytest.approx(1.5)
+
+
+def test_a_client_that_went_away_from_the_queue_is_no_503() -> None:
+    gone = turned_away(ERRORS, 60, error_code="ServiceUnavailable")
+    dispatched = turned_away(REQUESTS, 600, model_name="", outcome="Dispatched")
+    assert read(ready(1), gone, dispatched).value(Signal.REJECTED) == 0
+
+
+def test_tokens_in_flight_of_pods_that_are_gone_do_not_count() -> None:
+    # Up to router 0.10 the series of a removed pod stay as they were (llm-d-router 2529).
+    alive = pool("llm_d_epp_per_endpoint_queue_size", 0, name="pool", model_server_endpoint="new")
+    leaked = [
+        pool(f"llm_d_epp_inflight_{what}", 90_000, endpoint_name="old", priority="0")
+        for what in ("tokens", "requests")
+    ]
+    quiet = [ready(1), alive, series("llm_d_epp_request_running", {100: 0}, **FLOW)]
+    assert read(*quiet, *leaked) == read(*quiet)
+
+
 def test_only_what_capacity_would_have_cured_was_rejected() -> None:
     name = "llm_d_epp_flow_control_requests_total"
     outcomes = {"RejectedCapacity": 60, "EvictedTTL": 30, "Dispatched": 6000}

@@ -70,6 +70,7 @@ def metadata_refused(of: Object, inputs: Inputs) -> Iterator[Fault]:
         pool = metadata.get("pool")
         allowed = AllowedOptions(
             engines=inputs.context.engines,
+            gateways=inputs.context.gateways,
             sources=frozenset({source} if source else ()),
             default_source="settings",
             address_prefixes=(address,) if address else (),

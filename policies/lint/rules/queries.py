@@ -19,6 +19,8 @@ from policies.lint.scaled import (
 _AVERAGED: Final = re.compile(r"\s*\(*\s*(avg|max|quantile|histogram_quantile)(?![a-z_])")
 _ENGINE_METRIC: Final = re.compile(r"\b(vllm|sglang|tgi|lmdeploy|nv_inference|trtllm)[:_]")
 _LLM_METRIC: Final = re.compile(r"\b(vllm:|sglang:|tgi_|llm_d_|inference_|nv_inference_|DCGM_FI_)")
+_IN_FLIGHT: Final = re.compile(r"\bllm_d_epp_inflight_(tokens|requests)\b")
+_LIVE_ENDPOINTS: Final = "llm_d_epp_per_endpoint_queue_size"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BUILT_IN: Final = frozenset(
     {
@@ -150,6 +152,31 @@ def nothing_wakes(of: Object, inputs: Inputs) -> Iterator[Fault]:
             why="every trigger reads the engine's own metrics, which end with its last replica",
             do="set 1, or add a metric of the gateway",
         )
+
+
+@rule(
+    "FS127",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="tokens in flight of pods that are gone",
+    fix="keep the endpoints of llm_d_epp_per_endpoint_queue_size alone",
+    source="llm-d/llm-d-router#2529, #2577",
+)
+def in_flight_of_gone_pods(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """Up to version 0.10 llm-d's router keeps the series of a removed pod as they were when it
+    went, so that their sum never falls and the replicas stay.
+    """
+    for trigger in triggers_of(of):
+        query = text(trigger.metadata, "query") or ""
+        if trigger.type == "prometheus" and (named := _IN_FLIGHT.search(query)):
+            if _LIVE_ENDPOINTS in query:
+                continue
+            yield Fault(
+                at=(*trigger.at, "metadata", "query"),
+                why=f"{named[0]} counts pods that are gone, up to llm-d's router 0.10",
+                do=f"add: and on (endpoint_name) label_replace({_LIVE_ENDPOINTS}, "
+                '"endpoint_name", "$1", "model_server_endpoint", "(.*)")',
+            )
 
 
 def _vanishes(trigger: Trigger) -> bool:

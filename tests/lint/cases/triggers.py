@@ -20,6 +20,11 @@ MODIFIERS = "spec advanced scalingModifiers"
 FORMULA = {"formula": "max(foresail, queue)", "target": "1"}
 QUEUE = {**PROMETHEUS["spec"]["triggers"][0]}
 COMPOSITE = edited(SCALED, {"spec triggers 1": QUEUE, MODIFIERS: FORMULA})
+IN_FLIGHT = 'llm_d_epp_inflight_tokens{producer_name="a"}'
+ALIVE = (
+    'label_replace(llm_d_epp_per_endpoint_queue_size, "endpoint_name", "$1", '
+    '"model_server_endpoint", "(.*)")'
+)
 CASES = (
     case("FS111", "spec.triggers[0].metricType", trigger(metricType="Value"), SCALED),
     case("FS111", "spec.triggers[0].metricType", trigger(metricType="Utilization"), TWO),
@@ -121,6 +126,14 @@ CASES = (
         "spec.advanced.scalingModifiers.formula",
         edited(COMPOSITE, {f"{MODIFIERS} formula": "foresail - queue"}),
         edited(COMPOSITE, {f"{MODIFIERS} formula": "max(foresail - queue, 0)"}),
+    ),
+    case(
+        "FS127",
+        "spec.triggers[0].metadata.query",
+        edited(PROMETHEUS, {f"{METADATA} query": f"sum({IN_FLIGHT})"}),
+        edited(
+            PROMETHEUS, {f"{METADATA} query": f"sum({IN_FLIGHT} and on (endpoint_name) {ALIVE})"}
+        ),
     ),
     case(
         "FS122",
