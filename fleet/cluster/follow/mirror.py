@@ -15,7 +15,7 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.cluster.fields import Json
 from fleet.cluster.follow.api import PATIENT, Patience, Resource, UnreadableError, pages
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
-from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind, Record, record_of
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 
@@ -30,7 +30,7 @@ KINDS: Final = (
     Kind.NODE_CLAIM,
 )
 """What a snapshot of GPUs and of their starts is made of."""
-PLANNING_KINDS: Final = (*KINDS, Kind.BUFFER, Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN)
+PLANNING_KINDS: Final = (*KINDS, Kind.BUFFER, *GANG_KINDS)
 """What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})
 """A snapshot without them would be wrong, unless the cluster does not have the kind."""
