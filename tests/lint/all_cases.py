@@ -7,6 +7,7 @@ from tests.lint.cases import (
     pods,
     scaled_objects,
     schedulers,
+    training,
     triggers,
 )
 
@@ -18,4 +19,5 @@ CASES = (
     *schedulers.CASES,
     *capacity_policies.CASES,
     *pods.CASES,
+    *training.CASES,
 )
