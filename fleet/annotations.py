@@ -31,3 +31,8 @@ EXPECTED_END: Final = "foresail.io/expected-end"
 `2026-12-01T18:00:00Z`."""
 RUN_ID: Final = "foresail.io/mlflow-run-id"
 """Of a pod, written by what makes it: the MLflow run that its gang logs to."""
+CHECKPOINT_EVERY: Final = "foresail.io/checkpoint-every"
+"""Of a pod, written by what makes it: how often its gang writes a checkpoint from which it can go
+on, such as `30m`."""
+CHECKPOINTED_AT: Final = "foresail.io/checkpointed-at"
+"""Of a pod, written by the training: when the last checkpoint was complete."""

@@ -8,7 +8,7 @@ import yaml
 
 from fleet.cluster.fields import seconds
 from fleet.cluster.follow.json_text import document_of
-from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.snapshot import KUBECTL
@@ -27,7 +27,7 @@ _KINDS: Final = {
         Kind.NODE_CLASS,
         Kind.NODE_CLASS_AUTO,
         Kind.BUFFER,
-        Kind.POD_GROUP,
+        *(kind for kind in GANG_KINDS if kind is not Kind.POD_GROUP_PLUGIN),
     )
 }
 """By the object's field `kind`."""

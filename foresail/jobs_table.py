@@ -17,8 +17,8 @@ from scaler.durations import format_duration
 
 _FIGURES = ("GPUs", "placed", "GPU-h", "$ so far", "$ to come", "ends in")
 _LEGEND = (
-    "ends in: by its MLflow run or the annotation foresail.io/expected-end; $ so far: of the pods "
-    "that there are; $ to come: until the end, of a job that runs as a whole"
+    "ends in: by its MLflow run, its own status or the annotation foresail.io/expected-end; "
+    "$ so far: of the pods that there are; $ to come: until the end, of a job that runs as a whole"
 )
 
 
@@ -53,12 +53,12 @@ def render(found: Jobs) -> RenderableType:
     table.add_column("waits for", overflow="fold")
     for one in found.clusters:
         for job in one.jobs:
-            name = _name(job.workload)
+            name = _name(job.made_by or job.workload)
             shown = f"{one.cluster}: {name}" if several else name
             table.add_row(shown, *_figures(job, one.at_seconds), _waits(job, one.runs))
     parts: list[RenderableType] = [table, Text(_LEGEND, style="dim")]
     if not any(one.jobs for one in found.clusters):
-        parts = [Text("no gang with GPUs here: jobs are JobSets, RayJobs, PodGroups and the like")]
+        parts = [Text("no gang with GPUs here: jobs are TrainJobs, JobSets, RayJobs and the like")]
     for one in found.clusters:
         prefix = f"{one.cluster}: " if several else ""
         parts += [Text(f"{prefix}{remark}", style="yellow") for remark in one.remarks]
@@ -112,7 +112,9 @@ def _waits(job: Job, runs: Sequence[LinkedRun]) -> str:
         for one in runs
         if one.gang == job.workload and one.progress.stalled
     ]
-    return "; ".join([*job.waits_for, *stalled])
+    usd = job.waiting_usd_per_hour
+    price = [f"${dollars(usd)}/h more once it runs"] if usd is not None and job.waits_for else []
+    return "; ".join([*job.waits_for, *price, *stalled])
 
 
 def _name(workload: Workload) -> str:
@@ -125,6 +127,13 @@ def _job_payload(job: Job, one: ClusterJobs) -> dict[str, object]:
         "kind": job.workload.kind,
         "namespace": job.workload.namespace,
         "name": job.workload.name,
+        "made_by": None if job.made_by is None else _name(job.made_by),
+        "queue": job.queue,
+        "admission": job.admission,
+        "flavors": list(job.flavors),
+        "world_size": job.world_size,
+        "stages": list(job.stages),
+        "progress_percent": job.progress_percent,
         "pods": job.pods,
         "waiting_pods": job.waiting_pods,
         "gpus": job.gpus,
@@ -132,6 +141,7 @@ def _job_payload(job: Job, one: ClusterJobs) -> dict[str, object]:
         "gpu_hours": job.gpu_hours(one.at_seconds),
         "usd": job.usd(one.at_seconds),
         "usd_per_hour": job.usd_per_hour,
+        "waiting_usd_per_hour": job.waiting_usd_per_hour,
         "usd_to_come": job.usd_to_come(one.at_seconds),
         "at_least": job.has_ended_pods,
         "ends_at": None if ends is None else _moment(ends),

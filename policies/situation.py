@@ -4,6 +4,7 @@ Production builds it from `fleet.cluster` and the plans of workloads, replay fro
 All times are Unix times in seconds. What is not known is None, never 0.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -125,6 +126,34 @@ class GangDemand:
     them, and no quota has counted it."""
     ends_at_seconds: float | None = None
     """When it is expected to end; None = not known."""
+    held_back: str | None = None
+    """What it waits for that no node helps against, such as a queue without quota for it; None =
+    nothing, or that is not known."""
+    admitted: bool = False
+    """A quota that an administrator set counts all its pods, the missing ones among them."""
+    checkpoints: "Checkpoints | None" = None
+    """That it writes; None = none that are known."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Of its pods to be made, where there is none yet."""
+
+    @property
+    def started_in_part(self) -> bool:
+        """Some of its pods have a node and wait for the others."""
+        return 0 < self.waiting_pods < self.pods
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoints:
+    """When a gang writes what it can go on from after it was moved."""
+
+    last_seconds: float
+    """The last one that is known; else when its pods started."""
+    every_seconds: float
+
+    def next_after(self, at_seconds: float) -> float:
+        """The first one that is not before a moment."""
+        steps = math.ceil((at_seconds - self.last_seconds) / self.every_seconds)
+        return self.last_seconds + max(0, steps) * self.every_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

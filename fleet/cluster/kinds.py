@@ -10,6 +10,16 @@ from fleet.cluster.classes import DeviceClass, class_of
 from fleet.cluster.devices import Slice, slice_of
 from fleet.cluster.fields import Json, Unreadable, UnreadableObjectError, part, text
 from fleet.cluster.groups import PodGroup, pod_group_of
+from fleet.cluster.jobs.gang_object import GangObject
+from fleet.cluster.jobs.jobset import job_set_of, leader_worker_set_of
+from fleet.cluster.jobs.kubeflow import mpi_job_of, pytorch_job_of, train_job_of
+from fleet.cluster.jobs.kueue import (
+    KueueWorkload,
+    ResourceFlavor,
+    kueue_workload_of,
+    resource_flavor_of,
+)
+from fleet.cluster.jobs.ray import ray_cluster_of, ray_job_of
 from fleet.cluster.karpenter import (
     CapacityBuffer,
     NodeClaim,
@@ -37,6 +47,9 @@ Record: TypeAlias = (
     | CapacityBuffer
     | PodGroup
     | ScaledObject
+    | GangObject
+    | KueueWorkload
+    | ResourceFlavor
     | Unreadable
 )
 """What is known of one object."""
@@ -59,6 +72,15 @@ class Kind(StrEnum):
     POD_GROUP = "podgroups"
     POD_GROUP_PLUGIN = "podgroups of scheduler-plugins"
     SCALED_OBJECT = "scaledobjects"
+    TRAIN_JOB = "trainjobs"
+    JOB_SET = "jobsets"
+    LEADER_WORKER_SET = "leaderworkersets"
+    PYTORCH_JOB = "pytorchjobs"
+    MPI_JOB = "mpijobs"
+    RAY_JOB = "rayjobs"
+    RAY_CLUSTER = "rayclusters"
+    KUEUE_WORKLOAD = "workloads of Kueue"
+    RESOURCE_FLAVOR = "resourceflavors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +159,60 @@ SOURCES: Final[Mapping[Kind, Source]] = {
         object_kind="ScaledObject",
         record_of=scaled_object_of,
     ),
+    Kind.TRAIN_JOB: Source(
+        path="/apis/trainer.kubeflow.org/v1alpha1/trainjobs",
+        object_kind="TrainJob",
+        record_of=train_job_of,
+    ),
+    Kind.JOB_SET: Source(
+        path="/apis/jobset.x-k8s.io/v1alpha2/jobsets", object_kind="JobSet", record_of=job_set_of
+    ),
+    Kind.LEADER_WORKER_SET: Source(
+        path="/apis/leaderworkerset.x-k8s.io/v1/leaderworkersets",
+        object_kind="LeaderWorkerSet",
+        record_of=leader_worker_set_of,
+    ),
+    Kind.PYTORCH_JOB: Source(
+        path="/apis/kubeflow.org/v1/pytorchjobs",
+        object_kind="PyTorchJob",
+        record_of=pytorch_job_of,
+    ),
+    Kind.MPI_JOB: Source(
+        path="/apis/kubeflow.org/v1/mpijobs", object_kind="MPIJob", record_of=mpi_job_of
+    ),
+    Kind.RAY_JOB: Source(
+        path="/apis/ray.io/v1/rayjobs", object_kind="RayJob", record_of=ray_job_of
+    ),
+    Kind.RAY_CLUSTER: Source(
+        path="/apis/ray.io/v1/rayclusters", object_kind="RayCluster", record_of=ray_cluster_of
+    ),
+    Kind.KUEUE_WORKLOAD: Source(
+        path="/apis/kueue.x-k8s.io/v1beta2/workloads",
+        older_paths=("/apis/kueue.x-k8s.io/v1beta1/workloads",),
+        object_kind="Workload",
+        record_of=kueue_workload_of,
+    ),
+    Kind.RESOURCE_FLAVOR: Source(
+        path="/apis/kueue.x-k8s.io/v1beta2/resourceflavors",
+        older_paths=("/apis/kueue.x-k8s.io/v1beta1/resourceflavors",),
+        object_kind="ResourceFlavor",
+        record_of=resource_flavor_of,
+    ),
 }
+GANG_KINDS: Final = (
+    Kind.POD_GROUP,
+    Kind.POD_GROUP_PLUGIN,
+    Kind.TRAIN_JOB,
+    Kind.JOB_SET,
+    Kind.LEADER_WORKER_SET,
+    Kind.PYTORCH_JOB,
+    Kind.MPI_JOB,
+    Kind.RAY_JOB,
+    Kind.RAY_CLUSTER,
+    Kind.KUEUE_WORKLOAD,
+    Kind.RESOURCE_FLAVOR,
+)
+"""What tells of gangs beside their pods; a cluster need have none of them."""
 
 
 def record_of(kind: Kind, document: Json) -> Record:

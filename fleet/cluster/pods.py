@@ -80,6 +80,9 @@ class Pod:
     """The PodGroup of kube-scheduler's own gangs, in the same namespace."""
     run_id: str | None = None
     """The MLflow run that it logs to, by the annotation or by `MLFLOW_RUN_ID`."""
+    ray_autoscales: bool | None = None
+    """Whether Ray's own autoscaler sizes the RayCluster that it is of; None = it is of none, or
+    that was not read."""
     deleted_seconds: float | None = None
     """When it is to be gone; None = it is not being deleted."""
     created_seconds: float | None = None

@@ -9,8 +9,11 @@ from fleet.cluster.classes import DeviceClass
 from fleet.cluster.devices import Slice
 from fleet.cluster.fields import Unreadable
 from fleet.cluster.groups import PodGroup
+from fleet.cluster.jobs.gang_object import GangObject
+from fleet.cluster.jobs.kueue import KueueWorkload, ResourceFlavor
+from fleet.cluster.jobs.ray import with_autoscaling
 from fleet.cluster.karpenter import CapacityBuffer, NodeClaim, NodePool
-from fleet.cluster.kinds import Kind, Record
+from fleet.cluster.kinds import GANG_KINDS, Kind, Record
 from fleet.cluster.node_classes import NodeClass
 from fleet.cluster.nodes import Node
 from fleet.cluster.pods import Pod
@@ -43,6 +46,12 @@ class Cluster:
     buffers: tuple[CapacityBuffer, ...] | None = ()
     pod_groups: tuple[PodGroup, ...] = ()
     """Of both kinds; those that were not read are left out."""
+    gang_objects: tuple[GangObject, ...] = ()
+    """Of all their kinds; those that were not read are left out."""
+    kueue_workloads: tuple[KueueWorkload, ...] = ()
+    """The same."""
+    flavors: tuple[ResourceFlavor, ...] = ()
+    """The same."""
     scaled_objects: tuple[ScaledObject, ...] | None = ()
     remarks: tuple[str, ...] = ()
     """What could not be read."""
@@ -66,10 +75,12 @@ class Cluster:
             remarks: what could not be read; objects that could not be are added.
             recorded_seconds: the newest time stamp of a record.
         """
+        pods = _of(Pod, records.get(Kind.POD, ()))
+        ray_clusters = _of(GangObject, records.get(Kind.RAY_CLUSTER)) or ()
         return cls(
             name=name,
             nodes=_of(Node, records.get(Kind.NODE)) or (),
-            pods=_of(Pod, records.get(Kind.POD, ())),
+            pods=None if pods is None else with_autoscaling(pods, ray_clusters),
             slices=_of(Slice, records.get(Kind.SLICE, ())),
             claims=_of(Claim, records.get(Kind.CLAIM, ())),
             classes=_of(DeviceClass, records.get(Kind.CLASS, ())),
@@ -86,6 +97,11 @@ class Cluster:
                 *(_of(PodGroup, records.get(Kind.POD_GROUP)) or ()),
                 *(_of(PodGroup, records.get(Kind.POD_GROUP_PLUGIN)) or ()),
             ),
+            gang_objects=tuple(
+                one for kind in GANG_KINDS for one in _of(GangObject, records.get(kind)) or ()
+            ),
+            kueue_workloads=_of(KueueWorkload, records.get(Kind.KUEUE_WORKLOAD)) or (),
+            flavors=_of(ResourceFlavor, records.get(Kind.RESOURCE_FLAVOR)) or (),
             remarks=(*remarks, *_unreadable(records)),
             recorded_seconds=recorded_seconds,
         )

@@ -46,6 +46,11 @@ def covered_pool(
     gangs = {
         gang for gang, of in by_gang(members).items() if any(one.pod.uid in mine for one in of)
     }
+    gangs |= {
+        gang.workload
+        for gang in pool.gangs
+        if gang.missing_pods == gang.pods and selector.covers(gang.workload.namespace, gang.labels)
+    }
     left = [gang for gang in pool.gangs if gang.workload not in gangs]
     gpus = sum(one.gpus for one in members if one.pod.uid in mine and gang_of(one.pod) is None)
     demand = pool.demand_gpus + sum(map(_seen_gpus, left))

@@ -25,9 +25,17 @@ from fleet.snapshot import FleetSnapshot
 from policies.reading import terms
 from policies.reading.ending import ending_remarks
 from policies.reading.fitting import Candidate, candidate_of
-from policies.reading.gangs import GangPod, by_gang, gang_demand, gang_of, missing_pods
+from policies.reading.gang_objects import GangObjects, UnmadeGang, ends_of
+from policies.reading.gangs import (
+    GangPod,
+    by_gang,
+    gang_demand,
+    gang_of,
+    missing_pods,
+    unmade_demand,
+)
 from policies.reading.nodes import NodeReading, NodesSeen, pool_node
-from policies.reading.waiting import waiting_pods
+from policies.reading.waiting import waiting_gangs, waiting_pods
 from policies.situation import LeadTime, NodeStage, PoolState
 
 
@@ -84,7 +92,17 @@ class _Pool:
     readings: list[NodeReading] = field(default_factory=list)
     gpus_per_node: int = 0
     waiting: list[GangPod] = field(default_factory=list)
+    unmade: list[UnmadeGang] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gangs:
+    """What is told of gangs beside their pods."""
+
+    objects: GangObjects
+    missing: Mapping[Workload, int]
+    ends_at: Mapping[Workload, float]
 
 
 def assess(
@@ -96,13 +114,27 @@ def assess(
 ) -> Assessment:
     """The pools of a cluster with GPUs."""
     pools, remarks = _pools(cluster, snapshot, beside)
-    waiting = waiting_pods(cluster, map(_candidate, pools))
+    candidates = [_candidate(pool) for pool in pools]
+    waiting = waiting_pods(cluster, candidates)
+    objects = GangObjects(cluster)
+    # Without pods it is not known of which gangs there is none.
+    unmade = waiting_gangs(objects, cluster.pods, candidates) if cluster.pods is not None else None
     for pool in pools:
         pool.waiting += waiting.by_pool[pool.name]
         pool.remarks += waiting.remarks_by_pool[pool.name]
-    remarks += waiting.remarks
-    missing = missing_pods(cluster.pods or (), beside.pod_groups, map(_members, pools))
-    states = [_state(pool, beside, missing, seen, now_seconds) for pool in pools]
+        if unmade is not None:
+            pool.unmade += unmade.by_pool[pool.name]
+            pool.remarks += unmade.remarks_by_pool[pool.name]
+    remarks += [*waiting.remarks, *(unmade.remarks if unmade is not None else ())]
+    missing = missing_pods(cluster.pods or (), beside.pod_groups, objects, map(_members, pools))
+    gangs = {gang for pool in pools for gang in by_gang(_members(pool))}
+    gangs |= {gang.workload for pool in pools for gang in pool.unmade}
+    told = _Gangs(
+        objects=objects,
+        missing=missing,
+        ends_at=ends_of(objects, gangs, beside.gang_ends_at),
+    )
+    states = [_state(pool, beside, told, seen, now_seconds) for pool in pools]
     nodes = [node for state in states for node in state.nodes]
     return Assessment(
         pools=tuple(states),
@@ -252,7 +284,7 @@ def _replicas(pools: Iterable[_Pool]) -> dict[Workload, dict[str, Replicas]]:
 def _state(
     pool: _Pool,
     beside: Beside,
-    missing: Mapping[Workload, int],
+    told: _Gangs,
     seen: NodesSeen,
     now_seconds: float,
 ) -> PoolState:
@@ -275,9 +307,12 @@ def _state(
     unowned = sum(one.unowned_gpus for one in pool.readings)
     single = [one for one in pods if gang_of(one.pod) is None]
     workloads = {one.pod.workload for one in pods if one.pod.workload is not None}
-    gangs = tuple(
-        gang_demand(workload, members, missing.get(workload, 0), beside.gang_ends_at)
-        for workload, members in by_gang(pods).items()
+    gangs = (
+        *(
+            gang_demand(gang, members, told.missing.get(gang, 0), told.ends_at, told.objects)
+            for gang, members in by_gang(pods).items()
+        ),
+        *(unmade_demand(gang, told.ends_at, told.objects) for gang in pool.unmade),
     )
     return PoolState(
         name=pool.name,

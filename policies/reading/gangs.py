@@ -1,8 +1,8 @@
 """Which pods start together or not at all, and how many of a gang still wait.
 
-A gang is a JobSet (a TrainJob makes one), a RayJob, one group of a LeaderWorkerSet, a PodGroup of
-kube-scheduler's own, or a group of pods that Kueue admits as one. Kueue marks pods of its plain
-workloads too.
+A gang is a JobSet (a TrainJob makes one), a job of Kubeflow's training operator, a RayJob, a
+RayCluster that Ray does not scale, one group of a LeaderWorkerSet, a PodGroup of kube-scheduler's
+own, or a group of pods that Kueue admits as one. Kueue marks pods of its plain workloads too.
 """
 
 import re
@@ -12,20 +12,31 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from fleet.annotations import EXPECTED_END
+from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END
+from fleet.cluster.fields import go_duration_seconds
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
-from policies.situation import GangDemand
+from policies.reading.gang_objects import GangObjects, UnmadeGang
+from policies.situation import Checkpoints, GangDemand
 
 _POD_GROUP: Final = "PodGroup"
-_WHOLE: Final = frozenset({"JobSet", "RayJob"})
+_WHOLE: Final = frozenset(
+    {
+        "JobSet",
+        "RayJob",
+        # Of Kubeflow's training operator.
+        *("PyTorchJob", "MPIJob", "TFJob", "JAXJob", "XGBoostJob", "PaddleJob"),
+    }
+)
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
 _KUEUE_TOTAL: Final = "kueue.x-k8s.io/pod-group-total-count"
 _KUEUE_POD_SET: Final = "kueue.x-k8s.io/podset"
 _COUNT: Final = re.compile(r"[0-9]{1,9}")
 """A tenant writes it: a number of hundreds of digits is no float."""
+_CHECKPOINT_SECONDS_MAX: Final = 12 * 3600.0
+"""A tenant writes it, and nodes are held for that long beyond a gang's end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +60,10 @@ def gang_of(pod: Pod) -> Workload | None:
     if workload.kind == "LeaderWorkerSet":
         group = pod.labels.get(_LWS_GROUP)
         return workload if group is None else replace(workload, name=f"{workload.name}/{group}")
-    is_gang = workload.kind in _WHOLE or _KUEUE_POD_SET in pod.labels
+    if workload.kind == "RayService" or pod.ray_autoscales:
+        return None  # its workers come and go one by one
+    is_static_ray = workload.kind == "RayCluster" and pod.ray_autoscales is False
+    is_gang = workload.kind in _WHOLE or is_static_ray or _KUEUE_POD_SET in pod.labels
     return workload if is_gang else None
 
 
@@ -58,6 +72,7 @@ def gang_demand(
     pods: Iterable[GangPod],
     missing: int,
     ends_at: Mapping[Workload, float],
+    objects: GangObjects,
 ) -> GangDemand:
     """The demand of one gang.
 
@@ -66,6 +81,7 @@ def gang_demand(
         pods: of it, with GPUs; none has ended.
         missing: pods of it that are still to be made.
         ends_at: when gangs are expected to end, where that is known better than by annotations.
+        objects: of the cluster's gangs.
     """
     members = list(pods)
     waiting = [one for one in members if one.pod.node is None]
@@ -78,6 +94,26 @@ def gang_demand(
         seen_pods=sum(not one.pod.gated for one in waiting),
         missing_pods=missing,
         ends_at_seconds=ends_at.get(workload, max(ends, default=None)),
+        held_back=objects.held_back(workload),
+        admitted=objects.is_admitted(workload),
+        checkpoints=_checkpoints(one.pod for one in members),
+    )
+
+
+def unmade_demand(
+    gang: UnmadeGang, ends_at: Mapping[Workload, float], objects: GangObjects
+) -> GangDemand:
+    """The demand of a gang without a pod, whose GPUs are known."""
+    return GangDemand(
+        workload=gang.workload,
+        pods=gang.pods,
+        gpus_per_pod=max(gpus or 0.0 for gpus in gang.gpus),
+        waiting_pods=gang.pods,
+        missing_pods=gang.pods,
+        ends_at_seconds=ends_at.get(gang.workload),
+        held_back=objects.held_back(gang.workload),
+        admitted=objects.is_admitted(gang.workload),
+        labels=gang.labels,
     )
 
 
@@ -92,7 +128,10 @@ def by_gang(pods: Iterable[GangPod]) -> dict[Workload, list[GangPod]]:
 
 
 def missing_pods(
-    pods: Iterable[Pod], groups: Iterable[PodGroup], pools: Iterable[Iterable[GangPod]]
+    pods: Iterable[Pod],
+    groups: Iterable[PodGroup],
+    objects: GangObjects,
+    pools: Iterable[Iterable[GangPod]],
 ) -> dict[Workload, int]:
     """The pods of each gang that are still to be made, by what its objects state of its size.
 
@@ -102,6 +141,7 @@ def missing_pods(
     Args:
         pods: all of the cluster.
         groups: PodGroups, which state a size.
+        objects: of the cluster's gangs, whose templates state how many pods have GPUs.
         pools: of each pool, the pods that it has or gets.
     """
     stated: dict[Workload, int] = defaultdict(int)
@@ -114,6 +154,8 @@ def missing_pods(
         if gang is not None:
             there[gang] += 1
             stated[gang] = max(stated[gang], _total(pod))
+    for gang in there:
+        stated[gang] = max(stated[gang], objects.stated_pods(gang) or 0)
     in_pools = Counter(gang for members in pools for gang in by_gang(members))
     return {
         gang: max(0, stated[gang] - there[gang]) for gang, count in in_pools.items() if count == 1
@@ -126,7 +168,24 @@ def _total(pod: Pod) -> int:
 
 
 def _expected_end(pod: Pod) -> float | None:
+    return _moment(pod, EXPECTED_END)
+
+
+def _moment(pod: Pod, annotation: str) -> float | None:
     try:
-        return datetime.fromisoformat(pod.annotations[EXPECTED_END]).timestamp()
+        return datetime.fromisoformat(pod.annotations[annotation]).timestamp()
     except (KeyError, OverflowError, ValueError):
         return None
+
+
+def _checkpoints(pods: Iterable[Pod]) -> Checkpoints | None:
+    """By the annotations of the gang's pods; of several intervals the longest."""
+    every, last = [], []
+    for pod in pods:
+        found = go_duration_seconds(pod.annotations.get(CHECKPOINT_EVERY))
+        if found is not None and 0 < found <= _CHECKPOINT_SECONDS_MAX:
+            every.append(found)
+            last += [at for at in (_moment(pod, CHECKPOINTED_AT), pod.started_seconds) if at]
+    if not every or not last:
+        return None
+    return Checkpoints(last_seconds=max(last), every_seconds=max(every))

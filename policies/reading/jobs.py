@@ -6,15 +6,16 @@ that tells of them.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import FleetSnapshot
-from policies.reading.gangs import GangPod, gang_demand, gang_of, missing_pods
-from policies.reading.waiting import wanted_gpus
+from policies.reading.gang_objects import GangObjects, UnmadeGang, ends_of
+from policies.reading.gangs import GangPod, gang_demand, gang_of, missing_pods, unmade_demand
+from policies.reading.wanted import wanted_gpus
 from policies.situation import GangDemand
 
 _HOUR: Final = 3600.0
@@ -48,6 +49,22 @@ class Job:
     ends_at_seconds: float | None
     """None = nothing tells it."""
     waits_for: tuple[str, ...]
+    made_by: Workload | None = None
+    """The outermost object that it was written as, such as a TrainJob; None = not known."""
+    queue: str | None = None
+    """Kueue's LocalQueue that it is in; None = none that is known."""
+    admission: str | None = None
+    """How far Kueue has let it in."""
+    flavors: tuple[str, ...] = ()
+    """Kueue's ResourceFlavors that its GPUs are of."""
+    world_size: int | None = None
+    """Processes that train together; None = not told."""
+    stages: tuple[str, ...] = ()
+    """Its sets of pods, in the order in which their object has them."""
+    progress_percent: float | None = None
+    """As it tells of itself."""
+    usd_per_gpu_hour: float | None = None
+    """Of a new GPU where it waits; None = not known, or nothing of it waits."""
     has_ended_pods: bool = False
     """Pods of it have ended, and what they cost is not in its figures."""
 
@@ -62,6 +79,13 @@ class Job:
         if None in prices:
             return None
         return sum(one.gpus * (one.usd_per_gpu_hour or 0.0) for one in self.placed)
+
+    @property
+    def waiting_usd_per_hour(self) -> float | None:
+        """Of the GPUs that it still waits for; None = not known."""
+        if self.gpus is None or self.usd_per_gpu_hour is None:
+            return None
+        return (self.gpus - self.placed_gpus) * self.usd_per_gpu_hour
 
     def gpu_hours(self, now_seconds: float, since_seconds: float = 0.0) -> float | None:
         """Until now.
@@ -98,15 +122,22 @@ class Job:
 
 
 def jobs_of(
-    cluster: Cluster, snapshot: FleetSnapshot, ends_at: Mapping[Workload, float]
+    cluster: Cluster,
+    snapshot: FleetSnapshot,
+    ends_at: Mapping[Workload, float],
+    usd_per_gpu_hour: Mapping[Workload, float | None] | None = None,
 ) -> tuple[Job, ...]:
-    """The gangs with GPUs, the most expensive first.
+    """The gangs with GPUs, the most expensive first; those without a pod among them.
 
     Args:
         cluster: its records; without pods there are no jobs.
         snapshot: of the same reading.
         ends_at: when gangs are expected to end, where that is known better than by annotations.
+        usd_per_gpu_hour: of the new GPUs that gangs wait for.
     """
+    if cluster.pods is None:
+        return ()
+    objects = GangObjects(cluster)
     placed = _placed(snapshot)
     members, unknown = defaultdict[Workload, list[GangPod]](list), set[Workload]()
     ended = set[Workload]()
@@ -124,10 +155,13 @@ def jobs_of(
         if wanted != 0:
             members[gang].append(GangPod(pod=pod, gpus=wanted or 0.0))
     every = [one for pods in members.values() for one in pods]
-    missing = missing_pods(cluster.pods or (), cluster.pod_groups, [every])
+    missing = missing_pods(cluster.pods, cluster.pod_groups, objects, [every])
+    unmade = list(objects.unmade({*members, *ended}))
+    gangs = [*members, *(one.workload for one in unmade)]
+    ends = ends_of(objects, gangs, ends_at)
     jobs = [
         _job(
-            gang_demand(gang, pods, missing.get(gang, 0), ends_at),
+            gang_demand(gang, pods, missing.get(gang, 0), ends, objects),
             pods,
             placed,
             is_known=gang not in unknown,
@@ -135,11 +169,49 @@ def jobs_of(
         )
         for gang, pods in members.items()
     ]
-    return tuple(sorted(jobs, key=_costs_most))
+    jobs += [_unmade_job(one, ends, objects) for one in unmade]
+    prices = usd_per_gpu_hour or {}
+    told = [_with_objects(one, objects, prices.get(one.workload)) for one in jobs]
+    return tuple(sorted(told, key=_costs_most))
 
 
 def _costs_most(job: Job) -> tuple[float, str]:
     return -(job.usd_per_hour or 0.0), str(job.workload)
+
+
+def _unmade_job(gang: UnmadeGang, ends: Mapping[Workload, float], objects: GangObjects) -> Job:
+    demand = unmade_demand(gang, ends, objects)
+    is_known = None not in gang.gpus
+    gpus = sum(one.pods * (each or 0.0) for one, each in zip(gang.pod_sets, gang.gpus, strict=True))
+    return Job(
+        workload=gang.workload,
+        pods=gang.pods,
+        waiting_pods=gang.pods,
+        gpus=gpus if is_known else None,
+        placed=(),
+        ends_at_seconds=demand.ends_at_seconds,
+        waits_for=tuple(_waits_for(demand, [])),
+    )
+
+
+def _with_objects(job: Job, objects: GangObjects, usd_per_gpu_hour: float | None) -> Job:
+    makers, admission = objects.makers_of(job.workload), objects.admission_of(job.workload)
+    sets = next((one.pod_sets for one in makers if one.pod_sets), ())
+    if not sets and admission is not None:
+        sets = admission.pod_sets
+    return replace(
+        job,
+        made_by=makers[-1].workload if makers else None,
+        queue=admission.queue if admission is not None else None,
+        admission=admission.admission.value if admission is not None else None,
+        flavors=admission.flavors if admission is not None else (),
+        world_size=next((one.world_size for one in makers if one.world_size is not None), None),
+        stages=tuple(one.name for one in sets or ()),
+        progress_percent=next(
+            (one.progress_percent for one in makers if one.progress_percent is not None), None
+        ),
+        usd_per_gpu_hour=usd_per_gpu_hour if job.waiting_pods else None,
+    )
 
 
 def _job(
@@ -187,15 +259,20 @@ def _placed(snapshot: FleetSnapshot) -> dict[str, list[Placed]]:
 
 def _waits_for(demand: GangDemand, pods: list[Pod]) -> Iterator[str]:
     """What keeps the gang from running as a whole, nearest to its start last."""
+    if demand.started_in_part:
+        placed = demand.pods - demand.waiting_pods
+        yield f"started in part, {placed} of {demand.pods} pods have a node"
+    if demand.held_back is not None:
+        yield demand.held_back
     if demand.missing_pods:
         yield f"{demand.missing_pods} of {demand.pods} pods to be made"
     waiting = [pod for pod in pods if pod.node is None]
     gated = [pod for pod in waiting if pod.gated]
-    if gated:
+    if gated and demand.held_back is None:
         queues = {queue for pod in gated if (queue := pod.labels.get(_QUEUE))}
         of = f"Kueue's queue {', '.join(sorted(queues))}" if queues else "a scheduling gate"
         yield f"{of}, with {len(gated)} of {demand.pods} pods"
-    if len(waiting) > len(gated):
+    if len(waiting) > len(gated) and demand.held_back is None:
         count = len(waiting) - len(gated)
         gpus = f"{count * demand.gpus_per_pod:g} GPUs"
         yield f"nodes with {gpus}, for {count} of {demand.pods} pods"

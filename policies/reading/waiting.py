@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fleet.cluster.gpu_resources import WHOLE
-from fleet.cluster.gpus import dra_resources, gpus_wanted
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 from policies.reading.fitting import Candidate, pools_for
+from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.reading.gangs import GangPod, gang_of
+from policies.reading.wanted import wanted_gpus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +20,46 @@ class Waiting:
     """Of pods that several pools may get."""
     remarks: tuple[str, ...]
     """Of pods that are in no pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unmade:
+    """The gangs of which no pod exists yet."""
+
+    by_pool: Mapping[str, Sequence[UnmadeGang]]
+    remarks_by_pool: Mapping[str, Sequence[str]]
+    """Of gangs that several pools may get."""
+    remarks: tuple[str, ...]
+    """Of gangs that are in no pool."""
+
+
+def waiting_gangs(
+    objects: GangObjects, pods: Iterable[Pod], candidates: Iterable[Candidate]
+) -> Unmade:
+    """Give each gang without a pod to its pool, and name those that could be in several."""
+    pools = list(candidates)
+    by_pool: dict[str, list[UnmadeGang]] = {one.name: [] for one in pools}
+    of_pool: dict[str, list[str]] = {one.name: [] for one in pools}
+    remarks = []
+    made = {gang for pod in pods if not _over(pod) and (gang := gang_of(pod)) is not None}
+    for unmade in objects.unmade(made):
+        each = [
+            set(pools_for(one.template, gpus or 0.0, pools))
+            for one, gpus in zip(unmade.pod_sets, unmade.gpus, strict=True)
+        ]
+        names = sorted(set.intersection(*each))
+        workload = unmade.workload
+        of = f"{workload.kind} {workload.namespace}/{workload.name}, without a pod yet,"
+        if None in unmade.gpus:
+            remarks.append(f"{of} asks for GPUs by claims, and how many is unknown")
+        elif len(names) == 1:
+            by_pool[names[0]].append(unmade)
+        elif not names:
+            remarks.append(f"{of} fits no pool")
+        else:
+            for name in names:
+                of_pool[name].append(f"{of} is not counted: it may get {' or '.join(names)}")
+    return Unmade(by_pool=by_pool, remarks_by_pool=of_pool, remarks=tuple(remarks))
 
 
 def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
@@ -54,18 +94,3 @@ def waiting_pods(cluster: Cluster, candidates: Iterable[Candidate]) -> Waiting:
 
 def _over(pod: Pod) -> bool:
     return pod.ended or pod.deleted_seconds is not None
-
-
-def wanted_gpus(cluster: Cluster, pod: Pod) -> float | None:
-    """GPUs that a waiting pod asks for; None = it does, and how many is unknown."""
-    if not pod.may_take_gpus:
-        return 0
-    classes = cluster.classes or ()
-    whole = {*WHOLE, *dra_resources(classes)}
-    plugged = sum(float(count) for name, count in pod.requests.items() if name in whole)
-    parts = any(name.startswith("nvidia.com/") and name not in whole for name in pod.requests)
-    if parts or pod.claims_to_come or (pod.claims and cluster.claims is None):
-        return None
-    of_gpus = frozenset(one.name for one in classes if one.of_gpus)
-    claims = [one for one in cluster.claims or () if one.name in pod.claims]
-    return plugged + sum(gpus_wanted(one, of_gpus) for one in claims)

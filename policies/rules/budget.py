@@ -6,8 +6,8 @@ then orders. For the month, a hold is counted for its whole lease, and an order 
 what is granted is paid for even if Foresail ends. Work that runs, models that load and reservations
 are no part of it.
 
-Nodes that wait for a gang count first too. An order for a gang is granted whole or not at all: any
-tenant can make pods that a gate holds back, and no quota of GPUs counts them.
+Nodes that wait for a gang count first too. They are kept, and an order for a gang is granted, whole
+or not at all: any tenant can make pods that a gate holds back, and no quota of GPUs counts them.
 """
 
 from collections import Counter, defaultdict
@@ -88,9 +88,27 @@ def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
         coming = draft.coming
         for node in coming[: max(0, ahead)]:
             purse.spend(_spent_per_hour(draft, node), _order_seconds(draft))
+        waiting: dict[str | None, list[PoolNode]] = defaultdict(list)
         for node in draft.pool.nodes:
             if node.uid in draft.set_aside and not node.pods:
-                purse.spend(_spent_per_hour(draft, node), draft.policy.hold_lease_seconds)
+                hold = draft.holds.get(node.uid)
+                waiting[hold.gang if hold is not None else None].append(node)
+        for node in waiting.pop(None, ()):
+            purse.spend(_spent_per_hour(draft, node), draft.policy.hold_lease_seconds)
+        for gang, nodes in waiting.items():
+            _commit_gang(draft, gang, nodes, purse)
+
+
+def _commit_gang(
+    draft: PoolDraft, gang: str | None, nodes: Sequence[PoolNode], purse: _Purse
+) -> None:
+    """Pay for all nodes that wait for a gang, or keep none of them."""
+    usd = sum(_spent_per_hour(draft, node) for node in nodes)
+    why = purse.takes(usd, draft.policy.hold_lease_seconds)
+    if why is not None and gang is not None:
+        draft.say(Step(rule=_RULE, text=f"{gang} keeps none of its {len(nodes)} nodes: {why}"))
+        draft.drop_holds_for(gang)
+        draft.orders = [order for order in draft.orders if order.workload != gang]
 
 
 def _spent_per_hour(draft: PoolDraft, node: PoolNode) -> float:

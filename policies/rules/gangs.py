@@ -4,10 +4,12 @@ The nodes that are missing count as one demand: empty ones are held and the rest
 the pool's limit leaves some pod without a node; then nothing is. Nodes are counted whole, although
 a gang of small pods may fit beside others. Karpenter buys by itself for pods that it sees, so only
 what it cannot see is ordered: pods that a scheduling gate or a queue holds back. They have to
-exist: a tenant may state any number of pods, and a quota counts only those that there are.
+exist, unless a quota of Kueue's counts them: a tenant may state any number of pods. A gang without
+a quota, or that its owner has suspended, is demand with a price, and gets no node.
 
 A node with a gang's pods is held until the gang's expected end: moving one of its pods ends all.
-An end that is past, and a start that does not come, hold nodes for a limited time.
+An end that is past, and a start that does not come, hold nodes for a limited time; a gang that
+writes checkpoints keeps its nodes until the next one, from which it can go on elsewhere.
 """
 
 import math
@@ -26,19 +28,28 @@ _RULE: Final = "gang"
 def serve_gangs(draft: PoolDraft) -> None:
     """Hold and order nodes for the pool's gangs, in the order in which they are given."""
     for gang in draft.pool.gangs:
-        if not _over(draft, gang):
+        if gang.held_back is None and not _over(draft, gang):
             _hold_running(draft, gang)
     for gang in draft.pool.gangs:
-        if gang.waiting_pods > 0 and not _over(draft, gang):
+        if gang.held_back is not None:
+            _price(draft, gang, gang.held_back)
+        elif gang.waiting_pods > 0 and not _over(draft, gang):
             _serve(draft, gang)
+
+
+def _price(draft: PoolDraft, gang: GangDemand, held_back: str) -> None:
+    """Say what a gang that no node helps would cost once it runs."""
+    gpus = gang.pods * gang.gpus_per_pod
+    usd = draft.pool.usd_per_hour
+    price = "?" if usd is None else f"{usd * gpus / draft.pool.gpus_per_node:.2f}"
+    _say(draft, gang, f"waits for {held_back}: {gpus:g} GPUs, ${price}/h, no node is kept for it")
 
 
 def _over(draft: PoolDraft, gang: GangDemand) -> bool:
     """Whether it has overrun its expected end for too long to hold nodes for it."""
-    end = _end(draft, gang)
-    if end > draft.now_seconds:
+    if _end(draft, gang) > draft.now_seconds or gang.ends_at_seconds is None:
         return False
-    late = draft.now_seconds - end + draft.constants.gang_overrun_seconds
+    late = draft.now_seconds - gang.ends_at_seconds
     _say(draft, gang, f"was to end {late / 60:.0f} min ago: nothing is held for it any more")
     return True
 
@@ -46,7 +57,8 @@ def _over(draft: PoolDraft, gang: GangDemand) -> bool:
 def _end(draft: PoolDraft, gang: GangDemand) -> float:
     if gang.ends_at_seconds is None:
         return math.inf
-    return gang.ends_at_seconds + draft.constants.gang_overrun_seconds
+    end = gang.ends_at_seconds + draft.constants.gang_overrun_seconds
+    return end if gang.checkpoints is None else gang.checkpoints.next_after(end)
 
 
 def _hold_running(draft: PoolDraft, gang: GangDemand) -> None:
@@ -55,10 +67,20 @@ def _hold_running(draft: PoolDraft, gang: GangDemand) -> None:
     for node in draft.present:
         workloads = {pod.workload for pod in node.pods}
         if gang.workload in workloads:
-            text = f"{name_of(gang)} runs on it, and ends as a whole"
+            text = f"{name_of(gang)} runs on it, and ends as a whole{_checkpoint(draft, gang)}"
             draft.hold(node, Reason.GANG, until, Step(rule=_RULE, text=text))
             if workloads <= gangs:
                 draft.set_aside.add(node.uid)
+
+
+def _checkpoint(draft: PoolDraft, gang: GangDemand) -> str:
+    """That its overrun is over, and only its checkpoint is waited for."""
+    if gang.ends_at_seconds is None or gang.checkpoints is None:
+        return ""
+    if draft.now_seconds < gang.ends_at_seconds + draft.constants.gang_overrun_seconds:
+        return ""
+    left = (_end(draft, gang) - draft.now_seconds) / 60
+    return f"; overdue, and kept for its next checkpoint in {left:.0f} min"
 
 
 def _serve(draft: PoolDraft, gang: GangDemand) -> None:
@@ -67,7 +89,10 @@ def _serve(draft: PoolDraft, gang: GangDemand) -> None:
         text = f"asks {gang.gpus_per_pod:g} GPUs a pod, and a node has {draft.pool.gpus_per_node}"
         _say(draft, gang, text)
         return
-    if gang.missing_pods:
+    if gang.started_in_part:
+        placed = gang.pods - gang.waiting_pods
+        _say(draft, gang, f"is started in part: {placed} of {gang.pods} pods have a node")
+    if gang.missing_pods and not gang.admitted:
         text = f"lacks {gang.missing_pods} of {gang.pods} pods: nodes are kept when all exist"
         _say(draft, gang, text)
         return

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
+from tests.cluster.gang_documents import job_set, nemo_train_job, workload
 from tests.fleet.objects import H100, node, pod
 
 P5 = H100 | {"node.kubernetes.io/instance-type": "p5.48xlarge"}
@@ -72,7 +73,8 @@ def test_each_gang_has_a_line_with_what_it_waits_for(file: Path) -> None:
     # Two nodes of 8 GPUs for the two hours since ten, and three hours to come.
     assert tune == ["JobSet", "llm/tune", "16", "16", "32.0", "220.16", "330.24", "3h"]
     assert evaluation[:7] == ["JobSet", "llm/eval", "16", "8", "16.0", "110.08", "?"]
-    assert evaluation[7:] == ["?", "nodes with 8 GPUs, for 1 of 2 pods"]
+    waits = "started in part, 1 of 2 pods have a node; nodes with 8 GPUs, for 1 of 2 pods"
+    assert evaluation[7:] == ["?", waits]
     assert queued[:8] == ["JobSet", "llm/queued", "8", "0", "0.0", "0.00", "?", "?"]
     assert queued[8] == "Kueue's queue research, with 1 of 1 pods"
 
@@ -82,7 +84,9 @@ def test_json_has_every_figure_and_null_for_what_is_not_known(file: Path) -> Non
     tune, evaluation, _ = cluster["jobs"]
     assert cluster["at"] == "2026-12-01T12:00:00+00:00"
     assert tune == {
-        "kind": "JobSet", "namespace": "llm", "name": "tune", "pods": 2, "waitingPods": 0,
+        "kind": "JobSet", "namespace": "llm", "name": "tune", "madeBy": None,
+        "queue": None, "admission": None, "flavors": [], "worldSize": None, "stages": [],
+        "progressPercent": None, "waitingUsdPerHour": None, "pods": 2, "waitingPods": 0,
         "gpus": 16.0, "placedGpus": 16.0, "gpuHours": 32.0,
         "usd": pytest.approx(32 * USD_PER_GPU_HOUR),
         "usdPerHour": pytest.approx(16 * USD_PER_GPU_HOUR),
@@ -90,6 +94,29 @@ def test_json_has_every_figure_and_null_for_what_is_not_known(file: Path) -> Non
         "atLeast": False, "endsAt": "2026-12-01T15:00:00+00:00", "waitsFor": [], "runs": [],
     }  # fmt: skip
     assert (evaluation["endsAt"], evaluation["usdToCome"]) == (None, None)
+
+
+def test_a_queued_job_without_a_pod_has_a_line_with_its_price(tmp_path: Path) -> None:
+    path = tmp_path / "queued.json"
+    queued = job_set("nemo", queue="research", suspend=True)
+    queued["metadata"]["ownerReferences"] = [
+        {"kind": "TrainJob", "name": "nemo", "uid": "t", "controller": True}
+    ]
+    pool = noon("a")
+    pool["metadata"]["labels"]["karpenter.sh/nodepool"] = "h100"
+    items = [pool, pod("chat", "a", gpus=0), nemo_train_job("nemo"), queued]
+    items.append(workload(queued) | {"kind": "Workload"})
+    path.write_text(json.dumps({"kind": "List", "items": items}))
+    row = jobs(path).output.splitlines()[3].split(maxsplit=8)
+    assert row[:8] == ["TrainJob", "ml/nemo", "32", "0", "0.0", "0.00", "?", "?"]
+    (job,) = json.loads(jobs(path, "-o", "json").output)["clusters"][0]["jobs"]
+    assert (job["queue"], job["admission"], job["worldSize"]) == ("research", "pending", 32)
+    assert (job["stages"], job["pods"]) == (["node"], 4)
+    assert job["waitingUsdPerHour"] == pytest.approx(32 * USD_PER_GPU_HOUR)
+    assert job["waitsFor"] == [
+        "Kueue's queue research (WaitingForQuota)",
+        "4 of 4 pods to be made",
+    ]
 
 
 def test_a_job_past_its_end_is_late_and_its_rest_is_unknown(tmp_path: Path) -> None:

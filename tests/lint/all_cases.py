@@ -8,6 +8,7 @@ from tests.lint.cases import (
     pods,
     scaled_objects,
     schedulers,
+    training,
     triggers,
 )
 
@@ -20,4 +21,5 @@ CASES = (
     *schedulers.CASES,
     *capacity_policies.CASES,
     *pods.CASES,
+    *training.CASES,
 )

@@ -8,7 +8,7 @@ from fleet.cluster.owners import Workload
 from fleet.reasons import Reason
 from policies.node_plan import Verdict
 from policies.policy.pool_policy import PoolPolicy, SpotHedge
-from policies.situation import GangDemand
+from policies.situation import Checkpoints, GangDemand
 from tests.policies.pools import (
     NOW,
     busy,
@@ -158,6 +158,26 @@ def test_a_running_gang_holds_its_nodes_until_it_ends(
     plan = plan_of(eights(runs, gangs=(gang(0, pods=1, ends_at_seconds=ends_at),)))
     assert verdicts(plan) == {"a": verdict}
     assert plan.nodes[0].until_seconds == until
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict", "until"),
+    [
+        # Over for 40 minutes, 10 more than are granted; checkpoints each 30, the last 25 ago.
+        pytest.param(NOW - 1500, "hold: gang", NOW + 300, id="until the next one in 5 min"),
+        pytest.param(NOW - 300, "leave: serves", None, id="one was written meanwhile"),
+    ],
+)
+def test_checkpoint_and_resume_lets_a_release_wait_for_the_checkpoint(
+    last: float, verdict: str, until: float | None
+) -> None:
+    runs = node("a", 8, pods=(pod("rank-0", 8, workload=TRAIN),))
+    writes = Checkpoints(last_seconds=last, every_seconds=1800)
+    over = gang(0, pods=1, ends_at_seconds=NOW - 2400, checkpoints=writes)
+    plan = plan_of(eights(runs, gangs=(over,)))
+    assert verdicts(plan) == {"a": verdict}
+    assert plan.nodes[0].until_seconds == until
+    assert ("kept for its next checkpoint in 5 min" in texts(plan)) == (until is not None)
 
 
 def test_a_gang_that_does_not_start_keeps_nodes_for_an_hour() -> None:

@@ -15,7 +15,7 @@ from kubernetes_asyncio.client import ApiClient
 from fleet.cluster.fields import Json
 from fleet.cluster.follow.api import PATIENT, Patience, Resource, UnreadableError, pages
 from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable, watched
-from fleet.cluster.kinds import SOURCES, Kind, Record, record_of
+from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind, Record, record_of
 from fleet.cluster.pods import Pod
 from fleet.cluster.reading import Cluster
 
@@ -35,8 +35,7 @@ PLANNING_KINDS: Final = (
     Kind.NODE_CLASS,
     Kind.NODE_CLASS_AUTO,
     Kind.BUFFER,
-    Kind.POD_GROUP,
-    Kind.POD_GROUP_PLUGIN,
+    *GANG_KINDS,
 )
 """What a plan of nodes is made of."""
 NEEDED: Final = frozenset({Kind.NODE, Kind.POD, Kind.SLICE, Kind.CLAIM})

@@ -43,6 +43,15 @@ CONTROLLER_READS = READ | {
         "capacitypolicies.foresail.io",
         "capacitybuffers.autoscaling.x-k8s.io",
         "scaledobjects.keda.sh",
+        "trainjobs.trainer.kubeflow.org",
+        "pytorchjobs.kubeflow.org",
+        "mpijobs.kubeflow.org",
+        "jobsets.jobset.x-k8s.io",
+        "leaderworkersets.leaderworkerset.x-k8s.io",
+        "rayjobs.ray.io",
+        "rayclusters.ray.io",
+        "workloads.kueue.x-k8s.io",
+        "resourceflavors.kueue.x-k8s.io",
     )
 }
 TELLS = {

@@ -14,6 +14,12 @@
 # the Plans API is of.
 - {apiGroups: [autoscaling.x-k8s.io], resources: [capacitybuffers], verbs: [list, watch]}
 - {apiGroups: [scheduling.k8s.io, scheduling.x-k8s.io], resources: [podgroups], verbs: [list, watch]}
+- {apiGroups: [trainer.kubeflow.org], resources: [trainjobs], verbs: [list, watch]}
+- {apiGroups: [kubeflow.org], resources: [pytorchjobs, mpijobs], verbs: [list, watch]}
+- {apiGroups: [jobset.x-k8s.io], resources: [jobsets], verbs: [list, watch]}
+- {apiGroups: [leaderworkerset.x-k8s.io], resources: [leaderworkersets], verbs: [list, watch]}
+- {apiGroups: [ray.io], resources: [rayjobs, rayclusters], verbs: [list, watch]}
+- {apiGroups: [kueue.x-k8s.io], resources: [workloads, resourceflavors], verbs: [list, watch]}
 - {apiGroups: [keda.sh], resources: [scaledobjects], verbs: [list, watch]}
 {{- end -}}
 

@@ -1,0 +1,68 @@
+"""JobSets and LeaderWorkerSets."""
+
+from collections.abc import Iterator
+
+from fleet.cluster.fields import Json, listed, namespaced_name_of, part, text, whole_number
+from fleet.cluster.jobs.gang_object import (
+    GangObject,
+    PodSet,
+    count,
+    has_condition,
+    pod_set,
+    queue_of,
+)
+from fleet.cluster.owners import owners_of
+
+
+def job_set_of(document: Json) -> GangObject:
+    """The gang of a `jobset.x-k8s.io/v1alpha2` JobSet.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    spec, metadata = part(document, "spec"), part(document, "metadata")
+    return GangObject(
+        kind="JobSet",
+        name=namespaced_name_of(document),
+        uid=text(metadata, "uid") or "",
+        owners=tuple(owners_of(metadata)),
+        queue=queue_of(document),
+        suspended=spec.get("suspend") is True,
+        ended=has_condition(document, "Completed", "Failed"),
+        pod_sets=tuple(_replicated(document, spec)),
+    )
+
+
+def _replicated(document: Json, spec: Json) -> Iterator[PodSet]:
+    for one in listed(spec, "replicatedJobs"):
+        job = part(one, "template", "spec")
+        at_once = count(job, "parallelism")
+        completions = whole_number(job, "completions")
+        if completions is not None:
+            at_once = min(at_once, max(0, completions))
+        pods = count(one, "replicas") * at_once
+        yield pod_set(text(one, "name") or "", pods, document, part(job, "template"))
+
+
+def leader_worker_set_of(document: Json) -> GangObject:
+    """The gang that one group of a `leaderworkerset.x-k8s.io/v1` LeaderWorkerSet is.
+
+    Raises:
+        UnreadableObjectError: with the field that is not as the API has it.
+    """
+    spec, metadata = part(document, "spec"), part(document, "metadata")
+    group = part(spec, "leaderWorkerTemplate")
+    worker = part(group, "workerTemplate")
+    leader = part(group, "leaderTemplate") or worker
+    size = count(group, "size")
+    return GangObject(
+        kind="LeaderWorkerSet",
+        name=namespaced_name_of(document),
+        uid=text(metadata, "uid") or "",
+        owners=tuple(owners_of(metadata)),
+        queue=queue_of(document),
+        pod_sets=(
+            pod_set("leader", min(1, size), document, leader),
+            pod_set("worker", max(0, size - 1), document, worker),
+        ),
+    )
