@@ -2,18 +2,25 @@
 
 The target is the sum of all client columns whose names share a prefix. Its forecaster runs twice:
 alone, and with the sum of its largest clients' medians (the rest are one more part) as `exogenous`.
+A ratio below 1 says that the clients help.
+
+The shipped prior was grown on the default trace, too: `--priors` judges with one that has not seen
+its family, which is the figure to quote.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from bench._forecast_judging import LEVELS, Floats, score
 from bench._report import Row, show
-from bench.forecast import TRACES, read
+from bench.forecast import TRACES, prior_without, read
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.sums import summed_medians
+from scaler.forecast.trees import Trees, shipped
+from scaler.forecast.trees import read as read_trees
 
 DEFAULT = TRACES / "servegen_clients_small_mid_10m_d0_9.csv"
 
@@ -33,11 +40,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--train-fraction", type=float, default=0.3, help="share of the trace that is not judged"
     )
+    parser.add_argument(
+        "--priors", type=Path, metavar="FOLDER",
+        help="FAMILY.npz grown by `forecast_prior --leave-out FAMILY`, one of them the trace's",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     if not options.trace.exists():
         print(f"bench forecast_clients: skipped, no {options.trace}; give one with --trace")
         return
+    prior = _prior(options.trace, options.priors)
     columns = list(read(options.trace, None))
     horizons = tuple(float(horizon) for horizon in options.horizons.split(","))
     rows: list[Row] = []
@@ -45,7 +57,7 @@ def main(arguments: list[str]) -> None:
         clients = np.stack([c.values for c in columns if c.name.startswith(prefix)], axis=1)
         step = columns[0].step_seconds
         total, parts = _parts(clients, options.largest)
-        alone, knowing = _both(total, parts, step, horizons)
+        alone, knowing = _both(total, parts, step, horizons, prior)
         for i, horizon in enumerate(horizons):
             ahead, first = round(horizon / step), int(len(total) * options.train_fraction)
             origins = np.arange(len(total))
@@ -71,8 +83,25 @@ def _parts(clients: Floats, largest: int) -> tuple[Floats, list[Floats]]:
     return total, [*(clients[:, i] for i in order[:largest]), rest]
 
 
+def _prior(trace: Path, folder: Path | None) -> Trees:
+    if folder is None:
+        return shipped()
+    held_out = prior_without(trace.stem, folder)
+    if held_out is None:
+        sys.exit(
+            f"bench forecast_clients: {folder} has no prior for {trace.stem}: no FAMILY.npz there"
+            " whose name begins the trace's. Grow it: python -m bench forecast_prior --leave-out"
+            " FAMILY"
+        )
+    return read_trees(held_out.read_bytes())
+
+
 def _both(
-    total: Floats, parts: list[Floats], step_seconds: float, horizons: tuple[float, ...]
+    total: Floats,
+    parts: list[Floats],
+    step_seconds: float,
+    horizons: tuple[float, ...],
+    prior: Trees,
 ) -> tuple[Floats, Floats]:
     def forecaster() -> Forecaster:
         return Forecaster(
@@ -80,6 +109,7 @@ def _both(
             step_seconds=step_seconds,
             horizons_seconds=horizons,
             levels=LEVELS,
+            trees=prior,
         )
 
     alone, knowing, each = forecaster(), forecaster(), [forecaster() for _ in parts]

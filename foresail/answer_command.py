@@ -1,4 +1,4 @@
-"""`foresail backtest --prometheus`: asks, shows progress on stderr, prints the answer on stdout."""
+"""`foresail backtest` of a model: asks, shows progress on stderr, prints the answer on stdout."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,9 @@ from rich.console import Console
 
 from foresail.answer import report_of, verdict
 from foresail.answer_shown import document, head, lines, table
-from foresail.clock import wall_clock
 from foresail.printed import print_document
 from foresail.prometheus_backtest import Question, answered
+from foresail.recorded import Recorded
 from foresail.replay_page import page
 from foresail.replay_plan import ReplayPlan
 from foresail.replaying import write_report
@@ -17,14 +17,14 @@ from scaler.yaml_file import validated
 
 
 def answer(  # noqa: PLR0913 - the verb's options
+    recorded: Recorded,
     *,
-    url: str,
+    now: float,
     model: str,
     namespace: str | None,
     labels: tuple[tuple[str, str], ...],
     engine: str | None,
     days: float,
-    token_file: Path | None,
     context: str | None,
     kubeconfig: Path | None,
     ttft: float | None,
@@ -42,6 +42,9 @@ def answer(  # noqa: PLR0913 - the verb's options
 ) -> None:
     """Answer one question.
 
+    Args:
+        now: where the past ends.
+
     Raises:
         ForesailError: the past, the rule or the plan cannot be used.
     """
@@ -50,8 +53,6 @@ def answer(  # noqa: PLR0913 - the verb's options
     given = {key: value for key, value in own.items() if value is not None}
     plan = plan.model_copy(update=given)
     question = Question(
-        url=url,
-        token_file=token_file,
         model=model,
         namespace=namespace,
         engine=engine,
@@ -69,7 +70,9 @@ def answer(  # noqa: PLR0913 - the verb's options
     )
     talk = Console(stderr=True)
     with talk.status("") as status:
-        found = answered(question, now=wall_clock(), tell=lambda what: status.update(f"{what} ..."))
+        found = answered(
+            question, recorded, now=now, tell=lambda what: status.update(f"{what} ...")
+        )
     if html is not None:
         write_report(html, page(report_of(found)))
     if json_file is not None:

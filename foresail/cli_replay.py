@@ -45,6 +45,42 @@ def _lengths(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _exported(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of a verb that reads what a monitoring system exported."""
+    options = (
+        click.option(
+            "--timezone",
+            metavar="ZONE",
+            help="Of times in the file that name none, such as Europe/Berlin: the dashboard's.",
+        ),
+        click.option(
+            "--column",
+            "columns",
+            multiple=True,
+            metavar="RATE=TITLE",
+            help="Which series of the file is requests_per_second, prompt_tokens_per_second or"
+            " generated_tokens_per_second. May be repeated.",
+        ),
+    )
+    return _lengths(cli_options.together(*options)(command))
+
+
+def _read_export(path: Path, model: str | None, options: dict[str, Any]) -> Any:
+    """A trace, or series of engines; takes the options out of all those of a verb."""
+    from foresail import replaying
+    from foresail.exports.moments import zone_named
+    from foresail.exports.rates import columns_given
+    from foresail.exports.reading import Asked, read_export
+
+    asked = Asked(
+        model=model,
+        zone=zone_named(options.pop("timezone")),
+        columns=columns_given(options.pop("columns")),
+        lengths=replaying.lengths_of(options.pop("prompt_tokens"), options.pop("output_tokens")),
+    )
+    return read_export(path, asked)
+
+
 def _reported(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a verb that ends with a comparison of rules."""
     options = (
@@ -112,7 +148,7 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
 @click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
-@_lengths
+@_exported
 @_reported
 def replay(
     *,
@@ -120,8 +156,6 @@ def replay(
     shape: str | None,
     scale_to: float | None,
     days: float | None,
-    prompt_tokens: float | None,
-    output_tokens: float | None,
     **reported: Any,
 ) -> None:
     """The shipped rule on recorded traffic, beside the rules people use today.
@@ -130,22 +164,27 @@ def replay(
     by Karpenter alone and by a policy: GPU-hours, why they are idle, dollars, and waits of pods.
 
     TRACE is CSV in bins (t_s, requests, prompt_tokens, output_tokens) or with one row a request
-    (Azure's or BurstGPT's columns), or Mooncake's JSON lines. Where it counts requests only,
-    --prompt-tokens and --output-tokens say the rest. Without one, days are generated.
+    (Azure's or BurstGPT's columns), Mooncake's JSON lines, or an export with rates. Where it counts
+    requests only, --prompt-tokens and --output-tokens say the rest. Without one, days are
+    generated.
     """
     nodes = question_of(reported)
     if trace and shape:
         message = "TRACE and --generate exclude each other"
         raise click.UsageError(message)
-    if (prompt_tokens or output_tokens) and not trace:
-        message = "--prompt-tokens and --output-tokens are for a TRACE that counts requests only"
-        raise click.UsageError(message)
     from foresail import replaying
     from replay.generated import generated
+    from replay.traces import Trace
 
     if trace:
-        traffic = replaying.traffic_of(trace, prompt_tokens, output_tokens)
+        traffic = _read_export(trace, None, reported)
+        if not isinstance(traffic, Trace):
+            raise ForesailError(
+                f"{trace}: series of engines: foresail backtest --from {trace} --model MODEL reads"
+                " them"
+            )
     else:
+        _no_file(reported, "a TRACE")
         traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
     if trace is None and scale_to is None:
         scale_to = replaying.GENERATED_REPLICAS
@@ -166,7 +205,13 @@ def replay(
     help="The bearer token for --prometheus.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="The settings file.")
-@click.option("--csv", "export", type=click.Path(path_type=Path), help="An export, in its place.")
+@click.option(
+    "--from",
+    "export",
+    metavar="FILE|FOLDER",
+    type=click.Path(path_type=Path),
+    help="An export in its place: CSV, Parquet, Prometheus' JSON, promtool's output, or its data.",
+)
 @click.option("--source", help="One of its sources; the first unless said.")
 @click.option(
     "--engine",
@@ -193,7 +238,7 @@ def replay(
 @click.option(
     "--gpu-price",
     type=click.FloatRange(min=0, min_open=True),
-    help="With --prometheus: dollars for an hour of one GPU. Default: the list price.",
+    help="With --model: dollars for an hour of one GPU. Default: the list price.",
 )
 @cli_options.own_gpu_prices
 @click.option(
@@ -203,7 +248,7 @@ def replay(
     show_default=True,
     help="With --prometheus: how often the traffic is drawn anew, for the intervals.",
 )
-@_lengths
+@_exported
 @_reported
 def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     *,
@@ -216,8 +261,6 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     namespace: str | None,
     match: tuple[str, ...],
     days: float | None,
-    prompt_tokens: float | None,
-    output_tokens: float | None,
     **given: Any,
 ) -> None:
     """What Foresail would have done with a workload's last days, read from its Prometheus.
@@ -229,37 +272,70 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
 
     With --config the settings' source is read, and the plan says what a replica can do.
 
-    Where no Prometheus can be reached, --csv takes an export of it with the columns time,
-    requests_per_second, prompt_tokens_per_second and generated_tokens_per_second, or the first
-    two with --prompt-tokens and --output-tokens.
+    Where no Prometheus can be reached, --from reads what somebody got out of one, or out of
+    Grafana: CSV, Parquet, an answer of query_range as JSON, the output of `promtool tsdb dump` or
+    `promtool query range`, and a data folder or snapshot. With series of engines and --model the
+    answer is the same as the Prometheus' own. With rates, whose names are requests_per_second,
+    prompt_tokens_per_second and generated_tokens_per_second or given by --column, the plan says
+    what a replica can do.
     """
     from foresail import replaying
+    from replay.traces import Trace
 
     nodes = question_of(given)
     answered = {name: given.pop(name) for name in _ANSWERED}
-    if export:
-        traffic = replaying.traffic_of(export, prompt_tokens, output_tokens)
-        if days is not None:
-            traffic = traffic.last(days)
-        replaying.tell(traffic, scale_to=None, days=None, nodes=nodes, **given)
-        return
-    if prompt_tokens or output_tokens:
-        message = "--prompt-tokens and --output-tokens are for a --csv that counts requests only"
-        raise click.UsageError(message)
-    if not ((config or url) and model) or (config and url):
-        message = "--prometheus and --model, or --config and --model, or --csv"
+    token_file = answered.pop("token_file")
+    if sum(map(bool, (url, config, export))) != 1:
+        message = "one of --prometheus and --model, --config and --model, or --from"
         raise click.UsageError(message)
     _known_engine(engine)
     labels = tuple(replaying.label_of(text) for text in match)
     scope: dict[str, Any] = {"model": model, "namespace": namespace, "labels": labels}
+    if export:
+        found = _read_export(export, model, given)
+        if isinstance(found, Trace):
+            found = found if days is None else found.last(days)
+            replaying.tell(found, scale_to=None, days=None, nodes=nodes, **given)
+            return
+        _answer_export(export, found, days, {"engine": engine, **scope, **answered, **given})
+        return
+    _no_file(given, "--from with a file")
+    if not model:
+        message = "--model is missing: the served model's name in the metrics"
+        raise click.UsageError(message)
     days = _DAYS if days is None else days
     if url:
         from foresail import answer_command
+        from foresail.clock import wall_clock
+        from foresail.recorded import RecordedByPrometheus
 
-        answer_command.answer(url=url, engine=engine, days=days, **scope, **answered, **given)
+        asked = {"engine": engine, "days": days, **scope, **answered, **given}
+        recorded = RecordedByPrometheus(url, token_file)
+        answer_command.answer(recorded, now=wall_clock(), **asked)
         return
     assert config is not None
     _from_settings(config, source, engine, scope, days, nodes=nodes, **given)
+
+
+def _answer_export(export: Path, recorded: Any, days: float | None, asked: dict[str, Any]) -> None:
+    from foresail import answer_command
+    from replay.traffic import DAY_SECONDS
+
+    if not asked["model"]:
+        message = f"--model is missing: {export} has series of engines"
+        raise click.UsageError(message)
+    now = recorded.end_seconds
+    days = (now - recorded.begin_seconds) / DAY_SECONDS if days is None else days
+    answer_command.answer(recorded, now=now, days=days, **asked)
+
+
+def _no_file(options: dict[str, Any], wanted: str) -> None:
+    """Refuse the options that are about a file where there is none, and take them out."""
+    for name in ("prompt_tokens", "output_tokens", "timezone", "columns"):
+        if options.pop(name):
+            option = "--" + name.removesuffix("s" if name == "columns" else "").replace("_", "-")
+            message = f"{option} is for {wanted} that lacks it: leave it out"
+            raise click.UsageError(message)
 
 
 _ANSWERED = (

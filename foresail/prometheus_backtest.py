@@ -1,4 +1,4 @@
-"""`foresail backtest --prometheus`: from an address and a model's name to an answer.
+"""`foresail backtest`: from a recorded past and a model's name to an answer.
 
 The engine is the one whose series name the model; pods, GPUs and starts are read beside them; the
 rule of today is a file, the live one of a cluster, or the fleet as it was recorded.
@@ -19,6 +19,7 @@ from foresail.answer import Answer, compared
 from foresail.backtesting import Past, read_past
 from foresail.lint_live import read_live
 from foresail.prices import prices_in
+from foresail.recorded import Recorded, Selection
 from foresail.replay_plan import ReplayPlan
 from foresail.rule_files import own_rules, scalers_in
 from foresail.served_pods import ServedPods, served_pods
@@ -37,12 +38,8 @@ from scaler.errors import ForesailError, SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.sources.catalogue import Preset, load, shipped
 from scaler.sources.page import listed
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
-from scaler.sources.selector import selector
 from scaler.spelling import nearest
 
-_TIMEOUT_SECONDS: Final = 60.0
-_THREADS: Final = 2
 _SLOW_LEVEL: Final = 0.9
 """The share of starts that a lead time covers (docs/metadata.md)."""
 _DAY_SECONDS: Final = 86400.0
@@ -53,8 +50,6 @@ _LOGIN_REFUSED: Final = ("HTTP 401", "HTTP 403")
 class Question:
     """What was asked on the command line."""
 
-    url: str
-    token_file: Path | None = None
     model: str
     namespace: str | None = None
     engine: str | None = None
@@ -77,8 +72,11 @@ class Question:
 Tell = Callable[[str], None]
 
 
-def answered(question: Question, *, now: float, tell: Tell) -> Answer:
+def answered(question: Question, recorded: Recorded, *, now: float, tell: Tell) -> Answer:
     """Read, learn, run and judge.
+
+    Args:
+        now: where the past ends.
 
     Raises:
         ForesailError: the past, the rule or the plan cannot be used.
@@ -87,7 +85,7 @@ def answered(question: Question, *, now: float, tell: Tell) -> Answer:
     if len(rules) > 1:
         raise ForesailError("--rule: one rule is yours; with a Prometheus name one file")
     tell("reading the past")
-    past, pods = asyncio.run(_read(question, now))
+    past, pods = asyncio.run(recorded_past(question, recorded, now))
     assumed: list[str] = []
     rule = rules[0] if rules else None
     if rule is None and question.live:
@@ -101,21 +99,22 @@ def answered(question: Question, *, now: float, tell: Tell) -> Answer:
     return _run(question, past, pods, rule, assumed, tell)
 
 
-async def _read(question: Question, now: float) -> tuple[Past, ServedPods]:
-    config = PrometheusConfig(
-        name="prometheus",
-        url=question.url,
-        bearer_token_file=question.token_file,
-        timeout_seconds=_TIMEOUT_SECONDS,
-        concurrency=_THREADS,
-    )
-    source = PrometheusSource(config)
+async def recorded_past(
+    question: Question, recorded: Recorded, now: float
+) -> tuple[Past, ServedPods]:
+    """All that is read of the past; the answer follows from it.
+
+    Raises:
+        ForesailError: it cannot be read, or nothing in it is the model's.
+    """
     scope = Scope(model=question.model, namespace=question.namespace, labels=question.labels)
     begin = now - question.days * _DAY_SECONDS
     try:
-        preset = await source.run(lambda: _engine(source, question, begin))
-        pods = await source.run(lambda: served_pods(source, preset, scope, begin=begin, now=now))
-        feed = source.feed(preset=preset.with_latency_sums(), scope=scope)
+        preset = await recorded.run(lambda: _engine(recorded, question, begin))
+        pods = await recorded.run(
+            lambda: served_pods(recorded, preset, scope, begin=begin, now=now)
+        )
+        feed = recorded.feed(preset=preset.with_latency_sums(), scope=scope)
         name = f"{pods.namespace}/{question.model}" if pods.namespace else question.model
         past = await read_past(feed, what=name, days=question.days, now_seconds=now)
     except SourceMisconfiguredError as error:
@@ -125,37 +124,35 @@ async def _read(question: Question, now: float) -> tuple[Past, ServedPods]:
             ) from error
         raise
     finally:
-        await source.close()
+        await recorded.close()
     return past, pods
 
 
-def _engine(source: PrometheusSource, question: Question, begin: float) -> Preset:
+def _engine(recorded: Recorded, question: Question, begin: float) -> Preset:
     """The preset whose series name the model. Blocks."""
     presets = [load(name) for name in ([question.engine] if question.engine else shipped())]
     seen: list[str] = []
     for preset in presets:
-        models = source.label_values(
-            preset.model_label, selector(preset.spelled, {}), start_seconds=begin
+        models = recorded.label_values(
+            preset.model_label, Selection(names=tuple(preset.spelled)), start_seconds=begin
         )
         if question.model in models:
-            _check_namespace(source, question, preset, begin)
+            _check_namespace(recorded, question, preset, begin)
             return preset
         seen += models
     engines = ", ".join(preset.engine for preset in presets)
     raise ForesailError(
-        f"--model {question.model!r}: no series of {engines} at {question.url} in the last"
+        f"--model {question.model!r}: no series of {engines} {recorded.place} in the last"
         f" {question.days:g} days{_seen('models', question.model, seen)}"
     )
 
 
-def _check_namespace(
-    source: PrometheusSource, question: Question, preset: Preset, begin: float
-) -> None:
-    label = source.config.namespace_label
+def _check_namespace(recorded: Recorded, question: Question, preset: Preset, begin: float) -> None:
+    label = recorded.namespace_label
     if question.namespace is None or label is None:
         return
-    query = selector(preset.spelled, {preset.model_label: question.model})
-    found = source.label_values(label, query, start_seconds=begin)
+    of_model = Selection(names=tuple(preset.spelled), equal={preset.model_label: question.model})
+    found = recorded.label_values(label, of_model, start_seconds=begin)
     if question.namespace not in found:
         raise ForesailError(
             f"-n {question.namespace!r}: no series of {question.model} there in the last"

@@ -29,7 +29,7 @@ from replay.oracle import RHOS
 from replay.policies.catalogue import KINDS
 from replay.policies.own_rule import OwnRule
 from replay.replay_input import ReplayInput
-from replay.traces import Lengths, Trace, read
+from replay.traces import Lengths, Trace
 from scaler.errors import ForesailError
 from scaler.spelling import nearest
 from scaler.yaml_file import validated
@@ -112,21 +112,17 @@ def _tell_nodes(report: NodeReport, console: Console) -> None:
         console.print(sentence, highlight=False)
 
 
-def traffic_of(path: Path, prompt_tokens: float | None, output_tokens: float | None) -> Trace:
-    """A file's traffic.
-
-    Args:
-        prompt_tokens: of a request, on average, where the file counts requests only.
-        output_tokens: the same.
+def lengths_of(prompt_tokens: float | None, output_tokens: float | None) -> Lengths | None:
+    """Tokens of a request, on average, where a file counts requests only.
 
     Raises:
-        ForesailError: the file cannot be used, or one of the two is missing.
+        ForesailError: one of the two is missing.
     """
     if prompt_tokens is None and output_tokens is None:
-        return read(path)
+        return None
     if prompt_tokens is None or output_tokens is None:
         raise ForesailError("--prompt-tokens and --output-tokens go together: one is missing")
-    return read(path, Lengths(prompt_tokens=prompt_tokens, output_tokens=output_tokens))
+    return Lengths(prompt_tokens=prompt_tokens, output_tokens=output_tokens)
 
 
 def write_report(path: Path, text: str) -> None:

@@ -6,26 +6,27 @@ ready and how many GPUs it asked for; DCGM's exporter names the GPU. The rest st
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final
 
 from fleet.catalogue import Generation, shipped
+from foresail.recorded import Recorded, Selection
 from scaler.errors import ForesailError
 from scaler.scope import Scope
 from scaler.sources.catalogue import Preset, spellings
-from scaler.sources.prometheus import PrometheusSource
-from scaler.sources.selector import duration, matchers, selector
+from scaler.sources.selector import matchers
 from scaler.sources.series import Sample
 
-_STEP_SECONDS: Final = 1800.0
 _POD: Final = ("exported_pod", "pod", "kubernetes_pod_name", "pod_name")
 _NAMESPACE: Final = ("exported_namespace", "namespace", "kubernetes_namespace")
 _CREATED: Final = "kube_pod_created"
 _READY: Final = "kube_pod_status_ready_time"
 _REQUESTS: Final = "kube_pod_container_resource_requests"
 _DCGM: Final = ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED")
+POD_SERIES: Final = (_CREATED, _READY, _REQUESTS, *_DCGM)
+"""That are read beside the engine's."""
 _GPU_RESOURCE: Final = re.compile(r"(nvidia|amd)_com_gpu|gpu_intel_com_.*")
 _PREFIX_MIN: Final = 3
 """Characters that pods' names must share, to be asked for by them."""
@@ -47,7 +48,7 @@ class ServedPods:
 
 
 def served_pods(
-    source: PrometheusSource, preset: Preset, scope: Scope, *, begin: float, now: float
+    source: Recorded, preset: Preset, scope: Scope, *, begin: float, now: float
 ) -> ServedPods:
     """The pods that served a model between two times. Blocks.
 
@@ -57,9 +58,9 @@ def served_pods(
     """
     rule = next(iter(preset.signals.values()))
     names = spellings(rule.series[0].exposed_name)
-    config = source.config
-    equal = matchers(preset, scope, namespace_label=config.namespace_label, labels=config.labels)
-    seen = _last_of(source, (selector(names, equal),), begin=begin, now=now)
+    equal = matchers(preset, scope, namespace_label=source.namespace_label, labels=source.labels)
+    engines = (Selection(names=names, equal=equal),)
+    seen = source.last_of(engines, begin_seconds=begin, end_seconds=now)
     seen = [one for one in seen if scope.model in {None, one.labels.get(preset.model_label)}]
     namespaces = sorted({found for one in seen if (found := _label(one, _NAMESPACE))})
     if len(namespaces) > 1:
@@ -70,10 +71,9 @@ def served_pods(
     namespace = namespaces[0] if namespaces else scope.namespace
     if not pods:
         return ServedPods(namespace=namespace)
-    selectors = _of_pods((_CREATED, _READY, _REQUESTS, *_DCGM), pods)
     about = [
         one
-        for one in _last_of(source, selectors, begin=begin, now=now)
+        for one in source.last_of(_of_pods(pods), begin_seconds=begin, end_seconds=now)
         if _label(one, _POD) in pods and _label(one, _NAMESPACE) in {None, namespace}
     ]
     return ServedPods(
@@ -85,21 +85,13 @@ def served_pods(
     )
 
 
-def _last_of(
-    source: PrometheusSource, selectors: Iterable[str], *, begin: float, now: float
-) -> list[Sample]:
-    query = " or ".join(f"last_over_time({one}[{duration(_STEP_SECONDS)}])" for one in selectors)
-    start = min(begin + _STEP_SECONDS, now)
-    return source.grid(query, start_seconds=start, end_seconds=now, step_seconds=_STEP_SECONDS)
-
-
-def _of_pods(names: Sequence[str], pods: Sequence[str]) -> list[str]:
-    """Selectors for series of these pods, whether or not a scraper renamed their label."""
+def _of_pods(pods: Sequence[str]) -> list[Selection]:
+    """Series of these pods, whether or not a scraper renamed their label."""
     prefix = _common_start(pods)
     like = f"{re.escape(prefix)}.*"
     if len(prefix) < _PREFIX_MIN:
         like = "|".join(map(re.escape, pods[:_NAMES_MAX]))
-    return [selector(names, {}, {label: like}) for label in ("pod", "exported_pod")]
+    return [Selection(names=POD_SERIES, like={label: like}) for label in ("pod", "exported_pod")]
 
 
 def _common_start(names: Sequence[str]) -> str:

@@ -1,18 +1,16 @@
 """Recorded traffic from a file: bins of requests and tokens, whatever the file's shape.
 
-Five shapes are read, told apart by what they begin with:
+Four shapes are read, told apart by what they begin with:
 
 * bins: `t_s,requests,prompt_tokens,output_tokens`, each row the sums of one step; the step is the
   difference of the first two rows. A step that is missing, or empty, stays a gap.
-* an export of a monitoring system: the same with rates in place of sums, as
-  `time,requests_per_second,prompt_tokens_per_second,generated_tokens_per_second`; the time is ISO,
-  or seconds or milliseconds of Unix.
 * one row a request, binned here: the Azure traces of 2023 and 2024
   (`TIMESTAMP,ContextTokens,GeneratedTokens`), BurstGPT (`Timestamp` in seconds, `Request tokens`,
   `Response tokens`) and Mooncake's JSON lines (`timestamp` in milliseconds, `input_length`,
   `output_length`).
 
-Bins and exports may lack the tokens where the means of a request are given beside the file.
+Bins may lack the tokens where the means of a request are given beside the file. `of_rates` makes
+the same of rates that were read elsewhere.
 
 A row that cannot be used is counted and named with its line, never dropped in silence.
 """
@@ -34,14 +32,6 @@ from scaler.errors import ForesailError
 REQUEST_STEP_SECONDS = 10.0
 """Bins made of single requests."""
 _BINS = ("t_s", "requests", "prompt_tokens", "output_tokens")
-_RATES = (
-    "time",
-    "requests_per_second",
-    "prompt_tokens_per_second",
-    "generated_tokens_per_second",
-)
-_MILLISECONDS_FROM = 1e11
-"""Seconds of Unix do not get there for three thousand years."""
 _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _BURST_GPT = ("Timestamp", "Request tokens", "Response tokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
@@ -145,13 +135,9 @@ def read(path: Path, lengths: Lengths | None = None) -> Trace:
                 return _of_requests(path, _json_lines(file))
             rows = csv.reader(file)
             header = [column.strip() for column in next(rows, [])]
-            low = [column.lower() for column in header]
             if set(_BINS[:2]) <= set(header):
                 places = _places(path, _BINS, header, lengths)
                 return _binned(path, places, rows, lengths=lengths)
-            if set(_RATES[:2]) <= set(low):
-                places = _places(path, _RATES, low, lengths)
-                return _binned(path, places, rows, lengths=lengths, when=_moment, rates=True)
             for columns, when in ((_AZURE, _unix), (_BURST_GPT, float)):
                 if set(columns) <= set(header):
                     _no_lengths(path, lengths)
@@ -161,9 +147,20 @@ def read(path: Path, lengths: Lengths | None = None) -> Trace:
         raise TraceError(f"{path}: cannot be read: {error}") from error
     raise TraceError(
         f"{path}: line 1: columns {', '.join(header[:6]) or '(none)'}; expected "
-        f"{', '.join(_BINS)}, or {', '.join(_RATES)}, or one row a request: "
+        f"{', '.join(_BINS)}, or one row a request: "
         f"{', '.join(_AZURE)}, or {', '.join(_BURST_GPT)}"
     )
+
+
+def is_trace(first_line: str) -> bool:
+    """Whether a file that begins with this line is of one of the shapes."""
+    with suppress(ValueError, RecursionError):
+        row = json.loads(first_line)
+        return isinstance(row, dict) and set(_MOONCAKE) <= set(row)
+    with suppress(csv.Error, StopIteration):
+        header = {column.strip() for column in next(csv.reader([first_line]))}
+        return any(set(shape) <= header for shape in (_BINS[:2], _AZURE, _BURST_GPT))
+    return False
 
 
 def _places(
@@ -215,8 +212,6 @@ def _binned(
     rows: Iterator[list[str]],
     *,
     lengths: Lengths | None,
-    when: Callable[[str], float] = float,
-    rates: bool = False,
 ) -> Trace:
     good: list[tuple[float, ...]] = []
     bad: list[tuple[int, str]] = []
@@ -224,11 +219,10 @@ def _binned(
     for line, row in enumerate(rows, start=2):
         if len(row) > max(columns) and not any(row[column].strip() for column in columns[1:]):
             with suppress(ValueError):
-                blank.append(when(row[columns[0]]))
+                blank.append(float(row[columns[0]]))
             continue  # nothing was recorded then
         try:
-            at, *amounts = (row[column] for column in columns)
-            numbers = (when(at), *map(float, amounts))
+            numbers = tuple(float(row[column]) for column in columns)
         except (ValueError, IndexError):
             bad.append(
                 (line, f"no time and {_COUNTED[len(columns) - 1]} in {','.join(row)[:60]!r}")
@@ -246,11 +240,34 @@ def _binned(
     table = np.array(good)
     step, places = _grid(path, table[:, 0], blank)
     sums = np.full((places[-1] + 1, 3), np.nan)
-    sums[places, : table.shape[1] - 1] = table[:, 1:] * (step if rates else 1)
+    sums[places, : table.shape[1] - 1] = table[:, 1:]
+    _fill_tokens(sums, lengths)
+    return _trace(path, step, sums, bad, float(table[0, 0]))
+
+
+def of_rates(path: Path, at_seconds: Floats, rates: Floats, lengths: Lengths | None) -> Trace:
+    """Traffic from rates of requests, prompt and generated tokens per second.
+
+    Args:
+        path: where they are from.
+        at_seconds: ascending.
+        rates: a row a time; NaN = not known.
+        lengths: where only requests are known.
+
+    Raises:
+        TraceError: uneven times, or nothing in them.
+    """
+    step, places = _grid(path, at_seconds, ())
+    sums = np.full((places[-1] + 1, 3), np.nan)
+    sums[places] = rates * step
+    _fill_tokens(sums, lengths)
+    return _trace(path, step, sums, (), float(at_seconds[0]))
+
+
+def _fill_tokens(sums: Floats, lengths: Lengths | None) -> None:
     if lengths is not None:
         sums[:, 1] = sums[:, 0] * lengths.prompt_tokens
         sums[:, 2] = sums[:, 0] * lengths.output_tokens
-    return _trace(path, step, sums, bad, float(table[0, 0]))
 
 
 def _fault(numbers: Sequence[float]) -> str | None:
@@ -347,14 +364,6 @@ def _trace(
         bad_lines=tuple(bad),
         begin_seconds=begin if begin >= _UNIX_FROM else None,
     )
-
-
-def _moment(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        return _unix(text.strip())
-    return number / 1000 if number >= _MILLISECONDS_FROM else number
 
 
 def _unix(text: str) -> float:

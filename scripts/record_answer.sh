@@ -6,9 +6,17 @@
 #   scripts/record_answer.sh FOLDER [HOURS]
 #
 # FOLDER gets the Prometheus, the clone, uv's cache, answer.json, truth.json and page.html. Needs
-# `make test`'s environment (.venv), a Prometheus on the PATH, git, and a package index.
+# what `make test` installs (.venv and .cache/prometheus, or a Prometheus and its promtool on the
+# PATH), git, and a package index.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
+export PATH="$here/.cache/prometheus/usr/bin:$PATH"
+for program in prometheus promtool; do
+    if ! command -v "$program" >/dev/null; then
+        echo "$0: no $program in .cache/prometheus or on the PATH: run make .cache/prometheus" >&2
+        exit 1
+    fi
+done
 folder=$1
 hours=${2:-48}
 port=${PROMETHEUS_PORT:-9090}

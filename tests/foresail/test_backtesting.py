@@ -130,7 +130,7 @@ def test_an_export_stands_in_for_a_prometheus(tmp_path: Path) -> None:
     )
     done = CliRunner().invoke(
         main,
-        ["backtest", "--csv", str(export), "--against", "static-mean", "--json", str(results)],
+        ["backtest", "--from", str(export), "--against", "static-mean", "--json", str(results)],
     )
     assert done.exit_code == 0, done.output
     document = json.loads(results.read_text())
@@ -150,7 +150,7 @@ def test_days_cut_an_export_to_its_last(tmp_path: Path) -> None:
     results = tmp_path / "results.json"
     done = CliRunner().invoke(
         main,
-        ["backtest", "--csv", str(export), "--days", "0.05", "--against", "static-mean",
+        ["backtest", "--from", str(export), "--days", "0.05", "--against", "static-mean",
          "--json", str(results)],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
@@ -160,7 +160,7 @@ def test_days_cut_an_export_to_its_last(tmp_path: Path) -> None:
 
 def test_an_export_of_requests_only_takes_its_tokens_from_the_options(tmp_path: Path) -> None:
     export = exported(tmp_path / "export.csv", days=0.03, columns="requests_per_second", row="6")
-    arguments = ["backtest", "--csv", str(export), "--against", "static-mean"]
+    arguments = ["backtest", "--from", str(export), "--against", "static-mean"]
     refused = CliRunner().invoke(main, arguments)
     assert refused.exit_code == 1
     assert "--prompt-tokens 800 --output-tokens 200" in refused.output
@@ -172,4 +172,4 @@ def test_an_export_of_requests_only_takes_its_tokens_from_the_options(tmp_path: 
 def test_a_backtest_needs_something_to_read() -> None:
     done = CliRunner().invoke(main, ["backtest"])
     assert done.exit_code == 2
-    assert "--config and --model, or --csv" in done.output
+    assert "one of --prometheus and --model, --config and --model, or --from" in done.output

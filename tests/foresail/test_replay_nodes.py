@@ -153,8 +153,8 @@ def test_what_does_not_fit_together_is_said_before_anything_runs(
 
 
 def test_a_backtest_takes_the_same_options(folder: Path) -> None:
-    stray = ["backtest", "--csv", str(folder / "traffic.csv"), "--policy", "balanced"]
-    unpriced = ["backtest", "--csv", str(folder / "traffic.csv"), "--nodes"]
+    stray = ["backtest", "--from", str(folder / "traffic.csv"), "--policy", "balanced"]
+    unpriced = ["backtest", "--from", str(folder / "traffic.csv"), "--nodes"]
 
     assert "--policy is about nodes: add --nodes" in CliRunner().invoke(main, stray).output
     assert "give --node-price USD" in CliRunner().invoke(main, unpriced).output

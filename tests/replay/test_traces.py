@@ -228,26 +228,3 @@ def test_a_file_without_traffic_says_what_is_missing(
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(TraceError, match=r"no\.csv: cannot be read"):
         read(tmp_path / "no.csv")
-
-
-@pytest.mark.parametrize(
-    "times",
-    [
-        pytest.param(
-            ("2026-11-20 13:00:00", "2026-11-20 13:01:00", "2026-11-20 13:03:00"), id="iso"
-        ),
-        pytest.param(("1795179600000", "1795179660000", "1795179780000"), id="milliseconds"),
-        pytest.param(("1795179600", "1795179660", "1795179780"), id="seconds"),
-    ],
-)
-def test_an_export_of_rates_is_read_like_bins(tmp_path: Path, times: tuple[str, ...]) -> None:
-    path = tmp_path / "export.csv"
-    path.write_text(
-        "Time,requests_per_second,prompt_tokens_per_second,generated_tokens_per_second\n"
-        f"{times[0]},2,1600,400\n{times[1]},3,3000,900\n{times[2]},4,4000,400\n"
-    )
-    trace = read(path)
-    assert trace.step_seconds == 60
-    np.testing.assert_array_equal(trace.requests_per_second, [2, 3, np.nan, 4])
-    np.testing.assert_array_equal(trace.prompt_tokens, [800, 1000, np.nan, 1000])
-    np.testing.assert_array_equal(trace.output_tokens, [200, 300, np.nan, 100])
