@@ -1,5 +1,7 @@
 """Many runs of many rules on all cores; a run that a file already holds is not repeated.
 
+A single run, and all of them on a single core, are made in the process that asks.
+
 A finished run is one line of JSON in that file, under a digest of everything it depends on, the
 code included. An interrupted contest reads it and runs only what is missing.
 """
@@ -153,12 +155,15 @@ def _run_all(
     scenarios: Sequence[Scenario], entries: Sequence[Entry]
 ) -> Iterator[tuple[Entry, Result]]:
     workers = min(os.cpu_count() or 1, len(entries))
-    if not workers:
+    if workers <= 1:
+        player = _Player(scenarios)
+        for entry in entries:
+            yield entry, player.run(entry)
         return
     # A process that was forked off threads may hang; one that is spawned reads no state of ours.
     context = get_context("spawn")
     worker_end, main_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _take, (tuple(scenarios), worker_end))
+    pool = ProcessPoolExecutor(workers, context, _take, (scenarios, worker_end))
     try:
         runs = {pool.submit(_run, entry): entry for entry in entries}
         for run in as_completed(runs):
@@ -169,13 +174,53 @@ def _run_all(
         pool.shutdown(cancel_futures=True)
 
 
-_scenarios: tuple[Scenario, ...] = ()
-"""Of a worker process: sent once, because a trace is large compared with an entry."""
+class _Player:
+    """Runs entries one after the other; those of one scenario and seed share what is drawn."""
+
+    def __init__(self, scenarios: Sequence[Scenario]) -> None:
+        self._scenarios = scenarios
+        self._last: tuple[int, int] | None = None
+        self._drawn: ReplayInput | None = None
+
+    def run(self, entry: Entry) -> Result:
+        drawn = self._draw(entry.scenario, entry.seed)
+        if entry.policy == ORACLE:
+            return best_found(drawn, entry.knob, seed=entry.seed, marks=entry.marks)
+        return simulate(
+            drawn,
+            self._policy(drawn, entry),
+            name=entry.policy,
+            knob=entry.knob,
+            seed=entry.seed,
+            behavior=entry.behavior,
+            marks=entry.marks,
+            cut_seconds=entry.cut_seconds,
+        )
+
+    def _draw(self, scenario: int, seed: int) -> ReplayInput:
+        if self._drawn is None or self._last != (scenario, seed):
+            self._last = scenario, seed
+            self._drawn = self._scenarios[scenario].draw(seed)
+        return self._drawn
+
+    def _policy(self, drawn: ReplayInput, entry: Entry) -> Policy:
+        kind = self._scenarios[entry.scenario].kind(entry.policy)
+        if entry.behavior == OWN:
+            return kind.make(drawn, entry.knob)
+        if kind.with_behavior is None:
+            raise ValueError(
+                f"{kind.name} acts through no HPA: it has no behavior {entry.behavior!r}"
+            )
+        return kind.with_behavior(drawn, entry.knob, BEHAVIORS[entry.behavior])
 
 
-def _take(scenarios: tuple[Scenario, ...], worker_end: Connection) -> None:
-    global _scenarios  # noqa: PLW0603 - a process pool has no other way to hand something over once
-    _scenarios = scenarios
+_player = _Player(())
+"""Of a worker process: the scenarios are sent once, because a trace is large beside an entry."""
+
+
+def _take(scenarios: Sequence[Scenario], worker_end: Connection) -> None:
+    global _player  # noqa: PLW0603 - a process pool has no other way to hand something over once
+    _player = _Player(scenarios)
     # Ctrl-C reaches all processes of a terminal: the first of them ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_end_with, args=(worker_end,), daemon=True).start()
@@ -188,33 +233,7 @@ def _end_with(worker_end: Connection) -> None:
 
 
 def _run(entry: Entry) -> Result:
-    drawn = _drawn(entry.scenario, entry.seed)
-    if entry.policy == ORACLE:
-        return best_found(drawn, entry.knob, seed=entry.seed, marks=entry.marks)
-    return simulate(
-        drawn,
-        _policy(drawn, entry),
-        name=entry.policy,
-        knob=entry.knob,
-        seed=entry.seed,
-        behavior=entry.behavior,
-        marks=entry.marks,
-        cut_seconds=entry.cut_seconds,
-    )
-
-
-def _policy(drawn: ReplayInput, entry: Entry) -> Policy:
-    kind = _scenarios[entry.scenario].kind(entry.policy)
-    if entry.behavior == OWN:
-        return kind.make(drawn, entry.knob)
-    if kind.with_behavior is None:
-        raise ValueError(f"{kind.name} acts through no HPA: it has no behavior {entry.behavior!r}")
-    return kind.with_behavior(drawn, entry.knob, BEHAVIORS[entry.behavior])
-
-
-@lru_cache(maxsize=1)
-def _drawn(scenario: int, seed: int) -> ReplayInput:
-    return _scenarios[scenario].draw(seed)
+    return _player.run(entry)
 
 
 @lru_cache(maxsize=1)

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -18,6 +19,17 @@ def _log_of_each_test() -> Iterator[None]:
     """A command sets the level of the log, which would hide lines from the tests after it."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_core() -> Iterator[None]:
+    """The workers of pytest share the cores: replays start no processes beside them.
+
+    A test of those processes gives itself more.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "cpu_count", lambda: 1)
+        yield
 
 
 @pytest.fixture

@@ -25,14 +25,15 @@ def said_along(values: Floats) -> Floats:
     return np.array(rows)
 
 
-@pytest.mark.parametrize("cut", [1, 50, 400, 650])
-def test_a_perturbed_future_moves_no_earlier_forecast(cut):
-    values = traffic(700)
-    changed = values.copy()
-    changed[cut:] = changed[cut:] * 7 + 1000
-    before, after = said_along(values), said_along(changed)
-    assert before[:cut].tobytes() == after[:cut].tobytes()
-    assert not np.array_equal(before[cut], after[cut])
+def test_a_perturbed_future_moves_no_earlier_forecast():
+    values = traffic(651)
+    before = said_along(values)
+    for cut in (1, 50, 400, 650):
+        changed = values[: cut + 1].copy()
+        changed[cut] = changed[cut] * 7 + 1000
+        after = said_along(changed)
+        assert before[:cut].tobytes() == after[:cut].tobytes(), cut
+        assert not np.array_equal(before[cut], after[cut]), cut
 
 
 @pytest.mark.parametrize("method", CHEAP)

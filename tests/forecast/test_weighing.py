@@ -118,7 +118,7 @@ def test_a_workload_of_ever_new_situations_stays_bounded_and_leaves_the_rest_to_
 def test_nine_of_ten_outcomes_lie_under_the_nine_tenths_quantile(draw, tolerance):
     noise = np.random.default_rng(11)
     stream = factory(step_s=60.0, horizons_s=(60.0, 300.0))
-    values = [float(draw(noise)) for _ in range(2000)]
+    values = [float(draw(noise)) for _ in range(1500)]
     predictions = []
     for i, value in enumerate(values):
         stream.update(i * 60.0, value)

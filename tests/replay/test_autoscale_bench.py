@@ -105,7 +105,7 @@ def test_a_removed_part_is_compared_with_the_whole_on_the_same_trace() -> None:
 def test_traces_and_start_ups_are_judged_in_one_run(tmp_path: Path) -> None:
     paths = [tmp_path / "even.csv", tmp_path / "rising.csv"]
     for path, growth in zip(paths, (0, 1), strict=True):
-        rows = "\n".join(f"{60 * at},{60 + growth * at},800,200" for at in range(90))
+        rows = "\n".join(f"{60 * at},{60 + growth * at},800,200" for at in range(45))
         path.write_text(f"t_s,requests,prompt_tokens,output_tokens\n{rows}\n")
     out = tmp_path / "rows.json"
 

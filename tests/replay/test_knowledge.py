@@ -16,13 +16,13 @@ from replay.traces import Trace
 from scaler.forecast.trees import nothing
 from tests.replay.small import as_shipped
 
-MINUTES, CHANGE_MINUTE = 180, 120
+MINUTES, CHANGE_MINUTE = 120, 90
 PLATFORM = Platform(fleet=FleetSettings(start_up=fixed_start_up(180), rows=64), replicas_max=24)
 CAUSAL = sorted(name for name in KINDS if not name.startswith("static"))
 
 
 def drawn(prompt_tokens_later: float, *, platform: Platform = PLATFORM) -> ReplayInput:
-    """Three hours, half an hour of them past; the last hour's prompts differ."""
+    """Two hours, a sixth of them past; the prompts of the last half hour differ."""
     prompt = np.full(MINUTES, 800.0)
     prompt[CHANGE_MINUTE:] = prompt_tokens_later
     trace = Trace(

@@ -1,5 +1,7 @@
 """Nobody is better than who knows everything."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -32,8 +34,23 @@ def simulated(replay_input: ReplayInput, policy: Policy, name: str, knob: float)
 
 
 @pytest.fixture(scope="module", params=[1, 2])
-def replay_input(request: pytest.FixtureRequest) -> ReplayInput:
-    return small_input(seed=request.param)
+def seed(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture(scope="module")
+def replay_input(seed: int) -> ReplayInput:
+    return drawn(seed)
+
+
+@cache
+def drawn(seed: int) -> ReplayInput:
+    return small_input(seed=seed)
+
+
+@cache
+def run_of(name: str, knob: float, *, seed: int) -> Result:
+    return simulated(drawn(seed), KINDS[name].make(drawn(seed), knob), name, knob)
 
 
 @pytest.fixture(scope="module")
@@ -42,25 +59,24 @@ def frontier(replay_input: ReplayInput) -> list[Result]:
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_no_rule_attains_as_much_for_less(
-    name: str, replay_input: ReplayInput, frontier: list[Result]
-) -> None:
+def test_no_rule_attains_as_much_for_less(name: str, seed: int, frontier: list[Result]) -> None:
     kind = KINDS[name]
     most = max(result.attainment for result in frontier)
     assert most > MOST
-    for knob in kind.knobs:
-        result = simulated(replay_input, kind.make(replay_input, knob), name, knob)
+    # One draw of the traffic shows all knobs of a rule, another that the first was no luck.
+    for knob in kind.knobs if seed == 1 else (kind.usual,):
+        result = run_of(name, knob, seed=seed)
         # In time more often than the dearest schedule: then it must have cost more than that one.
         best = at_attainment(frontier, min(result.attainment, most))
         assert best is not None
         assert best.gpu_hours <= result.gpu_hours * (1 + GRAIN), knob
 
 
-def test_the_static_peak_attains_what_every_rule_does(replay_input: ReplayInput) -> None:
-    peak = simulated(replay_input, KINDS["static-peak"].make(replay_input, 1.0), "static-peak", 1.0)
+def test_the_static_peak_attains_what_every_rule_does(seed: int) -> None:
+    peak = run_of("static-peak", 1.0, seed=seed)
     assert peak.errors == 0
     for name, kind in KINDS.items():
-        result = simulated(replay_input, kind.make(replay_input, kind.usual), name, kind.usual)
+        result = run_of(name, kind.usual, seed=seed)
         assert result.attainment <= peak.attainment + 1e-9, name
 
 
