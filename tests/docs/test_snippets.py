@@ -48,7 +48,7 @@ DEPLOYMENTS = {
     if one and one.get("kind") == "Deployment"
 }
 OFFER = AllowedOptions(
-    engines={"vllm": False, "llm-d": True, "sglang": False, "litellm": True},
+    engines={"vllm": False, "llm-d": True, "sglang": False, "litellm": True, "opentelemetry": True},
     sources=frozenset({"main", "gateways"}),
     default_source="main",
 )
