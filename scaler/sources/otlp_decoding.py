@@ -4,6 +4,7 @@ Presets have Prometheus' names, so that one preset reads a scrape, a Prometheus 
 attributes of the conventions up to 1.36 get their present names here.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -120,7 +121,7 @@ class Decoder:
             if one.flags & _NO_VALUE:
                 continue
             own, (values, bounds) = _identity(one.attributes), _numbers(one)
-            fault = _temporality_fault(kind, temporality) or _fault(one, values, bounds)
+            fault = _temporality_fault(kind, temporality) or _fault(one, kind, values, bounds)
             if own is None or fault:
                 yield fault or f"over {ATTRIBUTES_MAX} attributes"
                 continue
@@ -221,13 +222,18 @@ def _numbers(one: _DataPoint) -> tuple[tuple[float, ...], tuple[float, ...]]:
         case HistogramDataPoint():
             counts = tuple(float(count) for count in one.bucket_counts) or (float(one.count),)
             bounds = tuple(one.explicit_bounds) if one.bucket_counts else ()
-            return (one.sum, float(one.count), *counts), bounds
+            return (_sum_of(one), float(one.count), *counts), bounds
         case ExponentialHistogramDataPoint():
             # Its bounds change with its scale, so that counts of two exports cannot be subtracted.
-            return (one.sum, float(one.count), float(one.count)), ()
+            return (_sum_of(one), float(one.count), float(one.count)), ()
         case _:
             is_whole = one.WhichOneof("value") == "as_int"
             return (float(one.as_int) if is_whole else one.as_double,), ()
+
+
+def _sum_of(one: HistogramDataPoint | ExponentialHistogramDataPoint) -> float:
+    """NaN where the sender gives none: it is not zero."""
+    return one.sum if one.HasField("sum") else math.nan
 
 
 def _temporality_fault(kind: PointKind, temporality: int) -> str:
@@ -236,10 +242,18 @@ def _temporality_fault(kind: PointKind, temporality: int) -> str:
     return "" if temporality else "neither delta nor cumulative"
 
 
-def _fault(one: _DataPoint, values: tuple[float, ...], bounds: tuple[float, ...]) -> str:
+def _fault(
+    one: _DataPoint, kind: PointKind, values: tuple[float, ...], bounds: tuple[float, ...]
+) -> str:
     """Why a point cannot be taken; empty where it can."""
     if not one.time_unix_nano:
         return "no time"
+    # Of a histogram the sum may be missing.
+    least = -math.inf if kind is PointKind.GAUGE else 0.0
+    if not all(least <= value < math.inf or math.isnan(value) for value in values[:1]):
+        return "infinite, or a count below zero"
+    if kind is not PointKind.HISTOGRAM and math.isnan(values[0]):
+        return "not a number"
     rise = list(bounds) == sorted({*bounds}) and len(bounds) <= BUCKETS_MAX
     if isinstance(one, HistogramDataPoint) and not (rise and len(values) == len(bounds) + 3):
         return "buckets that do not fit their bounds, or too many"

@@ -36,7 +36,8 @@ class Point:
     """0 = the sender does not say."""
     at_ns: int
     values: tuple[float, ...]
-    """Of a histogram its sum, its count, and the count of each bucket alone; else one number."""
+    """Of a histogram its sum, its count, and the count of each bucket alone; else one number. NaN
+    for a sum that was not given."""
     bounds: tuple[float, ...] = ()
     """Upper bounds of the buckets but the last, which has none."""
 

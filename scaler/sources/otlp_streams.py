@@ -16,6 +16,7 @@ until others have ended.
 """
 
 import hashlib
+import math
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
@@ -260,7 +261,8 @@ def _exposed(
         yield sample("", values[0])
         return
     total, count, *buckets = values
-    yield sample("_sum", total)
+    if not math.isnan(total):  # it was not given
+        yield sample("_sum", total)
     yield sample("_count", count)
     below = 0.0
     for bound, in_bucket in zip((*map(str, stream.bounds), "+Inf"), buckets, strict=True):

@@ -55,6 +55,9 @@ def test_serve_starts_with_the_settings_shown_and_answers_keda(text: str, tmp_pa
     settings["listen"] = {"grpc": f"127.0.0.1:{grpc_port}", "http": f"127.0.0.1:{http_port}"}
     if "plans" in settings:
         settings["plans"]["listen"] = f"127.0.0.1:{free_port()}"
+    for source in settings["sources"]:
+        if "otlp" in source:
+            source["otlp"]["grpc"] = f"127.0.0.1:{free_port()}"
     if "externalMetrics" in settings:
         settings["externalMetrics"]["listen"] = f"127.0.0.1:{free_port()}"
     if "state" in settings:

@@ -49,7 +49,14 @@ DEPLOYMENTS = {
     if one and one.get("kind") == "Deployment"
 }
 OFFER = AllowedOptions(
-    engines={"vllm": False, "llm-d": True, "sglang": False, "litellm": True, "milvus": False},
+    engines={
+        "vllm": False,
+        "llm-d": True,
+        "sglang": False,
+        "litellm": True,
+        "milvus": False,
+        "opentelemetry": True,
+    },
     gateways=frozenset(gateways()),
     sources=frozenset({"main", "gateways"}),
     default_source="main",

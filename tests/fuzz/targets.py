@@ -6,6 +6,7 @@ that takes seconds, is a finding. A finding becomes a seed here, so that `make t
 
 import contextlib
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ from scaler.scope import Scope
 from scaler.serving.certificate_expiry import expiries
 from scaler.signals import Observation, Value
 from scaler.sources.catalogue import load
+from scaler.sources.otlp_decoding import Decoder
+from scaler.sources.otlp_point import UndecodableError
+from scaler.sources.otlp_streams import Streams
 from scaler.sources.prometheus import samples_of_answer
 from scaler.sources.prometheus_transport import NoAnswerError
 from scaler.sources.reading import ObservationReader
@@ -56,6 +60,7 @@ from scheduler.extender_wire import (
 )
 from scheduler.pods import UnreadablePodError, read
 from scheduler.review import UnreadableReviewError, allowed, denied, review_of
+from tests.sources.otlp_requests import DELTA, counter, durations, request, tokens
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
@@ -90,6 +95,19 @@ def metrics_page(data: bytes) -> None:
         reader = ObservationReader(preset, model="llama-70b")
         reader.observe(samples, now_seconds=NOW)
         believable(reader.observe(samples, now_seconds=NOW + 30))
+
+
+def otlp_request(data: bytes) -> None:
+    preset = load("opentelemetry")
+    streams = Streams(frozenset({preset.model_label}), keep_seconds=120, streams_max=100)
+    try:
+        decoded = Decoder(preset.spelled).decode(data)
+    except UndecodableError:
+        return
+    streams.take(decoded, now_seconds=NOW)
+    reader = ObservationReader(preset, model="llama-70b")
+    samples = streams.samples(preset.model_label, "llama-70b")
+    believable(reader.observe(samples, now_seconds=NOW))
 
 
 def prometheus_answer(data: bytes) -> None:
@@ -336,6 +354,19 @@ TARGETS: Mapping[str, Target] = {
             _json({"isPartial": True, "warnings": ["PromQL warning: x", 7], "infos": ["y"]}),
         ),
         ('"data"', '"usage"', '"sum_totalTokens"', '"total_cost"', '"warnings"', "1e308", "NaN"),
+    ),
+    "otlp-request": Target(
+        otlp_request,
+        (
+            request(
+                tokens("input", 6000, at=NOW, start=NOW - 30, temporality=DELTA),
+                tokens("output", 1200, at=NOW - 10),
+                durations(60, 120.0, at=NOW, **{"error.type": "429"}),
+                counter("gen_ai.client.inference.usage.input_tokens", 7, at=NOW),
+            ),
+            request(tokens("input", math.inf, at=2**33)),
+        ),
+        ("llama-70b", "gen_ai.request.model", "gen_ai.client.token.usage"),
     ),
     "metrics-page": Target(
         metrics_page,

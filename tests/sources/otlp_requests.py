@@ -1,5 +1,6 @@
 """Requests to export metrics as the SDK's own encoder makes them, at times that a test chooses."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -36,7 +37,7 @@ def tokens(
     **more: str,
 ) -> Metric:
     """`gen_ai.client.token.usage`: requests of 100 tokens each."""
-    count = round(total / 100)
+    count = round(total / 100) if math.isfinite(total) else 1
     point = HistogramDataPoint(
         attributes={
             "gen_ai.operation.name": "chat",

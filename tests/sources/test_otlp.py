@@ -7,6 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
 from scaler.limits import COUNTS, Limit
@@ -329,6 +332,17 @@ def test_points_and_attributes_are_bounded_and_others_are_taken() -> None:
     flood = replace(one, data=replace(one.data, data_points=points))  # type: ignore[type-var]
     with pytest.raises(UndecodableError, match="11 points in one request, over 10: send smaller"):
         Decoder(NAMES, points_max=10).decode(request(flood))
+
+
+async def test_a_histogram_without_its_sum_has_no_rate_of_tokens_and_no_zero(made: Made) -> None:
+    def body(at: float) -> bytes:
+        parsed = ExportMetricsServiceRequest.FromString(request(tokens("input", 60 * at, at=at)))
+        metric = parsed.resource_metrics[0].scope_metrics[0].metrics[0]
+        metric.histogram.data_points[0].ClearField("sum")
+        return parsed.SerializeToString()
+
+    seen = await observed(made(), [(at, [body(at)]) for at in (100, 160)])
+    assert isinstance(seen.readings[Signal.PROMPT_TOKENS], Absent)
 
 
 def test_one_process_cannot_take_the_room_of_others_and_ended_series_make_room() -> None:
