@@ -56,7 +56,7 @@ class Access:
 
 @dataclass(slots=True, kw_only=True)
 class Conversation:
-    """With one server; the caller limits its time by `until`."""
+    """With one server; its time begins when it is opened."""
 
     access: Access
     total_seconds: float = TOTAL_SECONDS
@@ -64,7 +64,7 @@ class Conversation:
     _end_seconds: float = field(init=False)
 
     async def __aenter__(self) -> Self:
-        """Open it; its time begins."""
+        """Open it."""
         self._session = aiohttp.ClientSession(headers=self.access.headers)
         self._end_seconds = asyncio.get_running_loop().time() + self.total_seconds
         return self

@@ -4,6 +4,7 @@ Each call of a model is one observation with the moment at which it began, so th
 LangFuse and LangSmith's tell of the same calls.
 """
 
+import asyncio
 import base64
 import json
 from collections import defaultdict
@@ -42,6 +43,7 @@ class MeterServer:
     has_v2: bool = True
     groups: bool = True
     row_limit: int = 1000
+    delay_seconds: float = 0.0
     refusals: list[web.Response] = field(default_factory=list)
     """Given before answers, each once."""
     url: str = ""
@@ -49,6 +51,7 @@ class MeterServer:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.path)
+        await asyncio.sleep(self.delay_seconds)
         if self.refusals:
             return self.refusals.pop(0)
         match request.path:

@@ -16,6 +16,7 @@ from fleet.tokens import Tokens
 from foresail import cost_command
 from foresail.cost_command import CostOptions
 from foresail.fleet_options import FleetOptions
+from foresail.meter_conversation import Access, Conversation, MeterError
 from foresail.meters import LangFuse, LangSmith, Meter, MeterOptions, read_meters
 from scaler.errors import ForesailError
 from tests.fleet.meter_server import API_KEY, KEY, PROJECT, Call, MeterServer, serving
@@ -213,6 +214,16 @@ async def test_a_langsmith_that_does_not_group_tells_of_no_model(
         read = await read_meters((meter(server, "LangSmith"),), 600, NOW)
 
     assert "its version does not tell runs by model" in read.remarks[0]
+
+
+async def test_all_questions_to_one_meter_have_one_time() -> None:
+    async with serving(MeterServer(delay_seconds=0.5)) as server:
+        access = Access(title="LangFuse", url=server.url, headers={}, secrets=(), key_option="")
+        async with Conversation(access=access, total_seconds=0.2) as asking:
+            for path in ("a", "b"):
+                with pytest.raises(MeterError, match=r"LangFuse: no whole answer within 0\.2 s"):
+                    await asking.asked("GET", path)
+    assert server.asked == ["/a"], "not asked again after its time"
 
 
 @pytest.mark.parametrize(
