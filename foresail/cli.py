@@ -24,6 +24,7 @@ from foresail import (
     cli_policy,
     cli_ray,
     cli_replay,
+    cli_tune,
 )
 from foresail.figures import camel
 from foresail.logs import log_to_stderr
@@ -244,6 +245,7 @@ for _verb in (
     cli_plans.plans,
     cli_replay.replay,
     cli_replay.backtest,
+    cli_tune.tune,
     cli_gpus.gpus,
     cli_gpus.fleet,
     cli_cost.cost,

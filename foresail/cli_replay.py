@@ -16,9 +16,11 @@ from scaler.errors import ForesailError
 
 _DAYS = 7.0
 """Read from a Prometheus where nobody says how many."""
+SHAPES = ("diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic")
+"""Of generated days."""
 
 
-def _writable(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+def writable(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
     """Refuse a file that could not be written when the work is done."""
     if path is None:
         return None
@@ -45,7 +47,7 @@ def _lengths(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _exported(command: Callable[..., None]) -> Callable[..., None]:
+def exported(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a verb that reads what a monitoring system exported."""
     options = (
         click.option(
@@ -65,7 +67,7 @@ def _exported(command: Callable[..., None]) -> Callable[..., None]:
     return _lengths(cli_options.together(*options)(command))
 
 
-def _read_export(path: Path, model: str | None, options: dict[str, Any]) -> Any:
+def read_export_of(path: Path, model: str | None, options: dict[str, Any]) -> Any:
     """A trace, or series of engines; takes the options out of all those of a verb."""
     from foresail import replaying
     from foresail.exports.moments import zone_named
@@ -79,6 +81,22 @@ def _read_export(path: Path, model: str | None, options: dict[str, Any]) -> Any:
         lengths=replaying.lengths_of(options.pop("prompt_tokens"), options.pop("output_tokens")),
     )
     return read_export(path, asked)
+
+
+def traffic_in(path: Path, options: dict[str, Any]) -> Any:
+    """The trace in a file; takes the options out of all those of a verb.
+
+    Raises:
+        ForesailError: it cannot be used, or has series of engines in place of rates.
+    """
+    from replay.traces import Trace
+
+    found = read_export_of(path, None, options)
+    if not isinstance(found, Trace):
+        raise ForesailError(
+            f"{path}: series of engines: foresail backtest --from {path} --model MODEL reads them"
+        )
+    return found
 
 
 def _reported(command: Callable[..., None]) -> Callable[..., None]:
@@ -117,21 +135,21 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--html",
             type=click.Path(path_type=Path),
-            callback=_writable,
+            callback=writable,
             help="Write the report: one file.",
         ),
         click.option(
             "--json",
             "json_file",
             type=click.Path(path_type=Path),
-            callback=_writable,
+            callback=writable,
             help="Write all results.",
         ),
         cli_options.output("table", "json", "yaml"),
         click.option(
             "--kept",
             type=click.Path(path_type=Path),
-            callback=_writable,
+            callback=writable,
             help="File of finished runs to go on from.",
         ),
     )
@@ -143,12 +161,12 @@ def _reported(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--generate",
     "shape",
-    type=click.Choice(["diurnal", "flash-crowd", "bursts", "step", "on-off", "agentic"]),
+    type=click.Choice(SHAPES),
     help="Three generated days of this shape in place of a file.",
 )
 @click.option("--scale-to", type=click.FloatRange(min=0.1), help="Replicas the mean keeps busy.")
 @click.option("--days", type=click.FloatRange(min=0.02), help="Judge only the first days.")
-@_exported
+@exported
 @_reported
 def replay(
     *,
@@ -174,15 +192,9 @@ def replay(
         raise click.UsageError(message)
     from foresail import replaying
     from replay.generated import generated
-    from replay.traces import Trace
 
     if trace:
-        traffic = _read_export(trace, None, reported)
-        if not isinstance(traffic, Trace):
-            raise ForesailError(
-                f"{trace}: series of engines: foresail backtest --from {trace} --model MODEL reads"
-                " them"
-            )
+        traffic = traffic_in(trace, reported)
     else:
         _no_file(reported, "a TRACE")
         traffic = generated(seed=reported["seed"], days=3, shape=shape or "flash-crowd")
@@ -248,7 +260,7 @@ def replay(
     show_default=True,
     help="With --prometheus: how often the traffic is drawn anew, for the intervals.",
 )
-@_exported
+@exported
 @_reported
 def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     *,
@@ -292,7 +304,7 @@ def backtest(  # noqa: PLR0913 - a verb has as many as it has options
     labels = tuple(replaying.label_of(text) for text in match)
     scope: dict[str, Any] = {"model": model, "namespace": namespace, "labels": labels}
     if export:
-        found = _read_export(export, model, given)
+        found = read_export_of(export, model, given)
         if isinstance(found, Trace):
             found = found if days is None else found.last(days)
             replaying.tell(found, scale_to=None, days=None, nodes=nodes, **given)

@@ -59,10 +59,7 @@ def tell(  # noqa: PLR0913 - the verb's options
 ) -> None:
     """Replay, print the table, write what was asked for."""
     names, rules = rivals(against), own_rules(rule_files)
-    plan = validated(plan_file, ReplayPlan) if plan_file else ReplayPlan()
-    if scale_to is not None:
-        replicas = plan.replicas.model_copy(update={"mean": scale_to})
-        plan = plan.model_copy(update={"replicas": replicas})
+    plan = plan_in(plan_file, scale_to)
     # Results go to stdout, and what is said about them on the way to stderr.
     console, results = Console(stderr=True), Console()
     governed = governed_pool(nodes, plan) if nodes else None
@@ -88,6 +85,19 @@ def tell(  # noqa: PLR0913 - the verb's options
         console.print(f"report: {html}", highlight=False)
     if json_file:
         write_report(json_file, json.dumps(as_document(report), indent=1))
+
+
+def plan_in(path: Path | None, scale_to: float | None) -> ReplayPlan:
+    """The plan of a file, or the default one.
+
+    Args:
+        scale_to: replicas that the mean demand keeps busy, in place of the plan's.
+    """
+    plan = validated(path, ReplayPlan) if path else ReplayPlan()
+    if scale_to is None:
+        return plan
+    replicas = plan.replicas.model_copy(update={"mean": scale_to})
+    return plan.model_copy(update={"replicas": replicas})
 
 
 def _tell(report: Report, results: Console) -> None:
@@ -169,16 +179,25 @@ def rivals(text: str) -> list[str]:
     Raises:
         ForesailError: a name that is none of them.
     """
+    return [name for name in rules_named(text, "--against") if name != FORESAIL]
+
+
+def rules_named(text: str, option: str) -> list[str]:
+    """Names of rules, Foresail's among them, or `all`.
+
+    Raises:
+        ForesailError: a name that is none of them.
+    """
     if text == "all":
-        return [name for name in KINDS if name != FORESAIL]
+        return list(KINDS)
     names = [name for part in text.split(",") if (name := part.strip())]
     for name in names:
         if name not in KINDS:
             close = nearest(name, KINDS)
             hint = f"; did you mean {close}?" if close else ""
-            message = f"--against {name!r} is no rule; there are {', '.join(KINDS)}, or all{hint}"
+            message = f"{option} {name!r} is no rule; there are {', '.join(KINDS)}, or all{hint}"
             raise ForesailError(message)
-    return [name for name in dict.fromkeys(names) if name != FORESAIL]
+    return list(dict.fromkeys(names))
 
 
 def replay(  # noqa: PLR0913 - the verb's options
@@ -194,7 +213,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     console: Console,
 ) -> Report:
     """Run everything that the report needs."""
-    scenario = _scenario(trace, plan, seed=seed, days=days)
+    scenario = scenario_of(trace, plan, seed=seed, days=days)
     scenario = replace(scenario, rules=tuple(rules))
     replay_input = scenario.draw(seed)
     limits = limits_of(replay_input)
@@ -241,7 +260,7 @@ def replay(  # noqa: PLR0913 - the verb's options
     )
 
 
-def _scenario(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Scenario:
+def scenario_of(trace: Trace, plan: ReplayPlan, *, seed: int, days: float | None) -> Scenario:
     """With a bound on replicas that fits the traffic, where the plan names none."""
     scenario = Scenario(
         trace=trace, platform=plan.platform(), replicas_mean=plan.replicas.mean, days_max=days

@@ -1,27 +1,15 @@
-"""Many runs of many rules on all cores; a run that a file already holds is not repeated.
+"""Many runs of many rules on all cores; a run that a file already holds is not repeated."""
 
-A single run, and all of them on a single core, are made in the process that asks.
-
-A finished run is one line of JSON in that file, under a digest of everything it depends on, the
-code included. An interrupted contest reads it and runs only what is missing.
-"""
-
-import json
-import os
-import signal
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 
 from pydantic import TypeAdapter
 
+from replay.kept_runs import code_digest, key_of, resumed
 from replay.oracle import best_found
 from replay.policies.behaviors import BEHAVIORS, OWN
 from replay.policies.catalogue import kind_named
@@ -29,6 +17,7 @@ from replay.policies.own_rule import OwnRule
 from replay.policies.port import Policy, PolicyKind
 from replay.replay_input import Platform, ReplayInput, draw_input
 from replay.simulate import Result, simulate
+from replay.spread import Spread, on_local_cores
 from replay.traces import Trace
 from replay.traffic import DAY_SECONDS
 from scaler.forecast.trees import read as read_trees
@@ -75,8 +64,8 @@ class Scenario:
             self.trace.output_tokens,
         )
         settings_used = (
-            _code(), self.trace.step_seconds, self.platform, self.replicas_mean, self.days_max,
-            self.rules, self.trace.begin_seconds,
+            code_digest(), self.trace.step_seconds, self.platform, self.replicas_mean,
+            self.days_max, self.rules, self.trace.begin_seconds,
         )  # fmt: skip
         parts = (*(a.tobytes() for a in arrays), self.prior or b"", repr(settings_used).encode())
         return sha256(b"".join(parts)).hexdigest()
@@ -118,6 +107,7 @@ def contest(
     *,
     kept: Path | None = None,
     progress: Callable[[], None] = lambda: None,
+    spread: Spread = on_local_cores,
 ) -> dict[Entry, Result]:
     """Run the entries.
 
@@ -125,21 +115,16 @@ def contest(
         kept: file of finished runs; those found there are not run again.
         progress: called for each run that is finished or found.
     """
-    finished = _read(kept)
     digests = [scenario.digest() for scenario in scenarios]
     keys = {entry: _key(digests[entry.scenario], entry) for entry in entries}
-    results = {entry: finished[key] for entry, key in keys.items() if key in finished}
-    for _ in results:
-        progress()
-    missing = [entry for entry in entries if entry not in results]
-    for entry, result in _run_all(scenarios, missing):
-        results[entry] = result
-        if kept is not None:
-            line = json.dumps({"key": keys[entry], "result": _RESULT.dump_python(result)})
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        progress()
-    return {entry: results[entry] for entry in entries}
+    shared = tuple(scenarios)
+    return resumed(
+        keys,
+        lambda missing: spread(shared, run_entry, missing),
+        kept=kept,
+        adapter=_RESULT,
+        progress=progress,
+    )
 
 
 def by_policy(results: dict[Entry, Result], *, scenario: int, seed: int) -> dict[str, list[Result]]:
@@ -151,114 +136,41 @@ def by_policy(results: dict[Entry, Result], *, scenario: int, seed: int) -> dict
     return dict(found)
 
 
-def _run_all(
-    scenarios: Sequence[Scenario], entries: Sequence[Entry]
-) -> Iterator[tuple[Entry, Result]]:
-    workers = min(os.cpu_count() or 1, len(entries))
-    if workers <= 1:
-        player = _Player(scenarios)
-        for entry in entries:
-            yield entry, player.run(entry)
-        return
-    # A process that was forked off threads may hang; one that is spawned reads no state of ours.
-    context = get_context("spawn")
-    worker_end, main_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _take, (scenarios, worker_end))
-    try:
-        runs = {pool.submit(_run, entry): entry for entry in entries}
-        for run in as_completed(runs):
-            yield runs[run], run.result()
-    finally:
-        # An interrupted contest does not wait for the runs that it has begun.
-        main_end.close()
-        pool.shutdown(cancel_futures=True)
+def run_entry(scenarios: tuple[Scenario, ...], entry: Entry) -> Result:
+    """One run."""
+    scenario = scenarios[entry.scenario]
+    drawn = drawn_of(scenario, entry.seed)
+    if entry.policy == ORACLE:
+        return best_found(drawn, entry.knob, seed=entry.seed, marks=entry.marks)
+    return simulate(
+        drawn,
+        _policy(scenario, drawn, entry),
+        name=entry.policy,
+        knob=entry.knob,
+        seed=entry.seed,
+        behavior=entry.behavior,
+        marks=entry.marks,
+        cut_seconds=entry.cut_seconds,
+    )
 
 
-class _Player:
-    """Runs entries one after the other; those of one scenario and seed share what is drawn."""
-
-    def __init__(self, scenarios: Sequence[Scenario]) -> None:
-        self._scenarios = scenarios
-        self._last: tuple[int, int] | None = None
-        self._drawn: ReplayInput | None = None
-
-    def run(self, entry: Entry) -> Result:
-        drawn = self._draw(entry.scenario, entry.seed)
-        if entry.policy == ORACLE:
-            return best_found(drawn, entry.knob, seed=entry.seed, marks=entry.marks)
-        return simulate(
-            drawn,
-            self._policy(drawn, entry),
-            name=entry.policy,
-            knob=entry.knob,
-            seed=entry.seed,
-            behavior=entry.behavior,
-            marks=entry.marks,
-            cut_seconds=entry.cut_seconds,
-        )
-
-    def _draw(self, scenario: int, seed: int) -> ReplayInput:
-        if self._drawn is None or self._last != (scenario, seed):
-            self._last = scenario, seed
-            self._drawn = self._scenarios[scenario].draw(seed)
-        return self._drawn
-
-    def _policy(self, drawn: ReplayInput, entry: Entry) -> Policy:
-        kind = self._scenarios[entry.scenario].kind(entry.policy)
-        if entry.behavior == OWN:
-            return kind.make(drawn, entry.knob)
-        if kind.with_behavior is None:
-            raise ValueError(
-                f"{kind.name} acts through no HPA: it has no behavior {entry.behavior!r}"
-            )
-        return kind.with_behavior(drawn, entry.knob, BEHAVIORS[entry.behavior])
-
-
-_player = _Player(())
-"""Of a worker process: the scenarios are sent once, because a trace is large beside an entry."""
-
-
-def _take(scenarios: Sequence[Scenario], worker_end: Connection) -> None:
-    global _player  # noqa: PLW0603 - a process pool has no other way to hand something over once
-    _player = _Player(scenarios)
-    # Ctrl-C reaches all processes of a terminal: the first of them ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with, args=(worker_end,), daemon=True).start()
-
-
-def _end_with(worker_end: Connection) -> None:
-    """Exit as soon as the other end is closed, on purpose or because its process has ended."""
-    worker_end.poll(None)
-    os._exit(1)
-
-
-def _run(entry: Entry) -> Result:
-    return _player.run(entry)
+def _policy(scenario: Scenario, drawn: ReplayInput, entry: Entry) -> Policy:
+    kind = scenario.kind(entry.policy)
+    if entry.behavior == OWN:
+        return kind.make(drawn, entry.knob)
+    if kind.with_behavior is None:
+        raise ValueError(f"{kind.name} acts through no HPA: it has no behavior {entry.behavior!r}")
+    return kind.with_behavior(drawn, entry.knob, BEHAVIORS[entry.behavior])
 
 
 @lru_cache(maxsize=1)
-def _code() -> str:
-    """A digest of the code that runs: a rule that was changed is not the one that ran before."""
-    here = Path(__file__).parent
-    sources = sorted(path for room in (here, here.parent / "scaler") for path in room.rglob("*.py"))
-    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+def drawn_of(scenario: Scenario, seed: int) -> ReplayInput:
+    """What is drawn, for the runs of one scenario that follow each other."""
+    return scenario.draw(seed)
 
 
 def _key(digest: str, entry: Entry) -> str:
     parts_of_key = (
         entry.policy, entry.knob, entry.behavior, entry.seed, entry.marks, entry.cut_seconds
     )  # fmt: skip
-    return sha256(f"{digest} {parts_of_key}".encode()).hexdigest()
-
-
-def _read(kept: Path | None) -> dict[str, Result]:
-    if kept is None or not kept.exists():
-        return {}
-    found = {}
-    for line in kept.read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-            found[str(record["key"])] = _RESULT.validate_python(record["result"])
-        except (ValueError, KeyError, TypeError):
-            continue  # the last line of a run that was cut off, or another version's
-    return found
+    return key_of(digest, parts_of_key)

@@ -1,0 +1,80 @@
+"""Finished runs in a file, one line of JSON each, under a digest of all that a run depends on.
+
+The code is part of that digest: a rule that was changed is not the one that ran before. Interrupted
+work reads the file and runs only what is missing.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+Piece = TypeVar("Piece")
+Outcome = TypeVar("Outcome")
+
+
+def resumed(
+    keys: Mapping[Piece, str],
+    run: Callable[[Sequence[Piece]], Iterator[tuple[Piece, Outcome]]],
+    *,
+    kept: Path | None,
+    adapter: TypeAdapter[Outcome],
+    progress: Callable[[], None],
+) -> dict[Piece, Outcome]:
+    """Outcomes of all pieces, in their order.
+
+    Args:
+        keys: a digest for each piece.
+        run: does those that the file lacks.
+        progress: called for each that is finished or found.
+    """
+    finished = _read(kept, adapter)
+    outcomes = {piece: finished[key] for piece, key in keys.items() if key in finished}
+    for _ in outcomes:
+        progress()
+    _end_line(kept)
+    for piece, outcome in run([piece for piece in keys if piece not in outcomes]):
+        outcomes[piece] = outcome
+        if kept is not None:
+            line = json.dumps({"key": keys[piece], "result": adapter.dump_python(outcome)})
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        progress()
+    return {piece: outcomes[piece] for piece in keys}
+
+
+def _end_line(kept: Path | None) -> None:
+    """What a kill cut off shall not spoil the next line."""
+    if kept is not None and kept.exists() and not kept.read_bytes().endswith(b"\n"):
+        with kept.open("a", encoding="utf-8") as file:
+            file.write("\n")
+
+
+def key_of(*parts: object) -> str:
+    return sha256(" ".join(map(str, parts)).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def code_digest() -> str:
+    """Of the code that runs."""
+    here = Path(__file__).parent
+    rooms = (here, *(here.parent / name for name in ("scaler", "policies")))
+    sources = sorted(path for room in rooms for path in room.rglob("*.py"))
+    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def _read(kept: Path | None, adapter: TypeAdapter[Outcome]) -> dict[str, Outcome]:
+    if kept is None or not kept.exists():
+        return {}
+    found = {}
+    for line in kept.read_text(encoding="utf-8").splitlines():
+        try:
+            record = json.loads(line)
+            found[str(record["key"])] = adapter.validate_python(record["result"])
+        except (ValueError, KeyError, TypeError):
+            continue  # the last line of a run that was cut off, or another kind's or version's
+    return found
