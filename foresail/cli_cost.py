@@ -39,7 +39,14 @@ from foresail import cli_options
     show_default=True,
     help="The time before a single reading in which tokens are counted.",
 )
-@cli_options.output("table", "wide", "json", "yaml", note="json and yaml have each node too.")
+@cli_options.output(
+    "table",
+    "wide",
+    "json",
+    "yaml",
+    "opencost",
+    note="json and yaml have each node too; opencost has what does not serve, as custom costs.",
+)
 def cost(
     *,
     watch_seconds: float | None,
