@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from fleet import opencost, spend, tokens
+from fleet import allocation, opencost, spend, tokens
 from fleet.activity import Activity, activity_of, queries
 from fleet.answer_notes import WHOLE_OR_NOTHING, notes_of
 from fleet.bounded_body import body_of
@@ -41,6 +41,16 @@ async def node_prices(url: str, *, token: str | None = None) -> Mapping[str, Nod
         UnmeasuredError: no answer, or a refusal.
     """
     return opencost.prices_of(await _asked(url, token, opencost.QUERIES))
+
+
+async def pod_allocations(url: str, *, token: str | None = None) -> Mapping[str, float]:
+    """The GPUs that OpenCost allocates to each pod; none where it does not run.
+
+    Raises:
+        UnmeasuredError: no answer, or a refusal.
+    """
+    (answer,) = await _asked(url, token, [allocation.QUERY])
+    return allocation.gpus_of_pods(answer)
 
 
 async def model_tokens(

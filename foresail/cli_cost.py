@@ -61,7 +61,14 @@ def meters(command: cli_options.Command) -> cli_options.Command:
     show_default=True,
     help="The time before a single reading in which tokens are counted.",
 )
-@cli_options.output("table", "wide", "json", "yaml", note="json and yaml have each node too.")
+@cli_options.output(
+    "table",
+    "wide",
+    "json",
+    "yaml",
+    "opencost",
+    note="json and yaml have each node too; opencost has what does not serve, as custom costs.",
+)
 def cost(
     *,
     watch_seconds: float | None,

@@ -21,11 +21,14 @@ from foresail.cost_state_file import kept, owned, written
 from foresail.cost_table import payload, render
 from foresail.fleet_options import FleetOptions, clusters
 from foresail.meters import Meter, read_meters
+from foresail.opencost_costs import custom_costs
 from foresail.printed import print_document
 from scaler.durations import format_duration
 from scaler.errors import ForesailError
 
 _HOUR_SECONDS: Final = 3600.0
+OPENCOST: Final = "opencost"
+"""The form of OpenCost's custom costs."""
 _WINDOW_LEAST_SECONDS: Final = 120.0
 """Of tokens: a shorter one may hold a single scrape, of which nothing increases."""
 _EVERY_MOST_SECONDS: Final = GAP_SECONDS / 2
@@ -195,13 +198,16 @@ def _remarks(readings: Sequence[Reading], *, several: bool) -> list[str]:
 
 def _screen(options: CostOptions, console: Console) -> AbstractContextManager[Live | None]:
     """What is drawn anew with each reading; None = the result is printed once, at the end."""
-    if console.is_terminal and not options.fleet.as_document:
+    shown = options.fleet.form != OPENCOST and not options.fleet.as_document
+    if console.is_terminal and shown:
         return Live(console=console, auto_refresh=False)
     return nullcontext()
 
 
 def _print(report: CostReport, options: CostOptions, console: Console) -> None:
-    if options.fleet.as_document:
+    if options.fleet.form == OPENCOST:
+        print_document(custom_costs(report), "json")
+    elif options.fleet.as_document:
         print_document(payload(report), options.fleet.form, indent=None)
     else:
         console.print(render(report, console.width))

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fleet.measured import UnmeasuredError, client_spend, model_tokens
+from fleet.allocation import unlike
+from fleet.measured import UnmeasuredError, client_spend, model_tokens, pod_allocations
 from fleet.snapshot import FleetSnapshot
 from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
@@ -94,6 +95,11 @@ async def _reading(
             tokens = await model_tokens(url, window_seconds, snapshot, token=token)
         except UnmeasuredError as error:
             remarks.append(f"{error}; tokens are unknown")
+        try:
+            other = unlike(await pod_allocations(url, token=token), snapshot)
+            remarks += [] if other is None else [other]
+        except UnmeasuredError:
+            pass  # the same Prometheus, which the line above names
     if snapshot.coming is None:
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(

@@ -10,7 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.activity import Host
-from fleet.measured import UnmeasuredError, measured, model_tokens, node_prices
+from fleet.measured import (
+    UnmeasuredError,
+    measured,
+    model_tokens,
+    node_prices,
+    pod_allocations,
+)
 from fleet.opencost import NodePrice
 from fleet.tokens import Tokens
 from foresail.cli import main
@@ -53,6 +59,10 @@ def page(now_seconds: float) -> str:
         labels = '{node="n1",instance="10.0.0.9:9003",instance_type="p5.48xlarge"}'
         lines += [f"# TYPE {metric} gauge"]
         lines += [f"{metric}{labels} {values} {now_seconds - 60:.3f}"]
+    lines += ["# TYPE container_gpu_allocation gauge"]
+    for container in ("engine", "sidecar"):  # of pod a, which has 2 GPUs
+        labels = f'{{namespace="llm",pod="a",container="{container}",node="n1"}}'
+        lines += [f"container_gpu_allocation{labels} 0.5 {now_seconds - 60:.3f}"]
     for metric, steps in TOKENS.items():
         lines.append(f"# TYPE {metric} counter")
         for engine in (0, 1):  # of one pod
@@ -103,6 +113,10 @@ async def test_opencost_tells_what_a_node_costs(server: PrometheusServer) -> Non
     }
 
 
+async def test_opencost_tells_what_it_allocates_to_each_pod(server: PrometheusServer) -> None:
+    assert await pod_allocations(server.url) == {"llm/a": 1.0}
+
+
 async def test_tokens_of_a_pods_engines_count_for_its_label(server: PrometheusServer) -> None:
     snapshot = seen(node(gpus=8), pod("a", gpus=2, labels={"model": "chat"}))
 
@@ -136,6 +150,10 @@ def test_a_million_tokens_costs_what_opencost_says_of_the_node(
     document = json.loads(CliRunner().invoke(main, words).output)
 
     assert document["total"]["usd"] == pytest.approx(40)
+    assert (
+        "OpenCost allocates other numbers of GPUs than pods have: llm/a (1, not 2)"
+        in document["remarks"]
+    )
     (model,) = document["models"]
     assert model["usd"] == pytest.approx(10)  # 2 of 8 GPUs
     # 600 generated tokens a minute are 36,000 an hour.
