@@ -11,16 +11,29 @@ from replay.policies.shipped import FORESAIL, Foresail
 from replay.profile import RequestMix, work_seconds
 from replay.replay_input import Platform, ReplayInput, draw_input, fixed_start_up
 from replay.simulate import Simulation
-from replay.traces import read
+from replay.traces import Trace, read
 
 TRACES = Path(__file__).parents[3] / "shared" / "data" / "traces"
 HOURS = 2
+DAYS = 6
 
 
 def drawn(trace: str) -> ReplayInput:
     platform = Platform(fleet=FleetSettings(start_up=fixed_start_up(300), rows=128))
-    made = draw_input(read(TRACES / f"{trace}.csv"), platform, seed=1, replicas_mean=8.0)
+    whole = read(TRACES / f"{trace}.csv")
+    made = draw_input(first_days(whole, DAYS), platform, seed=1, replicas_mean=8.0)
     return made.first(HOURS * 3600)
+
+
+def first_days(trace: Trace, days: int) -> Trace:
+    """A sixth of them is the past, which the rule learns minute by minute before the run."""
+    steps = slice(int(days * 86_400 / trace.step_seconds))
+    return replace(
+        trace,
+        requests_per_second=trace.requests_per_second[steps],
+        prompt_tokens=trace.prompt_tokens[steps],
+        output_tokens=trace.output_tokens[steps],
+    )
 
 
 def told(replay_input: ReplayInput, times: float) -> ReplayInput:
