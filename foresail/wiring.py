@@ -32,6 +32,7 @@ from scaler.sources.catalogue import Preset, gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
 from scaler.sources.reading import Limits
+from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
 from scaler.trigger import TriggerSpec
@@ -82,6 +83,16 @@ class Sources:
         feed = self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
         if trigger_spec.gateway is not None:
             feed = FeedBehindGateway(engine=feed, gateway=self._gateway(trigger_spec, scope))
+        if trigger_spec.requesters or trigger_spec.inference_server_config:
+            feed = FeedOfRequesters(
+                engine=feed,
+                requesters=self._of_fma(
+                    "fma-requesters", trigger_spec.requesters, trigger_spec, scope
+                ),
+                actuations=self._of_fma(
+                    "fma-actuations", trigger_spec.inference_server_config, trigger_spec, scope
+                ),
+            )
         assembly = assemble(
             trigger_spec,
             preset,
@@ -97,6 +108,8 @@ class Sources:
                 engine=preset.engine,
                 gateway=trigger_spec.gateway,
                 gateway_source=trigger_spec.gateway_source,
+                requesters=trigger_spec.requesters,
+                inference_server_config=trigger_spec.inference_server_config,
                 scope=scope,
                 timezone=trigger_spec.timezone,
                 events=trigger_spec.events,
@@ -141,6 +154,17 @@ class Sources:
         if trigger_spec.gateway_source is not None:
             return self._feed(trigger_spec.gateway_source, None, preset, scope)
         return self._feed(trigger_spec.source, trigger_spec.server_address, preset, scope)
+
+    def _of_fma(
+        self, preset: str, name: str | None, trigger_spec: TriggerSpec, scope: Scope
+    ) -> Feed | None:
+        """A feed of Fast Model Actuation's; None where the trigger names nothing to read."""
+        if name is None:
+            return None
+        # The trigger's labels are those of the engine's pods.
+        scope = Scope(namespace=scope.namespace, model=name)
+        source, address = trigger_spec.source, trigger_spec.server_address
+        return self._feed(source, address, load(preset), scope)
 
     def _feed(self, name: str | None, address: str | None, preset: Preset, scope: Scope) -> Feed:
         if address is None:

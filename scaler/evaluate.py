@@ -111,7 +111,12 @@ def evaluate(  # noqa: PLR0913 - the poll result, what it is evaluated with, and
     """
     observation = poll.observation
     record = _observed(cycle_state.lead, poll, parameters.lead_seconds)
-    lead = lead_estimate(record, prior_seconds=parameters.lead_seconds, now_seconds=poll.at_seconds)
+    lead = lead_estimate(
+        record,
+        prior_seconds=parameters.lead_seconds,
+        now_seconds=poll.at_seconds,
+        counted=None if observation is None else observation.starts,
+    )
     given, learned = in_force(parameters, capacity=capacity, lead=lead)
     parameters = given
     if observation is None or tracker.demand is None or not poll.usable():

@@ -24,6 +24,10 @@ class FeedKey:
     """The preset of the gateway before the engine."""
     gateway_source: str | None = None
     """None reads the gateway where the engine is read."""
+    requesters: str | None = None
+    """The Deployment whose ready pods are the replicas; None = the engine tells."""
+    inference_server_config: str | None = None
+    """Whose actuations are read."""
     scope: Scope
     timezone: str = "UTC"
     """Of the forecast; triggers with different time zones cannot share one."""

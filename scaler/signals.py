@@ -144,6 +144,8 @@ class Observation:
     """A signal the engine's preset does not know is missing from the mapping."""
     latencies: Mapping[Signal, LatencyCounts] = field(default_factory=dict)
     """Of `TTFT` and `ITL`; a histogram that was not read is missing from the mapping."""
+    starts: Mapping[str, LatencyCounts] = field(default_factory=dict)
+    """Of replicas, by kind, all since their exporter began; empty where no exporter counts them."""
     remarks: tuple[str, ...] = ()
     """Notes for explanations: copies dropped, old names used, engines asleep."""
 

@@ -145,6 +145,18 @@ class TriggerSpec(BaseModel):
     gateway_source: str | None = Field(
         default=None, description="a source of the operator's settings"
     )
+    requesters: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="the Deployment of the model's requesters under Fast Model Actuation",
+    )
+    inference_server_config: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="the InferenceServerConfig of the model under Fast Model Actuation",
+    )
     server_address: str | None = Field(
         default=None,
         max_length=2048,

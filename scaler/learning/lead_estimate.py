@@ -12,16 +12,18 @@ holds.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from fleet.account.survival import Curve, Duration, curve_of
 from scaler.durations import format_duration
+from scaler.learning.actuations import actuations_of
 from scaler.learning.estimates import LeadEstimate, StuckOrders
 from scaler.learning.lead import LeadRecord, Start
 from scaler.learning.lead_tiers import Tier, tiers_of
+from scaler.signals import LatencyCounts
 
 LEVEL: Final = 0.8
 PRIOR_STARTS: Final = 1.0
@@ -47,15 +49,21 @@ class _Known:
 
 
 def lead_estimate(
-    record: LeadRecord, *, prior_seconds: float, now_seconds: float
+    record: LeadRecord,
+    *,
+    prior_seconds: float,
+    now_seconds: float,
+    counted: Mapping[str, LatencyCounts] | None = None,
 ) -> LeadEstimate | None:
     """The lead time as far as it is known; None while no order tells anything.
 
     Args:
         prior_seconds: the operator's `leadTime`.
         now_seconds: wall time, as that of the record.
+        counted: starts that an exporter counts, by kind.
     """
-    if not record.starts and not record.awaited:
+    actuations = actuations_of(counted or {}, seen=sum(one.arrived for one in record.starts))
+    if not record.starts and not record.awaited and actuations is None:
         return None
     limit = record.stuck_seconds(prior_seconds)
     # While the replicas are not measured nobody knows whether an order has come.
@@ -66,28 +74,37 @@ def lead_estimate(
         for one in record.awaited
         if one.timed and not one.stuck(watched, limit) and one.at_seconds < watched
     ]
-    if not record.starts and not ages and stuck is None:
+    if not record.starts and not ages and stuck is None and actuations is None:
         return None
-    known = _known(record.starts, prior_seconds, now_seconds // WEIGHED_SECONDS)
+    beside = actuations.durations if actuations is not None else ()
+    known = _known(record.starts, prior_seconds, now_seconds // WEIGHED_SECONDS, beside)
     seconds = known.seconds
     # An order that is younger than the lead time says nothing against it.
     if max(ages, default=0.0) > seconds:
         running = [_lasting(age) for age in ages if age > known.faster_seconds]
         seconds = _quantile((*known.durations, *running), prior_seconds)
+    evidence = _evidence(record, known.tiers, len(ages), prior_seconds)
+    tiers = known.tiers
+    if actuations is not None:
+        evidence = f"{evidence}; {actuations.evidence}"
+        tiers = tiers if len(tiers) > 1 else actuations.tiers
     return LeadEstimate(
-        seconds=min(seconds, LEAD_SECONDS_MAX),
-        evidence=_evidence(record, known.tiers, len(ages), prior_seconds),
-        tiers=known.tiers,
-        stuck=stuck,
+        seconds=min(seconds, LEAD_SECONDS_MAX), evidence=evidence, tiers=tiers, stuck=stuck
     )
 
 
 @lru_cache(maxsize=8192)
-def _known(starts: tuple[Start, ...], prior_seconds: float, weighed_at: float) -> _Known:
+def _known(
+    starts: tuple[Start, ...],
+    prior_seconds: float,
+    weighed_at: float,
+    beside: tuple[Duration, ...] = (),
+) -> _Known:
     """Kept for thousands of workloads, whose starts change a few times an hour.
 
     Args:
         weighed_at: now, in whole `WEIGHED_SECONDS`.
+        beside: what stands in for starts that were not seen.
     """
     now_seconds = weighed_at * WEIGHED_SECONDS
     seen = []
@@ -99,7 +116,7 @@ def _known(starts: tuple[Start, ...], prior_seconds: float, weighed_at: float) -
     tiers = tiers_of([(one.over, one.weight) for one in seen if one.exact])
     # A start between two tiers belongs to the slower one, and so does what outlasted the faster.
     faster = tiers[-2].longest_seconds if len(tiers) > 1 else 0.0
-    durations = tuple(one for one in seen if one.over > faster)
+    durations = (*(one for one in seen if one.over > faster), *beside)
     return _Known(
         seconds=_quantile(durations, prior_seconds),
         tiers=tiers,

@@ -23,6 +23,7 @@ from scaler.signals import Signal
 
 _SUFFIX: Final = ".yaml"
 _GATEWAYS: Final = "gateways"
+_FMA: Final = "fma"
 
 
 class PresetError(ForesailError):
@@ -170,6 +171,14 @@ class Distrust(_Record):
     why: str
 
 
+class Starts(_Record):
+    """The histogram of how long starts took, one for each value of a label."""
+
+    name: str
+    by: str
+    """The label."""
+
+
 class ReplicaPrior(_Record):
     """The default capacity of one replica: coarse, to be replaced by a measurement."""
 
@@ -211,6 +220,7 @@ class Preset(_Record):
     survives_zero: bool
     """Whether it reports with no replica left; if not, nothing can wake the workload."""
     signals: Mapping[Signal, SignalRule]
+    starts: Starts | None = None
     asleep: Asleep | None = None
     distrust: tuple[Distrust, ...] = ()
     replica_prior: ReplicaPrior | None = None
@@ -293,6 +303,9 @@ class Preset(_Record):
                 yield from filter(None, (series.exposed_less, series.exposed_sum, series.unless))
             for zero in rule.zero_while:
                 yield zero.name
+        if self.starts is not None:
+            yield f"{self.starts.name}_bucket"
+            yield f"{self.starts.name}_sum"
         if self.asleep is not None:
             yield self.asleep.name
         for distrust in self.distrust:
@@ -345,10 +358,9 @@ def load(name: str) -> Preset:
     Raises:
         PresetError: it is unknown or invalid.
     """
-    folder = _presets()
-    if name in gateways():
-        folder /= _GATEWAYS
-    elif name not in shipped():
+    folders = (_presets(), _presets() / _GATEWAYS, _presets() / _FMA)
+    folder = next((one for one in folders if name in _names_in(one)), None)
+    if folder is None:
         raise PresetError(f"no engine preset {name!r}; there are: {', '.join(shipped())}")
     path = folder / f"{name}{_SUFFIX}"
     return parse(path.read_text(encoding="utf-8"), name=name)

@@ -13,6 +13,7 @@ from typing import Final
 
 from scaler.errors import SourceError
 from scaler.signals import Feed, Observation, Reading, Signal, Value
+from scaler.sources.past import Past
 
 WAIT_SECONDS: Final = 2.0
 """A gateway that hangs until its own time-out would hold up the plan."""
@@ -72,7 +73,7 @@ class FeedBehindGateway:
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
     ) -> AsyncIterator[Observation]:
         """The engine's past, with the gateway's of the same steps; raises as `observe` does."""
-        past = _Past(
+        past = Past(
             self.gateway.history(
                 start_seconds=start_seconds, end_seconds=end_seconds, step_seconds=step_seconds
             )
@@ -82,20 +83,3 @@ class FeedBehindGateway:
         ):
             gateway = await past.at(observation.at_seconds)
             yield observation if gateway is None else joined(observation, gateway)
-
-
-class _Past:
-    """A past that is read forward, up to the step that is wanted."""
-
-    def __init__(self, observations: AsyncIterator[Observation]) -> None:
-        self._observations = observations
-        self._newest: Observation | None = None
-
-    async def at(self, at_seconds: float) -> Observation | None:
-        """That of this step; None where there is none, or no more is to be had."""
-        try:
-            while self._newest is None or self._newest.at_seconds < at_seconds:
-                self._newest = await anext(self._observations)
-        except (StopAsyncIteration, SourceError):
-            return None
-        return self._newest if self._newest.at_seconds == at_seconds else None

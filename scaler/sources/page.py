@@ -10,7 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaler.signals import Absent, Stale
-from scaler.sources.catalogue import Asleep, Condition, Kind, MetricSeries, Preset, SignalRule
+from scaler.sources.catalogue import (
+    Asleep,
+    Condition,
+    Kind,
+    MetricSeries,
+    Preset,
+    SignalRule,
+    Starts,
+)
 from scaler.sources.series import TimeSeries
 
 _View = tuple[tuple[str, str], ...]
@@ -78,6 +86,21 @@ class Page:
     def gauges(self, condition: Condition) -> list[float]:
         time_series = self._matching(condition.name, condition.labels, by_model=False)
         return [one.newest for one in self._fresh(time_series)]
+
+    def starts(self, of: Starts) -> Mapping[str, tuple[dict[float, float], float]]:
+        """By kind: how many took at most each bound, and the seconds of all, since it began."""
+        found: dict[str, tuple[dict[float, float], float]] = {}
+        for name in (f"{of.name}_bucket", f"{of.name}_sum"):
+            every = self._matching(name, {}, by_model=True)
+            series = MetricSeries(name=name)
+            for one in self._uncopied(series, every)[0]:
+                buckets, total = found.get(one.labels.get(of.by, ""), ({}, 0.0))
+                if name.endswith("_sum"):
+                    total += one.newest
+                elif not math.isnan(one.upper_bound):
+                    buckets[one.upper_bound] = buckets.get(one.upper_bound, 0.0) + one.newest
+                found[one.labels.get(of.by, "")] = (buckets, total)
+        return found
 
     def _read_series(self, series: MetricSeries) -> MatchedSeries | Missing:
         every = self._matching_of(series, series.exposed_name)

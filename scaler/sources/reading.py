@@ -133,8 +133,22 @@ def read(preset: Preset, pages: _Pages, *, now_seconds: float) -> Observation:
         at_seconds=now_seconds,
         readings=readings,
         latencies=latencies,
+        starts=_starts(preset, pages),
         remarks=tuple(remarks),
     )
+
+
+def _starts(preset: Preset, pages: _Pages) -> Mapping[str, LatencyCounts]:
+    """By kind, those of all exporters; a kind that counted nothing is left out."""
+    if preset.starts is None:
+        return {}
+    found: dict[str, list[MatchedSeries]] = {}
+    for page in pages.values():
+        for kind, (buckets, total) in page.starts(preset.starts).items():
+            one = MatchedSeries(buckets=buckets, total=total, at_seconds=0.0)
+            found.setdefault(kind, []).append(one)
+    counts = {kind: _latencies(every) for kind, every in found.items() if kind}
+    return {kind: one for kind, one in counts.items() if one is not None and one.count > 0}
 
 
 def _combined(

@@ -121,6 +121,28 @@ def test_stopped_instances_and_those_without_gpus_are_none() -> None:
     assert instances_of(launchers()[0], no_gpus) == ()
 
 
+def test_the_label_sleeping_is_true_of_empty_launchers_and_the_answer_counts() -> None:
+    label = "dual-pods.llm-d.ai/sleeping"
+    labelled = [one for one in DOCUMENTS if one["metadata"].get("labels", {}).get(label) == "true"]
+    held = {
+        one["metadata"]["name"]: len(instances_of(found, ANSWERS[found.address]))
+        for one in labelled
+        if (found := launcher_of(pod_of(one))) is not None
+    }
+    assert held == {"launcher-b": 3, "launcher-empty": 0}
+
+    state = {}
+    for name in ("launcher-b", "launcher-empty"):
+        (one,) = [found for found in launchers() if found.name == name]
+        node = NodeGpus(
+            gpus=8, taken=0, held=frozenset(), instances=instances_of(one, ANSWERS[one.address])
+        )
+        state[name] = hot_start(QWEN, 1, node)
+    # Of eight free GPUs one is the one that the sleeper of this model slept on.
+    assert state["launcher-b"].probability == 1 / 8
+    assert state["launcher-empty"] == HotStart(probability=0.0, sleepers_lost=0.0)
+
+
 def test_an_instance_that_does_not_say_what_it_serves_is_of_an_unknown_configuration() -> None:
     answer = {"instances": [{"status": "running", "gpu_uuids": ["GPU-1"]}]}
     (found,) = instances_of(launchers()[0], answer)
