@@ -19,7 +19,7 @@ run: $(VENV)/.run $(if $(findstring --web,$(ARGS)),$(VENV)/.console) ## a day of
 	$(BIN)/foresail demo $(ARGS)
 
 test: $(VENV)/.dev .cache/prometheus ## the tests, with a real Prometheus (ARGS="-k name")
-	$(WITH_PROMETHEUS) $(BIN)/pytest -n auto $(ARGS)
+	$(WITH_PROMETHEUS) $(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 fuzz: $(VENV)/.fuzz ## inputs without end for every parser of foreign bytes (ARGS="settings --runs 1000")
 	$(BIN)/python -m tests.fuzz $(ARGS)

@@ -7,8 +7,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing import active_children
 
+import numpy as np
 import pytest
+
+from replay.contest import Entry, Scenario, contest
+from replay.replay_input import Platform
+from replay.traces import Trace
 
 CONTEST = """
 import multiprocessing
@@ -38,7 +44,7 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
     script = tmp_path_factory.mktemp("contest") / "run.py"
     script.write_text(CONTEST)
     process = subprocess.Popen(
@@ -59,17 +65,17 @@ def contest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Pop
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_contest_that_is_killed_leaves_no_worker(
-    contest: subprocess.Popen[str], number: signal.Signals
+    killed: subprocess.Popen[str], number: signal.Signals
 ) -> None:
-    assert contest.stdout is not None
-    workers = [int(text) for text in contest.stdout.readline().split()]
+    assert killed.stdout is not None
+    workers = [int(text) for text in killed.stdout.readline().split()]
     assert workers
     ends = select.poll()
     handles = [os.pidfd_open(worker) for worker in workers]
     for handle in handles:
         ends.register(handle, select.POLLIN)
 
-    contest.send_signal(number)  # to the first process alone
+    killed.send_signal(number)  # to the first process alone
 
     left = set(handles)
     while left and (ended := ends.poll(10_000)):
@@ -81,4 +87,31 @@ def test_a_contest_that_is_killed_leaves_no_worker(
             os.kill(worker, signal.SIGKILL)
         os.close(handle)
     assert not left
-    contest.wait(timeout=10)
+    killed.wait(timeout=10)
+
+
+def test_one_core_plays_in_this_process_what_two_play_in_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    minutes = 30
+    trace = Trace(
+        name="even",
+        step_seconds=60.0,
+        requests_per_second=np.ones(minutes),
+        prompt_tokens=np.full(minutes, 800.0),
+        output_tokens=np.full(minutes, 200.0),
+    )
+    scenario = Scenario(trace=trace, platform=Platform(), replicas_mean=4)
+    entries = [Entry(scenario=0, policy="static-mean", knob=1.0, seed=seed) for seed in (1, 2)]
+    workers: dict[int, int] = {}
+    results = {}
+    for cores in (1, 2):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        seen: list[int] = []
+        results[cores] = contest(
+            [scenario], entries, progress=lambda seen=seen: seen.append(len(active_children()))
+        )
+        workers[cores] = seen[0]
+
+    assert workers == {1: 0, 2: 2}
+    assert results[1] == results[2]
