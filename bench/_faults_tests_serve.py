@@ -35,6 +35,12 @@ def _under_load() -> list[Fault]:
             f"{where}::test_a_drained_node_takes_one_server_and_fails_no_call",
         ),
         _serve(
+            "both-evicted",
+            "A drain evicts both servers of the chart at once",
+            "one goes at a time",
+            "tests/e2e/chart/test_life.py::test_a_drain_of_both_servers_takes_one_at_a_time",
+        ),
+        _serve(
             "certificates-rotated",
             "The authority is replaced: trusted beside the old one, then used, then alone",
             _LOADED,

@@ -4,10 +4,13 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
 import pytest
+import requests
 
+from bench._faults_row import Observe
 from fleet.annotations import DO_NOT_DISRUPT, PLACEHOLDER
 from policies.levers.marks import MANAGED_BY, OURS, POOL, lease_marks
 from policies.levers.objects import PRIORITY_CLASS
@@ -94,6 +97,53 @@ def test_a_rollback_brings_the_former_version_back(chart_bed: Bed, installing: H
     assert image(chart_bed).endswith(":v2")
     installing("rollback", RELEASE, "1", "-n", RELEASE)
     assert image(chart_bed).endswith(":0.1.0")
+
+
+def is_ready(pod: dict[str, Any]) -> bool:
+    found = {one["type"]: one["status"] for one in pod["status"].get("conditions", ())}
+    return found.get("Ready") == "True"
+
+
+def test_a_drain_of_both_servers_takes_one_at_a_time(
+    chart_bed: Bed, installing: Helm, observed: Observe
+) -> None:
+    installing("install", RELEASE, str(CHART), *ON)
+    path = f"/api/v1/namespaces/{RELEASE}/pods"
+
+    def servers() -> set[str]:
+        selector = "?labelSelector=app.kubernetes.io/component=serve"
+        return {
+            pod["metadata"]["name"]
+            for pod in chart_bed.read(path + selector)["items"]
+            if "deletionTimestamp" not in pod["metadata"] and is_ready(pod)
+        }
+
+    def evicted(name: str) -> bool:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+        try:
+            chart_bed.send("POST", f"{path}/{name}/eviction", body)
+        except requests.HTTPError as error:
+            if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+            return False
+        return True
+
+    def both() -> bool:
+        return len(servers()) == 2
+
+    chart_bed.wait(both, "two servers")
+    chart_bed.wait(lambda: evicted(min(servers())), "a budget that allows one")
+    (other,) = servers()
+    refused = not evicted(other)
+    chart_bed.wait(both, "its successor")
+    chart_bed.wait(lambda: evicted(other), "the other to go")
+    observed(
+        f"the second eviction is refused: {'yes' if refused else 'no'}; it is allowed when the "
+        "first one's successor is ready",
+        wrong_scale_downs=0,
+        lost=int(not refused),
+    )
+    assert refused
 
 
 @pytest.fixture
