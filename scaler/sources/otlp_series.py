@@ -121,9 +121,9 @@ class PushedSeries:
                 sample
                 for models, families in self._by_models.items()
                 if model is None or dict(models).get(model_label, "") in {model, ""}
-                for family, by_start in families.items()
+                for by_start in families.values()
                 for series in by_start.values()
-                for sample in self._samples(family, series)
+                for sample in self._samples(series)
             ]
 
     def models(self, model_label: str) -> list[str]:
@@ -160,7 +160,8 @@ class PushedSeries:
         if no_room:
             return no_room
         by_start = self._by_models.setdefault(models, {}).setdefault(family, {})
-        by_start[start_ns] = _begun(point, [*by_start.values()])
+        labels = {**point.labels, SERIES_LABEL: _digest(family, start_ns)}
+        by_start[start_ns] = _begun(point, labels, [*by_start.values()])
         self._of_process[point.resource] += 1
         self._count += 1
         return ""
@@ -199,15 +200,14 @@ class PushedSeries:
             return series.at_ns
         return max(series.at_ns, self._reported_ns.get(series.resource, 0))
 
-    def _samples(self, family: _Family, series: _Series) -> Iterator[Sample]:
-        labels = {**series.labels, SERIES_LABEL: _digest(family, series.start_ns)}
+    def _samples(self, series: _Series) -> Iterator[Sample]:
         if series.begun_ns is not None:
             zeros = (0.0,) * len(series.values)
-            yield from _exposed(series, zeros, labels, series.begun_ns * _NANO)
-        yield from _exposed(series, series.values, labels, self._seen_ns(series) * _NANO)
+            yield from _exposed(series, zeros, series.begun_ns * _NANO)
+        yield from _exposed(series, series.values, self._seen_ns(series) * _NANO)
 
 
-def _begun(point: Point, before: list[_Series]) -> _Series:
+def _begun(point: Point, labels: Mapping[str, str], before: list[_Series]) -> _Series:
     begun_ns = None
     if point.kind is not PointKind.GAUGE and 0 < point.start_ns < point.at_ns:
         restarted = before and max(one.at_ns for one in before) <= point.start_ns
@@ -215,7 +215,7 @@ def _begun(point: Point, before: list[_Series]) -> _Series:
     series = _Series(
         name=point.name,
         kind=point.kind,
-        labels=point.labels,
+        labels=labels,
         resource=point.resource,
         bounds=point.bounds,
         is_delta=point.is_delta,
@@ -243,15 +243,13 @@ def _advance(series: _Series, point: Point) -> None:
     series.at_ns = max(series.at_ns, point.at_ns)
 
 
-def _exposed(
-    series: _Series, values: tuple[float, ...], labels: dict[str, str], at_seconds: float
-) -> Iterator[Sample]:
+def _exposed(series: _Series, values: tuple[float, ...], at_seconds: float) -> Iterator[Sample]:
     """The samples that a scrape of the series would give."""
 
     def sample(suffix: str, value: float, **more: str) -> Sample:
         return Sample(
             name=series.name + suffix,
-            labels={**labels, **more},
+            labels={**series.labels, **more},
             value=value,
             at_seconds=at_seconds,
         )
