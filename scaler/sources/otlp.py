@@ -21,7 +21,7 @@ from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.catalogue import Preset
 from scaler.sources.otlp_point import Decoded, UndecodableError
-from scaler.sources.otlp_streams import STREAM, Streams
+from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
 from scaler.sources.packing import unpacked
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
@@ -60,12 +60,12 @@ class OtlpConfig:
 
 
 class OtlpSource:
-    """Feeds from one receiver's streams."""
+    """Feeds from one receiver's series."""
 
     def __init__(
         self, config: OtlpConfig, decode: Decode, presets: Mapping[str, Preset], clock: Clock
     ) -> None:
-        """Begin without streams.
+        """Begin without series.
 
         Args:
             decode: a body to its points.
@@ -73,7 +73,7 @@ class OtlpSource:
             clock: Unix time.
         """
         self.config = config
-        self.streams = Streams(
+        self.series = PushedSeries(
             frozenset(preset.model_label for preset in presets.values()),
             keep_seconds=config.limits.keep_seconds,
         )
@@ -155,7 +155,7 @@ class OtlpSource:
         if body.startswith(_GZIP_MAGIC):
             body = _unpacked(body)
         decoded = self._decode(body)
-        rejected = self.streams.take(decoded, now_seconds=self._clock())
+        rejected = self.series.take(decoded, now_seconds=self._clock())
         return replace(decoded, rejected=decoded.rejected + rejected)
 
 
@@ -190,7 +190,7 @@ class _OtlpFeed:
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
-        if not self._source.streams.heard:
+        if not self._source.series.heard:
             raise SourceUnavailableError(
                 f"source {name!r}: nothing was received since Foresail started"
             )
@@ -204,22 +204,22 @@ class _OtlpFeed:
         """Blocks."""
         samples = [
             self._labelled(sample)
-            for sample in self._source.streams.samples(self._preset.model_label, self._model)
+            for sample in self._source.series.samples(self._preset.model_label, self._model)
             if all(sample.labels.get(label, "") == value for label, value in self._required)
         ]
         observation = self._reader.observe(samples, now_seconds=now_seconds)
         if samples:
             return observation
-        models = self._source.streams.models(self._preset.model_label)
+        models = self._source.series.models(self._preset.model_label)
         known = listed(models) if models else "no model"
         remark = f"source {self._source.config.name!r} has series of {known}"
         return replace(observation, remarks=(*observation.remarks, remark))
 
     def _labelled(self, sample: Sample) -> Sample:
-        """The sample without the stream's own label, where the preset does not count it."""
-        if STREAM in self._preset.series_labels:
+        """The sample without the label of a series, where the preset does not count it."""
+        if SERIES_LABEL in self._preset.series_labels:
             return sample
-        labels = {key: value for key, value in sample.labels.items() if key != STREAM}
+        labels = {key: value for key, value in sample.labels.items() if key != SERIES_LABEL}
         return replace(sample, labels=labels)
 
     async def history(

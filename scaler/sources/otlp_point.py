@@ -1,4 +1,4 @@
-"""One OTLP data point as Prometheus would name it, and what tells its stream from others.
+"""One OTLP data point as Prometheus would name it, and what tells its series from others.
 
 Apart from the decoder, which needs OpenTelemetry's library, an extra.
 """
@@ -20,7 +20,7 @@ Identity = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One data point. Equal `identity` and `start_ns` make one stream of one process."""
+    """One data point. Equal `identity` and `start_ns` make one series of one process."""
 
     name: str
     """Without a histogram's `_sum`, `_count`, `_bucket`."""

@@ -44,7 +44,7 @@ class Receiver:
     source: OtlpSource
 
     def series(self) -> int:
-        return len(self.source.streams.samples("gen_ai_request_model", None))
+        return len(self.source.series.samples("gen_ai_request_model", None))
 
     async def grpc(
         self,
@@ -230,10 +230,10 @@ async def test_what_one_replica_receives_its_peer_has_too_and_once(
             sent += 1
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.2)
-        assert first.source.streams.heard == sent
+        assert first.source.series.heard == sent
         assert first.series() == 5 * sent
-        assert second.source.streams.heard <= sent
-        assert second.series() == 5 * second.source.streams.heard
+        assert second.source.series.heard <= sent
+        assert second.series() == 5 * second.source.series.heard
 
 
 async def test_a_taken_port_names_its_source() -> None:

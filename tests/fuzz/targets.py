@@ -42,7 +42,7 @@ from scaler.signals import Observation, Value
 from scaler.sources.catalogue import load
 from scaler.sources.otlp_decoding import Decoder
 from scaler.sources.otlp_point import UndecodableError
-from scaler.sources.otlp_streams import Streams
+from scaler.sources.otlp_series import PushedSeries
 from scaler.sources.prometheus import samples_of_answer
 from scaler.sources.prometheus_transport import NoAnswerError
 from scaler.sources.reading import ObservationReader
@@ -99,14 +99,14 @@ def metrics_page(data: bytes) -> None:
 
 def otlp_request(data: bytes) -> None:
     preset = load("opentelemetry")
-    streams = Streams(frozenset({preset.model_label}), keep_seconds=120, streams_max=100)
+    series = PushedSeries(frozenset({preset.model_label}), keep_seconds=120, series_max=100)
     try:
         decoded = Decoder(preset.spelled).decode(data)
     except UndecodableError:
         return
-    streams.take(decoded, now_seconds=NOW)
+    series.take(decoded, now_seconds=NOW)
     reader = ObservationReader(preset, model="llama-70b")
-    samples = streams.samples(preset.model_label, "llama-70b")
+    samples = series.samples(preset.model_label, "llama-70b")
     believable(reader.observe(samples, now_seconds=NOW))
 
 

@@ -20,7 +20,7 @@ from scaler.sources.catalogue import load, shipped
 from scaler.sources.otlp import BusyError, OtlpConfig, OtlpSource
 from scaler.sources.otlp_decoding import ATTRIBUTES_MAX, Decoder
 from scaler.sources.otlp_point import Decoded, UndecodableError
-from scaler.sources.otlp_streams import Streams
+from scaler.sources.otlp_series import PushedSeries
 from tests.sources.otlp_requests import (
     DELTA,
     MODEL,
@@ -346,17 +346,17 @@ async def test_a_histogram_without_its_sum_has_no_rate_of_tokens_and_no_zero(mad
 
 
 def test_one_process_cannot_take_the_room_of_others_and_ended_series_make_room() -> None:
-    streams = Streams(
+    series = PushedSeries(
         frozenset({"gen_ai_request_model"}),
         keep_seconds=120,
-        streams_max=30,
-        streams_of_process_max=20,
+        series_max=30,
+        series_of_process_max=20,
     )
 
     def refused(at: float, count: int, service: str) -> int:
         metrics = [tokens("input", 100, at=at, user=str(number)) for number in range(count)]
         decoded = DECODER.decode(request(*metrics, service__name=service))
-        return streams.take(decoded, now_seconds=at).total()
+        return series.take(decoded, now_seconds=at).total()
 
     assert refused(100, 25, "flood") == 5
     assert refused(100, 9, "shop") == 0
@@ -366,7 +366,7 @@ def test_one_process_cannot_take_the_room_of_others_and_ended_series_make_room()
 
 
 def test_a_time_in_the_future_is_refused_and_said() -> None:
-    streams = Streams(frozenset({"gen_ai_request_model"}), keep_seconds=120)
+    series = PushedSeries(frozenset({"gen_ai_request_model"}), keep_seconds=120)
     decoded = DECODER.decode(request(tokens("input", 100, at=1000)))
-    rejected = streams.take(decoded, now_seconds=100)
+    rejected = series.take(decoded, now_seconds=100)
     assert rejected == {"over 60 s in the future: set the sender's clock": 1}

@@ -3,15 +3,15 @@
 A scrape asks a process for all its counts. Over OTLP a process says them when it likes, as totals
 or as changes since the last time. This store makes the same of both:
 
-* Totals of another start time are another stream. So a restart is no fall, and two processes that
-  carry the same attributes are two streams. What a restarted process counted before it was first
+* Totals of another start time are another series. So a restart is no fall, and two processes that
+  carry the same attributes are two series. What a restarted process counted before it was first
   heard is added, because its predecessor says that nothing of it was seen.
 * Changes are added up, however many processes share their attributes. A request that was sent twice
-  counts once. A process sends no change while nothing happens, so a stream without a change stands
+  counts once. A process sends no change while nothing happens, so a series without a change stands
   still while anything of its process arrives. After that it is as old as the last report.
 * Times are the senders', as in Prometheus. Points of the future are refused.
 
-The store is bounded. When it is full, streams that still report keep their place, and new ones wait
+The store is bounded. When it is full, series that still report keep their place, and new ones wait
 until others have ended.
 """
 
@@ -27,22 +27,22 @@ from scaler.limits import Limit, exceeded
 from scaler.sources.otlp_point import Decoded, Identity, Point, PointKind
 from scaler.sources.series import Sample
 
-STREAM: Final = "otel_stream"
-"""The label that tells streams of one process apart, for presets that count it as the engine's."""
-STREAMS_MAX: Final = 20_000
-STREAMS_OF_PROCESS_MAX: Final = 2000
+SERIES_LABEL: Final = "otel_series"
+"""The label that tells series of one process apart, for presets that count it as the engine's."""
+SERIES_MAX: Final = 20_000
+SERIES_OF_PROCESS_MAX: Final = 2000
 """As an SDK's own limit for one metric."""
 FUTURE_SECONDS: Final = 60.0
 _NANO: Final = 1e-9
 _SWEEP_NS: Final = 5 * 10**9
 _REMEMBERED: Final = 8
-"""Reports of changes of one stream: a sender that got no answer sends its last ones again."""
+"""Reports of changes of one series: a sender that got no answer sends its last ones again."""
 
 _Family = tuple[str, str, Identity, Identity, tuple[float, ...], bool]
 
 
 @dataclass(slots=True, kw_only=True)
-class _Stream:
+class _Series:
     name: str
     kind: PointKind
     labels: Mapping[str, str]
@@ -57,30 +57,30 @@ class _Stream:
     reports: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
 
-class Streams:
-    """All streams of one receiver. Safe to be used from several threads."""
+class PushedSeries:
+    """All series of one receiver. Safe to be used from several threads."""
 
     def __init__(
         self,
         model_labels: frozenset[str],
         *,
         keep_seconds: float,
-        streams_max: int = STREAMS_MAX,
-        streams_of_process_max: int = STREAMS_OF_PROCESS_MAX,
+        series_max: int = SERIES_MAX,
+        series_of_process_max: int = SERIES_OF_PROCESS_MAX,
     ) -> None:
-        """Begin without streams.
+        """Begin without series.
 
         Args:
             model_labels: of all presets: the labels that may name a model.
-            keep_seconds: without a report, before a stream is forgotten.
+            keep_seconds: without a report, before a series is forgotten.
         """
         self._model_labels = sorted(model_labels)
         self._keep_ns = round(keep_seconds / _NANO)
-        self._streams_max = streams_max
-        self._of_process_max = streams_of_process_max
+        self._series_max = series_max
+        self._of_process_max = series_of_process_max
         self._lock = threading.Lock()
-        self._by_models: dict[Identity, dict[_Family, dict[int, _Stream]]] = {}
-        """Labels that may name the model → what makes streams one family → start → stream."""
+        self._by_models: dict[Identity, dict[_Family, dict[int, _Series]]] = {}
+        """Labels that may name the model → what makes series one family → start → series."""
         self._reported_ns: dict[Identity, int] = {}
         self._of_process: Counter[Identity] = Counter()
         self._count = 0
@@ -102,10 +102,10 @@ class Streams:
                     rejected[why] += 1
             for resource, at_ns in decoded.reported_ns.items():
                 known = self._reported_ns.get(resource)
-                # Only of processes that have streams, which are bounded.
+                # Only of processes that have series, which are bounded.
                 if self._of_process[resource] and at_ns <= latest_ns:
                     self._reported_ns[resource] = max(at_ns, known or 0)
-        if rejected:
+        if rejected or decoded.rejected:
             exceeded(Limit.OTLP_POINTS)
         return rejected
 
@@ -121,9 +121,9 @@ class Streams:
                 sample
                 for models, families in self._by_models.items()
                 if model is None or dict(models).get(model_label, "") in {model, ""}
-                for family, streams in families.items()
-                for stream in streams.values()
-                for sample in self._samples(family, stream)
+                for by_start in families.values()
+                for series in by_start.values()
+                for sample in self._samples(series)
             ]
 
     def models(self, model_label: str) -> list[str]:
@@ -152,71 +152,70 @@ class Streams:
             point.is_delta,
         )
         start_ns = 0 if point.is_delta else point.start_ns
-        streams = self._by_models.get(models, {}).get(family, {})
-        stream = streams.get(start_ns)
-        if stream is not None:
-            _advance(stream, point)
+        series = self._by_models.get(models, {}).get(family, {}).get(start_ns)
+        if series is not None:
+            _advance(series, point)
             return ""
         no_room = self._no_room(point.resource)
         if no_room:
             return no_room
-        streams = self._by_models.setdefault(models, {}).setdefault(family, {})
-        streams[start_ns] = _begun(point, [*streams.values()])
+        by_start = self._by_models.setdefault(models, {}).setdefault(family, {})
+        labels = {**point.labels, SERIES_LABEL: _digest(family, start_ns)}
+        by_start[start_ns] = _begun(point, labels, [*by_start.values()])
         self._of_process[point.resource] += 1
         self._count += 1
         return ""
 
     def _no_room(self, resource: Identity) -> str:
-        """Why there is no room for another stream; empty where there is."""
+        """Why there is no room for another series; empty where there is."""
         if self._of_process[resource] >= self._of_process_max:
             exceeded(Limit.OTLP_SERIES)
             return f"over {self._of_process_max} series of one process"
-        if self._count >= self._streams_max:
+        if self._count >= self._series_max:
             exceeded(Limit.OTLP_SERIES)
-            return f"over {self._streams_max} series"
+            return f"over {self._series_max} series"
         return ""
 
     def _sweep(self, now_ns: int) -> None:
-        """Now and then, forget streams whose last report is too old."""
+        """Now and then, forget series whose last report is too old."""
         if abs(now_ns - self._swept_ns) < _SWEEP_NS:
             return
         self._swept_ns = now_ns
-        kept: dict[Identity, dict[_Family, dict[int, _Stream]]] = {}
+        kept: dict[Identity, dict[_Family, dict[int, _Series]]] = {}
         self._of_process.clear()
         for models, families in self._by_models.items():
-            for family, streams in families.items():
-                for start_ns, stream in streams.items():
-                    if self._seen_ns(stream) >= now_ns - self._keep_ns:
-                        kept.setdefault(models, {}).setdefault(family, {})[start_ns] = stream
-                        self._of_process[stream.resource] += 1
+            for family, by_start in families.items():
+                for start_ns, series in by_start.items():
+                    if self._seen_ns(series) >= now_ns - self._keep_ns:
+                        kept.setdefault(models, {}).setdefault(family, {})[start_ns] = series
+                        self._of_process[series.resource] += 1
         self._by_models = kept
         self._count = self._of_process.total()
         for resource in [one for one in self._reported_ns if one not in self._of_process]:
             del self._reported_ns[resource]
 
-    def _seen_ns(self, stream: _Stream) -> int:
-        """The newest time for which the stream's value is known."""
-        if not stream.is_delta:
-            return stream.at_ns
-        return max(stream.at_ns, self._reported_ns.get(stream.resource, 0))
+    def _seen_ns(self, series: _Series) -> int:
+        """The newest time for which the series' value is known."""
+        if not series.is_delta:
+            return series.at_ns
+        return max(series.at_ns, self._reported_ns.get(series.resource, 0))
 
-    def _samples(self, family: _Family, stream: _Stream) -> Iterator[Sample]:
-        labels = {**stream.labels, STREAM: _digest(family, stream.start_ns)}
-        if stream.begun_ns is not None:
-            zeros = (0.0,) * len(stream.values)
-            yield from _exposed(stream, zeros, labels, stream.begun_ns * _NANO)
-        yield from _exposed(stream, stream.values, labels, self._seen_ns(stream) * _NANO)
+    def _samples(self, series: _Series) -> Iterator[Sample]:
+        if series.begun_ns is not None:
+            zeros = (0.0,) * len(series.values)
+            yield from _exposed(series, zeros, series.begun_ns * _NANO)
+        yield from _exposed(series, series.values, self._seen_ns(series) * _NANO)
 
 
-def _begun(point: Point, before: list[_Stream]) -> _Stream:
+def _begun(point: Point, labels: Mapping[str, str], before: list[_Series]) -> _Series:
     begun_ns = None
     if point.kind is not PointKind.GAUGE and 0 < point.start_ns < point.at_ns:
         restarted = before and max(one.at_ns for one in before) <= point.start_ns
         begun_ns = point.start_ns if point.is_delta or restarted else None
-    stream = _Stream(
+    series = _Series(
         name=point.name,
         kind=point.kind,
-        labels=point.labels,
+        labels=labels,
         resource=point.resource,
         bounds=point.bounds,
         is_delta=point.is_delta,
@@ -225,39 +224,37 @@ def _begun(point: Point, before: list[_Stream]) -> _Stream:
         start_ns=0 if point.is_delta else point.start_ns,
         begun_ns=begun_ns,
     )
-    stream.reports.append((point.start_ns, point.at_ns))
-    return stream
+    series.reports.append((point.start_ns, point.at_ns))
+    return series
 
 
-def _advance(stream: _Stream, point: Point) -> None:
-    if not stream.is_delta:
-        if point.at_ns > stream.at_ns:
-            stream.values, stream.at_ns = point.values, point.at_ns
+def _advance(series: _Series, point: Point) -> None:
+    if not series.is_delta:
+        if point.at_ns > series.at_ns:
+            series.values, series.at_ns = point.values, point.at_ns
         return
     report = (point.start_ns, point.at_ns)
-    if report in stream.reports:
+    if report in series.reports:
         return
-    stream.reports.append(report)
-    stream.values = tuple(
-        before + more for before, more in zip(stream.values, point.values, strict=True)
+    series.reports.append(report)
+    series.values = tuple(
+        before + more for before, more in zip(series.values, point.values, strict=True)
     )
-    stream.at_ns = max(stream.at_ns, point.at_ns)
+    series.at_ns = max(series.at_ns, point.at_ns)
 
 
-def _exposed(
-    stream: _Stream, values: tuple[float, ...], labels: dict[str, str], at_seconds: float
-) -> Iterator[Sample]:
+def _exposed(series: _Series, values: tuple[float, ...], at_seconds: float) -> Iterator[Sample]:
     """The samples that a scrape of the series would give."""
 
     def sample(suffix: str, value: float, **more: str) -> Sample:
         return Sample(
-            name=stream.name + suffix,
-            labels={**labels, **more},
+            name=series.name + suffix,
+            labels={**series.labels, **more},
             value=value,
             at_seconds=at_seconds,
         )
 
-    if stream.kind is not PointKind.HISTOGRAM:
+    if series.kind is not PointKind.HISTOGRAM:
         yield sample("", values[0])
         return
     total, count, *buckets = values
@@ -265,7 +262,7 @@ def _exposed(
         yield sample("_sum", total)
     yield sample("_count", count)
     below = 0.0
-    for bound, in_bucket in zip((*map(str, stream.bounds), "+Inf"), buckets, strict=True):
+    for bound, in_bucket in zip((*map(str, series.bounds), "+Inf"), buckets, strict=True):
         below += in_bucket
         yield sample("_bucket", below, le=bound)
 
