@@ -7,15 +7,18 @@ only.
 import asyncio
 import json
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from fleet.cluster.report import Report
+from foresail.nccl_files import best_bandwidth
 from scaler.errors import ForesailError
+from scheduler.agent.nccl import BusBandwidth
 from scheduler.agent.rounds import (
     Machine,
     NodeRefusedError,
@@ -58,15 +61,22 @@ def record(machine: Machine, file: Path) -> None:
         raise ForesailError(f"{file}: not written: {error}") from error
 
 
-def survey(machine: Machine) -> Report:
+def survey(machine: Machine, nccl: Path | None = None) -> Report:
     """The report that would be written to the node."""
     try:
-        return surveyed(machine)
+        return surveyed(machine, bandwidth_of(nccl))
     except UnreadableMachineError as error:
         raise ForesailError(str(error)) from error
 
 
-async def run(machine: Machine, node_name: str, *, every_seconds: float | None) -> None:
+def bandwidth_of(nccl: Path | None) -> Callable[[], BusBandwidth | None]:
+    """What NCCL got on this node of late, by files; without a path nothing tells."""
+    return (lambda: None) if nccl is None else partial(best_bandwidth, nccl)
+
+
+async def run(
+    machine: Machine, node_name: str, *, every_seconds: float | None, nccl: Path | None = None
+) -> None:
     """Write the report once; with `every_seconds` again on changes, until SIGTERM or SIGINT.
 
     Raises:
@@ -75,7 +85,7 @@ async def run(machine: Machine, node_name: str, *, every_seconds: float | None) 
     from scheduler.agent.node import ApiNode  # noqa: PLC0415 - a large import, for this alone
 
     node = ApiNode(node_name)
-    rounds = Rounds(machine=machine, node=node)
+    rounds = Rounds(machine=machine, node=node, bandwidth=bandwidth_of(nccl))
     try:
         if every_seconds is None:
             await rounds.one()

@@ -185,6 +185,11 @@ def claim(  # noqa: PLR0913 - a verb has as many as it has options
 @click.option(
     "--from", "recorded", type=click.Path(path_type=Path), help="Read such a file, not NVML."
 )
+@click.option(
+    "--nccl",
+    type=click.Path(path_type=Path),
+    help="A file or folder with output of nccl-tests or NCCL's inspector, of the last day.",
+)
 @cli_options.log_level
 def agent(  # noqa: PLR0913 - a verb has as many as it has options
     *,
@@ -195,6 +200,7 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
     form: str,
     record: Path | None,
     recorded: Path | None,
+    nccl: Path | None,
     log_level: str,
 ) -> None:
     """Report this node's GPUs, and the NVLinks between them, in one annotation of the node."""
@@ -209,7 +215,7 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
 
         from foresail import topology
 
-        report = reporting.survey(machine)
+        report = reporting.survey(machine, nccl)
         if form == "json":
             click.echo(report.text())
         else:
@@ -218,7 +224,8 @@ def agent(  # noqa: PLR0913 - a verb has as many as it has options
         message = "name this node with --node or NODE_NAME, or look at its GPUs with --print"
         raise click.UsageError(message)
     else:
-        asyncio.run(reporting.run(machine, node, every_seconds=None if once else every_seconds))
+        every = None if once else every_seconds
+        asyncio.run(reporting.run(machine, node, every_seconds=every, nccl=nccl))
 
 
 @click.command(short_help="The kube-scheduler extender: where GPU pods go.")

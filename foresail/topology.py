@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from fleet.cluster.report import GpuReport, PairReport, Report, Way
+from fleet.cluster.report import GpuReport, NcclReport, PairReport, Report, Way
 
 _PCIE = {
     "internal": "BRD",
@@ -106,8 +106,15 @@ def _mig(gpu: GpuReport) -> str:
 def _remarks(report: Report) -> Iterator[str]:
     for one in report.gpus or ():
         yield from (f"GPU{one.index}: {problem}" for problem in one.health.problems)
+    if report.nccl is not None:
+        yield report.nccl.problem or _bandwidth(report.nccl)
     if not report.islands:
         yield "islands unknown: of some pair it is not known whether NVLink joins it"
+
+
+def _bandwidth(nccl: NcclReport) -> str:
+    part = "?" if nccl.share is None else f"{nccl.share:.0%}"
+    return f"NCCL realised {nccl.bus_gb_s:g} GB/s of bus bandwidth, {part} of what the links allow"
 
 
 def _shown(value: object) -> str:

@@ -50,6 +50,8 @@ class Machine:
     islands: tuple[int, ...] = ()
     """Of each GPU, by index; empty = not known."""
     clique: str | None = None
+    bus_share: float | None = None
+    """Of the bus bandwidth that its NVLinks allow, what NCCL realised; None = not known."""
     usd_per_gpu_hour: float | None = None
     """None = not known; never 0 for that."""
     images: frozenset[str] = frozenset()
@@ -125,6 +127,7 @@ def machine_of(node: NodeRecord, slices: Iterable[Slice] = (), facts: Facts = NO
         # A report about other GPUs than there are now says nothing about these.
         islands=islands if len(islands) == gpus else (),
         clique=hardware.clique,
+        bus_share=node.report.bus_share if node.report is not None else None,
         usd_per_gpu_hour=hardware.price.usd_per_gpu_hour if hardware.price else None,
         images=node.images,
         weights=node.weights,

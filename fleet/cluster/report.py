@@ -15,6 +15,10 @@ from pydantic.alias_generators import to_camel
 from fleet.invalid import invalid, shown
 
 SCHEMA: Final = 1
+SHARE_MAX: Final = 10.0
+SLOW_BELOW: Final = 0.6
+"""Of the bus bandwidth that a node's links allow: below, something is wrong with the node and not
+with the run."""
 
 
 class Way(StrEnum):
@@ -119,6 +123,20 @@ class PairReport(_Part):
     """Whether each may read the other's memory."""
 
 
+class NcclReport(_Part):
+    """The bus bandwidth that NCCL realised on the node, and what its links allow."""
+
+    bus_gb_s: float = Field(ge=0, alias="busGbS")
+    expected_gb_s: float | None = Field(None, alias="expectedGbS")
+    """None = not known, such as without NVLink between all GPUs."""
+    share: float | None = None
+    """Of the expected."""
+    ranks: int
+    collective: str | None = None
+    problem: str | None = None
+    """Why the share is lower than that of a node in order; None = it is in order, or not known."""
+
+
 class Report(_Part):
     """One node."""
 
@@ -134,6 +152,8 @@ class Report(_Part):
     pairs: tuple[PairReport, ...] = ()
     clique: str | None = None
     """Cluster UUID and clique, joined by a dot, as the label `nvidia.com/gpu.clique` has them."""
+    nccl: NcclReport | None = None
+    """None = no run of NCCL tells."""
 
     def text(self) -> str:
         """The text of the annotation."""
@@ -180,6 +200,8 @@ class AgentReport:
     product: str | None
     """None = GPUs differ, or do not say."""
     clique: str | None
+    bus_share: float | None = None
+    """Of the bus bandwidth that its links allow, what NCCL realised; None = not known."""
 
 
 def agent_report(text: str, boot_id: str | None) -> AgentReport | None:
@@ -203,4 +225,11 @@ def agent_report(text: str, boot_id: str | None) -> AgentReport | None:
         islands=report.islands,
         product=products.pop() if len(products) == 1 else None,
         clique=report.clique,
+        bus_share=_share(report.nccl),
     )
+
+
+def _share(nccl: NcclReport | None) -> float | None:
+    """A node's own kubelet may write anything: what is no share is not known."""
+    share = None if nccl is None else nccl.share
+    return share if share is not None and 0 < share < SHARE_MAX else None

@@ -12,7 +12,9 @@ AGENT: Final = "kagent.dev/Agent"
 AGENT_TEMPLATE: Final = "kagent.dev/AgentTemplate"
 """What v1alpha3 has in place of a declarative Agent."""
 MODEL_CONFIG: Final = "kagent.dev/ModelConfig"
-_URLS: Final = ("baseUrl", "baseURL", "host", "endpoint", "url")
+_URLS: Final = ("baseUrl", "host", "azureEndpoint", "endpoint")
+_NO_PROVIDERS: Final = frozenset({"defaultHeaders", "tls"})
+"""Blocks beside those of providers."""
 _KINDS: Final = ("declarative", "byo")
 
 
@@ -56,8 +58,8 @@ def model_config_of(agent: Object) -> tuple[str, str] | None:
 def model_config(of: Object) -> ModelConfig:
     urls = (
         url
-        for block in of.spec.values()
-        if is_object(block)
+        for name, block in of.spec.items()
+        if is_object(block) and name not in _NO_PROVIDERS
         for key in _URLS
         if (url := text(block, key)) is not None
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from fleet.cluster.report import Report
 from fleet.invalid import invalid
+from scheduler.agent.nccl import BusBandwidth, with_bandwidth
 from scheduler.agent.recording import Recording
 from scheduler.agent.survey import report_of
 
@@ -49,8 +51,16 @@ class UnreadableMachineError(ValueError):
     """A recording whose keys or values NVML does not produce."""
 
 
-def surveyed(machine: Machine) -> Report:
+def _no_runs() -> BusBandwidth | None:
+    return None
+
+
+def surveyed(machine: Machine, bandwidth: Callable[[], BusBandwidth | None] = _no_runs) -> Report:
     """The report of a machine as it is now.
+
+    Args:
+        machine: to be read.
+        bandwidth: the best that NCCL got on it of late.
 
     Raises:
         UnreadableMachineError: of a file only; NVML's own answers are always readable.
@@ -62,7 +72,7 @@ def surveyed(machine: Machine) -> Report:
         # Between the keys pydantic names the types that it tried, such as `Gpu`.
         at = ".".join(str(key) for key in place if isinstance(key, int) or _KEY(key))
         raise UnreadableMachineError(f"no recording of a machine: {at}: {why}") from error
-    return report_of(recording)
+    return with_bandwidth(report_of(recording), bandwidth())
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,6 +81,7 @@ class Rounds:
 
     machine: Machine
     node: Node
+    bandwidth: Callable[[], BusBandwidth | None] = _no_runs
     _written: str = field(default="", init=False)
     _written_at_seconds: float = field(default=0.0, init=False)
 
@@ -82,7 +93,7 @@ class Rounds:
         """
         # Not in a thread: nothing else runs in this process, and a call that hangs in the driver
         # could not be cancelled from outside either.
-        report = surveyed(self.machine)
+        report = surveyed(self.machine, self.bandwidth)
         text = report.text()
         now_seconds = asyncio.get_running_loop().time()
         if text != self._written or now_seconds - self._written_at_seconds >= AGAIN_SECONDS:

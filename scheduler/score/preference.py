@@ -15,6 +15,7 @@ from scheduler.machines import Machine
 from scheduler.offers import Offers
 from scheduler.placement import WHOLE_MILLI, Float, Int, Nodes, Shape
 from scheduler.pods import Pod
+from scheduler.score.bus_bandwidth import BUS_BANDWIDTH, bus_bandwidth_column
 from scheduler.score.columns import Columns, Term, signed
 from scheduler.score.islands import ISLANDS
 
@@ -75,6 +76,7 @@ class Preferences:
         self.clique: Int = np.empty(0, np.int64)
         """Of each node, shape ``(N,)``; -1 = in none."""
         self._price: Float = np.empty(0)
+        self._bus_share: Float = np.empty(0)
         self._total: Int = np.empty(0, np.int64)
 
     def put(self, row: int, machine: Machine | None) -> None:
@@ -83,6 +85,7 @@ class Preferences:
         if more[1]:
             self.clique = np.pad(self.clique, more, constant_values=-1)
             self._price = np.pad(self._price, more, constant_values=np.nan)
+            self._bus_share = np.pad(self._bus_share, more, constant_values=np.nan)
             self._total = np.pad(self._total, more)
         warm = frozenset(_warm(machine)) if machine else frozenset()
         before = self._warm_of.pop(row, frozenset())
@@ -100,6 +103,7 @@ class Preferences:
             self._cliques.leave(int(self.clique[row]))
         self.clique[row] = clique
         self._price[row] = (machine.usd_per_gpu_hour if machine else None) or np.nan
+        self._bus_share[row] = (machine.bus_share if machine else None) or np.nan
         self._total[row] = machine.gpus * WHOLE_MILLI if machine else 0
 
     def columns(self, pod: Pod, gpus: Float, offers: Offers | None) -> Columns:
@@ -118,6 +122,7 @@ class Preferences:
         if offers is not None:
             columns[ALTERNATIVES] = offers.position * np.float64(-ALTERNATIVE_MILLI)
             columns[ISLANDS] = -offers.island_milli
+            columns[BUS_BANDWIDTH] = bus_bandwidth_column(self._bus_share, gpus)
         return columns
 
     def clique_columns(self, pod: Pod, members: Collection[int], places: Int) -> Columns:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from scheduler.score.bus_bandwidth import BUS_BANDWIDTH
 from scheduler.score.columns import Term
 from scheduler.score.hot_start import HOT_START
 from scheduler.score.islands import ISLANDS
@@ -17,6 +18,7 @@ TERMS: Final[tuple[Term, ...]] = (
     PRICE,
     ALTERNATIVES,
     ISLANDS,
+    BUS_BANDWIDTH,
     IMAGE,
     WEIGHTS,
     HOT_START,

@@ -52,6 +52,7 @@ from scaler.state.frames import StateRefusedError, frames_in
 from scaler.state.workload_bytes import decode_workload
 from scaler.trigger_parsing import AllowedOptions, parse
 from scheduler.admission import DeniedError, NotReadyError, Policy, admit
+from scheduler.agent.nccl import GB_S_MAX, RANKS_MAX, best_of
 from scheduler.extender_wire import (
     UnreadableRequestError,
     arguments_of,
@@ -211,6 +212,13 @@ def trace(data: bytes) -> None:
     file.write_bytes(data)
     with contextlib.suppress(TraceError):
         read_trace(file)
+
+
+def nccl_output(data: bytes) -> None:
+    found = best_of([data.decode("utf-8", "replace")])
+    if found is not None:
+        assert 0 < found.gb_s <= GB_S_MAX
+        assert 1 < found.ranks <= RANKS_MAX
 
 
 def certificate(data: bytes) -> None:
@@ -471,6 +479,17 @@ TARGETS: Mapping[str, Target] = {
         certificate,
         (b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",),
         ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "MIH/", "AAAA"),
+    ),
+    "nccl-output": Target(
+        nccl_output,
+        tuple(path.read_bytes() for path in sorted((FIXTURES / "nccl").iterdir())),
+        (
+            "nccl_bus_bandwidth_gbs{",
+            'n_nodes="1"',
+            'message_size="',
+            "# Rank 0 on h device",
+            "1e99",
+        ),
     ),
     "state": Target(state, (b"", b"foresail\x00\x01", bytes(range(256)))),
 }

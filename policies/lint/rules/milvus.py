@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.documents import is_object, part, text
+from fleet.documents import is_object, listed, part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
@@ -15,8 +15,9 @@ MILVUS: Final = "milvus.io/Milvus"
 DELEGATED: Final = -1
 _TARGET: Final = ("spec", "scaleTargetRef", "name")
 _DEPLOYMENT: Final = re.compile(
-    r"(?P<name>.+)-milvus-(?P<component>[a-z]+)(?P<slot>-[01])?", re.ASCII
+    r"(?P<name>.+)-milvus-(?P<component>[a-z]+)(?:-(?P<group>.+?))??(?P<slot>-[01])?", re.ASCII
 )
+"""Of a component or of a group of it; two slots where the operator rolls it in two Deployments."""
 _NAMES: Final = (
     "proxy", "queryNode", "dataNode", "indexNode", "streamingNode", "mixCoord", "rootCoord",
     "queryCoord", "dataCoord", "indexCoord", "standalone", "cdc",
@@ -33,12 +34,24 @@ class _Component:
 
     milvus: Object
     name: str
+    group: str | None
     slot: str | None
+
+    @property
+    def field(self) -> str:
+        """Where the Milvus has its replicas."""
+        group = f".groups[name={self.group}]" if self.group else ""
+        return f"spec.components.{self.name}{group}.replicas"
 
     @property
     def replicas(self) -> object:
         """As the Milvus has it; the operator takes 1 where it is left out."""
-        return part(self.milvus.spec, "components", self.name).get("replicas", 1)
+        component = part(self.milvus.spec, "components", self.name)
+        if self.group is None:
+            return component.get("replicas", 1)
+        groups = listed(component, "groups")
+        named = (one for one in groups if text(one, "name") == self.group)
+        return next(named, {}).get("replicas", 1)
 
 
 def _component(of: Object, inputs: Inputs) -> _Component | None:
@@ -49,7 +62,7 @@ def _component(of: Object, inputs: Inputs) -> _Component | None:
     milvus = inputs.find(MILVUS, scope, found["name"]) if found else None
     if found is None or component is None or milvus is None:
         return None
-    return _Component(milvus=milvus, name=component, slot=found["slot"])
+    return _Component(milvus=milvus, name=component, group=found["group"], slot=found["slot"])
 
 
 @rule(
@@ -71,8 +84,9 @@ def operator_scales(of: Object, inputs: Inputs) -> Iterator[Fault]:
         why = f"{found.name} is a coordinator, and more of them serve nothing more"
         yield Fault(at=_TARGET, why=why, do="delete this, and scale query, data or proxy nodes")
     elif found.replicas != DELEGATED:
-        why = f"{found.milvus.title} has {found.name} at {found.replicas}, and sets that again"
-        do = f"set spec.components.{found.name}.replicas: -1 there"
+        whose = f"{found.name} {found.group}" if found.group else found.name
+        why = f"{found.milvus.title} has {whose} at {found.replicas}, and sets that again"
+        do = f"set {found.field}: -1 there"
         yield Fault(at=_TARGET, why=why, do=do)
 
 

@@ -169,6 +169,36 @@ CASES = (
         says="mixCoord is a coordinator, and more of them serve nothing more",
     ),
     case(
+        "FS641",
+        "spec.scaleTargetRef.name",
+        (
+            edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-datanode-gpu-a"}),
+            edited(MILVUS, {"spec components dataNode groups": [{"name": "gpu-a", "replicas": 2}]}),
+        ),
+        (
+            edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-datanode-gpu-a"}),
+            edited(
+                MILVUS,
+                {
+                    "spec components dataNode replicas": 3,  # not used where groups are
+                    "spec components dataNode groups": [{"name": "gpu-a", "replicas": -1}],
+                },
+            ),
+        ),
+        says="has dataNode gpu-a at 2, and sets that again; "
+        "set spec.components.dataNode.groups[name=gpu-a].replicas: -1 there",
+    ),
+    case(
+        "FS642",
+        "spec.scaleTargetRef.name",
+        (
+            edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-querynode-hot-1"}),
+            edited(MILVUS, {"spec components queryNode groups": [{"name": "hot", "replicas": -1}]}),
+        ),
+        (SCALED, MILVUS),
+        says="after the next rollout rag-milvus-querynode-hot-0 serves",
+    ),
+    case(
         "FS642",
         "spec.scaleTargetRef.name",
         (QUERY_NODES, MILVUS),
