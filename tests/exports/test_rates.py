@@ -1,6 +1,7 @@
 """Rates out of a dashboard, in whatever file they were saved, as traffic to replay."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def test_parquet_without_duckdb_says_what_to_install(
     path.write_bytes(b"PAR1")
     with pytest.raises(ExportError, match="no Parquet that can be read"):
         read_export(path, Asked())
-    monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ExportError, match=r"pip install 'foresail\[exports\]'"):
         read_export(path, Asked())
 
