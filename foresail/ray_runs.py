@@ -3,14 +3,16 @@
 Ray is no dependency of Foresail. The cluster's nodes need Foresail, of the same version.
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from replay.kept_runs import code_digest
 from scaler.errors import ForesailError
 
+_REACHED_SECONDS: Final = 5.0
 Shared = TypeVar("Shared")
 Piece = TypeVar("Piece")
 Outcome = TypeVar("Outcome")
@@ -86,6 +88,17 @@ class OnRay:
             )
 
 
+def _check_reached(address: str) -> None:
+    """Ray itself tries for minutes, and then ends the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # `auto`: Ray finds the cluster of this machine
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_REACHED_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise RayRunsError(f"--ray {address}: no cluster can be reached: {error}") from error
+
+
 @contextmanager
 def on_ray(address: str) -> Iterator[OnRay]:
     """A cluster, as long as it is used.
@@ -100,6 +113,7 @@ def on_ray(address: str) -> Iterator[OnRay]:
             f"--ray {address}: Ray is not installed in this environment: pip install ray, of the"
             " cluster's version, or leave --ray out for the cores of this machine"
         ) from error
+    _check_reached(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:

@@ -62,8 +62,7 @@ def read_json(path: Path, points: Points) -> int:
     for one in matrix:
         series = FoundSeries(labels=one.metric, title="" if one.metric else path.stem)
         if points.wants(series):
-            for at, text in one.values:
-                points.add(series, at, _number(path, series, text))
+            _add_all(path, series, one.values, points)
     return len(matrix)
 
 
@@ -85,11 +84,14 @@ def _result(path: Path, answer: object) -> object:
     raise ExportError(f"{path}: no answer of a Prometheus' query_range: no data.result in it")
 
 
-def _number(path: Path, series: FoundSeries, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ExportError(f"{path}: {series.shown}: {text[:40]!r} is no number") from None
+def _add_all(
+    path: Path, series: FoundSeries, values: Iterable[tuple[float, str]], points: Points
+) -> None:
+    for at, text in values:
+        try:
+            points.add(series, at, float(text))
+        except ValueError as error:
+            raise ExportError(f"{path}: {series.shown}: {text[:40]!r} at {at}: {error}") from None
 
 
 def read_promtool(lines: Iterable[str], points: Points, *, path: Path) -> int:
@@ -119,6 +121,6 @@ def read_promtool(lines: Iterable[str], points: Points, *, path: Path) -> int:
         if wanted:
             try:
                 points.add(series, float(found[2]), float(found[1]))
-            except ValueError:
-                raise ExportError(f"{path}: line {number}: {text[:80]!r} is no point") from None
+            except ValueError as error:
+                raise ExportError(f"{path}: line {number}: {text[:80]!r}: {error}") from None
     return count

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from foresail.exports.errors import ExportError
 from foresail.exports.found import FoundSeries, is_gap
 from foresail.exports.labels import NAME
+from foresail.exports.moments import MILLISECONDS_FROM
 from foresail.served_pods import POD_SERIES
 from scaler.sources.catalogue import Preset, load, shipped
 
@@ -93,6 +94,8 @@ class Minutes:
         return self._model is None or not models or self._model in models
 
     def add(self, series: FoundSeries, at_seconds: float, value: float) -> None:
+        if not 0 <= at_seconds < MILLISECONDS_FROM:
+            raise ValueError(f"{at_seconds:g} s is no time")
         if is_gap(value):
             return
         one = self._series(series)

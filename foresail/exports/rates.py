@@ -10,6 +10,7 @@ import numpy as np
 
 from foresail.exports.errors import ExportError
 from foresail.exports.found import TITLES_SHOWN, FoundSeries
+from foresail.exports.moments import MILLISECONDS_FROM
 from replay.traces import STEPS_MAX, Lengths, Trace, of_rates
 
 RATES: Final = (
@@ -74,6 +75,8 @@ class Rates:
         return next((rate for rate in found if rate), None)
 
     def add(self, series: FoundSeries, at_seconds: float, value: float) -> None:
+        if not 0 <= at_seconds < MILLISECONDS_FROM:
+            raise ValueError(f"{at_seconds:g} s is no time")
         if not np.isnan(value) and not 0 <= value <= AMOUNT_MAX:
             raise ValueError(f"{value:g} is below 0 or above {AMOUNT_MAX:g}")
         rate = self._rate(series)

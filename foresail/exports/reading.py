@@ -75,7 +75,7 @@ def read_export(path: Path, asked: Asked) -> Trace | RecordedInExport:
         return taken.rates.trace(path, asked.lengths)
     series = taken.minutes.kept()
     models = taken.minutes.models
-    if not models or (asked.model is not None and asked.model not in models):
+    if not series or not models or (asked.model is not None and asked.model not in models):
         raise ExportError(_nothing(path, taken, asked))
     step = usual_step(series)
     if step > STEP_SECONDS:
@@ -140,6 +140,8 @@ def _lines(file: TextIO, path: Path) -> Iterator[str]:
 
 
 def _nothing(path: Path, taken: _Taken, asked: Asked) -> str:
+    if asked.model in taken.minutes.models:
+        return f"{path}: series of the model {asked.model!r} without one sample in them"
     if taken.minutes.models:
         models = ", ".join(sorted(taken.minutes.models)[:5])
         return f"{path}: no series of the model {asked.model!r}; models seen there: {models}"

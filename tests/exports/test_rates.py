@@ -1,12 +1,15 @@
 """Rates out of a dashboard, in whatever file they were saved, as traffic to replay."""
 
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from foresail.cli import main
 from foresail.exports.errors import ExportError
 from foresail.exports.moments import zone_named
 from foresail.exports.rates import columns_given
@@ -180,7 +183,7 @@ def test_parquet_without_duckdb_says_what_to_install(
     path.write_bytes(b"PAR1")
     with pytest.raises(ExportError, match="no Parquet that can be read"):
         read_export(path, Asked())
-    monkeypatch.setitem(__import__("sys").modules, "duckdb", None)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ExportError, match=r"pip install 'foresail\[exports\]'"):
         read_export(path, Asked())
 
@@ -256,6 +259,39 @@ def test_samples_of_engines_are_kept_by_the_minute(tmp_path: Path) -> None:
     assert list(kept.at_seconds) == [BEGIN, BEGIN + 60, BEGIN + 120]
     assert list(kept.values) == [0, 40, 80]
     assert kept.labels == {"model_name": 'm"1', "pod": "p-0"}
+
+
+def backtest(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["backtest", *map(str, arguments)])
+
+
+def test_series_of_engines_are_asked_about_by_their_model_as_a_prometheus_is(
+    tmp_path: Path,
+) -> None:
+    path = dump(tmp_path, every=30, count=20)
+    done = backtest("--from", path)
+    assert done.exit_code == 2
+    assert f"--model is missing: {path} has series of engines" in done.output
+    done = backtest("--from", path, "--model", 'm"1', "--engine", "sglang")
+    assert done.exit_code == 1
+    # All of the export: the minutes that end at 0, 60, ... 600 s, and rates in all but the first.
+    assert f"no series of sglang in {path} in the last 0.00763889 days" in done.output
+    done = backtest("--from", path, "--model", 'm"1')
+    assert done.exit_code == 1
+    assert "10 minutes of requests in the last 0.00763889 days, at least 30 are needed" in (
+        done.output
+    )
+    done = CliRunner().invoke(main, ["replay", str(path)])
+    assert f"foresail backtest --from {path} --model MODEL reads them" in done.output
+
+
+def test_options_of_a_file_are_refused_where_there_is_none() -> None:
+    done = backtest("--prometheus", "http://127.0.0.1:9", "--model", "m", "--timezone", "UTC")
+    assert done.exit_code == 2
+    assert "--timezone is for --from with a file that lacks it: leave it out" in done.output
+    done = backtest("--prometheus", "http://127.0.0.1:9", "--from", "dump.txt")
+    assert done.exit_code == 2
+    assert "one of --prometheus and --model, --config and --model, or --from" in done.output
 
 
 def test_counters_coarser_than_a_minute_are_refused_with_the_step_to_ask_for(

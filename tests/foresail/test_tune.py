@@ -1,9 +1,11 @@
 """`foresail tune`: the best setting of each rule, whatever interrupted the search for it."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -143,6 +145,13 @@ def test_one_setting_for_all_is_in_time_on_most_workloads_first() -> None:
     assert found["b"].times_best == pytest.approx(0.75**0.5)
 
 
+def test_an_address_without_a_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    done = CliRunner().invoke(main, ["tune", "--generate", "step", "--ray", "127.0.0.1:9"])
+    assert done.exit_code == 1
+    assert "--ray 127.0.0.1:9: no cluster can be reached" in done.output
+
+
 def test_two_workloads_of_one_name_are_told() -> None:
     asked = replace(ASKED, workloads=(trace("calm", 6.0), trace("calm", 12.0)))
     with pytest.raises(ForesailError, match="two workloads are called calm: rename one"):
@@ -170,7 +179,7 @@ def test_two_workloads_of_one_name_are_told() -> None:
 def test_what_cannot_be_explored_is_told(
     arguments: tuple[str, ...], code: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     done = CliRunner().invoke(main, ["tune", *arguments])
     assert done.exit_code == code
     assert message in done.output

@@ -10,6 +10,7 @@ import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 
@@ -28,11 +29,13 @@ from fleet.metered import NAME_CHARACTERS_MAX, by_label
 from fleet.mlflow import goal_of, next_page_of, points_of, runs_of
 from fleet.recorded import UnreadableRecordError, recorded
 from fleet.run_progress import Unit, progress_of
+from foresail.exports.reading import Asked, read_export
+from foresail.exports.recorded import RecordedInExport
 from foresail.settings import Settings
 from policies.reading.runs import LinkedRun, gang_ends
 from replay.traces import TraceError
 from replay.traces import read as read_trace
-from scaler.errors import MetadataError, SourceError
+from scaler.errors import ForesailError, MetadataError, SourceError
 from scaler.faults import checked
 from scaler.forecast.announced import Calendar
 from scaler.message_text import MESSAGE_BYTES_MAX
@@ -221,6 +224,18 @@ def nccl_output(data: bytes) -> None:
         assert 1 < found.ranks <= RANKS_MAX
 
 
+def export(data: bytes) -> None:
+    file = _folder() / "export"
+    file.write_bytes(data)
+    try:
+        found = read_export(file, Asked(model="m", zone=UTC))
+    except ForesailError:
+        return
+    if isinstance(found, RecordedInExport):
+        assert all(list(one.at_seconds) == sorted(set(one.at_seconds)) for one in found.series)
+        assert found.begin_seconds < found.end_seconds
+
+
 def certificate(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         list(expiries(data.decode("ascii", errors="replace")))
@@ -301,7 +316,25 @@ _SERIES = {
     "values": [[NOW - 30, "1"], [NOW - 15, "NaN"], [NOW, "1e307"]],
 }
 
+_SAMPLE = '{__name__="vllm:num_requests_running", model_name="m"}'
+_RATES = "requests_per_second,prompt_tokens_per_second,generated_tokens_per_second"
+
 TARGETS: Mapping[str, Target] = {
+    "export": Target(
+        export,
+        (
+            f"Time,{_RATES}\n2026-11-20 13:00:00,2,1600,400\n1795179660000,3,3000,9\n".encode(),
+            f"sep=;\nSeries;Time;Value\n{_SAMPLE};1795179600;4\nup;1795179660;1\n".encode(),
+            f"{_SAMPLE} 1 1795179600000\n{_SAMPLE} 2 1795179660000\n".encode(),
+            f"{_SAMPLE} =>\n1 @[1795179600]\n2 @[1795179660.5]\n".encode(),
+            _json({"status": "success", "data": {"resultType": "matrix", "result": [_SERIES]}}),
+            b'{"timestamp": 0, "input_length": 9, "output_length": 9}\n' * 2,
+            f"{_SAMPLE} 1 1e400\n".encode(),
+            f"{_SAMPLE} NaN 1795179600000\n".encode(),
+            f"{_SAMPLE} =>\n-1 @[1e300]\n".encode(),
+        ),
+        ('"metric"', '"values"', "@[", "=>", "__name__", "NaN", "1e400", "sep=", ";", "Value"),
+    ),
     "mlflow-answer": Target(
         mlflow_answer,
         (

@@ -32,7 +32,13 @@ app = Model.bind()
 class RayCluster:
     """A head node; all of its processes are in one session of the kernel's, and end with it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, python_path: Sequence[Path] = ()) -> None:
+        """Start it.
+
+        Args:
+            python_path: folders that its workers import from, too.
+        """
+        self._python_path = (folder, *python_path)
         self._programs = programs_of("ray")
         self._folder = folder
         self.log = folder / "log"
@@ -40,14 +46,15 @@ class RayCluster:
         self._temporary = Path(f"/tmp/ray-{os.getpid()}")  # noqa: S108 - short, and ours alone
         (folder / "served_model.py").write_text(_CODE)
         (folder / "serve.yaml").write_text(yaml.safe_dump(_config()))
-        dashboard = free_port()
+        dashboard, port = free_port(), free_port()
+        self.address = f"127.0.0.1:{port}"
         self.url = f"http://127.0.0.1:{dashboard}"
         with self.log.open("wb") as log:
             self._head = subprocess.Popen(
                 [
                     self._programs / "ray",
                     *("start", "--head", "--block", "--disable-usage-stats"),
-                    *("--node-ip-address", "127.0.0.1", "--port", str(free_port())),
+                    *("--node-ip-address", "127.0.0.1", "--port", str(port)),
                     *("--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)),
                     *("--dashboard-agent-listen-port", str(free_port())),
                     *("--ray-client-server-port", str(free_port())),
@@ -63,13 +70,28 @@ class RayCluster:
                 start_new_session=True,
             )
 
-    def deploy(self) -> None:
-        """Start the applications, and wait until both run."""
+    def wait_until_up(self) -> None:
         wait_for(
             lambda: self._answers("/api/version"),
             f"Ray's dashboard; see {self.log}",
             deadline_seconds=_START_SECONDS,
         )
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A program of Ray's environment, with the imports of the workers."""
+        return subprocess.run(
+            [self._programs / command[0], *command[1:]],
+            cwd=self._folder,
+            env=self._environment(),
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS,
+        )
+
+    def deploy(self) -> None:
+        """Start the applications, and wait until both run."""
+        self.wait_until_up()
         subprocess.run(
             [self._programs / "serve", "deploy", "--address", self.url, "serve.yaml"],
             cwd=self._folder,
@@ -109,7 +131,7 @@ class RayCluster:
         return {
             **ours,
             "PATH": f"{self._programs}:{os.environ['PATH']}",
-            "PYTHONPATH": str(self._folder),
+            "PYTHONPATH": os.pathsep.join(map(str, self._python_path)),
             "NO_PROXY": "127.0.0.1",
         }
 
