@@ -9,6 +9,8 @@ Json = dict[str, Any]
 NAMESPACE = "ml"
 GPU = "nvidia.com/gpu"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+RUNS_FOR = {"pod-complete.stage.kwok.x-k8s.io/delay": "1h"}
+"""Of pods of a Job on the bed, where they complete at once without it."""
 
 
 def template(gpus: int = 8, **spec: Any) -> Json:
@@ -16,7 +18,8 @@ def template(gpus: int = 8, **spec: Any) -> Json:
     container: Json = {"name": "node", "image": "train"}
     if gpus:
         container["resources"] = {"requests": {GPU: str(gpus)}, "limits": {GPU: str(gpus)}}
-    return {"spec": {"containers": [container], "restartPolicy": "Never", **spec}}
+    pod = {"containers": [container], "restartPolicy": "Never", **spec}
+    return {"metadata": {"annotations": {**RUNS_FOR}}, "spec": pod}
 
 
 def _object(api: str, kind: str, name: str, spec: Json, queue: str | None = None) -> Json:
@@ -81,7 +84,7 @@ def nemo_pytorch_job(name: str, nodes: int = 4) -> Json:
     """By the rules of NeMo-Run's KubeflowExecutor, which makes this kind by default."""
     made = template(restartPolicy="OnFailure")
     made["spec"]["containers"][0]["name"] = "pytorch"
-    made["metadata"] = {"annotations": {"foresail.io/checkpoint-every": "30m"}}
+    made["metadata"]["annotations"]["foresail.io/checkpoint-every"] = "30m"
     replicas = {"restartPolicy": "OnFailure", "template": made}
     spec = {
         "nprocPerNode": "8",

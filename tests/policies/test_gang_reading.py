@@ -143,6 +143,15 @@ def test_a_job_without_a_pod_is_one_demand_and_orders_nothing(
     assert ordered(plan(objects)) == []
 
 
+@pytest.mark.parametrize(("kind", "gangs"), [("Job", 1), ("StatefulSet", 0)])
+def test_a_workload_of_kueue_stands_for_a_job_without_a_pod_and_for_no_other_kind(
+    kind: str, gangs: int
+) -> None:
+    # The pods of a StatefulSet are there, behind a gate.
+    admitted = workload(job_set("sweep") | {"kind": kind})
+    assert len(only(reading({Kind.KUEUE_WORKLOAD: [admitted]})).gangs) == gangs
+
+
 def test_a_partial_start_is_seen_and_named() -> None:
     nodes = {Kind.NODE: [node("a")], Kind.NODE_CLAIM: [initialized("h100-a", "a")]}
     objects = {Kind.JOB_SET: [job_set("tune", launcher=True)], **nodes}
