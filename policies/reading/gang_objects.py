@@ -167,8 +167,7 @@ def _held_by_kueue(found: KueueWorkload) -> str | None:
     queue = f"Kueue's queue {found.queue}"
     again = ", evicted" if found.evicted else ""
     if found.admission in _WAITS_FOR_A_QUOTA:
-        reason = found.reason or found.admission.value
-        return f"{queue} ({reason}{again})"
+        return f"{queue} ({found.why or found.admission.value}{again})"
     if found.admission is Admission.RESERVED:
         checks = ", ".join(found.checks) or "of its queue"
         return f"{queue}: admission checks {checks}, which see to its nodes"

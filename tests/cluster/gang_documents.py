@@ -13,6 +13,16 @@ RUNS_FOR = {"pod-complete.stage.kwok.x-k8s.io/delay": "1h"}
 """Of pods of a Job on the bed, where they complete at once without it."""
 
 
+NO_QUOTA = (
+    "couldn't assign flavors to pod set node: insufficient unused quota for nvidia.com/gpu in "
+    "flavor h100, 16 more needed"
+)
+NO_ROOM = (
+    'couldn\'t assign flavors to pod set node: topology "hosts" allows to fit only 4 out of 5 '
+    "pod(s)"
+)
+
+
 def template(gpus: int = 8, **spec: Any) -> Json:
     """Of a pod; with 0 GPUs it asks for none."""
     container: Json = {"name": "node", "image": "train"}
@@ -175,7 +185,8 @@ def workload(
     *,
     reserved: bool = False,
     admitted: bool = False,
-    reason: str = "WaitingForQuota",
+    reason: str = "Pending",
+    message: str = NO_QUOTA,
     checks: tuple[str, ...] = (),
     **conditions: str,
 ) -> Json:
@@ -186,6 +197,7 @@ def workload(
         reserved: quota is.
         admitted: all checks have agreed too.
         reason: of a workload that waits.
+        message: of the same, as Kueue 0.19 was seen to write it.
         checks: that have not agreed.
         conditions: more of them, by type, with their status.
     """
@@ -194,7 +206,7 @@ def workload(
         "type": "QuotaReserved",
         "status": "True" if reserved or admitted else "False",
         "reason": "QuotaReserved" if reserved or admitted else reason,
-        "message": "couldn't assign flavors to pod set node: insufficient unused quota",
+        "message": message,
     }
     found = [quota, *({"type": kind, "status": value} for kind, value in conditions.items())]
     if admitted:
