@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -114,7 +115,8 @@ def _waits(job: Job, runs: Sequence[LinkedRun]) -> str:
     ]
     usd = job.waiting_usd_per_hour
     price = [f"${dollars(usd)}/h more once it runs"] if usd is not None and job.waits_for else []
-    return "; ".join([*job.waits_for, *price, *stalled])
+    # Kueue's sentences hold names that tenants write.
+    return escape("; ".join([*job.waits_for, *price, *stalled]))
 
 
 def _name(workload: Workload) -> str:

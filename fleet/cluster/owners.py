@@ -30,6 +30,15 @@ class Workload:
     name: str
 
 
+JOB_KINDS: Final = frozenset(
+    {
+        "JobSet",
+        "RayJob",
+        # Of Kubeflow's training operator.
+        *("PyTorchJob", "MPIJob", "TFJob", "JAXJob", "XGBoostJob", "PaddleJob"),
+    }
+)
+"""Kinds whose pods start together or not at all."""
 _BY_LABEL: Final[Mapping[str, str]] = {
     # From the outside in: an LWS makes StatefulSets, a JobSet makes Jobs, KubeRay makes pods.
     "leaderworkerset.sigs.k8s.io/name": "LeaderWorkerSet",

@@ -10,12 +10,15 @@ from typing import Final
 
 from fleet.cluster.jobs.gang_object import GangObject, PodSet, workload_named
 from fleet.cluster.jobs.kueue import Admission, KueueWorkload
-from fleet.cluster.owners import Owner, Workload
+from fleet.cluster.owners import JOB_KINDS, Owner, Workload
 from fleet.cluster.reading import Cluster
 from policies.reading.wanted import wanted_gpus
 
 _OWNERS_MAX: Final = 4
 """TrainJob, JobSet, Job; more is a ring."""
+_POD_GROUP: Final = "Kueue pod group"
+_MAKE_PODS_LATER: Final = JOB_KINDS | {"Job", "TrainJob", "RayCluster"}
+"""Kinds that Kueue suspends, so that there is no pod before they are admitted."""
 _WAITS_FOR_A_QUOTA: Final = frozenset({Admission.PENDING, Admission.INACTIVE})
 
 
@@ -45,11 +48,10 @@ class GangObjects:
         self._flavors = {one.name: one.node_labels for one in cluster.flavors}
         self._admissions: dict[Workload, KueueWorkload] = {}
         for one in sorted(cluster.kueue_workloads, key=lambda each: each.created_seconds or 0.0):
+            # A group of pods is called as its Workload, whatever owns that.
+            self._admissions[workload_named(_POD_GROUP, one.name)] = one
             for owner in one.owners:
-                if owner.kind != "Pod":
-                    self._admissions[_owner_of(one.name, owner)] = one
-            if any(owner.kind == "Pod" for owner in one.owners):
-                self._admissions[workload_named("Kueue pod group", one.name)] = one
+                self._admissions[_owner_of(one.name, owner)] = one
 
     def makers_of(self, gang: Workload) -> tuple[GangObject, ...]:
         """The object that makes the gang's pods, and those that made it, the outermost last."""
@@ -139,10 +141,9 @@ class GangObjects:
                     yield gang, sets
         for owner, admission in self._admissions.items():
             found = self._objects.get(owner)
-            # A group of pods has its pods before Kueue makes a Workload of them.
             is_known = found is not None and (found.ended or found.pod_sets is not None)
             is_over = admission.admission is Admission.FINISHED
-            if not is_known and not is_over and owner.kind != "Kueue pod group":
+            if owner.kind in _MAKE_PODS_LATER and not is_known and not is_over:
                 yield _gang_named(owner), admission.pod_sets
 
     def _with_selector(self, gang: Workload, sets: Iterable[PodSet]) -> list[PodSet]:
@@ -166,8 +167,7 @@ def _held_by_kueue(found: KueueWorkload) -> str | None:
     queue = f"Kueue's queue {found.queue}"
     again = ", evicted" if found.evicted else ""
     if found.admission in _WAITS_FOR_A_QUOTA:
-        reason = found.reason or found.admission.value
-        return f"{queue} ({reason}{again})"
+        return f"{queue} ({found.why or found.admission.value}{again})"
     if found.admission is Admission.RESERVED:
         checks = ", ".join(found.checks) or "of its queue"
         return f"{queue}: admission checks {checks}, which see to its nodes"

@@ -15,20 +15,12 @@ from typing import Final
 from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END
 from fleet.cluster.fields import go_duration_seconds
 from fleet.cluster.groups import PodGroup
-from fleet.cluster.owners import Workload
+from fleet.cluster.owners import JOB_KINDS, Workload
 from fleet.cluster.pods import Pod
 from policies.reading.gang_objects import GangObjects, UnmadeGang
 from policies.situation import Checkpoints, GangDemand
 
 _POD_GROUP: Final = "PodGroup"
-_WHOLE: Final = frozenset(
-    {
-        "JobSet",
-        "RayJob",
-        # Of Kubeflow's training operator.
-        *("PyTorchJob", "MPIJob", "TFJob", "JAXJob", "XGBoostJob", "PaddleJob"),
-    }
-)
 _LWS_GROUP: Final = "leaderworkerset.sigs.k8s.io/group-index"
 _KUEUE_GROUP: Final = "kueue.x-k8s.io/pod-group-name"
 _KUEUE_TOTAL: Final = "kueue.x-k8s.io/pod-group-total-count"
@@ -63,7 +55,7 @@ def gang_of(pod: Pod) -> Workload | None:
     if workload.kind == "RayService" or pod.ray_autoscales:
         return None  # its workers come and go one by one
     is_static_ray = workload.kind == "RayCluster" and pod.ray_autoscales is False
-    is_gang = workload.kind in _WHOLE or is_static_ray or _KUEUE_POD_SET in pod.labels
+    is_gang = workload.kind in JOB_KINDS or is_static_ray or _KUEUE_POD_SET in pod.labels
     return workload if is_gang else None
 
 

@@ -9,6 +9,18 @@ Json = dict[str, Any]
 NAMESPACE = "ml"
 GPU = "nvidia.com/gpu"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+RUNS_FOR = {"pod-complete.stage.kwok.x-k8s.io/delay": "1h"}
+"""Of pods of a Job on the bed, where they complete at once without it."""
+
+
+NO_QUOTA = (
+    "couldn't assign flavors to pod set node: insufficient unused quota for nvidia.com/gpu in "
+    "flavor h100, 16 more needed"
+)
+NO_ROOM = (
+    'couldn\'t assign flavors to pod set node: topology "hosts" allows to fit only 4 out of 5 '
+    "pod(s)"
+)
 
 
 def template(gpus: int = 8, **spec: Any) -> Json:
@@ -16,7 +28,8 @@ def template(gpus: int = 8, **spec: Any) -> Json:
     container: Json = {"name": "node", "image": "train"}
     if gpus:
         container["resources"] = {"requests": {GPU: str(gpus)}, "limits": {GPU: str(gpus)}}
-    return {"spec": {"containers": [container], "restartPolicy": "Never", **spec}}
+    pod = {"containers": [container], "restartPolicy": "Never", **spec}
+    return {"metadata": {"annotations": {**RUNS_FOR}}, "spec": pod}
 
 
 def _object(api: str, kind: str, name: str, spec: Json, queue: str | None = None) -> Json:
@@ -81,7 +94,7 @@ def nemo_pytorch_job(name: str, nodes: int = 4) -> Json:
     """By the rules of NeMo-Run's KubeflowExecutor, which makes this kind by default."""
     made = template(restartPolicy="OnFailure")
     made["spec"]["containers"][0]["name"] = "pytorch"
-    made["metadata"] = {"annotations": {"foresail.io/checkpoint-every": "30m"}}
+    made["metadata"]["annotations"]["foresail.io/checkpoint-every"] = "30m"
     replicas = {"restartPolicy": "OnFailure", "template": made}
     spec = {
         "nprocPerNode": "8",
@@ -172,7 +185,8 @@ def workload(
     *,
     reserved: bool = False,
     admitted: bool = False,
-    reason: str = "WaitingForQuota",
+    reason: str = "Pending",
+    message: str = NO_QUOTA,
     checks: tuple[str, ...] = (),
     **conditions: str,
 ) -> Json:
@@ -183,6 +197,7 @@ def workload(
         reserved: quota is.
         admitted: all checks have agreed too.
         reason: of a workload that waits.
+        message: of the same, as Kueue 0.19 was seen to write it.
         checks: that have not agreed.
         conditions: more of them, by type, with their status.
     """
@@ -191,7 +206,7 @@ def workload(
         "type": "QuotaReserved",
         "status": "True" if reserved or admitted else "False",
         "reason": "QuotaReserved" if reserved or admitted else reason,
-        "message": "couldn't assign flavors to pod set node: insufficient unused quota",
+        "message": message,
     }
     found = [quota, *({"type": kind, "status": value} for kind, value in conditions.items())]
     if admitted:

@@ -9,6 +9,8 @@ from fleet.cluster.jobs.gang_object import GangObject
 from fleet.cluster.jobs.kueue import Admission, KueueWorkload
 from fleet.cluster.kinds import Kind, record_of
 from tests.cluster.gang_documents import (
+    NO_QUOTA,
+    NO_ROOM,
     job_set,
     leader_worker_set,
     mpi_job,
@@ -124,15 +126,39 @@ def test_a_train_jobs_status_tells_when_it_ends(
     assert (found.ends_at_seconds, found.progress_percent) == (ends_at, percent)
 
 
+def in_one_domain(document: Json) -> Json:
+    """It asks for one host, which no number of hosts makes larger."""
+    document["spec"]["podSets"][0]["topologyRequest"] = {"required": "kubernetes.io/hostname"}
+    return document
+
+
 @pytest.mark.parametrize(
-    ("document", "admission", "reason"),
+    ("document", "admission", "why"),
     [
-        pytest.param(workload(job_set("j")), Admission.PENDING, "WaitingForQuota", id="pending"),
+        pytest.param(workload(job_set("j")), Admission.PENDING, NO_QUOTA, id="pending"),
         pytest.param(
-            workload(job_set("j"), reason="TopologyPlacementFailed"),
+            workload(job_set("j"), reason="WaitingForQuota"),
+            Admission.PENDING,
+            "WaitingForQuota",
+            id="pending, with a reason",
+        ),
+        pytest.param(
+            workload(job_set("j"), message=NO_ROOM),
+            Admission.LACKS_NODES,
+            NO_ROOM,
+            id="no topology has room",
+        ),
+        pytest.param(
+            workload(job_set("j"), reason="TopologyPlacementFailed", message=""),
             Admission.LACKS_NODES,
             "TopologyPlacementFailed",
-            id="no topology has room",
+            id="no topology has room, with a reason",
+        ),
+        pytest.param(
+            in_one_domain(workload(job_set("j"), message=NO_ROOM)),
+            Admission.PENDING,
+            NO_ROOM,
+            id="no domain has room for all",
         ),
         pytest.param(
             workload(job_set("j"), reserved=True, checks=("provisioning",)),
@@ -150,11 +176,11 @@ def test_a_train_jobs_status_tells_when_it_ends(
     ],
 )
 def test_admission_reason_and_flavors_of_kueue_are_read(
-    document: Json, admission: Admission, reason: str
+    document: Json, admission: Admission, why: str
 ) -> None:
     found = record_of(Kind.KUEUE_WORKLOAD, document)
     assert isinstance(found, KueueWorkload), found
-    assert (found.admission, found.reason, found.queue) == (admission, reason, "research")
+    assert (found.admission, found.why, found.queue) == (admission, why, "research")
     is_given = "admission" in document["status"]
     assert (found.flavors, found.cluster_queue) == (
         (("h100",), "cluster") if is_given else ((), None)

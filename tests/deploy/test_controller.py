@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleet.cluster.follow.mirror import PLANNING_KINDS
-from fleet.cluster.kinds import SOURCES, Kind
+from fleet.cluster.kinds import GANG_KINDS, SOURCES, Kind
 from foresail.cli import main
 from foresail.controller.policies_in_force import PATH as POLICIES
 from foresail.controller.process import LEASE
@@ -60,6 +60,16 @@ def test_in_mode_advise_it_reads_what_it_follows_and_creates_events() -> None:
         followed |= {(group, resource, "list"), (group, resource, "watch")}
 
     assert set(rights(named("ClusterRole"))) == followed | {("events.k8s.io", "events", "create")}
+
+
+def test_no_mode_may_write_a_job_or_what_kueue_admits() -> None:
+    groups = {SOURCES[kind].path.split("/")[2] for kind in GANG_KINDS}
+    roles = [one for one in (*ADVISE, *ACT) if one["kind"] in {"Role", "ClusterRole"}]
+    written = {
+        group for role in roles for group, _, verb in rights(role) if verb not in {"list", "watch"}
+    }
+    assert {"kueue.x-k8s.io", "jobset.x-k8s.io", "trainer.kubeflow.org"} <= groups
+    assert not groups & written - {PRIORITY_CLASS.group}  # that has podgroups too
 
 
 def test_the_lease_that_may_be_written_is_the_one_that_is_used() -> None:

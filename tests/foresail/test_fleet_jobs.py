@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
-from tests.cluster.gang_documents import job_set, nemo_train_job, workload
+from tests.cluster.gang_documents import NO_QUOTA, job_set, nemo_train_job, workload
 from tests.fleet.objects import H100, node, pod
 
 P5 = H100 | {"node.kubernetes.io/instance-type": "p5.48xlarge"}
@@ -114,7 +114,7 @@ def test_a_queued_job_without_a_pod_has_a_line_with_its_price(tmp_path: Path) ->
     assert (job["stages"], job["pods"]) == (["node"], 4)
     assert job["waitingUsdPerHour"] == pytest.approx(32 * USD_PER_GPU_HOUR)
     assert job["waitsFor"] == [
-        "Kueue's queue research (WaitingForQuota)",
+        f"Kueue's queue research ({NO_QUOTA})",
         "4 of 4 pods to be made",
     ]
 

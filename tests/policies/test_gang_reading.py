@@ -11,6 +11,8 @@ from policies.policy.pool_policy import PoolPolicy
 from policies.reading.assess import Assessment
 from policies.situation import GangDemand
 from tests.cluster.gang_documents import (
+    NO_QUOTA,
+    NO_ROOM,
     job_set,
     leader_worker_set,
     mpi_job,
@@ -61,17 +63,15 @@ SUSPENDED = job_set("tune", queue="research", suspend=True)
 def test_what_waits_in_a_queue_of_kueue_is_demand_with_a_price_and_orders_nothing() -> None:
     found = plan(queued(SUSPENDED))
     # Four p5.48xlarge at $55.04.
-    waits = (
-        "JobSet ml/tune waits for Kueue's queue research (WaitingForQuota): 32 GPUs, $220.16/h, "
-        "no node is kept for it"
-    )
-    assert waits in texts(found)
+    said = texts(found)
+    assert f"JobSet ml/tune waits for Kueue's queue research ({NO_QUOTA})" in said
+    assert "): 32 GPUs, $220.16/h, no node is kept for it" in said
     assert ordered(found) == []
 
 
 def test_a_gang_that_kueue_would_admit_if_there_were_nodes_gets_all_of_them() -> None:
     # Kueue looks for room in its topology, and Karpenter for pods: neither begins.
-    assert ordered(plan(queued(SUSPENDED, reason="TopologyPlacementFailed"))) == [(4, "gang")]
+    assert ordered(plan(queued(SUSPENDED, message=NO_ROOM))) == [(4, "gang")]
 
 
 def test_nodes_are_left_to_the_provisioning_request_of_an_admission_check() -> None:
@@ -92,7 +92,7 @@ def test_a_gang_that_kueue_has_evicted_holds_no_node() -> None:
     nodes = {Kind.NODE: [node("a")], Kind.NODE_CLAIM: [initialized("h100-a", "a")]}
     found = plan({**objects, **nodes, Kind.POD: [member(0, "a")]})
     assert verdicts(found) == {"h100-a": "leave: serves"}
-    assert "(WaitingForQuota, evicted)" in texts(found)
+    assert f"({NO_QUOTA}, evicted)" in texts(found)
 
 
 def test_the_labels_of_its_flavor_say_which_pool_an_admitted_gang_gets() -> None:
@@ -141,6 +141,15 @@ def test_a_job_without_a_pod_is_one_demand_and_orders_nothing(
     assert (found.workload.kind, found.pods, found.missing_pods) == (kind, pods, pods)
     assert (found.held_back, found.gpus_per_pod) == (held_back, 8)
     assert ordered(plan(objects)) == []
+
+
+@pytest.mark.parametrize(("kind", "gangs"), [("Job", 1), ("StatefulSet", 0)])
+def test_a_workload_of_kueue_stands_for_a_job_without_a_pod_and_for_no_other_kind(
+    kind: str, gangs: int
+) -> None:
+    # The pods of a StatefulSet are there, behind a gate.
+    admitted = workload(job_set("sweep") | {"kind": kind})
+    assert len(only(reading({Kind.KUEUE_WORKLOAD: [admitted]})).gangs) == gangs
 
 
 def test_a_partial_start_is_seen_and_named() -> None:

@@ -4,6 +4,7 @@ Kueue owns `spec.suspend` and the scheduling gates of what names one of its queu
 nothing of it is ever written.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,8 +27,12 @@ from fleet.cluster.jobs.gang_object import PodSet, count, pod_set
 from fleet.cluster.owners import Owner, owners_of
 
 _NO_NODES: Final = "TopologyPlacementFailed"
+_PENDING: Final = "Pending"
+"""The reason of all that wait, unless a gate of Kueue's lets it say more; its sentence does."""
+_NO_ROOM: Final = re.compile(r'topology "[^"]*" (doesn\'t allow|allows) to fit')
 _QUOTA: Final = "QuotaReserved"
 _WHY_CHARACTERS_MAX: Final = 200
+_MESSAGE_CHARACTERS_MAX: Final = 4096
 
 
 class Admission(StrEnum):
@@ -36,7 +41,7 @@ class Admission(StrEnum):
     PENDING = "pending"
     """No quota is reserved for it."""
     LACKS_NODES = "lacks nodes"
-    """Its quota is free, and no topology with room for it is there."""
+    """Its quota is free, and its topology has no room for it; more nodes would be room."""
     RESERVED = "quota reserved"
     """Admission checks, such as a ProvisioningRequest, have not all agreed."""
     ADMITTED = "admitted"
@@ -58,10 +63,8 @@ class KueueWorkload:
     cluster_queue: str | None = None
     """None = no quota is reserved."""
     admission: Admission
-    reason: str = ""
-    """Of a pending one, in Kueue's word, such as `WaitingForQuota`."""
     why: str = ""
-    """The same as Kueue's sentence."""
+    """Of a pending one: what Kueue says of it."""
     evicted: bool = False
     """What it had was taken back."""
     checks: tuple[str, ...] = ()
@@ -93,16 +96,20 @@ def kueue_workload_of(document: Json) -> KueueWorkload:
     admission = part(status, "admission")
     quota = next((one for one in listed(status, "conditions") if one.get("type") == _QUOTA), {})
     held = {one.type for one in conditions(status) if one.holds}
-    reason = text(quota, "reason") or ""
+    reason, message = text(quota, "reason") or "", text(quota, "message") or ""
+    why = message if reason in {"", _PENDING} else reason
     return KueueWorkload(
         name=namespaced_name_of(document),
         uid=text(metadata, "uid") or "",
         owners=tuple(owners_of(metadata)),
         queue=text(spec, "queueName") or "",
         cluster_queue=text(admission, "clusterQueue"),
-        admission=_admission(held, reason, is_active=spec.get("active") is not False),
-        reason=reason if _QUOTA not in held else "",
-        why=(text(quota, "message") or "")[:_WHY_CHARACTERS_MAX] if _QUOTA not in held else "",
+        admission=_admission(
+            held,
+            is_active=spec.get("active") is not False,
+            lacks_nodes=_lacks_nodes(spec, reason, message),
+        ),
+        why="" if _QUOTA in held else why[:_WHY_CHARACTERS_MAX],
         evicted="Evicted" in held,
         checks=tuple(
             text(one, "name") or ""
@@ -115,7 +122,7 @@ def kueue_workload_of(document: Json) -> KueueWorkload:
     )
 
 
-def _admission(held: set[str], reason: str, *, is_active: bool) -> Admission:
+def _admission(held: set[str], *, is_active: bool, lacks_nodes: bool) -> Admission:
     if "Finished" in held:
         return Admission.FINISHED
     if not is_active:
@@ -124,7 +131,16 @@ def _admission(held: set[str], reason: str, *, is_active: bool) -> Admission:
         return Admission.ADMITTED
     if _QUOTA in held:
         return Admission.RESERVED
-    return Admission.LACKS_NODES if reason == _NO_NODES else Admission.PENDING
+    return Admission.LACKS_NODES if lacks_nodes else Admission.PENDING
+
+
+def _lacks_nodes(spec: Json, reason: str, message: str) -> bool:
+    """Whether more nodes are room for it; within one domain of a topology they need not be."""
+    in_one_domain = any(
+        text(part(one, "topologyRequest"), "required") for one in listed(spec, "podSets")
+    )
+    no_room = reason == _NO_NODES or _NO_ROOM.search(message[:_MESSAGE_CHARACTERS_MAX])
+    return bool(no_room) and "quota" not in message and not in_one_domain
 
 
 def _flavors(admission: Json) -> Iterator[str]:

@@ -1,0 +1,48 @@
+"""A bed of its own with the controllers that make gangs, and two nodes of 16 GPUs."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import kubernetes
+from tests.e2e.bed import Bed
+from tests.e2e.conftest import BUILT
+from tests.e2e.gangs import controllers, kueue
+from tests.e2e.gangs.gang_cluster import GangCluster
+
+collect_ignore_glob = [] if BUILT else ["test_*.py"]
+NODES = ("gpu-a", "gpu-b")
+
+
+def _add_nodes(bed: Bed) -> None:
+    for name in NODES:
+        labels = {
+            "karpenter.sh/nodepool": "h100",
+            "flavor": "h100",  # that a ResourceFlavor names
+            "node.kubernetes.io/instance-type": "p5.48xlarge",
+            "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+        }
+        kubernetes.add_node(bed, name, gpus=16, labels=labels)
+
+
+@pytest.fixture(scope="session")
+def gang_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    assert BUILT is not None
+    built = Path(BUILT).resolve()
+    folder = built.parent / f"gang-bed-{os.getpid()}"
+    parts = (kubernetes.start_kwok, _add_nodes, controllers.start, kueue.start)
+    with Bed(built, folder, beside=parts) as made:
+        yield made
+    # Logs are kept where somebody will want to read them.
+    if not request.session.testsfailed:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def gangs(gang_bed: Bed) -> Iterator[GangCluster]:
+    cluster = GangCluster(gang_bed)
+    yield cluster
+    cluster.clear()

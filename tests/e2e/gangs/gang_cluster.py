@@ -1,0 +1,83 @@
+"""What a test makes on the bed with gangs, and how Foresail reads it there."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from tests.e2e.bed import ROOT, Bed
+
+Json = dict[str, Any]
+NAMESPACE = "ml"
+
+
+class GangCluster:
+    """Jobs and groups of a test; all are gone after it."""
+
+    def __init__(self, bed: Bed) -> None:
+        self.bed = bed
+        self._made: list[tuple[str, str]] = []
+        bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+
+    def make(self, document: Json) -> None:
+        """An object as its user applies it."""
+        self.bed.apply(document)
+        self.remember(document)
+
+    def remember(self, document: Json) -> None:
+        """Take an object away after the test."""
+        kind = f"{document['kind']}.{document['apiVersion'].partition('/')[0]}"
+        self._made.append((kind, document["metadata"]["name"]))
+
+    def is_taken(self, document: Json) -> bool:
+        """Whether the API server takes it, which asks the webhooks of its kind."""
+        try:
+            self.bed.apply(document)
+        except RuntimeError:
+            return False
+        return True
+
+    def jobs(self) -> dict[str, Json]:
+        """What `foresail fleet --jobs` reads, by kind and name."""
+        command = ["-m", "foresail.cli", "fleet", "--jobs", "-o", "json"]
+        command += ["--kubeconfig", str(self.bed.kubeconfig("admin"))]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (cluster,) = json.loads(done.stdout)["clusters"]
+        return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
+
+    def until(self, name: str, **figures: object) -> Json:
+        """Wait until a job has these figures; the job."""
+        found: Json = {}
+
+        def there() -> bool:
+            nonlocal found
+            found = self.jobs().get(name, {})
+            return all(found.get(key) == value for key, value in figures.items())
+
+        try:
+            self.bed.wait(there, f"{name} with {figures}", seconds=60)
+        except BaseException:
+            print(f"{name} is {found}")  # noqa: T201 pytest shows it
+            raise
+        return found
+
+    def pods(self, selector: str) -> list[Json]:
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={selector}"
+        found: list[Json] = self.bed.read(path)["items"]
+        return found
+
+    def clear(self) -> None:
+        for kind, name in reversed(self._made):
+            self.bed.kubectl(
+                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"
+            )
+        self.bed.wait(lambda: not self.pods(""), "the pods to be gone", seconds=60)

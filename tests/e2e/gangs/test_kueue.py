@@ -1,0 +1,75 @@
+"""The real Kueue admits by quota and by topology, and Foresail reads what it decides."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.gang_documents import job_set, queues, template, train_job
+from tests.e2e.gangs.gang_cluster import NAMESPACE, GangCluster
+
+pytestmark = pytest.mark.looptime(False)  # processes live in real time
+TOPOLOGY = {
+    "apiVersion": "kueue.x-k8s.io/v1beta2",
+    "kind": "Topology",
+    "metadata": {"name": "hosts"},
+    "spec": {"levels": [{"nodeLabel": "kubernetes.io/hostname"}]},
+}
+
+
+@pytest.fixture
+def queued(gangs: GangCluster) -> GangCluster:
+    """A queue `research` with a quota of 48 GPUs; the two nodes have 32."""
+    flavor, cluster_queue, local_queue = queues("h100", gpus=48)
+    flavor["spec"]["topologyName"] = "hosts"
+    for one in (TOPOLOGY, flavor, cluster_queue, local_queue):
+        gangs.bed.wait(lambda one=one: gangs.is_taken(one), f"Kueue's webhook of {one['kind']}")  # type: ignore[misc]
+    return gangs
+
+
+def writers(document: dict[str, Any]) -> set[str]:
+    """The field managers of an object."""
+    return {one["manager"] for one in document["metadata"]["managedFields"]}
+
+
+def test_admitted_and_pending_and_flavours_of_the_real_kueue_are_read(queued: GangCluster) -> None:
+    queued.make(job_set("first", queue="research"))
+    first = queued.until("JobSet first", admission="admitted", waitingPods=0)
+    assert (first["queue"], first["flavors"], first["placedGpus"]) == ("research", ["h100"], 32.0)
+
+    queued.make(job_set("second", queue="research"))
+    second = queued.until("JobSet second", admission="pending")
+    assert "insufficient unused quota for nvidia.com/gpu in flavor h100" in second["waitsFor"][0]
+    # Four p5.48xlarge: 32 GPUs at $6.88.
+    assert second["waitingUsdPerHour"] == pytest.approx(220.16)
+    path = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{NAMESPACE}/jobsets/second"
+    found = queued.bed.read(path)
+    assert found["spec"]["suspend"] is True
+    assert not any("foresail" in one for one in writers(found))
+
+
+def test_a_train_job_in_a_queue_is_one_demand_with_its_world_size(queued: GangCluster) -> None:
+    queued.make(job_set("first", queue="research"))
+    queued.until("JobSet first", admission="admitted")
+    job = train_job("tune", suspend=True)
+    job["metadata"]["labels"] = {"kueue.x-k8s.io/queue-name": "research"}
+    queued.make(job)
+    found = queued.until("JobSet tune", admission="pending", worldSize=32)
+    assert (found["madeBy"], found["gpus"]) == ("TrainJob ml/tune", 32.0)
+
+
+def test_a_topology_without_room_is_told_from_a_quota_that_is_used_up(queued: GangCluster) -> None:
+    # The quota is of 48 GPUs, and the nodes have 32.
+    queued.make(job_set("large", pods=5, queue="research"))
+    found = queued.until("JobSet large", admission="lacks nodes")
+    assert found["waitsFor"] == ["5 of 5 pods to be made"]
+    queued.clear()
+
+    required = template()
+    notes = required["metadata"]["annotations"]
+    notes["kueue.x-k8s.io/podset-required-topology"] = "kubernetes.io/hostname"
+    # One host has 16 GPUs, and more hosts do not change that.
+    queued.make(job_set("tight", queue="research", template_of=required))
+    queued.until("JobSet tight", admission="pending")
+    queued.bed.wait(
+        lambda: "topology" in queued.jobs()["JobSet tight"]["waitsFor"][0], "Kueue's reason"
+    )
