@@ -33,6 +33,14 @@ def test_the_first_replica_comes_by_push(site: Site, chat: str) -> None:
     site.reaches(chat, 1)
 
 
+def test_a_queue_with_no_ready_replica_starts_one_at_once(site: Site, chat: str) -> None:
+    site.scale(chat, spec={"pollingInterval": FOR_EVER})
+    site.bed.wait(lambda: site.answers(chat) == 0, "the answer 0")
+    assert site.picker.ready == 0
+    site.picker.queued = 1
+    site.reaches(chat, 1)
+
+
 def test_streams_are_open_as_keda_2_21_opens_them(site: Site, chat: str) -> None:
     for method in ("StreamIsActive", "StreamMetricSpec"):
         site.bed.wait(
