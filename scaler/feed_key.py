@@ -5,7 +5,7 @@ in a text a label called `namespace` could pass for the namespace of another ten
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from scaler.events import Event
 from scaler.scope import Scope
@@ -38,5 +38,10 @@ class FeedKey:
     """How far the forecast looks ahead; lead times that need the same reach share a feed."""
 
     def encoded(self) -> str:
-        """The key as JSON, for files and messages: two different keys never encode alike."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The key as JSON, for files and messages: two different keys never encode alike.
+
+        A part at its default is left out, so that what is kept outlives a version with a new part.
+        """
+        usual = {one.name: one.default for one in fields(self)}
+        told = {name: value for name, value in asdict(self).items() if value != usual[name]}
+        return json.dumps(told, sort_keys=True, separators=(",", ":"))

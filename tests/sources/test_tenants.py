@@ -1,5 +1,6 @@
 """Two tenants on one source: no trigger reads the other's series, whatever its metadata says."""
 
+import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -421,3 +422,8 @@ async def test_pages_behind_a_password_and_a_certificate_with_a_name_are_read(
             await nameless.close()
             await named.close()
     assert sent == ["Basic dTp0d28="]
+
+
+def test_a_part_that_a_later_version_adds_leaves_what_is_kept_findable() -> None:
+    key = FeedKey(source="x", engine="vllm", scope=Scope(), reach_seconds=1800.0)
+    assert set(json.loads(key.encoded())) == {"source", "engine", "scope", "reach_seconds"}
