@@ -72,10 +72,13 @@ class OnRay:
             for place, outcome in places:
                 yield pieces[place], outcome
         except ray.exceptions.RayError as error:
-            raise RayRunsError(
-                f"--ray {self.address}: {str(error).strip().splitlines()[-1][:300]}; with --state"
-                " the same command goes on from what is finished"
-            ) from error
+            why = str(error).strip().splitlines()[-1][:300]
+            remedy = (
+                "install Foresail on the cluster's nodes"
+                if "No module named" in why
+                else "with --state the same command goes on from what is finished"
+            )
+            raise RayRunsError(f"--ray {self.address}: {why}; {remedy}") from error
         finally:
             for worker in workers:
                 ray.kill(worker)

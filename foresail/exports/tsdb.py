@@ -1,7 +1,7 @@
 """A Prometheus' data folder or snapshot, read by the user's own promtool.
 
-promtool opens finished blocks for reading only. Where there is a write-ahead log it may write while
-it reads it, so it gets a copy: hard links to blocks, which nobody changes, and copies of the rest.
+promtool may write while it reads a write-ahead log, and wants one even where a snapshot has none.
+So it gets a copy: hard links to blocks, which nobody changes, and copies of the rest.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
@@ -77,29 +77,47 @@ def _failure(folder: Path, code: int, errors: str) -> str:
 
 
 def _readable(folder: Path, temporary: Path) -> Path:
-    """The folder itself where it has finished blocks only, else a copy."""
-    if not any((folder / name).exists() for name in _LOG):
-        return folder
-    size = sum(
-        one.stat().st_size for name in _LOG for one in (folder / name).rglob("*") if one.is_file()
-    )
+    """A copy of the folder that promtool may write to; without a log promtool reads nothing.
+
+    Raises:
+        ExportError: too much of it would have to be copied.
+    """
+    blocks = list(_blocks(folder))
+    logs = [folder / name for name in _LOG if (folder / name).is_dir()]
+    linked = bool(blocks) and _links(blocks[0] / "meta.json", temporary / "meta.json")
+    size = sum(_bytes_of(one) for one in (*logs, *(() if linked else blocks)))
     if size > _COPIED_BYTES_MAX:
         raise ExportError(
-            f"{folder}: its write-ahead log has {size / 2**30:.0f} GiB, and at most"
-            f" {_COPIED_BYTES_MAX // 2**30} are copied: take a snapshot with"
-            " POST /api/v1/admin/tsdb/snapshot and name that"
+            f"{folder}: {size / 2**30:.0f} GiB would be copied, and at most"
+            f" {_COPIED_BYTES_MAX // 2**30} are: set TMPDIR to a folder on its file system, where"
+            " blocks are linked; of a large write-ahead log take a snapshot, with"
+            " POST /api/v1/admin/tsdb/snapshot"
         )
     copy = temporary / "data"
-    for block in _blocks(folder):
-        shutil.copytree(block, copy / block.name, copy_function=_linked)
-    for name in _LOG:
-        if (folder / name).is_dir():
-            shutil.copytree(folder / name, copy / name)
+    (copy / "wal").mkdir(parents=True)
+    for block in blocks:
+        _copy(block, copy / block.name, os.link if linked else shutil.copyfile)
+    for log in logs:
+        _copy(log, copy / log.name, shutil.copyfile)
     return copy
 
 
-def _linked(source: str, target: str) -> None:
+def _copy(source: Path, target: Path, one: Callable[[Path, Path], object]) -> None:
+    """Into folders of our own mode: one that may not be written could not be removed again."""
+    for file in source.rglob("*"):
+        if file.is_file():
+            place = target / file.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            one(file, place)
+
+
+def _links(source: Path, target: Path) -> bool:
     try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copy2(source, target)
+        target.hardlink_to(source)
+    except OSError:  # another file system, or another owner's files
+        return False
+    return True
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())

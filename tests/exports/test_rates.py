@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from foresail.cli import main
+from foresail.exports import minutes
 from foresail.exports.errors import ExportError
 from foresail.exports.moments import zone_named
 from foresail.exports.rates import columns_given
@@ -259,6 +260,30 @@ def test_samples_of_engines_are_kept_by_the_minute(tmp_path: Path) -> None:
     assert list(kept.at_seconds) == [BEGIN, BEGIN + 60, BEGIN + 120]
     assert list(kept.values) == [0, 40, 80]
     assert kept.labels == {"model_name": 'm"1', "pod": "p-0"}
+
+
+def test_written_dump_of_openmetrics_is_read_and_native_histograms_are_left_out(
+    tmp_path: Path,
+) -> None:
+    # As the source of promtool 3 prints them; Debian's has no such command.
+    gauge = 'vllm:num_requests_running{model_name="m",pod="p-0"}'
+    histogram = (
+        '{__name__="vllm:e2e_seconds", model_name="m"} {count:2, sum:3, (1,2]:2} 1795179600000'
+    )
+    text = f"{gauge} 4 {BEGIN}.000\n{gauge} NaN {BEGIN + 30}.500\n{histogram}\n# EOF\n"
+    found = read_export(written(tmp_path, text, "dump.txt"), Asked(model="m"))
+    assert isinstance(found, RecordedInExport)
+    (kept,) = found.series
+    assert (list(kept.at_seconds), list(kept.values)) == ([BEGIN], [4])
+
+
+def test_an_export_larger_than_what_is_kept_says_how_to_make_a_smaller_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dump(tmp_path, every=15, count=9)
+    monkeypatch.setattr(minutes, "MINUTES_MAX", 2)
+    with pytest.raises(ExportError, match="more than 2 minutes of series: export fewer days"):
+        read_export(path, Asked(model='m"1'))
 
 
 def backtest(*arguments: object) -> Result:
