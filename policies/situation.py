@@ -184,6 +184,9 @@ class PoolState:
     labels: Mapping[str, str] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     """That run on it, or are planned for it."""
+    waiting_pod: tuple[str, str] | None = None
+    """UID and name of one pod that waits for a node of it: what it is like tells a pool without
+    nodes what to order."""
     remarks: tuple[str, ...] = ()
     """What could not be told of it, for the steps of its plan."""
 

@@ -1,7 +1,7 @@
 """The edge: the spec of a real pod of each pool, after which buffers and placeholders are made.
 
-Records of pods leave out most of a spec, so one pod of a pool is read whole; again only when that
-pod is gone. A pool without pods keeps the last one.
+Records of pods leave out most of a spec, so one pod of a pool is read whole, one that waits where
+none runs; again only when that pod is gone. A pool without pods keeps the last one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,6 +31,8 @@ class PodSpecs:
         """The spec of a pod of each pool, by the pool's name."""
         for pool in pools:
             pods = {pod.uid: pod.name for node in pool.nodes for pod in node.pods}
+            if not pods and pool.waiting_pod is not None:
+                pods = dict([pool.waiting_pod])
             known = self._read.get(pool.name)
             if pods and (known is None or known[0] not in pods):
                 await self._look(pool.name, *max(pods.items()))

@@ -332,5 +332,6 @@ def _state(
         static=pool.record is not None and pool.record.replicas is not None,
         labels=pool.record.labels if pool.record is not None else {},
         workloads=tuple(sorted(workloads, key=str)),
+        waiting_pod=min(((one.pod.uid, one.pod.name) for one in pool.waiting), default=None),
         remarks=(*pool.remarks, *ending_remarks(nodes, gangs, now_seconds + lead_seconds)),
     )

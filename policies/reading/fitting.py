@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fleet.cluster.fields import Taint
 from fleet.cluster.karpenter import NodePool, Requirement
+from fleet.cluster.nodes import KARPENTER_POOL
 from fleet.cluster.pods import Pod
 
 
@@ -43,11 +44,16 @@ def candidate_of(
         name=name,
         gpus_per_node=gpus_per_node,
         weight=(pool.weight or 0) if pool is not None else 0,
-        labels={**dict(common), **(pool.labels if pool is not None else {})},
+        labels={**dict(common), **_labels_of(name, pool)},
         node_labels=every,
         requirements=pool.requirements if pool is not None else (),
         taints=pool.taints if pool is not None else tuple(sorted(shared, key=str)),
     )
+
+
+def _labels_of(name: str, pool: NodePool | None) -> Mapping[str, str]:
+    """Those that Karpenter gives all nodes of a pool, also of one without a node."""
+    return {} if pool is None else {KARPENTER_POOL: name, **pool.labels}
 
 
 def pools_for(pod: Pod, gpus: float, candidates: Iterable[Candidate]) -> list[str]:

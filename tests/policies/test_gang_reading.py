@@ -143,6 +143,12 @@ def test_a_job_without_a_pod_is_one_demand_and_orders_nothing(
     assert ordered(plan(objects)) == []
 
 
+def test_a_pod_that_names_a_pool_without_a_node_waits_for_it_and_tells_what_to_order() -> None:
+    spec = {"nodeSelector": {"karpenter.sh/nodepool": "h100"}}
+    state = only(reading({Kind.POD: [pod("chat", 8, spec=spec)]}))
+    assert (state.demand_gpus, state.waiting_pod) == (8.0, ("uid-chat", "llm/chat"))
+
+
 @pytest.mark.parametrize(("kind", "gangs"), [("Job", 1), ("StatefulSet", 0)])
 def test_a_workload_of_kueue_stands_for_a_job_without_a_pod_and_for_no_other_kind(
     kind: str, gangs: int

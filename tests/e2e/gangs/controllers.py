@@ -53,10 +53,10 @@ def start(bed: Bed) -> None:
     (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     pods = replicated["template"]["spec"]["template"]
     pods.setdefault("metadata", {})["annotations"] = {**RUNS_FOR}
-    bed.wait(lambda: _is_taken(bed, runtime), "Trainer's webhook")
+    bed.wait(lambda: is_taken(bed, runtime), "Trainer's webhook")
 
 
-def _is_taken(bed: Bed, document: dict[str, Any]) -> bool:
+def is_taken(bed: Bed, document: dict[str, Any]) -> bool:
     """Whether the API server takes it, which calls the webhooks."""
     try:
         bed.apply(document)

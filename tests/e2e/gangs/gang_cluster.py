@@ -30,14 +30,6 @@ class GangCluster:
         kind = f"{document['kind']}.{document['apiVersion'].partition('/')[0]}"
         self._made.append((kind, document["metadata"]["name"]))
 
-    def is_taken(self, document: Json) -> bool:
-        """Whether the API server takes it, which asks the webhooks of its kind."""
-        try:
-            self.bed.apply(document)
-        except RuntimeError:
-            return False
-        return True
-
     def jobs(self) -> dict[str, Json]:
         """What `foresail fleet --jobs` reads, by kind and name."""
         command = ["-m", "foresail.cli", "fleet", "--jobs", "-o", "json"]

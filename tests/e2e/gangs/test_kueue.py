@@ -1,10 +1,12 @@
 """The real Kueue admits by quota and by topology, and Foresail reads what it decides."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.cluster.gang_documents import job_set, queues, template, train_job
+from tests.e2e.gangs.controllers import is_taken
 from tests.e2e.gangs.gang_cluster import NAMESPACE, GangCluster
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -22,7 +24,8 @@ def queued(gangs: GangCluster) -> GangCluster:
     flavor, cluster_queue, local_queue = queues("h100", gpus=48)
     flavor["spec"]["topologyName"] = "hosts"
     for one in (TOPOLOGY, flavor, cluster_queue, local_queue):
-        gangs.bed.wait(lambda one=one: gangs.is_taken(one), f"Kueue's webhook of {one['kind']}")  # type: ignore[misc]
+        taken = partial(is_taken, gangs.bed, one)
+        gangs.bed.wait(taken, f"Kueue's webhook of {one['kind']}")
     return gangs
 
 

@@ -49,9 +49,8 @@ async def test_a_gang_gets_4_nodes_of_8_gpus_or_none_with_a_node_lost_and_a_new_
     for index in range(SIZE - 1):
         make_pod(nodes, gang, pool, index)
     async with controller_run(controller_kubeconfig) as run:
-        for _ in range(3):
-            await run.round()
-        assert "lacks 1 of 4 pods" in run.said(pool)
+        await run.until(lambda: "lacks 1 of 4 pods" in run.said(pool), "the gang to be seen")
+        await run.round()
         assert (nodes.created(pool), buffers(nodes)) == (0, [])
 
         make_pod(nodes, gang, pool, SIZE - 1)
