@@ -35,7 +35,7 @@ def rules(name: str) -> Iterator[dict[str, Any]]:
 
 
 def named(cell: str) -> set[str]:
-    return set(re.findall(r"`([a-z/]+)`", cell))
+    return set(re.findall(r"`([a-z0-9/]+)`", cell))
 
 
 @pytest.mark.parametrize("row", rows(), ids=manifest_of)
