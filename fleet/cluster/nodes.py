@@ -53,6 +53,7 @@ POOL_LABELS: Final = (
 )
 _LEAVING: Final = frozenset({"karpenter.sh/disrupted", "ToBeDeletedByClusterAutoscaler"})
 """Taints of a node that is on its way out."""
+_GKE_RESERVATION: Final = "cloud.google.com/reservation-name"
 USD_MAX: Final = 1e6
 """Of a GPU-hour: a node's own kubelet may write a price, and one beyond would end all sums."""
 SLOW_IMAGE_BYTES: Final = 500 * 2**20
@@ -213,7 +214,8 @@ def _of_karpenter(labels: Mapping[str, str]) -> bool:
 def capacity_type_of(labels: Mapping[str, str]) -> CapacityType | None:
     """How the machine with these labels is paid for; None = no label tells."""
     known = (values.get(labels.get(label, "")) for label, values in _CAPACITY_TYPES.items())
-    return next(filter(None, known), None)
+    reserved = CapacityType.RESERVED if labels.get(_GKE_RESERVATION) else None
+    return next(filter(None, known), reserved)
 
 
 def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str | None:

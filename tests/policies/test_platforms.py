@@ -166,7 +166,9 @@ def test_eks_auto_mode_gets_placeholder_pods_where_no_buffer_is_served() -> None
 
 def test_on_gke_a_compute_class_is_one_pool_and_its_autoscaler_is_told_to_keep_nodes() -> None:
     cluster = read("gke")
-    pools = {one.name: len(one.nodes) for one in assessed(cluster).pools}
+    state = assessed(cluster)
+    assert {one.name: one.capacity_type for one in state.pools}["h100"] is CapacityType.RESERVED
+    pools = {one.name: len(one.nodes) for one in state.pools}
     assert pools == {"h100-class": 2, "nap-a3-highgpu-8g-gpu8-5e6f": 1, "h100": 1}
 
     changes, _ = carried_out(cluster, buffers=True)
