@@ -36,6 +36,8 @@ POINTS_MAX: Final = 20_000
 """Of one request."""
 ATTRIBUTES_MAX: Final = 128
 """Of a resource or of a point."""
+ATTRIBUTES_CHARACTERS_MAX: Final = 2**13
+"""Of all names and values of a resource or of a point: each of 20,000 series keeps both."""
 TEXT_CHARACTERS_MAX: Final = 256
 """Of a name or value, which is cut there: a process reports its whole command line."""
 BUCKETS_MAX: Final = 200
@@ -45,6 +47,9 @@ _NO_VALUE: Final = 1
 """The flag of a point that says only that its series has ended."""
 _UNITS: Final = {"s": "_seconds", "ms": "_milliseconds", "By": "_bytes"}
 _RENAMED: Final = {"gen_ai_system": "gen_ai_provider_name"}
+_TOO_MANY: Final = (
+    f"over {ATTRIBUTES_MAX} attributes, or over {ATTRIBUTES_CHARACTERS_MAX} characters of them"
+)
 _OF_PROCESS: Final = {
     "k8s.cluster.name": "cluster",
     "k8s.namespace.name": "namespace",
@@ -98,7 +103,7 @@ class Decoder:
         for group in request.resource_metrics:
             process = _process_of(group.resource)
             if process is None:
-                rejected[f"a resource with over {ATTRIBUTES_MAX} attributes"] += 1
+                rejected[f"a resource with {_TOO_MANY}"] += 1
                 continue
             for scope in group.scope_metrics:
                 for metric in scope.metrics:
@@ -123,7 +128,7 @@ class Decoder:
             own, (values, bounds) = _identity(one.attributes), _numbers(one)
             fault = _temporality_fault(kind, temporality) or _fault(one, kind, values, bounds)
             if own is None or fault:
-                yield fault or f"over {ATTRIBUTES_MAX} attributes"
+                yield fault or _TOO_MANY
                 continue
             labels = _genai({_label(key): value for key, value in own})
             yield Point(
@@ -141,7 +146,9 @@ class Decoder:
 
     def _name(self, metric: Metric) -> str | None:
         """The name by which some preset reads the metric; None = nobody does."""
-        for name in _prometheus_names(metric.name, metric.unit):
+        # Cut before they are kept: a name may be as long as a body.
+        given, unit = metric.name[:TEXT_CHARACTERS_MAX], metric.unit[:TEXT_CHARACTERS_MAX]
+        for name in _prometheus_names(given, unit):
             match metric.WhichOneof("data"):
                 case "histogram" | "exponential_histogram":
                     if any(name + part in self._names for part in ("_bucket", "_sum", "_count")):
@@ -159,7 +166,7 @@ class Decoder:
 @lru_cache(maxsize=1024)
 def _prometheus_names(name: str, unit: str) -> tuple[str, ...]:
     """The names that Prometheus may give a metric, with its unit first."""
-    plain = _label(name[:TEXT_CHARACTERS_MAX])
+    plain = _label(name)
     suffix = _UNITS.get(unit, "")
     return (plain + suffix, plain) if suffix and not plain.endswith(suffix) else (plain,)
 
@@ -296,12 +303,14 @@ def _machine(given: dict[str, str]) -> str:
 
 
 def _identity(attributes: Iterable[KeyValue]) -> Identity | None:
-    """All attributes in order; None with too many."""
+    """All attributes in order; None with too many, or too long ones."""
     given = list(attributes)
     if len(given) > ATTRIBUTES_MAX:
         return None
     cut = slice(TEXT_CHARACTERS_MAX)
-    return tuple(sorted((one.key[cut], _text(one.value)[cut]) for one in given))
+    found = sorted((one.key[cut], _text(one.value)[cut]) for one in given)
+    characters = sum(len(name) + len(value) for name, value in found)
+    return None if characters > ATTRIBUTES_CHARACTERS_MAX else tuple(found)
 
 
 def _text(value: AnyValue) -> str:

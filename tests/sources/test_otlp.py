@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import threading
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import replace
 
@@ -326,12 +327,31 @@ def test_points_and_attributes_are_bounded_and_others_are_taken() -> None:
         )
     )
     assert len(found.points) == 1
-    assert found.rejected == {f"over {ATTRIBUTES_MAX} attributes": 1}
+    refused = "over 128 attributes, or over 8192 characters of them"
+    assert found.rejected == {refused: 1}
+    long = {f"attribute.{number}": "x" * 250 for number in range(32)}
+    assert DECODER.decode(request(tokens("input", 1, at=1, **long))).rejected == {refused: 1}
+    of_resource = DECODER.decode(request(tokens("input", 1, at=1), **long))
+    assert of_resource.rejected == {f"a resource with {refused}": 1}
     one = counter("process.uptime", 1, at=100)
     points = [*one.data.data_points] * 11
     flood = replace(one, data=replace(one.data, data_points=points))  # type: ignore[type-var]
     with pytest.raises(UndecodableError, match="11 points in one request, over 10: send smaller"):
         Decoder(NAMES, points_max=10).decode(request(flood))
+
+
+def test_names_as_long_as_a_body_are_not_kept() -> None:
+    bodies = [
+        request(counter(f"{number}" + "x" * 2**20, 1, at=100, unit=f"{number}" + "y" * 2**20))
+        for number in range(4)
+    ]
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            assert not DECODER.decode(body).points
+        assert tracemalloc.get_traced_memory()[0] < 2**18
+    finally:
+        tracemalloc.stop()
 
 
 async def test_a_histogram_without_its_sum_has_no_rate_of_tokens_and_no_zero(made: Made) -> None:
