@@ -88,33 +88,38 @@ def _commit(group: Iterable[PoolDraft], purse: _Purse) -> None:
         coming = draft.coming
         for node in coming[: max(0, ahead)]:
             purse.spend(_spent_per_hour(draft, node), _order_seconds(draft))
-        waiting: dict[str | None, list[PoolNode]] = defaultdict(list)
+        waiting: dict[str, list[PoolNode]] = defaultdict(list)
         for node in draft.pool.nodes:
             if node.uid in draft.set_aside and not node.pods:
                 hold = draft.holds.get(node.uid)
-                waiting[hold.gang if hold is not None else None].append(node)
-        for node in waiting.pop(None, ()):
-            purse.spend(_spent_per_hour(draft, node), draft.policy.hold_lease_seconds)
+                if hold is None or hold.gang is None:
+                    purse.spend(_spent_per_hour(draft, node), draft.policy.hold_lease_seconds)
+                else:
+                    waiting[hold.gang].append(node)
         for gang, nodes in waiting.items():
             _commit_gang(draft, gang, nodes, purse)
 
 
-def _commit_gang(
-    draft: PoolDraft, gang: str | None, nodes: Sequence[PoolNode], purse: _Purse
-) -> None:
+def _commit_gang(draft: PoolDraft, gang: str, nodes: Sequence[PoolNode], purse: _Purse) -> None:
     """Pay for all nodes that wait for a gang, or keep none of them."""
-    usd = sum(_spent_per_hour(draft, node) for node in nodes)
+    prices = [_usd_per_hour(draft, node) for node in nodes]
+    known = [usd for usd in prices if usd is not None]
+    usd = sum(known) if len(known) == len(prices) else None
     why = purse.takes(usd, draft.policy.hold_lease_seconds)
-    if why is not None and gang is not None:
+    if why is not None:
         draft.say(Step(rule=_RULE, text=f"{gang} keeps none of its {len(nodes)} nodes: {why}"))
         draft.drop_holds_for(gang)
         draft.orders = [order for order in draft.orders if order.workload != gang]
 
 
 def _spent_per_hour(draft: PoolDraft, node: PoolNode) -> float:
-    """A reserved node costs nothing more, and what has no known price cannot be counted."""
-    reserved = node.capacity_type is CapacityType.RESERVED
-    return 0.0 if reserved else draft.usd_per_hour(node) or 0.0
+    """Of a node that cannot be called back; without a known price it cannot be counted."""
+    return _usd_per_hour(draft, node) or 0.0
+
+
+def _usd_per_hour(draft: PoolDraft, node: PoolNode) -> float | None:
+    """A reserved node costs nothing more; None = the price is not known."""
+    return 0.0 if node.capacity_type is CapacityType.RESERVED else draft.usd_per_hour(node)
 
 
 def _grant_holds(group: Iterable[PoolDraft], purse: _Purse) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from fleet.reasons import Reason
 from policies.node_plan import Verdict
@@ -72,6 +73,30 @@ def test_under_a_ceiling_a_gang_gets_all_its_nodes_or_none(
     assert ordered(plan) == orders
     assert named(plan, Verdict.HOLD) == held
     assert orders or "JobSet ml/tune gets none of its 3 nodes" in texts(plan)
+
+
+@pytest.mark.parametrize(
+    ("fields", "held"),
+    [
+        pytest.param({"usd_per_hour": 10.0}, ["a", "b"], id="known"),
+        pytest.param({"usd_per_hour": None}, [], id="unknown"),
+        pytest.param(
+            {"usd_per_hour": None, "capacity_type": CapacityType.RESERVED},
+            ["a", "b"],
+            id="reserved",
+        ),
+    ],
+)
+def test_under_a_ceiling_nodes_without_a_price_are_kept_for_no_gang(
+    fields: dict[str, Any], held: list[str]
+) -> None:
+    nodes = (empty("a", 8, usd_per_hour=10.0), empty("b", 8, **fields))
+    plan = plan_of(
+        eights(*nodes, gangs=(gang(2),), usd_per_hour=None), PoolPolicy(idle_usd_per_hour_max=500.0)
+    )
+    assert named(plan, Verdict.HOLD) == held
+    why = "JobSet ml/tune keeps none of its 2 nodes: its price is unknown"
+    assert (why in texts(plan)) is (not held)
 
 
 @pytest.mark.parametrize(
