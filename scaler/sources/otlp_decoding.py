@@ -7,7 +7,7 @@ attributes of the conventions up to 1.36 get their present names here.
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -25,6 +25,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
     HistogramDataPoint,
     Metric,
     NumberDataPoint,
+    ResourceMetrics,
 )
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
@@ -146,9 +147,9 @@ class Decoder:
 
     def _name(self, metric: Metric) -> str | None:
         """The name by which some preset reads the metric; None = nobody does."""
-        # Cut before they are kept: a name may be as long as a body.
-        given, unit = metric.name[:TEXT_CHARACTERS_MAX], metric.unit[:TEXT_CHARACTERS_MAX]
-        for name in _prometheus_names(given, unit):
+        # Cut before they are remembered: a name may have as many bytes as a request.
+        cut = slice(TEXT_CHARACTERS_MAX)
+        for name in _prometheus_names(metric.name[cut], metric.unit[cut]):
             match metric.WhichOneof("data"):
                 case "histogram" | "exponential_histogram":
                     if any(name + part in self._names for part in ("_bucket", "_sum", "_count")):
@@ -178,10 +179,12 @@ def _label(name: str) -> str:
 
 
 def _check_size(request: ExportMetricsServiceRequest, points_max: int) -> None:
+    # Lengths alone at first: each element that is looked at becomes an object of Python, and a
+    # request of 4 MiB may have two million.
     groups = len(request.resource_metrics)
-    if groups <= GROUPS_MAX:
-        scopes = [scope for one in request.resource_metrics for scope in one.scope_metrics]
-        groups += len(scopes) + sum(len(scope.metrics) for scope in scopes)
+    for count_of in (_scopes_in, _metrics_in):
+        if groups <= GROUPS_MAX:
+            groups += sum(map(count_of, request.resource_metrics))
     if groups > GROUPS_MAX:
         message = f"over {GROUPS_MAX} resources, scopes and metrics in one request"
         raise UndecodableError(message)
@@ -194,6 +197,14 @@ def _check_size(request: ExportMetricsServiceRequest, points_max: int) -> None:
     if count > points_max:
         message = f"{count} points in one request, over {points_max}: send smaller batches"
         raise UndecodableError(message)
+
+
+def _scopes_in(group: ResourceMetrics) -> int:
+    return len(group.scope_metrics)
+
+
+def _metrics_in(group: ResourceMetrics) -> int:
+    return sum(len(scope.metrics) for scope in group.scope_metrics)
 
 
 def _points_of(metric: Metric) -> Sequence[_DataPoint]:
@@ -302,13 +313,12 @@ def _machine(given: dict[str, str]) -> str:
     return ":".join(filter(None, names))
 
 
-def _identity(attributes: Iterable[KeyValue]) -> Identity | None:
+def _identity(attributes: Sequence[KeyValue]) -> Identity | None:
     """All attributes in order; None with too many, or too long ones."""
-    given = list(attributes)
-    if len(given) > ATTRIBUTES_MAX:
+    if len(attributes) > ATTRIBUTES_MAX:
         return None
     cut = slice(TEXT_CHARACTERS_MAX)
-    found = sorted((one.key[cut], _text(one.value)[cut]) for one in given)
+    found = sorted((one.key[cut], _text(one.value)[cut]) for one in attributes)
     characters = sum(len(name) + len(value) for name, value in found)
     return None if characters > ATTRIBUTES_CHARACTERS_MAX else tuple(found)
 

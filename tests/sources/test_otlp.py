@@ -5,6 +5,7 @@ import gzip
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -340,18 +341,41 @@ def test_points_and_attributes_are_bounded_and_others_are_taken() -> None:
         Decoder(NAMES, points_max=10).decode(request(flood))
 
 
-def test_names_as_long_as_a_body_are_not_kept() -> None:
-    bodies = [
-        request(counter(f"{number}" + "x" * 2**20, 1, at=100, unit=f"{number}" + "y" * 2**20))
-        for number in range(4)
-    ]
+def field(number: int, content: bytes) -> bytes:
+    """A field of protobuf with bytes or a message."""
+    length, size = [], len(content)
+    while size > 127:
+        length.append(size % 128 + 128)
+        size //= 128
+    return bytes([number * 8 + 2, *length, size]) + content
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        pytest.param(field(1, field(2, b"") * 200_000), id="empty-scopes"),
+        pytest.param(field(1, field(1, field(1, b"") * 200_000)), id="empty-attributes"),
+        pytest.param(
+            b"".join(
+                field(1, field(2, field(2, field(1, bytes([65 + number]) * 100_000))))
+                for number in range(20)
+            ),
+            id="long-names",
+        ),
+    ],
+)
+def test_a_small_request_of_many_parts_or_long_names_takes_little_memory(bomb: bytes) -> None:
+    """An object of Python for each part is a hundred times its two bytes."""
+    decoder = Decoder(NAMES)
     tracemalloc.start()
     try:
-        for body in bodies:
-            assert not DECODER.decode(body).points
-        assert tracemalloc.get_traced_memory()[0] < 2**18
+        with suppress(UndecodableError):
+            decoder.decode(bomb)
+        kept, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    assert kept < 300_000
+    assert most < 3_000_000
 
 
 async def test_a_histogram_without_its_sum_has_no_rate_of_tokens_and_no_zero(made: Made) -> None:
