@@ -21,7 +21,7 @@ python -m bench faults --rows rows.json --page docs/when-things-fail.md
 ```
 
 * **wrong** counts scale-downs that the demand does not allow: replicas, nodes or answers below what
-  is needed at the time.
+  is needed at the time. A dash: the fault befalls what makes none.
 * **lost** counts calls, looks, answers or records that others were not given. Where no server runs
   it is the number of KEDA's polls that failed; KEDA then leaves the replicas as they are.
 * **recovered** is the time from the end of the fault until all is as before, in seconds. A dash:

@@ -64,7 +64,7 @@ def _observed(*, unread: bool) -> Observed:
     lost = counts.total() - counts["OK"] - counts["UNAVAILABLE"]
     return Observed(
         text=f"{counts['OK']} answered, {lost} cancelled, ended after {seconds:.1f} s",
-        wrong_scale_downs=0,
+        wrong_scale_downs=None,
         lost=lost,
         recovered_seconds=seconds,
         ok=lost == 0 and status == 0 and counts["OK"] > 0,

@@ -15,8 +15,8 @@ class Observe(Protocol):
         self,
         text: str,
         *,
-        wrong_scale_downs: int,
-        lost: int,
+        wrong_scale_downs: int | None = None,
+        lost: int | None = None,
         recovered_seconds: float | None = None,
     ) -> None: ...
 
@@ -27,9 +27,9 @@ class Observed:
 
     text: str
     wrong_scale_downs: int | None
-    """Answers below what the demand needs; None where nothing was observed."""
+    """Answers below what the demand needs; None where none is made, or nothing was observed."""
     lost: int | None
-    """Answers, looks or calls of others that were not given."""
+    """Answers, looks or calls of others that were not given; None as above."""
     recovered_seconds: float | None
     """From the end of the fault until all is as before; None where nothing is to recover."""
     ok: bool | None

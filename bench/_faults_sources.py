@@ -103,7 +103,7 @@ async def _look(url: str, source_of: Callable[[str], tuple[Source, Feed]]) -> Ob
     mebibytes = (_memory("VmHWM") - before) / 1024
     return Observed(
         text=f"{text}, loop stopped {gap:.2f} s, {mebibytes:.0f} MiB",
-        wrong_scale_downs=0,
+        wrong_scale_downs=None,
         lost=int(gap > _GAP_SECONDS_MAX),
         recovered_seconds=None,
         ok=gap <= _GAP_SECONDS_MAX and mebibytes <= _MIB_MAX,

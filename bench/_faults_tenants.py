@@ -69,7 +69,7 @@ def _beside(metadata: list[dict[str, str]], *, one_object: bool) -> Observed:
             lost += 1
     return Observed(
         text=f"{kept} of {len(metadata)} kept, {refused} refused",
-        wrong_scale_downs=0,
+        wrong_scale_downs=None,
         lost=lost,
         recovered_seconds=None,
         ok=lost == 0 and kept <= rules.objects_max("hostile"),
@@ -84,7 +84,7 @@ def _unknown_keys() -> Observed:
         size = len(str(error).encode())
     return Observed(
         text=f"{size} bytes",
-        wrong_scale_downs=0,
+        wrong_scale_downs=None,
         lost=0,
         recovered_seconds=None,
         ok=0 < size <= MESSAGE_BYTES_MAX,

@@ -50,8 +50,8 @@ def observed(record_property: Callable[[str, object], None]) -> Observe:
     def take(
         text: str,
         *,
-        wrong_scale_downs: int,
-        lost: int,
+        wrong_scale_downs: int | None = None,
+        lost: int | None = None,
         recovered_seconds: float | None = None,
     ) -> None:
         seen = {

@@ -79,7 +79,6 @@ async def test_a_refused_report_is_written_again_in_the_next_round(observed: Obs
     assert [at for at, _ in node.written] == [180]
     observed(
         f"{len(node.written)} report, in the next round",
-        wrong_scale_downs=0,
         lost=1 - len(node.written),
         recovered_seconds=node.written[0][0] - 121,
     )
@@ -103,8 +102,6 @@ async def test_a_driver_that_comes_later_is_found(observed: Observe) -> None:
     assert unknown == [True, False]
     observed(
         "GPUs unknown, never none; then found in the next round",
-        wrong_scale_downs=0,
-        lost=0,
         recovered_seconds=node.written[1][0] - 1,
     )
 

@@ -47,7 +47,7 @@ def test_a_row_that_a_test_injects_is_ok_with_what_the_test_observed_and_not_wit
         run_of(tmp_path)
     assert ended.value.code == 1
     told, untold = json.loads((tmp_path / "rows.json").read_text())["rows"]
-    assert (told["ok"], told["wrong_scale_downs"], told["lost"]) == (True, 0, 0)
+    assert (told["ok"], told["wrong_scale_downs"], told["lost"]) == (True, None, 0)
     assert told["observed"] == "2 of the 2 states that there was room for are read"
     assert (untold["ok"], untold["lost"]) == (False, None)
     assert untold["observed"] == "the test says nothing to `observed`"

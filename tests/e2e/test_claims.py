@@ -370,7 +370,6 @@ def test_a_deployment_gets_its_pods_once_the_webhook_is_back(
     claimed = CLAIM in pod["metadata"]["annotations"]
     observed(
         "the Deployment says why it has no pod; then its pod comes, with its claim",
-        wrong_scale_downs=0,
         lost=int(not claimed),
         recovered_seconds=monotonic() - begun,
     )

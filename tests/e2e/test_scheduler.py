@@ -351,7 +351,6 @@ def test_pods_are_bound_while_the_extender_is_away(placing: Placing, observed: O
     observed(
         f"a pod is bound {seconds:.1f} s after it comes; then the begun node is filled first: "
         f"{'yes' if second == first else 'no'}",
-        wrong_scale_downs=0,
         lost=int(second != first),
     )
     assert second == first

@@ -146,7 +146,7 @@ async def test_a_disk_that_does_not_work_is_named_once_and_nothing_is_lost_meanw
     status, _ = await one.page("llm/qwen", "?at=2026-03-03T00:10:00Z")
     assert status == 200
     kept = rows(tmp_path / "states")
-    observed(f"one line in the log; {kept} of 3 decisions kept", wrong_scale_downs=0, lost=3 - kept)
+    observed(f"one line in the log; {kept} of 3 decisions kept", lost=3 - kept)
     assert kept == 3
 
 
@@ -168,7 +168,7 @@ async def test_a_file_that_somebody_has_locked_is_waited_for(
     events = [line["event"] for line in said if line["event"].startswith("decisions")]
     assert events == ["decisions_not_kept", "decisions_kept_again"]
     kept = rows(tmp_path)
-    observed(f"one line in the log; {kept} of 2 decisions kept", wrong_scale_downs=0, lost=2 - kept)
+    observed(f"one line in the log; {kept} of 2 decisions kept", lost=2 - kept)
     assert kept == 2
 
 
@@ -201,7 +201,6 @@ async def test_what_waits_too_long_is_given_up_and_the_gap_is_shown(
     assert lost == 3
     observed(
         f"{lost} decisions that waited beyond the bound are given up, and the gap is said",
-        wrong_scale_downs=0,
         lost=lost,
     )
     status, text = await one.page("llm/qwen", "?at=2026-03-03T00:25:00Z")

@@ -203,7 +203,7 @@ def test_a_file_that_is_damaged_while_it_is_used_is_set_aside_too(
 
     assert [line["event"] for line in said] == ["decisions_set_aside"]
     kept = int(planned(again, NOW) == 3)
-    observed(f"set aside; {kept} of 1 later decision kept", wrong_scale_downs=0, lost=1 - kept)
+    observed(f"set aside; {kept} of 1 later decision kept", lost=1 - kept)
     assert kept == 1
 
 

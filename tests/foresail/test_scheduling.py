@@ -131,7 +131,6 @@ async def test_while_a_watch_is_down_nothing_is_turned_away_and_it_says_so(
         seconds = asyncio.get_running_loop().time() - begun
     observed(
         f"{len(passed)} of 1 nodes passes, with the reason in the answer",
-        wrong_scale_downs=0,
         lost=1 - len(passed),
         recovered_seconds=seconds,
     )

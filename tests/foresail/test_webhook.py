@@ -264,7 +264,6 @@ async def test_classes_that_can_no_longer_be_read_leave_it_ready(
         allowed = json.loads(text)["response"]["allowed"]
     observed(
         f"/readyz says {ready}; the next pod is admitted: {allowed}",
-        wrong_scale_downs=0,
         lost=int(not allowed),
     )
     assert (ready, status, allowed) == (200, 200, True)

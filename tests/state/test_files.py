@@ -121,7 +121,6 @@ def test_a_damaged_file_is_named_and_costs_its_own_states(
     assert [one.payload for one in found] == [b"first"]
     observed(
         f"{len(found)} of the 1 whole state read, the damage named",
-        wrong_scale_downs=0,
         lost=1 - len(found),
     )
     (line,) = said
@@ -140,7 +139,6 @@ def test_an_append_that_the_disk_cut_off_is_undone(tmp_path: Path, observed: Obs
     found = [one.payload for one in files.read_workloads()]
     observed(
         f"{len(found)} of the 2 states that there was room for are read",
-        wrong_scale_downs=0,
         lost=2 - len(found),
     )
     assert found == [b"first", b"third"]
@@ -262,8 +260,6 @@ async def test_a_disk_that_cannot_be_written_is_said_once_and_again_when_it_work
     assert said[1]["event"] == "state_kept_again"
     observed(
         "one line in the log; the last state is on disk when it works again",
-        wrong_scale_downs=0,
-        lost=0,
         recovered_seconds=seconds,
     )
 

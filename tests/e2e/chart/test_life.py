@@ -140,7 +140,6 @@ def test_a_drain_of_both_servers_takes_one_at_a_time(
     observed(
         f"the second eviction is refused: {'yes' if refused else 'no'}; it is allowed when the "
         "first one's successor is ready",
-        wrong_scale_downs=0,
         lost=int(not refused),
     )
     assert refused

@@ -177,7 +177,6 @@ async def test_an_order_that_nobody_goes_on_with_ends_with_its_lease(
     left = len(ours(nodes, pool))
     observed(
         f"{writes} objects of an order, {left} when its lease of {LEASE_SECONDS:.0f} s has ended",
-        wrong_scale_downs=0,
         lost=left,
     )
     assert nodes.created(pool) <= 2

@@ -92,7 +92,7 @@ def test_a_plan_that_is_not_heard_of_again_stands_no_longer(observed: Observe) -
     assert state.level is Level.BAD
     assert "stands no longer, 3m25s old" in state.text
     shown = len(source.fleet().workloads)
-    observed(f"{shown} of 1 workloads shown: {state.text}", wrong_scale_downs=0, lost=1 - shown)
+    observed(f"{shown} of 1 workloads shown: {state.text}", lost=1 - shown)
 
 
 def test_without_a_plans_api_it_says_how_to_name_one() -> None:

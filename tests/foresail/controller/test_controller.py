@@ -165,7 +165,6 @@ async def test_after_the_wall_clock_was_set_one_round_is_not_carried_out(
         acted.append(len(one.executor.rounds))
     observed(
         f"rounds carried out: {acted[0]} when it was set, {acted[1]} two rounds later",
-        wrong_scale_downs=0,
         lost=2 - acted[1],
         recovered_seconds=240.0,
     )

@@ -91,8 +91,6 @@ async def test_a_leader_that_is_cut_off_stops_before_the_other_begins(observed: 
         assert 26 <= began <= 35
     observed(
         f"the first stops {stopped:.1f} s after the cut, the other begins after {began:.1f} s",
-        wrong_scale_downs=0,
-        lost=0,
         recovered_seconds=began,
     )
 
@@ -105,7 +103,7 @@ async def test_wall_clocks_that_are_apart_change_nothing(observed: Observe, off:
             await asyncio.sleep(2)
             together += a.leading and b.leading
         assert (a.leading, b.leading) == (True, False)
-    observed(f"two led at {together} of 300 moments", wrong_scale_downs=0, lost=together)
+    observed(f"two led at {together} of 300 moments", lost=together)
     assert together == 0
 
 
@@ -145,7 +143,7 @@ async def test_a_lease_that_is_deleted_makes_no_second_leader(observed: Observe)
                 together += a.leading and b.leading
             assert leases.record is not None
             assert (leases.record.holder, a.leading, b.leading) == ("a", True, False)
-    observed(f"two led at {together} of 200 moments", wrong_scale_downs=0, lost=together)
+    observed(f"two led at {together} of 200 moments", lost=together)
     assert together == 0
 
 

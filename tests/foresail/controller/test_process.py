@@ -216,7 +216,6 @@ async def test_a_cluster_that_cannot_be_read_is_not_ready_and_says_why(
     observed(
         f"not ready, and says HTTP 403; {written} writes meanwhile; then ready",
         wrong_scale_downs=written,
-        lost=0,
         recovered_seconds=asyncio.get_running_loop().time() - begun,
     )
 
@@ -244,8 +243,6 @@ async def test_throttling_forgotten_versions_and_cut_watches_pass(
     await until(woken)
     observed(
         "a pod that comes then is planned for",
-        wrong_scale_downs=0,
-        lost=0,
         recovered_seconds=asyncio.get_running_loop().time() - begun,
     )
 
@@ -404,9 +401,7 @@ async def test_a_server_that_refuses_changes_is_counted_and_asked_again_later(
 
     await until(counted)
     health, _ = await one.get("/healthz")
-    observed(
-        f"counted as refused; /healthz says {health}", wrong_scale_downs=0, lost=int(health != 200)
-    )
+    observed(f"counted as refused; /healthz says {health}", lost=int(health != 200))
     assert health == 200
 
 
