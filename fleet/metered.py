@@ -46,9 +46,9 @@ class Metered:
     """None = the meter has no price for the model."""
 
     def __add__(self, other: "Metered") -> "Metered":
-        """Both together."""
-        known = [one.usd for one in (self, other) if one.usd is not None]
-        return Metered(tokens=self.tokens + other.tokens, usd=sum(known) if known else None)
+        """Both together; without a price of one of them, dollars of a part would stand for all."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Metered(tokens=self.tokens + other.tokens, usd=usd)
 
     def times(self, factor: float) -> "Metered":
         """So many times as much."""
@@ -92,14 +92,16 @@ def number(value: object) -> float | None:
 
 def summed(every: Iterable[tuple[object, Metered | None]]) -> dict[str, Metered]:
     """The sum of each model that has a name and tokens."""
-    found: dict[str, Metered] = defaultdict(Metered)
+    found: dict[str, Metered] = {}
     for given, one in every:
         if not isinstance(given, str) or not given or one is None:
             continue
         name = given[:NAME_CHARACTERS_MAX]
-        if name in found or len(found) < MODELS_MAX:
+        if name in found:
             found[name] += one
-    return dict(found)
+        elif len(found) < MODELS_MAX:
+            found[name] = one
+    return found
 
 
 def by_label(found: Mapping[str, Metered], labels: Iterable[str]) -> Mapping[str, Metered]:

@@ -91,15 +91,15 @@ async def _reading(
     tokens: Mapping[str, Tokens] = {}
     remarks = []
     if url is not None:
+        unknown = "tokens are"
         try:
             tokens = await model_tokens(url, window_seconds, snapshot, token=token)
-        except UnmeasuredError as error:
-            remarks.append(f"{error}; tokens are unknown")
-        try:
+            # A Prometheus that did not answer is not waited for again.
+            unknown = "what OpenCost allocates is"
             other = unlike(await pod_allocations(url, token=token), snapshot)
             remarks += [] if other is None else [other]
-        except UnmeasuredError:
-            pass  # the same Prometheus, which the line above names
+        except UnmeasuredError as error:
+            remarks.append(f"{error}; {unknown} unknown")
     if snapshot.coming is None:
         remarks.append("no NodeClaim was read: machines without a node are not counted")
     return Reading(

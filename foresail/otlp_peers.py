@@ -7,9 +7,8 @@ not fit in its queue is left out; totals make up for it with the next report.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 from uuid import uuid4
 
 import grpc
@@ -42,7 +41,6 @@ class OtlpPeers:
         *,
         tls: TlsFiles | None,
         token_file: Path | None,
-        resolve_seconds: float = _RESOLVE_SECONDS,
     ) -> None:
         """Begin without peers.
 
@@ -56,9 +54,10 @@ class OtlpPeers:
         self._method = method
         self._tls = tls
         self._token_file = token_file
-        self._resolve_seconds = resolve_seconds
         self._queues: dict[str, asyncio.Queue[bytes]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._failing: set[str] = set()
+        """Hosts whose last body was not taken, which is logged once."""
 
     def pass_on(self, body: bytes) -> None:
         """Send a body to every peer, later."""
@@ -73,7 +72,7 @@ class OtlpPeers:
         try:
             while True:
                 self._follow(await hosts_of(self._address))
-                await asyncio.sleep(self._resolve_seconds)
+                await asyncio.sleep(_RESOLVE_SECONDS)
         finally:
             self._follow([])
 
@@ -81,6 +80,7 @@ class OtlpPeers:
         for gone in [host for host in self._tasks if host not in hosts]:
             self._tasks.pop(gone).cancel()
             self._queues.pop(gone, None)
+            self._failing.discard(gone)
         for host in hosts:
             if host not in self._tasks:
                 waiting: asyncio.Queue[bytes] = asyncio.Queue(WAITING_MAX)
@@ -89,31 +89,35 @@ class OtlpPeers:
 
     async def _send(self, host: str, waiting: "asyncio.Queue[bytes]") -> None:
         """Send to one peer until cancelled, or until it turns out to be this replica."""
-        works = True
-        async with AsyncExitStack() as stack:
-            channel = await stack.enter_async_context(channel_to(self._address, host, self._tls))
-            export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
-                self._method
-            )
-            while True:
-                body = await waiting.get()
-                try:
-                    metadata = [(PASSED_ON, self.instance), *await self._authorization()]
-                    await export(body, metadata=metadata, timeout=_SEND_SECONDS_MAX)
-                except grpc.aio.AioRpcError as error:
-                    if error.code() is grpc.StatusCode.ALREADY_EXISTS:
-                        self._queues.pop(host, None)
-                        return  # this replica itself
-                    if works:
-                        text = f"{error.code().name}: {error.details()}"
-                        log.warning("otlp_not_passed_on", peer=host, error=text)
-                    works = False
-                    await asyncio.sleep(_RETRY_SECONDS)
-                except ForesailError as error:
-                    log.warning("otlp_not_passed_on", peer=host, error=str(error))
-                    await asyncio.sleep(_RETRY_SECONDS)
-                else:
-                    works = True
+        while True:
+            try:
+                # A new channel after each failure, because a channel keeps the certificates that
+                # it began with, which are replaced.
+                async with channel_to(self._address, host, self._tls) as channel:
+                    await self._send_over(channel, host, waiting)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.ALREADY_EXISTS:
+                    self._queues.pop(host, None)
+                    return  # this replica itself
+                self._failed(host, f"{error.code().name}: {error.details()}")
+            except (OSError, ForesailError) as error:  # files that are being replaced
+                self._failed(host, str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _send_over(
+        self, channel: grpc.aio.Channel, host: str, waiting: "asyncio.Queue[bytes]"
+    ) -> Never:
+        export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self._method)
+        while True:
+            body = await waiting.get()
+            metadata = [(PASSED_ON, self.instance), *await self._authorization()]
+            await export(body, metadata=metadata, timeout=_SEND_SECONDS_MAX)
+            self._failing.discard(host)
+
+    def _failed(self, host: str, why: str) -> None:
+        if host not in self._failing:
+            log.warning("otlp_not_passed_on", peer=host, error=why)
+        self._failing.add(host)
 
     async def _authorization(self) -> list[tuple[str, str]]:
         if self._token_file is None:

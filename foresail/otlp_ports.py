@@ -7,7 +7,7 @@ limit, in the event loop.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
@@ -19,6 +19,7 @@ from foresail.otlp_peers import PASSED_ON, OtlpPeers
 from foresail.settings_otlp import OtlpSettings
 from foresail.sites import Sites, certificates
 from scaler.errors import ForesailError
+from scaler.limits import Limit, exceeded
 from scaler.message_text import limited
 from scaler.serving.server import LISTENING_OPTIONS, TlsFiles, start_listening
 from scaler.serving.state_peers import PeerAddress
@@ -35,6 +36,7 @@ _UNKNOWN: Final = "show the token of the source's otlp.tokenFile (Authorization:
 _RETRY_SECONDS: Final = 5
 _BODY_SECONDS_MAX: Final = 10.0
 _CALLS_MAX: Final = 128
+"""Requests at once at each port, each with a body of up to `BODY_BYTES_MAX`."""
 _STOP_SECONDS: Final = 1.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -53,6 +55,7 @@ class _Receiver:
     source: OtlpSource
     settings: OtlpSettings
     peers: OtlpPeers | None
+    posts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CALLS_MAX))
 
     async def export(self, request: bytes, context: Context) -> bytes:
         """`MetricsService.Export`, with bodies as they came."""
@@ -79,18 +82,25 @@ class _Receiver:
         if unread is not None:
             return _said(415, unread)
         try:
+            taken = await self._received(request)
+        except TimeoutError:
+            return _said(408, f"no body within {_BODY_SECONDS_MAX:g} s")
+        except BusyError:
+            busy = _said(503, _BUSY)
+            busy.headers["Retry-After"] = str(_RETRY_SECONDS)
+            return busy
+        except UndecodableError as error:
+            return _said(400, limited(str(error)))
+        return web.Response(body=taken, content_type=_PROTOBUF)
+
+    async def _received(self, request: web.Request) -> bytes:
+        if self.posts.locked():
+            exceeded(Limit.OTLP_WAITING)
+            raise BusyError
+        async with self.posts:
             async with asyncio.timeout(_BODY_SECONDS_MAX):
                 body = await request.read()
-            taken = await self._taken(body, passes_on=True)
-            answer = web.Response(body=taken, content_type=_PROTOBUF)
-        except TimeoutError:
-            answer = _said(408, f"no body within {_BODY_SECONDS_MAX:g} s")
-        except BusyError:
-            answer = _said(503, _BUSY)
-            answer.headers["Retry-After"] = str(_RETRY_SECONDS)
-        except UndecodableError as error:
-            answer = _said(400, limited(str(error)))
-        return answer
+            return await self._taken(body, passes_on=True)
 
     async def _taken(self, body: bytes, *, passes_on: bool) -> bytes:
         """Take a body; the answer to its sender."""

@@ -60,7 +60,10 @@ def _by_workload(report: TuneReport) -> Table:
 
 def _for_all(report: TuneReport) -> Table:
     table = _table("one for all", "rule", "setting", "x best", "in time on")
-    table.caption = "one setting for all workloads; x best: mean of GPU-hours over each one's best"
+    table.caption = (
+        "one setting for all workloads; x best: mean of GPU-hours over each one's best, where any"
+        " setting is in time"
+    )
     for one in sorted(report.for_all, key=lambda one: (-one.reached, one.times_best)):
         reached = f"{one.reached} of {len(report.workloads)}"
         table.add_row("", one.setting.rule, _named(one.setting), _ratio(one.times_best), reached)

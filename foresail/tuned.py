@@ -3,8 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp, fsum, log
-from statistics import fmean
+from math import nan
+from statistics import fmean, geometric_mean
 
 from replay.contest import Entry
 from replay.node_contest import GovernedSite, NodeEntry, NodeSetting
@@ -54,7 +54,8 @@ class ForAll:
     reached: int
     """Workloads on which it is in time as often as asked."""
     times_best: float
-    """Geometric mean of its GPU-hours over each workload's best; NaN = not comparable."""
+    """Geometric mean of its GPU-hours over each workload's best, where some setting is in time;
+    NaN = on no workload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,35 +94,35 @@ def for_all(
     results: Mapping[Entry, Result], workloads: Sequence[str], asked: float
 ) -> list[ForAll]:
     """The setting of each rule that is in time on most workloads, and cheapest among those."""
-    cheapest = {
-        place: min(
-            (
-                one.gpu_hours
-                for fared in _by_rule(results, place).values()
-                for one in fared
-                if one.in_time >= asked
-            ),
-            default=float("nan"),
-        )
-        for place in range(len(workloads))
-    }
+    # Of the workloads on which some setting is in time as often as asked.
+    cheapest: dict[int, float] = {}
+    for place in range(len(workloads)):
+        in_time = [
+            one.gpu_hours
+            for fared in _by_rule(results, place).values()
+            for one in fared
+            if one.in_time >= asked
+        ]
+        if in_time:
+            cheapest[place] = min(in_time)
     by_setting: defaultdict[Setting, list[tuple[int, Fared]]] = defaultdict(list)
     for place in range(len(workloads)):
         for fared in _by_rule(results, place).values():
             for one in fared:
                 by_setting[one.setting].append((place, one))
-    best: dict[str, ForAll] = {}
+    best: dict[str, tuple[tuple[float, float], ForAll]] = {}
     for setting, runs in by_setting.items():
-        ratios = [one.gpu_hours / cheapest[place] for place, one in runs]
+        ratios = [one.gpu_hours / cheapest[place] for place, one in runs if place in cheapest]
         this = ForAll(
             setting=setting,
             reached=sum(one.in_time >= asked for _, one in runs),
-            times_best=exp(fsum(map(log, ratios)) / len(ratios)),
+            times_best=geometric_mean(ratios) if ratios else nan,
         )
-        other = best.get(setting.rule)
-        if other is None or (-this.reached, this.times_best) < (-other.reached, other.times_best):
-            best[setting.rule] = this
-    return list(best.values())
+        cost = this.times_best if ratios else fmean(one.gpu_hours for _, one in runs)
+        rank = (-this.reached, cost)
+        if setting.rule not in best or rank < best[setting.rule][0]:
+            best[setting.rule] = rank, this
+    return [this for _, this in best.values()]
 
 
 def tuned_nodes(

@@ -1,20 +1,23 @@
 """Finished runs in a file, one line of JSON each, under a digest of all that a run depends on.
 
-The code is part of that digest: a rule that was changed is not the one that ran before. Interrupted
-work reads the file and runs only what is missing.
+The code and its data are part of that digest: a rule that was changed is not the one that ran
+before, and neither is one under other prices. Interrupted work reads the file and runs only what is
+missing.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
 
 Piece = TypeVar("Piece")
 Outcome = TypeVar("Outcome")
+_COUNTED: Final = frozenset({".py", ".yaml", ".npz"})
+"""Ends of files that a run depends on: code, what it knows, and priors."""
 
 
 def resumed(
@@ -60,11 +63,20 @@ def key_of(*parts: object) -> str:
 
 @lru_cache(maxsize=1)
 def code_digest() -> str:
-    """Of the code that runs."""
+    """Of the code that runs, and of the data files beside it."""
+    return digest_of(rooms())
+
+
+def rooms() -> tuple[Path, ...]:
+    """The folders of this room and of all that it imports."""
     here = Path(__file__).parent
-    rooms = (here, *(here.parent / name for name in ("scaler", "policies")))
-    sources = sorted(path for room in rooms for path in room.rglob("*.py"))
-    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return (here, *(here.parent / name for name in ("policies", "scaler", "fleet")))
+
+
+def digest_of(folders: Iterable[Path]) -> str:
+    """Of the code and the data in folders."""
+    files = (path for folder in folders for path in folder.rglob("*") if path.suffix in _COUNTED)
+    return sha256(b"".join(path.read_bytes() for path in sorted(files))).hexdigest()
 
 
 def _read(kept: Path | None, adapter: TypeAdapter[Outcome]) -> dict[str, Outcome]:

@@ -25,6 +25,11 @@ class FoundSeries:
         return self.labels.get(NAME)
 
     @cached_property
+    def key(self) -> frozenset[tuple[str, str]]:
+        """Equal labels make one series. Kept, because it is looked up for each point."""
+        return frozenset(self.labels.items())
+
+    @cached_property
     def shown(self) -> str:
         return self.title or title_of(self.labels) or "(no name)"
 

@@ -1,6 +1,7 @@
 """What an export is, by its content and not by its name."""
 
 import re
+from codecs import getincrementaldecoder
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -63,7 +64,8 @@ def _of_text(lines: list[str]) -> Kind:
 def _lines(path: Path, head: bytes) -> list[str]:
     cut = head[: head.rfind(b"\n") + 1] if len(head) == _HEAD_BYTES else head
     try:
-        text = (cut or head).decode("utf-8-sig")
+        # Of a single long line the last character may be cut in two.
+        text = getincrementaldecoder("utf-8-sig")().decode(cut or head, final=bool(cut))
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:

@@ -68,7 +68,6 @@ class Minutes:
             for name in preset.spelled:
                 self._model_labels.setdefault(name, set()).add(preset.model_label)
         self._growing: dict[frozenset[tuple[str, str]], _Growing] = {}
-        self._of_found: dict[int, tuple[FoundSeries, _Growing]] = {}
         self._minutes = 0
         self.models: set[str] = set()
         """That engines named, the asked one or not."""
@@ -116,19 +115,14 @@ class Minutes:
         one.values.append(value)
 
     def _series(self, series: FoundSeries) -> _Growing:
-        known = self._of_found.get(id(series))
-        if known is not None and known[0] is series:
-            return known[1]
-        key = frozenset(series.labels.items())
-        one = self._growing.get(key)
+        one = self._growing.get(series.key)
         if one is None:
             if len(self._growing) >= SERIES_MAX:
                 raise ExportError(
                     f"more than {SERIES_MAX:,} series of engines and pods: export those of one"
                     " model or namespace only"
                 )
-            one = self._growing[key] = _Growing(labels=dict(series.labels))
-        self._of_found[id(series)] = (series, one)
+            one = self._growing[series.key] = _Growing(labels=dict(series.labels))
         return one
 
     def kept(self) -> list[KeptSeries]:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from click.testing import CliRunner, Result
 
 from foresail.cli import main
 from foresail.exports import minutes
+from foresail.exports.dumps import read_dump
 from foresail.exports.errors import ExportError
+from foresail.exports.kinds import Kind, kind_of
+from foresail.exports.minutes import Minutes
 from foresail.exports.moments import zone_named
 from foresail.exports.rates import columns_given
 from foresail.exports.reading import Asked, read_export
@@ -284,6 +288,30 @@ def test_an_export_larger_than_what_is_kept_says_how_to_make_a_smaller_one(
     monkeypatch.setattr(minutes, "MINUTES_MAX", 2)
     with pytest.raises(ExportError, match="more than 2 minutes of series: export fewer days"):
         read_export(path, Asked(model='m"1'))
+
+
+def test_series_whose_samples_alternate_take_no_more_memory_than_their_minutes() -> None:
+    minutes = Minutes(None)
+    lines = (
+        f'{{__name__="vllm:request_success_total", model_name="m", pod="p-{n % 2}"}} {n} {BEGIN}'
+        for n in range(1000)
+    )
+    tracemalloc.start()
+    try:
+        assert read_dump(lines, minutes, place="dump.txt") == 1000
+        assert tracemalloc.get_traced_memory()[0] < 2**18
+    finally:
+        tracemalloc.stop()
+    assert [list(one.values) for one in minutes.kept()] == [[998], [999]]
+
+
+@pytest.mark.parametrize("shift", range(2))
+def test_an_answer_in_one_long_line_may_have_any_character_where_the_head_ends(
+    shift: int, tmp_path: Path
+) -> None:
+    series = {"metric": {"__name__": "x", "team": "é" * 2**16}, "values": []}
+    text = " " * shift + json.dumps([series], ensure_ascii=False)
+    assert kind_of(written(tmp_path, text, "answer.json")) is Kind.MATRIX
 
 
 def backtest(*arguments: object) -> Result:

@@ -42,9 +42,13 @@ def test_a_name_with_a_slash_is_the_one_label_that_is_called_so() -> None:
         "qwen3-32b": of(10, 20),
         "a/Twice": of(100, 0),
         "gpt-x": of(1000, 0),
+        "org/Llama": of(1, 1, 0.5),
+        "other/LLAMA": of(2, 2, 0.25),
     }
-    assert by_label(found, ["qwen3-32b", "twice", "TWICE"]) == {
-        "qwen3-32b": of(11, 22, 3),
+    assert by_label(found, ["qwen3-32b", "twice", "TWICE", "llama"]) == {
+        # 3 dollars are of 3 tokens, and what the other 30 cost is unknown.
+        "qwen3-32b": of(11, 22),
+        "llama": of(3, 3, 0.75),
         "a/Twice": of(100, 0),
         "gpt-x": of(1000, 0),
     }

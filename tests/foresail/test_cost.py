@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from click.testing import CliRunner, Result
 from rich.console import Console
 
@@ -16,9 +17,12 @@ from fleet.reasons import Reason
 from fleet.spend import Client, Spend
 from fleet.tokens import Tokens
 from foresail.cli import main
+from foresail.cost_reading import read_round
 from foresail.cost_report import CostReport
 from foresail.cost_table import MEANINGS, payload, render
+from foresail.fleet_options import FleetOptions
 from tests.fleet.objects import H100, node, node_claim, pod
+from tests.sources.prometheus_stub import Stub, serving
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "clusters" / "karpenter.yaml"
 CPU_POD = pod("web")
@@ -191,6 +195,38 @@ def test_an_option_that_cannot_be_used_is_one_line(arguments: tuple[object, ...]
 
     assert result.exit_code in {1, 2}
     assert why in result.output
+
+
+class Refusing(Stub):
+    """Knows nothing, and refuses one query."""
+
+    refused = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        answer = await super().answer(request)
+        refused = self.refused in self.asked[-1][1]["query"][0]
+        return web.Response(text="out of order", status=500) if refused else answer
+
+
+@pytest.mark.parametrize(
+    ("refused", "remark", "queries_of_allocations"),
+    [
+        pytest.param("vllm:generation_tokens_total", "tokens are unknown", 0, id="tokens"),
+        pytest.param("gpu_allocation", "what OpenCost allocates is unknown", 1, id="allocations"),
+    ],
+)
+async def test_what_a_prometheus_refuses_is_named_and_a_silent_one_is_not_waited_for_again(
+    refused: str, remark: str, queries_of_allocations: int
+) -> None:
+    stub = Refusing()
+    stub.refused = refused
+    async with serving(stub):
+        options = FleetOptions(files=(RECORDED,), prometheus=(stub.url,))
+        (reading,) = (await read_round(options, 600)).readings
+
+    assert [one for one in reading.remarks if one.endswith(remark)]
+    queries = [form["query"][0] for _, form in stub.asked]
+    assert sum("gpu_allocation" in one for one in queries) == queries_of_allocations
 
 
 def test_a_prometheus_that_does_not_answer_leaves_tokens_and_idleness_unknown() -> None:

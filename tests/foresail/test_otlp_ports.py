@@ -13,6 +13,7 @@ import aiohttp
 import grpc
 import grpc.aio
 import pytest
+from structlog.testing import capture_logs
 
 from foresail import opentelemetry_installed, otlp_peers
 from foresail.clock import wall_clock
@@ -21,6 +22,7 @@ from foresail.settings import Settings
 from foresail.settings_otlp import OtlpSettings
 from foresail.wiring import Sources
 from scaler.errors import ForesailError
+from scaler.serving.server import TlsFiles
 from scaler.serving.state_peers import PeerAddress
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.otlp_decoding import Decoder
@@ -131,6 +133,22 @@ async def test_a_bomb_and_what_is_no_request_are_refused_with_the_reason() -> No
         assert receiver.series() == 0
 
 
+async def test_bodies_that_are_received_at_once_over_http_are_bounded() -> None:
+    async with receiving() as receiver, AsyncExitStack() as stack:
+        begun = b"POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
+        for _ in range(128):
+            _, writer = await asyncio.open_connection("127.0.0.1", receiver.ports.http)
+            stack.callback(writer.close)
+            writer.write(begun + b"Content-Type: application/x-protobuf\r\n\r\n")
+        async with asyncio.timeout(5):
+            while (await receiver.http(body()))[0] == 200:
+                pass
+        assert await receiver.http(body()) == (
+            503,
+            "too many requests wait: send this again later\n",
+        )
+
+
 async def test_points_that_cannot_be_taken_are_said_to_their_sender() -> None:
     async with receiving() as receiver:
         future = body_of(tokens("input", 100, at=wall_clock() + 3600))
@@ -150,18 +168,34 @@ async def test_a_sender_without_the_token_is_refused(tmp_path: Path) -> None:
         assert await receiver.grpc(body(), authorization="Bearer t0ken") == (grpc.StatusCode.OK, "")
 
 
+def tls_files(folder: Path, authority: Authority, trusted: Authority) -> TlsFiles:
+    """A certificate of one authority, and the other as that of the other side."""
+    pair = authority.sign("foresail")
+    files = TlsFiles(
+        certificate=folder / "tls.crt", key=folder / "tls.key", client_ca=folder / "ca.crt"
+    )
+    for file, content in zip(
+        (files.certificate, files.key, files.client_ca),
+        (pair.certificate, pair.key, trusted.certificate),
+        strict=True,
+    ):
+        assert file is not None
+        file.write_bytes(content)
+    return files
+
+
+def settings_of(files: TlsFiles) -> dict[str, str]:
+    return {
+        "certificate": str(files.certificate),
+        "key": str(files.key),
+        "clientCa": str(files.client_ca),
+    }
+
+
 async def test_with_a_client_ca_its_senders_alone_are_admitted(tmp_path: Path) -> None:
     ours, theirs = Authority("ours"), Authority("theirs")
-    server = ours.sign("foresail")
-    for name, content in (
-        ("tls.crt", server.certificate),
-        ("tls.key", server.key),
-        ("ca.crt", ours.certificate),
-    ):
-        (tmp_path / name).write_bytes(content)
-    tls = {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}
-    files = {name: str(tmp_path / file) for name, file in tls.items()}
-    async with receiving(tls=files) as receiver:
+    files = tls_files(tmp_path, ours, ours)
+    async with receiving(tls=settings_of(files)) as receiver:
         for authority, admitted in ((ours, True), (theirs, False)):
             pair = authority.sign("collector")
             credentials = grpc.ssl_channel_credentials(ours.certificate, pair.key, pair.certificate)
@@ -234,6 +268,40 @@ async def test_what_one_replica_receives_its_peer_has_too_and_once(
         assert first.series() == 5 * sent
         assert second.source.series.heard <= sent
         assert second.series() == 5 * second.source.series.heard
+
+
+@pytest.mark.parametrize("before", ["missing", "refused"])
+async def test_a_peer_is_sent_to_again_once_the_certificate_is_replaced(
+    before: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolved(_: PeerAddress) -> list[str]:
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(otlp_peers, "hosts_of", resolved)
+    ours, theirs = Authority("ours"), Authority("theirs")
+    (tmp_path / "peer").mkdir()
+    server = settings_of(tls_files(tmp_path, ours, ours))
+    shown = tls_files(tmp_path / "peer", theirs, ours)
+    if before == "missing":
+        shown.key.unlink()
+    async with receiving(tls=server) as receiver:
+        address = PeerAddress(host="localhost", port=receiver.ports.grpc or 0)
+        peers = otlp_peers.OtlpPeers(address, EXPORT, tls=shown, token_file=None)
+        following = asyncio.create_task(peers.run())
+        try:
+            with capture_logs() as lines:
+                async with asyncio.timeout(5):
+                    while not lines:
+                        peers.pass_on(body())
+                        await asyncio.sleep(0.02)
+            assert [one["event"] for one in lines] == ["otlp_not_passed_on"]
+            tls_files(tmp_path / "peer", ours, ours)
+            async with asyncio.timeout(5):
+                while not receiver.series():
+                    peers.pass_on(body())
+                    await asyncio.sleep(0.02)
+        finally:
+            following.cancel()
 
 
 async def test_a_taken_port_names_its_source() -> None:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,7 @@ from foresail.tune_command import Exploration, explored
 from foresail.tune_table import TuneReport, as_document
 from foresail.tuned import ForAll, Setting, for_all, tuned
 from replay.contest import Entry
+from replay.kept_runs import digest_of, rooms
 from replay.simulate import Result
 from replay.traces import Trace
 from scaler.errors import ForesailError
@@ -143,6 +145,37 @@ def test_one_setting_for_all_is_in_time_on_most_workloads_first() -> None:
     # b at 2: 1.5 times the best, and half of it but late.
     assert (found["b"].setting.knob, found["b"].reached) == (2.0, 1)
     assert found["b"].times_best == pytest.approx(0.75**0.5)
+
+
+def test_a_workload_that_no_setting_serves_in_time_does_not_hide_which_is_cheapest() -> None:
+    late = dict(
+        run(rule=rule, knob=knob, scenario=2, seed=1, hours=5.0, in_time=0.5)
+        for rule, knob in (("a", 1.0), ("a", 2.0), ("b", 1.0), ("b", 2.0))
+    )
+    workloads = ("one", "two", "none")
+    assert for_all(RUNS | late, workloads, 0.99) == for_all(RUNS, ("one", "two"), 0.99)
+    # Of two settings that are late alike, the second is cheaper.
+    alone = dict(
+        run(rule="a", knob=knob, scenario=0, seed=1, hours=hours, in_time=0.5)
+        for knob, hours in ((1.0, 8.0), (2.0, 5.0))
+    )
+    (found,) = for_all(alone, ("one",), 0.99)
+    assert (found.setting.knob, found.reached, isnan(found.times_best)) == (2.0, 0, True)
+
+
+def test_a_run_is_kept_for_its_code_and_its_data_alone(tmp_path: Path) -> None:
+    room = tmp_path / "fleet"
+    (room / "__pycache__").mkdir(parents=True)
+    digests = []
+    for name, content in (
+        ("prices.py", "1"), ("prices.py", "2"), ("generations.yaml", "H100"), ("prior.npz", "x"),
+        ("__pycache__/prices.pyc", "compiled"), ("README.md", "text"),
+    ):  # fmt: skip
+        (room / name).write_text(content)
+        digests.append(digest_of([room]))
+    assert len(set(digests[:4])) == 4
+    assert set(digests[3:]) == {digests[3]}
+    assert {room.name for room in rooms()} == {"replay", "policies", "scaler", "fleet"}
 
 
 def test_an_address_without_a_cluster_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
