@@ -151,9 +151,9 @@ class Checkpoints:
     every_seconds: float
 
     def next_after(self, at_seconds: float) -> float:
-        """The first one that is not before a moment."""
+        """The first one that is not before a moment, whatever time the last one says it was."""
         steps = math.ceil((at_seconds - self.last_seconds) / self.every_seconds)
-        return self.last_seconds + max(0, steps) * self.every_seconds
+        return self.last_seconds + steps * self.every_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ that anybody may write: whatever depends on one is unknown when it makes no sens
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
 from sys import intern
 from typing import Final
@@ -20,6 +20,10 @@ _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_CHARACTERS_MAX: Final = 64
 """The regular expression takes quadratic time."""
+_DURATION_SECONDS_MAX: Final = 2.0**63 / 1e9
+"""Go has no longer one."""
+_YEAR_MIN, _YEAR_MAX = 1970, 9000
+"""A tenant may write any: the sum of a moment and a duration is still a date that can be shown."""
 
 
 class UnreadableObjectError(ValueError):
@@ -120,12 +124,17 @@ def strings(of: Json, name: str) -> Mapping[str, str]:
 
 
 def seconds(of: Json, name: str) -> float | None:
-    """A time stamp in seconds since 1970; None = there is none that can be read."""
-    stamp = text(of, name)
+    """A time stamp in seconds since 1970; None = there is none that can be read, or that is meant.
+
+    Without a zone it is of UTC, as all of Kubernetes' are.
+    """
     try:
-        return datetime.fromisoformat(stamp).timestamp() if stamp else None
-    except (OverflowError, ValueError):
+        stamp = datetime.fromisoformat(text(of, name) or "")
+    except ValueError:
         return None
+    if not _YEAR_MIN <= stamp.year <= _YEAR_MAX:
+        return None
+    return (stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)).timestamp()
 
 
 def go_duration_seconds(given: object) -> float | None:
@@ -135,7 +144,8 @@ def go_duration_seconds(given: object) -> float | None:
     parts = _DURATION.findall(given)
     if not parts or "".join(number + unit for number, unit in parts) != given:
         return None
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+    found = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+    return found if found <= _DURATION_SECONDS_MAX else None
 
 
 def name_of(document: Json) -> str:

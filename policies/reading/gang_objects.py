@@ -47,7 +47,10 @@ class GangObjects:
         self._objects = {one.workload: one for one in cluster.gang_objects}
         self._flavors = {one.name: one.node_labels for one in cluster.flavors}
         self._admissions: dict[Workload, KueueWorkload] = {}
-        for one in sorted(cluster.kueue_workloads, key=lambda each: each.created_seconds or 0.0):
+        self._lacking: dict[tuple[str, str], KueueWorkload] = {}
+        for one in sorted(cluster.kueue_workloads, key=_age):
+            if one.admission is Admission.LACKS_NODES:
+                self._lacking.setdefault(_queue_of(one), one)
             # A group of pods is called as its Workload, whatever owns that.
             self._admissions[workload_named(_POD_GROUP, one.name)] = one
             for owner in one.owners:
@@ -92,19 +95,22 @@ class GangObjects:
         admission = self.admission_of(gang)
         makers = self.makers_of(gang)
         if admission is not None:
-            return _held_by_kueue(admission)
+            return _held_by_kueue(admission, self._lacking.get(_queue_of(admission)))
         queue = next((one.queue for one in makers if one.queue is not None), None)
         if not any(one.suspended for one in makers):
             return None
         return f"Kueue's queue {queue}" if queue is not None else "its owner, who has suspended it"
 
     def is_admitted(self, gang: Workload) -> bool:
-        """Whether a quota counts all its pods, and nothing but nodes keeps it from starting."""
+        """Whether a quota counts all its pods, and nothing but nodes keeps it from starting.
+
+        Kueue looks for room for one workload after the other, each against the whole free quota:
+        of those of a queue that lack nodes, the quota counts only the first.
+        """
         admission = self.admission_of(gang)
-        return admission is not None and admission.admission in {
-            Admission.ADMITTED,
-            Admission.LACKS_NODES,
-        }
+        if admission is None or admission.admission is not Admission.LACKS_NODES:
+            return admission is not None and admission.admission is Admission.ADMITTED
+        return admission is self._lacking[_queue_of(admission)]
 
     def unmade(self, made: Iterable[Workload]) -> Iterator[UnmadeGang]:
         """The gangs that are wanted and of which there is no pod.
@@ -163,7 +169,22 @@ class GangObjects:
         ]
 
 
-def _held_by_kueue(found: KueueWorkload) -> str | None:
+def _age(one: KueueWorkload) -> tuple[float, str]:
+    """For the oldest first, as a queue has them."""
+    return (one.created_seconds or 0.0, one.name)
+
+
+def _queue_of(one: KueueWorkload) -> tuple[str, str]:
+    return (one.name.partition("/")[0], one.queue)
+
+
+def _held_by_kueue(found: KueueWorkload, lacking: KueueWorkload | None) -> str | None:
+    """What keeps it.
+
+    Args:
+        found: the workload.
+        lacking: the first of its queue that lacks nodes.
+    """
     queue = f"Kueue's queue {found.queue}"
     again = ", evicted" if found.evicted else ""
     if found.admission in _WAITS_FOR_A_QUOTA:
@@ -171,6 +192,8 @@ def _held_by_kueue(found: KueueWorkload) -> str | None:
     if found.admission is Admission.RESERVED:
         checks = ", ".join(found.checks) or "of its queue"
         return f"{queue}: admission checks {checks}, which see to its nodes"
+    if found.admission is Admission.LACKS_NODES and lacking is not None and found is not lacking:
+        return f"{queue}, behind {lacking.name}, for which nodes are wanted first"
     return None
 
 

@@ -9,11 +9,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 from fleet.annotations import CHECKPOINT_EVERY, CHECKPOINTED_AT, EXPECTED_END
-from fleet.cluster.fields import go_duration_seconds
+from fleet.cluster.fields import go_duration_seconds, seconds
 from fleet.cluster.groups import PodGroup
 from fleet.cluster.owners import JOB_KINDS, Workload
 from fleet.cluster.pods import Pod
@@ -77,7 +76,9 @@ def gang_demand(
     """
     members = list(pods)
     waiting = [one for one in members if one.pod.node is None]
-    ends = [end for one in members if (end := _expected_end(one.pod)) is not None]
+    ends = [
+        end for one in members if (end := seconds(one.pod.annotations, EXPECTED_END)) is not None
+    ]
     return GangDemand(
         workload=workload,
         pods=len(members) + missing,
@@ -159,17 +160,6 @@ def _total(pod: Pod) -> int:
     return int(stated) if _COUNT.fullmatch(stated) else 0
 
 
-def _expected_end(pod: Pod) -> float | None:
-    return _moment(pod, EXPECTED_END)
-
-
-def _moment(pod: Pod, annotation: str) -> float | None:
-    try:
-        return datetime.fromisoformat(pod.annotations[annotation]).timestamp()
-    except (KeyError, OverflowError, ValueError):
-        return None
-
-
 def _checkpoints(pods: Iterable[Pod]) -> Checkpoints | None:
     """By the annotations of the gang's pods; of several intervals the longest."""
     every, last = [], []
@@ -177,7 +167,9 @@ def _checkpoints(pods: Iterable[Pod]) -> Checkpoints | None:
         found = go_duration_seconds(pod.annotations.get(CHECKPOINT_EVERY))
         if found is not None and 0 < found <= _CHECKPOINT_SECONDS_MAX:
             every.append(found)
-            last += [at for at in (_moment(pod, CHECKPOINTED_AT), pod.started_seconds) if at]
+            last += [
+                at for at in (seconds(pod.annotations, CHECKPOINTED_AT), pod.started_seconds) if at
+            ]
     if not every or not last:
         return None
     return Checkpoints(last_seconds=max(last), every_seconds=max(every))

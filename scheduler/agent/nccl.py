@@ -32,7 +32,7 @@ _ROW: Final = re.compile(
 """Size, count, type, redop, root; then time, algbw, busbw and errors, out of place and in place."""
 _SAMPLE: Final = re.compile(r"nccl_bus_bandwidth_gbs\{(?P<labels>[^}]*)\}\s+(?P<value>[^\s]+)")
 _LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", re.IGNORECASE | re.ASCII)
 _UNITS: Final = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 

@@ -48,6 +48,14 @@ def test_the_best_run_on_one_node_with_large_messages_counts(
     assert run(name) == best
 
 
+def test_a_size_in_no_unit_of_nccl_tells_nothing_and_stops_nothing() -> None:
+    """The Kelvin sign is a K to whoever ignores case."""
+    text = 'nccl_bus_bandwidth_gbs{n_nodes="1",nranks="8",message_size="%s"} 100\n'
+    assert best_of([text % "512\u212aB", text % "512MB"]) == BusBandwidth(
+        gb_s=100.0, ranks=8, collective=None
+    )
+
+
 def test_the_links_and_what_nccl_realised_are_compared() -> None:
     machine = report(told("h100-8-nvswitch"))
 
@@ -103,6 +111,10 @@ def test_the_agent_reads_the_files_of_the_last_day(tmp_path: Path) -> None:
     old = tmp_path / "old.txt"
     old.write_bytes((RUNS / "h100-8-all-reduce.txt").read_bytes())
     os.utime(old, (0, 0))
+    # A job may write any time too.
+    ahead = tmp_path / "ahead.txt"
+    ahead.write_bytes(old.read_bytes())
+    os.utime(ahead, (4e9, 4e9))
 
     words = ["agent", "--from", str(H100), "--nccl", str(tmp_path)]
     document = json.loads(CliRunner().invoke(main, [*words, "-o", "json"]).output)

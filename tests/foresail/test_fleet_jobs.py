@@ -126,6 +126,17 @@ def test_a_job_past_its_end_is_late_and_its_rest_is_unknown(tmp_path: Path) -> N
     assert jobs(path).output.splitlines()[3].split()[-3:] == ["?", "late", "30m"]
 
 
+@pytest.mark.parametrize(
+    "stated", ["9999-12-31T23:59:59-10:00", "0001-01-01T00:00:00+10:00", "soon"]
+)
+def test_an_end_that_no_calendar_has_is_unknown(tmp_path: Path, stated: str) -> None:
+    path = tmp_path / "odd.json"
+    end = {"foresail.io/expected-end": stated}
+    path.write_text(json.dumps({"kind": "List", "items": [noon("a"), member("t", 0, "a", **end)]}))
+    (job,) = json.loads(jobs(path, "-o", "json").output)["clusters"][0]["jobs"]
+    assert job["endsAt"] is None
+
+
 def test_gpus_without_a_price_leave_dollars_unknown_and_ended_pods_make_a_lower_bound(
     tmp_path: Path,
 ) -> None:

@@ -74,6 +74,18 @@ def test_a_gang_that_kueue_would_admit_if_there_were_nodes_gets_all_of_them() ->
     assert ordered(plan(queued(SUSPENDED, message=NO_ROOM))) == [(4, "gang")]
 
 
+def test_of_the_gangs_of_a_queue_that_lack_nodes_the_first_gets_them() -> None:
+    # The quota is free for each of them by itself, and not for all together.
+    jobs = [job_set(name, queue="research", suspend=True) for name in ("a-newer", "tune")]
+    waiting = [workload(one, message=NO_ROOM) for one in jobs]
+    for one, hour in zip(waiting, (13, 12), strict=True):
+        one["metadata"]["creationTimestamp"] = f"2026-12-01T{hour}:00:00Z"
+    found = plan({Kind.JOB_SET: jobs, Kind.KUEUE_WORKLOAD: waiting})
+    assert [(one.nodes, one.workload) for one in found.orders] == [(4, "JobSet ml/tune")]
+    behind = "JobSet ml/a-newer waits for Kueue's queue research, behind ml/jobset-tune, for which"
+    assert behind in texts(found)
+
+
 def test_nodes_are_left_to_the_provisioning_request_of_an_admission_check() -> None:
     found = plan(queued(SUSPENDED, reserved=True, checks=("provisioning",)))
     assert ordered(found) == []

@@ -191,6 +191,8 @@ def test_a_running_gang_holds_its_nodes_until_it_ends(
         # Over for 40 minutes, 10 more than are granted; checkpoints each 30, the last 25 ago.
         pytest.param(NOW - 1500, "hold: gang", NOW + 300, id="until the next one in 5 min"),
         pytest.param(NOW - 300, "leave: serves", None, id="one was written meanwhile"),
+        # A pod may state any time.
+        pytest.param(NOW - 1500 + 1800e6, "hold: gang", NOW + 300, id="stated of a far future"),
     ],
 )
 def test_checkpoint_and_resume_lets_a_release_wait_for_the_checkpoint(

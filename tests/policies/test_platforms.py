@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleet.catalogue import shipped
 from fleet.cluster.hardware import Prices
+from fleet.cluster.karpenter import node_claim_of
 from fleet.cluster.nodes import CapacityType
 from fleet.cluster.owners import Workload
 from fleet.cluster.pods import Pod, pod_of
@@ -233,6 +235,17 @@ def test_a_training_run_that_outlives_its_node_is_named_before_the_node_expires(
         "h100-xk2vj ends at 2026-12-12 08:00Z (its NodeClaim expires), before gang train/tune, "
         "which is expected to end at 2026-12-13 00:00Z"
     )
+
+
+def test_a_node_claim_that_expires_after_no_duration_of_gos_has_no_known_end() -> None:
+    written = yaml.safe_load((FIXTURES / "eks-auto-mode.yaml").read_text(encoding="utf-8"))
+    (claim,) = (one for one in written["items"] if one["kind"] == "NodeClaim")
+    claim["spec"]["expireAfter"] = f"{'9' * 60}h"
+
+    (pool,) = assessed(read("eks-auto-mode", node_claims=(node_claim_of(claim),))).pools
+
+    (node,) = pool.nodes
+    assert (node.ends_at_seconds, pool.remarks) == (None, ())
 
 
 def _worker(node: str) -> Pod:
