@@ -101,16 +101,26 @@ class GangObjects:
             return None
         return f"Kueue's queue {queue}" if queue is not None else "its owner, who has suspended it"
 
-    def is_admitted(self, gang: Workload) -> bool:
-        """Whether a quota counts all its pods, and nothing but nodes keeps it from starting.
+    def admitted_pods(self, gang: Workload) -> int | None:
+        """The pods that a quota counts, and that only nodes keep from starting; None = none.
 
         Kueue looks for room for one workload after the other, each against the whole free quota:
-        of those of a queue that lack nodes, the quota counts only the first.
+        of those of a queue that lack nodes, the quota counts only the first. A tenant may state any
+        number of pods, and call any object an owner. So the numbers are the quota's own, and an
+        owner's are those of one gang alone: the one of its name.
         """
-        admission = self.admission_of(gang)
-        if admission is None or admission.admission is not Admission.LACKS_NODES:
-            return admission is not None and admission.admission is Admission.ADMITTED
-        return admission is self._lacking[_queue_of(admission)]
+        makers = self.makers_of(gang)
+        named = [gang, *(one.workload for one in makers[:1])]
+        named += [one.workload for one in makers[1:] if one.workload.name == gang.name]
+        found = next((self._admissions[one] for one in named if one in self._admissions), None)
+        if found is None or not self._counted(found):
+            return None
+        return sum(one.pods for one in found.pod_sets)
+
+    def _counted(self, found: KueueWorkload) -> bool:
+        if found.admission is Admission.LACKS_NODES:
+            return found is self._lacking[_queue_of(found)]
+        return found.admission is Admission.ADMITTED
 
     def unmade(self, made: Iterable[Workload]) -> Iterator[UnmadeGang]:
         """The gangs that are wanted and of which there is no pod.
