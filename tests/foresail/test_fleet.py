@@ -308,3 +308,15 @@ def test_a_prometheus_that_does_not_answer_leaves_idleness_unknown(tmp_path: Pat
 
     assert result.exit_code == 0
     assert "idle GPUs and OpenCost's prices are unknown" in " ".join(result.output.split())
+
+
+def test_pools_say_who_brings_their_nodes_and_which_of_them_end() -> None:
+    clouds = Path(__file__).parents[1] / "fixtures" / "clouds"
+
+    shown = fleet("--file", clouds / "eks-reservations.yaml", "--by", "pool", columns=120).output
+
+    assert "nodes of eks-reservations: 2 Karpenter on AWS" in shown
+    assert (
+        "node ip-10-0-0-1 of eks-reservations ends at 2026-12-05 10:50Z: "
+        "Capacity Block cr-0b10c0b10c0b10c01 ends"
+    ) in shown
