@@ -10,6 +10,7 @@ its family, which is the figure to quote.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from bench._forecast_judging import LEVELS, Floats, score
 from bench._report import Row, show
 from bench.forecast import TRACES, prior_without, read
 from scaler.forecast.forecaster import Forecaster
-from scaler.forecast.sums import summed_medians
+from scaler.forecast.record import DemandForecast
 from scaler.forecast.trees import Trees, shipped
 from scaler.forecast.trees import read as read_trees
 
@@ -123,3 +124,14 @@ def _both(
         predictions[0].append(alone.quantiles())
         predictions[1].append(knowing.quantiles())
     return np.array(predictions[0]), np.array(predictions[1])
+
+
+def summed_medians(parts: Sequence[DemandForecast]) -> tuple[float, ...]:
+    """The parts' medians added up, per horizon, as an exogenous forecast of their sum.
+
+    Medians do not add up exactly; the expert's own errors correct the difference.
+    """
+    horizons = parts[0].horizons_seconds
+    return tuple(
+        sum(part.at(horizon_seconds=horizon, level=0.5) for part in parts) for horizon in horizons
+    )

@@ -2,12 +2,10 @@
 
 import json
 import math
-from dataclasses import replace
 
 import pytest
 
 from scaler.forecast.record import DemandForecast, ExpertWeight, Skill
-from scaler.forecast.sums import summed_medians
 
 FORECAST = DemandForecast(
     signal="requests",
@@ -57,13 +55,3 @@ def test_json_holds_every_field_and_no_infinity():
         "horizons_seconds": [60.0], "levels": [0.5], "quantiles": [[0.0]], "last_value": 0.0,
         "skill": [], "experts": [],
     }  # fmt: skip
-
-
-def test_a_sum_is_foretold_by_the_medians_of_its_parts():
-    assert summed_medians([FORECAST, FORECAST, FORECAST]) == (30.0, 60.0)
-
-
-def test_parts_with_other_horizons_make_no_sum():
-    other = replace(FORECAST, horizons_seconds=(60.0, 180.0))
-    with pytest.raises(ValueError, match="same horizons"):
-        summed_medians([FORECAST, other])
