@@ -4,6 +4,7 @@ Every exporter has a bounded queue (`OTEL_BSP_*`, `OTEL_BLRP_*`) and a thread th
 making a span or a line never waits. What does not fit is dropped.
 """
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,10 +17,12 @@ from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from typing_extensions import override
 
 from scaler.errors import ForesailError
 
 SCOPE: Final = "foresail"
+_HEADERS_LOG: Final = logging.getLogger("opentelemetry.util.re")
 _END_SECONDS_MAX: Final = 2.0
 """How long the end of the process waits for what is not sent yet."""
 _MODULES: Final = {
@@ -97,16 +100,38 @@ def exporter_of(signal: str) -> Any:
         ForesailError: there is no such protocol, or a setting of the environment cannot be used.
     """
     variable = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"
-    if variable not in os.environ:
+    if not os.environ.get(variable, "").strip():  # an empty one is as good as none
         variable = "OTEL_EXPORTER_OTLP_PROTOCOL"
-    protocol = os.environ.get(variable, "grpc").strip()
+    protocol = os.environ.get(variable, "").strip() or "grpc"
     if protocol not in _MODULES:
         raise ForesailError(f"{variable}={protocol!r}: it takes one of {', '.join(_MODULES)}")
     module, name = _EXPORTERS[signal]
+    headers = _HeaderFaults()
+    _HEADERS_LOG.addFilter(headers)
     try:
-        return getattr(import_module(f"{_MODULES[protocol]}.{module}"), name)()
+        exporter = getattr(import_module(f"{_MODULES[protocol]}.{module}"), name)()
     except (OSError, ValueError) as error:  # a certificate that is not there, a time-out of "x"
         raise ForesailError(f"OTEL_EXPORTER_OTLP_*: {error}") from error
+    finally:
+        _HEADERS_LOG.removeFilter(headers)
+    if headers.found:
+        exporter.shutdown()
+        raise ForesailError(
+            "OTEL_EXPORTER_OTLP_HEADERS: not of the form NAME=VALUE,NAME=VALUE, with values URL "
+            "encoded; they are not shown here, because they may be secrets"
+        )
+    return exporter
+
+
+class _HeaderFaults(logging.Filter):
+    """Notes that the library found a fault in headers, and drops its line, which quotes them."""
+
+    found = False
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.found = True
+        return False
 
 
 def end(*shutdowns: Callable[[], object]) -> None:

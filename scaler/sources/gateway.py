@@ -6,17 +6,11 @@ must go through it. An engine whose gateway does not answer is read as one witho
 waits for it no longer than `WAIT_SECONDS`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Final
 
-from scaler.errors import SourceError
 from scaler.signals import Feed, Observation, Reading, Signal, Value
-from scaler.sources.past import Past
-
-WAIT_SECONDS: Final = 2.0
-"""A gateway that hangs until its own time-out would hold up the plan."""
+from scaler.sources.beside import Past, observed, wait_limit
 
 
 def joined(engine: Observation, gateway: Observation | None, *, why_not: str = "") -> Observation:
@@ -57,17 +51,8 @@ class FeedBehindGateway:
         """Raises what the engine's feed raises."""
         engine = await self.engine.observe(now_seconds=now_seconds)
         # One after the other: a look has a slot for one read of its source.
-        gateway, why_not = await self._gateway(now_seconds)
+        gateway, why_not = await observed(self.gateway, now_seconds=now_seconds, limit=wait_limit())
         return joined(engine, gateway, why_not=why_not)
-
-    async def _gateway(self, now_seconds: float) -> tuple[Observation | None, str]:
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                return await self.gateway.observe(now_seconds=now_seconds), ""
-        except TimeoutError:
-            return None, f"no answer within {WAIT_SECONDS:g} s"
-        except SourceError as error:
-            return None, str(error)
 
     async def history(
         self, *, start_seconds: float, end_seconds: float, step_seconds: float

@@ -6,17 +6,11 @@ the pages that answer nor the engines that say they sleep tell how many replicas
 requesters do. Where they are not known, the replicas are not known.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Final
 
-from scaler.errors import SourceError
 from scaler.signals import Absent, Feed, Observation, Reading, Signal
-from scaler.sources.past import Past
-
-WAIT_SECONDS: Final = 2.0
-"""For each of the two: a source that hangs until its own time-out would hold up the plan."""
+from scaler.sources.beside import Past, observed, wait_limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +25,12 @@ class FeedOfRequesters:
         """Raises what the engine's feed raises."""
         seen = await self.engine.observe(now_seconds=now_seconds)
         # One after the other: a look has a slot for one read of its source.
+        limit = wait_limit()
         if self.requesters is not None:
-            found, why_not = await _observed(self.requesters, now_seconds)
+            found, why_not = await observed(self.requesters, now_seconds=now_seconds, limit=limit)
             seen = with_requesters(seen, found, why_not=why_not)
         if self.actuations is not None:
-            found, why_not = await _observed(self.actuations, now_seconds)
+            found, why_not = await observed(self.actuations, now_seconds=now_seconds, limit=limit)
             remarks = [f"actuations are not read: {why_not}"] if found is None else []
             starts = {} if found is None else found.starts
             seen = replace(seen, starts=starts, remarks=(*seen.remarks, *remarks))
@@ -78,13 +73,3 @@ def with_requesters(
     if ready is None:
         ready = Absent(why=f"ready requesters are not read: {why_not}")
     return replace(engine, readings={**engine.readings, Signal.REPLICAS: ready})
-
-
-async def _observed(feed: Feed, now_seconds: float) -> tuple[Observation | None, str]:
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            return await feed.observe(now_seconds=now_seconds), ""
-    except TimeoutError:
-        return None, f"no answer within {WAIT_SECONDS:g} s"
-    except SourceError as error:
-        return None, str(error)

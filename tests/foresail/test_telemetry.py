@@ -261,6 +261,17 @@ def test_an_environment_that_cannot_be_used_is_said(
         TelemetryOverOtlp(TelemetrySettings(), "answering")
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf", ""])
+def test_headers_that_cannot_be_used_are_said_without_what_they_hold(
+    protocol: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization Bearer s3cret")
+    with pytest.raises(ForesailError, match="OTEL_EXPORTER_OTLP_HEADERS: not of the") as refused:
+        exporters.exporter_of("TRACES")
+    assert "s3cret" not in caplog.text + str(refused.value)
+
+
 def test_the_standard_environment_turns_it_off_and_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

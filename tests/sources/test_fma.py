@@ -1,5 +1,6 @@
 """Fast Model Actuation: ready requesters are the capacity, actuations by path the lead times."""
 
+import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -53,8 +54,10 @@ class Given:
 
     now: Observation | SourceError
     past: Sequence[Observation] = ()
+    takes_seconds: float = 0.0
 
     async def observe(self, *, now_seconds: float) -> Observation:
+        await asyncio.sleep(self.takes_seconds)
         if isinstance(self.now, SourceError):
             raise self.now
         return self.now
@@ -100,6 +103,19 @@ async def test_requesters_that_are_not_known_are_neither_zero_nor_the_engines_co
 ) -> None:
     both = await observed(requesters, actuations())
     assert both.readings[Signal.REPLICAS] == expected
+
+
+async def test_requesters_and_actuations_that_hang_delay_the_engine_by_two_seconds_in_all() -> None:
+    hangs = Given(actuations(), takes_seconds=60)
+    feed = FeedOfRequesters(engine=Given(engine()), requesters=hangs, actuations=hangs)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    both = await feed.observe(now_seconds=100)
+    assert loop.time() - begun == 2
+    why = "no answer within 2 s"
+    assert both.readings[Signal.REPLICAS] == Absent(why=f"ready requesters are not read: {why}")
+    assert both.remarks == (f"actuations are not read: {why}",)
+    assert both.value(Signal.RUNNING) == 8
 
 
 async def test_the_past_has_the_requesters_of_its_steps() -> None:

@@ -13,7 +13,8 @@ from scaler.decision.answers import Reference
 from scaler.decision.tracker import DemandSeries, DemandTracker, PollResult
 from scaler.errors import MetadataError, SourceError, SourceUnavailableError
 from scaler.signals import Absent, Observation, Reading, Signal, Stale, Value
-from scaler.sources.gateway import WAIT_SECONDS, FeedBehindGateway
+from scaler.sources.beside import WAIT_SECONDS
+from scaler.sources.gateway import FeedBehindGateway
 from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import NoForecast
 
