@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fleet.documents import Json, is_object, part, text
+from fleet.documents import Json, is_object, listed, part, text
 from policies.lint.finding import Path
 from policies.lint.objects import ABSENT, Inputs, Object
 from policies.lint.pods import pods_in
@@ -106,11 +106,18 @@ def target_of(of: Object, field: str) -> tuple[str, str, str]:
 
 
 def scalers_by_target(inputs: Inputs) -> Mapping[tuple[str, str, str], list[Object]]:
-    """ScaledObjects and HPAs by what they scale."""
+    """ScaledObjects, and HPAs that people wrote, by what they scale."""
     found: dict[tuple[str, str, str], list[Object]] = {}
     for one in inputs.of(SCALED_OBJECT, HPA):
-        found.setdefault(target(one), []).append(one)
+        if not made_by_keda(one):
+            found.setdefault(target(one), []).append(one)
     return found
+
+
+def made_by_keda(of: Object) -> bool:
+    """Whether it is the HPA of a ScaledObject, which says all that the HPA does."""
+    owners = listed(part(of.value, "metadata"), "ownerReferences")
+    return of.type == HPA and any(text(one, "kind") == "ScaledObject" for one in owners)
 
 
 def scaler_of(workload: Object, inputs: Inputs) -> Object | None:

@@ -11,6 +11,7 @@ from tests.lint.manifests import (
     CONTAINER,
     DEPLOYMENT,
     DISRUPTION,
+    MILVUS,
     POLICY,
     SCALED,
     VERTICAL,
@@ -29,6 +30,7 @@ THEIRS = {
     "": ("services", "pods/resize", "pods/eviction", "pods/status"),
 }
 """By API group, what belongs to them."""
+BY_CPU_TRIGGER = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "60"}}
 
 
 def test_what_collides_on_one_workload_is_found_and_said_why() -> None:
@@ -56,6 +58,28 @@ def test_what_collides_on_one_workload_is_found_and_said_why() -> None:
         ("FS611", f"Service {workload}"),
         ("FS621", "DeschedulerPolicy (without a name)"),
     }
+
+
+def test_the_hpa_that_keda_makes_of_a_scaled_object_is_not_named_beside_it() -> None:
+    """As --live finds it; its user can change the ScaledObject alone."""
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "s", "uid": "u"}
+    by_cpu = edited(SCALED, {"spec triggers": [BY_CPU_TRIGGER]})
+    data_nodes = edited(SCALED, {"spec scaleTargetRef name": "rag-milvus-datanode"})
+    at_three = edited(MILVUS, {"spec components dataNode replicas": 3})
+    for scaled, beside, rule in (
+        (by_cpu, edited(VERTICAL, {MODE: "Recreate"}), "FS602"),
+        (data_nodes, at_three, "FS641"),
+    ):
+        made = edited(
+            HPA_BY_CPU,
+            {
+                "metadata name": "keda-hpa-qwen3-32b",
+                "metadata ownerReferences": [owner],
+                "spec scaleTargetRef name": scaled["spec"]["scaleTargetRef"]["name"],
+            },
+        )
+        found = [one.subject for one in lint(scaled, made, beside) if one.rule == rule]
+        assert len(found) == 1, (rule, found)
 
 
 def test_a_descheduler_policy_in_a_configmap_is_read() -> None:

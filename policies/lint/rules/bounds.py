@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from itertools import islice
 from typing import Final
 
-from fleet.documents import listed, part, text
+from fleet.documents import part, text
 from policies.lint.finding import Fault, Severity
 from policies.lint.objects import ABSENT, Inputs, Object
 from policies.lint.pods import POD_TYPES
@@ -17,6 +17,7 @@ from policies.lint.scaled import (
     bounds,
     foresail_triggers,
     is_given,
+    made_by_keda,
     scalers_by_target,
     target,
     target_has_gpus,
@@ -110,10 +111,10 @@ def two_scalers(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Each sets its own number again and again. KEDA's webhook refuses the second one where it is
     installed; where it is not, the replicas swing.
     """
-    if not target(of)[2] or _made_by_keda(of):
+    if not target(of)[2] or made_by_keda(of):
         return
     for other in inputs.once(scalers_by_target)[target(of)]:
-        if other is of or _made_by_keda(other):
+        if other is of:
             continue
         if (other.type, other.name) == (of.type, of.name) or _hands_over(of, other):
             continue
@@ -271,11 +272,6 @@ def old_group(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """KEDA 2 reads keda.sh/v1alpha1 only: an object of the old group scales nothing."""
     why = "KEDA 2 reads keda.sh/v1alpha1 only"
     yield Fault(at=("apiVersion",), why=why, do="migrate it to keda.sh/v1alpha1")
-
-
-def _made_by_keda(of: Object) -> bool:
-    owners = listed(part(of.value, "metadata"), "ownerReferences")
-    return of.type == HPA and any(text(one, "kind") == "ScaledObject" for one in owners)
 
 
 def _hands_over(of: Object, other: Object) -> bool:

@@ -10,7 +10,7 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.pods import gpu_resources
 from policies.lint.rule import rule
-from policies.lint.scaled import HPA, SCALED_OBJECT, scalers_by_target, target
+from policies.lint.scaled import HPA, SCALED_OBJECT, made_by_keda, scalers_by_target, target
 
 MILVUS: Final = "milvus.io/Milvus"
 DELEGATED: Final = -1
@@ -57,6 +57,8 @@ class _Component:
 
 def _component(of: Object, inputs: Inputs) -> _Component | None:
     """The component that a ScaledObject or HPA scales; None = none of a Milvus that is here."""
+    if made_by_keda(of):
+        return None
     kind, scope, name = target(of)
     found = _DEPLOYMENT.fullmatch(name) if kind == "apps/Deployment" else None
     component = _COMPONENTS.get(found["component"]) if found else None
