@@ -19,6 +19,7 @@ _OWNERS_MAX: Final = 4
 _POD_GROUP: Final = "Kueue pod group"
 _MAKE_PODS_LATER: Final = JOB_KINDS | {"Job", "TrainJob", "RayCluster"}
 """Kinds that Kueue suspends, so that there is no pod before they are admitted."""
+_MAY_START: Final = frozenset({Admission.ADMITTED, Admission.LACKS_NODES})
 _WAITS_FOR_A_QUOTA: Final = frozenset({Admission.PENDING, Admission.INACTIVE})
 
 
@@ -98,13 +99,19 @@ class GangObjects:
             return None
         return f"Kueue's queue {queue}" if queue is not None else "its owner, who has suspended it"
 
-    def is_admitted(self, gang: Workload) -> bool:
-        """Whether a quota counts all its pods, and nothing but nodes keeps it from starting."""
-        admission = self.admission_of(gang)
-        return admission is not None and admission.admission in {
-            Admission.ADMITTED,
-            Admission.LACKS_NODES,
-        }
+    def admitted_pods(self, gang: Workload) -> int | None:
+        """The pods that a quota counts, and that only nodes keep from starting; None = none.
+
+        A tenant may state any number of pods, and call any object an owner. So the numbers are the
+        quota's own, and an owner's are those of one gang alone: the one of its name.
+        """
+        makers = self.makers_of(gang)
+        named = [gang, *(one.workload for one in makers[:1])]
+        named += [one.workload for one in makers[1:] if one.workload.name == gang.name]
+        found = next((self._admissions[one] for one in named if one in self._admissions), None)
+        if found is None or found.admission not in _MAY_START:
+            return None
+        return sum(one.pods for one in found.pod_sets)
 
     def unmade(self, made: Iterable[Workload]) -> Iterator[UnmadeGang]:
         """The gangs that are wanted and of which there is no pod.

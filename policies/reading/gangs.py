@@ -87,7 +87,7 @@ def gang_demand(
         missing_pods=missing,
         ends_at_seconds=ends_at.get(workload, max(ends, default=None)),
         held_back=objects.held_back(workload),
-        admitted=objects.is_admitted(workload),
+        admitted=objects.admitted_pods(workload) is not None,
         checkpoints=_checkpoints(one.pod for one in members),
     )
 
@@ -96,6 +96,7 @@ def unmade_demand(
     gang: UnmadeGang, ends_at: Mapping[Workload, float], objects: GangObjects
 ) -> GangDemand:
     """The demand of a gang without a pod, whose GPUs are known."""
+    quota = objects.admitted_pods(gang.workload)
     return GangDemand(
         workload=gang.workload,
         pods=gang.pods,
@@ -104,7 +105,7 @@ def unmade_demand(
         missing_pods=gang.pods,
         ends_at_seconds=ends_at.get(gang.workload),
         held_back=objects.held_back(gang.workload),
-        admitted=objects.is_admitted(gang.workload),
+        admitted=quota is not None and gang.pods <= quota,
         labels=gang.labels,
     )
 
@@ -148,6 +149,9 @@ def missing_pods(
             stated[gang] = max(stated[gang], _total(pod))
     for gang in there:
         stated[gang] = max(stated[gang], objects.stated_pods(gang) or 0)
+        quota = objects.admitted_pods(gang)
+        if quota is not None:
+            stated[gang] = min(stated[gang], quota)
     in_pools = Counter(gang for members in pools for gang in by_gang(members))
     return {
         gang: max(0, stated[gang] - there[gang]) for gang, count in in_pools.items() if count == 1

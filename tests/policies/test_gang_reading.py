@@ -87,6 +87,34 @@ def test_pods_that_kueue_has_admitted_get_nodes_before_all_of_them_exist() -> No
     assert ordered(found) == [(2, "gang")]
 
 
+def owned(document: Json, kind: str, name: str) -> Json:
+    owner = {"kind": kind, "name": name, "uid": "any", "controller": True}
+    return {**document, "metadata": {**document["metadata"], "ownerReferences": [owner]}}
+
+
+def test_no_more_pods_get_nodes_than_the_quota_of_kueue_counts() -> None:
+    """Sizes and owners are the tenant's words: only Kueue's Workload has the number it admitted."""
+    admits_4 = {Kind.KUEUE_WORKLOAD: [workload(job_set("tune"), admitted=True)]}
+    said_more = member(0)
+    said_more["metadata"]["annotations"] = {"kueue.x-k8s.io/pod-group-total-count": "1000"}
+    small = {**admits_4, Kind.JOB_SET: [job_set("tune", queue="research")]}
+    assert ordered(plan({**small, Kind.POD: [said_more]})) == [(3, "gang")]
+    big = {**admits_4, Kind.JOB_SET: [job_set("tune", pods=1000, queue="research")]}
+    assert ordered(plan(big)) == []
+    assert ordered(plan({**big, Kind.POD: [member(0)]})) == [(3, "gang")]
+
+
+def test_the_quota_of_an_owner_is_not_that_of_every_gang_that_names_it() -> None:
+    of_small = job_set("small")
+    forged = [owned(job_set(f"more-{one}"), "TrainJob", "small") for one in range(3)]
+    objects = {
+        Kind.TRAIN_JOB: [train_job("small")],
+        Kind.JOB_SET: [owned(of_small, "TrainJob", "small"), *forged],
+        Kind.KUEUE_WORKLOAD: [workload(of_small | {"kind": "TrainJob"}, admitted=True)],
+    }
+    assert ordered(plan(objects)) == [(4, "gang")]
+
+
 def test_a_gang_that_kueue_has_evicted_holds_no_node() -> None:
     objects = queued(SUSPENDED, Evicted="True")
     nodes = {Kind.NODE: [node("a")], Kind.NODE_CLAIM: [initialized("h100-a", "a")]}

@@ -157,7 +157,7 @@ def _pod_sets(document: Json, spec: Json, admission: Json) -> Iterator[PodSet]:
     for one in listed(spec, "podSets"):
         name = text(one, "name") or ""
         pods = admitted.get(name)
-        asked = count(one, "count") if pods is None else pods
+        asked = count(one, "count") if pods is None else max(0, pods)
         yield pod_set(name, asked, document, part(one, "template"))
 
 
