@@ -57,8 +57,12 @@ class _Receiver:
     peers: OtlpPeers | None
     posts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CALLS_MAX))
 
-    async def export(self, request: bytes, context: Context) -> bytes:
-        """`MetricsService.Export`, with bodies as they came."""
+    async def export(self, bodies: AsyncIterator[bytes], context: Context) -> bytes:
+        """`MetricsService.Export`, with its body as it came.
+
+        Served as a stream of one body: gRPC reads that of a plain call before it calls us, without
+        a limit of time and from senders that show no token.
+        """
         metadata = dict(context.invocation_metadata() or ())
         given, passed_on_by = metadata.get("authorization", ""), metadata.get(PASSED_ON)
         if not await self._admitted(given if isinstance(given, str) else ""):
@@ -66,7 +70,14 @@ class _Receiver:
         if self.peers is not None and passed_on_by == self.peers.instance:
             await context.abort(grpc.StatusCode.ALREADY_EXISTS, "this replica passed it on")
         try:
-            return await self._taken(request, passes_on=passed_on_by is None)
+            async with asyncio.timeout(_BODY_SECONDS_MAX):
+                body = await anext(bodies, None)
+        except TimeoutError:
+            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, _late())
+        if body is None:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a call without a body")
+        try:
+            return await self._taken(body, passes_on=passed_on_by is None)
         except BusyError:
             # The one status that every sender comes again after.
             await context.abort(grpc.StatusCode.UNAVAILABLE, _BUSY)
@@ -84,7 +95,7 @@ class _Receiver:
         try:
             taken = await self._received(request)
         except TimeoutError:
-            return _said(408, f"no body within {_BODY_SECONDS_MAX:g} s")
+            return _said(408, _late())
         except BusyError:
             busy = _said(503, _BUSY)
             busy.headers["Retry-After"] = str(_RETRY_SECONDS)
@@ -123,7 +134,7 @@ class _Receiver:
             ],
         )
         # Without a deserializer gRPC gives the bytes as they came.
-        export: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(
+        export: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_unary_rpc_method_handler(
             self.export
         )
         handlers = grpc.method_handlers_generic_handler(_SERVICE, {"Export": export})
@@ -160,6 +171,10 @@ def _peers_of(settings: OtlpSettings) -> OtlpPeers | None:
         tls=_tls_files(settings),
         token_file=settings.token_file,
     )
+
+
+def _late() -> str:
+    return f"no body within {_BODY_SECONDS_MAX:g} s"
 
 
 def _said(status: int, text: str) -> web.Response:

@@ -19,6 +19,7 @@ _OWNERS_MAX: Final = 4
 _POD_GROUP: Final = "Kueue pod group"
 _MAKE_PODS_LATER: Final = JOB_KINDS | {"Job", "TrainJob", "RayCluster"}
 """Kinds that Kueue suspends, so that there is no pod before they are admitted."""
+_MAY_START: Final = frozenset({Admission.ADMITTED, Admission.LACKS_NODES})
 _WAITS_FOR_A_QUOTA: Final = frozenset({Admission.PENDING, Admission.INACTIVE})
 
 

@@ -15,7 +15,7 @@ import grpc.aio
 import pytest
 from structlog.testing import capture_logs
 
-from foresail import opentelemetry_installed, otlp_peers
+from foresail import opentelemetry_installed, otlp_peers, otlp_ports
 from foresail.clock import wall_clock
 from foresail.otlp_ports import OtlpPorts, otlp_served
 from foresail.settings import Settings
@@ -210,6 +210,26 @@ async def test_with_a_client_ca_its_senders_alone_are_admitted(tmp_path: Path) -
                 with pytest.raises(aiohttp.ClientError):
                     await receiver.http(body(), context)
         assert receiver.series() == 2 * 5
+
+
+async def test_calls_whose_bodies_never_come_take_no_place_for_long(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(otlp_ports, "_CALLS_MAX", 2)
+    monkeypatch.setattr(otlp_ports, "_BODY_SECONDS_MAX", 0.3)
+    token = tmp_path / "token"
+    token.write_text("secret")
+    async with (
+        receiving(tokenFile=str(token)) as receiver,
+        grpc.aio.insecure_channel(f"localhost:{receiver.ports.grpc}") as channel,
+    ):
+        silent, knows = channel.stream_unary(EXPORT), (("authorization", "Bearer secret"),)
+        assert await silent(timeout=5).code() is grpc.StatusCode.UNAUTHENTICATED
+        for call in [silent(metadata=knows, timeout=5) for _ in range(2)]:
+            assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert await call.details() == "no body within 0.3 s"
+        taken = await receiver.grpc(body(), authorization="Bearer secret")
+        assert taken == (grpc.StatusCode.OK, "")
 
 
 @pytest.mark.parametrize(
