@@ -253,9 +253,9 @@ def _refusal(url: str, path: str, status: int, content: bytes) -> MlflowError:
             f"--allowed-hosts` and a list that has {host!r} and its port, or name it by an IP "
             "address"
         )
-    if status in {_UNKNOWN_USER, _FORBIDDEN}:
+    if status in {_UNKNOWN_USER, _FORBIDDEN}:  # nothing of the page, which may repeat the token
         return MlflowError(
-            f"MLflow {url}: {path}: {status} {said}: give a token, or USER:PASSWORD, in "
+            f"MLflow {url}: {path}: {status}: give a token, or USER:PASSWORD, in "
             "--mlflow-token-file"
         )
     kind = NotFoundError if status == _NOT_FOUND else MlflowError
