@@ -15,7 +15,8 @@ from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Feed
 from scaler.sources.catalogue import load
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import StaticTargets
 

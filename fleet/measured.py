@@ -18,6 +18,8 @@ from fleet.tokens import Tokens
 
 _TIMEOUT_SECONDS: Final = 10.0
 _ANSWER_BYTES_MAX: Final = 64 * 2**20
+_MESSAGE_CHARACTERS: Final = 256
+_LOGIN_REFUSED: Final = frozenset({401, 403})
 
 
 class UnmeasuredError(Exception):
@@ -87,22 +89,32 @@ async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list
             for query in every:
                 asked = f"{url.rstrip('/')}/api/v1/query"
                 form = {"query": query, **WHOLE_OR_NOTHING}
-                async with session.post(asked, data=form) as response:
+                # A redirect would be to a login page.
+                async with session.post(asked, data=form, allow_redirects=False) as response:
                     content = await body_of(response.content, _ANSWER_BYTES_MAX)
-                answers.append(_series(url, content))
+                    status = response.status
+                answers.append(_series(url, status, content))
     except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
-        raise UnmeasuredError(f"Prometheus {url}: {str(error) or 'timed out'}") from error
+        raise UnmeasuredError(f"Prometheus {url}: {_shown(str(error)) or 'timed out'}") from error
     return answers
 
 
-def _series(url: str, content: bytes | None) -> list[Json]:
+def _series(url: str, status: int, content: bytes | None) -> list[Json]:
+    if status in _LOGIN_REFUSED:  # nothing of the page, which may repeat the token
+        raise UnmeasuredError(f"Prometheus {url}: HTTP {status}: check the file with its token")
     if content is None:
         raise UnmeasuredError(f"Prometheus {url}: an answer of over {_ANSWER_BYTES_MAX} bytes")
     answer = json.loads(content)
     if not is_object(answer) or text(answer, "status") != "success":
         said = text(answer, "error") if is_object(answer) else None
-        raise UnmeasuredError(f"Prometheus {url}: {said or 'no answer of its API'}")
+        raise UnmeasuredError(f"Prometheus {url}: {_shown(said or 'no answer of its API')}")
     missing = notes_of(answer).missing
     if missing is not None:  # less would be counted than there is
-        raise UnmeasuredError(f"Prometheus {url}: {missing}")
+        raise UnmeasuredError(f"Prometheus {url}: {_shown(missing)}")
     return list(listed(part(answer, "data"), "result"))
+
+
+def _shown(text: str) -> str:
+    """In one line, not too long, and without what a terminal would obey."""
+    line = " ".join(text[: 2 * _MESSAGE_CHARACTERS].split())[:_MESSAGE_CHARACTERS]
+    return line if line.isprintable() else repr(line)[1:-1]

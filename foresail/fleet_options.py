@@ -12,7 +12,8 @@ from fleet.tally import By
 from fleet.uses import MODEL_LABELS
 from foresail.prices import price_list
 from foresail.printed import FORMS
-from scaler.errors import ForesailError
+from scaler.errors import ForesailError, SourceMisconfiguredError
+from scaler.sources.access import checked_url
 
 IN_CLUSTER: Final = "in-cluster"
 
@@ -96,16 +97,17 @@ def prometheus_urls(options: FleetOptions) -> Mapping[str, str]:
     """The address of each cluster's Prometheus; the empty name stands for all other clusters.
 
     Raises:
-        ForesailError: an address is not http or https.
+        ForesailError: an address is not http or https, or has credentials in it.
     """
     found = {}
     for given in options.prometheus:
         cluster, equals, url = given.rpartition("=")
         if not equals or "://" in cluster:
             cluster, url = "", given
-        if not url.startswith(("http://", "https://")):
-            raise ForesailError(f"--prometheus {given!r}: no http or https address")
-        found[cluster] = url
+        try:
+            found[cluster] = checked_url(url)
+        except SourceMisconfiguredError as error:
+            raise ForesailError(f"--prometheus: {error}") from error
     return found
 
 

@@ -14,8 +14,9 @@ from fleet.bounded_body import body_of
 from fleet.documents import Json, is_object, listed, part, text
 from fleet.mlflow import RUNNING, Run, next_page_of, points_of, run_of, runs_of
 from fleet.run_progress import Point, Unit
-from scaler.errors import ForesailError
+from scaler.errors import ForesailError, SourceMisconfiguredError
 from scaler.message_text import limited
+from scaler.sources.access import checked_url
 
 _API: Final = "api/2.0/mlflow"
 _TIMEOUT_SECONDS: Final = 10.0
@@ -54,10 +55,12 @@ class MlflowServer:
         """Refuse an address that is none.
 
         Raises:
-            ForesailError: it is neither http nor https.
+            ForesailError: it is neither http nor https, or has credentials in it.
         """
-        if not self.url.startswith(("http://", "https://")):
-            raise ForesailError(f"--mlflow {self.url!r}: no http or https address")
+        try:
+            checked_url(self.url)
+        except SourceMisconfiguredError as error:
+            raise ForesailError(f"--mlflow: {error}") from error
 
     def credentials(self) -> Mapping[str, str]:
         """The header that says who asks; read each time, because tokens are replaced.
@@ -253,9 +256,9 @@ def _refusal(url: str, path: str, status: int, content: bytes) -> MlflowError:
             f"--allowed-hosts` and a list that has {host!r} and its port, or name it by an IP "
             "address"
         )
-    if status in {_UNKNOWN_USER, _FORBIDDEN}:
+    if status in {_UNKNOWN_USER, _FORBIDDEN}:  # nothing of the page, which may repeat the token
         return MlflowError(
-            f"MLflow {url}: {path}: {status} {said}: give a token, or USER:PASSWORD, in "
+            f"MLflow {url}: {path}: {status}: give a token, or USER:PASSWORD, in "
             "--mlflow-token-file"
         )
     kind = NotFoundError if status == _NOT_FOUND else MlflowError

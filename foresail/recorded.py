@@ -9,7 +9,8 @@ from typing import Final, Protocol, TypeVar
 from scaler.scope import Scope
 from scaler.signals import Feed
 from scaler.sources.catalogue import Preset
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.selector import duration, selector
 from scaler.sources.series import Sample
 

@@ -37,7 +37,8 @@ from scaler.sources.catalogue import Preset, gateways, load, shipped
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.otlp import OtlpConfig, OtlpSource
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.reading import Limits
 from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource

@@ -11,17 +11,14 @@ source. It does not run in asyncio's threads, which a hanging Prometheus would b
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Final, NotRequired, TypeVar
+from typing import Final, TypeVar
 
 from prometheus_api_client import PrometheusConnect
 from pydantic import TypeAdapter
-from requests.auth import AuthBase
-from typing_extensions import TypedDict
 from urllib3.util.retry import Retry
 
 from fleet.answer_notes import WHOLE_OR_NOTHING
@@ -29,15 +26,14 @@ from scaler.errors import AskedTooOftenError, SourceError, SourceUnavailableErro
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation
-from scaler.sources.access import Basic, Tls, checked_url
-from scaler.sources.aws_access import AwsAuth, SigV4
+from scaler.sources.access import checked_url
 from scaler.sources.catalogue import Preset
-from scaler.sources.credential_server import asked_over
-from scaler.sources.google_access import GoogleAuth, GoogleMetadata
 from scaler.sources.page import listed
 from scaler.sources.pause import Pause
-from scaler.sources.prometheus_session import FileAuth, PrometheusSession, translated
-from scaler.sources.prometheus_transport import SERIES_MAX, NoAnswerError, Transport, remarks
+from scaler.sources.prometheus_answer import samples_of_answer
+from scaler.sources.prometheus_config import PrometheusConfig, auth_of
+from scaler.sources.prometheus_session import PrometheusSession, translated
+from scaler.sources.prometheus_transport import Transport, remarks
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
@@ -48,48 +44,8 @@ _HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
 _CLOSING_SECONDS: Final = 0.05
 """The request ends this much after the read gives up, so that the read reports the reason."""
-_Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrometheusConfig:
-    """One Prometheus, or another server with its API: Thanos, Mimir, VictoriaMetrics, a cloud's."""
-
-    name: str
-    """The operator's name for it, also in messages."""
-    url: str
-    owner: str | None = None
-    """What shares its part of the memory for answers with this source; None = nothing else."""
-    bearer_token_file: Path | None = None
-    basic: Basic | None = None
-    sigv4: SigV4 | None = None
-    """For Amazon's managed Prometheus."""
-    google: GoogleMetadata | None = None
-    """For Google's; None there too where `bearer_token_file` has the token."""
-    tls: Tls = field(default_factory=Tls)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent with every request, `X-Scope-OrgID` for a tenant."""
-    namespace_label: str | None = "namespace"
-    """The label that must equal the workload's namespace; None reads all namespaces."""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    """Further labels that series must have, `cluster` on a global store."""
-    limits: Limits = field(default_factory=Limits)
-    timeout_seconds: float
-    """For one whole read, including the wait for a free thread."""
-    concurrency: int
-    """Threads: what is read at once, which is what the source has slots for."""
-    body_bytes_max: int = 64 * 2**20
-    """Of one answer, unpacked: twice the size of four hours of 500 pods by the minute."""
-
-
-class _Series(TypedDict):
-    metric: dict[str, str]
-    # A native histogram has `histograms` instead of `values`; no preset reads one.
-    values: NotRequired[list[tuple[float, float]]]
-
-
-_SERIES: Final = TypeAdapter(_Series)
 _VALUES: Final = TypeAdapter(list[str])
+_Answer = TypeVar("_Answer")
 
 
 class PrometheusSource:
@@ -103,7 +59,7 @@ class PrometheusSource:
         )
         self._session = PrometheusSession(
             self._transport,
-            auth=_auth(config, self._transport),
+            auth=auth_of(config, self._transport),
             headers=config.headers,
         )
         self._client = PrometheusConnect(
@@ -199,14 +155,6 @@ class PrometheusSource:
         with translated(self.config.name, self.config.url):
             params = {"match[]": query, "start": f"{start_seconds:.0f}"}
             return _VALUES.validate_python(self._client.get_label_values(label, params=params))
-
-
-def _auth(config: PrometheusConfig, transport: Transport) -> AuthBase:
-    if config.sigv4 is not None:
-        return AwsAuth(config.sigv4, asked_over(transport.send))
-    if config.google is not None:
-        return GoogleAuth(config.google, asked_over(transport.send))
-    return FileAuth(config.bearer_token_file, config.basic)
 
 
 class _PrometheusFeed:
@@ -353,21 +301,3 @@ class _Past:
         ):
             steps[sample.at_seconds].append(sample)
         return [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
-
-
-def samples_of_answer(result: object) -> Iterator[Sample]:
-    """The samples of an answer, each series checked by itself: a check of all blocks too long."""
-    if not isinstance(result, list):
-        raise TypeError("no list of series")
-    if len(result) > SERIES_MAX:
-        exceeded(Limit.ANSWER_SERIES)
-        raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
-    result.reverse()
-    while result:
-        # Off the end, so that a series is gone once its samples are made: both take much memory.
-        given = result.pop()
-        series = _SERIES.validate_python(given)
-        labels = series["metric"]
-        name = labels.pop("__name__")
-        for at_seconds, value in series.get("values", ()):
-            yield Sample(name=name, labels=labels, value=value, at_seconds=at_seconds)

@@ -6,7 +6,8 @@ from bench._rpc_source import prometheus
 from scaler.scope import Scope
 from scaler.signals import Observation, Signal
 from scaler.sources.catalogue import load
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 
 pytestmark = pytest.mark.looptime(False)  # the source is a process of its own
 

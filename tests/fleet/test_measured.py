@@ -98,7 +98,7 @@ async def test_what_was_busy_once_in_the_window_is_busy(server: PrometheusServer
     assert activity.hosts == {
         "n1": Host(
             busy={"GPU-0": False, "GPU-1": True, "GPU-2": True},
-            owners={"GPU-0": "llm/a", "GPU-1": "llm/b", "GPU-2": "llm/b"},
+            owners={"GPU-0": {"llm/a"}, "GPU-1": {"llm/b"}, "GPU-2": {"llm/b"}},
         )
     }
 
@@ -188,3 +188,30 @@ async def test_of_a_written_partial_answer_nothing_is_counted() -> None:
         with pytest.raises(UnmeasuredError, match="a partial answer: No StoreAPIs matched"):
             await measured(thanos.url, 1800.0)
         assert thanos.asked[0][1]["partial_response"] == ["false"]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "expected"),
+    [
+        pytest.param(
+            401,
+            {"status": "error", "error": "bad token s3cret"},
+            "HTTP 401: check the file with its token",
+            id="login",
+        ),
+        pytest.param(
+            400,
+            {"status": "error", "error": "no\nsuch \x1b[31m" + "x" * 2**20},
+            "no such \\x1b[31m" + "x" * (256 - len("no such \x1b[31m")),
+            id="long-and-coloured",
+        ),
+    ],
+)
+async def test_what_a_prometheus_refuses_is_short_and_without_the_token(
+    status: int, answer: dict[str, str], expected: str
+) -> None:
+    secret = "s3cret"
+    async with serving(Stub(status=status, body=json.dumps(answer))) as prometheus:
+        with pytest.raises(UnmeasuredError) as refused:
+            await measured(prometheus.url, 1800.0, token=secret)
+    assert str(refused.value) == f"Prometheus {prometheus.url}: {expected}"

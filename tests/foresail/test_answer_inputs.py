@@ -14,7 +14,8 @@ from foresail.backtesting import Past, read_past
 from foresail.cli import main
 from scaler.scope import Scope
 from scaler.sources.catalogue import load
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from tests import prometheus
 from tests.prometheus import PrometheusServer
 

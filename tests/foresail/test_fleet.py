@@ -260,8 +260,13 @@ def test_one_cluster_that_cannot_be_read_is_named_and_the_others_are_shown(tmp_p
         ),
         pytest.param(
             ["--file", "{file}", "--prometheus", "prom:9090"],
-            "--prometheus 'prom:9090': no http or https address",
+            "--prometheus: 'prom:9090' is no http or https address",
             id="prometheus",
+        ),
+        pytest.param(
+            ["--file", "{file}", "--prometheus", "east=http://u:s3cret@prom:9090"],
+            "--prometheus: credentials in the address of prom: put them in files",
+            id="credentials",
         ),
         pytest.param(
             ["--file", "{empty}"], "no Node in it; write one with `kubectl get", id="empty"

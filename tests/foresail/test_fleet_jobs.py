@@ -167,6 +167,7 @@ def test_mlflow_that_does_not_answer_is_a_remark_and_the_jobs_are_shown(file: Pa
     [
         (["--by", "pool"], "--jobs goes with neither"),
         (["--mlflow", "mlflow:5000"], "no http or https address"),
+        (["--mlflow", "http://u:s3cret@mlflow"], "credentials in the address of mlflow"),
         (["--mlflow-experiment", "x"], "--mlflow is missing"),
     ],
 )

@@ -46,7 +46,7 @@ from scaler.sources.catalogue import load
 from scaler.sources.otlp_decoding import Decoder
 from scaler.sources.otlp_point import UndecodableError
 from scaler.sources.otlp_series import PushedSeries
-from scaler.sources.prometheus import samples_of_answer
+from scaler.sources.prometheus_answer import samples_of_answer
 from scaler.sources.prometheus_transport import NoAnswerError
 from scaler.sources.reading import ObservationReader
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of

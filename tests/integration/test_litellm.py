@@ -18,7 +18,8 @@ from scaler.errors import SourceMisconfiguredError
 from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal
 from scaler.sources.catalogue import load
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.reading import Limits
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import StaticTargets

@@ -87,15 +87,26 @@ def durations(
     return Metric(name=name, description="", unit="s", data=data)
 
 
-def counter(name: str, value: float, *, at: float, unit: str = "1", **attributes: str) -> Metric:
+def counter(
+    name: str, value: float, *, at: float, start: float = 0.0, unit: str = "1", **attributes: str
+) -> Metric:
     point = NumberDataPoint(
         attributes={"gen_ai.operation.name": "chat", "gen_ai.request.model": MODEL, **attributes},
-        start_time_unix_nano=0,
+        start_time_unix_nano=round(start * _NANO),
         time_unix_nano=round(at * _NANO),
         value=value,
     )
     data = Sum(data_points=[point], aggregation_temporality=CUMULATIVE, is_monotonic=True)
     return Metric(name=name, description="", unit=unit, data=data)
+
+
+def gauge_changes(name: str, value: float, *, at: float) -> Metric:
+    """By how much a number that may fall has changed."""
+    point = NumberDataPoint(
+        attributes={}, start_time_unix_nano=0, time_unix_nano=round(at * _NANO), value=value
+    )
+    data = Sum(data_points=[point], aggregation_temporality=DELTA, is_monotonic=False)
+    return Metric(name=name, description="", unit="1", data=data)
 
 
 def request(*metrics: Metric, **resource: str) -> bytes:

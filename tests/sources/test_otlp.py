@@ -30,6 +30,7 @@ from tests.sources.otlp_requests import (
     OLD,
     counter,
     durations,
+    gauge_changes,
     request,
     tokens,
 )
@@ -249,6 +250,37 @@ async def test_an_engine_whose_page_a_collector_scrapes_is_read_by_its_own_prese
     assert seen.value(Signal.GENERATED_TOKENS) == 40
 
 
+async def test_an_engine_that_a_collector_scrapes_may_restart(made: Made) -> None:
+    """30 a second until 130 s, and again from its restart at 140 s: 1500 in the last minute."""
+    reports = [
+        (
+            at,
+            [
+                request(
+                    counter(
+                        "vllm:generation_tokens_total", total, at=at, start=start,
+                        model_name=MODEL, engine="0",
+                    ),
+                    k8s__pod__name="a",
+                )
+            ],
+        )
+        for at, start, total in ((100.0, 1.0, 3000), (130.0, 1.0, 3900), (160.0, 140.0, 600))
+    ]  # fmt: skip
+    seen = await observed(made(), reports, engine="vllm")
+    assert seen.value(Signal.GENERATED_TOKENS) == 25
+
+
+def test_a_series_that_ended_and_changes_of_what_may_fall_are_no_numbers() -> None:
+    running = request(gauge_changes("vllm:num_requests_running", 4, at=100))
+    assert DECODER.decode(running).rejected == {"changes of a sum that may fall": 1}
+    ended = ExportMetricsServiceRequest.FromString(request(tokens("input", 100, at=100)))
+    for metric in ended.resource_metrics[0].scope_metrics[0].metrics:
+        metric.histogram.data_points[0].flags = 1
+    found = DECODER.decode(ended.SerializeToString())
+    assert (found.points, found.rejected) == ((), {})
+
+
 async def test_another_model_is_named_and_nothing_is_read(made: Made) -> None:
     source = made()
     await source.take(request(tokens("input", 100, at=100)))
@@ -302,6 +334,21 @@ async def test_a_flood_delays_no_look_and_its_sender_is_told_to_come_again(made:
     assert isinstance(seen, Observation)
     assert sum(isinstance(one, BusyError) for one in ended) == 12
     assert COUNTS.snapshot()[Limit.OTLP_WAITING] == before + 12
+
+
+async def test_the_bytes_of_requests_that_wait_are_bounded_too(made: Made) -> None:
+    hanging = threading.Event()
+
+    def decode(_: bytes) -> Decoded:
+        hanging.wait(10)
+        return Decoded()
+
+    source = made(decode, waiting_bytes_max=1000)
+    flood = [asyncio.create_task(source.take(b"x" * 300)) for _ in range(5)]
+    await asyncio.sleep(0)
+    hanging.set()
+    ended = await asyncio.gather(*flood, return_exceptions=True)
+    assert sum(isinstance(one, BusyError) for one in ended) == 2
 
 
 async def test_a_body_is_bounded_packed_and_unpacked(made: Made) -> None:

@@ -14,7 +14,8 @@ from scaler.scope import Scope
 from scaler.signals import Absent, Feed, Observation, Signal, Stale, Value
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.reading import Limits
 from tests import prometheus
 from tests.contracts.certificates import Authority

@@ -18,7 +18,8 @@ from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import load
 from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.pause import Pause, retry_after_seconds
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.sigv4 import AwsKeys, Request, signed_headers
 from tests.sources.prometheus_stub import Stub, serving, waiting
 

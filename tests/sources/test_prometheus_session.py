@@ -18,7 +18,8 @@ from scaler.signals import Absent, Feed, Signal
 from scaler.sources.access import Basic, Tls
 from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
-from scaler.sources.prometheus import PrometheusConfig, PrometheusSource
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
 from tests.sources.prometheus_stub import NOTHING, Stub, serving, waiting
 
 # Sockets and threads take real time.

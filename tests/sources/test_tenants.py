@@ -23,7 +23,7 @@ from scaler.serving.feeds import Binding
 from scaler.signals import Observation, Signal
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
-from scaler.sources.prometheus import PrometheusConfig
+from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.trigger_parsing import AllowedOptions, parse
 from tests import prometheus
