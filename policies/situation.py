@@ -75,8 +75,9 @@ class PoolNode:
     held_by_others: bool = False
     """It carries `karpenter.sh/do-not-disrupt` that is not ours."""
     leaving: bool = False
-    """It is cordoned, drained or being deleted, or ends before another could be there: no pod is
-    planned for it any more."""
+    """It is cordoned, drained or being deleted: no pod comes to it any more."""
+    ending: bool = False
+    """It ends before another could be in its place, and nothing but time has begun that."""
     ends_at_seconds: float | None = None
     """When it goes whatever anybody does; None = no such end is known."""
     ends_because: str | None = None
@@ -86,6 +87,11 @@ class PoolNode:
     """Its pods may be told to go first; False = another controller ranks them."""
     clique: str | None = None
     """The NVLink domain that it shares with other nodes."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether pods may still be planned for it."""
+        return not self.leaving and not self.ending
 
     @property
     def free_gpus(self) -> float:

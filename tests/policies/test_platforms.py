@@ -201,8 +201,8 @@ def test_capacity_blocks_and_reservations_are_read_and_a_block_ends_its_nodes() 
     assert block.ends_at_seconds == utc(5, 10, 50)
     assert block.ends_because == "Capacity Block cr-0b10c0b10c0b10c01 ends"
     # The other one stays after its end, on demand.
-    assert (odcr.ends_at_seconds, odcr.leaving) == (None, False)
-    assert (block.leaving, pool.remarks) == (False, ())
+    assert (odcr.ends_at_seconds, odcr.ending) == (None, False)
+    assert (block.ending, pool.remarks) == (False, ())
 
 
 def test_a_node_that_ends_before_another_could_be_there_counts_as_gone() -> None:
@@ -211,7 +211,7 @@ def test_a_node_that_ends_before_another_could_be_there_counts_as_gone() -> None
     for now, gone in ((at - 1, False), (at, True)):
         (pool,) = assessed(read("eks-reservations"), now).pools
         (block,) = (one for one in pool.nodes if one.name == "h100-block")
-        assert block.leaving is gone
+        assert (block.ending, block.leaving, block.lasts) == (gone, False, not gone)
     (remark,) = pool.remarks
     assert remark == (
         "h100-block ends at 2026-12-05 10:50Z (Capacity Block cr-0b10c0b10c0b10c01 ends), before "
