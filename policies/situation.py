@@ -73,7 +73,7 @@ class PoolNode:
     held_by_us_until_seconds: float | None = None
     """The end of our own hold's lease; None = we hold it not."""
     held_by_others: bool = False
-    """It carries an annotation of somebody else that keeps it: `karpenter.sh/do-not-disrupt`, say."""
+    """Somebody else keeps it, by `karpenter.sh/do-not-disrupt` or the annotation in its place."""
     leaving: bool = False
     """It is cordoned, drained or being deleted: no pod comes to it any more."""
     ending: bool = False
