@@ -108,16 +108,22 @@ def carried_out(cluster: Cluster, *, buffers: bool) -> tuple[tuple[Change, ...],
         ("eks-auto-mode", {"EKS Auto Mode": 1}),
         ("eks-reservations", {"Karpenter on AWS": 2}),
         ("gke", {"GKE compute class": 2, "GKE node auto-provisioning": 1, "GKE node pool": 1}),
-        (
-            "aks-node-auto-provisioning",
-            {"AKS node pool": 1, "Karpenter on AKS": 1, "AKS node auto-provisioning": 0},
-        ),
+        ("aks-node-auto-provisioning", {"AKS node auto-provisioning": 1, "AKS node pool": 1}),
     ],
 )
 def test_clouds_are_recognised_by_their_objects(cloud: str, brought_by: dict[str, int]) -> None:
     found = snapshot_of(read(cloud), KNOWN, None, NOW).brought_by
 
     assert {one.who: one.nodes for one in found} == brought_by
+
+
+def test_karpenter_that_users_run_on_aks_is_told_from_aks_own() -> None:
+    cluster = read("aks-node-auto-provisioning")
+    own = tuple(one for one in cluster.node_pools or () if not one.built_in)
+
+    found = snapshot_of(replace(cluster, node_pools=own), KNOWN, None, NOW).brought_by
+
+    assert {one.who for one in found} == {"Karpenter on AKS", "AKS node pool"}
 
 
 @pytest.mark.parametrize(
