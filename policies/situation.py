@@ -135,12 +135,18 @@ class GangDemand:
     held_back: str | None = None
     """What it waits for that no node helps against, such as a queue without quota for it; None =
     nothing, or that is not known."""
+    gpus: float | None = None
+    """Of all its pods, where they differ; None = each has `gpus_per_pod`."""
     admitted: bool = False
     """A quota that an administrator set counts all its pods, the missing ones among them."""
     checkpoints: "Checkpoints | None" = None
     """That it writes; None = none that are known."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of its pods to be made, where there is none yet."""
+
+    @property
+    def all_gpus(self) -> float:
+        return self.pods * self.gpus_per_pod if self.gpus is None else self.gpus
 
     @property
     def started_in_part(self) -> bool:
