@@ -1,6 +1,7 @@
 """`foresail agents`: which agents call which model, and what to paste into its trigger."""
 
 from foresail.agent_graph import Agent, AgentGraph, CalledModel
+from scaler.message_text import printable
 
 
 def text(graph: AgentGraph) -> str:
@@ -12,7 +13,9 @@ def text(graph: AgentGraph) -> str:
         lines += _paste(one)
     if not graph.models:
         lines.append("# no agent here calls a model that Foresail plans")
-    return "\n".join([*lines, *(f"# left out: {one}" for one in graph.left_out)]) + "\n"
+    lines += [f"# left out: {one}" for one in graph.left_out]
+    # Names come from objects that tenants write: a line end in one would be a line to paste.
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def payload(graph: AgentGraph) -> dict[str, object]:

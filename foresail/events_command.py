@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from foresail.cron_events import CronEvent, CronEvents
 from scaler.events import DAY_SECONDS, parse, starts_of_day
+from scaler.message_text import printable
 
 _SHOWN: Final = 4
 _DAYS: Final = 370
@@ -36,7 +37,9 @@ def text(found: CronEvents, now_seconds: float) -> str:
             lines += [f"# {one.cron_job}: {remark}" for remark in one.remarks]
     if not found.by_model:
         lines.append("# no CronJob here names a model: see the annotation foresail.io/calls-model")
-    return "\n".join([*lines, *(f"# left out: {one}" for one in found.left_out)]) + "\n"
+    lines += [f"# left out: {one}" for one in found.left_out]
+    # Names come from annotations that tenants write: a line end in one would be a line to paste.
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def payload(found: CronEvents, now_seconds: float) -> dict[str, object]:

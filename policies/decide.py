@@ -16,6 +16,7 @@ from policies.policy.pool_policy import PoolPolicy
 from policies.rules.budget import keep_within_ceilings
 from policies.rules.constants import RuleConstants
 from policies.rules.draft import PoolDraft, Rule, is_empty
+from policies.rules.ending import replace_ending
 from policies.rules.forecast import hold_and_order
 from policies.rules.gangs import serve_gangs
 from policies.rules.keep_new import keep_new_nodes
@@ -33,6 +34,7 @@ RULES: Final[tuple[Rule, ...]] = (
     hold_while_loading,
     hold_reserved,
     keep_floor,
+    replace_ending,
     hold_and_order,
     hedge,
     keep_new_nodes,

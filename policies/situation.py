@@ -73,10 +73,11 @@ class PoolNode:
     held_by_us_until_seconds: float | None = None
     """The end of our own hold's lease; None = we hold it not."""
     held_by_others: bool = False
-    """It carries `karpenter.sh/do-not-disrupt` that is not ours."""
+    """Somebody else keeps it, by `karpenter.sh/do-not-disrupt` or the annotation in its place."""
     leaving: bool = False
-    """It is cordoned, drained or being deleted, or ends before another could be there: no pod is
-    planned for it any more."""
+    """It is cordoned, drained or being deleted: no pod comes to it any more."""
+    ending: bool = False
+    """It ends before another could be in its place, and nothing but time has begun that."""
     ends_at_seconds: float | None = None
     """When it goes whatever anybody does; None = no such end is known."""
     ends_because: str | None = None
@@ -86,6 +87,11 @@ class PoolNode:
     """Its pods may be told to go first; False = another controller ranks them."""
     clique: str | None = None
     """The NVLink domain that it shares with other nodes."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether pods may still be planned for it."""
+        return not self.leaving and not self.ending
 
     @property
     def free_gpus(self) -> float:
@@ -129,12 +135,18 @@ class GangDemand:
     held_back: str | None = None
     """What it waits for that no node helps against, such as a queue without quota for it; None =
     nothing, or that is not known."""
+    gpus: float | None = None
+    """Of all its pods, where they differ; None = each has `gpus_per_pod`."""
     admitted: bool = False
     """A quota that an administrator set counts all its pods, the missing ones among them."""
     checkpoints: "Checkpoints | None" = None
     """That it writes; None = none that are known."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of its pods to be made, where there is none yet."""
+
+    @property
+    def all_gpus(self) -> float:
+        return self.pods * self.gpus_per_pod if self.gpus is None else self.gpus
 
     @property
     def started_in_part(self) -> bool:

@@ -8,7 +8,9 @@ It does not give the Lease back at the end, and writes local time as UTC.
 Here all waits run on the monotonic clock. A leader may act for `deadline_seconds` from the moment
 when it sent its last successful renewal. Another replica takes the Lease only when it has itself
 seen it unchanged, or deleted, for `lease_seconds`, which is longer. So two leaders never act at
-one time, however far their wall clocks are apart, unless a machine is frozen as a whole.
+one time, however far their wall clocks are apart, unless a machine is frozen as a whole, or the
+Lease is deleted while another replica starts: one that has never seen a Lease makes it at once, and
+the former leader sees that at its next attempt, or stops at its deadline.
 """
 
 import asyncio

@@ -100,7 +100,7 @@ def idle_usd_per_hour(
 
 def _ahead(pool: PoolState) -> list[PoolNode]:
     """Machines on their way that the present demand does not want; the newest ones."""
-    present = [node for node in pool.nodes if not node.leaving]
+    present = [node for node in pool.nodes if node.lasts]
     used = [node for node in present if node.stage is NodeStage.INITIALIZED and not is_empty(node)]
     wanted = -(-pool.demand_gpus // pool.gpus_per_node)
     coming = sorted(

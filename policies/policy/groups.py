@@ -80,7 +80,8 @@ class LeverSettings(PolicyPart):
     static_pool: Switch = Lever.STATIC_POOL in LEVERS_DEFAULT
     """Set the size of static NodePools, by their scale subresource; leave `replicas` out of Git."""
     node_hold: Switch = Lever.NODE_HOLD in LEVERS_DEFAULT
-    """Hold empty nodes with `karpenter.sh/do-not-disrupt`, for the length of a lease."""
+    """Hold empty nodes with `karpenter.sh/do-not-disrupt`, or the Cluster Autoscaler's annotation
+    where that brought them, for the length of a lease."""
     node_release: Switch = Lever.NODE_RELEASE in LEVERS_DEFAULT
     """Let empty nodes go before Karpenter would: delete their NodeClaims."""
     pod_deletion_cost: Switch = Lever.POD_DELETION_COST in LEVERS_DEFAULT

@@ -45,7 +45,7 @@ class Lever(StrEnum):
     STATIC_POOL = "staticPool"
     """Set the size of a static NodePool through its scale subresource."""
     NODE_HOLD = "nodeHold"
-    """Hold an empty node: `karpenter.sh/do-not-disrupt` with a lease."""
+    """Hold an empty node: an annotation that whatever takes nodes away obeys, with a lease."""
     NODE_RELEASE = "nodeRelease"
     """Let an empty node go: delete its NodeClaim."""
     POD_DELETION_COST = "podDeletionCost"

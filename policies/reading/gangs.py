@@ -76,13 +76,15 @@ def gang_demand(
     """
     members = list(pods)
     waiting = [one for one in members if one.pod.node is None]
+    largest = max(one.gpus for one in members)
     ends = [
         end for one in members if (end := seconds(one.pod.annotations, EXPECTED_END)) is not None
     ]
     return GangDemand(
         workload=workload,
         pods=len(members) + missing,
-        gpus_per_pod=max(one.gpus for one in members),
+        gpus_per_pod=largest,
+        gpus=sum(one.gpus for one in members) + missing * largest,
         waiting_pods=len(waiting) + missing,
         seen_pods=sum(not one.pod.gated for one in waiting),
         missing_pods=missing,
@@ -102,6 +104,9 @@ def unmade_demand(
         workload=gang.workload,
         pods=gang.pods,
         gpus_per_pod=max(gpus or 0.0 for gpus in gang.gpus),
+        gpus=sum(
+            one.pods * (gpus or 0.0) for one, gpus in zip(gang.pod_sets, gang.gpus, strict=True)
+        ),
         waiting_pods=gang.pods,
         missing_pods=gang.pods,
         ends_at_seconds=ends_at.get(gang.workload),

@@ -182,12 +182,11 @@ def _costs_most(job: Job) -> tuple[float, str]:
 def _unmade_job(gang: UnmadeGang, ends: Mapping[Workload, float], objects: GangObjects) -> Job:
     demand = unmade_demand(gang, ends, objects)
     is_known = None not in gang.gpus
-    gpus = sum(one.pods * (each or 0.0) for one, each in zip(gang.pod_sets, gang.gpus, strict=True))
     return Job(
         workload=gang.workload,
         pods=gang.pods,
         waiting_pods=gang.pods,
-        gpus=gpus if is_known else None,
+        gpus=demand.all_gpus if is_known else None,
         placed=(),
         ends_at_seconds=demand.ends_at_seconds,
         waits_for=tuple(_waits_for(demand, [])),
@@ -222,12 +221,11 @@ def _job(
     is_known: bool,
     has_ended_pods: bool,
 ) -> Job:
-    gpus = sum(one.gpus for one in pods) + demand.missing_pods * demand.gpus_per_pod
     return Job(
         workload=demand.workload,
         pods=demand.pods,
         waiting_pods=demand.waiting_pods,
-        gpus=gpus if is_known else None,
+        gpus=demand.all_gpus if is_known else None,
         placed=tuple(each for one in pods for each in _of_pod(one, placed)),
         ends_at_seconds=demand.ends_at_seconds,
         waits_for=tuple(_waits_for(demand, [one.pod for one in pods])),

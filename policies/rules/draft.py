@@ -71,9 +71,7 @@ class PoolDraft:
     @property
     def present(self) -> list[PoolNode]:
         """Nodes that other rules than those for gangs count on, from their order to their end."""
-        return [
-            node for node in self.pool.nodes if not node.leaving and node.uid not in self.set_aside
-        ]
+        return [node for node in self.pool.nodes if node.lasts and node.uid not in self.set_aside]
 
     @property
     def used(self) -> list[PoolNode]:
@@ -103,12 +101,23 @@ class PoolDraft:
     @property
     def demand_nodes(self) -> int:
         """Nodes that the present demand fills; Karpenter buys these by itself."""
-        return math.ceil(self.pool.demand_gpus / self.pool.gpus_per_node - _NOISE)
+        return self._filled_by(self.pool.demand_gpus)
+
+    def _filled_by(self, gpus: float) -> int:
+        return math.ceil(gpus / self.pool.gpus_per_node - _NOISE)
+
+    @property
+    def _gpus_ending(self) -> float:
+        """Of pods whose node ends: Karpenter buys none for them before it does."""
+        gangs = {gang.workload for gang in self.pool.gangs}  # no part of the present demand
+        ending = (node for node in self.pool.nodes if node.ending and not node.leaving)
+        return sum(pod.gpus for node in ending for pod in node.pods if pod.workload not in gangs)
 
     @property
     def nodes_coming_or_here(self) -> int:
         """At least those that Karpenter buys for pods that wait."""
-        return max(len(self.present), self.demand_nodes)
+        bought = self._filled_by(self.pool.demand_gpus - self._gpus_ending)
+        return max(len(self.present), bought)
 
     @property
     def nodes_to_be(self) -> int:

@@ -39,7 +39,7 @@ def serve_gangs(draft: PoolDraft) -> None:
 
 def _price(draft: PoolDraft, gang: GangDemand, held_back: str) -> None:
     """Say what a gang that no node helps would cost once it runs."""
-    gpus = gang.pods * gang.gpus_per_pod
+    gpus = gang.all_gpus
     usd = draft.pool.usd_per_hour
     price = "?" if usd is None else f"{usd * gpus / draft.pool.gpus_per_node:.2f}"
     _say(draft, gang, f"waits for {held_back}: {gpus:g} GPUs, ${price}/h, no node is kept for it")

@@ -34,7 +34,7 @@ _RESERVED: Final = 20_000
 @per_pool
 def rank_replicas(draft: PoolDraft) -> None:
     """Give pods of emptier nodes lower costs, where a node has more than one GPU."""
-    nodes = [node for node in draft.pool.nodes if node.pods and not node.leaving]
+    nodes = [node for node in draft.pool.nodes if node.pods and node.lasts]
     if draft.pool.gpus_per_node == 1 or len(nodes) <= 1:
         return
     if Lever.POD_DELETION_COST not in draft.policy.levers:

@@ -70,7 +70,7 @@ def _domains(draft: PoolDraft) -> dict[str, set[str]]:
     """UIDs of the pool's nodes by NVLink domain."""
     found: dict[str, set[str]] = defaultdict(set)
     for node in draft.pool.nodes:
-        if node.clique is not None and not node.leaving:
+        if node.clique is not None and node.lasts:
             found[node.clique].add(node.uid)
     return found
 

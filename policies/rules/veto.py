@@ -24,7 +24,7 @@ def hold_while_loading(draft: PoolDraft) -> None:
     if longest is None:
         return
     for node in draft.pool.nodes:
-        if node.loading and not node.leaving:
+        if node.loading and node.lasts:
             _hold(draft, node, longest)
 
 

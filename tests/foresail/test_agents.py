@@ -99,6 +99,21 @@ def test_an_agent_that_cannot_be_attributed_is_named_with_the_reason(
     assert why in said
 
 
+def test_a_model_name_of_several_lines_adds_no_line_to_paste() -> None:
+    hostile = [
+        one | {"spec": one["spec"] | {"model": "llama\nmode: act\x1b[2J"}}
+        if one["kind"] == "ModelConfig"
+        else one
+        for one in DOCUMENTS
+    ]
+    text = "\n---\n".join(yaml.safe_dump(one) for one in hostile)
+
+    printed = CliRunner().invoke(main, ["agents", "-f", "-"], input=text).output
+
+    assert r"# llama\nmode: act\x1b[2J (" in printed
+    assert "\nmode: act" not in printed
+
+
 @pytest.mark.parametrize("version", ["v1alpha2", "v1alpha3"])
 def test_an_agent_whose_replicas_two_controllers_set_is_found(version: str) -> None:
     agent = {

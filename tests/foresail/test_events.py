@@ -76,6 +76,13 @@ def test_the_line_to_paste_is_printed(tmp_path: Path) -> None:
     assert sum("no timeZone: UTC" in line for line in lines) == 1
 
 
+def test_a_model_name_of_several_lines_adds_no_line_to_paste() -> None:
+    hostile = EVALUATION.replace("llm/qwen3-32b", r'"llm/x\nmode: act"')
+    lines = run("-f", "-", given=hostile).output.splitlines()
+    assert lines[0] == r"# llm/x\nmode: act: in the metadata of its ScaledObject's trigger"
+    assert "mode: act: in the metadata of its ScaledObject's trigger" not in lines
+
+
 def test_json_has_the_next_bursts_of_each_job() -> None:
     (model,) = json.loads(run("-f", "-", "-o", "json", given=EVALUATION).output)["models"]
     assert (model["model"], model["events"]) == ("llm/qwen3-32b", "0 */6 * * * in UTC for 30m x2")

@@ -85,6 +85,17 @@ def test_a_release_lowers_the_size_back_to_what_it_was() -> None:
     assert "foresail.io/replicas-set" not in store.documents[POOL]["metadata"]["annotations"]
 
 
+def test_a_node_that_is_about_to_end_is_still_one_of_its_size() -> None:
+    b = empty("b")
+    state = pool(busy("a"), b, busy("c", ending=True), static=True, demand_gpus=2.0)
+    # With a size of 1 Karpenter would take a node with pods beside the empty one.
+    scale = acted(state, plan(released(b)), world(state)).changes[-1]
+    assert body_of(scale)[-1] == {"op": "add", "path": "/spec/replicas", "value": 2}
+    # What is ordered in its place comes before it goes.
+    scale = acted(state, plan(orders=(order(1),)), world(state)).changes[-1]
+    assert body_of(scale)[-1] == {"op": "add", "path": "/spec/replicas", "value": 4}
+
+
 def test_its_lease_is_renewed_while_the_nodes_are_wanted() -> None:
     state = pool(busy("a"), **STATIC)
     store = world(state)

@@ -74,6 +74,14 @@ def test_a_gang_that_kueue_would_admit_if_there_were_nodes_gets_all_of_them() ->
     assert ordered(plan(queued(SUSPENDED, message=NO_ROOM))) == [(4, "gang")]
 
 
+def test_the_price_of_a_gang_is_that_of_all_its_pods_where_they_differ() -> None:
+    mixed = job_set("tune", queue="research", suspend=True, launcher=True)
+    launcher = mixed["spec"]["replicatedJobs"][0]["template"]["spec"]
+    launcher["template"] = template(1)
+    # 4 x 8 GPUs and 1, at $6.88.
+    assert "33 GPUs, $227.04/h, no node is kept for it" in texts(plan(queued(mixed)))
+
+
 def test_of_the_gangs_of_a_queue_that_lack_nodes_the_first_gets_them() -> None:
     # The quota is free for each of them by itself, and not for all together.
     jobs = [job_set(name, queue="research", suspend=True) for name in ("a-newer", "tune")]

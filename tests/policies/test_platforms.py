@@ -108,16 +108,22 @@ def carried_out(cluster: Cluster, *, buffers: bool) -> tuple[tuple[Change, ...],
         ("eks-auto-mode", {"EKS Auto Mode": 1}),
         ("eks-reservations", {"Karpenter on AWS": 2}),
         ("gke", {"GKE compute class": 2, "GKE node auto-provisioning": 1, "GKE node pool": 1}),
-        (
-            "aks-node-auto-provisioning",
-            {"AKS node pool": 1, "Karpenter on AKS": 1, "AKS node auto-provisioning": 0},
-        ),
+        ("aks-node-auto-provisioning", {"AKS node auto-provisioning": 1, "AKS node pool": 1}),
     ],
 )
 def test_clouds_are_recognised_by_their_objects(cloud: str, brought_by: dict[str, int]) -> None:
     found = snapshot_of(read(cloud), KNOWN, None, NOW).brought_by
 
     assert {one.who: one.nodes for one in found} == brought_by
+
+
+def test_karpenter_that_users_run_on_aks_is_told_from_aks_own() -> None:
+    cluster = read("aks-node-auto-provisioning")
+    own = tuple(one for one in cluster.node_pools or () if not one.built_in)
+
+    found = snapshot_of(replace(cluster, node_pools=own), KNOWN, None, NOW).brought_by
+
+    assert {one.who for one in found} == {"Karpenter on AKS", "AKS node pool"}
 
 
 @pytest.mark.parametrize(
@@ -203,8 +209,8 @@ def test_capacity_blocks_and_reservations_are_read_and_a_block_ends_its_nodes() 
     assert block.ends_at_seconds == utc(5, 10, 50)
     assert block.ends_because == "Capacity Block cr-0b10c0b10c0b10c01 ends"
     # The other one stays after its end, on demand.
-    assert (odcr.ends_at_seconds, odcr.leaving) == (None, False)
-    assert (block.leaving, pool.remarks) == (False, ())
+    assert (odcr.ends_at_seconds, odcr.ending) == (None, False)
+    assert (block.ending, pool.remarks) == (False, ())
 
 
 def test_a_node_that_ends_before_another_could_be_there_counts_as_gone() -> None:
@@ -213,7 +219,7 @@ def test_a_node_that_ends_before_another_could_be_there_counts_as_gone() -> None
     for now, gone in ((at - 1, False), (at, True)):
         (pool,) = assessed(read("eks-reservations"), now).pools
         (block,) = (one for one in pool.nodes if one.name == "h100-block")
-        assert block.leaving is gone
+        assert (block.ending, block.leaving, block.lasts) == (gone, False, not gone)
     (remark,) = pool.remarks
     assert remark == (
         "h100-block ends at 2026-12-05 10:50Z (Capacity Block cr-0b10c0b10c0b10c01 ends), before "

@@ -60,8 +60,6 @@ class KueueWorkload:
     """What it is of: a job, or the pods of a group."""
     queue: str
     """The LocalQueue."""
-    cluster_queue: str | None = None
-    """None = no quota is reserved."""
     admission: Admission
     why: str = ""
     """Of a pending one: what Kueue says of it."""
@@ -103,7 +101,6 @@ def kueue_workload_of(document: Json) -> KueueWorkload:
         uid=text(metadata, "uid") or "",
         owners=tuple(owners_of(metadata)),
         queue=text(spec, "queueName") or "",
-        cluster_queue=text(admission, "clusterQueue"),
         admission=_admission(
             held,
             is_active=spec.get("active") is not False,
