@@ -7,7 +7,6 @@ not fit in its queue is left out; totals make up for it with the next report.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -90,30 +89,37 @@ class OtlpPeers:
     async def _send(self, host: str, waiting: "asyncio.Queue[bytes]") -> None:
         """Send to one peer until cancelled, or until it turns out to be this replica."""
         works = True
-        async with AsyncExitStack() as stack:
-            channel = await stack.enter_async_context(channel_to(self._address, host, self._tls))
+        while True:
+            try:
+                await self._send_while_it_works(host, waiting)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.ALREADY_EXISTS:
+                    self._queues.pop(host, None)
+                    return  # this replica itself
+                why = f"{error.code().name}: {error.details()}"
+            except (ForesailError, OSError) as error:
+                why = str(error)
+            if works:
+                log.warning("otlp_not_passed_on", peer=host, error=why)
+            works = False
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _send_while_it_works(self, host: str, waiting: "asyncio.Queue[bytes]") -> None:
+        """Send over one channel, until a call fails; the next one shows the files of then.
+
+        Raises:
+            grpc.aio.AioRpcError: the peer does not take it.
+            ForesailError: the token cannot be read.
+            OSError: a TLS file cannot be read.
+        """
+        async with channel_to(self._address, host, self._tls) as channel:
             export: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
                 self._method
             )
             while True:
                 body = await waiting.get()
-                try:
-                    metadata = [(PASSED_ON, self.instance), *await self._authorization()]
-                    await export(body, metadata=metadata, timeout=_SEND_SECONDS_MAX)
-                except grpc.aio.AioRpcError as error:
-                    if error.code() is grpc.StatusCode.ALREADY_EXISTS:
-                        self._queues.pop(host, None)
-                        return  # this replica itself
-                    if works:
-                        text = f"{error.code().name}: {error.details()}"
-                        log.warning("otlp_not_passed_on", peer=host, error=text)
-                    works = False
-                    await asyncio.sleep(_RETRY_SECONDS)
-                except ForesailError as error:
-                    log.warning("otlp_not_passed_on", peer=host, error=str(error))
-                    await asyncio.sleep(_RETRY_SECONDS)
-                else:
-                    works = True
+                metadata = [(PASSED_ON, self.instance), *await self._authorization()]
+                await export(body, metadata=metadata, timeout=_SEND_SECONDS_MAX)
 
     async def _authorization(self) -> list[tuple[str, str]]:
         if self._token_file is None:

@@ -16,15 +16,17 @@ import pytest
 
 from foresail import opentelemetry_installed, otlp_peers, otlp_ports
 from foresail.clock import wall_clock
+from foresail.otlp_peers import OtlpPeers
 from foresail.otlp_ports import OtlpPorts, otlp_served
 from foresail.settings import Settings
 from foresail.settings_otlp import OtlpSettings
 from foresail.wiring import Sources
 from scaler.errors import ForesailError
+from scaler.serving.server import TlsFiles
 from scaler.serving.state_peers import PeerAddress
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.otlp_decoding import Decoder
-from tests.contracts.certificates import Authority
+from tests.contracts.certificates import Authority, Pair
 from tests.prometheus import free_port
 from tests.sources.otlp_requests import request as body_of
 from tests.sources.otlp_requests import tokens
@@ -150,17 +152,51 @@ async def test_a_sender_without_the_token_is_refused(tmp_path: Path) -> None:
         assert await receiver.grpc(body(), authorization="Bearer t0ken") == (grpc.StatusCode.OK, "")
 
 
+def tls_in(folder: Path, pair: Pair, client_ca: bytes) -> dict[str, str]:
+    """The settings of a receiver's TLS, whose files are written."""
+    folder.mkdir(exist_ok=True)
+    files = {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}
+    contents = (pair.certificate, pair.key, client_ca)
+    for file, content in zip(files.values(), contents, strict=True):
+        (folder / file).write_bytes(content)
+    return {name: str(folder / file) for name, file in files.items()}
+
+
+@pytest.mark.parametrize("before", ["missing", "of another CA"])
+async def test_a_peer_gets_what_is_passed_on_once_the_certificates_are_right(
+    before: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As after a certificate was replaced, late or in the middle of a reading."""
+    monkeypatch.setattr(otlp_peers, "_RETRY_SECONDS", 0.05)
+    ours, theirs = Authority("ours"), Authority("theirs")
+    right = tls_in(tmp_path / "right", ours.sign("foresail"), ours.certificate)
+    given = tls_in(tmp_path / "given", theirs.sign("foresail"), theirs.certificate)
+    if before == "missing":
+        Path(given["key"]).unlink()
+    files = TlsFiles(
+        certificate=Path(given["certificate"]),
+        key=Path(given["key"]),
+        client_ca=Path(given["clientCa"]),
+    )
+    async with receiving(tls=right) as peer:
+        address = PeerAddress(host="localhost", port=peer.ports.grpc or 0)
+        peers = OtlpPeers(address, EXPORT, tls=files, token_file=None)
+        following = asyncio.create_task(peers.run())
+        for _ in range(15):
+            peers.pass_on(body())
+            await asyncio.sleep(0.02)
+        assert peer.source.series.heard == 0
+        tls_in(tmp_path / "given", ours.sign("foresail"), ours.certificate)
+        async with asyncio.timeout(5):
+            while not peer.source.series.heard:
+                peers.pass_on(body())
+                await asyncio.sleep(0.02)
+        following.cancel()
+
+
 async def test_with_a_client_ca_its_senders_alone_are_admitted(tmp_path: Path) -> None:
     ours, theirs = Authority("ours"), Authority("theirs")
-    server = ours.sign("foresail")
-    for name, content in (
-        ("tls.crt", server.certificate),
-        ("tls.key", server.key),
-        ("ca.crt", ours.certificate),
-    ):
-        (tmp_path / name).write_bytes(content)
-    tls = {"certificate": "tls.crt", "key": "tls.key", "clientCa": "ca.crt"}
-    files = {name: str(tmp_path / file) for name, file in tls.items()}
+    files = tls_in(tmp_path, ours.sign("foresail"), ours.certificate)
     async with receiving(tls=files) as receiver:
         for authority, admitted in ((ours, True), (theirs, False)):
             pair = authority.sign("collector")
