@@ -1,8 +1,10 @@
 """What an export is, by its content and not by its name."""
 
 import re
+from codecs import getincrementaldecoder
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from foresail.exports.errors import ExportError
@@ -35,6 +37,11 @@ def kind_of(path: Path) -> Kind:
     try:
         if path.is_dir():
             return Kind.TSDB if is_tsdb(path) else Kind.FOLDER
+        if not S_ISREG(path.stat().st_mode):
+            raise ExportError(
+                f"{path}: no regular file, and a pipe can be read only once: write what comes out"
+                " of it to a file, and name that"
+            )
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
@@ -63,7 +70,8 @@ def _of_text(lines: list[str]) -> Kind:
 def _lines(path: Path, head: bytes) -> list[str]:
     cut = head[: head.rfind(b"\n") + 1] if len(head) == _HEAD_BYTES else head
     try:
-        text = (cut or head).decode("utf-8-sig")
+        # A line that goes on may be cut within a character.
+        text = getincrementaldecoder("utf-8-sig")().decode(cut or head, len(head) < _HEAD_BYTES)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:

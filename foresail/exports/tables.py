@@ -16,6 +16,7 @@ from foresail.exports.labels import NAME, labels_of
 from foresail.exports.minutes import SERIES_MAX
 from foresail.exports.moments import Moments
 from foresail.exports.numbers import unit_fault, value_of
+from scaler.message_text import limited
 
 COLUMNS_MAX: Final = 4096
 _TIMES: Final = ("time", "timestamp", "date", "datetime", "ts")
@@ -73,7 +74,7 @@ def read_table(
     time = next((low.index(name) for name in _TIMES if name in low), None)
     if time is None:
         raise ExportError(
-            f"{path}: line {line}: columns {', '.join(names[:6]) or '(none)'}; expected t_s and"
+            f"{path}: line {line}: columns {', '.join(map(limited, names[:6])) or '(none)'}; expected t_s and"
             " requests, or time and one for each series, or time, value and those of labels"
         )
     layout = _long if _VALUE in low else _wide
