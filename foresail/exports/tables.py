@@ -73,8 +73,9 @@ def read_table(
         raise ExportError(f"{path}: {len(names)} columns; at most {COLUMNS_MAX} are read")
     time = next((low.index(name) for name in _TIMES if name in low), None)
     if time is None:
+        there = ", ".join(map(limited, names[:6])) or "(none)"
         raise ExportError(
-            f"{path}: line {line}: columns {', '.join(map(limited, names[:6])) or '(none)'}; expected t_s and"
+            f"{path}: line {line}: columns {there}; expected t_s and"
             " requests, or time and one for each series, or time, value and those of labels"
         )
     layout = _long if _VALUE in low else _wide
