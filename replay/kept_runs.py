@@ -10,9 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final, TypeVar
 
 from pydantic import TypeAdapter
+
+from scaler.errors import ForesailError
+
+_BEGINNING: Final = b'{"key": "'
+"""Of every file of finished runs, as `json.dumps` writes them."""
 
 Piece = TypeVar("Piece")
 Outcome = TypeVar("Outcome")
@@ -34,7 +40,11 @@ def resumed(
         keys: a digest for each piece.
         run: does those that the file lacks.
         progress: called for each that is finished or found.
+
+    Raises:
+        ForesailError: the file is there, and is none of finished runs.
     """
+    _check_ours(kept)
     finished = _read(kept, adapter)
     outcomes = {piece: finished[key] for piece, key in keys.items() if key in finished}
     for _ in outcomes:
@@ -48,6 +58,21 @@ def resumed(
                 file.write(line + "\n")
         progress()
     return {piece: outcomes[piece] for piece in keys}
+
+
+def _check_ours(kept: Path | None) -> None:
+    """Lines are added to it, so that it must not be a trace or another file of the user's."""
+    if kept is None or not kept.exists():
+        return
+    if not S_ISREG(kept.stat().st_mode):
+        raise ForesailError(f"{kept}: no regular file: name one that finished runs can be kept in")
+    with kept.open("rb") as file:
+        head = file.read(2 * len(_BEGINNING)).lstrip()[: len(_BEGINNING)]
+    if not _BEGINNING.startswith(head):
+        raise ForesailError(
+            f"{kept}: not a file of finished runs, which would be added to it: name another one,"
+            " or one that does not exist yet"
+        )
 
 
 def _end_line(kept: Path | None) -> None:
@@ -83,7 +108,7 @@ def _read(kept: Path | None, adapter: TypeAdapter[Outcome]) -> dict[str, Outcome
     if kept is None or not kept.exists():
         return {}
     found = {}
-    for line in kept.read_text(encoding="utf-8").splitlines():
+    for line in kept.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             record = json.loads(line)
             found[str(record["key"])] = adapter.validate_python(record["result"])

@@ -3,6 +3,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 import structlog
 
@@ -12,6 +13,12 @@ from scaler.limits import COUNTS, Limit
 # pytest-asyncio asks for a current loop before the first async test; asyncio then makes one that
 # nobody closes, and a later collection of it fails an innocent test.
 asyncio.set_event_loop(None)
+
+# A core that is busy with other things fails no test.
+hypothesis.settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("busy")
 
 
 @pytest.fixture(autouse=True)

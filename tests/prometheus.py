@@ -21,7 +21,7 @@ import yaml
 
 from scaler.sources.access import Tls
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 _PORTS = range(15_000, 32_000)
 _handed: set[int] = set()
 

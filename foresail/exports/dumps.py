@@ -10,6 +10,7 @@ from typing import Final
 from foresail.exports.errors import ExportError
 from foresail.exports.found import FoundSeries, Points
 from foresail.exports.labels import labels_of
+from foresail.exports.minutes import SERIES_MAX
 from foresail.exports.moments import seconds_of
 
 _HISTOGRAM: Final = "} {count:"
@@ -24,7 +25,8 @@ def read_dump(lines: Iterable[str], points: Points, *, place: str) -> int:
     Raises:
         ExportError: a line that is no sample.
     """
-    head, series, count = "", None, 0
+    known: dict[str, FoundSeries | None] = {}
+    count = 0
     for number, line in enumerate(lines, start=1):
         text = line.strip()
         # A native histogram has its counts in braces; no preset reads one.
@@ -32,8 +34,11 @@ def read_dump(lines: Iterable[str], points: Points, *, place: str) -> int:
             continue
         try:
             named, value, at = text.rsplit(" ", 2)
-            if named != head:  # a series' samples lie in a row
-                series, head = _wanted(named, points), named
+            if named not in known:
+                if len(known) >= SERIES_MAX:
+                    known.clear()
+                known[named] = _wanted(named, points)
+            series = known[named]
             if series is not None:
                 points.add(series, seconds_of(float(at)), float(value))
         except ValueError:

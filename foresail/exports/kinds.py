@@ -4,6 +4,7 @@ import re
 from codecs import getincrementaldecoder
 from enum import StrEnum
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from foresail.exports.errors import ExportError
@@ -36,6 +37,11 @@ def kind_of(path: Path) -> Kind:
     try:
         if path.is_dir():
             return Kind.TSDB if is_tsdb(path) else Kind.FOLDER
+        if not S_ISREG(path.stat().st_mode):
+            raise ExportError(
+                f"{path}: no regular file, and a pipe can be read only once: write what comes out"
+                " of it to a file, and name that"
+            )
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 NAME: Final = "__name__"
-_SERIES: Final = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)?\s*(?:\{(.*)\})?\s*", re.DOTALL)
+# Possessive: spaces without end would be divided between its parts in every way.
+_SERIES: Final = re.compile(r"\s*+([a-zA-Z_:][a-zA-Z0-9_:]*+)?+\s*+(?:\{(.*)\})?+\s*+", re.DOTALL)
 _PAIR: Final = re.compile(
     r'\s*(?:([a-zA-Z_][a-zA-Z0-9_.]*|"(?:[^"\\]|\\.)*")\s*=\s*)?"((?:[^"\\]|\\.)*)"\s*(?:,|$)',
     re.DOTALL,

@@ -12,6 +12,7 @@ from foresail.exports.errors import ExportError
 from foresail.exports.found import TITLES_SHOWN, FoundSeries
 from foresail.exports.moments import MILLISECONDS_FROM
 from replay.traces import STEPS_MAX, Lengths, Trace, of_rates
+from scaler.message_text import limited
 
 RATES: Final = (
     "requests_per_second",
@@ -62,7 +63,7 @@ class Rates:
         rate = self._rate(series)
         if rate is None:
             if len(self.others) <= TITLES_SHOWN:
-                self.others[series.shown] = None
+                self.others[limited(series.shown)] = None
             return False
         column = self._columns.setdefault(rate, _Column(title=series.shown))
         if column.title != series.shown or column.at_seconds:

@@ -16,6 +16,7 @@ from foresail.exports.labels import NAME, labels_of
 from foresail.exports.minutes import SERIES_MAX
 from foresail.exports.moments import Moments
 from foresail.exports.numbers import unit_fault, value_of
+from scaler.message_text import limited
 
 COLUMNS_MAX: Final = 4096
 _TIMES: Final = ("time", "timestamp", "date", "datetime", "ts")
@@ -72,8 +73,9 @@ def read_table(
         raise ExportError(f"{path}: {len(names)} columns; at most {COLUMNS_MAX} are read")
     time = next((low.index(name) for name in _TIMES if name in low), None)
     if time is None:
+        there = ", ".join(map(limited, names[:6])) or "(none)"
         raise ExportError(
-            f"{path}: line {line}: columns {', '.join(names[:6]) or '(none)'}; expected t_s and"
+            f"{path}: line {line}: columns {there}; expected t_s and"
             " requests, or time and one for each series, or time, value and those of labels"
         )
     layout = _long if _VALUE in low else _wide

@@ -99,7 +99,7 @@ def test_money_counts_where_there_is_a_price() -> None:
 
 def test_idle_gpus_are_apart_from_those_that_serve() -> None:
     busy = {f"GPU-{at}": at < 3 for at in range(8)}
-    owners = {f"GPU-{at}": "llm/a" for at in range(4)}
+    owners = {f"GPU-{at}": {"llm/a"} for at in range(4)}
     activity = Activity(window_seconds=60, hosts={"n1": Host(busy=busy, owners=owners)})
     snapshot = seen(node(labels=P5, gpus=8), ready(pod("a", gpus=4)), activity=activity)
 

@@ -48,12 +48,12 @@ def test_the_comments_say_the_order_the_memory_and_every_exclusion() -> None:
             " list prices as of 2026-07-20"
         ),
         (
-            "#   1. 2 x b200: 0.266, full at 731 requests, 28.48 an hour"
-            " (1 x 0.326, 4 x 0.285, 8 x 0.366)"
+            "#   1. 2 x h200-sxm: 0.258, full at 533 requests, 15.82 an hour"
+            " (1 x 0.357, 4 x 0.275, 8 x 0.364)"
         ),
         (
-            "#   2. 2 x h200-sxm: 0.267, full at 467 requests, 15.82 an hour"
-            " (1 x 0.401, 4 x 0.278, 8 x 0.365)"
+            "#   2. 2 x b200: 0.266, full at 731 requests, 28.48 an hour"
+            " (1 x 0.326, 4 x 0.285, 8 x 0.366)"
         ),
         (
             "#   3. 1 x b300: 0.319, full at 502 requests, 17.80 an hour"

@@ -216,3 +216,31 @@ def test_what_cannot_be_explored_is_told(
     done = CliRunner().invoke(main, ["tune", *arguments])
     assert done.exit_code == code
     assert message in done.output
+
+
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        pytest.param(b"t_s,requests\n0,60\n", False, id="a-trace"),
+        pytest.param(b"\xff\xfe\x00", False, id="no-text"),
+        pytest.param(b"", True, id="empty"),
+        pytest.param(b'{"key": "67f', True, id="cut-off-in-the-first-line"),
+        pytest.param(b'\n{"key": "67fc", "result": \xff}\n', True, id="damaged"),
+    ],
+)
+def test_finished_runs_are_added_to_no_other_file_of_the_user(
+    tmp_path: Path, content: bytes, *, taken: bool
+) -> None:
+    state = tmp_path / "state"
+    state.write_bytes(content)
+    asked = replace(ASKED, state=state, questions=(), rules=("static-mean",))
+    if taken:
+        explored(asked, spread=Here())
+        assert state.stat().st_size > len(content)
+        again = Here()
+        explored(asked, spread=again)
+        assert again.done == 0
+    else:
+        with pytest.raises(ForesailError, match="state: not a file of finished runs"):
+            explored(asked, spread=Here())
+        assert state.read_bytes() == content
