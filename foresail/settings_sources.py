@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pydantic import Field
+from pydantic import AnyHttpUrl, Field
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from foresail.loopback import names_loopback
 from foresail.settings_otlp import OtlpSettings
 from foresail.settings_reading import ReadingSettings
 from foresail.settings_values import File, Labels, Port, Seconds, SeriesLabels, Text, Url
@@ -100,10 +101,19 @@ class PrometheusSettings(Credentials):
         given = [name for field, name in _WAYS.items() if values[field]]
         if len(given) > 1 and given != ["bearerTokenFile", "basic"]:  # which is said already
             yield crossed(f"{', '.join(_WAYS.values())} exclude each other: give one", given[-1])
+        url = values["url"]
+        if values["google_metadata"] and isinstance(url, AnyHttpUrl) and _is_open(url):
+            message = "a token of the cloud would be sent in plain text: write it with https"
+            yield crossed(message, "url")
         label, labels = values["namespace_label"], values["labels"]
         if isinstance(label, str) and isinstance(labels, dict) and label in labels:
             message = f"{label!r} is the namespaceLabel and comes from each trigger"
             yield crossed(message, "labels", label)
+
+
+def _is_open(url: AnyHttpUrl) -> bool:
+    """Whether what is sent there can be read on the way."""
+    return url.scheme == "http" and not names_loopback(url.host or "")
 
 
 class DnsSettings(Part):

@@ -15,7 +15,7 @@ from time import perf_counter
 from typing import Final
 
 from scaler.clock import Clock
-from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
+from scaler.errors import SourceUnavailableError
 from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
@@ -25,7 +25,7 @@ from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
 from scaler.sources.packing import unpacked
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
-from scaler.sources.selector import narrowing
+from scaler.sources.selector import check_namespace, narrowing
 from scaler.sources.series import Sample
 
 BODY_BYTES_MAX: Final = 4 * 2**20
@@ -114,12 +114,8 @@ class OtlpSource:
         Raises:
             SourceMisconfiguredError: the scope cannot be asked for, or not by its namespace.
         """
-        allowed = self.config.namespaces
-        if allowed is not None and scope.namespace not in allowed:
-            raise SourceMisconfiguredError(
-                f"source {self.config.name!r}: objects of namespace {scope.namespace!r} may not "
-                "read it; the operator's settings list those that may (otlp.namespaces)"
-            )
+        config = self.config
+        check_namespace(scope, config.namespaces, source=config.name, setting="otlp.namespaces")
         return _OtlpFeed(self, preset, scope)
 
     async def close(self) -> None:

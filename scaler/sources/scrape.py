@@ -24,6 +24,7 @@ from scaler.sources.catalogue import Preset
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
+from scaler.sources.selector import check_namespace
 from scaler.sources.series import Sample
 from scaler.sources.targets import DiscoveredTargets, Discovery, Target
 from scaler.sources.text_format import PageLines, PageTooLongError, samples_of
@@ -80,12 +81,8 @@ class ScrapeSource:
         Raises:
             SourceMisconfiguredError: the scope cannot be asked for, or not by its namespace.
         """
-        allowed = self.config.namespaces
-        if allowed is not None and scope.namespace not in allowed:
-            raise SourceMisconfiguredError(
-                f"source {self.config.name!r}: objects of namespace {scope.namespace!r} may not "
-                "read it; the operator's settings list those that may (scrape.namespaces)"
-            )
+        config = self.config
+        check_namespace(scope, config.namespaces, source=config.name, setting="scrape.namespaces")
         return _ScrapeFeed(self, preset, scope)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ unescaped quote in a model name could select the metrics of all tenants.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from scaler.errors import SourceMisconfiguredError
@@ -70,6 +70,27 @@ def narrowing(scope: Scope, reserved: Mapping[str, str]) -> dict[str, str]:
             raise SourceMisconfiguredError(f"matchLabels: label {label!r} is given twice")
         found[label] = value
     return found
+
+
+def check_namespace(
+    scope: Scope, allowed: Collection[str] | None, *, source: str, setting: str
+) -> None:
+    """Refuse a source whose series do not tell tenants apart to those that it is not for.
+
+    Args:
+        scope: who wants to read it.
+        allowed: the namespaces that may; None = all.
+        source: its name.
+        setting: the key of the operator's settings that lists them.
+
+    Raises:
+        SourceMisconfiguredError: the namespace is not among them.
+    """
+    if allowed is not None and scope.namespace not in allowed:
+        raise SourceMisconfiguredError(
+            f"source {source!r}: objects of namespace {scope.namespace!r} may not read it; the "
+            f"operator's settings list those that may ({setting})"
+        )
 
 
 def selector(

@@ -307,6 +307,19 @@ def test_values_that_exclude_each_other_are_reported_where_one_must_change(
             "6: sources.0.prometheus.basic: bearerTokenFile and basic exclude each other: give one",
             id="two-identities",
         ),
+        pytest.param(
+            "prometheus:\n      url: https://p\n      bearerTokenFile: t\n"
+            "      sigv4: {region: eu-central-1}",
+            "6: sources.0.prometheus.sigv4: bearerTokenFile, basic, sigv4, googleMetadata exclude "
+            "each other: give one",
+            id="a-token-and-a-signature",
+        ),
+        pytest.param(
+            "prometheus:\n      url: http://p\n      googleMetadata: true",
+            "4: sources.0.prometheus.url: a token of the cloud would be sent in plain text: write "
+            "it with https",
+            id="a-token-in-plain-text",
+        ),
     ],
 )
 def test_a_faulty_source_is_one_fault(tmp_path: Path, source: str, fault: str) -> None:
