@@ -8,7 +8,7 @@ not fit in its queue is left out; totals make up for it with the next report.
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Final, Never
 from uuid import uuid4
 
 import grpc
@@ -104,7 +104,7 @@ class OtlpPeers:
             works = False
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _send_while_it_works(self, host: str, waiting: "asyncio.Queue[bytes]") -> None:
+    async def _send_while_it_works(self, host: str, waiting: "asyncio.Queue[bytes]") -> Never:
         """Send over one channel, until a call fails; the next one shows the files of then.
 
         Raises:
