@@ -26,6 +26,11 @@ INFERENCE_POOLS: Final = (
 _GATEWAYS: Final = ("litellm",)
 """Presets of gateways, which are in the names of their images too."""
 _INSIDE: Final = ("svc", "cluster", "local")
+_BACKENDS_MAX: Final = 32
+"""Of one host, with `_WORKLOADS_MAX`: any tenant writes routes, and all agents may ask one host."""
+_WORKLOADS_MAX: Final = 100
+_LABELS_MAX: Final = 127
+"""Of the name of a host."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +131,7 @@ def _pool_behind(config: ModelConfig, inputs: Inputs) -> _Pool | str:
     if config.url is None:
         return f"{config.object.title} asks {config.provider} itself, outside of this cluster"
     host = _host(config.url)
-    workloads = list(_workloads_behind(host, config.object.scope, inputs))
+    workloads = _workloads_behind(host, config.object.scope, inputs)
     gateway = next(filter(None, map(_gateway, workloads)), None)
     if gateway is None:
         for workload in workloads:
@@ -161,39 +166,77 @@ def _host(url: str) -> str:
         return ""
 
 
-def _workloads_behind(host: str, scope: str, inputs: Inputs) -> Iterator[Object]:
-    """The workloads that serve a host, seen from a namespace."""
-    for route in inputs.of(HTTP_ROUTE):
-        hostnames = route.spec.get("hostnames")
-        names = hostnames if isinstance(hostnames, list) else ()
-        if any(isinstance(one, str) and _fits(one, host) for one in names):
-            for rule in listed(route.spec, "rules"):
-                for backend in listed(rule, "backendRefs"):
-                    space = text(backend, "namespace") or route.scope
-                    yield from _behind(text(backend, "kind") or "Service", space, backend, inputs)
+def _workloads_behind(host: str, scope: str, inputs: Inputs) -> list[Object]:
+    """The workloads that serve a host, seen from a namespace, each once."""
+    routed = inputs.once(_backends_by_hostname)
+    backends = [one for name in _hostnames(host) for one in routed.get(name, ())]
     name, *rest = host.split(".")
     inside = rest[:1] and rest[1:] in ([], ["svc"], list(_INSIDE))
     if not rest or inside:
-        yield from _behind("Service", rest[0] if rest else scope, {"name": name}, inputs)
+        backends.insert(0, _Backend("Service", rest[0] if rest else scope, name))
+    behind = inputs.once(_Behind)
+    found = (of for one in backends[:_BACKENDS_MAX] for of in behind.workloads(one))
+    return list(dict.fromkeys(found))[:_WORKLOADS_MAX]
 
 
-def _behind(
-    kind: str, scope: str, reference: Mapping[str, object], inputs: Inputs
-) -> Iterator[Object]:
-    name = reference.get("name")
-    for of in ("Service",) if kind == "Service" else INFERENCE_POOLS:
-        found = inputs.find(of, scope, name) if isinstance(name, str) else None
-        if found is not None:
-            selector = part(found.spec, "selector")
-            labels = selector.get("matchLabels") if kind != "Service" else selector
-            if is_object(labels):
-                yield from selected(found.scope, {"matchLabels": labels}, inputs)
+@dataclass(frozen=True, slots=True)
+class _Backend:
+    """What an HTTPRoute sends requests to."""
+
+    kind: str
+    scope: str
+    name: str
 
 
-def _fits(pattern: str, host: str) -> bool:
-    if pattern.startswith("*."):
-        return host.endswith(pattern[1:])
-    return pattern == host
+def _backends_by_hostname(inputs: Inputs) -> Mapping[str, Mapping[_Backend, None]]:
+    """Each backend once, in the order of the routes."""
+    found: dict[str, dict[_Backend, None]] = defaultdict(dict)
+    for route in inputs.of(HTTP_ROUTE):
+        hostnames = route.spec.get("hostnames")
+        backends = dict.fromkeys(_backends_of(route))
+        for one in hostnames if isinstance(hostnames, list) else ():
+            if isinstance(one, str):
+                found[one] |= backends
+    return found
+
+
+def _backends_of(route: Object) -> Iterator[_Backend]:
+    for rule in listed(route.spec, "rules"):
+        for backend in listed(rule, "backendRefs"):
+            name = backend.get("name")
+            if isinstance(name, str):
+                scope = text(backend, "namespace") or route.scope
+                yield _Backend(text(backend, "kind") or "Service", scope, name)
+
+
+def _hostnames(host: str) -> Iterator[str]:
+    """The hostnames of routes that fit a host, the narrowest first."""
+    yield host
+    _, *parents = host.split(".", _LABELS_MAX)
+    for place in range(len(parents)):
+        yield f"*.{'.'.join(parents[place:])}"
+
+
+class _Behind:
+    """The workloads behind backends; agents share these."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._known: dict[_Backend, tuple[Object, ...]] = {}
+
+    def workloads(self, of: _Backend) -> tuple[Object, ...]:
+        if of not in self._known:
+            self._known[of] = tuple(self._found(of))
+        return self._known[of]
+
+    def _found(self, of: _Backend) -> Iterator[Object]:
+        for kind in ("Service",) if of.kind == "Service" else INFERENCE_POOLS:
+            found = self._inputs.find(kind, of.scope, of.name)
+            if found is not None:
+                selector = part(found.spec, "selector")
+                labels = selector.get("matchLabels") if of.kind != "Service" else selector
+                if is_object(labels):
+                    yield from selected(found.scope, {"matchLabels": labels}, self._inputs)
 
 
 def _gateway(workload: Object) -> str | None:

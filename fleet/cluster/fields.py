@@ -16,6 +16,7 @@ from typing import Final
 from fleet.quantities import quantity
 
 Json = Mapping[str, object]
+_WHOLE_MAX: Final = 2**63
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION_CHARACTERS_MAX: Final = 64
@@ -90,9 +91,11 @@ def texts(of: Json, name: str) -> tuple[str, ...]:
 
 
 def whole_number(of: Json, name: str) -> int | None:
-    """An integer, as JSON has it."""
+    """An integer of 64 bits, as the API has it; a file may hold any."""
     value = of.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > _WHOLE_MAX:
+        return None
+    return value
 
 
 def amounts(of: Json, name: str) -> Mapping[str, Fraction]:

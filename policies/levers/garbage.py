@@ -164,8 +164,10 @@ def _size_back(record: NodePool, objects: Objects, *, last: bool) -> Iterator[Ch
     mark = size_mark(record)
     assert mark is not None
     replicas = record.replicas
-    if replicas is None or replicas not in mark.sizes or replicas == mark.before:
-        # Nothing was set, it was set back, or somebody else has set it since.
+    ours = replicas in mark.sizes and not record.built_in and record.replicas_in_git is None
+    if replicas is None or not ours or replicas == mark.before:
+        # Nothing was set, it was set back, or somebody else has set it since; or the marks came
+        # with a copy, because no lever sets the size of such a pool.
         yield unmarked(record)
         return
     target = max(mark.before, min(replicas, _used_nodes(record.name, objects)))

@@ -35,6 +35,9 @@ SERIES_OF_PROCESS_MAX: Final = 2000
 FUTURE_SECONDS: Final = 60.0
 _NANO: Final = 1e-9
 _SWEEP_NS: Final = 5 * 10**9
+_EXACT_MAX: Final = 2.0**53
+"""Of changes that are added up: to a larger number a request adds nothing, and its rate is zero."""
+_NO_COUNT: Final = "changes of over 2^53, which no count of requests or tokens has"
 _REMEMBERED: Final = 8
 """Reports of changes of one series: a sender that got no answer sends its last ones again."""
 
@@ -136,7 +139,7 @@ class PushedSeries:
     def _refused(point: Point, latest_ns: int) -> str:
         if point.at_ns > latest_ns:
             return f"over {FUTURE_SECONDS:g} s in the future: set the sender's clock"
-        return ""
+        return _NO_COUNT if point.is_delta and _is_no_count(point.values) else ""
 
     def _take(self, point: Point) -> str:
         """Take one point; else why not."""
@@ -154,8 +157,7 @@ class PushedSeries:
         start_ns = 0 if point.is_delta else point.start_ns
         series = self._by_models.get(models, {}).get(family, {}).get(start_ns)
         if series is not None:
-            _advance(series, point)
-            return ""
+            return _advance(series, point)
         no_room = self._no_room(point.resource)
         if no_room:
             return no_room
@@ -228,19 +230,27 @@ def _begun(point: Point, labels: Mapping[str, str], before: list[_Series]) -> _S
     return series
 
 
-def _advance(series: _Series, point: Point) -> None:
+def _advance(series: _Series, point: Point) -> str:
+    """Why the point is not taken; empty where it is."""
     if not series.is_delta:
         if point.at_ns > series.at_ns:
             series.values, series.at_ns = point.values, point.at_ns
-        return
+        return ""
     report = (point.start_ns, point.at_ns)
     if report in series.reports:
-        return
+        return ""
+    pairs = zip(series.values, point.values, strict=True)
+    values = tuple(before + more for before, more in pairs)
+    if _is_no_count(values):
+        return _NO_COUNT
     series.reports.append(report)
-    series.values = tuple(
-        before + more for before, more in zip(series.values, point.values, strict=True)
-    )
+    series.values = values
     series.at_ns = max(series.at_ns, point.at_ns)
+    return ""
+
+
+def _is_no_count(values: tuple[float, ...]) -> bool:
+    return any(value > _EXACT_MAX for value in values)
 
 
 def _exposed(series: _Series, values: tuple[float, ...], at_seconds: float) -> Iterator[Sample]:

@@ -199,3 +199,11 @@ def test_an_object_that_is_not_as_its_api_has_it_names_the_field(
     found = record_of(kind, document)
     assert isinstance(found, Unreadable)
     assert field in found.why
+
+
+def test_numbers_beyond_those_of_the_api_are_unknown() -> None:
+    """A file may hold any integer, and one of 400 digits is no float."""
+    document = train_job("x", nodes=10**400)
+    document["status"] = {"trainerStatus": {"progressPercentage": 10**400}}
+    found = gang(Kind.TRAIN_JOB, document)
+    assert (found.pod_sets, found.world_size, found.progress_percent) == (None, None, None)

@@ -149,6 +149,30 @@ def test_no_node_that_a_pod_uses_goes_when_a_size_is_set_back() -> None:
     assert store.documents[POOL]["metadata"]["annotations"] == {"karpenter.sh/nodepool-hash": "1"}
 
 
+@pytest.mark.parametrize(
+    ("labels", "manager"),
+    [
+        pytest.param({"app.kubernetes.io/managed-by": "eks"}, "eks", id="built-in"),
+        pytest.param(
+            {"kustomize.toolkit.fluxcd.io/name": "infra"}, "kustomize-controller", id="in-git"
+        ),
+    ],
+)
+def test_marks_that_came_with_a_copy_change_no_size_of_a_pool_of_others(
+    labels: dict[str, str], manager: str
+) -> None:
+    """As of a NodePool that was exported while its size was ours, and is the cloud's or Git's."""
+    state = pool(busy("a"), static=True, demand_gpus=1.0)
+    store = world(state)
+    carry_out(store, acted(state, plan(orders=(order(2),)), store).changes)
+    exported = store.documents[POOL]
+    metadata = {**exported["metadata"], "labels": labels}
+    store.put(POOL, {**exported, "metadata": metadata}, manager)
+    for changes in (collect(store.objects(), NOW + 900), withdraw(store.objects(), NOW)):
+        assert short(changes) == ["apply NodePool h100"]
+        assert "spec" not in body_of(changes[0])
+
+
 def test_taken_back_is_all_that_is_ours_whatever_its_lease() -> None:
     state = pool(empty("a"), busy("b"), demand_gpus=1.0)
     store = world(state)

@@ -146,6 +146,28 @@ async def test_changes_and_totals_give_the_same_rates(made: Made) -> None:
         assert seen.value(Signal.PROMPT_TOKENS) == 100
 
 
+async def test_one_absurd_change_is_refused_and_hides_none_that_follow(made: Made) -> None:
+    """A number of 2^53 and one more is the same number, so that traffic would look like none."""
+
+    def body(at: float, change: float) -> bytes:
+        parsed = ExportMetricsServiceRequest.FromString(
+            request(tokens("input", 600, at=at, start=at - 60, temporality=DELTA))
+        )
+        metric = parsed.resource_metrics[0].scope_metrics[0].metrics[0]
+        metric.histogram.data_points[0].sum = change
+        return parsed.SerializeToString()
+
+    source = made()
+    assert rates(await observed(source, [(160, [body(160, 600)])]))[0] == 10
+    for at, absurd in ((170, 2.0**63), (180, 1.7e308)):
+        taken = await source.take(body(at, absurd))
+        assert taken.rejected == {
+            "changes of over 2^53, which no count of requests or tokens has": 1
+        }
+    seen = await observed(source, [(at, [body(at, 600)]) for at in (220, 280)])
+    assert rates(seen)[0] == 10
+
+
 async def test_a_request_that_was_sent_twice_counts_once(made: Made) -> None:
     first, second = (
         request(tokens("input", 3000, at=at, start=at - 30, temporality=DELTA)) for at in (130, 160)
