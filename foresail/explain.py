@@ -193,7 +193,7 @@ def _shown_levels(forecast: Mapping[str, Any]) -> Account:
 def _band(dimension: str, forecast: Mapping[str, Any]) -> list[str]:
     """The forecast as a band over the horizons: █ to the median, ▓ to q0.9, ░ to q0.99."""
     if forecast["quantiles"] is None:
-        return [f"forecast of {dimension}: {_UNKNOWN}, never measured"]
+        return [f"forecast of {dimension}: {_UNKNOWN}, too few readings yet"]
     levels = forecast["levels"]
     rows = [
         (horizon, [_at_level(levels, row, level) for level in _LEVELS_SHOWN])

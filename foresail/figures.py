@@ -30,7 +30,8 @@ def last(days: float) -> str:
     for unit, amount in (("days", days), ("hours", days * 24)):
         if amount >= 1:
             return f"the last {amount:.1f} {unit}"
-    return f"the last {days * 1440:.0f} minutes"
+    minutes = round(days * 1440)
+    return "the last minute" if minutes == 1 else f"the last {minutes} minutes"
 
 
 def camel(value: object) -> object:

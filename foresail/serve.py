@@ -95,8 +95,9 @@ async def serve(settings: Settings, *, log_level: str) -> None:
             plans_port=ports.plans,
             external_metrics_port=ports.external_metrics,
         )
-        if settings.tls is None:
-            log.warning("plain_text", why="no tls in the settings: anyone on the network may ask")
+        if off_loopback := plain_text_off_loopback(settings):
+            why = "no group tls in the settings: anyone on the network may ask"
+            log.warning("plain_text", why=why, **off_loopback)
         await stop.wait()
         log.info("draining")
 
@@ -322,18 +323,28 @@ def _refuse_open_plain_text(settings: Settings) -> None:
     Raises:
         ForesailError: anyone on the network could ask, and read the plans.
     """
-    if settings.tls is not None or settings.listen.plain_text:
+    if settings.listen.plain_text:
         return
+    for setting, address in plain_text_off_loopback(settings).items():
+        raise ForesailError(
+            f"{setting}: {address} is open to the network and there is no group tls: give tls, "
+            "listen on 127.0.0.1, or say listen.plainText: true"
+        )
+
+
+def plain_text_off_loopback(settings: Settings) -> dict[str, str]:
+    """The addresses where anyone on the network may ask, by their setting."""
+    if settings.tls is not None:
+        return {}
     addresses = {"listen.grpc": settings.listen.grpc}
     if settings.plans is not None:
         addresses["plans.listen"] = settings.plans.listen
-    for setting, address in addresses.items():
-        host = address.rpartition(":")[0].strip("[]")
-        if not (host == "localhost" or is_loopback(host)):
-            raise ForesailError(
-                f"{setting}: {address} is open to the network and there is no group tls: give tls, "
-                "listen on 127.0.0.1, or say listen.plainText: true"
-            )
+    hosts = {name: one.rpartition(":")[0].strip("[]") for name, one in addresses.items()}
+    return {
+        name: addresses[name]
+        for name, host in hosts.items()
+        if not (host == "localhost" or is_loopback(host))
+    }
 
 
 async def _check_api_service(settings: Settings) -> None:

@@ -96,11 +96,15 @@ class Rates:
         """
         missing = [rate for rate in RATES if rate not in self._columns]
         if RATES[0] in missing:
-            raise ExportError(f"{path}: no series is {RATES[0]}{self._hint()}")
+            raise ExportError(
+                f"{path}: no series is {RATES[0]}, and no replay is possible without requests:"
+                f" export the rate of requests too{self._hint()}"
+            )
         if missing and lengths is None:
             raise ExportError(
-                f"{path}: no column {' and no '.join(missing)}{self._hint()}, or say how many"
-                " tokens a request has on average, such as --prompt-tokens 800 --output-tokens 200"
+                f"{path}: no series is {' or '.join(missing)}{self._hint()}; or leave tokens out and"
+                " say how many a request has on average, such as --prompt-tokens 800"
+                " --output-tokens 200"
             )
         if not missing and lengths is not None:
             raise ExportError(

@@ -240,6 +240,12 @@ def test_a_unit_that_is_not_per_second_is_refused(tmp_path: Path) -> None:
         read_export(path, asked)
 
 
+def test_tokens_without_requests_ask_for_the_rate_of_requests(tmp_path: Path) -> None:
+    path = written(tmp_path, f"time,prompt_tokens_per_second\n{BEGIN},9\n{BEGIN + 60},9\n")
+    with pytest.raises(ExportError, match="export the rate of requests too"):
+        read_export(path, Asked())
+
+
 def test_requests_without_tokens_ask_for_their_mean(tmp_path: Path) -> None:
     path = written(tmp_path, f"time,requests_per_second\n{BEGIN},2\n{BEGIN + 60},3\n")
     with pytest.raises(ExportError, match="--prompt-tokens 800 --output-tokens 200"):

@@ -478,9 +478,9 @@ async def test_a_model_that_no_engine_has_is_shown_without_numbers() -> None:
         "  ITL p95 ? of 0.06 s",
         f"readings: ?, none of 12 signals: {NO_SERIES}",
         "",
-        "forecast of prompt_tokens: ?, never measured",
+        "forecast of prompt_tokens: ?, too few readings yet",
         "",
-        "forecast of generated_tokens: ?, never measured",
+        "forecast of generated_tokens: ?, too few readings yet",
     ]
 
 
@@ -538,7 +538,7 @@ async def test_a_series_that_was_never_measured_is_no_zero_in_the_rule_that_uses
 
     assert "prompt + ? generated tokens/s" in forecast["text"]
     assert "skill +" in forecast["text"]
-    assert "forecast of generated_tokens: ?, never measured" in site.lines()
+    assert "forecast of generated_tokens: ?, too few readings yet" in site.lines()
 
 
 async def test_demand_of_an_earlier_look_is_not_shown_or_exported_as_now() -> None:

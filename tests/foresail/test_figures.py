@@ -12,6 +12,7 @@ from foresail.figures import last
         (1.0, "the last 1.0 days"),
         (0.25, "the last 6.0 hours"),
         (5 / 1440, "the last 5 minutes"),
+        (1 / 1440, "the last minute"),
     ],
 )
 def test_a_span_is_told_in_a_unit_that_does_not_round_it_to_nothing(

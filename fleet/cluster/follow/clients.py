@@ -57,7 +57,7 @@ async def connected(context: str | None, kubeconfig: Path | None = None) -> clie
         elif kubeconfig is not None:
             why = f"kubeconfig {kubeconfig}: {why}"
         else:
-            why = f"no kubeconfig was found, and this is not a pod: {why}"
+            why = f"no kubeconfig was found (set KUBECONFIG), and this is not a pod: {why}"
         raise ClusterUnreachableError(why) from error
 
 

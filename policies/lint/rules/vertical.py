@@ -20,7 +20,7 @@ VPA: Final = "autoscaling.k8s.io/VerticalPodAutoscaler"
 _MODE: Final = ("spec", "updatePolicy", "updateMode")
 _EVICTING: Final = {
     "Recreate": "it evicts a pod to change its requests",
-    "Auto": "it means Recreate, and evicts a pod to change its requests",
+    "Auto": "it means Recreate: it evicts a pod to change its requests",
     "InPlaceOrRecreate": "it evicts a pod where its node has no room for the change",
 }
 """Modes that evict running pods."""
@@ -45,7 +45,7 @@ def evicts_model_servers(of: Object, inputs: Inputs) -> Iterator[Fault]:
     if why is not None and _serves_models(of, inputs):
         if of.at(_MODE) != mode:
             why = f"Recreate is the default: {why}"
-        yield Fault(at=_MODE, why=f"{why}, and a new replica loads the model", do="set Initial")
+        yield Fault(at=_MODE, why=f"{why}, and the new pod loads the model again", do="set Initial")
 
 
 @rule(

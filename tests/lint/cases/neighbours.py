@@ -53,7 +53,7 @@ CASES = (
         "spec.updatePolicy.updateMode",
         (edited(VERTICAL, {MODE: "Recreate"}), DEPLOYMENT),
         (VERTICAL, DEPLOYMENT),
-        says="is 'Recreate': it evicts a pod to change its requests, and a new replica loads",
+        says="is 'Recreate': it evicts a pod to change its requests, and the new pod loads",
     ),
     case(
         "FS601",
