@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from threading import Timer
 from typing import Final
 
 from foresail.exports.errors import ExportError
+from scaler.message_text import limited
 
 SECONDS_MAX: Final = 1800.0
 _LOG: Final = ("wal", "chunks_head")
@@ -80,9 +82,24 @@ def _readable(folder: Path, temporary: Path) -> Path:
     """The folder itself where it has finished blocks only, else a copy."""
     if not any((folder / name).exists() for name in _LOG):
         return folder
-    size = sum(
-        one.stat().st_size for name in _LOG for one in (folder / name).rglob("*") if one.is_file()
-    )
+    try:
+        return _copy(folder, temporary)
+    except OSError as error:  # and shutil.Error, which is one
+        raise ExportError(
+            f"{folder}: it changed while it was copied, as that of a running Prometheus may, or"
+            " the copy has no room: take a snapshot with POST /api/v1/admin/tsdb/snapshot and name"
+            f" that ({limited(str(error))})"
+        ) from error
+
+
+def _copy(folder: Path, temporary: Path) -> Path:
+    blocks = list(_blocks(folder))
+    logs = [folder / name for name in _LOG if (folder / name).is_dir()]
+    for one in (inside for part in (*blocks, *logs) for inside in part.rglob("*")):
+        # A copy would follow links, perhaps into all of the disk, and wait for pipes.
+        if not (S_ISREG(mode := one.lstat().st_mode) or S_ISDIR(mode)):
+            raise ExportError(f"{one}: neither a file nor a folder, and so not Prometheus' own")
+    size = sum(one.stat().st_size for log in logs for one in log.rglob("*") if one.is_file())
     if size > _COPIED_BYTES_MAX:
         raise ExportError(
             f"{folder}: its write-ahead log has {size / 2**30:.0f} GiB, and at most"
@@ -90,11 +107,10 @@ def _readable(folder: Path, temporary: Path) -> Path:
             " POST /api/v1/admin/tsdb/snapshot and name that"
         )
     copy = temporary / "data"
-    for block in _blocks(folder):
+    for block in blocks:
         shutil.copytree(block, copy / block.name, copy_function=_linked)
-    for name in _LOG:
-        if (folder / name).is_dir():
-            shutil.copytree(folder / name, copy / name)
+    for log in logs:
+        shutil.copytree(log, copy / log.name)
     return copy
 
 
