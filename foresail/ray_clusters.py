@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Final
 
 from kubernetes_asyncio.client import ApiClient
 
@@ -17,6 +18,10 @@ from foresail.ray_groups import (
     group_of,
 )
 from scaler.errors import ForesailError
+from scaler.message_text import limited
+
+_OF_A_PATH: Final = frozenset("/?#%")
+"""In a name they would lead to another object, perhaps of another namespace."""
 
 
 class RayGroupError(ForesailError):
@@ -47,6 +52,9 @@ class RayClusters:
                 cluster = active_cluster_of(service)
             if cluster is None:
                 raise RayGroupError(f"RayService {target.owner} has no active RayCluster")
+            if _OF_A_PATH.intersection(cluster):
+                message = f"RayService {target.owner}: its status names no RayCluster: {cluster!r}"
+                raise RayGroupError(limited(message))
             found = await document_at(self.client, f"{base}/rayclusters/{cluster}")
             return group_of(found, target.group)
         except UnreadableError as error:

@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from threading import Timer
 from typing import Final
 
 from foresail.exports.errors import ExportError
+from scaler.message_text import limited
 
 SECONDS_MAX: Final = 1800.0
 _LOG: Final = ("wal", "chunks_head")
@@ -80,10 +82,25 @@ def _readable(folder: Path, temporary: Path) -> Path:
     """A copy of the folder that promtool may write to; without a log promtool reads nothing.
 
     Raises:
-        ExportError: too much of it would have to be copied.
+        ExportError: too much of it would have to be copied, or it cannot be.
     """
+    try:
+        return _copied(folder, temporary)
+    except OSError as error:
+        raise ExportError(
+            f"{folder}: it changed while it was copied, as that of a running Prometheus may, or"
+            " the copy has no room: take a snapshot with POST /api/v1/admin/tsdb/snapshot and name"
+            f" that ({limited(str(error))})"
+        ) from error
+
+
+def _copied(folder: Path, temporary: Path) -> Path:
     blocks = list(_blocks(folder))
     logs = [folder / name for name in _LOG if (folder / name).is_dir()]
+    for one in (inside for part in (*blocks, *logs) for inside in part.rglob("*")):
+        # A copy would follow links, perhaps into all of the disk, and wait for pipes.
+        if not (S_ISREG(mode := one.lstat().st_mode) or S_ISDIR(mode)):
+            raise ExportError(f"{one}: neither a file nor a folder, and so not Prometheus' own")
     linked = bool(blocks) and _links(blocks[0] / "meta.json", temporary / "meta.json")
     size = sum(_bytes_of(one) for one in (*logs, *(() if linked else blocks)))
     if size > _COPIED_BYTES_MAX:

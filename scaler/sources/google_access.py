@@ -14,6 +14,8 @@ from scaler.sources.credential_server import Ask
 
 _PATH: Final = "/computeMetadata/v1/instance/service-accounts/default/token"
 _BEFORE_THE_END_SECONDS: Final = 120.0
+_LASTS_SECONDS_MAX: Final = 3600
+"""As Google's do: one that is kept for longer than it lasts is refused ever after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,5 +48,6 @@ class GoogleAuth(AuthBase):
         token, seconds = text(answer, "access_token"), answer.get("expires_in")
         if token is None or not isinstance(seconds, int):
             raise SourceUnavailableError(f"{address}: an answer without a token")
-        self._kept = (now + seconds - _BEFORE_THE_END_SECONDS, token)
+        kept = min(seconds, _LASTS_SECONDS_MAX) - _BEFORE_THE_END_SECONDS
+        self._kept = (now + kept, token)
         return token

@@ -12,6 +12,8 @@ from typing import Final
 FIRST_SECONDS: Final = 5.0
 """Where the server does not say how long; doubled with each further refusal."""
 MOST_SECONDS: Final = 60.0
+_DOUBLED_MAX: Final = 8
+"""Past `MOST_SECONDS`; a day of refusals would double beyond any float."""
 ASKED_SECONDS_MAX: Final = 300.0
 """A server that asks for more is asked again after this."""
 
@@ -34,7 +36,7 @@ class Pause:
         if now_seconds < self.until_seconds:
             return  # of reads that were under way together all are refused
         own = min(FIRST_SECONDS * 2**self._refusals, MOST_SECONDS)
-        self._refusals += 1
+        self._refusals = min(self._refusals + 1, _DOUBLED_MAX)
         wait = own if asked_seconds is None else min(asked_seconds, ASKED_SECONDS_MAX)
         self.until_seconds = now_seconds + wait
 

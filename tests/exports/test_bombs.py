@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tracemalloc
 from pathlib import Path
 from time import process_time
@@ -98,3 +99,21 @@ def test_titles_in_a_message_are_cut(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected t_s and requests") as without_time:
         read_export(path, ASKED)
     assert max(map(len, (str(raised.value), str(without_time.value)))) < 10_000
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on the PATH")
+@pytest.mark.parametrize("place", ["wal/all", "01BLOCK/all"])
+def test_a_data_folder_with_a_link_is_refused_before_the_disk_behind_it_is_copied(
+    tmp_path: Path, place: str
+) -> None:
+    """Of a log, and of a block beside it."""
+    large = tmp_path / "all-of-the-disk"
+    large.mkdir()
+    data = tmp_path / "data"
+    for folder in ("wal", "01BLOCK"):
+        (data / folder).mkdir(parents=True)
+    for file in ("meta.json", "index"):
+        (data / "01BLOCK" / file).touch()
+    (data / place).symlink_to(large)
+    with pytest.raises(ExportError, match=f"{place}: neither a file nor a folder"):
+        read_export(data, ASKED)

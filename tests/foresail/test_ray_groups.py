@@ -160,6 +160,21 @@ async def test_without_act_the_floor_is_advised_and_nothing_is_written(document:
     assert "would get minReplicas from 1 to 4, 4 pods (advice)" in said
 
 
+async def test_a_status_that_leads_to_another_namespace_changes_nothing_there(
+    document: Object,
+) -> None:
+    led = f"../../team-b/rayclusters/{NAME}"
+    service = {"status": {"activeServiceStatus": {"rayClusterName": led}}, "spec": {}}
+    theirs = deepcopy(document)
+    theirs["metadata"]["namespace"] = "team-b"
+    async with served(document) as kube:
+        kube.server.documents["/apis/ray.io/v1/namespaces/team-a/rayservices/chat"] = service
+        kube.server.documents[f"/apis/ray.io/v1/namespaces/team-b/rayclusters/{NAME}"] = theirs
+        line = await kube.follows(3, "rayservice/chat/gpu")
+        assert "its status names no RayCluster" in line
+        assert kube.server.writes == []
+
+
 async def test_of_a_ray_service_the_active_cluster_is_changed(document: Object) -> None:
     service = {"status": {"activeServiceStatus": {"rayClusterName": NAME}}, "spec": {}}
     async with served(document) as kube:

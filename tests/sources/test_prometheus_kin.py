@@ -209,6 +209,9 @@ def test_without_a_time_from_the_server_each_pause_is_twice_as_long() -> None:
         now = pause.until_seconds
     assert ends == [5, 10, 20, 40, 60, 60]
 
+    for _ in range(2000):  # more than a day
+        pause.begin(now, None)
+        now = pause.until_seconds
     pause.end()
     pause.begin(now, None)
     assert pause.until_seconds == now + 5
@@ -444,8 +447,9 @@ async def test_keys_come_from_a_written_sts_for_the_role_of_the_pods_service_acc
     assert "jwt" not in str(c.value)
 
 
+@pytest.mark.parametrize("expires_in", [3600, 10**12], ids=["of-an-hour", "of-an-absurd-time"])
 async def test_the_token_of_a_written_google_metadata_server_is_asked_for_before_it_ends(
-    stub: Stub, feed_of: Callable[..., Feed]
+    stub: Stub, feed_of: Callable[..., Feed], expires_in: int
 ) -> None:
     now = [1000.0]
     path = "/computeMetadata/v1/instance/service-accounts/default/token"
@@ -454,7 +458,7 @@ async def test_the_token_of_a_written_google_metadata_server_is_asked_for_before
     stub.body = waiting(9, at=95)
     for at, token in ((1000.0, "one"), (4479.0, "two"), (4480.0, "three")):
         now[0] = at
-        stub.pages[path] = json.dumps({"access_token": token, "expires_in": 3600})
+        stub.pages[path] = json.dumps({"access_token": token, "expires_in": expires_in})
         assert (await feed.observe(now_seconds=100)).value(Signal.WAITING) == 9
 
     of_metadata = [request for request, _ in stub.asked if request.path == path]
