@@ -91,7 +91,8 @@ async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list
                     content = await body_of(response.content, _ANSWER_BYTES_MAX)
                 answers.append(_series(url, content))
     except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
-        raise UnmeasuredError(f"Prometheus {url}: {str(error) or 'timed out'}") from error
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UnmeasuredError(f"Prometheus {url}: {why or str(error) or 'timed out'}") from error
     return answers
 
 

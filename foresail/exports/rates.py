@@ -101,8 +101,8 @@ class Rates:
             )
         if missing and lengths is None:
             raise ExportError(
-                f"{path}: no series is {' or '.join(missing)}{self._hint()}; or leave tokens out and"
-                " say how many a request has on average, such as --prompt-tokens 800"
+                f"{path}: no series is {' or '.join(missing)}{self._hint()}; or leave tokens out"
+                " and say how many a request has on average, such as --prompt-tokens 800"
                 " --output-tokens 200"
             )
         if not missing and lengths is not None:
