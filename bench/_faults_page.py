@@ -12,7 +12,7 @@ _HEAD: Final = """\
 
 | if this fails | then |
 |---|---|
-| Prometheus, or another source | the last plan for 5 minutes, then an error: KEDA's `fallback` acts |
+| Prometheus, another source | the last plan for 5 minutes, then an error: KEDA's `fallback` acts |
 | one of two `foresail serve` | the other answers |
 | all of them, or KEDA | replicas stay as they are |
 | the controller | its holds and orders end with their leases (15 minutes); Karpenter goes on |
@@ -21,8 +21,9 @@ _HEAD: Final = """\
 | the agent, the console, a file | no replica or node moves; the missing part is unknown |
 
 The rest of this page is the evidence, one fault a row. Each is injected by a command or by a test,
-with what is expected and what was observed. `python -m bench faults` runs them (`--only NAME` one, `--part PART` those of one
-process); rows of the real control plane need the programs of `make e2e` and its `FORESAIL_BED`.
+with what is expected and what was observed. `python -m bench faults` runs them
+(`--only NAME` one, `--part PART` those of one process); rows of the real control plane
+need the programs of `make e2e` and its `FORESAIL_BED`.
 This page is written by the same command:
 
 ```sh
