@@ -10,9 +10,20 @@ from bench._report import Row
 _HEAD: Final = """\
 # When things fail
 
-Each row below is a fault that is injected by a command or by a test, with what is expected and what
-was observed. `python -m bench faults` runs them (`--only NAME` one, `--part PART` those of one
-process); rows of the real control plane need the programs of `make e2e` and its `FORESAIL_BED`.
+| if this fails | then |
+|---|---|
+| Prometheus, another source | the last plan for 5 minutes, then an error: KEDA's `fallback` acts |
+| one of two `foresail serve` | the other answers |
+| all of them, or KEDA | replicas stay as they are |
+| the controller | its holds and orders end with their leases (15 minutes); Karpenter goes on |
+| the extender | kube-scheduler binds without it |
+| the webhook | pods that state a need are refused, and made later; others are admitted |
+| the agent, the console, a file | no replica or node moves; the missing part is unknown |
+
+The rest of this page is the evidence, one fault a row. Each is injected by a command or by a test,
+with what is expected and what was observed. `python -m bench faults` runs them
+(`--only NAME` one, `--part PART` those of one process); rows of the real control plane
+need the programs of `make e2e` and its `FORESAIL_BED`.
 This page is written by the same command:
 
 ```sh
@@ -21,11 +32,11 @@ python -m bench faults --rows rows.json --page docs/when-things-fail.md
 ```
 
 * **wrong** counts scale-downs that the demand does not allow: replicas, nodes or answers below what
-  is needed at the time. A dash: the fault befalls what makes none.
-* **lost** counts calls, looks, answers or records that others were not given. Where no server runs
+  is needed at the time. A dash: the failing part decides no scale-down.
+* **lost** counts calls, readings, answers or records that got lost. Where no server runs
   it is the number of KEDA's polls that failed; KEDA then leaves the replicas as they are.
 * **recovered** is the time from the end of the fault until all is as before, in seconds. A dash:
-  there is nothing to recover.
+  nothing has to recover.
 * **by** says how the fault is injected: *bed* = the real KEDA, HPA, kube-scheduler or Karpenter;
   *process* = real processes on loopback; *test* = the shipped code in a test, often in
   simulated time; *model* = the shipped reader, forecasters and plans in simulated time.

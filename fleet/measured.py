@@ -95,7 +95,9 @@ async def _asked(url: str, token: str | None, every: Sequence[str]) -> list[list
                     status = response.status
                 answers.append(_series(url, status, content))
     except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
-        raise UnmeasuredError(f"Prometheus {url}: {_shown(str(error)) or 'timed out'}") from error
+        why = error.strerror if isinstance(error, OSError) else None
+        shown = _shown(why or str(error)) or "timed out"
+        raise UnmeasuredError(f"Prometheus {url}: {shown}") from error
     return answers
 
 

@@ -231,8 +231,8 @@ def _never_asked(namespace: str, name: str, names: list[str]) -> web.Response:
         hint = f"did you mean {namespace}/{near}?"
     elif names:
         hint = (
-            f"it asked about {len(names)} others in this namespace; does yours have this server's "
-            "address?"
+            f"it asked about other objects in this namespace ({len(names)}); does yours have this "
+            "server's address?"
         )
     else:
         hint = (

@@ -103,7 +103,8 @@ class Conversation:
         except TimeoutError as error:
             raise MeterError(f"{title}: no whole answer within {self.total_seconds:g} s") from error
         except (aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
-            raise MeterError(f"{title}: {self._shown(str(error))}") from error
+            why = error.strerror if isinstance(error, OSError) else None
+            raise MeterError(f"{title}: {self._shown(why or str(error))}") from error
         raise MeterError(f"{title}: asked too often (429), {_TRIES} times: ask less often")
 
     async def _tried(

@@ -86,7 +86,9 @@ class MeterOptions:
             _refuse_alone("--langfuse", key_file, self.langfuse_environment)
             return None
         if key_file is None:
-            raise ForesailError("--langfuse-key-file is missing: a file with PUBLIC:SECRET")
+            raise ForesailError(
+                "--langfuse-key-file is missing: a file with PUBLIC:SECRET, a project's API keys"
+            )
         return LangFuse(
             url=checked_url(url), key_file=key_file, environment=self.langfuse_environment
         )

@@ -19,7 +19,7 @@ from foresail.tune_table import TuneReport, as_document, tables
 from foresail.tuned import for_all, tuned, tuned_nodes
 from replay.contest import Entry, Scenario, contest, settings
 from replay.node_contest import GovernedSite, NodeEntry, NodeScenarios, node_contest
-from replay.policies.catalogue import KINDS
+from replay.policies.catalogue import KINDS, kind_named
 from replay.spread import Spread, on_local_cores
 from replay.traces import Trace
 from scaler.errors import ForesailError
@@ -76,6 +76,7 @@ def explored(
     return TuneReport(
         asked=asked.plan.attainment,
         workloads=names,
+        knobs={rule: kind_named(rule).knob for rule in asked.rules},
         tuned=tuned(results, names, asked.plan.attainment),
         for_all=for_all(results, names, asked.plan.attainment),
         nodes=tuned_nodes(nodes, names, given.sites),

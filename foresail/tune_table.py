@@ -1,6 +1,6 @@
 """What `foresail tune` found, as tables for a terminal and as a document."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 
@@ -20,6 +20,8 @@ class TuneReport:
     asked: float
     """Share of requests in time."""
     workloads: tuple[str, ...]
+    knobs: Mapping[str, str]
+    """What the number of a setting is, by rule."""
     tuned: Sequence[Tuned]
     for_all: Sequence[ForAll]
     nodes: Sequence[TunedNodes]
@@ -44,7 +46,8 @@ def _by_workload(report: TuneReport) -> Table:
     table = _table("workload", "rule", "setting", "GPU-h", "in time", "x best")
     table.caption = (
         f"the cheapest setting of each rule that is {percent(report.asked)} in time on every seed;"
-        " * the nearest where none is"
+        " * the nearest where none is\n"
+        + "\n".join(f"setting of {rule}: {knob}" for rule, knob in report.knobs.items())
     )
     for one in report.tuned:
         table.add_row(

@@ -14,9 +14,9 @@ PAGES = ROOT / "docs" / "integrations"
 SYSTEMS = yaml.safe_load((PAGES / "systems.yaml").read_text(encoding="utf-8"))
 BEGIN, END = "<!-- systems: from docs/integrations/systems.yaml -->", "<!-- end of systems -->"
 EVIDENCE = {
-    "real": "runs in the tests",
-    "recorded": "its recorded output",
-    "written": "pages written from its source",
+    "real": "a run",
+    "recorded": "a recording",
+    "written": "written",
 }
 SECTIONS = ("What is read", "What is written", "Rights", "Configuration", "What it does not do")
 

@@ -178,7 +178,7 @@ async def test_what_is_no_prometheus_is_named(server: PrometheusServer, path: st
 
 
 async def test_a_prometheus_that_is_gone_is_named() -> None:
-    with pytest.raises(UnmeasuredError, match=r"http://127\.0\.0\.1:1: Cannot connect"):
+    with pytest.raises(UnmeasuredError, match=r"http://127\.0\.0\.1:1: Connect call failed"):
         await measured("http://127.0.0.1:1", 1800.0)
 
 

@@ -207,6 +207,17 @@ async def test_a_refused_key_says_which_option_to_check_and_no_key(
     assert "s3cret" not in repr(read)
 
 
+async def test_a_server_that_does_not_listen_is_told_by_its_address_alone(
+    meter: Callable[..., Meter],
+) -> None:
+    async with serving(MeterServer(calls=CALLS)) as server:
+        gone = meter(server, "LangFuse")
+    read = await read_meters((gone,), 600, NOW)
+
+    assert "Connect call failed" in read.remarks[0]
+    assert "ssl" not in read.remarks[0]
+
+
 async def test_a_langsmith_that_does_not_group_tells_of_no_model(
     meter: Callable[..., Meter],
 ) -> None:

@@ -17,7 +17,7 @@ from foresail.cli import main
 from foresail.node_question import NodeQuestion
 from foresail.replay_plan import ReplayPlan
 from foresail.tune_command import Exploration, explored
-from foresail.tune_table import TuneReport, as_document
+from foresail.tune_table import TuneReport, as_document, tables
 from foresail.tuned import ForAll, Setting, for_all, tuned
 from replay.contest import Entry
 from replay.kept_runs import digest_of, rooms
@@ -91,6 +91,8 @@ def test_a_search_that_was_killed_gives_the_same_table_and_repeats_nothing(tmp_p
     assert document(explored(asked, spread=again)) == document(expected)
     assert again.done == 0
     assert [one.fared.setting.rule for one in found.tuned] == ["static-mean", "sky-qps"]
+    shown = tables(found)[0].caption
+    assert "setting of sky-qps: share of a replica's profiled requests a second" in str(shown)
     (nodes,) = found.nodes
     assert nodes.cost <= nodes.shipped_cost
 
