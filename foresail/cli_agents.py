@@ -9,16 +9,7 @@ from foresail import cli_options
 
 
 @click.command(short_help="Agents of KAgent, and the models that they call.")
-@click.option(
-    "-f",
-    "--file",
-    "files",
-    multiple=True,
-    metavar="FILE|FOLDER|-",
-    help="With agents and what they call; no cluster is asked. May be repeated.",
-)
-@cli_options.context
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
+@cli_options.objects
 @cli_options.output("text", "json", "yaml")
 def agents(
     *, files: tuple[str, ...], context: str | None, kubeconfig: Path | None, form: str
@@ -31,21 +22,13 @@ def agents(
     from foresail import agents_command
     from foresail.agent_graph import agent_graph
     from foresail.figures import camel
-    from foresail.lint_files import read_paths
     from foresail.lint_live import AGENT_PATHS, read_live
     from foresail.printed import FORMS, print_document
     from policies.lint.objects import Inputs
     from scaler.errors import ForesailError
 
-    if files and context is not None:
-        raise click.UsageError("--file reads no cluster: leave --context out")
-    if files:
-        read = read_paths(files)
-        if read.findings:
-            first = read.findings[0]
-            raise ForesailError(f"{first.file}: {first.subject}: {first.why}")
-        objects = read.objects
-    else:
+    objects = cli_options.objects_of_files(files, context)
+    if objects is None:
         objects, failed = asyncio.run(read_live(context, kubeconfig, AGENT_PATHS))
         if failed:
             raise ForesailError(f"the graph would be wrong: {failed[0]}")

@@ -9,16 +9,7 @@ from foresail import cli_options
 
 
 @click.command(short_help="Events of CronJobs that call a model, for its trigger.")
-@click.option(
-    "-f",
-    "--file",
-    "files",
-    multiple=True,
-    metavar="FILE|FOLDER|-",
-    help="With CronJobs; no cluster is asked. May be repeated.",
-)
-@cli_options.context
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG.")
+@cli_options.objects
 @cli_options.output("text", "json", "yaml")
 def events(
     *, files: tuple[str, ...], context: str | None, kubeconfig: Path | None, form: str
@@ -32,20 +23,11 @@ def events(
     from foresail.clock import wall_clock
     from foresail.cron_events import cron_events
     from foresail.figures import camel
-    from foresail.lint_files import read_paths
     from foresail.lint_live import read_cron_jobs
     from foresail.printed import FORMS, print_document
-    from scaler.errors import ForesailError
 
-    if files and context is not None:
-        raise click.UsageError("--file reads no cluster: leave --context out")
-    if files:
-        read = read_paths(files)
-        if read.findings:
-            first = read.findings[0]
-            raise ForesailError(f"{first.file}: {first.subject}: {first.why}")
-        objects = read.objects
-    else:
+    objects = cli_options.objects_of_files(files, context)
+    if objects is None:
         objects = asyncio.run(read_cron_jobs(context, kubeconfig))
     found, now = cron_events(objects), wall_clock()
     if form in FORMS:

@@ -81,6 +81,19 @@ kubeconfig_or_account = click.option(
     "--kubeconfig", type=click.Path(path_type=Path), help="Default: the pod's account."
 )
 context = click.option("--context", help="A context of the kubeconfig.")
+objects = together(
+    click.option(
+        "-f",
+        "--file",
+        "files",
+        multiple=True,
+        metavar="FILE|FOLDER|-",
+        help="With the objects; no cluster is asked. May be repeated.",
+    ),
+    context,
+    click.option("--kubeconfig", type=click.Path(path_type=Path), help="In place of $KUBECONFIG."),
+)
+"""Where a verb reads the objects that it looks at."""
 own_gpu_prices = click.option(
     "--prices",
     "prices_file",
@@ -173,6 +186,27 @@ def plans_server(command: Command) -> Command:
         ),
     )
     return together(*options)(command)
+
+
+def objects_of_files(files: tuple[str, ...], context: str | None) -> Any:
+    """The objects in the files of `objects`; None where none is named and a cluster is asked.
+
+    Raises:
+        click.UsageError: files and a cluster.
+        ForesailError: a file cannot be read.
+    """
+    from foresail.lint_files import read_paths
+    from scaler.errors import ForesailError
+
+    if not files:
+        return None
+    if context is not None:
+        raise click.UsageError("--file reads no cluster: leave --context out")
+    read = read_paths(files)
+    if read.findings:
+        first = read.findings[0]
+        raise ForesailError(f"{first.file}: {first.subject}: {first.why}")
+    return read.objects
 
 
 def client_tls(

@@ -12,6 +12,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from replay.simulate import Simulation
 from replay.start_up import Stage, StartUp
 from replay.traffic import TrafficSettings
 from replay.world import World
+from tests.prometheus import PrometheusServer
 
 MODEL, NAMESPACE = "llama-70b", "llm"
 SCRAPE_SECONDS = 30
@@ -139,6 +141,19 @@ def _kubernetes(
 
 def _add(service: KnownService, name: str, labels: str, value: float, at: int) -> None:
     service.lines.setdefault(name, []).append(f"{name}{{{labels}}} {value!r} {at}")
+
+
+@contextmanager
+def holding(service: KnownService, folder: Path) -> Iterator[PrometheusServer]:
+    """A real Prometheus with the service's past."""
+    server = PrometheusServer(folder)
+    server.configure()
+    write_blocks(service, server.folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def write_blocks(service: KnownService, folder: Path) -> None:

@@ -21,8 +21,8 @@ from tests.foresail.known_service import (
     PROFILE,
     START_UP_SECONDS,
     KnownService,
+    holding,
     played,
-    write_blocks,
 )
 from tests.prometheus import PrometheusServer
 
@@ -47,12 +47,8 @@ def service(rule: Path) -> KnownService:
 def server(
     service: KnownService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrometheusServer]:
-    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
-    server.configure()
-    write_blocks(service, server.folder)
-    server.start()
-    yield server
-    server.kill()
+    with holding(service, tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
 
 
 def backtest(server: PrometheusServer, *arguments: object, model: str = MODEL) -> Result:

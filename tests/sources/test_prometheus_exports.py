@@ -23,7 +23,7 @@ from foresail.replay_plan import ReplayPlan
 from foresail.rule_files import present_rule_in
 from foresail.served_pods import ServedPods
 from tests import prometheus
-from tests.foresail.known_service import MODEL, KnownService, played, write_blocks
+from tests.foresail.known_service import MODEL, KnownService, holding, played
 from tests.prometheus import PrometheusServer
 
 # A real server, in real time.
@@ -45,12 +45,8 @@ def service() -> KnownService:
 def server(
     service: KnownService, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PrometheusServer]:
-    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"))
-    server.configure()
-    write_blocks(service, server.folder)
-    server.start()
-    yield server
-    server.kill()
+    with holding(service, tmp_path_factory.mktemp("prometheus")) as server:
+        yield server
 
 
 def read(recorded: Recorded) -> tuple[Past, ServedPods]:

@@ -1,9 +1,10 @@
 """An object whose controller makes pods that start together, whatever its API."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fleet.cluster.fields import Json, listed, part, text, whole_number
-from fleet.cluster.owners import Owner, Workload
+from fleet.cluster.fields import Json, listed, namespaced_name_of, part, text, whole_number
+from fleet.cluster.owners import Owner, Workload, owners_of
 from fleet.cluster.pods import Pod, pod_of
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
@@ -56,6 +57,28 @@ def workload_named(kind: str, name: str) -> Workload:
     return Workload(kind=kind, namespace=namespace, name=own)
 
 
+def gang_object(
+    document: Json,
+    kind: str,
+    pod_sets: Iterable[PodSet] | None,
+    *,
+    suspended: bool = False,
+    ended: bool = False,
+) -> GangObject:
+    """What every such object tells alike, with what each tells in its own way."""
+    metadata = part(document, "metadata")
+    return GangObject(
+        kind=kind,
+        name=namespaced_name_of(document),
+        uid=text(metadata, "uid") or "",
+        owners=tuple(owners_of(metadata)),
+        queue=text(part(metadata, "labels"), QUEUE_LABEL),
+        suspended=suspended,
+        ended=ended,
+        pod_sets=None if pod_sets is None else tuple(pod_sets),
+    )
+
+
 def pod_set(name: str, pods: int, document: Json, template: Json) -> PodSet:
     """The pods of a template.
 
@@ -86,11 +109,6 @@ def count(of: Json, name: str, default: int = 1) -> int:
     """A number of pods or groups; below 0 it is none."""
     given = whole_number(of, name)
     return default if given is None else max(0, given)
-
-
-def queue_of(document: Json) -> str | None:
-    """Kueue's queue that an object names."""
-    return text(part(document, "metadata", "labels"), QUEUE_LABEL)
 
 
 def has_condition(document: Json, *types: str) -> bool:

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 
-from fleet.cluster.fields import Json, listed, namespaced_name_of, part, text, whole_number
+from fleet.cluster.fields import Json, listed, part, text, whole_number
 from fleet.cluster.jobs.gang_object import (
     GangObject,
     PodSet,
     count,
+    gang_object,
     has_condition,
     pod_set,
-    queue_of,
 )
-from fleet.cluster.owners import owners_of
 
 
 def job_set_of(document: Json) -> GangObject:
@@ -20,16 +19,13 @@ def job_set_of(document: Json) -> GangObject:
     Raises:
         UnreadableObjectError: with the field that is not as the API has it.
     """
-    spec, metadata = part(document, "spec"), part(document, "metadata")
-    return GangObject(
-        kind="JobSet",
-        name=namespaced_name_of(document),
-        uid=text(metadata, "uid") or "",
-        owners=tuple(owners_of(metadata)),
-        queue=queue_of(document),
+    spec = part(document, "spec")
+    return gang_object(
+        document,
+        "JobSet",
+        _replicated(document, spec),
         suspended=spec.get("suspend") is True,
         ended=has_condition(document, "Completed", "Failed"),
-        pod_sets=tuple(_replicated(document, spec)),
     )
 
 
@@ -50,19 +46,13 @@ def leader_worker_set_of(document: Json) -> GangObject:
     Raises:
         UnreadableObjectError: with the field that is not as the API has it.
     """
-    spec, metadata = part(document, "spec"), part(document, "metadata")
+    spec = part(document, "spec")
     group = part(spec, "leaderWorkerTemplate")
     worker = part(group, "workerTemplate")
     leader = part(group, "leaderTemplate") or worker
     size = count(group, "size")
-    return GangObject(
-        kind="LeaderWorkerSet",
-        name=namespaced_name_of(document),
-        uid=text(metadata, "uid") or "",
-        owners=tuple(owners_of(metadata)),
-        queue=queue_of(document),
-        pod_sets=(
-            pod_set("leader", min(1, size), document, leader),
-            pod_set("worker", max(0, size - 1), document, worker),
-        ),
+    sets = (
+        pod_set("leader", min(1, size), document, leader),
+        pod_set("worker", max(0, size - 1), document, worker),
     )
+    return gang_object(document, "LeaderWorkerSet", sets)

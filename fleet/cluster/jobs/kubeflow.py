@@ -5,18 +5,18 @@ its own numbers tell, as far as it has them; the rest stands in the runtime that
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from fleet.cluster.fields import Json, namespaced_name_of, part, seconds, text, whole_number
+from fleet.cluster.fields import Json, part, seconds, whole_number
 from fleet.cluster.jobs.gang_object import (
     GangObject,
     PodSet,
     count,
+    gang_object,
     has_condition,
     pod_set,
-    queue_of,
 )
-from fleet.cluster.owners import owners_of
 
 _DIGITS_MAX: Final = 6
 _REMAINING_SECONDS_MAX: Final = 366 * 86_400.0
@@ -29,7 +29,7 @@ def train_job_of(document: Json) -> GangObject:
     Raises:
         UnreadableObjectError: with the field that is not as the API has it.
     """
-    spec, metadata = part(document, "spec"), part(document, "metadata")
+    spec = part(document, "spec")
     trainer, told = part(spec, "trainer"), part(document, "status", "trainerStatus")
     nodes, processes = (whole_number(trainer, name) for name in ("numNodes", "numProcPerNode"))
     resources = part(trainer, "resourcesPerNode")
@@ -38,15 +38,15 @@ def train_job_of(document: Json) -> GangObject:
         node = {"spec": {"containers": [{"name": "node", "resources": resources}]}}
         sets = (pod_set("node", max(0, nodes), document, node),)
     percent = whole_number(told, "progressPercentage")
-    return GangObject(
-        kind="TrainJob",
-        name=namespaced_name_of(document),
-        uid=text(metadata, "uid") or "",
-        owners=tuple(owners_of(metadata)),
-        queue=queue_of(document),
+    told_alike = gang_object(
+        document,
+        "TrainJob",
+        sets,
         suspended=spec.get("suspend") is True,
         ended=has_condition(document, "Complete", "Failed"),
-        pod_sets=sets,
+    )
+    return replace(
+        told_alike,
         world_size=nodes * processes if nodes and processes else None,
         progress_percent=None if percent is None else float(percent),
         ends_at_seconds=_end(told),
@@ -87,21 +87,18 @@ def mpi_job_of(document: Json) -> GangObject:
 def _of_training_operator(
     document: Json, kind: str, replicas: str, processes: int | None, workers: int | None
 ) -> GangObject:
-    spec, metadata = part(document, "spec"), part(document, "metadata")
+    spec = part(document, "spec")
     sets = tuple(_replica_sets(document, part(spec, replicas), workers))
     # An MPI launcher runs no process of the training.
     pods = sum(one.pods for one in sets if one.name != "Launcher")
-    return GangObject(
-        kind=kind,
-        name=namespaced_name_of(document),
-        uid=text(metadata, "uid") or "",
-        owners=tuple(owners_of(metadata)),
-        queue=queue_of(document),
+    told_alike = gang_object(
+        document,
+        kind,
+        sets,
         suspended=part(spec, "runPolicy").get("suspend") is True,
         ended=has_condition(document, "Succeeded", "Failed"),
-        pod_sets=sets,
-        world_size=pods * processes if pods and processes else None,
     )
+    return replace(told_alike, world_size=pods * processes if pods and processes else None)
 
 
 def _replica_sets(document: Json, specs: Json, workers: int | None) -> Iterator[PodSet]:

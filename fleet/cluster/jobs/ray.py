@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from fleet.cluster.fields import Json, listed, namespaced_name_of, part, text
-from fleet.cluster.jobs.gang_object import GangObject, PodSet, count, pod_set, queue_of
-from fleet.cluster.owners import owners_of
+from fleet.cluster.fields import Json, listed, part, text
+from fleet.cluster.jobs.gang_object import GangObject, PodSet, count, gang_object, pod_set
 from fleet.cluster.pods import Pod
 
 RAY_CLUSTER_LABEL: Final = "ray.io/cluster"
@@ -43,18 +42,14 @@ def ray_cluster_of(document: Json) -> GangObject:
 
 
 def _gang(document: Json, kind: str, cluster: Json, spec: Json, *, ended: bool) -> GangObject:
-    metadata = part(document, "metadata")
-    return GangObject(
-        kind=kind,
-        name=namespaced_name_of(document),
-        uid=text(metadata, "uid") or "",
-        owners=tuple(owners_of(metadata)),
-        queue=queue_of(document),
+    told_alike = gang_object(
+        document,
+        kind,
+        _groups(document, cluster),
         suspended=spec.get("suspend") is True,
         ended=ended,
-        pod_sets=tuple(_groups(document, cluster)),
-        autoscaled=cluster.get("enableInTreeAutoscaling") is True,
     )
+    return replace(told_alike, autoscaled=cluster.get("enableInTreeAutoscaling") is True)
 
 
 def _groups(document: Json, cluster: Json) -> Iterator[PodSet]:
