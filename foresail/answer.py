@@ -182,6 +182,9 @@ def report_of(answer: Answer) -> Report:
         seed=answer.first_seed,
         command=shlex.join(["foresail", *sys.argv[1:]]),
         version=metadata.version("foresail"),
+        answer=f"{verdict(answer)[1]} Below is the first of {answer.seeds} seeds."
+        if answer.seeds > 1
+        else verdict(answer)[1],
     )
 
 

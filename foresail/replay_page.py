@@ -114,7 +114,8 @@ def _said(report: Report) -> str:
             f" about the rules.<br>{escape(limits)}</p>"
         )
     note = f"<p class=note>{escape(limits)}</p>" if limits else ""
-    return f"{note}<p class=verdict>{escape(' '.join(verdict(report)))}</p>"
+    said = report.answer or " ".join(verdict(report))
+    return f"{note}<p class=verdict>{escape(said)}</p>"
 
 
 def _table(report: Report) -> str:

@@ -37,6 +37,8 @@ class Report:
     command: str = ""
     """That made it, for its page."""
     version: str = ""
+    answer: str = ""
+    """Which rule to take, by more than the one seed; empty where nobody asked."""
 
     @property
     def is_valid(self) -> bool:

@@ -162,9 +162,11 @@ def test_the_screen_has_the_answer_and_what_it_rests_on(
     last = "\n".join(done.stdout.splitlines()[-14:])
     assert "yours" in last
     assert "best possible" in last
-    assert re.search(r"(Yes, switch|No, your rule is better here|No clear winner): ", last)
     assert len(done.stdout.splitlines()) <= 48
     assert "<svg" in page.read_text()
+    verdict = re.search(r"(Yes, switch|No, your rule is better here|No clear winner): ", last)
+    assert verdict is not None
+    assert f"<p class=verdict>{verdict[0]}" in page.read_text()
 
 
 def test_without_a_rule_the_recorded_fleet_stands_for_it(
