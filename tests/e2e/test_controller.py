@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 import yaml
 
+from fleet.annotations import SCALE_DOWN_DISABLED
 from fleet.cluster.follow.clients import connected
 from foresail.controller.options import ControllerOptions
 from foresail.controller.process import LEASE, running
@@ -49,7 +50,10 @@ def roles(name: str) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def kubeconfig(bed: beds.Bed) -> Iterator[Path]:
-    """Of the controller's account, with the rights of mode advise; one empty node with GPUs."""
+    """Of the controller's account, with the rights of mode advise; one empty node with GPUs.
+
+    It is of an EKS node group, where the Cluster Autoscaler takes nodes away.
+    """
     bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "foresail"}})
     crd = (beds.ROOT / "deploy" / "crds" / "capacitypolicies.yaml").read_text()
     bed.apply(*yaml.safe_load_all(crd))
@@ -148,7 +152,7 @@ async def test_with_the_rights_of_mode_act_it_holds_the_node_with_a_lease(
 
         async def held() -> bool:
             found = await asyncio.to_thread(annotations, bed)
-            return found.get("karpenter.sh/do-not-disrupt") == "true"
+            return found.get(SCALE_DOWN_DISABLED) == "true"
 
         await until(held, "a hold")
     found = annotations(bed)

@@ -51,6 +51,7 @@ def test_streams_are_open_as_keda_2_21_opens_them(site: Site, chat: str) -> None
 def test_from_one_to_forty_in_one_sync_of_the_hpa(site: Site, chat: str) -> None:
     site.picker.asks(1)
     site.reaches(chat, 1)
+    _polled(site)
     with site.recording(chat) as record:
         site.picker.asks(40)
         site.reaches(chat, 40)
@@ -128,3 +129,13 @@ def test_an_answer_is_a_number_only_while_there_is_one(site: Site, chat: str) ->
     site.bed.wait(lambda: math.isnan(site.answers(chat)), "the refusal")
     assert "nobody-serves-this" in site.page(f"/explain/{NAMESPACE}/{chat}")
     assert site.replicas(chat) == 2
+
+
+def _polled(site: Site) -> None:
+    """Wait for a whole poll of KEDA's: one that began before the push may still go back to zero."""
+
+    def polls() -> float:
+        return site.exported("foresail_rpc_duration_seconds_count", method="IsActive")
+
+    until = polls() + 2
+    site.bed.wait(lambda: polls() >= until, "two polls")

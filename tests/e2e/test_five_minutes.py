@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,10 +29,23 @@ class Recorded(NamedTuple):
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     prometheus.require()
     folder = tmp_path_factory.mktemp("five-minutes")
+    # In place of uvx, which needs a package index: the same command of the clone, where it runs.
+    uvx = folder / "uvx"
+    uvx.write_text(
+        "#!/bin/sh\n"
+        "shift 4  # --quiet --from . foresail\n"
+        f'exec {sys.executable} -m foresail.cli "$@"\n'
+    )
+    uvx.chmod(0o755)
     done = subprocess.run(
         ["scripts/record_answer.sh", str(folder), str(HOURS)],
         cwd=ROOT,
-        env={**os.environ, "PROMETHEUS_PORT": str(prometheus.free_port())},
+        env={
+            **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            "PROMETHEUS_PORT": str(prometheus.free_port()),
+            "PYTHON": sys.executable,
+            "UVX": str(uvx),
+        },
         capture_output=True,
         text=True,
         check=False,
