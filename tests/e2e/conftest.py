@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -17,11 +18,11 @@ BUILT = os.environ.get("FORESAIL_BED")
 collect_ignore_glob = [] if BUILT else ["test_*.py"]
 
 
-@pytest.fixture(scope="session")
-def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+@contextmanager
+def made_bed(request: pytest.FixtureRequest, name: str) -> Iterator[Bed]:
     assert BUILT is not None
     built = Path(BUILT).resolve()
-    folder = built.parent / f"bed-{os.getpid()}"
+    folder = built.parent / f"{name}-{os.getpid()}"
     with Bed(built, folder) as made:
         yield made
     # Logs are kept where somebody will want to read them.
@@ -29,8 +30,8 @@ def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
-def site(bed: Bed) -> Iterator[Site]:
+@contextmanager
+def made_site(bed: Bed) -> Iterator[Site]:
     prometheus.require()
     made = Site(bed)
     try:
@@ -38,6 +39,18 @@ def site(bed: Bed) -> Iterator[Site]:
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="session")
+def bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
+    with made_bed(request, "bed") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def site(bed: Bed) -> Iterator[Site]:
+    with made_site(bed) as made:
+        yield made
 
 
 _numbers = count(1)

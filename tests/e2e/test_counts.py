@@ -135,7 +135,8 @@ def _polled(site: Site) -> None:
     """Wait for a whole poll of KEDA's: one that began before the push may still go back to zero."""
 
     def polls() -> float:
-        return site.exported("foresail_rpc_duration_seconds_count", method="IsActive")
+        counted = site.exported("foresail_rpc_duration_seconds_count", method="IsActive")
+        return 0.0 if math.isnan(counted) else counted
 
     until = polls() + 2
     site.bed.wait(lambda: polls() >= until, "two polls")

@@ -146,7 +146,8 @@ def _asked(site: Site) -> None:
     """Until KEDA asked again and again, for itself or for the HPA, whatever it was told."""
 
     def times() -> float:
-        return site.exported("foresail_rpc_duration_seconds_count", method="GetMetrics")
+        counted = site.exported("foresail_rpc_duration_seconds_count", method="GetMetrics")
+        return 0.0 if math.isnan(counted) else counted  # a new server has counted none
 
     until = times() + ASKED_TIMES
     site.bed.wait(lambda: times() >= until, f"{ASKED_TIMES} questions")
