@@ -81,6 +81,8 @@ async def controller(kubeconfig: Path) -> AsyncIterator[str]:
     options = ControllerOptions(http="127.0.0.1:0", identity="e2e", kubeconfig=kubeconfig)
     async with await connected("bed", kubeconfig) as client, running(options, client) as port:
         yield f"http://127.0.0.1:{port}"
+    # aiohttp closes connections with TLS a moment after it says so.
+    await asyncio.sleep(0.25)
 
 
 async def until(condition: Any, what: str) -> Any:
