@@ -170,6 +170,7 @@ def compared(
 
 def report_of(answer: Answer) -> Report:
     """The first seed as the report of a replay, for its page."""
+    _, said = verdict(answer)
     return Report(
         replay_input=answer.replay_input,
         attainment=answer.asked,
@@ -182,9 +183,7 @@ def report_of(answer: Answer) -> Report:
         seed=answer.first_seed,
         command=shlex.join(["foresail", *sys.argv[1:]]),
         version=metadata.version("foresail"),
-        answer=f"{verdict(answer)[1]} Below is the first of {answer.seeds} seeds."
-        if answer.seeds > 1
-        else verdict(answer)[1],
+        answer=f"{said} Below is the first of {answer.seeds} seeds." if answer.seeds > 1 else said,
     )
 
 

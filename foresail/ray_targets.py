@@ -1,14 +1,15 @@
 """What the options of `foresail ray-scale` name: workloads, and what they run on in Ray."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from foresail.ray_groups import GroupTarget
 from foresail.ray_serve import ServeDeployment
 from scaler.errors import ForesailError
 from scaler.message_text import printable
 
+Target = TypeVar("Target", ServeDeployment, GroupTarget)
 _KINDS: Final = ("raycluster", "rayservice")
 _GROUP_PARTS: Final = 4
 """Namespace and name of the workload; object and group."""
@@ -21,16 +22,10 @@ def targets_of(texts: Sequence[str]) -> Mapping[str, ServeDeployment]:
     Raises:
         ForesailError: one is not of that form, or two name one workload or one deployment.
     """
-    targets: dict[str, ServeDeployment] = {}
-    for text in texts:
-        workload, deployment = _target_of(text)
-        if workload in targets or deployment in targets.values():
-            raise ForesailError(
-                f"--target {printable(text)!r}: its workload or its deployment is in another "
-                "target; two plans cannot scale one deployment"
-            )
-        targets[workload] = deployment
-    return targets
+    taken = (
+        "its workload or its deployment is in another target; two plans cannot scale one deployment"
+    )
+    return _each_once(texts, _target_of, "--target", taken)
 
 
 def _target_of(text: str) -> tuple[str, ServeDeployment]:
@@ -54,16 +49,8 @@ def groups_of(texts: Sequence[str]) -> Mapping[str, GroupTarget]:
     Raises:
         ForesailError: one is not of that form, or two name one workload or one group.
     """
-    groups: dict[str, GroupTarget] = {}
-    for text in texts:
-        workload, group = _group_of(text)
-        if workload in groups or group in groups.values():
-            raise ForesailError(
-                f"--worker-group {printable(text)!r}: its workload or its group is in another one; "
-                "two plans cannot set one floor"
-            )
-        groups[workload] = group
-    return groups
+    taken = "its workload or its group is in another one; two plans cannot set one floor"
+    return _each_once(texts, _group_of, "--worker-group", taken)
 
 
 def _group_of(text: str) -> tuple[str, GroupTarget]:
@@ -80,3 +67,16 @@ def _group_of(text: str) -> tuple[str, GroupTarget]:
         namespace=namespace, of_service=kind == "rayservice", owner=owner, group=group
     )
     return workload, target
+
+
+def _each_once(
+    texts: Sequence[str], read: Callable[[str], tuple[str, Target]], option: str, taken: str
+) -> Mapping[str, Target]:
+    """What each text names, by its workload; no workload and no target twice."""
+    found: dict[str, Target] = {}
+    for text in texts:
+        workload, target = read(text)
+        if workload in found or target in found.values():
+            raise ForesailError(f"{option} {printable(text)!r}: {taken}")
+        found[workload] = target
+    return found

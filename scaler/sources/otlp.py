@@ -9,7 +9,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Final
@@ -20,6 +20,7 @@ from scaler.limits import Limit, exceeded
 from scaler.scope import Scope
 from scaler.signals import Feed, Observation
 from scaler.sources.catalogue import Preset
+from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.otlp_point import Decoded, UndecodableError
 from scaler.sources.otlp_series import SERIES_LABEL, PushedSeries
 from scaler.sources.packing import unpacked
@@ -79,7 +80,7 @@ class OtlpSource:
         )
         self._decode = decode
         self._clock = clock
-        self._looks = ThreadPoolExecutor(config.threads, f"otlp-{config.name}")
+        self.looks = LookThreads(config.threads, prefix="otlp", source=config.name)
         self._bodies: queue.Queue[tuple[bytes, Future[Decoded]] | None] = queue.Queue()
         self._waiting = self._waiting_bytes = 0
         self._closed = threading.Event()
@@ -121,18 +122,7 @@ class OtlpSource:
     async def close(self) -> None:
         self._closed.set()
         self._bodies.put_nowait(None)
-        self._looks.shutdown(wait=False, cancel_futures=True)
-
-    def compute(self, work: Callable[[], Observation]) -> Future[Observation]:
-        """Begin work in a thread, because the loop must turn meanwhile.
-
-        Raises:
-            SourceUnavailableError: the source is closed.
-        """
-        try:
-            return self._looks.submit(work)
-        except RuntimeError as error:  # a forgotten feed may still have begun to read
-            raise SourceUnavailableError(f"source {self.config.name!r}: closed") from error
+        self.looks.close()
 
     def _run(self) -> None:
         while (item := self._bodies.get()) is not None:
@@ -181,8 +171,7 @@ class _OtlpFeed:
         self._model = scope.model
         self._required = narrowing(scope, {preset.model_label: "the model"}).items()
         self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
-        self._computing: Future[Observation] | None = None
-        """The newest work in a thread; the reader takes one at a time."""
+        self._look = OneLook(source.looks, "samples")
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
@@ -190,11 +179,8 @@ class _OtlpFeed:
             raise SourceUnavailableError(
                 f"source {name!r}: nothing was received since Foresail started"
             )
-        if self._computing is not None and not self._computing.done():
-            raise SourceUnavailableError(f"source {name!r}: its last samples are still being read")
-        self._computing = self._source.compute(lambda: self._observe(now_seconds))
-        # Shielded: a thread cannot be ended, and the next read has to know of it.
-        return await asyncio.shield(asyncio.wrap_future(self._computing))
+        self._look.refuse_while_busy()
+        return await self._look.made(lambda: self._observe(now_seconds))
 
     def _observe(self, now_seconds: float) -> Observation:
         """Blocks."""

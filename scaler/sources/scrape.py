@@ -6,12 +6,11 @@ The source is unavailable only if no target answers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import aiohttp
 
@@ -22,6 +21,7 @@ from scaler.signals import Feed, Observation
 from scaler.sources.access import Basic, Tls, authorization
 from scaler.sources.catalogue import Preset
 from scaler.sources.connections import CHUNK_BYTES, Connections
+from scaler.sources.look_threads import LookThreads, OneLook
 from scaler.sources.page import listed
 from scaler.sources.reading import Limits, ObservationReader
 from scaler.sources.selector import check_namespace
@@ -35,7 +35,6 @@ _ACCEPT: Final = {"Accept": "text/plain;version=0.0.4", "Accept-Encoding": "iden
 _REFUSED: Final = frozenset({401, 403})
 _COMPUTING_SECONDS: Final = 2.0
 """For the samples of pages that came at the last moment."""
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +72,7 @@ class ScrapeSource:
     def __init__(self, config: ScrapeConfig) -> None:
         self.config = config
         self._connections = Connections(config.tls, server_name=config.tls_server_name)
-        self._threads = ThreadPoolExecutor(config.threads, f"pages-{config.name}")
+        self.looks = LookThreads(config.threads, prefix="pages", source=config.name)
 
     def feed(self, *, preset: Preset, scope: Scope) -> Feed:
         """The feed of one workload.
@@ -86,20 +85,9 @@ class ScrapeSource:
         return _ScrapeFeed(self, preset, scope)
 
     async def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.looks.close()
         await self._connections.close()
         await self.config.discovery.close()
-
-    def compute(self, work: Callable[[], _Answer]) -> Future[_Answer]:
-        """Begin work in a thread, because the loop must turn while pages are parsed.
-
-        Raises:
-            SourceUnavailableError: the source is closed.
-        """
-        try:
-            return self._threads.submit(work)
-        except RuntimeError as error:  # a forgotten feed may still have begun to read
-            raise SourceUnavailableError(f"source {self.config.name!r}: closed") from error
 
     async def lines(self, target: Target, names: Collection[str]) -> list[str] | SourceError:
         """The lines of these series, or the failure, so that one dead pod does not end the read."""
@@ -148,8 +136,7 @@ class _ScrapeFeed:
         self._required = source.config.discovery.required_labels(scope, reserved).items()
         self._reader = ObservationReader(preset, model=scope.model, limits=source.config.limits)
         self._slots = asyncio.Semaphore(source.config.concurrency)
-        self._computing: Future[Observation] | None = None
-        """The newest work in a thread; the reader takes one at a time."""
+        self._look = OneLook(source.looks, "pages")
 
     async def observe(self, *, now_seconds: float) -> Observation:
         name = self._source.config.name
@@ -162,14 +149,11 @@ class _ScrapeFeed:
             raise SourceUnavailableError(
                 f"source {name!r}: its targets were not found {self._within}"
             ) from error
-        if self._computing is not None and not self._computing.done():
-            raise SourceUnavailableError(f"source {name!r}: its last pages are still being read")
+        self._look.refuse_while_busy()
         pages = await self._pages(found.targets, limit)
-        self._computing = self._source.compute(lambda: self._observe(found, pages, now_seconds))
         try:
             async with asyncio.timeout_at(limit + _COMPUTING_SECONDS):
-                # Shielded: a thread cannot be ended, and the next read has to know of it.
-                return await asyncio.shield(asyncio.wrap_future(self._computing))
+                return await self._look.made(lambda: self._observe(found, pages, now_seconds))
         except TimeoutError as error:
             exceeded(Limit.READ_SECONDS)
             raise SourceUnavailableError(

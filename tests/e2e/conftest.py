@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -19,11 +19,14 @@ collect_ignore_glob = [] if BUILT else ["test_*.py"]
 
 
 @contextmanager
-def made_bed(request: pytest.FixtureRequest, name: str) -> Iterator[Bed]:
+def made_bed(
+    request: pytest.FixtureRequest, name: str, **parts: Sequence[Callable[[Bed], None]]
+) -> Iterator[Bed]:
+    """A bed in a folder of this name; `parts` as `Bed` takes them."""
     assert BUILT is not None
     built = Path(BUILT).resolve()
     folder = built.parent / f"{name}-{os.getpid()}"
-    with Bed(built, folder) as made:
+    with Bed(built, folder, **parts) as made:
         yield made
     # Logs are kept where somebody will want to read them.
     if not request.session.testsfailed:

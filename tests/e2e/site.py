@@ -369,7 +369,11 @@ class Site:
         Where KEDA asks two servers in turns, and an even number of questions a poll, each of them
         is asked the same ones for ever.
         """
-        made = self.exported("foresail_rpc_duration_seconds_count", server, code="OK", **labels)
+        return self.asked(server, code="OK", **labels)
+
+    def asked(self, server: str = "a", **labels: str) -> float:
+        """How often KEDA asked a server, whatever it was told; 0 of one that has just begun."""
+        made = self.exported("foresail_rpc_duration_seconds_count", server, **labels)
         return 0.0 if math.isnan(made) else made
 
     def calls(self, server: str = "a") -> float:

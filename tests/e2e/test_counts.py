@@ -133,10 +133,5 @@ def test_an_answer_is_a_number_only_while_there_is_one(site: Site, chat: str) ->
 
 def _polled(site: Site) -> None:
     """Wait for a whole poll of KEDA's: one that began before the push may still go back to zero."""
-
-    def polls() -> float:
-        counted = site.exported("foresail_rpc_duration_seconds_count", method="IsActive")
-        return 0.0 if math.isnan(counted) else counted
-
-    until = polls() + 2
-    site.bed.wait(lambda: polls() >= until, "two polls")
+    until = site.asked(method="IsActive") + 2
+    site.bed.wait(lambda: site.asked(method="IsActive") >= until, "two polls")

@@ -144,13 +144,8 @@ def _scraped(site: Site, asked: int) -> None:
 
 def _asked(site: Site) -> None:
     """Until KEDA asked again and again, for itself or for the HPA, whatever it was told."""
-
-    def times() -> float:
-        counted = site.exported("foresail_rpc_duration_seconds_count", method="GetMetrics")
-        return 0.0 if math.isnan(counted) else counted  # a new server has counted none
-
-    until = times() + ASKED_TIMES
-    site.bed.wait(lambda: times() >= until, f"{ASKED_TIMES} questions")
+    until = site.asked(method="GetMetrics") + ASKED_TIMES
+    site.bed.wait(lambda: site.asked(method="GetMetrics") >= until, f"{ASKED_TIMES} questions")
 
 
 def _age(site: Site, name: str) -> float:

@@ -2,8 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from scaler.sources.reading import ObservationReader
 from scaler.sources.requesters import FeedOfRequesters
 from scaler.trigger_parsing import parse
 from tests.scaler.fakes import PARAMETERS, NoForecast
+from tests.sources.given_feed import Given
 from tests.sources.pages import samples_on
 
 PAGES = Path(__file__).parent.parent / "fixtures" / "fma"
@@ -46,27 +46,6 @@ def engine(**values: float) -> Observation:
         at_seconds=100,
         readings={Signal(name): Value(value=one, at_seconds=100) for name, one in known.items()},
     )
-
-
-@dataclass
-class Given:
-    """A feed that answers what it is given."""
-
-    now: Observation | SourceError
-    past: Sequence[Observation] = ()
-    takes_seconds: float = 0.0
-
-    async def observe(self, *, now_seconds: float) -> Observation:
-        await asyncio.sleep(self.takes_seconds)
-        if isinstance(self.now, SourceError):
-            raise self.now
-        return self.now
-
-    async def history(
-        self, *, start_seconds: float, end_seconds: float, step_seconds: float
-    ) -> AsyncIterator[Observation]:
-        for one in self.past:
-            yield one
 
 
 async def observed(requesters: Observation | SourceError, counted: Observation) -> Observation:

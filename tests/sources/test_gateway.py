@@ -1,9 +1,5 @@
 """A gateway before an engine: whose arrivals count, and what happens where it does not answer."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-
 import pytest
 from aiohttp import web
 
@@ -17,6 +13,7 @@ from scaler.sources.beside import WAIT_SECONDS
 from scaler.sources.gateway import FeedBehindGateway
 from scaler.trigger_parsing import AllowedOptions, parse
 from tests.scaler.fakes import NoForecast
+from tests.sources.given_feed import Given
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "litellm": True},
@@ -34,31 +31,6 @@ def seen(at_seconds: float = 100.0, **values: float | Reading) -> Observation:
             for name, one in values.items()
         },
     )
-
-
-@dataclass
-class Given:
-    """A feed that answers what it is given."""
-
-    now: Observation | SourceError
-    past: Sequence[Observation] = ()
-    takes_seconds: float = 0.0
-    breaks: SourceError | None = None
-    """Raised at the end of the past."""
-
-    async def observe(self, *, now_seconds: float) -> Observation:
-        await asyncio.sleep(self.takes_seconds)
-        if isinstance(self.now, SourceError):
-            raise self.now
-        return self.now
-
-    async def history(
-        self, *, start_seconds: float, end_seconds: float, step_seconds: float
-    ) -> AsyncIterator[Observation]:
-        for one in self.past:
-            yield one
-        if self.breaks is not None:
-            raise self.breaks
 
 
 ENGINE = seen(requests=2.0, rejected=0.5, prompt_tokens=200.0, generated_tokens=40.0, running=3.0)

@@ -5,48 +5,22 @@ The answers are written from the source and the documentation of each; none of t
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from scaler.errors import SourceMisconfiguredError, SourceUnavailableError
-from scaler.scope import Scope
 from scaler.signals import Feed, Signal
 from scaler.sources.aws_access import SigV4
-from scaler.sources.catalogue import load
 from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.pause import Pause, retry_after_seconds
-from scaler.sources.prometheus import PrometheusSource
-from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.sigv4 import AwsKeys, Request, signed_headers
-from tests.sources.prometheus_stub import Stub, serving, waiting
+from tests.sources.prometheus_stub import Stub, waiting
 
 # Sockets and threads take real time.
 pytestmark = pytest.mark.looptime(False)
-
-
-@pytest.fixture
-async def stub() -> AsyncIterator[Stub]:
-    async with serving(Stub()) as one:
-        yield one
-
-
-@pytest.fixture
-async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
-    sources = []
-
-    def made(url: str, **settings: object) -> Feed:
-        config = PrometheusConfig(
-            name="main", url=url, timeout_seconds=5, concurrency=2, **settings
-        )
-        sources.append(PrometheusSource(config))
-        return sources[-1].feed(preset=load("vllm"), scope=Scope(model="m"))
-
-    yield made
-    for source in sources:
-        await source.close()
 
 
 def and_says(**notes: object) -> str:

@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,31 +20,10 @@ from scaler.sources.catalogue import load
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
-from tests.sources.prometheus_stub import NOTHING, Stub, serving, waiting
+from tests.sources.prometheus_stub import NOTHING, Stub, waiting
 
 # Sockets and threads take real time.
 pytestmark = pytest.mark.looptime(False)
-
-
-@pytest.fixture
-async def stub() -> AsyncIterator[Stub]:
-    async with serving(Stub()) as one:
-        yield one
-
-
-@pytest.fixture
-async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
-    sources = []
-
-    def made(url: str, **settings: object) -> Feed:
-        settings = {"timeout_seconds": 5, "concurrency": 2} | settings
-        source = PrometheusSource(PrometheusConfig(name="main", url=url, **settings))
-        sources.append(source)
-        return source.feed(preset=load("vllm"), scope=Scope(model="m"))
-
-    yield made
-    for source in sources:
-        await source.close()
 
 
 async def test_samples_from_before_those_that_were_read_are_refused(

@@ -1,15 +1,12 @@
 """A bed of its own with the controllers that make gangs, and two nodes of 16 GPUs."""
 
-import os
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.conftest import BUILT
+from tests.e2e.conftest import BUILT, made_bed
 from tests.e2e.gangs import controllers, kueue
 from tests.e2e.gangs.gang_cluster import GangCluster
 
@@ -30,15 +27,9 @@ def _add_nodes(bed: Bed) -> None:
 
 @pytest.fixture(scope="session")
 def gang_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    assert BUILT is not None
-    built = Path(BUILT).resolve()
-    folder = built.parent / f"gang-bed-{os.getpid()}"
     parts = (kubernetes.start_kwok, _add_nodes, controllers.start, kueue.start)
-    with Bed(built, folder, beside=parts) as made:
+    with made_bed(request, "gang-bed", beside=parts) as made:
         yield made
-    # Logs are kept where somebody will want to read them.
-    if not request.session.testsfailed:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture

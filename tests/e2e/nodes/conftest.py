@@ -7,8 +7,6 @@
 * `policies`: what the controller is to do; gone after the test with all that it made.
 """
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import pytest
 
 from tests.e2e import karpenter, kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.conftest import BUILT
+from tests.e2e.conftest import BUILT, made_bed
 from tests.e2e.nodes.controller_run import Policies, install
 from tests.e2e.nodes.node_cluster import NodeCluster
 
@@ -25,14 +23,9 @@ collect_ignore_glob = [] if BUILT else ["test_*.py"]
 
 @pytest.fixture(scope="session")
 def node_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    assert BUILT is not None
-    built = Path(BUILT).resolve()
-    folder = built.parent / f"node-bed-{os.getpid()}"
-    with Bed(built, folder, beside=(kubernetes.start_kwok, karpenter.start)) as made:
+    parts = (kubernetes.start_kwok, karpenter.start)
+    with made_bed(request, "node-bed", beside=parts) as made:
         yield made
-    # Logs are kept where somebody will want to read them.
-    if not request.session.testsfailed:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture
