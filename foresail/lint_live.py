@@ -153,7 +153,7 @@ async def _listed(
         documents.append(document)
 
     try:
-        await pages(Resource(client=client, path=path, record_of=keep, from_cache=True))
+        await pages(Resource(client=client, path=path, record_of=keep))
     except UnreadableError as error:
         return error
     api, kind = api_and_kind
