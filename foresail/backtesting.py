@@ -9,6 +9,7 @@ from math import nan
 
 import numpy as np
 
+from foresail.figures import last
 from foresail.settings import Settings
 from foresail.wiring import Sources
 from replay.past_capacity import PastLoad
@@ -105,7 +106,7 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
     known = np.isfinite(columns[:, 0])
     if known.sum() < _KNOWN_MIN:
         raise ForesailError(
-            f"{what}: {int(known.sum())} minutes of requests in the last {days:g} days, at least "
+            f"{what}: {int(known.sum())} minutes of requests in {last(days)}, at least "
             f"{_KNOWN_MIN} are needed; is the model's name the one in the metrics, does the "
             "source keep its past, and do more --days help?"
         )
@@ -118,7 +119,7 @@ def _past(seen: list[Observation], *, what: str, days: float) -> Past:
     begin = seen[0].at_seconds + first * STEP_SECONDS
     for signal, column in zip(_SIGNALS[:3], columns.T, strict=False):
         if not np.isfinite(column).any():
-            raise ForesailError(f"{what}: no {signal.replace('_', ' ')} in the last {days:g} days")
+            raise ForesailError(f"{what}: no {signal.replace('_', ' ')} in {last(days)}")
     requests, prompt, output, replicas, between, running, waiting, kv_use = columns.T
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = [np.where(requests > 0, tokens / requests, nan) for tokens in (prompt, output)]

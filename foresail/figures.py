@@ -27,11 +27,10 @@ def dollars(usd: float) -> str:
 
 def last(days: float) -> str:
     """How far back something reaches, in a unit that does not round it to nothing."""
-    for unit, amount in (("days", days), ("hours", days * 24)):
-        if amount >= 1:
-            return f"the last {amount:.1f} {unit}"
-    minutes = round(days * 1440)
-    return "the last minute" if minutes == 1 else f"the last {minutes} minutes"
+    spans = (("day", days), ("hour", days * 24), ("minute", round(days * 1440)))
+    unit, amount = next((one for one in spans if one[1] >= 1), spans[-1])
+    number = f"{amount:.1f}".removesuffix(".0")
+    return f"the last {unit}" if number == "1" else f"the last {number} {unit}s"
 
 
 def camel(value: object) -> object:

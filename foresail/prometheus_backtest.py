@@ -17,6 +17,7 @@ import numpy as np
 from fleet.catalogue import shipped as catalogue
 from foresail.answer import Answer, compared
 from foresail.backtesting import Past, read_past
+from foresail.figures import last
 from foresail.lint_live import read_live
 from foresail.prices import prices_in
 from foresail.recorded import Recorded, Selection
@@ -142,8 +143,8 @@ def _engine(recorded: Recorded, question: Question, begin: float) -> Preset:
         seen += models
     engines = ", ".join(preset.engine for preset in presets)
     raise ForesailError(
-        f"--model {question.model!r}: no series of {engines} {recorded.place} in the last"
-        f" {question.days:g} days{_seen('models', question.model, seen)}"
+        f"--model {question.model!r}: no series of {engines} {recorded.place} in"
+        f" {last(question.days)}{_seen('models', question.model, seen)}"
     )
 
 
@@ -155,8 +156,8 @@ def _check_namespace(recorded: Recorded, question: Question, preset: Preset, beg
     found = recorded.label_values(label, of_model, start_seconds=begin)
     if question.namespace not in found:
         raise ForesailError(
-            f"-n {question.namespace!r}: no series of {question.model} there in the last"
-            f" {question.days:g} days{_seen('namespaces', question.namespace, found)}"
+            f"-n {question.namespace!r}: no series of {question.model} there in"
+            f" {last(question.days)}{_seen('namespaces', question.namespace, found)}"
         )
 
 

@@ -334,12 +334,10 @@ def test_series_of_engines_are_asked_about_by_their_model_as_a_prometheus_is(
     done = backtest("--from", path, "--model", 'm"1', "--engine", "sglang")
     assert done.exit_code == 1
     # All of the export: the minutes that end at 0, 60, ... 600 s, and rates in all but the first.
-    assert f"no series of sglang in {path} in the last 0.00763889 days" in done.output
+    assert f"no series of sglang in {path} in the last 11 minutes" in done.output
     done = backtest("--from", path, "--model", 'm"1')
     assert done.exit_code == 1
-    assert "10 minutes of requests in the last 0.00763889 days, at least 30 are needed" in (
-        done.output
-    )
+    assert "10 minutes of requests in the last 11 minutes, at least 30 are needed" in (done.output)
     done = CliRunner().invoke(main, ["replay", str(path)])
     assert f"foresail backtest --from {path} --model MODEL reads them" in done.output
 

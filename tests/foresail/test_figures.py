@@ -9,8 +9,8 @@ from foresail.figures import last
     ("days", "shown"),
     [
         (5.2, "the last 5.2 days"),
-        (1.0, "the last 1.0 days"),
-        (0.25, "the last 6.0 hours"),
+        (1.0, "the last day"),
+        (0.25, "the last 6 hours"),
         (5 / 1440, "the last 5 minutes"),
         (1 / 1440, "the last minute"),
     ],
