@@ -31,6 +31,7 @@ SCALER = CHART / "ci" / "scaler-only.yaml"
 OBSERVE = CHART / "ci" / "observe.yaml"
 CHART_MADE = CHART / "ci" / "chart-certificates.yaml"
 CONSOLE = CHART / "ci" / "console.yaml"
+EXISTING = CHART / "ci" / "existing-certificates.yaml"
 EXTERNAL_METRICS = CHART / "ci" / "external-metrics.yaml"
 MADE_ELSEWHERE = {"kube-root-ca.crt", "foresail-console", "foresail-mlflow"}
 HPA_CONTROLLER = ("horizontal-pod-autoscaler", "kube-system")
@@ -338,6 +339,14 @@ def test_a_plain_hpa_gets_its_api_and_keda_nothing(helm: Helm, source: str) -> N
 def test_the_front_proxys_authority_is_asked_for_where_it_cannot_be_looked_up(helm: Helm) -> None:
     with pytest.raises(HelmError, match=r"externalMetrics\.frontProxyCa is missing"):
         helm.rendered(EXTERNAL_METRICS, "--set", "externalMetrics.frontProxyCa=")
+
+
+@pytest.mark.parametrize("values", [EXTERNAL_METRICS, EXISTING], ids=lambda path: path.stem)
+def test_the_authority_of_existing_certificates_is_asked_for(helm: Helm, values: Path) -> None:
+    with pytest.raises(
+        HelmError, match=r"certificates\.webhookCa is missing: with source existing"
+    ):
+        helm.rendered(values, "--set", "certificates.source=existing,certificates.webhookCa=")
 
 
 # Rights.

@@ -96,8 +96,8 @@ data:
 {{- if eq .Values.certificates.source "chart" -}}
 {{- include "foresail.authority" . -}}
 {{- b64enc .Values.authority.bundle -}}
-{{- else -}}
-{{- .Values.certificates.webhookCa -}}
+{{- else if eq .Values.certificates.source "existing" -}}
+{{- required "certificates.webhookCa is missing: with source existing, the API server trusts the webhook and the external metrics by the PEM of their authority, in base64" .Values.certificates.webhookCa -}}
 {{- end -}}
 {{- end -}}
 
