@@ -98,6 +98,20 @@ def test_gpus_of_a_requester_that_went_are_free_and_its_engine_sleeps() -> None:
     assert hot_start(LLAMA, 1, found).probability == 2 / 8
 
 
+def test_a_sleeper_that_fma_deletes_after_a_start_on_other_gpus_is_no_chance_any_more() -> None:
+    """A requester got GPU-1 of the node; the launcher freed the port that both engines want."""
+    state = state_of(*PODS)
+    answer(state)
+    assert hot_start(QWEN, 1, node(state)).probability > 0
+    of_b = ANSWERS["10.0.0.12"]
+    left = [one for one in of_b["instances"] if one["instance_id"] != "i-qwen-4"]
+    answers = {**ANSWERS, "10.0.0.12": {**of_b, "total_instances": 2, "instances": left}}
+    state.answered({one: instances_of(one, answers[one.address]) for one in state.launchers})
+
+    # The one on GPU-0 sleeps beneath another engine of the requester's GPU.
+    assert hot_start(QWEN, 1, node(state)).probability == 0
+
+
 def test_what_came_and_went_leaves_nothing_behind() -> None:
     state = LauncherState()
     for at in range(1000):
