@@ -24,8 +24,12 @@ class Tally:
     errors: int = 0
 
 
+OBJECTS_OF_NAMESPACE = 100
+"""Far below the number that a server takes of one namespace, as in a cluster of many teams."""
+
+
 def bench_object(index: int, *, source: str = "main") -> pb.ScaledObjectRef:
-    """An object with a model of its own."""
+    """An object with a model of its own, in a namespace with others."""
     metadata = {
         "scalerAddress": "foresail:6500",
         "source": source,
@@ -35,7 +39,11 @@ def bench_object(index: int, *, source: str = "main") -> pb.ScaledObjectRef:
         "maxReplicas": "40",
         "replicaPromptTokensPerSecond": "4000",
     }
-    return pb.ScaledObjectRef(name=f"so-{index}", namespace="bench", scalerMetadata=metadata)
+    return pb.ScaledObjectRef(
+        name=f"so-{index}",
+        namespace=f"bench-{index // OBJECTS_OF_NAMESPACE}",
+        scalerMetadata=metadata,
+    )
 
 
 async def drive(

@@ -13,7 +13,11 @@ ScaledObjects need different answers, because the HPA takes the highest of its m
   so that its `fallback` does not count it.
 * Alone and with zero as the minimum, `IsActive` matters too: true wakes a workload from zero, false
   sends it there after the cooldown. Only an error does neither, as long as the ScaledObject has no
-  `fallback`.
+  `fallback`. But after an error KEDA 2.21 closes the ScaledObject's scalers, and a poll that finds
+  them closed counts as inactive and as no error (`getScalerState` in pkg/scaling/scale_handler.go,
+  `ErrCacheClosed`): the workload goes to zero, unless it was active within `cooldownPeriod`. So an
+  HPA, which asks only while there are replicas, gets no value and no error as above, and while it
+  asks an open stream says true, which then moves nothing and begins the cooldown anew.
 
 An empty `GetMetricSpec` does not work: KEDA takes that for an error of the scaler and fails the
 other triggers' metrics with it.

@@ -25,6 +25,9 @@ from scaler.trigger import TriggerSpec
 
 COHERENT_SECONDS = 5.0
 """`IsActive` within this time of `GetMetrics` belongs to one poll of KEDA and gets its answer."""
+HPA_PERIOD_SECONDS = (0.5, 60.0)
+"""The least and the most between two calls of an HPA: it asks every 15 s unless the cluster says
+otherwise. KEDA repeats a call that failed at once."""
 SUPERSEDED_SECONDS = 3600.0
 """An entry that KEDA did not ask about for so long, while it asks about another of the same object,
 is taken for edited away."""
@@ -56,13 +59,32 @@ class Entry:
     abstention: Abstention | None = None
     """The answer to KEDA in place of every outcome, in advise mode."""
     listeners: set[Callable[[], object]] = field(default_factory=set)
-    """Called after each publication, for open streams."""
+    """Called after each publication and each sign that the workload runs, for open streams."""
     _polled: tuple[float, Reply] | None = None
+    _hpa_asked_at_seconds: float = -math.inf
+    _ran_at_seconds: float = -math.inf
 
     def publish(self, timed: TimedOutcome) -> None:
         self.timed = self.timed.followed_by(timed, self.clock())
-        for listener in tuple(self.listeners):
-            listener()
+        self._wake_listeners()
+
+    def note_hpa(self) -> None:
+        """The HPA asks, which it does only while the workload has replicas.
+
+        A call alone counts for nothing: it may be a person's, with kubectl.
+        """
+        now, (least, most) = self.clock(), HPA_PERIOD_SECONDS
+        since_last = now - self._hpa_asked_at_seconds
+        if since_last < least:
+            return
+        if since_last <= most:
+            self._ran_at_seconds = now
+            self._wake_listeners()
+        self._hpa_asked_at_seconds = now
+
+    def ran_within(self, seconds: float) -> bool:
+        """Whether the workload had replicas within so long, as far as its HPA's calls show."""
+        return self.clock() - self._ran_at_seconds <= seconds
 
     def current(self) -> Reply:
         """The reply to KEDA now."""
@@ -78,6 +100,10 @@ class Entry:
         if self._polled is not None and self.clock() - self._polled[0] <= COHERENT_SECONDS:
             return self._polled[1]
         return self.current()
+
+    def _wake_listeners(self) -> None:
+        for listener in tuple(self.listeners):
+            listener()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

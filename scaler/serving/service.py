@@ -43,6 +43,13 @@ _SHARE_OF_LONG: Final = 2 / 3
 HEARTBEAT_SECONDS: Final = 20.0
 """How often an open stream repeats that a workload is active; each costs KEDA an API read."""
 
+HPA_SECONDS_MIN: Final = 35.0
+"""A call with so much time left comes from the HPA: the API server gives its requests 60 s, and the
+deadline travels on. KEDA's own polls have none; KEDA's other time limits are shorter."""
+RUNNING_SECONDS: Final = 1.0
+"""So long after the HPA's call its workload still counts as running: until an open stream has been
+woken, and not until somebody could have stopped the workload."""
+
 _STATUS: Final = {
     RefusalCode.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     RefusalCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
@@ -111,6 +118,8 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
                 message = f"no metric {request.metricName[:120]!r}; the only one is {METRIC_NAME!r}"
                 await self._refuse(context, grpc.StatusCode.NOT_FOUND, message)
             entry = await self._entry(request.scaledObjectRef, context)
+            if _is_of_hpa(context):
+                entry.note_hpa()
             reply = await self._reply(entry, entry.polled(), context)
             if isinstance(reply, Answer):
                 replicas = self._clamped(reply.replicas)
@@ -144,8 +153,10 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """Send the activity at once, then each change, and `true` again as a heartbeat.
 
-        Without an answer nothing is sent, because an error would put KEDA into its back-off. In
-        advise mode nothing is sent either, because `true` wakes a workload from zero at once.
+        Without an answer there is no error, which would put KEDA into its back-off. Then, and in
+        advise mode with zero allowed, `true` is sent while the workload runs, as its HPA's calls
+        show: it moves nothing and begins KEDA's cooldown anew (scaler/decision/abstention.py says
+        why). To a workload at zero nothing is sent, because `true` would wake it.
         """
         await self._check_client(context)
         entry = await self._entry(request, context)
@@ -155,7 +166,7 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
             entry.listeners.add(lifetime.wake.set)
             try:
                 while not lifetime.over():
-                    active = _active(entry.current())
+                    active = _active(entry)
                     beat = active and loop.time() - sent_at >= HEARTBEAT_SECONDS
                     if active is not None and (active != sent or beat):
                         yield pb.IsActiveResponse(result=active)
@@ -256,6 +267,8 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
 
     async def _reply(self, entry: Entry, reply: Reply, context: Context) -> Answer | Abstention:
         match reply:
+            case Abstention(is_error=True) if _is_of_hpa(context):
+                return reply
             case Abstention(is_error=True, text=text):
                 message = f"{entry.reference}: mode advise: {text}"
                 return await self._refuse(context, grpc.StatusCode.FAILED_PRECONDITION, message)
@@ -301,5 +314,17 @@ def _fault_of(request: pb.ScaledObjectRef) -> str | None:
     return None
 
 
-def _active(reply: Reply) -> bool | None:
-    return reply.active if isinstance(reply, Answer) else None
+def _active(entry: Entry) -> bool | None:
+    """What to send on a stream now; None = nothing."""
+    match entry.current():
+        case Answer(active=active):
+            return active
+        case Abstention(is_error=True) | Refusal() if entry.ran_within(RUNNING_SECONDS):
+            return True
+        case _:
+            return None
+
+
+def _is_of_hpa(context: Context) -> bool:
+    left_seconds = context.time_remaining() or 0.0  # None, whatever its type says: no deadline
+    return left_seconds > HPA_SECONDS_MIN

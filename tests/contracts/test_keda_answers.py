@@ -279,6 +279,22 @@ async def test_advise_alone_with_zero_allowed_is_an_error_that_says_why(served: 
         assert "mode advise" in (raised.value.details() or "")
 
 
+async def test_advise_alone_with_zero_allowed_gives_the_hpa_no_value_and_no_error(
+    served: Served,
+) -> None:
+    # An error there would make KEDA close the scalers that its own poll reads at that moment.
+    served.metadata = {"model": "m", "engine": "llm-d", "mode": "advise", "minReplicas": "0"}
+    served.publish(answer(17))
+
+    of_api_server = 60.0
+    assert not (await served.keda.GetMetrics(served.question(), timeout=of_api_server)).metricValues
+    assert (await served.keda.IsActive(served.reference(), timeout=of_api_server)).result
+
+    # A later KEDA may give its polls a limit of their own.
+    with pytest.raises(grpc.aio.AioRpcError, match="mode advise"):
+        await served.keda.IsActive(served.reference(), timeout=30.0)
+
+
 async def test_advise_stands_however_long_the_planning_process_is_silent(served: Served) -> None:
     served.metadata = {"model": "m", "mode": "advise", "otherTriggers": "true"}
     served.publish(answer(17))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import grpc
 import grpc.aio
@@ -58,6 +59,43 @@ async def test_in_advise_mode_a_stream_says_nothing_as_true_would_wake_a_workloa
     await served.server.drain()
 
     assert await call.read() == END
+
+
+@real_time
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param({"mode": "advise", "minReplicas": "0"}, id="advise"),
+        pytest.param({"mode": "act"}, id="no-answer"),
+    ],
+)
+async def test_while_no_answer_may_be_given_true_is_sent_as_often_as_the_hpa_asks_and_not_to_others(
+    served: Served, metadata: dict[str, str]
+) -> None:
+    served.metadata = {"model": "m", "engine": "llm-d", **metadata}
+    call = served.keda.StreamIsActive(served.reference())
+
+    async def asked(*, after_seconds: float, timeout_seconds: float | None) -> None:
+        served.now[0] += after_seconds
+        with suppress(grpc.aio.AioRpcError):
+            await served.keda.GetMetrics(served.question(), timeout=timeout_seconds)
+
+    async def sent() -> bool:
+        try:
+            async with asyncio.timeout(0.1):
+                return await asyncio.shield(reading)
+        except TimeoutError:
+            return False
+
+    reading = asyncio.create_task(read(call))
+    for _ in range(2):
+        await asked(after_seconds=15, timeout_seconds=None)  # KEDA's own polls
+    for _ in range(2):
+        await asked(after_seconds=0, timeout_seconds=60)  # somebody with kubectl, and KEDA again
+    await asked(after_seconds=61, timeout_seconds=60)
+    assert not await sent()
+    await asked(after_seconds=15, timeout_seconds=60)
+    assert await sent()
 
 
 @real_time

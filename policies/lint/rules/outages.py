@@ -18,6 +18,7 @@ from policies.lint.scaled import (
 from scaler.durations import format_duration
 
 _COOLDOWN: Final = 300
+_PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
 _POLL: Final = (15, 60)
 
 
@@ -150,6 +151,33 @@ def initial_cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
             why = f"KEDA stops a new workload after {given} s; a start takes {lead}"
             do = f"set {round(trigger.lead_seconds)} or more"
             yield Fault(at=("spec", "initialCooldownPeriod"), why=why, do=do)
+
+
+@rule(
+    "FS156",
+    Severity.WARNING,
+    on=SCALED_OBJECT,
+    what="mode advise that KEDA may take for idle",
+    fix="use type: external-push, or minReplicaCount 1 for as long as the mode is advise",
+    source="KEDA 2.21, scale_handler.go (getScalerState, ErrCacheClosed)",
+)
+def advise_taken_for_idle(of: Object, inputs: Inputs) -> Iterator[Fault]:
+    """In mode advise alone with minReplicaCount 0 KEDA's polls get an error. When KEDA closes the
+    scalers during such a poll, it goes to 0, unless the workload was active within cooldownPeriod:
+    only with `external-push` can Foresail say that it runs.
+    """
+    every = list(triggers_of(of))
+    paused = of.annotations.get(_PAUSED_SCALE_IN) == "true"
+    if len(every) != 1 or bounds(of)[0] != 0 or paused:
+        return
+    for trigger in foresail_triggers(of):
+        if trigger.mode == "advise" and trigger.type == "external":
+            why = "a poll whose scalers KEDA closes meanwhile stops the workload"
+            do = (
+                "use external-push, set minReplicaCount: 1 and minReplicas, or set the annotation "
+                f'{_PAUSED_SCALE_IN}: "true"'
+            )
+            yield Fault(at=(*trigger.at, "type"), why=why, do=do)
 
 
 @rule(

@@ -6,8 +6,10 @@ from tests.lint.manifests import (
     FROM_ZERO,
     GONE,
     HPA,
+    METADATA,
     PROMETHEUS,
     SCALED,
+    TRIGGER,
     UP,
     edited,
 )  # fmt: skip
@@ -15,6 +17,10 @@ from tests.lint.manifests import (
 POLICY_UP = {"type": "Pods", "value": 4}
 CPU = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "80"}}
 QUEUE = {**PROMETHEUS["spec"]["triggers"][0]}
+ADVISED_BY_POLL = edited(
+    FROM_ZERO, {"spec fallback": GONE, f"{METADATA} mode": "advise", f"{TRIGGER} type": "external"}
+)
+PAUSED_SCALE_IN = {"autoscaling.keda.sh/paused-scale-in": "true"}
 CASES = (
     case("FS141", "spec.fallback", scaled(fallback=GONE), edited(FROM_ZERO, {})),
     case(
@@ -55,6 +61,19 @@ CASES = (
         "spec.initialCooldownPeriod",
         edited(FROM_ZERO, {"spec initialCooldownPeriod": GONE}),
         edited(FROM_ZERO, {"spec initialCooldownPeriod": 300}),
+    ),
+    case(
+        "FS156",
+        "spec.triggers[0].type",
+        ADVISED_BY_POLL,
+        edited(ADVISED_BY_POLL, {f"{TRIGGER} type": "external-push"}),
+        says="stops the workload",
+    ),
+    case(
+        "FS156",
+        "spec.triggers[0].type",
+        ADVISED_BY_POLL,
+        edited(ADVISED_BY_POLL, {"metadata annotations": PAUSED_SCALE_IN}),
     ),
     case("FS146", "spec.pollingInterval", scaled(pollingInterval=5), scaled(pollingInterval=60)),
     case(
