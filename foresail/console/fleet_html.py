@@ -36,6 +36,15 @@ def summary_html(fleet: Fleet) -> str:
     return _tiles(fleet) + _needy(fleet) + _paid_for(fleet.nodes)
 
 
+def search_html(characters_max: int) -> str:
+    """The head of the list, with the field in which a reader types what to find."""
+    return (
+        f'<h2>Workloads</h2><input class="search" type="search" maxlength="{characters_max}" '
+        'autocomplete="off" aria-label="Search workloads" '
+        'placeholder="search: namespace, name, model, state">'
+    )
+
+
 def workloads_html(fleet: Fleet, asked: Asked) -> str:
     """One page of the list."""
     if fleet.plans_missing is not None and not fleet.workloads:

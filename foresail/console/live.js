@@ -1,10 +1,14 @@
 // A part of a page that the server draws again and again. Only what changed is touched, so that the
 // focus, an open <details> and the reader's place stay. The HTML is made and escaped by the server;
-// setHTML is the UI library's, which sanitizes it again.
+// setHTML is the UI library's, which sanitizes it again. The document already holds the first HTML,
+// so that it can be read before the library has loaded: the part takes those elements over.
+const TYPING_MILLISECONDS = 150;
+
 export default {
-  template: "<div @click='click'></div>",
-  props: { content: String },
+  template: "<div @click='click' @input='input'></div>",
+  props: { content: String, first: String },
   mounted() {
+    this.takeOver();
     this.draw();
   },
   updated() {
@@ -16,6 +20,17 @@ export default {
     },
   },
   methods: {
+    takeOver() {
+      const first = document.getElementById(this.first);
+      if (!first) return;
+      const focused = first.contains(document.activeElement) ? document.activeElement : null;
+      this.$el.append(...first.childNodes);
+      const column = first.parentElement;
+      first.remove();
+      if (!column.childElementCount) column.remove();
+      focused?.focus({ preventScroll: true });
+      this.$el.querySelectorAll("input").forEach((field) => field.value && this.search(field));
+    },
     draw() {
       const made = document.createElement("div");
       made.setHTML(this.content);
@@ -24,6 +39,13 @@ export default {
     click(event) {
       const button = event.target.closest("button");
       if (button && !button.disabled) this.$emit("ask", { ...button.dataset });
+    },
+    input(event) {
+      clearTimeout(this.typing);
+      this.typing = setTimeout(() => this.search(event.target), TYPING_MILLISECONDS);
+    },
+    search(field) {
+      this.$emit("ask", { search: field.value });
     },
   },
 };

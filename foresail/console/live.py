@@ -7,16 +7,18 @@ from nicegui.events import GenericEventArguments
 
 
 class Live(Element, component="live.js"):
-    """HTML that is patched in place; it says which button was pressed."""
+    """HTML that is patched in place; it says which button was pressed and what was typed."""
 
     def __init__(self, ask: Callable[[dict[str, str]], None] | None = None) -> None:
         """Be empty at first.
 
         Args:
-            ask: gets the `data-` attributes of a button that was pressed.
+            ask: gets the `data-` attributes of a button that was pressed, or as `search` what was
+                typed.
         """
         super().__init__()
         self._props["content"] = ""
+        self._props["first"] = f"first-{self.id}"
         if ask is not None:
             self.on("ask", lambda event: _taken(event, ask))
 
@@ -25,6 +27,10 @@ class Live(Element, component="live.js"):
         if self._props["content"] != html:
             self._props["content"] = html
             self.update()
+
+    def first(self) -> str:
+        """The same as plain HTML, from which the element takes over once its scripts run."""
+        return f'<div id="{self._props["first"]}">{self._props["content"]}</div>'
 
 
 def _taken(event: GenericEventArguments, ask: Callable[[dict[str, str]], None]) -> None:

@@ -1,7 +1,6 @@
 """The pages: they render the records of a source, and change nothing but what they show."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -9,7 +8,7 @@ from typing import Final
 from nicegui import ui
 
 from foresail.console import cells
-from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
+from foresail.console.fleet_html import nodes_html, search_html, summary_html, workloads_html
 from foresail.console.listing import Asked
 from foresail.console.live import Live
 from foresail.console.records import ConsoleSource
@@ -37,19 +36,14 @@ class FleetPage:
     def __init__(self, source: ConsoleSource) -> None:
         self._source = source
         self._asked = Asked()
-        with _frame() as top:
-            self._top = top
-            self._summary = Live()
-            ui.html("<h2>Workloads</h2>", sanitize=True)
-            ui.input(
-                placeholder="search: namespace, name, model, state",
-                on_change=lambda event: self._search(event.value),
-            ).props('dense outlined clearable debounce=200 aria-label="Search workloads"').classes(
-                "search"
-            )
-            self._list = Live(self._ask)
-            self._nodes = Live()
+        column = _Column()
+        self._top = column.part()
+        self._summary = column.part()
+        column.part(self._ask).show(search_html(_SEARCH_MAX))
+        self._list = column.part(self._ask)
+        self._nodes = column.part()
         self.draw()
+        column.send()
         ui.timer(source.refresh_seconds, self.draw, immediate=False)
 
     def draw(self) -> None:
@@ -60,12 +54,10 @@ class FleetPage:
         self._list.show(workloads_html(fleet, self._asked))
         self._nodes.show(nodes_html(fleet))
 
-    def _search(self, words: object) -> None:
-        self._asked = self._asked.searched(str(words or "")[:_SEARCH_MAX])
-        self._list.show(workloads_html(self._source.fleet(), self._asked))
-
     def _ask(self, data: dict[str, str]) -> None:
-        if "sort" in data:
+        if "search" in data:
+            self._asked = self._asked.searched(data["search"][:_SEARCH_MAX])
+        elif "sort" in data:
             self._asked = self._asked.sorted_by(data["sort"])
         elif data.get("page", "").isdecimal():
             self._asked = replace(self._asked, page=int(data["page"]))
@@ -73,8 +65,8 @@ class FleetPage:
 
 
 def _workload_page(source: ConsoleSource, namespace: str, name: str, trigger: str) -> None:
-    with _frame() as top:
-        body = Live()
+    column = _Column()
+    top, body = column.part(), column.part()
 
     def draw() -> None:
         keys = source.keys_of(namespace, name)
@@ -88,16 +80,32 @@ def _workload_page(source: ConsoleSource, namespace: str, name: str, trigger: st
 
     top.show(_top("", None))
     draw()
+    column.send()
     ui.timer(source.refresh_seconds, draw, immediate=False)
 
 
-@contextmanager
-def _frame() -> Iterator[Live]:
-    """A page's head and its column; the head is filled as data come."""
-    ui.add_head_html(f"<style>{_STYLE}</style>")
-    with ui.element("div").classes("console"):
-        top = Live()
-        yield top
+class _Column:
+    """The parts of a page, one below the other."""
+
+    def __init__(self) -> None:
+        ui.add_head_html(f"<style>{_STYLE}</style>")
+        self._element = ui.element("div").classes("console")
+        self._parts: list[Live] = []
+
+    def part(self, ask: Callable[[dict[str, str]], None] | None = None) -> Live:
+        """A new part, the lowest so far."""
+        with self._element:
+            made = Live(ask)
+        self._parts.append(made)
+        return made
+
+    def send(self) -> None:
+        """Send the parts as they are now within the document.
+
+        The UI library has a megabyte of scripts, and draws nothing before the last of them ran.
+        """
+        parts = "".join(part.first() for part in self._parts)
+        ui.add_body_html(f'<div class="console">{parts}</div>')
 
 
 def _top(source: str, at_seconds: float | None) -> str:

@@ -113,6 +113,37 @@ def test_a_search_finds_and_a_head_sorts(visit: Visit, address: str) -> None:
     assert all("team-01/llama" in one for one in page.locator("tbody th a").all_text_contents())
 
 
+def test_the_page_can_be_read_before_any_script_has_run(browser: Browser, address: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+
+    assert page.locator("table.workloads tbody tr").count() == 25
+    assert page.locator("table.clusters tbody tr").count() == 1
+    page.locator("table.workloads tbody th a").first.click()
+    assert page.locator("svg.wide").count() == 2
+    context.close()
+
+
+def test_a_search_typed_before_the_scripts_have_loaded_is_answered(
+    visit: Visit, address: str
+) -> None:
+    held: list[Route] = []
+    visit.page.route("**/quasar.umd*", lambda one: held.append(one))  # noqa: PLW0108 - it sets attributes
+    page = visit.open(address)
+    page.get_by_label("Search workloads").click()
+    page.keyboard.type("llama team-01")
+    assert caption(page) == "2,000 workloads"
+    for route in held:
+        route.continue_()
+    page.wait_for_function("document.querySelector('caption').textContent.includes(' of 2,000')")
+    page.keyboard.type(" act")  # the focus is still in the field
+
+    assert page.get_by_label("Search workloads").input_value() == "llama team-01 act"
+    assert page.locator(".console").count() == 1
+    assert page.locator("table.workloads").count() == 1
+
+
 def test_a_keyboard_alone_reaches_everything(visit: Visit, address: str) -> None:
     page = visit.open(address)
     page.wait_for_timeout(800)
