@@ -7,14 +7,21 @@ connections that it never reads. The honest workloads are on another source of t
 KEDA's calls about them are counted, beside those to a server that answers a constant
 (`bench._rpc_floor`).
 
-The status is 1 if an honest look was missed, the 99th percentile of KEDA's calls is over 10 ms or
-memory over 600 MiB.
+Every run is made twice: the row `control` has the same server, workloads and calls without the
+tenant and the client. Only what the row `attack` has beyond it is the attack's. `server_cores` is
+the processor time that the two processes took; `machine_cores` is everybody's, with the bench's own
+callers and sources and whatever else ran.
+
+The status is 1 if in the attack an honest look was missed, the 99th percentile of KEDA's calls is
+over 10 ms or memory over 600 MiB.
 """
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +74,29 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--json", type=Path, help="file for the rows as JSON")
     options = parser.parse_args(arguments)
-    row, fronts = asyncio.run(_measured(options.workloads, 60 * options.minutes))
-    show("attack", vars(options), [row], options.json, further={"fronts": fronts})
-    if not row["ok"]:
+    control, attack = (
+        asyncio.run(_measured(options.workloads, 60 * options.minutes, attacked=attacked))
+        for attacked in (False, True)
+    )
+    show(
+        "attack",
+        vars(options),
+        [control.row, attack.row],
+        options.json,
+        further={"fronts": attack.fronts},
+    )
+    if not attack.row["ok"]:
         sys.exit(1)
 
 
-async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    row: Row
+    fronts: list[Row]
+    """What the attack did; empty in the control."""
+
+
+async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
     with prometheus(workloads) as honest_port, hostile() as hostile_port:
         async with (
             serving(_sources(honest_port, hostile_port), log=subprocess.DEVNULL) as server,
@@ -89,8 +112,9 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
             )
             tally, floor_tally, peak = Tally(), Tally(), _Peak()
             missed = await server.looks_missed()
-            with Attack(victim) as attack:
+            with Attack(victim) if attacked else nullcontext() as attack:
                 begun = await _between_moments()
+                cpu_before, machine_before = server.cpu_seconds(), _machine_cpu_seconds()
                 asked = await _asked(honest_port)
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
@@ -105,12 +129,15 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
                         _ = group.create_task(driving)
                 ended = await _between_moments()
                 asked = await _asked(honest_port) - asked
+                server_cpu = server.cpu_seconds() - cpu_before
+                machine_cpu = _machine_cpu_seconds() - machine_before
                 watching.cancel()
-                fronts = attack.counts()
+                fronts = {} if attack is None else attack.counts()
             missed = await server.looks_missed() - missed
     due = workloads * round((ended - begun) / _PERIOD_SECONDS)
     p99, floor_p99 = (1000 * float(np.quantile(t.seconds, 0.99)) for t in (tally, floor_tally))
     row: Row = {
+        "run": "attack" if attacked else "control",
         "workloads": workloads,
         "seconds": ended - begun,
         "looks_due": due,
@@ -123,13 +150,27 @@ async def _measured(workloads: int, seconds: float) -> tuple[Row, list[Row]]:
         "answering_mib": peak.answering,
         "planning_mib": peak.planning,
         "together_mib": peak.together,
+        "server_cores": server_cpu / (ended - begun),
+        "machine_cores": machine_cpu / (ended - begun),
         "ok": asked >= due
         and missed == 0
         and tally.errors == 0
         and p99 <= _P99_MS_MAX
         and peak.together <= _MEMORY_MIB_MAX,
     }
-    return row, [{"front": front, "times": times} for front, times in sorted(fronts.items())]
+    shown: list[Row] = [
+        {"front": front, "times": times, "a_second": times / (ended - begun)}
+        for front, times in sorted(fronts.items())
+    ]
+    return _Run(row, shown)
+
+
+def _machine_cpu_seconds() -> float:
+    """Processor time of everything on this machine so far."""
+    user, nice, system, _idle, _waiting, *interrupts = (
+        int(ticks) for ticks in Path("/proc/stat").read_text().splitlines()[0].split()[1:8]
+    )
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
 
 
 async def _between_moments() -> float:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 import structlog
 from prometheus_client.core import CounterMetricFamily
@@ -16,11 +17,11 @@ log = structlog.get_logger()
 class LimitCollector(Collector):
     """One series for each limit, from the first scrape on, so that a rate sees the first excess."""
 
-    def __init__(self, others: Callable[[], Mapping[Limit, int]]) -> None:
+    def __init__(self, others: Callable[[], Mapping[Limit, int]] = dict) -> None:
         """Export the counts of this process and of the other one.
 
         Args:
-            others: the last report of the process that answers KEDA.
+            others: the last report of the process that answers KEDA, where there is one.
         """
         self._others = others
 
@@ -49,3 +50,7 @@ class LimitLog:
         for limit in sorted(new):
             log.warning("limit_exceeded", limit=str(limit), see="docs/limits.md")
         self._named |= new
+
+
+LOG: Final = LimitLog()
+"""Of this process."""

@@ -30,7 +30,7 @@ from foresail.decision_keeper import DecisionKeeper
 from foresail.decision_log import Bounds, DecisionLog
 from foresail.exported import WorkloadCollector
 from foresail.http import FrontState, Pages, ReviewToken
-from foresail.limits_seen import LimitCollector, LimitLog
+from foresail.limits_seen import LOG, LimitCollector
 from foresail.link import (
     ALIVE_SECONDS,
     Alive,
@@ -293,10 +293,9 @@ class _Listener:
 
 async def _beat(link: Link) -> None:
     """Report that the event loop runs, even if nothing is published, and name new limits."""
-    named = LimitLog()
     while True:
         link.send(Alive())
-        named.name_new()
+        LOG.name_new()
         await asyncio.sleep(ALIVE_SECONDS)
 
 

@@ -23,6 +23,7 @@ from foresail.api_client import client_of
 from foresail.clock import steady_clock, wall_clock
 from foresail.event_queue import Post, post_to
 from foresail.explain_pod import explained
+from foresail.limits_seen import LimitCollector
 from foresail.placement_events import PlacementEvents
 from foresail.prices import price_list
 from foresail.process import end_on_fault, spare_collector, stop_signalled
@@ -163,6 +164,7 @@ class Feed:
         self._changes = asyncio.Event()
         self._launched = asyncio.Event()
         """A launcher was seen."""
+        self.registry.register(LimitCollector())
         self.registry.register(PlacementCollector(self.intake, self.troubles))
 
     def tasks(self) -> Sequence[tuple[str, Coroutine[None, None, None]]]:

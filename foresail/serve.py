@@ -20,7 +20,7 @@ from foresail import api_service
 from foresail.admission import board_of, tls_files
 from foresail.clock import steady_clock, wall_clock
 from foresail.handover import Handover
-from foresail.limits_seen import LimitLog
+from foresail.limits_seen import LOG
 from foresail.link import (
     Alive,
     AllKnown,
@@ -279,13 +279,13 @@ class Answering:
 
     async def _report(self, link: Link) -> None:
         """Pass on this process's own series, and what was asked about, for the second port."""
-        reported, named = 0, LimitLog()
+        reported = 0
         since = steady_clock()
         await asyncio.to_thread(self.expiry.look)
         while True:
             limits = COUNTS.snapshot()
             link.send(Front(self.accepting, generate_latest(self.registry), limits))
-            named.name_new()
+            LOG.name_new()
             await asyncio.sleep(_REPORT_SECONDS)
             reported += 1
             if reported % _REPORTS_A_ROLL_CALL == 0:

@@ -20,6 +20,7 @@ from fleet.cluster.follow.watch import Changed, Event, Gone, Listed, Unavailable
 from fleet.cluster.kinds import SOURCES, Kind, record_of
 from foresail.api_client import client_of
 from foresail.certificate_ends import CertificateEnds
+from foresail.limits_seen import LimitCollector
 from foresail.prices import generation_prices_in
 from foresail.process import end_on_fault, stop_signalled
 from foresail.sites import Sites, certificates
@@ -127,6 +128,7 @@ async def running(
     registry, names = CollectorRegistry(), DeviceClassNames()
     metrics = WebhookMetrics(registry)
     metrics.stale_classes.set_function(lambda: float(names.stale is not None))
+    registry.register(LimitCollector())
     registry.register(
         CertificateEnds({"tls-certificate": options.certificate, "client-ca": options.client_ca})
     )

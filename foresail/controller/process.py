@@ -42,6 +42,7 @@ from foresail.controller.state_folder import StateFolder
 from foresail.controller.tuning_worker import choose_apart
 from foresail.event_queue import post_to
 from foresail.fleet_options import IN_CLUSTER
+from foresail.limits_seen import LimitCollector
 from foresail.policy_files import PolicyFiles
 from foresail.prices import price_list
 from foresail.process import end_on_fault, stop_signalled
@@ -142,6 +143,7 @@ async def assembled(
         ForesailError: an option or a file cannot be used.
     """
     registry = CollectorRegistry()
+    registry.register(LimitCollector())
     policies = PoliciesInForce(PolicyFiles(options.policies) if options.policies else None)
     known = Known(catalogue=shipped(), prices=price_list(options.prices))
     cluster = options.context or IN_CLUSTER

@@ -80,7 +80,7 @@ def serve() -> LabelledRegistry:
     registry = LabelledRegistry()
     PlanningMetrics(registry)
     ServiceMetrics(registry)
-    registry.register(LimitCollector(dict))
+    registry.register(LimitCollector())
     registry.register(WorkloadCollector(cast(PlanningCycle, NoWorkloads()), clock=lambda: 0.0))
     return registry
 
@@ -92,6 +92,7 @@ def controller() -> LabelledRegistry:
     Controller(rounds, cast(Connections, None), CLOCKS, registry)
     registry.register(ControllerCollector(lambda: made, lambda: True))
     registry.register(CertificateEnds({}))
+    registry.register(LimitCollector())
     NodeEvents(NotedEvents(), registry)
     NightlyTuning(rounds, choose_apart, lambda: made, lambda: NOW, registry)
     LeverExecutor(None, cast(Levers, None), registry)  # type: ignore[arg-type]
@@ -103,6 +104,7 @@ def scheduler() -> LabelledRegistry:
     ExtenderMetrics(registry)
     PlacementEvents(NotedEvents(), registry)
     intake = Intake(PlacementState((), Mix(dict(USUAL))), History())
+    registry.register(LimitCollector())
     registry.register(PlacementCollector(intake, {}))
     return registry
 
@@ -111,6 +113,7 @@ def webhook() -> LabelledRegistry:
     registry = LabelledRegistry()
     WebhookMetrics(registry)
     registry.register(CertificateEnds({}))
+    registry.register(LimitCollector())
     return registry
 
 

@@ -1,0 +1,291 @@
+"""What clients of an HTTP port can hold of it, on real sockets with tiny times."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, TCPConnector, web
+
+from foresail.open_connections import PortLimits
+from foresail.sites import Sites, certificates
+from scaler.limits import COUNTS, Limit
+from tests.contracts.certificates import Authority
+
+pytestmark = pytest.mark.looptime(False)  # sockets need real time
+SOON = PortLimits(request_seconds=0.05, response_seconds=0.05)
+"""Times that end within a test."""
+LATE = PortLimits(request_seconds=30, response_seconds=30)
+"""Times that do not."""
+ASKS = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+MANY_BYTES = 2**24
+"""More than the buffers of both sockets."""
+READER_BYTES = 2**16
+
+
+class Port:
+    """One application on its address."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.open = asyncio.Event()
+        """Until it is set, `/wait` has no answer."""
+        self.waiting = asyncio.Semaphore(0)
+        """Released by each request for `/wait`."""
+        self.clients: list[Client] = []
+
+    async def connect(self, host: str = "127.0.0.1") -> "Client":
+        """A connection from this address of this machine."""
+        client = Client(
+            *await asyncio.open_connection(
+                "127.0.0.1", self.number, local_addr=(host, 0), limit=READER_BYTES
+            )
+        )
+        self.clients.append(client)
+        return client
+
+    async def wait(self, _: web.Request) -> web.Response:
+        self.waiting.release()
+        await self.open.wait()
+        return web.Response(text="waited")
+
+
+class Client:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def ask(self, path: str = "/") -> str:
+        """The last line of the answer; nothing if the connection was closed."""
+        self.writer.write(ASKS.replace(b"/ ", f"{path} ".encode(), 1))
+        return (await self.answer()).rpartition("\n")[2]
+
+    async def answer(self) -> str:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().partition("content-length: ")[2].partition("\r")[0])
+            return head + (await self.reader.readexactly(length)).decode()
+        return ""
+
+    async def is_closed(self) -> bool:
+        """Whether the server closed it: waits for an end, or for bytes."""
+        with contextlib.suppress(ConnectionError):
+            return await self.reader.read(1) == b""
+        return True
+
+    async def close(self) -> None:
+        self.writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self.writer.wait_closed()
+
+
+async def small(_: web.Request) -> web.Response:
+    return web.Response(text="small")
+
+
+async def large(_: web.Request) -> web.Response:
+    return web.Response(body=b"x" * MANY_BYTES)
+
+
+async def echo(request: web.Request) -> web.Response:
+    return web.Response(body=await request.read())
+
+
+@asynccontextmanager
+async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> AsyncIterator[Port]:
+    app = web.Application()
+    async with asyncio.timeout(20), Sites(limits) as sites:
+        port = Port()
+        app.add_routes(
+            [
+                web.get("/", small),
+                web.get("/large", large),
+                web.get("/wait", port.wait),
+                web.post("/echo", echo),
+            ]
+        )
+        port.number = await sites.add(app, "127.0.0.1:0", tls)
+        try:
+            yield port
+        finally:
+            port.open.set()
+            for one in port.clients:
+                await one.close()
+
+
+@asynccontextmanager
+async def counted_once(limit: Limit) -> AsyncIterator[None]:
+    """The limit is exceeded once in this block, which may end before that is seen."""
+    before = COUNTS.snapshot().get(limit, 0)
+    yield
+    while COUNTS.snapshot().get(limit, 0) == before:
+        await asyncio.sleep(0.01)
+    assert COUNTS.snapshot()[limit] == before + 1
+
+
+# The time that a client may take.
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"GET / HTTP/1.1\r\nHo", id="half a head"),
+        pytest.param(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf", id="half a body"
+        ),
+    ],
+)
+async def test_a_client_that_does_not_send_its_request_is_closed(sent: bytes) -> None:
+    async with serving(SOON) as port, counted_once(Limit.REQUEST_SECONDS):
+        client = await port.connect()
+        client.writer.write(sent)
+
+        assert await client.is_closed()
+
+
+async def test_a_byte_now_and_then_wins_no_time() -> None:
+    async with serving(SOON) as port, counted_once(Limit.REQUEST_SECONDS):
+        client = await port.connect()
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a")
+
+        async def drip() -> None:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    client.writer.write(b"a")
+                    await client.writer.drain()
+                    await asyncio.sleep(0.001)
+
+        dripping = asyncio.create_task(drip())
+        assert await client.is_closed()
+        dripping.cancel()
+
+
+async def test_an_answer_that_nobody_reads_is_given_up() -> None:
+    async with serving(SOON) as port:
+        client = await port.connect()
+        async with counted_once(Limit.RESPONSE_SECONDS):
+            client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
+
+        received = 0
+        with contextlib.suppress(ConnectionError):
+            while part := await client.reader.read(READER_BYTES):
+                received += len(part)
+        assert received < MANY_BYTES
+
+
+async def test_an_answer_that_is_read_comes_whole() -> None:
+    async with serving(LATE) as port:
+        client = await port.connect()
+
+        assert await client.ask("/large") == "x" * MANY_BYTES
+
+
+async def test_a_connection_may_rest_between_requests_and_a_handler_may_take_its_time() -> None:
+    limits = PortLimits(request_seconds=0.4, response_seconds=0.4)
+    async with serving(limits) as port:
+        client = await port.connect()
+        assert await client.ask() == "small"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.reader.read(1), 0.5)
+
+        waiting = asyncio.create_task(client.ask("/wait"))
+        await port.waiting.acquire()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+        port.open.set()
+        assert await waiting == "waited"
+
+
+async def test_a_connection_that_rests_too_long_is_closed() -> None:
+    async with serving(PortLimits(idle_seconds=0.2)) as port:
+        client = await port.connect()
+        assert await client.ask() == "small"
+        client.writer.write(b"GET / HTTP/1.1\r\nHo")
+
+        assert await client.is_closed()
+
+
+# The number of connections.
+
+
+async def test_a_client_that_takes_all_connections_keeps_no_other_out() -> None:
+    async with serving(PortLimits(connections=3)) as port:
+        first, rested, last = [await port.connect("127.0.0.2") for _ in range(3)]
+        for one in (first, rested, last, first):
+            assert await one.ask() == "small"
+
+        async with counted_once(Limit.CONNECTIONS):
+            other = await port.connect()
+            assert await other.ask() == "small"
+
+        assert await rested.is_closed()
+        assert [await one.ask() for one in (first, last, other)] == ["small"] * 3
+
+
+async def test_one_that_the_server_works_for_is_not_closed() -> None:
+    async with serving(PortLimits(connections=2)) as port:
+        clients = [await port.connect() for _ in range(2)]
+        waiting = [asyncio.create_task(one.ask("/wait")) for one in clients]
+        for _ in clients:
+            await port.waiting.acquire()
+
+        async with counted_once(Limit.CONNECTIONS):
+            assert await (await port.connect()).is_closed()
+
+        port.open.set()
+        assert await asyncio.gather(*waiting) == ["waited"] * 2
+
+
+async def test_an_ended_connection_leaves_its_place() -> None:
+    before = COUNTS.snapshot().get(Limit.CONNECTIONS, 0)
+    async with serving(PortLimits(connections=1)) as port:
+        for _ in range(3):
+            client = await port.connect()
+            assert await client.ask() == "small"
+            client.writer.write(ASKS.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert (await client.answer()).endswith("small")
+            assert await client.is_closed()
+
+    assert COUNTS.snapshot().get(Limit.CONNECTIONS, 0) == before
+
+
+# TLS.
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Of a server, and of its clients."""
+    folder: Path = tmp_path_factory.mktemp("pair")
+    authority = Authority("a")
+    signed = authority.sign("server")
+    (folder / "tls.crt").write_bytes(signed.certificate)
+    (folder / "tls.key").write_bytes(signed.key)
+    trust = ssl.create_default_context(cadata=authority.certificate.decode())
+    return certificates(folder / "tls.crt", folder / "tls.key"), trust
+
+
+async def test_a_client_that_begins_no_tls_is_closed_and_counts_for_its_port(
+    pair: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    served, trust = pair
+    async with (
+        serving(PortLimits(connections=2), served) as port,
+        ClientSession(connector=TCPConnector(ssl=trust)) as session,
+    ):
+        silent, later = await port.connect("127.0.0.2"), await port.connect("127.0.0.2")
+        url = f"https://127.0.0.1:{port.number}"
+        async with (
+            counted_once(Limit.CONNECTIONS),
+            session.post(f"{url}/echo", data=b"x" * (MANY_BYTES // 32)) as answer,
+        ):
+            assert await answer.read() == b"x" * (MANY_BYTES // 32)
+        assert await silent.is_closed()
+        later.writer.write(b"no TLS\r\n\r\n")
+        assert await later.is_closed()
+
+    async with serving(SOON, served) as port, counted_once(Limit.REQUEST_SECONDS):
+        assert await (await port.connect()).is_closed()
