@@ -34,6 +34,7 @@ MACHINES: tuple[dict[str, str], ...] = (
     {"node.kubernetes.io/instance-type": "p5.48xlarge", "karpenter.sh/capacity-type": "spot"},
 )
 CHURNS = {"churn.test/node": "yes"}
+ONE_GPU = {"nvidia.com/gpu": "1"}
 PRODUCT = "NVIDIA B200"
 SLICES, CLASSES, RULES = (
     "/apis/resource.k8s.io/v1/resourceslices",
@@ -106,6 +107,11 @@ class Churn:
         }
         (change,) = self._random.choices(list(changes), weights=list(changes.values()))
         change()
+
+    def keep_one_gpu_in_use(self) -> None:
+        """A pod that finds room: all that were placed may have gone with their nodes."""
+        self._send("PATCH", f"/api/v1/nodes/{self.nodes[0]}", {"spec": {"unschedulable": False}})
+        self._post_pod({"containers": [self._container(resources={"limits": ONE_GPU})]})
 
     # -- nodes -----------------------------------------------------------------------------------
 
@@ -341,6 +347,7 @@ def test_the_extender_and_fleet_agree_after_random_churn(
         while time.monotonic() < pause:  # noqa: TID251
             churn.step()
             steps += 1
+        churn.keep_one_gpu_in_use()
         rounds += 1
         # The watch, and pods that the scheduler is still placing, may be a moment behind.
         try:
