@@ -1,13 +1,13 @@
 """A made fleet for the console: workloads with six hours of past, and a cluster under a policy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import pi, sin
 from random import Random
 from typing import Any
 
 from fleet.catalogue import shipped as catalogue
-from fleet.cluster.kinds import Kind, record_of
+from fleet.cluster.kinds import Kind, Record, record_of
 from fleet.cluster.reading import Cluster
 from fleet.snapshot import Known
 from foresail.client import Changed, Snapshot
@@ -228,25 +228,34 @@ def _books(busy: float) -> pb.Books:
     )
 
 
-def cluster_round() -> ClusterRound:
+def cluster_round(nodes: int = NODES) -> ClusterRound:
     """One round of a cluster whose nodes are partly used, under the policy `balanced`."""
-    known = Known(catalogue=catalogue(), prices=price_list(None))
-    records = {
+    return first_round(records(nodes))
+
+
+def records(nodes: int) -> dict[Kind, tuple[Record, ...]]:
+    """What the API server has, as the reading keeps it."""
+    return {
         kind: tuple(record_of(kind, one) for one in documents)
-        for kind, documents in _objects().items()
+        for kind, documents in _objects(nodes).items()
     }
-    cluster = Cluster.of("prod-eu", records)
+
+
+def first_round(read: Mapping[Kind, Sequence[Record]]) -> ClusterRound:
+    """A round of a controller that has just begun."""
+    known = Known(catalogue=catalogue(), prices=price_list(None))
+    cluster = Cluster.of("prod-eu", read)
     return ClusterRounds(known).make(cluster, (policy("balanced"),), PlannedReplicas(), NOW)
 
 
-def _objects() -> dict[Kind, list[Json]]:
-    nodes = [f"h100-{number:02d}" for number in range(NODES)]
+def _objects(count: int) -> dict[Kind, list[Json]]:
+    nodes = [f"h100-{number:02d}" for number in range(count)]
     pods = []
     for number, node in enumerate(nodes[:-3]):
         for place in range(8 if number % 3 else 6):
             index = (8 * number + place) // 4
             pods.append(_pod(f"{_name(index)}-{place}", node, index))
-    objects = {index: _scaled_object(index) for index in range(8 * NODES // 4)}
+    objects = {index: _scaled_object(index) for index in range(8 * count // 4)}
     template = {"metadata": {"labels": {}}, "spec": {"requirements": [], "taints": []}}
     disruption = {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "10m"}
     pool = {

@@ -1,6 +1,6 @@
 """A few workloads with hours behind them, looked at as `foresail serve` does."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from math import pi, sin
 from typing import Final
 
@@ -9,14 +9,14 @@ from prometheus_client import CollectorRegistry
 from foresail.pace import planning_settings
 from foresail.settings_cycle import CycleSettings
 from scaler.assembly import assemble
-from scaler.decision.answers import Reference
+from scaler.decision.answers import Reference, TimedOutcome
 from scaler.feed_key import FeedKey
 from scaler.scope import Scope
 from scaler.serving.board import Board
 from scaler.serving.cycle import PlanningCycle
 from scaler.serving.feeds import Binding, WorkloadStatus
 from scaler.serving.metrics import PlanningMetrics
-from scaler.serving.state_book import NoStates
+from scaler.serving.state_book import NoStates, StateBook
 from scaler.signals import Observation, Reading, Signal, Value
 from scaler.sources.catalogue import load
 from scaler.trigger import TriggerSpec
@@ -59,10 +59,23 @@ class _Engine:
         yield
 
 
-async def lived(*, hours: float) -> Sequence[WorkloadStatus]:
-    """Their statuses at the end."""
+async def lived(
+    *,
+    hours: float,
+    workloads: int = LIVED,
+    publish: Callable[[Reference, TimedOutcome], None] = lambda *_: None,
+    states: StateBook | None = None,
+) -> Sequence[WorkloadStatus]:
+    """Their statuses at the end.
+
+    Args:
+        hours: that they live through.
+        workloads: how many there are.
+        publish: gets the outcome of each look.
+        states: gets their states; None = nobody does.
+    """
     now = [EPOCH - hours * 3600]
-    engines = {f"model-{n}": _Engine(1.0 + n) for n in range(LIVED)}
+    engines = {f"model-{n}": _Engine(1.0 + n % LIVED) for n in range(workloads)}
 
     def connect(_: Reference, trigger_spec: TriggerSpec) -> Binding:
         model = trigger_spec.model
@@ -71,15 +84,22 @@ async def lived(*, hours: float) -> Sequence[WorkloadStatus]:
         assembly = assemble(trigger_spec, load("vllm"), step_seconds=60.0)
         return Binding(key=key, source="main", feed=engines[model], assembly=assembly)
 
-    board = Board(lambda _, given: parse(given, _ALLOWED), clock=lambda: now[0], objects_max=LIVED)
+    board = Board(
+        lambda _, given: parse(given, _ALLOWED), clock=lambda: now[0], objects_max=workloads
+    )
+
+    def published(reference: Reference, timed: TimedOutcome) -> None:
+        board.publish(reference, timed)
+        publish(reference, timed)
+
     loop = PlanningCycle(
         connect,
         planning_settings(CycleSettings(history=0)),
-        publish=board.publish,
+        publish=published,
         wall=lambda: now[0],
         steady=lambda: now[0],
         metrics=PlanningMetrics(CollectorRegistry()),
-        states=NoStates(),
+        states=states or NoStates(),
     )
     for model in engines:
         board.ask(Reference.of("llm", model, {"model": model, "mode": "act"}))

@@ -47,13 +47,13 @@ def main(arguments: list[str]) -> None:
         bounds = Bounds(
             seconds=7 * _DAY_SECONDS, per_workload=1000, size_bytes=options.mebibytes * _MEBIBYTE
         )
-        timed = _Timed(Path(folder), bounds)
-        fleet = _Fleet(statuses, options.workloads, options.changed)
-        row = asyncio.run(_kept(timed, fleet, options.minutes))
+        timed = Timed(Path(folder), bounds)
+        fleet = Fleet(statuses, options.workloads, options.changed)
+        row = asyncio.run(kept(timed, fleet, options.minutes))
     show("decisions", vars(options), [row], options.json)
 
 
-class _Timed(DecisionLog):
+class Timed(DecisionLog):
     """Counts the time in its thread."""
 
     seconds = 0.0
@@ -74,7 +74,7 @@ class _Timed(DecisionLog):
 
 
 @dataclass(slots=True)
-class _Fleet:
+class Fleet:
     """Workloads with the accounts of a few, and replicas of their own."""
 
     statuses: Sequence[WorkloadStatus]
@@ -103,7 +103,7 @@ class _Fleet:
         return replace(status, reference=reference, cycle_state=state)
 
 
-async def _kept(timed: _Timed, fleet: _Fleet, minutes: int) -> Row:
+async def kept(timed: Timed, fleet: Fleet, minutes: int) -> Row:
     now = [EPOCH]
     keeper = DecisionKeeper(timed, NoReaders(), wall=lambda: now[0], steady=lambda: now[0])
     first_seconds, all_seconds = 0.0, 0.0
@@ -143,7 +143,7 @@ def _question(decisions: DecisionLog, number: int, now_seconds: float) -> float:
     return perf_counter() - begun
 
 
-def _account_seconds(fleet: _Fleet, reference: Reference) -> float:
+def _account_seconds(fleet: Fleet, reference: Reference) -> float:
     status = fleet.status(reference)
     begun = perf_counter()
     _ = explain.kept(explain.account(status, now_seconds=EPOCH))

@@ -41,14 +41,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--days", type=float, default=3.0, help="that each shape lives through")
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
-    lived = [_lived(shape, round(options.days * DAY_STEPS)) for shape in _shapes()]
+    lived = lived_through(options.days)
     snapshots = [forecaster.snapshot() for forecaster in lived]
     count = options.workloads * options.series
-    forecasters = SharedForecasters()
-    kept = [_restored(forecasters, snapshots[0])]
-    before = _resident_mib()
-    kept += [_restored(forecasters, snapshots[n % len(snapshots)]) for n in range(count)]
-    grown = _resident_mib() - before
+    kept, grown = restored(snapshots, count)
     packing = _cpu_ms(lambda: _use(kept[: len(snapshots)]))
     row: Row = {
         "workloads": options.workloads,
@@ -61,6 +57,20 @@ def main(arguments: list[str]) -> None:
         **_written(lived),
     }
     show("forecast_state", vars(options), [row], options.json)
+
+
+def lived_through(days: float) -> Sequence[Forecaster]:
+    """One forecaster of each shape."""
+    return [_lived(shape, round(days * DAY_STEPS)) for shape in _shapes()]
+
+
+def restored(snapshots: Sequence[bytes], count: int) -> tuple[Sequence[PackedForecaster], float]:
+    """As many forecasters, and the MiB that they take."""
+    forecasters = SharedForecasters()
+    kept = [_restored(forecasters, snapshots[0])]
+    before = resident_mib()
+    kept += [_restored(forecasters, snapshots[n % len(snapshots)]) for n in range(count)]
+    return kept, resident_mib() - before
 
 
 def _use(forecasters: Sequence[PackedForecaster]) -> None:
@@ -143,7 +153,7 @@ def _shapes() -> tuple[Value, ...]:
     return wave, bursts, on_and_off, walking
 
 
-def _resident_mib() -> float:
+def resident_mib() -> float:
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20

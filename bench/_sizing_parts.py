@@ -1,0 +1,125 @@
+"""Parts of a pair that grow with its workloads or nodes, each measured at one size."""
+
+import asyncio
+import pickle
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from typing_extensions import override
+
+from bench import decisions
+from bench._console_fleet import first_round, fleet, records
+from bench._decisions_workloads import lived
+from bench.forecast_state import lived_through, resident_mib, restored
+from foresail.console.fleet_html import nodes_html, summary_html, workloads_html
+from foresail.console.listing import Asked
+from foresail.decision_log import Bounds
+from foresail.exported import WorkloadSnapshot
+from foresail.link import Published
+from scaler.decision.answers import Reference, TimedOutcome
+from scaler.serving.state_book import NoStates
+from scaler.state.records import WorkloadState
+from scaler.state.workload_bytes import encode_workload
+
+KIB: Final = 1024.0
+Figures = Mapping[str, float]
+_SERIES_OF_A_WORKLOAD: Final = 2
+
+
+class _States(NoStates):
+    """Keeps the newest of each workload, packed."""
+
+    def __init__(self) -> None:
+        self.packed: dict[Reference, bytes] = {}
+
+    @override
+    def note(self, state: WorkloadState) -> None:
+        self.packed[state.reference] = encode_workload(state)
+
+
+def planned(workloads: int, *, hours: float) -> Figures:
+    """Looks, forecasts and plans of one process, without a source's answers.
+
+    A look a minute is made here for each workload.
+    """
+    states, link = _States(), dict[Reference, int]()
+
+    def publish(reference: Reference, timed: TimedOutcome) -> None:
+        link[reference] = len(
+            pickle.dumps(Published(reference, timed, states.packed.get(reference)))
+        )
+
+    before_mib, begun = resident_mib(), process_time()
+    statuses = asyncio.run(lived(hours=hours, workloads=workloads, publish=publish, states=states))
+    spent = process_time() - begun
+    grown = resident_mib() - before_mib
+    registry = CollectorRegistry()
+    registry.register(WorkloadSnapshot(statuses, now_seconds=0.0))
+    begun = process_time()
+    page = generate_latest(registry)
+    return {
+        "CPU of a look with its forecast and plan, ms": 1000 * spent / (hours * 60),
+        "memory of the planner, young, KiB": KIB * grown,
+        "link, each look, KiB": sum(link.values()) / KIB,
+        "state of the plan, KiB": sum(map(len, states.packed.values())) / KIB,
+        "page of metrics, KiB": len(page) / KIB,
+        "page of metrics, CPU ms": 1000 * (process_time() - begun),
+    }
+
+
+def forecasts(workloads: int, *, days: float) -> Figures:
+    """Forecasts that have lived for days."""
+    snapshots = [one.snapshot() for one in lived_through(days)]
+    _, grown = restored(snapshots, workloads * _SERIES_OF_A_WORKLOAD)
+    return {"memory of its forecasts, days old, KiB": KIB * grown}
+
+
+def kept_decisions(workloads: int, *, minutes: int) -> Figures:
+    """Decisions, a fifth of the workloads changing each minute."""
+    statuses = asyncio.run(lived(hours=0.5))
+    with tempfile.TemporaryDirectory() as folder:
+        bounds = Bounds(seconds=7 * 86_400.0, per_workload=1000, size_bytes=2**29)
+        timed = decisions.Timed(Path(folder), bounds)
+        row = asyncio.run(decisions.kept(timed, decisions.Fleet(statuses, workloads, 0.2), minutes))
+    return {
+        "decisions a minute": float(row["decisions_a_minute"] or 0),
+        "decisions, time on the planner's loop a minute, ms": float(row["loop_ms_a_minute"] or 0),
+        "decisions on disk, a minute, KiB": float(row["bytes_a_decision"] or 0)
+        * float(row["decisions_a_minute"] or 0)
+        / KIB,
+    }
+
+
+def console(workloads: int, *, hours: float) -> Figures:
+    """The first page of the console, drawn for the first time."""
+    before = resident_mib()
+    source = fleet(workloads, hours=hours)
+    grown = resident_mib() - before
+    begun = process_time()
+    shown = source.fleet()
+    html = summary_html(shown) + workloads_html(shown, Asked()) + nodes_html(shown)
+    return {
+        "console: rows and first page, CPU ms": 1000 * (process_time() - begun),
+        f"console: memory with {hours:g} h of past, KiB": KIB * grown,
+        "console: HTML of the page, KiB (25 rows)": len(html) / KIB,
+    }
+
+
+def controller(nodes: int) -> Figures:
+    """A round of the controller over nodes of eight GPUs that are nearly full."""
+    before = resident_mib()
+    read = records(nodes)
+    held = resident_mib() - before
+    begun, wall = process_time(), perf_counter()
+    made = first_round(read)
+    spent, wall = process_time() - begun, perf_counter() - wall
+    assert len(made.cluster.nodes) == nodes
+    return {
+        "controller: a round, CPU ms": 1000 * spent,
+        "controller: objects read, KiB": KIB * held,
+        "controller: a round's results, KiB": KIB * (resident_mib() - before - held),
+    }

@@ -1,0 +1,79 @@
+"""The shipped `foresail serve` under KEDA's calls, at one size: both processes and their source."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter
+
+import grpc.aio
+from aiohttp import ClientSession
+
+from bench._rpc_calls import Tally, bench_object, drive, until_live
+from bench._rpc_server import Server, serving
+from bench._rpc_source import ASKED_PATH, prometheus
+from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
+
+_LIVE_SECONDS_MAX = 300.0
+_PERIODS = (15.0, 15.0)
+"""KEDA's scale loop and the HPA's."""
+
+
+def served(workloads: int, *, seconds: float) -> Mapping[str, float]:
+    """What a server takes for live objects that are asked about and looked at every 15 s."""
+    return asyncio.run(_served(workloads, seconds))
+
+
+async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
+    with prometheus(workloads) as port:
+        sources = f"sources:\n  - name: main\n    prometheus: {{url: 'http://127.0.0.1:{port}'}}\n"
+        async with (
+            serving(sources) as server,
+            grpc.aio.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel,
+            ClientSession() as session,
+        ):
+            keda = pb_grpc.ExternalScalerStub(channel)
+            objects = [bench_object(index) for index in range(workloads)]
+            await until_live(keda, objects, seconds_max=_LIVE_SECONDS_MAX)
+            asked = await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")
+            cpu, tally, begun = _cpu_seconds(server), Tally(), perf_counter()
+            await drive(keda, objects, tally, periods=_PERIODS, seconds=seconds)
+            minutes = (perf_counter() - begun) / 60
+            answering, planning = (
+                after - before for after, before in zip(_cpu_seconds(server), cpu, strict=True)
+            )
+            queries = int(await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")) - int(asked)
+            answering_bytes, planning_bytes = server.rss_bytes()
+            page = await _text(session, f"http://127.0.0.1:{server.http_port}/metrics")
+    if tally.errors:
+        raise RuntimeError(f"{tally.errors} of {len(tally.seconds)} calls failed")
+    return {
+        "calls of KEDA and the HPA a minute": len(tally.seconds) / minutes,
+        "answering process: CPU a minute, ms": 1000 * answering / minutes,
+        "answering process: CPU of a call, with its part of the link, µs": 1e6
+        * answering
+        / len(tally.seconds)
+        * workloads,
+        "planning process: CPU a minute, ms": 1000 * planning / minutes,
+        "queries to Prometheus a minute": queries / minutes,
+        "answering process: memory, KiB": answering_bytes / 1024,
+        "planning process: memory, young, KiB": planning_bytes / 1024,
+        "whole page of metrics, KiB": len(page) / 1024,
+    }
+
+
+async def _text(session: ClientSession, url: str) -> str:
+    async with session.get(url) as response:
+        return await response.text()
+
+
+def _cpu_seconds(server: Server) -> tuple[float, float]:
+    """Of the answering process and of its planner, so far."""
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    (planner,) = map(int, children)
+    return _of(server.pid), _of(planner)
+
+
+def _of(pid: int) -> float:
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")

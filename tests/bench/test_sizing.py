@@ -1,0 +1,20 @@
+"""`bench sizing`: a line through two measurements, and parts that are measured at a size."""
+
+from bench._sizing_parts import console, controller, planned
+from bench.sizing import Line
+
+
+def test_what_one_more_takes_and_what_is_left_at_none_come_from_both_sizes() -> None:
+    line = Line.through((100, 300), (70.0, 130.0))
+
+    assert (line.each, line.fixed) == (0.3, 40.0)  # (130 - 70) / 200, and 70 - 30
+    assert line.at(2000) == 640.0
+
+
+def test_each_part_tells_figures_of_its_own_size() -> None:
+    small, large = planned(2, hours=0.1), planned(6, hours=0.1)
+    assert 2 * small["link, each look, KiB"] < large["link, each look, KiB"]
+    assert large["state of the plan, KiB"] > 0
+
+    assert controller(8)["controller: a round, CPU ms"] > 0
+    assert console(30, hours=0.05)["console: HTML of the page, KiB (25 rows)"] > 10
