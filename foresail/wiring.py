@@ -40,6 +40,7 @@ from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
 from scaler.sources.reading import Limits
+from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
 from scaler.sources.scrape import ScrapeConfig, ScrapeSource
 from scaler.sources.targets import Discovery, DnsTargets, StaticTargets
@@ -57,6 +58,8 @@ class Sources:
     cycle: CycleSettings
     threads: int
     """Of each Prometheus."""
+    refused_time: RefusedTime = field(default_factory=RefusedTime)
+    """Of all of Prometheus."""
     _forecasters: SharedForecasters = field(default_factory=SharedForecasters)
     _by_address: dict[tuple[str | None, str], PrometheusSource] = field(default_factory=dict)
     """Of triggers' namespace and `serverAddress`, as long as a feed reads them."""
@@ -73,8 +76,12 @@ class Sources:
         pace = planning_settings(settings.cycle)
         # A look that has its slot must not wait for a thread: its time would run meanwhile.
         threads = pace.looks_at_once + pace.restores_at_once
-        by_name = {source.name: _source(source, threads, presets) for source in settings.sources}
-        return cls(presets, by_name, settings.cycle, threads)
+        refused_time = RefusedTime()
+        by_name = {
+            source.name: _source(source, threads, presets, refused_time)
+            for source in settings.sources
+        }
+        return cls(presets, by_name, settings.cycle, threads, refused_time)
 
     def connect(self, reference: Reference, trigger_spec: TriggerSpec) -> Binding:
         """The binding of one trigger.
@@ -187,7 +194,9 @@ class Sources:
             settings = PrometheusSettings(url=AnyHttpUrl(address))
             config = _prometheus(address, settings, self.threads)
             # All addresses of a namespace are one reader: each could be another of one tenant's.
-            source = PrometheusSource(replace(config, owner=_addresses_of(scope.namespace)))
+            source = PrometheusSource(
+                replace(config, owner=_addresses_of(scope.namespace)), self.refused_time
+            )
         feed = source.feed(preset=preset, scope=scope)
         # Kept only now: the source of a refused trigger would never be closed.
         self._by_address[scope.namespace, address] = source
@@ -199,9 +208,15 @@ def _addresses_of(namespace: str | None) -> str:
     return f"serverAddress of namespace {namespace}"
 
 
-def _source(settings: SourceSettings, threads: int, presets: Mapping[str, Preset]) -> Source:
+def _source(
+    settings: SourceSettings,
+    threads: int,
+    presets: Mapping[str, Preset],
+    refused_time: RefusedTime,
+) -> Source:
     if settings.prometheus is not None:
-        return PrometheusSource(_prometheus(settings.name, settings.prometheus, threads))
+        config = _prometheus(settings.name, settings.prometheus, threads)
+        return PrometheusSource(config, refused_time)
     if settings.scrape is not None:
         return ScrapeSource(_scrape(settings.name, settings.scrape))
     if settings.otlp is not None:

@@ -34,6 +34,7 @@ class Limit(StrEnum):
     ANSWERS_AT_ONCE = "answers_at_once"
     ANSWERS_OF_ALL = "answers_of_all"
     LARGE_ANSWERS = "large_answers"
+    REFUSED_TIME = "refused_time"
     ERROR_PAGE = "error_page"
     PAGE_BYTES = "page_bytes"
     PAGE_SERIES = "page_series"

@@ -6,8 +6,9 @@ would not have been read. So memory is bounded by minutes, whatever the scrape i
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
 from typing import Final
 
@@ -53,9 +54,20 @@ class _Growing:
     ordered: bool = True
 
 
-def presets_read() -> dict[str, Preset]:
+@cache
+def presets_read() -> Mapping[str, Preset]:
     """Every engine as a past is read: sums in place of buckets."""
     return {name: load(name).with_latency_sums().without_buckets() for name in shipped()}
+
+
+@cache
+def _model_labels() -> dict[str, set[str]]:
+    """Of each series of an engine, by its name."""
+    labels: dict[str, set[str]] = {}
+    for preset in presets_read().values():
+        for name in preset.spelled:
+            labels.setdefault(name, set()).add(preset.model_label)
+    return labels
 
 
 class Minutes:
@@ -63,19 +75,13 @@ class Minutes:
 
     def __init__(self, model: str | None) -> None:
         self._model = model
-        self._model_labels: dict[str, set[str]] = {}
-        for preset in presets_read().values():
-            for name in preset.spelled:
-                self._model_labels.setdefault(name, set()).add(preset.model_label)
+        self._model_labels = _model_labels()
+        self.names: Final = frozenset((*self._model_labels, *POD_SERIES))
+        """Of all series that are read."""
         self._growing: dict[frozenset[tuple[str, str]], _Growing] = {}
         self._minutes = 0
         self.models: set[str] = set()
         """That engines named, the asked one or not."""
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Of all series that are read."""
-        return frozenset((*self._model_labels, *POD_SERIES))
 
     def wants(self, series: FoundSeries) -> bool:
         name = series.name

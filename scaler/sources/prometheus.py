@@ -35,6 +35,7 @@ from scaler.sources.prometheus_config import PrometheusConfig, auth_of
 from scaler.sources.prometheus_session import PrometheusSession, translated
 from scaler.sources.prometheus_transport import Transport, remarks
 from scaler.sources.reading import Limits, ObservationReader
+from scaler.sources.refused_time import RefusedTime
 from scaler.sources.selector import duration, matchers, selector
 from scaler.sources.series import Sample
 
@@ -51,11 +52,21 @@ _Answer = TypeVar("_Answer")
 class PrometheusSource:
     """Feeds from one Prometheus, which share its connections and threads."""
 
-    def __init__(self, config: PrometheusConfig) -> None:
+    def __init__(self, config: PrometheusConfig, refused_time: RefusedTime | None = None) -> None:
+        """Make a source that reads nothing yet.
+
+        Args:
+            config: where it is, and how it is asked.
+            refused_time: shared by the sources of a process; None = its own.
+        """
         self.config = config
+        self._refused_time = RefusedTime() if refused_time is None else refused_time
         url = checked_url(config.url).rstrip("/")
         self._transport = Transport(
-            config.tls, body_bytes_max=config.body_bytes_max, owner=config.owner or config.name
+            config.tls,
+            body_bytes_max=config.body_bytes_max,
+            owner=config.owner or config.name,
+            refused_time=self._refused_time,
         )
         self._session = PrometheusSession(
             self._transport,
@@ -85,8 +96,8 @@ class PrometheusSource:
         await self._transport.end()
         self._session.close()
 
-    async def run(self, work: Callable[[], _Answer]) -> _Answer:
-        """Do blocking work in one of the source's threads, within its time limit.
+    async def run(self, work: Callable[[], _Answer], namespace: str | None = None) -> _Answer:
+        """Do blocking work for a namespace in one of the source's threads, within its time limit.
 
         The limit also ends the requests of the work, so that the thread is free again.
         """
@@ -94,8 +105,9 @@ class PrometheusSource:
             raise self._is_closed()
         loop = asyncio.get_running_loop()
         self._refuse_while_paused(loop.time())
+        self._refuse_oversized(namespace, loop.time())
         limit = loop.time() + self.config.timeout_seconds
-        work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS)
+        work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
         try:
             async with asyncio.timeout_at(limit):
                 answer = await loop.run_in_executor(self._threads, work)
@@ -121,6 +133,16 @@ class PrometheusSource:
         if left > 0:
             raise SourceUnavailableError(
                 f"source {self.config.name!r} at {self.config.url}: asked too often (HTTP 429); "
+                f"asked again in {left:.0f} s"
+            )
+
+    def _refuse_oversized(self, namespace: str | None, now_seconds: float) -> None:
+        left = self._refused_time.wait_seconds(namespace, now_seconds=now_seconds)
+        if left > 0:
+            exceeded(Limit.REFUSED_TIME)
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: answers about namespace "
+                f"{namespace!r} were too large to be read, and took too much time; "
                 f"asked again in {left:.0f} s"
             )
 
@@ -175,7 +197,7 @@ class _PrometheusFeed:
         self._seen_at_seconds: float | None = None
 
     async def observe(self, *, now_seconds: float) -> Observation:
-        return await self._source.run(lambda: self._observe(now_seconds))
+        return await self._source.run(lambda: self._observe(now_seconds), self._scope.namespace)
 
     async def history(
         self, *, start_seconds: float, end_seconds: float, step_seconds: float
@@ -196,7 +218,7 @@ class _PrometheusFeed:
         while chunk_start <= end_seconds:
             chunk_end = min(chunk_start + (CHUNK_STEPS - 1) * step_seconds, end_seconds)
             past = _Past(self._source, reader, query, chunk_start, chunk_end, step_seconds)
-            for observation in await self._source.run(past.read):
+            for observation in await self._source.run(past.read, self._scope.namespace):
                 if observation.at_seconds >= first:
                     yield observation
             chunk_start += CHUNK_STEPS * step_seconds

@@ -15,6 +15,7 @@ whole process.
 import asyncio
 import contextvars
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -37,6 +38,7 @@ from scaler.sources.access import Tls
 from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.packing import ENCODING, unpacked
+from scaler.sources.refused_time import RefusedTime
 
 SERIES_MAX: Final = 100_000
 """In one answer: 500 pods have 55,000."""
@@ -61,6 +63,12 @@ class _Read:
     """Sends for the thread of the read."""
     limit: float
     """The deadline, by the clock of the loop."""
+    namespace: str | None
+    """That it is made for."""
+    received_bytes: int = 0
+    """As they were sent."""
+    is_oversized: bool = False
+    """An answer of it was refused for its size."""
     held_bytes: int = 0
     """Of answers that came for it."""
     shared_bytes: int = 0
@@ -81,23 +89,30 @@ class NoAnswerError(Exception):
 class Transport(BaseAdapter):
     """Sends the requests of one source's threads, over the loop that started their work."""
 
-    def __init__(self, tls: Tls, *, body_bytes_max: int, owner: str) -> None:
+    def __init__(
+        self, tls: Tls, *, body_bytes_max: int, owner: str, refused_time: RefusedTime
+    ) -> None:
         super().__init__()
         self._connections = Connections(tls)
         self._body_bytes_max = body_bytes_max
         self._owner = owner
+        self._refused_time = refused_time
         self._held_bytes = 0
         self._held_lock = threading.Lock()
         self.ended = False
 
     def bound(
-        self, work: Callable[[], _Answer], loop: asyncio.AbstractEventLoop, limit: float
+        self,
+        work: Callable[[], _Answer],
+        loop: asyncio.AbstractEventLoop,
+        limit: float,
+        namespace: str | None,
     ) -> Callable[[], _Answer]:
         """The work, with all its requests sent over this loop and ended at this deadline."""
         context = contextvars.copy_context()
 
         def within_limit() -> _Answer:
-            with self._reading(_Read(loop, limit)):
+            with self._reading(_Read(loop, limit, namespace)):
                 return work()
 
         return lambda: context.run(within_limit)
@@ -134,10 +149,14 @@ class Transport(BaseAdapter):
 
     @contextmanager
     def _reading(self, read: _Read) -> Iterator[None]:
-        """Give back at its end what the read holds."""
+        """Give back at its end what the read holds, and count what it took if it was in vain."""
         _ = _READ.set(read)
+        begun, in_vain = time.thread_time(), False
         try:
             yield
+        except Exception:
+            in_vain = read.is_oversized or read.held_bytes > _LARGE_BYTES
+            raise
         finally:
             with self._held_lock:
                 self._held_bytes -= read.held_bytes
@@ -145,6 +164,9 @@ class Transport(BaseAdapter):
                 HELD.give_back(self._owner, read.shared_bytes)
             if read.holds_large:
                 _LARGE.release()
+            if in_vain:
+                spent, now = time.thread_time() - begun, read.loop.time()
+                self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)
 
     async def _answer(self, request: requests.PreparedRequest, read: _Read) -> "_Response":
         if self.ended:
@@ -177,6 +199,7 @@ class Transport(BaseAdapter):
         """Add the parts of an answer to the body, within the limits."""
         refused = answer.status != requests.codes.ok
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
+            read.received_bytes += len(chunk)
             if not self._added(chunk, read, body, refused=refused):
                 return
 
@@ -203,6 +226,7 @@ class Transport(BaseAdapter):
         """Add a part to a body, within the limits; False = no more of it is wanted."""
         if not refused and len(body) + len(part) > self._body_bytes_max:
             exceeded(Limit.ANSWER_BYTES)
+            read.is_oversized = True
             raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
         self._hold(read, len(part))
         body += part
@@ -263,10 +287,12 @@ class _Response(requests.Response):
         # Each series has two objects, itself and its labels; objects take most of the memory.
         if self.body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
             exceeded(Limit.ANSWER_SERIES)
+            _READ.get().is_oversized = True
             raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
         values = sum(map(self.body.count, (b",", b"[", b"{")))
         if values > VALUES_MAX:
             exceeded(Limit.ANSWER_VALUES)
+            _READ.get().is_oversized = True
             raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
         if len(self.body) > _LARGE_BYTES:
             _wait_for_turn(_READ.get())

@@ -21,7 +21,7 @@ SOON = PortLimits(request_seconds=0.05, response_seconds=0.05)
 LATE = PortLimits(request_seconds=30, response_seconds=30)
 """Times that do not."""
 ASKS = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-MANY_BYTES = 2**24
+LARGE = b"x" * 2**24
 """More than the buffers of both sockets."""
 READER_BYTES = 2**16
 
@@ -36,6 +36,8 @@ class Port:
         self.waiting = asyncio.Semaphore(0)
         """Released by each request for `/wait`."""
         self.clients: list[Client] = []
+        self.large_asked: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
+        """Where `/large` was asked for."""
 
     async def connect(self, host: str = "127.0.0.1") -> "Client":
         """A connection from this address of this machine."""
@@ -46,6 +48,11 @@ class Port:
         )
         self.clients.append(client)
         return client
+
+    async def large(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        self.large_asked.put_nowait(request.transport)
+        return web.Response(body=LARGE)
 
     async def wait(self, _: web.Request) -> web.Response:
         self.waiting.release()
@@ -86,10 +93,6 @@ async def small(_: web.Request) -> web.Response:
     return web.Response(text="small")
 
 
-async def large(_: web.Request) -> web.Response:
-    return web.Response(body=b"x" * MANY_BYTES)
-
-
 async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
 
@@ -102,7 +105,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
         app.add_routes(
             [
                 web.get("/", small),
-                web.get("/large", large),
+                web.get("/large", port.large),
                 web.get("/wait", port.wait),
                 web.post("/echo", echo),
             ]
@@ -174,14 +177,25 @@ async def test_an_answer_that_nobody_reads_is_given_up() -> None:
         with contextlib.suppress(ConnectionError):
             while part := await client.reader.read(READER_BYTES):
                 received += len(part)
-        assert received < MANY_BYTES
+        assert received < len(LARGE)
+
+
+async def test_an_answer_that_nobody_reads_is_not_copied() -> None:
+    async with serving(LATE) as port:
+        client = await port.connect()
+        client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
+        kept = await port.large_asked.get()
+        while not kept.get_write_buffer_size():
+            await asyncio.sleep(0)
+
+        assert kept.get_write_buffer_size() < 2**18
 
 
 async def test_an_answer_that_is_read_comes_whole() -> None:
     async with serving(LATE) as port:
         client = await port.connect()
 
-        assert await client.ask("/large") == "x" * MANY_BYTES
+        assert await client.ask("/large") == LARGE.decode()
 
 
 async def test_a_connection_may_rest_between_requests_and_a_handler_may_take_its_time() -> None:
@@ -280,9 +294,9 @@ async def test_a_client_that_begins_no_tls_is_closed_and_counts_for_its_port(
         url = f"https://127.0.0.1:{port.number}"
         async with (
             counted_once(Limit.CONNECTIONS),
-            session.post(f"{url}/echo", data=b"x" * (MANY_BYTES // 32)) as answer,
+            session.post(f"{url}/echo", data=LARGE[:400_000]) as answer,
         ):
-            assert await answer.read() == b"x" * (MANY_BYTES // 32)
+            assert await answer.read() == LARGE[:400_000]
         assert await silent.is_closed()
         later.writer.write(b"no TLS\r\n\r\n")
         assert await later.is_closed()

@@ -1,0 +1,56 @@
+"""Processor time spent in vain on large answers, by the namespace that they were read for.
+
+A packed answer of 260 KB is unpacked to 64 MiB before it is refused, which takes as long as twenty
+common looks. A tenant can have hundreds of such looks, each of another trigger or address: so its
+namespace has a small part of a core for them, and beyond it is not looked for. A large answer that
+was not read within its time, or could not be used, counts like a refused one.
+"""
+
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+SHARE: Final = 0.05
+"""Of one core, for the answers of one namespace that are read in vain. One such answer in each
+period of 15 s takes 0.01."""
+BURST_SECONDS: Final = 2.0
+_RECEIVED_SECONDS_PER_BYTE: Final = 2.5e-9
+"""What the event loop takes to receive a byte: 20 ms for 8.5 MB."""
+
+
+@dataclass(slots=True)
+class _Debt:
+    seconds: float
+    at_seconds: float
+
+
+class RefusedTime:
+    """What each namespace took lately."""
+
+    def __init__(self, *, burst_seconds: float = BURST_SECONDS) -> None:
+        self._burst_seconds = burst_seconds
+        self._debts: dict[str | None, _Debt] = {}
+        self._lock = threading.Lock()
+
+    def add(
+        self, namespace: str | None, seconds: float, received_bytes: int, *, now_seconds: float
+    ) -> None:
+        """Count one answer: time in its thread, and bytes that the loop received."""
+        spent = seconds + received_bytes * _RECEIVED_SECONDS_PER_BYTE
+        with self._lock:
+            debt = self._left(namespace, now_seconds) + spent
+            self._debts[namespace] = _Debt(debt, now_seconds)
+
+    def wait_seconds(self, namespace: str | None, *, now_seconds: float) -> float:
+        """How long the namespace is not to be looked for; 0 = it may be."""
+        with self._lock:
+            left = self._left(namespace, now_seconds)
+            if not left:
+                self._debts.pop(namespace, None)
+        return max(0.0, left - self._burst_seconds) / SHARE
+
+    def _left(self, namespace: str | None, now_seconds: float) -> float:
+        debt = self._debts.get(namespace)
+        if debt is None:
+            return 0.0
+        return max(0.0, debt.seconds - SHARE * (now_seconds - debt.at_seconds))

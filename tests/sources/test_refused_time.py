@@ -1,0 +1,83 @@
+"""Large answers that are read in vain take a small part of a core from other namespaces."""
+
+import gzip
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from scaler.errors import SourceUnavailableError
+from scaler.limits import Limit
+from scaler.scope import Scope
+from scaler.signals import Feed, Signal
+from scaler.sources.catalogue import load
+from scaler.sources.prometheus import PrometheusSource
+from scaler.sources.prometheus_config import PrometheusConfig
+from scaler.sources.refused_time import RefusedTime
+from tests.sources.prometheus_stub import Stub, serving, waiting
+
+NOW = 1_800_000_000.0
+
+
+def test_beyond_the_burst_a_namespace_waits_until_a_twentieth_of_the_time_has_paid() -> None:
+    spent = RefusedTime(burst_seconds=2.0)
+    for _ in range(4):
+        spent.add("a", 0.5, 0, now_seconds=100)
+    assert spent.wait_seconds("a", now_seconds=100) == 0
+
+    spent.add("a", 0.3, 0, now_seconds=100)
+    assert spent.wait_seconds("a", now_seconds=100) == pytest.approx(6.0)  # 0.3 s at 0.05
+    assert spent.wait_seconds("a", now_seconds=104) == pytest.approx(2.0)
+    assert spent.wait_seconds("a", now_seconds=106) == pytest.approx(0.0)
+    assert spent.wait_seconds("b", now_seconds=100) == 0
+
+    # A minute later all is forgotten: 2 s are paid in 40.
+    spent.add("a", 2.0, 0, now_seconds=166)
+    assert spent.wait_seconds("a", now_seconds=166) == 0
+
+
+def test_bytes_that_the_loop_received_count_as_its_time() -> None:
+    spent = RefusedTime(burst_seconds=0.0)
+    spent.add("a", 0.0, 40_000_000, now_seconds=0)  # 0.1 s
+
+    assert spent.wait_seconds("a", now_seconds=0) == pytest.approx(2.0)
+
+
+@asynccontextmanager
+async def source_at(stub: Stub, refused_time: RefusedTime) -> AsyncIterator[PrometheusSource]:
+    config = PrometheusConfig(
+        name="main", url=stub.url, timeout_seconds=5, concurrency=2, body_bytes_max=2**20
+    )
+    source = PrometheusSource(config, refused_time)
+    yield source
+    await source.close()
+
+
+@pytest.mark.looptime(False)  # sockets and threads take real time
+async def test_a_namespace_of_bombs_is_asked_for_later_at_every_address_and_others_are_now(
+    limits_exceeded: Callable[[], set[Limit]],
+) -> None:
+    bombs, good = Stub(packed=gzip.compress(b" " * 2**22)), Stub(body=waiting(7, at=NOW))
+    shared = RefusedTime(burst_seconds=0.0)
+    async with (
+        serving(bombs),
+        serving(good),
+        source_at(bombs, shared) as first,
+        source_at(good, shared) as second,
+    ):
+        with pytest.raises(SourceUnavailableError, match="an answer of over 1048576 bytes"):
+            await feed(first, "hostile").observe(now_seconds=NOW)
+        for source in (first, second):
+            with pytest.raises(
+                SourceUnavailableError, match="about namespace 'hostile' were too large"
+            ):
+                await feed(source, "hostile").observe(now_seconds=NOW)
+        honest = await feed(second, "honest").observe(now_seconds=NOW)
+
+    assert (len(bombs.asked), len(good.asked)) == (1, 1)
+    assert honest.value(Signal.WAITING) == 7
+    assert Limit.REFUSED_TIME in limits_exceeded()
+
+
+def feed(source: PrometheusSource, namespace: str) -> Feed:
+    return source.feed(preset=load("vllm"), scope=Scope(namespace=namespace, model="m"))
