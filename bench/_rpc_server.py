@@ -23,13 +23,9 @@ class Server:
     http_port: int
     pid: int
 
-    def cpu_seconds(self) -> float:
-        """User and system time of both processes so far."""
-        ticks = 0
-        for pid in self._pids():
-            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(stat[11]) + int(stat[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+    def cpu_seconds(self) -> list[float]:
+        """User and system time of the answering process and of its planner so far."""
+        return [_cpu_seconds(pid) for pid in self._pids()]
 
     async def looks_missed(self) -> int:
         """Looks that were due at the source that answers and not begun, so far."""
@@ -102,3 +98,9 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
+    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")

@@ -114,7 +114,7 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                     f"no call was answered in {options.seconds:g} s, so there is no latency: "
                     f"{tally.errors} of Foresail's and {floor_tally.errors} of the floor's failed"
                 )
-            cpu_percent = 100 * (server.cpu_seconds() - cpu_before) / wall
+            answering, planning = np.subtract(server.cpu_seconds(), cpu_before)
             latencies = 1000 * np.array(tally.seconds)
             p50, p99 = np.quantile(latencies, (0.5, 0.99))
             floor_p50, floor_p99 = np.quantile(1000 * np.array(floor_tally.seconds), (0.5, 0.99))
@@ -127,7 +127,8 @@ async def _measured(options: argparse.Namespace) -> dict[str, float | int]:
                 "max_ms": float(latencies.max()),
                 "floor_p50_ms": float(floor_p50),
                 "floor_p99_ms": float(floor_p99),
-                "cpu_percent": cpu_percent,
+                "cpu_percent": float(100 * (answering + planning) / wall),
+                "answering_us_a_call": float(1e6 * answering / len(tally.seconds)),
                 "rss_mib": sum(server.rss_bytes()) / _MIB,
                 "rss_answering_mib": server.rss_bytes()[0] / _MIB,
                 "errors": tally.errors,

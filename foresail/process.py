@@ -41,8 +41,9 @@ def spare_collector() -> None:
     """Keep the garbage collector's full passes off the answers.
 
     What was made until now stays. A full pass over all known objects takes as long as fifty
-    answers, and next to none of them is ever part of a cycle.
+    answers, and next to none of them is ever part of a cycle. A call leaves some seven objects to
+    the collector: a pass over 1,000 takes 0.4 ms, one over 10,000 2.2 ms.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 50, 1_000)
+    gc.set_threshold(1_000, 50, 10_000)

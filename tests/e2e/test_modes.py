@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 ASKED_TIMES = 8
 """More than the fallback's threshold of 3 failures."""
+COOLS = {"fallback": None, "cooldownPeriod": 600, "initialCooldownPeriod": 10}
+"""As mode advise alone wants it; the first cooldown ends long before these tests do."""
 
 
 @pytest.fixture
@@ -62,12 +65,32 @@ def test_advise_alone_with_zero_allowed_neither_wakes_nor_stops(
 ) -> None:
     _by_hand(site, advised, replicas)
     with site.recording(advised) as record:
-        site.scale(advised, spec={"fallback": None}, mode="advise")
+        site.scale(advised, spec=COOLS, mode="advise")
         for asked in (4, 0):
             site.picker.asks(asked)
             site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")
             _asked(site)
     assert record.counts == [replicas]
+
+
+def test_advise_alone_with_zero_allowed_stops_none_whose_scalers_keda_closes_while_it_polls(
+    site: Site,
+) -> None:
+    # While its HPAs got errors, KEDA stopped two or three of so many in this time.
+    names = [f"closed-{number}" for number in range(6)]
+    site.rests()
+    for name in names:
+        site.deploy(name, replicas=3)
+    with ExitStack() as stack:
+        for name in names:
+            stack.callback(site.forget, name)
+        records = [stack.enter_context(site.recording(name)) for name in names]
+        for name in names:
+            site.scale(name, spec=COOLS, mode="advise")
+        _asked(site, times=700)
+        _by_hand(site, names[0], 0)
+        _asked(site, times=100)
+    assert [record.counts for record in records] == [[3, 0], *[[3]] * 5]
 
 
 def test_advise_beside_another_trigger_leaves_all_to_it(site: Site, advised: str) -> None:
@@ -142,10 +165,10 @@ def _scraped(site: Site, asked: int) -> None:
     site.bed.wait(seen, f"{asked} scraped")
 
 
-def _asked(site: Site) -> None:
+def _asked(site: Site, times: int = ASKED_TIMES) -> None:
     """Until KEDA asked again and again, for itself or for the HPA, whatever it was told."""
-    until = site.asked(method="GetMetrics") + ASKED_TIMES
-    site.bed.wait(lambda: site.asked(method="GetMetrics") >= until, f"{ASKED_TIMES} questions")
+    until = site.asked(method="GetMetrics") + times
+    site.bed.wait(lambda: site.asked(method="GetMetrics") >= until, f"{times} questions")
 
 
 def _age(site: Site, name: str) -> float:
