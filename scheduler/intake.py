@@ -164,6 +164,9 @@ class Intake:
         match kind:
             case Kind.CLAIM:
                 self._claims.put_unreadable(record.name)
+            case Kind.TAINT_RULE:
+                # It may taint any device, so that no claim can be predicted until it is gone.
+                self._tainted_anew |= dict.fromkeys(self._slices.put_unread_rule(record.name))
             case Kind.POD:
                 self._forget(record.uid)
             case Kind.NODE:

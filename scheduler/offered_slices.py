@@ -4,12 +4,12 @@ The slices that are told here have the taints of rules in them.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from typing import Final
 
 from fleet.cluster.devices import Slice
-from fleet.cluster.taint_rules import RulesByPool, TaintRule, by_pool, tainted
+from fleet.cluster.taint_rules import RulesByPool, TaintRule, by_pool, doubted, tainted
 from scheduler.devices import allocatable
 from scheduler.first_fit import Device
 
@@ -27,6 +27,7 @@ class OfferedSlices:
         """Names of slices."""
         self._rules: dict[str, TaintRule] = {}
         self._by_pool: RulesByPool = {}
+        self._unread_rules: set[str] = set()
         self._on: defaultdict[str, set[str]] = defaultdict(set)
         self._shared: dict[str, tuple[Device, ...]] = {}
         """Devices that belong to no single node, by slice."""
@@ -62,29 +63,48 @@ class OfferedSlices:
 
     def put_rule(self, rule: TaintRule) -> list[str | None]:
         """The rule is there, or is not as it was; the nodes concerned, None for no single one."""
-        before = self._rules.get(rule.name)
+        changed = self._forget_rule(rule.name)
         self._rules[rule.name] = rule
-        return self._rules_changed([rule] if before is None else [before, rule])
+        return self._taint_all(changed | self._near(rule))
+
+    def put_unread_rule(self, name: str) -> list[str | None]:
+        """The rule is there and cannot be read; the nodes concerned, None for no single one."""
+        self._rules.pop(name, None)
+        self._unread_rules.add(name)
+        return self._taint_all(set(self._untainted))
 
     def drop_rule(self, name: str) -> list[str | None]:
         """The rule was deleted; the nodes concerned, None for no single one."""
-        before = self._rules.pop(name, None)
-        return [] if before is None else self._rules_changed([before])
+        return self._taint_all(self._forget_rule(name))
 
-    def _rules_changed(self, rules: Iterable[TaintRule]) -> list[str | None]:
+    def _forget_rule(self, name: str) -> set[str]:
+        """Leave the rule out; the slices that it may have tainted."""
+        if name in self._unread_rules:
+            self._unread_rules.remove(name)
+            return set(self._untainted)
+        before = self._rules.pop(name, None)
+        return set() if before is None else self._near(before)
+
+    def _near(self, rule: TaintRule) -> set[str]:
+        """The slices whose devices it may taint."""
+        if rule.selector is None:
+            return set()
+        pool = rule.selector.pool
+        return set(self._untainted) if pool is None else set(self._of_pool.get(pool, ()))
+
+    def _taint_all(self, near: set[str]) -> list[str | None]:
+        """Bring these slices up to date with the rules; the nodes of those that have changed."""
         self._by_pool = by_pool(self._rules.values())
-        near: set[str] = set()
-        for rule in rules:
-            if rule.selector is not None:
-                pool = rule.selector.pool
-                near |= self._untainted.keys() if pool is None else self._of_pool.get(pool, set())
         changed = [name for name in sorted(near) if self._taint(name)]
         return list(dict.fromkeys(self._slices[name].node for name in changed))
 
     def _taint(self, name: str) -> bool:
         """Make the slice as it is with the taints of rules; whether it is not as it was."""
         before = self._slices.get(name)
-        one = self._slices[name] = tainted(self._untainted[name], self._by_pool)
+        one = tainted(self._untainted[name], self._by_pool)
+        if self._unread_rules:
+            one = doubted(one)
+        self._slices[name] = one
         if one.node is None:
             self._shared[name] = tuple(allocatable(device, _OF_NO_NODE) for device in one.devices)
         return one != before

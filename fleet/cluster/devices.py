@@ -86,6 +86,8 @@ class Device:
     capacity: Mapping[str, str]
     """Quantities as the driver writes them, by qualified name."""
     taints: tuple[Taint, ...] = ()
+    all_taints_known: bool = True
+    """False = a DeviceTaintRule that could not be read may add some."""
     counters: tuple[str, ...] = ()
     """Sets of counters that it consumes: devices that share one may exclude each other."""
     shared: bool = False

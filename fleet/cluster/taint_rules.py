@@ -100,6 +100,13 @@ def tainted(one: Slice, rules: RulesByPool) -> Slice:
     return one if devices == one.devices else replace(one, devices=devices)
 
 
+def doubted(one: Slice) -> Slice:
+    """The slice where some rule could not be read: it may taint any device."""
+    return replace(
+        one, devices=tuple(replace(device, all_taints_known=False) for device in one.devices)
+    )
+
+
 def _tainted(device: Device, rules: Iterable[TaintRule]) -> Device:
     more = tuple(
         rule.taint for rule in rules if rule.selector is not None and rule.selector.covers(device)

@@ -330,6 +330,37 @@ class TestDevices:
         drop(made, Kind.TAINT_RULE, taint_rule("r"))
         assert given() == [(0,), (0, 1), (0, 1)]
 
+    def test_while_a_rule_cannot_be_read_no_claim_is_predicted(self) -> None:
+        of_1_34 = taint_rule("r", pool="elsewhere")
+        of_1_34["spec"]["deviceSelector"]["selectors"] = [{"cel": {"expression": "true"}}]
+        made = intake(
+            (Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-0")),
+            (Kind.NODE, node("a")),
+            (Kind.SLICE, resource_slice("a", H100, H100)),
+            (Kind.CLASS, device_class()),
+            (Kind.CLAIM, claim("one", (H100, 1))),
+        )
+        asked = made.known.claims["llm/one"]
+
+        def given() -> tuple[bool, tuple[int, ...] | None]:
+            offers = made.placement.occupancy.predictor.of(asked, 0)
+            offer = offers.at(0)
+            return bool(offers.is_known[0]), None if offer is None else offer.slots
+
+        unknown = (False, None)
+        assert given() == (True, (1,))
+        put(made, Kind.TAINT_RULE, of_1_34)
+        assert given() == unknown
+        (fault,) = made.faults
+        assert fault.startswith("devicetaintrules r: spec.deviceSelector.selectors is not read")
+        put(made, Kind.SLICE, resource_slice("a", H100, H100, H100, generation=2))
+        assert given() == unknown
+        put(made, Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-0"))
+        assert given() == (True, (1,))
+        put(made, Kind.TAINT_RULE, of_1_34)
+        drop(made, Kind.TAINT_RULE, of_1_34)
+        assert given() == (True, (0,))
+
     def test_a_rule_for_many_nodes_is_followed_one_node_a_step(self) -> None:
         names = [f"n{at}" for at in range(5)]
         made = intake(
