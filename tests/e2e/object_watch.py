@@ -9,9 +9,15 @@ from typing import Any, Self
 
 import requests
 
+from tests.prometheus import wait_for
+
 
 class ObjectWatch:
-    """As a context manager: hands every state of the object to `seen`, and leaves none out."""
+    """As a context manager: hands every state of the object to `seen`, and leaves none out.
+
+    Left without an error, it has handed over the state that the object has at that moment, however
+    late the API server tells it.
+    """
 
     def __init__(
         self,
@@ -32,7 +38,7 @@ class ObjectWatch:
             all_of_kind: whether the URL is of a collection, all of which is watched.
             gone: takes the last state of a deleted object.
         """
-        self._api = api
+        self._api, self._url = api, url
         self._parent, self._name = (url, None) if all_of_kind else url.rsplit("/", 1)
         self._version = version
         self._seen, self._gone = seen, gone
@@ -50,9 +56,20 @@ class ObjectWatch:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        self._interrupt()
-        self._thread.join(timeout=10)  # a watch that was just taken up ends with the process
+        try:
+            if error is None and self._name is not None:
+                self._catch_up()
+        finally:
+            self._over.set()
+            self._interrupt()
+            self._thread.join(timeout=10)  # a watch that was just taken up ends with the process
+
+    def _catch_up(self) -> None:
+        answer = self._api.get(self._url, timeout=10)
+        if answer.status_code != requests.codes.not_found:
+            answer.raise_for_status()
+            newest = int(answer.json()["metadata"]["resourceVersion"])
+            wait_for(lambda: int(self._version) >= newest, f"state {newest} of {self._url}")
 
     def _follow(self, answer: requests.Response) -> None:
         while True:
