@@ -153,8 +153,8 @@ class ExternalScaler(pb_grpc.ExternalScalerServicer):
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """Send the activity at once, then each change, and `true` again as a heartbeat.
 
-        Without an answer there is no error, which would put KEDA into its back-off. Then, and in
-        advise mode with zero allowed, `true` is sent while the workload runs, as its HPA's calls
+        Without an answer there is no error, which would put KEDA into its back-off. With zero
+        allowed, then and in advise mode `true` is sent while the workload runs, as its HPA's calls
         show: it moves nothing and begins KEDA's cooldown anew (scaler/decision/abstention.py says
         why). To a workload at zero nothing is sent, because `true` would wake it.
         """
@@ -319,10 +319,15 @@ def _active(entry: Entry) -> bool | None:
     match entry.current():
         case Answer(active=active):
             return active
-        case Abstention(is_error=True) | Refusal() if entry.ran_within(RUNNING_SECONDS):
-            return True
+        case Abstention(is_error=True) | Refusal() if _may_be_stopped(entry):
+            return entry.ran_within(RUNNING_SECONDS) or None
         case _:
             return None
+
+
+def _may_be_stopped(entry: Entry) -> bool:
+    """Whether KEDA may go to zero, as far as the metadata says."""
+    return entry.trigger_spec is None or entry.trigger_spec.min_replicas == 0
 
 
 def _is_of_hpa(context: Context) -> bool:

@@ -63,14 +63,15 @@ async def test_in_advise_mode_a_stream_says_nothing_as_true_would_wake_a_workloa
 
 @real_time
 @pytest.mark.parametrize(
-    "metadata",
+    ("metadata", "is_sent"),
     [
-        pytest.param({"mode": "advise", "minReplicas": "0"}, id="advise"),
-        pytest.param({"mode": "act"}, id="no-answer"),
+        pytest.param({"mode": "advise", "minReplicas": "0"}, True, id="advise"),
+        pytest.param({"mode": "act", "minReplicas": "0"}, True, id="no-answer"),
+        pytest.param({"mode": "act", "minReplicas": "1"}, False, id="never-at-zero"),
     ],
 )
 async def test_while_no_answer_may_be_given_true_is_sent_as_often_as_the_hpa_asks_and_not_to_others(
-    served: Served, metadata: dict[str, str]
+    served: Served, metadata: dict[str, str], is_sent: bool
 ) -> None:
     served.metadata = {"model": "m", "engine": "llm-d", **metadata}
     call = served.keda.StreamIsActive(served.reference())
@@ -95,7 +96,8 @@ async def test_while_no_answer_may_be_given_true_is_sent_as_often_as_the_hpa_ask
     await asked(after_seconds=61, timeout_seconds=60)
     assert not await sent()
     await asked(after_seconds=15, timeout_seconds=60)
-    assert await sent()
+    assert await sent() is is_sent
+    reading.cancel()
 
 
 @real_time
