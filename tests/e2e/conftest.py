@@ -11,7 +11,7 @@ import pytest
 
 from tests import prometheus
 from tests.e2e.bed import Bed
-from tests.e2e.site import Site
+from tests.e2e.site import ANSWER_SECONDS_MAX, Site
 
 BUILT = os.environ.get("FORESAIL_BED")
 # The default test run has no Kubernetes and does not look in here.
@@ -34,9 +34,10 @@ def made_bed(
 
 
 @contextmanager
-def made_site(bed: Bed) -> Iterator[Site]:
+def made_site(bed: Bed, *, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Iterator[Site]:
+    """Foresail on a bed; no answer of its servers stands longer."""
     prometheus.require()
-    made = Site(bed)
+    made = Site(bed, answer_seconds_max=answer_seconds_max)
     try:
         made.begin()
         yield made
