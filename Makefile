@@ -36,8 +36,9 @@ docs: $(VENV)/.dev ## the documentation as a site, in dist/docs
 	$(BIN)/sphinx-build $(SITE)
 	@echo "open dist/docs/index.html"
 
+# The tests start foresail some hundred times: its bytecode is kept, whatever the environment says.
 e2e: $(VENV)/.dev .cache/prometheus .cache/faketime .cache/chromium bed-programs ## the real KEDA, HPA, scheduler and Karpenter drive it (needs Go; ARGS="-k name")
-	$(WITH_PROMETHEUS) FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 2 --dist loadfile $(ARGS)
+	$(WITH_PROMETHEUS) PYTHONDONTWRITEBYTECODE= FORESAIL_BED=.cache/bed $(BIN)/pytest tests/e2e -n 4 --dist loadfile $(ARGS)
 
 integration: $(VENV)/.dev .cache/prometheus ## real LiteLLM, MLflow, Ray Serve and OpenTelemetry beside it (ARGS="-k name")
 	scripts/integration.sh $(BIN)/python .cache/integration

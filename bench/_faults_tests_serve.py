@@ -62,13 +62,13 @@ def _under_load() -> list[Fault]:
             "clock-ahead",
             "The clock of one of two servers is 2 s ahead",
             _LOADED,
-            f"{ahead}[by-little-60 objects]",
+            f"{ahead}[by-little-at most 60]",
         ),
         _serve(
             "clock-an-hour-ahead",
             "The clock of one of two servers is an hour ahead",
             "0 calls of GetMetricSpec fail, no replica goes",
-            f"{ahead}[by-an-hour-60 objects]",
+            f"{ahead}[by-an-hour-at most 60]",
         ),
     ]
 

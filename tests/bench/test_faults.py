@@ -10,6 +10,7 @@ import pytest
 from bench import faults as command
 from bench._faults_page import page
 from bench._faults_row import ByTest, Observed
+from bench._faults_tested import LOAD_OBJECTS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "when-things-fail.md"
@@ -76,6 +77,7 @@ def test_names_are_unique_and_every_test_of_a_row_exists() -> None:
 
 def test_the_page_has_every_row_with_what_is_expected_and_none_is_not_ok() -> None:
     text = PAGE.read_text(encoding="utf-8")
+    assert f" and {LOAD_OBJECTS} objects take the place of" in text
     shown = [line.split(" | ")[:2] for line in text.splitlines() if line.startswith("| `")]
     assert shown == [[f"| `{one.name}`: {one.fault}", one.expected] for one in FAULTS]
     assert "not ok" not in text

@@ -118,7 +118,7 @@ class Bed:
             f"https://127.0.0.1:{self.api_port}{path}",
             data=None if document is None else json.dumps(document),
             headers={"Content-Type": kind},
-            timeout=10,
+            timeout=60,  # of a kind that is large, on a busy machine
         )
         answer.raise_for_status()
 

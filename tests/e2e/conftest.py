@@ -11,11 +11,17 @@ import pytest
 
 from tests import prometheus
 from tests.e2e.bed import Bed
-from tests.e2e.site import Site
+from tests.e2e.files_by_bed import LoadFilesByBed
+from tests.e2e.site import ANSWER_SECONDS_MAX, Site
 
 BUILT = os.environ.get("FORESAIL_BED")
 # The default test run has no Kubernetes and does not look in here.
 collect_ignore_glob = [] if BUILT else ["test_*.py"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFilesByBed | None:
+    return LoadFilesByBed(config, log) if config.option.dist == "loadfile" else None
 
 
 @contextmanager
@@ -34,9 +40,10 @@ def made_bed(
 
 
 @contextmanager
-def made_site(bed: Bed) -> Iterator[Site]:
+def made_site(bed: Bed, *, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> Iterator[Site]:
+    """Foresail on a bed; no answer of its servers stands longer."""
     prometheus.require()
-    made = Site(bed)
+    made = Site(bed, answer_seconds_max=answer_seconds_max)
     try:
         made.begin()
         yield made

@@ -2,6 +2,7 @@
 
 import shutil
 
+from tests.e2e import kinds
 from tests.e2e.bed import Bed, module
 from tests.prometheus import free_port
 
@@ -18,7 +19,7 @@ _METRICS_API = f"v1beta1.{_METRICS_GROUP}"
 def start(bed: Bed) -> None:
     """Both, and the aggregated API through which the HPA asks."""
     crds = module("keda", "github.com/kedacore/keda/v2") / "config" / "crd" / "bases"
-    bed.kubectl("apply", "--server-side", "-f", str(crds))
+    kinds.serve(bed, sorted(crds.glob("*.yaml")))
     for name in ("keda", "llm"):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     certificates = bed.folder / "keda"

@@ -58,7 +58,7 @@ class Record:
 class Site:
     """What the tests turn, and what they look at."""
 
-    def __init__(self, bed: Bed) -> None:
+    def __init__(self, bed: Bed, *, answer_seconds_max: int = ANSWER_SECONDS_MAX) -> None:
         self.bed = bed
         folder = bed.folder / "site"
         folder.mkdir()
@@ -74,8 +74,7 @@ class Site:
         self._http = {name: free_port() for name in ADDRESSES}
         self._folder = folder
         self._client = (b"", b"", b"")
-        self.answer_seconds_max = ANSWER_SECONDS_MAX
-        """Of servers that are started from now on."""
+        self._answer_seconds_max = answer_seconds_max
         self.servers: dict[str, Program] = {}
         self._names = NameServer(SERVICE, self._serving)
 
@@ -193,7 +192,7 @@ class Site:
                 "period": "1s",
                 "step": "2s",
                 "lookMax": "1s",
-                "answerMax": f"{self.answer_seconds_max}s",
+                "answerMax": f"{self._answer_seconds_max}s",
                 "history": "1h",
             },
             **self._state(name),

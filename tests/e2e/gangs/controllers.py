@@ -1,7 +1,7 @@
 """The controllers of gangs as processes: JobSet, LeaderWorkerSet and Kubeflow's Trainer.
 
 Their webhooks are served on loopback, because LeaderWorkerSet's one labels the pods of each group.
-KubeRay's and the training operator's kinds are served too, without their controllers.
+What Foresail reads of KubeRay and the training operator is served too, without their controllers.
 """
 
 import base64
@@ -12,17 +12,25 @@ from typing import Any
 import yaml
 
 from tests.cluster.gang_documents import RUNS_FOR
+from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
 from tests.prometheus import free_port
 
 COMPONENT = "gangs"
 _CRDS = {
-    "sigs.k8s.io/jobset": "config/components/crd/bases",
-    "sigs.k8s.io/lws": "config/crd/bases",
-    "github.com/kubeflow/trainer/v2": "manifests/base/crds",
-    "github.com/ray-project/kuberay/ray-operator": "config/crd/bases",
-    "github.com/kubeflow/training-operator": "manifests/base/crds",
+    "sigs.k8s.io/jobset": ("config/components/crd/bases/*_*.yaml",),
+    "sigs.k8s.io/lws": ("config/crd/bases/*_*.yaml",),
+    "github.com/kubeflow/trainer/v2": ("manifests/base/crds/*_*.yaml",),
+    "github.com/ray-project/kuberay/ray-operator": (
+        "config/crd/bases/ray.io_rayclusters.yaml",
+        "config/crd/bases/ray.io_rayjobs.yaml",
+    ),
+    "github.com/kubeflow/training-operator": (
+        "manifests/base/crds/kubeflow.org_mpijobs.yaml",
+        "manifests/base/crds/kubeflow.org_pytorchjobs.yaml",
+    ),
 }
+"""Patterns of files, by module."""
 _JOBSET, _LWS, _TRAINER = list(_CRDS)[:3]
 _WEBHOOKS = {
     _JOBSET: "config/components/webhook/manifests.yaml",
@@ -40,10 +48,13 @@ _RUNTIME = "manifests/base/runtimes/torch_distributed.yaml"
 def start(bed: Bed) -> None:
     """All kinds, the three controllers, and the runtime of PyTorch that Trainer ships."""
     folders = {name: module(COMPONENT, name) for name in _CRDS}
-    for name, folder in _CRDS.items():
-        for path in sorted((folders[name] / folder).glob("*_*.yaml")):
-            bed.kubectl("apply", "--server-side", "-f", str(path))
-    bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    files = [
+        file
+        for name, patterns in _CRDS.items()
+        for pattern in patterns
+        for file in sorted(folders[name].glob(pattern))
+    ]
+    kinds.serve(bed, files)
     _start(bed, "jobset", "jobset", folders[_JOBSET] / _WEBHOOKS[_JOBSET])
     # Go names a program after the folder of its main package.
     _start(bed, "lws", "cmd", folders[_LWS] / _WEBHOOKS[_LWS])

@@ -1,12 +1,12 @@
 """What a test makes on the bed with gangs, and how Foresail reads it there."""
 
 import json
-import os
-import subprocess
-import sys
 from typing import Any
 
-from tests.e2e.bed import ROOT, Bed
+from click.testing import CliRunner
+
+from foresail.cli import main
+from tests.e2e.bed import Bed
 
 Json = dict[str, Any]
 NAMESPACE = "ml"
@@ -32,18 +32,12 @@ class GangCluster:
 
     def jobs(self) -> dict[str, Json]:
         """What `foresail fleet --jobs` reads, by kind and name."""
-        command = ["-m", "foresail.cli", "fleet", "--jobs", "-o", "json"]
-        command += ["--kubeconfig", str(self.bed.kubeconfig("admin"))]
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
+        kubeconfig = str(self.bed.kubeconfig("admin"))
+        result = CliRunner().invoke(
+            main, ["fleet", "--jobs", "-o", "json", "--kubeconfig", kubeconfig]
         )
-        assert done.returncode == 0, done.stderr
-        (cluster,) = json.loads(done.stdout)["clusters"]
+        assert result.exit_code == 0, result.output
+        (cluster,) = json.loads(result.stdout)["clusters"]
         return {f"{one['kind']} {one['name']}": one for one in cluster["jobs"]}
 
     def until(self, name: str, **figures: object) -> Json:

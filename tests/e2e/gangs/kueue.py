@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
 from tests.e2e.gangs.controllers import COMPONENT
 from tests.prometheus import free_port
@@ -38,9 +39,8 @@ def start(bed: Bed) -> None:
         },
     )
     bed.secret(_NAMESPACE, _SECRET, {})
-    for path in sorted((components / "crd" / "bases").glob("*.yaml")):
-        bed.apply(_with_conversion(yaml.safe_load(path.read_text()), port))
-    bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    files = sorted((components / "crd" / "bases").glob("*.yaml"))
+    kinds.serve(bed, files, adapted=lambda one: _with_conversion(one, port))
     text = (components / "webhook" / "manifests.yaml").read_text()
     bed.apply(*(_reached(one, port) for one in yaml.safe_load_all(text) if one))
     certificates = bed.folder / "kueue-certificates"
