@@ -107,12 +107,13 @@ def snapshot_of(
     slices = [tainted(one, rules) for one in cluster.slices or ()]
     dra = gpus_by_node(slices, cluster.claims or (), known.catalogue)
     made_by = claims_of_nodes(cluster)
+    by_claims = cluster.pods is None or any(pod.claims for pod in pods.values())
     nodes, uncounted = [], []
     for node in cluster.nodes:
         held = held_on(node, known, placed.get(node.name, []), dra.pop(node.name, []))
         held = replace(
             held,
-            not_read=_not_read(cluster, held, pods.values()),
+            not_read=_not_read(cluster, held, by_claims=by_claims),
             claim=made_by.get(node.name),
         )
         account = account_of(held, known.catalogue, pods, activity, now_seconds)
@@ -184,11 +185,16 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
     return held
 
 
-def _not_read(cluster: Cluster, held: Held, pods: Iterable[Pod]) -> str | None:
-    """The kind of object that is missing to tell which pods have the GPUs of a node."""
+def _not_read(cluster: Cluster, held: Held, *, by_claims: bool) -> str | None:
+    """The kind of object that is missing to tell which pods have the GPUs of a node.
+
+    Args:
+        cluster: the records.
+        held: the node.
+        by_claims: a pod of the cluster has claims, or may have.
+    """
     if held.quota.share and cluster.pods is None:
         return "Pod"
-    by_claims = cluster.pods is None or any(pod.claims for pod in pods)
     if by_claims and held.dra and cluster.claims is None:
         return "ResourceClaim"
     if by_claims and not held.dra and not held.quota.share and cluster.slices is None:

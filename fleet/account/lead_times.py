@@ -8,8 +8,10 @@ Starts lose half their weight each `HALF_LIFE_SECONDS`; those with another machi
 than the newest keep `OTHER_SOFTWARE_WEIGHT` of it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final, TypeVar
 
 from fleet.account.lead_time_priors import PRIORS
@@ -134,10 +136,31 @@ class LeadTimes:
         """How long a pod of a workload loads, from its node to ready; of None: of any."""
         return _learned(LOAD, self._loads(workload))[1]
 
-    def usual_load_of(self, workload: Workload | None) -> Spread:
-        """How long one loads that becomes ready."""
-        loads = self._loads(workload)
-        return _learned(LOAD, [[_that_ended(one) for one in ring] for ring in loads])[1]
+    def usual_loads(self, workloads: Iterable[Workload | None]) -> Mapping[Workload | None, Spread]:
+        """How long a pod of each workload loads that becomes ready; of None: of any.
+
+        All starts are gone through once, not once for each workload: a cluster of thousands of
+        nodes has as many workloads, and tens of thousands of starts.
+        """
+        loads = [(one.workload, _that_ended(one).durations.get(LOAD)) for one in self.pods]
+        own: defaultdict[Workload | None, list[Duration | None]] = defaultdict(list)
+        for workload, load in loads:
+            own[workload].append(load)
+        own[None] = [load for _, load in loads]
+        newest = loads[-STARTS_MAX:]
+        recent = {workload for workload, _ in newest}
+        of_any, _ = _narrowed(PRIORS[LOAD], [load for _, load in newest])
+
+        def usual(workload: Workload | None) -> Spread:
+            around = of_any
+            if workload is None:
+                around = PRIORS[LOAD]
+            elif workload in recent:
+                others = (load for other, load in reversed(loads) if other != workload)
+                around, _ = _narrowed(PRIORS[LOAD], [*islice(others, STARTS_MAX)][::-1])
+            return _told(LOAD, *_narrowed(around, own[workload][-STARTS_MAX:]))
+
+        return {each: usual(each) for each in workloads}
 
     def _loads(self, workload: Workload | None) -> Sequence[Sequence[Sample]]:
         """The newest pods of all other workloads, then of this one."""
@@ -232,15 +255,22 @@ def _rings(samples: Sequence[Sample], place: Place) -> Sequence[Sequence[Sample]
 
 def _learned(stage: str, rings: Sequence[Sequence[Sample]]) -> tuple[Curve, Spread]:
     """The curve of a stage and its spread, from places that lie in each other, widest first."""
-    curve, durations = PRIORS[stage], [[one.durations.get(stage) for one in ring] for ring in rings]
-    seen: list[Duration] = []
-    for ring in durations:
-        seen = [one for one in ring if one is not None]
-        if seen:
-            curve = curve_of(seen, curve, WIDER_STARTS)
+    curve, seen = PRIORS[stage], list[Duration]()
+    for ring in rings:
+        curve, seen = _narrowed(curve, [one.durations.get(stage) for one in ring])
+    return curve, _told(stage, curve, seen)
+
+
+def _narrowed(around: Curve, ring: Sequence[Duration | None]) -> tuple[Curve, list[Duration]]:
+    """The curve within a ring, from that of the wider place, and what was seen in the ring."""
+    seen = [one for one in ring if one is not None]
+    return (curve_of(seen, around, WIDER_STARTS) if seen else around), seen
+
+
+def _told(stage: str, curve: Curve, seen: Sequence[Duration]) -> Spread:
     unended = sum(one.open for one in seen)
     mean_seconds = curve.mean(_MEAN_SECONDS_MAX.get(stage, MEAN_SECONDS_MAX))
-    return curve, _spread(curve, mean_seconds, (len(seen) - unended, unended))
+    return _spread(curve, mean_seconds, (len(seen) - unended, unended))
 
 
 def _spread(curve: Curve, mean_seconds: float, counts: tuple[int, int]) -> Spread:

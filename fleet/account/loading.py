@@ -75,7 +75,7 @@ def loads_of(
     if cluster.pods is None:
         return None
     loading = [pod for pod in cluster.pods if _may_load(pod)]
-    usual = {each: lead_times.usual_load_of(each) for each in {pod.workload for pod in loading}}
+    usual = lead_times.usual_loads({pod.workload for pod in loading})
     found = (_load_of(pod, startups, usual[pod.workload]) for pod in loading)
     return tuple(sorted(filter(None, found), key=lambda one: one.pod))
 

@@ -18,3 +18,10 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
 
     assert controller(8)["controller: a round, CPU ms"] > 0
     assert console(30, hours=0.05)["console: HTML of the page, KiB (25 rows)"] > 10
+
+
+def test_a_round_of_the_controller_takes_time_in_proportion_to_its_nodes() -> None:
+    name = "controller: a round, CPU ms"
+    small, large = controller(50)[name], controller(400)[name]
+
+    assert large < 3 * (400 / 50) * small  # workloads × starts would make it 64 times
