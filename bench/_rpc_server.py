@@ -14,6 +14,8 @@ from pathlib import Path
 
 from aiohttp import ClientConnectionError, ClientSession
 
+_READY_SECONDS_MAX = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class Server:
@@ -89,7 +91,7 @@ async def serving(sources: str, *, log: int | None = None) -> AsyncIterator[Serv
 
 
 async def _until_ready(http_port: int) -> None:
-    async with asyncio.timeout(30), ClientSession() as session:
+    async with asyncio.timeout(_READY_SECONDS_MAX), ClientSession() as session:
         while True:
             with contextlib.suppress(ClientConnectionError):
                 async with session.get(f"http://127.0.0.1:{http_port}/readyz") as response:
