@@ -65,14 +65,18 @@ class OpenConnections:
         connection = self._by_transport.get(cast("asyncio.BaseTransport", request.transport))
         if connection is None:  # it was closed meanwhile
             return await handler(request)
-        connection.head_is_there()
+        connection.await_nothing()
         if request.body_exists:
             connection.await_client(self.limits.request_seconds, Limit.REQUEST_SECONDS)
-            request.content.on_eof(connection.await_nothing)
+            connection.receives = request
+            request.content.on_eof(lambda: connection.body_is_there(request))
         try:
             response = await handler(request)
         except web.HTTPException as response_raised:
             await self._sent(response_raised, request, connection)
+            raise
+        except BaseException:
+            connection.await_next()
             raise
         await self._sent(response, request, connection)
         return response
@@ -139,8 +143,9 @@ class _Connection(asyncio.Protocol):
         self._early = bytearray()
         """What came with the end of the handshake."""
         self._timer: asyncio.TimerHandle | None = None
-        self._has_head = False
         self.peer = ""
+        self.receives: web.Request | None = None
+        """The request whose body the handler may wait for."""
         self.waits_since: float | None = None
         """Since when the client has to do something; None = the server has."""
 
@@ -148,13 +153,15 @@ class _Connection(asyncio.Protocol):
     def begun(self) -> bool:
         return self._transport is not None
 
-    def head_is_there(self) -> None:
-        self._has_head = True
-        self.await_nothing()
+    def body_is_there(self, request: web.Request) -> None:
+        """The body of a request has come, perhaps after its answer."""
+        if self.receives is request:
+            self.await_nothing()
 
     def await_client(self, seconds: float, limit: Limit) -> None:
         """Close the connection unless the client does its part within this time."""
         self._stop_timer()
+        self.receives = None
         self.waits_since = self._loop.time()
         self._timer = self._loop.call_later(seconds, self._is_late, limit)
 
@@ -166,6 +173,7 @@ class _Connection(asyncio.Protocol):
     def await_next(self) -> None:
         """Wait for the next request, for as long as aiohttp does."""
         self._stop_timer()
+        self.receives = None
         self.waits_since = self._loop.time()
 
     def abort(self) -> None:

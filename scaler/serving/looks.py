@@ -82,7 +82,7 @@ class Looks:
         slots = self._slots.of(live.source).looks
         if slots.locked():
             exceeded(Limit.LOOKS_AT_ONCE)
-        async with slots:
+        async with slots.slot(live.key.scope.namespace):
             if not live.workloads:
                 return ()  # forgotten while it waited
             live.reading = True

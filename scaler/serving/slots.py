@@ -1,9 +1,64 @@
 """Slots by source: a source that hangs uses up its own slots and delays no feed of another."""
 
 import asyncio
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+
+
+class InTurn:
+    """Slots that the namespaces which wait get in turn, and within one the first to come.
+
+    Where one namespace has hundreds of slow looks, the look of another waits for one of them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: OrderedDict[str | None, deque[asyncio.Event]] = OrderedDict()
+        """The namespace whose turn is next first."""
+
+    def locked(self) -> bool:
+        """Whether all are held."""
+        return not self._free
+
+    @asynccontextmanager
+    async def slot(self, namespace: str | None) -> AsyncIterator[None]:
+        """Hold a slot."""
+        if self._free:
+            self._free -= 1
+        else:
+            await self._wait(namespace)
+        try:
+            yield
+        finally:
+            self._give()
+
+    async def _wait(self, namespace: str | None) -> None:
+        given = asyncio.Event()
+        self._waiting.setdefault(namespace, deque()).append(given)
+        try:
+            await given.wait()
+        except asyncio.CancelledError:
+            if given.is_set():
+                self._give()
+            else:
+                self._leave(namespace, given)
+            raise
+
+    def _leave(self, namespace: str | None, given: asyncio.Event) -> None:
+        self._waiting[namespace].remove(given)
+        if not self._waiting[namespace]:
+            del self._waiting[namespace]
+
+    def _give(self) -> None:
+        if not self._waiting:
+            self._free += 1
+            return
+        namespace, waiting = self._waiting.popitem(last=False)
+        waiting.popleft().set()
+        if waiting:
+            self._waiting[namespace] = waiting  # behind the others
 
 
 class NewestFirst:
@@ -64,7 +119,7 @@ class _Waiting:
 class Slots:
     """The limits on what is read from one source at a time."""
 
-    looks: asyncio.Semaphore
+    looks: InTurn
     restores: NewestFirst
 
 
@@ -80,7 +135,7 @@ class SourceSlots:
         slots = self._by_source.get(source)
         if slots is None:
             slots = self._by_source[source] = Slots(
-                asyncio.Semaphore(self._looks_at_once), NewestFirst(self._restores_at_once)
+                InTurn(self._looks_at_once), NewestFirst(self._restores_at_once)
             )
         return slots
 

@@ -39,6 +39,7 @@ from scaler.sources.connections import CHUNK_BYTES, Connections
 from scaler.sources.held_bytes import HELD, HELD_BYTES_MAX
 from scaler.sources.packing import ENCODING, unpacked
 from scaler.sources.refused_time import RefusedTime
+from scaler.sources.turns import Turns
 
 SERIES_MAX: Final = 100_000
 """In one answer: 500 pods have 55,000."""
@@ -50,7 +51,7 @@ ERROR_BYTES_MAX: Final = 2**16
 _BEGINNING_BYTES: Final = 2**18
 """Of an answer; that of ten pods has 300 KiB."""
 _LARGE_BYTES: Final = 2**20
-_LARGE = threading.Lock()
+_LARGE: Final = Turns()
 """Held while a large answer is made into objects, which take several times its size."""
 _Answer = TypeVar("_Answer")
 
@@ -163,7 +164,7 @@ class Transport(BaseAdapter):
             if read.shared_bytes:
                 HELD.give_back(self._owner, read.shared_bytes)
             if read.holds_large:
-                _LARGE.release()
+                _LARGE.give_back()
             if in_vain:
                 spent, now = time.thread_time() - begun, read.loop.time()
                 self._refused_time.add(read.namespace, spent, read.received_bytes, now_seconds=now)
@@ -319,8 +320,8 @@ def _wait_for_turn(read: _Read) -> None:
     if read.holds_large:
         return
     seconds = read.limit - read.loop.time()
-    if _LARGE.locked():
+    if _LARGE.is_held():
         exceeded(Limit.LARGE_ANSWERS)
-    if not _LARGE.acquire(timeout=max(0.0, seconds)):
+    if not _LARGE.take(read.namespace, seconds_max=max(0.0, seconds)):
         raise TimeoutError("other large answers were read until the limit")
     read.holds_large = True

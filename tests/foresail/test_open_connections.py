@@ -108,6 +108,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
                 web.get("/large", port.large),
                 web.get("/wait", port.wait),
                 web.post("/echo", echo),
+                web.post("/early", small),
             ]
         )
         port.number = await sites.add(app, "127.0.0.1:0", tls)
@@ -252,6 +253,19 @@ async def test_one_that_the_server_works_for_is_not_closed() -> None:
 
         port.open.set()
         assert await asyncio.gather(*waiting) == ["waited"] * 2
+
+
+async def test_a_body_that_comes_after_its_answer_is_no_work_of_the_server() -> None:
+    async with serving(PortLimits(connections=1)) as port:
+        early = await port.connect("127.0.0.2")
+        early.writer.write(b"POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        assert (await early.answer()).endswith("small")
+        early.writer.write(b"body" + ASKS)
+        assert (await early.answer()).endswith("small")
+
+        async with counted_once(Limit.CONNECTIONS):
+            assert await (await port.connect()).ask() == "small"
+        assert await early.is_closed()
 
 
 async def test_an_ended_connection_leaves_its_place() -> None:

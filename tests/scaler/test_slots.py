@@ -1,10 +1,10 @@
-"""Slots for reading pasts: the newest of those that wait is next."""
+"""Slots for pasts, of which the newest that waits is next, and for looks, of namespaces in turn."""
 
 import asyncio
 
 import pytest
 
-from scaler.serving.slots import NewestFirst
+from scaler.serving.slots import InTurn, NewestFirst
 
 
 async def read(slots: NewestFirst, name: str, asked_at: float, order: list[str]) -> None:
@@ -57,3 +57,38 @@ async def test_one_that_gives_up_leaves_its_slot_to_the_next(given: bool) -> Non
     assert order == ["staying"]
     async with asyncio.timeout(1), slots.slot(lambda: 0.0):
         pass
+
+
+# Looks.
+
+
+async def look(slots: InTurn, namespace: str, order: list[str], seconds: float = 10.0) -> None:
+    async with slots.slot(namespace):
+        order.append(namespace)
+        await asyncio.sleep(seconds)
+
+
+async def test_a_namespace_of_many_looks_delays_another_by_one() -> None:
+    slots, order = InTurn(1), []
+    async with asyncio.TaskGroup() as group:
+        for namespace in (*["many"] * 5, "few", "few", "one"):
+            group.create_task(look(slots, namespace, order))
+
+    assert order == ["many", "many", "few", "one", "many", "few", "many", "many"]
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["waiting", "just-given"])
+async def test_a_look_that_is_given_up_leaves_its_turn(given: bool) -> None:
+    slots, order = InTurn(1), []
+    async with slots.slot("a"):
+        leaving = asyncio.create_task(look(slots, "b", order))
+        staying = asyncio.create_task(look(slots, "c", order))
+        await asyncio.sleep(1)
+        assert slots.locked()
+        if not given:
+            leaving.cancel()
+    leaving.cancel()
+    await asyncio.wait_for(staying, 11)
+
+    assert order == ["c"]
+    assert not slots.locked()
