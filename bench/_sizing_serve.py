@@ -50,10 +50,6 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
     return {
         "calls of KEDA and the HPA a minute": len(tally.seconds) / minutes,
         "answering process: CPU a minute, ms": 1000 * answering / minutes,
-        "answering process: CPU of a call, with its part of the link, µs": 1e6
-        * answering
-        / len(tally.seconds)
-        * workloads,
         "planning process: CPU a minute, ms": 1000 * planning / minutes,
         "queries to Prometheus a minute": queries / minutes,
         "answering process: memory, KiB": answering_bytes / 1024,
