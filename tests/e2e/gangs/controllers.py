@@ -1,7 +1,7 @@
 """The controllers of gangs as processes: JobSet, LeaderWorkerSet and Kubeflow's Trainer.
 
 Their webhooks are served on loopback, because LeaderWorkerSet's one labels the pods of each group.
-KubeRay's and the training operator's kinds are served too, without their controllers.
+KubeRay's kinds are served too, without its operator.
 """
 
 import base64
@@ -21,7 +21,6 @@ _CRDS = {
     "sigs.k8s.io/lws": "config/crd/bases",
     "github.com/kubeflow/trainer/v2": "manifests/base/crds",
     "github.com/ray-project/kuberay/ray-operator": "config/crd/bases",
-    "github.com/kubeflow/training-operator": "manifests/base/crds",
 }
 _JOBSET, _LWS, _TRAINER = list(_CRDS)[:3]
 _WEBHOOKS = {
@@ -40,10 +39,7 @@ _RUNTIME = "manifests/base/runtimes/torch_distributed.yaml"
 def start(bed: Bed) -> None:
     """All kinds, the three controllers, and the runtime of PyTorch that Trainer ships."""
     folders = {name: module(COMPONENT, name) for name in _CRDS}
-    for name, folder in _CRDS.items():
-        for path in sorted((folders[name] / folder).glob("*_*.yaml")):
-            bed.kubectl("apply", "--server-side", "-f", str(path))
-    bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    serve_kinds(bed, *(folders[name] / folder for name, folder in _CRDS.items()))
     _start(bed, "jobset", "jobset", folders[_JOBSET] / _WEBHOOKS[_JOBSET])
     # Go names a program after the folder of its main package.
     _start(bed, "lws", "cmd", folders[_LWS] / _WEBHOOKS[_LWS])
@@ -54,6 +50,14 @@ def start(bed: Bed) -> None:
     pods = replicated["template"]["spec"]["template"]
     pods.setdefault("metadata", {})["annotations"] = {**RUNS_FOR}
     bed.wait(lambda: is_taken(bed, runtime), "Trainer's webhook")
+
+
+def serve_kinds(bed: Bed, *folders: Path) -> None:
+    """The CRDs of these folders, as files named after group and kind."""
+    for folder in folders:
+        for path in sorted(folder.glob("*_*.yaml")):
+            bed.kubectl("apply", "--server-side", "-f", str(path))
+    bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
 
 
 def is_taken(bed: Bed, document: dict[str, Any]) -> bool:
