@@ -90,7 +90,7 @@ def nemo_train_job(name: str) -> Json:
     return train_job(name, podTemplateOverrides=overrides)
 
 
-def nemo_pytorch_job(name: str, nodes: int = 4) -> Json:
+def nemo_pytorch_job(name: str, nodes: int = 4, queue: str | None = None) -> Json:
     """By the rules of NeMo-Run's KubeflowExecutor, which makes this kind by default."""
     made = template(restartPolicy="OnFailure")
     made["spec"]["containers"][0]["name"] = "pytorch"
@@ -103,7 +103,7 @@ def nemo_pytorch_job(name: str, nodes: int = 4) -> Json:
             "Worker": {"replicas": nodes - 1, **replicas},
         },
     }
-    return _object("kubeflow.org/v1", "PyTorchJob", name, spec)
+    return _object("kubeflow.org/v1", "PyTorchJob", name, spec, queue)
 
 
 def mpi_job(name: str, *, workers: int = 4) -> Json:

@@ -82,6 +82,28 @@ def test_a_gangs_spec_gives_its_pods_its_gpus_and_its_world_size(
     assert (shown, found.world_size) == (sets, world_size)
 
 
+@pytest.mark.parametrize(
+    ("bounds", "pods"),
+    [
+        pytest.param({"minReplicas": 2, "maxReplicas": 8}, 4, id="between its bounds"),
+        pytest.param({"minReplicas": 6, "maxReplicas": 8}, 6, id="below its least"),
+        pytest.param({"minReplicas": 0, "maxReplicas": 3}, 3, id="above its most"),
+        pytest.param({"minReplicas": 6, "maxReplicas": 3}, 6, id="bounds that exclude each other"),
+        pytest.param({"replicas": 0, "minReplicas": 5}, 5, id="by its least alone"),
+        pytest.param({"minReplicas": 6, "numOfHosts": 2}, 12, id="of two hosts each"),
+    ],
+)
+def test_a_ray_worker_group_is_as_large_as_kuberay_makes_it(
+    bounds: dict[str, int], pods: int
+) -> None:
+    document = ray_cluster("r", workers=4)
+    group = document["spec"]["workerGroupSpecs"][0]
+    del group["minReplicas"], group["maxReplicas"]
+    group.update(bounds)
+    sets = gang(Kind.RAY_CLUSTER, document).pod_sets or ()
+    assert [one.pods for one in sets if one.name == "gpu"] == [pods]
+
+
 def test_an_elastic_pytorch_job_starts_with_its_least_workers() -> None:
     document = nemo_pytorch_job("elastic", nodes=9)
     document["spec"]["elasticPolicy"] = {"minReplicas": 3, "maxReplicas": 8}

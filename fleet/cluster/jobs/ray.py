@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from fleet.cluster.fields import Json, listed, part, text
+from fleet.cluster.fields import Json, listed, part, text, whole_number
 from fleet.cluster.jobs.gang_object import GangObject, PodSet, count, gang_object, pod_set
 from fleet.cluster.pods import Pod
 
@@ -57,9 +57,18 @@ def _groups(document: Json, cluster: Json) -> Iterator[PodSet]:
     if head:
         yield pod_set("head", 1, document, head)
     for one in listed(cluster, "workerGroupSpecs"):
-        pods = 0 if one.get("suspend") is True else count(one, "replicas", 0)
-        hosts = count(one, "numOfHosts")
-        yield pod_set(text(one, "groupName") or "", pods * hosts, document, part(one, "template"))
+        replicas = 0 if one.get("suspend") is True else _replicas(one)
+        pods = replicas * count(one, "numOfHosts")
+        yield pod_set(text(one, "groupName") or "", pods, document, part(one, "template"))
+
+
+def _replicas(group: Json) -> int:
+    """As KubeRay counts: it makes `minReplicas` where fewer are asked for."""
+    replicas, least = count(group, "replicas", 0), count(group, "minReplicas", 0)
+    most = whole_number(group, "maxReplicas")
+    if replicas < least or most is None:
+        return max(replicas, least)
+    return min(replicas, max(0, most))
 
 
 def with_autoscaling(pods: Iterable[Pod], clusters: Iterable[GangObject]) -> tuple[Pod, ...]:

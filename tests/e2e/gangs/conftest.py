@@ -7,7 +7,7 @@ import pytest
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
 from tests.e2e.conftest import BUILT, made_bed
-from tests.e2e.gangs import controllers, kueue
+from tests.e2e.gangs import controllers, kueue, training_operator
 from tests.e2e.gangs.gang_cluster import GangCluster
 
 collect_ignore_glob = [] if BUILT else ["test_*.py"]
@@ -27,7 +27,8 @@ def _add_nodes(bed: Bed) -> None:
 
 @pytest.fixture(scope="session")
 def gang_bed(request: pytest.FixtureRequest) -> Iterator[Bed]:
-    parts = (kubernetes.start_kwok, _add_nodes, controllers.start, kueue.start)
+    own = (controllers.start, training_operator.start, kueue.start)
+    parts = (kubernetes.start_kwok, _add_nodes, *own)
     with made_bed(request, "gang-bed", beside=parts) as made:
         yield made
 

@@ -1,7 +1,7 @@
 """The controllers of gangs as processes: JobSet, LeaderWorkerSet and Kubeflow's Trainer.
 
 Their webhooks are served on loopback, because LeaderWorkerSet's one labels the pods of each group.
-What Foresail reads of KubeRay and the training operator is served too, without their controllers.
+KubeRay's kinds are served too, without its operator.
 """
 
 import base64
@@ -24,10 +24,6 @@ _CRDS = {
     "github.com/ray-project/kuberay/ray-operator": (
         "config/crd/bases/ray.io_rayclusters.yaml",
         "config/crd/bases/ray.io_rayjobs.yaml",
-    ),
-    "github.com/kubeflow/training-operator": (
-        "manifests/base/crds/kubeflow.org_mpijobs.yaml",
-        "manifests/base/crds/kubeflow.org_pytorchjobs.yaml",
     ),
 }
 """Patterns of files, by module."""

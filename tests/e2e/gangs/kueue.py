@@ -1,10 +1,5 @@
-"""Kueue as a process, beside the controllers of the jobs that it admits.
+"""Kueue as a process, beside the controllers of the jobs that it admits."""
 
-It makes its certificate itself and waits until that is mounted, as a kubelet would do it; its
-webhooks are reached by a Service that names this machine.
-"""
-
-import base64
 from typing import Any
 
 import yaml
@@ -12,16 +7,18 @@ import yaml
 from tests.e2e import kinds
 from tests.e2e.bed import Bed, answers_ok, module
 from tests.e2e.gangs.controllers import COMPONENT
+from tests.e2e.gangs.own_certificates import OwnCertificate
 from tests.prometheus import free_port
 
-_NAMESPACE = "kueue-system"
-_SERVICE, _SECRET = "kueue-webhook-service", "kueue-webhook-server-cert"
+_CERTIFICATE = OwnCertificate(
+    namespace="kueue-system", service="kueue-webhook-service", kept_in="kueue-webhook-server-cert"
+)
 _MODULE = "sigs.k8s.io/kueue"
 _CONVERTED = frozenset(
     {"localqueues", "clusterqueues", "workloads", "cohorts", "multikueueclusters"}
 )
 """Kinds that Kueue converts between their versions; it ends if their CRD does not say so."""
-_GROUPS = frozenset({"kueue.x-k8s.io", "jobset.x-k8s.io", "trainer.kubeflow.org"})
+_GROUPS = frozenset({"kueue.x-k8s.io", "jobset.x-k8s.io", "trainer.kubeflow.org", "kubeflow.org"})
 """Of what its webhooks are asked about here."""
 
 
@@ -29,16 +26,7 @@ def start(bed: Bed) -> None:
     """Kueue with its kinds and webhooks."""
     components = module(COMPONENT, _MODULE) / "config" / "components"
     port, probes = free_port(), free_port()
-    bed.apply(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": _SERVICE, "namespace": _NAMESPACE},
-            "spec": {"type": "ExternalName", "externalName": "localhost"},
-        },
-    )
-    bed.secret(_NAMESPACE, _SECRET, {})
+    _CERTIFICATE.prepare(bed)
     files = sorted((components / "crd" / "bases").glob("*.yaml"))
     kinds.serve(bed, files, adapted=lambda one: _with_conversion(one, port))
     text = (components / "webhook" / "manifests.yaml").read_text()
@@ -48,19 +36,24 @@ def start(bed: Bed) -> None:
     configuration = {
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
-        "namespace": _NAMESPACE,
+        "namespace": _CERTIFICATE.namespace,
         "health": {"healthProbeBindAddress": f"127.0.0.1:{probes}"},
         "metrics": {"bindAddress": "0"},
         "leaderElection": {"leaderElect": False},
         "webhook": {"port": port, "certDir": str(certificates)},
         "internalCertManagement": {
             "enable": True,
-            "webhookServiceName": _SERVICE,
-            "webhookSecretName": _SECRET,
+            "webhookServiceName": _CERTIFICATE.service,
+            "webhookSecretName": _CERTIFICATE.kept_in,
         },
         "featureGates": {"VisibilityOnDemand": False},
         "integrations": {
-            "frameworks": ["batch/job", "jobset.x-k8s.io/jobset", "trainer.kubeflow.org/trainjob"]
+            "frameworks": [
+                "batch/job",
+                "jobset.x-k8s.io/jobset",
+                "trainer.kubeflow.org/trainjob",
+                "kubeflow.org/pytorchjob",
+            ]
         },
     }
     bed.write("kueue.yaml", yaml.safe_dump(configuration).encode())
@@ -69,10 +62,7 @@ def start(bed: Bed) -> None:
         [bed.program(COMPONENT, "kueue"), f"--config={bed.file('kueue.yaml')}"],
         environment={"KUBECONFIG": str(bed.kubeconfig("admin"))},
     )
-    path = f"/api/v1/namespaces/{_NAMESPACE}/secrets/{_SECRET}"
-    bed.wait(lambda: "tls.key" in (bed.read(path).get("data") or {}), "Kueue's certificate")
-    for name, value in bed.read(path)["data"].items():
-        (certificates / name).write_bytes(base64.b64decode(value))
+    _CERTIFICATE.mount(bed, certificates)
     bed.wait(lambda: answers_ok(f"http://127.0.0.1:{probes}/readyz"), "Kueue")
 
 
@@ -81,7 +71,7 @@ def _with_conversion(crd: dict[str, Any], port: int) -> dict[str, Any]:
         crd["spec"]["conversion"] = {
             "strategy": "Webhook",
             "webhook": {
-                "clientConfig": {"service": _service("/convert", port)},
+                "clientConfig": _CERTIFICATE.client("/convert", port),
                 "conversionReviewVersions": ["v1"],
             },
         }
@@ -98,9 +88,5 @@ def _reached(document: dict[str, Any], port: int) -> dict[str, Any]:
     ]
     for one in document["webhooks"]:
         path = one["clientConfig"]["service"]["path"]
-        one["clientConfig"] = {"service": _service(path, port)}
+        one["clientConfig"] = _CERTIFICATE.client(path, port)
     return document
-
-
-def _service(path: str, port: int) -> dict[str, Any]:
-    return {"name": _SERVICE, "namespace": _NAMESPACE, "path": path, "port": port}

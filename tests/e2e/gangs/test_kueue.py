@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.gang_documents import job_set, queues, template, train_job
+from tests.cluster.gang_documents import (
+    job_set,
+    nemo_pytorch_job,
+    queues,
+    template,
+    train_job,
+)
 from tests.e2e.gangs.controllers import is_taken
 from tests.e2e.gangs.gang_cluster import NAMESPACE, GangCluster
 
@@ -58,6 +64,18 @@ def test_a_train_job_in_a_queue_is_one_demand_with_its_world_size(queued: GangCl
     queued.make(job)
     found = queued.until("JobSet tune", admission="pending", worldSize=32)
     assert (found["madeBy"], found["gpus"]) == ("TrainJob ml/tune", 32.0)
+
+
+def test_pytorch_jobs_in_a_queue_start_whole_and_wait_whole(queued: GangCluster) -> None:
+    queued.make(nemo_pytorch_job("first", queue="research"))
+    first = queued.until("PyTorchJob first", admission="admitted", waitingPods=0)
+    assert (first["queue"], first["flavors"], first["placedGpus"]) == ("research", ["h100"], 32.0)
+
+    queued.make(nemo_pytorch_job("second", queue="research"))
+    second = queued.until("PyTorchJob second", admission="pending")
+    assert (second["pods"], second["gpus"], second["placedGpus"]) == (4, 32.0, 0.0)
+    assert "insufficient unused quota for nvidia.com/gpu in flavor h100" in second["waitsFor"][0]
+    assert second["waitingUsdPerHour"] == pytest.approx(220.16)
 
 
 def test_a_topology_without_room_is_told_from_a_quota_that_is_used_up(queued: GangCluster) -> None:
