@@ -221,10 +221,10 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
         price = parameters.tuning.late_minute_cost_max
         safest = safest_within(arrays, price)
-        share = 1.0 if real is None else avoidable(float(late[-1]), float(late[safest]))
+        counts = real is None or avoidable(float(late[-1]), float(late[safest]))
         correction = correction_after(
             correction,
-            measured * share,
+            measured if counts else 0.0,
             objective.attainment,
             most=correction_max(arrays.settings[choice.place], price),
             weight=weight,

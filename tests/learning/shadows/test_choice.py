@@ -216,18 +216,19 @@ def test_no_setting_beyond_the_operators_price_is_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("late", "safest", "part"),
+    ("late", "safest", "counts"),
     [
-        pytest.param(0.4, 0.1, 0.75, id="most-of-it"),
-        pytest.param(1.0, 1.0, 0.0, id="late-with-every-setting"),
-        pytest.param(0.2, 0.5, 0.0, id="the-real-fleet-is-safer"),
-        pytest.param(0.0, 0.0, 1.0, id="the-model-sees-none-late"),
+        pytest.param(0.4, 0.3, True, id="a-quarter-avoided"),
+        pytest.param(0.4, 0.32, False, id="a-fifth-avoided"),
+        pytest.param(1.0, 1.0, False, id="late-with-every-setting"),
+        pytest.param(0.2, 0.5, False, id="the-real-fleet-is-safer"),
+        pytest.param(0.0, 0.0, True, id="the-model-sees-none-late"),
     ],
 )
-def test_late_requests_count_as_far_as_the_safest_setting_would_have_avoided_them(
-    late: float, safest: float, part: float
+def test_late_requests_count_where_the_safest_setting_avoids_a_quarter_of_them(
+    late: float, safest: float, counts: bool
 ) -> None:
-    assert avoidable(late, safest) == pytest.approx(part)
+    assert avoidable(late, safest) is counts
 
 
 def test_the_safest_setting_is_the_dearest_within_the_operators_price() -> None:
