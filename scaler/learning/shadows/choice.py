@@ -6,10 +6,10 @@ last days fall short by half a point to a point and a half. Where none keeps it 
 cheapest that kept it on average is taken; where none does, a safer one. One change may make the
 workload so much cheaper or dearer, and no more. Where the model is off, the setting stays.
 
-Within a day a correction makes the setting safer by the measured late share (adaptive conformal
-inference, Gibbs and Candès 2021), where the safest setting would have avoided it by the model.
-Its lower bound is what one day without a late request earns: the objective is a share of all
-requests, so a burst after a good day need not be paid for.
+Within a day a correction makes the setting safer by the measured late share, whatever the model
+says (adaptive conformal inference, Gibbs and Candès 2021). Its lower bound is what one day without
+a late request earns: the objective is a share of all requests, so a burst after a good day need not
+be paid for.
 """
 
 import math
@@ -53,12 +53,6 @@ _CREDIT_MINUTES: Final = 24 * 60
 CREDIT_MAX: Final = _CORRECTION_PER_MINUTE * _CREDIT_MINUTES
 """More than any objective leaves."""
 _UTILIZATION_PER_CORRECTION: Final = 0.1
-AVOIDED_MIN: Final = 0.25
-"""Part of a minute's late requests that the safest setting must avoid, else they correct nothing.
-
-Parts of .1 and .3 made little difference on two days of bursts. To count a minute by its part is
-slow to see bursts that can be served.
-"""
 
 
 class Verdict(IntEnum):
@@ -208,30 +202,6 @@ def _off(days: Days, objective: float) -> Verdict | None:
     if abs(days.shadowed_ratio - 1) > REPLICAS_OFF_MAX:
         return Verdict.OTHER_REPLICAS
     return None
-
-
-def safest_within(arrays: SettingArrays, late_minute_cost_max: float | None) -> int:
-    """The place of the setting that is late least, whatever it costs within the operator's price.
-
-    It shows how much of what is late a safer setting could have avoided.
-    """
-    most = math.inf if late_minute_cost_max is None else late_minute_cost_max
-    costs = [one.late_minute_cost or 0.0 for one in arrays.settings]
-    within = [place for place, cost in enumerate(costs) if cost <= most]
-    return max(within, key=lambda place: (costs[place], -arrays.utilization[place]), default=GIVEN)
-
-
-def avoidable(late: float, safest: float) -> bool:
-    """Whether the safest setting would have had a good part of what was late in time.
-
-    A jump that nobody can foresee, or one beyond `maxReplicas`, is late with every setting, and a
-    plan made safer by it only costs more.
-
-    Args:
-        late: the model's late share of the real replicas.
-        safest: its late share of the safest setting's replicas.
-    """
-    return late <= 0 or safest <= (1 - AVOIDED_MIN) * late
 
 
 def correction_max(setting: Setting, late_minute_cost_max: float | None) -> float:

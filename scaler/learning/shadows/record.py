@@ -18,12 +18,10 @@ from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
 from scaler.learning.shadows.choice import (
     FIRST_DAYS,
     Choice,
-    avoidable,
     choose,
     corrected,
     correction_after,
     correction_max,
-    safest_within,
 )
 from scaler.learning.shadows.fluid import STEP_SECONDS, Fleets, served, slot_minutes_for
 from scaler.learning.shadows.look import ShadowedLook
@@ -220,11 +218,9 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
         mean = books.load_mean
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
         price = parameters.tuning.late_minute_cost_max
-        safest = safest_within(arrays, price)
-        counts = real is None or avoidable(float(late[-1]), float(late[safest]))
         correction = correction_after(
             correction,
-            measured if counts else 0.0,
+            measured,
             objective.attainment,
             most=correction_max(arrays.settings[choice.place], price),
             weight=weight,

@@ -10,12 +10,10 @@ from scaler.learning.estimates import Setting
 from scaler.learning.shadows.choice import (
     Choice,
     Verdict,
-    avoidable,
     choose,
     corrected,
     correction_after,
     correction_max,
-    safest_within,
 )
 from scaler.learning.shadows.settings import SETTINGS, setting_text, settings_of
 from tests.learning.shadows.days import books
@@ -213,29 +211,6 @@ def test_no_setting_beyond_the_operators_price_is_chosen() -> None:
 
     assert choose(days, Choice(), arrays, 0.99).place == 7
     assert choose(days, Choice(), arrays, 0.99, late_minute_cost_max=60).place == 5
-
-
-@pytest.mark.parametrize(
-    ("late", "safest", "counts"),
-    [
-        pytest.param(0.4, 0.3, True, id="a-quarter-avoided"),
-        pytest.param(0.4, 0.32, False, id="a-fifth-avoided"),
-        pytest.param(1.0, 1.0, False, id="late-with-every-setting"),
-        pytest.param(0.2, 0.5, False, id="the-real-fleet-is-safer"),
-        pytest.param(0.0, 0.0, True, id="the-model-sees-none-late"),
-    ],
-)
-def test_late_requests_count_where_the_safest_setting_avoids_a_quarter_of_them(
-    late: float, safest: float, counts: bool
-) -> None:
-    assert avoidable(late, safest) is counts
-
-
-def test_the_safest_setting_is_the_dearest_within_the_operators_price() -> None:
-    arrays = settings_of(replace(PARAMETERS, late_minute_cost=15.0))
-
-    cost = [arrays.settings[safest_within(arrays, most)].late_minute_cost for most in (None, 60)]
-    assert cost == [500, 60]
 
 
 def test_a_busy_late_minute_counts_by_its_load() -> None:

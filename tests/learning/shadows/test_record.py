@@ -161,17 +161,6 @@ def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -
     assert setting.evidence.startswith(setting_text(setting) + ": the trigger's own, made safer")
 
 
-def test_a_jump_that_no_setting_could_serve_makes_nothing_safer() -> None:
-    corrected = replace(TUNED, tuning=Tuning(corrects=True))
-    seen = after(60, lambda _: 4.0, ready=5.0, parameters=corrected)
-
-    # Ten times the load for less than a lead time: late whatever was ordered.
-    jumped = after(5, lambda _: 40.0, begin=MONDAY + 3600, shadows=seen, ready=5.0, late=1.0,
-                   parameters=corrected)  # fmt: skip
-
-    assert jumped.setting(corrected) is None
-
-
 def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() -> None:
     limited = replace(TUNED, tuning=Tuning(corrects=True, late_minute_cost_max=45.0))
     seen = after(10, lambda _: 10.5, ready=11.0, planned=8, parameters=limited)
