@@ -217,6 +217,13 @@ class TriggerSpec(BaseModel):
         description="a number from 1 to 10000: the GPU-minutes that a minute of one replica's "
         "requests is worth if they come late",
     )
+    late_minute_cost_max: float | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="a number from 1 to 10000: the most GPU-minutes that late requests may make a "
+        "late minute worth",
+    )
     quantile: float | None = Field(
         default=None, ge=0.5, le=0.995, description="a number from 0.5 to 0.995"
     )
@@ -300,6 +307,23 @@ class TriggerSpec(BaseModel):
                 "plan is, so give one"
             )
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _price_that_can_move(self) -> Self:
+        if self.late_minute_cost_max is None:
+            return self
+        for key, fixes in (
+            ("lateMinuteCost", "late_minute_cost" in self.model_fields_set),
+            ("quantile", self.quantile is not None),
+            ("tuning: fixed", self.tuning is TuningBy.FIXED),
+        ):
+            if fixes:
+                message = (
+                    f"keys 'lateMinuteCostMax' and '{key}' exclude each other: nothing then moves "
+                    "the price that the first one limits, so give one"
+                )
+                raise ValueError(message)
         return self
 
     @model_validator(mode="after")

@@ -19,6 +19,9 @@ class Tuning:
     pinned: frozenset[str] = frozenset()
     """Those of `late_minute_cost`, `level`, `utilization` and `hold_seconds` that the trigger
     gives."""
+    late_minute_cost_max: float | None = None
+    """What a late minute may cost at most, however many requests are late; None = no limit of the
+    operator's."""
     timezone: str = "UTC"
     """Of the hours at which a choice is made."""
 
@@ -99,7 +102,7 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
         learns_capacity=trigger_spec.capacity is Capacity.LEARNED,
         lead_fixed=trigger_spec.lead is LeadTimeUse.FIXED,
         hold_follows_lead=trigger_spec.hold is None,
-        late_minute_cost=None if trigger_spec.quantile else trigger_spec.late_minute_cost,
+        late_minute_cost=None if trigger_spec.quantile else _late_minute_cost(trigger_spec),
         hold_given=trigger_spec.hold is not None or trigger_spec.quantile is not None,
         tuning=Tuning(
             corrects=trigger_spec.tuning is not TuningBy.FIXED
@@ -111,6 +114,13 @@ def parameters_of(trigger_spec: TriggerSpec, capacity: ReplicaCapacity) -> PlanP
                 for name, figure in _PINNED_BY.items()
                 if name in trigger_spec.model_fields_set
             ),
+            late_minute_cost_max=trigger_spec.late_minute_cost_max,
             timezone=trigger_spec.timezone,
         ),
     )
+
+
+def _late_minute_cost(trigger_spec: TriggerSpec) -> float:
+    most = trigger_spec.late_minute_cost_max
+    cost = trigger_spec.late_minute_cost
+    return cost if most is None else min(cost, most)

@@ -2,9 +2,11 @@
 
 import pytest
 
+from scaler.decision.parameters import parameters_of
 from scaler.errors import MetadataError
 from scaler.trigger import LATE_MINUTE_COST, LeadTimeUse, Mode
 from scaler.trigger_parsing import AllowedOptions, parse
+from tests.scaler.fakes import CAPACITY
 
 ALLOWED = AllowedOptions(
     engines={"vllm": False, "llm-d": True},
@@ -39,6 +41,26 @@ def test_a_plan_is_as_careful_as_a_late_minute_is_dear_or_by_a_quantile_and_not_
         MetadataError, match="'lateMinuteCost' has the value '0': it takes a number"
     ):
         parse({"model": "m", "lateMinuteCost": "0"}, ALLOWED)
+
+
+def test_a_limit_of_the_price_needs_a_price_that_can_move() -> None:
+    assert parse({"model": "m", "lateMinuteCostMax": "60"}, ALLOWED).late_minute_cost_max == 60
+
+    for key, value, named in (
+        ("lateMinuteCost", "15", "lateMinuteCost"),
+        ("quantile", "0.9", "quantile"),
+        ("tuning", "fixed", "tuning: fixed"),
+    ):
+        with pytest.raises(MetadataError, match=f"'lateMinuteCostMax' and '{named}' exclude each"):
+            parse({"model": "m", "lateMinuteCostMax": "60", key: value}, ALLOWED)
+    with pytest.raises(MetadataError, match="'lateMinuteCostMax' has the value '0': it takes a"):
+        parse({"model": "m", "lateMinuteCostMax": "0"}, ALLOWED)
+
+
+def test_a_price_limit_below_the_default_price_is_the_price() -> None:
+    cheap = parse({"model": "m", "lateMinuteCostMax": "4"}, ALLOWED)
+
+    assert parameters_of(cheap, CAPACITY).late_minute_cost == 4
 
 
 def test_announced_events_are_read_and_one_that_cannot_be_is_refused() -> None:

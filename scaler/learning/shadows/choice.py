@@ -126,8 +126,19 @@ class Choice:
 FIRST_DAYS: Final = Choice()
 
 
-def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) -> Choice:
-    """The setting for the next day."""
+def choose(
+    days: Days,
+    choice: Choice,
+    arrays: SettingArrays,
+    objective: float,
+    *,
+    late_minute_cost_max: float | None = None,
+) -> Choice:
+    """The setting for the next day.
+
+    Args:
+        late_minute_cost_max: no setting that makes a late minute dearer is chosen.
+    """
     judged = Choice(
         place=choice.place,
         days=len(days),
@@ -142,6 +153,8 @@ def choose(days: Days, choice: Choice, arrays: SettingArrays, objective: float) 
         return replace(judged, verdict=verdict, late=float(late[choice.place]))
     hours, now = days.gpu_hours[:SETTINGS], days.planned_hours
     allowed = (hours >= (1 - CHEAPER_MAX) * now) & (hours <= (1 + DEARER_MAX) * now)
+    if late_minute_cost_max is not None:
+        allowed &= [(one.late_minute_cost or 0) <= late_minute_cost_max for one in arrays.settings]
     allowed[choice.place] = True
     tiers = ((Verdict.CHEAPEST, late), (Verdict.ON_AVERAGE, days.late_shares[:SETTINGS]))
     for verdict, shares in tiers:
@@ -191,19 +204,33 @@ def _off(days: Days, objective: float) -> Verdict | None:
     return None
 
 
+def correction_max(setting: Setting, late_minute_cost_max: float | None) -> float:
+    """How much safer than this setting late requests may make a plan, by the operator's price."""
+    cost = setting.late_minute_cost
+    if late_minute_cost_max is None or cost is None:
+        return CORRECTION_MAX
+    return min(max(math.log(late_minute_cost_max / cost), 0.0), CORRECTION_MAX)
+
+
 def correction_after(
-    correction: float, late: float, objective: float, *, weight: float = 1.0
+    correction: float,
+    late: float,
+    objective: float,
+    *,
+    most: float = CORRECTION_MAX,
+    weight: float = 1.0,
 ) -> float:
     """The correction after one minute with this measured late share; below 0 is credit.
 
     Args:
+        most: that it may be.
         weight: of the minute, its load over the mean load: the objective is about requests, and the
             late minutes are the busy ones.
     """
     allowed = 1 - objective
     moved = correction + _CORRECTION_PER_MINUTE * weight * (late - allowed)
     credit = _CORRECTION_PER_MINUTE * allowed * _CREDIT_MINUTES
-    return min(max(moved, -credit), CORRECTION_MAX)
+    return min(max(moved, -credit), most)
 
 
 def corrected(setting: Setting, correction: float, pinned: Collection[str]) -> Setting:

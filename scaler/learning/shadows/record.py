@@ -21,9 +21,11 @@ from scaler.learning.shadows.choice import (
     choose,
     corrected,
     correction_after,
+    correction_max,
 )
 from scaler.learning.shadows.fluid import STEP_SECONDS, Fleets, served, slot_minutes_for
 from scaler.learning.shadows.look import ShadowedLook
+from scaler.learning.shadows.price import beyond_price
 from scaler.learning.shadows.rules import (
     Present,
     SettingFleets,
@@ -98,17 +100,29 @@ class Shadows:
         """The setting in force; None where it is the one of `parameters`."""
         tuning = parameters.tuning
         place = self.choice.place if tuning.chooses else GIVEN
-        correction = self.correction if tuning.corrects else 0.0
-        correction = correction if correction >= _CORRECTION_MIN else 0.0
-        if place == GIVEN and not correction:
-            return None
         chosen = settings_of(parameters).settings[place]
+        most = correction_max(chosen, tuning.late_minute_cost_max)
+        correction = min(self.correction, most) if tuning.corrects else 0.0
+        correction = correction if correction >= _CORRECTION_MIN else 0.0
+        refused = self._refused_by_price(parameters, most)
+        if place == GIVEN and not correction and not refused:
+            return None
         setting = corrected(chosen, correction, tuning.pinned)
         why = self.choice.verdict.words if tuning.chooses else "the trigger's own"
         text = f"{setting_text(setting)}: {why}"
         if correction:
             text += f", made safer than {setting_text(chosen)} by late requests"
-        return replace(setting, evidence=text)
+        return replace(setting, evidence="; ".join(filter(None, (text, refused))))
+
+    def _refused_by_price(self, parameters: PlanParameters, most: float) -> str:
+        """What the operator's price refuses; empty where it does not limit the correction."""
+        tuning, days = parameters.tuning, self.books.all()
+        price, objective = tuning.late_minute_cost_max, parameters.objective.attainment
+        if price is None or not tuning.corrects or self.correction < most - _CORRECTION_MIN:
+            return ""
+        if not days.measured_late > 1 - objective:  # not known, too
+            return ""
+        return beyond_price(days, objective, price)
 
     def moved(self, seconds: float) -> "Shadows":
         """The same after the wall clock was set by `seconds`."""
@@ -174,7 +188,13 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     books = shadows.books.opened(day_of(minute.number * STEP_SECONDS, parameters.tuning.timezone))
     choice = shadows.choice
     if parameters.tuning.chooses and shadows.books.days and books is not shadows.books:
-        choice = choose(books.closed(), choice, arrays, objective.attainment)
+        choice = choose(
+            books.closed(),
+            choice,
+            arrays,
+            objective.attainment,
+            late_minute_cost_max=parameters.tuning.late_minute_cost_max,
+        )
     # The model has it that the new setting needs no correction.
     renewed = choice.place != shadows.choice.place and choice.keeps_objective
     wanted = fleets.wanted[:, 0].astype(np.float64)
@@ -197,7 +217,14 @@ def _closed(shadows: Shadows, parameters: PlanParameters) -> Shadows:
     if measured is not None:
         mean = books.load_mean
         weight = min(load / mean, _WEIGHT_MAX) if mean > 0 else 0.0
-        correction = correction_after(correction, measured, objective.attainment, weight=weight)
+        price = parameters.tuning.late_minute_cost_max
+        correction = correction_after(
+            correction,
+            measured,
+            objective.attainment,
+            most=correction_max(arrays.settings[choice.place], price),
+            weight=weight,
+        )
     return replace(
         shadows,
         fleets=replace(fleets, queued=queued[:-1]),

@@ -13,6 +13,7 @@ from scaler.learning.shadows.choice import (
     choose,
     corrected,
     correction_after,
+    correction_max,
 )
 from scaler.learning.shadows.settings import SETTINGS, setting_text, settings_of
 from tests.learning.shadows.days import books
@@ -184,6 +185,32 @@ def test_a_long_time_of_late_requests_makes_a_late_minute_twenty_times_as_dear_a
 
     safest = corrected(SETTING, correction, frozenset())
     assert safest.late_minute_cost == pytest.approx(15 * 20, rel=0.01)
+
+
+def test_late_requests_make_a_late_minute_no_dearer_than_the_operators_price() -> None:
+    correction = 0.0
+    for _ in range(600):
+        most = correction_max(SETTING, 45.0)
+        correction = correction_after(correction, 1.0, 0.99, most=most)
+
+    safest = corrected(SETTING, correction, frozenset())
+    assert safest.late_minute_cost == pytest.approx(45)
+    # Nothing is stored up beyond it.
+    assert correction == pytest.approx(math.log(3))
+
+
+def test_a_price_below_the_settings_own_corrects_nothing() -> None:
+    assert correction_max(SETTING, 10.0) == 0
+
+
+def test_no_setting_beyond_the_operators_price_is_chosen() -> None:
+    # Place 5 costs 30 GPU-minutes a late minute, place 7 costs 150; both kept the objective.
+    late = {place: [0.05] * 3 for place in range(SETTINGS)} | {5: NEVER, 7: NEVER}
+    days = books({5: 120, 7: 110}, late)
+    arrays = settings_of(replace(PARAMETERS, late_minute_cost=15.0))
+
+    assert choose(days, Choice(), arrays, 0.99).place == 7
+    assert choose(days, Choice(), arrays, 0.99, late_minute_cost_max=60).place == 5
 
 
 def test_a_busy_late_minute_counts_by_its_load() -> None:

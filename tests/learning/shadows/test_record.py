@@ -161,6 +161,24 @@ def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -
     assert setting.evidence.startswith(setting_text(setting) + ": the trigger's own, made safer")
 
 
+def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() -> None:
+    limited = replace(TUNED, tuning=Tuning(corrects=True, late_minute_cost_max=45.0))
+    seen = after(10, lambda _: 10.5, ready=11.0, planned=8, parameters=limited)
+    assert seen.setting(limited) is None
+    seen = after(300, lambda _: 10.5, begin=MONDAY + 600, shadows=seen, ready=8.0, planned=8,
+                 late=1.0, parameters=limited)  # fmt: skip
+
+    setting = seen.setting(limited)
+
+    assert setting is not None
+    assert setting.late_minute_cost == pytest.approx(45)
+    # The cheapest booked setting that keeps 99 % has 11 replicas all day, the plan has 8.
+    assert setting.evidence.endswith(
+        "; lateMinuteCostMax 45 is reached and 99.00% not kept: by the books it would cost "
+        "72 replica-hours a day more"
+    )
+
+
 def test_with_fixed_tuning_no_choice_is_made_in_the_books_either() -> None:
     fixed = replace(TUNED, tuning=Tuning(chooses=False))
     seen = after(3 * A_DAY + 180, lambda _: 4.0, every=2, planned=5, parameters=fixed)
