@@ -17,6 +17,11 @@ class WindowOdds:
     wait_seconds: float
     """Expected time until it is needed, the window's length where it is not."""
 
+    @property
+    def gpus_needed_if_any(self) -> float:
+        """Expected number of its GPUs that are needed within the window, if any is."""
+        return self.gpus_needed / self.needed if self.needed > 0 else 1.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Odds:

@@ -2,14 +2,17 @@
 
 For node rank k above the present demand, with G GPUs a node, rho the idle GPU-minutes that a GPU's
 delayed minute is worth, r = hold_factor * rho, T_k the time until demand needs node k, M_m the
-maximum of demand over the next m, K the time to boot a node, w that and the pull of images:
+maximum of demand over the next m, w the time to boot a node and to pull its images, and u the first
+window that is no shorter than w:
 
-    hold k   while for some m:  K G P(T_k <= m) + r w sum_i P(M_m >= G (k-1) + i) > G E[min(T_k, m)]
-    order k  while              order_factor r sum_i P(M_m >= G (k-1) + i) > G (1 - P(T_k <= m))
+    hold k   while for some m:  r w n P(T_k <= m) > G E[min(T_k, m)]
+    order k  while              order_factor r sum_i P(M_u >= G (k-1) + i) > G (1 - P(T_k <= u))
 
-where m is for orders the first window that is no shorter than w. Left is what is saved, a boot and
-waiting pods; right is the idle time. The inequality is the break-even of ski rental with a forecast
-in place of the worst case (Lu & Chen, arXiv 1112.0442); the factors come from replays of traces.
+n = sum_i P(M_u >= G (k-1) + i) / P(T_k <= u) is how many GPUs of the node are needed while the
+first of them waits for it: pods that come later find it there. Left are the pods that need not
+wait, right is the idle time. A hold saves no boot: a node that is ordered when a pod comes costs as
+much from then on as one that was held. The inequality is the break-even of ski rental with a
+forecast in place of the worst case (Lu & Chen, arXiv 1112.0442).
 """
 
 from collections.abc import Sequence
@@ -43,12 +46,13 @@ class Worth:
 
 def worth_of_holding(draft: PoolDraft, rank: int, windows: Sequence[WindowOdds]) -> Worth:
     """The worth of keeping node number `rank`."""
-    lead, gpus = draft.pool.lead_time, draft.pool.gpus_per_node
+    gpus = draft.pool.gpus_per_node
     rate = draft.constants.hold_factor * draft.policy.rho * late_seconds(draft)
+    waiting = _within_a_start(draft, windows).gpus_needed_if_any
     tried = [
         Worth(
             rank=rank,
-            gain=lead.boot_seconds * gpus * odds.needed + rate * odds.gpus_needed,
+            gain=rate * min(odds.needed * waiting, odds.gpus_needed),
             cost=gpus * odds.wait_seconds,
             odds=odds,
         )
@@ -59,8 +63,7 @@ def worth_of_holding(draft: PoolDraft, rank: int, windows: Sequence[WindowOdds])
 
 def worth_of_ordering(draft: PoolDraft, rank: int, windows: Sequence[WindowOdds]) -> Worth:
     """The worth of having node number `rank` a minute earlier."""
-    late = late_seconds(draft)
-    odds = next((one for one in windows if one.window_seconds >= late), windows[-1])
+    odds = _within_a_start(draft, windows)
     rate = draft.constants.order_factor * draft.constants.hold_factor * draft.policy.rho
     return Worth(
         rank=rank,
@@ -73,3 +76,9 @@ def worth_of_ordering(draft: PoolDraft, rank: int, windows: Sequence[WindowOdds]
 def late_seconds(draft: PoolDraft) -> float:
     """How long a pod waits for a node that is ordered when the pod comes."""
     return draft.pool.lead_time.boot_seconds + draft.pool.lead_time.pull_seconds
+
+
+def _within_a_start(draft: PoolDraft, windows: Sequence[WindowOdds]) -> WindowOdds:
+    """Of the first window in which a node that is ordered now can be there."""
+    late = late_seconds(draft)
+    return next((one for one in windows if one.window_seconds >= late), windows[-1])

@@ -41,14 +41,14 @@ def test_the_shipped_constants_are_on_the_grid() -> None:
 
 def test_a_night_looks_one_step_around() -> None:
     pairs = [(one.hold_factor, one.order_factor) for one in neighbours(SHIPPED)]
-    assert pairs == [(0.7, 0.6), (0.5, 0.6), (1.0, 0.6), (0.7, 0.4), (0.7, 0.85)]
+    assert pairs == [(1.0, 0.4), (0.7, 0.4), (1.4, 0.4), (1.0, 0.3), (1.0, 0.6)]
 
 
 def test_the_cheapest_neighbour_is_taken_and_all_evidence_is_kept() -> None:
     record = choose_again(SHIPPED, lambda one: 100 + 50 * one.order_factor, at_seconds=7)
-    assert record.after == replace(SHIPPED, order_factor=0.4)
-    assert [one.cost for one in record.evidence] == pytest.approx([130, 130, 130, 120, 142.5])
-    assert "hold 0.7, order 0.4 (-7.7%)" in record.text
+    assert record.after == replace(SHIPPED, order_factor=0.3)
+    assert [one.cost for one in record.evidence] == pytest.approx([120, 120, 120, 115, 130])
+    assert "hold 1, order 0.3 (-4.2%)" in record.text
 
 
 def test_a_gain_below_two_per_cent_moves_nothing() -> None:
@@ -128,8 +128,8 @@ def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
             quantiles=((2.0, 2.0),),
         )
 
-    # The second node is never wanted again. A start of 100 s and a wait of 120 s at rho 10 are
-    # saved with probability .5, against 450 s: 50 + .7 * 600 = 470 holds, 50 + .5 * 600 does not.
+    # The second node is never wanted again. A wait of 120 s at rho 10 is saved with probability .5,
+    # against 450 s: 600 holds, .7 * 600 does not.
     settings = ClusterSettings(
         pools=(POOL,), services=(service((0, 2), (103, 1)),), begin_seconds=0
     )
@@ -141,7 +141,7 @@ def test_a_forecast_that_promises_too_much_makes_holds_shorter() -> None:
         rho=10,
         until_seconds=3600,
     )
-    assert record.after == replace(SHIPPED, hold_factor=0.5)
+    assert record.after == replace(SHIPPED, hold_factor=0.7)
     assert record.at_seconds == 3600
     # Released at 120 and gone at 125, instead of held to the end.
     assert [one.cost for one in record.evidence[:2]] == [3600 - 103, 125 - 103]

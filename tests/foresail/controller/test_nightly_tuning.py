@@ -144,9 +144,9 @@ async def test_each_night_one_factor_moves_by_one_step_and_rounds_go_on() -> Non
         for _ in range(5):
             await nights.pass_one()
             factors.append(hold_factor(one))
-        assert factors == [0.7, 0.5, 0.35, 0.25, 0.25, 0.25]
+        assert factors == [1.0, 0.7, 0.5, 0.35, 0.25, 0.25]
         assert len(one.executor.rounds) - before == 37  # in 75 minutes
-        assert outcomes(one) == {"moved": 3.0, "kept": 2.0}
+        assert outcomes(one) == {"moved": 4.0, "kept": 1.0}
     moments = [datetime.fromtimestamp(night.until_seconds, UTC) for night in chooser.asked]
     assert [f"{at:%d %H:%M:%S}" for at in moments] == [
         f"{day:02} 01:00:00" for day in (30, 1, 2, 3, 4)
@@ -177,16 +177,16 @@ async def test_after_a_start_the_next_night_is_waited_for_and_the_last_choice_st
     async with stage() as one, Nights(one, Chooser()):
         begun(one)
         await asyncio.sleep(12 * MINUTE)
-        assert hold_factor(one) == 0.5
+        assert hold_factor(one) == 0.7
         state: ControllerState = one.rounds.state
     again = Chooser()
     async with stage(state=state) as two, Nights(two, again) as nights:
         begun(two, f", tuning: nightly, timeZone: {AFTER}")
         await asyncio.sleep(12 * MINUTE)
-        assert (hold_factor(two), again.asked) == (0.5, [])
+        assert (hold_factor(two), again.asked) == (0.7, [])
         await nights.pass_one()
         await asyncio.sleep(3 * MINUTE)
-        assert (hold_factor(two), len(again.asked)) == (0.35, 1)
+        assert (hold_factor(two), len(again.asked)) == (0.5, 1)
 
 
 async def test_a_worker_that_fails_changes_nothing_until_the_next_night() -> None:
@@ -194,11 +194,11 @@ async def test_a_worker_that_fails_changes_nothing_until_the_next_night() -> Non
     async with stage() as one, Nights(one, chooser) as nights:
         begun(one)
         await nights.pass_one()
-        assert (len(chooser.asked), hold_factor(one), outcomes(one)) == (1, 0.7, {"failed": 1.0})
+        assert (len(chooser.asked), hold_factor(one), outcomes(one)) == (1, 1.0, {"failed": 1.0})
         assert one.rounds.state.planning.tuned == TunedPools()
         chooser.answer = cheaper_holds
         await nights.pass_one()
-        assert (len(chooser.asked), hold_factor(one)) == (2, 0.5)
+        assert (len(chooser.asked), hold_factor(one)) == (2, 0.7)
 
 
 @pytest.mark.parametrize("tuning", ["", "tuning: never, "])
@@ -208,7 +208,7 @@ async def test_a_pool_whose_policy_does_not_tune_is_left_alone(tuning: str) -> N
         begun(one, f", {tuning}timeZone: {ZONE}")
         await nights.pass_one()
         await nights.pass_one()
-        assert (chooser.asked, hold_factor(one), outcomes(one)) == ([], 0.7, {})
+        assert (chooser.asked, hold_factor(one), outcomes(one)) == ([], 1.0, {})
 
 
 async def test_another_time_zone_makes_no_second_night_within_half_a_day() -> None:
@@ -247,7 +247,7 @@ async def test_two_replicas_choose_alike() -> None:
         found = [each.rounds.state.planning.tuned for each in (one, two)]
         told = [each.posted.reasons.count(("h100", "Tuned")) for each in (one, two)]
     assert found[0] == found[1]
-    assert found[0].records["h100"].after == RuleConstants(hold_factor=0.5)
+    assert found[0].records["h100"].after == RuleConstants(hold_factor=0.7)
     assert sorted(told) == [0, 1]
 
 
@@ -257,7 +257,7 @@ async def test_two_replicas_choose_alike() -> None:
         pytest.param(
             cheaper_holds,
             "Tuned",
-            "pool h100: hold factor 0.7 and order factor 0.6 are left for hold 0.5, order 0.6",
+            "pool h100: hold factor 1 and order factor 0.4 are left for hold 0.7, order 0.4",
             id="moved",
         ),
         pytest.param(
@@ -289,9 +289,9 @@ async def test_the_night_is_shown_on_the_policy_once_in_the_plan_and_in_metrics(
         found = cluster_payload(shown(last))
         pools = found["pools"]
         assert isinstance(pools, list)
-        assert pools[0]["constants"] == {"holdFactor": hold_factor(one), "orderFactor": 0.6}
+        assert pools[0]["constants"] == {"holdFactor": hold_factor(one), "orderFactor": 0.4}
         if reason == "Tuned":
-            assert pools[0]["tuning"]["chosen"]["evidence"][1]["holdFactor"] == 0.5
+            assert pools[0]["tuning"]["chosen"]["evidence"][1]["holdFactor"] == 0.7
         else:
             assert pools[0]["tuning"]["noChoice"]["why"] == "its past covers 1.0 days"
         registry = CollectorRegistry()
