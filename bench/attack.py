@@ -114,7 +114,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
             missed = await server.looks_missed()
             with Attack(victim) if attacked else nullcontext() as attack:
                 begun = await _between_moments()
-                cpu_before, machine_before = server.cpu_seconds(), _machine_cpu_seconds()
+                cpu_before, machine_before = sum(server.cpu_seconds()), _machine_cpu_seconds()
                 asked = await _asked(honest_port)
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
@@ -129,7 +129,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
                         _ = group.create_task(driving)
                 ended = await _between_moments()
                 asked = await _asked(honest_port) - asked
-                server_cpu = server.cpu_seconds() - cpu_before
+                server_cpu = sum(server.cpu_seconds()) - cpu_before
                 machine_cpu = _machine_cpu_seconds() - machine_before
                 watching.cancel()
                 fronts = {} if attack is None else attack.counts()
