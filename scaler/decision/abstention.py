@@ -17,7 +17,8 @@ ScaledObjects need different answers, because the HPA takes the highest of its m
   them closed counts as inactive and as no error (`getScalerState` in pkg/scaling/scale_handler.go,
   `ErrCacheClosed`): the workload goes to zero, unless it was active within `cooldownPeriod`. So an
   HPA, which asks only while there are replicas, gets no value and no error as above, and while it
-  asks an open stream says true, which then moves nothing and begins the cooldown anew.
+  asks (`Entry.note_hpa`) an open stream says true, which then moves nothing and begins the cooldown
+  anew.
 
 An empty `GetMetricSpec` does not work: KEDA takes that for an error of the scaler and fails the
 other triggers' metrics with it.
@@ -50,7 +51,8 @@ class Abstention:
             return "KEDA gets 0 and not active, so that the other triggers decide"
         if self.is_error:
             return (
-                "KEDA gets an error, which changes nothing where the ScaledObject has no fallback"
+                "KEDA gets an error and the HPA no value, which changes nothing where the "
+                "ScaledObject has no fallback and a cooldown of minutes"
             )
         return "KEDA gets no value, so that the HPA changes nothing"
 

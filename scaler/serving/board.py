@@ -28,6 +28,8 @@ COHERENT_SECONDS = 5.0
 HPA_PERIOD_SECONDS = (0.5, 60.0)
 """The least and the most between two calls of an HPA: it asks every 15 s unless the cluster says
 otherwise. KEDA repeats a call that failed at once."""
+HPA_CALLS_MIN = 3
+"""So many in a row show that an HPA asks. One or two may be a person's, with kubectl."""
 SUPERSEDED_SECONDS = 3600.0
 """An entry that KEDA did not ask about for so long, while it asks about another of the same object,
 is taken for edited away."""
@@ -62,6 +64,8 @@ class Entry:
     """Called after each publication and each sign that the workload runs, for open streams."""
     _polled: tuple[float, Reply] | None = None
     _hpa_asked_at_seconds: float = -math.inf
+    _hpa_calls: int = 0
+    """In a row."""
     _ran_at_seconds: float = -math.inf
 
     def publish(self, timed: TimedOutcome) -> None:
@@ -69,18 +73,16 @@ class Entry:
         self._wake_listeners()
 
     def note_hpa(self) -> None:
-        """The HPA asks, which it does only while the workload has replicas.
-
-        A call alone counts for nothing: it may be a person's, with kubectl.
-        """
+        """The HPA asks, which it does only while the workload has replicas."""
         now, (least, most) = self.clock(), HPA_PERIOD_SECONDS
         since_last = now - self._hpa_asked_at_seconds
         if since_last < least:
             return
-        if since_last <= most:
+        self._hpa_calls = self._hpa_calls + 1 if since_last <= most else 1
+        self._hpa_asked_at_seconds = now
+        if self._hpa_calls >= HPA_CALLS_MIN:
             self._ran_at_seconds = now
             self._wake_listeners()
-        self._hpa_asked_at_seconds = now
 
     def ran_within(self, seconds: float) -> bool:
         """Whether the workload had replicas within so long, as far as its HPA's calls show."""
