@@ -5,7 +5,7 @@ from scaler.learning.shadows.settings import SETTINGS
 
 
 def beyond_price(days: Days, objective: float, late_minute_cost_max: float) -> str:
-    """What a plan says that late requests would make dearer than the operator allows.
+    """What a plan says where late requests would make it dearer than the operator allows.
 
     Args:
         days: of the books; their cheapest setting that kept the objective is what it would cost.
@@ -17,7 +17,6 @@ def beyond_price(days: Days, objective: float, late_minute_cost_max: float) -> s
         return f"{limit}: by the books no setting keeps it"
     more = (float(kept.min()) - days.planned_hours) / (days.minutes / 1440)
     if more <= 0:
-        return (
-            f"{limit}: what it would cost is not known, for the books have a setting that keeps it"
-        )
-    return f"{limit}: by the books it would cost {more:,.0f} replica-hours a day more"
+        return f"{limit}: by the books a setting keeps it for no more replica-hours than the plan"
+    cost = f"{more:,.1f}".removesuffix(".0")
+    return f"{limit}: by the books it would cost {cost} replica-hours a day more"

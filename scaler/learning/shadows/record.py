@@ -16,6 +16,7 @@ from scaler.decision.schedule import IDLE_REPLICAS
 from scaler.learning.estimates import Setting
 from scaler.learning.shadows.books import EMPTY, Books, Minute, day_of
 from scaler.learning.shadows.choice import (
+    CORRECTION_MAX,
     FIRST_DAYS,
     Choice,
     choose,
@@ -118,7 +119,9 @@ class Shadows:
         """What the operator's price refuses; empty where it does not limit the correction."""
         tuning, days = parameters.tuning, self.books.all()
         price, objective = tuning.late_minute_cost_max, parameters.objective.attainment
-        if price is None or not tuning.corrects or self.correction < most - _CORRECTION_MIN:
+        if price is None or not tuning.corrects or most >= CORRECTION_MAX:
+            return ""
+        if self.correction < most - _CORRECTION_MIN:
             return ""
         if not days.measured_late > 1 - objective:  # not known, too
             return ""

@@ -179,6 +179,18 @@ def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() 
     )
 
 
+def test_a_plan_names_no_price_that_does_not_limit_it() -> None:
+    # The correction ends at 20 times the setting's own 15, far below this price.
+    unreached = replace(TUNED, tuning=Tuning(corrects=True, late_minute_cost_max=10_000.0))
+    seen = after(10, lambda _: 10.5, ready=8.0, planned=8, late=1.0, parameters=unreached)
+
+    setting = replace(seen, correction=3.0).setting(unreached)
+
+    assert setting is not None
+    assert setting.late_minute_cost == pytest.approx(15 * math.exp(3))
+    assert "lateMinuteCostMax" not in setting.evidence
+
+
 def test_with_fixed_tuning_no_choice_is_made_in_the_books_either() -> None:
     fixed = replace(TUNED, tuning=Tuning(chooses=False))
     seen = after(3 * A_DAY + 180, lambda _: 4.0, every=2, planned=5, parameters=fixed)
