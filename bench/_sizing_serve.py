@@ -1,16 +1,14 @@
 """The shipped `foresail serve` under KEDA's calls, at one size: both processes and their source."""
 
 import asyncio
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from time import perf_counter
 
 import grpc.aio
 from aiohttp import ClientSession
 
 from bench._rpc_calls import Tally, bench_object, drive, until_live
-from bench._rpc_server import Server, serving
+from bench._rpc_server import serving
 from bench._rpc_source import ASKED_PATH, prometheus
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
@@ -36,11 +34,11 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
             objects = [bench_object(index) for index in range(workloads)]
             await until_live(keda, objects, seconds_max=_LIVE_SECONDS_MAX)
             asked = await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")
-            cpu, tally, begun = _cpu_seconds(server), Tally(), perf_counter()
+            cpu, tally, begun = server.cpu_seconds(), Tally(), perf_counter()
             await drive(keda, objects, tally, periods=_PERIODS, seconds=seconds)
             minutes = (perf_counter() - begun) / 60
             answering, planning = (
-                after - before for after, before in zip(_cpu_seconds(server), cpu, strict=True)
+                after - before for after, before in zip(server.cpu_seconds(), cpu, strict=True)
             )
             queries = int(await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")) - int(asked)
             answering_bytes, planning_bytes = server.rss_bytes()
@@ -61,15 +59,3 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
 async def _text(session: ClientSession, url: str) -> str:
     async with session.get(url) as response:
         return await response.text()
-
-
-def _cpu_seconds(server: Server) -> tuple[float, float]:
-    """Of the answering process and of its planner, so far."""
-    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
-    (planner,) = map(int, children)
-    return _of(server.pid), _of(planner)
-
-
-def _of(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")

@@ -24,12 +24,12 @@ from bench._sizing_serve import served
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """Something whose cost is measured at two sizes, and told for others."""
+    """Something whose cost is measured at two sizes, and computed for others."""
 
     name: str
     measure: Callable[[int], Figures]
     sizes: tuple[int, int]
-    told: tuple[int, ...] = (300, 2_000, 10_000)
+    others: tuple[int, ...] = (300, 2_000, 10_000)
 
 
 def main(arguments: list[str]) -> None:
@@ -40,15 +40,15 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
     rows: list[Row] = []
-    told: list[Row] = []
+    computed: list[Row] = []
     for part in parts(quick=options.quick):
         if options.only is None or part.name in options.only:
             small, large = (_apart(part.measure, size) for size in part.sizes)
             for figure in small:
                 line = Line.through(part.sizes, (small[figure], large[figure]))
                 rows.append(_row(part, figure, line))
-                told.append(_told(part, figure, line))
-    show("sizing", vars(options), rows, options.json, further={"one pair": told})
+                computed.append(_computed(part, figure, line))
+    show("sizing", vars(options), rows, options.json, further={"one pair": computed})
 
 
 def parts(*, quick: bool) -> Sequence[Part]:
@@ -69,7 +69,7 @@ def parts(*, quick: bool) -> Sequence[Part]:
             name="controller",
             measure=controller,
             sizes=_of(250, 1250, scale),
-            told=(1000, 5000, 10_000),
+            others=(1000, 5000, 10_000),
         ),
     )
 
@@ -109,10 +109,10 @@ def _row(part: Part, figure: str, line: Line) -> Row:
     }
 
 
-def _told(part: Part, figure: str, line: Line) -> Row:
+def _computed(part: Part, figure: str, line: Line) -> Row:
     return {"figure": figure} | {
         f"{place}": f"{size:,}: {line.at(size):,.4g}"
-        for place, size in zip(("few", "many", "most"), part.told, strict=True)
+        for place, size in zip(("few", "many", "most"), part.others, strict=True)
     }
 
 
