@@ -10,7 +10,7 @@ import argparse
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -36,19 +36,46 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench sizing", description=__doc__)
     names = [one.name for one in parts(quick=False)]
     parser.add_argument("--only", choices=names, action="append", help="parts to measure")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs=2,
+        metavar=("SMALL", "LARGE"),
+        help="the two sizes, with one --only",
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes and shorter pasts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="file for the rows as JSON")
     options = parser.parse_args(arguments)
+    try:
+        asked = asked_parts(options.only, options.sizes, quick=options.quick)
+    except ValueError as error:
+        parser.error(str(error))
     rows: list[Row] = []
     computed: list[Row] = []
-    for part in parts(quick=options.quick):
-        if options.only is None or part.name in options.only:
-            small, large = (_apart(part.measure, size) for size in part.sizes)
-            for figure in small:
-                line = Line.through(part.sizes, (small[figure], large[figure]))
-                rows.append(_row(part, figure, line))
-                computed.append(_computed(part, figure, line))
+    for part in asked:
+        small, large = (_apart(part.measure, size) for size in part.sizes)
+        for figure in small:
+            line = Line.through(part.sizes, (small[figure], large[figure]))
+            rows.append(_row(part, figure, line))
+            computed.append(_computed(part, figure, line))
     show("sizing", vars(options), rows, options.json, further={"one pair": computed})
+
+
+def asked_parts(
+    only: Sequence[str] | None, sizes: tuple[int, int] | None, *, quick: bool
+) -> Sequence[Part]:
+    """Those of these names, or all; one at sizes of its own.
+
+    Raises:
+        ValueError: the sizes are for one part, the smaller one first.
+    """
+    asked = [one for one in parts(quick=quick) if only is None or one.name in only]
+    if sizes is None:
+        return asked
+    small, large = sizes
+    if len(asked) != 1 or not 0 < small < large:
+        raise ValueError("--sizes takes one --only, and a size above 0 and a larger one")
+    return [replace(asked[0], sizes=(small, large))]
 
 
 def parts(*, quick: bool) -> Sequence[Part]:

@@ -1,7 +1,9 @@
 """`bench sizing`: a line through two measurements, and parts that are measured at a size."""
 
+import pytest
+
 from bench._sizing_parts import console, controller, planned
-from bench.sizing import Line
+from bench.sizing import Line, asked_parts
 
 
 def test_what_one_more_takes_and_what_is_left_at_none_come_from_both_sizes() -> None:
@@ -25,3 +27,12 @@ def test_a_round_of_the_controller_takes_time_in_proportion_to_its_nodes() -> No
     small, large = controller(50)[name], controller(400)[name]
 
     assert large < 3 * (400 / 50) * small  # workloads × starts would make it 64 times
+
+
+def test_one_part_is_measured_at_the_sizes_that_are_asked_for_and_several_are_not() -> None:
+    (part,) = asked_parts(["controller"], (100, 400), quick=True)
+    assert (part.name, part.sizes) == ("controller", (100, 400))
+
+    for only, sizes in ((None, (100, 400)), (["controller"], (400, 100))):
+        with pytest.raises(ValueError, match="--sizes takes one --only"):
+            asked_parts(only, sizes, quick=True)
