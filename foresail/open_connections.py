@@ -5,7 +5,8 @@ and then, or read nothing of its answers, each of which is kept for it.
 
 A port that is full closes a connection of the client address that has the most, so that no client
 can keep others out: of those that wait for their client, the one that has waited longest. Where the
-server itself is at work for all of them, the new one is closed.
+server itself is at work for all of them, as for pages of metrics that take seconds, the newest one
+of that address is closed.
 """
 
 import asyncio
@@ -46,7 +47,8 @@ class OpenConnections:
 
     def __init__(self, limits: PortLimits) -> None:
         self.limits = limits
-        self._open: set[_Connection] = set()
+        self._open: dict[_Connection, None] = {}
+        """In the order in which they came."""
         self._by_transport: dict[asyncio.BaseTransport, _Connection] = {}
 
     def accepting(
@@ -102,26 +104,24 @@ class OpenConnections:
     # Called by connections.
 
     def opened(self, connection: "_Connection") -> None:
-        self._open.add(connection)
+        self._open[connection] = None
         if len(self._open) <= self.limits.connections:
             return
         _note(Limit.CONNECTIONS)
         counts = Counter(one.peer for one in self._open)
         most = max(counts.values())
-        waiting = [
-            one
-            for one in self._open
-            if counts[one.peer] == most and one.waits_since is not None and one is not connection
-        ]
+        of_most = [one for one in self._open if counts[one.peer] == most]
+        waiting = [one for one in of_most if one.waits_since is not None and one is not connection]
         if waiting:
-            connection = min(waiting, key=lambda one: one.waits_since or 0.0)
-        connection.abort()
+            min(waiting, key=lambda one: one.waits_since or 0.0).abort()
+        else:
+            of_most[-1].abort()
 
     def begun(self, connection: "_Connection", transport: asyncio.BaseTransport) -> None:
         self._by_transport[transport] = connection
 
     def ended(self, connection: "_Connection", transport: asyncio.BaseTransport | None) -> None:
-        self._open.discard(connection)
+        self._open.pop(connection, None)
         if transport is not None:
             self._by_transport.pop(transport, None)
 

@@ -255,6 +255,22 @@ async def test_one_that_the_server_works_for_is_not_closed() -> None:
         assert await asyncio.gather(*waiting) == ["waited"] * 2
 
 
+async def test_a_client_that_the_server_works_for_keeps_no_other_out_either() -> None:
+    async with serving(PortLimits(connections=2)) as port:
+        first, newest = [await port.connect("127.0.0.2") for _ in range(2)]
+        waiting = asyncio.create_task(first.ask("/wait"))
+        await port.waiting.acquire()
+        closed = asyncio.create_task(newest.ask("/wait"))
+        await port.waiting.acquire()
+
+        async with counted_once(Limit.CONNECTIONS):
+            assert await (await port.connect()).ask() == "small"
+
+        assert await closed == ""
+        port.open.set()
+        assert await waiting == "waited"
+
+
 async def test_a_body_that_comes_after_its_answer_is_no_work_of_the_server() -> None:
     async with serving(PortLimits(connections=1)) as port:
         early = await port.connect("127.0.0.2")

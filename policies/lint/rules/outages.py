@@ -163,7 +163,7 @@ def initial_cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def advise_taken_for_idle(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """In mode advise alone with minReplicaCount 0 KEDA's polls get an error. When KEDA closes the
-    scalers during such a poll, it goes to 0, unless the workload was active within cooldownPeriod:
+    scalers during such a poll, the workload goes to 0, unless it was active within cooldownPeriod:
     only with `external-push` can Foresail say that it runs.
     """
     every = list(triggers_of(of))
@@ -172,7 +172,7 @@ def advise_taken_for_idle(of: Object, inputs: Inputs) -> Iterator[Fault]:
         return
     for trigger in foresail_triggers(of):
         if trigger.mode == "advise" and trigger.type == "external":
-            why = "a poll whose scalers KEDA closes meanwhile stops the workload"
+            why = "a poll during which KEDA closes the scalers stops the workload"
             do = (
                 "use external-push, set minReplicaCount: 1 and minReplicas, or set the annotation "
                 f'{_PAUSED_SCALE_IN}: "true"'
