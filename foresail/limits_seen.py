@@ -14,31 +14,6 @@ from scaler.limits import COUNTS, Limit
 log = structlog.get_logger()
 
 
-class LimitCollector(Collector):
-    """One series for each limit, from the first scrape on, so that a rate sees the first excess."""
-
-    def __init__(self, others: Callable[[], Mapping[Limit, int]] = dict) -> None:
-        """Export the counts of this process and of the other one.
-
-        Args:
-            others: the last report of the process that answers KEDA, where there is one.
-        """
-        self._others = others
-
-    @override
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        counts = Counter(COUNTS.snapshot())
-        counts.update(self._others())
-        family = CounterMetricFamily(
-            "foresail_limit_exceeded",
-            "Times that a limit was exceeded, by its name in docs/limits.md.",
-            labels=("limit",),
-        )
-        for limit in Limit:
-            family.add_metric((limit,), counts[limit])
-        yield family
-
-
 class LimitLog:
     """Names each limit in the log when it was first exceeded in this process."""
 
@@ -54,3 +29,36 @@ class LimitLog:
 
 LOG: Final = LimitLog()
 """Of this process."""
+
+
+class LimitCollector(Collector):
+    """One series for each limit, from the first scrape on, so that a rate sees the first excess.
+
+    A scrape also names new limits in the log, for processes that do nothing at intervals.
+    """
+
+    def __init__(
+        self, others: Callable[[], Mapping[Limit, int]] = dict, *, named: LimitLog = LOG
+    ) -> None:
+        """Export the counts of this process and of the other one.
+
+        Args:
+            others: the last report of the process that answers KEDA, where there is one.
+            named: which limits were named in the log.
+        """
+        self._others = others
+        self._named = named
+
+    @override
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        self._named.name_new()
+        counts = Counter(COUNTS.snapshot())
+        counts.update(self._others())
+        family = CounterMetricFamily(
+            "foresail_limit_exceeded",
+            "Times that a limit was exceeded, by its name in docs/limits.md.",
+            labels=("limit",),
+        )
+        for limit in Limit:
+            family.add_metric((limit,), counts[limit])
+        yield family

@@ -60,6 +60,17 @@ def test_a_limit_is_named_in_the_log_once() -> None:
     assert [line["event"] for line in streams] == ["limit_exceeded"]
 
 
+def test_a_scrape_names_a_new_limit_in_the_log() -> None:
+    registry = CollectorRegistry()
+    with structlog.testing.capture_logs() as lines:
+        registry.register(LimitCollector(named=LimitLog()))
+        exceeded(Limit.NAME)
+        for _ in range(2):
+            assert shown("name", registry)
+
+    assert [line["limit"] for line in lines].count("name") == 1
+
+
 @pytest.mark.parametrize(
     ("metadata", "limits"),
     [
