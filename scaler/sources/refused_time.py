@@ -1,9 +1,9 @@
 """Processor time spent in vain on large answers, by the namespace that they were read for.
 
 A packed answer of 260 KB is unpacked to 64 MiB before it is refused, which takes as long as twenty
-common looks. A tenant can have hundreds of such looks, each of another trigger or address: so its
-namespace has a small part of a core for them, and beyond it is not looked for. A large answer that
-was not read within its time, or could not be used, counts like a refused one.
+common looks. A tenant can have hundreds of such looks, each of another trigger or address. So each
+namespace has a small part of a core for such answers; beyond it, its looks fail without a question.
+A large answer that was not read within its time, or could not be used, counts like a refused one.
 """
 
 import threading
@@ -42,7 +42,7 @@ class RefusedTime:
             self._debts[namespace] = _Debt(debt, now_seconds)
 
     def wait_seconds(self, namespace: str | None, *, now_seconds: float) -> float:
-        """How long the namespace is not to be looked for; 0 = it may be."""
+        """How long looks of the namespace are refused; 0 = they are not."""
         with self._lock:
             left = self._left(namespace, now_seconds)
             if not left:

@@ -1,13 +1,13 @@
-"""One thread at a time, and the namespaces for which threads wait in turn."""
+"""A lock that namespaces get in turn."""
 
 import threading
 from collections import Counter
 
 
 class Turns:
-    """A lock that the namespace which had it longest ago gets next.
+    """A lock; of the namespaces whose threads wait for it, the one that had it longest ago is next.
 
-    Where one namespace has large answers without end, that of another waits for one of them.
+    Where one namespace has large answers without end, an answer of another waits for one of them.
     """
 
     def __init__(self) -> None:
