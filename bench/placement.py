@@ -89,10 +89,10 @@ def _bound(policy: str, nodes: Sequence[Node], pods: Sequence[Shape], seed: int)
     arriving = arrivals(pods, capacity, random)
     asked = np.cumsum([shape.total_milli for shape in arriving])
     until_100 = arriving[: int(np.searchsorted(asked, capacity))]
-    of = bound_milli if policy == _BOUND else bound_taking_all_milli
+    bound = bound_milli if policy == _BOUND else bound_taking_all_milli
     return Outcome(
-        allocation_100=100 * of(nodes, until_100) / capacity,
-        allocation_130=100 * of(nodes, arriving) / capacity,
+        allocation_100=100 * bound(nodes, until_100) / capacity,
+        allocation_130=100 * bound(nodes, arriving) / capacity,
         multi_gpu_accepted_100=None,
         frag_100=None,
         pods_per_second=None,

@@ -45,7 +45,8 @@ from scheduler.view import views_of
 log = structlog.get_logger()
 
 OPTIONAL: Final = frozenset({Kind.POD_GROUP, Kind.POD_GROUP_PLUGIN, Kind.TAINT_RULE})
-"""Kinds whose refusal makes no veto wrong: kube-scheduler knows groups and taints itself."""
+"""Kinds whose refusal makes no veto wrong: kube-scheduler knows groups itself, and no claim is
+predicted while there may be taint rules that are not known."""
 _SLICE: Final = 32
 """Objects of a list taken before an answer may come in between."""
 _WARM_NODES: Final = 64
@@ -236,6 +237,8 @@ class Feed:
                 await self._take_list(kind, ())
             case Unavailable(reason):
                 log.warning("unavailable", kind=kind, why=reason)
+                self.intake.unavailable(kind)
+                await _in_steps(self.intake.settle())
                 self._settled(kind, None if kind in OPTIONAL else reason)
 
     async def _take_list(self, kind: Kind, records: tuple[Record, ...]) -> None:

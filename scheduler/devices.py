@@ -49,7 +49,7 @@ def allocatable(device: records.Device, unpredictable: str | None = None) -> Dev
 def _unpredictable(device: records.Device) -> str | None:
     """Why it is not known whether the device is free, or when the allocator comes to it."""
     if not device.all_taints_known:
-        return "a DeviceTaintRule that could not be read may taint it"
+        return "a DeviceTaintRule that cannot be read may taint it"
     if device.counters:
         return "it shares counters with other devices"
     if device.shared:

@@ -83,7 +83,14 @@ class Intake:
         for one in records:
             self.changed(kind, one, now_seconds)
             yield
+        if kind is Kind.TAINT_RULE:
+            self._tainted_anew |= dict.fromkeys(self._slices.set_rules_listed(listed=True))
         yield from self.settle()
+
+    def unavailable(self, kind: Kind) -> None:
+        """The kind cannot be read before its next list."""
+        if kind is Kind.TAINT_RULE:
+            self._tainted_anew |= dict.fromkeys(self._slices.set_rules_listed(listed=False))
 
     def changed(self, kind: Kind, record: Record, now_seconds: float) -> None:
         """An object is new, or not as it was."""

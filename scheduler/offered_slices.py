@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Final
 
 from fleet.cluster.devices import Slice
-from fleet.cluster.taint_rules import RulesByPool, TaintRule, by_pool, doubted, tainted
+from fleet.cluster.taint_rules import RulesByPool, TaintRule, by_pool, tainted, with_unknown_taints
 from scheduler.devices import allocatable
 from scheduler.first_fit import Device
 
@@ -28,6 +28,7 @@ class OfferedSlices:
         self._rules: dict[str, TaintRule] = {}
         self._by_pool: RulesByPool = {}
         self._unread_rules: set[str] = set()
+        self._rules_listed = True
         self._on: defaultdict[str, set[str]] = defaultdict(set)
         self._shared: dict[str, tuple[Device, ...]] = {}
         """Devices that belong to no single node, by slice."""
@@ -77,6 +78,17 @@ class OfferedSlices:
         """The rule was deleted; the nodes concerned, None for no single one."""
         return self._taint_all(self._forget_rule(name))
 
+    def set_rules_listed(self, *, listed: bool) -> list[str | None]:
+        """Whether the rules were listed and are followed since; without that there may be more.
+
+        Returns:
+            The nodes concerned, None for no single one.
+        """
+        if listed == self._rules_listed:
+            return []
+        self._rules_listed = listed
+        return self._taint_all(set(self._untainted))
+
     def _forget_rule(self, name: str) -> set[str]:
         """Leave the rule out; the slices that it may have tainted."""
         if name in self._unread_rules:
@@ -102,8 +114,8 @@ class OfferedSlices:
         """Make the slice as it is with the taints of rules; whether it is not as it was."""
         before = self._slices.get(name)
         one = tainted(self._untainted[name], self._by_pool)
-        if self._unread_rules:
-            one = doubted(one)
+        if self._unread_rules or not self._rules_listed:
+            one = with_unknown_taints(one)
         self._slices[name] = one
         if one.node is None:
             self._shared[name] = tuple(allocatable(device, _OF_NO_NODE) for device in one.devices)

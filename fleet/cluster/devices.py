@@ -87,7 +87,7 @@ class Device:
     """Quantities as the driver writes them, by qualified name."""
     taints: tuple[Taint, ...] = ()
     all_taints_known: bool = True
-    """False = a DeviceTaintRule that could not be read may add some."""
+    """False = a DeviceTaintRule that cannot be read may add some."""
     counters: tuple[str, ...] = ()
     """Sets of counters that it consumes: devices that share one may exclude each other."""
     shared: bool = False

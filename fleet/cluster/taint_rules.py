@@ -100,8 +100,8 @@ def tainted(one: Slice, rules: RulesByPool) -> Slice:
     return one if devices == one.devices else replace(one, devices=devices)
 
 
-def doubted(one: Slice) -> Slice:
-    """The slice where some rule could not be read: it may taint any device."""
+def with_unknown_taints(one: Slice) -> Slice:
+    """The slice while some rule cannot be read, which may taint any of its devices."""
     return replace(
         one, devices=tuple(replace(device, all_taints_known=False) for device in one.devices)
     )

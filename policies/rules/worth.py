@@ -5,11 +5,12 @@ delayed minute is worth, r = hold_factor * rho, T_k the time until demand needs 
 maximum of demand over the next m, w the time to boot a node and to pull its images, and u the first
 window that is no shorter than w:
 
-    hold k   while for some m:  r w n P(T_k <= m) > G E[min(T_k, m)]
-    order k  while              order_factor r sum_i P(M_u >= G (k-1) + i) > G (1 - P(T_k <= u))
+    hold k   while for some m:  r w min(S(m), n P(T_k <= m)) > G E[min(T_k, m)]
+    order k  while              order_factor r S(u) > G (1 - P(T_k <= u))
 
-n = sum_i P(M_u >= G (k-1) + i) / P(T_k <= u) is how many GPUs of the node are needed while the
-first of them waits for it: pods that come later find it there. Left are the pods that need not
+S(m) = sum_i P(M_m >= G (k-1) + i) is how many GPUs of the node are needed within m, and
+n = S(u) / P(T_k <= u) how many are needed while the first of them waits for the node: pods that
+come later find it there. Left are the pods that need not
 wait, right is the idle time. A hold saves no boot: a node that is ordered when a pod comes costs as
 much from then on as one that was held. The inequality is the break-even of ski rental with a
 forecast in place of the worst case (Lu & Chen, arXiv 1112.0442).

@@ -76,7 +76,7 @@ def lead_times(*starts: NodeStart, pods: tuple[PodStart, ...] = (), now: float =
     return learned(StartUps(nodes=nodes, pods=Starts(most=1000, ended=pods)), now)
 
 
-def pod(uid: str = "p", workload: Workload = QWEN, **more: Any) -> PodStart:
+def pod(uid: str = "p", workload: Workload | None = QWEN, **more: Any) -> PodStart:
     """A watched pod with GPUs; stages by the seconds from its creation to their end."""
     names = ("scheduled", "node_ready", "image_pulled", "started", "ready")
     stages = {f"{name}_seconds": NOW + more.pop(name) for name in names if name in more}
@@ -245,6 +245,18 @@ class TestLearning:
         assert found.load_of(LLAMA).p50_seconds == 900
         assert found.load_of(QWEN).p50_seconds == 60
         assert (found.load_of(QWEN).ended, found.load_of(None).ended) == (20, 40)
+
+    def test_loads_of_all_workloads_at_once_are_those_of_each_alone(self) -> None:
+        # LLAMA's pods are older than the newest 128, which alone count; QWEN's are among them.
+        old = [pod(f"a{at:03}", LLAMA, scheduled=0.0, ready=900.0) for at in range(5)]
+        newer = [pod(f"b{at:03}", QWEN, scheduled=0.0, ready=60.0 + at) for at in range(140)]
+        without = [pod(f"c{at:03}", None, scheduled=0.0, ready=30.0) for at in range(7)]
+        found = lead_times(pods=(*old, *newer, *without))
+        unseen = replace(LLAMA, name="unseen")
+        asked = (LLAMA, QWEN, unseen, None)
+
+        assert found.usual_loads(asked) == {each: found.load_of(each) for each in asked}
+        assert found.usual_loads(asked)[LLAMA].p50_seconds == 900
 
     def test_pods_without_gpus_tell_nothing(self) -> None:
         plain = pod(scheduled=0.0, ready=1.0, takes_gpus=False)

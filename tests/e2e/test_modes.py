@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.e2e.bed import READY_SECONDS
 from tests.e2e.site import ANSWER_SECONDS_MAX, NAMESPACE, PATIENT, Site
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -168,7 +169,11 @@ def _scraped(site: Site, asked: int) -> None:
 def _asked(site: Site, times: int = ASKED_TIMES) -> None:
     """Until KEDA asked again and again, for itself or for the HPA, whatever it was told."""
     until = site.asked(method="GetMetrics") + times
-    site.bed.wait(lambda: site.asked(method="GetMetrics") >= until, f"{times} questions")
+    site.bed.wait(
+        lambda: site.asked(method="GetMetrics") >= until,
+        f"{times} questions",
+        seconds=max(READY_SECONDS, times),  # six objects are asked about 9 times a second at best
+    )
 
 
 def _age(site: Site, name: str) -> float:

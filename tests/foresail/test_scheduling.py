@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from bench._faults_row import Observe
 from fleet.cluster.follow.watch import Changed, Event, Listed, Unavailable
-from fleet.cluster.kinds import Kind
+from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.nodes import node_of
 from fleet.cluster.pods import pod_of
+from fleet.cluster.taint_rules import taint_rule_of
 from foresail.cli import main
 from foresail.scheduling import Ports, SchedulerOptions, running
 from foresail.sites import Sites
@@ -23,8 +24,18 @@ from scaler.errors import ForesailError
 from scheduler.extender import REASON
 from scheduler.intake import KINDS
 from scheduler.launchers import CONFIG
-from scheduler.pods import GPU_MODELS
-from tests.scheduler.objects import A100, node, pod
+from scheduler.pods import GPU_MODELS, NVLINK
+from tests.scheduler.objects import (
+    A100,
+    H100,
+    Json,
+    claim,
+    device_class,
+    node,
+    pod,
+    resource_slice,
+    taint_rule,
+)
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 OPTIONS = SchedulerOptions(listen="127.0.0.1:0", http="127.0.0.1:0")
@@ -65,6 +76,9 @@ class Asking:
         """Of a pod that insists on an A100; the one node that is there has H100s."""
         document = pod("p", gpus=1)
         document["metadata"]["annotations"] = {GPU_MODELS: A100}
+        return await self.passed_by(document, *names)
+
+    async def passed_by(self, document: Json, *names: str) -> tuple[list[str], str | None]:
         body = {"Pod": document, "Nodes": None, "NodeNames": list(names)}
         url = f"http://127.0.0.1:{self.ports.extender}/filter"
         async with self._session.post(url, json=body) as response:
@@ -142,6 +156,34 @@ async def test_pod_groups_that_may_not_be_read_hold_nothing_up() -> None:
         api.tell_all(but=Kind.POD_GROUP)
         api.tell(Kind.POD_GROUP, Unavailable("HTTP 403: grant list and watch on it"))
         await asked.until_ready()
+
+
+async def test_while_taint_rules_cannot_be_listed_no_node_is_refused_by_a_prediction() -> None:
+    api = Api()
+    # Of two islands with two GPUs each, one GPU is tainted: a claim gets the first of either.
+    tainted = Listed((taint_rule_of(taint_rule("r", pool="a", device="gpu-1")),))
+    joined = pod("p", claims=("pair",))
+    joined["metadata"]["annotations"] = {NVLINK: "required"}
+    async with asking(api) as asked:
+
+        async def until_passed(*names: str) -> None:
+            async with asyncio.timeout(20):
+                while (await asked.passed_by(joined, "a"))[0] != list(names):
+                    await asyncio.sleep(0.01)
+
+        api.tell_all(but=Kind.TAINT_RULE)
+        api.tell(Kind.NODE, Changed(node_of(node("a", islands=(0, 0, 1, 1)))))
+        api.tell(Kind.CLASS, Changed(record_of(Kind.CLASS, device_class())))
+        api.tell(Kind.SLICE, Changed(record_of(Kind.SLICE, resource_slice("a", *[H100] * 4))))
+        api.tell(Kind.CLAIM, Changed(record_of(Kind.CLAIM, claim("pair", (H100, 2)))))
+        api.tell(Kind.TAINT_RULE, tainted)
+        await asked.until_ready()
+        await until_passed()
+        api.tell(Kind.TAINT_RULE, Unavailable("HTTP 403: grant list and watch on it"))
+        await until_passed("a")
+        assert (await asked.page("/readyz"))[0] == 200
+        api.tell(Kind.TAINT_RULE, tainted)
+        await until_passed()
 
 
 async def test_metrics_tell_what_is_known_and_asked() -> None:

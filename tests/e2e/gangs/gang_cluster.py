@@ -1,6 +1,7 @@
 """What a test makes on the bed with gangs, and how Foresail reads it there."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from click.testing import CliRunner
@@ -42,15 +43,30 @@ class GangCluster:
 
     def until(self, name: str, **figures: object) -> Json:
         """Wait until a job has these figures; the job."""
+        return self._until(
+            name,
+            lambda job: all(job.get(key) == value for key, value in figures.items()),
+            f"{name} with {figures}",
+        )
+
+    def until_it_waits_for(self, name: str, words: str) -> Json:
+        """Wait until the first of what a job waits for has these words; the job."""
+        return self._until(
+            name,
+            lambda job: words in "".join(job.get("waitsFor", [])[:1]),
+            f"{name} that waits for {words}",
+        )
+
+    def _until(self, name: str, holds: Callable[[Json], bool], what: str) -> Json:
         found: Json = {}
 
         def there() -> bool:
             nonlocal found
             found = self.jobs().get(name, {})
-            return all(found.get(key) == value for key, value in figures.items())
+            return holds(found)
 
         try:
-            self.bed.wait(there, f"{name} with {figures}", seconds=60)
+            self.bed.wait(there, what, seconds=60)
         except BaseException:
             print(f"{name} is {found}")  # noqa: T201 pytest shows it
             raise

@@ -16,6 +16,8 @@ from tests.e2e.gangs.controllers import is_taken
 from tests.e2e.gangs.gang_cluster import NAMESPACE, GangCluster
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
+NO_QUOTA = "insufficient unused quota for nvidia.com/gpu in flavor h100"
+"""That Kueue says a moment after the workload waits."""
 TOPOLOGY = {
     "apiVersion": "kueue.x-k8s.io/v1beta2",
     "kind": "Topology",
@@ -46,8 +48,8 @@ def test_admitted_and_pending_and_flavours_of_the_real_kueue_are_read(queued: Ga
     assert (first["queue"], first["flavors"], first["placedGpus"]) == ("research", ["h100"], 32.0)
 
     queued.make(job_set("second", queue="research"))
-    second = queued.until("JobSet second", admission="pending")
-    assert "insufficient unused quota for nvidia.com/gpu in flavor h100" in second["waitsFor"][0]
+    second = queued.until_it_waits_for("JobSet second", NO_QUOTA)
+    assert second["admission"] == "pending"
     # Four p5.48xlarge: 32 GPUs at $6.88.
     assert second["waitingUsdPerHour"] == pytest.approx(220.16)
     path = f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{NAMESPACE}/jobsets/second"
@@ -72,9 +74,9 @@ def test_pytorch_jobs_in_a_queue_start_whole_and_wait_whole(queued: GangCluster)
     assert (first["queue"], first["flavors"], first["placedGpus"]) == ("research", ["h100"], 32.0)
 
     queued.make(nemo_pytorch_job("second", queue="research"))
-    second = queued.until("PyTorchJob second", admission="pending")
+    second = queued.until_it_waits_for("PyTorchJob second", NO_QUOTA)
+    assert second["admission"] == "pending"
     assert (second["pods"], second["gpus"], second["placedGpus"]) == (4, 32.0, 0.0)
-    assert "insufficient unused quota for nvidia.com/gpu in flavor h100" in second["waitsFor"][0]
     assert second["waitingUsdPerHour"] == pytest.approx(220.16)
 
 
@@ -90,7 +92,5 @@ def test_a_topology_without_room_is_told_from_a_quota_that_is_used_up(queued: Ga
     notes["kueue.x-k8s.io/podset-required-topology"] = "kubernetes.io/hostname"
     # One host has 16 GPUs, and more hosts do not change that.
     queued.make(job_set("tight", queue="research", template_of=required))
-    queued.until("JobSet tight", admission="pending")
-    queued.bed.wait(
-        lambda: "topology" in queued.jobs()["JobSet tight"]["waitsFor"][0], "Kueue's reason"
-    )
+    tight = queued.until_it_waits_for("JobSet tight", "topology")
+    assert tight["admission"] == "pending"
