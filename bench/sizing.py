@@ -2,8 +2,8 @@
 
 Each part is measured at two sizes, in a process of its own, so that it shows whether it grows in
 proportion. `each` is what one more workload (or node) takes, from the difference of both sizes;
-`fixed` is what is left at none. The second table is `fixed + each × number`. Seconds are of a
-processor, which a busy machine changes less than it changes a clock.
+`fixed` is what is left at none. The second table is `fixed + each × number`. Seconds are of one
+processor core; on a busy machine they are up to three times those of a quiet one.
 """
 
 import argparse

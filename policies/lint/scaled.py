@@ -15,6 +15,7 @@ SCALED_OBJECT: Final = "keda.sh/ScaledObject"
 SCALED_JOB: Final = "keda.sh/ScaledJob"
 HPA: Final = "autoscaling/HorizontalPodAutoscaler"
 EXTERNAL: Final = ("external", "external-push")
+PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
 _HPA_CONFIG: Final = ("spec", "advanced", "horizontalPodAutoscalerConfig")
 MIN_DEFAULT: Final = 0
 MAX_DEFAULT: Final = 100
@@ -72,6 +73,13 @@ def triggers_of(of: Object) -> Iterator[Trigger]:
 
 def foresail_triggers(of: Object) -> list[Trigger]:
     return [one for one in triggers_of(of) if one.is_foresail]
+
+
+def advised_by_poll(of: Object) -> list[Trigger]:
+    """The only trigger, where KEDA may take Foresail's mode advise for idle and go to 0."""
+    if len(list(triggers_of(of))) != 1 or bounds(of)[0] != 0:
+        return []
+    return [one for one in foresail_triggers(of) if one.mode == "advise" and one.type == "external"]
 
 
 def number(of: Object, name: str, default: int) -> int:

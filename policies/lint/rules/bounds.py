@@ -12,8 +12,10 @@ from policies.lint.pods import POD_TYPES
 from policies.lint.rule import rule
 from policies.lint.scaled import (
     HPA,
+    PAUSED_SCALE_IN,
     SCALED_JOB,
     SCALED_OBJECT,
+    advised_by_poll,
     bounds,
     foresail_triggers,
     is_given,
@@ -245,11 +247,14 @@ def name_too_long(of: Object, inputs: Inputs) -> Iterator[Fault]:
 )
 def paused(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """`paused` and `paused-replicas` delete the HPA and stop polling: nothing scales until the
-    annotation is gone. `paused: "false"` with `paused-replicas` beside it is a pause too.
+    annotation is gone. `paused: "false"` with `paused-replicas` beside it is a pause too. The
+    `paused-scale-in` that FS156 asks for is left out.
     """
     for name in ("paused", "paused-replicas", "paused-scale-in", "paused-scale-out"):
         key = f"autoscaling.keda.sh/{name}"
         value = of.annotations.get(key)
+        if key == PAUSED_SCALE_IN and advised_by_poll(of):
+            continue
         if value is not None and str(value).lower() != "false":
             yield Fault(
                 at=("metadata", "annotations", key),

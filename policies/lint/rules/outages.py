@@ -8,7 +8,9 @@ from policies.lint.finding import Fault, Severity
 from policies.lint.objects import Inputs, Object
 from policies.lint.rule import rule
 from policies.lint.scaled import (
+    PAUSED_SCALE_IN,
     SCALED_OBJECT,
+    advised_by_poll,
     bounds,
     foresail_triggers,
     is_given,
@@ -18,7 +20,6 @@ from policies.lint.scaled import (
 from scaler.durations import format_duration
 
 _COOLDOWN: Final = 300
-_PAUSED_SCALE_IN: Final = "autoscaling.keda.sh/paused-scale-in"
 _POLL: Final = (15, 60)
 
 
@@ -32,7 +33,7 @@ _POLL: Final = (15, 60)
 )
 def no_fallback(of: Object, inputs: Inputs) -> Iterator[Fault]:
     """Without one, an outage of the scaler freezes the workload: nothing wakes it from 0, and the
-    HPA changes nothing. In mode advise alone with minReplicaCount 0 it is left out on purpose.
+    HPA changes nothing. With minReplicaCount 0 leave it out while the mode is advise.
     """
     ours = foresail_triggers(of)
     if not ours or is_given(of, "spec", "fallback"):
@@ -158,26 +159,25 @@ def initial_cooldown(of: Object, inputs: Inputs) -> Iterator[Fault]:
     Severity.WARNING,
     on=SCALED_OBJECT,
     what="mode advise that KEDA may take for idle",
-    fix="use type: external-push, or minReplicaCount 1 for as long as the mode is advise",
+    fix="use type: external-push; or, while the mode is advise, minReplicaCount: 1 with "
+    'minReplicas: "1", or the annotation autoscaling.keda.sh/paused-scale-in: "true"',
     source="KEDA 2.21, scale_handler.go (getScalerState, ErrCacheClosed)",
 )
 def advise_taken_for_idle(of: Object, inputs: Inputs) -> Iterator[Fault]:
-    """In mode advise alone with minReplicaCount 0 KEDA's polls get an error. When KEDA closes the
-    scalers during such a poll, the workload goes to 0, unless it was active within cooldownPeriod:
-    only with `external-push` can Foresail say that it runs.
+    """With minReplicaCount 0 and no other trigger, mode advise answers KEDA's polls with an error.
+    If KEDA closes the scalers during such a poll, it takes the workload for idle, and scales it to
+    0 unless it was active within cooldownPeriod. Only over `external-push` can Foresail say that
+    the workload runs.
     """
-    every = list(triggers_of(of))
-    paused = of.annotations.get(_PAUSED_SCALE_IN) == "true"
-    if len(every) != 1 or bounds(of)[0] != 0 or paused:
+    if of.annotations.get(PAUSED_SCALE_IN) == "true":
         return
-    for trigger in foresail_triggers(of):
-        if trigger.mode == "advise" and trigger.type == "external":
-            why = "a poll during which KEDA closes the scalers stops the workload"
-            do = (
-                "use external-push, set minReplicaCount: 1 and minReplicas, or set the annotation "
-                f'{_PAUSED_SCALE_IN}: "true"'
-            )
-            yield Fault(at=(*trigger.at, "type"), why=why, do=do)
+    for trigger in advised_by_poll(of):
+        why = "KEDA may scale the workload to 0 when it closes the scalers during a poll"
+        do = (
+            'use external-push, or set minReplicaCount: 1 and minReplicas: "1", or the annotation '
+            f'{PAUSED_SCALE_IN}: "true"'
+        )
+        yield Fault(at=(*trigger.at, "type"), why=why, do=do)
 
 
 @rule(

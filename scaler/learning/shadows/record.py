@@ -112,7 +112,8 @@ class Shadows:
         why = self.choice.verdict.words if tuning.chooses else "the trigger's own"
         text = f"{setting_text(setting)}: {why}"
         if correction:
-            text += f", made safer than {setting_text(chosen)} by late requests"
+            before = setting_text(chosen)
+            text = f"{setting_text(setting)}: made safer by late requests than {before} ({why})"
         return replace(setting, evidence="; ".join(filter(None, (text, refused))))
 
     def _refused_by_price(self, parameters: PlanParameters, most: float) -> str:

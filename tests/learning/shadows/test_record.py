@@ -158,7 +158,10 @@ def test_where_nothing_chooses_late_requests_still_correct_the_given_setting() -
 
     assert setting is not None
     assert setting.late_minute_cost == pytest.approx(15 * math.e)
-    assert setting.evidence.startswith(setting_text(setting) + ": the trigger's own, made safer")
+    assert setting.evidence.startswith(
+        f"{setting_text(setting)}: made safer by late requests than 15 GPU-minutes a late minute"
+    )
+    assert setting.evidence.endswith(" (the trigger's own)")
 
 
 def test_a_plan_says_what_the_objective_would_cost_beyond_the_operators_price() -> None:
