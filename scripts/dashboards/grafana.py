@@ -9,6 +9,12 @@ SCHEMA_VERSION: Final = 41
 _COLUMNS: Final = 24
 _DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _TAG: Final = "foresail"
+ROUNDS: Final = "10m"
+"""The window of rates of what the controller counts, which grows once a round.
+
+A round is made every two minutes when nothing happens. `$__rate_interval` is then two minutes at
+scrapes of 30 s: such a rate is nothing a quarter of the time, and a third too much otherwise.
+"""
 
 Kind = Literal["timeseries", "stat", "bargauge", "table"]
 Look = Literal["lines", "stacked"]
@@ -71,6 +77,8 @@ class Variable:
     values: str
     """`label_values(series, label)`."""
     has_all: bool = False
+    numeric: bool = False
+    """Its values are in the order of their numbers: 60 before 300."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +140,7 @@ def _variable(variable: Variable) -> dict[str, Any]:
         "hide": 0,
         "refresh": 2,
         "regex": "",
-        "sort": 1,
+        "sort": 3 if variable.numeric else 1,
         "options": [],
     }
 

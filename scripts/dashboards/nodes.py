@@ -3,7 +3,7 @@
 Both replicas of the controller read the cluster and export the same; `max` counts each fact once.
 """
 
-from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, Variable, stat
+from scripts.dashboards.grafana import ROUNDS, Dashboard, Panel, Query, Row, Variable, stat
 
 _GPU = "pool, generation, reason"
 _POOL = 'pool=~"$pool"'
@@ -11,7 +11,7 @@ _IDLE = f'{_POOL}, reason!="serving"'
 
 
 def _an_hour(series: str, chosen: str) -> str:
-    rate = f"3600 * rate({series}{{{chosen}}}[$__rate_interval])"
+    rate = f"3600 * rate({series}{{{chosen}}}[{ROUNDS}])"
     return f"sum by (reason) (max by ({_GPU}) ({rate}))"
 
 
@@ -41,17 +41,23 @@ _COST = Row(
             text="They cost the same unused.",
             unit="currencyUSD",
             width=6,
-            query=Query(expr=f"sum({_in_all('foresail_gpu_cost_reserved_usd_total', _IDLE)})"),
+            query=Query(
+                expr=f"sum({_in_all('foresail_gpu_cost_reserved_usd_total', _IDLE)}) "
+                f"or 0 * sum({_in_all('foresail_gpu_cost_usd_total', _IDLE)})"
+            ),
         ),
         stat(
             title="GPU-hours without a price",
             text="Missing in the dollars.",
             width=6,
-            query=Query(expr=f"sum({_in_all('foresail_gpu_hours_unpriced_total', _POOL)})"),
+            query=Query(
+                expr=f"sum({_in_all('foresail_gpu_hours_unpriced_total', _POOL)}) "
+                f"or 0 * sum({_in_all('foresail_gpu_hours_total', _POOL)})"
+            ),
         ),
         Panel(
             title="GPUs, by reason",
-            text="Each GPU has exactly one reason: it serves, or what keeps it from that.",
+            text="It serves, or what keeps it from that: one reason a GPU. Mean of ten minutes.",
             look="stacked",
             width=12,
             queries=(
@@ -60,7 +66,7 @@ _COST = Row(
         ),
         Panel(
             title="Dollars an hour of GPUs that serve nothing, by reason",
-            text="docs/cost.md says what to do about each reason.",
+            text="docs/cost.md says what to do about each reason. Mean of ten minutes.",
             unit="currencyUSD",
             look="stacked",
             width=12,

@@ -3,7 +3,7 @@
 Replicas of a process export the same facts, each its own sample; `max` over them counts each once.
 """
 
-from scripts.dashboards.grafana import Dashboard, Panel, Query, Row, stat
+from scripts.dashboards.grafana import ROUNDS, Dashboard, Panel, Query, Row, stat
 
 _WORKLOAD = "namespace, scaled_object"
 _GPU = "pool, generation, reason"
@@ -46,7 +46,7 @@ _WORKS = Row(
         ),
         stat(
             title="Last round of the controller",
-            text="Its age; a round is made at least once a minute.",
+            text="Its age; a round is made at least every two minutes.",
             unit="s",
             bad_from=600,
             query=Query(expr="time() - max(foresail_controller_round_timestamp_seconds)"),
@@ -113,19 +113,20 @@ _WORKS = Row(
                     legend="faults of Foresail",
                 ),
                 Query(
-                    expr="sum by (limit) (rate(foresail_limit_exceeded_total[$__rate_interval]))",
+                    expr="sum by (limit) (rate(foresail_limit_exceeded_total[$__rate_interval]))"
+                    " > 0",
                     legend="limit {{limit}}",
                 ),
             ),
         ),
         Panel(
             title="Rounds of the controller, by outcome",
-            text="A round a minute of each replica; one acts, the others wait.",
+            text="Mean of ten minutes. One replica acts, and the others wait.",
             unit="cpm",
             queries=(
                 Query(
                     expr="60 * sum by (outcome) "
-                    "(rate(foresail_controller_rounds_total[$__rate_interval]))",
+                    f"(rate(foresail_controller_rounds_total[{ROUNDS}]))",
                     legend="{{outcome}}",
                 ),
             ),
@@ -171,7 +172,10 @@ _WORTH = Row(
         stat(
             title="GPU-hours without a price",
             text="Missing in the dollars: give their prices (docs/cost.md).",
-            query=Query(expr=f"sum({_spent('foresail_gpu_hours_unpriced_total')})"),
+            query=Query(
+                    expr=f"sum({_spent('foresail_gpu_hours_unpriced_total')}) "
+                    f"or 0 * sum({_spent('foresail_gpu_hours_total')})"
+                ),
         ),
         stat(
             title="Late share, as it was",
@@ -229,18 +233,18 @@ _WORTH = Row(
         ),
         Panel(
             title="Dollars an hour",
-            text="All GPUs that you pay for, and those of them that serve.",
+            text="All GPUs that you pay for, and those of them that serve: mean of ten minutes.",
             unit="currencyUSD",
             width=12,
             queries=(
                 Query(
                     expr=f"sum(max by ({_GPU}) "
-                    "(3600 * rate(foresail_gpu_cost_usd_total[$__rate_interval])))",
+                    f"(3600 * rate(foresail_gpu_cost_usd_total[{ROUNDS}])))",
                     legend="all",
                 ),
                 Query(
                     expr=f"sum(max by ({_GPU}) (3600 * rate("
-                    'foresail_gpu_cost_usd_total{reason="serving"}[$__rate_interval])))',
+                    f'foresail_gpu_cost_usd_total{{reason="serving"}}[{ROUNDS}])))',
                     legend="serving",
                 ),
             ),

@@ -69,7 +69,7 @@ _REPLICAS = Row(
         ),
         stat(
             title="KEDA last asked",
-            text="It grows while the ScaledObject is paused.",
+            text="To half a minute. It grows while the ScaledObject is paused.",
             unit="s",
             query=Query(expr=f"min({_of('foresail_asked_age_seconds')})"),
         ),
@@ -215,6 +215,10 @@ DASHBOARD = Dashboard(
             values='label_values(foresail_planned_replicas{namespace="$namespace"}, scaled_object)',
         ),
         Variable(name="dimension", values=f"label_values({_FORECAST_OF}, dimension)"),
-        Variable(name="horizon", values=f"label_values({_FORECAST_OF}, horizon_seconds)"),
+        Variable(
+            name="horizon",
+            values=f"label_values({_FORECAST_OF}, horizon_seconds)",
+            numeric=True,
+        ),
     ),
 )

@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from fleet.reasons import Reason
+from foresail.controller.controller import ROUND_SECONDS
 from policies.node_plan import Verdict
 from scaler.learning.shadows.account import GIVEN_RULE
 from scaler.learning.shadows.settings import PEOPLES
@@ -155,3 +158,54 @@ def test_gpu_hours_that_both_controllers_count_are_counted_once(query: Any, titl
     once = r"max by \(pool, generation, reason\) \((?:3600 \* )?(?:rate|increase)\(foresail_gpu_"
 
     assert len(re.findall(once, query.expr)) == query.expr.count("foresail_gpu_"), title
+
+
+@pytest.mark.parametrize(("query", "title"), QUERIES)
+def test_a_rate_of_what_grows_once_a_round_spans_several_rounds(query: Any, title: str) -> None:
+    series = "foresail_gpu_(?:hours|cost_usd)_total|foresail_controller_rounds_total"
+    windows = re.findall(rf"\brate\((?:{series})(?:{{[^}}]*}})?\[([^]]+)]", query.expr)
+
+    # 10m is five rounds; $__rate_interval may be one.
+    assert set(windows) <= {"10m"}, title
+    assert ROUND_SECONDS <= 600 / 5
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not in PATH")
+def test_nothing_to_count_is_zero_and_a_limit_that_does_not_bite_is_not_listed(
+    tmp_path: Path,
+) -> None:
+    gpu = '{pool="h100s", generation="h100", reason="veto"}'
+    past = {
+        f"foresail_gpu_hours_total{gpu}": "0+1x40",
+        f"foresail_gpu_cost_usd_total{gpu}": "0+3x40",
+        'foresail_limit_exceeded_total{limit="bites"}': "0+30x40",
+        'foresail_limit_exceeded_total{limit="does-not"}': "0x40",
+    }
+    zero = [{"labels": "{}", "value": 0}]
+    expected = {
+        ("operator.json", "GPU-hours without a price", 0): zero,
+        ("nodes.json", "GPU-hours without a price", 0): zero,
+        ("nodes.json", "Of them, reserved", 0): zero,
+        ("operator.json", "Missed reads, faults and limits", 2): [
+            {"labels": '{limit="bites"}', "value": 1}
+        ],
+    }
+    asked = [
+        {"expr": interpolated(query_of(*place)), "eval_time": "20m", "exp_samples": samples}
+        for place, samples in expected.items()
+    ]
+    series = [{"series": name, "values": values} for name, values in past.items()]
+    file = tmp_path / "past.yaml"
+    tests = [{"interval": "30s", "input_series": series, "promql_expr_test": asked}]
+    file.write_text(yaml.safe_dump({"rule_files": [], "tests": tests}))
+    done = subprocess.run(
+        ["promtool", "test", "rules", file], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def query_of(name: str, title: str, place: int) -> str:
+    """One of a panel's queries."""
+    (found,) = (one for one in DASHBOARDS[name].panels if one.title == title)
+    return found.queries[place].expr
