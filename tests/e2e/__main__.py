@@ -6,18 +6,19 @@ import argparse
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 from typing import NoReturn
 
 from replay.traces import read
-from tests.e2e import day, karpenter, keda, kubernetes, node_day
+from tests.e2e import dashboard_pictures, day, karpenter, keda, kubernetes, node_day
 from tests.e2e.bed import ROOT, Bed
 from tests.e2e.node_day_picture import drawn
 from tests.e2e.processes import END_SECONDS
 from tests.e2e.site import NAMESPACE, Site
+from tests.prometheus import Job
 
 TRACE = ROOT.parent / "shared" / "data" / "traces" / "servegen_m_mid_10m.csv"
 
@@ -38,12 +39,28 @@ def main() -> None:
         action="store_true",
         help="with the machines that Karpenter buys: with Foresail, and with KEDA alone",
     )
+    played.add_argument(
+        "--dashboards",
+        type=Path,
+        metavar="FOLDER",
+        help="draw the chart's dashboards over the day, with `foresail controller` beside it",
+    )
     options = parser.parse_args()
+    if options.verb == "day" and options.nodes and options.dashboards:
+        parser.error("--dashboards FOLDER draws the day without --nodes: leave one of them out")
     if options.verb == "day" and options.svg is None:
         options.svg = ROOT / "docs" / ("day-of-nodes.svg" if options.nodes else "day.svg")
     if options.verb == "day" and options.nodes:
         with _site(options.built, kubernetes.start_kwok, karpenter.start, keda.start) as site:
             _play_nodes(site, options)
+        return
+    if options.verb == "day" and options.dashboards:
+        job = dashboard_pictures.controller_job()
+        with (
+            _site(options.built, scraped=[job]) as site,
+            dashboard_pictures.controller(site, job),
+        ):
+            _draw_dashboards(site, options, _play(site, options))
         return
     with _site(options.built) as site:
         if options.verb == "bed":
@@ -62,7 +79,9 @@ def _end(number: int, _: object) -> NoReturn:
 
 
 @contextmanager
-def _site(built: Path, *beside: Callable[[Bed], None]) -> Iterator[Site]:
+def _site(
+    built: Path, *beside: Callable[[Bed], None], scraped: Sequence[Job] = ()
+) -> Iterator[Site]:
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGHUP, _end)
@@ -71,7 +90,7 @@ def _site(built: Path, *beside: Callable[[Bed], None]) -> Iterator[Site]:
         with Bed(built.resolve(), folder, beside=beside) as bed:
             site = Site(bed)
             try:
-                site.begin()
+                site.begin(site.scrape_job(), *scraped)
                 yield site
             finally:
                 site.end()
@@ -118,7 +137,7 @@ def _ask_how_many(site: Site) -> None:
             print(f"{text!r} is no whole number")
 
 
-def _play(site: Site, options: argparse.Namespace) -> None:
+def _play(site: Site, options: argparse.Namespace) -> day.Day:
     played = day.play(site, read(options.trace), day=options.day, seconds=options.seconds)
     title = (
         f"Day {options.day} of {options.trace.stem} in {options.seconds:g} s through the real"
@@ -129,6 +148,17 @@ def _play(site: Site, options: argparse.Namespace) -> None:
     if options.json:
         options.json.write_text(day.written(played))
     print(f"{options.svg}: {played.delayed_ratio:.1%} of the requests found every replica busy")
+    return played
+
+
+def _draw_dashboards(site: Site, options: argparse.Namespace, played: day.Day) -> None:
+    dashboard_pictures.draw(
+        site,
+        options.dashboards,
+        dawn_seconds=played.dawn_seconds,
+        seconds=options.seconds,
+        day=f"day {options.day} of {options.trace.stem}",
+    )
 
 
 def _play_nodes(site: Site, options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from time import monotonic  # noqa: TID251 - processes live in real time
 
 import numpy as np
 
+from foresail.clock import wall_clock
 from foresail.svg import HEIGHT, WIDTH, Axes, Layer, Plot
 from replay.traces import Trace
 from tests.e2e.engines import LATENCY_SECONDS, Asked, Engines
@@ -53,6 +54,8 @@ class Moment:
 class Day:
     """A day that was played."""
 
+    dawn_seconds: float
+    """Unix time at which it began."""
     moments: list[Moment]
     delayed_ratio: float
     """Share of requests that found every replica busy."""
@@ -83,6 +86,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
         # A first forecast comes from a past in which nothing was served.
         site.bed.wait(lambda: max(band_of(site.exports(), engines) or (0,)) > 0, "a forecast")
         dawn, engines.offered, engines.delayed = monotonic(), 0.0, 0.0
+        dawn_seconds = wall_clock()
         moments = []
         with site.recording(NAME) as record:
             while (at := monotonic()) < dawn + seconds:
@@ -98,6 +102,7 @@ def play(site: Site, trace: Trace, *, day: int, seconds: float) -> Day:
         site.forget(NAME)
         site.engines_page = str
     return Day(
+        dawn_seconds=dawn_seconds,
         moments=moments,
         delayed_ratio=engines.delayed / engines.offered,
         counts=record.counts,

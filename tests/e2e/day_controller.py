@@ -53,7 +53,7 @@ _STAMPS = frozenset(
     }
 )
 """Fields of records that the API server, Karpenter and kwok write; leases are ours."""
-_POLICY = """
+POLICY = """
 apiVersion: foresail.io/v1alpha1
 kind: CapacityPolicy
 metadata: {name: day}
@@ -161,7 +161,7 @@ class NodeController:
 
     async def _rounds(self, over: threading.Event) -> None:
         kubeconfig = self.bed.kubeconfig("admin")
-        policies = policies_in({"day.yaml": _POLICY})
+        policies = policies_in({"day.yaml": POLICY})
         known = Known(catalogue=shipped(), prices=price_list(None))
         rounds = ClusterRounds(known, ControllerState(planning=self.planning))
         async with (

@@ -78,8 +78,12 @@ class Site:
         self.servers: dict[str, Program] = {}
         self._names = NameServer(SERVICE, self._serving)
 
-    def begin(self) -> None:
-        """Prometheus, certificates, the trigger authentication of the examples, one server."""
+    def begin(self, *scraped: Job) -> None:
+        """Prometheus, certificates, the trigger authentication of the examples, one server.
+
+        Args:
+            scraped: beside the engines and the picker.
+        """
         for name in ("triggerauthentication.yaml", "triggerauthentication-namespaced.yaml"):
             self.bed.apply(*documents(name))
         self.trust(self.bed.authority)
@@ -88,7 +92,8 @@ class Site:
             *(
                 Job(name=name, address=page.address, labels={"namespace": NAMESPACE})
                 for name, page in self._pages.items()
-            )
+            ),
+            *scraped,
         )
         self.prometheus.start()
         self.serve("a")
@@ -206,6 +211,10 @@ class Site:
 
     def http_url(self, server: str = "a") -> str:
         return f"http://127.0.0.1:{self._http[server]}"
+
+    def scrape_job(self) -> Job:
+        """Of the first server's own metrics."""
+        return Job(name="foresail", address=f"127.0.0.1:{self._http['a']}")
 
     def page(self, path: str, server: str = "a") -> str:
         """A page of a server's second port; what went wrong where there is none."""
