@@ -198,6 +198,18 @@ class Bed:
                 print(f"--- {one.name} ({one.log})\n{one.tail(12)}")  # noqa: T201 pytest shows it
             raise
 
+    def wait_for_kinds(self) -> None:
+        """Wait until every CustomResourceDefinition is served.
+
+        `kubectl wait` fails on one that was made a moment before and has no condition yet.
+        """
+
+        def all_served() -> bool:
+            path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+            return all(map(_is_established, self.read(path)["items"]))
+
+        self.wait(all_served, "every CustomResourceDefinition served", seconds=60)
+
     def kubeconfig(self, user: str) -> Path:
         return self.folder / f"{user}.kubeconfig"
 
@@ -242,3 +254,8 @@ def answers_ok(url: str, *, ca: str | bool = True, cert: tuple[str, str] | None 
         except requests.RequestException:
             return False
         return answer.status_code == requests.codes.ok
+
+
+def _is_established(definition: Mapping[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)

@@ -44,7 +44,7 @@ def start(bed: Bed) -> None:
     source = module("karpenter", "sigs.k8s.io/karpenter")
     for folder in ("pkg/apis/crds", "kwok/apis/crds"):
         bed.kubectl("apply", "--server-side", "-f", str(source / folder))
-    bed.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    bed.wait_for_kinds()
     delays = {NODE_CLASS: BOOT_SECONDS, SLOW_NODE_CLASS: _SLOW_BOOT_SECONDS}
     bed.apply(*(_node_class(name, seconds) for name, seconds in delays.items()))
     bed.write("instance-types.json", json.dumps([_instance_type(name) for name in _ROOM]).encode())

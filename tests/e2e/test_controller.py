@@ -57,8 +57,7 @@ def kubeconfig(bed: beds.Bed) -> Iterator[Path]:
     bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "foresail"}})
     crd = (beds.ROOT / "deploy" / "crds" / "capacitypolicies.yaml").read_text()
     bed.apply(*yaml.safe_load_all(crd))
-    established = "crd/capacitypolicies.foresail.io"
-    bed.kubectl("wait", "--for=condition=Established", established, "--timeout=60s")
+    bed.wait_for_kinds()
     bed.apply(*roles("controller.yaml"))
     kubernetes.add_user(bed, USER, ACCOUNT)
     labels = {

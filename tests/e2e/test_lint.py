@@ -68,11 +68,10 @@ def served(site: Site) -> Iterator[beds.Bed]:
     folder = beds.module("karpenter", "sigs.k8s.io/karpenter") / "pkg" / "apis" / "crds"
     for crds in (folder, beds.ROOT / "deploy" / "crds"):
         bed.kubectl("apply", "--server-side", "-f", str(crds))
-    for name in ("nodepools.karpenter.sh", "capacitypolicies.foresail.io"):
-        bed.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
+    bed.wait_for_kinds()
     yield bed
     for crds in (folder, beds.ROOT / "deploy" / "crds"):
-        bed.kubectl("delete", "-f", str(crds), "--timeout=180s")
+        bed.kubectl("delete", "-f", str(crds), "--ignore-not-found", "--timeout=180s")
 
 
 def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:

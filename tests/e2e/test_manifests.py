@@ -37,13 +37,7 @@ def strict(bed: Bed) -> Iterator[Bed]:
     for name in ("foresail", "cert-manager", "eval"):
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     bed.kubectl("apply", "--server-side", "-f", str(EXAMPLES.parent / "crds"))
-    for kind in (
-        "certificates.cert-manager.io",
-        "clusterissuers.cert-manager.io",
-        "capacitypolicies.foresail.io",
-    ):
-        path = f"crd/{kind}"
-        bed.kubectl("wait", "--for=condition=Established", path, "--timeout=60s")
+    bed.wait_for_kinds()
     yield bed
     bed.kubectl("delete", "-f", str(crds), "--timeout=180s")
     bed.kubectl("delete", "namespace", "cert-manager", "eval", "--timeout=180s")

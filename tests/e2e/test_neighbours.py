@@ -79,9 +79,7 @@ def served(site: Site) -> Iterator[beds.Bed]:
     bed = site.bed
     definitions = [definition(*one) for one in KINDS]
     bed.apply(*definitions)
-    for one in definitions:
-        name = one["metadata"]["name"]
-        bed.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
+    bed.wait_for_kinds()
     namespaces = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": one}} for one in SPACES
     ]

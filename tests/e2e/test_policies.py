@@ -22,8 +22,7 @@ CRD = Path(__file__).parents[2] / "deploy" / "crds" / "capacitypolicies.yaml"
 @pytest.fixture(scope="module")
 def served(bed: Bed) -> Iterator[Bed]:
     bed.kubectl("apply", "--server-side", "-f", str(CRD))
-    path = "crd/capacitypolicies.foresail.io"
-    bed.kubectl("wait", "--for=condition=Established", path, "--timeout=60s")
+    bed.wait_for_kinds()
     yield bed
     bed.kubectl("delete", "-f", str(CRD), "--timeout=60s")
 

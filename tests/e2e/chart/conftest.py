@@ -52,7 +52,7 @@ def _add_kinds(bed: Bed) -> None:
     cert_manager = Path(json.loads(done.stdout)["Dir"]) / "deploy" / "crds"
     for path in (keda, cert_manager, MONITORING):
         bed.kubectl("apply", "--server-side", "-f", str(path))
-    bed.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    bed.wait_for_kinds()
     for name in NAMESPACES:
         bed.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 

@@ -42,9 +42,13 @@ def test_each_group_of_a_leader_worker_set_is_a_gang(gangs: GangCluster) -> None
     first = gangs.until("LeaderWorkerSet big/0", pods=3)
     second = gangs.until("LeaderWorkerSet big/1", pods=3)
     assert (first["gpus"], second["gpus"]) == (24.0, 24.0)
+
     # Four of the six pods have room. The controller makes workers when it has made their leader.
-    placed = [gangs.jobs()[f"LeaderWorkerSet big/{group}"]["placedGpus"] for group in range(2)]
-    assert sum(placed) == 32.0
+    def placed() -> float:
+        jobs = gangs.jobs()
+        return sum(jobs[f"LeaderWorkerSet big/{group}"]["placedGpus"] for group in range(2))
+
+    gangs.bed.wait(lambda: placed() == 32.0, "four of six pods placed", seconds=60)
 
 
 def test_a_suspended_train_job_is_demand_with_a_price_and_gets_its_pods_when_it_goes_on(

@@ -58,8 +58,7 @@ def install(bed: beds.Bed) -> Path:
     crd = (beds.ROOT / "deploy" / "crds" / "capacitypolicies.yaml").read_text()
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": OURS}}
     bed.apply(namespace, *yaml.safe_load_all(crd))
-    established = "crd/capacitypolicies.foresail.io"
-    bed.kubectl("wait", "--for=condition=Established", established, "--timeout=60s")
+    bed.wait_for_kinds()
     for name in ("controller.yaml", "controller-act.yaml"):
         documents = yaml.safe_load_all((_EXAMPLES / name).read_text())
         bed.apply(
