@@ -25,6 +25,7 @@ from tests.prometheus import free_port, wait_for
 ROOT = Path(__file__).parents[2]
 MODULES = Path(__file__).parent / "testbed"
 READY_SECONDS = 120.0
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 class Bed:
@@ -199,16 +200,26 @@ class Bed:
             raise
 
     def wait_for_kinds(self) -> None:
-        """Wait until every CustomResourceDefinition is served.
+        """Wait until every CustomResourceDefinition is served, in all of its versions.
 
         `kubectl wait` fails on one that was made a moment before and has no condition yet.
         """
+        self.wait(self._serves_every_kind, "every CustomResourceDefinition served", seconds=60)
 
-        def all_served() -> bool:
-            path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            return all(map(_is_established, self.read(path)["items"]))
-
-        self.wait(all_served, "every CustomResourceDefinition served", seconds=60)
+    def _serves_every_kind(self) -> bool:
+        wanted: dict[str, set[str]] = {}
+        for spec in (one["spec"] for one in self.read(DEFINITIONS)["items"]):
+            for version in spec["versions"]:
+                if version["served"]:
+                    path = f"/apis/{spec['group']}/{version['name']}"
+                    wanted.setdefault(path, set()).add(spec["names"]["plural"])
+        try:
+            return all(
+                plurals <= {kind["name"] for kind in self.read(path)["resources"]}
+                for path, plurals in wanted.items()
+            )
+        except requests.HTTPError:
+            return False  # of a group that is new
 
     def kubeconfig(self, user: str) -> Path:
         return self.folder / f"{user}.kubeconfig"
@@ -254,8 +265,3 @@ def answers_ok(url: str, *, ca: str | bool = True, cert: tuple[str, str] | None 
         except requests.RequestException:
             return False
         return answer.status_code == requests.codes.ok
-
-
-def _is_established(definition: Mapping[str, Any]) -> bool:
-    conditions = definition.get("status", {}).get("conditions") or ()
-    return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)

@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import requests
 import yaml
 
-from tests.e2e.bed import Bed
+from tests.e2e.bed import DEFINITIONS, Bed
 
-_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Definition = dict[str, Any]
 
@@ -31,24 +29,10 @@ def serve(
         files: with CustomResourceDefinitions.
         adapted: a definition as the bed needs it.
     """
-    made = []
     for file in files:
         for definition in filter(None, yaml.load_all(file.read_text(), Loader=_LOADER)):
-            bed.send("POST", _PATH, without_descriptions(adapted(definition)))
-            made.append(definition)
-    for definition in made:
-        bed.wait(lambda one=definition: _is_served(bed, one), definition["metadata"]["name"])
-
-
-def _is_served(bed: Bed, definition: Definition) -> bool:
-    spec = definition["spec"]
-    versions = [one["name"] for one in spec["versions"] if one["served"]]
-    try:
-        found = [bed.read(f"/apis/{spec['group']}/{version}") for version in versions]
-    except requests.HTTPError:
-        return False  # of a group that is new
-    plural = spec["names"]["plural"]
-    return all(plural in {kind["name"] for kind in one["resources"]} for one in found)
+            bed.send("POST", DEFINITIONS, without_descriptions(adapted(definition)))
+    bed.wait_for_kinds()
 
 
 def without_descriptions(value: Any) -> Any:
