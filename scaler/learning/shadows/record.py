@@ -118,12 +118,13 @@ class Shadows:
 
     def _refused_by_price(self, parameters: PlanParameters, most: float) -> str:
         """What the operator's price refuses; empty where it does not limit the correction."""
-        tuning, days = parameters.tuning, self.books.all()
-        price, objective = tuning.late_minute_cost_max, parameters.objective.attainment
+        tuning, objective = parameters.tuning, parameters.objective.attainment
+        price = tuning.late_minute_cost_max
         if price is None or not tuning.corrects or most >= CORRECTION_MAX:
             return ""
         if self.correction < most - _CORRECTION_MIN:
             return ""
+        days = self.books.all()
         if not days.measured_late > 1 - objective:  # not known, too
             return ""
         return beyond_price(days, objective, price)
