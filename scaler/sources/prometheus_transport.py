@@ -226,9 +226,8 @@ class Transport(BaseAdapter):
     def _added(self, part: bytes, read: _Read, body: bytearray, *, refused: bool) -> bool:
         """Add a part to a body, within the limits; False = no more of it is wanted."""
         if not refused and len(body) + len(part) > self._body_bytes_max:
-            exceeded(Limit.ANSWER_BYTES)
-            read.is_oversized = True
-            raise NoAnswerError(f"an answer of over {self._body_bytes_max} bytes")
+            what = f"an answer of over {self._body_bytes_max} bytes"
+            raise _oversized(read, Limit.ANSWER_BYTES, what)
         self._hold(read, len(part))
         body += part
         if refused and len(body) > ERROR_BYTES_MAX:
@@ -287,14 +286,12 @@ class _Response(requests.Response):
         """
         # Each series has two objects, itself and its labels; objects take most of the memory.
         if self.body.count(b"{") > 2 * SERIES_MAX + _OBJECTS_AROUND:
-            exceeded(Limit.ANSWER_SERIES)
-            _READ.get().is_oversized = True
-            raise NoAnswerError(f"an answer of over {SERIES_MAX} series")
+            what = f"an answer of over {SERIES_MAX} series"
+            raise _oversized(_READ.get(), Limit.ANSWER_SERIES, what)
         values = sum(map(self.body.count, (b",", b"[", b"{")))
         if values > VALUES_MAX:
-            exceeded(Limit.ANSWER_VALUES)
-            _READ.get().is_oversized = True
-            raise NoAnswerError(f"an answer of over {VALUES_MAX} values")
+            what = f"an answer of over {VALUES_MAX} values"
+            raise _oversized(_READ.get(), Limit.ANSWER_VALUES, what)
         if len(self.body) > _LARGE_BYTES:
             _wait_for_turn(_READ.get())
         answer = orjson.loads(self.body)
@@ -309,6 +306,13 @@ class _Response(requests.Response):
 def remarks() -> tuple[str, ...]:
     """Warnings and infos of the answers of the current read, each once."""
     return tuple(dict.fromkeys(_READ.get().remarks))
+
+
+def _oversized(read: _Read, limit: Limit, what: str) -> NoAnswerError:
+    """The refusal of an answer for its size, counted."""
+    exceeded(limit)
+    read.is_oversized = True
+    return NoAnswerError(what)
 
 
 def _check_time(read: _Read) -> None:
