@@ -8,14 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from multiprocessing.queues import SimpleQueue
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from bench._process_apart import served_apart
 
 HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
-ASKED_PATH = "/asked"
-"""How many queries were asked so far."""
+_ASKED_PATH = "/asked"
 _SCRAPE_SECONDS = 15.0
 _MODEL = re.compile(r'model_name=~"model\\\\-(\d+)\|"')
 """As the scaler asks for a model, or for series without one."""
@@ -27,6 +26,13 @@ def prometheus(models: int) -> AbstractContextManager[int]:
     Only the protocol is Prometheus', in a process of its own: the subject here is the scaler.
     """
     return served_apart(_answer_queries, models)
+
+
+async def queries_asked(port: int) -> int:
+    """How many queries were asked so far of the one at this port."""
+    url = f"http://127.0.0.1:{port}{_ASKED_PATH}"
+    async with ClientSession() as session, session.get(url) as response:
+        return int(await response.text())
 
 
 def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
@@ -59,7 +65,7 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
             [
                 web.post("/api/v1/query", query),
                 web.post("/api/v1/query_range", query_range),
-                web.get(ASKED_PATH, asked_so_far),
+                web.get(_ASKED_PATH, asked_so_far),
                 web.post(f"{HUNG_PATH}/{{rest:.*}}", hang),
             ]
         )

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_server import serving
-from bench._rpc_source import ASKED_PATH, prometheus
+from bench._rpc_source import prometheus, queries_asked
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 _LIVE_SECONDS_MAX = 300.0
@@ -33,16 +33,17 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
             keda = pb_grpc.ExternalScalerStub(channel)
             objects = [bench_object(index) for index in range(workloads)]
             await until_live(keda, objects, seconds_max=_LIVE_SECONDS_MAX)
-            asked = await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")
+            asked = await queries_asked(port)
             cpu, tally, begun = server.cpu_seconds(), Tally(), perf_counter()
             await drive(keda, objects, tally, periods=_PERIODS, seconds=seconds)
             minutes = (perf_counter() - begun) / 60
             answering, planning = (
                 after - before for after, before in zip(server.cpu_seconds(), cpu, strict=True)
             )
-            queries = int(await _text(session, f"http://127.0.0.1:{port}{ASKED_PATH}")) - int(asked)
+            queries = await queries_asked(port) - asked
             answering_bytes, planning_bytes = server.rss_bytes()
-            page = await _text(session, f"http://127.0.0.1:{server.http_port}/metrics")
+            async with session.get(f"http://127.0.0.1:{server.http_port}/metrics") as response:
+                page = await response.text()
     if tally.errors:
         raise RuntimeError(f"{tally.errors} of {len(tally.seconds)} calls failed")
     return {
@@ -54,8 +55,3 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
         "planning process: memory, young, KiB": planning_bytes / 1024,
         "whole page of metrics, KiB": len(page) / 1024,
     }
-
-
-async def _text(session: ClientSession, url: str) -> str:
-    async with session.get(url) as response:
-        return await response.text()

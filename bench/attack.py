@@ -27,7 +27,6 @@ from pathlib import Path
 
 import grpc.aio
 import numpy as np
-from aiohttp import ClientSession
 
 from bench._attack_fronts import NAMESPACE, Attack, Victim
 from bench._attack_source import FAULTS, hostile
@@ -35,7 +34,7 @@ from bench._report import Row, show
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_floor import floor
 from bench._rpc_server import Server, serving
-from bench._rpc_source import ASKED_PATH, prometheus
+from bench._rpc_source import prometheus, queries_asked
 from foresail.clock import wall_clock
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
@@ -115,7 +114,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
             with Attack(victim) if attacked else nullcontext() as attack:
                 begun = await _between_moments()
                 cpu_before, machine_before = sum(server.cpu_seconds()), _machine_cpu_seconds()
-                asked = await _asked(honest_port)
+                asked = await queries_asked(honest_port)
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
                 few = references[: max(1, workloads // _CALLS_PER_FLOOR_CALL)]
@@ -128,7 +127,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
                         driving = drive(stub, some, counted, periods=periods, seconds=seconds)
                         _ = group.create_task(driving)
                 ended = await _between_moments()
-                asked = await _asked(honest_port) - asked
+                asked = await queries_asked(honest_port) - asked
                 server_cpu = sum(server.cpu_seconds()) - cpu_before
                 machine_cpu = _machine_cpu_seconds() - machine_before
                 watching.cancel()
@@ -181,12 +180,6 @@ async def _between_moments() -> float:
         at += _PERIOD_SECONDS
     await asyncio.sleep(at - now)
     return at
-
-
-async def _asked(port: int) -> int:
-    url = f"http://127.0.0.1:{port}{ASKED_PATH}"
-    async with ClientSession() as session, session.get(url) as response:
-        return int(await response.text())
 
 
 async def _watch(server: Server, peak: _Peak) -> None:
