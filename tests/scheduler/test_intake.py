@@ -16,6 +16,7 @@ from scheduler.history import USUAL, History
 from scheduler.intake import Intake
 from scheduler.machines import Facts
 from scheduler.mix import Mix
+from scheduler.offers import Offers
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.pods import GPU_MODELS, UnreadablePodError, pod_of
 from tests.scheduler.objects import (
@@ -63,6 +64,24 @@ def an_a100(name: str, **more: Any) -> dict[str, Any]:
 def passed(made: Intake, document: dict[str, Any], *names: str) -> list[str]:
     asked = pod_of(document, made.known)
     return made.placement.filter(asked, list(names), now_seconds=0).passed
+
+
+def offers_for(made: Intake, name: str) -> Offers:
+    """What a claim would get, node by node."""
+    asked = made.known.claims[f"llm/{name}"]
+    assert asked is not None
+    return made.placement.occupancy.predictor.of(asked, 0)
+
+
+def slots_of(offers: Offers) -> tuple[int, ...] | None:
+    """On the first node; None = nothing."""
+    offer = offers.at(0)
+    return None if offer is None else offer.slots
+
+
+def slots_given(made: Intake) -> list[tuple[int, ...] | None]:
+    """To the claims `one`, `two` and `tolerant`."""
+    return [slots_of(offers_for(made, name)) for name in ("one", "two", "tolerant")]
 
 
 class TestNodes:
@@ -287,13 +306,7 @@ class TestDevices:
             (Kind.CLAIM, tolerant),
         )
 
-        def given(name: str) -> tuple[int, ...] | None:
-            asked = made.known.claims[f"llm/{name}"]
-            assert asked is not None
-            offer = made.placement.occupancy.predictor.of(asked, 0).at(0)
-            return None if offer is None else offer.slots
-
-        assert (given("one"), given("two"), given("tolerant")) == ((1,), None, (0, 1))
+        assert slots_given(made) == [(1,), None, (0, 1)]
 
     def test_a_rule_taints_devices_as_a_driver_does_until_it_is_gone(self) -> None:
         tolerant = claim("tolerant", (H100, 2))
@@ -309,26 +322,17 @@ class TestDevices:
             (Kind.CLAIM, tolerant),
         )
 
-        def given() -> list[tuple[int, ...] | None]:
-            found: list[tuple[int, ...] | None] = []
-            for name in ("one", "two", "tolerant"):
-                asked = made.known.claims[f"llm/{name}"]
-                assert asked is not None
-                offer = made.placement.occupancy.predictor.of(asked, 0).at(0)
-                found.append(None if offer is None else offer.slots)
-            return found
-
-        assert given() == [(1,), None, (0, 1)]
+        assert slots_given(made) == [(1,), None, (0, 1)]
         put(made, Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-1"))
-        assert given() == [(0,), None, (0, 1)]
+        assert slots_given(made) == [(0,), None, (0, 1)]
         put(made, Kind.SLICE, resource_slice("a", H100, H100, H100, generation=2))
-        assert given() == [(0,), (0, 2), (0, 1)]
+        assert slots_given(made) == [(0,), (0, 2), (0, 1)]
         put(made, Kind.TAINT_RULE, taint_rule("r", "None", pool="a", device="gpu-1"))
-        assert given() == [(0,), (0, 1), (0, 1)]
+        assert slots_given(made) == [(0,), (0, 1), (0, 1)]
         put(made, Kind.TAINT_RULE, taint_rule("r", driver="gpu.nvidia.com"))
-        assert given() == [None, None, (0, 1)]
+        assert slots_given(made) == [None, None, (0, 1)]
         drop(made, Kind.TAINT_RULE, taint_rule("r"))
-        assert given() == [(0,), (0, 1), (0, 1)]
+        assert slots_given(made) == [(0,), (0, 1), (0, 1)]
 
     def test_while_a_rule_cannot_be_read_no_claim_is_predicted(self) -> None:
         of_1_34 = taint_rule("r", pool="elsewhere")
@@ -340,26 +344,24 @@ class TestDevices:
             (Kind.CLASS, device_class()),
             (Kind.CLAIM, claim("one", (H100, 1))),
         )
-        asked = made.known.claims["llm/one"]
 
-        def given() -> tuple[bool, tuple[int, ...] | None]:
-            offers = made.placement.occupancy.predictor.of(asked, 0)
-            offer = offers.at(0)
-            return bool(offers.is_known[0]), None if offer is None else offer.slots
+        def known_and_given() -> tuple[bool, tuple[int, ...] | None]:
+            offers = offers_for(made, "one")
+            return bool(offers.is_known[0]), slots_of(offers)
 
         unknown = (False, None)
-        assert given() == (True, (1,))
+        assert known_and_given() == (True, (1,))
         put(made, Kind.TAINT_RULE, of_1_34)
-        assert given() == unknown
+        assert known_and_given() == unknown
         (fault,) = made.faults
         assert fault.startswith("devicetaintrules r: spec.deviceSelector.selectors is not read")
         put(made, Kind.SLICE, resource_slice("a", H100, H100, H100, generation=2))
-        assert given() == unknown
+        assert known_and_given() == unknown
         put(made, Kind.TAINT_RULE, taint_rule("r", pool="a", device="gpu-0"))
-        assert given() == (True, (1,))
+        assert known_and_given() == (True, (1,))
         put(made, Kind.TAINT_RULE, of_1_34)
         drop(made, Kind.TAINT_RULE, of_1_34)
-        assert given() == (True, (0,))
+        assert known_and_given() == (True, (0,))
 
     def test_a_rule_for_many_nodes_is_followed_one_node_a_step(self) -> None:
         names = [f"n{at}" for at in range(5)]
