@@ -10,10 +10,10 @@ window that is no shorter than w:
 
 S(m) = sum_i P(M_m >= G (k-1) + i) is how many GPUs of the node are needed within m, and
 n = S(u) / P(T_k <= u) how many are needed while the first of them waits for the node: pods that
-come later find it there. Left are the pods that need not
-wait, right is the idle time. A hold saves no boot: a node that is ordered when a pod comes costs as
-much from then on as one that was held. The inequality is the break-even of ski rental with a
-forecast in place of the worst case (Lu & Chen, arXiv 1112.0442).
+come later find it there. Left are the pods that need not wait, right is the idle time. A hold saves
+no boot: a node that is ordered when a pod comes costs as much from then on as one that was held.
+The inequality is the break-even of ski rental with a forecast in place of the worst case (Lu &
+Chen, arXiv 1112.0442).
 """
 
 from collections.abc import Sequence
