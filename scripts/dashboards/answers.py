@@ -60,15 +60,24 @@ def samples(answer: Mapping[str, Any], legend: str) -> list[Sample]:
     ]
 
 
+def data_of(answer: Mapping[str, Any]) -> Any:
+    """What was asked for.
+
+    Raises:
+        ValueError: Prometheus refused the question.
+    """
+    if answer["status"] != "success":
+        raise ValueError(f"Prometheus refused: {answer.get('error', answer)}")
+    return answer["data"]
+
+
 def _result(answer: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
     """The series of an answer.
 
     Raises:
         ValueError: Prometheus refused the question, or answered another one.
     """
-    if answer["status"] != "success":
-        raise ValueError(f"Prometheus refused: {answer.get('error', answer)}")
-    data = answer["data"]
+    data = data_of(answer)
     if data["resultType"] != kind:
         raise ValueError(f"Prometheus answered with a {data['resultType']}, and not a {kind}")
     found: list[Mapping[str, Any]] = data["result"]

@@ -12,10 +12,11 @@ import requests
 import yaml
 
 from scripts.dashboards.__main__ import DASHBOARDS, FOLDER
+from scripts.dashboards.answers import data_of
 from scripts.dashboards.asking import LabelValues, TimeRange
 from scripts.dashboards.filling import filled
 from scripts.dashboards.picture import picture
-from tests.e2e.bed import ROOT, Bed
+from tests.e2e.bed import ROOT
 from tests.e2e.day_controller import POLICY
 from tests.e2e.processes import Program
 from tests.e2e.site import Site
@@ -23,7 +24,6 @@ from tests.prometheus import Job, free_port
 
 SCRAPE_SECONDS = 5
 """What Grafana's data source would say. The bed scrapes each second, so that no rate is empty."""
-_DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/capacitypolicies.foresail.io"
 _NODE = {
     "eks.amazonaws.com/nodegroup": "gpus",
     "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
@@ -38,10 +38,11 @@ class Asked:
     url: str
 
     def values(self, asked: LabelValues, time: TimeRange) -> Sequence[str]:
-        found: list[str] = self._get(
+        answer = self._get(
             f"label/{asked.label}/values",
             {"match[]": asked.selector, "start": time.begin_seconds, "end": time.end_seconds},
-        )["data"]
+        )
+        found: list[str] = data_of(answer)
         return found
 
     def at_end(self, expr: str, time: TimeRange) -> dict[str, Any]:
@@ -59,12 +60,10 @@ class Asked:
         )
 
     def _get(self, path: str, asked: dict[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = requests.get(
+        answer: dict[str, Any] = requests.get(
             f"{self.url}/api/v1/{path}", params=asked, timeout=30
         ).json()
-        if found["status"] != "success":
-            raise ValueError(f"Prometheus refused {asked}: {found.get('error')}")
-        return found
+        return answer
 
 
 def controller_job() -> Job:
@@ -77,8 +76,7 @@ def controller(site: Site, job: Job) -> Iterator[None]:
     """`foresail controller` that only looks; the bed's node is one of H100s."""
     bed = site.bed
     bed.apply(*yaml.safe_load_all((ROOT / "deploy/crds/capacitypolicies.yaml").read_text()))
-    # A new definition has no conditions at first, of which `kubectl wait` would make an error.
-    bed.wait(lambda: _established(bed), "the CapacityPolicies")
+    bed.wait_for_kinds()
     bed.kubectl("label", "node", "node-a", *(f"{name}={text}" for name, text in _NODE.items()))
     policy = bed.folder / "policy.yaml"
     policy.write_text(POLICY)
@@ -96,12 +94,6 @@ def controller(site: Site, job: Job) -> Iterator[None]:
         yield
     finally:
         program.stop()
-
-
-def _established(bed: Bed) -> bool:
-    status = bed.read(_DEFINITION).get("status", {})
-    found = {one["type"]: one["status"] for one in status.get("conditions") or ()}
-    return found.get("Established") == "True"
 
 
 def draw(site: Site, folder: Path, *, dawn_seconds: float, seconds: float, day: str) -> None:
