@@ -124,8 +124,9 @@ async def test_taint_rules_are_read_in_the_newest_version_that_is_served(
 
     assert [one.name for one in cluster.taint_rules or ()] == ["r"]
     async with mirrored(client, "c1", asyncio.Event(), QUICK) as mirror:
-        await until(lambda: bool(mirror.cluster.taint_rules))
-        assert mirror.trouble is None
+        await until(lambda: mirror.trouble is None)
+
+        assert [one.name for one in mirror.cluster.taint_rules or ()] == ["r"]
         assert mirror.cluster.remarks == ()
 
 
