@@ -32,7 +32,7 @@ class PortLimits:
     """What the clients of one port may take."""
 
     connections: int = 256
-    """Well below 1,024 open files, with those of the sources and another port."""
+    """Well below the open files of a process, with those of its sources and its other ports."""
     request_seconds: float = 15.0
     """From a connection to the head of its first request, with TLS; and from the head of any
     request to the end of its body."""

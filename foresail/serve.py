@@ -37,7 +37,7 @@ from foresail.link import (
     States,
 )
 from foresail.loopback import is_loopback
-from foresail.process import end_on_fault, spare_collector, stop_signalled
+from foresail.process import end_on_fault, raise_open_files, spare_collector, stop_signalled
 from foresail.settings import Settings
 from foresail.telemetry_begun import begin_telemetry
 from scaler.errors import ForesailError
@@ -86,6 +86,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
     _refuse_open_plain_text(settings)
+    raise_open_files()
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info(
