@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 
 from foresail import handover
+from foresail.answering import Answering
 from foresail.handover import Handover
 from foresail.link import FeedFound, FeedsWanted, Message
-from foresail.serve import Answering
 from foresail.settings import Settings
 from scaler.decision.answers import Answer, Reference, Refusal
 from scaler.serving import state_peers
