@@ -45,14 +45,14 @@ def receiving(folder: Path) -> Iterator[dict[str, int]]:
 
 def answered(port: int, page: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}", timeout=60) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
 def keep(kept: contextlib.ExitStack, port: int, begins: bytes) -> socket.socket:
-    connection = kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+    connection = kept.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
     with contextlib.suppress(OSError):  # it may be closed already
         connection.sendall(begins)
     return connection

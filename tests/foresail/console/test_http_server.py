@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from aiohttp import ClientSession, TCPConnector, WSMsgType
+from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType
 
 from foresail.console.guard import Receive, Scope, Send
 from foresail.console.http_server import served
@@ -67,7 +67,7 @@ class Port:
 async def serving(limits: PortLimits) -> AsyncIterator[Port]:
     listening = socket.create_server(("127.0.0.1", 0))
     port = Port(listening.getsockname()[1])
-    async with asyncio.timeout(20), served(page, listening, limits):
+    async with asyncio.timeout(60), served(page, listening, limits):
         try:
             yield port
         finally:
@@ -121,14 +121,17 @@ async def test_an_answer_that_is_read_comes_whole() -> None:
 
 
 async def test_a_page_that_is_open_is_not_closed_for_its_silence() -> None:
-    limits = PortLimits(request_seconds=1, response_seconds=0.2)
-    async with (
-        serving(limits) as port,
-        ClientSession() as session,
-        session.ws_connect(f"http://127.0.0.1:{port.number}") as socket_of_page,
-    ):
-        with pytest.raises(TimeoutError):
-            await socket_of_page.receive(timeout=1.2)
+    async with serving(SOON) as port, ClientSession() as session:
+        while True:
+            with contextlib.suppress(ClientError):  # a busy core did not ask in time
+                page_of = await session.ws_connect(f"http://127.0.0.1:{port.number}")
+                break
+        # As long as a client may take: one that asks for nothing is closed.
+        assert await (await port.connect()).is_closed()
+
+        await page_of.send_str("here")
+        assert await page_of.receive_str() == "here"
+        await page_of.close()
 
 
 async def test_a_client_that_takes_all_connections_keeps_neither_others_nor_their_pages_out() -> (
