@@ -254,7 +254,7 @@ async def test_the_past_is_what_was_scraped_with_gaps_as_gaps(
     chunk_steps: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scaler.sources.prometheus.CHUNK_STEPS", chunk_steps)
+    monkeypatch.setattr("scaler.sources.prometheus_past.CHUNK_STEPS", chunk_steps)
     start = live.past_start_seconds
     feed = feed_of(live.server, "past", limits=Limits())
 
