@@ -211,7 +211,6 @@ def test_settings_are_in_order_and_two_servers_come_up(reader: Reader, step: Ste
         wait_for(
             lambda http=http: _says_ok(http, "/readyz"),  # type: ignore[misc]
             str(program.log),
-            deadline_seconds=60,
         )
     reader.bed.apply(_forward("foresail", SERVERS[0], reader.port("http")))
 
@@ -286,12 +285,12 @@ def test_a_pod_that_states_a_need_gets_its_claim(reader: Reader, step: Step) -> 
         addresses={"0.0.0.0:8443": f"127.0.0.1:{admission}", "0.0.0.0:8080": http},
         more=("--kubeconfig", str(bed.kubeconfig("claims"))),
     )
-    wait_for(lambda: _says_ok(http, "/readyz"), str(program.log), deadline_seconds=60)
+    wait_for(lambda: _says_ok(http, "/readyz"), str(program.log))
 
     reader.types(workload)
 
     pods = "/api/v1/namespaces/llm/pods?labelSelector=app%3Dllama-70b"
-    bed.wait(lambda: bed.read(pods)["items"], "the workload's pod", seconds=60)
+    bed.wait(lambda: bed.read(pods)["items"], "the workload's pod")
     (pod,) = bed.read(pods)["items"]
     assert CLAIM in pod["metadata"]["annotations"]
     assert pod["spec"]["resourceClaims"]

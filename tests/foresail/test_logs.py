@@ -32,7 +32,7 @@ def run(stderr: int, *, lines: int, width: int = 100) -> subprocess.CompletedPro
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

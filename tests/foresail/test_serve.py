@@ -20,7 +20,7 @@ from foresail.client import Plan, Plans, Snapshot
 from scaler.rpc import externalscaler_pb2 as pb
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 from tests import prometheus
-from tests.exporter import Engine, Exporter, served
+from tests.exporter import Engine, Exporter, WholeIntervals, served
 from tests.prometheus import Job, PrometheusServer, free_port, wait_for
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
@@ -57,7 +57,7 @@ class Site:
     plans_port: int = field(default_factory=free_port)
 
     def page(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=10) as r:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=60) as r:
             return r.read().decode()
 
 
@@ -83,9 +83,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("serve")
     server = PrometheusServer(folder)
     engines = [
-        Engine(model="colon", plain_text=True),
-        Engine(model="underscore"),
-        Engine(model="ray", prefix="ray_vllm_"),
+        Engine(model="colon", plain_text=True, grown_seconds=WholeIntervals()),
+        Engine(model="underscore", grown_seconds=WholeIntervals()),
+        Engine(model="ray", prefix="ray_vllm_", grown_seconds=WholeIntervals()),
     ]
     with served(*engines) as exporters:
         made = Site(server, exporters, folder / "foresail.yaml", free_port(), free_port())
@@ -121,10 +121,10 @@ def started(site: Site) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="module")
 def scaler(site: Site) -> Iterator[subprocess.Popen[bytes]]:
     process = started(site)
-    wait_for(lambda: ready(site), "foresail serve to be ready", deadline_seconds=40)
+    wait_for(lambda: ready(site), "foresail serve to be ready")
     yield process
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=15) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def ready(site: Site) -> bool:
@@ -187,7 +187,7 @@ def settled(keda: Keda, model: str = "underscore") -> float:
         last = answers[-30:]
         return len(last) == 30 and isinstance(last[0], float) and len(set(last)) == 1
 
-    wait_for(stands, f"an answer for {model} that stands", deadline_seconds=40)
+    wait_for(stands, f"an answer for {model} that stands")
     assert isinstance(answers[-1], float)
     return answers[-1]
 
@@ -362,7 +362,7 @@ def test_a_killed_planner_gives_readers_of_plans_the_same_plans_again_and_never_
     async def snapshots() -> tuple[Snapshot, Snapshot]:
         found: list[Snapshot] = []
         async with (
-            asyncio.timeout(40),
+            asyncio.timeout(60),
             Plans(f"127.0.0.1:{site.plans_port}") as plans,
             aclosing(plans.watch()) as events,
         ):
@@ -404,7 +404,7 @@ def test_two_scalers_over_one_prometheus_give_the_same_answer(
     other.settings.write_text(settings_text(other))
     process = started(other)
     try:
-        wait_for(lambda: ready(other), "the second scaler", deadline_seconds=40)
+        wait_for(lambda: ready(other), "the second scaler")
         address = f"127.0.0.1:{other.grpc_port}"
         with grpc.insecure_channel(address) as channel:
             second = Keda(pb_grpc.ExternalScalerStub(channel))
@@ -415,7 +415,7 @@ def test_two_scalers_over_one_prometheus_give_the_same_answer(
             assert (mine.desired, mine.planned) == (theirs.desired, theirs.planned)
     finally:
         process.terminate()
-        assert process.wait(timeout=15) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_a_model_of_the_watch_list_is_planned_for_and_shown(
@@ -485,15 +485,15 @@ def test_a_push_stream_ends_with_ok_when_the_scaler_gets_sigterm(
     other = Site(site.server, site.exporters, tmp_path / "c.yaml", free_port(), free_port())
     other.settings.write_text(settings_text(other))
     process = started(other)
-    wait_for(lambda: ready(other), "the scaler", deadline_seconds=40)
+    wait_for(lambda: ready(other), "the scaler")
     with grpc.insecure_channel(f"127.0.0.1:{other.grpc_port}") as channel:
         keda = Keda(pb_grpc.ExternalScalerStub(channel))
-        stream = keda.stub.StreamIsActive(keda.reference("colon"), timeout=40)
+        stream = keda.stub.StreamIsActive(keda.reference("colon"), timeout=60)
         assert next(stream).result
         process.send_signal(signal.SIGTERM)
         assert list(stream) == []
         assert stream.code() is grpc.StatusCode.OK
-    assert process.wait(timeout=15) == 0
+    assert process.wait(timeout=60) == 0
 
 
 def test_a_taken_port_ends_the_start_with_its_name(site: Site, scaler, tmp_path: Path) -> None:
@@ -504,7 +504,7 @@ def test_a_taken_port_ends_the_start_with_its_name(site: Site, scaler, tmp_path:
         [sys.executable, "-m", "foresail.cli", "serve", "--config", str(other.settings)],
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=60,
         check=False,
     )
 
