@@ -191,6 +191,27 @@ async def test_a_model_name_is_a_name_whatever_it_holds(
     assert seen[-1].value(Signal.REPLICAS) == 1
 
 
+async def test_a_common_query_answers_as_each_query_alone(live: Live) -> None:
+    config = PrometheusConfig(
+        name="main", url=live.server.url, limits=QUICK, timeout_seconds=5, concurrency=2
+    )
+    source = PrometheusSource(config)
+    models = ("colon", "underscore", "ray", HOSTILE, "col", "colon|ray", ".*")
+    feeds = [source.feed(preset=VLLM, scope=Scope(model=m, namespace="llm")) for m in models]
+    try:
+        await until(feeds[0], has_rates)
+        await until(feeds[3], has_rates)
+        at = now() - 1  # nothing is scraped for it any more
+        alone = [await feed.observe(now_seconds=at) for feed in feeds]
+
+        together = await feeds[0].group.observe(feeds, now_seconds=at)
+    finally:
+        await source.close()
+
+    assert list(together) == alone
+    assert [one.value(Signal.RUNNING) for one in alone] == [7, 7, 7, 7, None, None, None]
+
+
 async def test_series_renamed_in_mid_run_leave_no_hole(
     live: Live, feed_of: Callable[..., Feed]
 ) -> None:
@@ -265,7 +286,7 @@ async def test_the_past_is_what_was_scraped_with_gaps_as_gaps(
     chunk_steps: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("scaler.sources.prometheus.CHUNK_STEPS", chunk_steps)
+    monkeypatch.setattr("scaler.sources.prometheus_past.CHUNK_STEPS", chunk_steps)
     start = live.past_start_seconds
     feed = feed_of(live.server, "past", limits=Limits())
 
