@@ -24,7 +24,7 @@ def served(workloads: int, *, hours: float = 0.5) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{int(process.stdout.readline())}"
     finally:
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
 
 from aiohttp import ClientSession, web
@@ -16,8 +17,9 @@ HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
 _ASKED_PATH = "/asked"
 _SCRAPE_SECONDS = 15.0
-_MODEL = re.compile(r'model_name=~"model\\\\-(\d+)\|"')
-"""As the scaler asks for a model, or for series without one."""
+_MODELS = re.compile(r'model_name=~"([^"]*)"')
+"""As the scaler asks for models, or for series without one."""
+_MODEL = re.compile(r"model\\\\-(\d+)\|")
 
 
 def prometheus(models: int) -> AbstractContextManager[int]:
@@ -28,27 +30,37 @@ def prometheus(models: int) -> AbstractContextManager[int]:
     return served_apart(_answer_queries, models)
 
 
-async def queries_asked(port: int) -> int:
-    """How many queries were asked so far of the one at this port."""
+@dataclass(slots=True)
+class Asked:
+    """What was asked so far."""
+
+    queries: int = 0
+    looks: int = 0
+    """Models that the queries named: one query looks at many workloads."""
+
+
+async def asked_of(port: int) -> Asked:
+    """What was asked so far of the one at this port."""
     url = f"http://127.0.0.1:{port}{_ASKED_PATH}"
     async with ClientSession() as session, session.get(url) as response:
-        return int(await response.text())
+        return Asked(**await response.json())
 
 
 def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
-    asked = 0
+    asked = Asked()
 
     async def query(request: web.Request) -> web.Response:
-        nonlocal asked
-        asked += 1
         form = await request.post()
-        found = _MODEL.search(str(form["query"]))
-        if found is None or int(found[1]) >= models:
-            return web.json_response(_matrix([]))
-        return web.json_response(_matrix(_series(int(found[1]), float(str(form["time"])))))
+        found = _MODELS.search(str(form["query"]))
+        named = [] if found is None else [int(one) for one in _MODEL.findall(found[1])]
+        asked.queries += 1
+        asked.looks += len(named)
+        at = float(str(form["time"]))
+        known = (_series(model, at) for model in named if model < models)
+        return web.json_response(_matrix([series for page in known for series in page]))
 
     async def asked_so_far(_: web.Request) -> web.Response:
-        return web.Response(text=str(asked))
+        return web.json_response(asdict(asked))
 
     async def query_range(_: web.Request) -> web.Response:
         return web.json_response(_matrix([]))

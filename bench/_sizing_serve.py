@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_server import serving
-from bench._rpc_source import prometheus, queries_asked
+from bench._rpc_source import asked_of, prometheus
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
 _LIVE_SECONDS_MAX = 300.0
@@ -33,14 +33,14 @@ async def _served(workloads: int, seconds: float) -> Mapping[str, float]:
             keda = pb_grpc.ExternalScalerStub(channel)
             objects = [bench_object(index) for index in range(workloads)]
             await until_live(keda, objects, seconds_max=_LIVE_SECONDS_MAX)
-            asked = await queries_asked(port)
+            asked = await asked_of(port)
             cpu, tally, begun = server.cpu_seconds(), Tally(), perf_counter()
             await drive(keda, objects, tally, periods=_PERIODS, seconds=seconds)
             minutes = (perf_counter() - begun) / 60
             answering, planning = (
                 after - before for after, before in zip(server.cpu_seconds(), cpu, strict=True)
             )
-            queries = await queries_asked(port) - asked
+            queries = (await asked_of(port)).queries - asked.queries
             answering_bytes, planning_bytes = server.rss_bytes()
             async with session.get(f"http://127.0.0.1:{server.http_port}/metrics") as response:
                 page = await response.text()

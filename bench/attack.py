@@ -34,7 +34,7 @@ from bench._report import Row, show
 from bench._rpc_calls import Tally, bench_object, drive, until_live
 from bench._rpc_floor import floor
 from bench._rpc_server import Server, serving
-from bench._rpc_source import prometheus, queries_asked
+from bench._rpc_source import asked_of, prometheus
 from foresail.clock import wall_clock
 from scaler.rpc import externalscaler_pb2_grpc as pb_grpc
 
@@ -114,7 +114,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
             with Attack(victim) if attacked else nullcontext() as attack:
                 begun = await _between_moments()
                 cpu_before, machine_before = sum(server.cpu_seconds()), _machine_cpu_seconds()
-                asked = await queries_asked(honest_port)
+                looks = (await asked_of(honest_port)).looks
                 watching = asyncio.create_task(_watch(server, peak))
                 periods = (_PERIOD_SECONDS, _PERIOD_SECONDS)
                 few = references[: max(1, workloads // _CALLS_PER_FLOOR_CALL)]
@@ -127,7 +127,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
                         driving = drive(stub, some, counted, periods=periods, seconds=seconds)
                         _ = group.create_task(driving)
                 ended = await _between_moments()
-                asked = await queries_asked(honest_port) - asked
+                looks = (await asked_of(honest_port)).looks - looks
                 server_cpu = sum(server.cpu_seconds()) - cpu_before
                 machine_cpu = _machine_cpu_seconds() - machine_before
                 watching.cancel()
@@ -140,7 +140,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
         "workloads": workloads,
         "seconds": ended - begun,
         "looks_due": due,
-        "looks_asked": asked,
+        "looks_asked": looks,
         "looks_missed": missed,
         "calls": len(tally.seconds),
         "errors": tally.errors,
@@ -151,7 +151,7 @@ async def _measured(workloads: int, seconds: float, *, attacked: bool) -> _Run:
         "together_mib": peak.together,
         "server_cores": server_cpu / (ended - begun),
         "machine_cores": machine_cpu / (ended - begun),
-        "ok": asked >= due
+        "ok": looks >= due
         and missed == 0
         and tally.errors == 0
         and p99 <= _P99_MS_MAX

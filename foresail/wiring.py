@@ -30,7 +30,7 @@ from scaler.feed_key import FeedKey
 from scaler.forecast.packed import SharedForecasters
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
-from scaler.signals import Feed
+from scaler.signals import Feed, LoneFeed
 from scaler.sources.access import Basic, Tls
 from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import Preset, gateways, load, shipped
@@ -39,6 +39,7 @@ from scaler.sources.google_access import GoogleMetadata
 from scaler.sources.otlp import OtlpConfig, OtlpSource
 from scaler.sources.prometheus import PrometheusSource
 from scaler.sources.prometheus_config import PrometheusConfig
+from scaler.sources.prometheus_feed import PrometheusFeed
 from scaler.sources.reading import Limits
 from scaler.sources.refused_time import RefusedTime
 from scaler.sources.requesters import FeedOfRequesters
@@ -134,6 +135,8 @@ class Sources:
             source=str(trigger_spec.source or _addresses_of(scope.namespace)),
             feed=feed,
             assembly=assembly,
+            # What is read beside an engine is read for each feed alone.
+            group=feed.group if isinstance(feed, PrometheusFeed) else LoneFeed(),
         )
 
     def _step_offset(self, scope: Scope) -> float:

@@ -7,12 +7,13 @@ have scaled loaded fleets to zero during an outage of their metrics.
 """
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, assert_never
 
 from scaler.durations import format_duration
+from scaler.errors import SourceError
 from scaler.limits import Limit
 
 
@@ -203,3 +204,37 @@ class Feed(Protocol):
         Ends at once where the source keeps no past. Raises as `observe` does.
         """
         ...
+
+
+class FeedGroup(Protocol):
+    """Feeds of one source and one namespace that can be read together. Hashed by identity."""
+
+    def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:
+        """The positions of those to read together; each position is in one part."""
+        ...
+
+    async def observe(
+        self, feeds: Sequence[Feed], *, now_seconds: float
+    ) -> Sequence[Observation | Exception]:
+        """Read the feeds of one part now; for each in order its observation, or why it has none.
+
+        What it returns is what `Feed.observe` returns or raises, and raises nothing that concerns
+        one feed alone.
+        """
+        ...
+
+
+class LoneFeed:
+    """The group of a feed that is read by itself."""
+
+    def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:
+        return [[position] for position in range(len(feeds))]
+
+    async def observe(
+        self, feeds: Sequence[Feed], *, now_seconds: float
+    ) -> Sequence[Observation | Exception]:
+        (feed,) = feeds
+        try:
+            return [await feed.observe(now_seconds=now_seconds)]
+        except SourceError as error:
+            return [error]

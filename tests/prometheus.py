@@ -21,7 +21,8 @@ import yaml
 
 from scaler.sources.access import Tls
 
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 120.0
+"""Reached on failure only: a start of Python or Prometheus takes a minute of starved cores."""
 _PORTS = range(15_000, 32_000)
 _handed: set[int] = set()
 
@@ -126,7 +127,7 @@ class PrometheusServer:
         tls = self._tls
         return requests.get(
             f"{self.url}{path}",
-            timeout=5,
+            timeout=60,
             verify=str(tls.ca_file) if tls.ca_file else True,
             cert=(str(tls.cert_file), str(tls.key_file)) if tls.cert_file else None,
         )

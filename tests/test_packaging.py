@@ -37,7 +37,7 @@ def listed(*paths: str) -> list[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     (built,) = folder.glob("*.whl")
     with zipfile.ZipFile(built) as opened:
         yield opened
@@ -75,7 +75,7 @@ def test_the_stubs_are_those_of_the_contract(tmp_path: Path) -> None:
         cwd=ROOT,
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=300,
     )
 
     made = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*_pb2*")]

@@ -91,7 +91,7 @@ def built(folder: Path, environment: dict[str, str], mask: int) -> dict[str, str
         capture_output=True,
         env={**os.environ, "SOURCE_DATE_EPOCH": "1790000000", **environment},
         umask=mask,
-        timeout=120,
+        timeout=300,
     )
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 

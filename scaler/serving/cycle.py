@@ -175,8 +175,8 @@ class PlanningCycle:
         self, moment: float, group: asyncio.TaskGroup
     ) -> list[asyncio.Task[tuple[WorkloadPlan, ...]]]:
         looks = [
-            group.create_task(self._looks.look(live), name="look")
-            for live in self._looks.due(moment)
+            group.create_task(self._looks.look(lives), name="look")
+            for lives in self._looks.due(moment)
         ]
         self._workloads.join_feeds()
         return looks

@@ -1,12 +1,13 @@
 """Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
 
-No look waits for the look at another feed. At each moment a feed whose last look has ended gets a
-new one; a feed whose look is still under way misses that moment. Looks wait only for a slot of
-their own source, and a look that has its slot ends within its time limit.
+At each moment a feed whose last look has ended gets a new one; a feed whose look is still under way
+misses that moment. The looks at feeds that their group reads together are made as one, and no other
+look waits for them. Looks wait only for a slot of their own source, and a look that has its slot
+ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.tracker import PollResult
@@ -20,7 +21,7 @@ from scaler.serving.metrics import PlanningMetrics
 from scaler.serving.plans import Plans
 from scaler.serving.slots import SourceSlots
 from scaler.serving.workloads import Workloads
-from scaler.signals import Absent
+from scaler.signals import Absent, FeedGroup, Observation
 
 
 class Looks:
@@ -45,8 +46,12 @@ class Looks:
         self._steady = steady
         self._metrics = metrics
 
-    def due(self, moment: float) -> Iterator[LiveFeed]:
-        """The feeds to look at for this moment; a feed whose look is under way misses it."""
+    def due(self, moment: float) -> Iterator[Sequence[LiveFeed]]:
+        """The feeds to look at for this moment, those in one list that are read together.
+
+        A feed whose look is under way misses the moment.
+        """
+        groups: dict[FeedGroup, list[LiveFeed]] = {}
         for live in self._workloads.feeds():
             live.due_at_seconds = moment
             if live.awaits_state(self._steady()):
@@ -56,60 +61,79 @@ class Looks:
                     self._miss(live)
             else:
                 live.in_flight = True
-                yield live
+                groups.setdefault(live.group, []).append(live)
+        for group, lives in groups.items():
+            for part in group.parts([live.feed for live in lives]):
+                yield [lives[position] for position in part]
 
     async def first_look(self, live: LiveFeed) -> None:
         """Look at a new feed now, off the grid."""
         live.in_flight = True
         self._workloads.absorb_clock_step()
         live.due_at_seconds = self._wall.now()
-        _ = await self.look(live)
+        _ = await self.look([live])
 
-    async def look(self, live: LiveFeed) -> tuple[WorkloadPlan, ...]:
-        """Look at a feed and plan its workloads; the caller has set `in_flight`.
+    async def look(self, lives: Sequence[LiveFeed]) -> tuple[WorkloadPlan, ...]:
+        """Look at feeds that are read together, and plan their workloads.
+
+        Args:
+            lives: of one group; the caller has set `in_flight`.
 
         Returns:
             The plan of each workload; none if the look was dropped or met a fault of Foresail.
         """
         try:
-            with contained("feed_not_looked_at", live.workloads, self._metrics):
-                return await self._look(live)
+            workloads = [reference for live in lives for reference in live.workloads]
+            with contained("feed_not_looked_at", workloads, self._metrics):
+                return await self._look(lives)
         finally:
-            live.in_flight = live.reading = False
+            for live in lives:
+                live.in_flight = live.reading = False
         return ()
 
-    async def _look(self, live: LiveFeed) -> tuple[WorkloadPlan, ...]:
-        slots = self._slots.of(live.source).looks
+    async def _look(self, lives: Sequence[LiveFeed]) -> tuple[WorkloadPlan, ...]:
+        first = lives[0]
+        slots = self._slots.of(first.source).looks
         if slots.locked():
             exceeded(Limit.LOOKS_AT_ONCE)
-        async with slots.slot(live.key.scope.namespace):
-            if not live.workloads:
-                return ()  # forgotten while it waited
-            live.reading = True
+        async with slots.slot(first.key.scope.namespace):
+            lives = [live for live in lives if live.workloads]
+            if not lives:
+                return ()  # forgotten while they waited
+            for live in lives:
+                live.reading = True
             self._workloads.absorb_clock_step()
             clock_steps = self._wall.steps
+            # The newest due moment: the look may have waited for its slot through several.
+            at = lives[0].due_at_seconds
             # The age of the reading, counted before the wall clock can be set again.
-            looked_at = self._steady() - (self._wall.now() - live.due_at_seconds)
-            poll = await self._read(live)
-        self._workloads.absorb_clock_step()
-        if clock_steps != self._wall.steps:
-            return ()
-        return self._take(live, poll, looked_at)
+            looked_at = self._steady() - (self._wall.now() - at)
+            answers = await self._read(lives, at)
+        plans: list[WorkloadPlan] = []
+        for live, answer in zip(lives, answers, strict=True):
+            self._workloads.absorb_clock_step()
+            if clock_steps != self._wall.steps:
+                return tuple(plans)
+            with contained("feed_not_looked_at", live.workloads, self._metrics):
+                plans += self._take(live, _poll_of(answer, at), looked_at)
+            await asyncio.sleep(0)  # the plans of many feeds take the event loop a while
+        return tuple(plans)
 
-    async def _read(self, live: LiveFeed) -> PollResult:
-        # The newest due moment: the look may have waited for its slot through several.
-        at, limit = live.due_at_seconds, self._settings.look_seconds_max
-        with self._metrics.look_seconds.labels(live.label).time():
-            try:
-                async with asyncio.timeout(limit):
-                    observation = await live.feed.observe(now_seconds=at)
-            except SourceError as error:
-                return PollResult(at_seconds=at, observation=None, failure=_alone(error))
-            except TimeoutError:
-                exceeded(Limit.READ_SECONDS)
-                failure = SourceUnavailableError(f"no answer within {limit:g} s")
-                return PollResult(at_seconds=at, observation=None, failure=failure)
-        return PollResult(at_seconds=at, observation=observation)
+    async def _read(
+        self, lives: Sequence[LiveFeed], at: float
+    ) -> Sequence[Observation | Exception]:
+        limit, begun = self._settings.look_seconds_max, self._steady()
+        try:
+            async with asyncio.timeout(limit):
+                feeds = [live.feed for live in lives]
+                return await lives[0].group.observe(feeds, now_seconds=at)
+        except TimeoutError:
+            exceeded(Limit.READ_SECONDS)
+            return [SourceUnavailableError(f"no answer within {limit:g} s")] * len(lives)
+        finally:
+            for live in lives:
+                seconds = self._steady() - begun
+                self._metrics.look_seconds.labels(live.label).observe(seconds)
 
     def _miss(self, live: LiveFeed) -> None:
         """Account for a moment at which the feed's look was still under way."""
@@ -125,6 +149,19 @@ class Looks:
         _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:
+    """The poll result of one feed.
+
+    Raises:
+        Exception: a fault of Foresail in the reading of this feed.
+    """
+    if isinstance(answer, Observation):
+        return PollResult(at_seconds=at_seconds, observation=answer)
+    if not isinstance(answer, SourceError):
+        raise answer
+    return PollResult(at_seconds=at_seconds, observation=None, failure=_alone(answer))
 
 
 def _alone(error: SourceError) -> SourceError:

@@ -159,6 +159,7 @@ class Workloads:
             binding.feed,
             assembly.make_tracker(),
             assembly.make_engine(),
+            binding.group,
         )
         # Without a plan of before, its first look is made at once, off the grid.
         live.in_flight = workload.cycle_state.plan is None

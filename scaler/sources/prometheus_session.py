@@ -34,6 +34,8 @@ from scaler.sources.pause import retry_after_seconds
 from scaler.sources.prometheus_transport import NoAnswerError
 
 _LOGIN_REFUSED = frozenset({401, 403})
+_OF_QUERY = frozenset({400, 413, 422, 500, 503, 504})
+"""Refusals that may be of one query, such as one that reads too much or takes too long."""
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
 _EXECUTION: Final = "execution"
 _LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
@@ -123,6 +125,23 @@ def translated(name: str, url: str) -> Iterator[None]:
         raise SourceMisconfiguredError(
             f"{source}: an answer that is not Prometheus'; check the address"
         ) from error
+
+
+def is_of_query(error: SourceError) -> bool:
+    """Whether the source may have an answer to another query at the same moment.
+
+    Args:
+        error: of a read; what it came from says so.
+    """
+    match error.__cause__:
+        case _RefusedError(status=status):
+            return status in _OF_QUERY
+        case aiohttp.ClientPayloadError():
+            return True
+        case None | aiohttp.ClientError():
+            return False
+        case _:
+            return True
 
 
 def _refusal(source: str, error: _RefusedError) -> SourceError:

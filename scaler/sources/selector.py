@@ -98,21 +98,23 @@ def selector(
     equal: Mapping[str, str],
     like: Mapping[str, str] | None = None,
     *,
-    may_lack: str | None = None,
+    one_of: Mapping[str, Collection[str]] | None = None,
 ) -> str:
     """PromQL for the series of these names whose labels have these values.
 
     Args:
         like: label → regular expression that its whole value matches.
-        may_lack: a label that a series may also lack.
+        one_of: label → values, one of which it has; "" is a label that is not there.
     """
     # Plain alternatives, no character classes: Prometheus looks those up in its index as a set.
     parts = [f'__name__=~"{"|".join(names)}"']
-    for label, value in sorted(equal.items()):
-        if label == may_lack:
-            parts.append(f'{label}=~"{_escaped(re.escape(value))}|"')
+    for label, values in sorted({**{k: (v,) for k, v in equal.items()}, **(one_of or {})}.items()):
+        first, *others = dict.fromkeys(values)
+        if others:
+            either = "|".join(re.escape(value) for value in (first, *others))
+            parts.append(f'{label}=~"{_escaped(either)}"')
         else:
-            parts.append(f'{label}="{_escaped(value)}"')
+            parts.append(f'{label}="{_escaped(first)}"')
     parts += [f'{label}=~"{_escaped(value)}"' for label, value in sorted((like or {}).items())]
     return "{" + ",".join(parts) + "}"
 

@@ -114,6 +114,7 @@ async def test_what_is_no_recording_is_refused_with_its_place() -> None:
         await Rounds(machine=machine, node=Noting()).one()
 
 
+@pytest.mark.looptime(False)  # sockets live in real time
 class TestApiServer:
     """Over HTTP, as an API server is asked."""
 

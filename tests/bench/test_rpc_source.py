@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench._rpc_source import prometheus
+from bench._rpc_source import Asked, asked_of, prometheus
 from scaler.scope import Scope
 from scaler.signals import Observation, Signal
 from scaler.sources.catalogue import load
@@ -32,3 +32,22 @@ async def test_each_model_of_the_source_is_one_replica_and_no_other_has_any() ->
 
     assert last.value(Signal.REPLICAS) == 1
     assert beyond.value(Signal.REPLICAS) is None
+
+
+async def test_a_query_for_several_models_is_one_query_and_a_look_at_each() -> None:
+    with prometheus(2) as port:
+        config = PrometheusConfig(
+            name="main", url=f"http://127.0.0.1:{port}", timeout_seconds=30, concurrency=1
+        )
+        source = PrometheusSource(config)
+        models = ("model-0", "model-1", "model-2")
+        feeds = [source.feed(preset=load("vllm"), scope=Scope(model=m)) for m in models]
+        try:
+            seen = await feeds[0].group.observe(feeds, now_seconds=AT_SECONDS)
+        finally:
+            await source.close()
+        asked = await asked_of(port)
+
+    replicas = [one.value(Signal.REPLICAS) for one in seen if isinstance(one, Observation)]
+    assert replicas == [1, 1, None]
+    assert asked == Asked(queries=1, looks=3)

@@ -36,6 +36,13 @@ WORKLOADS = [workload(number, name=f"llama-{number}") for number in range(45)]
 FEEDS = {key: encode_feed(feed(key, snapshot=key.encode() * 1000)) for key in "abc"}
 
 
+@pytest.fixture(autouse=True)
+def _patient_with_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer on a busy core is late, and no less there."""
+    monkeypatch.setattr(state_peers, "LIST_SECONDS_MAX", 60.0)
+    monkeypatch.setattr(state_peers, "FEEDS_SECONDS_MAX", 60.0)
+
+
 @dataclass
 class HeldFeeds:
     """Feeds that are read at once, or once the gate is open."""

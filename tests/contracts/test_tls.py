@@ -122,6 +122,7 @@ async def test_the_served_protocol_is_at_least_tls_1_2(site: Site) -> None:
         assert writer.get_extra_info("ssl_object").version() in {"TLSv1.2", "TLSv1.3"}
     finally:
         writer.close()
+        await writer.wait_closed()
 
 
 async def test_a_missing_file_is_named_at_start(served: Served, tmp_path: Path) -> None:

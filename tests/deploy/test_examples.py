@@ -273,7 +273,7 @@ def keda_schemas() -> dict[str, Manifest]:
         check=False,
         cwd=FOLDER,
         env={**os.environ, "GOPROXY": "off", "GOFLAGS": ""},
-        timeout=60,
+        timeout=300,
     )
     if asked.returncode:
         pytest.skip(f"not in Go's module cache: go mod download {KEDA}")

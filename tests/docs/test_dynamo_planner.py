@@ -134,7 +134,7 @@ def planned(site: PlansSite, *, now: float | None, **series: tuple[tuple[float, 
 
 async def predicted(plugin: Any, *, until: bool) -> PredictStageResponse:
     """The plugin's answer, once it has an opinion or, without `until`, once it follows plans."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             answer = await plugin.Predict(asked())
             assert isinstance(answer, PredictStageResponse)

@@ -30,7 +30,7 @@ def example() -> dict[str, Any]:
 async def test_the_example_finds_the_workload_whose_forecast_rises() -> None:
     site = PlansSite()
     site.plan(named("a"))  # q0.9 in five minutes keeps 4 replicas busy
-    async with site.served(), asyncio.timeout(10):
+    async with site.served(), asyncio.timeout(60):
         address = f"127.0.0.1:{site.port}"
         found = await example()["await_peak"](address, 3.5)
         waiting = asyncio.create_task(example()["await_peak"](address, 4.0))

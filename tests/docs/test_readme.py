@@ -79,7 +79,7 @@ def test_serve_starts_with_the_settings_shown_and_answers_keda(text: str, tmp_pa
             channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         with channel:
             health = health_pb2_grpc.HealthStub(channel)
-            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True)
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=60, wait_for_ready=True)
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -98,12 +98,12 @@ def serving(settings: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=60) == 0
 
 
 def page(port: int, path: str) -> str:
     try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return str(answer.read().decode())
     except OSError:
         return ""

@@ -24,7 +24,8 @@ from tests.prometheus import free_port, wait_for
 
 ROOT = Path(__file__).parents[2]
 MODULES = Path(__file__).parent / "testbed"
-READY_SECONDS = 120.0
+READY_SECONDS = 180.0
+"""Reached on failure only."""
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -106,7 +107,7 @@ class Bed:
 
     def read(self, path: str) -> dict[str, Any]:
         """An object or a list by its API path: for what is asked often, as kubectl is slow."""
-        answer = self._api.get(f"https://127.0.0.1:{self.api_port}{path}", timeout=10)
+        answer = self._api.get(f"https://127.0.0.1:{self.api_port}{path}", timeout=60)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
@@ -204,7 +205,7 @@ class Bed:
 
         `kubectl wait` fails on one that was made a moment before and has no condition yet.
         """
-        self.wait(self._serves_every_kind, "every CustomResourceDefinition served", seconds=60)
+        self.wait(self._serves_every_kind, "every CustomResourceDefinition served")
 
     def _serves_every_kind(self) -> bool:
         wanted: dict[str, set[str]] = {}

@@ -65,7 +65,7 @@ class ObjectWatch:
             self._thread.join(timeout=10)  # a watch that was just taken up ends with the process
 
     def _catch_up(self) -> None:
-        answer = self._api.get(self._url, timeout=10)
+        answer = self._api.get(self._url, timeout=60)
         if answer.status_code != requests.codes.not_found:
             answer.raise_for_status()
             newest = int(answer.json()["metadata"]["resourceVersion"])
@@ -84,7 +84,7 @@ class ObjectWatch:
         parameters = {"watch": "1", "resourceVersion": self._version}
         if self._name is not None:
             parameters["fieldSelector"] = f"metadata.name={self._name}"
-        answer = self._api.get(self._parent, params=parameters, stream=True, timeout=(5, None))
+        answer = self._api.get(self._parent, params=parameters, stream=True, timeout=(60, None))
         answer.raise_for_status()
         self._answer = answer
         return answer

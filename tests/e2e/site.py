@@ -15,7 +15,7 @@ import requests
 import yaml
 
 from tests.contracts.certificates import Authority
-from tests.e2e.bed import ROOT, Bed
+from tests.e2e.bed import READY_SECONDS, ROOT, Bed
 from tests.e2e.names import NameServer
 from tests.e2e.pages import PageServer
 from tests.e2e.picker import Picker
@@ -330,7 +330,7 @@ class Site:
         """Take the ScaledObject and its Deployment away."""
         for kind in ("scaledobject", "deployment"):
             self.bed.kubectl(
-                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"
+                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=600s"
             )
 
     # -- looking ---------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ class Site:
     def ready(self, name: str) -> int:
         return int(self._deployment(name)["status"].get("readyReplicas", 0))
 
-    def reaches(self, name: str, wanted: int, *, seconds: float = 90) -> None:
+    def reaches(self, name: str, wanted: int, *, seconds: float = READY_SECONDS) -> None:
         """Wait until the Deployment is asked for exactly `wanted`."""
         last = -1
 

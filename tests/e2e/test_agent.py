@@ -44,7 +44,7 @@ def pods(bed: Bed) -> Iterator[dict[str, str]]:
 
     bed.wait(scheduled, "a pod of the agent on each GPU node")
     yield found
-    bed.kubectl("delete", "-f", str(AGENT), "--timeout=60s")
+    bed.kubectl("delete", "-f", str(AGENT), "--timeout=600s")
     bed.kubectl("delete", "node", *NODES)
 
 

@@ -87,7 +87,7 @@ class Churn:
         for name in self.rules:
             self._send("DELETE", f"{RULES}/{name}")
         self._send("DELETE", f"{CLASSES}/churn-gpu")
-        self._bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
+        self._bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=600s")
 
     def step(self) -> None:
         """One change."""
@@ -281,7 +281,7 @@ class Extender:
 
     def page(self, path: str) -> requests.Response | None:
         try:
-            return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=10)
+            return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=60)
         except requests.RequestException:
             return None
 
@@ -351,7 +351,7 @@ def test_the_extender_and_fleet_agree_after_random_churn(
         rounds += 1
         # The watch, and pods that the scheduler is still placing, may be a moment behind.
         try:
-            bed.wait(agree, "both to count the same GPUs in use", seconds=60)
+            bed.wait(agree, "both to count the same GPUs in use")
         except BaseException:
             apart = {name for name in seen[0] | seen[1] if seen[0].get(name) != seen[1].get(name)}
             for name in sorted(apart):

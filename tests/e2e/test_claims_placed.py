@@ -96,7 +96,7 @@ def both(bed: Bed) -> Iterator[tuple[Bed, Extender]]:
         yield bed, extender
         extender.program.stop()
         bed.programs.pop("kube-scheduler-needs").stop()
-    bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
+    bed.kubectl("delete", "namespace", NAMESPACE, "--timeout=600s")
     bed.kubectl("delete", "node", *NODES)
     bed.kubectl("delete", "resourceslice", *(f"{name}-gpu.nvidia.com" for name in NODES))
     bed.kubectl("delete", "deviceclass", "gpu.nvidia.com")
@@ -125,7 +125,7 @@ def _pod(name: str, annotations: dict[str, str]) -> dict[str, Any]:
 def _given(bed: Bed, pod: str) -> tuple[str, str, int]:
     """Node, alternative and number of devices, once the pod is bound."""
     path = f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}"
-    bed.wait(lambda: bed.read(path)["spec"].get("nodeName"), f"{pod} bound", seconds=30)
+    bed.wait(lambda: bed.read(path)["spec"].get("nodeName"), f"{pod} bound")
     document = bed.read(path)
     (status,) = document["status"]["resourceClaimStatuses"]
     claims = f"/apis/resource.k8s.io/v1/namespaces/{NAMESPACE}/resourceclaims"

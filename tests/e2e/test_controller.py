@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from fleet.annotations import SCALE_DOWN_DISABLED
-from fleet.cluster.follow.clients import connected
 from foresail.controller.options import ControllerOptions
 from foresail.controller.process import LEASE, running
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes
+from tests.e2e.clients import api_client
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -78,14 +78,12 @@ def kubeconfig(bed: beds.Bed) -> Iterator[Path]:
 async def controller(kubeconfig: Path) -> AsyncIterator[str]:
     """A running one; the address of its pages."""
     options = ControllerOptions(http="127.0.0.1:0", identity="e2e", kubeconfig=kubeconfig)
-    async with await connected("bed", kubeconfig) as client, running(options, client) as port:
+    async with api_client(kubeconfig) as client, running(options, client) as port:
         yield f"http://127.0.0.1:{port}"
-    # aiohttp closes connections with TLS a moment after it says so.
-    await asyncio.sleep(0.25)
 
 
 async def until(condition: Any, what: str) -> Any:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not (found := await condition()):
             await asyncio.sleep(0.1)
     assert found, what

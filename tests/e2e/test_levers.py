@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from fleet.cluster.follow.clients import connected
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
 from foresail.change_executor import ChangeExecutor, Outcome
@@ -26,6 +25,7 @@ from policies.policy.pool_policy import LEVERS_DEFAULT, Lever
 from policies.situation import PoolState
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes
+from tests.e2e.clients import api_client
 from tests.levers.rounds import ACT, POD_SPEC, held, order, plan, released
 from tests.policies.pools import empty, pool
 
@@ -194,8 +194,7 @@ async def test_the_cost_of_another_manager_is_not_overwritten(cluster: beds.Bed)
 
 
 async def test_what_the_cluster_can_do_is_found(cluster: beds.Bed) -> None:
-    client = await connected("bed", cluster.kubeconfig("admin"))
-    async with client:
+    async with api_client(cluster.kubeconfig("admin")) as client:
         found = await discover(client, Cluster(name="bed"))
     assert (found.capacity_buffers, found.pool_scale, found.not_read) == (True, True, ())
 
@@ -254,8 +253,7 @@ async def _changes(
     bed: beds.Bed, state: PoolState, wanted: PoolPlan, **given: Any
 ) -> tuple[Change, ...]:
     discovery = given.get("discovery") or Discovery(capacity_buffers=True, pool_scale=True)
-    client = await connected("bed", bed.kubeconfig("admin"))
-    async with client:
+    async with api_client(bed.kubeconfig("admin")) as client:
         objects = await _objects(bed, client)
     return actions(
         LeverInput(
@@ -283,16 +281,14 @@ async def _carried_out(
 
 
 async def _collected(bed: beds.Bed, now: float) -> None:
-    client = await connected("bed", bed.kubeconfig("admin"))
-    async with client:
+    async with api_client(bed.kubeconfig("admin")) as client:
         changes = collect(await _objects(bed, client), now)
         outcomes = await ChangeExecutor(client=client).carry_out(changes)
     assert {one.ending.value for one in outcomes} <= {"done"}, [one.text for one in outcomes]
 
 
 async def _sent(bed: beds.Bed, changes: tuple[Change, ...]) -> tuple[Outcome, ...]:
-    client = await connected("bed", bed.kubeconfig("admin"))
-    async with client:
+    async with api_client(bed.kubeconfig("admin")) as client:
         return await ChangeExecutor(client=client).carry_out(changes)
 
 

@@ -71,7 +71,7 @@ def served(site: Site) -> Iterator[beds.Bed]:
     bed.wait_for_kinds()
     yield bed
     for crds in (folder, beds.ROOT / "deploy" / "crds"):
-        bed.kubectl("delete", "-f", str(crds), "--ignore-not-found", "--timeout=180s")
+        bed.kubectl("delete", "-f", str(crds), "--ignore-not-found", "--timeout=600s")
 
 
 def refusal(bed: beds.Bed, manifest: dict[str, Any]) -> str | None:

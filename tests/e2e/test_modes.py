@@ -158,7 +158,7 @@ def _scraped(site: Site, asked: int) -> None:
 
     def seen() -> bool:
         url = f"{site.prometheus.url}/api/v1/query"
-        answer = requests.get(url, params=query, timeout=5)
+        answer = requests.get(url, params=query, timeout=60)
         return bool(
             [one for one in answer.json()["data"]["result"] if one["value"][1] == f"{asked}"]
         )

@@ -88,7 +88,7 @@ def served(site: Site) -> Iterator[beds.Bed]:
     for one in SPACES:
         bed.kubectl("delete", "namespace", one, "--wait=false")
     for one in definitions:
-        bed.kubectl("delete", "crd", one["metadata"]["name"], "--timeout=120s")
+        bed.kubectl("delete", "crd", one["metadata"]["name"], "--timeout=600s")
 
 
 def test_agents_of_both_versions_are_read_from_a_cluster(served: beds.Bed) -> None:

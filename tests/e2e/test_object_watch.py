@@ -41,7 +41,7 @@ class _Request(BaseHTTPRequestHandler):
         self.server.asked_from.append(version)
         newer = int(version) + 1
         if newer == NEWEST:
-            self.server.tells_newest.wait(10)
+            self.server.tells_newest.wait(60)
         if newer <= NEWEST:
             self._write({"type": "MODIFIED", "object": _state(newer)})
 
@@ -78,7 +78,7 @@ def test_no_state_is_left_out_when_the_server_ends_a_watch(api: Api) -> None:
             third.set()
 
     with requests.Session() as session, ObjectWatch(session, api.url, "6", take):
-        assert third.wait(20)
+        assert third.wait(60)
 
     assert seen == ["7", "8", "9"]
     assert api.asked_from[:3] == ["6", "7", "8"]

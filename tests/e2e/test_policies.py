@@ -24,7 +24,7 @@ def served(bed: Bed) -> Iterator[Bed]:
     bed.kubectl("apply", "--server-side", "-f", str(CRD))
     bed.wait_for_kinds()
     yield bed
-    bed.kubectl("delete", "-f", str(CRD), "--timeout=60s")
+    bed.kubectl("delete", "-f", str(CRD), "--timeout=600s")
 
 
 def kept(bed: Bed, given: dict[str, Any]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class Placing:
             self.extender.stop()
         self.bed.programs["kube-scheduler-placing"].stop()
         self.bed.kubectl("delete", "deviceclass", "gpu.placed.test")
-        self.bed.kubectl("delete", "namespace", NAMESPACE, "foresail", "--timeout=60s")
+        self.bed.kubectl("delete", "namespace", NAMESPACE, "foresail", "--timeout=600s")
 
     # -- nodes -----------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Placing:
 
     def bound(self, pod: str) -> str:
         """The node of a pod, once it has one."""
-        self.bed.wait(lambda: self.read(pod)["spec"].get("nodeName"), f"{pod} bound", seconds=60)
+        self.bed.wait(lambda: self.read(pod)["spec"].get("nodeName"), f"{pod} bound")
         return str(self.read(pod)["spec"]["nodeName"])
 
     def given(self, pod: str) -> list[str]:
@@ -329,7 +329,6 @@ def test_a_gang_of_four_is_placed_whole_in_one_clique_or_not_begun(placing: Plac
     placing.bed.wait(
         lambda: "that group" in placing.why_pending(members[-1]),
         "the last one's reason",
-        seconds=60,
     )
     assert [placing.read(name)["spec"].get("nodeName") for name in members] == [None] * 10
     assert "room for 9 of the 10 pods" in placing.why_pending(members[0])
@@ -390,7 +389,7 @@ def test_a_pod_that_asks_for_it_gets_an_event_that_says_why_it_is_there(placing:
             if (event["reason"], event["regarding"]["name"]) == ("PlacementExplained", "told")
         ]
 
-    placing.bed.wait(notes, "the Event", seconds=60)
+    placing.bed.wait(notes, "the Event")
     assert notes()[0].startswith(f"2 of 2 nodes can take it; best is {node}: ")
     page = placing.page(f"/explain/pods/{NAMESPACE}/told")
     assert page.startswith(f"{NAMESPACE}/told: 2 of 2 nodes can take it, answered ")

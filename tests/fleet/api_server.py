@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.prometheus import free_port
+
 Object = dict[str, Any]
 
 _ALWAYS = 1 << 60
@@ -72,10 +74,11 @@ class ApiServer:
         await self._runner.setup()
         assert self._runner.server is not None
         loop = asyncio.get_running_loop()
+        # While it is stopped no client's end may get the port, as one of the kernel's choice could.
+        self.port = self.port or free_port()
         self._listening = await loop.create_server(
             self._runner.server, "127.0.0.1", self.port, reuse_address=True
         )
-        self.port = self._listening.sockets[0].getsockname()[1]
 
     def routes(self, app: web.Application) -> None:
         """What is answered; a server that keeps objects of its own has more."""

@@ -84,7 +84,7 @@ async def client() -> AsyncIterator[ApiClient]:
 @pytest.mark.looptime(False)  # sockets live in real time
 async def test_a_claim_with_deep_parameters_is_followed_as_any_other(client: ApiClient) -> None:
     async with aclosing(watched(client, CLAIMS, partial(record_of, Kind.CLAIM))) as events:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             listed, changed = [await anext(events) for _ in range(2)]
 
     assert isinstance(listed, Listed)

@@ -234,7 +234,8 @@ async def test_all_questions_to_one_meter_have_one_time() -> None:
             for path in ("a", "b"):
                 with pytest.raises(MeterError, match=r"LangFuse: no whole answer within 0\.2 s"):
                     await asking.asked("GET", path)
-    assert server.asked == ["/a"], "not asked again after its time"
+    # A busy core may send not even the first in its time.
+    assert server.asked in ([], ["/a"]), "not asked again after its time"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tests.scheduler.objects import taint_rule
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-QUICK = Patience(page=5.0, silence=5.0, first_retry=0.001, longest_retry=0.002, absent=0.002)
+QUICK = Patience(page=60.0, silence=60.0, first_retry=0.001, longest_retry=0.002, absent=0.002)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ async def client(server: ApiServer) -> AsyncIterator[ApiClient]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0)
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
 NODES = "/api/v1/nodes"
 SLICES = "/apis/resource.k8s.io/v1/resourceslices"
-QUICK = Patience(page=5.0, silence=5.0, first_retry=0.001, longest_retry=0.002, absent=0.002)
+QUICK = Patience(page=60.0, silence=60.0, first_retry=0.001, longest_retry=0.002, absent=0.002)
 
 
 record = partial(record_of, Kind.NODE)
@@ -67,7 +67,7 @@ async def events(client: ApiClient) -> AsyncIterator[AsyncGenerator[Event, None]
 
 
 async def following(events: AsyncGenerator[Event, None]) -> Event:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         return await anext(events)
 
 
@@ -83,7 +83,7 @@ def names(event: Event) -> object:
 
 async def watches(server: ApiServer, count: int) -> None:
     """Until so many watches were asked for."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while sum("watch" in query for query in server.asked) < count:
             await asyncio.sleep(0)
 
@@ -96,7 +96,7 @@ async def refused_connections(port: int, count: int) -> None:
         writer.transport.abort()
         left.release()
 
-    async with await asyncio.start_server(refuse, "127.0.0.1", port), asyncio.timeout(5):
+    async with await asyncio.start_server(refuse, "127.0.0.1", port), asyncio.timeout(60):
         for _ in range(count):
             await left.acquire()
 
@@ -439,14 +439,20 @@ async def test_a_login_page_in_place_of_a_list_is_no_empty_world(
 async def test_a_watch_that_says_nothing_for_long_is_taken_up_again(
     server: ApiServer, client: ApiClient
 ) -> None:
-    deaf = Patience(silence=0.02, first_retry=0.001, longest_retry=0.001)
+    deaf = Patience(silence=0.1, first_retry=0.001, longest_retry=0.001)
+
+    async def told_of_c(events: AsyncGenerator[Event, None]) -> None:
+        # A busy core may not even begin a watch in its time: that is told, and all is listed anew.
+        while names(event := await following(events)) not in (("Changed", "c"), ["a", "b", "c"]):
+            assert names(event) in ("Unavailable", ["a", "b"])
+
     async with aclosing(watched(client, NODES, record, patience=deaf)) as events:
         await following(events)
-        ahead = asyncio.ensure_future(following(events))
+        ahead = asyncio.ensure_future(told_of_c(events))
         await watches(server, 3)
         await server.put(NODES, node("c"))
 
-        assert names(await ahead) == ("Changed", "c")
+        await ahead
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import math
 import tracemalloc
 from datetime import UTC, datetime
-from time import process_time
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from scaler.forecast.forecaster import Forecaster
 from scaler.forecast.past import Past
+from tests.cpu_time import cpu_seconds
 
 HORIZONS = (60.0, 300.0, 900.0)
 STEP = 60.0
@@ -164,17 +164,22 @@ def test_a_gap_of_a_week_costs_little_and_leaves_the_level():
 
 
 def test_a_clock_set_to_the_year_9999_costs_no_more_than_a_week():
+    year_9999 = 2.5e11
+
+    def set_forward(target: Forecaster) -> Forecaster:
+        for step in range(10):
+            target.update(year_9999 + step * STEP, 100.0)
+        return target
+
     target = feed(forecaster(start=0.0), [100.0] * 50)
-    began, year_9999 = process_time(), 2.5e11
     tracemalloc.start()
-    for step in range(10):
-        target.update(year_9999 + step * STEP, 100.0)
+    set_forward(target)
     used = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
     assert used < 10 * 2**20
-    assert process_time() - began < 2.0
     assert_sound(target)
+    assert cpu_seconds(lambda: set_forward(feed(forecaster(start=0.0), [100.0] * 50))) < 2.0
 
 
 def test_data_age_counts_from_the_newest_measured_step():

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
+from foresail.answering import SILENT_SECONDS_MAX, Answering
 from foresail.link import Alive, Asked, Known, Message, Published
-from foresail.serve import SILENT_SECONDS_MAX, Answering
 from foresail.settings import Settings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 

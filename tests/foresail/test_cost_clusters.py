@@ -3,9 +3,10 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from fleet.account.cost_state import decoded
 from fleet.cluster.kinds import SOURCES, Kind
-from foresail import cost_command
+from foresail import cost_command, cost_reading
 from foresail.cost_command import CostOptions
 from foresail.fleet_options import FleetOptions
 from scaler.errors import ForesailError
@@ -61,9 +62,37 @@ def watched(once: CostOptions) -> CostOptions:
     return replace(once, watch_seconds=0.5, every_seconds=0.1)
 
 
+class Clock:
+    """The time of a watch, which passes only while the watch waits."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.then: tuple[float, Callable[[], Awaitable[None]]] | None = None
+        """What happens once, and when."""
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        if self.then is not None and self.now >= self.then[0]:
+            (_, happen), self.then = self.then, None
+            await happen()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    loop = SimpleNamespace(get_running_loop=lambda: made, sleep=made.sleep, gather=asyncio.gather)
+    monkeypatch.setattr(cost_command, "asyncio", loop)
+    for module in (cost_command, cost_reading):
+        monkeypatch.setattr(module, "wall_clock", lambda: 1_800_000_000.0 + made.now)
+    return made
+
+
 async def rounds(server: ApiServer, count: int) -> None:
     """Wait until a cluster was read so often."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while [one["path"] for one in server.asked].count(SOURCES[Kind.NODE].path) < count:
             await asyncio.sleep(0.01)
 
@@ -138,13 +167,13 @@ async def test_without_the_right_to_read_nodeclaims_the_rest_is_shown_and_it_say
 
 
 async def test_readings_are_added_up_over_a_time(
-    watched: CostOptions, capsys: pytest.CaptureFixture[str]
+    watched: CostOptions, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await cost_command.watch(watched, Console())
 
     document = told(capsys)
     seconds = document["overSeconds"]
-    assert 0.5 <= seconds < 5
+    assert seconds == pytest.approx(0.5)
     assert usd(document) == {
         "veto": pytest.approx(2 * seconds * GPU_USD_PER_SECOND),
         "uninitialized": pytest.approx(8 * seconds * GPU_USD_PER_SECOND),
@@ -153,29 +182,28 @@ async def test_readings_are_added_up_over_a_time(
 
 
 async def test_a_change_counts_from_the_reading_that_finds_it(
-    watched: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+    watched: CostOptions, server: ApiServer, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watching = asyncio.create_task(
-        cost_command.watch(replace(watched, watch_seconds=2.0), Console())
-    )
-    await rounds(server, 2)
-    await server.delete(SOURCES[Kind.POD].path, "a")
-    await watching
+    async def ends() -> None:
+        await server.delete(SOURCES[Kind.POD].path, "a")
+
+    clock.then = (0.75, ends)  # found by the reading at 0.8 s
+    await cost_command.watch(replace(watched, watch_seconds=2.0), Console())
 
     document = told(capsys)
     assert set(usd(document)) == {"veto", "uninitialized", "fragmentation", "no reason"}
+    assert usd(document)["veto"] == pytest.approx(2 * 0.8 * GPU_USD_PER_SECOND)
     assert document["total"]["gpuHours"] == pytest.approx(16 * document["overSeconds"] / 3600)
 
 
 async def test_a_cluster_that_is_gone_for_a_round_is_named_and_its_time_is_not_lost(
-    watched: CostOptions, server: ApiServer, capsys: pytest.CaptureFixture[str]
+    watched: CostOptions, server: ApiServer, clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    watching = asyncio.create_task(
-        cost_command.watch(replace(watched, watch_seconds=2.0), Console())
-    )
-    await rounds(server, 3)
-    server.forbidden.add(SOURCES[Kind.NODE].path)
-    await watching
+    async def gone() -> None:
+        server.forbidden.add(SOURCES[Kind.NODE].path)
+
+    clock.then = (1.0, gone)
+    await cost_command.watch(replace(watched, watch_seconds=2.0), Console())
 
     document = told(capsys)
     assert [one.partition(":")[0] for one in document["notShown"]] == ["prod"]
@@ -183,16 +211,18 @@ async def test_a_cluster_that_is_gone_for_a_round_is_named_and_its_time_is_not_l
 
 
 async def test_totals_go_on_from_a_file(
-    watched: CostOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    watched: CostOptions, clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept = replace(watched, state=tmp_path / "cost", watch_seconds=0.2)
 
     await cost_command.watch(kept, Console())
     first = told(capsys)
+    clock.now += 1.0
     await cost_command.watch(kept, Console())
     second = told(capsys)
 
-    assert second["overSeconds"] > first["overSeconds"] + 0.2
+    assert first["overSeconds"] == pytest.approx(0.2)
+    assert second["overSeconds"] == pytest.approx(0.2 + 1.0 + 0.2)
     assert second["total"]["gpuHours"] == pytest.approx(16 * second["overSeconds"] / 3600)
     book = decoded((tmp_path / "cost").read_bytes())
     assert sum(one.usd for one in book.gpu_hours.totals.values()) == second["total"]["usd"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,8 @@ class TestPage:
             assert await asked.passed("a", "b") == (["b"], None)
             status, page = await asked.page("/explain/pods/llm/p")
             as_json = json.loads((await asked.page("/explain/pods/llm/p?format=json"))[1])
-        assert (status, page.splitlines()[0]) == (
-            200, "llm/p: 1 of 2 nodes can take it, answered 0 s ago",
-        )  # fmt: skip
+        assert status == 200
+        assert re.match(r"llm/p: 1 of 2 nodes can take it, answered \d+ s ago\n", page)
         assert "1 even if empty: GPU model h100-sxm, not one that is asked for" in page
         assert [one["node"] for one in as_json["candidates"]] == ["b"]
 
@@ -182,7 +182,7 @@ class TestEvents:
             await asked.passed("a")  # pod p does not ask
             url = f"http://127.0.0.1:{ports.extender}/filter"
             await session.post(url, json={"Pod": wanting, "NodeNames": ["a"]})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not posted.events:
                     await asyncio.sleep(0.01)
         (event,) = posted.events

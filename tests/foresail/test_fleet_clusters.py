@@ -117,7 +117,7 @@ async def test_watching_tells_of_changes_and_of_nothing_else(
     seen: list[Any] = []
 
     async def until(allocated: float | None) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (
                 seen and seen[-1]["clusters"] and seen[-1]["total"]["allocated"] == allocated
             ):
@@ -168,7 +168,7 @@ async def test_watching_tells_that_a_machine_is_late_though_nothing_has_changed(
     seen: list[Any] = []
 
     async def until(late: list[str]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not seen or [one["stage"] for one in seen[-1]["lateMachines"]] != late:
                 await asyncio.sleep(0.01)
                 seen.extend(lines(capsys))

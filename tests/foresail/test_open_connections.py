@@ -100,7 +100,7 @@ async def echo(request: web.Request) -> web.Response:
 @asynccontextmanager
 async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> AsyncIterator[Port]:
     app = web.Application()
-    async with asyncio.timeout(20), Sites(limits) as sites:
+    async with asyncio.timeout(60), Sites(limits) as sites:
         port = Port()
         app.add_routes(
             [
@@ -169,7 +169,7 @@ async def test_a_byte_now_and_then_wins_no_time() -> None:
 
 
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
-    async with serving(SOON) as port:
+    async with serving(PortLimits(request_seconds=30, response_seconds=0.05)) as port:
         client = await port.connect()
         async with counted_once(Limit.RESPONSE_SECONDS):
             client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
@@ -200,17 +200,21 @@ async def test_an_answer_that_is_read_comes_whole() -> None:
 
 
 async def test_a_connection_may_rest_between_requests_and_a_handler_may_take_its_time() -> None:
-    limits = PortLimits(request_seconds=0.4, response_seconds=0.4)
-    async with serving(limits) as port:
+    async def times_pass(port: Port) -> None:
+        """Longer than a client may take: one that connects now and asks for nothing is closed."""
+        assert await (await port.connect()).is_closed()
+
+    async with serving(SOON) as port:
         client = await port.connect()
-        assert await client.ask() == "small"
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(client.reader.read(1), 0.5)
+        while await client.ask() != "small":  # a busy core did not ask in time
+            client = await port.connect()
+        await times_pass(port)
+        assert not client.reader.at_eof()
 
         waiting = asyncio.create_task(client.ask("/wait"))
         await port.waiting.acquire()
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+        await times_pass(port)
+        assert not waiting.done()
         port.open.set()
         assert await waiting == "waited"
 

@@ -67,7 +67,7 @@ class Receiver:
             export = channel.unary_unary(EXPORT)
             try:
                 await export(
-                    body, compression=compression, metadata=(*metadata.items(),), timeout=5
+                    body, compression=compression, metadata=(*metadata.items(),), timeout=60
                 )
             except grpc.aio.AioRpcError as error:
                 return error.code(), error.details()
@@ -133,14 +133,17 @@ async def test_a_bomb_and_what_is_no_request_are_refused_with_the_reason() -> No
         assert receiver.series() == 0
 
 
-async def test_bodies_that_are_received_at_once_over_http_are_bounded() -> None:
+async def test_bodies_that_are_received_at_once_over_http_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otlp_ports, "_BODY_SECONDS_MAX", 600.0)
     async with receiving() as receiver, AsyncExitStack() as stack:
         begun = b"POST /v1/metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n"
         for _ in range(128):
             _, writer = await asyncio.open_connection("127.0.0.1", receiver.ports.http)
             stack.callback(writer.close)
             writer.write(begun + b"Content-Type: application/x-protobuf\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (await receiver.http(body()))[0] == 200:
                 pass
         assert await receiver.http(body()) == (
@@ -224,10 +227,11 @@ async def test_calls_whose_bodies_never_come_take_no_place_for_long(
         grpc.aio.insecure_channel(f"localhost:{receiver.ports.grpc}") as channel,
     ):
         silent, knows = channel.stream_unary(EXPORT), (("authorization", "Bearer secret"),)
-        assert await silent(timeout=5).code() is grpc.StatusCode.UNAUTHENTICATED
-        for call in [silent(metadata=knows, timeout=5) for _ in range(2)]:
+        assert await silent(timeout=60).code() is grpc.StatusCode.UNAUTHENTICATED
+        for call in [silent(metadata=knows, timeout=60) for _ in range(2)]:
             assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert await call.details() == "no body within 0.3 s"
+        monkeypatch.setattr(otlp_ports, "_BODY_SECONDS_MAX", 60.0)
         taken = await receiver.grpc(body(), authorization="Bearer secret")
         assert taken == (grpc.StatusCode.OK, "")
 
@@ -310,13 +314,13 @@ async def test_a_peer_is_sent_to_again_once_the_certificate_is_replaced(
         following = asyncio.create_task(peers.run())
         try:
             with capture_logs() as lines:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while not lines:
                         peers.pass_on(body())
                         await asyncio.sleep(0.02)
             assert [one["event"] for one in lines] == ["otlp_not_passed_on"]
             tls_files(tmp_path / "peer", ours, ours)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while not receiver.series():
                     peers.pass_on(body())
                     await asyncio.sleep(0.02)

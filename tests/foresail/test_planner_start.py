@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from foresail.serve import Planner
+from foresail.planner_process import Planner
 from foresail.settings import Settings
 from scaler.errors import ForesailError
 

@@ -129,7 +129,7 @@ async def test_a_watch_prints_what_changed_and_not_that_time_passes() -> None:
     site.plan(A)
     async with site.served():
         watching = asyncio.create_task(watch(options(site.port), console))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while site.book.readers == 0:
                 await asyncio.sleep(0)
             await _printed(console, "team-a/a")
@@ -158,7 +158,7 @@ async def test_a_watch_as_json_is_an_object_a_line(capsys: pytest.CaptureFixture
     output = ""
     async with site.served():
         watching = asyncio.create_task(watch(options(site.port, form="json"), wide()))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "snapshot" not in output:
                 output += capsys.readouterr().out
                 await asyncio.sleep(0.01)

@@ -75,7 +75,7 @@ def played() -> Played:
         for options in (["-o", "json"], [])
     ]
     try:
-        (records, problems), (lines, more) = [p.communicate(timeout=120) for p in processes]
+        (records, problems), (lines, more) = [p.communicate(timeout=300) for p in processes]
     finally:
         for process in processes:
             process.kill()
@@ -128,7 +128,8 @@ def test_nothing_is_said_on_the_side(played: Played) -> None:
 
 def test_a_demo_that_is_interrupted_says_how_far_it_came_and_ends_in_one_word() -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "foresail.cli", "demo", "--seconds", "5", "--seed", "7"],
+        # So long that it goes on for half a minute after its first frames, however busy the cores.
+        [sys.executable, "-m", "foresail.cli", "demo", "--seconds", "40", "--seed", "7"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

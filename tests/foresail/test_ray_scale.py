@@ -121,7 +121,7 @@ class Following:
         self.site.book.changed(reference)
 
     async def said(self, text: str) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for line in self.lines:
                     if text in line:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-import time
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -59,6 +59,12 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
         yield collector
+
+
+@pytest.fixture(autouse=True)
+def _patient_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector on a busy core is late; one test is of a shorter time."""
+    monkeypatch.setattr(exporters, "_END_SECONDS_MAX", 60.0)
 
 
 @contextmanager
@@ -174,24 +180,20 @@ async def test_a_receiver_that_never_answers_delays_no_answer_and_no_end(
             ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "16"),
             ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            # An answer that waited for one export would not come within the test.
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "600"),
         ):
             monkeypatch.setenv(variable, value)
         monkeypatch.setattr(exporters, "_END_SECONDS_MAX", 0.3)
         provider = exporters.tracer_provider("answering")
-        took = []
-        async with answering(CallTraces(provider)) as (board, stub):
+        async with answering(CallTraces(provider)) as (board, stub), asyncio.timeout(60):
             board.ask(REFERENCE).publish(TimedOutcome(outcome=answer(7), read_at_seconds=0))
             for _ in range(400):
-                begun = time.perf_counter()
                 given = await stub.GetMetrics(QUESTION)
-                took.append(time.perf_counter() - begun)
                 assert given.metricValues[0].metricValueFloat == 7
-        begun = time.perf_counter()
         exporters.end(provider.shutdown)
-        assert time.perf_counter() - begun < 2
-    # The export's own time-out is 10 s; an answer that waited for it would show.
-    assert max(took) < 1
-    assert sorted(took)[200] < 0.05
+        # It was not waited for: the shutdown itself gives up after half a minute.
+        assert "telemetry-end" in {one.name for one in threading.enumerate()}
 
 
 def test_the_page_of_metrics_is_sent_as_it_is() -> None:
@@ -239,7 +241,9 @@ async def test_metrics_and_logs_reach_a_collector_and_exporters_own_lines_do_not
         logging.getLogger().handlers[:] = handlers
 
     lines = {record.body.string_value: record for _, record in collector.logs}
-    assert set(lines) == {"no_answer", "task failed"}
+    # A library may say more, such as asyncio of a task of an earlier test.
+    assert {"no_answer", "task failed"} <= set(lines)
+    assert "not exported" not in lines
     assert attributes(lines["no_answer"].attributes)["workload"] == "team-a/llama"
     assert lines["no_answer"].severity_text == "WARNING"
     process, metric = collector.metrics[0]

@@ -107,7 +107,7 @@ class Asking:
             return response.status, await response.text()
 
     async def until(self, path: str, text: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while text not in (await self.page(path))[1]:
                 await asyncio.sleep(0.01)
 
@@ -284,7 +284,7 @@ async def test_classes_that_come_and_go_are_known(files: Certificates) -> None:
         for event, expected in ((Changed(amd), True), (Gone(Identity(amd.name, amd.uid)), False)):
             assert await is_allowed() is not expected
             asked.tell(event)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while await is_allowed() is not expected:
                     await asyncio.sleep(0.01)
 

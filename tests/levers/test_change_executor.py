@@ -17,7 +17,7 @@ from tests.policies.pools import NOW, busy, empty, pool
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-QUICK = Retries(tries=3, first=0.001, longest=0.002, request=5.0)
+QUICK = Retries(tries=3, first=0.001, longest=0.002, request=60.0)
 NODE = Address(kind="Node", resource="nodes", name="a")
 CLAIM = Address(group="karpenter.sh", kind="NodeClaim", resource="nodeclaims", name="a")
 NODE_BODY = {"kind": "Node", "metadata": {"name": "a", "uid": "u1"}}

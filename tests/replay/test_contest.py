@@ -78,7 +78,7 @@ def test_a_contest_that_is_killed_leaves_no_worker(
     killed.send_signal(number)  # to the first process alone
 
     left = set(handles)
-    while left and (ended := ends.poll(10_000)):
+    while left and (ended := ends.poll(60_000)):
         for handle, _ in ended:
             ends.unregister(handle)
             left.remove(handle)
@@ -87,7 +87,7 @@ def test_a_contest_that_is_killed_leaves_no_worker(
             os.kill(worker, signal.SIGKILL)
         os.close(handle)
     assert not left
-    killed.wait(timeout=10)
+    killed.wait(timeout=60)
 
 
 def test_one_core_plays_in_this_process_what_two_play_in_theirs(

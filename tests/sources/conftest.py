@@ -23,7 +23,7 @@ async def feed_of() -> AsyncIterator[Callable[..., Feed]]:
     sources = []
 
     def made(url: str, **settings: object) -> Feed:
-        settings = {"timeout_seconds": 5, "concurrency": 2} | settings
+        settings = {"timeout_seconds": 60, "concurrency": 2} | settings
         source = PrometheusSource(PrometheusConfig(name="main", url=url, **settings))
         sources.append(source)
         return source.feed(preset=load("vllm"), scope=Scope(model="m"))

@@ -24,6 +24,10 @@ class Stub:
     delay_seconds: float = 0.0
     drips: bool = False
     drip: bytes = b" "
+    drips_max: int = 2**62
+    """After so many drips of an answer nothing more comes, until some client has hung up."""
+    released: asyncio.Event | None = None
+    """Until it is set, the last byte of no body is sent."""
     packed: bytes = b""
     """Sent with `Content-Encoding` in place of the body."""
     encoding: str = "gzip"
@@ -43,6 +47,8 @@ class Stub:
             headers = {"Content-Encoding": self.encoding}
             return web.Response(body=self.packed, status=self.status, headers=headers)
         await asyncio.sleep(self.delay_seconds)
+        if self.released is not None:
+            return await self._held(request, self.released)
         if request.path.startswith("/api/v1/label"):
             return web.Response(text=self.lookups, status=self.lookup_status)
         return web.Response(text=self.body, status=self.status, headers=self.headers)
@@ -50,11 +56,25 @@ class Stub:
     async def _dripped(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
+        drips = 0
         with suppress(ConnectionError):
-            while True:
-                await response.write(self.drip)
+            while request.transport is not None and not request.transport.is_closing():
+                if drips < self.drips_max:
+                    await response.write(self.drip)
+                    drips += 1
+                elif self.hung_up.is_set():
+                    return response
                 await asyncio.sleep(0.01)
         self.hung_up.set()
+        return response
+
+    async def _held(self, request: web.Request, released: asyncio.Event) -> web.StreamResponse:
+        response, body = web.StreamResponse(status=self.status), self.body.encode()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            await response.write(body[:-1])
+            await released.wait()
+            await response.write(body[-1:])
         return response
 
 
@@ -63,7 +83,7 @@ async def serving(stub: Stub) -> AsyncIterator[Stub]:
     """The stub at its `url`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", stub.answer)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     stub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"

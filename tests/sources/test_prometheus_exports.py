@@ -79,7 +79,7 @@ def raw_samples(server: PrometheusServer, folder: Path) -> Path:
     found.mkdir()
     for name in server.names():
         query = {"query": f"{name}[{HOURS * 60 + 1}m]", "time": str(END)}
-        answer = requests.get(f"{server.url}/api/v1/query", params=query, timeout=10)
+        answer = requests.get(f"{server.url}/api/v1/query", params=query, timeout=60)
         (found / f"{name.replace(':', '_')}.json").write_bytes(answer.content)
     return found
 
@@ -157,7 +157,7 @@ def test_a_model_that_is_not_in_a_dump_is_told_with_those_that_are(
 
 
 def test_an_answer_with_one_moment_is_no_past(server: PrometheusServer, tmp_path: Path) -> None:
-    answer = requests.get(f"{server.url}/api/v1/query", params={"query": "up"}, timeout=10)
+    answer = requests.get(f"{server.url}/api/v1/query", params={"query": "up"}, timeout=60)
     path = tmp_path / "up.json"
     path.write_text(json.dumps(answer.json()))
     with pytest.raises(ExportError, match="a vector has one moment only"):

@@ -46,7 +46,7 @@ def test_bytes_that_the_loop_received_count_as_its_time() -> None:
 @asynccontextmanager
 async def source_at(stub: Stub, refused_time: RefusedTime) -> AsyncIterator[PrometheusSource]:
     config = PrometheusConfig(
-        name="main", url=stub.url, timeout_seconds=5, concurrency=2, body_bytes_max=2**20
+        name="main", url=stub.url, timeout_seconds=60, concurrency=2, body_bytes_max=2**20
     )
     source = PrometheusSource(config, refused_time)
     yield source

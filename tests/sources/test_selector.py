@@ -92,6 +92,6 @@ def test_an_empty_name_is_no_scope(parts: dict[str, str]) -> None:
 
 
 def test_a_series_that_lacks_the_models_label_is_asked_for_beside_the_model() -> None:
-    query = selector({"a": "a"}, {"model_name": 'a.b"', "ns": "x"}, may_lack="model_name")
+    query = selector({"a": "a"}, {"ns": "x"}, one_of={"model_name": ('a.b"', "")})
     # A dot is a dot, and a quote stays inside.
     assert query == r'{__name__=~"a",model_name=~"a\\.b\"|",ns="x"}'

@@ -20,7 +20,7 @@ from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailab
 from scaler.feed_key import FeedKey
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
-from scaler.signals import Observation, Signal
+from scaler.signals import FeedGroup, Observation, Signal
 from scaler.sources.catalogue import load
 from scaler.sources.pods import PodTargets
 from scaler.sources.prometheus_config import PrometheusConfig
@@ -121,6 +121,37 @@ def test_a_source_and_an_address_of_one_name_are_different_keys() -> None:
     addressed = FeedKey(address="x", engine="vllm", scope=scope, reach_seconds=1800.0)
     assert named != addressed
     assert named.encoded() != addressed.encoded()
+
+
+# Queries.
+
+
+async def test_only_triggers_of_one_namespace_and_one_scope_share_a_query(tmp_path: Path) -> None:
+    sources = sources_of(tmp_path, {"prometheus": {"url": "http://127.0.0.1:9"}})
+    offer = replace(ALLOWED, address_prefixes=("http://127.0.0.1:9",))
+
+    def group(namespace: str, model: str, **metadata: str) -> FeedGroup:
+        reference = Reference(namespace=namespace, name="llm", metadata=())
+        spec = parse({"model": model, **metadata}, offer)
+        bound.append(sources.connect(reference, spec))
+        return bound[-1].group
+
+    bound: list[Binding] = []
+    one = group("ns-a", "m")
+    assert group("ns-a", "m2", leadTime="31m") is one
+    others = [
+        group("ns-b", "m"),
+        group("ns-a", "m", matchLabels="team=a"),
+        group("ns-b", "m", matchLabels="team=a"),
+        group("ns-a", "m", engine="llm-d"),
+        group("ns-a", "m", serverAddress="http://127.0.0.1:9"),
+        group("ns-b", "m", serverAddress="http://127.0.0.1:9"),
+        group("ns-a", "m", gateway="llm-d"),
+        group("ns-a", "m2", gateway="llm-d"),
+    ]
+    assert one not in others
+    assert len(set(map(id, others))) == len(others)
+    await sources.close()
 
 
 # Prometheus.

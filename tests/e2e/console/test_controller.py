@@ -68,7 +68,7 @@ async def controller(
 
 async def page(url: str, *parts: str) -> str:
     """The page, once it holds all of these."""
-    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+    async with asyncio.timeout(180), aiohttp.ClientSession() as session:
         while True:
             try:
                 async with session.get(url) as answer:
@@ -103,7 +103,7 @@ async def test_it_shows_the_plans_that_it_hears_and_the_nodes_of_its_round(
         assert "queue not measured" in of_chat
 
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 120) == 0
 
 
 async def test_other_addresses_need_a_token(server: WritableServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from bench._console_browser import CHROMIUM, chromium
 
 COMMAND = (sys.executable, "-m", "foresail.cli", "demo", "--web", "--seconds", "1", "--seed", "7")
-DAY_SECONDS_MAX = 240
+DAY_SECONDS_MAX = 600
 """For days of history, the day, and four other rules, on a machine that does other things too."""
 
 
@@ -58,7 +58,7 @@ def test_a_day_is_seen_live_and_its_summary_stays_until_ctrl_c() -> None:
         assert page.locator(".steps tr").count() > 3
 
         process.send_signal(signal.SIGINT)
-        said, errors = process.communicate(timeout=30)
+        said, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     assert "The pages stay until Ctrl-C." in said
     assert "requests lost" not in said  # the summary of a whole day, not of a stopped one
@@ -67,5 +67,5 @@ def test_a_day_is_seen_live_and_its_summary_stays_until_ctrl_c() -> None:
 def test_a_demo_that_is_stopped_early_ends_at_once_and_without_a_trace() -> None:
     with demo() as (process, _):
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=120)
     assert (process.returncode, errors.split()) == (1, ["Aborted!"])

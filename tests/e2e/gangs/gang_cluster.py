@@ -66,7 +66,7 @@ class GangCluster:
             return holds(found)
 
         try:
-            self.bed.wait(there, what, seconds=60)
+            self.bed.wait(there, what)
         except BaseException:
             print(f"{name} is {found}")  # noqa: T201 pytest shows it
             raise
@@ -80,6 +80,6 @@ class GangCluster:
     def clear(self) -> None:
         for kind, name in reversed(self._made):
             self.bed.kubectl(
-                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=60s"
+                "delete", kind, name, "-n", NAMESPACE, "--ignore-not-found", "--timeout=600s"
             )
-        self.bed.wait(lambda: not self.pods(""), "the pods to be gone", seconds=60)
+        self.bed.wait(lambda: not self.pods(""), "the pods to be gone")

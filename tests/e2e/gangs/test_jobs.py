@@ -48,7 +48,7 @@ def test_each_group_of_a_leader_worker_set_is_a_gang(gangs: GangCluster) -> None
         jobs = gangs.jobs()
         return sum(jobs[f"LeaderWorkerSet big/{group}"]["placedGpus"] for group in range(2))
 
-    gangs.bed.wait(lambda: placed() == 32.0, "four of six pods placed", seconds=60)
+    gangs.bed.wait(lambda: placed() == 32.0, "four of six pods placed")
 
 
 def test_a_suspended_train_job_is_demand_with_a_price_and_gets_its_pods_when_it_goes_on(

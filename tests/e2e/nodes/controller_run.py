@@ -18,7 +18,6 @@ from typing import Any
 import yaml
 from kubernetes_asyncio.client import ApiClient
 
-from fleet.cluster.follow.clients import connected
 from foresail.clock import steady_clock, wall_clock
 from foresail.controller.controller import Clocks
 from foresail.controller.lever_executor import Levers
@@ -33,6 +32,7 @@ from policies.planning.node_planning import NodePlanning, PlanningState
 from policies.planning.state_bytes import encode_state
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes
+from tests.e2e.clients import api_client
 from tests.e2e.nodes.documents import Document
 from tests.e2e.nodes.node_cluster import NodeCluster
 
@@ -47,10 +47,8 @@ _DEPLOYMENTS = "/apis/apps/v1/namespaces/foresail/deployments"
 _TEMPLATES = "/api/v1/namespaces/foresail/podtemplates"
 TERM_SECONDS = 31.0
 """After which the Lease of a replica that is dead is anybody's."""
-_WAIT_SECONDS = 90.0
+_WAIT_SECONDS = 180.0
 _PAUSE_SECONDS = 0.3
-_CLOSE_SECONDS = 0.3
-"""TLS connections of aiohttp are closed some turns of the loop after their client."""
 
 
 def install(bed: beds.Bed) -> Path:
@@ -230,11 +228,10 @@ async def controller_run(
         identity=identity, kubeconfig=kubeconfig, state=state, prices=prices
     )
     clocks = SetClocks(ahead_seconds)
-    async with await connected("bed", kubeconfig) as client:
+    async with api_client(kubeconfig) as client:
         prepare(client)
         async with _led(options, client, clocks) as run:
             yield run
-    await asyncio.sleep(_CLOSE_SECONDS)
 
 
 @asynccontextmanager

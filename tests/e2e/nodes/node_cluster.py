@@ -18,7 +18,7 @@ from typing import Any
 
 import requests
 
-from tests.e2e.bed import Bed
+from tests.e2e.bed import READY_SECONDS, Bed
 from tests.e2e.karpenter import NODE_CLASS, ONE_GPU, SLOW_NODE_CLASS
 from tests.e2e.nodes import documents
 from tests.e2e.nodes.documents import POOL, Document
@@ -273,7 +273,7 @@ class NodeCluster:
     def _samples(self, name: str, *labels: str) -> list[float]:
         """Of Karpenter's page of metrics."""
         port = self.bed.programs["karpenter"].environment["METRICS_PORT"]
-        page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text
         return [
             float(line.rsplit(" ", 1)[1])
             for line in page.splitlines()
@@ -282,7 +282,9 @@ class NodeCluster:
 
     # -- waiting ---------------------------------------------------------------------------------
 
-    def wait(self, condition: Callable[[], object], what: str, *, seconds: float = 90) -> None:
+    def wait(
+        self, condition: Callable[[], object], what: str, *, seconds: float = READY_SECONDS
+    ) -> None:
         self.bed.wait(condition, what, seconds=seconds)
 
     def wait_running(self, workload: str, pods: int) -> list[Document]:

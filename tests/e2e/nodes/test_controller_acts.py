@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from fleet.annotations import KEPT_BECAUSE, KEPT_UNTIL
-from fleet.cluster.follow.clients import connected
 from foresail.controller.options import ControllerOptions
 from foresail.controller.process import running
+from tests.e2e.clients import api_client
 from tests.e2e.nodes.controller_run import Policies, annotations, buffers
 from tests.e2e.nodes.node_cluster import HOLD, NodeCluster
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 @asynccontextmanager
 async def controller(kubeconfig: Path) -> AsyncIterator[None]:
     options = ControllerOptions(http="127.0.0.1:0", identity="e2e", kubeconfig=kubeconfig)
-    async with await connected("bed", kubeconfig) as client, running(options, client):
+    async with api_client(kubeconfig) as client, running(options, client):
         yield
 
 

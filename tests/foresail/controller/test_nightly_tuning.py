@@ -335,7 +335,7 @@ async def test_a_process_that_makes_no_choice_is_a_failure(code: str, why: str) 
     night = replace(given(days(1)), until_seconds=NIGHT)
     with pytest.raises(TuningFailedError, match=why):
         await choose_apart(
-            night, [sys.executable, "-c", code], seconds_max=1 if "sleep" in code else 20
+            night, [sys.executable, "-c", code], seconds_max=1 if "sleep" in code else 60
         )
 
 

@@ -105,7 +105,7 @@ async def test_the_running_maximum_of_a_served_plan_counts_where_it_has_shown_sk
     site, found = PlansSite(), KnownPlans()
     site.plan(named("a"))  # its forecast is judged at five minutes only
     scaled = [ScaledObject(name="team-a/a", uid="s", target=CHAT)]
-    async with site.served(), asyncio.timeout(10):
+    async with site.served(), asyncio.timeout(60):
         plans = Plans(f"127.0.0.1:{site.port}")
         task = asyncio.create_task(read_plans(found, plans.watch, lambda: 0.0))
         while not found.now(scaled, 1.0).replicas:

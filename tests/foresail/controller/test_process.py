@@ -26,7 +26,7 @@ from tests.policies.test_node_planning import two_nodes
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-QUICK = Patience(page=5.0, silence=5.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
+QUICK = Patience(page=60.0, silence=60.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/foresail/leases/foresail-controller"
 
 
@@ -87,8 +87,8 @@ async def start(
         yield started
 
 
-async def until(met: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
+async def until(met: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(60):
         while not await met():
             await asyncio.sleep(0.05)
 
@@ -262,12 +262,16 @@ async def test_events_that_are_refused_stop_nothing(server: WritableServer, star
 async def test_what_was_learned_outlives_a_restart(
     server: WritableServer, start: Any, tmp_path: Path
 ) -> None:
-    one = await start(options(state=tmp_path))
-
     async def kept() -> bool:
         return (tmp_path / "planning.json").exists() and (tmp_path / "costs.json").exists()
 
-    await until(kept)
+    settings = Configuration()
+    settings.host = f"http://127.0.0.1:{server.port}"
+    async with (
+        ApiClient(settings) as client,
+        running(options(state=tmp_path), client, patience=QUICK),
+    ):
+        await until(kept)
     (tmp_path / "costs.json").write_text("no")
     other = await start(options(identity="b", state=tmp_path))
 
@@ -276,7 +280,7 @@ async def test_what_was_learned_outlives_a_restart(
 
     await until(ready)
     assert (tmp_path / "costs.json.refused").read_text() == "no"
-    assert (await one.get("/healthz"))[0] == 200
+    assert (await other.get("/healthz"))[0] == 200
 
 
 def acting(nodes: int, **spec: Any) -> Json:

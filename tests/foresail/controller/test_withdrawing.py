@@ -20,7 +20,7 @@ from tests.policies.test_node_planning import two_nodes
 
 pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
-QUICK = Patience(page=5.0, silence=5.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
+QUICK = Patience(page=60.0, silence=60.0, first_retry=0.01, longest_retry=0.02, absent=0.02)
 NODES = SOURCES[Kind.NODE].path
 HELD = {
     "karpenter.sh/do-not-disrupt": "true",
@@ -83,8 +83,13 @@ async def test_where_nothing_is_ours_nothing_is_written(server: WritableServer) 
 async def test_what_stays_is_named(server: WritableServer) -> None:
     server.taking = lambda _: (403, {"kind": "Status", "code": 403, "message": "not for you"})
     name = held_node()["metadata"]["name"]
-    with pytest.raises(ForesailError, match=f"still there: Node {name}"):
-        await withdrawn(server, within_seconds=0.5)
+    within_seconds, said = 0.25, "the cluster was not read"
+    while "the cluster was not read" in said:  # a busy core needs longer
+        within_seconds *= 2
+        with pytest.raises(ForesailError) as stayed:
+            await withdrawn(server, within_seconds=within_seconds)
+        said = str(stayed.value)
+    assert f"still there: Node {name}" in said
 
 
 def test_it_goes_with_no_round_of_its_own() -> None:

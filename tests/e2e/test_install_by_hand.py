@@ -1,4 +1,4 @@
-"""README's installation, command by command, on a control plane that has seen nothing before.
+"""The installation by hand, command by command, on a control plane that has seen nothing before.
 
 In order: certificates, settings, a workload, an explanation, `act`, the webhook. Each test goes on
 where the one before it ended. What a bed without containers and DNS lacks is put in before, in
@@ -51,7 +51,7 @@ SERVERS = ("127.0.0.1", "127.0.0.2")
 
 @dataclass
 class Reader:
-    """Somebody with README, a shell and a cluster."""
+    """Somebody with the page, a shell and a cluster."""
 
     bed: Bed
     folder: Path
@@ -90,11 +90,11 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def steps() -> dict[str, list[Snippet]]:
-    """README's commands by the number of the step that they stand in."""
-    page = ROOT / "README.md"
+    """The page's commands by the number of the step that they stand in."""
+    page = ROOT / "docs" / "install-by-hand.md"
     found: dict[str, list[Snippet]] = {}
     for one in snippets(page):
-        heads = re.findall(r"^(?:\*\*(\d)\. |## )", "\n".join(_lines(page, one)), re.MULTILINE)
+        heads = re.findall(r"^## (?:(\d)\. )?", "\n".join(_lines(page, one)), re.MULTILINE)
         if one.kind is Kind.COMMANDS and heads and heads[-1]:
             found.setdefault(heads[-1], []).append(one)
     return found
@@ -151,7 +151,7 @@ def _environment(bed: Bed, programs: Path) -> dict[str, str]:
 
 
 def _deploy(bed: Bed) -> None:
-    """The workload that is there before anybody reads README."""
+    """The workload that is there before anybody reads the page."""
     labels = {"app": "qwen3-32b"}
     bed.apply(
         {
@@ -211,7 +211,6 @@ def test_settings_are_in_order_and_two_servers_come_up(reader: Reader, step: Ste
         wait_for(
             lambda http=http: _says_ok(http, "/readyz"),  # type: ignore[misc]
             str(program.log),
-            deadline_seconds=60,
         )
     reader.bed.apply(_forward("foresail", SERVERS[0], reader.port("http")))
 
@@ -286,12 +285,12 @@ def test_a_pod_that_states_a_need_gets_its_claim(reader: Reader, step: Step) -> 
         addresses={"0.0.0.0:8443": f"127.0.0.1:{admission}", "0.0.0.0:8080": http},
         more=("--kubeconfig", str(bed.kubeconfig("claims"))),
     )
-    wait_for(lambda: _says_ok(http, "/readyz"), str(program.log), deadline_seconds=60)
+    wait_for(lambda: _says_ok(http, "/readyz"), str(program.log))
 
     reader.types(workload)
 
     pods = "/api/v1/namespaces/llm/pods?labelSelector=app%3Dllama-70b"
-    bed.wait(lambda: bed.read(pods)["items"], "the workload's pod", seconds=60)
+    bed.wait(lambda: bed.read(pods)["items"], "the workload's pod")
     (pod,) = bed.read(pods)["items"]
     assert CLAIM in pod["metadata"]["annotations"]
     assert pod["spec"]["resourceClaims"]

@@ -1,0 +1,280 @@
+"""Feeds of one namespace that differ only in the model, read by one query.
+
+The query names the models of its feeds and nothing else, and its answer is split by the model's
+label, so each feed reads the samples that it would read alone. A namespace is one tenant: no answer
+holds the series of two.
+
+An answer that cannot be had or used is not held against the feeds that are well. At the next moment
+each feed of it is read alone, as is every feed that had no answer yet, or whose part of an answer
+is large. The feed at fault costs the others one look, and stays alone until it is well for a while.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from scaler.errors import SourceError, SourceUnavailableError
+from scaler.scope import Scope
+from scaler.signals import Absent, Feed, Observation
+from scaler.sources.catalogue import Preset
+from scaler.sources.page import listed
+from scaler.sources.prometheus_past import read_past
+from scaler.sources.prometheus_reads import PrometheusReads
+from scaler.sources.prometheus_selection import Selection
+from scaler.sources.prometheus_session import is_of_query
+from scaler.sources.prometheus_transport import remarks
+from scaler.sources.reading import ObservationReader
+from scaler.sources.selector import duration, selector
+from scaler.sources.series import Sample
+
+FEEDS_MAX: Final = 50
+"""Of one query."""
+SAMPLES_MAX: Final = 25_000
+"""Expected in one answer. 28 replicas of vLLM have as many, in 0.8 MiB: an answer above 1 MiB would
+wait for its turn, and be large when it is of no use."""
+WELL_LOOKS: Final = 4
+"""Of a feed that failed alone, before it is read with others again: each fault costs them a look.
+"""
+HALVED_SECONDS: Final = 600.0
+"""Where a server refuses feeds at once that are all well alone, half as many are read at once for
+this long, and then twice as many. They would else miss every other look."""
+_HINT_EVERY_SECONDS: Final = 60.0
+_HINT_LOOKBACK_SECONDS: Final = 3600.0
+
+
+@dataclass(slots=True)
+class _Standing:
+    """Whether a feed is read with others."""
+
+    samples: int | None = None
+    """Of its part of the last answer; None = there was none."""
+    looks_alone: int = 0
+    """That are to come, whatever their answers are."""
+
+    def share(self) -> float:
+        """Of one answer, what its part takes; at 1 it is read alone."""
+        if self.samples is None or self.looks_alone:
+            return 1.0
+        return self.samples / SAMPLES_MAX
+
+    def answered(self, samples: int) -> None:
+        self.samples = samples
+        self.looks_alone = max(0, self.looks_alone - 1)
+
+    def failed(self, *, alone: bool) -> None:
+        self.samples = None
+        if alone:
+            self.looks_alone = WELL_LOOKS
+
+
+class PrometheusGroup:
+    """The feeds of one selection."""
+
+    def __init__(self, reads: PrometheusReads, selection: Selection) -> None:
+        self.reads = reads
+        self.selection = selection
+        # A millisecond short, because the query's time is rounded to one: the reader would forget
+        # a sample at the very edge, and take a series that is gone for one that never was.
+        self._window = duration(reads.config.limits.keep_seconds - 0.001)
+        self._feeds_max = FEEDS_MAX
+        self._changed_at_seconds = float("-inf")
+        """By the clock of the event loop."""
+        self._doubted: Sequence[PrometheusFeed] = ()
+        """Those that had no answer together, and of which none failed alone yet."""
+        self._hint = ""
+        self._hint_until_seconds = 0.0
+
+    def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:
+        """In order, as many in each as one answer has room for."""
+        self._follow_server(asyncio.get_running_loop().time())
+        parts: list[list[int]] = []
+        together: list[int] = []
+        room = 0.0
+        for position, feed in enumerate(map(_of_prometheus, feeds)):
+            share = feed.standing.share()
+            if share >= 1 or self._feeds_max == 1:
+                parts.append([position])
+                continue
+            if share > room or len(together) == self._feeds_max:
+                together, room = [], 1.0
+                parts.append(together)
+            together.append(position)
+            room -= share
+        return parts
+
+    async def observe(
+        self, feeds: Sequence[Feed], *, now_seconds: float
+    ) -> Sequence[Observation | Exception]:
+        members = [_of_prometheus(feed) for feed in feeds]
+        made: dict[PrometheusFeed, Observation | Exception] = {}
+        try:
+            await self.reads.run(
+                lambda: self._read(members, now_seconds, made), self.selection.namespace
+            )
+        except SourceError as error:
+            # Those that are made stand, where only the look-up of a hint took too long.
+            missing = [feed for feed in members if feed not in made]
+            if is_of_query(error):
+                self._failed(missing, of=len(members))
+            return [made.get(feed, error) for feed in members]
+        except BaseException:  # a look's own time limit, too
+            self._failed(members, of=len(members))
+            raise
+        return [made[feed] for feed in members]
+
+    def _follow_server(self, now_seconds: float) -> None:
+        """Read fewer feeds at once than a server refused, if it was not for one of them."""
+        if self._doubted and all(feed.standing.samples is not None for feed in self._doubted):
+            self._feeds_max = max(1, len(self._doubted) // 2)
+            self._changed_at_seconds, self._doubted = now_seconds, ()
+        elif now_seconds >= self._changed_at_seconds + HALVED_SECONDS:
+            self._feeds_max = min(FEEDS_MAX, 2 * self._feeds_max)
+            self._changed_at_seconds = now_seconds
+
+    def _failed(self, feeds: Sequence["PrometheusFeed"], *, of: int) -> None:
+        """No answer was had for these feeds of so many."""
+        for feed in feeds:
+            feed.standing.failed(alone=of == 1)
+            if of == 1 and feed in self._doubted:
+                self._doubted = ()
+        if of > 1 and len(feeds) > len(self._doubted):
+            self._doubted = feeds
+
+    def _read(
+        self,
+        feeds: Sequence["PrometheusFeed"],
+        now_seconds: float,
+        made: dict["PrometheusFeed", Observation | Exception],
+    ) -> None:
+        """Make the observation of each feed, or the reason why there is none. Blocks."""
+        scopes = [feed.scope for feed in feeds]
+        query = f"{self.selection.selector(scopes)}[{self._window}]"
+        answer = self.reads.window(query, now_seconds=now_seconds)
+        by_model = self.selection.split(answer, scopes)
+        del answer
+        for feed in feeds:
+            samples = by_model[feed.scope.model]
+            if samples:
+                made[feed] = feed.read(samples, now_seconds)
+            feed.standing.answered(len(samples))
+        # Last: the look-up of a hint may take until the limit.
+        for feed in feeds:
+            if feed not in made:
+                hint = self._hint_at(feed, now_seconds)
+                made[feed] = feed.nothing(hint, now_seconds)
+
+    def _hint_at(self, feed: "PrometheusFeed", now_seconds: float) -> str:
+        if not 0 < self._hint_until_seconds - now_seconds <= _HINT_EVERY_SECONDS:
+            try:
+                self._hint = self._hinted(now_seconds)
+            except SourceError:
+                # A proxy may allow queries and deny look-ups; the answer itself can still be used.
+                self._hint = ""
+            self._hint_until_seconds = now_seconds + _HINT_EVERY_SECONDS
+        return self._hint
+
+    def _hinted(self, now_seconds: float) -> str:
+        """A hint at what to compare. It names nothing of other namespaces."""
+        config, chosen = self.reads.config, self.selection
+        start_seconds = now_seconds - _HINT_LOOKBACK_SECONDS
+
+        def seen(label: str, equal: Mapping[str, str]) -> Sequence[str]:
+            query = selector(chosen.names, equal)
+            return self.reads.label_values(label, query, start_seconds=start_seconds)
+
+        models = seen(chosen.model_label, dict(chosen.equal))
+        if models:
+            return f"; models seen there: {listed(models)}"
+        place = config.namespace_label
+        if place is not None and seen(place, config.labels):
+            return (
+                f"; the engine is seen, but not with {place} {chosen.namespace!r} and these labels"
+            )
+        return "; is the engine scraped, and under these labels?"
+
+
+class PrometheusFeed:
+    """The feed of one workload."""
+
+    def __init__(self, group: PrometheusGroup, preset: Preset, scope: Scope) -> None:
+        self.group = group
+        self.scope = scope
+        self.standing = _Standing()
+        self._preset = preset
+        self._seen_at_seconds: float | None = None
+
+    async def observe(self, *, now_seconds: float) -> Observation:
+        (answer,) = await self.group.observe([self], now_seconds=now_seconds)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def history(
+        self, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> AsyncIterator[Observation]:
+        preset = self._preset.without_buckets()
+        return read_past(
+            self.group.reads,
+            preset,
+            self.scope,
+            self.group.selection.selector([self.scope], names=preset.spelled),
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
+            step_seconds=step_seconds,
+        )
+
+    def read(self, samples: Sequence[Sample], now_seconds: float) -> Observation | Exception:
+        """What the feed's own samples of the window show, or why they cannot be used."""
+        try:
+            self._refuse_past(samples, now_seconds)
+            # A new reader each time: the answer holds the whole window, so no samples of thousands
+            # of workloads are kept between two reads.
+            limits = self.group.reads.config.limits
+            reader = ObservationReader(self._preset, model=self.scope.model, limits=limits)
+            observation = reader.observe(samples, now_seconds=now_seconds)
+        except Exception as error:  # noqa: BLE001 - of one feed, and none of the others'
+            return error
+        return replace(observation, remarks=(*observation.remarks, *remarks()))
+
+    def nothing(self, hint: str, now_seconds: float) -> Observation:
+        """The observation where there are no samples."""
+        why = f"no {self._preset.engine} series for {self.scope}"
+        if self._seen_at_seconds is not None:
+            last = datetime.fromtimestamp(self._seen_at_seconds, UTC)
+            why += f" since {last:%Y-%m-%d %H:%M:%S} UTC"
+        return Observation(
+            at_seconds=now_seconds,
+            readings=dict.fromkeys(self._preset.signals, Absent(why=f"{why}{hint}")),
+            remarks=remarks(),
+        )
+
+    def _refuse_past(self, samples: Sequence[Sample], now_seconds: float) -> None:
+        """Refuse an answer that is older than the last one: its demand is that of another hour.
+
+        After our clock or the server's was set back, queries at the new time return old samples
+        that look fresh.
+
+        Raises:
+            SourceUnavailableError: until there are samples newer than those that were read.
+        """
+        config, seen = self.group.reads.config, self._seen_at_seconds
+        stale_after = config.limits.stale_after_seconds
+        # The same limit as in the reader.
+        times = [s.at_seconds for s in samples if s.at_seconds <= now_seconds + stale_after]
+        if not times:
+            return
+        newest = max(times)
+        if seen is not None and newest < seen - stale_after:
+            raise SourceUnavailableError(
+                f"source {config.name!r} at {config.url}: its newest sample is "
+                f"{seen - newest:.0f} s older than one that was read before: a clock was set back"
+            )
+        self._seen_at_seconds = newest if seen is None else max(seen, newest)
+
+
+def _of_prometheus(feed: Feed) -> PrometheusFeed:
+    if not isinstance(feed, PrometheusFeed):
+        raise TypeError(f"{feed!r} is of no group of Prometheus'")
+    return feed

@@ -1,0 +1,154 @@
+"""Questions to one Prometheus: in threads, within time limits, and none while it wants a pause.
+
+Everything that blocks or computes (the request, the JSON, the reading) runs in a few threads of the
+source. It does not run in asyncio's threads, which a hanging Prometheus would block for all.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from prometheus_api_client import PrometheusConnect
+from pydantic import TypeAdapter
+from urllib3.util.retry import Retry
+
+from fleet.answer_notes import WHOLE_OR_NOTHING
+from scaler.errors import AskedTooOftenError, SourceUnavailableError
+from scaler.limits import Limit, exceeded
+from scaler.sources.access import checked_url
+from scaler.sources.pause import Pause
+from scaler.sources.prometheus_answer import samples_of_answer
+from scaler.sources.prometheus_config import PrometheusConfig, auth_of
+from scaler.sources.prometheus_session import PrometheusSession, translated
+from scaler.sources.prometheus_transport import Transport
+from scaler.sources.refused_time import RefusedTime
+from scaler.sources.series import Sample
+
+_CLOSING_SECONDS: Final = 0.05
+"""The request ends this much after the read gives up, so that the read reports the reason."""
+_VALUES: Final = TypeAdapter(list[str])
+_Answer = TypeVar("_Answer")
+
+
+class PrometheusReads:
+    """The questions to one Prometheus, which share its connections and threads."""
+
+    def __init__(self, config: PrometheusConfig, refused_time: RefusedTime) -> None:
+        """Ask nothing yet.
+
+        Args:
+            config: where it is, and how it is asked.
+            refused_time: shared by the sources of a process.
+        """
+        self.config = config
+        self._refused_time = refused_time
+        url = checked_url(config.url).rstrip("/")
+        self._transport = Transport(
+            config.tls,
+            body_bytes_max=config.body_bytes_max,
+            owner=config.owner or config.name,
+            refused_time=self._refused_time,
+        )
+        self._session = PrometheusSession(
+            self._transport,
+            auth=auth_of(config, self._transport),
+            headers=config.headers,
+        )
+        self._client = PrometheusConnect(
+            url=url,
+            session=self._session,
+            # The next look is the retry; one inside a look would only delay the error.
+            retry=Retry(total=0, redirect=False),
+            method="POST",
+        )
+        self._threads = ThreadPoolExecutor(config.concurrency, f"source-{config.name}")
+        self._pause = Pause()
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await self._transport.end()
+        self._session.close()
+
+    async def run(self, work: Callable[[], _Answer], namespace: str | None = None) -> _Answer:
+        """Do blocking work for a namespace in one of the source's threads, within its time limit.
+
+        The limit also ends the requests of the work, so that the thread is free again.
+        """
+        if self._transport.ended:  # a forgotten feed may still have begun to read
+            raise self._is_closed()
+        loop = asyncio.get_running_loop()
+        self._refuse_while_paused(loop.time())
+        self._refuse_oversized(namespace, loop.time())
+        limit = loop.time() + self.config.timeout_seconds
+        work = self._transport.bound(work, loop, limit + _CLOSING_SECONDS, namespace)
+        try:
+            async with asyncio.timeout_at(limit):
+                answer = await loop.run_in_executor(self._threads, work)
+        except AskedTooOftenError as error:
+            self._pause.begin(loop.time(), error.wait_seconds)
+            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if self._transport.ended and task is not None and not task.cancelling():
+                raise self._is_closed() from error  # the work was cancelled before it had a thread
+            raise
+        except TimeoutError as error:
+            exceeded(Limit.READ_SECONDS)
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: no answer within "
+                f"{self.config.timeout_seconds:g} s"
+            ) from error
+        self._pause.end()
+        return answer
+
+    def _refuse_while_paused(self, now_seconds: float) -> None:
+        left = self._pause.until_seconds - now_seconds
+        if left > 0:
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: asked too often (HTTP 429); "
+                f"asked again in {left:.0f} s"
+            )
+
+    def _refuse_oversized(self, namespace: str | None, now_seconds: float) -> None:
+        left = self._refused_time.wait_seconds(namespace, now_seconds=now_seconds)
+        if left > 0:
+            exceeded(Limit.REFUSED_TIME)
+            raise SourceUnavailableError(
+                f"source {self.config.name!r} at {self.config.url}: answers about namespace "
+                f"{namespace!r} were too large to be read, and took too much time; "
+                f"asked again in {left:.0f} s"
+            )
+
+    def _is_closed(self) -> SourceUnavailableError:
+        return SourceUnavailableError(f"source {self.config.name!r}: closed")
+
+    def window(self, query: str, *, now_seconds: float) -> list[Sample]:
+        """The samples of a range selector, each with the time of its scrape. Blocks."""
+        with translated(self.config.name, self.config.url):
+            params = {"time": f"{now_seconds:.3f}", **WHOLE_OR_NOTHING}
+            return list(samples_of_answer(self._client.custom_query(query, params=params)))
+
+    def grid(
+        self, query: str, *, start_seconds: float, end_seconds: float, step_seconds: float
+    ) -> list[Sample]:
+        """A query evaluated at every step. Blocks."""
+        with translated(self.config.name, self.config.url):
+            return list(
+                samples_of_answer(
+                    self._client.custom_query_range(
+                        query,
+                        start_time=datetime.fromtimestamp(start_seconds, UTC),
+                        end_time=datetime.fromtimestamp(end_seconds, UTC),
+                        step=f"{step_seconds:g}",
+                        params=WHOLE_OR_NOTHING,
+                    )
+                )
+            )
+
+    def label_values(self, label: str, query: str, *, start_seconds: float) -> Sequence[str]:
+        """Values of a label among the series that match. Blocks."""
+        with translated(self.config.name, self.config.url):
+            params = {"match[]": query, "start": f"{start_seconds:.0f}"}
+            return _VALUES.validate_python(self._client.get_label_values(label, params=params))
