@@ -1,6 +1,7 @@
 """Every code block of the documentation is taken by a test: parsed, checked, run, or compared.
 
-Manifests go to a real API server in tests/e2e/test_install_by_hand.py; here their fields are looked at.
+Manifests go to a real API server in tests/e2e/test_install_by_hand.py; here their fields are
+looked at.
 """
 
 import argparse
