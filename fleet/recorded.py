@@ -1,6 +1,6 @@
 """A cluster in files: what `kubectl get -o json` or `-o yaml` wrote, in one file or a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +62,11 @@ def recorded(path: Path) -> Cluster:
         raise UnreadableRecordError(f"{path}: no Node in it; write one with {KUBECTL}")
     cluster = path.resolve().name if path.is_dir() else path.stem
     # A kind of which there is no object was left out, as far as anybody can tell.
-    records = {kind: found.get(kind) for kind in _KINDS.values()}
+    records: dict[Kind, Sequence[Record] | None] = {
+        kind: found.get(kind) for kind in _KINDS.values()
+    }
+    # Most clusters do not serve the kind; a kubectl that asks for it there writes down nothing.
+    records[Kind.TAINT_RULE] = found.get(Kind.TAINT_RULE, ())
     return Cluster.of(cluster, records, recorded_seconds=newest)
 
 

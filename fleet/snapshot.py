@@ -24,10 +24,11 @@ from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.cluster.taint_rules import by_pool, tainted
-from fleet.uses import MODEL_LABELS, Held
+from fleet.uses import MODEL_LABELS, Held, rounded
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
 """The command that writes all objects which tell the pods of each GPU."""
+_TAINT_RULE: Final = "DeviceTaintRule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +187,7 @@ def held_on(node: Node, known: Known, pods: list[Pod], dra: list[Gpu]) -> Held:
 
 
 def _not_read(cluster: Cluster, held: Held, *, by_claims: bool) -> str | None:
-    """The kind of object that is missing to tell which pods have the GPUs of a node.
+    """The kind of object that is missing to tell which GPUs of a node are used or free.
 
     Args:
         cluster: the records.
@@ -199,7 +200,14 @@ def _not_read(cluster: Cluster, held: Held, *, by_claims: bool) -> str | None:
         return "ResourceClaim"
     if by_claims and not held.dra and not held.quota.share and cluster.slices is None:
         return "ResourceSlice"
+    if cluster.taint_rules is None and _may_be_tainted(held):
+        return _TAINT_RULE
     return None
+
+
+def _may_be_tainted(held: Held) -> bool:
+    """Whether a rule that is not known would take GPUs from new pods."""
+    return held.out is None and any(gpu.out is None and rounded(gpu.taken) < 1 for gpu in held.dra)
 
 
 def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
@@ -209,7 +217,9 @@ def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
         if node.not_read is not None:
             gpus[node.not_read] = gpus.get(node.not_read, 0) + node.gpus
     return [
-        f"no {kind} was read: of {count} GPUs it is unknown which are used or free; {KUBECTL} "
+        f"not every {kind} was read: {count} GPUs may be tainted, so it is unknown which are free"
+        if kind == _TAINT_RULE
+        else f"no {kind} was read: of {count} GPUs it is unknown which are used or free; {KUBECTL} "
         "writes down what tells"
         for kind, count in gpus.items()
     ]

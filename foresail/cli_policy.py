@@ -64,7 +64,7 @@ def show(  # noqa: PLR0913 - a verb has as many as it has options
 
     policies = shown.policies_named(name)
     if pool_name is None:
-        click.echo(f"{name}: in order; policies: {', '.join(one.name for one in policies)}")
+        click.echo(shown.checked_text(name, policies))
         return
     pool = shown.NamedPool(
         name=pool_name,

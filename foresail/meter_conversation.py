@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
@@ -69,12 +68,7 @@ class Conversation:
         self._end_seconds = asyncio.get_running_loop().time() + self.total_seconds
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close it."""
         await self._session.close()
 

@@ -1,7 +1,7 @@
 """The open connections of one HTTP port: how many, whose, and how long a client may take.
 
-aiohttp limits neither. A client could hold any number of connections, send a byte of a request now
-and then, or read nothing of its answers, each of which is kept for it.
+aiohttp and uvicorn limit neither. A client could hold any number of connections, send a byte of a
+request now and then, or read nothing of its answers, each of which is kept for it.
 
 A port that is full closes a connection of the client address that has the most, so that no client
 can keep others out: of those that wait for their client, the one that has waited longest. Where the
@@ -32,7 +32,7 @@ class PortLimits:
     """What the clients of one port may take."""
 
     connections: int = 256
-    """Well below 1,024 open files, with those of the sources and another port."""
+    """Well below the open files of a process, with those of its sources and its other ports."""
     request_seconds: float = 15.0
     """From a connection to the head of its first request, with TLS; and from the head of any
     request to the end of its body."""
@@ -47,9 +47,9 @@ class OpenConnections:
 
     def __init__(self, limits: PortLimits) -> None:
         self.limits = limits
-        self._open: dict[_Connection, None] = {}
+        self._open: dict[Connection, None] = {}
         """In the order in which they came."""
-        self._by_transport: dict[asyncio.BaseTransport, _Connection] = {}
+        self._by_transport: dict[asyncio.BaseTransport, Connection] = {}
 
     def accepting(
         self, handler: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None
@@ -60,7 +60,13 @@ class OpenConnections:
             handler: makes that of HTTP.
             tls: is done by us, so that connections count before it, too.
         """
-        return lambda: _Connection(self, handler(), tls)
+        return lambda: self.accepted(handler(), tls)
+
+    def accepted(
+        self, handler: asyncio.Protocol, tls: ssl.SSLContext | None = None
+    ) -> "Connection":
+        """The protocol of one new connection."""
+        return Connection(self, handler, tls)
 
     async def answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The answer to a request, sent; as the outermost middleware."""
@@ -84,7 +90,7 @@ class OpenConnections:
         return response
 
     async def _sent(
-        self, response: web.StreamResponse, request: web.Request, connection: "_Connection"
+        self, response: web.StreamResponse, request: web.Request, connection: "Connection"
     ) -> None:
         connection.await_client(self.limits.response_seconds, Limit.RESPONSE_SECONDS)
         try:
@@ -103,7 +109,7 @@ class OpenConnections:
 
     # Called by connections.
 
-    def opened(self, connection: "_Connection") -> None:
+    def opened(self, connection: "Connection") -> None:
         self._open[connection] = None
         if len(self._open) <= self.limits.connections:
             return
@@ -117,23 +123,24 @@ class OpenConnections:
         else:
             of_most[-1].abort()
 
-    def begun(self, connection: "_Connection", transport: asyncio.BaseTransport) -> None:
+    def begun(self, connection: "Connection", transport: asyncio.BaseTransport) -> None:
         self._by_transport[transport] = connection
 
-    def ended(self, connection: "_Connection", transport: asyncio.BaseTransport | None) -> None:
+    def ended(self, connection: "Connection", transport: asyncio.BaseTransport | None) -> None:
         self._open.pop(connection, None)
         if transport is not None:
             self._by_transport.pop(transport, None)
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection: HTTP's protocol behind TLS, and the time that its client has."""
 
     def __init__(
         self, port: OpenConnections, handler: asyncio.Protocol, tls: ssl.SSLContext | None
     ) -> None:
-        self._port = port
-        self._handler = handler
+        self.port = port
+        self.handler = handler
+        """HTTP's, or what a request of HTTP became."""
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Transport | None = None
@@ -188,8 +195,8 @@ class _Connection(asyncio.Protocol):
         accepted = self._accepted = cast("asyncio.Transport", transport)
         address = accepted.get_extra_info("peername")
         self.peer = str(address[0]) if address else ""
-        self.await_client(self._port.limits.request_seconds, Limit.REQUEST_SECONDS)
-        self._port.opened(self)
+        self.await_client(self.port.limits.request_seconds, Limit.REQUEST_SECONDS)
+        self.port.opened(self)
         if accepted.is_closing():
             return
         if self._tls is None:
@@ -209,38 +216,38 @@ class _Connection(asyncio.Protocol):
             return
         self._begin(secured)
         if self._early:
-            self._handler.data_received(bytes(self._early))
+            self.handler.data_received(bytes(self._early))
             self._early.clear()
 
     def _begin(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._port.begun(self, transport)
-        self._handler.connection_made(transport)
+        self.port.begun(self, transport)
+        self.handler.connection_made(transport)
 
     @override
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             self._early += data
         else:
-            self._handler.data_received(data)
+            self.handler.data_received(data)
 
     @override
     def eof_received(self) -> bool | None:
-        return None if self._transport is None else self._handler.eof_received()
+        return None if self._transport is None else self.handler.eof_received()
 
     @override
     def pause_writing(self) -> None:
-        self._handler.pause_writing()
+        self.handler.pause_writing()
 
     @override
     def resume_writing(self) -> None:
-        self._handler.resume_writing()
+        self.handler.resume_writing()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
         if self._transport is not None:
-            self._handler.connection_lost(exc)
+            self.handler.connection_lost(exc)
 
     def _is_late(self, limit: Limit) -> None:
         _note(limit)
@@ -248,7 +255,7 @@ class _Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         self._stop_timer()
-        self._port.ended(self, self._transport)
+        self.port.ended(self, self._transport)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -15,6 +15,7 @@ import grpc.aio
 from aiohttp import web
 
 from foresail.access import has_token
+from foresail.open_connections import PortLimits
 from foresail.otlp_peers import PASSED_ON, OtlpPeers
 from foresail.settings_otlp import OtlpSettings
 from foresail.sites import Sites, certificates
@@ -131,6 +132,7 @@ class _Receiver:
                 *LISTENING_OPTIONS,
                 ("grpc.max_receive_message_length", BODY_BYTES_MAX),
                 ("grpc.per_message_decompression", 0),
+                *_kept_at_most(PortLimits()),
             ],
         )
         # Without a deserializer gRPC gives the bytes as they came.
@@ -153,6 +155,15 @@ class _Receiver:
             )
         sites = await stack.enter_async_context(Sites())
         return await sites.add(application, address, context)
+
+
+def _kept_at_most(limits: PortLimits) -> list[tuple[str, int]]:
+    """Options of a gRPC server, so that senders leave open files to health and metrics."""
+    return [
+        ("grpc.max_allowed_incoming_connections", limits.connections),
+        ("grpc.server_handshake_timeout_ms", int(limits.request_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
+    ]
 
 
 def _tls_files(settings: OtlpSettings) -> TlsFiles | None:

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from fleet.cluster.nodes import CapacityType
 from foresail.figures import camel
 from foresail.policy_files import read
+from policies.policy.groups import DelayedMinuteWorth
 from policies.policy.pool_policy import Lever, Mode, PoolPolicy, Tuning
 from policies.policy.resolve import policy_for
 from policies.policy.schema import CapacityPolicy
@@ -97,6 +98,19 @@ def text(
     )
 
 
+def checked_text(name: str, policies: tuple[CapacityPolicy, ...]) -> str:
+    """That they have no fault, and of each what a delayed minute is worth."""
+    lines = [f"{name}: in order; policies: {', '.join(one.name for one in policies)}"]
+    for policy in policies:
+        lines.append(f"  {policy.name}: {_worth(policy.spec.delayed_minute_worth)}")
+        lines += [
+            f"  {policy.name}, rule {rule.name!r}: {_worth(rule.delayed_minute_worth)}"
+            for rule in policy.spec.rules
+            if "delayed_minute_worth" in rule.model_fields_set
+        ]
+    return "\n".join(lines)
+
+
 def as_document(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> object:
     values = asdict(policy) | {"levers": sorted(policy.levers)}
     return camel({"pool": pool.name, "at_seconds": now_seconds, **values})
@@ -105,7 +119,7 @@ def as_document(pool: NamedPool, policy: PoolPolicy, now_seconds: float) -> obje
 def _said(policy: PoolPolicy) -> Iterator[tuple[str, str]]:
     acts = policy.mode is Mode.ACT
     yield "mode", "act" if acts else "advise: nothing is changed"
-    yield "delayed minute", f"worth {policy.rho:.4g} idle GPU-minutes"
+    yield "delayed minute", f"worth {policy.rho:.4g} GPU-minutes (ρ)"
     yield "forecast trust", f"{policy.trust:g}"
     yield "warm floor now", _floor(policy)
     yield "idle ceiling", _ceiling(policy)
@@ -122,6 +136,12 @@ def _said(policy: PoolPolicy) -> Iterator[tuple[str, str]]:
     yield "loading model", f"keeps its node for {format_duration(veto)}" if veto else "no veto"
     nightly = policy.tuning is Tuning.NIGHTLY
     yield "constants", "chosen again each night" if nightly else "as they ship"
+
+
+def _worth(stated: DelayedMinuteWorth) -> str:
+    if stated.gpu_minutes is not None:
+        return f"a delayed minute is worth {stated.gpu_minutes:.4g} GPU-minutes (ρ)"
+    return f"a delayed minute is worth ${stated.usd:g}; --pool and --usd-per-hour show ρ"
 
 
 def _levers(policy: PoolPolicy) -> str:

@@ -2,11 +2,16 @@
 
 import asyncio
 import gc
+import resource
 import signal
+from typing import Final
 
 import structlog
 
 log = structlog.get_logger()
+
+_OPEN_FILES: Final = 10_240
+"""macOS allows no more."""
 
 
 def stop_signalled() -> asyncio.Event:
@@ -35,6 +40,18 @@ def end_on_fault(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("task_ended", task=task.get_name(), error=repr(task.exception()))
         signal.raise_signal(signal.SIGTERM)
+
+
+def raise_open_files() -> None:
+    """Let this process and those that it starts open 10,240 files, or as many as they may.
+
+    The soft limit is often 1,024, for programs that use `select`. Each port takes up to 256
+    connections, and a source of OTLP has two ports.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def spare_collector() -> None:

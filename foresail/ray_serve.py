@@ -15,6 +15,7 @@ from urllib.parse import quote
 import aiohttp
 from typing_extensions import override
 
+from fleet.bounded_body import body_of
 from scaler.errors import ForesailError
 from scaler.message_text import limited
 from scaler.sources.access import authorization, checked_url
@@ -129,12 +130,9 @@ class RayServe:
                 headers=headers,
                 allow_redirects=False,
             ) as answer:
-                body = await answer.content.read(_ANSWER_BYTES_MAX)
-                while not answer.content.at_eof():
-                    more = await answer.content.read(_ANSWER_BYTES_MAX)
-                    if len(body) + len(more) > _ANSWER_BYTES_MAX:
-                        raise RayError(f"Ray at {self._url}: an answer of over 16 MiB")
-                    body += more
+                body = await body_of(answer.content, _ANSWER_BYTES_MAX)
+                if body is None:
+                    raise RayError(f"Ray at {self._url}: an answer of over 16 MiB")
                 return answer.status, body
         except (TimeoutError, aiohttp.ClientError) as error:
             why = str(error) or f"no answer within {_TIMEOUT_SECONDS:g} s"

@@ -12,7 +12,7 @@ from foresail.admission import tls_files
 from foresail.answering import Answering
 from foresail.loopback import is_loopback
 from foresail.planner_process import Planner
-from foresail.process import end_on_fault, spare_collector, stop_signalled
+from foresail.process import end_on_fault, raise_open_files, spare_collector, stop_signalled
 from foresail.settings import Settings
 from scaler.errors import ForesailError
 
@@ -38,6 +38,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
     _refuse_open_plain_text(settings)
+    raise_open_files()
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info(

@@ -39,6 +39,7 @@ class Cluster:
     claims: tuple[Claim, ...] | None = ()
     classes: tuple[DeviceClass, ...] | None = ()
     taint_rules: tuple[TaintRule, ...] | None = ()
+    """None also where one of them cannot be read: it may taint any device."""
     node_pools: tuple[NodePool, ...] | None = ()
     node_claims: tuple[NodeClaim, ...] | None = ()
     node_classes: tuple[NodeClass, ...] = ()
@@ -84,7 +85,7 @@ class Cluster:
             slices=_of(Slice, records.get(Kind.SLICE, ())),
             claims=_of(Claim, records.get(Kind.CLAIM, ())),
             classes=_of(DeviceClass, records.get(Kind.CLASS, ())),
-            taint_rules=_of(TaintRule, records.get(Kind.TAINT_RULE, ())),
+            taint_rules=_all_of(TaintRule, records.get(Kind.TAINT_RULE, ())),
             node_pools=_of(NodePool, records.get(Kind.NODE_POOL, ())),
             node_claims=_of(NodeClaim, records.get(Kind.NODE_CLAIM, ())),
             node_classes=(
@@ -109,6 +110,14 @@ class Cluster:
 
 def _of(kind: type[T], records: Iterable[Record] | None) -> tuple[T, ...] | None:
     return None if records is None else tuple(one for one in records if isinstance(one, kind))
+
+
+def _all_of(kind: type[T], records: Iterable[Record] | None) -> tuple[T, ...] | None:
+    """None = not every object of the kind could be read."""
+    found = tuple(records or ())
+    if records is None or any(isinstance(one, Unreadable) for one in found):
+        return None
+    return _of(kind, found)
 
 
 def _unreadable(records: Records) -> Iterable[str]:

@@ -3,28 +3,25 @@
 The UI library keeps its application in the process, so a process has one console.
 """
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Final
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from nicegui import ui
 
 from foresail.console.guard import Guard
+from foresail.console.http_server import served
 from foresail.console.pages import add_pages
 from foresail.console.records import ConsoleSource
 from foresail.loopback import is_loopback
+from foresail.open_connections import PortLimits
 from scaler.errors import ForesailError
 
-_STOP_SECONDS: Final = 2
-_POLL_SECONDS: Final = 0.02
 _BACKLOG: Final = 128
 
 
@@ -45,34 +42,9 @@ async def serving(
         ForesailError: the address is none, taken, or open to others without a token.
     """
     listening = _listening(address, token_file)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Guard(_application(source), token_file),
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
-    )
-    # A daemon: a thread that hangs must not keep the program from its end.
-    thread = Thread(target=_run, args=(server, listening), name="console", daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            if not thread.is_alive():
-                raise ForesailError(f"the console on {address} did not start")
-            await asyncio.sleep(_POLL_SECONDS)
+    guarded = Guard(_application(source), token_file)
+    async with served(guarded, listening, PortLimits()):
         yield int(listening.getsockname()[1])
-    finally:
-        server.should_exit = True
-        await asyncio.to_thread(thread.join, 2 * _STOP_SECONDS)
-        listening.close()
-
-
-def _run(server: uvicorn.Server, listening: socket.socket) -> None:
-    asyncio.run(server.serve(sockets=[listening]))
 
 
 def _application(source: ConsoleSource) -> FastAPI:

@@ -163,13 +163,27 @@ def _pools(
     for name in sorted({*records, *readings}):
         pool = _Pool(name=name, record=records.get(name), readings=readings.get(name, []))
         _count_gpus(pool, beside)
-        unread = {one.account.not_read for one in pool.readings if one.account is not None} - {None}
-        if unread:
+        accounts = [one.account for one in pool.readings if one.account is not None]
+        unread = {one.not_read for one in accounts} - {None}
+        of_gpus = pool.gpus_per_node > 0
+        if of_gpus and cluster.taint_rules is None and _by_dra(cluster, accounts):
+            # Else a node would be ordered, and given up as soon as it shows a GPU, again and again.
+            remarks.append(
+                f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get "
+                "no GPU of its nodes"
+            )
+        elif unread:
             kinds = ", ".join(sorted(map(str, unread)))
             remarks.append(f"pool {name} is left alone: no {kinds} was read, so use is unknown")
-        elif pool.gpus_per_node > 0:
+        elif of_gpus:
             found.append(pool)
     return found, remarks
+
+
+def _by_dra(cluster: Cluster, accounts: Iterable[NodeGpus]) -> bool:
+    """Whether DRA gives out a pool's GPUs, or may, where it has no node that shows."""
+    of_nodes = [bool(one.devices) for one in accounts]
+    return any(of_nodes) if of_nodes else any(one.of_gpus for one in cluster.classes or ())
 
 
 def _readings(

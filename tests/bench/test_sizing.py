@@ -24,9 +24,10 @@ def test_each_part_tells_figures_of_its_own_size() -> None:
 
 def test_a_round_of_the_controller_takes_time_in_proportion_to_its_nodes() -> None:
     name = "controller: a round, CPU ms"
-    small, large = controller(50)[name], controller(400)[name]
+    most = 3 * (400 / 50) * controller(50)[name]  # workloads × starts would make it 64 times
 
-    assert large < 3 * (400 / 50) * small  # workloads × starts would make it 64 times
+    # Other threads of the process, and a collection of all its garbage, only add to a round.
+    assert any(controller(400)[name] < most for _ in range(3))
 
 
 def test_one_part_is_measured_at_the_sizes_that_are_asked_for_and_several_are_not() -> None:

@@ -10,7 +10,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from foresail import serve
+from foresail import planner_process
 from scaler.decision.answers import Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.tracker import DemandSeries
 from scaler.errors import SourceUnavailableError
@@ -349,7 +349,7 @@ async def test_a_server_that_ends_ends_its_streams_with_ok(site: PlansSite) -> N
 
 async def test_a_reader_that_reads_nothing_does_not_keep_the_server_from_ending() -> None:
     """The answering process kills a planner that has not ended in five seconds."""
-    assert plans_server._SHUTDOWN_SECONDS <= 1.0 < serve._END_SECONDS_MAX
+    assert plans_server._SHUTDOWN_SECONDS <= 1.0 < planner_process._END_SECONDS_MAX
     site = PlansSite()
     for number in range(500):  # more than fits the connection
         site.plan(named(f"w-{number}"))

@@ -102,7 +102,7 @@ def test_the_command_in_the_example_shows_what_holds_for_a_pool() -> None:
 
     assert result.exit_code == 0, result.output
     # $55.04 an hour for 8 GPUs are $0.115 a GPU-minute.
-    assert "worth 17.44 idle GPU-minutes" in result.output
+    assert "worth 17.44 GPU-minutes (ρ)" in result.output
 
 
 def test_documents_lead_to_the_example_and_to_each_ready_made_policy() -> None:

@@ -1,6 +1,6 @@
 """Every code block of the documentation is taken by a test: parsed, checked, run, or compared.
 
-Manifests go to a real API server in tests/e2e/test_readme.py; here their fields are looked at.
+Manifests go to a real API server in tests/e2e/test_install_by_hand.py; here their fields are looked at.
 """
 
 import argparse
@@ -370,8 +370,10 @@ def test_a_part_of_a_file_is_in_that_file(snippet: Snippet) -> None:
     assert list(differences(part, whole)) == []
 
 
-def test_the_settings_of_the_readme_are_those_of_the_example() -> None:
-    shown = [one for one in snippets(ROOT / "README.md") if one.kind is Kind.SETTINGS]
+def test_the_settings_of_the_installation_are_those_of_the_example() -> None:
+    shown = [
+        one for one in snippets(ROOT / "docs" / "install-by-hand.md") if one.kind is Kind.SETTINGS
+    ]
     (part,) = [one for snippet in shown for one in snippet.documents() if "sources" in one]
 
     example = yaml.safe_load((EXAMPLES / "foresail.yaml").read_text())

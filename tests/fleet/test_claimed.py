@@ -1,5 +1,7 @@
 """GPUs that DRA gives out, alone and beside a device plugin: none is counted twice."""
 
+import pytest
+
 from tests.fleet.objects import (
     GPU,
     Object,
@@ -170,3 +172,41 @@ def test_an_extended_resource_that_dra_gives_is_counted_as_its_claim_only() -> N
     found = only(node(gpus=8), eight(), one, claim("a-x", "gpu-0", "gpu-1", pods=("a",)))
 
     assert counts(found) == (8, 2, 6, 0)
+
+
+UNREAD = [
+    pytest.param({"deviceClassName": "gpu.nvidia.com"}, id="selects by class"),
+    pytest.param("nodes", id="selects by a text"),
+]
+
+
+@pytest.mark.parametrize("selector", UNREAD)
+def test_while_a_taint_rule_cannot_be_read_it_is_unknown_which_gpus_are_free(
+    selector: object,
+) -> None:
+    rule = {
+        "kind": "DeviceTaintRule",
+        "metadata": {"name": "r"},
+        "spec": {"deviceSelector": selector, "taint": {"key": "sick", "effect": "NoSchedule"}},
+    }
+    full = resource_slice(device("f-0"), on="full")
+    half = resource_slice(device("h-0"), device("h-1"), on="half")
+    cordoned = {**node("cordoned"), "spec": {"unschedulable": True}}
+
+    snapshot = seen(
+        *(node("full"), full, claim("c1", "f-0", pods=("a",), on="full")),
+        *(node("half"), half, claim("c2", "h-0", pods=("b",), on="half")),
+        *(cordoned, resource_slice(device("c-0"), on="cordoned")),
+        node("plugged", gpus=8),
+        *(pod("a"), pod("b"), rule),
+    )
+
+    assert {one.node: counts(one) for one in snapshot.nodes} == {
+        "full": (1, 1, 0, 0),
+        "half": (2, None, None, None),
+        "cordoned": (1, 0, 0, 1),
+        "plugged": (8, 0, 8, 0),
+    }
+    assert snapshot.remarks[-1] == (
+        "not every DeviceTaintRule was read: 2 GPUs may be tainted, so it is unknown which are free"
+    )

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from foresail.logs import LogWriter
+from foresail.logs import _END_SECONDS_MAX, LogWriter
 from scaler.limits import Limit
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import structlog
-from foresail.logs import log_to_stderr
+from foresail.logs import LogWriter, log_to_stderr
 
+LogWriter.flush.__defaults__ = ({end_seconds},)
 log_to_stderr("info")
 log = structlog.get_logger()
 for n in range({lines}):
@@ -25,10 +26,12 @@ print("done", flush=True)
 """
 
 
-def run(stderr: int, *, lines: int, width: int = 100) -> subprocess.CompletedProcess[bytes]:
-    """The program, with nobody reading its log meanwhile."""
+def run(
+    stderr: int, *, lines: int, width: int = 100, end_seconds: float = _END_SECONDS_MAX
+) -> subprocess.CompletedProcess[bytes]:
+    """The program, with nobody reading its log meanwhile, which waits so long at its end."""
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM.format(lines=lines, width=width)],
+        [sys.executable, "-c", PROGRAM.format(lines=lines, width=width, end_seconds=end_seconds)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -59,7 +62,7 @@ def test_a_full_disk_stops_nothing() -> None:
 def test_all_lines_of_a_read_log_are_there_at_the_end(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with file.open("wb") as log:
-        run(log.fileno(), lines=500)
+        run(log.fileno(), lines=500, end_seconds=60)
 
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["n"] for line in lines] == list(range(500))
@@ -68,7 +71,7 @@ def test_all_lines_of_a_read_log_are_there_at_the_end(tmp_path: Path) -> None:
 def test_a_line_has_an_end(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with file.open("wb") as log:
-        run(log.fileno(), lines=1, width=1_000_000)
+        run(log.fileno(), lines=1, width=1_000_000, end_seconds=60)
 
     (line,) = file.read_text().splitlines()
     assert json.loads(line)["event"] == "long_line"

@@ -25,7 +25,7 @@ def test_it_shows_what_holds_for_a_pool_and_which_rule_says_so() -> None:
     assert shown.output == dedent("""\
         pool chat, policy latency-first, at Fri 2026-11-27 12:00 UTC
           mode            advise: nothing is changed
-          delayed minute  worth 30 idle GPU-minutes
+          delayed minute  worth 30 GPU-minutes (ρ)
           forecast trust  1
           warm floor now  1 node, until Fri 2026-11-27 20:00
           idle ceiling    $220.00 an hour, $40,000.00 a month
@@ -90,7 +90,33 @@ def test_it_shows_the_same_as_json() -> None:
 
 
 def test_without_a_pool_it_checks() -> None:
-    assert run("show", "balanced").output == "balanced: in order; policies: balanced\n"
+    assert run("show", "balanced").output == dedent("""\
+        balanced: in order; policies: balanced
+          balanced: a delayed minute is worth 10 GPU-minutes (ρ)
+        """)
+
+
+def test_without_a_pool_it_shows_each_worth_of_a_delayed_minute_as_it_is_stated(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chat.yaml"
+    file.write_text(
+        dedent("""\
+            apiVersion: foresail.io/v1alpha1
+            kind: CapacityPolicy
+            metadata: {name: chat}
+            spec:
+              delayedMinuteWorth: {usd: 2}
+              rules:
+                - {name: big, match: {generations: [h100-*]}, delayedMinuteWorth: {gpuMinutes: 30}}
+                - {name: spot, match: {capacityTypes: [spot]}, forecastTrust: 0.5}
+            """)
+    )
+
+    assert run("show", str(file)).output.splitlines()[1:] == [
+        "  chat: a delayed minute is worth $2; --pool and --usd-per-hour show ρ",
+        "  chat, rule 'big': a delayed minute is worth 30 GPU-minutes (ρ)",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,50 @@ def test_a_pool_whose_use_is_unknown_is_left_alone_and_named() -> None:
     assert assessment.remarks == ("pool h100 is left alone: no Pod was read, so use is unknown",)
 
 
+def by_dra(name: str) -> Json:
+    """The slice of a node with one GPU."""
+    device = {"name": "gpu-0", "attributes": {"type": {"string": "gpu"}}}
+    spec = {
+        "driver": "gpu.nvidia.com",
+        "nodeName": name,
+        "pool": {"name": name, "generation": 1, "resourceSliceCount": 1},
+        "devices": [device],
+    }
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def test_while_taint_rules_cannot_be_read_pools_whose_gpus_dra_gives_out_are_left_alone() -> None:
+    selectors = [{"cel": {"expression": "device.driver == 'gpu.nvidia.com'"}}]
+    of_gpus = {"metadata": {"name": "gpu"}, "spec": {"selectors": selectors}}
+    p5 = {
+        "key": "node.kubernetes.io/instance-type",
+        "operator": "In",
+        "values": ["p5.48xlarge"],
+    }
+    objects = {
+        Kind.NODE_POOL: [
+            pool("dra"),
+            pool("plugged"),
+            pool("without-nodes", requirements=[p5]),
+            pool("without-gpus"),
+        ],
+        Kind.NODE: [node("a", gpus=0, pool="dra"), node("b", pool="plugged")],
+        Kind.SLICE: [by_dra("a")],
+        Kind.CLASS: [of_gpus],
+    }
+    assert [one.name for one in assessed(objects).pools] == ["dra", "plugged", "without-nodes"]
+    unread = {"metadata": {"name": "r"}, "spec": {"deviceSelector": {"selectors": selectors}}}
+
+    assessment = assessed({**objects, Kind.TAINT_RULE: [unread]})
+
+    assert [one.name for one in assessment.pools] == ["plugged"]
+    assert [one for one in assessment.remarks if "left alone" in one] == [
+        f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get no GPU of "
+        "its nodes"
+        for name in ("dra", "without-nodes")
+    ]
+
+
 def test_an_empty_pool_has_the_gpus_of_its_machine_type() -> None:
     types = {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["p5.48xlarge"]}
     spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}

@@ -17,6 +17,8 @@ from scheduler.pods import Pod
 from scheduler.score.answers import NODES_MAX, PODS_MAX, REASONS_MAX, Answers, PlacementAnswer
 from scheduler.score.columns import Columns, Term
 
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
 ONE_GPU = Shape(cpu_milli=4000, memory_mib=16_000, gpus=1, gpu_milli=1000)
 MIX = Mix({ONE_GPU: 1.0})
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
@@ -17,6 +18,8 @@ from scheduler.mix import Mix
 from scheduler.placement_state import SCORE_MAX, PlacementState
 from scheduler.score.hot_start import HOT_START
 from tests.scheduler.objects import Json, drop, node, pod, put
+
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
 
 QWEN = Config(namespace="llm", name="qwen3-32b")
 

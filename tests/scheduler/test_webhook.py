@@ -17,6 +17,8 @@ from bench._faults_row import Observe
 from scheduler.webhook import BODY_BYTES_MAX, PATH, ClusterTemplates, TemplateRefusedError
 from tests.scheduler.reviews import asked_of, pod, review
 
+pytestmark = pytest.mark.looptime(False)  # sockets live in real time
+
 # Reviews that no API server sends.
 
 
@@ -174,6 +176,7 @@ async def test_a_template_is_refused_while_the_credentials_cannot_be_renewed() -
             await ClusterTemplates(client).apply({"metadata": {"name": "a", "namespace": "llm"}})
 
 
+@pytest.mark.looptime(True)  # a limit of seconds
 async def test_an_api_server_that_does_not_answer_is_given_up_in_time(observed: Observe) -> None:
     async def wait(_: web.Request) -> web.Response:
         await asyncio.sleep(3600)

@@ -267,7 +267,7 @@ async def test_honest_feeds_are_read_at_the_next_moment_after_a_fault_of_another
         config = PrometheusConfig(
             name="main",
             url=stub.url,
-            timeout_seconds=3 if fault == "hangs" else 60,
+            timeout_seconds=8 if fault == "hangs" else 60,
             concurrency=2,
             body_bytes_max=2**17,
         )

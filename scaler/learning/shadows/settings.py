@@ -25,7 +25,7 @@ PEOPLES_TEXT: Final = {
     "hpa-inflight": "HPA on requests in flight, 70 % of a replica's at capacity, 5m stabilization",
     "keda-waiting": "KEDA on waiting requests, 5 a replica, 5m stabilization",
     "knative": "knative on concurrency, 70 % of a replica's at capacity, 60s window",
-    "fixed": "a fixed number, the busiest minute of the day before",
+    "fixed": "the same number all day, that of the busiest minute of the day before",
 }
 
 

@@ -57,6 +57,22 @@ def test_the_scaler_alone_takes_no_more_than_ten_lines() -> None:
     assert len(SCALER.read_text().splitlines()) <= 10
 
 
+def test_a_revision_without_the_controller_has_no_hook_and_mode_act_says_what_follows(
+    helm: Helm,
+) -> None:
+    """Helm runs the hooks of the revision that a rollback goes back to."""
+
+    def notes(*more: str) -> str:
+        install = ("install", RELEASE, str(CHART), "-n", RELEASE, "--dry-run=client", *more)
+        told = helm(*install, "-f", str(EVERYTHING))
+        return " ".join(told.rpartition("NOTES:")[2].split())
+
+    assert "helm.sh/hook: " not in helm.template(SCALER).replace("helm.sh/hook: test", "")
+    warning = "a rollback to a revision without it does not"
+    assert warning in notes("--set", "controller.mode=act")
+    assert warning not in notes("--set", "controller.mode=advise")
+
+
 def test_the_scaler_alone_needs_only_a_prometheus(helm: Helm) -> None:
     with pytest.raises(HelmError, match=r"prometheus\.url is missing"):
         helm("template", RELEASE, str(CHART))

@@ -1,4 +1,4 @@
-"""README's installation, command by command, on a control plane that has seen nothing before.
+"""The installation by hand, command by command, on a control plane that has seen nothing before.
 
 In order: certificates, settings, a workload, an explanation, `act`, the webhook. Each test goes on
 where the one before it ended. What a bed without containers and DNS lacks is put in before, in
@@ -51,7 +51,7 @@ SERVERS = ("127.0.0.1", "127.0.0.2")
 
 @dataclass
 class Reader:
-    """Somebody with README, a shell and a cluster."""
+    """Somebody with the page, a shell and a cluster."""
 
     bed: Bed
     folder: Path
@@ -90,11 +90,11 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def steps() -> dict[str, list[Snippet]]:
-    """README's commands by the number of the step that they stand in."""
-    page = ROOT / "README.md"
+    """The page's commands by the number of the step that they stand in."""
+    page = ROOT / "docs" / "install-by-hand.md"
     found: dict[str, list[Snippet]] = {}
     for one in snippets(page):
-        heads = re.findall(r"^(?:\*\*(\d)\. |## )", "\n".join(_lines(page, one)), re.MULTILINE)
+        heads = re.findall(r"^## (?:(\d)\. )?", "\n".join(_lines(page, one)), re.MULTILINE)
         if one.kind is Kind.COMMANDS and heads and heads[-1]:
             found.setdefault(heads[-1], []).append(one)
     return found
@@ -151,7 +151,7 @@ def _environment(bed: Bed, programs: Path) -> dict[str, str]:
 
 
 def _deploy(bed: Bed) -> None:
-    """The workload that is there before anybody reads README."""
+    """The workload that is there before anybody reads the page."""
     labels = {"app": "qwen3-32b"}
     bed.apply(
         {
