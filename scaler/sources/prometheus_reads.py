@@ -125,7 +125,10 @@ class PrometheusReads:
         return SourceUnavailableError(f"source {self.config.name!r}: closed")
 
     def window(self, query: str, *, now_seconds: float) -> list[Sample]:
-        """The samples of a range selector, each with the time of its scrape. Blocks."""
+        """The samples of a range selector, each with the time of its scrape. Blocks.
+
+        Those of one series are in a row and have one mapping of labels.
+        """
         with translated(self.config.name, self.config.url):
             params = {"time": f"{now_seconds:.3f}", **WHOLE_OR_NOTHING}
             return list(samples_of_answer(self._client.custom_query(query, params=params)))

@@ -1,6 +1,6 @@
 """What feeds have in common that one query reads, and each feed's part of the answer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -64,27 +64,25 @@ class Selection:
             one_of[self.model_label] = (*models, "") if self.has_unlabelled else models
         return selector(self.names if names is None else names, dict(self.equal), one_of=one_of)
 
-    def split(
-        self, samples: Iterable[Sample], scopes: Iterable[Scope]
-    ) -> Mapping[str | None, list[Sample]]:
-        """Model → its samples, in their order.
+    def split(self, samples: Iterable[Sample], scopes: Sequence[Scope]) -> list[list[Sample]]:
+        """The samples of each of these feeds, in their order.
 
         Args:
             samples: those of one series in a row, with one mapping of labels.
             scopes: of the feeds that were asked for.
         """
-        found: dict[str | None, list[Sample]] = {scope.model: [] for scope in scopes}
-        all_of_them = list(found.values())
+        found: list[list[Sample]] = [[] for _ in scopes]
+        by_model: dict[str | None, list[list[Sample]]] = {}
+        for scope, own in zip(scopes, found, strict=True):
+            by_model.setdefault(scope.model, []).append(own)
         labels: Mapping[str, str] | None = None
-        whose: list[list[Sample]] = []
+        whose: Sequence[list[Sample]] = ()
         for sample in samples:
             if sample.labels is not labels:
                 labels = sample.labels
                 model = labels.get(self.model_label, "")
-                if not self.by_model or (self.has_unlabelled and not model):
-                    whose = all_of_them
-                else:
-                    whose = [found[model]] if model in found else []
+                of_all = not self.by_model or (self.has_unlabelled and not model)
+                whose = found if of_all else by_model.get(model, ())
             for own in whose:
                 own.append(sample)
         return found
