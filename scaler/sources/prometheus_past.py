@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
+from scaler.errors import SourceError
 from scaler.scope import Scope
 from scaler.signals import Observation
 from scaler.sources.catalogue import Preset
@@ -14,7 +15,12 @@ from scaler.sources.selector import duration
 from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240
-"""Steps in a range query. Prometheus allows 11,000; the size of the answer is the lower limit."""
+"""Steps in the first range query of a past, and the fewest in one."""
+_CHUNK_STEPS_MAX: Final = 8 * CHUNK_STEPS
+"""Prometheus allows 11,000."""
+_CHUNK_SAMPLES: Final = 10_000
+"""Samples that an answer should have at most, where the steps are not the fewest. A past with few
+samples, of a new model for example, takes few queries."""
 
 
 async def read_past(  # noqa: PLR0913 - what is read, and when
@@ -48,13 +54,31 @@ async def read_past(  # noqa: PLR0913 - what is read, and when
     first = -(-start_seconds // step_seconds) * step_seconds
     # Rates at the first step need samples from before it.
     chunk_start = first - -(-limits.window_seconds // step_seconds) * step_seconds
+    steps = CHUNK_STEPS
     while chunk_start <= end_seconds:
-        chunk_end = min(chunk_start + (CHUNK_STEPS - 1) * step_seconds, end_seconds)
+        chunk_end = min(chunk_start + (steps - 1) * step_seconds, end_seconds)
         past = _Past(reads, reader, query, chunk_start, chunk_end, step_seconds)
-        for observation in await reads.run(past.read, scope.namespace):
+        try:
+            samples, observations = await reads.run(past.read, scope.namespace)
+        except SourceError:
+            if steps == CHUNK_STEPS:
+                raise
+            steps = CHUNK_STEPS  # a busy hour after an empty day may be too much for one answer
+            continue
+        for observation in observations:
             if observation.at_seconds >= first:
                 yield observation
-        chunk_start += CHUNK_STEPS * step_seconds
+        chunk_start += steps * step_seconds
+        steps = _next_steps(steps, samples)
+
+
+def _next_steps(steps: int, samples: int) -> int:
+    """The steps of the next query: twice as many while the answers have room, else half."""
+    if 2 * samples <= _CHUNK_SAMPLES:
+        return min(2 * steps, _CHUNK_STEPS_MAX)
+    if samples > _CHUNK_SAMPLES:
+        return max(steps // 2, CHUNK_STEPS)
+    return steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +92,9 @@ class _Past:
     end_seconds: float
     step_seconds: float
 
-    def read(self) -> list[Observation]:
+    def read(self) -> tuple[int, list[Observation]]:
+        """How many samples there were, and the observations of them."""
+        count = 0
         steps: defaultdict[float, list[Sample]] = defaultdict(list)
         for sample in self.reads.grid(
             self.query,
@@ -77,4 +103,5 @@ class _Past:
             step_seconds=self.step_seconds,
         ):
             steps[sample.at_seconds].append(sample)
-        return [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
+            count += 1
+        return count, [self.reader.observe(steps[at], now_seconds=at) for at in sorted(steps)]
