@@ -77,8 +77,8 @@ async def test_an_empty_week_is_asked_for_in_a_few_queries() -> None:
 
     assert await steps_read(played, 10_000) == []
 
-    # 240 steps, then twice as many each time, at most 1,920.
-    assert played.asked[:5] == [240, 480, 960, 1920, 1920]
+    # 240 steps, then twice as many each time, at most 960.
+    assert played.asked[:5] == [240, 480, 960, 960, 960]
     assert sum(played.asked) == WINDOW_STEPS + 10_000
 
 
