@@ -17,7 +17,6 @@ HUNG_PATH = "/hung"
 """Below it there is a source that takes every question and answers none."""
 _ASKED_PATH = "/asked"
 _SCRAPE_SECONDS = 15.0
-_NO_PAST_SECONDS = 20.0
 _MODELS = re.compile(r'model_name=~"([^"]*)"')
 """As the scaler asks for models, or for series without one."""
 _MODEL = re.compile(r"model\\\\-(\d+)\|")
@@ -38,7 +37,6 @@ class Asked:
     queries: int = 0
     looks: int = 0
     """Models that the queries named: one query looks at many workloads."""
-    past_queries: int = 0
 
 
 async def asked_of(port: int) -> Asked:
@@ -46,19 +44,6 @@ async def asked_of(port: int) -> Asked:
     url = f"http://127.0.0.1:{port}{_ASKED_PATH}"
     async with ClientSession() as session, session.get(url) as response:
         return Asked(**await response.json())
-
-
-async def until_pasts_read(port: int, *, seconds_max: float) -> None:
-    """Wait until no past was asked for in a while: new models' pasts are read once.
-
-    Raises:
-        TimeoutError: pasts are still read after so long.
-    """
-    before = -1
-    async with asyncio.timeout(seconds_max):
-        while (now := (await asked_of(port)).past_queries) != before:
-            before = now
-            await asyncio.sleep(_NO_PAST_SECONDS)
 
 
 def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
@@ -78,7 +63,6 @@ def _answer_queries(models: int, ports: "SimpleQueue[int]") -> None:
         return web.json_response(asdict(asked))
 
     async def query_range(_: web.Request) -> web.Response:
-        asked.past_queries += 1
         return web.json_response(_matrix([]))
 
     async def hang(_: web.Request) -> web.Response:
