@@ -12,6 +12,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType
 from foresail.console.guard import Receive, Scope, Send
 from foresail.console.http_server import served
 from foresail.open_connections import PortLimits
+from scaler.errors import ForesailError
 from scaler.limits import COUNTS, Limit
 from tests.foresail.test_open_connections import (
     ASKS,
@@ -73,12 +74,24 @@ class Port:
 async def serving(limits: PortLimits) -> AsyncIterator[Port]:
     listening = socket.create_server(("127.0.0.1", 0))
     port = Port(listening.getsockname()[1])
-    async with asyncio.timeout(60), served(page, listening, limits):
+    async with asyncio.timeout(60), served(page, listening, "an address", limits):
         try:
             yield port
         finally:
             for one in port.clients:
                 await one.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_console_that_does_not_start_names_its_address() -> None:
+    async def fails(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(ForesailError, match="the console on localhost:8081 did not start"):
+        async with asyncio.timeout(60), served(fails, listening, "localhost:8081", PortLimits()):
+            pass
 
 
 @pytest.mark.parametrize(
