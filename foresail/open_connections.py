@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
         """The request whose body the handler may wait for."""
         self.waits_since: float | None = None
         """Since when the client has to do something; None = the server has."""
+        self.ended = False
 
     @property
     def begun(self) -> bool:
@@ -166,7 +167,12 @@ class Connection(asyncio.Protocol):
             self.await_nothing()
 
     def await_client(self, seconds: float, limit: Limit) -> None:
-        """Close the connection unless the client does its part within this time."""
+        """Close the connection unless the client does its part within this time.
+
+        Nothing where the connection has ended: an application may learn of that later.
+        """
+        if self.ended:
+            return
         self._stop_timer()
         self.receives = None
         self.waits_since = self._loop.time()
@@ -254,6 +260,7 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _end(self) -> None:
+        self.ended = True
         self._stop_timer()
         self.port.ended(self, self._transport)
 

@@ -38,6 +38,11 @@ _RETRY_SECONDS: Final = 5
 _BODY_SECONDS_MAX: Final = 10.0
 _CALLS_MAX: Final = 128
 """Requests at once at each port, each with a body of up to `BODY_BYTES_MAX`."""
+_CONNECTION_SECONDS_MAX: Final = 300.0
+"""Of one over gRPC: calls without a token keep it from its rest. A sender that is told of its end
+goes on with another connection."""
+_LAST_CALLS_SECONDS: Final = 15.0
+"""After that, for the calls under way: longer than a body may take."""
 _STOP_SECONDS: Final = 1.0
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -163,6 +168,8 @@ def _kept_at_most(limits: PortLimits) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", limits.connections),
         ("grpc.server_handshake_timeout_ms", int(limits.request_seconds * 1000)),
         ("grpc.max_connection_idle_ms", int(limits.idle_seconds * 1000)),
+        ("grpc.max_connection_age_ms", int(_CONNECTION_SECONDS_MAX * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(_LAST_CALLS_SECONDS * 1000)),
     ]
 
 

@@ -12,6 +12,8 @@ log = structlog.get_logger()
 
 _OPEN_FILES: Final = 10_240
 """macOS allows no more."""
+_OWN_FILES: Final = 256
+"""Left to a process beside its clients: for sources, states and other processes."""
 
 
 def stop_signalled() -> asyncio.Event:
@@ -42,16 +44,28 @@ def end_on_fault(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def raise_open_files() -> None:
+def raise_open_files(of_clients: int) -> None:
     """Let this process and those that it starts open 10,240 files, or as many as they may.
 
-    The soft limit is often 1,024, for programs that use `select`. Each port takes up to 256
-    connections, and a source of OTLP has two ports.
+    The soft limit is often 1,024, for programs that use `select`.
+
+    Args:
+        of_clients: connections that the clients of one process may take. Where they leave too few
+            files to the process itself, the log says so.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft != resource.RLIM_INFINITY and soft < of_clients + _OWN_FILES:
+        log.warning(
+            "open_files_few",
+            limit=soft,
+            connections=of_clients,
+            why=f"clients that take all connections leave fewer than {_OWN_FILES} files to the "
+            "sources and to health: raise the hard limit of open files, or use fewer ports",
+        )
 
 
 def spare_collector() -> None:

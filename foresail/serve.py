@@ -11,6 +11,7 @@ from foresail import api_service
 from foresail.admission import tls_files
 from foresail.answering import Answering
 from foresail.loopback import is_loopback
+from foresail.open_connections import PortLimits
 from foresail.planner_process import Planner
 from foresail.process import end_on_fault, raise_open_files, spare_collector, stop_signalled
 from foresail.settings import Settings
@@ -38,7 +39,7 @@ async def serve(settings: Settings, *, log_level: str) -> None:
         ForesailError: a port is taken, or a file or source cannot be used.
     """
     _refuse_open_plain_text(settings)
-    raise_open_files()
+    raise_open_files(connections_max(settings))
     stop = stop_signalled()
     async with running(settings, log_level=log_level) as ports:
         log.info(
@@ -88,6 +89,14 @@ async def running(settings: Settings, *, log_level: str = "warning") -> AsyncIte
             with suppress(asyncio.CancelledError):
                 await keeper
         await asyncio.to_thread(front.telemetry.end)
+
+
+def connections_max(settings: Settings) -> int:
+    """Connections at once to the limited ports of the planner, which has the most of them."""
+    otlp = (one.otlp for one in settings.sources if one.otlp is not None)
+    ports = [address for one in otlp for address in (one.grpc, one.http) if address is not None]
+    of_health = 1
+    return (of_health + len(ports)) * PortLimits().connections
 
 
 def _refuse_open_plain_text(settings: Settings) -> None:

@@ -29,13 +29,14 @@ _POLL_SECONDS: Final = 0.02
 
 @asynccontextmanager
 async def served(
-    app: Application, listening: socket.socket, limits: PortLimits
+    app: Application, listening: socket.socket, address: str, limits: PortLimits
 ) -> AsyncIterator[None]:
     """Serve an application while a context is open.
 
     Args:
         app: what answers.
         listening: a socket; it is closed at the end.
+        address: that it listens on, as the user gave it.
         limits: of the clients.
 
     Raises:
@@ -48,7 +49,7 @@ async def served(
     try:
         while not server.started:
             if not thread.is_alive():
-                raise ForesailError("the console did not start")
+                raise ForesailError(f"the console on {address} did not start")
             await asyncio.sleep(_POLL_SECONDS)
         yield
     finally:

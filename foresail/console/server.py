@@ -43,7 +43,7 @@ async def serving(
     """
     listening = _listening(address, token_file)
     guarded = Guard(_application(source), token_file)
-    async with served(guarded, listening, PortLimits()):
+    async with served(guarded, listening, address, PortLimits()):
         yield int(listening.getsockname()[1])
 
 

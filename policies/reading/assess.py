@@ -166,7 +166,7 @@ def _pools(
         accounts = [one.account for one in pool.readings if one.account is not None]
         unread = {one.not_read for one in accounts} - {None}
         of_gpus = pool.gpus_per_node > 0
-        if of_gpus and cluster.taint_rules is None and _by_dra(cluster, accounts):
+        if of_gpus and cluster.taint_rules is None and _by_dra(cluster, pool.readings):
             # Else a node would be ordered, and given up as soon as it shows a GPU, again and again.
             remarks.append(
                 f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get "
@@ -180,10 +180,12 @@ def _pools(
     return found, remarks
 
 
-def _by_dra(cluster: Cluster, accounts: Iterable[NodeGpus]) -> bool:
-    """Whether DRA gives out a pool's GPUs, or may, where it has no node that shows."""
-    of_nodes = [bool(one.devices) for one in accounts]
-    return any(of_nodes) if of_nodes else any(one.of_gpus for one in cluster.classes or ())
+def _by_dra(cluster: Cluster, readings: Iterable[NodeReading]) -> bool:
+    """Whether DRA gives out a pool's GPUs, or may, where it has no node yet that shows them."""
+    shown = [one for one in readings if one.gives_gpus]
+    if not shown:
+        return any(one.of_gpus for one in cluster.classes or ())
+    return any(one.account is not None and one.account.devices for one in shown)
 
 
 def _readings(

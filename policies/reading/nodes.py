@@ -63,12 +63,12 @@ class NodeReading:
         """How far it is, and since when, where that is told."""
         claim, node = self.claim, self.node
         if claim is None:
-            ready = node is not None and node.ready and self._gives_gpus
+            ready = node is not None and node.ready and self.gives_gpus
             since = node.ready_seconds if node is not None and ready else None
             return (NodeStage.INITIALIZED if ready else NodeStage.REGISTERED), since
         since = claim.since_seconds("Initialized")
         # A NodeClaim of a static pool asks for no GPUs, and is initialized without them.
-        if since is not None and self._gives_gpus:
+        if since is not None and self.gives_gpus:
             return NodeStage.INITIALIZED, since
         for stage, kind in ((NodeStage.REGISTERED, "Registered"), (NodeStage.LAUNCHED, "Launched")):
             since = claim.since_seconds(kind)
@@ -77,7 +77,8 @@ class NodeReading:
         return NodeStage.ORDERED, claim.created_seconds
 
     @property
-    def _gives_gpus(self) -> bool:
+    def gives_gpus(self) -> bool:
+        """Whether DRA or a device plugin shows GPUs of it."""
         if self.account is not None and self.account.devices:
             return True
         allocatable = self.node.allocatable if self.node is not None else {}

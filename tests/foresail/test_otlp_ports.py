@@ -236,6 +236,35 @@ async def test_calls_whose_bodies_never_come_take_no_place_for_long(
         assert taken == (grpc.StatusCode.OK, "")
 
 
+async def test_a_connection_ends_however_much_is_called_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otlp_ports, "_CONNECTION_SECONDS_MAX", 0.1)
+    monkeypatch.setattr(otlp_ports, "_LAST_CALLS_SECONDS", 0.1)
+    async with (
+        receiving() as receiver,
+        grpc.aio.insecure_channel(f"localhost:{receiver.ports.grpc}") as channel,
+    ):
+        call = channel.stream_unary(EXPORT)(timeout=60)  # its body never comes
+
+        assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_sender_loses_no_call_when_its_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otlp_ports, "_CONNECTION_SECONDS_MAX", 0.05)
+    async with (
+        receiving() as receiver,
+        grpc.aio.insecure_channel(f"localhost:{receiver.ports.grpc}") as channel,
+    ):
+        export = channel.unary_unary(EXPORT)
+        ended = 0
+        while ended < 3:
+            await export(body(), timeout=60)
+            ended += channel.get_state() is grpc.ChannelConnectivity.IDLE
+
+
 @pytest.mark.parametrize(
     ("given", "fault"),
     [

@@ -262,13 +262,23 @@ def test_while_taint_rules_cannot_be_read_pools_whose_gpus_dra_gives_out_are_lef
             pool("dra"),
             pool("plugged"),
             pool("without-nodes", requirements=[p5]),
+            pool("boots"),
             pool("without-gpus"),
         ],
-        Kind.NODE: [node("a", gpus=0, pool="dra"), node("b", pool="plugged")],
+        Kind.NODE: [
+            node("a", gpus=0, pool="dra"),
+            node("b", pool="plugged"),
+            node("c", gpus=0, pool="boots"),
+        ],
         Kind.SLICE: [by_dra("a")],
         Kind.CLASS: [of_gpus],
     }
-    assert [one.name for one in assessed(objects).pools] == ["dra", "plugged", "without-nodes"]
+    assert [one.name for one in assessed(objects).pools] == [
+        "boots",
+        "dra",
+        "plugged",
+        "without-nodes",
+    ]
     unread = {"metadata": {"name": "r"}, "spec": {"deviceSelector": {"selectors": selectors}}}
 
     assessment = assessed({**objects, Kind.TAINT_RULE: [unread]})
@@ -277,7 +287,7 @@ def test_while_taint_rules_cannot_be_read_pools_whose_gpus_dra_gives_out_are_lef
     assert [one for one in assessment.remarks if "left alone" in one] == [
         f"pool {name} is left alone: not every DeviceTaintRule was read, so pods may get no GPU of "
         "its nodes"
-        for name in ("dra", "without-nodes")
+        for name in ("boots", "dra", "without-nodes")
     ]
 
 

@@ -12,6 +12,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType
 from foresail.console.guard import Receive, Scope, Send
 from foresail.console.http_server import served
 from foresail.open_connections import PortLimits
+from scaler.errors import ForesailError
 from scaler.limits import COUNTS, Limit
 from tests.foresail.test_open_connections import (
     ASKS,
@@ -33,7 +34,10 @@ OPENS = (
 
 
 async def page(scope: Scope, receive: Receive, send: Send) -> None:
-    """`/` and `/large` as pages, and a WebSocket that answers each message with itself."""
+    """`/` and `/large` as pages, and a WebSocket that answers each message with itself.
+
+    A POST is waited for until its client leaves.
+    """
     if scope["type"] == "lifespan":
         for _ in range(2):
             await send({"type": f"{(await receive())['type']}.complete"})
@@ -42,6 +46,9 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", "text": message["text"]})
+    elif scope["method"] == "POST":
+        while (await receive())["type"] != "http.disconnect":
+            pass
     else:
         body = LARGE if scope["path"] == "/large" else b"small"
         headers = [(b"content-length", str(len(body)).encode())]
@@ -67,12 +74,24 @@ class Port:
 async def serving(limits: PortLimits) -> AsyncIterator[Port]:
     listening = socket.create_server(("127.0.0.1", 0))
     port = Port(listening.getsockname()[1])
-    async with asyncio.timeout(60), served(page, listening, limits):
+    async with asyncio.timeout(60), served(page, listening, "an address", limits):
         try:
             yield port
         finally:
             for one in port.clients:
                 await one.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_console_that_does_not_start_names_its_address() -> None:
+    async def fails(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    with pytest.raises(ForesailError, match="the console on localhost:8081 did not start"):
+        async with asyncio.timeout(60), served(fails, listening, "localhost:8081", PortLimits()):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -98,6 +117,36 @@ async def test_the_next_request_has_as_long_as_an_answer() -> None:
         client.writer.write(b"GET / HTTP/1.1\r\nHo")
 
         assert await client.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("asks", "begins"),
+    [
+        pytest.param(
+            OPENS + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", b" 101 ", id="a page"
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n",
+            b" 100 ",
+            id="an answer that is made",
+        ),
+    ],
+)
+async def test_a_client_that_left_is_not_late(asks: bytes, begins: bytes) -> None:
+    async with serving(UNREAD) as port:
+        leaves = await port.connect()
+        leaves.writer.write(asks)
+        assert begins in await leaves.reader.readline()
+
+        # It would be late before one that asks for nothing after its answer.
+        async with counted_once(Limit.RESPONSE_SECONDS):
+            leaves.writer.write_eof()
+            while not await leaves.is_closed():
+                pass
+            stays = await port.connect()
+            stays.writer.write(ASKS)
+            while not await stays.is_closed():
+                pass
 
 
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
