@@ -4,7 +4,8 @@ Every object is polled (GetMetricSpec, GetMetrics, IsActive in turn) each `--pol
 scale loop and each `--hpa` seconds for its HPA, as facts of KEDA's source have it: no deadline, one
 channel for all, no phase shift between objects beyond their start. The server is the shipped one in
 processes of its own, and its objects are live: each has its own model, read from a metrics source
-over HTTP every 15 s, forecast and planned while questions come. Latency is what the caller sees.
+over HTTP every 15 s, forecast and planned while questions come. No past is read: of 2,000 new
+models that takes some time once, in the background. Latency is what the caller sees.
 
 With `--hung N` as many of the objects name a second source, which takes every query and answers
 none; errors and missed looks are then counted of the other objects only.
@@ -183,9 +184,10 @@ def _sources(prometheus_port: int, states: Path | None = None) -> str:
     Args:
         states: where it keeps them; None = nowhere.
     """
-    # The made-up source has no past to tell; asking it for 2,000 weeks takes its time all the same.
-    kept = f"state: {{directory: '{states}', every: 60s}}\ncycle: {{history: 0s}}\n"
+    kept = f"state: {{directory: '{states}', every: 60s}}\n"
     return (
+        # The made-up source has no past; asking it for 2,000 weeks takes its time all the same.
+        "cycle: {history: 0s}\n"
         "sources:\n"
         "  - name: main\n"
         f"    prometheus: {{url: 'http://127.0.0.1:{prometheus_port}'}}\n"

@@ -30,7 +30,7 @@ from scaler.feed_key import FeedKey
 from scaler.forecast.packed import SharedForecasters
 from scaler.scope import Scope
 from scaler.serving.feeds import Binding
-from scaler.signals import Feed, LoneFeed
+from scaler.signals import Feed, LoneGroup
 from scaler.sources.access import Basic, Tls
 from scaler.sources.aws_access import SigV4
 from scaler.sources.catalogue import Preset, gateways, load, shipped
@@ -136,7 +136,7 @@ class Sources:
             feed=feed,
             assembly=assembly,
             # What is read beside an engine is read for each feed alone.
-            group=feed.group if isinstance(feed, PrometheusFeed) else LoneFeed(),
+            group=feed.group if isinstance(feed, PrometheusFeed) else LoneGroup(),
         )
 
     def _step_offset(self, scope: Scope) -> float:

@@ -224,7 +224,7 @@ class FeedGroup(Protocol):
         ...
 
 
-class LoneFeed:
+class LoneGroup:
     """The group of a feed that is read by itself."""
 
     def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:

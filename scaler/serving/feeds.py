@@ -20,7 +20,7 @@ from scaler.learning.lead import LeadRecord
 from scaler.learning.shadows import record_bytes
 from scaler.learning.shadows.record import Shadows
 from scaler.serving.history import PastReading
-from scaler.signals import Feed, FeedGroup, LoneFeed
+from scaler.signals import Feed, FeedGroup, LoneGroup
 from scaler.state.records import FeedState, Learned, WorkloadState
 from scaler.trigger import TriggerSpec
 
@@ -43,7 +43,7 @@ class Binding:
     """The source whose slots and time-outs its looks share."""
     feed: Feed
     assembly: Assembly
-    group: FeedGroup = field(default_factory=LoneFeed)
+    group: FeedGroup = field(default_factory=LoneGroup)
     """With which the feed can be read together."""
 
 
@@ -56,7 +56,7 @@ class LiveFeed:
     feed: Feed
     tracker: DemandTracker
     engine: EngineLearner
-    group: FeedGroup = field(default_factory=LoneFeed)
+    group: FeedGroup = field(default_factory=LoneGroup)
     rates: ServedRates = field(default_factory=ServedRates)
     key_text: str = field(init=False)
     """The key as text, for states in files and messages."""

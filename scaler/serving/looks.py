@@ -60,11 +60,19 @@ class Looks:
                 with contained("feed_not_looked_at", live.workloads, self._metrics):
                     self._miss(live)
             else:
-                live.in_flight = True
                 groups.setdefault(live.group, []).append(live)
         for group, lives in groups.items():
-            for part in group.parts([live.feed for live in lives]):
-                yield [lives[position] for position in part]
+            for part in self._parts(group, lives):
+                for live in part:
+                    live.in_flight = True
+                yield part
+
+    def _parts(self, group: FeedGroup, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
+        workloads = [reference for live in lives for reference in live.workloads]
+        with contained("feed_not_looked_at", workloads, self._metrics):
+            parts = group.parts([live.feed for live in lives])
+            return [[lives[position] for position in part] for part in parts]
+        return []
 
     async def first_look(self, live: LiveFeed) -> None:
         """Look at a new feed now, off the grid."""

@@ -20,7 +20,7 @@ class PlanningMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.look_seconds = Histogram(
             "foresail_look_duration_seconds",
-            "Time to read one workload, without the wait for a slot, by source.",
+            "Time to read a workload, with those of its query, without the wait for a slot, by source.",
             ["source"],
             buckets=_LOOK_BUCKETS,
             registry=registry,

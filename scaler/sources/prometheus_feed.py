@@ -38,23 +38,25 @@ WELL_LOOKS: Final = 4
 """Of a feed that failed alone, before it is read with others again: each fault costs them a look.
 """
 HALVED_SECONDS: Final = 600.0
-"""Where a server refuses feeds at once that are all well alone, half as many are read at once for
-this long, and then twice as many. They would else miss every other look."""
+"""A server that refused feeds together twice within this time, and none of them alone, has a limit
+of its own: half as many are read together for as long. They would else miss every other look."""
+_SAME_MOMENT_SECONDS: Final = 5.0
+"""Less than a period between two moments; the parts of one moment may end apart."""
 _HINT_EVERY_SECONDS: Final = 60.0
 _HINT_LOOKBACK_SECONDS: Final = 3600.0
 
 
 @dataclass(slots=True)
-class _Standing:
-    """Whether a feed is read with others."""
+class _LastAnswer:
+    """What the last answers say about reading a feed with others."""
 
     samples: int | None = None
-    """Of its part of the last answer; None = there was none."""
+    """Of the feed's part of the last answer; None = there was none."""
     looks_alone: int = 0
-    """That are to come, whatever their answers are."""
+    """Looks that are to come by a query of its own, whatever their answers are."""
 
     def share(self) -> float:
-        """Of one answer, what its part takes; at 1 it is read alone."""
+        """Of one answer, what the feed's part takes; at 1 it is read alone."""
         if self.samples is None or self.looks_alone:
             return 1.0
         return self.samples / SAMPLES_MAX
@@ -69,6 +71,10 @@ class _Standing:
             self.looks_alone = WELL_LOOKS
 
 
+_Answers = dict["PrometheusFeed", tuple[int, Observation | Exception]]
+"""For each feed its samples in an answer, and the observation or the reason why there is none."""
+
+
 class PrometheusGroup:
     """The feeds of one selection."""
 
@@ -79,25 +85,25 @@ class PrometheusGroup:
         # a sample at the very edge, and take a series that is gone for one that never was.
         self._window = duration(reads.config.limits.keep_seconds - 0.001)
         self._feeds_max = FEEDS_MAX
-        self._changed_at_seconds = float("-inf")
-        """By the clock of the event loop."""
-        self._doubted: Sequence[PrometheusFeed] = ()
-        """Those that had no answer together, and of which none failed alone yet."""
+        self._halved_until_seconds = float("-inf")
+        """By the clock of the event loop, as the next."""
+        self._refused_at_seconds = float("-inf")
+        """When feeds were last refused together, of which none was refused alone since."""
         self._hint = ""
         self._hint_until_seconds = 0.0
 
     def parts(self, feeds: Sequence[Feed]) -> Sequence[Sequence[int]]:
         """In order, as many in each as one answer has room for."""
-        self._follow_server(asyncio.get_running_loop().time())
+        self._grow(asyncio.get_running_loop().time())
         parts: list[list[int]] = []
         together: list[int] = []
         room = 0.0
         for position, feed in enumerate(map(_of_prometheus, feeds)):
-            share = feed.standing.share()
+            share = feed.last_answer.share()
             if share >= 1 or self._feeds_max == 1:
                 parts.append([position])
                 continue
-            if share > room or len(together) == self._feeds_max:
+            if not together or share > room or len(together) == self._feeds_max:
                 together, room = [], 1.0
                 parts.append(together)
             together.append(position)
@@ -108,47 +114,53 @@ class PrometheusGroup:
         self, feeds: Sequence[Feed], *, now_seconds: float
     ) -> Sequence[Observation | Exception]:
         members = [_of_prometheus(feed) for feed in feeds]
-        made: dict[PrometheusFeed, Observation | Exception] = {}
+        answers: _Answers = {}
+        failure: Exception = SourceUnavailableError("not read")
         try:
             await self.reads.run(
-                lambda: self._read(members, now_seconds, made), self.selection.namespace
+                lambda: self._read(members, now_seconds, answers), self.selection.namespace
             )
         except SourceError as error:
-            # Those that are made stand, where only the look-up of a hint took too long.
-            missing = [feed for feed in members if feed not in made]
+            failure = error
+            # Those that were read stand, where only the look-up of a hint took too long. The
+            # thread may go on and add more, which come too late.
+            answers = dict(answers)
             if is_of_query(error):
-                self._failed(missing, of=len(members))
-            return [made.get(feed, error) for feed in members]
+                self._note_failed(members, answers)
         except BaseException:  # a look's own time limit, too
-            self._failed(members, of=len(members))
+            self._note_failed(members, {})
             raise
-        return [made[feed] for feed in members]
+        for feed, (samples, _) in answers.items():
+            feed.last_answer.answered(samples)
+        return [answers[feed][1] if feed in answers else failure for feed in members]
 
-    def _follow_server(self, now_seconds: float) -> None:
-        """Read fewer feeds at once than a server refused, if it was not for one of them."""
-        if self._doubted and all(feed.standing.samples is not None for feed in self._doubted):
-            self._feeds_max = max(1, len(self._doubted) // 2)
-            self._changed_at_seconds, self._doubted = now_seconds, ()
-        elif now_seconds >= self._changed_at_seconds + HALVED_SECONDS:
+    def _grow(self, now_seconds: float) -> None:
+        """Read twice as many feeds together as in the time before, up to the most."""
+        if self._feeds_max < FEEDS_MAX and now_seconds >= self._halved_until_seconds:
             self._feeds_max = min(FEEDS_MAX, 2 * self._feeds_max)
-            self._changed_at_seconds = now_seconds
+            self._halved_until_seconds = now_seconds + HALVED_SECONDS
 
-    def _failed(self, feeds: Sequence["PrometheusFeed"], *, of: int) -> None:
-        """No answer was had for these feeds of so many."""
-        for feed in feeds:
-            feed.standing.failed(alone=of == 1)
-            if of == 1 and feed in self._doubted:
-                self._doubted = ()
-        if of > 1 and len(feeds) > len(self._doubted):
-            self._doubted = feeds
+    def _note_failed(self, members: Sequence["PrometheusFeed"], answers: _Answers) -> None:
+        """Read those without an answer alone at the next moment."""
+        for feed in members:
+            if feed not in answers:
+                feed.last_answer.failed(alone=len(members) == 1)
+        now_seconds = asyncio.get_running_loop().time()
+        if len(members) == 1:
+            self._refused_at_seconds = float("-inf")
+        elif now_seconds - self._refused_at_seconds < _SAME_MOMENT_SECONDS:
+            pass  # another part, at the same moment
+        elif now_seconds - self._refused_at_seconds < HALVED_SECONDS:
+            self._feeds_max = max(1, self._feeds_max // 2)
+            self._halved_until_seconds = now_seconds + HALVED_SECONDS
+            self._refused_at_seconds = float("-inf")
+        else:
+            self._refused_at_seconds = now_seconds
 
     def _read(
-        self,
-        feeds: Sequence["PrometheusFeed"],
-        now_seconds: float,
-        made: dict["PrometheusFeed", Observation | Exception],
+        self, feeds: Sequence["PrometheusFeed"], now_seconds: float, answers: _Answers
     ) -> None:
-        """Make the observation of each feed, or the reason why there is none. Blocks."""
+        """Read each feed. Blocks."""
         scopes = [feed.scope for feed in feeds]
         query = f"{self.selection.selector(scopes)}[{self._window}]"
         parts = self.selection.split(self.reads.window(query, now_seconds=now_seconds), scopes)
@@ -156,13 +168,12 @@ class PrometheusGroup:
         for feed in feeds:
             samples = parts.pop()  # off the end, so that they are gone once they are read
             if samples:
-                made[feed] = feed.read(samples, now_seconds)
-            feed.standing.answered(len(samples))
+                answers[feed] = len(samples), feed.read(samples, now_seconds)
         # Last: the look-up of a hint may take until the limit.
         for feed in feeds:
-            if feed not in made:
+            if feed not in answers:
                 hint = self._hint_at(feed, now_seconds)
-                made[feed] = feed.nothing(hint, now_seconds)
+                answers[feed] = 0, feed.nothing(hint, now_seconds)
 
     def _hint_at(self, feed: "PrometheusFeed", now_seconds: float) -> str:
         if not 0 < self._hint_until_seconds - now_seconds <= _HINT_EVERY_SECONDS:
@@ -200,7 +211,7 @@ class PrometheusFeed:
     def __init__(self, group: PrometheusGroup, preset: Preset, scope: Scope) -> None:
         self.group = group
         self.scope = scope
-        self.standing = _Standing()
+        self.last_answer = _LastAnswer()
         self._preset = preset
         self._seen_at_seconds: float | None = None
 

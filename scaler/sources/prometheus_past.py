@@ -16,7 +16,7 @@ from scaler.sources.series import Sample
 
 CHUNK_STEPS: Final = 240
 """Steps in the first range query of a past, and the fewest in one."""
-_CHUNK_STEPS_MAX: Final = 8 * CHUNK_STEPS
+_CHUNK_STEPS_MAX: Final = 4 * CHUNK_STEPS
 """Prometheus allows 11,000."""
 _CHUNK_SAMPLES: Final = 10_000
 """Samples that an answer should have at most, where the steps are not the fewest. A past with few
@@ -53,7 +53,8 @@ async def read_past(  # noqa: PLR0913 - what is read, and when
     query = f"last_over_time({selected}[{duration(step_seconds - 0.001)}])"
     first = -(-start_seconds // step_seconds) * step_seconds
     # Rates at the first step need samples from before it.
-    chunk_start = first - -(-limits.window_seconds // step_seconds) * step_seconds
+    before = -(-limits.window_seconds // step_seconds)
+    chunk_start = first - before * step_seconds
     steps = CHUNK_STEPS
     while chunk_start <= end_seconds:
         chunk_end = min(chunk_start + (steps - 1) * step_seconds, end_seconds)
@@ -63,7 +64,11 @@ async def read_past(  # noqa: PLR0913 - what is read, and when
         except SourceError:
             if steps == CHUNK_STEPS:
                 raise
-            steps = CHUNK_STEPS  # a busy hour after an empty day may be too much for one answer
+            # A busy hour after an empty day may be too much for one answer. The thread may still be
+            # at it: another reader reads it again, with the samples before it that rates need.
+            steps, reader = CHUNK_STEPS, ObservationReader(preset, model=scope.model, limits=limits)
+            first = max(first, chunk_start)
+            chunk_start -= before * step_seconds
             continue
         for observation in observations:
             if observation.at_seconds >= first:

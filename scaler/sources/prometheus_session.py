@@ -34,8 +34,9 @@ from scaler.sources.pause import retry_after_seconds
 from scaler.sources.prometheus_transport import NoAnswerError
 
 _LOGIN_REFUSED = frozenset({401, 403})
-_OF_QUERY = frozenset({400, 413, 422, 500, 503, 504})
-"""Refusals that may be of one query, such as one that reads too much or takes too long."""
+_OF_SERVER = frozenset({401, 404, 429})
+"""Refusals of every query. Others may be of one, such as one that reads too much or takes too long,
+or that a proxy does not pass."""
 _MESSAGE_CHARACTERS = 256  # an error page of a proxy would fill the log
 _EXECUTION: Final = "execution"
 _LIMIT: Final = re.compile(r"\blimit\b|\btoo many\b", re.IGNORECASE)
@@ -135,10 +136,8 @@ def is_of_query(error: SourceError) -> bool:
     """
     match error.__cause__:
         case _RefusedError(status=status):
-            return status in _OF_QUERY
-        case aiohttp.ClientPayloadError():
-            return True
-        case None | aiohttp.ClientError():
+            return status not in _OF_SERVER
+        case None | aiohttp.ClientConnectorError():
             return False
         case _:
             return True

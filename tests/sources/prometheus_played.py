@@ -40,7 +40,8 @@ class Store:
     """Whether an answer of so many samples is refused as too large."""
     unreadable: set[str] = field(default_factory=set)
     """Models whose samples are no numbers."""
-    is_down: bool = False
+    down: aiohttp.ClientError | None = None
+    """Raised in place of an answer."""
     asked: list[str] = field(default_factory=list)
     """Queries of a window."""
     looked_up: list[str] = field(default_factory=list)
@@ -95,8 +96,8 @@ class PlayedPrometheus(PrometheusSource):
 
     def window(self, query: str, *, now_seconds: float) -> list[Sample]:
         with translated("main", "http://played"):
-            if self._store.is_down:
-                raise aiohttp.ClientConnectionError
+            if self._store.down is not None:
+                raise self._store.down
             answer = json.loads(json.dumps(self._store.answer(query, now_seconds)))
             if self._store.refuses(sum(len(one["values"]) for one in answer)):
                 raise NoAnswerError("an answer of over 7 values")

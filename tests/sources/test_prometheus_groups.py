@@ -6,9 +6,11 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Final
 from urllib.parse import parse_qs
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -46,8 +48,11 @@ def feeds_of(
     return [source.feed(preset=preset, scope=Scope(namespace="ns", model=m)) for m in models]
 
 
-async def read(feeds: Sequence[Feed], *, at: float = NOW) -> list[Observation | Exception]:
-    """One moment, as the planner reads it."""
+async def read(
+    feeds: Sequence[Feed], *, at: float = NOW, period_seconds: float = 15.0
+) -> list[Observation | Exception]:
+    """The next moment, as the planner reads it, a period later."""
+    await asyncio.sleep(period_seconds)
     group = feeds[0].group
     answers: dict[int, Observation | Exception] = {}
     for part in group.parts(feeds):
@@ -273,9 +278,9 @@ async def test_honest_feeds_are_read_at_the_next_moment_after_a_fault_of_another
         )
         source = PrometheusSource(config)
         feeds = feeds_of(source, names)
-        seen = [values(await read(feeds)) for _ in range(2)]
+        seen = [values(await read(feeds, period_seconds=0)) for _ in range(2)]
         stub.fault = fault
-        seen += [values(await read(feeds)) for _ in range(2)]
+        seen += [values(await read(feeds, period_seconds=0)) for _ in range(2)]
         stub.hung_up.set()
         await source.close()
 
@@ -288,13 +293,14 @@ async def test_a_source_that_is_down_or_wants_a_pause_is_not_asked_for_each_feed
     feeds = feeds_of(PlayedPrometheus(store), models)
     _ = await read(feeds)
 
-    store.is_down = True
+    key = SimpleNamespace(host="played", port=80, ssl=True)
+    store.down = aiohttp.ClientConnectorError(key, OSError("refused"))
     for _ in range(3):
         assert len(feeds[0].group.parts(feeds)) == 1
         answers = await read(feeds)
-        assert all("ClientConnectionError" in str(one) for one in answers)
+        assert all("Cannot connect to host played:80" in str(one) for one in answers)
 
-    store.is_down = False
+    store.down = None
     store.asked.clear()
     assert values(await read(feeds)) == [7] * 10
     assert len(store.asked) == 1
@@ -308,8 +314,9 @@ async def test_a_server_that_refuses_many_feeds_at_once_is_asked_for_half_as_man
 
     seen = [values(await read(feeds)) for _ in range(20)]
     assert seen[0] == [7] * 10  # each alone
-    assert seen[1] == [None] * 10
-    assert seen[2:] == [[7] * 10] * 18
+    # Together, alone, and together once more: it was of none of them.
+    assert seen[1:4] == [[None] * 10, [7] * 10, [None] * 10]
+    assert seen[4:] == [[7] * 10] * 16
     store.asked.clear()
     _ = await read(feeds)
     assert len(store.asked) == 2
@@ -320,6 +327,70 @@ async def test_a_server_that_refuses_many_feeds_at_once_is_asked_for_half_as_man
     store.asked.clear()
     assert values(await read(feeds)) == [7] * 10
     assert len(store.asked) == 1
+
+
+async def test_a_server_that_fails_once_for_all_is_asked_as_before() -> None:
+    models = [f"m{n}" for n in range(30)]
+    store = Store([waiting(model, 7) for model in models])
+    feeds = feeds_of(PlayedPrometheus(store), models)
+    _ = await read(feeds)
+
+    store.refuses = lambda _: True
+    assert values(await read(feeds)) == [None] * 30
+    store.refuses = lambda _: False
+    _ = await read(feeds)
+
+    assert [len(part) for part in feeds[0].group.parts(feeds)] == [10, 10, 10]
+
+
+async def test_a_feed_that_is_forgotten_keeps_no_other_from_being_read() -> None:
+    models = [f"m{n}" for n in range(10)]
+    store = Store([waiting(model, 7) for model in models])
+    store.refuses = lambda samples: samples > 6
+    feeds = feeds_of(PlayedPrometheus(store), models)
+    _ = await read(feeds)
+    assert values(await read(feeds)) == [None] * 10
+
+    feeds = feeds[1:]
+    seen = [values(await read(feeds)) for _ in range(8)]
+
+    assert seen[2:] == [[7] * 9] * 6
+
+
+async def test_feeds_without_series_are_read_at_each_moment() -> None:
+    feeds = feeds_of(PlayedPrometheus(Store()), [f"m{n}" for n in range(12)])
+    for _ in range(3):
+        assert len(await read(feeds)) == 12
+
+    store = Store([waiting("there", 1)])
+    feeds = feeds_of(PlayedPrometheus(store), ["gone", "there"])
+    for _ in range(3):
+        assert values(await read(feeds)) == [None, 1]
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_feed_is_in_one_part_whatever_the_answers_before_were(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    feeds = feeds_of(PlayedPrometheus(Store()), [f"m{n}" for n in range(40)])
+    for feed in feeds:
+        if chance.random() < 0.8:
+            feed.last_answer.answered(chance.choice([0, 0, 10, 5_000, 12_500, 100_000]))
+
+    parts = feeds[0].group.parts(feeds)
+
+    assert sorted(position for part in parts for position in part) == list(range(40))
+    assert all(0 < len(part) <= FEEDS_MAX for part in parts)
+
+
+async def test_an_answer_that_a_proxy_breaks_off_is_asked_for_alone() -> None:
+    store = Store([waiting("a", 1), waiting("b", 2)])
+    feeds = feeds_of(PlayedPrometheus(store), ["a", "b"])
+    _ = await read(feeds)
+
+    store.down = aiohttp.ServerDisconnectedError()
+    assert values(await read(feeds)) == [None, None]
+
+    assert feeds[0].group.parts(feeds) == [[0], [1]]
 
 
 async def test_a_feed_at_fault_is_no_reason_to_ask_for_fewer_at_once() -> None:
