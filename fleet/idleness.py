@@ -17,7 +17,7 @@ def idle_of(
     tell which pod holds them. GPUs of a pod that started within the window are not idle: it had no
     time to do anything.
     """
-    if activity is None or held.not_read is not None:
+    if activity is None or not held.uses_known:
         return None, list(uses)
     if not uses:
         return 0.0, []

@@ -24,11 +24,10 @@ from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import quota_of
 from fleet.cluster.reading import Cluster
 from fleet.cluster.taint_rules import by_pool, tainted
-from fleet.uses import MODEL_LABELS, Held, rounded
+from fleet.uses import MODEL_LABELS, TAINT_RULE, Held, rounded
 
 KUBECTL: Final = "`kubectl get nodes,pods,resourceslices,resourceclaims,deviceclasses -A -o json`"
 """The command that writes all objects which tell the pods of each GPU."""
-_TAINT_RULE: Final = "DeviceTaintRule"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +200,7 @@ def _not_read(cluster: Cluster, held: Held, *, by_claims: bool) -> str | None:
     if by_claims and not held.dra and not held.quota.share and cluster.slices is None:
         return "ResourceSlice"
     if cluster.taint_rules is None and _may_be_tainted(held):
-        return _TAINT_RULE
+        return TAINT_RULE
     return None
 
 
@@ -218,7 +217,7 @@ def _unknown_uses(nodes: Iterable[NodeGpus]) -> list[str]:
             gpus[node.not_read] = gpus.get(node.not_read, 0) + node.gpus
     return [
         f"not every {kind} was read: {count} GPUs may be tainted, so it is unknown which are free"
-        if kind == _TAINT_RULE
+        if kind == TAINT_RULE
         else f"no {kind} was read: of {count} GPUs it is unknown which are used or free; {KUBECTL} "
         "writes down what tells"
         for kind, count in gpus.items()

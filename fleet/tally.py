@@ -44,6 +44,8 @@ class Row:
     out: float
     uses_unknown: float
     """GPUs that may be allocated, free or out."""
+    free_unknown: float
+    """Those, and GPUs that may be free or out."""
     idle: float
     """Of those allocated."""
     idle_unknown: float
@@ -74,6 +76,7 @@ class _Entry:
     free: float = 0.0
     out: float = 0.0
     uses_unknown: float = 0.0
+    free_unknown: float = 0.0
     idle: float | None = 0.0
     fragmented: float = 0.0
     islands: int = 0
@@ -120,7 +123,8 @@ def _of_node(snapshot: FleetSnapshot, node: NodeGpus, by: By) -> _Entry:
         allocated=node.allocated or 0.0,
         free=node.free or 0.0,
         out=node.out or 0.0,
-        uses_unknown=0.0 if node.not_read is None else node.gpus,
+        uses_unknown=node.gpus if node.allocated is None else 0.0,
+        free_unknown=_free_unknown(node),
         idle=node.idle,
         fragmented=of_islands.fragmented if of_islands else 0.0,
         islands=of_islands.islands if of_islands else 0,
@@ -139,13 +143,25 @@ def _of_uses(node: NodeGpus, by: By) -> Iterator[_Entry]:
             allocated=use.gpus,
             idle=use.idle,
         )
-    if node.not_read is not None:
+    if node.free is None:
         rest = max(0.0, node.gpus - sum(use.gpus for use in node.uses))
-        yield _Entry(key=UNREAD, usd_per_gpu_hour=price, gpus=rest, uses_unknown=rest, idle=None)
+        unread = rest if node.allocated is None else 0.0
+        yield _Entry(
+            key=UNREAD,
+            usd_per_gpu_hour=price,
+            gpus=rest,
+            uses_unknown=unread,
+            free_unknown=rest,
+            idle=None if unread else 0.0,
+        )
     if node.free:
         yield _Entry(key=FREE, usd_per_gpu_hour=price, gpus=node.free, free=node.free)
     if node.out:
         yield _Entry(key=OUT, usd_per_gpu_hour=price, gpus=node.out, out=node.out)
+
+
+def _free_unknown(node: NodeGpus) -> float:
+    return 0.0 if node.free is not None else node.gpus - (node.allocated or 0.0)
 
 
 def _key(use: Use, by: By) -> str:
@@ -160,6 +176,7 @@ def _row(key: str, entries: Sequence[_Entry]) -> Row:
         free=_sum(one.free for one in entries),
         out=_sum(one.out for one in entries),
         uses_unknown=_sum(one.uses_unknown for one in entries),
+        free_unknown=_sum(one.free_unknown for one in entries),
         idle=_sum(one.idle or 0.0 for one in entries),
         idle_unknown=_sum(one.allocated + one.uses_unknown for one in entries if one.idle is None),
         fragmented=_sum(one.fragmented for one in entries),
@@ -169,7 +186,7 @@ def _row(key: str, entries: Sequence[_Entry]) -> Row:
         usd_per_hour=_sum(one.gpus * (one.usd_per_gpu_hour or 0.0) for one in entries),
         free_usd_per_hour=_sum(one.free * (one.usd_per_gpu_hour or 0.0) for one in entries),
         free_usd_unknown=_sum(
-            one.gpus if one.usd_per_gpu_hour is None else one.uses_unknown for one in entries
+            one.gpus if one.usd_per_gpu_hour is None else one.free_unknown for one in entries
         ),
         idle_usd_per_hour=_sum(
             (one.idle or 0.0) * (one.usd_per_gpu_hour or 0.0) for one in entries

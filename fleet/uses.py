@@ -13,6 +13,8 @@ from fleet.cluster.pods import Pod
 from fleet.cluster.quotas import Quota
 
 NOBODY: Final = "-"
+TAINT_RULE: Final = "DeviceTaintRule"
+"""A kind of object that was not read."""
 MODEL_LABELS: Final = (
     "foresail.io/model",
     "llm-d.ai/model",
@@ -54,9 +56,14 @@ class Held:
     dra: Sequence[Gpu]
     model_labels: Sequence[str] = MODEL_LABELS
     not_read: str | None = None
-    """The kind of object that would tell who has the GPUs; None = all was read."""
+    """The kind of object that would tell which GPUs are used or free; None = all was read."""
     claim: NodeClaim | None = None
     """Karpenter's, that the node was made by."""
+
+    @property
+    def uses_known(self) -> bool:
+        """Whether it is known who has the GPUs; a taint takes none from its pod's claim."""
+        return self.not_read in {None, TAINT_RULE}
 
     @property
     def gpus(self) -> int:

@@ -106,8 +106,8 @@ def _columns(by: By, measured: bool) -> list[tuple[str, Callable[[Row], str]]]: 
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("GPUs", lambda row: gpus(row.gpus)),
         ("used", lambda row: partly(gpus(row.allocated), row.uses_unknown, row.gpus)),
-        ("free", lambda row: partly(gpus(row.free), row.uses_unknown, row.gpus)),
-        ("out", lambda row: partly(gpus(row.out), row.uses_unknown, row.gpus)),
+        ("free", lambda row: partly(gpus(row.free), row.free_unknown, _not_used(row))),
+        ("out", lambda row: partly(gpus(row.out), row.free_unknown, _not_used(row))),
     ]
     if measured:
         columns.append(("idle", _idle))
@@ -138,7 +138,17 @@ def _usd(row: Row) -> str:
 
 
 def _free_usd(row: Row) -> str:
-    return partly(dollars(row.free_usd_per_hour), row.free_usd_unknown, row.gpus)
+    usd, unknown = dollars(row.free_usd_per_hour), row.free_usd_unknown
+    return partly(usd, unknown, unknown if _free_is_unknown(row) else row.gpus)
+
+
+def _not_used(row: Row) -> float:
+    return round(row.gpus - row.allocated, 6)
+
+
+def _free_is_unknown(row: Row) -> bool:
+    """Whether of no GPU that is not in use it is known if it is free or out."""
+    return row.free_unknown >= _not_used(row) > 0
 
 
 def _unused(row: Row) -> str:
@@ -214,16 +224,17 @@ def _notes(fleet: Fleet, whole: Row) -> list[str]:
 def _row_payload(row: Row) -> dict[str, object]:
     """A row as JSON; a sum of which every part is unknown is null."""
     unmeasured = row.idle_unknown >= row.allocated + row.uses_unknown > 0
+    not_free = _free_is_unknown(row)
     unknown = {
         "allocated": row.uses_unknown >= row.gpus > 0,
-        "free": row.uses_unknown >= row.gpus > 0,
-        "out": row.uses_unknown >= row.gpus > 0,
+        "free": not_free,
+        "out": not_free,
         "idle": unmeasured,
         "fragmented": row.islands_unknown >= row.gpus > 0,
         "islands": row.islands_unknown >= row.gpus > 0,
         "islands_whole": row.islands_unknown >= row.gpus > 0,
         "usd_per_hour": row.unpriced >= row.gpus > 0,
-        "free_usd_per_hour": row.free_usd_unknown >= row.gpus > 0,
+        "free_usd_per_hour": not_free or row.free_usd_unknown >= row.gpus > 0,
         "idle_usd_per_hour": row.unpriced >= row.gpus > 0 or unmeasured,
     }
     return {key: None if unknown.get(key) else value for key, value in asdict(row).items()}

@@ -32,7 +32,10 @@ class GpuDevice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeGpus:
-    """The GPUs of a node; `allocated + free + out = gpus`, or all three are unknown."""
+    """The GPUs of a node; `allocated + free + out = gpus`.
+
+    All three are unknown, or free and out alone, where it is unknown which GPUs are tainted.
+    """
 
     node: str
     pool: str | None
@@ -70,7 +73,7 @@ class NodeGpus:
     devices: tuple[GpuDevice, ...]
     """Of DRA; a device plugin does not tell which GPU is whose."""
     not_read: str | None
-    """The kind of object that would tell what is allocated; None = all was read."""
+    """The kind of object that would tell what is allocated, free and out; None = all was read."""
     remarks: tuple[str, ...]
     """What does not add up."""
 
@@ -108,7 +111,7 @@ def account_of(
         generation=hardware.generation.name if hardware.generation else None,
         product=hardware.product,
         gpus=gpus,
-        allocated=rounded(allocated) if known else None,
+        allocated=rounded(allocated) if held.uses_known else None,
         free=rounded(free) if known else None,
         out=rounded(gpus - allocated - free) if known else None,
         out_reason=_out_reason(held) if known and rounded(gpus - allocated - free) else None,

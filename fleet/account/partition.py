@@ -31,8 +31,13 @@ def parts_of(node: NodeGpus, planned: Reason | None = None) -> Iterator[Part]:
         planned: why a plan keeps it while it is empty; None = no plan says anything of it, and its
             annotations count.
     """
-    if node.allocated is None or node.free is None or node.out is None:
+    if node.allocated is None:
         yield Part(reason=Reason.UNKNOWN, gpus=float(node.gpus))
+        return
+    if node.free is None or node.out is None:
+        if node.allocated:
+            yield from _used(node, node.allocated)
+        yield Part(reason=Reason.UNKNOWN, gpus=node.gpus - node.allocated)
         return
     # They are rounded, and parts that do not add up would lose or make money over a month.
     used = node.allocated if node.free or node.out else float(node.gpus)

@@ -78,12 +78,11 @@ def _rows(state: PoolState, plan: PoolPlan) -> Iterator[NodeRow]:
 
 def _clusters(made: ClusterRound) -> Iterator[ClusterRow]:
     for row in tally([made.snapshot], By.CLUSTER):
-        whole = row.uses_unknown <= 0
         yield ClusterRow(
             name=row.key,
             gpus=row.gpus,
-            used=row.allocated if whole else None,
-            free=row.free if whole else None,
+            used=None if row.uses_unknown else row.allocated,
+            free=None if row.free_unknown else row.free,
             usd_per_hour=row.usd_per_hour,
             unpriced_gpus=row.unpriced,
             remarks=(),

@@ -2,6 +2,10 @@
 
 import pytest
 
+from fleet.account.partition import parts_of
+from fleet.activity import Activity, Host
+from fleet.reasons import Reason
+from fleet.tally import By, tally
 from tests.fleet.objects import (
     GPU,
     Object,
@@ -203,10 +207,33 @@ def test_while_a_taint_rule_cannot_be_read_it_is_unknown_which_gpus_are_free(
 
     assert {one.node: counts(one) for one in snapshot.nodes} == {
         "full": (1, 1, 0, 0),
-        "half": (2, None, None, None),
+        "half": (2, 1, None, None),
         "cordoned": (1, 0, 0, 1),
         "plugged": (8, 0, 8, 0),
     }
     assert snapshot.remarks[-1] == (
         "not every DeviceTaintRule was read: 2 GPUs may be tainted, so it is unknown which are free"
     )
+
+
+def test_used_and_idle_gpus_are_known_while_a_taint_rule_cannot_be_read() -> None:
+    rule = {"kind": "DeviceTaintRule", "metadata": {"name": "r"}, "spec": {"deviceSelector": "x"}}
+    measured = Host(busy={f"GPU-gpu-{index}": index < 5 for index in range(8)})
+    seven = claim("c", *(f"gpu-{index}" for index in range(7)), pods=("a",))
+
+    snapshot = seen(
+        *(node(), eight(), seven, pod("a"), rule),
+        activity=Activity(window_seconds=600, hosts={"n1": measured}),
+    )
+
+    (found,) = snapshot.nodes
+    assert (*counts(found), found.idle) == (8, 7, None, None, 2)
+    assert {(one.reason, one.gpus) for one in parts_of(found)} == {
+        (Reason.VETO, 7),  # its pod is not ready
+        (Reason.UNKNOWN, 1),
+    }
+    (row,) = tally([snapshot], By.NODE)
+    assert (row.allocated, row.uses_unknown, row.idle, row.idle_unknown) == (7, 0, 2, 0)
+    assert (row.free, row.free_unknown) == (0, 1)
+    of_pods = {one.key: (one.allocated, one.free_unknown) for one in tally([snapshot], By.MODEL)}
+    assert of_pods == {"(none)": (7, 0), "(unknown)": (0, 1)}

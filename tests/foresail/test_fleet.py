@@ -161,6 +161,21 @@ def test_allocations_of_dra_are_unknown_without_its_objects(
     assert (one["allocated"], one["free"], one["notRead"]) == (None, None, missing)
 
 
+def test_a_taint_rule_that_cannot_be_read_leaves_used_gpus_known(tmp_path: Path) -> None:
+    rule = {"kind": "DeviceTaintRule", "metadata": {"name": "r"}, "spec": {"deviceSelector": "x"}}
+    devices = resource_slice(device("gpu-0"), device("gpu-1"))
+    file = write(
+        tmp_path / "prod.json", node(), devices, claim("c", "gpu-0", pods=("a",)), pod("a"), rule
+    )
+
+    total = json.loads(fleet("--file", file, "-o", "json").output)["total"]
+    row = fleet("--file", file).output.splitlines()[3]
+
+    assert [total[key] for key in ("allocated", "free", "out")] == [1, None, None]
+    assert total["freeUsdPerHour"] is None
+    assert row.split()[1:5] == ["2", "1", "?", "?"]
+
+
 def test_without_claims_that_anybody_names_nothing_of_dra_is_used(tmp_path: Path) -> None:
     file = write(tmp_path / "prod.json", node(), resource_slice(device("gpu-0")), pod("a"))
 
