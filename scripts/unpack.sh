@@ -24,3 +24,4 @@ dpkg-deb --extract "$staging/$package"_*.deb "$staging/root"
 rm -rf "$target"
 mkdir -p "$(dirname "$target")"
 mv "$staging/root" "$target"
+touch "$target" # it has the package's date, by which make would unpack it each time
