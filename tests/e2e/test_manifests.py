@@ -39,8 +39,9 @@ def strict(bed: Bed) -> Iterator[Bed]:
     bed.kubectl("apply", "--server-side", "-f", str(EXAMPLES.parent / "crds"))
     bed.wait_for_kinds()
     yield bed
-    bed.kubectl("delete", "-f", str(crds), "--timeout=600s")
+    # First: while kinds go away, namespaces end only after minutes of retries.
     bed.kubectl("delete", "namespace", "cert-manager", "eval", "--timeout=600s")
+    bed.kubectl("delete", "-f", str(crds), "--timeout=600s")
 
 
 @pytest.mark.parametrize("text", MANIFESTS)
