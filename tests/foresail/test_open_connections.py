@@ -14,40 +14,30 @@ from foresail.open_connections import PortLimits
 from foresail.sites import Sites, certificates
 from scaler.limits import COUNTS, Limit
 from tests.contracts.certificates import Authority
+from tests.foresail.http_clients import (
+    ASKS,
+    LARGE,
+    LATE,
+    SOON,
+    Clients,
+    check_unread_is_given_up,
+    counted_once,
+)
 
 pytestmark = pytest.mark.looptime(False)  # sockets need real time
-SOON = PortLimits(request_seconds=0.05, response_seconds=0.05)
-"""Times that end within a test."""
-LATE = PortLimits(request_seconds=30, response_seconds=30)
-"""Times that do not."""
-ASKS = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
-LARGE = b"x" * 2**24
-"""More than the buffers of both sockets."""
-READER_BYTES = 2**16
 
 
-class Port:
+class Port(Clients):
     """One application on its address."""
 
     def __init__(self) -> None:
-        self.number = 0
+        super().__init__()
         self.open = asyncio.Event()
         """Until it is set, `/wait` has no answer."""
         self.waiting = asyncio.Semaphore(0)
         """Released by each request for `/wait`."""
-        self.clients: list[Client] = []
         self.large_asked: asyncio.Queue[asyncio.Transport] = asyncio.Queue()
         """Where `/large` was asked for."""
-
-    async def connect(self, host: str = "127.0.0.1") -> "Client":
-        """A connection from this address of this machine."""
-        client = Client(
-            *await asyncio.open_connection(
-                "127.0.0.1", self.number, local_addr=(host, 0), limit=READER_BYTES
-            )
-        )
-        self.clients.append(client)
-        return client
 
     async def large(self, request: web.Request) -> web.Response:
         assert request.transport is not None
@@ -58,35 +48,6 @@ class Port:
         self.waiting.release()
         await self.open.wait()
         return web.Response(text="waited")
-
-
-class Client:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def ask(self, path: str = "/") -> str:
-        """The last line of the answer; nothing if the connection was closed."""
-        self.writer.write(ASKS.replace(b"/ ", f"{path} ".encode(), 1))
-        return (await self.answer()).rpartition("\n")[2]
-
-    async def answer(self) -> str:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-            length = int(head.lower().partition("content-length: ")[2].partition("\r")[0])
-            return head + (await self.reader.readexactly(length)).decode()
-        return ""
-
-    async def is_closed(self) -> bool:
-        """Whether the server closed it: waits for an end, or for bytes."""
-        with contextlib.suppress(ConnectionError):
-            return await self.reader.read(1) == b""
-        return True
-
-    async def close(self) -> None:
-        self.writer.close()
-        with contextlib.suppress(ConnectionError):
-            await self.writer.wait_closed()
 
 
 async def small(_: web.Request) -> web.Response:
@@ -116,18 +77,7 @@ async def serving(limits: PortLimits, tls: ssl.SSLContext | None = None) -> Asyn
             yield port
         finally:
             port.open.set()
-            for one in port.clients:
-                await one.close()
-
-
-@asynccontextmanager
-async def counted_once(limit: Limit) -> AsyncIterator[None]:
-    """The limit is exceeded once in this block, which may end before that is seen."""
-    before = COUNTS.snapshot().get(limit, 0)
-    yield
-    while COUNTS.snapshot().get(limit, 0) == before:
-        await asyncio.sleep(0.01)
-    assert COUNTS.snapshot()[limit] == before + 1
+            await port.close()
 
 
 # The time that a client may take.
@@ -170,15 +120,7 @@ async def test_a_byte_now_and_then_wins_no_time() -> None:
 
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
     async with serving(PortLimits(request_seconds=30, response_seconds=0.05)) as port:
-        client = await port.connect()
-        async with counted_once(Limit.RESPONSE_SECONDS):
-            client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
-
-        received = 0
-        with contextlib.suppress(ConnectionError):
-            while part := await client.reader.read(READER_BYTES):
-                received += len(part)
-        assert received < len(LARGE)
+        await check_unread_is_given_up(port)
 
 
 async def test_an_answer_that_nobody_reads_is_not_copied() -> None:

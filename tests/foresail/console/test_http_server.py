@@ -14,13 +14,13 @@ from foresail.console.http_server import served
 from foresail.open_connections import PortLimits
 from scaler.errors import ForesailError
 from scaler.limits import COUNTS, Limit
-from tests.foresail.test_open_connections import (
+from tests.foresail.http_clients import (
     ASKS,
     LARGE,
     LATE,
-    READER_BYTES,
     SOON,
-    Client,
+    Clients,
+    check_unread_is_given_up,
     counted_once,
 )
 
@@ -56,30 +56,15 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": body})
 
 
-class Port:
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.clients: list[Client] = []
-
-    async def connect(self, host: str = "127.0.0.1") -> Client:
-        """A connection from this address of this machine."""
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.number, local_addr=(host, 0), limit=READER_BYTES
-        )
-        self.clients.append(Client(reader, writer))
-        return self.clients[-1]
-
-
 @asynccontextmanager
-async def serving(limits: PortLimits) -> AsyncIterator[Port]:
+async def serving(limits: PortLimits) -> AsyncIterator[Clients]:
     listening = socket.create_server(("127.0.0.1", 0))
-    port = Port(listening.getsockname()[1])
+    port = Clients(listening.getsockname()[1])
     async with asyncio.timeout(60), served(page, listening, "an address", limits):
         try:
             yield port
         finally:
-            for one in port.clients:
-                await one.close()
+            await port.close()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -151,15 +136,7 @@ async def test_a_client_that_left_is_not_late(asks: bytes, begins: bytes) -> Non
 
 async def test_an_answer_that_nobody_reads_is_given_up() -> None:
     async with serving(UNREAD) as port:
-        client = await port.connect()
-        async with counted_once(Limit.RESPONSE_SECONDS):
-            client.writer.write(ASKS.replace(b"/ ", b"/large ", 1))
-
-        received = 0
-        with contextlib.suppress(ConnectionError):
-            while part := await client.reader.read(READER_BYTES):
-                received += len(part)
-        assert received < len(LARGE)
+        await check_unread_is_given_up(port)
 
 
 async def test_an_answer_that_is_read_comes_whole() -> None:
