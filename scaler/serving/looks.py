@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from scaler.clock import Clock, WallTime
+from scaler.decision.answers import Reference
 from scaler.decision.tracker import PollResult
 from scaler.errors import SourceError, SourceUnavailableError
 from scaler.evaluate import WorkloadPlan
@@ -68,8 +69,7 @@ class Looks:
                 yield part
 
     def _parts(self, group: FeedGroup, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
-        workloads = [reference for live in lives for reference in live.workloads]
-        with contained("feed_not_looked_at", workloads, self._metrics):
+        with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
             parts = group.parts([live.feed for live in lives])
             return [[lives[position] for position in part] for part in parts]
         return []
@@ -91,8 +91,7 @@ class Looks:
             The plan of each workload; none if the look was dropped or met a fault of Foresail.
         """
         try:
-            workloads = [reference for live in lives for reference in live.workloads]
-            with contained("feed_not_looked_at", workloads, self._metrics):
+            with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
                 return await self._look(lives)
         finally:
             for live in lives:
@@ -179,6 +178,10 @@ def _alone(error: SourceError) -> SourceError:
     """
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
+
+
+def _workloads_of(lives: Sequence[LiveFeed]) -> list[Reference]:
+    return [reference for live in lives for reference in live.workloads]
 
 
 def _count_disbelieved(live: LiveFeed) -> None:

@@ -115,24 +115,23 @@ class PrometheusGroup:
     ) -> Sequence[Observation | Exception]:
         members = [_of_prometheus(feed) for feed in feeds]
         answers: _Answers = {}
-        failure: Exception = SourceUnavailableError("not read")
         try:
             await self.reads.run(
                 lambda: self._read(members, now_seconds, answers), self.selection.namespace
             )
         except SourceError as error:
-            failure = error
             # Those that were read stand, where only the look-up of a hint took too long. The
             # thread may go on and add more, which come too late.
             answers = dict(answers)
             if is_of_query(error):
                 self._note_failed(members, answers)
+            _note_answered(answers)
+            return [answers[feed][1] if feed in answers else error for feed in members]
         except BaseException:  # a look's own time limit, too
             self._note_failed(members, {})
             raise
-        for feed, (samples, _) in answers.items():
-            feed.last_answer.answered(samples)
-        return [answers[feed][1] if feed in answers else failure for feed in members]
+        _note_answered(answers)
+        return [answers[feed][1] for feed in members]
 
     def _grow(self, now_seconds: float) -> None:
         """Read twice as many feeds together as in the time before, up to the most."""
@@ -203,6 +202,11 @@ class PrometheusGroup:
                 f"; the engine is seen, but not with {place} {chosen.namespace!r} and these labels"
             )
         return "; is the engine scraped, and under these labels?"
+
+
+def _note_answered(answers: _Answers) -> None:
+    for feed, (samples, _) in answers.items():
+        feed.last_answer.answered(samples)
 
 
 class PrometheusFeed:
