@@ -56,7 +56,7 @@ class Page:
     def read(self, rule: SignalRule) -> MatchedSeries | Missing:
         """Read by the first of the rule's series that has a number."""
         answers: list[Stale | Absent] = []
-        # Of most names an exporter has no series, and a signal without any is soon read.
+        # Of many names an exporter has no series; a signal without any is read at once.
         exported = [series for series in rule.series if series.exposed_name in self.time_series]
         for series in exported:
             if series.unless is not None and self._fresh(self.time_series.get(series.unless, ())):
@@ -72,11 +72,15 @@ class Page:
         elsewhere = self._other_models(exported)
         if elsewhere:
             return Absent(why=f"reported for {listed(elsewhere)}, not for {self.model!r}")
+        return self._proven_zero(rule) or (answers[0] if answers else None)
+
+    def _proven_zero(self, rule: SignalRule) -> MatchedSeries | None:
+        """Zero, where a fresh series that the rule names proves it."""
         for zero in rule.zero_while:
             proof = self._fresh(self._matching(zero.name, {}, by_model=zero.by_model))
             if proof:
                 return MatchedSeries(numbers=(0.0,), at_seconds=_newest_of(proof))
-        return answers[0] if answers else None
+        return None
 
     def reports(self) -> bool:
         """Whether any of its series is fresh."""

@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -115,10 +116,7 @@ def test_an_increase_covers_the_window_or_all_that_there_is(
     for time, value in series.points:
         values[time >= begun].append(value)
     covered = values[True]
-    risen = [
-        after - earlier if after >= earlier else after
-        for earlier, after in zip(covered, covered[1:], strict=False)
-    ]
+    risen = [after - earlier if after >= earlier else after for earlier, after in pairwise(covered)]
     assert increase == (sum(risen), at - begun)
 
 
