@@ -33,7 +33,7 @@ FEEDS_MAX: Final = 10
 """Of one query: it takes as much processor time as the readings of one feed or two. More feeds save
 little more, and their samples take memory at the same time."""
 SAMPLES_MAX: Final = 12_500
-"""Expected in one answer. 14 replicas of vLLM have as many, in 0.4 MiB."""
+"""Expected in one answer. 24 replicas of vLLM have as many, if they are scraped every 15 s."""
 WELL_LOOKS: Final = 4
 """Of a feed that failed alone, before it is read with others again: each fault costs them a look.
 """
