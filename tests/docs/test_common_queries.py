@@ -23,14 +23,17 @@ def replicas_of_a_full_answer() -> int:
     return int(SAMPLES_MAX / (series * Limits().keep_seconds / SCRAPE_SECONDS))
 
 
+REPLICAS = f"{replicas_of_a_full_answer()} replicas"
+SCRAPED = f"scraped every {SCRAPE_SECONDS} s"
+
+
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
         ("docs/integrations/prometheus.md", f"one query for up to {FEEDS} workloads and look"),
         (
             "docs/integrations/prometheus.md",
-            f"together more than {SAMPLES_MAX:,} samples: {replicas_of_a_full_answer()} replicas "
-            f"of vLLM, scraped every {SCRAPE_SECONDS} s",
+            f"together more than {SAMPLES_MAX:,} samples: {REPLICAS} of vLLM, {SCRAPED}",
         ),
         ("docs/integrations/prometheus.md", f"until it was well {WORDS[WELL_LOOKS]} times"),
         ("docs/integrations/prometheus.md", f"refuses several twice in {MINUTES} minutes"),
@@ -41,8 +44,7 @@ def replicas_of_a_full_answer() -> int:
         ("CHANGELOG.md", f"Up to {FEEDS} workloads of a namespace that differ only in the model"),
         (
             "scaler/sources/prometheus_feed.py",
-            f"{replicas_of_a_full_answer()} replicas of vLLM have as many, if they are scraped "
-            f"every {SCRAPE_SECONDS} s",
+            f"{REPLICAS} of vLLM have as many, if they are {SCRAPED}",
         ),
     ],
 )
