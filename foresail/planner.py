@@ -50,6 +50,7 @@ from foresail.link import (
 )
 from foresail.logs import log_to_stderr
 from foresail.pace import planning_settings
+from foresail.process import collect_seldom
 from foresail.settings import Settings
 from foresail.settings_serving import StateSettings
 from foresail.sites import Sites
@@ -97,7 +98,8 @@ async def plan(link: Link) -> None:
             listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
             keeping = asyncio.create_task(states.run(running.cycle.feed_states), name="keep-states")
-            tasks = {cycle, listening, beating, keeping}
+            sparing = asyncio.create_task(collect_seldom(), name="collect-seldom")
+            tasks = {cycle, listening, beating, keeping, sparing}
             if running.series is not None:
                 tasks.add(asyncio.create_task(running.series.run(), name="send-series"))
             if running.decisions is not None:
