@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from foresail.process import FULL_PASS_SECONDS, collect_seldom, spare_collector
+from foresail.ports.process import FULL_PASS_SECONDS, collect_seldom, spare_collector
 
 
 @pytest.fixture(autouse=True)
