@@ -57,6 +57,9 @@ class Looks:
         self._wall = wall
         self._steady = steady
         self._metrics = metrics
+        self._plan_turn = asyncio.Lock()
+        """Held for a turn of the event loop by each feed that is planned for. If all that are ready
+        were planned for in one turn, what else the loop does would wait for hundreds."""
 
     def due(self, moment: float) -> DueLooks:
         """The feeds to look at for this moment, and those that miss it."""
@@ -127,12 +130,13 @@ class Looks:
             answers = await self._read(lives, at)
         plans: list[WorkloadPlan] = []
         for live, answer in zip(lives, answers, strict=True):
-            self._workloads.absorb_clock_step()
-            if clock_steps != self._wall.steps:
-                return tuple(plans)
-            with contained("feed_not_looked_at", live.workloads, self._metrics):
-                plans += self._take(live, _poll_of(answer, at), looked_at)
-            await asyncio.sleep(0)  # the plans of many feeds take the event loop a while
+            async with self._plan_turn:
+                self._workloads.absorb_clock_step()
+                if clock_steps != self._wall.steps:
+                    return tuple(plans)
+                with contained("feed_not_looked_at", live.workloads, self._metrics):
+                    plans += self._take(live, _poll_of(answer, at), looked_at)
+                await asyncio.sleep(0)
         return tuple(plans)
 
     async def _read(
@@ -158,19 +162,27 @@ class Looks:
         """
         message = f"all {self._settings.looks_at_once} slots of its source are in use"
         for live in lives:
-            is_waiting = live.in_flight and not live.reading and bool(live.workloads)
-            if is_waiting and live.due_at_seconds == moment:
-                failure = SourceUnavailableError(message)
-                poll = PollResult(at_seconds=moment, observation=None, failure=failure)
-                with contained("feed_not_looked_at", live.workloads, self._metrics):
-                    _ = self._take(live, poll, self._steady())
-                await asyncio.sleep(0)  # 2,000 of them hold the event loop for seconds
+            if not _waits(live, moment):
+                continue
+            async with self._plan_turn:
+                if _waits(live, moment):
+                    failure = SourceUnavailableError(message)
+                    poll = PollResult(at_seconds=moment, observation=None, failure=failure)
+                    with contained("feed_not_looked_at", live.workloads, self._metrics):
+                        _ = self._take(live, poll, self._steady())
+                    await asyncio.sleep(0)
 
     def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
         live.take(poll, looked_at)
         _count_disbelieved(live)
         plans = [self._plans.plan(workload) for workload in tuple(live.workloads.values())]
         return tuple(plan for plan in plans if plan is not None)
+
+
+def _waits(live: LiveFeed, moment: float) -> bool:
+    """Whether the feed's look for this moment, or an earlier one, still waits for a slot."""
+    is_waiting = live.in_flight and not live.reading and bool(live.workloads)
+    return is_waiting and live.due_at_seconds == moment
 
 
 def _poll_of(answer: Observation | Exception, at_seconds: float) -> PollResult:

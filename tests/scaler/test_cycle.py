@@ -517,6 +517,29 @@ async def test_the_event_loop_turns_between_two_feeds_that_miss_a_moment() -> No
     assert len(set(refused_in_turn)) == 14
 
 
+async def test_the_event_loop_turns_between_two_feeds_whose_looks_end_together() -> None:
+    loop = asyncio.get_running_loop()
+    turns, planned_in_turn = 0, list[int]()
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 200:
+            loop.call_soon(turn)
+
+    feeds = {f"quick-{n}": FakeFeed(delay_seconds=1) for n in range(16)}
+    async with running(feeds) as site:
+        entries = [site.ask(model) for model in feeds]
+        await until(7)
+        for entry in entries:
+            entry.listeners.add(lambda: planned_in_turn.append(turns))
+        loop.call_at(9.0, turn)
+        await until(9.5)
+
+    assert len(planned_in_turn) == 16
+    assert len(set(planned_in_turn)) == 16
+
+
 async def test_a_feed_waits_no_longer_than_the_limit_for_the_one_before_it() -> None:
     feeds = {"slow": FakeFeed(delay_seconds=60), "quick": FakeFeed()}
     async with running(feeds, looks_at_once=1) as site:
