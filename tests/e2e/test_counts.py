@@ -6,7 +6,7 @@ from time import monotonic  # noqa: TID251 - processes live in real time
 import pytest
 
 from tests.e2e.kubernetes import HPA_SYNC_SECONDS
-from tests.e2e.site import NAMESPACE, Site
+from tests.e2e.site import NAMESPACE, PATIENT, Site
 
 pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
@@ -123,9 +123,10 @@ def test_an_idle_count_of_zero_skips_the_minimum(site: Site, chat: str) -> None:
 
 
 def test_an_answer_is_a_number_only_while_there_is_one(site: Site, chat: str) -> None:
+    site.scale(chat, spec=PATIENT)
     site.picker.asks(2)
     site.reaches(chat, 2)
-    site.scale(chat, model="nobody-serves-this")
+    site.scale(chat, spec=PATIENT, model="nobody-serves-this")
     site.bed.wait(lambda: math.isnan(site.answers(chat)), "the refusal")
     assert "nobody-serves-this" in site.page(f"/explain/{NAMESPACE}/{chat}")
     assert site.replicas(chat) == 2
