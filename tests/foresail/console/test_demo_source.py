@@ -1,7 +1,7 @@
 """The demo as a source of the console, before it has anything to show."""
 
 from foresail.console.demo_source import DemoSource
-from foresail.demo import NAME, NAMESPACE, playback
+from foresail.demo.day import NAME, NAMESPACE, playback
 
 
 def test_the_pages_say_that_history_is_read_before_the_day_begins() -> None:
