@@ -48,9 +48,8 @@ def test_a_day_is_seen_live_and_its_summary_stays_until_ctrl_c() -> None:
         page.set_default_timeout(1000 * DAY_SECONDS_MAX)
         page.goto(url, wait_until="commit")
         # A browser that gets no core for seconds comes when the day has begun.
-        page.wait_for_selector(
-            ":is(:text('three days of history are read first'), dl.tiles) >> nth=0"
-        )
+        reads = page.get_by_text("three days of history are read first")
+        reads.or_(page.locator("dl.tiles")).first.wait_for()
         page.wait_for_selector("dl.tiles")  # the day begins
         page.wait_for_selector("table.scores")  # and is over
 
