@@ -43,6 +43,12 @@ def pods(bed: Bed) -> Iterator[dict[str, str]]:
         return set(found) >= set(NODES)
 
     bed.wait(scheduled, "a pod of the agent on each GPU node")
+    # Rights and the policy are in force a moment after they were applied.
+    cordon = {"spec": {"unschedulable": True}}
+    bed.wait(
+        lambda: "nothing of a node" in asked(bed, found[NODES[0]], "PATCH", cordon, dry=True).text,
+        "the policy",
+    )
     yield found
     bed.kubectl("delete", "-f", str(AGENT), "--timeout=600s")
     bed.kubectl("delete", "node", *NODES)
@@ -80,18 +86,21 @@ def tell(bed: Bed, pod: str | None, node: str) -> subprocess.CompletedProcess[st
     )
 
 
-def asked(bed: Bed, pod: str, verb: str, patch: object = None) -> requests.Response:
+def asked(
+    bed: Bed, pod: str, verb: str, patch: object = None, *, dry: bool = False
+) -> requests.Response:
     """The API server's answer to this pod about node agent-1."""
     return requests.request(
         verb,
         f"https://127.0.0.1:{bed.api_port}/api/v1/nodes/agent-1",
+        params={"dryRun": "All"} if dry else None,
         data=json.dumps(patch),
         headers={
             "Content-Type": "application/merge-patch+json",
             "Authorization": f"Bearer {token_of(bed, pod)}",
         },
         verify=bed.file("ca.crt"),
-        timeout=10,
+        timeout=60,
     )
 
 
@@ -152,5 +161,5 @@ def test_kubernetes_type_check_has_nothing_to_say_of_the_policy(bed: Bed) -> Non
         found: dict[str, Any] = bed.get("validatingadmissionpolicy", "foresail-agent")
         return found.get("status") or {}
 
-    bed.wait(lambda: status().get("observedGeneration"), "the policy's type check")
+    bed.wait(lambda: "typeChecking" in status(), "the policy's type check")
     assert status()["typeChecking"] == {}
