@@ -123,10 +123,16 @@ class PrometheusServer:
         """Every series name it holds."""
         return set(self._get("/api/v1/label/__name__/values").json()["data"])
 
-    def _get(self, path: str) -> requests.Response:
+    def values(self, query: str) -> list[float]:
+        """Of an instant query now."""
+        found = self._get("/api/v1/query", query=query).json()["data"]["result"]
+        return [float(one["value"][1]) for one in found]
+
+    def _get(self, path: str, **parameters: str) -> requests.Response:
         tls = self._tls
         return requests.get(
             f"{self.url}{path}",
+            params=parameters,
             timeout=60,
             verify=str(tls.ca_file) if tls.ca_file else True,
             cert=(str(tls.cert_file), str(tls.key_file)) if tls.cert_file else None,

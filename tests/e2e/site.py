@@ -116,12 +116,14 @@ class Site:
         return [ADDRESSES[name] for name, server in self.servers.items() if server.runs]
 
     def rests(self) -> None:
-        """Wait until nothing is asked, as far as Foresail knows.
+        """Wait until nothing is asked, as far as Prometheus and Foresail know.
 
         Else the next object would be told first what the last one was.
         """
         self.picker.asks(0)
         self.picker.renamed = False
+        query = "sum(llm_d_epp_request_running) + sum(llm_d_epp_flow_control_queue_size)"
+        self.bed.wait(lambda: self.prometheus.values(query) == [0], "nothing scraped")
         # NaN: nothing was read yet.
         self.bed.wait(
             lambda: not self.exported("foresail_reading", signal="running") > 0, "nothing running"

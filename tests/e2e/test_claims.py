@@ -74,6 +74,16 @@ def cluster(bed: Bed) -> Iterator[Bed]:
     bed.kubectl("delete", "deviceclass", *CLASSES)
 
 
+@pytest.fixture(autouse=True)
+def tidy(cluster: Bed) -> Iterator[None]:
+    """Nothing of a test is left, also of one that failed: its devices are free."""
+    yield
+    made = "deployment,pod,resourceclaimtemplate"
+    cluster.kubectl("delete", made, "--all", "-n", NAMESPACE)
+    left = ("get", "replicaset,pod,resourceclaim", "-n", NAMESPACE, "-o", "name")
+    cluster.wait(lambda: not cluster.kubectl(*left).strip(), "nothing left")
+
+
 def _device_class(name: str) -> dict[str, Any]:
     return {
         "apiVersion": "resource.k8s.io/v1",
@@ -150,7 +160,6 @@ def test_a_printed_template_is_taken_and_the_best_generation_given(cluster: Bed)
     cluster.apply(_of_template("first", "seventy"))
     # B300 and B200 are not there; two H200 are the next cheapest for a token.
     assert _given(cluster, "first") == ("gpus/h200-sxm", ["h200/gpu-0", "h200/gpu-1"])
-    _forget(cluster, "first")
 
 
 def test_a_change_of_prices_changes_the_generation(cluster: Bed, tmp_path: Any) -> None:
@@ -161,7 +170,6 @@ def test_a_change_of_prices_changes_the_generation(cluster: Bed, tmp_path: Any) 
     cluster.apply(_of_template("cheap", "cheap"))
     request, devices = _given(cluster, "cheap")
     assert (request, len(devices)) == ("gpus/l40s", 4)
-    _forget(cluster, "cheap")
 
 
 def test_amd_and_a_list_with_both_vendors_are_taken(cluster: Bed) -> None:
@@ -169,7 +177,6 @@ def test_amd_and_a_list_with_both_vendors_are_taken(cluster: Bed) -> None:
     cluster.apply(_printed(*need, "--memory-margin", "0", "--name", "large"))
     cluster.apply(_of_template("large", "large"))
     assert _given(cluster, "large") == ("gpus/mi300x", ["mi300x/gpu-0-128"])
-    _forget(cluster, "large")
 
 
 def test_no_odd_slice_stops_a_pod_and_none_is_given(cluster: Bed) -> None:
@@ -188,7 +195,6 @@ def test_no_odd_slice_stops_a_pod_and_none_is_given(cluster: Bed) -> None:
         cluster.wait(lambda path=path: why in _unschedulable(cluster, path), f"odd-{name}: {why}")
         # A selector that fails would be told here, and would stop the pod on every node.
         assert "CEL" not in _unschedulable(cluster, path)
-    _forget(cluster, *(f"odd-{name}" for name in ODD))
 
 
 @pytest.fixture
@@ -206,7 +212,6 @@ def test_a_claim_made_with_defaults_schedules_where_only_nvidias_driver_is(
     nvidia_only.apply(_of_template("defaults", "defaults"))
     request, devices = _given(nvidia_only, "defaults")
     assert (request, len(devices)) == ("gpus/h200-sxm", 8)
-    _forget(nvidia_only, "defaults")
 
 
 def test_classes_that_the_cluster_does_not_have_stop_a_pod_and_context_leaves_them_out(
@@ -219,7 +224,6 @@ def test_classes_that_the_cluster_does_not_have_stop_a_pod_and_context_leaves_th
     nvidia_only.wait(lambda: why in _stopped(nvidia_only, "blind", "blind"), why)
     nvidia_only.apply(_of_template("seeing", "seeing"))
     assert _given(nvidia_only, "seeing")[0] == "gpus/h200-sxm"
-    _forget(nvidia_only, "blind", "seeing")
 
 
 def test_the_webhook_offers_no_class_that_does_not_exist(
@@ -240,11 +244,6 @@ def test_the_webhook_offers_no_class_that_does_not_exist(
     nvidia_only.wait(lambda: gone in refusal(), gone)
     nvidia_only.apply(_pod("both", need))
     assert _given(nvidia_only, "both")[0] == "gpus/h200-sxm"
-    _forget(nvidia_only, "both")
-    # Of a pod without an owner it stays.
-    (template,) = _templates(nvidia_only)
-    name = template["metadata"]["name"]
-    nvidia_only.kubectl("delete", "resourceclaimtemplate", "-n", NAMESPACE, name)
 
 
 def _unschedulable(bed: Bed, path: str) -> str:
@@ -277,7 +276,6 @@ def test_devices_are_given_as_predicted_until_the_node_is_full(cluster: Bed) -> 
         cluster.apply(made)
         specs[name] = made["spec"]["spec"]
     taken: set[str] = set()
-    bound = []
     for at, name in enumerate(["small", "root", "pair", "small", "small", "pair"]):
         free = [
             dataclasses.replace(one, is_free=one.name not in taken)
@@ -297,9 +295,7 @@ def test_devices_are_given_as_predicted_until_the_node_is_full(cluster: Bed) -> 
             assert request == f"gpus/{expected[0].alternative}"
             assert devices == [f"mixed/{one.device.name}" for one in expected]
             taken |= {one.device.name for one in expected}
-        bound.append(pod)
     assert len(taken) >= 7
-    _forget(cluster, *bound)
 
 
 def test_a_deployment_with_a_need_gets_claims_and_leaves_nothing(
@@ -368,10 +364,6 @@ def test_without_a_webhook_annotated_pods_are_refused_and_all_others_admitted(
     webhook.start()
     cluster.apply(_pod("needy", NEED))
     assert CLAIM in cluster.read(f"{path}/needy")["metadata"]["annotations"]
-    _forget(cluster, "plain", "needy")
-    # Of a pod without an owner it stays.
-    label = "app.kubernetes.io/managed-by=foresail"
-    cluster.kubectl("delete", "resourceclaimtemplates", "-n", NAMESPACE, "-l", label)
 
 
 def test_a_deployment_gets_its_pods_once_the_webhook_is_back(

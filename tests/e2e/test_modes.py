@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-import requests
 
 from tests.e2e.bed import READY_SECONDS
 from tests.e2e.site import NAMESPACE, SHORT_ANSWER_SECONDS, Site, frozen
@@ -171,16 +170,8 @@ def _other(site: Site) -> dict[str, Any]:
 
 def _scraped(site: Site, asked: int) -> None:
     """Until KEDA's own trigger sees it: KEDA cuts the time it asks for to whole seconds."""
-    query = {"query": "sum(llm_d_epp_request_running offset 2s)"}
-
-    def seen() -> bool:
-        url = f"{site.prometheus.url}/api/v1/query"
-        answer = requests.get(url, params=query, timeout=60)
-        return bool(
-            [one for one in answer.json()["data"]["result"] if one["value"][1] == f"{asked}"]
-        )
-
-    site.bed.wait(seen, f"{asked} scraped")
+    query = "sum(llm_d_epp_request_running offset 2s)"
+    site.bed.wait(lambda: site.prometheus.values(query) == [asked], f"{asked} scraped")
 
 
 def _asked(site: Site, times: int = ASKED_TIMES) -> None:
