@@ -100,7 +100,7 @@ def _site(
 
 def _leave_running(site: Site) -> None:
     site.deploy("chat")
-    site.scale("chat", spec=IMPATIENT)
+    site.scale("chat", spec=IMPATIENT, fallback=True)
     kubectl = site.bed.program("kubernetes", "kubectl")
     print(
         f"""

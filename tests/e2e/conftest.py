@@ -81,7 +81,7 @@ def deployed(site: Site) -> Iterator[str]:
 
 @pytest.fixture
 def chat(site: Site, deployed: str) -> str:
-    """A Deployment at zero under the example's ScaledObject."""
+    """A Deployment at zero under the example's ScaledObject, without its fallback."""
     site.scale(deployed)
     return deployed
 

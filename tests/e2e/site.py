@@ -27,9 +27,9 @@ IMPATIENT = {"cooldownPeriod": 1, "initialCooldownPeriod": 1}
 """To zero as soon as KEDA sees nothing asked, and by each poll that it takes for such a one."""
 EXAMPLES = ROOT / "deploy" / "examples"
 ANSWER_SECONDS_MAX = 60
-"""No process stands still for so long on a busy machine; else KEDA's fallback would act."""
+"""No process stands still for so long on a busy machine."""
 SHORT_ANSWER_SECONDS = 6
-"""For tests that wait for that fallback."""
+"""For tests that wait for KEDA's fallback."""
 SERVICE = "foresail.foresail.svc.cluster.local"
 """The headless Service of the examples."""
 ADDRESSES = {"a": "127.0.0.1", "b": "127.0.0.2", "c": "127.0.0.3"}
@@ -281,6 +281,7 @@ class Site:
         spec: Mapping[str, object] | None = None,
         behavior: Mapping[str, object] | None = None,
         push: bool = True,
+        fallback: bool = False,
         beside: Mapping[str, object] | None = None,
         **metadata: str | None,
     ) -> None:
@@ -295,6 +296,8 @@ class Site:
             spec: in place of the example's; None = left out.
             behavior: of the HPA, in place of the example's; empty = the HPA's own.
             push: trigger `external-push`, else `external`.
+            fallback: as the example has it: 4 replicas, also for an object that was made a few
+                polls ago and that no server has looked at yet.
             beside: another trigger.
             metadata: of the trigger, in place of the example's; None = left out.
         """
@@ -305,6 +308,7 @@ class Site:
         made["spec"] |= {
             "pollingInterval": 1,
             "minReplicaCount": 0,
+            **({} if fallback else {"fallback": None}),
             **(spec or {}),
         }
         made["spec"] = {key: value for key, value in made["spec"].items() if value is not None}

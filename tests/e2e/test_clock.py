@@ -20,6 +20,12 @@ HOUR = 3600.0
 
 
 @pytest.fixture
+def chat(site: Site, deployed: str) -> str:
+    site.scale(deployed, fallback=True)
+    return deployed
+
+
+@pytest.fixture
 def clock(site: Site) -> Iterator[WallClock]:
     """The wall clock of the server, which runs anew by it."""
     made = WallClock(site.bed.folder / "wall-clock")

@@ -21,6 +21,12 @@ FAILURE_THRESHOLD = 3
 """The example's, after which its fallback acts: at least 4, and never fewer than there are."""
 
 
+@pytest.fixture
+def chat(site: Site, deployed: str) -> str:
+    site.scale(deployed, fallback=True)
+    return deployed
+
+
 @dataclass
 class Held:
     """A Deployment under a fault."""
@@ -113,7 +119,7 @@ def test_an_object_made_while_the_server_is_away_works_when_it_is_back(site: Sit
     try:
         site.servers["a"].stop()
         site.deploy("early", replicas=2)
-        site.scale("early")
+        site.scale("early", fallback=True)
         site.picker.asks(3)
         site.serve("a")
         site.reaches("early", 3)

@@ -47,6 +47,12 @@ def site(bed: Bed) -> Iterator[Site]:
 
 
 @pytest.fixture
+def chat(site: Site, deployed: str) -> str:
+    site.scale(deployed, fallback=True)
+    return deployed
+
+
+@pytest.fixture
 def load(request: pytest.FixtureRequest, site: Site, second: None) -> Iterator[KedaLoad]:
     """Calls about objects that all want what the picker asks for; a test may set a limit."""
     objects = [

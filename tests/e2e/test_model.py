@@ -33,8 +33,6 @@ class Case:
         """The same in the API's form."""
         spec: dict[str, Any] = {
             "pollingInterval": self.scaled.polling_interval_seconds,
-            # It would hide for a while that Foresail does not answer.
-            "fallback": None,
             "minReplicaCount": self.scaled.replicas_min,
             "maxReplicaCount": self.scaled.replicas_max,
         }

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.looptime(False)  # processes live in real time
 
 ASKED_TIMES = 8
 """More than the fallback's threshold of 3 failures."""
-COOLS = {"fallback": None, "initialCooldownPeriod": 60}
+COOLS = {"initialCooldownPeriod": 60}
 """As mode advise alone wants it: the first cooldown is longer than three calls of an HPA take, also
 if one of them stands still for a while; and shorter than `CLOSED_TIMES` questions."""
 CLOSED_TIMES = 1000
@@ -32,7 +32,7 @@ def advised(site: Site, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_advise_alone_leaves_what_others_set(site: Site, advised: str) -> None:
-    site.scale(advised, spec={"minReplicaCount": 1}, mode="advise", minReplicas="1")
+    site.scale(advised, spec={"minReplicaCount": 1}, fallback=True, mode="advise", minReplicas="1")
     site.picker.asks(9)
     site.bed.wait(lambda: site.planned(advised) == 9, "a plan of 9")
     with site.recording(advised) as record:
@@ -86,7 +86,6 @@ def test_advise_beside_another_trigger_leaves_all_to_it(site: Site, advised: str
         # The plan is 4 times what the other trigger asks for, and changes nothing.
         site.scale(
             advised,
-            spec={"fallback": None},  # of the other trigger, which may get no answer for a while
             mode="advise",
             otherTriggers="true",
             replicaRequests="0.25",
@@ -109,9 +108,7 @@ def test_advise_beside_a_trigger_it_was_not_told_of_never_takes_replicas_away(
 ) -> None:
     site.picker.asks(6)
     _scraped(site, 6)
-    site.scale(
-        advised, spec={"fallback": None}, mode="advise", minReplicas="1", beside=_other(site)
-    )
+    site.scale(advised, mode="advise", minReplicas="1", beside=_other(site))
     site.reaches(advised, 6)
     with site.recording(advised) as record:
         site.picker.asks(2)
@@ -137,7 +134,7 @@ def test_advise_alone_changes_no_replica_whatever_is_planned_or_fails(
 ) -> None:
     # With the example's fallback to 4 or more, which must not act.
     with site.recording(advised) as record:
-        site.scale(advised, spec={"minReplicaCount": 1}, mode=None, minReplicas="1")
+        site.scale(advised, spec={"minReplicaCount": 1}, fallback=True, mode=None, minReplicas="1")
         for asked in (9, 1):
             site.picker.asks(asked)
             site.bed.wait(lambda asked=asked: site.planned(advised) == asked, f"a plan of {asked}")

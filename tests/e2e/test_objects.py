@@ -99,9 +99,7 @@ def test_wrong_metadata_is_told_where_a_user_looks(site: Site) -> None:
     site.deploy("wrong", replicas=2)
     describe = ("describe", "scaledobject", "wrong", "-n", NAMESPACE)
     try:
-        # Without a fallback, which KEDA takes up after three polls, sooner than a slow machine
-        # looks.
-        site.scale("wrong", spec={"fallback": None}, leadTme="5m")
+        site.scale("wrong", leadTme="5m")
         site.bed.wait(lambda: _RIGHT in site.bed.kubectl(*describe), "the describe's message")
         # The events below it, that is: KEDA's conditions do not carry it.
         events = site.bed.kubectl("get", "events", "-n", NAMESPACE, "-o", "json")
