@@ -16,6 +16,7 @@ from tests.prometheus import free_port
 
 USER = "system:serviceaccount:foresail:foresail-webhook"
 NAME = "foresail-claims"
+_PUT_OFF = "the pod is made again"
 
 
 class WebhookServer:
@@ -73,3 +74,18 @@ class WebhookServer:
             return requests.get(f"http://127.0.0.1:{self._http_port}{path}", timeout=60).text
         except requests.RequestException as error:
             return str(error)
+
+
+def make(bed: Bed, pod: dict[str, Any]) -> None:
+    """A pod with a need; again, as a controller would, while the API server takes no template."""
+
+    def is_made() -> bool:
+        try:
+            bed.apply(pod)
+        except RuntimeError as error:
+            if _PUT_OFF not in str(error):
+                raise
+            return False
+        return True
+
+    bed.wait(is_made, f"pod {pod['metadata']['name']}")

@@ -23,7 +23,7 @@ from scheduler.webhook import PATH
 from tests.deploy.examples import documents_of
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.claims_webhook import USER, WebhookServer
+from tests.e2e.claims_webhook import USER, WebhookServer, make
 from tests.scheduler import slices
 from tests.scheduler.reviews import review
 
@@ -242,7 +242,7 @@ def test_the_webhook_offers_no_class_that_does_not_exist(
     # The webhook hears of a class that is gone a moment later.
     gone = "the cluster has no DeviceClass gpu.amd.com"
     nvidia_only.wait(lambda: gone in refusal(), gone)
-    nvidia_only.apply(_pod("both", need))
+    make(nvidia_only, _pod("both", need))
     assert _given(nvidia_only, "both")[0] == "gpus/h200-sxm"
 
 
@@ -362,7 +362,7 @@ def test_without_a_webhook_annotated_pods_are_refused_and_all_others_admitted(
     assert "plain" in names
     assert "needy" not in names
     webhook.start()
-    cluster.apply(_pod("needy", NEED))
+    make(cluster, _pod("needy", NEED))
     assert CLAIM in cluster.read(f"{path}/needy")["metadata"]["annotations"]
 
 
@@ -457,7 +457,7 @@ def test_device_plugins_get_the_generation_by_its_label(
         )
     try:
         need = {"foresail.io/model-parameters": "32B", "foresail.io/gpu-models-preferred": "l40s"}
-        cluster.apply(_pod("plugged", need))
+        make(cluster, _pod("plugged", need))
         path = f"/api/v1/namespaces/{NAMESPACE}/pods/plugged"
         cluster.wait(lambda: cluster.read(path)["spec"].get("nodeName"), "plugged")
         pod = cluster.read(path)

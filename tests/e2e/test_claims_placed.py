@@ -12,7 +12,7 @@ from scheduler.admission import CLAIM
 from tests.deploy.examples import SCHEDULER
 from tests.e2e import kubernetes
 from tests.e2e.bed import Bed
-from tests.e2e.claims_webhook import WebhookServer
+from tests.e2e.claims_webhook import WebhookServer, make
 from tests.e2e.extender_page import is_up_to_date
 from tests.e2e.processes import Program
 from tests.prometheus import free_port
@@ -161,7 +161,7 @@ def test_the_cheapest_feasible_generation_is_given_until_it_is_full(
     given = []
     for at in range(10):
         placed.wait(lambda: extender.follows(placed), "the extender to follow")
-        placed.apply(_pod(f"pod-{at}", need))
+        make(placed, _pod(f"pod-{at}", need))
         given.append(_given(placed, f"pod-{at}"))
     assert [request for _, request, _ in given] == ["gpus/h100-sxm"] * 8 + ["gpus/l40s"] * 2
     assert all(count == 2 for _, _, count in given)
@@ -174,7 +174,7 @@ def test_the_next_generation_is_given_where_the_cheapest_is_taken(
     placed: Bed, extender: Extender
 ) -> None:
     placed.wait(lambda: extender.follows(placed), "the extender to follow")
-    placed.apply(_pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
+    make(placed, _pod("next", {**NEED, "foresail.io/gpu-models-preferred": "h100-sxm"}))
     assert _given(placed, "next") == ("needs-h200", "gpus/h200-sxm", 2)
 
 
@@ -186,7 +186,7 @@ def test_pods_get_their_claims_while_the_extender_may_read_nothing(
     extender.program.stop()
     extender.program.start()
     placed.wait(lambda: "no snapshot" in extender.ready(), "an extender without a snapshot")
-    placed.apply(_pod("blind", {**NEED, "foresail.io/gpu-models-preferred": "h200-sxm"}))
+    make(placed, _pod("blind", {**NEED, "foresail.io/gpu-models-preferred": "h200-sxm"}))
     assert _given(placed, "blind")[1] == "gpus/h200-sxm"
     assert "no snapshot" in extender.ready()
     placed.apply(*(one for one in DOCUMENTS if one["kind"] == "ClusterRoleBinding"))
