@@ -5,6 +5,7 @@ start: discovery hands over every five seconds, at a start too.
 """
 
 import errno
+import math
 import os
 import random
 import shutil
@@ -123,10 +124,10 @@ class PrometheusServer:
         """Every series name it holds."""
         return set(self._get("/api/v1/label/__name__/values").json()["data"])
 
-    def values(self, query: str) -> list[float]:
-        """Of an instant query now."""
+    def value(self, query: str) -> float:
+        """The one number that an instant query gives; NaN where it gives none."""
         found = self._get("/api/v1/query", query=query).json()["data"]["result"]
-        return [float(one["value"][1]) for one in found]
+        return float(found[0]["value"][1]) if found else math.nan
 
     def _get(self, path: str, **parameters: str) -> requests.Response:
         tls = self._tls

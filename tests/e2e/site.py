@@ -123,7 +123,7 @@ class Site:
         self.picker.asks(0)
         self.picker.renamed = False
         query = "sum(llm_d_epp_request_running) + sum(llm_d_epp_flow_control_queue_size)"
-        self.bed.wait(lambda: self.prometheus.values(query) == [0], "nothing scraped")
+        self.bed.wait(lambda: self.prometheus.value(query) == 0, "nothing scraped")
         # NaN: nothing was read yet.
         self.bed.wait(
             lambda: not self.exported("foresail_reading", signal="running") > 0, "nothing running"

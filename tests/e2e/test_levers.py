@@ -12,9 +12,9 @@ import yaml
 
 from fleet.cluster.kinds import Kind, record_of
 from fleet.cluster.reading import Cluster
-from foresail.change_executor import ChangeExecutor, Outcome, Retries
+from foresail.api.change_executor import ChangeExecutor, Outcome, Retries
+from foresail.api.discovering import discover, made_objects
 from foresail.clock import wall_clock
-from foresail.discovering import discover, made_objects
 from policies.levers.change import Change, Verb, applied
 from policies.levers.discovery import Discovery
 from policies.levers.garbage import collect

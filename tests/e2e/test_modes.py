@@ -168,7 +168,7 @@ def _other(site: Site) -> dict[str, Any]:
 def _scraped(site: Site, asked: int) -> None:
     """Until KEDA's own trigger sees it: KEDA cuts the time it asks for to whole seconds."""
     query = "sum(llm_d_epp_request_running offset 2s)"
-    site.bed.wait(lambda: site.prometheus.values(query) == [asked], f"{asked} scraped")
+    site.bed.wait(lambda: site.prometheus.value(query) == asked, f"{asked} scraped")
 
 
 def _asked(site: Site, times: int = ASKED_TIMES) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from fleet.cluster.follow.clients import connected
-from foresail.token_reviews import TokenReviews
+from foresail.ports.token_reviews import TokenReviews
 from tests.e2e import bed as beds
 from tests.e2e import kubernetes
 

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from foresail.client import Changed, Plan, Plans, PlansError, Removed, Snapshot
-from foresail.client_plan import LearnedLead, plan_of
+from foresail.plans_api.plan import LearnedLead, plan_of
 from scaler.decision.running_maximum import running_maximum
 from scaler.errors import ForesailError
 from scaler.learning.estimates import LeadEstimate

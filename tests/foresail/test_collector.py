@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from foresail.process import spare_collector
+from foresail.ports.process import spare_collector
 
 
 @pytest.fixture(autouse=True)

@@ -15,12 +15,13 @@ import grpc.aio
 import pytest
 from structlog.testing import capture_logs
 
-from foresail import opentelemetry_installed, otlp_peers, otlp_ports
 from foresail.clock import wall_clock
-from foresail.otlp_ports import OtlpPorts, otlp_served
-from foresail.settings import Settings
-from foresail.settings_otlp import OtlpSettings
-from foresail.wiring import Sources
+from foresail.serve import otlp_peers, otlp_ports
+from foresail.serve.otlp_ports import OtlpPorts, otlp_served
+from foresail.serve.wiring import Sources
+from foresail.settings.file import Settings
+from foresail.settings.otlp import OtlpSettings
+from foresail.telemetry import installed as opentelemetry_installed
 from scaler.errors import ForesailError
 from scaler.serving.server import TlsFiles
 from scaler.serving.state_peers import PeerAddress

@@ -31,7 +31,7 @@ from fleet.recorded import UnreadableRecordError, recorded
 from fleet.run_progress import Unit, progress_of
 from foresail.exports.reading import Asked, read_export
 from foresail.exports.recorded import RecordedInExport
-from foresail.settings import Settings
+from foresail.settings.file import Settings
 from policies.reading.runs import LinkedRun, gang_ends
 from replay.traces import TraceError
 from replay.traces import read as read_trace

@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 from prometheus_client import CollectorRegistry
 
-from foresail.pace import planning_settings
-from foresail.settings_cycle import CycleSettings
+from foresail.serve.pace import planning_settings
+from foresail.settings.cycle import CycleSettings
 from scaler.decision.answers import Answer, Reference, Refusal, RefusalCode, TimedOutcome
 from scaler.decision.demand import Demand
 from scaler.decision.plan import ReplicaPlan

@@ -13,8 +13,8 @@ import yaml
 from aiohttp import web
 from kubernetes_asyncio import client
 
-from foresail.settings import read
-from foresail.wiring import Sources
+from foresail.serve.wiring import Sources
+from foresail.settings.file import read
 from scaler.decision.answers import Reference
 from scaler.errors import SourceError, SourceMisconfiguredError, SourceUnavailableError
 from scaler.feed_key import FeedKey

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fleet.account.gpu_hours import GpuHours
-from foresail.cost_state_file import kept
+from foresail.cost.state_file import kept
 from tests.e2e.bed import ROOT, Bed
 from tests.e2e.karpenter import EIGHT_GPUS
 from tests.e2e.nodes.controller_run import ControllerRun, controller_run
