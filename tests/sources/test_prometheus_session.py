@@ -84,6 +84,7 @@ async def test_a_refusal_says_who_has_to_act(
         '{"data": null}',
         '{"data": {"result": 7}}',
         '{"data": {"result": [{"metric": {"__name__": "x"}, "values": [[1, "one"]]}]}}',
+        '{"data": {"result": [{"metric": {"__name__": "x"}, "values": [["NaN", "1"]]}]}}',
         '{"data": {"result": [{"metric": {}, "values": [[1, "1"]]}]}}',
         pytest.param("[" * 100_000, id="deep"),
         pytest.param('{"data": {"result": ' + "[" * 1000 + "]" * 1000 + "}}", id="deep-result"),
