@@ -107,9 +107,10 @@ class RecordedByPrometheus:
     ) -> list[Sample]:
         step = POD_STEP_SECONDS
         parts = (f"last_over_time({one.query()}[{duration(step)}])" for one in selections)
-        return self._source.grid(
+        found = self._source.grid(
             " or ".join(parts),
             start_seconds=min(begin_seconds + step, end_seconds),
             end_seconds=end_seconds,
             step_seconds=step,
         )
+        return [sample for series in found for sample in series.samples()]

@@ -29,6 +29,7 @@ from foresail.explain.decision_keeper import DecisionKeeper
 from foresail.explain.decision_log import Bounds, DecisionLog
 from foresail.logs import log_to_stderr
 from foresail.ports.limits_seen import LOG, LimitCollector
+from foresail.ports.process import collect_seldom
 from foresail.ports.sites import Sites
 from foresail.serve import wiring
 from foresail.serve.exported import WorkloadCollector
@@ -97,7 +98,8 @@ async def plan(link: Link) -> None:
             listening = asyncio.create_task(listener.run(), name="listen")
             beating = asyncio.create_task(_beat(link), name="beat")
             keeping = asyncio.create_task(states.run(running.cycle.feed_states), name="keep-states")
-            tasks = {cycle, listening, beating, keeping}
+            sparing = asyncio.create_task(collect_seldom(), name="collect-seldom")
+            tasks = {cycle, listening, beating, keeping, sparing}
             if running.series is not None:
                 tasks.add(asyncio.create_task(running.series.run(), name="send-series"))
             if running.decisions is not None:

@@ -1,13 +1,14 @@
 """Looks at feeds: which are due, and the way of one look to the plans of its feed's workloads.
 
 At each moment a feed whose last look has ended gets a new one; a feed whose look is still under way
-misses that moment. The looks at feeds that their group reads together are made as one, and no other
-look waits for them. Looks wait only for a slot of their own source, and a look that has its slot
-ends within its time limit.
+misses that moment, and the event loop turns between two that do. The looks at feeds that their
+group reads together are made as one, and no other look waits for them. Looks wait only for a slot
+of their own source, and a look that has its slot ends within its time limit.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from scaler.clock import Clock, WallTime
 from scaler.decision.answers import Reference
@@ -23,6 +24,16 @@ from scaler.serving.plans import Plans
 from scaler.serving.slots import SourceSlots
 from scaler.serving.workloads import Workloads
 from scaler.signals import Absent, FeedGroup, Observation
+
+
+@dataclass(frozen=True, slots=True)
+class DueLooks:
+    """What one moment asks for."""
+
+    together: Sequence[Sequence[LiveFeed]]
+    """The feeds to look at, those in one list that are read together."""
+    missed: Sequence[LiveFeed]
+    """Those whose last look has not ended."""
 
 
 class Looks:
@@ -47,26 +58,24 @@ class Looks:
         self._steady = steady
         self._metrics = metrics
 
-    def due(self, moment: float) -> Iterator[Sequence[LiveFeed]]:
-        """The feeds to look at for this moment, those in one list that are read together.
-
-        A feed whose look is under way misses the moment.
-        """
+    def due(self, moment: float) -> DueLooks:
+        """The feeds to look at for this moment, and those that miss it."""
         groups: dict[FeedGroup, list[LiveFeed]] = {}
+        missed: list[LiveFeed] = []
         for live in self._workloads.feeds():
             live.due_at_seconds = moment
             if live.awaits_state(self._steady()):
                 continue
             if live.in_flight:
-                with contained("feed_not_looked_at", live.workloads, self._metrics):
-                    self._miss(live)
+                self._metrics.looks_missed.labels(live.label).inc()
+                missed.append(live)
             else:
                 groups.setdefault(live.group, []).append(live)
-        for group, lives in groups.items():
-            for part in self._parts(group, lives):
-                for live in part:
-                    live.in_flight = True
-                yield part
+        together = [part for group, of in groups.items() for part in self._parts(group, of)]
+        for part in together:
+            for live in part:
+                live.in_flight = True
+        return DueLooks(together, missed)
 
     def _parts(self, group: FeedGroup, lives: Sequence[LiveFeed]) -> list[list[LiveFeed]]:
         with contained("feed_not_looked_at", _workloads_of(lives), self._metrics):
@@ -142,14 +151,20 @@ class Looks:
                 seconds = self._steady() - begun
                 self._metrics.look_seconds.labels(live.label).observe(seconds)
 
-    def _miss(self, live: LiveFeed) -> None:
-        """Account for a moment at which the feed's look was still under way."""
-        self._metrics.looks_missed.labels(live.label).inc()
-        if not live.reading:  # else the look ends within its time limit, with a better message
-            message = f"all {self._settings.looks_at_once} slots of its source are in use"
-            failure = SourceUnavailableError(message)
-            poll = PollResult(at_seconds=live.due_at_seconds, observation=None, failure=failure)
-            _ = self._take(live, poll, self._steady())
+    async def miss(self, lives: Sequence[LiveFeed], moment: float) -> None:
+        """Plan for the feeds that missed a moment and still wait for a slot.
+
+        A look that has its slot ends within its time limit, with a better message.
+        """
+        message = f"all {self._settings.looks_at_once} slots of its source are in use"
+        for live in lives:
+            is_waiting = live.in_flight and not live.reading and bool(live.workloads)
+            if is_waiting and live.due_at_seconds == moment:
+                failure = SourceUnavailableError(message)
+                poll = PollResult(at_seconds=moment, observation=None, failure=failure)
+                with contained("feed_not_looked_at", live.workloads, self._metrics):
+                    _ = self._take(live, poll, self._steady())
+                await asyncio.sleep(0)  # 2,000 of them hold the event loop for seconds
 
     def _take(self, live: LiveFeed, poll: PollResult, looked_at: float) -> tuple[WorkloadPlan, ...]:
         live.take(poll, looked_at)
