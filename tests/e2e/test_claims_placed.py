@@ -97,7 +97,11 @@ def both(bed: Bed) -> Iterator[tuple[Bed, Extender]]:
         kubernetes.add_node(
             bed, name, labels={"pool": NAMESPACE, "nvidia.com/gpu.product": product}
         )
-        bed.apply(slices.resource_slice(name, *(slices.nvidia(at, *kind) for at in range(count))))
+        # Each GPU once: one that two nodes show would be counted on one of them.
+        gpus = (
+            slices.nvidia(at, *kind, uuid={"string": f"GPU-{name}-{at}"}) for at in range(count)
+        )
+        bed.apply(slices.resource_slice(name, *gpus))
     with WebhookServer(bed):
         extender = Extender(bed)
         bed.wait(lambda: _is_asked(bed), "the webhook is asked")
