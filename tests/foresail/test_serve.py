@@ -378,7 +378,7 @@ def test_a_killed_planner_is_replaced_and_keda_notices_nothing(
 def listed(site: Site) -> dict[str, Plan]:
     async def plans() -> tuple[Plan, ...]:
         async with Plans(f"127.0.0.1:{site.plans_port}") as plans:
-            return await plans.list()
+            return await plans.list(seconds_max=DEADLINE_SECONDS)
 
     return {str(plan.workload): plan for plan in asyncio.run(plans())}
 
@@ -504,14 +504,20 @@ def test_the_second_port_shows_health_and_exports_the_decision(keda: Keda, site:
     replicas = settled(keda)
 
     assert site.page("/healthz") == "ok\n"
-    page = site.page("/metrics")
     workload = 'namespace="llm",scaled_object="underscore"'
-    assert f"foresail_desired_replicas{{{workload}}} {replicas}" in page
-    assert f'foresail_signal_state{{{workload},signal="running",state="value"}} 1.0' in page
+    is_read = f'foresail_signal_state{{{workload},signal="running",state="value"}} 1.0'
     # Two scrapes in one window are needed for a percentile: it may come a moment after the rest.
     reading = f'foresail_reading{{{workload},signal="ttft"}} '
-    wait_for(lambda: reading in site.page("/metrics"), "a TTFT reading")
-    ttft = site.page("/metrics").partition(reading)[2].partition("\n")[0]
+    page = ""
+
+    def in_time() -> bool:
+        nonlocal page
+        page = site.page("/metrics")
+        return is_read in page and reading in page
+
+    wait_for(in_time, "a look that was in time, with a TTFT")
+    assert f"foresail_desired_replicas{{{workload}}} {replicas}" in page
+    ttft = page.partition(reading)[2].partition("\n")[0]
     assert float(ttft) == pytest.approx(0.75, rel=1e-3)
     assert f'foresail_objective_seconds{{{workload},signal="ttft"}} 2.0' in page
     # The answering process passes on its own series every few seconds.
@@ -544,7 +550,7 @@ def test_a_taken_port_ends_the_start_with_its_name(site: Site, scaler, tmp_path:
         [sys.executable, "-m", "foresail.cli", "serve", "--config", str(other.settings)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE_SECONDS,
         check=False,
     )
 
