@@ -65,7 +65,18 @@ def _nodes(day: NodeDay, hours: float, axes: Axes) -> Plot:
         f"{day.name}: {day.gpu_hours:.0f} GPU-hours, {day.in_time_ratio:.1%} in time, "
         f"${day.idle_usd:.0f} idle"
     )
-    layers = [
-        Layer(label=name, style=style, shape="step", xs=xs, ys=ys) for name, style, ys in steps
-    ]
+    layers = [_changes(name, style, xs, ys) for name, style, ys in steps]
     return Plot(title=title, axes=axes, layers=[*layers, _need(day.moments, hours)])
+
+
+def _changes(name: str, style: str, xs: list[float], ys: list[float]) -> Layer:
+    """A count as steps, with a point at each of its changes and at both ends."""
+    last = len(ys) - 1
+    kept = [at for at, y in enumerate(ys) if at in {0, last} or y != ys[at - 1]]
+    return Layer(
+        label=name,
+        style=style,
+        shape="step",
+        xs=[xs[at] for at in kept],
+        ys=[ys[at] for at in kept],
+    )
